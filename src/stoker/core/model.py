@@ -1,0 +1,40 @@
+"""How one model version is served: the effective values, after archive, API and settings were merged."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from stoker.core.job import ModelKey
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelSpec:
+    """Times are seconds, sizes bytes. Built by the registry; read by scheduling and pool.
+
+    ``url`` is what the client gave at registration. ``job_queue_size`` counts jobs that wait, not those in
+    a worker's hands.  ``batching``: ``adaptive`` or ``fixed`` (TorchServe's: always wait the whole delay).
+    """
+
+    key: ModelKey
+    url: str
+    model_dir: str
+    handler: str
+    envelope: str | None = None
+    runtime: str = "python"
+    batch_size: int = 1
+    max_batch_delay_s: float = 0.1
+    min_workers: int = 0
+    max_workers: int = 0
+    response_timeout_s: float = 120.0
+    startup_timeout_s: float = 120.0
+    max_retry_timeout_s: float = 300.0
+    client_timeout_s: float = 0.0
+    job_queue_size: int = 100
+    batching: str = "adaptive"
+    stream_batching: bool = False
+    device_type: str | None = None
+    device_ids: tuple[int, ...] | None = None
+    loaded_at_startup: bool = False
+    yaml_config: Mapping[str, Any] = field(default_factory=dict)

@@ -1,0 +1,222 @@
+"""What the packages may ask of each other. Each Protocol names who implements it and who calls it.
+
+Everything here is called on the server's event loop.  Methods without ``async`` never wait.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, Protocol
+
+from stoker.core.job import Batch, Input
+from stoker.core.reply import Chunk, ReplyStream
+from stoker.errors import ServingError
+
+# ------------------------------------------------------------------------- frontends -> registry
+
+
+class InferencePort(Protocol):
+    """Implemented by the registry, called by the frontends for each request: the hot path."""
+
+    def submit(
+        self,
+        model: str,
+        version: str | None,
+        inputs: Sequence[Input],
+        *,
+        headers: Mapping[str, str] | None = None,
+        deadline: float | None = None,
+        streaming: bool = False,
+    ) -> ReplyStream:
+        """Queues one request. An empty ``version`` means the default one.
+
+        ``deadline``: seconds of the monotonic clock. ``streaming``: the consumer reads part by part, and
+        the job is a batch of its own unless the model config says otherwise.
+
+        Raises:
+            ModelNotFound, ModelVersionNotFound, NoWorkers, QueueFull, WorkersUnavailable, ServerStopping,
+            DeadlineExceeded: at once; nothing was queued then.
+        """
+        ...
+
+    def healthy(self) -> bool:
+        """TorchServe's Ping rule (contract of gRPC, 4.1)."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RegisterRequest:
+    """``None`` means 'not given': archive, then settings, then defaults decide (contract of config, 5.3)."""
+
+    url: str
+    model_name: str | None = None
+    handler: str | None = None
+    runtime: str | None = None
+    batch_size: int | None = None
+    max_batch_delay_s: float | None = None
+    initial_workers: int | None = None
+    response_timeout_s: float | None = None
+    startup_timeout_s: float | None = None
+    synchronous: bool = False
+    s3_sse_kms: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScaleRequest:
+    """``None`` for ``max_workers`` means as many as ``min_workers``; ``version`` None the default one."""
+
+    model: str
+    version: str | None = None
+    min_workers: int = 1
+    max_workers: int | None = None
+    synchronous: bool = False
+
+
+class ManagementPort(Protocol):
+    """Implemented by the registry, called by the frontends.  Each method that changes something returns
+    TorchServe's sentence for the reply.  A caller that is cancelled does not stop the operation."""
+
+    async def register(self, request: RegisterRequest) -> str: ...
+
+    async def scale(self, request: ScaleRequest) -> str: ...
+
+    async def set_default(self, model: str, version: str) -> str: ...
+
+    async def unregister(self, model: str, version: str | None) -> str: ...
+
+    def list_models(self, limit: int, offset: int) -> dict[str, Any]:
+        """``{"nextPageToken"?: str, "models": [{"modelName", "modelUrl"}]}`` in the contract's order."""
+        ...
+
+    def describe(self, model: str, version: str | None) -> list[dict[str, Any]]:
+        """JSON-ready entries in the contract's member order. ``version`` "all": every version."""
+        ...
+
+    async def describe_customized(self, model: str, version: str | None) -> list[dict[str, Any]]:
+        """As `describe`, with the handler's own ``customizedMetadata``."""
+        ...
+
+
+class Health(Enum):
+    SERVING = "SERVING"
+    NOT_SERVING = "NOT_SERVING"
+    UNKNOWN = "SERVICE_UNKNOWN"
+
+
+class HealthPort(Protocol):
+    """Implemented by the registry, called by the gRPC health service and readiness probes.
+
+    Names: ``""`` (the server), ``MODEL``, ``MODEL/VERSION``. SERVING = at least max(1, minWorkers) ready.
+    """
+
+    def health(self, name: str) -> Health: ...
+
+    def on_change(self, listener: Callable[[], None]) -> Callable[[], None]:
+        """Calls ``listener`` after anything that `health` reads may have changed; returns the unsubscriber."""
+        ...
+
+
+# ------------------------------------------------------------------------------ scheduling <-> pool
+
+
+class Dropped(Enum):
+    """A job of a batch that the worker did not run: it was cancelled or late when its turn came."""
+
+    DROPPED = "dropped"
+
+
+Outcome = Chunk | ServingError | Dropped
+"""What a worker says of one job of a batch."""
+
+
+class WorkerLink(Protocol):
+    """One ready worker process. Implemented by the pool, called by the scheduler. Nothing here waits:
+    messages are buffered and leave in one write at the end of the event loop's turn."""
+
+    @property
+    def id(self) -> int: ...
+
+    def send(self, batch: Batch) -> None:
+        """Batches run one after the other, in the order sent."""
+        ...
+
+    def cancel(self, batch_id: int, index: int) -> None:
+        """The job at ``index`` is no longer wanted; never an error, even when it is answered already."""
+        ...
+
+    def grant(self, batch_id: int, index: int, nbytes: int) -> None:
+        """The consumer of a stream has read ``nbytes`` more: as many may be sent."""
+        ...
+
+    def started(self) -> int | None:
+        """Id of the newest batch that the worker began, also after its death; None when it cannot be known."""
+        ...
+
+    def restart(self, reason: ServingError) -> None:
+        """Kill the process and start another (a response timeout); `SchedulerPort.worker_lost` follows."""
+        ...
+
+
+class SchedulerPort(Protocol):
+    """What happens to the workers of one model version. Implemented by the scheduler, called by the pool."""
+
+    def worker_ready(self, worker: WorkerLink) -> None: ...
+
+    def worker_lost(self, worker: WorkerLink, error: ServingError) -> None:
+        """The process is gone. ``error`` is what the caller of the batch it had started is told."""
+        ...
+
+    def worker_draining(self, worker: WorkerLink) -> None:
+        """Scale-down: no new batch; what it has not started goes elsewhere; see `worker_idle`."""
+        ...
+
+    def worker_idle(self, worker: WorkerLink) -> bool:
+        """Whether nothing is in flight there, so that the process can be stopped."""
+        ...
+
+    def batch_part(self, worker: WorkerLink, batch_id: int, parts: Sequence[Outcome]) -> None:
+        """One intermediate part for each job of the batch, in order."""
+        ...
+
+    def batch_done(self, worker: WorkerLink, batch_id: int, outcomes: Sequence[Outcome]) -> None:
+        """The final outcome of each job of the batch, in order."""
+        ...
+
+    def pool_status(self, configured: int, failure: ServingError | None) -> None:
+        """``configured``: worker slots that exist (0 = scaled to zero). ``failure``: why no worker can live
+        at present: the newest load failed and none is ready; None while that is not so."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class QueueStatus:
+    pending: int
+    remaining: int
+
+
+# -------------------------------------------------------------------------- registry -> pool / describe
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerStatus:
+    """One worker slot as DescribeModel shows it. ``state``: a name of `pool.lifecycle.State`.
+    ``failure``: why the last process ended or could not load, without paths; None when all is well."""
+
+    id: int
+    state: str
+    ready: bool
+    failing_since_s: float | None
+    started_at: float
+    pid: int | None
+    memory_bytes: int
+    gpu_id: int | None
+    gpu_usage: str | None
+    failure: str | None
+
+
+class AccessLog(Protocol):
+    """One line per finished call. Implemented by telemetry, called by the frontends; must cost next to nothing."""
+
+    def record(self, peer: str, request: str, status: int, milliseconds: int) -> None: ...

@@ -1,0 +1,151 @@
+"""What comes back for a job: a stream of chunks, read by one frontend.
+
+A unary answer is a stream of one chunk.  The scheduler is the producer (`push`, `fail`), a frontend the only
+consumer (`subscribe`, `next_nowait` / `next`, `cancel`).  Exactly one end: the chunk pushed with ``last=True``, or
+one error.  Whatever comes after the end is ignored, so a late answer for a forgotten request is harmless.
+No call here blocks and none is thread-safe: everything happens on the server's event loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+if TYPE_CHECKING:
+    from stoker.core.job import Buffer, Job
+    from stoker.errors import ServingError
+
+
+class ResponseMeta(NamedTuple):
+    """What a handler set through its context for one request: HTTP-like status, reason phrase, headers."""
+
+    status: int = 200
+    reason: str = ""
+    headers: Mapping[str, str] = {}
+
+
+class Chunk(NamedTuple):
+    """One part of an answer. ``meta`` is None when the handler set nothing (the usual case)."""
+
+    data: Buffer
+    meta: ResponseMeta | None = None
+
+
+class Producer(Protocol):
+    """Who is told what the consumer does (the scheduler)."""
+
+    def job_cancelled(self, job: Job) -> None: ...
+
+    def job_consumed(self, job: Job, nbytes: int) -> None: ...
+
+
+class ReplyStream:
+    """``backlog``: bytes pushed and not yet read.  ``error``: how it ended, None when well or not yet."""
+
+    __slots__ = ("_chunks", "_job", "_listener", "_producer", "backlog", "ended", "error")
+
+    def __init__(self) -> None:
+        self._chunks: deque[Chunk] = deque()
+        self._listener: Callable[[], None] | None = None
+        self._producer: Producer | None = None
+        self._job: Job | None = None
+        self.backlog = 0
+        self.ended = False
+        self.error: ServingError | None = None
+
+    # ------------------------------------------------------------------------------------ producer
+
+    def attach(self, producer: Producer, job: Job) -> None:
+        self._producer, self._job = producer, job
+
+    def push(self, chunk: Chunk, *, last: bool) -> None:
+        if self.ended:
+            return
+        self._chunks.append(chunk)
+        self.backlog += len(chunk.data)
+        if last:
+            self._end(None)
+        if self._listener is not None:
+            self._listener()
+
+    def fail(self, error: ServingError) -> None:
+        if self.ended:
+            return
+        self._end(error)
+        if self._listener is not None:
+            self._listener()
+
+    def _end(self, error: ServingError | None) -> None:
+        self.ended = True
+        self.error = error
+        self._producer = self._job = None  # breaks the cycle job -> reply -> job without the collector
+
+    # ------------------------------------------------------------------------------------ consumer
+
+    def subscribe(self, listener: Callable[[], None] | None) -> None:
+        """Calls ``listener`` whenever there is something new to read, and at once if there already is."""
+        self._listener = listener
+        if listener is not None and (self._chunks or self.ended):
+            listener()
+
+    @property
+    def exhausted(self) -> bool:
+        """Everything was read and nothing more will come; look at `error` now."""
+        return self.ended and not self._chunks
+
+    def next_nowait(self) -> Chunk | None:
+        """The next chunk, or None when there is none now (see `exhausted`)."""
+        if not self._chunks:
+            return None
+        chunk = self._chunks.popleft()
+        size = len(chunk.data)
+        self.backlog -= size
+        if self._producer is not None and self._job is not None:
+            self._producer.job_consumed(self._job, size)
+        return chunk
+
+    async def next(self) -> Chunk | None:
+        """Waits for the next chunk; None at the end.
+
+        Raises:
+            ServingError: the stream ended with an error, after the chunks before it were read.
+        """
+        while not self._chunks and not self.ended:
+            await self._wait_readable()
+        chunk = self.next_nowait()
+        if chunk is None and self.error is not None:
+            raise self.error
+        return chunk
+
+    async def _wait_readable(self) -> None:
+        ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+        def wake() -> None:
+            if not ready.done():
+                ready.set_result(None)
+
+        self.subscribe(wake)
+        try:
+            await ready
+        finally:
+            self.subscribe(None)
+
+    def joined(self) -> tuple[Buffer, ResponseMeta | None]:
+        """All chunks read so far unread, as one (for unary calls on a handler that streams)."""
+        if len(self._chunks) == 1:
+            chunk = self._chunks.popleft()
+            self.backlog = 0
+            return chunk.data, chunk.meta
+        chunks, self._chunks, self.backlog = self._chunks, deque(), 0
+        meta = next((c.meta for c in reversed(chunks) if c.meta is not None), None)
+        return b"".join(c.data for c in chunks), meta
+
+    def cancel(self) -> None:
+        """The consumer left: nothing more is read, and the producer may stop working. Idempotent."""
+        self._listener = None
+        self._chunks.clear()
+        producer, job = self._producer, self._job
+        if producer is not None and job is not None:
+            producer.job_cancelled(job)

@@ -1,0 +1,257 @@
+"""The one error family.  Errors know what they mean, not how a protocol spells it.
+
+The docstring of a class is its default message, as the client sees it; ``{fields}`` are filled from the
+keyword arguments.  Each frontend has one table from these classes to its own codes.  Texts are TorchServe's
+where TorchServe has one, because clients in the field match them.
+
+Law: no message may carry a path of the server, a stack, a token or the name of an environment variable.
+"""
+
+from __future__ import annotations
+
+import inspect
+
+
+class StokerError(Exception):
+    """Something went wrong."""
+
+    def __init__(self, message: str | None = None, **facts: object) -> None:
+        if message is None:
+            message = (inspect.getdoc(type(self)) or "").format(**facts)
+        super().__init__(message)
+        self.message = message
+
+
+# ---------------------------------------------------------------------------------------------- start-up
+
+
+class StartupError(StokerError):
+    """The server could not start."""
+
+    exit_code = 1
+
+
+class ConfigurationError(StartupError):
+    """Invalid configuration."""
+
+
+class BindError(StartupError):
+    """Cannot listen on {address}: {reason}"""
+
+    exit_code = 3
+
+
+# ---------------------------------------------------------------------------------------------- serving
+
+
+class ServingError(StokerError):
+    """The request could not be served."""
+
+
+class ClientError(ServingError):
+    """The request is wrong; sending it again does not help."""
+
+
+class BadRequest(ClientError):
+    """Bad request."""
+
+
+class MalformedMessage(BadRequest):
+    """The request is not a valid {message_type} message."""
+
+
+class ModelNotFound(ClientError):
+    """Model not found: {model}"""
+
+
+class ModelVersionNotFound(ClientError):
+    """Model version: {version} does not exist for model: {model}"""
+
+
+class TokenRejected(ClientError):
+    """Token Authorization failed. Token either incorrect, expired, or not provided correctly"""
+
+
+class MessageTooLarge(ClientError):
+    """The message is larger than max_request_size: {size} bytes, the limit is {limit}."""
+
+
+# ------------------------------------------------------------------- capacity: another try may succeed
+
+
+class CapacityError(ServingError):
+    """The request was not taken; sending it again later may help."""
+
+
+_NO_WORKER = (
+    'Model "{model}"{version} has no worker to serve inference request. Please use scale workers API to add '
+    "workers. If this is a sequence inference, please check if it is closed, or expired; or exceeds "
+    "maxSequenceJobQueueSize"
+)
+
+
+class NoWorkers(CapacityError):
+    """The model is scaled to zero workers (TorchServe's text, shared with `QueueFull`)."""
+
+    def __init__(self, model: str, version: str | None = None) -> None:
+        # The quote after the version stands alone in TorchServe's text too, and scripts match it.
+        super().__init__(_NO_WORKER.format(model=model, version=f' Version {version}"' if version else ""))
+
+
+class QueueFull(NoWorkers):
+    """As many jobs wait for the model as its queue may hold."""
+
+
+class WorkersUnavailable(CapacityError):
+    """Model "{model}" cannot be served now, its workers fail to start: {cause}"""
+
+
+class ServerStopping(CapacityError):
+    """The server is stopping."""
+
+
+class ModelUnregistered(CapacityError):
+    """Model "{model}" was unregistered before the request was served."""
+
+
+class StreamStalled(CapacityError):
+    """The client did not read its stream for {seconds:g} s."""
+
+
+# --------------------------------------------------------------------------------------- time and cancel
+
+
+class DeadlineExceeded(ServingError):
+    """The deadline passed before the request was served."""
+
+
+class ResponseTimeout(ServingError):
+    """The worker did not answer within responseTimeout ({seconds:g} s) and was restarted."""
+
+
+class Cancelled(ServingError):
+    """The client cancelled the request."""
+
+
+# ----------------------------------------------------------------------------------------------- workers
+
+
+class WorkerDied(ServingError):
+    """The worker process that held the request is gone. ``cause`` is a sentence without paths, e.g.
+    'killed by signal 11 (SIGSEGV)', 'exit code 3'."""
+
+    def __init__(self, cause: str = "") -> None:
+        super().__init__("Worker died." + (f" Cause: {cause}" if cause else ""))
+        self.cause = cause
+
+
+class WorkerKilledForMemory(WorkerDied):
+    """The worker was killed from outside, most likely for memory (exit value 137)."""
+
+
+class HandlerError(ServingError):
+    """The model's handler failed.  ``number`` is the HTTP-like code of the worker (contract of handlers)."""
+
+    def __init__(self, message: str = "Prediction failed", number: int = 503) -> None:
+        super().__init__(message)
+        self.number = number
+
+
+class HandlerRaised(HandlerError):
+    """handle() raised a plain exception: 503 'Prediction failed'."""
+
+
+class HandlerRefused(HandlerError):
+    """handle() raised PredictionException(message, code): the handler's own words and number."""
+
+
+class OutOfResources(HandlerError):
+    """handle() ran out of memory: 507 'Out of resources'."""
+
+    def __init__(self, message: str = "Out of resources", number: int = 507) -> None:
+        super().__init__(message, number)
+
+
+class InvalidOutput(HandlerError):
+    """handle() returned something that is no list, of the wrong length, or cannot be serialised: 503."""
+
+
+class ResponseTooLarge(HandlerError):
+    """A result is over max_response_size."""
+
+    def __init__(self, size: int, limit: int) -> None:
+        super().__init__(f"The response is larger than max_response_size: {size} bytes, the limit is {limit}.", 507)
+
+
+# -------------------------------------------------------------------------------------------- management
+
+
+class ManagementError(ServingError):
+    """The operation failed."""
+
+
+class ModelApiDisabled(ManagementError):
+    """Model API disabled"""
+
+
+class AlreadyRegistered(ManagementError):
+    """Model version {version} is already registered for model {model}"""
+
+
+class CannotRemoveDefault(ManagementError):
+    """Cannot remove default version for model {model}"""
+
+
+class UnregisterTimeout(ManagementError):
+    """Timed out while cleaning resources: {model}"""
+
+
+class WorkersFailedToStart(ManagementError):
+    """Failed to start workers for model {model} version: {version}"""
+
+
+class MissingDevices(ManagementError):
+    """Error while creating workers"""
+
+
+# ---------------------------------------------------------------------------------------------- archives
+
+
+class ArchiveError(ManagementError):
+    """The model archive cannot be used."""
+
+
+class ArchiveNotFound(ArchiveError):
+    """Model not found at: {url}"""
+
+
+class UrlRefused(ArchiveNotFound):
+    """Given URL {url} does not match any allowed URL(s)"""
+
+
+class ModelStoreMissing(ArchiveNotFound):
+    """Model store has not been configured."""
+
+
+class DownloadFailed(ArchiveError):
+    """Failed to download archive from: {url}"""
+
+
+class ArchiveExists(ArchiveError):
+    """Model file already exists {file}"""
+
+
+class ArchiveUnreadable(ArchiveError):
+    """Failed to save model: {url}"""
+
+
+class InvalidArchive(ArchiveError):
+    """The archive or its manifest is not valid."""
+
+
+class UnsafeArchive(InvalidArchive):
+    """The archive was refused: {member}: {reason}"""
+
+
+class RequirementsFailed(ArchiveError):
+    """Custom pip package installation failed for model {model}"""

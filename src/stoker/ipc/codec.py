@@ -1,0 +1,37 @@
+"""Messages to frame buffers and back: the only place that knows msgpack."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from stoker.core.job import Buffer
+from stoker.ipc import frames
+from stoker.ipc.to_server import ToServer
+from stoker.ipc.to_worker import ToWorker
+
+_encoder = msgspec.msgpack.Encoder()
+_to_worker: msgspec.msgpack.Decoder[ToWorker] = msgspec.msgpack.Decoder(ToWorker)
+_to_server: msgspec.msgpack.Decoder[ToServer] = msgspec.msgpack.Decoder(ToServer)
+
+
+def encode(message: ToWorker | ToServer, payloads: Sequence[Buffer] = ()) -> list[Buffer]:
+    """The buffers of one frame; `len` of each payload must be its size in bytes."""
+    return frames.encode(_encoder.encode(message), list(payloads), sum(map(len, payloads)))
+
+
+def decode_to_worker(header: memoryview) -> ToWorker:
+    """Raises `frames.FrameError` when the peer sent something else."""
+    try:
+        return _to_worker.decode(header)
+    except msgspec.MsgspecError as error:
+        raise frames.FrameError(f"not a message for a worker: {error}") from None
+
+
+def decode_to_server(header: memoryview) -> ToServer:
+    """Raises `frames.FrameError` when the peer sent something else."""
+    try:
+        return _to_server.decode(header)
+    except msgspec.MsgspecError as error:
+        raise frames.FrameError(f"not a message for the server: {error}") from None

@@ -1,0 +1,116 @@
+"""Bytes to frames and back. PURE: no socket here.
+
+A frame is ``u32 header length, u32 payload length, header, payload`` (little-endian).  The header is one small
+msgpack message of `to_worker` or `to_server`; the payload is raw bytes that the header cuts into items.  Payloads
+are never copied into the header: writers scatter them, readers get views.
+
+Both sides trust lengths only up to a limit, checked before anything is buffered.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Generator, Iterator
+from typing import NamedTuple
+
+from stoker.core.job import Buffer
+
+PREFIX = struct.Struct("<II")
+MAX_HEADER_BYTES = 64 << 20
+MAX_PAYLOAD_BYTES = (1 << 32) - 1
+
+_DIRECT_READ_BYTES = 64 << 10  # frames longer than this are received straight into their own buffer
+
+
+class FrameError(Exception):
+    """The peer does not speak this protocol; the connection is of no more use."""
+
+
+class Frame(NamedTuple):
+    header: memoryview
+    payload: memoryview
+
+
+class Decoder:
+    """Whole frames out of a byte stream.
+
+    Small frames are views of the chunk they came in.  For a large one `writable` offers the missing part of its
+    buffer, so that a socket reads into it directly: one copy, whatever the size.
+    """
+
+    def __init__(self, max_payload_bytes: int = MAX_PAYLOAD_BYTES) -> None:
+        self._max_payload = max_payload_bytes
+        self._rest = b""
+        self._large: bytearray | None = None
+        self._large_filled = 0
+        self._large_header = 0
+
+    def writable(self) -> memoryview | None:
+        """Where the next bytes must go (then call `wrote`), or None: read a chunk and `feed` it."""
+        if self._large is None:
+            return None
+        return memoryview(self._large)[self._large_filled :]
+
+    def wrote(self, count: int) -> Frame | None:
+        """``count`` bytes were put into `writable`; the frame when that completes it."""
+        assert self._large is not None
+        self._large_filled += count
+        if self._large_filled < len(self._large):
+            return None
+        view, self._large = memoryview(self._large), None
+        return Frame(view[: self._large_header], view[self._large_header :])
+
+    def feed(self, data: bytes) -> Iterator[Frame]:
+        """Frames completed by ``data``. Must be iterated to its end.
+
+        Raises:
+            FrameError: a length over the limit; nothing of that frame was kept.
+        """
+        if self._large is not None:
+            data = yield from self._feed_large(data)
+        if self._rest:
+            data, self._rest = self._rest + data, b""
+        yield from self._feed_small(data)
+
+    def _feed_large(self, data: bytes) -> Generator[Frame, None, bytes]:  # returns what is left of data
+        window = self.writable()
+        assert window is not None
+        count = min(len(window), len(data))
+        window[:count] = data[:count]
+        frame = self.wrote(count)
+        if frame is not None:
+            yield frame
+        return data[count:]
+
+    def _feed_small(self, data: bytes) -> Iterator[Frame]:
+        view, position, end = memoryview(data), 0, len(data)
+        while end - position >= PREFIX.size:
+            header, payload = PREFIX.unpack_from(data, position)
+            if header > MAX_HEADER_BYTES or payload > self._max_payload:
+                raise FrameError(f"a frame of {header} + {payload} bytes is over the limit")
+            start = position + PREFIX.size
+            stop = start + header + payload
+            if stop > end:
+                if header + payload > _DIRECT_READ_BYTES:
+                    self._begin_large(view[start:], header, payload)
+                    return
+                break
+            yield Frame(view[start : start + header], view[start + header : stop])
+            position = stop
+        self._rest = data[position:]
+
+    def _begin_large(self, have: memoryview, header: int, payload: int) -> None:
+        self._large = bytearray(header + payload)
+        self._large[: len(have)] = have
+        self._large_filled = len(have)
+        self._large_header = header
+
+
+def encode(header: bytes, payloads: list[Buffer], payload_bytes: int) -> list[Buffer]:
+    """The buffers of one frame, for a scattering write. Small payloads are joined: fewer, larger buffers."""
+    if payload_bytes > MAX_PAYLOAD_BYTES:
+        raise FrameError(f"{payload_bytes} bytes do not fit into one frame")
+    prefix = PREFIX.pack(len(header), payload_bytes)
+    if payload_bytes <= _DIRECT_READ_BYTES:
+        return [b"".join((prefix, header, *payloads))]
+    return [prefix + header, *payloads]

@@ -1,0 +1,68 @@
+"""What a worker can say. Sent by `worker.loop`, read by `pool.link`. Payloads: see each message."""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class Hello(msgspec.Struct, tag="hello", array_like=True, frozen=True, kw_only=True):
+    """The interpreter runs and the socket works."""
+
+    pid: int
+    python: str
+
+
+class Loaded(msgspec.Struct, tag="loaded", array_like=True, frozen=True, kw_only=True):
+    """The handler is initialised. ``torch``: whether torch is imported in this process."""
+
+    seconds: float
+    torch: bool
+
+
+class LoadFailed(msgspec.Struct, tag="load_failed", array_like=True, frozen=True, kw_only=True):
+    """The handler could not be loaded; the process exits next. ``message``: one line for clients, without
+    paths; the traceback went to the worker's stderr."""
+
+    number: int
+    message: str
+
+
+class Meta(msgspec.Struct, array_like=True, frozen=True):
+    """Status, reason phrase and headers that a handler set for one job."""
+
+    status: int
+    reason: str
+    headers: dict[str, str]
+
+
+class Failure(msgspec.Struct, array_like=True, frozen=True):
+    """Why one job has no result. ``kind``: raised | refused | resources | output | too_large."""
+
+    kind: str
+    number: int
+    message: str
+
+
+DROPPED = -1
+"""A length that says: the worker did not run this job, it was cancelled or late."""
+
+
+class Part(msgspec.Struct, tag="t", array_like=True, frozen=True):
+    """An intermediate part for each job of the batch. Payload: the parts, in order."""
+
+    batch_id: int
+    lengths: list[int]
+    metas: dict[int, Meta] = {}
+
+
+class Results(msgspec.Struct, tag="r", array_like=True, frozen=True):
+    """The end of a batch: one length per job (`DROPPED` for those not run, 0 for failed ones).
+    Payload: the results, in order. ``failures`` and ``metas`` are keyed by the job's index."""
+
+    batch_id: int
+    lengths: list[int]
+    failures: dict[int, Failure] = {}
+    metas: dict[int, Meta] = {}
+
+
+ToServer = Hello | Loaded | LoadFailed | Part | Results

@@ -1,0 +1,60 @@
+"""What a worker can be told. Sent by `pool.link`, read by `worker.loop`. Payloads: see each message."""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class Load(msgspec.Struct, tag="load", array_like=True, frozen=True, kw_only=True):
+    """First message: load this model and answer `to_server.Loaded` or `to_server.LoadFailed`."""
+
+    model_name: str
+    model_dir: str
+    handler: str
+    envelope: str | None = None
+    batch_size: int = 1
+    gpu_id: int | None = None
+    limit_max_image_pixels: bool = True
+    decode_input_request: bool = True
+    max_response_bytes: int = 6_553_500
+    stream_window_bytes: int = 1 << 20
+    """How many bytes of unread parts one job may have on the way before the handler has to wait."""
+
+
+class JobHeader(msgspec.Struct, array_like=True, frozen=True):
+    """``inputs``: (name, content type, length); the values follow one another in the payload.
+    ``deadline``: seconds of CLOCK_MONOTONIC."""
+
+    request_id: str
+    inputs: list[tuple[str, str, int]]
+    headers: dict[str, str]
+    deadline: float | None
+
+
+class Predict(msgspec.Struct, tag="p", array_like=True, frozen=True):
+    """One ``handle()`` call over these jobs. Payload: the input values of all jobs, in order."""
+
+    batch_id: int
+    jobs: list[JobHeader]
+
+
+class Cancel(msgspec.Struct, tag="c", array_like=True, frozen=True):
+    """The job at ``index`` of a batch is no longer wanted. Unknown batches are ignored: it crossed the answer."""
+
+    batch_id: int
+    index: int
+
+
+class Grant(msgspec.Struct, tag="g", array_like=True, frozen=True):
+    """The consumer has read ``nbytes`` more of the stream of job ``index``."""
+
+    batch_id: int
+    index: int
+    nbytes: int
+
+
+class Stop(msgspec.Struct, tag="stop", array_like=True, frozen=True):
+    """Finish what was sent before, then exit 0."""
+
+
+ToWorker = Load | Predict | Cancel | Grant | Stop
