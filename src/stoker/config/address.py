@@ -1,0 +1,93 @@
+"""Where a listener is: `http://host[:port]`, `https://host[:port]` or `unix:/path`.  PURE."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+_URL = re.compile(
+    r"(?P<scheme>https?)://(?P<host>\[[0-9a-f:.%]+\]|[^\s/:\[\]]+)(?::(?P<port>\d{1,5}))?/?", re.IGNORECASE
+)
+_UNIX = re.compile(r"unix:(?P<path>/\S+)", re.IGNORECASE)
+_HIGHEST_PORT = 65534
+
+INFERENCE_PORTS = {"http": 80, "https": 443}
+MANAGEMENT_PORTS = {"http": 8081, "https": 8444}
+METRICS_PORTS = {"http": 8082, "https": 8445}
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """``scheme`` http, https or unix. A unix address has a ``path`` and neither host nor port."""
+
+    scheme: str
+    host: str = ""
+    port: int = 0
+    path: str = ""
+
+    @property
+    def is_local(self) -> bool:
+        """Nothing outside this machine can reach it."""
+        return self.scheme == "unix" or is_loopback(self.host)
+
+    def __str__(self) -> str:
+        if self.scheme == "unix":
+            return f"unix:{self.path}"
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{self.scheme}://{host}:{self.port}"
+
+
+def parse(text: str, default_ports: Mapping[str, int]) -> Address:
+    """Raises ValueError with TorchServe's words."""
+    word = text.strip()
+    if unix := _UNIX.fullmatch(word):
+        return Address("unix", path=unix["path"])
+    url = _URL.fullmatch(word)
+    if url is None:
+        raise ValueError(f"Invalid binding address: {word}")
+    scheme = url["scheme"].lower()
+    port = int(url["port"]) if url["port"] is not None else default_ports[scheme]
+    if port > _HIGHEST_PORT:
+        raise ValueError(f"Invalid binding address: {word}")
+    return Address(scheme, url["host"].strip("[]").lower(), port)
+
+
+def inference(text: str) -> Address:
+    return parse(text, INFERENCE_PORTS)
+
+
+def management(text: str) -> Address:
+    return parse(text, MANAGEMENT_PORTS)
+
+
+def metrics(text: str) -> Address:
+    return parse(text, METRICS_PORTS)
+
+
+def host(text: str) -> str:
+    """A bare host name or IP address, as the gRPC keys take it."""
+    word = text.strip().strip("[]")
+    if not word or "/" in word or any(c.isspace() for c in word) or (":" in word and not _is_ip(word)):
+        raise ValueError(f"{text.strip()!r} is not a host name or IP address")
+    return word
+
+
+def is_loopback(name: str) -> bool:
+    """Whether only this machine reaches a listener there. Other names than 'localhost' count as reachable,
+    whatever they resolve to today."""
+    if name.lower() == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(name.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+def _is_ip(word: str) -> bool:
+    try:
+        ipaddress.ip_address(word)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,79 @@
+"""Text of a settings file into values, each conversion once.  PURE.
+
+A converter takes the text and returns the value, or raises `ValueError` with half a sentence that fits behind
+'KEY: ' in an error message.  Times become seconds, sizes bytes; blanks around a value mean nothing.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+_SIZE_UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
+
+
+def boolean(text: str) -> bool:
+    """The word 'true' in any case; everything else is false, as in TorchServe."""
+    return text.strip().lower() == "true"
+
+
+def is_boolean_word(text: str) -> bool:
+    return text.strip().lower() in ("true", "false")
+
+
+def whole_number(text: str) -> int:
+    try:
+        return int(text.strip(), 10)
+    except ValueError:
+        raise ValueError(f"{_shown(text)} is not a whole number") from None
+
+
+def number(text: str) -> float:
+    try:
+        value = float(text.strip())
+    except ValueError:
+        raise ValueError(f"{_shown(text)} is not a number") from None
+    if not math.isfinite(value):
+        raise ValueError(f"{_shown(text)} is not a finite number")
+    return value
+
+
+def milliseconds(text: str) -> float:
+    return whole_number(text) / 1000.0
+
+
+def minutes(text: str) -> float:
+    return number(text) * 60.0
+
+
+def size(text: str) -> int:
+    """Bytes: a whole number, or one with a unit of 1024 (`64k`, `10m`, `2g`)."""
+    word = text.strip().lower().removesuffix("b").removesuffix("i")
+    unit = word[-1:] if word[-1:] in ("k", "m", "g", "t") else ""
+    try:
+        return int(word.removesuffix(unit), 10) * _SIZE_UNITS[unit]
+    except ValueError:
+        raise ValueError(f"{_shown(text)} is not a number of bytes") from None
+
+
+def string(text: str) -> str | None:
+    return text.strip() or None
+
+
+def one_of(*words: str) -> Callable[[str], str]:
+    def convert(text: str) -> str:
+        word = text.strip().lower()
+        if word not in words:
+            raise ValueError(f"{_shown(text)} is none of: {', '.join(words)}")
+        return word
+
+    return convert
+
+
+def comma_list(text: str) -> tuple[str, ...]:
+    return tuple(item for part in text.split(",") if (item := part.strip()))
+
+
+def _shown(text: str) -> str:
+    clean = text if len(text) <= 80 else text[:77] + "..."
+    return repr(clean)
