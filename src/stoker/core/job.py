@@ -30,11 +30,12 @@ class Input(NamedTuple):
 class Job:
     """One request on its way to a worker and back.
 
-    ``deadline`` is in seconds of the monotonic clock.  ``alone``: the job is a batch of its own (streams,
-    describe).  The scheduler owns ``state``; nobody else writes it.
+    ``deadline`` is in seconds of the monotonic clock.  ``streaming``: the consumer reads part by part (otherwise
+    parts are kept and joined).  ``alone``: the job is a batch of its own (streams, describe).  The scheduler owns
+    ``accepted_at`` and ``place``; nobody else writes them.
     """
 
-    __slots__ = ("accepted_at", "alone", "deadline", "headers", "id", "inputs", "key", "place", "reply")
+    __slots__ = ("accepted_at", "alone", "deadline", "headers", "id", "inputs", "key", "place", "reply", "streaming")
 
     def __init__(
         self,
@@ -43,6 +44,7 @@ class Job:
         *,
         headers: Mapping[str, str] | None = None,
         deadline: float | None = None,
+        streaming: bool = False,
         alone: bool = False,
         request_id: str | None = None,
         reply: ReplyStream | None = None,
@@ -51,6 +53,7 @@ class Job:
         self.inputs = inputs
         self.headers: Mapping[str, str] = headers if headers is not None else {}
         self.deadline = deadline
+        self.streaming = streaming
         self.alone = alone
         self.id = request_id or new_request_id()
         self.reply = reply if reply is not None else ReplyStream()

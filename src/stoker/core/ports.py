@@ -169,7 +169,7 @@ class SchedulerPort(Protocol):
         ...
 
     def worker_draining(self, worker: WorkerLink) -> None:
-        """Scale-down: no new batch; what it has not started goes elsewhere; see `worker_idle`."""
+        """Scale-down: no new batch from now on; what it was sent it finishes; see `worker_idle`."""
         ...
 
     def worker_idle(self, worker: WorkerLink) -> bool:

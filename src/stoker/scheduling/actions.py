@@ -1,0 +1,52 @@
+"""What the scheduler wants done: the outputs of its pure core.  The asyncio shell and the simulation carry them out."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from stoker.core.job import Batch, Job
+from stoker.core.reply import Chunk
+from stoker.errors import ServingError
+
+
+class Send(NamedTuple):
+    worker: int
+    batch: Batch
+
+
+class Deliver(NamedTuple):
+    """A chunk for the consumer; with ``last`` the job is over."""
+
+    job: Job
+    chunk: Chunk
+    last: bool
+
+
+class Fail(NamedTuple):
+    """The job is over, with an error."""
+
+    job: Job
+    error: ServingError
+
+
+class CancelInWorker(NamedTuple):
+    worker: int
+    batch_id: int
+    position: int
+
+
+class GrantCredit(NamedTuple):
+    worker: int
+    batch_id: int
+    position: int
+    nbytes: int
+
+
+class Restart(NamedTuple):
+    """The worker is beyond help: kill it and start another. It is reported lost next."""
+
+    worker: int
+    reason: ServingError
+
+
+Action = Send | Deliver | Fail | CancelInWorker | GrantCredit | Restart

@@ -1,0 +1,324 @@
+"""The scheduler of one model version as a pure state machine.
+
+Events go in as method calls with the time, actions come out in `SchedulerCore.actions`.  No socket, no task and no
+clock in here: under asyncio `scheduling.scheduler` carries the actions out, under a virtual clock `simulation` does.
+
+Laws, checked over random interleavings:
+  * every accepted job gets exactly one final action (`Deliver` with ``last``, or `Fail`);
+  * a worker gets batches only while it is ready, and answers the oldest of them first;
+  * no idle worker while a job waits past its time;
+  * the queue never holds more than its limit, but for jobs that a dead worker gave back.
+
+A job is where its ``place`` says: `queue.QUEUED`, a `flight.Flight`, or None (not here, or over).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from stoker import errors
+from stoker.core.job import Batch, Job
+from stoker.core.model import ModelSpec
+from stoker.core.ports import Dropped, Outcome, QueueStatus
+from stoker.core.reply import Chunk
+from stoker.scheduling import actions
+from stoker.scheduling.admission import Admission
+from stoker.scheduling.batching import BatchingPolicy
+from stoker.scheduling.flight import OVERFLOW_WINDOWS, Flight, Stream, WorkerState
+from stoker.scheduling.queue import QUEUED, Deadlines, JobQueue
+
+
+class SchedulerCore:
+    def __init__(
+        self,
+        spec: ModelSpec,
+        *,
+        stream_window_bytes: int,
+        stream_stall_timeout_s: float,
+        max_joined_bytes: int,
+        torchserve_give_up: bool = False,
+    ) -> None:
+        self.actions: list[actions.Action] = []
+        self.spec = spec
+        self._window = stream_window_bytes
+        self._stall_timeout_s = stream_stall_timeout_s
+        self._max_joined_bytes = max_joined_bytes
+        self._admission = Admission(spec, torchserve_give_up)
+        self._queue = JobQueue(spec.job_queue_size)
+        self._deadlines = Deadlines()
+        self._policy = BatchingPolicy(spec.batch_size, spec.max_batch_delay_s, spec.batching == "fixed")
+        self._workers: dict[int, WorkerState] = {}
+        self._idle: dict[int, WorkerState] = {}  # in the order in which they fell idle
+        self._streaming: set[Flight] = set()  # flights that have sent parts
+        self._next_batch_id = 1
+
+    # ---------------------------------------------------------------------------------- callers
+
+    def submit(self, job: Job, now: float) -> None:
+        """Accepts ``job``, or raises why not and keeps nothing of it. Call `dispatch` before the turn ends."""
+        queue = self._queue
+        free = len(self._idle) * self._policy.size  # as many are taken at the end of the turn
+        self._admission.check(job, queue_full=len(queue) >= queue.limit + free, now=now)
+        job.accepted_at = now
+        queue.put(job)
+        if job.deadline is not None:
+            self._deadlines.add(job)
+
+    def cancel(self, job: Job, now: float) -> None:
+        """The caller left. Over for us at once; a worker that already runs it is told."""
+        if job.place is not None:
+            self._end(job, errors.Cancelled(), now)
+
+    def consumed(self, job: Job, nbytes: int, now: float) -> None:
+        """The consumer has read ``nbytes`` of a stream."""
+        flight = job.place
+        if isinstance(flight, Flight):
+            index = flight.batch.jobs.index(job)
+            if (stream := flight.streams.get(index)) is not None:
+                self._read(flight, index, stream, nbytes, now)
+
+    def close_admission(self, error: errors.ServingError) -> None:
+        self._admission.closed = error
+
+    def fail_all(self, error: errors.ServingError, now: float) -> None:
+        """Answers everything that is left."""
+        for job in list(self._queue):
+            self._end(job, error, now)
+        for worker in self._workers.values():
+            for flight in worker.flights:
+                for job in flight.unanswered():
+                    self._end(job, error, now)
+
+    # ---------------------------------------------------------------------------------- workers
+
+    def pool_status(self, configured: int, failure: errors.ServingError | None, now: float) -> None:
+        self._admission.configured, self._admission.failure = configured, failure
+        self._fail_hopeless(now)
+
+    def worker_ready(self, worker_id: int) -> None:
+        worker = WorkerState(worker_id)
+        self._workers[worker_id] = self._idle[worker_id] = worker
+
+    def worker_draining(self, worker_id: int) -> None:
+        if (worker := self._workers.get(worker_id)) is not None:
+            worker.draining = True
+            self._idle.pop(worker_id, None)
+
+    def worker_lost(self, worker_id: int, error: errors.ServingError, started: int | None, now: float) -> None:
+        """``started``: the newest batch it began, None when unknown (then the oldest it held).
+
+        That batch fails.  What it had not begun goes back to the queue's head, as does a batch whose answer was
+        lost on the way and of which the caller has seen nothing.
+        """
+        worker = self._workers.pop(worker_id, None)
+        if worker is None:
+            return
+        self._idle.pop(worker_id, None)
+        if started is None and worker.flights:
+            started = worker.flights[0].batch.id
+        back: list[Job] = []
+        for flight in worker.flights:
+            self._streaming.discard(flight)
+            if flight.batch.id == started or flight.streams:
+                for job in flight.unanswered():
+                    self._end(job, error, now)
+            else:
+                back += flight.unanswered()
+        self._queue.put_back(back)
+        self._fail_hopeless(now)
+
+    def part(self, worker_id: int, batch_id: int, parts: Sequence[Outcome], now: float) -> None:
+        """An intermediate part for each job of the running batch."""
+        worker = self._workers.get(worker_id)
+        flight = self._running(worker, batch_id, parts)
+        if worker is None or flight is None:
+            return
+        self._streaming.add(flight)
+        for index, (job, part) in enumerate(zip(flight.batch.jobs, parts, strict=True)):
+            if job.place is flight and isinstance(part, Chunk):
+                self._deliver_part(flight, index, job, part, now)
+        worker.sign_of_life(now)
+
+    def done(self, worker_id: int, batch_id: int, outcomes: Sequence[Outcome], now: float) -> None:
+        """The end of the running batch: one final outcome for each job."""
+        worker = self._workers.get(worker_id)
+        flight = self._running(worker, batch_id, outcomes)
+        if worker is None or flight is None:
+            return
+        worker.flights.popleft()
+        if flight.streams:
+            self._streaming.discard(flight)
+        else:
+            worker.service.record(now - worker.since)
+        for job, outcome in zip(flight.batch.jobs, outcomes, strict=True):
+            if job.place is flight:
+                self._finish(job, outcome, now)
+        worker.sign_of_life(now)
+        if not worker.flights and not worker.draining:
+            self._idle[worker_id] = worker
+
+    def idle(self, worker_id: int) -> bool:
+        """Whether nothing is in flight there."""
+        worker = self._workers.get(worker_id)
+        return worker is None or not worker.flights
+
+    # ---------------------------------------------------------------------------------- time
+
+    def dispatch(self, now: float) -> None:
+        """Sends what may leave now. To be called at the end of each turn in which something happened."""
+        self._drop_expired(now)
+        queue, policy = self._queue, self._policy
+        while (head := queue.head()) is not None:
+            worker = self._receiver(len(queue), head.alone, now)
+            if worker is None:
+                return
+            self._send(worker, Batch(self._next_batch_id, queue.take(policy.size)), now)
+            self._next_batch_id += 1
+        policy.left()
+
+    def on_time(self, now: float) -> None:
+        """Does what has come due; call at `next_wake` at the latest."""
+        self._drop_expired(now)
+        self._end_stalled(now)
+        for worker in self._workers.values():
+            late_at = worker.late_at(self.spec.response_timeout_s)
+            if late_at is not None and late_at <= now:
+                reason = errors.ResponseTimeout(seconds=self.spec.response_timeout_s)
+                self.actions.append(actions.Restart(worker.id, reason))
+                worker.since = now  # asked once; it is reported lost soon
+        self.dispatch(now)
+
+    def next_wake(self) -> float | None:
+        """When `on_time` has something to do, should nothing happen before."""
+        timeout = self.spec.response_timeout_s
+        times = [at for w in self._workers.values() if (at := w.late_at(timeout)) is not None]
+        if (deadline := self._deadlines.earliest()) is not None:
+            times.append(deadline)
+        if self._idle and (ready_at := self._policy.ready_at()) is not None:
+            times.append(ready_at)
+        times += (stream.read_at + self._stall_timeout_s for _, stream in self._stalled())
+        return min(times, default=None)
+
+    # ---------------------------------------------------------------------------------- queries
+
+    def queue_status(self) -> QueueStatus:
+        waiting = len(self._queue)
+        return QueueStatus(pending=waiting, remaining=max(0, self._queue.limit - waiting))
+
+    @property
+    def drained(self) -> bool:
+        """Nothing waits, nothing is in a worker's hands."""
+        return not len(self._queue) and all(not worker.flights for worker in self._workers.values())
+
+    # ---------------------------------------------------------------------------------- inside
+
+    def _receiver(self, waiting: int, alone: bool, now: float) -> WorkerState | None:
+        """Who gets the next batch: the worker idle for longest, else a busy one that may hold more."""
+        if self._idle:
+            if not self._policy.ready(waiting, alone, now):
+                return None
+            return self._idle.pop(next(iter(self._idle)))
+        if self._policy.fixed or alone or waiting < self._policy.size:
+            return None  # a batch that waits anyway may as well grow
+        busy = [w for w in self._workers.values() if not w.draining and len(w.flights) <= w.service.prefetch()]
+        return min(busy, key=lambda w: len(w.flights), default=None)
+
+    def _send(self, worker: WorkerState, batch: Batch, now: float) -> None:
+        flight = Flight(batch, now)
+        for job in batch.jobs:
+            job.place = flight
+        if not worker.flights:
+            worker.since = now
+        worker.flights.append(flight)
+        self._policy.left()
+        self.actions.append(actions.Send(worker.id, batch))
+
+    def _running(self, worker: WorkerState | None, batch_id: int, outcomes: Sequence[Outcome]) -> Flight | None:
+        """The batch that an answer is about; a worker that answers anything else is restarted."""
+        if worker is None:
+            return None  # it was declared lost meanwhile
+        flight = worker.flights[0] if worker.flights else None
+        if flight is not None and flight.batch.id == batch_id and len(outcomes) == len(flight.batch.jobs):
+            return flight
+        self.actions.append(actions.Restart(worker.id, errors.WorkerDied("it answered what it was not asked")))
+        return None
+
+    def _finish(self, job: Job, outcome: Outcome, now: float) -> None:
+        if isinstance(outcome, Chunk):
+            job.place = None
+            self.actions.append(actions.Deliver(job, outcome, True))
+        elif isinstance(outcome, Dropped):
+            # The worker's clock said 'late' before ours did; a cancelled job is no longer unanswered here.
+            self._end(job, errors.DeadlineExceeded(), now)
+        else:
+            self._end(job, outcome, now)
+
+    def _end(self, job: Job, error: errors.ServingError, now: float) -> None:
+        """Ends an unanswered job with an error, wherever it is."""
+        place = job.place
+        if place is QUEUED:
+            self._queue.remove(job)
+        job.place = None
+        self.actions.append(actions.Fail(job, error))
+        if isinstance(place, Flight):
+            worker = next((w for w in self._workers.values() if place in w.flights), None)
+            if worker is not None:
+                index = place.batch.jobs.index(job)
+                self.actions.append(actions.CancelInWorker(worker.id, place.batch.id, index))
+                worker.unblock(now)
+
+    def _fail_hopeless(self, now: float) -> None:
+        """Callers do not wait for workers that cannot come: they are told the cause."""
+        if all(worker.draining for worker in self._workers.values()) and (cause := self._admission.hopeless()):
+            for job in list(self._queue):
+                self._end(job, cause, now)
+
+    def _drop_expired(self, now: float) -> None:
+        for job in self._deadlines.pop_expired(now):
+            self._end(job, errors.DeadlineExceeded(), now)
+
+    # ---------------------------------------------------------------------------------- streams
+
+    def _deliver_part(self, flight: Flight, index: int, job: Job, part: Chunk, now: float) -> None:
+        stream = flight.streams.get(index)
+        if stream is None:
+            stream = flight.streams[index] = Stream(self._window, now)
+        size = len(part.data)
+        if not stream.unread:
+            stream.read_at = now
+        stream.credit -= size
+        stream.unread += size
+        stream.total += size
+        if not job.streaming and stream.total > self._max_joined_bytes:
+            self._end(job, errors.ResponseTooLarge(stream.total, self._max_joined_bytes), now)
+        elif stream.unread > OVERFLOW_WINDOWS * self._window + size and job.streaming:
+            self._end(job, errors.StreamStalled(seconds=now - stream.read_at), now)
+        else:
+            self.actions.append(actions.Deliver(job, part, False))
+            if not job.streaming:  # kept to be joined, so that nobody has to wait for a reader
+                self._read(flight, index, stream, size, now)
+
+    def _read(self, flight: Flight, index: int, stream: Stream, nbytes: int, now: float) -> None:
+        stream.unread -= nbytes
+        stream.ungranted += nbytes
+        stream.read_at = now
+        if stream.ungranted * 4 < self._window:
+            return  # few large grants: each is a message
+        worker = next((w for w in self._workers.values() if w.flights and w.flights[0] is flight), None)
+        if worker is not None:
+            self.actions.append(actions.GrantCredit(worker.id, flight.batch.id, index, stream.ungranted))
+            stream.credit += stream.ungranted
+            stream.ungranted = 0
+            worker.unblock(now)
+
+    def _end_stalled(self, now: float) -> None:
+        for job, stream in list(self._stalled()):
+            if stream.read_at + self._stall_timeout_s <= now:
+                self._end(job, errors.StreamStalled(seconds=self._stall_timeout_s), now)
+
+    def _stalled(self) -> Iterator[tuple[Job, Stream]]:
+        """Unanswered jobs whose consumer is a whole window behind."""
+        for flight in self._streaming:
+            for index, stream in flight.streams.items():
+                if stream.credit <= 0 and flight.batch.jobs[index].place is flight:
+                    yield flight.batch.jobs[index], stream

@@ -1,0 +1,82 @@
+"""Batches in workers' hands, and how far ahead of its reader each stream is.  PURE.
+
+Credit: a job may have ``window`` bytes of parts on their way unread.  The worker counts the same numbers
+(`ipc.to_worker.Grant`), so both sides agree on when a handler has to wait for its readers.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+from stoker.core.job import Batch, Job
+from stoker.scheduling.batching import ServiceTime
+
+OVERFLOW_WINDOWS = 4  # a stalled reader that shares its batch may buffer this many windows, then its stream ends
+
+
+class Stream:
+    """One job's parts: ``unread`` bytes wait for the consumer, ``credit`` bytes may still be sent."""
+
+    __slots__ = ("credit", "read_at", "total", "ungranted", "unread")
+
+    def __init__(self, window: int, now: float) -> None:
+        self.credit = window
+        self.unread = 0
+        self.ungranted = 0
+        self.total = 0
+        self.read_at = now  # when the consumer last made progress, or had nothing to read
+
+
+class Flight:
+    """A batch that was sent. A job of it is unanswered while its ``place`` is this flight."""
+
+    __slots__ = ("batch", "sent_at", "streams")
+
+    def __init__(self, batch: Batch, now: float) -> None:
+        self.batch = batch
+        self.sent_at = now
+        self.streams: dict[int, Stream] = {}  # by index; only jobs that got a part have one
+
+    def unanswered(self) -> list[Job]:
+        return [job for job in self.batch.jobs if job.place is self]
+
+    def blocked(self) -> bool:
+        """Whether the handler waits for readers: no unanswered job of the batch has credit left."""
+        if not self.streams:
+            return False
+        live = [index for index, job in enumerate(self.batch.jobs) if job.place is self]
+        return bool(live) and all(i in self.streams and self.streams[i].credit <= 0 for i in live)
+
+
+class WorkerState:
+    """One ready worker as the scheduler sees it: its batches in order.
+
+    ``since``: when the running batch began or last gave a sign of life; ``blocked_at``: since when it waits for slow
+    readers, which is not its fault and does not count against the response timeout.
+    """
+
+    __slots__ = ("blocked_at", "draining", "flights", "id", "service", "since")
+
+    def __init__(self, id: int) -> None:
+        self.id = id
+        self.flights: deque[Flight] = deque()
+        self.draining = False
+        self.service = ServiceTime()
+        self.since = 0.0
+        self.blocked_at: float | None = None
+
+    def sign_of_life(self, now: float) -> None:
+        self.since = now
+        self.blocked_at = now if self.flights and self.flights[0].blocked() else None
+
+    def unblock(self, now: float) -> None:
+        """Readers caught up: the time spent waiting for them is taken off the running batch."""
+        if self.blocked_at is not None and not (self.flights and self.flights[0].blocked()):
+            self.since += now - self.blocked_at
+            self.blocked_at = None
+
+    def late_at(self, timeout_s: float) -> float | None:
+        """When the running batch has been silent for too long; None while nothing runs or readers are slow."""
+        if not self.flights or self.blocked_at is not None:
+            return None
+        return self.since + timeout_s

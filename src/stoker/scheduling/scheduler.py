@@ -1,0 +1,185 @@
+"""The asyncio shell around `scheduling.core`: brings the clock and one timer, carries out the actions.
+
+What happens within one turn of the event loop is gathered and dispatched once at its end, so that jobs which arrive
+together leave together.  There is no task, no timer and no thread hop per job.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from stoker import errors
+from stoker.core.clock import Clock
+from stoker.core.job import Job
+from stoker.core.model import ModelSpec
+from stoker.core.ports import Outcome, QueueStatus, WorkerLink
+from stoker.scheduling import actions
+from stoker.scheduling.core import SchedulerCore
+
+
+class Scheduler:
+    """Implements `core.ports.SchedulerPort` for the pool and `core.reply.Producer` for frontends.
+
+    ``max_response_bytes`` bounds what is kept when the parts of a stream are joined into one answer.
+    """
+
+    def __init__(
+        self,
+        spec: ModelSpec,
+        *,
+        clock: Clock,
+        stream_window_bytes: int,
+        stream_stall_timeout_s: float,
+        torchserve_give_up: bool = False,
+        max_response_bytes: int = 6_553_500,
+    ) -> None:
+        self._core = SchedulerCore(
+            spec,
+            stream_window_bytes=stream_window_bytes,
+            stream_stall_timeout_s=stream_stall_timeout_s,
+            max_joined_bytes=max_response_bytes,
+            torchserve_give_up=torchserve_give_up,
+        )
+        self._now = clock.now
+        self._links: dict[int, WorkerLink] = {}
+        self._turn_scheduled = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = 0.0
+        self._drain_waiters: list[asyncio.Future[None]] = []
+
+    # ---------------------------------------------------------------------------------- registry
+
+    def submit(self, job: Job) -> None:
+        """Accepts ``job``: its reply gets exactly one end from now on.
+
+        Raises:
+            NoWorkers, QueueFull, WorkersUnavailable, DeadlineExceeded, or what `close_admission` was given.
+        """
+        self._core.submit(job, self._now())
+        job.reply.attach(self, job)
+        self._turn()
+
+    def queue_status(self) -> QueueStatus:
+        return self._core.queue_status()
+
+    def close_admission(self, error: errors.ServingError) -> None:
+        """`submit` raises ``error`` from now on; what was accepted goes on."""
+        self._core.close_admission(error)
+
+    async def wait_drained(self, timeout_s: float) -> bool:
+        """Waits until every accepted job is answered and no worker runs any; False when it took too long."""
+        if self._core.drained:
+            return True
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._drain_waiters.append(waiter)
+        try:
+            await asyncio.wait_for(waiter, timeout_s)
+        except asyncio.TimeoutError:
+            return False
+        finally:
+            self._drain_waiters.remove(waiter)
+        return True
+
+    def fail_all(self, error: errors.ServingError) -> None:
+        """Answers whatever is left with ``error``, at once."""
+        self._core.fail_all(error, self._now())
+        self._carry_out()
+
+    # ---------------------------------------------------------------------------------- consumers
+
+    def job_cancelled(self, job: Job) -> None:
+        self._core.cancel(job, self._now())
+        self._turn()
+
+    def job_consumed(self, job: Job, nbytes: int) -> None:
+        self._core.consumed(job, nbytes, self._now())
+        if self._core.actions:
+            self._turn()
+
+    # ---------------------------------------------------------------------------------- pool
+
+    def worker_ready(self, worker: WorkerLink) -> None:
+        self._links[worker.id] = worker
+        self._core.worker_ready(worker.id)
+        self._turn()
+
+    def worker_lost(self, worker: WorkerLink, error: errors.ServingError) -> None:
+        self._links.pop(worker.id, None)
+        self._core.worker_lost(worker.id, error, worker.started(), self._now())
+        self._turn()
+
+    def worker_draining(self, worker: WorkerLink) -> None:
+        self._core.worker_draining(worker.id)
+
+    def worker_idle(self, worker: WorkerLink) -> bool:
+        return self._core.idle(worker.id)
+
+    def batch_part(self, worker: WorkerLink, batch_id: int, parts: Sequence[Outcome]) -> None:
+        self._core.part(worker.id, batch_id, parts, self._now())
+        self._turn()
+
+    def batch_done(self, worker: WorkerLink, batch_id: int, outcomes: Sequence[Outcome]) -> None:
+        self._core.done(worker.id, batch_id, outcomes, self._now())
+        self._turn()
+
+    def pool_status(self, configured: int, failure: errors.ServingError | None) -> None:
+        self._core.pool_status(configured, failure, self._now())
+        self._turn()
+
+    # ---------------------------------------------------------------------------------- turns and time
+
+    def _turn(self) -> None:
+        if not self._turn_scheduled:
+            self._turn_scheduled = True
+            asyncio.get_running_loop().call_soon(self._end_of_turn)
+
+    def _end_of_turn(self) -> None:
+        self._turn_scheduled = False
+        self._core.dispatch(self._now())
+        self._carry_out()
+        self._set_timer()
+
+    def _on_timer(self) -> None:
+        self._timer = None
+        self._core.on_time(self._now())
+        self._carry_out()
+        self._set_timer()
+
+    def _set_timer(self) -> None:
+        """One timer, never later than needed. It may be early: then it finds nothing to do and is set anew."""
+        wake = self._core.next_wake()
+        if wake is None or (self._timer is not None and self._timer_at <= wake):
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer_at = wake
+        self._timer = asyncio.get_running_loop().call_later(max(0.0, wake - self._now()), self._on_timer)
+
+    def _carry_out(self) -> None:
+        # A consumer may submit or cancel while it is told: that adds actions, for the next turn.
+        todo, self._core.actions = self._core.actions, []
+        for action in todo:
+            if isinstance(action, actions.Deliver):
+                action.job.reply.push(action.chunk, last=action.last)
+            elif isinstance(action, actions.Send):
+                self._links[action.worker].send(action.batch)
+            elif isinstance(action, actions.Fail):
+                action.job.reply.fail(action.error)
+            else:
+                self._tell_worker(action)
+        if self._drain_waiters and self._core.drained:
+            for waiter in self._drain_waiters:
+                if not waiter.done():
+                    waiter.set_result(None)
+
+    def _tell_worker(self, action: actions.CancelInWorker | actions.GrantCredit | actions.Restart) -> None:
+        link = self._links.get(action.worker)
+        if link is None:
+            return  # it died meanwhile; what it held is settled already
+        if isinstance(action, actions.CancelInWorker):
+            link.cancel(action.batch_id, action.position)
+        elif isinstance(action, actions.GrantCredit):
+            link.grant(action.batch_id, action.position, action.nbytes)
+        else:
+            link.restart(action.reason)
