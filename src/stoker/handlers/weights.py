@@ -1,0 +1,99 @@
+"""Reads what `torch.save` wrote, without running code from it, and hands it to a model.
+
+Laws: `weights_only` unless the operator said ``TS_TRUST_PICKLED_WEIGHTS=true``, and never a silent second try without
+it.  Files of the zip format are mapped, and a model on the CPU keeps the mapped pages: workers of one model share them.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+import os
+import pickle
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from packaging import version
+
+log = logging.getLogger(__name__)
+
+TRUST_VARIABLE = "TS_TRUST_PICKLED_WEIGHTS"
+_SAFE_SINCE = version.parse("2.10")  # before that, weights_only had holes that ran code
+
+
+def trusted() -> bool:
+    """Whether the operator trusts the archives of this server to run code while they are unpickled."""
+    return os.environ.get(TRUST_VARIABLE, "").strip().lower() == "true"
+
+
+def load_file(path: str | Path, map_location: Any = "cpu") -> Any:
+    """The object in a `torch.save` file.
+
+    Raises:
+        RuntimeError: the file holds more than tensors and plain containers, and the operator did not trust it.
+    """
+    path, safe = Path(path), not trusted()
+    if safe and version.parse(torch.__version__) < _SAFE_SINCE:
+        _warn_of_old_torch()
+    try:
+        return torch.load(path, map_location=map_location, weights_only=safe, mmap=zipfile.is_zipfile(path))
+    except pickle.UnpicklingError as error:
+        log.error("%s was not unpickled: %s", path.name, error)
+        raise RuntimeError(_refusal(path.name)) from error
+
+
+@functools.cache
+def _warn_of_old_torch() -> None:
+    log.warning(
+        "torch %s: weights_only is not safe before %s; only load archives you trust", torch.__version__, _SAFE_SINCE
+    )
+
+
+def _refusal(name: str) -> str:
+    return (
+        f"{name} holds more than tensors and plain containers, or is damaged. Save a state_dict, or, to let it run "
+        f"code, start the server with {TRUST_VARIABLE}=true"
+    )
+
+
+def load_into(model: torch.nn.Module, path: str | Path, map_location: Any = "cpu") -> None:
+    """Loads the state dict in a file (`torch.save` or safetensors) into ``model``."""
+    state = _read_state(path, map_location)
+    if _may_share(model, state):
+        model.load_state_dict(state, assign=True)
+    else:
+        model.load_state_dict(state)
+
+
+def _read_state(path: str | Path, map_location: Any) -> Any:
+    if Path(path).suffix != ".safetensors":
+        return load_file(path, map_location)
+    from safetensors.torch import load_file as load_safetensors  # noqa: PLC0415 - an optional package
+
+    return load_safetensors(path, device=str(map_location))
+
+
+def _may_share(model: torch.nn.Module, state: object) -> bool:
+    """Whether taking the tensors of ``state`` as they are gives the same model as copying their values."""
+    own_way = type(model).load_state_dict is not torch.nn.Module.load_state_dict  # may not know `assign`
+    if own_way or not isinstance(state, Mapping):
+        return False
+    mine = model.state_dict()
+    tied = len({tensor.data_ptr() for tensor in mine.values() if tensor.numel()}) < sum(
+        1 for tensor in mine.values() if tensor.numel()
+    )
+    return not tied and all(_same_kind(mine.get(name), tensor) for name, tensor in state.items())
+
+
+def _same_kind(mine: torch.Tensor | None, theirs: object) -> bool:
+    return (
+        isinstance(mine, torch.Tensor)
+        and isinstance(theirs, torch.Tensor)
+        and mine.dtype == theirs.dtype
+        and mine.device == theirs.device
+        and mine.shape == theirs.shape
+        and theirs.is_contiguous()
+    )
