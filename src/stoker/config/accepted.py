@@ -1,0 +1,96 @@
+"""Keys of TorchServe that change nothing here.  They are read, checked, and named in the log once.
+
+The reason stands beside each key: an operator who moves a file over learns what no longer applies.
+"""
+
+from __future__ import annotations
+
+from stoker.config import units
+from stoker.config.rows import Origin, Row, path, row
+
+_NO_JVM = "it tunes the Java virtual machine, and there is none"
+_NO_REST = "REST is not part of this version"
+_NO_TLS = "TLS is not part of this version"
+_NO_METRICS = "metrics are not exported in this version"
+_NO_DISTRIBUTED = "distributed workers are not part of this version"
+_NO_LAUNCHER = "the CPU launcher is not part of this version"
+_NO_TOKENS = "tokens are not part of this version"
+_NO_AGE = "connections have no maximum age in this version"
+_NO_SEQUENCES = "sequences are not part of this version"
+_LABEL = "it only says who wrote the file"
+
+ACCEPTED: tuple[Row, ...] = (
+    row("grpc_inference_max_connection_age_ms", units.milliseconds, "age of connections", unit="ms", unused=_NO_AGE),
+    row("grpc_inference_max_connection_age_grace_ms", units.milliseconds, "its grace", unit="ms", unused=_NO_AGE),
+    row("grpc_management_max_connection_age_ms", units.milliseconds, "age of connections", unit="ms", unused=_NO_AGE),
+    row("grpc_management_max_connection_age_grace_ms", units.milliseconds, "its grace", unit="ms", unused=_NO_AGE),
+    row("private_key_file", path, "PEM key", unused=_NO_TLS),
+    row("certificate_file", path, "PEM certificate", unused=_NO_TLS),
+    row("keystore", path, "key store of the REST listeners", unused=_NO_TLS),
+    row("keystore_pass", units.string, "its password", "changeit", unused=_NO_TLS, secret=True),
+    row("keystore_type", units.string, "its type", "PKCS12", unused=_NO_TLS),
+    row("enable_metrics_api", units.boolean, "open the metrics listener", "true", unused=_NO_REST),
+    row("cors_allowed_origin", units.string, "header of REST answers", unused=_NO_REST),
+    row("cors_allowed_methods", units.string, "header of REST answers", unused=_NO_REST),
+    row("cors_allowed_headers", units.string, "header of REST answers", unused=_NO_REST),
+    row("number_of_netty_threads", units.whole_number, "frontend threads", "0", unused=_NO_JVM),
+    row("netty_client_threads", units.whole_number, "threads towards workers", "0", unused=_NO_JVM),
+    row("prefer_direct_buffer", units.boolean, "kind of the JVM's buffers", "false", unused=_NO_JVM),
+    row("initial_distribution_port", units.whole_number, "first port of ranks", "29500", unused=_NO_DISTRIBUTED),
+    row(
+        "ts_open_inference_protocol",
+        units.string,
+        "services of the open inference protocol",
+        unused="they answer UNIMPLEMENTED in this version",
+    ),
+    row("workflow_store", path, "folder with workflows", unused="workflows are not part of this version"),
+    row("ts_header_key_sequence_id", units.string, "names a sequence", "ts_request_sequence_id", unused=_NO_SEQUENCES),
+    row(
+        "ts_header_key_sequence_start",
+        units.string,
+        "starts a sequence",
+        "ts_request_sequence_start",
+        unused=_NO_SEQUENCES,
+    ),
+    row("ts_header_key_sequence_end", units.string, "ends a sequence", "ts_request_sequence_end", unused=_NO_SEQUENCES),
+    row(
+        "token_expiration_min",
+        units.minutes,
+        "life of a token",
+        "60",
+        unit="min",
+        env="TS_TOKEN_EXPIRATION_TIME_MIN",
+        unused=_NO_TOKENS,
+    ),
+    row("metrics_mode", units.string, "log, prometheus or legacy", "log", unused=_NO_METRICS),
+    row("model_metrics_auto_detect", units.boolean, "take metrics not declared", "false", unused=_NO_METRICS),
+    row("disable_system_metrics", units.boolean, "no system metrics", "false", unused=_NO_METRICS),
+    row(
+        "metric_time_interval",
+        units.number,
+        "pause between system metrics",
+        "60",
+        unit="s",
+        origin=Origin.FILE,
+        unused=_NO_METRICS,
+    ),
+    row("system_metrics_cmd", units.string, "prints system metrics", origin=Origin.FILE, unused=_NO_METRICS),
+    row("async_logging", units.boolean, "log from a thread", "false", unused="logging never blocks serving here"),
+    row("cpp_log_config", path, "log settings of the C++ backend", unused="there is no C++ backend"),
+    row("cpu_launcher_enable", units.boolean, "workers by torch's CPU launcher", "false", unused=_NO_LAUNCHER),
+    row("cpu_launcher_args", units.string, "its arguments", unused=_NO_LAUNCHER),
+    row("debug", units.boolean, "start no worker", "false", unused="the server always starts its workers itself"),
+    row("use_native_io", units.boolean, "Unix sockets to workers", "true", origin=Origin.FILE, unused=_NO_JVM),
+    row("io_ratio", units.whole_number, "netty's I/O ratio", "50", origin=Origin.FILE, unused=_NO_JVM),
+    row("vmargs", units.string, "options of the JVM", origin=Origin.FILE, unused=_NO_JVM),
+    row("plugins_path", path, "folder of Java plug-ins", origin=Origin.FILE, unused=_NO_JVM),
+    row(
+        "model_snapshot",
+        units.string,
+        "models of a snapshot",
+        origin=Origin.FILE,
+        unused="snapshots are not resumed in this version",
+    ),
+    row("version", units.string, "version that wrote the file", origin=Origin.FILE, unused=_LABEL),
+    row("tsConfigFile", units.string, "name of the file", origin=Origin.FILE, unused=_LABEL),
+)
