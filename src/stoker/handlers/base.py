@@ -53,7 +53,7 @@ def setup_ort_session(model_pt_path: str, map_location: Any) -> Any:
     return onnxruntime.InferenceSession(model_pt_path, sess_options=options, providers=providers)
 
 
-class BaseHandler(abc.ABC):  # noqa: B024 - subclasses may mark steps as abstract
+class BaseHandler(abc.ABC):
     """Default handler: numbers in, numbers out. Override the steps that differ."""
 
     model: Any
@@ -83,10 +83,11 @@ class BaseHandler(abc.ABC):  # noqa: B024 - subclasses may mark steps as abstrac
         self.manifest = context.manifest
         properties = context.system_properties
         self._choose_device(properties.get("gpu_id"))
-        self._load_model(properties.get("model_dir"))
+        model_dir = properties.get("model_dir", "")
+        self._load_model(model_dir)
         self._optimize_model()
         logger.debug("Model file %s loaded successfully", self.model_pt_path)
-        self.mapping = load_label_mapping(Path(properties.get("model_dir"), "index_to_name.json"))
+        self.mapping = load_label_mapping(Path(model_dir, "index_to_name.json"))
         self.initialized = True
 
     def _choose_device(self, gpu_id: int | None) -> None:
@@ -193,7 +194,8 @@ class BaseHandler(abc.ABC):  # noqa: B024 - subclasses may mark steps as abstrac
             output = self._handle_profiled(data)
         else:
             output = self._run_steps(data)
-        context.metrics.add_time("HandlerTime", round((time.perf_counter() - started) * 1000, 2), None, "ms")
+        if context.metrics is not None:
+            context.metrics.add_time("HandlerTime", round((time.perf_counter() - started) * 1000, 2), None, "ms")
         return output
 
     def _run_steps(self, data: Any) -> Any:

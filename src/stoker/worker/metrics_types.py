@@ -1,0 +1,101 @@
+"""The nouns of the handlers' metrics: types, units, dimensions, samples, and what can be wrong with them.
+
+Users see them as `ts.metrics.{metric_type_enum,unit,dimension,metric_cache_errors}`.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable
+from typing import NamedTuple
+
+
+class MetricTypes(enum.Enum):
+    COUNTER = "counter"
+    GAUGE = "gauge"
+    HISTOGRAM = "histogram"
+
+
+class Units:
+    """Short unit names and the words that metrics are published with."""
+
+    def __init__(self) -> None:
+        self.units: dict[str | None, str] = {
+            "ms": "Milliseconds",
+            "s": "Seconds",
+            "percent": "Percent",
+            "count": "Count",
+            "MB": "Megabytes",
+            "GB": "Gigabytes",
+            "kB": "Kilobytes",
+            "B": "Bytes",
+            None: "unit",
+            "": "unit",
+        }
+
+
+_WORDS = Units().units
+
+
+def unit_word(unit: str | None) -> str:
+    """The published word for ``unit``; one that has none is published as it is."""
+    return _WORDS.get(unit) or str(unit)
+
+
+class Dimension:
+    """One label of a metric and its value."""
+
+    def __init__(self, name: str, value: object) -> None:
+        self.name = name
+        self.value = value
+
+    def __str__(self) -> str:
+        return f"{self.name}:{self.value}"
+
+    def __repr__(self) -> str:
+        return f"Dimension({self.name!r}, {self.value!r})"
+
+    def to_dict(self) -> dict[str, object]:
+        return {"Name": self.name, "Value": self.value}
+
+
+class Sample(NamedTuple):
+    """One measurement, as it leaves the handler. ``request_id``: ids joined with commas, or nothing."""
+
+    name: str
+    unit: str
+    type: MetricTypes
+    dimensions: tuple[tuple[str, str], ...]
+    value: float
+    request_id: str
+
+
+Emit = Callable[[Sample], None]
+
+
+class GeneralMetricsCacheError(Exception):
+    """Something is wrong with a metric or with the file that declares metrics."""
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+
+
+class MetricsCacheIOError(GeneralMetricsCacheError):
+    """The metrics file cannot be read."""
+
+
+class MetricsCachePyYamlError(GeneralMetricsCacheError):
+    """The metrics file is not YAML."""
+
+
+class MetricsCacheTypeError(GeneralMetricsCacheError):
+    """An argument has the wrong type."""
+
+
+class MetricsCacheValueError(GeneralMetricsCacheError):
+    """An argument has a value that is not allowed."""
+
+
+class MetricsCacheKeyError(GeneralMetricsCacheError):
+    """Something that must be there is missing."""

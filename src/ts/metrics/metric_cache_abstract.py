@@ -1,0 +1,5 @@
+"""`ts.metrics.metric_cache_abstract` is `stoker.worker.metrics`."""
+
+from ts._alias import alias
+
+alias(__name__, "stoker.worker.metrics")
