@@ -7,6 +7,7 @@ together leave together.  There is no task, no timer and no thread hop per job.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Sequence
 
 from stoker import errors
@@ -16,6 +17,8 @@ from stoker.core.model import ModelSpec
 from stoker.core.ports import Outcome, QueueStatus, WorkerLink
 from stoker.scheduling import actions
 from stoker.scheduling.core import SchedulerCore
+
+log = logging.getLogger(__name__)
 
 
 class Scheduler:
@@ -160,24 +163,25 @@ class Scheduler:
         # A consumer may submit or cancel while it is told: that adds actions, for the next turn.
         todo, self._core.actions = self._core.actions, []
         for action in todo:
-            if isinstance(action, actions.Deliver):
-                action.job.reply.push(action.chunk, last=action.last)
-            elif isinstance(action, actions.Send):
-                self._links[action.worker].send(action.batch)
-            elif isinstance(action, actions.Fail):
-                action.job.reply.fail(action.error)
-            else:
-                self._tell_worker(action)
+            try:
+                self._do(action)
+            except Exception:  # one frontend's defect must not cost the other jobs their answers
+                log.exception("An action of the scheduler failed: %s", type(action).__name__)
         if self._drain_waiters and self._core.drained:
             for waiter in self._drain_waiters:
                 if not waiter.done():
                     waiter.set_result(None)
 
-    def _tell_worker(self, action: actions.CancelInWorker | actions.GrantCredit | actions.Restart) -> None:
-        link = self._links.get(action.worker)
-        if link is None:
-            return  # it died meanwhile; what it held is settled already
-        if isinstance(action, actions.CancelInWorker):
+    def _do(self, action: actions.Action) -> None:
+        if isinstance(action, actions.Deliver):
+            action.job.reply.push(action.chunk, last=action.last)
+        elif isinstance(action, actions.Fail):
+            action.job.reply.fail(action.error)
+        elif (link := self._links.get(action.worker)) is None:
+            pass  # it died meanwhile; what it held is settled already
+        elif isinstance(action, actions.Send):
+            link.send(action.batch)
+        elif isinstance(action, actions.CancelInWorker):
             link.cancel(action.batch_id, action.position)
         elif isinstance(action, actions.GrantCredit):
             link.grant(action.batch_id, action.position, action.nbytes)

@@ -1,0 +1,93 @@
+"""What must hold whatever happens: the scheduler's promises as checks after each turn."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from stoker.core.job import Job
+from stoker.core.model import ModelSpec
+from stoker.scheduling import actions
+from stoker.scheduling.core import SchedulerCore
+
+
+class Broken(AssertionError):
+    """A law was broken; the message holds the seed that shows it."""
+
+
+class Laws:
+    """``ends``: final actions per job. ``peak_waiting``: the longest the queue was."""
+
+    def __init__(self, core: SchedulerCore, spec: ModelSpec, seed: int) -> None:
+        self._core, self._spec, self._seed = core, spec, seed
+        self._jobs: list[Job] = []
+        self._sent: set[int] = set()
+        self._in_hands = 0
+        self.ends: Counter[str] = Counter()
+        self.outcomes: Counter[str] = Counter()
+        self.peak_waiting = 0
+
+    def _check(self, holds: bool, law: str) -> None:
+        if not holds:
+            raise Broken(f"seed {self._seed}: {law}")
+
+    def accepted(self, job: Job) -> None:
+        self._jobs.append(job)
+
+    def action(self, action: actions.Action, now: float) -> None:
+        if isinstance(action, actions.Send):
+            self._batch(action, now)
+        elif isinstance(action, actions.Deliver):
+            self._own_answer(action)
+            if action.last:
+                self._end(action.job, "answered")
+        elif isinstance(action, actions.Fail):
+            self._end(action.job, type(action.error).__name__)
+
+    def _batch(self, action: actions.Send, now: float) -> None:
+        jobs = action.batch.jobs
+        self._check(0 < len(jobs) <= self._spec.batch_size, f"a batch of {len(jobs)} jobs left")
+        self._check(len(jobs) == 1 or not any(job.alone for job in jobs), "a job that must be alone has company")
+        self._check(action.batch.id not in self._sent, "a batch was sent twice")
+        self._sent.add(action.batch.id)
+        for job in jobs:
+            self._check(not self.ends[job.id], f"job {job.id} was sent after its end")
+            self._check(job.deadline is None or job.deadline > now, f"expired job {job.id} was sent to a worker")
+
+    def _own_answer(self, action: actions.Deliver) -> None:
+        own = action.job.id.encode()
+        data = bytes(action.chunk.data)
+        self._check(data == own * (len(data) // len(own)), f"job {action.job.id} got another job's answer")
+        self._check(not self.ends[action.job.id], f"job {action.job.id} got a part after its end")
+
+    def _end(self, job: Job, how: str) -> None:
+        self.ends[job.id] += 1
+        self.outcomes[how] += 1
+        self._check(self.ends[job.id] == 1, f"job {job.id} ended twice, the second time: {how}")
+
+    def after_turn(self, now: float) -> None:
+        core = self._core
+        waiting = core.queue_status().pending
+        self.peak_waiting = max(self.peak_waiting, waiting)
+        given_back = self._in_hands = max(self._in_hands, self._in_hands_now())
+        self._check(waiting <= self._spec.job_queue_size + self._spec.batch_size + given_back, "the queue overflows")
+        if self._idle_workers() and waiting:
+            ready_at = core._policy.ready_at()
+            forming = self._spec.batching == "fixed" and ready_at is not None and now < ready_at
+            self._check(forming, "a worker is idle while a job waits past its time")
+
+    def _in_hands_now(self) -> int:
+        return sum(len(flight.batch.jobs) for worker in self._core._workers.values() for flight in worker.flights)
+
+    def _idle_workers(self) -> int:
+        return sum(1 for w in self._core._workers.values() if not w.flights and not w.draining)
+
+    def timer_moved_on(self, now: float) -> None:
+        wake = self._core.next_wake()
+        self._check(wake is None or wake > now, "the timer came due and is due again: the loop would spin")
+
+    def at_the_end(self, now: float) -> None:
+        """Nothing more will happen: everything must be settled."""
+        for job in self._jobs:
+            self._check(self.ends[job.id] == 1, f"job {job.id} never got an answer")
+            self._check(job.place is None, f"job {job.id} is over and still held")
+        self._check(self._core.drained, "something is left in the scheduler")

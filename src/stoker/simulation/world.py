@@ -1,0 +1,338 @@
+"""A world for the scheduler: clients, workers and faults on a virtual clock, drawn from one seed.
+
+The scheduler's pure core runs as it is; everything around it is made here: jobs that arrive, expire, are cancelled or
+read slowly, workers that answer, stream, hang, die and come back, a pool that scales.  `laws` watches it all.
+"""
+
+from __future__ import annotations
+
+import heapq
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from stoker import errors
+from stoker.core.job import Batch, Input, Job, ModelKey
+from stoker.core.model import ModelSpec
+from stoker.core.ports import Dropped, Outcome
+from stoker.core.reply import Chunk
+from stoker.scheduling import actions
+from stoker.scheduling.core import SchedulerCore
+from stoker.simulation.laws import Laws
+
+WINDOW = 1000  # bytes of unread parts per stream; small, so that it is reached
+STALL_S = 3.0
+RESPONSE_TIMEOUT_S = 2.0
+
+
+@dataclass(slots=True, kw_only=True)
+class Scenario:
+    """How often what happens. Probabilities are per job, batch or event."""
+
+    jobs: int = 40
+    workers: int = 2
+    batch_size: int = 1
+    batching: str = "adaptive"
+    queue_size: int = 12
+    max_delay_s: float = 0.05
+    service_s: float = 0.01
+    arrival_gap_s: float = 0.005
+    stream: float = 0.2
+    deadline: float = 0.2
+    cancel: float = 0.1
+    death: float = 0.03
+    hang: float = 0.01
+    handler_error: float = 0.05
+    held_replies: float = 0.5
+    stalled_reader: float = 0.1
+    rescale: float = 0.0
+    load_failure: float = 0.0
+
+    @classmethod
+    def draw(cls, rng: random.Random) -> Scenario:
+        return cls(
+            jobs=rng.randint(5, 60),
+            workers=rng.randint(1, 4),
+            batch_size=rng.choice([1, 1, 2, 4, 16]),
+            batching=rng.choice(["adaptive", "adaptive", "fixed"]),
+            queue_size=rng.choice([1, 3, 12, 100]),
+            service_s=rng.choice([0.00002, 0.0005, 0.01, 0.1]),
+            arrival_gap_s=rng.choice([0.0, 0.0001, 0.005, 0.05]),
+            death=rng.choice([0.0, 0.03, 0.2]),
+            rescale=rng.choice([0.0, 0.1]),
+            load_failure=rng.choice([0.0, 0.3]),
+        )
+
+
+class Worker:
+    """A worker process: a socket with batches in it, one of them running.
+
+    Answers of short batches leave a little later, several at once: ``unsent`` ones die with the process.
+    """
+
+    def __init__(self, world: World, id: int) -> None:
+        self.world, self.id = world, id
+        self.inbox: list[Batch] = []
+        self.cancelled: set[tuple[int, int]] = set()
+        self.running: Batch | None = None
+        self.started = 0
+        self.credit: dict[int, int] = {}
+        self.parts_left = 0
+        self.unsent: list[tuple[Batch, list[Outcome]]] = []
+        self.alive = True
+
+    def receive(self, batch: Batch) -> None:
+        self.inbox.append(batch)
+        if self.running is None:
+            self.start_next()
+
+    def start_next(self) -> None:
+        if not self.inbox or not self.alive:
+            return
+        world, rng = self.world, self.world.rng
+        batch = self.running = self.inbox.pop(0)
+        self.started = batch.id
+        self.credit = dict.fromkeys(range(len(batch.jobs)), WINDOW)
+        self.parts_left = rng.randint(0, 8) if any(job.streaming for job in batch.jobs) else 0
+        if rng.random() < world.scenario.hang:
+            return  # never answers: the response timeout must find it
+        if rng.random() < world.scenario.death:
+            world.after(rng.random() * world.scenario.service_s, lambda: world.kill(self))
+        else:
+            self.work()
+
+    def work(self) -> None:
+        self.world.after(self.world.rng.expovariate(1 / self.world.scenario.service_s), self.step)
+
+    def step(self) -> None:
+        """One part, or the end of the batch."""
+        batch = self.running
+        if not self.alive or batch is None:
+            return
+        if self.parts_left == 0:
+            self.finish(batch)
+        elif self.live(batch) and all(self.credit[i] <= 0 for i in self.live(batch)):
+            return  # waits for its readers; `grant` and `cancel` go on
+        elif not self.live(batch):
+            self.parts_left = 0  # everybody left: the handler is stopped
+            self.work()
+        else:
+            self.send_part(batch)
+
+    def live(self, batch: Batch) -> list[int]:
+        return [i for i in range(len(batch.jobs)) if (batch.id, i) not in self.cancelled]
+
+    def send_part(self, batch: Batch) -> None:
+        parts: list[Outcome] = []
+        for index, job in enumerate(batch.jobs):
+            part = job.id.encode() * self.world.rng.randint(1, 200)
+            self.credit[index] -= len(part)
+            parts.append(Chunk(part))
+        self.parts_left -= 1
+        self.flush()
+        self.world.core.part(self.id, batch.id, parts, self.world.now)
+        self.work()
+
+    def finish(self, batch: Batch) -> None:
+        self.running = None
+        outcomes = [self.outcome(batch, index) for index in range(len(batch.jobs))]
+        self.unsent.append((batch, outcomes))
+        if self.inbox and self.world.rng.random() < self.world.scenario.held_replies:
+            self.world.after(0.001, self.flush)
+        else:
+            self.flush()
+        self.start_next()
+
+    def flush(self) -> None:
+        unsent, self.unsent = self.unsent, []
+        for batch, outcomes in unsent if self.alive else ():
+            self.world.core.done(self.id, batch.id, outcomes, self.world.now)
+
+    def outcome(self, batch: Batch, index: int) -> Outcome:
+        if (batch.id, index) in self.cancelled and self.world.rng.random() < 0.5:
+            return Dropped.DROPPED
+        if self.world.rng.random() < self.world.scenario.handler_error:
+            return errors.HandlerRaised()
+        return Chunk(batch.jobs[index].id.encode())
+
+    def cancel(self, batch_id: int, index: int) -> None:
+        self.cancelled.add((batch_id, index))
+        self.poke(batch_id)
+
+    def grant(self, batch_id: int, index: int, nbytes: int) -> None:
+        if self.running is not None and self.running.id == batch_id:
+            self.credit[index] += nbytes
+        self.poke(batch_id)
+
+    def poke(self, batch_id: int) -> None:
+        if self.running is not None and self.running.id == batch_id and self.parts_left:
+            self.work()
+
+
+class World:
+    """Runs one seed. `run` raises `laws.Broken` when a law of the scheduler is broken."""
+
+    def __init__(
+        self, seed: int, *, scenario: Scenario | None = None, core: type[SchedulerCore] = SchedulerCore
+    ) -> None:
+        self.rng = random.Random(seed)  # noqa: S311 - a simulation wants repeatable numbers
+        self.scenario = scenario or Scenario.draw(self.rng)
+        self.now = 0.0
+        self.spec = self._spec()
+        self.core = core(
+            self.spec,
+            stream_window_bytes=WINDOW,
+            stream_stall_timeout_s=STALL_S,
+            max_joined_bytes=100 * WINDOW,
+        )
+        self.laws = Laws(self.core, self.spec, seed)
+        self.workers: dict[int, Worker] = {}
+        self.slots = set(range(self.scenario.workers))
+        self._events: list[tuple[float, int, Callable[[], None]]] = []
+        self._count = 0
+
+    def _spec(self) -> ModelSpec:
+        scenario = self.scenario
+        return ModelSpec(
+            key=ModelKey("m", "1.0"),
+            url="m.mar",
+            model_dir="",
+            handler="h",
+            batch_size=scenario.batch_size,
+            batching=scenario.batching,
+            max_batch_delay_s=scenario.max_delay_s,
+            job_queue_size=scenario.queue_size,
+            response_timeout_s=RESPONSE_TIMEOUT_S,
+            stream_batching=scenario.batch_size == 4,
+        )
+
+    def after(self, delay_s: float, what: Callable[[], None]) -> None:
+        self._count += 1
+        heapq.heappush(self._events, (self.now + delay_s, self._count, what))
+
+    def run(self) -> Laws:
+        self.core.pool_status(self.scenario.workers, None, self.now)
+        for number in range(self.scenario.workers):
+            self.after(self.rng.random() * 0.1, lambda id=number: self.start(id))  # type: ignore[misc]  # a default binds
+        at = 0.0
+        for number in range(self.scenario.jobs):
+            at += self.rng.expovariate(1 / self.scenario.arrival_gap_s) if self.scenario.arrival_gap_s else 0.0
+            self.after(at, lambda n=number: self.arrive(n))  # type: ignore[misc]  # a default binds
+        self._loop()
+        self.laws.at_the_end(self.now)
+        return self.laws
+
+    def _loop(self) -> None:
+        """Events in time order, and the scheduler's own wake-ups between them. Ends when both run dry."""
+        while True:
+            wake = self.core.next_wake()
+            if self._events and (wake is None or self._events[0][0] <= wake):
+                self.now, _, what = heapq.heappop(self._events)
+                what()
+                self.core.dispatch(self.now)
+            elif wake is not None:
+                self.now = max(self.now, wake)
+                self.core.on_time(self.now)
+                self.laws.timer_moved_on(self.now)
+            else:
+                return
+            self._carry_out()
+            self.laws.after_turn(self.now)
+
+    # ------------------------------------------------------------------------------ clients
+
+    def arrive(self, number: int) -> None:
+        rng, scenario = self.rng, self.scenario
+        streaming = rng.random() < scenario.stream
+        deadline = self.now + rng.random() * 0.2 if rng.random() < scenario.deadline else None
+        job = Job(
+            self.spec.key,
+            [Input("data", "", b"")],
+            deadline=deadline,
+            streaming=streaming,
+            alone=streaming and not self.spec.stream_batching,
+            request_id=f"<{number}>",
+        )
+        if rng.random() < scenario.rescale:
+            self.rescale(rng.randint(1, 4))
+        try:
+            self.core.submit(job, self.now)
+        except errors.ServingError:
+            return
+        self.laws.accepted(job)
+        if rng.random() < scenario.cancel:
+            self.after(rng.random() * 0.1, lambda: self.core.cancel(job, self.now))
+
+    def _read(self, job: Job, nbytes: int) -> None:
+        """The consumer reads what came, at once, later, or never."""
+        if self.rng.random() >= self.scenario.stalled_reader:
+            self.after(self.rng.random() * 0.05, lambda: self.core.consumed(job, nbytes, self.now))
+
+    # ------------------------------------------------------------------------------ workers
+
+    def start(self, id: int) -> None:
+        """A slot's process comes up, unless it fails to load: then the slot tries again later."""
+        if id in self.workers or id not in self.slots:
+            return
+        if self.rng.random() < self.scenario.load_failure:
+            failure = None if self.workers else errors.WorkerDied("exit code 1")
+            self.core.pool_status(len(self.slots), failure, self.now)
+            self.after(0.05, lambda: self.start(id))
+            return
+        self.workers[id] = Worker(self, id)
+        self.core.pool_status(len(self.slots), None, self.now)
+        self.core.worker_ready(id)
+
+    def rescale(self, count: int) -> None:
+        """More or fewer slots. A slot that goes drains its worker first."""
+        for id in range(count, max(self.slots, default=0) + 1):
+            if id in self.slots:
+                self.slots.discard(id)
+                self.core.worker_draining(id)
+                self.retire(id)
+        for id in range(count):
+            if id not in self.slots and id not in self.workers:
+                self.slots.add(id)
+                self.after(0.01, lambda id=id: self.start(id))  # type: ignore[misc]  # a default binds
+        self.core.pool_status(len(self.slots), None, self.now)
+
+    def retire(self, id: int) -> None:
+        if id not in self.workers:
+            return
+        if self.core.idle(id):
+            self.kill(self.workers[id])
+        else:
+            self.after(0.05, lambda: self.retire(id))
+
+    def kill(self, worker: Worker, error: errors.ServingError | None = None) -> None:
+        """The process ends. Its marker tells what it had begun; sometimes nobody can read it."""
+        if self.workers.get(worker.id) is not worker:
+            return
+        worker.alive = False
+        del self.workers[worker.id]
+        started = worker.started if self.rng.random() < 0.8 else None
+        self.core.worker_lost(worker.id, error or errors.WorkerDied("killed"), started, self.now)
+        self.after(0.05, lambda: self.start(worker.id))
+
+    def _carry_out(self) -> None:
+        todo, self.core.actions = self.core.actions, []
+        for action in todo:
+            self.laws.action(action, self.now)
+            if isinstance(action, actions.Deliver):
+                if not action.last and action.job.streaming:
+                    self._read(action.job, len(action.chunk.data))
+            elif not isinstance(action, actions.Fail):
+                self._for_worker(action)
+
+    def _for_worker(
+        self, action: actions.Send | actions.CancelInWorker | actions.GrantCredit | actions.Restart
+    ) -> None:
+        worker = self.workers[action.worker]
+        if isinstance(action, actions.Send):
+            self.after(0.0, lambda: worker.receive(action.batch))
+        elif isinstance(action, actions.CancelInWorker):
+            self.after(0.0, lambda: worker.cancel(action.batch_id, action.position))
+        elif isinstance(action, actions.GrantCredit):
+            self.after(0.0, lambda: worker.grant(action.batch_id, action.position, action.nbytes))
+        else:
+            self.after(0.0, lambda: self.kill(worker, action.reason))

@@ -1,0 +1,378 @@
+"""What the pure scheduler decides, event by event."""
+
+from __future__ import annotations
+
+import pytest
+
+from stoker import errors
+from stoker.core.job import Input, Job, ModelKey
+from stoker.core.model import ModelSpec
+from stoker.core.ports import Dropped
+from stoker.core.reply import Chunk
+from stoker.scheduling import actions
+from stoker.scheduling.core import SchedulerCore
+
+KEY = ModelKey("m", "1.0")
+WINDOW = 100
+
+
+def spec(**changes: object) -> ModelSpec:
+    values: dict[str, object] = {"key": KEY, "url": "m.mar", "model_dir": "", "handler": "h", **changes}
+    return ModelSpec(**values)  # type: ignore[arg-type]
+
+
+def core(workers: int = 1, *, give_up: bool = False, **changes: object) -> SchedulerCore:
+    scheduler = SchedulerCore(
+        spec(**changes),
+        stream_window_bytes=WINDOW,
+        stream_stall_timeout_s=30.0,
+        max_joined_bytes=1000,
+        torchserve_give_up=give_up,
+    )
+    scheduler.pool_status(max(1, workers), None, 0.0)
+    for number in range(workers):
+        scheduler.worker_ready(number)
+    return scheduler
+
+
+def job(**options: object) -> Job:
+    return Job(KEY, [Input("data", "", b"x")], **options)  # type: ignore[arg-type]
+
+
+def submit(scheduler: SchedulerCore, count: int = 1, now: float = 0.0, **options: object) -> list[Job]:
+    jobs = [job(**options) for _ in range(count)]
+    for one in jobs:
+        scheduler.submit(one, now)
+    scheduler.dispatch(now)
+    return jobs
+
+
+def take(scheduler: SchedulerCore) -> list[actions.Action]:
+    done, scheduler.actions = scheduler.actions, []
+    return done
+
+
+def sent(scheduler: SchedulerCore) -> list[tuple[int, int]]:
+    """(worker, number of jobs) of each batch that left."""
+    return [(a.worker, len(a.batch.jobs)) for a in take(scheduler) if isinstance(a, actions.Send)]
+
+
+def failures(scheduler: SchedulerCore) -> list[tuple[Job, type[Exception]]]:
+    return [(a.job, type(a.error)) for a in take(scheduler) if isinstance(a, actions.Fail)]
+
+
+def answer(scheduler: SchedulerCore, worker: int, batch: int, count: int = 1, now: float = 0.0) -> None:
+    scheduler.done(worker, batch, [Chunk(b"ok")] * count, now)
+    scheduler.dispatch(now)
+
+
+def test_an_idle_worker_takes_a_lone_job_at_once_whatever_the_batch_delay() -> None:
+    scheduler = core(batch_size=16, max_batch_delay_s=10.0)
+    submit(scheduler)
+    assert sent(scheduler) == [(0, 1)]
+
+
+def test_jobs_that_arrive_while_the_worker_is_busy_leave_as_one_batch() -> None:
+    scheduler = core(batch_size=16)
+    submit(scheduler)
+    submit(scheduler, 5)
+    assert sent(scheduler) == [(0, 1)]
+    answer(scheduler, 0, 1, now=1.0)
+    assert sent(scheduler) == [(0, 5)]
+
+
+def test_fixed_batching_waits_for_a_full_batch_or_the_whole_delay() -> None:
+    scheduler = core(batch_size=4, batching="fixed", max_batch_delay_s=0.5)
+    submit(scheduler, 2, now=1.0)
+    assert sent(scheduler) == []
+    assert scheduler.next_wake() == 1.5
+    scheduler.on_time(1.5)
+    assert sent(scheduler) == [(0, 2)]
+    answer(scheduler, 0, 1, 2, now=2.0)
+    submit(scheduler, 4, now=2.0)
+    assert (0, 4) in sent(scheduler)
+
+
+def test_at_batch_size_one_short_jobs_are_sent_ahead_in_batches_of_one() -> None:
+    scheduler = core(batch_size=1)
+    submit(scheduler, 1, now=0.0)
+    answer(scheduler, 0, 1, now=0.0001)
+    take(scheduler)
+    submit(scheduler, 5, now=0.001)
+    assert sent(scheduler) == [(0, 1)] * 5
+
+
+def test_nothing_is_sent_ahead_to_a_worker_whose_batches_take_long() -> None:
+    scheduler = core(batch_size=1)
+    submit(scheduler, 1, now=0.0)
+    answer(scheduler, 0, 1, now=0.2)
+    take(scheduler)
+    submit(scheduler, 5, now=0.3)
+    assert sent(scheduler) == [(0, 1)]
+
+
+def test_nothing_is_sent_ahead_while_another_worker_is_idle() -> None:
+    scheduler = core(workers=2)
+    submit(scheduler, 2, now=0.0)
+    for worker, batch in ((0, 1), (1, 2)):
+        answer(scheduler, worker, batch, now=0.0001)
+    take(scheduler)
+    submit(scheduler, 2, now=0.001)
+    assert sorted(sent(scheduler)) == [(0, 1), (1, 1)]
+
+
+def test_a_stream_is_a_batch_of_its_own_and_is_not_overtaken() -> None:
+    scheduler = core(batch_size=8)
+    submit(scheduler)
+    submit(scheduler, 2)
+    submit(scheduler, 1, streaming=True, alone=True)
+    submit(scheduler, 2)
+    sizes = []
+    for batch in range(1, 5):
+        sizes += [size for _, size in sent(scheduler)]
+        answer(scheduler, 0, batch, sizes[-1], now=float(batch))
+    assert sizes == [1, 2, 1, 2]
+
+
+def test_a_full_queue_refuses_and_counts_only_jobs_that_wait() -> None:
+    scheduler = core(job_queue_size=2)
+    submit(scheduler, 3)
+    with pytest.raises(errors.QueueFull, match=r'Model "m" Version 1\.0" has no worker'):
+        submit(scheduler)
+    assert scheduler.queue_status().pending == 2 and scheduler.queue_status().remaining == 0
+
+
+def test_a_model_scaled_to_zero_refuses_and_tells_those_who_wait() -> None:
+    scheduler = core(workers=0)
+    (waiting,) = submit(scheduler)
+    scheduler.pool_status(0, None, 1.0)
+    assert failures(scheduler) == [(waiting, errors.NoWorkers)]
+    with pytest.raises(errors.NoWorkers):
+        submit(scheduler)
+
+
+def test_jobs_wait_for_a_worker_that_starts_and_learn_the_cause_when_it_cannot() -> None:
+    scheduler = core(workers=0)
+    (waiting,) = submit(scheduler)
+    assert failures(scheduler) == []
+    scheduler.pool_status(1, errors.WorkerDied("exit code 1"), 1.0)
+    assert failures(scheduler) == [(waiting, errors.WorkersUnavailable)]
+    with pytest.raises(errors.WorkersUnavailable, match="exit code 1"):
+        submit(scheduler)
+
+
+def test_in_torchserves_mode_jobs_wait_for_workers_that_cannot_start() -> None:
+    scheduler = core(workers=0, give_up=True)
+    scheduler.pool_status(1, errors.WorkerDied("exit code 1"), 1.0)
+    submit(scheduler)
+    assert failures(scheduler) == [] and scheduler.queue_status().pending == 1
+
+
+def test_a_job_whose_deadline_passed_is_refused_and_one_that_expires_in_the_queue_is_never_sent() -> None:
+    scheduler = core()
+    with pytest.raises(errors.DeadlineExceeded):
+        submit(scheduler, now=5.0, deadline=5.0)
+    submit(scheduler)
+    (late,) = submit(scheduler, deadline=2.0)
+    assert scheduler.next_wake() == 2.0
+    take(scheduler)
+    scheduler.on_time(2.0)
+    assert failures(scheduler) == [(late, errors.DeadlineExceeded)]
+    answer(scheduler, 0, 1, now=3.0)
+    assert sent(scheduler) == []
+
+
+def test_a_deadline_that_passes_while_the_job_runs_answers_and_tells_the_worker() -> None:
+    scheduler = core()
+    (_late,) = submit(scheduler, deadline=2.0)
+    take(scheduler)
+    scheduler.on_time(2.0)
+    done = take(scheduler)
+    assert [type(a) for a in done] == [actions.Fail, actions.CancelInWorker]
+    answer(scheduler, 0, 1, now=3.0)
+    assert take(scheduler) == [], "the late answer is harmless"
+
+
+def test_a_cancelled_job_leaves_the_queue_at_once_and_makes_room() -> None:
+    scheduler = core(job_queue_size=1)
+    _, waiting = submit(scheduler, 2)
+    scheduler.cancel(waiting, 1.0)
+    assert scheduler.queue_status().pending == 0
+    submit(scheduler)
+    scheduler.cancel(waiting, 1.0)
+    assert len([1 for j, _ in failures(scheduler) if j is waiting]) == 1
+
+
+def test_only_the_batch_that_a_dead_worker_had_begun_fails_and_the_rest_runs_elsewhere() -> None:
+    scheduler = core()
+    submit(scheduler, now=0.0)
+    answer(scheduler, 0, 1, now=0.0001)
+    take(scheduler)
+    jobs = submit(scheduler, 4, now=0.001)  # batches 2..5, three of them ahead
+    take(scheduler)
+    scheduler.worker_lost(0, errors.WorkerDied("killed"), 3, 0.002)
+    assert failures(scheduler) == [(jobs[1], errors.WorkerDied)]
+    scheduler.worker_ready(7)
+    scheduler.dispatch(0.003)
+    again = [a.batch.jobs[0] for a in take(scheduler) if isinstance(a, actions.Send)]
+    assert again == [jobs[0]], "in their old order; the answer of the first was lost with the worker"
+    assert scheduler.queue_status().pending == 2
+
+
+def test_when_nobody_knows_what_a_dead_worker_had_begun_its_oldest_batch_fails() -> None:
+    scheduler = core()
+    (held,) = submit(scheduler)
+    scheduler.worker_lost(0, errors.WorkerDied("gone"), None, 1.0)
+    assert failures(scheduler) == [(held, errors.WorkerDied)]
+
+
+def test_a_stream_that_was_partly_delivered_is_never_run_again() -> None:
+    scheduler = core()
+    (stream,) = submit(scheduler, streaming=True, alone=True)
+    scheduler.part(0, 1, [Chunk(b"a")], 0.1)
+    take(scheduler)
+    scheduler.worker_lost(0, errors.WorkerDied("gone"), 0, 1.0)
+    assert failures(scheduler) == [(stream, errors.WorkerDied)]
+
+
+def test_a_worker_that_is_silent_for_the_response_timeout_is_restarted_once() -> None:
+    scheduler = core(response_timeout_s=2.0)
+    (stuck,) = submit(scheduler, now=1.0)
+    take(scheduler)
+    assert scheduler.next_wake() == 3.0
+    scheduler.on_time(3.0)
+    (restart,) = take(scheduler)
+    assert isinstance(restart, actions.Restart) and isinstance(restart.reason, errors.ResponseTimeout)
+    scheduler.on_time(3.1)
+    assert take(scheduler) == []
+    scheduler.worker_lost(0, restart.reason, 1, 3.2)
+    assert failures(scheduler) == [(stuck, errors.ResponseTimeout)]
+
+
+def test_the_response_timeout_of_a_batch_sent_ahead_runs_from_its_start() -> None:
+    scheduler = core(response_timeout_s=2.0)
+    submit(scheduler, now=0.0)
+    answer(scheduler, 0, 1, now=0.0001)
+    submit(scheduler, 2, now=1.0)
+    answer(scheduler, 0, 2, now=2.5)
+    assert scheduler.next_wake() == 4.5
+
+
+def test_each_part_of_a_stream_restarts_the_response_timeout() -> None:
+    scheduler = core(response_timeout_s=2.0)
+    submit(scheduler, streaming=True, alone=True, now=0.0)
+    scheduler.part(0, 1, [Chunk(b"a")], 1.5)
+    assert scheduler.next_wake() == 3.5
+
+
+def test_a_worker_that_waits_for_its_reader_is_not_late_and_the_reader_is_ended_after_the_stall_timeout() -> None:
+    scheduler = core(response_timeout_s=2.0)
+    (_stream,) = submit(scheduler, streaming=True, alone=True, now=0.0)
+    scheduler.part(0, 1, [Chunk(b"x" * WINDOW)], 1.0)
+    take(scheduler)
+    assert scheduler.next_wake() == 31.0
+    scheduler.on_time(20.0)
+    assert take(scheduler) == []
+    scheduler.on_time(31.0)
+    fail, cancel = take(scheduler)
+    assert isinstance(fail, actions.Fail) and isinstance(fail.error, errors.StreamStalled)
+    assert cancel == actions.CancelInWorker(0, 1, 0)
+
+
+def test_a_reader_that_catches_up_gives_credit_and_the_blocked_time_does_not_count() -> None:
+    scheduler = core(response_timeout_s=2.0)
+    (stream,) = submit(scheduler, streaming=True, alone=True, now=0.0)
+    scheduler.part(0, 1, [Chunk(b"x" * WINDOW)], 1.0)
+    take(scheduler)
+    scheduler.consumed(stream, WINDOW, 11.0)
+    assert take(scheduler) == [actions.GrantCredit(0, 1, 0, WINDOW)]
+    assert scheduler.next_wake() == 13.0
+
+
+def test_a_stalled_reader_in_a_shared_batch_is_ended_before_it_costs_its_neighbours() -> None:
+    scheduler = core(batch_size=2, stream_batching=True)
+    submit(scheduler, 1)
+    take(scheduler)
+    slow, fast = submit(scheduler, 2, streaming=True)
+    answer(scheduler, 0, 1)
+    take(scheduler)
+    for _ in range(10):
+        scheduler.part(0, 2, [Chunk(b"s" * WINDOW), Chunk(b"f" * WINDOW)], 1.0)
+        scheduler.consumed(fast, WINDOW, 1.0)
+    done = take(scheduler)
+    assert [a.job for a in done if isinstance(a, actions.Fail)] == [slow]
+    assert len([1 for a in done if isinstance(a, actions.Deliver) and a.job is fast]) == 10
+
+
+def test_parts_for_a_unary_caller_are_kept_up_to_the_response_limit_without_waiting_for_a_reader() -> None:
+    scheduler = core()
+    (unary,) = submit(scheduler)
+    for _ in range(10):
+        scheduler.part(0, 1, [Chunk(b"x" * WINDOW)], 1.0)
+    done = take(scheduler)
+    assert sum(a.nbytes for a in done if isinstance(a, actions.GrantCredit)) == 10 * WINDOW
+    scheduler.part(0, 1, [Chunk(b"x")], 1.0)
+    assert failures(scheduler) == [(unary, errors.ResponseTooLarge)]
+
+
+@pytest.mark.parametrize("outcomes", [[], [Chunk(b"a"), Chunk(b"b")]])
+def test_a_worker_that_answers_with_the_wrong_count_is_restarted(outcomes: list[Chunk]) -> None:
+    scheduler = core()
+    submit(scheduler)
+    take(scheduler)
+    scheduler.done(0, 1, outcomes, 1.0)
+    assert [type(a) for a in take(scheduler)] == [actions.Restart]
+
+
+def test_a_worker_that_answers_an_unknown_batch_is_restarted_and_a_forgotten_worker_is_ignored() -> None:
+    scheduler = core()
+    scheduler.done(0, 99, [Chunk(b"a")], 1.0)
+    assert [type(a) for a in take(scheduler)] == [actions.Restart]
+    scheduler.done(5, 1, [Chunk(b"a")], 1.0)
+    assert take(scheduler) == []
+
+
+def test_each_item_of_a_batch_has_its_own_outcome() -> None:
+    scheduler = core(batch_size=3)
+    a, b, c = submit(scheduler, 3)
+    take(scheduler)
+    scheduler.done(0, 1, [Chunk(b"a"), errors.HandlerRefused("no", 404), Dropped.DROPPED], 1.0)
+    done = take(scheduler)
+    assert done[0] == actions.Deliver(a, Chunk(b"a"), True)
+    assert [(x.job, type(x.error)) for x in done[1:] if isinstance(x, actions.Fail)] == [
+        (b, errors.HandlerRefused),
+        (c, errors.DeadlineExceeded),
+    ]
+
+
+def test_a_draining_worker_finishes_what_it_holds_and_gets_nothing_new() -> None:
+    scheduler = core(workers=2)
+    submit(scheduler, 2)
+    take(scheduler)
+    scheduler.worker_draining(0)
+    submit(scheduler, 1)
+    assert not scheduler.idle(0)
+    answer(scheduler, 0, 1, now=1.0)
+    assert scheduler.idle(0) and sent(scheduler) == []
+    answer(scheduler, 1, 2, now=1.0)
+    assert sent(scheduler) == [(1, 1)]
+
+
+def test_after_admission_closed_what_was_accepted_is_still_served() -> None:
+    scheduler = core()
+    submit(scheduler, 2)
+    scheduler.close_admission(errors.ServerStopping())
+    with pytest.raises(errors.ServerStopping):
+        submit(scheduler)
+    answer(scheduler, 0, 1, now=1.0)
+    assert not scheduler.drained
+    answer(scheduler, 0, 2, now=2.0)
+    assert scheduler.drained
+
+
+def test_fail_all_answers_waiting_and_running_jobs() -> None:
+    scheduler = core()
+    jobs = submit(scheduler, 3)
+    take(scheduler)
+    scheduler.fail_all(errors.ModelUnregistered(model="m"), 1.0)
+    assert sorted(j.id for j, _ in failures(scheduler)) == sorted(j.id for j in jobs)

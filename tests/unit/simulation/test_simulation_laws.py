@@ -1,0 +1,108 @@
+"""The scheduler's laws over many seeded interleavings, and proof that the laws can be broken."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+
+from stoker import errors
+from stoker.core.job import Job
+from stoker.scheduling.core import SchedulerCore
+from stoker.scheduling.flight import WorkerState
+from stoker.simulation.laws import Broken
+from stoker.simulation.world import World
+
+SEEDS = 10_000
+
+
+@pytest.mark.timeout(600)
+def test_ten_thousand_interleavings_keep_every_law_and_reach_every_ending() -> None:
+    outcomes: Counter[str] = Counter()
+    for seed in range(SEEDS):
+        outcomes += World(seed).run().outcomes
+    assert set(outcomes) >= {
+        "answered",
+        "Cancelled",
+        "DeadlineExceeded",
+        "HandlerRaised",
+        "ResponseTimeout",
+        "StreamStalled",
+        "WorkerDied",
+        "WorkersUnavailable",
+    }
+
+
+def test_a_seed_repeats_itself() -> None:
+    first, second = World(7).run(), World(7).run()
+    assert first.outcomes == second.outcomes and first.peak_waiting == second.peak_waiting
+
+
+class ForgetsTheJobsOfDeadWorkers(SchedulerCore):
+    def worker_lost(self, worker_id: int, error: errors.ServingError, started: int | None, now: float) -> None:
+        self._workers.pop(worker_id, None)
+        self._idle.pop(worker_id, None)
+
+
+class RequeuesWhatWasBegun(SchedulerCore):
+    """A poison job would kill one worker after the other; here: a part reaches a job that starts over."""
+
+    def worker_lost(self, worker_id: int, error: errors.ServingError, started: int | None, now: float) -> None:
+        super().worker_lost(worker_id, error, -1, now)
+        for action in list(self.actions):
+            if getattr(action, "error", None) is error:
+                self.actions.remove(action)
+
+
+class AnswersCancelledJobsAgain(SchedulerCore):
+    def cancel(self, job: Job, now: float) -> None:
+        place = job.place
+        super().cancel(job, now)
+        job.place = place
+
+
+class LosesAnIdleWorker(SchedulerCore):
+    def _receiver(self, waiting: int, alone: bool, now: float) -> WorkerState | None:
+        return None if waiting == 2 else super()._receiver(waiting, alone, now)
+
+
+class SendsExpiredJobs(SchedulerCore):
+    def _drop_expired(self, now: float) -> None:
+        if len(self._workers) != 1:
+            super()._drop_expired(now)
+
+
+class NeverGrantsCredit(SchedulerCore):
+    def consumed(self, job: Job, nbytes: int, now: float) -> None:
+        pass
+
+
+class IgnoresItsLimit(SchedulerCore):
+    def submit(self, job: Job, now: float) -> None:
+        limit, self._queue.limit = self._queue.limit, 1_000_000
+        super().submit(job, now)
+        self._queue.limit = limit
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        ForgetsTheJobsOfDeadWorkers,
+        RequeuesWhatWasBegun,
+        AnswersCancelledJobsAgain,
+        LosesAnIdleWorker,
+        SendsExpiredJobs,
+        IgnoresItsLimit,
+    ],
+)
+def test_a_fault_planted_in_the_scheduler_is_found(fault: type[SchedulerCore]) -> None:
+    with pytest.raises(Broken, match=r"seed \d+: "):
+        for seed in range(2_000):
+            World(seed, core=fault).run()
+
+
+def test_without_credit_for_readers_more_streams_stall() -> None:
+    def stalled(core: type[SchedulerCore]) -> int:
+        return sum(World(seed, core=core).run().outcomes["StreamStalled"] for seed in range(500))
+
+    assert stalled(NeverGrantsCredit) > stalled(SchedulerCore)
