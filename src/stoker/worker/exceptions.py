@@ -1,4 +1,7 @@
-"""What a handler may raise to choose its own answer. Users import it from `ts.utils.util` or `ts.service`."""
+"""What a handler may raise to choose its own answer, and what ends a handler from outside.
+
+Users import `PredictionException` from `ts.utils.util` or `ts.service`.
+"""
 
 from __future__ import annotations
 
@@ -13,3 +16,12 @@ class PredictionException(Exception):
 
     def __str__(self) -> str:
         return f"{self.message} : {self.error_code}"
+
+
+class JobCancelled(BaseException):
+    """Nobody waits for any job of this batch any more. Not an `Exception`, so that a handler's own
+    ``except Exception`` cannot swallow it."""
+
+
+class ServerGone(BaseException):
+    """The server closed its end of the socket: there is nobody to work for."""

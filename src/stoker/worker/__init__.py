@@ -1,0 +1,1 @@
+"""The process that runs one model's handler: blocking, synchronous, one batch at a time."""

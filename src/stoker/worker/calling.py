@@ -1,0 +1,117 @@
+"""Calls the handler and says what came of it, in the contract's words. No socket here.
+
+Laws: whatever a handler raises or returns, the worker lives, except for what is meant to end it (`SystemExit`,
+`KeyboardInterrupt`, a server that is gone).  Tracebacks go to standard error, never to a client.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import traceback
+from collections.abc import Callable
+from typing import Any
+
+from stoker.core.job import Buffer
+from stoker.ipc.to_server import Failure
+from stoker.worker.context import Context
+from stoker.worker.exceptions import PredictionException
+from stoker.worker.outputs import Unserialisable, serialise
+
+EntryPoint = Callable[[Any, Context], Any]
+Item = Buffer | Failure
+
+RAISED = Failure("raised", 503, "Prediction failed")
+OUT_OF_RESOURCES = Failure("resources", 507, "Out of resources")
+NOT_A_LIST = Failure("output", 503, "Invalid model predict output")
+WRONG_LENGTH = Failure("output", 503, "number of batch response mismatched")
+UNSUPPORTED = Failure("output", 503, "Unsupported model output data type.")
+
+_MAX_MESSAGE = 32 << 10
+
+
+class InvalidPart(Exception):
+    """An intermediate part broke a rule of outputs. ``failure`` is what the batch is told if nobody catches it."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure.message)
+        self.failure = failure
+
+
+def invoke(entry_point: EntryPoint, rows: Any, context: Context) -> list[Any] | Failure:
+    """What ``handle`` returned if that is one entry per row, otherwise why not."""
+    try:
+        output = entry_point(rows, context)
+    except Exception as error:
+        return failure_of(error)
+    if not isinstance(output, list):
+        return NOT_A_LIST
+    return output if len(output) == len(rows) else WRONG_LENGTH
+
+
+def failure_of(error: Exception) -> Failure:
+    """The contract's table from exceptions to answers; says everything else on standard error."""
+    if isinstance(error, PredictionException):
+        return refused(error)
+    if isinstance(error, InvalidPart):
+        return error.failure
+    report(error)
+    if isinstance(error, MemoryError) or "CUDA" in _text(error):
+        return OUT_OF_RESOURCES
+    return RAISED
+
+
+def refused(error: PredictionException) -> Failure:
+    """In the handler's own words; a subclass that never called our constructor still has its text."""
+    message = clean_text(getattr(error, "message", error))
+    return Failure("refused", status_number(getattr(error, "error_code", 500)), message[:_MAX_MESSAGE])
+
+
+def report(error: BaseException) -> None:
+    """The traceback, on standard error."""
+    with contextlib.suppress(Exception):  # a handler may have closed standard error
+        traceback.print_exception(error)
+
+
+def items_of(outputs: list[Any], *, max_bytes: int) -> list[Item] | Failure:
+    """Each output as bytes, or why this one fails; one `Failure` for all when an output has no bytes."""
+    try:
+        return [_item(output, max_bytes) for output in outputs]
+    except Unserialisable as error:
+        report(error)
+        return UNSUPPORTED
+    except Exception as error:  # e.g. out of memory while a tensor is saved
+        return failure_of(error)
+
+
+def _item(output: Any, max_bytes: int) -> Item:
+    if isinstance(output, PredictionException):
+        return refused(output)
+    data = serialise(output)
+    return data if len(data) <= max_bytes else too_large(len(data), max_bytes)
+
+
+def too_large(size: int, limit: int) -> Failure:
+    text = f"The response is larger than max_response_size: {size} bytes, the limit is {limit}."
+    return Failure("too_large", 507, text)
+
+
+def status_number(value: Any) -> int:
+    """``value`` as an int that fits every protocol; 500 when it is no number."""
+    try:
+        number = int(value)
+    except (TypeError, ValueError, OverflowError):
+        return 500
+    return number if 0 <= number < 1 << 31 else 500
+
+
+def clean_text(value: Any) -> str:
+    """``value`` as text that can be encoded."""
+    text = value if isinstance(value, str) else _text(value)
+    return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
+
+
+def _text(value: Any) -> str:
+    try:
+        return str(value)
+    except Exception:  # a handler's own __str__ may fail
+        return type(value).__name__

@@ -1,0 +1,138 @@
+"""The worker's end of the socket pair: whole messages in, several frames per write out.
+
+Laws: reads and writes block; a peer that is gone is `ServerGone`; a process forked from the worker never speaks
+here, it ends instead of answering twice.  What a message means is none of this file's business.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import sys
+from collections.abc import Sequence
+from typing import NamedTuple, NoReturn
+
+from stoker.core.job import Buffer
+from stoker.ipc import codec, frames
+from stoker.ipc.to_server import ToServer
+from stoker.ipc.to_worker import ToWorker
+from stoker.worker.exceptions import ServerGone
+
+_READ_BYTES = 64 << 10
+_BUFFERS_PER_WRITE = 512  # IOV_MAX is 1024
+
+
+class Received(NamedTuple):
+    message: ToWorker
+    payload: memoryview
+
+
+class Connection:
+    """``pending_bytes``: queued by `queue` and not yet written by `flush`."""
+
+    def __init__(self, end: socket.socket) -> None:
+        self._socket = end
+        self._decoder = frames.Decoder()
+        self._pending: list[Buffer] = []
+        self.pending_bytes = 0
+        self.abandoned = False
+
+    def abandon(self) -> None:
+        """This process is a fork of the worker: whatever was going to be said is the parent's to say."""
+        self.abandoned = True
+        self._pending.clear()
+        self.pending_bytes = 0
+        self._socket.close()
+
+    # --------------------------------------------------------------------------------------------- reading
+
+    def receive(self, *, wait: bool) -> list[Received]:
+        """The messages that one read completes. Without ``wait`` only what is there already, often nothing.
+
+        Raises:
+            ServerGone: end of file.
+            FrameError: the peer does not speak this protocol.
+        """
+        self.leave_if_forked()
+        flags = 0 if wait else socket.MSG_DONTWAIT
+        while True:
+            try:
+                received = self._read_once(flags)
+            except BlockingIOError:
+                return []
+            except ConnectionError:
+                raise ServerGone from None
+            if received or not wait:
+                return received
+
+    def _read_once(self, flags: int) -> list[Received]:
+        window = self._decoder.writable()
+        if window is not None:
+            frame = self._decoder.wrote(self._some(self._socket.recv_into(window, 0, flags)))
+            return [] if frame is None else [_decode(frame)]
+        data = self._socket.recv(_READ_BYTES, flags)
+        self._some(len(data))
+        return [_decode(frame) for frame in self._decoder.feed(data)]
+
+    @staticmethod
+    def _some(count: int) -> int:
+        if count == 0:
+            raise ServerGone
+        return count
+
+    # --------------------------------------------------------------------------------------------- writing
+
+    def queue(self, message: ToServer, payloads: Sequence[Buffer] = ()) -> None:
+        """Leaves with the next `flush`."""
+        buffers = codec.encode(message, payloads)
+        self._pending += buffers
+        self.pending_bytes += sum(map(len, buffers))
+
+    def flush(self) -> None:
+        """Writes all that is queued.
+
+        Raises:
+            ServerGone: nobody reads any more.
+        """
+        self.leave_if_forked()
+        if not self._pending:
+            return
+        pending, self._pending, self.pending_bytes = self._pending, [], 0
+        try:
+            self._write(pending)
+        except ConnectionError:
+            raise ServerGone from None
+
+    def _write(self, buffers: list[Buffer]) -> None:
+        if len(buffers) == 1:
+            self._socket.sendall(buffers[0])
+            return
+        for start in range(0, len(buffers), _BUFFERS_PER_WRITE):
+            self._write_scattered(buffers[start : start + _BUFFERS_PER_WRITE])
+
+    def _write_scattered(self, buffers: list[Buffer]) -> None:
+        sent = self._socket.sendmsg(buffers)
+        for buffer in buffers:
+            if sent >= len(buffer):
+                sent -= len(buffer)
+            else:
+                self._socket.sendall(memoryview(buffer)[sent:])
+                sent = 0
+
+    def leave_if_forked(self, code: int = 0) -> None:
+        """A forked process that comes back from the handler has nothing to do here."""
+        if self.abandoned:
+            leave(code)
+
+
+def leave(code: int) -> NoReturn:
+    """Ends the process now: no exit handlers, no waiting for the handler's threads."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(Exception):  # a handler may have replaced or closed them
+            stream.flush()
+    os._exit(code)
+
+
+def _decode(frame: frames.Frame) -> Received:
+    return Received(codec.decode_to_worker(frame.header), frame.payload)

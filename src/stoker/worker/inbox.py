@@ -1,0 +1,113 @@
+"""Batches that wait for their turn, and what the server says about them in the meantime.
+
+Whoever needs news reads the socket here: the loop between batches, a streaming handler while it waits for credit,
+a handler that asks whether its request is cancelled.  All of them hold `lock`, because handlers have threads.
+
+Law: nothing is ever skipped. A batch that arrives while somebody waits for a grant waits in `waiting`.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+
+from stoker.ipc.frames import FrameError
+from stoker.ipc.to_server import Failure
+from stoker.ipc.to_worker import Cancel, Grant, JobHeader, Load, Predict, Stop
+from stoker.worker.connection import Connection, Received
+
+
+class Batch:
+    """One `Predict`, from its arrival to its answer.
+
+    ``indices``: which job each row of the handler is, set when it starts.  ``unread``: bytes of parts on their way
+    to each job's reader.  ``failures``: jobs that already failed while the handler runs.
+    """
+
+    __slots__ = ("cancelled", "failures", "id", "indices", "jobs", "payload", "request_ids", "unread")
+
+    def __init__(self, message: Predict, payload: memoryview) -> None:
+        self.id = message.batch_id
+        self.jobs: list[JobHeader] = message.jobs
+        self.payload = payload
+        self.cancelled: set[int] = set()
+        self.failures: dict[int, Failure] = {}
+        self.indices: list[int] = []
+        self.request_ids: dict[int, str] = {}
+        self.unread: dict[int, int] = {}
+
+    def live(self) -> list[int]:
+        """The jobs of the running handler call that somebody still waits for."""
+        return [index for index in self.indices if index not in self.cancelled and index not in self.failures]
+
+
+class Inbox:
+    """``read_at``: monotonic seconds of the last look at the socket. ``stopping``: `Stop` was received."""
+
+    def __init__(self, connection: Connection, *, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._connection = connection
+        self._monotonic = monotonic
+        self.lock = threading.RLock()
+        self.waiting: deque[Batch] = deque()
+        self.current: Batch | None = None
+        self.read_at = 0.0
+        self.stopping = False
+
+    def receive_load(self) -> Load | None:
+        """The first message; None when the server changed its mind. What comes right behind it is kept.
+
+        Raises:
+            FrameError: something else came first.
+        """
+        first, *rest = self._connection.receive(wait=True)
+        for item in rest:
+            self._take(item)
+        if isinstance(first.message, Load | Stop):
+            return first.message if isinstance(first.message, Load) else None
+        raise FrameError(f"{type(first.message).__name__} before Load")
+
+    def read(self, *, wait: bool) -> None:
+        """Takes in what the server has sent; with ``wait`` at least one message."""
+        with self.lock:
+            received = self._connection.receive(wait=wait)
+            self.read_at = self._monotonic()
+            for item in received:
+                self._take(item)
+
+    def poll(self) -> None:
+        """Takes in all that the server has sent so far."""
+        with self.lock:
+            while received := self._connection.receive(wait=False):
+                for item in received:
+                    self._take(item)
+            self.read_at = self._monotonic()
+
+    def _take(self, received: Received) -> None:
+        message = received.message
+        if isinstance(message, Predict):
+            self.waiting.append(Batch(message, received.payload))
+        elif isinstance(message, Grant):
+            self._granted(message)
+        elif isinstance(message, Cancel):
+            self._cancelled(message)
+        elif isinstance(message, Stop):
+            self.stopping = True
+        else:
+            raise FrameError(f"{type(message).__name__} is not expected now")
+
+    def _granted(self, grant: Grant) -> None:
+        batch = self.current
+        if batch is not None and batch.id == grant.batch_id and grant.index in batch.unread:
+            batch.unread[grant.index] -= grant.nbytes
+
+    def _cancelled(self, cancel: Cancel) -> None:
+        batch = self._find(cancel.batch_id)
+        if batch is not None:  # otherwise it crossed the answer
+            batch.cancelled.add(cancel.index)
+
+    def _find(self, batch_id: int) -> Batch | None:
+        if self.current is not None and self.current.id == batch_id:
+            return self.current
+        return next((batch for batch in self.waiting if batch.id == batch_id), None)

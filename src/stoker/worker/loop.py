@@ -1,0 +1,150 @@
+"""Runs batches one after the other, in the order they came, and answers each exactly once.
+
+Before a batch starts, jobs that are cancelled or late are left out: they answer `DROPPED`.  The answers of quick
+handlers are held back for a moment, so that several leave in one write; never while there is nothing to do, and
+never while a handler runs that was slow of late.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from stoker.core.job import Buffer
+from stoker.ipc.frames import MAX_PAYLOAD_BYTES
+from stoker.ipc.to_server import DROPPED, Failure, Results
+from stoker.worker import calling, metas, rows
+from stoker.worker.connection import Connection
+from stoker.worker.exceptions import JobCancelled
+from stoker.worker.inbox import Batch, Inbox
+from stoker.worker.loading import LoadedModel
+from stoker.worker.progress import Progress
+from stoker.worker.streaming import PartSender
+
+_HOLD_S = 0.001
+_HOLD_BYTES = 64 << 10
+_SLOW_S = 0.0003
+_LARGE_BATCH_BYTES = 16 << 10
+_LOOK_AGAIN_S = 0.0003
+_FORGET = 0.98  # per batch: a slow one is remembered for some hundred batches
+
+
+class Loop:
+    def __init__(
+        self,
+        connection: Connection,
+        inbox: Inbox,
+        sender: PartSender,
+        model: LoadedModel,
+        progress: Progress,
+        *,
+        max_response_bytes: int,
+        decode_input_request: bool = True,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._connection = connection
+        self._inbox = inbox
+        self._sender = sender
+        self._entry_point = model.entry_point
+        self._context = model.context
+        self._progress = progress
+        self._max_response = max_response_bytes
+        self._decode = decode_input_request
+        self._monotonic = monotonic
+        self._expected_s = 0.0
+        self._held_since = 0.0
+
+    def run(self) -> None:
+        """Returns when `Stop` came and everything before it was answered.
+
+        Raises:
+            ServerGone: the server closed its end.
+            FrameError: the server sent something else than messages.
+        """
+        while (batch := self._next()) is not None:
+            self._run(batch)
+
+    def _next(self) -> Batch | None:
+        inbox = self._inbox
+        while not inbox.waiting:
+            self._connection.flush()
+            if inbox.stopping:
+                return None
+            inbox.read(wait=True)
+        if self._monotonic() - inbox.read_at > _LOOK_AGAIN_S:
+            inbox.poll()  # a cancellation may have come while the last batch ran
+        return inbox.waiting.popleft()
+
+    def _run(self, batch: Batch) -> None:
+        now = self._monotonic()
+        batch.indices = [
+            index
+            for index, job in enumerate(batch.jobs)
+            if index not in batch.cancelled and (job.deadline is None or job.deadline >= now)
+        ]
+        outputs = self._call(batch) if batch.indices else []
+        self._answer(batch, outputs)
+
+    def _call(self, batch: Batch) -> list[Any] | Failure:
+        inbox, connection = self._inbox, self._connection
+        data = self._prepare(batch)
+        if connection.pending_bytes and (self._expected_s > _SLOW_S or len(batch.payload) > _LARGE_BATCH_BYTES):
+            connection.flush()
+        started = self._monotonic()
+        inbox.current = batch
+        self._progress.begin(batch.id)
+        try:
+            outputs = calling.invoke(self._entry_point, data, self._context)
+        except JobCancelled:
+            outputs = calling.RAISED  # seen only by jobs that are not cancelled: the handler raised it by itself
+        finally:
+            self._expected_s = max(self._monotonic() - started, self._expected_s * _FORGET)
+            with inbox.lock:  # a thread of the handler may be sending a part right now
+                inbox.current = None
+        connection.leave_if_forked(1 if isinstance(outputs, Failure) else 0)
+        return outputs
+
+    def _prepare(self, batch: Batch) -> list[dict[str, Any]]:
+        """Rows for the handler; the context is about this batch from here on."""
+        indices, jobs, context = batch.indices, batch.jobs, self._context
+        wanted = None if len(indices) == len(jobs) else set(indices)
+        data, processors = rows.build(jobs, batch.payload, wanted, decode=self._decode)
+        batch.request_ids = {row: jobs[index].request_id for row, index in enumerate(indices)}
+        batch.unread = dict.fromkeys(indices, 0)
+        context.request_ids = batch.request_ids
+        context.request_processor = processors
+        context.cl_socket = self._sender
+        if context.metrics is not None:
+            context.metrics.set_request_ids(batch.request_ids)
+        return data
+
+    def _answer(self, batch: Batch, outputs: list[Any] | Failure) -> None:
+        items = calling.items_of(outputs, max_bytes=self._max_response) if isinstance(outputs, list) else outputs
+        results, payloads = _results(batch, items)
+        if batch.indices:
+            results.metas.update(metas.collect(batch.indices, self._context.request_processor))
+        now = self._monotonic()
+        if not self._connection.pending_bytes:
+            self._held_since = now
+        self._connection.queue(results, payloads)
+        if self._connection.pending_bytes >= _HOLD_BYTES or now - self._held_since >= _HOLD_S:
+            self._connection.flush()
+
+
+def _results(batch: Batch, items: list[calling.Item] | Failure) -> tuple[Results, list[Buffer]]:
+    lengths, payloads, total = [DROPPED] * len(batch.jobs), [], 0
+    failures: dict[int, Failure] = {}
+    for row, index in enumerate(batch.indices):
+        if index in batch.cancelled:
+            continue
+        item = batch.failures.get(index) or (items if isinstance(items, Failure) else items[row])
+        if not isinstance(item, Failure) and total + len(item) > MAX_PAYLOAD_BYTES:
+            item = calling.too_large(total + len(item), MAX_PAYLOAD_BYTES)
+        if isinstance(item, Failure):
+            failures[index], lengths[index] = item, 0
+        else:
+            lengths[index] = len(item)
+            payloads.append(item)
+            total += len(item)
+    return Results(batch.id, lengths, failures, {}), payloads

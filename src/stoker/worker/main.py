@@ -1,0 +1,128 @@
+"""``python -u -m stoker.worker.main --socket-fd N --progress-fd N --name W-9000-model_1.0``: one worker process.
+
+Says `Hello`, loads what it is told to, runs batches until `Stop`.  It ends with the server: by a signal of the
+kernel, and at the end of file on its socket.  Exit code 1: the model could not be loaded, or the peer spoke nonsense.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ctypes
+import gc
+import logging
+import os
+import platform
+import signal
+import socket
+import sys
+import time
+from typing import NoReturn
+
+from stoker.ipc.frames import FrameError
+from stoker.ipc.to_server import Hello, Loaded
+from stoker.ipc.to_worker import Load
+from stoker.worker import calling, loading, metrics
+from stoker.worker.connection import Connection, leave
+from stoker.worker.exceptions import ServerGone
+from stoker.worker.inbox import Inbox
+from stoker.worker.loop import Loop
+from stoker.worker.progress import Progress
+from stoker.worker.streaming import PartSender
+
+_PR_SET_PDEATHSIG = 1
+_PR_SET_NAME = 15
+
+
+def main(arguments: list[str] | None = None) -> None:
+    options = _parser().parse_args(arguments)
+    _die_with_the_server(options.name)
+    logging.basicConfig(stream=sys.stdout, format="%(message)s", level=logging.INFO)  # as handlers are used to
+    connection = Connection(_inherited_socket(options.socket_fd))
+    progress = Progress.from_fd(options.progress_fd)
+    os.register_at_fork(after_in_child=connection.abandon)
+    try:
+        _serve(connection, progress)
+    except ServerGone:
+        leave(0)
+    except FrameError as error:
+        print(f"The worker ends: {error}", file=sys.stderr)  # noqa: T201 - standard error is the worker's log
+        leave(1)
+    except (SystemExit, KeyboardInterrupt):  # the handler's wish; what was finished before is still told
+        if not connection.abandoned:
+            connection.flush()
+        raise
+
+
+def _serve(connection: Connection, progress: Progress) -> None:
+    connection.queue(Hello(pid=os.getpid(), python=platform.python_version()))
+    connection.flush()
+    inbox = Inbox(connection)
+    message = inbox.receive_load()
+    if message is None:
+        return
+    started = time.monotonic()
+    model = _load(message, connection)
+    connection.queue(Loaded(seconds=time.monotonic() - started, torch="torch" in sys.modules))
+    _loop(message, connection, inbox, model, progress).run()
+
+
+def _loop(message: Load, connection: Connection, inbox: Inbox, model: loading.LoadedModel, progress: Progress) -> Loop:
+    limit, window = message.max_response_bytes, message.stream_window_bytes
+    sender = PartSender(connection, inbox, model.context, window_bytes=window, max_part_bytes=limit)
+    decode = message.decode_input_request
+    return Loop(connection, inbox, sender, model, progress, max_response_bytes=limit, decode_input_request=decode)
+
+
+def _load(message: Load, connection: Connection) -> loading.LoadedModel:
+    try:
+        model = loading.load(message, metrics=metrics.new_cache(message.model_name))
+    except Exception as error:
+        _refuse(error, message, connection)
+    except SystemExit as error:
+        if not connection.abandoned:
+            connection.queue(loading.load_failed(error, message.model_dir))
+        raise
+    connection.leave_if_forked()
+    gc.collect()
+    gc.freeze()  # what the model is made of is not looked at again by the collector
+    return model
+
+
+def _refuse(error: Exception, message: Load, connection: Connection) -> NoReturn:
+    calling.report(error)
+    connection.leave_if_forked(1)
+    connection.queue(loading.load_failed(error, message.model_dir))
+    connection.flush()
+    leave(1)
+
+
+# ------------------------------------------------------------------------------------------ the process itself
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="stoker.worker.main", description="Started by the server, not by hand.")
+    parser.add_argument("--socket-fd", type=int, required=True)
+    parser.add_argument("--progress-fd", type=int, required=True)
+    parser.add_argument("--name", required=True)
+    return parser
+
+
+def _inherited_socket(fd: int) -> socket.socket:
+    end = socket.socket(fileno=fd)
+    end.setblocking(True)
+    end.set_inheritable(False)  # programs that the handler starts have no business with it
+    return end
+
+
+def _die_with_the_server(name: str) -> None:
+    """A server that died before this call shows as end of file at the first write."""
+    parent = os.getppid()
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    libc.prctl(_PR_SET_NAME, name.encode()[:15], 0, 0, 0)
+    if os.getppid() != parent:
+        leave(0)
+
+
+if __name__ == "__main__":
+    main()

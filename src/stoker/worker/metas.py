@@ -1,0 +1,39 @@
+"""Status and headers that a handler set, as the server is told: nothing in the usual case."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+
+from stoker.ipc.to_server import Meta
+from stoker.worker.calling import clean_text, status_number
+from stoker.worker.context import RequestProcessor
+
+log = logging.getLogger(__name__)
+
+_MAX_HEADER_CHARACTERS = 1 << 20
+
+
+def collect(indices: Iterable[int], processors: Iterable[RequestProcessor]) -> dict[int, Meta]:
+    """By job index, for the jobs whose handler set something."""
+    return {
+        index: _meta(processor)
+        for index, processor in zip(indices, processors, strict=False)
+        if processor._response_header or processor._status_code != 200 or processor._reason_phrase
+    }
+
+
+def _meta(processor: RequestProcessor) -> Meta:
+    return Meta(
+        status_number(processor.get_response_status_code()),
+        clean_text(processor.get_response_status_phrase() or ""),
+        _headers(processor.get_response_headers()),
+    )
+
+
+def _headers(headers: dict[str, str]) -> dict[str, str]:
+    clean = {clean_text(name): clean_text(value) for name, value in headers.items()}
+    if sum(len(name) + len(value) for name, value in clean.items()) <= _MAX_HEADER_CHARACTERS:
+        return clean
+    log.warning("The response headers are dropped: more than %d characters", _MAX_HEADER_CHARACTERS)
+    return {}

@@ -1,0 +1,44 @@
+"""What a handler returned, as bytes. Pure, and torch is never imported here, only recognised."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+from typing import Any
+
+from stoker.core.job import Buffer
+
+
+class Unserialisable(Exception):
+    """No rule makes bytes of this value."""
+
+
+def serialise(value: Any) -> Buffer:
+    """Bytes as they are, text as UTF-8, tensors as `torch.save` writes them, everything else as indented JSON.
+
+    Raises:
+        Unserialisable: it is none of these.
+    """
+    if isinstance(value, bytes | bytearray):
+        return value
+    if _is_tensor(value):
+        return _saved(value)
+    try:
+        if isinstance(value, str):
+            return value.encode("utf-8")
+        return json.dumps(value, indent=2).encode("utf-8")
+    except (TypeError, ValueError, RecursionError) as error:
+        raise Unserialisable(str(error)) from error
+
+
+def _is_tensor(value: Any) -> bool:
+    torch = sys.modules.get("torch")
+    tensor = getattr(torch, "Tensor", None)
+    return isinstance(tensor, type) and isinstance(value, tensor)
+
+
+def _saved(tensor: Any) -> Buffer:
+    file = io.BytesIO()
+    sys.modules["torch"].save(tensor, file)
+    return file.getbuffer()
