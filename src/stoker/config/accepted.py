@@ -41,6 +41,7 @@ ACCEPTED: tuple[Row, ...] = (
         "ts_open_inference_protocol",
         units.string,
         "services of the open inference protocol",
+        always_env=True,
         unused="they answer UNIMPLEMENTED in this version",
     ),
     row("workflow_store", path, "folder with workflows", unused="workflows are not part of this version"),

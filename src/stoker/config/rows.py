@@ -133,8 +133,3 @@ def model_list(text: str) -> tuple[str, ...]:
     """``("all",)``, or entries ``[name=]location``."""
     entries = units.comma_list(text)
     return ("all",) if any(entry.lower() == "all" for entry in entries) else entries
-
-
-def open_inference(text: str) -> bool:
-    """`true`; the variable also knows the word `oip`."""
-    return units.boolean(text) or text.strip().lower() == "oip"

@@ -1,0 +1,167 @@
+"""Where the values come from: built-in default < properties file < command line < environment.
+
+The environment counts only when `enable_envvars_config` ends up true (and for the few variables that always do).
+Every value's source is remembered, so that errors and `torchserve --print-config` can name it.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from stoker.config import properties, units
+from stoker.config.rows import Origin, Row
+from stoker.config.settings import ROWS, Settings
+from stoker.errors import ConfigurationError
+
+CONFIG_FILE_VARIABLE = "TS_CONFIG_FILE"
+DEFAULT_FILE = "config.properties"
+_LARGEST_FILE = 16 << 20
+
+
+class Given(NamedTuple):
+    """One value as somebody wrote it. ``where`` names the place: 'FILE, line 3', '--models', 'TS_MODELS'."""
+
+    text: str
+    where: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loaded:
+    """``given``: by property name, what was not left to the default. ``warnings``: sentences for the log."""
+
+    settings: Settings
+    given: Mapping[str, Given]
+    file: Path | None
+    warnings: tuple[str, ...]
+
+
+def load(
+    *,
+    arguments: Mapping[str, Given],
+    environment: Mapping[str, str],
+    ts_config: str | None = None,
+    directory: Path | None = None,
+) -> Loaded:
+    """Reads everything once. ``arguments``: values of the command line by property name.
+
+    Raises:
+        ConfigurationError: a file cannot be read, or a value cannot be; file, line and key are named.
+    """
+    file = find_file(ts_config=ts_config, environment=environment, directory=directory or Path.cwd())
+    warnings: list[str] = []
+    given = {} if file is None else _from_file(file, environment, warnings)
+    given.update(arguments)
+    given.update(_from_environment(environment, given))
+    values = {row.field: _value(row, given[key]) for key, row in ROWS.items() if key in given and _checked(row, given)}
+    warnings += _remarks(given)
+    return Loaded(settings=Settings(**values), given=given, file=file, warnings=tuple(warnings))
+
+
+def find_file(*, ts_config: str | None, environment: Mapping[str, str], directory: Path) -> Path | None:
+    """`TS_CONFIG_FILE`, else ``--ts-config``, else `config.properties` in the current directory, else none."""
+    named = environment.get(CONFIG_FILE_VARIABLE) or ts_config
+    if named:
+        file = directory / Path(named).expanduser()
+        if not file.exists():
+            raise ConfigurationError(f"--ts-config file not found: {named}")
+        return file
+    file = directory / DEFAULT_FILE
+    return file if file.exists() else None
+
+
+# -------------------------------------------------------------------------------------------- the file
+
+
+def _from_file(file: Path, environment: Mapping[str, str], warnings: list[str]) -> dict[str, Given]:
+    found: dict[str, Given] = {}
+    for entry in properties.parse(_text(file), file=str(file)):
+        where = f"{file}, line {entry.line}"
+        row = ROWS.get(entry.key)
+        if row is None or row.origin is Origin.ENVIRONMENT:
+            warnings.append(_unknown(entry.key, where))
+            continue
+        if entry.key in found:
+            warnings.append(f"{where}: {entry.key} replaces the value of {found[entry.key].where}.")
+        found[entry.key] = Given(_expanded(entry, where, environment), where)
+    return found
+
+
+def _text(file: Path) -> str:
+    try:
+        with file.open("rb") as stream:
+            content = stream.read(_LARGEST_FILE + 1)
+    except OSError as error:
+        raise ConfigurationError(f"Invalid configuration: cannot read {file}: {error.strerror or error}") from None
+    if len(content) > _LARGEST_FILE:
+        raise ConfigurationError(f"Invalid configuration: {file} is larger than {_LARGEST_FILE >> 20} MiB")
+    if b"\0" in content:
+        line = content[: content.index(b"\0")].count(b"\n") + 1
+        raise ConfigurationError(f"Invalid configuration: {file}, line {line}: this is not a text file")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return content.decode("latin-1")  # what Java takes every properties file for
+
+
+def _expanded(entry: properties.Entry, where: str, environment: Mapping[str, str]) -> str:
+    try:
+        return properties.expand(entry.value, environment)
+    except ValueError as error:
+        raise ConfigurationError(f"Invalid configuration: {error} ({where}, {entry.key})") from None
+
+
+def _unknown(key: str, where: str) -> str:
+    nearest = difflib.get_close_matches(key, [k for k, r in ROWS.items() if r.origin is not Origin.ENVIRONMENT], n=1)
+    hint = f" Did you mean {nearest[0]}?" if nearest else ""
+    return f"{where}: {key} is not a setting and was ignored.{hint}"
+
+
+# ------------------------------------------------------------------------------------- the environment
+
+
+def _from_environment(environment: Mapping[str, str], given: Mapping[str, Given]) -> dict[str, Given]:
+    enabled = _switch("enable_envvars_config", given)
+    urls = _switch("use_env_allowed_urls", given)
+    return {
+        row.key: Given(environment[row.env], row.env)
+        for row in ROWS.values()
+        if row.env is not None
+        and environment.get(row.env)
+        and (enabled or row.always_env or row.origin is Origin.ENVIRONMENT)
+        and (urls or row.key != "allowed_urls")
+    }
+
+
+def _switch(key: str, given: Mapping[str, Given]) -> bool:
+    return key in given and units.boolean(given[key].text)
+
+
+# ------------------------------------------------------------------------------------------ the values
+
+
+def _checked(row: Row, given: Mapping[str, Given]) -> bool:
+    """Keys that nothing reads are checked all the same; only the others have a field."""
+    if not row.field:
+        _value(row, given[row.key])
+    return bool(row.field)
+
+
+def _value(row: Row, given: Given) -> Any:
+    try:
+        return row.parse(given.text)
+    except ValueError as error:
+        raise ConfigurationError(f"Invalid configuration: {given.where}: {row.key}: {error}") from None
+
+
+def _remarks(given: Mapping[str, Given]) -> Iterator[str]:
+    """What an operator should know of values that are legal."""
+    for key, value in given.items():
+        row = ROWS[key]
+        if row.unused is not None:
+            yield f"{value.where}: {key} has no effect: {row.unused}."
+        elif row.is_boolean and not units.is_boolean_word(value.text):
+            yield f"{value.where}: {key}: '{value.text.strip()}' counts as false; only the word true is true."
