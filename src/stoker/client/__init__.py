@@ -1,0 +1,13 @@
+"""A typed client for stoker and TorchServe servers over gRPC, synchronous and asynchronous.
+
+with Client() as client:
+    client.register("densenet161.mar", initial_workers=1, synchronous=True)
+    print(client.predict("densenet161", open("kitten.jpg", "rb").read()).text)
+"""
+
+from stoker.client.aio import AsyncClient
+from stoker.client.endpoint import Endpoint
+from stoker.client.results import CallError, Prediction
+from stoker.client.sync import Client
+
+__all__ = ["AsyncClient", "CallError", "Client", "Endpoint", "Prediction"]

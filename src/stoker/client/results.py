@@ -1,0 +1,57 @@
+"""What calls give back: predictions, and one exception for everything that can go wrong."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import grpc
+
+
+class Prediction(NamedTuple):
+    """One answer, or one part of a stream.
+
+    ``headers``: what the handler set as response headers (trailing metadata; empty for the parts of a stream).
+    """
+
+    data: bytes
+    headers: Mapping[str, str] = {}
+
+    @property
+    def text(self) -> str:
+        return self.data.decode("utf-8", "replace")
+
+    def json(self) -> Any:
+        """Raises ValueError when the handler did not answer with JSON."""
+        return json.loads(self.data)
+
+
+class CallError(Exception):
+    """A call failed. ``code`` is the gRPC status, ``reason`` TorchServe's class name where the server gave one."""
+
+    def __init__(self, code: grpc.StatusCode, message: str, reason: str = "") -> None:
+        super().__init__(f"{code.name}: {message}")
+        self.code = code
+        self.message = message
+        self.reason = reason
+
+    @classmethod
+    def of(cls, error: grpc.RpcError) -> CallError:
+        """TorchServe's details are two lines: a sentence and a class name."""
+        first, _, second = (error.details() or "").partition("\n")
+        return cls(error.code(), first or "the server gave no details", second)
+
+
+def headers_of(metadata: Any) -> dict[str, str]:
+    return {key: value for key, value in metadata or () if isinstance(value, str)}
+
+
+@contextmanager
+def call_errors() -> Iterator[None]:
+    """grpc's exceptions inside become `CallError`."""
+    try:
+        yield
+    except grpc.RpcError as error:
+        raise CallError.of(error) from error
