@@ -45,10 +45,10 @@ class RequestProcessor:
         return self._response_header.get(key)
 
 
-class Context:
+class Context:  # noqa: PLW1641 - it compares by content and changes, so it has no hash
     """``idx`` is the place of a request in the batch, as in the rows that the handler gets."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0917 - the order of arguments is TorchServe's
         self,
         model_name: str,
         model_dir: str,

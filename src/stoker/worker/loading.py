@@ -50,7 +50,7 @@ def load(message: Load, *, metrics: Any = None) -> LoadedModel:
         limit_max_image_pixels=message.limit_max_image_pixels,
         metrics=metrics,
     )
-    _make_importable(message.model_dir)
+    make_importable(message.model_dir)
     entry = find_entry(message.handler, message.envelope)
     entry.initialize(context)
     return LoadedModel(entry.entry_point, context)
@@ -101,7 +101,8 @@ def read_model_config(model_dir: str, manifest: dict[str, Any] | None) -> dict[s
         return yaml.safe_load(file) or {}
 
 
-def _make_importable(model_dir: str) -> None:
+def make_importable(model_dir: str) -> None:
+    """Whoever started this process may not have put the model's folder on the path."""
     if model_dir not in sys.path:
         sys.path.append(model_dir)
 
@@ -118,10 +119,8 @@ def find_entry(handler: str, envelope: str | None = None) -> Entry:
     """
     module_name, function_name = _parse(handler)
     module = _import(module_name)
-    if hasattr(module, function_name):
-        entry = _function_entry(module, function_name)
-    else:
-        entry = _class_entry(module)
+    own_function = hasattr(module, function_name)
+    entry = _function_entry(module, function_name) if own_function else _class_entry(module)
     return entry._replace(entry_point=_wrapped(entry.entry_point, envelope)) if envelope else entry
 
 

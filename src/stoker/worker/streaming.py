@@ -124,7 +124,7 @@ class PartSender:
 
 
 def send_intermediate_predict_response(
-    ret: Any, req_id_map: Mapping[int, str], message: str, code: int, context: Context
+    ret: Any, req_id_map: Mapping[int, str], message: str, code: int, context: Context | None
 ) -> None:
     """Sends one part of the answer to every request of the batch; what ``handle`` returns is the last part.
 
@@ -133,7 +133,7 @@ def send_intermediate_predict_response(
     """
     if os.environ.get("LOCAL_RANK", "0") != "0":
         return
-    channel = context.cl_socket
+    channel = context.cl_socket if context is not None else None
     if isinstance(channel, PartSender):
         channel.send(ret, req_id_map, message, code)
     elif channel is None:
