@@ -1,0 +1,116 @@
+"""Which machines an archive may be fetched from: public ones, unless the operator says otherwise.
+
+The addresses that were checked are the ones that are connected to, so a name that resolves differently a moment later
+gains nothing.  Law: one address of a name that is not public spoils the whole name.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+
+from stoker.archive.threads import Stop
+
+Address = tuple[socket.AddressFamily, tuple[str, int] | tuple[str, int, int, int]]
+
+_NAT64 = ipaddress.ip_network("64:ff9b::/96")
+_METADATA = ipaddress.ip_address("168.63.129.16")  # Azure's host agent: a public number that never leaves the host
+
+
+class NotPublic(Exception):
+    """The host is, or also is, in a private, loopback, link-local or reserved network."""
+
+
+def is_public(text: str) -> bool:
+    address = ipaddress.ip_address(text.partition("%")[0])
+    if isinstance(address, ipaddress.IPv6Address):
+        inner = _embedded(address)
+        if inner is not None:
+            return is_public(str(inner))
+        if address.is_site_local:
+            return False
+    return address.is_global and not address.is_multicast and not address.is_reserved and address != _METADATA
+
+
+def _embedded(address: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
+    """The IPv4 address that packets to this one end at."""
+    if address.ipv4_mapped is not None:
+        return address.ipv4_mapped
+    if address.sixtofour is not None:
+        return address.sixtofour
+    if address.teredo is not None:
+        return address.teredo[1]
+    if address in _NAT64:
+        return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+    return None
+
+
+def resolve(host: str, port: int, *, allow_private: bool) -> list[Address]:
+    """Blocking.
+
+    Raises:
+        NotPublic; OSError, UnicodeError: the name cannot be resolved.
+    """
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP)
+    addresses: list[Address] = [(family, where) for family, _, _, _, where in found]  # type: ignore[misc]  # AF_INET(6) only
+    if not allow_private and not all(is_public(str(where[0])) for _, where in addresses):
+        raise NotPublic
+    return addresses
+
+
+def connect(addresses: list[Address], *, timeout_s: float, stop: Stop) -> socket.socket:
+    """The first of the addresses that answers; ``stop`` breaks the attempt and, later, the connection off.
+
+    Raises:
+        OSError: none answered.  Stopped.
+    """
+    last: OSError = OSError("the name has no address")
+    for family, where in addresses:
+        stop.check()
+        connection = socket.socket(family, socket.SOCK_STREAM)
+        try:
+            connection.settimeout(timeout_s)
+            _connect_one(connection, where, stop)
+            return connection
+        except OSError as error:
+            connection.close()
+            last = error
+        except BaseException:
+            connection.close()
+            raise
+    stop.check()
+    raise last
+
+
+def _connect_one(connection: socket.socket, where: tuple[str, int] | tuple[str, int, int, int], stop: Stop) -> None:
+    breaker = Breaker(connection, stop)
+    try:
+        breaker.arm()
+        connection.connect(where)
+    finally:
+        breaker.release()
+
+
+class Breaker:
+    """While it is armed, setting ``stop`` shuts the connection, which wakes a thread that waits for it.
+
+    It works on a duplicate, so that it holds also while the original is wrapped for TLS.
+    """
+
+    def __init__(self, connection: socket.socket, stop: Stop) -> None:
+        self._twin = connection.dup()
+        self._stop = stop
+
+    def arm(self) -> None:
+        self._stop.on_set(self._shut)
+
+    def release(self) -> None:
+        """Idempotent."""
+        self._stop.on_set(None)
+        self._twin.close()
+
+    def _shut(self) -> None:
+        try:
+            self._twin.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass  # not connected any more

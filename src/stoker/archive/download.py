@@ -1,0 +1,223 @@
+"""Brings the archive behind an allowed url into the model store: whole, once, or not at all.
+
+Every hop of a redirect is checked like the first url: pattern, scheme, address.  Limits: size, time in all, time
+without a byte, redirects.  The file appears in the store under its own name in one step, and never replaces another.
+No proxy is used, since a proxy would resolve names for us.
+"""
+
+from __future__ import annotations
+
+import http.client
+import logging
+import os
+import ssl
+import stat
+from collections.abc import Iterator
+from concurrent.futures import Executor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn
+from urllib.parse import unquote, urljoin, urlsplit
+
+from stoker.archive import addresses, http_get, sources
+from stoker.archive.names import safe_parts
+from stoker.archive.placing import Placement, Progress
+from stoker.archive.sources import AllowedUrls, redacted
+from stoker.archive.threads import Stop, Stopped, run_stoppable
+from stoker.errors import ArchiveExists, ArchiveUnreadable, DownloadFailed, UnsafeArchive, UrlRefused
+
+log = logging.getLogger(__name__)
+
+_CHUNK_BYTES = 1 << 18
+_REDIRECTS = (301, 302, 303, 307, 308)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DownloadLimits:
+    """``stall_s``: how long the other side may be silent."""
+
+    max_bytes: int = 256 << 30
+    total_s: float = 3600.0
+    stall_s: float = 30.0
+    redirects: int = 5
+
+
+class Downloader:
+    def __init__(
+        self,
+        *,
+        allowed: AllowedUrls,
+        allow_private: bool,
+        limits: DownloadLimits,
+        executor: Executor,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        self._allowed = allowed
+        self._allow_private = allow_private
+        self._limits = limits
+        self._executor = executor
+        self._tls = tls
+        self._under_way: set[Path] = set()
+
+    async def download(self, url: str, store: Path) -> Path:
+        """The new file in the store.
+
+        Raises:
+            UrlRefused, ArchiveExists, DownloadFailed, ArchiveUnreadable: nothing is left in the store then, and neither
+            when cancelled.
+        """
+        sources.check_allowed(url, self._allowed)
+        target = store / _file_name(url)
+        if target in self._under_way:
+            raise ArchiveExists(file=target.name)
+        self._under_way.add(target)
+        try:
+            return await self._bounded(url, target)
+        finally:
+            self._under_way.discard(target)
+
+    async def _bounded(self, url: str, target: Path) -> Path:
+        def undo(path: Path) -> None:
+            path.unlink(missing_ok=True)
+
+        try:
+            return await run_stoppable(
+                self._executor, lambda stop: self._fetch(url, target, stop), undo=undo, timeout_s=self._limits.total_s
+            )
+        except Stopped:
+            _fail(url, f"it took longer than {self._limits.total_s:g} s")
+
+    # -------------------------------------------------------------------------------------- in a thread
+
+    def _fetch(self, url: str, target: Path, stop: Stop) -> Path:
+        with _saving(url), Placement(target) as file:
+            log.info("Downloading %s from %s", target.name, redacted(url), extra={"event": "download_started"})
+            total, pieces = self._pieces(url, stop)
+            progress = Progress(target.name, total)
+            done = 0
+            for piece in pieces:
+                done += len(piece)
+                if done > self._limits.max_bytes:
+                    _fail(url, f"it is larger than {self._limits.max_bytes} bytes")
+                file.write(piece)
+                progress.add(len(piece))
+            stop.check()
+            return file.commit()
+
+    def _pieces(self, url: str, stop: Stop) -> tuple[int | None, Iterator[bytes]]:
+        """The size, where it is known beforehand, and the content."""
+        if urlsplit(url).scheme.lower() == "file":
+            return _file_pieces(url, stop)
+        response = self._open(url, stop)
+        if response.length is not None and response.length > self._limits.max_bytes:
+            response.close()
+            _fail(url, f"it is larger than {self._limits.max_bytes} bytes")
+        return response.length, _network_pieces(url, response, stop)
+
+    def _open(self, url: str, stop: Stop) -> http_get.Response:
+        """Follows redirects to an answer that has the archive."""
+        where = url
+        for _ in range(self._limits.redirects + 1):
+            response = self._request(where, stop, origin=url)
+            if response.status == http.client.OK:
+                return response
+            response.close()
+            if response.status not in _REDIRECTS or not response.location:
+                _fail(url, f"the server answered {response.status}")
+            where = self._next_hop(url, urljoin(where, response.location))
+        _fail(url, f"it was redirected more than {self._limits.redirects} times")
+
+    def _next_hop(self, url: str, where: str) -> str:
+        log.info("%s redirects to %s", redacted(url), redacted(where), extra={"event": "download_redirected"})
+        if urlsplit(where).scheme.lower() not in ("http", "https"):
+            raise UrlRefused(url=redacted(where))
+        sources.check_allowed(where, self._allowed)
+        return where
+
+    def _request(self, where: str, stop: Stop, *, origin: str) -> http_get.Response:
+        try:
+            return http_get.get(
+                where, timeout_s=self._limits.stall_s, allow_private=self._allow_private, tls=self._tls, stop=stop
+            )
+        except addresses.NotPublic:
+            log.warning("%s is not at a public address", redacted(where), extra={"event": "url_refused"})
+            raise UrlRefused(
+                f"Given URL {redacted(where)} is not at a public address; see allow_private_urls"
+            ) from None
+        except (OSError, ValueError, http.client.HTTPException) as error:
+            stop.check()  # the connection may have broken because we broke it
+            _fail(origin, _reason(error))
+
+
+def _file_name(url: str) -> str:
+    name = sources.file_name(url)
+    try:
+        safe = safe_parts(name) == (name,) and not name.startswith(".")
+    except UnsafeArchive:
+        safe = False
+    if not safe:
+        _fail(url, "it does not end in a file name")
+    return name
+
+
+def _fail(url: str, reason: str) -> NoReturn:
+    """The reason goes to the log only: the client learns nothing of the network around the server."""
+    log.error("Failed to download %s: %s", redacted(url), reason, extra={"event": "download_failed"})
+    raise DownloadFailed(url=redacted(url))
+
+
+def _reason(error: Exception) -> str:
+    return str(error) or type(error).__name__
+
+
+@contextmanager
+def _saving(url: str) -> Iterator[None]:
+    """What is not the network's fault is the disk's."""
+    try:
+        yield
+    except OSError as error:
+        log.error("Failed to save %s: %s", redacted(url), error.strerror, extra={"event": "download_failed"})
+        raise ArchiveUnreadable(url=redacted(url)) from error
+
+
+def _network_pieces(url: str, response: http_get.Response, stop: Stop) -> Iterator[bytes]:
+    with response:
+        try:
+            while piece := response.read(_CHUNK_BYTES):
+                stop.check()
+                yield piece
+        except (OSError, ValueError, http.client.HTTPException) as error:
+            stop.check()
+            _fail(url, _reason(error))
+        stop.check()
+        if not response.complete:
+            _fail(url, "it is shorter than its Content-Length")
+
+
+def _file_pieces(url: str, stop: Stop) -> tuple[int, Iterator[bytes]]:
+    parts = urlsplit(url)
+    if parts.netloc.lower() not in ("", "localhost"):
+        _fail(url, "a file url must not name a host")
+    try:
+        fd = os.open(unquote(parts.path), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except (OSError, ValueError) as error:
+        _fail(url, _reason(error))
+    found = os.fstat(fd)
+    if not stat.S_ISREG(found.st_mode):
+        os.close(fd)
+        _fail(url, "it is not a file")
+    return found.st_size, _read_file(url, fd, stop)
+
+
+def _read_file(url: str, fd: int, stop: Stop) -> Iterator[bytes]:
+    with open(fd, "rb", buffering=0) as file:
+        while True:
+            stop.check()
+            try:
+                piece = file.read(_CHUNK_BYTES)
+            except OSError as error:
+                _fail(url, _reason(error))
+            if not piece:
+                return
+            yield piece

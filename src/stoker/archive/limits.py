@@ -1,0 +1,46 @@
+"""How much an archive may cost.  Everything is counted while it is written; no size in a header is believed.
+
+A compressed archive may grow ``ratio`` times, per member and in all; the first ``free_bytes`` of a member or an
+archive are not asked about, since small text files shrink well.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from stoker.archive.names import refuse
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnpackLimits:
+    entries: int = 100_000
+    total_bytes: int = 256 << 30
+    ratio: int = 200
+    free_bytes: int = 64 << 20
+
+
+class Budget:
+    """Counts one archive. ``archive_bytes``: the size of the file as it lies on the disk."""
+
+    def __init__(self, limits: UnpackLimits, archive_bytes: int) -> None:
+        self._limits = limits
+        self._archive_bytes = archive_bytes
+        self._entries = 0
+        self._total = 0
+
+    def count_entry(self, member: str) -> None:
+        self._entries += 1
+        if self._entries > self._limits.entries:
+            raise refuse(member, f"the archive has more than {self._limits.entries} entries")
+
+    def count_bytes(self, member: str, nbytes: int, *, unpacked: int, packed: int) -> None:
+        """``nbytes`` more were unpacked; ``unpacked`` and ``packed`` are the sums of this member so far."""
+        limits = self._limits
+        self._total += nbytes
+        if self._total > limits.total_bytes:
+            raise refuse(member, f"the archive unpacks to more than {limits.total_bytes} bytes")
+        if self._grows_too_much(unpacked, packed) or self._grows_too_much(self._total, self._archive_bytes):
+            raise refuse(member, f"it unpacks to more than {limits.ratio} times its size")
+
+    def _grows_too_much(self, unpacked: int, packed: int) -> bool:
+        return unpacked > self._limits.free_bytes and unpacked > self._limits.ratio * packed

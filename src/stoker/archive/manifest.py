@@ -1,0 +1,203 @@
+"""``MAR-INF/MANIFEST.json``: what an archive says of itself.  Read by the server and, for `context.manifest`, by
+workers.
+
+Lenient as TorchServe: unknown keys are ignored, numbers are taken as text, a missing version is ``1.0``.  Strict where
+it matters: size, names that lead out of the archive, names that URLs and logs could not carry.  Nothing is looked up
+or imported.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from stoker.archive.names import safe_parts, shown
+from stoker.errors import ArchiveUnreadable, InvalidArchive, UnsafeArchive
+
+log = logging.getLogger(__name__)
+
+MANIFEST_PATH = "MAR-INF/MANIFEST.json"
+MAX_MANIFEST_BYTES = 1 << 20
+MAX_NAME_CHARS = 255
+RUNTIMES = ("python", "python3", "LSP")
+DEFAULT_VERSION = "1.0"
+
+_NAME_IN_URLS = re.compile(r"[^/\\\x00-\x1f\x7f]+")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manifest:
+    """``None``: not said.  ``found``: there is a manifest at all.  ``raw``: the file as it is, for the handler."""
+
+    model_name: str | None = None
+    model_version: str = DEFAULT_VERSION
+    runtime: str | None = "python"
+    handler: str | None = None
+    serialized_file: str | None = None
+    model_file: str | None = None
+    requirements_file: str | None = None
+    config_file: str | None = None
+    archiver_version: str | None = None
+    created_on: str | None = None
+    found: bool = True
+    raw: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def load(cls, model_dir: Path) -> Manifest:
+        """The manifest of an unpacked model, or the default one where it has none.
+
+        Raises:
+            InvalidArchive: the manifest cannot be used.  ArchiveUnreadable: the disk failed.
+        """
+        try:
+            with (model_dir / MANIFEST_PATH).open("rb") as file:
+                data = file.read(MAX_MANIFEST_BYTES + 1)
+        except (FileNotFoundError, NotADirectoryError):
+            return cls(found=False)
+        except OSError as error:
+            raise ArchiveUnreadable(f"Failed to read {MANIFEST_PATH}: {os.strerror(error.errno or 0)}") from error
+        return cls.parse(data)
+
+    @classmethod
+    def parse(cls, data: bytes) -> Manifest:
+        raw = _parse_json(data)
+        model = raw.get("model")
+        if not isinstance(model, dict):
+            raise InvalidArchive("Missing Model entry in manifest file.")
+        manifest = cls(
+            model_name=_text(model, "modelName"),
+            model_version=_version(model, data),
+            runtime=_runtime(raw),
+            handler=_text(model, "handler"),
+            serialized_file=_file(model, "serializedFile"),
+            model_file=_file(model, "modelFile"),
+            requirements_file=_file(model, "requirementsFile"),
+            config_file=_file(model, "configFile"),
+            archiver_version=_text(raw, "archiverVersion"),
+            created_on=_text(raw, "createdOn"),
+            raw=raw,
+        )
+        _warn_of_gaps(manifest)
+        return manifest
+
+    def effective(
+        self,
+        *,
+        model_name: str | None = None,
+        handler: str | None = None,
+        runtime: str | None = None,
+        default_model_name: str | None = None,
+        default_handler: str | None = None,
+    ) -> Manifest:
+        """What counts in the server once the registration had its say (``raw`` stays as it is).
+
+        Raises:
+            InvalidArchive: no name, no runtime, or a name or version that cannot be used.
+        """
+        name = model_name or self.model_name or default_model_name
+        check_model_name(name)
+        check_version(self.model_version)
+        if (runtime or self.runtime) is None:
+            raise InvalidArchive("Runtime is not defined or invalid.")
+        return replace(
+            self,
+            model_name=name,
+            handler=handler or self.handler or default_handler,
+            runtime=runtime or self.runtime,
+        )
+
+
+def check_model_name(name: str | None) -> None:
+    """Raises:
+    InvalidArchive: empty, or not fit for URLs, health service names and logs.
+    """
+    if not name:
+        raise InvalidArchive("Model name is not defined.")
+    _check_name("Model name", name)
+
+
+def check_version(version: str | None) -> None:
+    if not version:
+        raise InvalidArchive("Model version is not defined.")
+    _check_name("Model version", version)
+
+
+def _check_name(what: str, name: str) -> None:
+    if len(name) > MAX_NAME_CHARS:
+        raise InvalidArchive(f"{what} is longer than {MAX_NAME_CHARS} characters.")
+    if name in (".", "..") or name != name.strip() or not name.isprintable() or not _NAME_IN_URLS.fullmatch(name):
+        raise InvalidArchive(f"{what} is not valid: {shown(name)}")
+
+
+def default_model_name(url: str) -> str:
+    """The name for an archive that has none: its file name, without extension, as a word."""
+    name = url.rstrip("/").rpartition("/")[2]
+    for extension in (".tar.gz", ".mar", ".model"):
+        name = name.removesuffix(extension)
+    return re.sub(r"\W", "_", name, flags=re.ASCII)
+
+
+# ------------------------------------------------------------------------------------------- the parts
+
+
+def _parse_json(data: bytes) -> dict[str, Any]:
+    if len(data) > MAX_MANIFEST_BYTES:
+        raise InvalidArchive(f"The manifest is larger than {MAX_MANIFEST_BYTES} bytes.")
+    try:
+        raw = json.loads(data.decode("utf-8-sig"))
+    except (ValueError, RecursionError):
+        raise InvalidArchive("Failed to parse signature.json.") from None
+    if not isinstance(raw, dict):
+        raise InvalidArchive("Failed to parse signature.json.")
+    return raw
+
+
+def _text(where: Mapping[str, Any], key: str) -> str | None:
+    value = where.get(key)
+    if value is None or value == "":
+        return None
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, (int, float)):
+        return str(value)
+    if not isinstance(value, str):
+        raise InvalidArchive("Failed to parse signature.json.")
+    return value
+
+
+def _version(model: Mapping[str, Any], data: bytes) -> str:
+    if isinstance(model.get("modelVersion"), float):  # 1.10 without quotes: keep it as it is spelled
+        spelled = json.loads(data.decode("utf-8-sig"), parse_float=str)
+        return str(spelled["model"]["modelVersion"])
+    return _text(model, "modelVersion") or DEFAULT_VERSION
+
+
+def _runtime(raw: Mapping[str, Any]) -> str | None:
+    """Python when nothing is said; ``None`` for a word that is no runtime (an error unless the caller names one)."""
+    value = raw.get("runtime", "python")
+    return value if value in RUNTIMES else None
+
+
+def _file(model: Mapping[str, Any], key: str) -> str | None:
+    value = _text(model, key)
+    if value is None:
+        return None
+    try:
+        inside = bool(safe_parts(value))
+    except UnsafeArchive:
+        inside = False
+    if not inside:
+        raise InvalidArchive(f"The manifest names a file outside the archive: {key}: {shown(value)}")
+    return value
+
+
+def _warn_of_gaps(manifest: Manifest) -> None:
+    for what, value in (("archiverVersion", manifest.archiver_version), ("createdOn", manifest.created_on)):
+        if value is None:
+            log.warning("The manifest of model %r has no %s.", manifest.model_name, what)

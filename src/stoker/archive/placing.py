@@ -1,0 +1,120 @@
+"""A file that appears in the model store in one step.  Until then it is a hidden, locked file; without the lock, it is
+waste.
+
+The kernel drops the lock with the process, so `sweep` removes what a killed server left, and nothing that another
+server (also one in another container on the same disk) is still writing.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import logging
+import os
+import secrets
+import time
+from pathlib import Path
+from types import TracebackType
+
+from stoker.errors import ArchiveExists
+
+log = logging.getLogger(__name__)
+
+_PREFIX, _SUFFIX = ".stoker-", ".part"
+_NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EXDEV, errno.EMLINK)
+
+
+class Placement:
+    """``with Placement(target) as file: file.write(...); file.commit()``. Without `commit`, nothing stays."""
+
+    def __init__(self, target: Path) -> None:
+        self._target = target
+        self._part = target.with_name(f"{_PREFIX}{secrets.token_hex(8)}{_SUFFIX}")
+        self._fd = -1
+
+    def __enter__(self) -> Placement:
+        if os.path.lexists(self._target):
+            raise ArchiveExists(file=self._target.name)
+        self._fd = os.open(self._part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+        try:
+            fcntl.flock(self._fd, fcntl.LOCK_EX)
+        except OSError:
+            pass  # a disk without locks: it works, only a killed download must be removed by hand
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._part.unlink(missing_ok=True)
+        os.close(self._fd)
+
+    def write(self, data: bytes) -> None:
+        view = memoryview(data)
+        while view:
+            view = view[os.write(self._fd, view) :]
+
+    def commit(self) -> Path:
+        """Raises:
+        ArchiveExists: somebody put a file of this name there meanwhile; it stays as it is.
+        """
+        os.fsync(self._fd)
+        try:
+            os.link(self._part, self._target)
+        except FileExistsError:
+            raise ArchiveExists(file=self._target.name) from None
+        except OSError as error:
+            if error.errno not in _NO_LINKS:
+                raise
+            self._rename()
+        return self._target
+
+    def _rename(self) -> None:
+        """For disks without hard links: another program may come between the two lines, but never half a file."""
+        if os.path.lexists(self._target):
+            raise ArchiveExists(file=self._target.name)
+        self._part.rename(self._target)
+
+
+def sweep(store: Path) -> None:
+    for part in store.glob(f"{_PREFIX}*{_SUFFIX}"):
+        try:
+            fd = os.open(part, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        except OSError:
+            continue
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            part.unlink(missing_ok=True)
+        except OSError:
+            pass  # still being written, or a read-only store
+        finally:
+            os.close(fd)
+
+
+class Progress:
+    """Log lines while a file comes in: at every tenth of it, and after five seconds without a line."""
+
+    INTERVAL_S = 5.0
+
+    def __init__(self, name: str, total: int | None) -> None:
+        self._name = name
+        self._total = total
+        self._done = 0
+        self._said_at = time.monotonic()
+        self._said_tenths = 0
+
+    def add(self, nbytes: int) -> None:
+        self._done += nbytes
+        tenths = self._done * 10 // self._total if self._total else 0
+        now = time.monotonic()
+        if tenths > self._said_tenths or now - self._said_at >= self.INTERVAL_S:
+            self._said_tenths, self._said_at = tenths, now
+            log.info(
+                "Downloading %s: %s",
+                self._name,
+                self._text(),
+                extra={"event": "download_progress", "bytes": self._done},
+            )
+
+    def _text(self) -> str:
+        done = f"{self._done / 1e6:.1f} MB"
+        return f"{done} of {self._total / 1e6:.1f} MB ({self._done * 100 // self._total} %)" if self._total else done

@@ -1,0 +1,219 @@
+"""`ModelStore`: from the url of a registration to an unpacked model, and back to nothing.
+
+Called by the registry, on the event loop; everything that touches a disk or a network runs in threads.  Laws: a failed
+or cancelled `fetch_and_unpack` leaves nothing, neither unpacked files nor a download; what it returns stays until
+`discard`.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import stat
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from stoker.archive import sources
+from stoker.archive.download import Downloader, DownloadLimits
+from stoker.archive.limits import UnpackLimits
+from stoker.archive.manifest import MANIFEST_PATH, Manifest
+from stoker.archive.placing import sweep
+from stoker.archive.sources import AllowedUrls
+from stoker.archive.threads import Stop, run_stoppable
+from stoker.archive.unpack import remove_tree, unpack
+from stoker.archive.workspace import Workspace
+from stoker.errors import ArchiveNotFound, ArchiveUnreadable, ModelStoreMissing
+
+log = logging.getLogger(__name__)
+
+_ARCHIVE_SUFFIXES = (".mar", ".model", ".tar.gz")
+_THREADS = 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnpackedModel:
+    """``root`` is what `ModelStore.discard` deletes, ``model_dir`` where the handler's files are.
+
+    ``url``: as registered, without credentials. ``file_name``: its name in the store. ``downloaded``: the file that the
+    registration brought into the store, None when it was there before. ``in_place``: a directory, used where it lies.
+    """
+
+    manifest: Manifest
+    model_dir: Path
+    root: Path
+    url: str
+    file_name: str
+    downloaded: Path | None = None
+    in_place: bool = False
+
+
+class ModelStore:
+    def __init__(
+        self,
+        *,
+        model_store: Path | None,
+        temp_dir: Path,
+        allowed_urls: AllowedUrls | str = sources.DEFAULT_ALLOWED_URLS,
+        allow_private_urls: bool = False,
+        unpack_limits: UnpackLimits = UnpackLimits(),  # noqa: B008 - frozen
+        download_limits: DownloadLimits = DownloadLimits(),  # noqa: B008 - frozen
+    ) -> None:
+        self._store = model_store
+        self._allowed = AllowedUrls.parse(allowed_urls) if isinstance(allowed_urls, str) else allowed_urls
+        self._limits = unpack_limits
+        self._workspace = Workspace(temp_dir)
+        self._opening = threading.Lock()
+        self._opened = False
+        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="stoker-archive")
+        self._downloader = Downloader(
+            allowed=self._allowed, allow_private=allow_private_urls, limits=download_limits, executor=self._threads
+        )
+
+    def open(self) -> None:
+        """Claims the temp folder and removes what a killed server left there. Blocking, idempotent; the first
+        `fetch_and_unpack` does it too, in a thread.
+
+        Raises:
+            ConfigurationError: the temp folder is not safe to use.
+        """
+        with self._opening:
+            if not self._opened and self._store is not None:
+                sweep(self._store)
+            self._opened = True
+            self._workspace.open()
+
+    def close(self) -> None:
+        """Waits for deletions that still run. Idempotent."""
+        self._threads.shutdown(wait=True)
+        self._workspace.close()
+
+    async def fetch_and_unpack(self, url: str, *, from_operator: bool = False) -> UnpackedModel:
+        """``from_operator``: the url comes from the command line or the settings, so any directory may be named.
+
+        Raises:
+            ArchiveError (all kinds), BadRequest: nothing is left behind then, and neither when cancelled.
+        """
+        sources.check_url(url)
+        if not sources.is_remote(url):
+            return await self._unpack_local(url, from_operator)
+        sources.check_allowed(url, self._allowed)
+        if self._store is None:
+            raise ModelStoreMissing
+        downloaded = await self._downloader.download(url, self._store)
+        try:
+            return await self._run(lambda stop: self._unpack_file(url, downloaded, stop, downloaded=downloaded))
+        except BaseException:
+            downloaded.unlink(missing_ok=True)
+            raise
+
+    def discard(self, unpacked: UnpackedModel, *, delete_download: bool) -> None:
+        """Idempotent, never fails, does not wait: the model is out of the way at once and deleted by and by."""
+        if delete_download and unpacked.downloaded is not None:
+            unpacked.downloaded.unlink(missing_ok=True)
+        if unpacked.root.is_symlink():
+            unpacked.root.unlink(missing_ok=True)
+            return
+        gone = unpacked.root.with_name(unpacked.root.name + ".gone")
+        try:
+            unpacked.root.rename(gone)
+            self._threads.submit(remove_tree, gone)
+        except FileNotFoundError:
+            pass  # discarded before
+        except (OSError, RuntimeError):  # cannot be moved, or the threads have ended
+            remove_tree(gone if gone.exists() else unpacked.root)
+
+    def startup_names(self) -> list[str]:
+        """What ``load_models=all`` loads: archives and directories of the store, in the order of their names."""
+        if self._store is None:
+            return []
+        try:
+            entries = sorted(self._store.iterdir())
+        except OSError as error:
+            log.error("Cannot list the model store: %s", error.strerror, extra={"event": "model_store_unreadable"})
+            return []
+        return [entry.name for entry in entries if not entry.name.startswith(".") and _is_model(entry)]
+
+    # ------------------------------------------------------------------------------------- in threads
+
+    async def _run(self, work: Callable[[Stop], UnpackedModel]) -> UnpackedModel:
+        def opened(stop: Stop) -> UnpackedModel:
+            self.open()
+            return work(stop)
+
+        return await run_stoppable(self._threads, opened, undo=lambda unpacked: remove_tree(unpacked.root))
+
+    async def _unpack_local(self, url: str, any_directory: bool) -> UnpackedModel:
+        def work(stop: Stop) -> UnpackedModel:
+            path = sources.find_in_store(url, self._store, any_directory=any_directory)
+            return self._link_directory(url, path) if path.is_dir() else self._unpack_file(url, path, stop)
+
+        return await self._run(work)
+
+    def _unpack_file(self, url: str, path: Path, stop: Stop, *, downloaded: Path | None = None) -> UnpackedModel:
+        root = self._workspace.new_root()
+        with _open_regular(url, path) as file:
+            try:
+                unpack(file, root, limits=self._limits, stop=stop)
+                return _described(url, root, root, path.name, downloaded=downloaded)
+            except OSError as error:
+                remove_tree(root)
+                log.error("Cannot unpack %s: %s", path.name, error, extra={"event": "unpack_failed"})
+                raise ArchiveUnreadable(url=sources.redacted(url)) from error
+            except BaseException:
+                remove_tree(root)
+                raise
+
+    def _link_directory(self, url: str, directory: Path) -> UnpackedModel:
+        """Used in place, through a symbolic link, so that `discard` never touches the operator's own files."""
+        root = self._workspace.new_root()
+        try:
+            root.symlink_to(_model_directory(directory).absolute(), target_is_directory=True)
+            return _described(url, root, root, directory.name, in_place=True)
+        except OSError as error:
+            remove_tree(root)
+            raise ArchiveUnreadable(url=url) from error
+        except BaseException:
+            remove_tree(root)
+            raise
+
+
+def _is_model(entry: Path) -> bool:
+    return entry.is_dir() or (entry.name.endswith(_ARCHIVE_SUFFIXES) and entry.is_file())
+
+
+def _open_regular(url: str, path: Path) -> BinaryIO:
+    """The very file that is unpacked is checked, not a name; a FIFO put there meanwhile does not block."""
+    try:
+        file = os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb")
+    except OSError:
+        raise ArchiveNotFound(url=sources.redacted(url)) from None
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise ArchiveNotFound(url=sources.redacted(url))
+    return file
+
+
+def _model_directory(directory: Path) -> Path:
+    """SageMaker's layout: a directory that holds nothing but one directory."""
+    entries = list(directory.iterdir())
+    only = entries[0] if len(entries) == 1 else None
+    inner = only is not None and only.is_dir() and only.name != Path(MANIFEST_PATH).parts[0]
+    return only if only is not None and inner else directory
+
+
+def _described(
+    url: str, root: Path, model_dir: Path, file_name: str, *, downloaded: Path | None = None, in_place: bool = False
+) -> UnpackedModel:
+    return UnpackedModel(
+        manifest=Manifest.load(model_dir),
+        model_dir=model_dir,
+        root=root,
+        url=sources.redacted(url),
+        file_name=file_name,
+        downloaded=downloaded,
+        in_place=in_place,
+    )

@@ -1,0 +1,146 @@
+"""Unpacks an archive into a folder of its own, or leaves nothing behind.
+
+The format is told by the first bytes of the file, not by its name.  Runs in a thread: blocking, and asked to stop
+through a flag that it looks at between two chunks.  Links are never created, so no later member can be written through
+one.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+from typing import BinaryIO
+
+from stoker.archive import tar_reader, zip_reader
+from stoker.archive.limits import Budget, UnpackLimits
+from stoker.archive.names import NameTree, refuse, safe_parts
+from stoker.archive.threads import Stop
+from stoker.errors import InvalidArchive
+
+
+class Target:
+    """The folder that is filled, with what was written there so far."""
+
+    def __init__(self, root: Path, budget: Budget, stop: Stop) -> None:
+        self._root = root
+        self._names = NameTree()
+        self._stop = stop
+        self.budget = budget
+
+    def add_folder(self, member: str, parts: tuple[str, ...]) -> None:
+        self.budget.count_entry(member)
+        if parts:
+            self._names.add(parts, directory=True)
+            self._root.joinpath(*parts).mkdir(mode=0o700, parents=True, exist_ok=True)
+
+    def add_file(self, member: str, parts: tuple[str, ...], content: Iterable[bytes], *, executable: bool) -> None:
+        self.budget.count_entry(member)
+        if not parts:
+            raise refuse(member, "the name is that of the target itself")
+        self._names.add(parts, directory=False)
+        path = self._root.joinpath(*parts)
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        with os.fdopen(os.open(path, flags, 0o700 if executable else 0o600), "wb", buffering=0) as file:
+            for piece in content:
+                self.check_stop()
+                _write_all(file, piece)
+
+    def check_stop(self) -> None:
+        self._stop.check()
+
+
+def _write_all(file: BinaryIO, piece: bytes) -> None:
+    view = memoryview(piece)
+    while view:
+        view = view[file.write(view) :]
+
+
+def unpack(file: BinaryIO, root: Path, *, limits: UnpackLimits, stop: Stop | None = None) -> None:
+    """Fills ``root``, which must not exist yet and is private to this user.
+
+    Raises:
+        UnsafeArchive, InvalidArchive, OSError, Stopped: nothing is left of ``root`` then.
+    """
+    root.mkdir(mode=0o700)
+    try:
+        target = Target(root, Budget(limits, os.fstat(file.fileno()).st_size), stop or Stop())
+        _fill(target, file, limits)
+    except BaseException:
+        remove_tree(root)
+        raise
+
+
+def remove_tree(path: Path) -> None:
+    """Also what a handler made read-only; a symbolic link itself, never what it points to."""
+    if path.is_symlink():
+        path.unlink(missing_ok=True)
+        return
+    shutil.rmtree(path, ignore_errors=True)
+    if path.exists():
+        for folder, _, _ in os.walk(path):
+            Path(folder).chmod(0o700)
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def _fill(target: Target, file: BinaryIO, limits: UnpackLimits) -> None:
+    file.seek(0)
+    head = file.read(4)
+    file.seek(0)
+    if zip_reader.is_zip(head):
+        _unpack_zip(target, file, limits)
+    elif tar_reader.is_gzip(head):
+        _unpack_tar(target, file)
+    else:
+        raise InvalidArchive("The archive is neither a zip file nor a tar.gz file.")
+
+
+def _unpack_zip(target: Target, file: BinaryIO, limits: UnpackLimits) -> None:
+    for member in zip_reader.read_members(file, max_entries=limits.entries):
+        target.check_stop()
+        parts = safe_parts(member.name)
+        if member.directory:
+            target.add_folder(member.name, parts)
+        else:
+            content = _counted(target.budget, file, member)
+            target.add_file(member.name, parts, content, executable=bool(member.mode & 0o100))
+
+
+def _counted(budget: Budget, file: BinaryIO, member: zip_reader.ZipMember) -> Iterable[bytes]:
+    unpacked = 0
+    for piece, packed in zip_reader.read_chunks(file, member):
+        unpacked += len(piece)
+        budget.count_bytes(member.name, len(piece), unpacked=unpacked, packed=packed)
+        yield piece
+
+
+def _unpack_tar(target: Target, file: BinaryIO) -> None:
+    meter = _TarMeter(target)
+    stream = tar_reader.Gunzip(file, meter.on_read)
+    for member, content in tar_reader.read_members(stream):
+        meter.begin(member.name, stream)
+        if member.directory:
+            target.add_folder(member.name, member.parts)
+        else:
+            target.add_file(member.name, member.parts, content, executable=member.executable)
+
+
+class _TarMeter:
+    """Charges all that comes out of the gzip stream, headers and padding too, to the member that is being read."""
+
+    def __init__(self, target: Target) -> None:
+        self._target = target
+        self._member = "(archive)"
+        self._unpacked_before = self._packed_before = self._seen = 0
+
+    def begin(self, member: str, stream: tar_reader.Gunzip) -> None:
+        self._member = member
+        self._unpacked_before, self._packed_before = stream.unpacked, max(0, stream.packed - (1 << 16))
+
+    def on_read(self, unpacked: int, packed: int) -> None:
+        self._target.check_stop()
+        nbytes, self._seen = unpacked - self._seen, unpacked
+        mine, mine_packed = unpacked - self._unpacked_before, packed - self._packed_before
+        self._target.budget.count_bytes(self._member, nbytes, unpacked=mine, packed=mine_packed)
