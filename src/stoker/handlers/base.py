@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from packaging import version
 
-from stoker.handlers import weights
+from stoker.handlers import _torchvision, weights
 from stoker.handlers.model_file import model_class
 from stoker.handlers.timer import timed
 from stoker.handlers.util import check_valid_pt2_backend, load_label_mapping
@@ -136,7 +136,7 @@ class BaseHandler(abc.ABC):
 
     def _load_pickled_model(self, model_dir: str, model_file: str, model_pt_path: str | None) -> Any:
         """Makes the model that ``model_file`` defines, with the weights of ``model_pt_path`` if there are any."""
-        model = model_class(model_dir, model_file)()
+        model = _torchvision.cured(lambda: model_class(model_dir, model_file))()
         if model_pt_path:
             weights.load_into(model, model_pt_path, self.map_location)
         return model

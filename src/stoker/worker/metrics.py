@@ -149,8 +149,10 @@ class MetricCacheAbstract(abc.ABC):
 
     def _request_id(self, idx: int | None) -> str:
         ids = self.request_ids
-        if not ids or isinstance(ids, str):
-            return ids or ""
+        if not ids:
+            return ""
+        if isinstance(ids, str):
+            return ids
         if idx is None:
             return ",".join(ids.values() if isinstance(ids, Mapping) else ids)
         try:

@@ -1,0 +1,34 @@
+"""The image transforms of the default vision handlers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from stoker.handlers import _torchvision
+
+_IMAGENET_MEAN, _IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+def imagenet() -> Any:
+    """Resize 256, centre crop 224, tensor, ImageNet normalisation."""
+    transforms = _torchvision.load("torchvision.transforms")
+    return transforms.Compose(
+        [
+            to_rgb,
+            transforms.Resize(256),
+            transforms.CenterCrop(224),
+            transforms.ToTensor(),
+            transforms.Normalize(mean=_IMAGENET_MEAN, std=_IMAGENET_STD),
+        ]
+    )
+
+
+def tensor_only() -> Any:
+    """The whole image as a tensor."""
+    transforms = _torchvision.load("torchvision.transforms")
+    return transforms.Compose([to_rgb, transforms.ToTensor()])
+
+
+def to_rgb(image: Any) -> Any:
+    """Grey, palette and transparent images would not fit a model of three channels."""
+    return image.convert("RGB")

@@ -1,0 +1,58 @@
+"""`BaseEnvelope`: wraps a handler's entry point between `parse_input` and `format_output`."""
+
+from __future__ import annotations
+
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Any
+
+from stoker.handlers.util import PredictionException
+
+
+class BaseEnvelope(ABC):
+    """A subclass says how to read and how to write one body format."""
+
+    def __init__(self, handle_fn: Callable[[Any, Any], Any]) -> None:
+        self._handle_fn = handle_fn
+        self.context: Any = None
+
+    def handle(self, data: Any, context: Any) -> Any:
+        self.context = context
+        if data:
+            data = self.parse_input(data)
+        results = self._handle_fn(data, context)
+        return self.format_output(results) if results else results
+
+    @abstractmethod
+    def parse_input(self, data: Any) -> Any: ...
+
+    @abstractmethod
+    def format_output(self, data: Any) -> Any: ...
+
+
+def body_of(row: dict[str, Any]) -> Any:
+    """What the client sent, whichever way it came."""
+    value = row.get("data")
+    return value if value is not None else row.get("body")
+
+
+def json_body_of(row: dict[str, Any]) -> dict[str, Any]:
+    """The JSON object that the client sent, decoded or not; the client is told when it is something else."""
+    body = body_of(row)
+    if isinstance(body, bytes | bytearray | memoryview | str):
+        try:
+            body = json.loads(bytes(body) if isinstance(body, memoryview) else body)
+        except ValueError as error:
+            raise PredictionException("The request body is not JSON", 400) from error
+    if not isinstance(body, dict):
+        raise PredictionException("The request body is not a JSON object", 400)
+    return body
+
+
+def list_member(body: dict[str, Any], name: str) -> list[Any]:
+    """A list that the format requires; the client is told when it is missing."""
+    member = body.get(name)
+    if not isinstance(member, list):
+        raise PredictionException(f"The request body has no list '{name}'", 400)
+    return member
