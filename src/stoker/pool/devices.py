@@ -1,0 +1,177 @@
+"""Which GPUs there are and which worker gets which.  torch is never asked: importing it takes seconds and memory.
+
+GPUs are numbered as a worker will see them: from 0, after CUDA_VISIBLE_DEVICES and its like were applied.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import logging
+import os
+import shutil
+import subprocess
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+logger = logging.getLogger(__name__)
+
+_NO_GPU = "N/A"
+_TOOL_TIMEOUT_S = 10.0
+_MIB = 1 << 20
+
+_TOOLS = {"rocm-smi": "amd", "nvidia-smi": "nvidia", "xpu-smi": "intel", "system_profiler": "apple"}
+"""How a vendor is recognised, in TorchServe's order."""
+
+_VISIBLE = {"amd": "HIP_VISIBLE_DEVICES", "nvidia": "CUDA_VISIBLE_DEVICES", "intel": "XPU_VISIBLE_DEVICES"}
+
+Handle = Any
+"""What a vendor's library calls a device."""
+
+
+class Devices:
+    """``count`` GPUs of ``vendor`` (None: there are none). Made by `detect`."""
+
+    def __init__(
+        self, *, vendor: str | None = None, count: int = 0, usage_of: Callable[[int], str | None] | None = None
+    ) -> None:
+        self.vendor = vendor if count else None
+        self.count = count
+        self._usage_of = usage_of
+        self._turns = itertools.count()
+        self._complained: set[tuple[int, ...]] = set()
+
+    @classmethod
+    def detect(cls, limit: int | None = None, *, environ: Mapping[str, str] | None = None) -> Devices:
+        """``limit``: number_of_gpu; more than there are is no more than there are."""
+        environ = os.environ if environ is None else environ
+        vendor = _vendor()
+        physical, usage_of = _PROBES[vendor]() if vendor else (0, None)
+        visible = visible_devices(environ.get(_VISIBLE.get(vendor or "", "")), physical)
+        count = len(visible) if limit is None else max(0, min(limit, len(visible)))
+        if count:
+            logger.info("%d GPU(s) of %s", count, vendor, extra={"event": "gpus", "count": count, "vendor": vendor})
+        return cls(vendor=vendor, count=count, usage_of=usage_of and (lambda gpu: usage_of(visible[gpu])))
+
+    def assign(self, device_ids: Sequence[int] | None = None, *, turn: int | None = None) -> int | None:
+        """The GPU of one more worker; None on a machine without any.
+
+        ``device_ids``: go round these only; a list with an id that does not exist is ignored. ``turn``: how many
+        workers of the model came before (default: how many of the server).
+        """
+        if not self.count:
+            return None
+        pool = self._valid(device_ids)
+        return pool[(next(self._turns) if turn is None else turn) % len(pool)]
+
+    def _valid(self, device_ids: Sequence[int] | None) -> Sequence[int]:
+        everything = range(self.count)
+        if not device_ids or all(number in everything for number in device_ids):
+            return device_ids or everything
+        if tuple(device_ids) not in self._complained:
+            self._complained.add(tuple(device_ids))
+            logger.warning(
+                "deviceIds %s are ignored: this machine has GPUs 0 to %d",
+                list(device_ids),
+                self.count - 1,
+                extra={"event": "device_ids_ignored"},
+            )
+        return everything
+
+    def usage(self, gpu_id: int | None) -> str:
+        """As DescribeModel shows it."""
+        if gpu_id is None or self._usage_of is None:
+            return _NO_GPU
+        usage = self._usage_of(gpu_id)
+        return _NO_GPU if usage is None else f"gpuId::{gpu_id} {usage}"
+
+
+def visible_devices(setting: str | None, physical: int) -> list[str]:
+    """The devices that CUDA_VISIBLE_DEVICES or its like leaves: numbers, or identifiers (``GPU-...``, ``MIG-...``).
+
+    As CUDA reads it: everything from the first wrong or repeated number on does not exist.
+    """
+    if setting is None:
+        return [str(number) for number in range(physical)]
+    visible: list[str] = []
+    for name in (part.strip() for part in setting.split(",")):
+        exists = 0 <= int(name) < physical if name.lstrip("-").isdecimal() else name.startswith(("GPU-", "MIG-"))
+        if not exists or name in visible:
+            break
+        visible.append(name)
+    return visible
+
+
+# ------------------------------------------------------------------------------------------------ vendors
+
+Probe = tuple[int, Callable[[str], str | None] | None]
+
+
+def _vendor() -> str | None:
+    found = next((vendor for tool, vendor in _TOOLS.items() if shutil.which(tool)), None)
+    if found in (None, "apple") and _nvml() is not None:  # containers often have the library and not the tool
+        return "nvidia"
+    return found
+
+
+def _nvml() -> Any | None:
+    """NVIDIA's library, ready for use; None where there is no driver."""
+    try:
+        import pynvml  # noqa: PLC0415 - only where it is needed
+
+        pynvml.nvmlInit()
+    except Exception:  # its errors are of its own kinds, and any of them means: no NVIDIA GPU can be used
+        return None
+    return pynvml
+
+
+def _nvidia() -> Probe:
+    nvml = _nvml()
+    if nvml is None:
+        return 0, None
+
+    def usage_of(device: str) -> str | None:
+        try:
+            handle = _nvidia_handle(nvml, device)
+            rates = nvml.nvmlDeviceGetUtilizationRates(handle)
+            used = nvml.nvmlDeviceGetMemoryInfo(handle).used // _MIB
+        except nvml.NVMLError:  # e.g. a MIG slice has no utilisation figures
+            return None
+        return f"utilization.gpu::{rates.gpu} % utilization.memory::{rates.memory} % memory.used::{used} MiB"
+
+    return int(nvml.nvmlDeviceGetCount()), usage_of
+
+
+def _nvidia_handle(nvml: Any, device: str) -> Handle:
+    if device.isdecimal():
+        return nvml.nvmlDeviceGetHandleByIndex(int(device))
+    return nvml.nvmlDeviceGetHandleByUUID(device)
+
+
+def _amd() -> Probe:
+    return len(_json_of("rocm-smi", "--showid", "--json") or ()), None
+
+
+def _intel() -> Probe:
+    found = _json_of("xpu-smi", "discovery", "-j")
+    devices = found.get("device_list", ()) if isinstance(found, dict) else ()
+    return len(devices), None
+
+
+def _apple() -> Probe:
+    found = _json_of("system_profiler", "-json", "SPDisplaysDataType")
+    displays = found.get("SPDisplaysDataType", ()) if isinstance(found, dict) else ()
+    return min(1, len(displays)), None
+
+
+def _json_of(*command: str) -> Any:
+    """What a vendor's tool prints; None when it fails. Runs once, at the server's start."""
+    try:
+        done = subprocess.run(command, capture_output=True, timeout=_TOOL_TIMEOUT_S, check=True)
+        return json.loads(done.stdout)
+    except (OSError, subprocess.SubprocessError, ValueError) as error:
+        logger.warning("%s says nothing about GPUs: %s", command[0], error, extra={"event": "gpu_tool_failed"})
+        return None
+
+
+_PROBES: dict[str, Callable[[], Probe]] = {"nvidia": _nvidia, "amd": _amd, "intel": _intel, "apple": _apple}

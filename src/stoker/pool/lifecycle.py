@@ -1,0 +1,92 @@
+"""The life of a worker slot: what may happen when, and how long to wait before the next try.  PURE.
+
+A slot is a place for one worker process; it outlives its processes.  Everything about its transitions is in `NEXT`; an
+event that a state does not list raises and changes nothing.  Times are arguments.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+
+
+class State(Enum):
+    STARTING = "STARTING"  # a process is being spawned, its interpreter starts
+    LOADING = "LOADING"  # the handler is imported and initialised
+    READY = "READY"
+    BACKOFF = "BACKOFF"  # no process; another one follows after a delay
+    GIVEN_UP = "GIVEN_UP"  # no process and none follows (only with worker_give_up=torchserve)
+    DRAINING = "DRAINING"  # no new batch; the process ends when it has answered
+    STOPPED = "STOPPED"  # the end of the slot
+
+
+class Event(Enum):
+    GREETED = "greeted"
+    LOADED = "loaded"
+    EXITED = "exited"  # the process is gone, or could not be spawned
+    RETRY = "retry"
+    GIVE_UP = "give_up"
+    RETIRE = "retire"
+
+
+class IllegalTransition(RuntimeError):
+    """A bug in the pool: this event cannot happen in this state."""
+
+
+NEXT: dict[State, dict[Event, State]] = {
+    State.STARTING: {Event.GREETED: State.LOADING, Event.EXITED: State.BACKOFF, Event.RETIRE: State.DRAINING},
+    State.LOADING: {Event.LOADED: State.READY, Event.EXITED: State.BACKOFF, Event.RETIRE: State.DRAINING},
+    State.READY: {Event.EXITED: State.BACKOFF, Event.RETIRE: State.DRAINING},
+    State.BACKOFF: {Event.RETRY: State.STARTING, Event.GIVE_UP: State.GIVEN_UP, Event.RETIRE: State.STOPPED},
+    State.GIVEN_UP: {Event.RETIRE: State.STOPPED},
+    State.DRAINING: {Event.EXITED: State.STOPPED},
+    State.STOPPED: {},
+}
+
+UNSETTLED = frozenset({State.STARTING, State.LOADING, State.DRAINING})
+"""States that end by themselves; in every other one the outcome of the newest start is known."""
+
+
+def after(state: State, event: Event) -> State:
+    """Raises `IllegalTransition` for an event that the state does not list."""
+    try:
+        return NEXT[state][event]
+    except KeyError:
+        raise IllegalTransition(f"{event.name} while {state.name}") from None
+
+
+BACKOFF_S = (1, 1, 2, 3, 5, 8, 13, 21, 34, 55, 89, 144, 233, 377, 610, 987, 1597)
+
+
+def backoff_s(failures: int) -> int:
+    """How long to wait after the ``failures``-th failure in a row (counted from 1)."""
+    return BACKOFF_S[min(max(failures, 1), len(BACKOFF_S)) - 1]
+
+
+class Recovery:
+    """How long a slot has been failing: from the first failure until the next successful load."""
+
+    __slots__ = ("failures", "max_retry_s", "since")
+
+    def __init__(self, *, max_retry_s: float) -> None:
+        self.max_retry_s = max_retry_s
+        self.failures = 0
+        self.since: float | None = None
+
+    @property
+    def running(self) -> bool:
+        return self.since is not None
+
+    def failed(self, now: float) -> int:
+        """One more failure at ``now``; returns the seconds to wait before the next try."""
+        self.failures += 1
+        if self.since is None:
+            self.since = now
+        return backoff_s(self.failures)
+
+    def loaded(self) -> None:
+        self.failures = 0
+        self.since = None
+
+    def exhausted(self, now: float) -> bool:
+        """TorchServe stops trying then (maxRetryTimeoutInSec); by default nobody asks."""
+        return self.since is not None and now - self.since >= self.max_retry_s

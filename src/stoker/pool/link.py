@@ -1,0 +1,174 @@
+"""The server's end of the line to one worker process: `core.ports.WorkerLink`.
+
+Translates jobs to messages and messages to outcomes, and holds the worker to the protocol: batches are answered
+once, in the order sent, one outcome per job.  A worker that breaks it is recycled; the server lives.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import struct
+from collections import deque
+from typing import NamedTuple, Protocol
+
+import msgspec
+
+from stoker.core.job import Batch, Buffer
+from stoker.core.ports import SchedulerPort
+from stoker.errors import BadRequest, ServingError
+from stoker.ipc import codec
+from stoker.ipc.frames import MAX_PAYLOAD_BYTES, Frame, FrameError
+from stoker.ipc.to_server import Hello, Loaded, LoadFailed, Part, Results
+from stoker.ipc.to_worker import Cancel, Grant, JobHeader, Load, Predict, Stop
+from stoker.pool import outcomes
+from stoker.pool.process import PROGRESS_BYTES, WorkerProcess
+from stoker.pool.transport import FrameTransport
+
+_PROGRESS = struct.Struct("<Q")
+
+
+class LinkOwner(Protocol):
+    """Who starts and ends the process (`pool.run`)."""
+
+    def greeted(self) -> None: ...
+
+    def loaded(self, message: Loaded | LoadFailed) -> None: ...
+
+    def answered(self) -> None:
+        """A batch ended."""
+        ...
+
+    def lost(self, error: FrameError | None) -> None:
+        """Nothing more will be read: the worker closed the line (None) or broke the protocol."""
+        ...
+
+    def restart(self, reason: ServingError) -> None: ...
+
+
+class _Sent(NamedTuple):
+    batch_id: int
+    jobs: int
+    refused: ServingError | None  # it could not be put into a frame, so the worker never saw it
+
+
+class Link:
+    """``served``: the worker has answered at least one batch."""
+
+    def __init__(
+        self, id: int, process: WorkerProcess, *, owner: LinkOwner, scheduler: SchedulerPort, max_payload_bytes: int
+    ) -> None:
+        self._id = id
+        self._owner = owner
+        self._scheduler = scheduler
+        self._progress_fd = process.progress_fd
+        self._last_started: int | None = None
+        self._sent: deque[_Sent] = deque()
+        self._expected: tuple[type, ...] = (Hello,)  # apart from answers to batches
+        self._transport = FrameTransport(
+            process.sock,
+            max_payload_bytes=min(max_payload_bytes, MAX_PAYLOAD_BYTES),
+            on_frame=self._on_frame,
+            on_lost=owner.lost,
+        )
+        self.served = False
+
+    # ------------------------------------------------------------------------------- for the scheduler
+
+    @property
+    def id(self) -> int:
+        return self._id
+
+    def send(self, batch: Batch) -> None:
+        headers: list[JobHeader] = []
+        payloads: list[Buffer] = []
+        for job in batch.jobs:
+            inputs = [(item.name, item.content_type, len(item.value)) for item in job.inputs]
+            payloads += [item.value for item in job.inputs]
+            headers.append(JobHeader(job.id, inputs, dict(job.headers), job.deadline))
+        refused: ServingError | None = None
+        try:
+            self._transport.write(codec.encode(Predict(batch.id, headers), payloads))
+        except (FrameError, UnicodeEncodeError, msgspec.MsgspecError):  # over 4 GiB, or text that is no text
+            refused = BadRequest("The request cannot be sent to a worker.")
+            asyncio.get_running_loop().call_soon(self._answer_refused)
+        self._sent.append(_Sent(batch.id, len(batch.jobs), refused))
+
+    def cancel(self, batch_id: int, index: int) -> None:
+        self._transport.write(codec.encode(Cancel(batch_id, index)))
+
+    def grant(self, batch_id: int, index: int, nbytes: int) -> None:
+        self._transport.write(codec.encode(Grant(batch_id, index, nbytes)))
+
+    def started(self) -> int | None:
+        """0: it never began one."""
+        if self._progress_fd < 0:
+            return self._last_started
+        data = os.pread(self._progress_fd, PROGRESS_BYTES, 0)
+        return int(_PROGRESS.unpack(data)[0]) if len(data) == PROGRESS_BYTES else None
+
+    def restart(self, reason: ServingError) -> None:
+        self._owner.restart(reason)
+
+    # ------------------------------------------------------------------------------------ for the owner
+
+    def start(self) -> None:
+        self._transport.start()
+
+    def load(self, message: Load) -> None:
+        self._transport.write(codec.encode(message))
+
+    def stop(self) -> None:
+        self._transport.write(codec.encode(Stop()))
+
+    def read_rest(self) -> None:
+        """The process is dead: deliver what it had answered before."""
+        self._transport.read_rest()
+
+    def close(self) -> None:
+        """Remembers how far the worker came; everything said from now on is dropped. Idempotent."""
+        self._transport.close()
+        self._last_started, self._progress_fd = self.started(), -1
+
+    # ------------------------------------------------------------------------------------ from the worker
+
+    def _on_frame(self, frame: Frame) -> None:
+        message = codec.decode_to_server(frame.header)
+        if isinstance(message, Results):
+            self._on_results(message, frame.payload)
+        elif isinstance(message, Part):
+            self._on_part(message, frame.payload)
+        elif not isinstance(message, self._expected):
+            raise FrameError(f"an unexpected {type(message).__name__}")
+        elif isinstance(message, Hello):
+            self._expected = (Loaded, LoadFailed)
+            self._owner.greeted()
+        else:
+            self._expected = ()
+            self._owner.loaded(message)
+
+    def _on_results(self, message: Results, payload: memoryview) -> None:
+        sent = self._running(message.batch_id)
+        result = outcomes.of_results(message, payload, sent.jobs)
+        self._sent.popleft()
+        self.served = True
+        self._scheduler.batch_done(self, sent.batch_id, result)
+        self._answer_refused()
+        self._owner.answered()
+
+    def _on_part(self, message: Part, payload: memoryview) -> None:
+        sent = self._running(message.batch_id)
+        self._scheduler.batch_part(self, sent.batch_id, outcomes.of_part(message, payload, sent.jobs))
+
+    def _running(self, batch_id: int) -> _Sent:
+        if not self._sent or self._sent[0].batch_id != batch_id:
+            raise FrameError(f"an answer for batch {batch_id}, which is not the one whose turn it is")
+        return self._sent[0]
+
+    def _answer_refused(self) -> None:
+        """Batches that no frame could carry are answered in their turn, too."""
+        while self._sent and self._sent[0].refused is not None and self._progress_fd >= 0:
+            batch_id, jobs, error = self._sent.popleft()
+            assert error is not None
+            self._scheduler.batch_done(self, batch_id, [error] * jobs)
+            self._owner.answered()

@@ -1,0 +1,93 @@
+"""What a worker's frame says of each job of a batch.  PURE.
+
+Nothing a worker sends is trusted: counts, lengths and kinds are checked, and what does not fit is a `FrameError`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+from stoker.core.job import Buffer
+from stoker.core.ports import Dropped, Outcome
+from stoker.core.reply import Chunk, ResponseMeta
+from stoker.errors import HandlerError, HandlerRaised, HandlerRefused, InvalidOutput, OutOfResources, ResponseTooLarge
+from stoker.ipc.frames import FrameError
+from stoker.ipc.to_server import DROPPED, Failure, Meta, Part, Results
+
+_COPY_UP_TO_BYTES = 64 << 10  # a view would keep the whole chunk that it was received in alive
+
+
+def of_results(message: Results, payload: memoryview, jobs: int) -> list[Outcome]:
+    _check(message, payload, jobs)
+    outcomes = _cut(message, payload)
+    for index, failure in message.failures.items():
+        outcomes[_known(index, jobs)] = error_of(failure)
+    return outcomes
+
+
+def of_part(message: Part, payload: memoryview, jobs: int) -> list[Outcome]:
+    _check(message, payload, jobs)
+    return _cut(message, payload)
+
+
+def _check(message: Results | Part, payload: memoryview, jobs: int) -> None:
+    lengths = message.lengths
+    if len(lengths) != jobs:
+        raise FrameError(f"{len(lengths)} results for a batch of {jobs}")
+    if min(lengths, default=0) < DROPPED:
+        raise FrameError("a negative length")
+    if sum(lengths) + lengths.count(DROPPED) != len(payload):
+        raise FrameError(f"the lengths of the results do not add up to {len(payload)} bytes")
+    for index in message.metas:
+        _known(index, jobs)
+
+
+def _known(index: int, jobs: int) -> int:
+    if not 0 <= index < jobs:
+        raise FrameError(f"no job {index} in a batch of {jobs}")
+    return index
+
+
+def _cut(message: Results | Part, payload: memoryview) -> list[Outcome]:
+    outcomes: list[Outcome] = []
+    position = 0
+    metas = message.metas
+    for index, length in enumerate(message.lengths):
+        if length == DROPPED:
+            outcomes.append(Dropped.DROPPED)
+            continue
+        end = position + length
+        data: Buffer = payload[position:end]
+        if length <= _COPY_UP_TO_BYTES:
+            data = bytes(data)
+        outcomes.append(Chunk(data, _meta(metas[index]) if metas and index in metas else None))
+        position = end
+    return outcomes
+
+
+def _meta(meta: Meta) -> ResponseMeta:
+    return ResponseMeta(meta.status, meta.reason, meta.headers)
+
+
+def _too_large(message: str, number: int) -> HandlerError:
+    sizes = re.findall(r"\d+", message)
+    if len(sizes) == 2:
+        return ResponseTooLarge(int(sizes[0]), int(sizes[1]))
+    return HandlerError(message, number)
+
+
+_ERRORS: dict[str, Callable[[str, int], HandlerError]] = {
+    "raised": HandlerRaised,
+    "refused": HandlerRefused,
+    "resources": OutOfResources,
+    "output": InvalidOutput,
+    "too_large": _too_large,
+}
+
+
+def error_of(failure: Failure) -> HandlerError:
+    make = _ERRORS.get(failure.kind)
+    if make is None:
+        raise FrameError(f"an unknown kind of failure: {failure.kind[:40]!r}")
+    return make(failure.message, failure.number)

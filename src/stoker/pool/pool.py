@@ -1,0 +1,187 @@
+"""The workers of one model version: how many there are, and what the scheduler and the registry hear of them."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+from collections.abc import Callable
+
+from stoker.core.clock import Clock, MonotonicClock
+from stoker.core.model import ModelSpec
+from stoker.core.ports import SchedulerPort, WorkerStatus
+from stoker.errors import ServingError, WorkersUnavailable
+from stoker.pool import reaper
+from stoker.pool.devices import Devices
+from stoker.pool.handle import WorkerHandle
+from stoker.pool.ids import WorkerIds
+from stoker.pool.lifecycle import State
+from stoker.pool.process import WorkerOptions
+from stoker.pool.run import Facts
+
+logger = logging.getLogger(__name__)
+
+
+class WorkerPool:
+    """All methods are for the event loop's thread; those without ``async`` never wait.
+
+    ``on_change``: anything that `statuses` shows may be different now.
+    """
+
+    def __init__(
+        self,
+        spec: ModelSpec,
+        *,
+        scheduler: SchedulerPort,
+        options: WorkerOptions,
+        devices: Devices,
+        ids: WorkerIds,
+        on_change: Callable[[], None],
+        clock: Clock | None = None,
+    ) -> None:
+        self._spec = spec
+        self._scheduler = scheduler
+        self._options = options
+        self._devices = devices
+        self._ids = ids
+        self._on_change = on_change
+        self._clock = clock or MonotonicClock()
+        self._slots: list[WorkerHandle] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._turns = itertools.count()
+        self._target = 0
+        self._failure: ServingError | None = None  # of the newest load of any slot
+        self._published: tuple[int, ServingError | None] | None = None
+        self._waiters: list[asyncio.Future[None]] = []
+        self._watched = False
+        self._closing: asyncio.Task[None] | None = None
+
+    # ---------------------------------------------------------------------------------------- for the registry
+
+    def scale(self, count: int) -> None:
+        """From now on there shall be ``count`` workers. No effect on a closed pool."""
+        if self._closing is not None:
+            return
+        self._target = max(0, count)
+        self._watch()
+        active = self._active()
+        for slot in sorted(active, key=_least_useful_first)[: max(0, len(active) - self._target)]:
+            # A batch that it runs ends by the response timeout at the latest; a stream may be cut off then.
+            slot.retire(self._spec.response_timeout_s)
+        for _ in range(self._target - len(active)):
+            self._add_slot()
+        if self._target == 0:
+            self._failure = None
+        self._changed()
+
+    async def wait_settled(self) -> None:
+        """Returns when every slot is ready or its newest start failed, and every retired one is gone."""
+        if not self._settled():
+            waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._waiters.append(waiter)
+            await waiter
+
+    def statuses(self) -> list[WorkerStatus]:
+        """By id; retired slots are among them until their process is gone."""
+        return [slot.status() for slot in sorted(self._slots, key=lambda slot: slot.id)]
+
+    async def close(self, grace_s: float) -> None:
+        """Lets running batches end for ``grace_s``, then kills. Idempotent; goes on when the caller is cancelled.
+
+        A second caller shortens the grace of the first, never lengthens it.
+        """
+        self._target = 0
+        for slot in list(self._slots):
+            slot.retire(grace_s)
+        if self._closing is None:
+            self._closing = asyncio.get_running_loop().create_task(self._close())
+        await asyncio.shield(self._closing)
+
+    async def _close(self) -> None:
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+        self._changed()
+        if self._watched:
+            await reaper.watchdog.release()
+
+    # ---------------------------------------------------------------------------------------- slots
+
+    def _active(self) -> list[WorkerHandle]:
+        return [slot for slot in self._slots if not slot.retired]
+
+    def _watch(self) -> None:
+        if self._target and not self._watched:
+            self._watched = True
+            reaper.watchdog.acquire()
+
+    def _add_slot(self) -> None:
+        number = self._ids.take()
+        spec = self._spec
+        facts = Facts(
+            id=number,
+            name=f"W-{number}-{spec.key.name}_{spec.key.version}",
+            spec=spec,
+            options=self._options,
+            gpu_id=self._gpu_id(),
+        )
+        slot = WorkerHandle(
+            facts,
+            scheduler=self._scheduler,
+            clock=self._clock,
+            workers=lambda: self._target,
+            gpu_usage=self._devices.usage,
+            on_load=self._load_ended,
+            on_change=self._changed,
+        )
+        self._slots.append(slot)
+        task = slot.start()
+        self._tasks.add(task)
+        task.add_done_callback(self._task_ended)
+
+    def _gpu_id(self) -> int | None:
+        if self._spec.device_type == "cpu":
+            return None
+        ids = self._spec.device_ids
+        return self._devices.assign(ids, turn=next(self._turns) if ids else None)
+
+    def _task_ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            logger.error("The supervisor of %s failed", task.get_name(), exc_info=task.exception())
+        self._changed()
+
+    # ---------------------------------------------------------------------------------------- what others hear
+
+    def _load_ended(self, cause: str | None) -> None:
+        self._failure = None if cause is None else WorkersUnavailable(model=self._spec.key.name, cause=cause)
+        self._changed()
+
+    def _changed(self) -> None:
+        self._forget_stopped()
+        self._publish()
+        if self._settled():
+            waiters, self._waiters = self._waiters, []
+            for waiter in waiters:
+                if not waiter.done():
+                    waiter.set_result(None)
+        self._on_change()
+
+    def _forget_stopped(self) -> None:
+        for slot in [slot for slot in self._slots if slot.state is State.STOPPED]:
+            self._slots.remove(slot)
+            self._ids.give_back(slot.id)
+
+    def _publish(self) -> None:
+        active = self._active()
+        failure = None if any(slot.ready for slot in active) else self._failure
+        status = (len(active), failure)
+        if self._published is None or status[0] != self._published[0] or failure is not self._published[1]:
+            self._published = status
+            self._scheduler.pool_status(*status)
+
+    def _settled(self) -> bool:
+        return all(slot.settled for slot in self._slots)
+
+
+def _least_useful_first(slot: WorkerHandle) -> tuple[bool, int]:
+    return slot.ready, -slot.id

@@ -1,0 +1,119 @@
+"""A tiny process that outlives the server by a moment, to leave no orphans.
+
+A server that dies, even by SIGKILL, cannot clean up.  So a `/bin/sh` of its own session learns the process groups of
+the live workers over a pipe; at end-of-file, which the kernel delivers however the server died, it kills them.
+It holds nothing else of the server's: no sockets, no terminal, no working directory.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import subprocess
+
+logger = logging.getLogger(__name__)
+
+# Only builtins of a POSIX shell: it starts in a millisecond and needs half a megabyte.
+_SCRIPT = """
+trap '' INT TERM HUP QUIT PIPE
+live=' '
+while read -r what group; do
+  case "$what$live" in
+    +*) live="$live$group " ;;
+    -*" $group "*) live="${live%% $group *} ${live#* $group }" ;;
+  esac
+done
+for group in $live; do kill -s KILL -- "-$group"; done
+exit 0
+"""
+
+
+class Watchdog:
+    """Started with the first worker; ended by `close` when the last pool of the server is gone."""
+
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[bytes] | None = None
+        self._groups: set[int] = set()
+        self._users = 0
+
+    @property
+    def pid(self) -> int | None:
+        return self._process.pid if self._process is not None else None
+
+    def acquire(self) -> None:
+        """Each pool that may have workers counts as one user."""
+        self._users += 1
+
+    async def release(self) -> None:
+        self._users -= 1
+        if self._users == 0:
+            await self.close()
+
+    def add(self, group: int) -> None:
+        self._groups.add(group)
+        if self._process is None:
+            self._start()
+        else:
+            self._tell("+", group)
+
+    def remove(self, group: int) -> None:
+        """Must be called while the group's number cannot belong to anybody else yet."""
+        if group in self._groups:
+            self._groups.discard(group)
+            self._tell("-", group)
+
+    async def close(self) -> None:
+        """Kills what is still alive (nothing, after a clean stop) and waits for the end. Idempotent."""
+        process, self._process = self._process, None
+        self._groups.clear()
+        if process is not None:
+            _close_pipe(process)
+            await asyncio.get_running_loop().run_in_executor(None, process.wait)
+
+    def _start(self) -> None:
+        try:
+            self._process = subprocess.Popen(
+                ["/bin/sh", "-c", _SCRIPT],
+                bufsize=0,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                cwd="/",
+                env={},
+                start_new_session=True,
+            )
+        except OSError as error:  # workers still end by themselves when their socket closes
+            logger.warning("No watchdog for worker processes: %s", error, extra={"event": "watchdog_missing"})
+            return
+        assert self._process.stdin is not None
+        os.set_blocking(self._process.stdin.fileno(), False)  # a stopped watchdog must not stop the server
+        for group in tuple(self._groups):
+            self._tell("+", group)
+
+    def _tell(self, what: str, group: int) -> None:
+        if self._process is None or self._process.stdin is None:
+            return
+        try:
+            os.write(self._process.stdin.fileno(), f"{what} {group}\n".encode())
+        except BlockingIOError:
+            logger.warning("The watchdog for worker processes does not read", extra={"event": "watchdog_stuck"})
+        except BrokenPipeError:
+            self._restart()
+
+    def _restart(self) -> None:
+        logger.warning("The watchdog for worker processes was killed; starting another")
+        dead, self._process = self._process, None
+        if dead is not None:
+            _close_pipe(dead)
+            dead.wait()  # its pipe is broken, so it is gone
+        self._start()
+
+
+def _close_pipe(process: subprocess.Popen[bytes]) -> None:
+    assert process.stdin is not None
+    process.stdin.close()
+
+
+watchdog = Watchdog()
+"""The one of this server process."""

@@ -1,0 +1,239 @@
+"""One worker process of a slot, from spawn to burial.
+
+`WorkerRun` knows everything about this process and nothing about the next one: that is `pool.handle`.  However it
+ends, ``error`` then says why, and `bury` leaves nothing behind: no process of its group, no zombie, no open file.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from stoker.core.model import ModelSpec
+from stoker.core.ports import SchedulerPort
+from stoker.errors import ServingError, WorkerDied
+from stoker.ipc.frames import FrameError
+from stoker.ipc.to_server import Loaded, LoadFailed
+from stoker.ipc.to_worker import Load
+from stoker.pool import causes, environment
+from stoker.pool.link import Link
+from stoker.pool.logs import PipeLog
+from stoker.pool.process import WorkerOptions, WorkerProcess, spawn
+
+logger = logging.getLogger(__name__)
+
+HELLO_TIMEOUT_S = 120.0  # TorchServe's two minutes for the interpreter to come up
+STOP_GRACE_S = 5.0  # for exit handlers, once everything is answered
+_CLOSED_GRACE_S = 1.0  # a closed socket is usually the first sign of a death that says more about the cause
+_KILL_WAIT_S = 10.0  # a process in an uninterruptible system call may not even die by SIGKILL
+_FRAME_SLACK_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """What stays the same for all processes of a slot. ``name``: as in logs, ``W-9000-model_1.0``."""
+
+    id: int
+    name: str
+    spec: ModelSpec
+    options: WorkerOptions
+    gpu_id: int | None
+
+    def log_extra(self, event: str) -> dict[str, Any]:
+        return {"event": event, "model": str(self.spec.key), "worker": self.id, "thread_label": self.name}
+
+
+class WorkerRun:
+    def __init__(self, facts: Facts, *, scheduler: SchedulerPort, on_restart: Callable[[ServingError], None]) -> None:
+        self._facts = facts
+        self._scheduler = scheduler
+        self._on_restart = on_restart
+        self._process: WorkerProcess | None = None
+        self._link: Link | None = None
+        self._logs: list[PipeLog] = []
+        self._timers: list[asyncio.TimerHandle] = []
+        loop = asyncio.get_running_loop()
+        self._greeted: asyncio.Future[None] = loop.create_future()
+        self._loaded: asyncio.Future[Loaded | LoadFailed] = loop.create_future()
+        self._idle: asyncio.Future[None] | None = None
+        self.error: ServingError | None = None
+        self.ready = False  # the scheduler knows it
+        self.started_at = 0.0
+
+    # ---------------------------------------------------------------------------------------- facts
+
+    @property
+    def link(self) -> Link:
+        assert self._link is not None
+        return self._link
+
+    @property
+    def pid(self) -> int | None:
+        return self._process.pid if self._process is not None and not self._process.exited.done() else None
+
+    @property
+    def memory_bytes(self) -> int:
+        return self._process.memory_bytes() if self._process is not None and self.pid is not None else 0
+
+    @property
+    def served(self) -> bool:
+        return self._link is not None and self._link.served
+
+    # ---------------------------------------------------------------------------------------- birth
+
+    def spawn(self, *, workers: int) -> bool:
+        """Whether there is a process now. ``workers``: how many share the machine's cores."""
+        facts = self._facts
+        self.started_at = time.time()
+        env = environment.environment(os.environ, facts.spec, facts.options, workers=workers)
+
+        def command(socket_fd: int, progress_fd: int) -> list[str]:
+            return environment.command(facts.options, socket_fd=socket_fd, progress_fd=progress_fd, name=facts.name)
+
+        try:
+            self._process = spawn(command, cwd=facts.spec.model_dir, env=env)
+        except OSError as error:
+            logger.error("Worker %s could not be started: %s", facts.name, error, extra=facts.log_extra("spawn_failed"))
+            self.error = WorkerDied(f"the process could not be started: {error.strerror}")
+            return False
+        self._attend(self._process)
+        return True
+
+    def _attend(self, process: WorkerProcess) -> None:
+        facts = self._facts
+        max_payload = facts.spec.batch_size * facts.options.max_response_bytes + _FRAME_SLACK_BYTES
+        self._link = Link(facts.id, process, owner=self, scheduler=self._scheduler, max_payload_bytes=max_payload)
+        self._logs = [
+            PipeLog(process.stdout_fd, level=logging.INFO, label=f"{facts.name}-stdout"),
+            PipeLog(process.stderr_fd, level=logging.WARNING, label=f"{facts.name}-stderr"),
+        ]
+        self._link.start()
+        for log in self._logs:
+            log.start()
+
+    async def greet(self) -> bool:
+        """Waits until the interpreter runs; False: it will not, see ``error``."""
+        return await self._comes(self._greeted, HELLO_TIMEOUT_S, "the process did not start")
+
+    async def load(self) -> bool:
+        """Lets the worker load the model; False: it cannot, see ``error``."""
+        spec, options = self._facts.spec, self._facts.options
+        self.link.load(
+            Load(
+                model_name=spec.key.name,
+                model_dir=spec.model_dir,
+                handler=spec.handler,
+                envelope=spec.envelope,
+                batch_size=spec.batch_size,
+                gpu_id=self._facts.gpu_id,
+                limit_max_image_pixels=options.limit_max_image_pixels,
+                decode_input_request=options.decode_input_request,
+                max_response_bytes=options.max_response_bytes,
+                stream_window_bytes=options.stream_window_bytes,
+            )
+        )
+        if not await self._comes(self._loaded, spec.startup_timeout_s, "the model did not load (startupTimeout)"):
+            return False
+        message = self._loaded.result()
+        if isinstance(message, Loaded):
+            return True
+        self.error = self.error or WorkerDied(message.message)
+        await self._exits(STOP_GRACE_S)  # it ends by itself, and what it prints until then says more
+        return False
+
+    async def _comes(self, wanted: asyncio.Future[Any], timeout_s: float, otherwise: str) -> bool:
+        exited = self._exited
+        await asyncio.wait({wanted, exited}, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
+        if not wanted.done() and exited.done():
+            self.link.read_rest()  # what it said just before it died
+        if not wanted.done() and not exited.done():
+            self.kill(WorkerDied(f"{otherwise} within {timeout_s:g} s"))
+        return wanted.done()
+
+    # ---------------------------------------------------------------------------------------- end
+
+    @property
+    def _exited(self) -> asyncio.Future[int]:
+        assert self._process is not None
+        return self._process.exited
+
+    async def wait_exit(self, or_until: asyncio.Future[None]) -> bool:
+        """True: the process ended; False: ``or_until`` came first."""
+        return await self._exits(None, or_until)
+
+    async def _exits(self, timeout_s: float | None, *others: asyncio.Future[None]) -> bool:
+        wanted: list[asyncio.Future[Any]] = [self._exited, *others]
+        await asyncio.wait(wanted, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
+        return self._exited.done()
+
+    async def drain(self, hurry: asyncio.Future[None]) -> None:
+        """Lets the worker answer what it holds, then lets it stop; both only until ``hurry``."""
+        idle = self._idle = asyncio.get_running_loop().create_future()
+        self._check_idle()
+        if not await self._exits(None, idle, hurry) and idle.done():
+            self.link.stop()
+            await self._exits(STOP_GRACE_S, hurry)
+        self.kill(WorkerDied("stopped by the server"))
+
+    def _check_idle(self) -> None:
+        if self._idle is not None and not self._idle.done() and self._scheduler.worker_idle(self.link):
+            self._idle.set_result(None)
+
+    def kill(self, reason: ServingError) -> None:
+        """Ends the process group at once; the first reason counts."""
+        if self._process is not None and not self._process.exited.done():
+            self.error = self.error or reason
+            self._process.kill_group()
+
+    async def bury(self) -> None:
+        """Returns when the process and its group are gone and all it said is handled. Then call `close`."""
+        process = self._process
+        if process is None:
+            return
+        process.kill_group()
+        if not await self._exits(_KILL_WAIT_S):
+            logger.error("Worker %s cannot be killed", self._facts.name, extra=self._facts.log_extra("unkillable"))
+        self.link.read_rest()
+        self.link.close()
+        for log in self._logs:
+            log.close()
+        if self.error is None:
+            self.error = causes.death_of(process.exited.result()) if process.exited.done() else WorkerDied()
+
+    def close(self) -> None:
+        for timer in self._timers:
+            timer.cancel()
+        if self._process is not None:
+            self._process.close()
+
+    # ---------------------------------------------------------------------------------------- LinkOwner
+
+    def greeted(self) -> None:
+        if not self._greeted.done():
+            self._greeted.set_result(None)
+
+    def loaded(self, message: Loaded | LoadFailed) -> None:
+        if not self._loaded.done():
+            self._loaded.set_result(message)
+
+    def answered(self) -> None:
+        self._check_idle()
+
+    def lost(self, error: FrameError | None) -> None:
+        if error is not None:
+            logger.error(
+                "Worker %s broke the protocol: %s", self._facts.name, error, extra=self._facts.log_extra("bad_frame")
+            )
+            self.kill(WorkerDied("it sent something that is no valid message"))
+            return
+        reason = WorkerDied("it closed its connection to the server")
+        self._timers.append(asyncio.get_running_loop().call_later(_CLOSED_GRACE_S, self.kill, reason))
+
+    def restart(self, reason: ServingError) -> None:
+        self._on_restart(reason)
+        self.kill(reason)

@@ -1,0 +1,139 @@
+"""Frames over a non-blocking socket of an event loop, any loop that has add_reader and add_writer.
+
+Messages are buffered and leave in one scattering write at the end of the loop's turn; what the kernel does not take
+waits for the socket to become writable.  Nothing here knows what a message means.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections import deque
+from collections.abc import Callable, Iterable
+from itertools import islice
+
+from stoker.core.job import Buffer
+from stoker.ipc.frames import Decoder, Frame, FrameError
+
+_READ_BYTES = 64 << 10
+_BUFFERS_PER_WRITE = 1024  # IOV_MAX of Linux and macOS
+_READS_AFTER_DEATH = 256  # what a dead peer left in the kernel is far less
+
+
+class FrameTransport:
+    """``on_frame`` gets each whole frame. ``on_lost`` is told once why no more will come: None for a closed socket, the
+    error when the peer does not speak the protocol.  A frame handler may raise `FrameError` too."""
+
+    def __init__(
+        self,
+        sock: socket.socket,
+        *,
+        max_payload_bytes: int,
+        on_frame: Callable[[Frame], None],
+        on_lost: Callable[[FrameError | None], None],
+    ) -> None:
+        self._sock = sock
+        self._fd = sock.fileno()
+        self._decoder = Decoder(max_payload_bytes)
+        self._on_frame = on_frame
+        self._on_lost = on_lost
+        self._out: deque[Buffer] = deque()
+        self._flush_due = False
+        self._writing = False
+        self._open = True
+        self._loop = asyncio.get_running_loop()
+
+    def start(self) -> None:
+        self._loop.add_reader(self._fd, self._read_once)
+
+    # ------------------------------------------------------------------------------------------ writing
+
+    def write(self, buffers: Iterable[Buffer]) -> None:
+        """Leaves at the end of the loop's turn; dropped once the connection is lost."""
+        if not self._open:
+            return
+        self._out.extend(buffers)
+        if not self._flush_due and not self._writing:
+            self._flush_due = True
+            self._loop.call_soon(self._flush)
+
+    def _flush(self) -> None:
+        self._flush_due = False
+        while self._out and self._open:
+            try:
+                sent = self._sock.sendmsg(islice(self._out, _BUFFERS_PER_WRITE))
+            except (BlockingIOError, InterruptedError):
+                break
+            except OSError:
+                self._lose(None)
+                return
+            self._forget(sent)
+        self._want_writable(bool(self._out) and self._open)
+
+    def _forget(self, sent: int) -> None:
+        """Takes ``sent`` bytes off the front of what waits."""
+        out = self._out
+        while out and sent >= len(out[0]):
+            sent -= len(out.popleft())
+        if sent:
+            out[0] = memoryview(out[0])[sent:]
+
+    def _want_writable(self, wanted: bool) -> None:
+        if wanted == self._writing:
+            return
+        self._writing = wanted
+        if wanted:
+            self._loop.add_writer(self._fd, self._flush)
+        else:
+            self._loop.remove_writer(self._fd)
+
+    # ------------------------------------------------------------------------------------------ reading
+
+    def _read_once(self) -> bool:
+        """Whether there may be more to read now."""
+        try:
+            return self._receive()
+        except (BlockingIOError, InterruptedError):
+            return False
+        except FrameError as error:
+            self._lose(error)
+        except OSError:
+            self._lose(None)
+        return False
+
+    def _receive(self) -> bool:
+        window = self._decoder.writable()
+        if window is not None:
+            count = self._sock.recv_into(window)
+            frame = self._decoder.wrote(count) if count else None
+            if frame is not None:
+                self._on_frame(frame)
+        else:
+            data = self._sock.recv(_READ_BYTES)
+            count = len(data)
+            for frame in self._decoder.feed(data):
+                self._on_frame(frame)
+        if not count:
+            self._lose(None)
+        return count > 0
+
+    def read_rest(self) -> None:
+        """The peer is dead: handle what it said before."""
+        for _ in range(_READS_AFTER_DEATH):
+            if not self._open or not self._read_once():
+                return
+
+    # ------------------------------------------------------------------------------------------ the end
+
+    def close(self) -> None:
+        """No callback comes after this. Idempotent; the socket is the caller's to close."""
+        if self._open:
+            self._open = False
+            self._loop.remove_reader(self._fd)
+            self._want_writable(False)
+            self._out.clear()
+
+    def _lose(self, error: FrameError | None) -> None:
+        if self._open:
+            self.close()
+            self._on_lost(error)
