@@ -98,6 +98,16 @@ class NoWorkers(CapacityError):
         super().__init__(_NO_WORKER.format(model=model, version=f' Version {version}"' if version else ""))
 
 
+class NoWorkersToDescribe(NoWorkers):
+    """As `NoWorkers`, for a describe request that asks the handler (TorchServe's other text)."""
+
+    def __init__(self, model: str) -> None:
+        CapacityError.__init__(
+            self,
+            f'Model "{model}" has no worker to serve describe request. Please use scale workers API to add workers.',
+        )
+
+
 class QueueFull(NoWorkers):
     """As many jobs wait for the model as its queue may hold."""
 

@@ -1,0 +1,132 @@
+"""What ListModels and DescribeModel answer, ready for JSON: TorchServe's members in TorchServe's order.
+
+Our own members stand at the end of a worker's entry, and only when there is something to say.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timezone
+from typing import Any
+
+from stoker.core.job import Buffer
+from stoker.core.ports import QueueStatus, WorkerStatus
+from stoker.registry.entry import ModelEntry
+
+MAX_PAGE = 100
+
+
+def describe(entry: ModelEntry) -> dict[str, Any]:
+    return {
+        **_how_it_is_served(entry),
+        **_special_modes(entry),
+        "loadedAtStartup": entry.spec.loaded_at_startup,
+        "workers": [worker(status) for status in entry.pool.statuses()],
+        "jobQueueStatus": queue(entry.scheduler.queue_status()),
+    }
+
+
+def _how_it_is_served(entry: ModelEntry) -> dict[str, Any]:
+    spec = entry.spec
+    return {
+        "modelName": spec.key.name,
+        "modelVersion": spec.key.version,
+        "modelUrl": spec.url,
+        "runtime": spec.runtime,
+        "minWorkers": entry.min_workers,
+        "maxWorkers": entry.max_workers,
+        "batchSize": spec.batch_size,
+        "maxBatchDelay": _milliseconds(spec.max_batch_delay_s),
+        "responseTimeout": _seconds(spec.response_timeout_s),
+        "startupTimeout": _seconds(spec.startup_timeout_s),
+        "maxRetryTimeoutInSec": _seconds(spec.max_retry_timeout_s),
+        "clientTimeoutInMills": _milliseconds(spec.client_timeout_s),
+    }
+
+
+def _special_modes(entry: ModelEntry) -> dict[str, Any]:
+    """Modes that are not served are false, whatever the archive asks for."""
+    spec, yaml = entry.spec, entry.spec.yaml_config
+    devices = {} if spec.device_ids is None else {"deviceIds": list(spec.device_ids)}
+    kind = yaml.get("parallelType")
+    return {
+        "parallelType": kind if isinstance(kind, str) else "",
+        "parallelLevel": _number(yaml, "parallelLevel", 0),
+        "deviceType": spec.device_type or "cpu",
+        **devices,
+        "continuousBatching": False,
+        "useJobTicket": False,
+        "useVenv": yaml.get("useVenv") is True,
+        "stateful": False,
+        "sequenceMaxIdleMSec": _number(yaml, "sequenceMaxIdleMSec", 0),
+        "sequenceTimeoutMSec": _number(yaml, "sequenceTimeoutMSec", 0),
+        "maxNumSequence": _number(yaml, "maxNumSequence", 1),
+        "maxSequenceJobQueueSize": _number(yaml, "maxSequenceJobQueueSize", 1),
+    }
+
+
+def _number(yaml: Mapping[str, Any], key: str, default: int) -> int:
+    value = yaml.get(key)
+    return value if isinstance(value, int) and not isinstance(value, bool) else default
+
+
+def worker(status: WorkerStatus) -> dict[str, Any]:
+    """``status`` has TorchServe's two words; ``state`` and ``failure`` say more where it is not READY."""
+    started = {"startTime": utc(status.started_at)} if status.started_at else {}
+    entry: dict[str, Any] = {
+        "id": str(status.id),
+        **started,
+        "status": "READY" if status.ready else "UNLOADING",
+        "memoryUsage": status.memory_bytes,
+        "pid": -1 if status.pid is None else status.pid,
+        "gpu": status.gpu_id is not None,
+        "gpuUsage": status.gpu_usage or "N/A",
+    }
+    if not status.ready:
+        entry["state"] = status.state
+    if status.failure:
+        entry["failure"] = status.failure
+    return entry
+
+
+def queue(status: QueueStatus) -> dict[str, Any]:
+    return {"remainingCapacity": status.remaining, "pendingRequests": status.pending}
+
+
+def list_models(defaults: Sequence[ModelEntry], limit: int, offset: int) -> dict[str, Any]:
+    """One page of the default versions. A limit that is not 1 to 100 means 100."""
+    if not 0 < limit <= MAX_PAGE:
+        limit = MAX_PAGE
+    start = max(0, offset)
+    end = start + limit
+    page: dict[str, Any] = {"nextPageToken": str(end)} if end <= len(defaults) else {}
+    page["models"] = [{"modelName": e.key.name, "modelUrl": e.spec.url} for e in defaults[start:end]]
+    return page
+
+
+def customized_metadata(output: Buffer) -> dict[str, Any] | None:
+    """What the handler answered to a describe request: None for nothing, empty for what is no JSON object."""
+    text = bytes(output).strip()
+    if text in (b"", b"null"):
+        return None
+    try:
+        parsed = json.loads(text)
+        json.dumps(parsed, indent=2, ensure_ascii=False, allow_nan=False).encode()  # so that a frontend can do it too
+    except (ValueError, RecursionError):
+        return {}
+    return parsed if isinstance(parsed, dict) else {}
+
+
+def utc(seconds: float) -> str:
+    """Seconds since 1970 as ``2026-01-31T12:00:00.123Z``."""
+    return datetime.fromtimestamp(seconds, timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
+
+
+def _milliseconds(seconds: float) -> int:
+    return round(seconds * 1000)
+
+
+def _seconds(seconds: float) -> int | float:
+    """Whole seconds are written without a point, as TorchServe does."""
+    return int(seconds) if seconds == int(seconds) else seconds

@@ -1,0 +1,95 @@
+"""One registered model version: what it is, its scheduler, its workers, its unpacked archive.
+
+The scheduler and the pool are known here only by what the registry asks of them, so that tests bring their own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from stoker import errors
+from stoker.archive.store import UnpackedModel
+from stoker.core.job import Job, ModelKey
+from stoker.core.model import ModelSpec
+from stoker.core.ports import QueueStatus, SchedulerPort, WorkerStatus
+
+
+class ModelScheduler(SchedulerPort, Protocol):
+    """What the registry asks of `scheduling.scheduler.Scheduler`."""
+
+    def submit(self, job: Job) -> None: ...
+
+    def queue_status(self) -> QueueStatus: ...
+
+    def close_admission(self, error: errors.ServingError) -> None: ...
+
+    async def wait_drained(self, timeout_s: float) -> bool: ...
+
+    def fail_all(self, error: errors.ServingError) -> None: ...
+
+
+class ModelWorkers(Protocol):
+    """What the registry asks of `pool.pool.WorkerPool`."""
+
+    def scale(self, count: int) -> None: ...
+
+    async def wait_settled(self) -> None: ...
+
+    def statuses(self) -> list[WorkerStatus]: ...
+
+    async def close(self, grace_s: float) -> None: ...
+
+
+SchedulerFactory = Callable[[ModelSpec], ModelScheduler]
+
+
+class PoolFactory(Protocol):
+    def __call__(
+        self, spec: ModelSpec, *, scheduler: SchedulerPort, python: str, on_change: Callable[[], None]
+    ) -> ModelWorkers: ...
+
+
+class ModelEntry:
+    """``min_workers`` and ``max_workers`` are those of the newest scale; ``target`` is how many should run."""
+
+    __slots__ = ("key", "max_workers", "min_workers", "pool", "scheduler", "spec", "target", "unpacked")
+
+    def __init__(
+        self,
+        spec: ModelSpec,
+        *,
+        unpacked: UnpackedModel,
+        scheduler: ModelScheduler,
+        pool: ModelWorkers,
+    ) -> None:
+        self.key: ModelKey = spec.key
+        self.spec = spec
+        self.unpacked = unpacked
+        self.scheduler = scheduler
+        self.pool = pool
+        self.min_workers = spec.min_workers
+        self.max_workers = spec.max_workers
+        self.target = 0
+
+    def scale(self, min_workers: int, max_workers: int) -> None:
+        """Up to the minimum if below it, down to the maximum if above; nothing in between changes."""
+        self.min_workers, self.max_workers = min_workers, max_workers
+        self.target = min(max(self.target, min_workers), max_workers)
+        self.pool.scale(self.target)
+
+    def ready_workers(self) -> int:
+        return sum(status.ready for status in self.pool.statuses())
+
+    def start_failure(self) -> str | None:
+        """Why a worker that should run does not; None when none has failed. Read it once the pool has settled."""
+        failures = [status.failure for status in self.pool.statuses() if not status.ready and status.failure]
+        return failures[0] if failures else None
+
+    async def close(self, *, grace_s: float, error: errors.ServingError) -> None:
+        """Lets what was accepted end within ``grace_s``, answers the rest with ``error``, stops the workers."""
+        self.scheduler.close_admission(error)
+        if grace_s > 0:
+            await self.scheduler.wait_drained(grace_s)
+        self.scheduler.fail_all(error)
+        await self.pool.close(0.0)

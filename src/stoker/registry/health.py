@@ -1,0 +1,99 @@
+"""Is the server healthy, is a model ready?  Answers are kept until something changes, so that probes cost nothing.
+
+Two rules, on purpose: Ping keeps TorchServe's, which is patient with workers that are started again; the health
+service asks for workers that are ready now.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+from collections.abc import Callable
+
+from stoker.core.clock import Clock
+from stoker.core.ports import Health
+from stoker.registry.catalog import Catalog
+from stoker.registry.entry import ModelEntry
+
+_log = logging.getLogger(__name__)
+
+
+class HealthView:
+    """``changed`` may be called at any time and any number of times: listeners hear of it once per turn."""
+
+    def __init__(self, catalog: Catalog[ModelEntry], *, clock: Clock) -> None:
+        self._catalog = catalog
+        self._clock = clock
+        self._listeners: dict[int, Callable[[], None]] = {}
+        self._next_listener = 0
+        self._told_soon = False
+        self._healthy = True
+        self._healthy_until = -math.inf
+        self.loading = True
+        """The models of the start are not all registered yet: the server as a whole is not ready."""
+        self.stopping = False
+
+    # ------------------------------------------------------------------------------------------ answers
+
+    def healthy(self) -> bool:
+        """TorchServe's rule for Ping: each default version has as many healthy workers as its minimum, where a
+        worker is healthy until it has failed for `max_retry_timeout_s`."""
+        if self._clock.now() >= self._healthy_until:
+            self._look()
+        return self._healthy
+
+    def _look(self) -> None:
+        now, until = self._clock.now(), math.inf
+        self._healthy = True
+        for entry in self._catalog.defaults():
+            healthy = 0
+            for status in entry.pool.statuses():
+                ends = math.inf
+                if not status.ready and status.failing_since_s is not None:
+                    ends = status.failing_since_s + entry.spec.max_retry_timeout_s
+                if now < ends:
+                    healthy += 1
+                    until = min(until, ends)
+            self._healthy = self._healthy and healthy >= entry.min_workers
+        self._healthy_until = until
+
+    def health(self, name: str) -> Health:
+        """``""``, ``MODEL`` or ``MODEL/VERSION``."""
+        if not name:
+            return _health(not self.loading and not self.stopping and self.healthy())
+        model, _, version = name.partition("/")
+        entry = self._catalog.find(model, version)
+        if entry is None:
+            return Health.UNKNOWN
+        return _health(not self.stopping and entry.ready_workers() >= max(1, entry.min_workers))
+
+    # ---------------------------------------------------------------------------------------- listeners
+
+    def on_change(self, listener: Callable[[], None]) -> Callable[[], None]:
+        number = self._next_listener
+        self._next_listener += 1
+        self._listeners[number] = listener
+
+        def unsubscribe() -> None:
+            self._listeners.pop(number, None)
+
+        return unsubscribe
+
+    def changed(self) -> None:
+        self._healthy_until = -math.inf
+        if self._listeners and not self._told_soon:
+            self._told_soon = True
+            asyncio.get_running_loop().call_soon(self._tell)
+
+    def _tell(self) -> None:
+        self._told_soon = False
+        for listener in list(self._listeners.values()):
+            try:
+                listener()
+            except Exception:  # one listener's defect is not the others' loss
+                _log.exception("A listener for health changes failed")
+
+
+def _health(serving: bool) -> Health:
+    return Health.SERVING if serving else Health.NOT_SERVING

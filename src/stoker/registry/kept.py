@@ -1,0 +1,67 @@
+"""Operations outlive their callers: a client that leaves in the middle does not stop what it started.
+
+Each operation is a task that is kept here. Its caller waits beside it, so that cancelling the caller ends the
+waiting only. `cancel_all` is for the end of the server; callers that still wait are told so.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+from stoker import errors
+
+T = TypeVar("T")
+_log = logging.getLogger(__name__)
+
+
+class KeptTasks:
+    def __init__(self) -> None:
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    def __len__(self) -> int:
+        return len(self._tasks)
+
+    async def run(self, operation: Coroutine[Any, Any, T]) -> T:
+        """Runs the operation to its end, whatever becomes of the caller.
+
+        Raises:
+            ServerStopping: the operation was cut short by `cancel_all`
+        """
+        task = self.start(operation)
+        try:
+            await asyncio.wait({task})
+        except asyncio.CancelledError:
+            task.add_done_callback(_log_outcome)  # nobody else is left to hear of it
+            raise
+        if task.cancelled():
+            raise errors.ServerStopping()
+        return task.result()
+
+    def start(self, operation: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        task = asyncio.get_running_loop().create_task(operation)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    async def cancel_all(self) -> None:
+        """Cancels what runs and waits until each has cleaned up behind itself. Idempotent."""
+        tasks = set(self._tasks)
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+
+
+def _log_outcome(task: asyncio.Task[Any]) -> None:
+    if task.cancelled():
+        return
+    error = task.exception()
+    if error is None:
+        _log.info("An operation whose client had left is done: %s", task.result())
+    elif isinstance(error, errors.StokerError):
+        _log.warning("An operation whose client had left failed: %s", error)
+    else:
+        _log.error("An operation whose client had left failed", exc_info=error)

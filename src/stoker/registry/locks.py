@@ -1,0 +1,39 @@
+"""One lock per model name, so that operations on one model follow each other and others run beside them.
+
+Law: a lock lives only while somebody holds it or waits for it; names that came and went leave nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+
+class _Shared:
+    __slots__ = ("lock", "users")
+
+    def __init__(self) -> None:
+        self.lock = asyncio.Lock()
+        self.users = 0
+
+
+class KeyedLocks:
+    def __init__(self) -> None:
+        self._locks: dict[str, _Shared] = {}
+
+    def __len__(self) -> int:
+        return len(self._locks)
+
+    @asynccontextmanager
+    async def hold(self, key: str) -> AsyncIterator[None]:
+        """Waits for its turn; first come, first served."""
+        shared = self._locks.setdefault(key, _Shared())
+        shared.users += 1
+        try:
+            async with shared.lock:
+                yield
+        finally:
+            shared.users -= 1
+            if not shared.users:
+                del self._locks[key]

@@ -1,0 +1,241 @@
+"""How is a model version served?  Merges what the request, the archive and the settings say.  PURE.
+
+Precedence, first that says something wins:
+  batch size, batch delay      request, model-config.yaml, setting `models`, default
+  response, startup timeout    request, model-config.yaml, setting `models`, setting `default_*_timeout`
+  min and max workers          model-config.yaml, request, setting `models` (at start), `default_workers_per_model`,
+                               one per GPU or else per CPU (at start), none
+  handler, runtime             request, manifest (runtime: setting `models`), `default_service_handler`
+  everything else              model-config.yaml, default
+
+Law: what cannot be served as it asks to be is an error here, at registration, and never a surprise later.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from stoker import errors
+from stoker.archive.manifest import RUNTIMES, Manifest
+from stoker.config.model_config import ModelConfig
+from stoker.config.model_defaults import ModelDefaults
+from stoker.config.settings import Settings
+from stoker.core.job import ModelKey
+from stoker.core.model import ModelSpec
+from stoker.core.ports import RegisterRequest
+from stoker.registry import names
+
+T = TypeVar("T")
+_log = logging.getLogger(__name__)
+
+MAX_WORKERS = 4096
+_DEFAULT_BATCH_DELAY_S = 0.1
+_DEFAULT_RETRY_TIMEOUT_S = 300.0
+_DISTRIBUTED = ("pp", "tp", "pptp")
+_OTHER_HANDLER_PROTOCOL = ("sequenceBatching", "continuousBatching", "asyncCommunication")
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    gpus: int
+    cpus: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sources:
+    """All that has a say. ``fallback_name``: for a manifest without a name, when the server loads at start."""
+
+    request: RegisterRequest
+    manifest: Manifest
+    config: ModelConfig
+    settings: Settings
+    machine: Machine
+    at_startup: bool = False
+    fallback_name: str | None = None
+
+
+def model_spec(sources: Sources, *, url: str, model_dir: str) -> ModelSpec:
+    """``url``: as it may be shown, without credentials.
+
+    Raises:
+        BadRequest, InvalidArchive, MissingDevices
+    """
+    _check_supported(sources.config, sources.machine)
+    request, config, settings = sources.request, sources.config, sources.settings
+    key, defaults, handler, runtime = _identity(sources)
+    min_workers, max_workers = _worker_bounds(sources, defaults)
+    device_type = _device_type(config, sources.machine)
+    return ModelSpec(
+        key=key,
+        url=url,
+        model_dir=model_dir,
+        handler=handler,
+        envelope=settings.service_envelope,
+        runtime=runtime,
+        batch_size=_first(request.batch_size or None, config.batch_size, defaults.batch_size, 1),
+        max_batch_delay_s=_first(
+            request.max_batch_delay_s, config.max_batch_delay_s, defaults.max_batch_delay_s, _DEFAULT_BATCH_DELAY_S
+        ),
+        min_workers=min_workers,
+        max_workers=max_workers,
+        response_timeout_s=_first(
+            request.response_timeout_s,
+            config.response_timeout_s,
+            defaults.response_timeout_s,
+            settings.default_response_timeout_s,
+        ),
+        startup_timeout_s=_first(
+            request.startup_timeout_s,
+            config.startup_timeout_s,
+            defaults.startup_timeout_s,
+            settings.default_startup_timeout_s,
+        ),
+        max_retry_timeout_s=_first(config.max_retry_timeout_s, _DEFAULT_RETRY_TIMEOUT_S),
+        client_timeout_s=_first(config.client_timeout_s, 0.0),
+        job_queue_size=_first(config.job_queue_size or None, settings.job_queue_size),
+        batching=_first(config.batching, "adaptive"),
+        stream_batching=_first(config.stream_batching, False),
+        device_type=device_type,
+        device_ids=_device_ids(config, device_type, sources.machine),
+        loaded_at_startup=sources.at_startup,
+        yaml_config=config.raw,
+    )
+
+
+def check_workers(min_workers: int, max_workers: int) -> None:
+    """
+    Raises:
+        BadRequest
+    """
+    if min_workers < 0:
+        raise errors.BadRequest("min_worker cannot be less than 0.")
+    if max_workers < min_workers:
+        raise errors.BadRequest("max_worker cannot be less than min_worker.")
+    if min_workers > MAX_WORKERS:
+        raise errors.BadRequest(f"One model cannot have more than {MAX_WORKERS} workers.")
+
+
+# ------------------------------------------------------------------------------------------- single values
+
+
+def _identity(sources: Sources) -> tuple[ModelKey, ModelDefaults, str, str]:
+    """Name and version, what the setting `models` says of them, handler, runtime."""
+    request, settings = sources.request, sources.settings
+    manifest = sources.manifest.effective(
+        model_name=request.model_name,
+        handler=request.handler,
+        runtime=request.runtime,
+        default_model_name=sources.fallback_name,
+        default_handler=settings.default_service_handler,
+    )
+    assert manifest.model_name is not None  # `effective` promises it
+    key = ModelKey(manifest.model_name, manifest.model_version)
+    defaults = settings.models.get(key.name, {}).get(key.version, ModelDefaults())
+    if manifest.handler is None:
+        raise errors.InvalidArchive("Model handler is not defined.")
+    return key, defaults, manifest.handler, _runtime(request.runtime or defaults.runtime or manifest.runtime)
+
+
+def _runtime(runtime: str | None) -> str:
+    if runtime not in RUNTIMES:
+        raise errors.BadRequest(f"Invalid RuntimeType value: {runtime}")
+    if runtime == "LSP":
+        raise errors.BadRequest("Runtime LSP (the C++ backend) is not supported by this server.")
+    return runtime
+
+
+def _first(*values: T | None) -> T:
+    """The first that is given; the last one always is."""
+    return next(value for value in values if value is not None)
+
+
+def _worker_bounds(sources: Sources, defaults: ModelDefaults) -> tuple[int, int]:
+    """Fewest and most workers."""
+    config, settings = sources.config, sources.settings
+    if config.min_workers is not None and config.max_workers is not None:
+        return config.min_workers, config.max_workers
+    if (given := sources.request.initial_workers) is not None:
+        return given, given
+    if sources.at_startup and defaults.min_workers is not None:
+        return defaults.min_workers, max(defaults.min_workers, defaults.max_workers or 0)
+    count = settings.default_workers_per_model
+    if sources.at_startup and not count:
+        count = sources.machine.gpus or sources.machine.cpus
+    return count, count
+
+
+def _device_type(config: ModelConfig, machine: Machine) -> str:
+    return "gpu" if machine.gpus and config.device_type != "cpu" else "cpu"
+
+
+def _device_ids(config: ModelConfig, device_type: str, machine: Machine) -> tuple[int, ...] | None:
+    """One id that does not exist discards the list, as in TorchServe."""
+    if not config.device_ids or device_type == "cpu":
+        return None
+    if all(0 <= number < machine.gpus for number in config.device_ids):
+        return tuple(config.device_ids)
+    _log.warning("deviceIds %s are ignored: there are %d GPUs", list(config.device_ids), machine.gpus)
+    return None
+
+
+# ------------------------------------------------------------------------------------------------- refusals
+
+
+def check_request(request: RegisterRequest) -> None:
+    """What can be refused before anything is fetched.
+
+    Raises:
+        BadRequest
+    """
+    if not request.url:
+        raise errors.BadRequest("Parameter url is required.")
+    if request.model_name:
+        names.check_requested(request.model_name)
+    if request.runtime:
+        _runtime(request.runtime)
+    for name in ("batch_size", "max_batch_delay_s", "initial_workers", "response_timeout_s", "startup_timeout_s"):
+        value = getattr(request, name)
+        if value is not None and value < 0:
+            raise errors.BadRequest(f"{name.removesuffix('_s')} cannot be less than 0.")
+    check_workers(request.initial_workers or 0, request.initial_workers or 0)
+
+
+def _check_supported(config: ModelConfig, machine: Machine) -> None:
+    """Keys of model-config.yaml that change how a handler is called: serving such a model otherwise would
+    give wrong answers in silence. The others of `ModelConfig.not_served_yet` are only left out."""
+    for key in _OTHER_HANDLER_PROTOCOL:
+        if key in config.not_served_yet:
+            raise _invalid(f"{key} is not supported by this version of the server.")
+    _check_parallel(config.raw, machine)
+    _check_yaml_workers(config)
+
+
+def _check_yaml_workers(config: ModelConfig) -> None:
+    fewest, most = config.min_workers, config.max_workers
+    if fewest is None or most is None:
+        if fewest is not most:
+            _log.warning("minWorkers and maxWorkers are ignored: only one of them is given")
+        return
+    if most < fewest:
+        raise _invalid(f"maxWorkers ({most}) is less than minWorkers ({fewest}).")
+    if fewest > MAX_WORKERS:
+        raise _invalid(f"minWorkers ({fewest}) is more than {MAX_WORKERS}.")
+
+
+def _check_parallel(yaml: Mapping[str, Any], machine: Machine) -> None:
+    """parallelLevel alone says nothing; "custom" on one device is an ordinary worker."""
+    kind, level = yaml.get("parallelType"), yaml.get("parallelLevel")
+    if kind not in ("custom", *_DISTRIBUTED):
+        return
+    devices = level if isinstance(level, int) else 0
+    if devices > max(machine.gpus, 1):
+        raise errors.MissingDevices()
+    if devices > 1 or kind != "custom":
+        raise _invalid("parallelType and parallelLevel are not supported by this version of the server.")
+
+
+def _invalid(sentence: str) -> errors.InvalidArchive:
+    return errors.InvalidArchive(f"model-config.yaml: {sentence}")

@@ -1,0 +1,216 @@
+"""Register, scale, set the default, unregister: what changes the catalog, and in which order.
+
+Operations on one model name follow each other, those on different names run side by side.  A register that fails
+or is cut short leaves nothing: no entry, no worker, no file.
+Law: an entry is in the catalog, or in `leaving`, or gone with all that belonged to it; so `close` finds everything.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+from stoker import errors
+from stoker.config.settings import Settings
+from stoker.core.ports import RegisterRequest, ScaleRequest
+from stoker.registry import merge, names
+from stoker.registry.catalog import Catalog
+from stoker.registry.entry import ModelEntry, PoolFactory, SchedulerFactory
+from stoker.registry.kept import KeptTasks
+from stoker.registry.locks import KeyedLocks
+from stoker.registry.preparing import Prepared, Preparer
+
+_log = logging.getLogger(__name__)
+
+IN_PROGRESS = "Processing worker updates..."
+NOT_ALL_UP = "Workers scaling in progress..."
+
+
+class Operations:
+    """``changed`` is called after anything that health depends on may have changed."""
+
+    def __init__(
+        self,
+        *,
+        settings: Settings,
+        catalog: Catalog[ModelEntry],
+        preparer: Preparer,
+        scheduler_factory: SchedulerFactory,
+        pool_factory: PoolFactory,
+        changed: Callable[[], None],
+    ) -> None:
+        self._settings = settings
+        self._catalog = catalog
+        self._preparer = preparer
+        self._scheduler_factory = scheduler_factory
+        self._pool_factory = pool_factory
+        self._changed = changed
+        self._locks = KeyedLocks()
+        self._cleanups = KeptTasks()
+        self.leaving: set[ModelEntry] = set()
+        self.names_with_chosen_default: set[str] = set()
+        self.stopping = False
+
+    # ---------------------------------------------------------------------------------------- register
+
+    async def register(self, request: RegisterRequest, *, at_startup: bool = False) -> tuple[ModelEntry, str]:
+        """The new entry and TorchServe's sentence."""
+        self._check_running()
+        prepared = await self._preparer.prepare(request, at_startup=at_startup, check=self._catalog.check_absent)
+        entry = None
+        try:
+            async with self._locks.hold(prepared.spec.key.name):
+                entry = self._publish(prepared)
+                return entry, await self._start(entry, request.synchronous)
+        except BaseException:
+            if entry is None:
+                self._preparer.discard(prepared.unpacked, delete_download=True)
+            raise
+
+    def _publish(self, prepared: Prepared) -> ModelEntry:
+        self._check_running()
+        self._catalog.check_absent(prepared.spec.key)  # again: others may have come first meanwhile
+        entry = self._build(prepared)
+        self._catalog.add(entry)
+        self._changed()
+        return entry
+
+    def _build(self, prepared: Prepared) -> ModelEntry:
+        scheduler = self._scheduler_factory(prepared.spec)
+        pool = self._pool_factory(prepared.spec, scheduler=scheduler, python=prepared.python, on_change=self._changed)
+        return ModelEntry(
+            prepared.spec,
+            unpacked=prepared.unpacked,
+            scheduler=scheduler,
+            pool=pool,
+        )
+
+    async def _start(self, entry: ModelEntry, synchronous: bool) -> str:
+        try:
+            text = await self._start_workers(entry, synchronous)
+        except BaseException as error:
+            await self._withdraw(entry, error)
+            raise
+        _log.info("Model %s registered: %s", entry.key, text, extra=_event("model_registered", entry))
+        return text
+
+    async def _start_workers(self, entry: ModelEntry, synchronous: bool) -> str:
+        registered = f'Model "{entry.key.name}" Version: {entry.key.version} registered with'
+        entry.scale(entry.min_workers, entry.max_workers)
+        if not entry.min_workers:
+            return f"{registered} 0 initial workers. Use scale workers API to add workers for the model."
+        if not synchronous:
+            return IN_PROGRESS
+        if await self._settle(entry, entry.key.version):
+            return f"{registered} {entry.min_workers} initial workers"
+        return NOT_ALL_UP
+
+    async def _withdraw(self, entry: ModelEntry, error: BaseException) -> None:
+        self._catalog.remove(*entry.key)
+        self._changed()
+        told = errors.ServerStopping() if self.stopping else errors.ModelUnregistered(model=entry.key.name)
+        _log.warning("Model %s could not be registered: %s", entry.key, str(error) or type(error).__name__)
+        await self._dismantle(entry, grace_s=0.0, error=told)
+
+    # ------------------------------------------------------------------------------------ scale, default
+
+    async def scale(self, request: ScaleRequest) -> str:
+        self._check_running()
+        names.require(request.model)
+        most = request.min_workers if request.max_workers is None else request.max_workers
+        merge.check_workers(request.min_workers, most)
+        self._catalog.lookup(request.model, request.version)  # an unknown model need not wait for its turn
+        async with self._locks.hold(request.model):
+            self._check_running()
+            entry = self._catalog.lookup(request.model, request.version)
+            entry.scale(request.min_workers, most)
+            self._changed()
+            if not request.synchronous:
+                return IN_PROGRESS
+            return _scaled(request) if await self._settle(entry, request.version or "null") else NOT_ALL_UP
+
+    async def _settle(self, entry: ModelEntry, version_shown: str) -> bool:
+        """Waits until each worker is ready, or has failed; whether as many are ready as there should be.
+
+        Raises:
+            WorkersFailedToStart
+        """
+        await entry.pool.wait_settled()
+        cause = entry.start_failure()
+        if cause is None:
+            return entry.ready_workers() >= entry.min_workers
+        raise errors.WorkersFailedToStart(
+            f"Failed to start workers for model {entry.key.name} version: {version_shown} Cause: {cause}"
+        )
+
+    async def set_default(self, model: str, version: str) -> str:
+        self._check_running()
+        names.require(model)
+        async with self._locks.hold(model):
+            self._catalog.set_default(model, version)
+            self.names_with_chosen_default.add(model)
+            self._changed()
+        return f'Default version successfully updated for model "{model}" to "{version}"'
+
+    # --------------------------------------------------------------------------------------- unregister
+
+    async def unregister(self, model: str, version: str | None) -> str:
+        """From the first moment on nothing new is accepted; what was, is served as long as `drain_timeout`
+        allows. Cleaning goes on behind the caller's back when it takes too long."""
+        self._check_running()
+        if not model:
+            raise errors.BadRequest("Parameter url is required.")  # TorchServe's words, wrong as they are
+        async with self._locks.hold(model):
+            entry = self._catalog.remove(model, version)
+            self.leaving.add(entry)
+            self._changed()
+            await self._clean_up(entry)
+        return f'Model "{model}" unregistered'
+
+    async def _clean_up(self, entry: ModelEntry) -> None:
+        grace_s = self._settings.drain_timeout_s
+        error = errors.ModelUnregistered(model=entry.key.name)
+        cleaning = self._cleanups.start(self._dismantle(entry, grace_s=grace_s, error=error))
+        await asyncio.wait({cleaning}, timeout=grace_s + self._settings.unregister_model_timeout_s)
+        if not cleaning.done():
+            raise errors.UnregisterTimeout(model=entry.key.name)
+        cleaning.result()
+        _log.info("Model %s unregistered", entry.key, extra=_event("model_unregistered", entry))
+
+    async def _dismantle(
+        self, entry: ModelEntry, *, grace_s: float, error: errors.ServingError, delete_download: bool = True
+    ) -> None:
+        """Everything that belongs to the entry ends here: its jobs, its workers, its files."""
+        self.leaving.add(entry)
+        await entry.close(grace_s=grace_s, error=error)
+        self._preparer.discard(entry.unpacked, delete_download=delete_download)
+        self.leaving.discard(entry)
+
+    # --------------------------------------------------------------------------------------------- stop
+
+    def _check_running(self) -> None:
+        if self.stopping:
+            raise errors.ServerStopping()
+
+    async def close(self) -> None:
+        """After the last operation was cut short: ends what is left. Downloaded archives stay in the store."""
+        await self._cleanups.cancel_all()
+        entries = [*self._catalog, *self.leaving]
+        await asyncio.gather(*(self._close_entry(entry) for entry in entries))
+
+    async def _close_entry(self, entry: ModelEntry) -> None:
+        delete_download = entry in self.leaving  # it was being unregistered
+        try:
+            await self._dismantle(entry, grace_s=0.0, error=errors.ServerStopping(), delete_download=delete_download)
+        except Exception:
+            _log.exception("Model %s could not be cleaned up", entry.key)
+
+
+def _scaled(request: ScaleRequest) -> str:
+    text = f"Workers scaled to {request.min_workers} for model: {request.model}"
+    return f"{text}, version: {request.version}" if request.version else text
+
+
+def _event(event: str, entry: ModelEntry) -> dict[str, str]:
+    return {"event": event, "model": entry.key.name, "version": entry.key.version}

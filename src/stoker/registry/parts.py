@@ -1,0 +1,74 @@
+"""The real scheduler and the real workers of a model version, made as the settings say."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from stoker.config.settings import Settings
+from stoker.core.clock import Clock
+from stoker.core.model import ModelSpec
+from stoker.core.ports import SchedulerPort
+from stoker.pool.devices import Devices
+from stoker.pool.environment import WorkerOptions
+from stoker.pool.ids import WorkerIds
+from stoker.pool.pool import WorkerPool
+from stoker.registry.entry import PoolFactory, SchedulerFactory
+from stoker.scheduling.scheduler import Scheduler
+
+
+def scheduler_factory(settings: Settings, clock: Clock) -> SchedulerFactory:
+    def make(spec: ModelSpec) -> Scheduler:
+        return Scheduler(
+            spec,
+            clock=clock,
+            stream_window_bytes=settings.stream_window,
+            stream_stall_timeout_s=settings.stream_stall_timeout_s,
+            torchserve_give_up=_give_up(settings),
+            max_response_bytes=settings.max_response_size,
+        )
+
+    return make
+
+
+def pool_factory(settings: Settings, devices: Devices, clock: Clock) -> PoolFactory:
+    """Worker ids and devices are shared by all pools that the returned factory makes."""
+    options = worker_options(settings)
+    ids = WorkerIds(settings.initial_worker_port)
+
+    def make(spec: ModelSpec, *, scheduler: SchedulerPort, python: str, on_change: Callable[[], None]) -> WorkerPool:
+        return WorkerPool(
+            spec,
+            scheduler=scheduler,
+            options=replace(options, python=python),
+            devices=devices,
+            ids=ids,
+            on_change=on_change,
+            clock=clock,
+        )
+
+    return make
+
+
+def worker_options(settings: Settings) -> WorkerOptions:
+    options = WorkerOptions(
+        python=settings.python,
+        limit_max_image_pixels=settings.limit_max_image_pixels,
+        decode_input_request=settings.decode_input_request,
+        max_response_bytes=settings.max_response_size,
+        stream_window_bytes=settings.stream_window,
+        give_up=_give_up(settings),
+        blacklist_env_vars=settings.blacklist_env_vars,
+        extra_env=_ipex(settings),
+    )
+    home = settings.model_server_home
+    return options if home is None else replace(options, server_home=home)
+
+
+def _ipex(settings: Settings) -> dict[str, str]:
+    switches = {"TS_IPEX_ENABLE": settings.ipex_enable, "TS_IPEX_GPU_ENABLE": settings.ipex_gpu_enable}
+    return {name: "true" for name, on in switches.items() if on}
+
+
+def _give_up(settings: Settings) -> bool:
+    return settings.worker_give_up == "torchserve"

@@ -1,0 +1,91 @@
+"""From a request to a model that is ready to be published: archive unpacked, values merged, requirements installed.
+
+Runs before the catalog is touched and without a lock, so that a slow download holds nobody up.
+Law: what `prepare` does not return, it has discarded.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from stoker import errors
+from stoker.archive.manifest import default_model_name
+from stoker.archive.store import ModelStore, UnpackedModel
+from stoker.config.model_config import ModelConfig
+from stoker.config.settings import Settings
+from stoker.core.job import ModelKey
+from stoker.core.model import ModelSpec
+from stoker.core.ports import RegisterRequest
+from stoker.registry import merge
+from stoker.registry.merge import Machine, Sources
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """``python``: the interpreter of this model's workers."""
+
+    spec: ModelSpec
+    unpacked: UnpackedModel
+    python: str
+
+
+class Preparer:
+    def __init__(self, *, settings: Settings, store: ModelStore, machine: Machine) -> None:
+        self._settings = settings
+        self._store = store
+        self._machine = machine
+
+    async def prepare(
+        self, request: RegisterRequest, *, at_startup: bool, check: Callable[[ModelKey], None]
+    ) -> Prepared:
+        """``check`` may refuse the model as soon as its name and version are known.
+
+        Raises:
+            BadRequest, ArchiveError (all kinds), MissingDevices, and what ``check`` raises
+        """
+        merge.check_request(request)
+        unpacked = await self._store.fetch_and_unpack(request.url, from_operator=at_startup)
+        try:
+            return await self._finish(request, unpacked, at_startup, check)
+        except BaseException:
+            self.discard(unpacked, delete_download=True)
+            raise
+
+    def discard(self, unpacked: UnpackedModel, *, delete_download: bool) -> None:
+        self._store.discard(unpacked, delete_download=delete_download)
+
+    async def _finish(
+        self, request: RegisterRequest, unpacked: UnpackedModel, at_startup: bool, check: Callable[[ModelKey], None]
+    ) -> Prepared:
+        sources = Sources(
+            request=request,
+            manifest=unpacked.manifest,
+            config=await self._model_config(unpacked),
+            settings=self._settings,
+            machine=self._machine,
+            at_startup=at_startup,
+            fallback_name=default_model_name(unpacked.file_name) if at_startup else None,
+        )
+        spec = merge.model_spec(sources, url=unpacked.url, model_dir=str(unpacked.model_dir))
+        check(spec.key)
+        return Prepared(spec=spec, unpacked=unpacked, python=await self._python(spec, unpacked))
+
+    async def _model_config(self, unpacked: UnpackedModel) -> ModelConfig:
+        """An archive may come without; a file that is named and missing is an error."""
+        name = unpacked.manifest.config_file
+        if name is None:
+            return ModelConfig()
+        return await asyncio.to_thread(_load_inside, unpacked.model_dir, name)
+
+    async def _python(self, spec: ModelSpec, unpacked: UnpackedModel) -> str:
+        return self._settings.python
+
+
+def _load_inside(model_dir: Path, name: str) -> ModelConfig:
+    path = model_dir / name
+    if not path.resolve().is_relative_to(model_dir.resolve()):
+        raise errors.InvalidArchive("The model's configuration file lies outside the archive.")
+    return ModelConfig.load(path)

@@ -1,0 +1,204 @@
+"""The registry as the frontends see it: every model version, what may be done with it, and how well it is.
+
+`submit` is the hot path: one lookup, one job, no waiting.  What changes something runs as a kept task, so that a
+client that leaves does not stop it halfway.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from types import TracebackType
+from typing import Any
+
+from stoker import errors
+from stoker.archive.store import ModelStore
+from stoker.config.settings import Settings
+from stoker.core.clock import Clock
+from stoker.core.job import Input, Job
+from stoker.core.ports import Health, RegisterRequest, ScaleRequest
+from stoker.core.reply import ReplyStream
+from stoker.pool.devices import Devices
+from stoker.pool.environment import usable_cores
+from stoker.registry import describe, loading, names, parts
+from stoker.registry.catalog import Catalog
+from stoker.registry.entry import ModelEntry, PoolFactory, SchedulerFactory
+from stoker.registry.health import HealthView
+from stoker.registry.kept import KeptTasks, T
+from stoker.registry.merge import Machine
+from stoker.registry.operations import Operations
+from stoker.registry.preparing import Preparer
+from stoker.registry.startup import models_to_load
+
+_DESCRIBE = {"describe": "True"}
+
+
+class Registry:
+    """Implements `core.ports.InferencePort`, `ManagementPort` and `HealthPort`. The store stays the caller's.
+
+    Leaving, in this order: `close_admission`, `drain`, `close`.
+    """
+
+    def __init__(
+        self,
+        *,
+        settings: Settings,
+        store: ModelStore,
+        devices: Devices,
+        clock: Clock,
+        scheduler_factory: SchedulerFactory | None = None,
+        pool_factory: PoolFactory | None = None,
+    ) -> None:
+        self._settings = settings
+        self._store = store
+        self._now = clock.now
+        self._catalog: Catalog[ModelEntry] = Catalog()
+        self._health = HealthView(self._catalog, clock=clock)
+        self._tasks = KeptTasks()
+        self._operations = Operations(
+            settings=settings,
+            catalog=self._catalog,
+            preparer=Preparer(settings=settings, store=store, machine=Machine(devices.count, usable_cores())),
+            scheduler_factory=scheduler_factory or parts.scheduler_factory(settings, clock),
+            pool_factory=pool_factory or parts.pool_factory(settings, devices, clock),
+            changed=self._health.changed,
+        )
+
+    # ---------------------------------------------------------------------------------------- inference
+
+    def submit(
+        self,
+        model: str,
+        version: str | None,
+        inputs: Sequence[Input],
+        *,
+        headers: Mapping[str, str] | None = None,
+        deadline: float | None = None,
+        streaming: bool = False,
+    ) -> ReplyStream:
+        entry = self._catalog.find(model, version)
+        if entry is None:
+            raise self._not_found(model, version)
+        spec = entry.spec
+        if spec.client_timeout_s:
+            patience = self._now() + spec.client_timeout_s
+            deadline = patience if deadline is None else min(deadline, patience)
+        job = Job(entry.key, inputs, headers=headers, deadline=deadline, alone=streaming and not spec.stream_batching)
+        try:
+            entry.scheduler.submit(job)
+        except errors.NoWorkers as error:  # its text names a version only where the request did
+            raise type(error)(model, version) from None
+        return job.reply
+
+    def _not_found(self, model: str, version: str | None) -> errors.ServingError:
+        if self._operations.stopping:
+            return errors.ServerStopping()
+        try:
+            self._entry(model, version)
+        except errors.ServingError as error:
+            return error
+        raise AssertionError("it was not there a moment ago")
+
+    def healthy(self) -> bool:
+        return self._health.healthy()
+
+    # --------------------------------------------------------------------------------------- management
+
+    async def register(self, request: RegisterRequest) -> str:
+        _, text = await self._keep(self._operations.register(request))
+        return text
+
+    async def scale(self, request: ScaleRequest) -> str:
+        return await self._keep(self._operations.scale(request))
+
+    async def set_default(self, model: str, version: str) -> str:
+        return await self._keep(self._operations.set_default(model, version))
+
+    async def unregister(self, model: str, version: str | None) -> str:
+        return await self._keep(self._operations.unregister(model, version))
+
+    def list_models(self, limit: int, offset: int) -> dict[str, Any]:
+        return describe.list_models(self._catalog.defaults(), limit, offset)
+
+    def describe(self, model: str, version: str | None) -> list[dict[str, Any]]:
+        names.require(model)
+        if version == "all":
+            return [describe.describe(entry) for entry in self._catalog.versions(model)]
+        return [describe.describe(self._entry(model, version))]
+
+    async def describe_customized(self, model: str, version: str | None) -> list[dict[str, Any]]:
+        if version == "all":
+            return self.describe(model, version)
+        entry = self._entry(model, version)
+        metadata = describe.customized_metadata(await self._ask_handler(entry))
+        described = describe.describe(entry)
+        if metadata is not None:
+            described["customizedMetadata"] = metadata
+        return [described]
+
+    async def _ask_handler(self, entry: ModelEntry) -> bytes:
+        job = Job(entry.key, (), headers=_DESCRIBE, alone=True)
+        try:
+            entry.scheduler.submit(job)
+        except errors.NoWorkers as error:
+            if isinstance(error, errors.QueueFull):
+                raise type(error)(entry.key.name) from None
+            raise errors.NoWorkersToDescribe(entry.key.name) from None
+        parts_read = []
+        try:
+            while (chunk := await job.reply.next()) is not None:
+                parts_read.append(chunk.data)
+        except asyncio.CancelledError:
+            job.reply.cancel()
+            raise
+        return b"".join(parts_read)
+
+    def _entry(self, model: str, version: str | None) -> ModelEntry:
+        names.require(model)
+        return self._catalog.lookup(model, version)
+
+    async def _keep(self, operation: Coroutine[Any, Any, T]) -> T:
+        return await self._tasks.run(operation)
+
+    # ------------------------------------------------------------------------------------------- health
+
+    def health(self, name: str) -> Health:
+        return self._health.health(name)
+
+    def on_change(self, listener: Callable[[], None]) -> Callable[[], None]:
+        return self._health.on_change(listener)
+
+    # ------------------------------------------------------------------------------------ start and stop
+
+    async def load_at_startup(self) -> None:
+        """Loads what `load_models` says; returns when all of it is registered or given up, workers go on starting."""
+        wanted = await asyncio.to_thread(models_to_load, self._settings.load_models, self._store.startup_names)
+        await loading.load_all(wanted, operations=self._operations, catalog=self._catalog, tasks=self._tasks)
+        self._health.loading = False
+        self._health.changed()
+
+    def close_admission(self) -> None:
+        """Nothing new is accepted, neither requests nor operations; what was accepted goes on. Idempotent."""
+        self._operations.stopping = self._health.stopping = True
+        for entry in self._catalog:
+            entry.scheduler.close_admission(errors.ServerStopping())
+        self._health.changed()
+
+    async def drain(self, grace_s: float) -> None:
+        """Waits until every accepted job is answered, at most ``grace_s``."""
+        entries = [*self._catalog, *self._operations.leaving]
+        await asyncio.gather(*(entry.scheduler.wait_drained(grace_s) for entry in entries))
+
+    async def close(self) -> None:
+        """Cuts operations short, answers what is left, stops every worker, removes what was unpacked. Idempotent."""
+        self.close_admission()
+        await self._tasks.cancel_all()
+        await self._operations.close()
+
+    async def __aenter__(self) -> Registry:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
