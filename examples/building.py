@@ -33,23 +33,23 @@ class Parts:
     store: bool = False
 
 
-def main(folder: Path, prepare: Callable[[Path], Parts], *, always: Callable[[], None] | None = None) -> None:
+def main(folder: Path, prepare: Callable[[Path], Parts], *, after: Callable[[], None] | None = None) -> None:
     """The command line of one example: packs what ``prepare(cache folder)`` returns into ``<output>/<folder>.mar``.
 
-    ``always`` runs even when the archive is up to date.
+    ``after`` runs even when the archive was up to date.
     """
     name = folder.name
     options = _options(name, folder)
     target = options.output / f"{name}.mar"
-    if always is not None:
-        always()
     if not options.force and _is_current(target, folder):
         say(name, f"{_shown(target)} is up to date (--force builds it anew)")
-        return
-    cache = CACHE / name
-    cache.mkdir(parents=True, exist_ok=True)
-    _pack(name, prepare(cache), target)
-    say(name, f"wrote {_shown(target)}, {target.stat().st_size / 1e6:.1f} MB")
+    else:
+        cache = CACHE / name
+        cache.mkdir(parents=True, exist_ok=True)
+        _pack(name, prepare(cache), target)
+        say(name, f"wrote {_shown(target)}, {target.stat().st_size / 1e6:.1f} MB")
+    if after is not None:
+        after()
 
 
 def say(name: str, text: str) -> None:

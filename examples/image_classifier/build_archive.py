@@ -33,4 +33,4 @@ def write_kitten() -> None:
 
 
 if __name__ == "__main__":
-    building.main(FOLDER, prepare, always=write_kitten)
+    building.main(FOLDER, prepare, after=write_kitten)

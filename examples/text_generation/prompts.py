@@ -32,6 +32,8 @@ def read(row: dict[str, Any], *, default_new_tokens: int, most_new_tokens: int) 
     chat = asked.get("chat", True)
     if not isinstance(text, str) or not text:
         raise ValueError("the prompt must be a text that is not empty")
+    if any("\ud800" <= letter <= "\udfff" for letter in text):
+        raise ValueError("the prompt has half of a surrogate pair, which is no character")
     if not isinstance(count, int) or isinstance(count, bool) or not 1 <= count <= most_new_tokens:
         raise ValueError(f"max_new_tokens must be a whole number from 1 to {most_new_tokens}")
     if not isinstance(chat, bool):
