@@ -6,6 +6,7 @@ would refuse to run under a protobuf that is older than the protoc used.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
@@ -13,9 +14,14 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from stoker.protos._generated.descriptors import FILES
 
 
+def packaged_files() -> Iterable[descriptor_pb2.FileDescriptorProto]:
+    """All files, each after those that it imports."""
+    return descriptor_pb2.FileDescriptorSet.FromString(FILES).file
+
+
 def _load() -> descriptor_pool.DescriptorPool:
     pool = descriptor_pool.DescriptorPool()
-    for file in descriptor_pb2.FileDescriptorSet.FromString(FILES).file:
+    for file in packaged_files():
         pool.AddSerializedFile(file.SerializeToString())
     return pool
 

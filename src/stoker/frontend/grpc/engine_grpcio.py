@@ -1,0 +1,202 @@
+"""Engine ``grpcio``: `grpc.aio` with identity serialisers. For listeners that strangers can reach.
+
+It refuses messages over the limit before they are read, and compressed ones altogether (UNIMPLEMENTED), so that no bomb
+is ever unpacked.  grpc.aio makes a coroutine for each call; it waits here for what the method answers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Sequence
+from typing import Any
+
+import grpc
+import grpc.aio
+
+from stoker.errors import BindError
+from stoker.frontend.grpc.call import Call, Kind, Method, Trailing
+from stoker.frontend.grpc.engine import MAX_CONCURRENT_STREAMS, MAX_METADATA_BYTES, target
+from stoker.frontend.grpc.open_calls import OpenCalls
+from stoker.frontend.grpc.reflection import reflection_handlers
+from stoker.frontend.grpc.status import Status
+
+ROOM_BYTES = 64 * 1024
+"""What a stream may have waiting here before its method is told to wait."""
+
+_CODES = {code.value[0]: code for code in grpc.StatusCode}
+
+
+class GrpcioEngine:
+    def __init__(
+        self, *, host: str, port: int, methods: Sequence[Method], open_calls: OpenCalls, max_message_bytes: int
+    ) -> None:
+        self._host = host
+        self._port = port
+        self._methods = methods
+        self._open_calls = open_calls
+        self._max_message_bytes = max_message_bytes
+        self._server: grpc.aio.Server | None = None
+
+    async def start(self) -> int:
+        server = grpc.aio.server(options=server_options(self._max_message_bytes))
+        server.add_generic_rpc_handlers(tuple(self._handlers()))
+        try:
+            port: int = server.add_insecure_port(target(self._host, self._port))
+        except RuntimeError:
+            await server.stop(None)
+            reason = "the address is in use or not one of this machine"
+            raise BindError(address=target(self._host, self._port), reason=reason) from None
+        await server.start()
+        self._server = server
+        return port
+
+    async def stop(self) -> None:
+        server, self._server = self._server, None
+        if server is not None:
+            await server.stop(0)
+
+    def _handlers(self) -> list[grpc.GenericRpcHandler]:
+        services: dict[str, dict[str, grpc.RpcMethodHandler]] = {}
+        for method in self._methods:
+            services.setdefault(method.service, {})[method.name] = self._handler(method)
+        own = [grpc.method_handlers_generic_handler(name, handlers) for name, handlers in services.items()]
+        return [*own, *reflection_handlers(services)]
+
+    def _handler(self, method: Method) -> grpc.RpcMethodHandler:
+        open_calls = self._open_calls
+
+        async def unary(request: bytes, context: Any) -> bytes:
+            call = _UnaryCall(open_calls, method, request, context)
+            return await call.run(context)
+
+        async def stream(request: bytes, context: Any) -> None:
+            call = _StreamCall(open_calls, method, request, context)
+            await call.run(context)
+
+        if method.kind is Kind.UNARY:
+            return grpc.unary_unary_rpc_method_handler(unary)
+        return grpc.unary_stream_rpc_method_handler(stream)
+
+
+def server_options(max_message_bytes: int) -> list[tuple[str, int]]:
+    return [
+        ("grpc.so_reuseport", 0),  # a port in use must be an error
+        ("grpc.max_receive_message_length", max_message_bytes),
+        ("grpc.max_send_message_length", -1),
+        ("grpc.max_concurrent_streams", MAX_CONCURRENT_STREAMS),
+        ("grpc.max_metadata_size", MAX_METADATA_BYTES),
+        ("grpc.absolute_max_metadata_size", MAX_METADATA_BYTES),
+        ("grpc.compression_enabled_algorithms_bitset", 1),  # identity only
+    ]
+
+
+class _GrpcioCall(Call):
+    __slots__ = ("_status", "_trailing")
+
+    def __init__(self, open_calls: OpenCalls, method: Method, request: bytes, context: Any) -> None:
+        super().__init__(
+            open_calls,
+            method,
+            id(self),
+            request=request,
+            metadata=context.invocation_metadata() or (),
+            peer=context.peer(),
+            time_remaining=context.time_remaining(),
+        )
+        self._status: Status | None = None
+        self._trailing: Trailing = ()
+
+    async def _close(self, context: Any) -> None:
+        if self._status is not None:
+            await context.abort(_CODES[self._status.code], self._status.details)
+        if self._trailing:
+            context.set_trailing_metadata(tuple(self._trailing))
+
+
+class _UnaryCall(_GrpcioCall):
+    __slots__ = ("_answered", "_payload")
+
+    async def run(self, context: Any) -> bytes:
+        self._payload = b""
+        self._answered: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._open_calls.begin(self)
+        try:
+            await self._answered
+        except asyncio.CancelledError:
+            self.cancelled()
+            raise
+        await self._close(context)
+        return self._payload
+
+    def _answer(self, payload: bytes, trailing: Trailing) -> None:
+        self._payload, self._trailing = payload, trailing
+        self._wake()
+
+    def _refuse(self, status: Status) -> None:
+        self._status = status
+        self._wake()
+
+    def _wake(self) -> None:
+        if not self._answered.done():
+            self._answered.set_result(None)
+
+
+class _StreamCall(_GrpcioCall):
+    """A queue between the method and the coroutine, which writes as fast as the client reads."""
+
+    __slots__ = ("_news", "_queue", "_queued_bytes", "_task", "_writing")
+
+    async def run(self, context: Any) -> None:
+        self._queue: deque[bytes] = deque()
+        self._queued_bytes = 0
+        self._news: asyncio.Future[None] | None = None
+        self._task = asyncio.current_task()
+        self._writing = False
+        self._open_calls.begin(self)
+        try:
+            await self._write_all(context)
+        except asyncio.CancelledError:
+            self.cancelled()
+            if self._status is None:
+                raise
+            # `_refuse` cut a write short that the client keeps from ending.
+        await self._close(context)
+
+    async def _write_all(self, context: Any) -> None:
+        while True:
+            while self._queue and self._status is None:
+                await self._write_one(context)
+            if self.ended:
+                return
+            self._news = asyncio.get_running_loop().create_future()
+            await self._news
+
+    async def _write_one(self, context: Any) -> None:
+        payload = self._queue.popleft()
+        self._writing = True
+        await context.write(payload)
+        self._writing = False
+        self._queued_bytes -= len(payload)
+        if not self.writable and self._queued_bytes < ROOM_BYTES:
+            self.became_writable()
+
+    def _write(self, payload: bytes) -> bool:
+        self._queue.append(payload)
+        self._queued_bytes += len(payload)
+        self._wake()
+        return self._queued_bytes < ROOM_BYTES
+
+    def _finish(self, trailing: Trailing) -> None:
+        self._trailing = trailing
+        self._wake()
+
+    def _refuse(self, status: Status) -> None:
+        self._status = status
+        self._wake()
+        if self._writing and not self.writable and self._task is not None:
+            self._task.cancel()
+
+    def _wake(self) -> None:
+        if self._news is not None and not self._news.done():
+            self._news.set_result(None)

@@ -1,0 +1,183 @@
+"""The management service: six unary methods that answer with a sentence or with JSON.
+
+Law: an operation that was begun goes on when its client leaves; only the answer is lost then.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, Protocol, TypeVar
+
+from google.protobuf.message import DecodeError, Message
+
+from stoker.core.ports import ManagementPort, RegisterRequest, ScaleRequest
+from stoker.errors import BadRequest, MalformedMessage, ModelApiDisabled, ServerStopping
+from stoker.frontend.grpc.call import Call, Kind, Method
+from stoker.frontend.grpc.status import StatusOf, inference_status, management_status
+from stoker.protos import management_pb2 as pb
+
+SERVICE = "org.pytorch.serve.grpc.management.ManagementAPIsService"
+MOST_LISTED = 100
+
+_Request = TypeVar("_Request", bound=Message)
+_Operation = Coroutine[Any, Any, str]
+
+
+def management_methods(
+    management: ManagementPort, *, status_codes: str = "correct", model_api_enabled: bool = False
+) -> Sequence[Method]:
+    """``model_api_enabled``: whether models may be registered and unregistered."""
+    service = _Service(management, status_codes=status_codes, model_api_enabled=model_api_enabled)
+    status_of = management_status(status_codes)
+    handlers: list[Callable[[Call], None]] = [
+        service.DescribeModel,
+        service.ListModels,
+        service.RegisterModel,
+        service.ScaleWorker,
+        service.SetDefault,
+        service.UnregisterModel,
+    ]
+    return [
+        Method(path=f"/{SERVICE}/{handle.__name__}", kind=Kind.UNARY, handle=handle, status_of=status_of)
+        for handle in handlers
+    ]
+
+
+class _HasModelName(Protocol):
+    model_name: str
+
+
+class _Service:
+    """The methods carry the names of the service, which is where their paths come from."""
+
+    def __init__(self, management: ManagementPort, *, status_codes: str, model_api_enabled: bool) -> None:
+        self._management = management
+        self._model_api_enabled = model_api_enabled
+        # TorchServe sends a customized describe the way of a prediction, its errors too.
+        self._status_of_prediction = inference_status(status_codes)
+        self._operations: set[asyncio.Task[str]] = set()
+
+    def DescribeModel(self, call: Call) -> None:
+        request = _parse(pb.DescribeModelRequest, call)
+        name, version = request.model_name, request.model_version or None
+        if request.customized and version != "all":
+            self._start(call, self._describe_customized(name, version), status_of=self._status_of_prediction)
+        else:
+            _reply(call, _json(self._management.describe(name, version)))
+
+    def ListModels(self, call: Call) -> None:
+        request = _parse(pb.ListModelsRequest, call)
+        limit = request.limit if 0 < request.limit <= MOST_LISTED else MOST_LISTED
+        _reply(call, _json(self._management.list_models(limit, max(0, request.next_page_token))))
+
+    def RegisterModel(self, call: Call) -> None:
+        request = _parse(pb.RegisterModelRequest, call)
+        self._require_model_api()
+        if not request.url:
+            raise BadRequest("Parameter url is required.")
+        self._start(call, self._management.register(_register_request(request)))
+
+    def ScaleWorker(self, call: Call) -> None:
+        request = _parse(pb.ScaleWorkerRequest, call)
+        _require_model_name(request)
+        self._start(call, self._management.scale(_scale_request(request)))
+
+    def SetDefault(self, call: Call) -> None:
+        request = _parse(pb.SetDefaultRequest, call)
+        self._start(call, self._management.set_default(request.model_name, request.model_version))
+
+    def UnregisterModel(self, call: Call) -> None:
+        request = _parse(pb.UnregisterModelRequest, call)
+        self._require_model_api()
+        if not request.model_name:
+            raise BadRequest("Parameter url is required.")  # TorchServe's words for a missing name
+        self._start(call, self._management.unregister(request.model_name, request.model_version or None))
+
+    # ---------------------------------------------------------------------------------------- shared
+
+    def _require_model_api(self) -> None:
+        if not self._model_api_enabled:
+            raise ModelApiDisabled
+
+    async def _describe_customized(self, name: str, version: str | None) -> str:
+        return _json(await self._management.describe_customized(name, version))
+
+    def _start(self, call: Call, operation: _Operation, *, status_of: StatusOf | None = None) -> None:
+        """Runs the operation in a task of its own, which nobody cancels because a client left."""
+        task = asyncio.get_running_loop().create_task(operation)
+        self._operations.add(task)
+        task.add_done_callback(lambda done: self._finished(call, done, status_of or call.method.status_of))
+
+    def _finished(self, call: Call, task: asyncio.Task[str], status_of: StatusOf) -> None:
+        self._operations.discard(task)
+        if task.cancelled():
+            call.fail(ServerStopping())
+            return
+        error = task.exception()
+        if error is None:
+            _reply(call, task.result())
+        else:
+            call.refuse(status_of(error if isinstance(error, Exception) else RuntimeError(repr(error))))
+
+
+# ------------------------------------------------------------------------------------------- messages
+
+
+def _parse(kind: type[_Request], call: Call) -> _Request:
+    try:
+        return kind.FromString(call.request)
+    except DecodeError:
+        raise MalformedMessage(message_type=kind.DESCRIPTOR.name) from None
+
+
+def _require_model_name(request: _HasModelName) -> None:
+    if not request.model_name:
+        raise BadRequest("Parameter model_name is required.")
+
+
+def _register_request(request: pb.RegisterModelRequest) -> RegisterRequest:
+    """Numbers that are zero or less and empty strings are 'not given': proto3 cannot tell them apart."""
+    delay_ms = _positive(request.max_batch_delay)
+    return RegisterRequest(
+        url=request.url,
+        model_name=request.model_name or None,
+        handler=request.handler or None,
+        runtime=request.runtime or None,
+        batch_size=_positive(request.batch_size),
+        max_batch_delay_s=None if delay_ms is None else delay_ms / 1000,
+        initial_workers=_positive(request.initial_workers),
+        response_timeout_s=_positive(request.response_timeout),
+        startup_timeout_s=_positive(request.startup_timeout),
+        synchronous=request.synchronous,
+        s3_sse_kms=request.s3_sse_kms,
+    )
+
+
+def _scale_request(request: pb.ScaleWorkerRequest) -> ScaleRequest:
+    fewest = _positive(request.min_worker) or 1
+    most = _positive(request.max_worker)
+    if most is not None and most < fewest:
+        raise BadRequest("max_worker cannot be less than min_worker.")
+    return ScaleRequest(
+        model=request.model_name,
+        version=request.model_version or None,
+        min_workers=fewest,
+        max_workers=most,
+        synchronous=request.synchronous,
+    )
+
+
+def _positive(number: int) -> int | None:
+    return number if number > 0 else None
+
+
+def _json(value: object) -> str:
+    """As TorchServe prints it: indented by two, no escapes, no final newline."""
+    return json.dumps(value, indent=2, ensure_ascii=False)
+
+
+def _reply(call: Call, text: str) -> None:
+    sendable = text.encode("utf-8", "replace").decode()  # a handler's JSON may hold half a surrogate pair
+    call.respond(pb.ManagementResponse(msg=sendable).SerializeToString())

@@ -1,0 +1,133 @@
+"""What of a call's metadata reaches the handler, and what of a handler's headers reaches the client.
+
+Laws: names that gRPC, HTTP/2 or the worker border use for themselves never pass, either way; what leaves is valid on
+every engine, because an engine that refuses a header loses the whole answer.
+"""
+
+from __future__ import annotations
+
+import base64
+import logging
+import re
+from collections.abc import Iterator, Mapping
+
+from stoker.core.reply import ResponseMeta
+from stoker.frontend.grpc.call import Metadata
+
+_log = logging.getLogger(__name__)
+
+MAX_TRAILING_BYTES = 4096
+"""Of all of a handler's headers, as HTTP/2 counts them. Clients refuse trailers of 8 KiB and more."""
+
+_ENTRY_OVERHEAD = 32
+
+_TRANSPORT = frozenset(
+    {
+        "accept-encoding",
+        "connection",
+        "content-encoding",
+        "content-length",
+        "content-type",
+        "host",
+        "keep-alive",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+        "user-agent",
+    }
+)
+_HANDLER_COMMANDS = frozenset(
+    {
+        "describe",
+        "explain",
+        "ts_request_sequence_end",
+        "ts_request_sequence_id",
+        "ts_request_sequence_start",
+        "url_path",
+    }
+)
+NOT_FOR_HANDLERS = _TRANSPORT | _HANDLER_COMMANDS | {"authorization"}
+_NOT_FOR_CLIENTS = _TRANSPORT | {"ts-status", "ts-reason"}
+_INTERNAL = frozenset({"ts_stream_next", "content-type"})  # in most answers: their absence is no news
+
+_NAME = re.compile(r"[0-9a-z_.-]+")
+_VALUE = re.compile(r"[ -~]*")
+
+
+# ----------------------------------------------------------------------------------------- to the handler
+
+
+def request_headers(metadata: Metadata) -> dict[str, str] | None:
+    """The user's own metadata; None when there is none, as in most calls.
+
+    A name given several times has its values joined by commas; a binary value is in base64, as it travels.
+    """
+    headers: dict[str, str] | None = None
+    for name, value in metadata:
+        if name in NOT_FOR_HANDLERS or name.startswith(("grpc-", ":")):
+            continue
+        text = base64.b64encode(value).decode() if isinstance(value, bytes) else value
+        if headers is None:
+            headers = {}
+        headers[name] = f"{headers[name]},{text}" if name in headers else text
+    return headers
+
+
+# ------------------------------------------------------------------------------------------ to the client
+
+
+def trailing_metadata(meta: ResponseMeta | None) -> list[tuple[str, str]]:
+    """What a handler set through its context, as trailing metadata. The status only if it says something."""
+    if meta is None:
+        return []
+    trailing = list(_status(meta))
+    if meta.headers:
+        dropped: list[str] = []
+        trailing.extend(_allowed(meta.headers, dropped))
+        _complain(dropped)
+    return trailing
+
+
+def _status(meta: ResponseMeta) -> Iterator[tuple[str, str]]:
+    if meta.status != 200 or meta.reason:
+        yield "ts-status", str(meta.status)
+    if meta.reason:
+        yield "ts-reason", re.sub(r"[^ -~]", "?", meta.reason[:256]).strip()
+
+
+def _allowed(headers: Mapping[str, str], dropped: list[str]) -> Iterator[tuple[str, str]]:
+    room = MAX_TRAILING_BYTES
+    for given, raw in headers.items():
+        name, value = str(given).lower(), str(raw).strip()
+        if name in _INTERNAL:
+            continue
+        size = len(name) + len(value) + _ENTRY_OVERHEAD
+        if size > room or not _sendable(name, value):
+            dropped.append(name)
+            continue
+        room -= size
+        yield name, value
+
+
+def _sendable(name: str, value: str) -> bool:
+    """Names that end in -bin stand for bytes in gRPC, and a handler's headers are text."""
+    if name in _NOT_FOR_CLIENTS or name.startswith("grpc-") or name.endswith("-bin"):
+        return False
+    return _NAME.fullmatch(name) is not None and _VALUE.fullmatch(value) is not None
+
+
+_complained: set[str] = set()
+
+
+def _complain(dropped: list[str]) -> None:
+    """One line for all of an answer's dropped headers; a warning only for names that are new."""
+    if not dropped:
+        return
+    new = len(_complained) < 100 and not _complained.issuperset(dropped)
+    _complained.update(dropped[:100] if new else ())
+    names = ", ".join(repr(name[:64]) for name in dropped[:10])
+    _log.log(
+        logging.WARNING if new else logging.DEBUG, "response headers that gRPC cannot carry were dropped: %s", names
+    )

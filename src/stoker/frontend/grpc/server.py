@@ -1,0 +1,114 @@
+"""One gRPC listener: an engine, the calls that are open on it, and its drain."""
+
+from __future__ import annotations
+
+import importlib.util
+import ipaddress
+from collections.abc import Callable, Sequence
+from types import TracebackType
+
+from stoker.core.ports import AccessLog
+from stoker.frontend.grpc.call import Method
+from stoker.frontend.grpc.engine import Engine
+from stoker.frontend.grpc.open_calls import OpenCalls
+
+
+class GrpcServer:
+    """Listens between ``__aenter__`` and ``__aexit__``. ``engine``: ``native`` or ``grpcio``; see `choose_engine`.
+
+    Entering raises `BindError` when the address cannot be had.  Leaving gives up what `drain` has not waited for.
+    """
+
+    def __init__(
+        self,
+        *,
+        host: str,
+        port: int,
+        engine: str,
+        methods: Sequence[Method],
+        max_message_bytes: int,
+        access_log: AccessLog | None = None,
+        stream_stall_timeout_s: float = 30.0,
+    ) -> None:
+        self._host = host
+        self._requested_port = port
+        self._engine_name = engine
+        self._methods = methods
+        self._max_message_bytes = max_message_bytes
+        self._calls = OpenCalls(
+            access_log=access_log,
+            max_message_bytes=max_message_bytes,
+            stream_stall_timeout_s=stream_stall_timeout_s,
+        )
+        self._engine: Engine | None = None
+        self._port = 0
+
+    @property
+    def port(self) -> int:
+        """The port that is bound, also when 0 was asked for."""
+        return self._port
+
+    @property
+    def open_calls(self) -> int:
+        return len(self._calls.by_key)
+
+    async def __aenter__(self) -> GrpcServer:
+        self._engine = self._make_engine()
+        try:
+            self._port = await self._engine.start()
+        except BaseException:
+            await self._engine.stop()
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._calls.drain(0.0)
+        engine, self._engine = self._engine, None
+        if engine is not None:
+            await engine.stop()
+
+    async def drain(self, grace_s: float) -> None:
+        """From now on new calls are answered UNAVAILABLE. Waits for the open ones, at most ``grace_s``, then ends
+        them the same way. Health checks and watches go on until the end of the drain."""
+        await self._calls.drain(grace_s)
+
+    def _make_engine(self) -> Engine:
+        return _engine_class(self._engine_name)(
+            host=self._host,
+            port=self._requested_port,
+            methods=self._methods,
+            open_calls=self._calls,
+            max_message_bytes=self._max_message_bytes,
+        )
+
+
+def _engine_class(name: str) -> Callable[..., Engine]:
+    """Imported late: a server needs only one of them, and pygrpc-native may be missing on a platform."""
+    if name == "native":
+        from stoker.frontend.grpc.engine_native import NativeEngine  # noqa: PLC0415
+
+        return NativeEngine
+    from stoker.frontend.grpc.engine_grpcio import GrpcioEngine  # noqa: PLC0415
+
+    return GrpcioEngine
+
+
+def choose_engine(setting: str, hosts: Sequence[str]) -> str:
+    """``auto`` is ``native`` only where every listener is out of strangers' reach: see `engine_native`."""
+    if setting != "auto":
+        return setting
+    if not all(is_local(host) for host in hosts) or importlib.util.find_spec("pygrpc_native") is None:
+        return "grpcio"
+    return "native"
+
+
+def is_local(host: str) -> bool:
+    """A Unix socket or a loopback address. Names other than localhost are not: they may resolve to anything."""
+    if host.startswith("unix:") or host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False

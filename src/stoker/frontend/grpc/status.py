@@ -1,0 +1,193 @@
+"""Which gRPC status an error becomes: one table for each service.
+
+Column ``correct`` is what a gRPC client expects, column ``torchserve`` what TorchServe answers. Both carry TorchServe's
+words as the first line of details and its class name as the second, because clients in the field match them.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+from stoker import errors as e
+
+_log = logging.getLogger(__name__)
+
+OK = 0
+CANCELLED = 1
+UNKNOWN = 2
+INVALID_ARGUMENT = 3
+DEADLINE_EXCEEDED = 4
+NOT_FOUND = 5
+ALREADY_EXISTS = 6
+PERMISSION_DENIED = 7
+RESOURCE_EXHAUSTED = 8
+FAILED_PRECONDITION = 9
+ABORTED = 10
+OUT_OF_RANGE = 11
+UNIMPLEMENTED = 12
+INTERNAL = 13
+UNAVAILABLE = 14
+UNAUTHENTICATED = 16
+
+MAX_DETAILS_BYTES = 4096
+"""Of details as they travel, percent-encoded. Clients refuse headers of 8 KiB and more, and then lose the status."""
+
+
+class Status(NamedTuple):
+    code: int
+    details: str
+
+
+StatusOf = Callable[[Exception], Status]
+
+
+class Row(NamedTuple):
+    """``second`` is the second line of details ("" for none); ``words`` replaces the first in TorchServe's column."""
+
+    correct: int
+    torchserve: int
+    second: str
+    words: str | None = None
+
+
+_ARCHIVE = "org.pytorch.serve.archive"
+_HTTP = "org.pytorch.serve.http"
+_BAD_REQUEST_CALL = "BadRequestException.()"
+_INTERNAL_CALL = "InternalServerException.()"
+_INTERNAL_CLASS = f"{_HTTP}.InternalServerException"
+_NOT_FOUND_CLASS = f"{_ARCHIVE}.model.ModelNotFoundException"
+_VERSION_CLASS = f"{_ARCHIVE}.model.ModelVersionNotFoundException"
+_MODEL_CLASS = f"{_ARCHIVE}.model.ModelException"
+
+Table = Mapping[type[Exception], Row]
+
+INFERENCE: Table = {
+    e.ServingError: Row(INTERNAL, INTERNAL, _INTERNAL_CALL),
+    # the request
+    e.ClientError: Row(INVALID_ARGUMENT, INTERNAL, _BAD_REQUEST_CALL),
+    e.MalformedMessage: Row(INVALID_ARGUMENT, INVALID_ARGUMENT, _BAD_REQUEST_CALL),
+    e.MessageTooLarge: Row(RESOURCE_EXHAUSTED, RESOURCE_EXHAUSTED, _BAD_REQUEST_CALL),
+    e.ModelNotFound: Row(NOT_FOUND, INTERNAL, _NOT_FOUND_CLASS),
+    e.ModelVersionNotFound: Row(NOT_FOUND, INTERNAL, _VERSION_CLASS),
+    e.TokenRejected: Row(PERMISSION_DENIED, PERMISSION_DENIED, ""),
+    # capacity
+    e.CapacityError: Row(UNAVAILABLE, UNAVAILABLE, _INTERNAL_CALL),
+    e.NoWorkers: Row(UNAVAILABLE, INTERNAL, _INTERNAL_CALL),
+    e.QueueFull: Row(RESOURCE_EXHAUSTED, INTERNAL, _INTERNAL_CALL),
+    e.WorkersUnavailable: Row(UNAVAILABLE, INTERNAL, _INTERNAL_CALL),
+    e.StreamStalled: Row(RESOURCE_EXHAUSTED, RESOURCE_EXHAUSTED, _INTERNAL_CALL),
+    # time
+    e.DeadlineExceeded: Row(DEADLINE_EXCEEDED, DEADLINE_EXCEEDED, _INTERNAL_CALL),
+    e.ResponseTimeout: Row(DEADLINE_EXCEEDED, INTERNAL, _INTERNAL_CLASS, "Worker died."),
+    e.Cancelled: Row(CANCELLED, CANCELLED, _INTERNAL_CALL),
+    # workers
+    e.WorkerDied: Row(UNAVAILABLE, INTERNAL, _INTERNAL_CLASS, "Worker died."),
+    e.WorkerKilledForMemory: Row(RESOURCE_EXHAUSTED, RESOURCE_EXHAUSTED, _INTERNAL_CLASS, "Worker died."),
+    # A plain exception is no reason to try again: UNAVAILABLE would make clients retry a poisoned request.
+    e.HandlerError: Row(INTERNAL, UNAVAILABLE, _INTERNAL_CLASS),
+    e.OutOfResources: Row(INTERNAL, INTERNAL, _INTERNAL_CLASS),
+    e.ResponseTooLarge: Row(RESOURCE_EXHAUSTED, INTERNAL, _INTERNAL_CLASS, "Worker died."),
+}
+
+MANAGEMENT: Table = {
+    **INFERENCE,
+    e.ClientError: Row(INVALID_ARGUMENT, INVALID_ARGUMENT, f"{_HTTP}.BadRequestException"),
+    e.MalformedMessage: Row(INVALID_ARGUMENT, INVALID_ARGUMENT, f"{_HTTP}.BadRequestException"),
+    e.ModelNotFound: Row(NOT_FOUND, NOT_FOUND, _NOT_FOUND_CLASS),
+    e.ModelVersionNotFound: Row(NOT_FOUND, NOT_FOUND, _VERSION_CLASS),
+    e.ManagementError: Row(INTERNAL, INTERNAL, _INTERNAL_CLASS),
+    e.ModelApiDisabled: Row(PERMISSION_DENIED, PERMISSION_DENIED, _MODEL_CLASS),
+    # TorchServe answers the next three UNKNOWN and without a text, which nobody can depend on.
+    e.AlreadyRegistered: Row(ALREADY_EXISTS, ALREADY_EXISTS, f"{_HTTP}.ConflictStatusException"),
+    e.CannotRemoveDefault: Row(FAILED_PRECONDITION, FAILED_PRECONDITION, f"{_HTTP}.InvalidModelVersionException"),
+    e.UnregisterTimeout: Row(DEADLINE_EXCEEDED, DEADLINE_EXCEEDED, f"{_HTTP}.RequestTimeoutException"),
+    e.MissingDevices: Row(INTERNAL, INTERNAL, "org.pytorch.serve.wlm.WorkerInitializationException"),
+    # archives
+    e.ArchiveError: Row(INVALID_ARGUMENT, INVALID_ARGUMENT, f"{_ARCHIVE}.model.InvalidModelException"),
+    e.ArchiveNotFound: Row(NOT_FOUND, NOT_FOUND, _NOT_FOUND_CLASS),
+    e.DownloadFailed: Row(INVALID_ARGUMENT, INVALID_ARGUMENT, f"{_ARCHIVE}.DownloadArchiveException"),
+    e.ArchiveExists: Row(INTERNAL, INTERNAL, _INTERNAL_CLASS),
+    e.ArchiveUnreadable: Row(INTERNAL, INTERNAL, _INTERNAL_CLASS),
+    e.RequirementsFailed: Row(INVALID_ARGUMENT, INVALID_ARGUMENT, _MODEL_CLASS),
+}
+
+_NUMBERS = {
+    400: INVALID_ARGUMENT,
+    401: UNAUTHENTICATED,
+    403: PERMISSION_DENIED,
+    404: NOT_FOUND,
+    409: ABORTED,
+    413: RESOURCE_EXHAUSTED,
+    416: OUT_OF_RANGE,
+    429: RESOURCE_EXHAUSTED,
+    499: CANCELLED,
+    501: UNIMPLEMENTED,
+    503: UNAVAILABLE,
+    504: DEADLINE_EXCEEDED,
+}
+
+
+def code_of_number(number: int) -> int:
+    """The gRPC code for a worker's HTTP-like number. Never `OK`: it is asked of errors only."""
+    if number in _NUMBERS:
+        return _NUMBERS[number]
+    if 400 <= number < 500:
+        return FAILED_PRECONDITION
+    return INTERNAL if 500 <= number < 600 else UNKNOWN
+
+
+def inference_status(status_codes: str) -> StatusOf:
+    """``status_codes``: ``correct`` or ``torchserve``, the setting grpc_status_codes."""
+    return _StatusTable(INFERENCE, torchserve=status_codes == "torchserve")
+
+
+def management_status(status_codes: str) -> StatusOf:
+    return _StatusTable(MANAGEMENT, torchserve=status_codes == "torchserve")
+
+
+class _StatusTable:
+    """The row of an error is that of its nearest base class."""
+
+    def __init__(self, table: Table, *, torchserve: bool) -> None:
+        self._table = table
+        self._torchserve = torchserve
+
+    def __call__(self, error: Exception) -> Status:
+        row = next((self._table[kind] for kind in type(error).__mro__ if kind in self._table), None)
+        if row is None:
+            return _unexpected(error)
+        words = str(error)
+        if self._torchserve and row.words is not None:
+            words = row.words
+        return Status(self._code(row, error), _details(words, row.second))
+
+    def _code(self, row: Row, error: Exception) -> int:
+        if isinstance(error, e.HandlerRefused):
+            return code_of_number(error.number)
+        if isinstance(error, e.WorkersFailedToStart) and isinstance(error.__cause__, e.WorkerKilledForMemory):
+            return RESOURCE_EXHAUSTED
+        return row.torchserve if self._torchserve else row.correct
+
+
+def _unexpected(error: Exception) -> Status:
+    """A mistake of ours: the client learns nothing of our insides, the log everything."""
+    _log.error("unexpected error in a gRPC method", exc_info=error)
+    return Status(INTERNAL, _details("Internal server error", _INTERNAL_CALL))
+
+
+def _details(words: str, second: str) -> str:
+    text = f"{_shortened(words)}\n{second}" if second else _shortened(words)
+    return text.encode("utf-8", "replace").decode()
+
+
+def _shortened(words: str) -> str:
+    room = MAX_DETAILS_BYTES - 256  # the second line, and dots
+    if len(words) * 12 <= room:  # the most that any character can take
+        return words
+    for index, character in enumerate(words):
+        room -= 1 if " " <= character <= "~" else 3 * len(character.encode("utf-8", "replace"))
+        if room < 0:
+            return f"{words[:index]}..."
+    return words
