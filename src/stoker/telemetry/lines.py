@@ -1,0 +1,61 @@
+"""How a log line looks: ``<ISO 8601> [LEVEL] <thread> <logger> - <message>``, as TorchServe's console shows it.
+
+Law: one record is one line that starts with a date.  A message cannot forge a second one, whoever wrote it: control
+characters are escaped, and the lines of a traceback are indented.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+import time
+
+_CONTROL = (*range(0x20), 0x7F, *range(0x80, 0xA0), 0x2028, 0x2029)
+_ESCAPES = {code: ascii(chr(code))[1:-1] for code in _CONTROL if chr(code) != "\t"}
+_LEVELS = {"WARNING": "WARN ", "CRITICAL": "FATAL"}
+_INDENT = "    "
+
+
+def escaped(text: str) -> str:
+    return text if text.isprintable() else text.translate(_ESCAPES)
+
+
+def timestamp(seconds: float) -> str:
+    """Local time with milliseconds, e.g. ``2026-11-24T09:30:00,125``."""
+    whole = int(seconds)
+    return f"{_second(whole)},{int((seconds - whole) * 1000):03d}"
+
+
+@functools.lru_cache(maxsize=4)
+def _second(seconds: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.localtime(seconds))
+
+
+class LineFormatter(logging.Formatter):
+    """The thread column is the record's ``thread_label`` where it has one."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        level = _LEVELS.get(record.levelname, f"{record.levelname:5}")
+        message = escaped(_message(record))
+        line = f"{timestamp(record.created)} [{level}] {_thread(record)} {record.name} - {message}"
+        return "\n".join([line, *self._traceback(record)])
+
+    def _traceback(self, record: logging.LogRecord) -> list[str]:
+        if not record.exc_info or record.exc_info[0] is None:
+            return []
+        return [_INDENT + escaped(line) for line in self.formatException(record.exc_info).splitlines()]
+
+
+def _message(record: logging.LogRecord) -> str:
+    try:
+        return record.getMessage()
+    except Exception as error:
+        # A wrong placeholder in some log call must not cost the caller anything.
+        return f"{record.msg} {record.args!r} ({type(error).__name__} while formatting)"
+
+
+def _thread(record: logging.LogRecord) -> str:
+    label = getattr(record, "thread_label", None)
+    if label is not None:
+        return escaped(str(label)).replace(" ", "_")
+    return "main" if record.threadName == "MainThread" else (record.threadName or "-")
