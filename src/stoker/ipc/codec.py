@@ -15,6 +15,9 @@ _encoder = msgspec.msgpack.Encoder()
 _to_worker: msgspec.msgpack.Decoder[ToWorker] = msgspec.msgpack.Decoder(ToWorker)
 _to_server: msgspec.msgpack.Decoder[ToServer] = msgspec.msgpack.Decoder(ToServer)
 
+_NOT_A_MESSAGE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+"""Bad UTF-8 and deep nesting come out of msgspec as Python's own errors."""
+
 
 def encode(message: ToWorker | ToServer, payloads: Sequence[Buffer] = ()) -> list[Buffer]:
     """The buffers of one frame; `len` of each payload must be its size in bytes."""
@@ -25,7 +28,7 @@ def decode_to_worker(header: memoryview) -> ToWorker:
     """Raises `frames.FrameError` when the peer sent something else."""
     try:
         return _to_worker.decode(header)
-    except msgspec.MsgspecError as error:
+    except _NOT_A_MESSAGE as error:
         raise frames.FrameError(f"not a message for a worker: {error}") from None
 
 
@@ -33,5 +36,5 @@ def decode_to_server(header: memoryview) -> ToServer:
     """Raises `frames.FrameError` when the peer sent something else."""
     try:
         return _to_server.decode(header)
-    except msgspec.MsgspecError as error:
+    except _NOT_A_MESSAGE as error:
         raise frames.FrameError(f"not a message for the server: {error}") from None

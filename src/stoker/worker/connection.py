@@ -11,7 +11,7 @@ import os
 import socket
 import sys
 from collections.abc import Sequence
-from typing import NamedTuple, NoReturn
+from typing import NoReturn
 
 from stoker.core.job import Buffer
 from stoker.ipc import codec, frames
@@ -23,9 +23,8 @@ _READ_BYTES = 64 << 10
 _BUFFERS_PER_WRITE = 512  # IOV_MAX is 1024
 
 
-class Received(NamedTuple):
-    message: ToWorker
-    payload: memoryview
+Received = tuple[ToWorker, memoryview]
+"""A message and its payload."""
 
 
 class Connection:
@@ -70,10 +69,10 @@ class Connection:
         window = self._decoder.writable()
         if window is not None:
             frame = self._decoder.wrote(self._some(self._socket.recv_into(window, 0, flags)))
-            return [] if frame is None else [_decode(frame)]
+            return [] if frame is None else [(codec.decode_to_worker(frame.header), frame.payload)]
         data = self._socket.recv(_READ_BYTES, flags)
         self._some(len(data))
-        return [_decode(frame) for frame in self._decoder.feed(data)]
+        return [(codec.decode_to_worker(header), payload) for header, payload in self._decoder.feed(data)]
 
     @staticmethod
     def _some(count: int) -> int:
@@ -132,7 +131,3 @@ def leave(code: int) -> NoReturn:
         with contextlib.suppress(Exception):  # a handler may have replaced or closed them
             stream.flush()
     os._exit(code)
-
-
-def _decode(frame: frames.Frame) -> Received:
-    return Received(codec.decode_to_worker(frame.header), frame.payload)

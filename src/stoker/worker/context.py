@@ -13,11 +13,12 @@ from typing import Any
 class RequestProcessor:
     """The headers of one request, and status and headers of its response."""
 
+    _status_code = 200
+    _reason_phrase: str | None = None
+    _response_header: dict[str, str] | None = None  # made when somebody asks: most handlers set nothing
+
     def __init__(self, request_header: dict[str, Any]) -> None:
         self._request_header = request_header
-        self._status_code = 200
-        self._reason_phrase: str | None = None
-        self._response_header: dict[str, str] = {}
 
     def get_request_property(self, key: str) -> Any:
         return self._request_header.get(key)
@@ -36,13 +37,19 @@ class RequestProcessor:
         return self._reason_phrase
 
     def add_response_property(self, key: str, value: str) -> None:
-        self._response_header[key] = value
+        self.get_response_headers()[key] = value
 
     def get_response_headers(self) -> dict[str, str]:
+        if self._response_header is None:
+            self._response_header = {}
         return self._response_header
 
     def get_response_header(self, key: str) -> str | None:
-        return self._response_header.get(key)
+        return self.get_response_headers().get(key)
+
+    def touched(self) -> bool:
+        """Whether the handler set anything for the response."""
+        return bool(self._response_header or self._reason_phrase) or self._status_code != 200
 
 
 class Context:  # noqa: PLW1641 - it compares by content and changes, so it has no hash

@@ -15,8 +15,8 @@ from collections.abc import Callable
 
 from stoker.ipc.frames import FrameError
 from stoker.ipc.to_server import Failure
-from stoker.ipc.to_worker import Cancel, Grant, JobHeader, Load, Predict, Stop
-from stoker.worker.connection import Connection, Received
+from stoker.ipc.to_worker import Cancel, Grant, JobHeader, Load, Predict, Stop, ToWorker
+from stoker.worker.connection import Connection
 
 
 class Batch:
@@ -61,33 +61,32 @@ class Inbox:
         Raises:
             FrameError: something else came first.
         """
-        first, *rest = self._connection.receive(wait=True)
-        for item in rest:
-            self._take(item)
-        if isinstance(first.message, Load | Stop):
-            return first.message if isinstance(first.message, Load) else None
-        raise FrameError(f"{type(first.message).__name__} before Load")
+        (message, _), *rest = self._connection.receive(wait=True)
+        for received in rest:
+            self._take(*received)
+        if isinstance(message, Load | Stop):
+            return message if isinstance(message, Load) else None
+        raise FrameError(f"{type(message).__name__} before Load")
 
     def read(self, *, wait: bool) -> None:
         """Takes in what the server has sent; with ``wait`` at least one message."""
         with self.lock:
             received = self._connection.receive(wait=wait)
             self.read_at = self._monotonic()
-            for item in received:
-                self._take(item)
+            for message, payload in received:
+                self._take(message, payload)
 
     def poll(self) -> None:
         """Takes in all that the server has sent so far."""
         with self.lock:
             while received := self._connection.receive(wait=False):
-                for item in received:
-                    self._take(item)
+                for message, payload in received:
+                    self._take(message, payload)
             self.read_at = self._monotonic()
 
-    def _take(self, received: Received) -> None:
-        message = received.message
+    def _take(self, message: ToWorker, payload: memoryview) -> None:
         if isinstance(message, Predict):
-            self.waiting.append(Batch(message, received.payload))
+            self.waiting.append(Batch(message, payload))
         elif isinstance(message, Grant):
             self._granted(message)
         elif isinstance(message, Cancel):

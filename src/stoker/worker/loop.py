@@ -13,7 +13,7 @@ from typing import Any
 
 from stoker.core.job import Buffer
 from stoker.ipc.frames import MAX_PAYLOAD_BYTES
-from stoker.ipc.to_server import DROPPED, Failure, Results
+from stoker.ipc.to_server import DROPPED, Failure, Meta, Results
 from stoker.worker import calling, metas, rows
 from stoker.worker.connection import Connection
 from stoker.worker.exceptions import JobCancelled
@@ -54,6 +54,7 @@ class Loop:
         self._monotonic = monotonic
         self._expected_s = 0.0
         self._held_since = 0.0
+        self._now = 0.0  # one reading of the clock per batch: when the last one ended, or when news came
 
     def run(self) -> None:
         """Returns when `Stop` came and everything before it was answered.
@@ -72,16 +73,17 @@ class Loop:
             if inbox.stopping:
                 return None
             inbox.read(wait=True)
-        if self._monotonic() - inbox.read_at > _LOOK_AGAIN_S:
+            self._now = inbox.read_at
+        if self._now - inbox.read_at > _LOOK_AGAIN_S:
             inbox.poll()  # a cancellation may have come while the last batch ran
         return inbox.waiting.popleft()
 
     def _run(self, batch: Batch) -> None:
-        now = self._monotonic()
+        now, cancelled = self._now, batch.cancelled
         batch.indices = [
             index
             for index, job in enumerate(batch.jobs)
-            if index not in batch.cancelled and (job.deadline is None or job.deadline >= now)
+            if index not in cancelled and (job.deadline is None or job.deadline >= now)
         ]
         outputs = self._call(batch) if batch.indices else []
         self._answer(batch, outputs)
@@ -91,7 +93,6 @@ class Loop:
         data = self._prepare(batch)
         if connection.pending_bytes and (self._expected_s > _SLOW_S or len(batch.payload) > _LARGE_BATCH_BYTES):
             connection.flush()
-        started = self._monotonic()
         inbox.current = batch
         self._progress.begin(batch.id)
         try:
@@ -99,10 +100,11 @@ class Loop:
         except JobCancelled:
             outputs = calling.RAISED  # seen only by jobs that are not cancelled: the handler raised it by itself
         finally:
-            self._expected_s = max(self._monotonic() - started, self._expected_s * _FORGET)
             with inbox.lock:  # a thread of the handler may be sending a part right now
                 inbox.current = None
         connection.leave_if_forked(1 if isinstance(outputs, Failure) else 0)
+        started, self._now = self._now, self._monotonic()
+        self._expected_s = max(self._now - started, self._expected_s * _FORGET)
         return outputs
 
     def _prepare(self, batch: Batch) -> list[dict[str, Any]]:
@@ -121,30 +123,31 @@ class Loop:
 
     def _answer(self, batch: Batch, outputs: list[Any] | Failure) -> None:
         items = calling.items_of(outputs, max_bytes=self._max_response) if isinstance(outputs, list) else outputs
-        results, payloads = _results(batch, items)
-        if batch.indices:
-            results.metas.update(metas.collect(batch.indices, self._context.request_processor))
-        now = self._monotonic()
-        if not self._connection.pending_bytes:
-            self._held_since = now
-        self._connection.queue(results, payloads)
-        if self._connection.pending_bytes >= _HOLD_BYTES or now - self._held_since >= _HOLD_S:
-            self._connection.flush()
+        set_by_handler = metas.collect(batch.indices, self._context.request_processor) if batch.indices else {}
+        results, payloads = _results(batch, items, set_by_handler)
+        connection = self._connection
+        if not connection.pending_bytes:
+            self._held_since = self._now
+        connection.queue(results, payloads)
+        if connection.pending_bytes >= _HOLD_BYTES or self._now - self._held_since >= _HOLD_S:
+            connection.flush()
 
 
-def _results(batch: Batch, items: list[calling.Item] | Failure) -> tuple[Results, list[Buffer]]:
+def _results(
+    batch: Batch, items: list[calling.Item] | Failure, set_by_handler: dict[int, Meta]
+) -> tuple[Results, list[Buffer]]:
     lengths, payloads, total = [DROPPED] * len(batch.jobs), [], 0
     failures: dict[int, Failure] = {}
     for row, index in enumerate(batch.indices):
         if index in batch.cancelled:
             continue
         item = batch.failures.get(index) or (items if isinstance(items, Failure) else items[row])
-        if not isinstance(item, Failure) and total + len(item) > MAX_PAYLOAD_BYTES:
-            item = calling.too_large(total + len(item), MAX_PAYLOAD_BYTES)
-        if isinstance(item, Failure):
-            failures[index], lengths[index] = item, 0
-        else:
-            lengths[index] = len(item)
-            payloads.append(item)
+        if not isinstance(item, Failure):
             total += len(item)
-    return Results(batch.id, lengths, failures, {}), payloads
+            if total <= MAX_PAYLOAD_BYTES:
+                lengths[index] = len(item)
+                payloads.append(item)
+                continue
+            item = calling.too_large(total, MAX_PAYLOAD_BYTES)
+        failures[index], lengths[index] = item, 0
+    return Results(batch.id, lengths, failures, set_by_handler), payloads

@@ -17,9 +17,7 @@ _MAX_HEADER_CHARACTERS = 1 << 20
 def collect(indices: Iterable[int], processors: Iterable[RequestProcessor]) -> dict[int, Meta]:
     """By job index, for the jobs whose handler set something."""
     return {
-        index: _meta(processor)
-        for index, processor in zip(indices, processors, strict=False)
-        if processor._response_header or processor._status_code != 200 or processor._reason_phrase
+        index: _meta(processor) for index, processor in zip(indices, processors, strict=False) if processor.touched()
     }
 
 
