@@ -21,18 +21,17 @@ MODEL_LOGGER = "MODEL_LOG"
 
 
 class _Posting(logging.Handler):
-    """Formats a record where it happens and leaves the writing to the writer's thread."""
+    """Formats a record where it happens and leaves the writing to the writers' threads."""
 
-    def __init__(self, writer: LogWriter, sinks: Sequence[Sink]) -> None:
+    def __init__(self, targets: Sequence[tuple[LogWriter, Sink]]) -> None:
         super().__init__()
-        self._writer = writer
-        self._sinks = sinks
+        self._targets = targets
         self.setFormatter(LineFormatter())
 
     def emit(self, record: logging.LogRecord) -> None:
         line = f"{self.format(record)}\n".encode("utf-8", "backslashreplace")
-        for sink in self._sinks:
-            self._writer.post(sink, line, len(line))
+        for writer, sink in self._targets:
+            writer.post(sink, line, len(line))
 
 
 class Logs:
@@ -40,6 +39,7 @@ class Logs:
 
     def __init__(self, *, log_location: Path, metrics_location: Path, console: Sink | None = None) -> None:
         self._console = console if console is not None else Console()
+        self._console_writer = LogWriter(trouble=self._console)  # its own, since nobody may be reading the console
         self._writer = LogWriter(trouble=self._console)
         trouble = notice_to(self._console)
         self._server_file = RollingFile(log_location / "ts_log.log", on_trouble=trouble)
@@ -55,6 +55,7 @@ class Logs:
         """Creates the files and takes over the root logger and the model log."""
         for file in self._files():
             file.create()
+        self._console_writer.start()
         self._writer.start()
         self._install(logging.getLogger(), self._server_file)
         model_log = logging.getLogger(MODEL_LOGGER)
@@ -64,7 +65,7 @@ class Logs:
     def announce(self, text: str) -> None:
         """A bare line on the console: something that scripts wait for."""
         line = f"{text}\n".encode()
-        self._writer.post(self._console, line, len(line))
+        self._console_writer.post(self._console, line, len(line))
 
     def close(self) -> None:
         """Writes what is left and gives the loggers back. Idempotent."""
@@ -74,6 +75,7 @@ class Logs:
         self._handlers.clear()
         self.access.flush()
         self._writer.close()
+        self._console_writer.close()
         for file in self._files():
             file.close()
 
@@ -81,7 +83,7 @@ class Logs:
         return [self._server_file, self._model_file, self._access_file, *self._metrics_files]
 
     def _install(self, logger: logging.Logger, file: RollingFile) -> None:
-        handler = _Posting(self._writer, (self._console, file))
+        handler = _Posting(((self._console_writer, self._console), (self._writer, file)))
         logger.addHandler(handler)
         logger.setLevel(logging.INFO)
         self._handlers.append((logger, handler))

@@ -79,7 +79,12 @@ class LogWriter:
 
 
 def _bytes(content: Content) -> bytes:
-    return content if isinstance(content, bytes) else content()
+    if isinstance(content, bytes):
+        return content
+    try:
+        return content()
+    except Exception as error:  # the thread must live on
+        return _notice(f"a log entry was lost: {error!r}")
 
 
 def _notice(text: str) -> bytes:
