@@ -63,7 +63,7 @@ def failure_of(error: Exception) -> Failure:
 
 def refused(error: PredictionException) -> Failure:
     """In the handler's own words; a subclass that never called our constructor still has its text."""
-    message = clean_text(getattr(error, "message", error))
+    message = clean_text(getattr(error, "message", error.args[0] if error.args else ""))
     return Failure("refused", status_number(getattr(error, "error_code", 500)), message[:_MAX_MESSAGE])
 
 

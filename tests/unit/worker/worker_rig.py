@@ -1,0 +1,150 @@
+"""A worker loop over a socket pair, with the test as its server: no process, no thread, no waiting.
+
+The test writes all messages first, the last one `Stop`; `run` returns when the worker has answered them.
+"""
+
+from __future__ import annotations
+
+import itertools
+import socket
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from stoker.ipc import codec, frames
+from stoker.ipc.to_server import DROPPED, Failure, Meta, Part, Results, ToServer
+from stoker.ipc.to_worker import JobHeader, Predict, Stop, ToWorker
+from stoker.worker.connection import Connection
+from stoker.worker.context import Context
+from stoker.worker.inbox import Inbox
+from stoker.worker.loading import LoadedModel
+from stoker.worker.loop import Loop
+from stoker.worker.progress import Progress
+from stoker.worker.streaming import PartSender
+
+
+class FakeTime:
+    """Stands still unless told otherwise."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class ServerEnd:
+    """What the server of the socket pair does: blocking sends and reads."""
+
+    def __init__(self, end: socket.socket) -> None:
+        self.socket = end
+        self._decoder = frames.Decoder()
+        self._received: list[tuple[ToServer, bytes]] = []
+
+    def send(self, message: ToWorker, *payloads: bytes) -> None:
+        for buffer in codec.encode(message, payloads):
+            self.socket.sendall(buffer)
+
+    def receive(self) -> tuple[ToServer, bytes]:
+        while not self._received:
+            data = self.socket.recv(1 << 20)
+            if not data:
+                raise EOFError
+            self._received += [(codec.decode_to_server(f.header), bytes(f.payload)) for f in self._decoder.feed(data)]
+        return self._received.pop(0)
+
+    def waiting(self) -> list[tuple[ToServer, bytes]]:
+        """Everything that was written so far."""
+        self.socket.setblocking(False)
+        try:
+            while True:
+                data = self.socket.recv(1 << 20)
+                if not data:
+                    break
+                self._received += [
+                    (codec.decode_to_server(f.header), bytes(f.payload)) for f in self._decoder.feed(data)
+                ]
+        except BlockingIOError:
+            pass
+        finally:
+            self.socket.setblocking(True)
+        found, self._received = self._received, []
+        return found
+
+
+class Rig:
+    def __init__(self, *, window_bytes: int = 1 << 20, max_response_bytes: int = 1 << 20, metrics: Any = None) -> None:
+        ours, theirs = socket.socketpair()
+        self.server = ServerEnd(ours)
+        self.time = FakeTime()
+        self.marker = bytearray(8)
+        self.context = Context("m", "/models/m", None, 1, None, "0.12.0", True, metrics)
+        self.connection = Connection(theirs)
+        self.inbox = Inbox(self.connection, monotonic=self.time)
+        self.sender = PartSender(
+            self.connection,
+            self.inbox,
+            self.context,
+            window_bytes=window_bytes,
+            max_part_bytes=max_response_bytes,
+            monotonic=self.time,
+        )
+        self._max_response = max_response_bytes
+        self._ids = itertools.count(1)
+
+    def predict(self, *values: bytes, deadlines: dict[int, float] | None = None, headers: Any = None) -> int:
+        """Sends one batch with one ``data`` value per job; returns its id."""
+        batch_id = next(self._ids)
+        jobs = [
+            JobHeader(f"id-{batch_id}-{i}", [("data", "", len(value))], dict(headers or {}), (deadlines or {}).get(i))
+            for i, value in enumerate(values)
+        ]
+        self.server.send(Predict(batch_id, jobs), *values)
+        return batch_id
+
+    def run(self, handle: Callable[[Any, Context], Any], *, decode: bool = True) -> None:
+        self.server.send(Stop())
+        self.loop(handle, decode=decode).run()
+
+    def loop(self, handle: Callable[[Any, Context], Any], *, decode: bool = True) -> Loop:
+        return Loop(
+            self.connection,
+            self.inbox,
+            self.sender,
+            LoadedModel(handle, self.context),
+            Progress(self.marker),
+            max_response_bytes=self._max_response,
+            decode_input_request=decode,
+            monotonic=self.time,
+        )
+
+    def answers(self) -> list[Answer]:
+        return [Answer(message, payload) for message, payload in self.server.waiting()]
+
+    def close(self) -> None:
+        self.server.socket.close()
+        self.connection.abandon()
+
+
+class Answer:
+    """A `Part` or `Results` with its payload cut into items: bytes, a `Failure`, or None for `DROPPED`."""
+
+    def __init__(self, message: ToServer, payload: bytes) -> None:
+        assert isinstance(message, Part | Results)
+        self.part = isinstance(message, Part)
+        self.batch_id = message.batch_id
+        self.metas: dict[int, Meta] = message.metas
+        self.failures: dict[int, Failure] = getattr(message, "failures", {})
+        self.items = list(self._cut(message.lengths, payload))
+
+    def _cut(self, lengths: list[int], payload: bytes) -> Iterator[bytes | Failure | None]:
+        position = 0
+        for index, length in enumerate(lengths):
+            if length == DROPPED:
+                yield None
+            elif index in self.failures:
+                assert length == 0
+                yield self.failures[index]
+            else:
+                yield payload[position : position + length]
+                position += length
+        assert position == len(payload)
