@@ -180,7 +180,7 @@ class Call:
         raise NotImplementedError
 
     def _refuse(self, status: Status) -> None:
-        """Ends the call now. What was written and could not leave yet may be lost."""
+        """Ends the call: after all that was written if the call is writable, else at once, and the rest is lost."""
         raise NotImplementedError
 
 

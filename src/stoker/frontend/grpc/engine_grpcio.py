@@ -145,7 +145,7 @@ class _UnaryCall(_GrpcioCall):
 class _StreamCall(_GrpcioCall):
     """A queue between the method and the coroutine, which writes as fast as the client reads."""
 
-    __slots__ = ("_news", "_queue", "_queued_bytes", "_task", "_writing")
+    __slots__ = ("_cut", "_news", "_queue", "_queued_bytes", "_task", "_writing")
 
     async def run(self, context: Any) -> None:
         self._queue: deque[bytes] = deque()
@@ -153,19 +153,20 @@ class _StreamCall(_GrpcioCall):
         self._news: asyncio.Future[None] | None = None
         self._task = asyncio.current_task()
         self._writing = False
+        self._cut = False
         self._open_calls.begin(self)
         try:
             await self._write_all(context)
         except asyncio.CancelledError:
             self.cancelled()
-            if self._status is None:
+            if not self._cut:
                 raise
-            # `_refuse` cut a write short that the client keeps from ending.
+            # `_refuse` broke off a write that the client keeps from ending.
         await self._close(context)
 
     async def _write_all(self, context: Any) -> None:
         while True:
-            while self._queue and self._status is None:
+            while self._queue and not self._cut:
                 await self._write_one(context)
             if self.ended:
                 return
@@ -193,8 +194,9 @@ class _StreamCall(_GrpcioCall):
 
     def _refuse(self, status: Status) -> None:
         self._status = status
+        self._cut = not self.writable
         self._wake()
-        if self._writing and not self.writable and self._task is not None:
+        if self._cut and self._writing and self._task is not None:
             self._task.cancel()
 
     def _wake(self) -> None:

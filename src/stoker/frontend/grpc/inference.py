@@ -15,7 +15,7 @@ from google.protobuf.message import DecodeError
 from stoker.core.job import Buffer, Input
 from stoker.core.ports import InferencePort
 from stoker.core.reply import ReplyStream, ResponseMeta
-from stoker.errors import BadRequest, MalformedMessage
+from stoker.errors import BadRequest, DeadlineExceeded, MalformedMessage, ServerStopping, StreamStalled
 from stoker.frontend.grpc.call import Call, Kind, Method
 from stoker.frontend.grpc.metadata import request_headers, trailing_metadata
 from stoker.frontend.grpc.status import inference_status
@@ -130,6 +130,10 @@ class _UnaryAnswer(_Answer):
             self._call.respond(prediction_response(*self._parts), trailing_metadata(self._meta))
 
 
+_NOT_AFTER_THE_REST = (StreamStalled, DeadlineExceeded, ServerStopping)
+"""Errors that do not wait until the client has read what came before them."""
+
+
 class _StreamAnswer(_Answer):
     """One message for each chunk, as soon as it comes and the engine has room."""
 
@@ -149,11 +153,17 @@ class _StreamAnswer(_Answer):
             if chunk.meta is not None:
                 self._meta = chunk.meta
             call.send(prediction_response(chunk.data))
-        if reply.error is not None and (reply.exhausted or not call.writable):
-            # A client that does not read gets the error instead of the rest.
+        if isinstance(reply.error, _NOT_AFTER_THE_REST):
             call.fail(reply.error)
         elif reply.exhausted and call.writable:
-            call.finish(trailing_metadata(self._meta))
+            self._end()
+
+    def _end(self) -> None:
+        error = self._reply.error
+        if error is not None:
+            self._call.fail(error)
+        else:
+            self._call.finish(trailing_metadata(self._meta))
 
 
 def prediction_response(*parts: Buffer) -> bytes:

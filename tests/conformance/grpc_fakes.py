@@ -1,0 +1,232 @@
+"""What stands behind the gRPC listener in these tests: ports whose answers the test decides."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import time
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import grpc.aio
+
+from stoker.core.job import Input, Job, ModelKey
+from stoker.core.ports import Health, RegisterRequest, ScaleRequest
+from stoker.core.reply import Chunk, ReplyStream, ResponseMeta
+from stoker.frontend.grpc.call import Method
+from stoker.frontend.grpc.health import health_methods
+from stoker.frontend.grpc.inference import inference_methods
+from stoker.frontend.grpc.management import management_methods
+from stoker.frontend.grpc.server import GrpcServer
+from stoker.protos import InferenceAPIsServiceStub, ManagementAPIsServiceStub
+
+LIMIT = 6_553_500
+UNLIMITED = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
+
+
+async def until(condition: Callable[[], bool], *, timeout_s: float = 20.0) -> None:
+    """Waits for something that happens soon, without saying how soon."""
+    end = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < end, "it did not happen"
+        await asyncio.sleep(0.002)
+
+
+@dataclass
+class Submission:
+    """One request that reached the port. The test answers through ``reply``."""
+
+    model: str
+    version: str | None
+    inputs: dict[str, bytes]
+    headers: Mapping[str, str] | None
+    deadline: float | None
+    streaming: bool
+    reply: ReplyStream
+    cancelled: bool = False
+    consumed: int = 0
+
+    def job_cancelled(self, job: Job) -> None:
+        self.cancelled = True
+
+    def job_consumed(self, job: Job, nbytes: int) -> None:
+        self.consumed += nbytes
+
+    def answer(self, *parts: bytes, meta: ResponseMeta | None = None) -> None:
+        for part in parts[:-1]:
+            self.reply.push(Chunk(part), last=False)
+        self.reply.push(Chunk(parts[-1], meta), last=True)
+
+
+@dataclass
+class FakeInference:
+    """``refusal`` is raised by `submit`; ``on_submit`` may answer at once, else the test does later."""
+
+    refusal: Exception | None = None
+    on_submit: Callable[[Submission], None] | None = None
+    is_healthy: bool = True
+    submissions: list[Submission] = field(default_factory=list)
+
+    def submit(
+        self,
+        model: str,
+        version: str | None,
+        inputs: Sequence[Input],
+        *,
+        headers: Mapping[str, str] | None = None,
+        deadline: float | None = None,
+        streaming: bool = False,
+    ) -> ReplyStream:
+        if self.refusal is not None:
+            raise self.refusal
+        job = Job(ModelKey(model, version or "1.0"), inputs, headers=headers, deadline=deadline)
+        values = {item.name: bytes(item.value) for item in inputs}
+        submission = Submission(model, version, values, headers, deadline, streaming, job.reply)
+        job.reply.attach(submission, job)
+        self.submissions.append(submission)
+        if self.on_submit is not None:
+            self.on_submit(submission)
+        return job.reply
+
+    def healthy(self) -> bool:
+        return self.is_healthy
+
+    async def submitted(self, count: int = 1) -> Submission:
+        await until(lambda: len(self.submissions) >= count)
+        return self.submissions[-1]
+
+
+@dataclass
+class FakeManagement:
+    """``answer`` or ``error`` is what every operation comes to; ``hold`` keeps it from ending."""
+
+    answer: Any = "done"
+    error: Exception | None = None
+    hold: asyncio.Event | None = None
+    asked: list[tuple[Any, ...]] = field(default_factory=list)
+    finished: int = 0
+
+    async def _operate(self, *asked: Any) -> Any:
+        self.asked.append(asked)
+        if self.hold is not None:
+            await self.hold.wait()
+        self.finished += 1
+        if self.error is not None:
+            raise self.error
+        return self.answer
+
+    async def register(self, request: RegisterRequest) -> str:
+        return await self._operate("register", request)
+
+    async def scale(self, request: ScaleRequest) -> str:
+        return await self._operate("scale", request)
+
+    async def set_default(self, model: str, version: str) -> str:
+        return await self._operate("set_default", model, version)
+
+    async def unregister(self, model: str, version: str | None) -> str:
+        return await self._operate("unregister", model, version)
+
+    async def describe_customized(self, model: str, version: str | None) -> list[dict[str, Any]]:
+        return await self._operate("describe_customized", model, version)
+
+    def list_models(self, limit: int, offset: int) -> dict[str, Any]:
+        self.asked.append(("list_models", limit, offset))
+        return self._now()
+
+    def describe(self, model: str, version: str | None) -> list[dict[str, Any]]:
+        self.asked.append(("describe", model, version))
+        return self._now()
+
+    def _now(self) -> Any:
+        if self.error is not None:
+            raise self.error
+        return self.answer
+
+
+@dataclass
+class FakeHealth:
+    states: dict[str, Health] = field(default_factory=lambda: {"": Health.SERVING})
+    listeners: list[Callable[[], None]] = field(default_factory=list)
+
+    def health(self, name: str) -> Health:
+        return self.states.get(name, Health.UNKNOWN)
+
+    def on_change(self, listener: Callable[[], None]) -> Callable[[], None]:
+        self.listeners.append(listener)
+        return lambda: self.listeners.remove(listener)
+
+    def change(self, name: str, state: Health) -> None:
+        self.states[name] = state
+        for listener in list(self.listeners):
+            listener()
+
+
+@dataclass
+class FakeAccessLog:
+    lines: list[tuple[str, str, int, int]] = field(default_factory=list)
+
+    def record(self, peer: str, request: str, status: int, milliseconds: int) -> None:
+        self.lines.append((peer, request, status, milliseconds))
+
+
+@dataclass
+class Ports:
+    """A listener with everything behind it."""
+
+    engine: str
+    inference: FakeInference = field(default_factory=FakeInference)
+    management: FakeManagement = field(default_factory=FakeManagement)
+    health: FakeHealth = field(default_factory=FakeHealth)
+    access_log: FakeAccessLog = field(default_factory=FakeAccessLog)
+    status_codes: str = "correct"
+    model_api_enabled: bool = True
+
+    def methods(self) -> list[Method]:
+        return [
+            *inference_methods(self.inference, status_codes=self.status_codes),
+            *management_methods(
+                self.management, status_codes=self.status_codes, model_api_enabled=self.model_api_enabled
+            ),
+            *health_methods(self.health),
+        ]
+
+    def server(self, *, port: int = 0, **options: Any) -> GrpcServer:
+        return GrpcServer(
+            host="127.0.0.1",
+            port=port,
+            engine=self.engine,
+            methods=self.methods(),
+            max_message_bytes=LIMIT,
+            access_log=self.access_log,
+            **options,
+        )
+
+
+def listening_socket() -> socket.socket:
+    sock = socket.socket()
+    sock.bind(("127.0.0.1", 0))
+    sock.listen()
+    return sock
+
+
+class Running:
+    """A server, and a channel to it."""
+
+    def __init__(self, ports: Ports, server: GrpcServer, channel: grpc.aio.Channel) -> None:
+        self.ports = ports
+        self.server = server
+        self.channel = channel
+        self.inference = InferenceAPIsServiceStub(channel)
+        self.management = ManagementAPIsServiceStub(channel)
+
+
+@asynccontextmanager
+async def running(ports: Ports, **options: Any) -> AsyncIterator[Running]:
+    async with (
+        ports.server(**options) as server,
+        grpc.aio.insecure_channel(f"127.0.0.1:{server.port}", options=UNLIMITED) as channel,
+    ):
+        yield Running(ports, server, channel)
