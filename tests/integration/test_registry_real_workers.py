@@ -1,0 +1,317 @@
+"""The registry with real archives, real worker processes and no frontend."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import zipfile
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from stoker import errors
+from stoker.archive.store import ModelStore
+from stoker.config.settings import Settings
+from stoker.core.clock import MonotonicClock
+from stoker.core.job import Input
+from stoker.core.ports import Health, RegisterRequest, ScaleRequest
+from stoker.pool.devices import Devices
+from stoker.registry.registry import Registry
+
+ECHO = """
+import os, time
+
+def handle(data, context):
+    if data is None:
+        return None
+    if context.get_request_header(0, "describe") == "True":
+        return ['{"classes": 2}']
+    out = []
+    for row in data:
+        text = bytes(row["data"]).decode()
+        if text.startswith("sleep "):
+            time.sleep(float(text[6:]))
+        out.append("VERSION " + text)
+    return out
+"""
+BROKEN = """
+def handle(data, context):
+    raise ValueError("the weights are wrong")
+"""
+
+
+def archive(
+    store: Path,
+    name: str,
+    *,
+    version: str = "1.0",
+    source: str = ECHO,
+    yaml: str | None = None,
+    file: str | None = None,
+) -> str:
+    """Writes a .mar; returns its file name."""
+    model = {"modelName": name, "modelVersion": version, "handler": "service.py"}
+    file = file or f"{name}-{version}.mar"
+    with zipfile.ZipFile(store / file, "w") as mar:
+        if yaml is not None:
+            model["configFile"] = "model-config.yaml"
+            mar.writestr("model-config.yaml", yaml)
+        mar.writestr("service.py", source.replace("VERSION", version))
+        mar.writestr("MAR-INF/MANIFEST.json", json.dumps({"runtime": "python", "model": model}))
+    return file
+
+
+@pytest.fixture
+def places(tmp_path: Path) -> tuple[Path, Path]:
+    store, temp = tmp_path / "store", tmp_path / "temp"
+    store.mkdir()
+    temp.mkdir()
+    return store, temp
+
+
+@contextlib.asynccontextmanager
+async def running(places: tuple[Path, Path], **settings: object) -> AsyncIterator[Registry]:
+    store = ModelStore(model_store=places[0], temp_dir=places[1])
+    registry = Registry(
+        settings=Settings(model_store=places[0], temp_dir=places[1], **settings),  # type: ignore[arg-type]
+        store=store,
+        devices=Devices(),
+        clock=MonotonicClock(),
+    )
+    try:
+        async with registry:
+            yield registry
+    finally:
+        store.close()
+
+
+async def ask(registry: Registry, model: str, text: str = "hello", version: str | None = None) -> str:
+    reply = registry.submit(model, version, [Input("data", "", text.encode())])
+    chunk = await reply.next()
+    assert chunk is not None
+    return bytes(chunk.data).decode()
+
+
+def workers_alive() -> list[int]:
+    return [process.pid for process in psutil.Process().children() if "stoker.worker.main" in " ".join(_words(process))]
+
+
+def _words(process: psutil.Process) -> list[str]:
+    try:
+        return process.cmdline()
+    except (psutil.NoSuchProcess, psutil.ZombieProcess):
+        return []
+
+
+def unpacked(places: tuple[Path, Path]) -> Iterator[Path]:
+    """Model folders that lie in the temp folder."""
+    return (path.parent for path in places[1].rglob("service.py"))
+
+
+async def until(condition, *, seconds: float = 30) -> None:  # type: ignore[no-untyped-def]
+    end = asyncio.get_running_loop().time() + seconds
+    while not condition():
+        assert asyncio.get_running_loop().time() < end, "it never came true"
+        await asyncio.sleep(0.02)
+
+
+async def test_a_model_registered_synchronously_answers_at_once(places: tuple[Path, Path]) -> None:
+    async with running(places) as registry:
+        text = await registry.register(
+            RegisterRequest(url=archive(places[0], "echo"), initial_workers=1, synchronous=True)
+        )
+
+        assert text == 'Model "echo" Version: 1.0 registered with 1 initial workers'
+        assert await ask(registry, "echo") == "1.0 hello"
+        assert registry.health("echo") is Health.SERVING
+
+
+async def test_a_model_registered_asynchronously_answers_once_its_workers_are_up(places: tuple[Path, Path]) -> None:
+    async with running(places) as registry:
+        text = await registry.register(RegisterRequest(url=archive(places[0], "echo"), initial_workers=1))
+
+        assert text == "Processing worker updates..."
+        assert await ask(registry, "echo") == "1.0 hello"  # it waits in the queue meanwhile
+
+
+async def test_a_synchronous_register_whose_handler_fails_names_the_cause_and_leaves_nothing(
+    places: tuple[Path, Path],
+) -> None:
+    async with running(places) as registry:
+        url = archive(places[0], "broken", source=BROKEN)
+
+        with pytest.raises(errors.WorkersFailedToStart) as failure:
+            await registry.register(RegisterRequest(url=url, initial_workers=2, synchronous=True))
+
+        message = failure.value.message
+        assert message.startswith("Failed to start workers for model broken version: 1.0 Cause: ")
+        assert "the weights are wrong" in message and str(places[0].parent) not in message
+        assert registry.list_models(100, 0) == {"models": []}
+        assert workers_alive() == []
+        await until(lambda: not list(unpacked(places)))
+
+
+async def test_describe_customized_asks_the_handler(places: tuple[Path, Path]) -> None:
+    async with running(places) as registry:
+        await registry.register(RegisterRequest(url=archive(places[0], "echo"), initial_workers=1, synchronous=True))
+
+        (entry,) = await registry.describe_customized("echo", None)
+
+        assert entry["customizedMetadata"] == {"classes": 2}
+        assert entry["workers"][0]["status"] == "READY" and entry["workers"][0]["pid"] in workers_alive()
+
+
+async def test_jobs_that_wait_and_run_are_answered_before_an_unregistered_model_goes(places: tuple[Path, Path]) -> None:
+    async with running(places) as registry:
+        await registry.register(RegisterRequest(url=archive(places[0], "echo"), initial_workers=1, synchronous=True))
+        asked = [asyncio.ensure_future(ask(registry, "echo", text)) for text in ("sleep 0.3", "a", "b")]
+        await asyncio.sleep(0.1)
+
+        leaving = asyncio.ensure_future(registry.unregister("echo", None))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        with pytest.raises(errors.ModelNotFound):
+            registry.submit("echo", None, [])
+
+        assert await leaving == 'Model "echo" unregistered'
+        assert await asyncio.gather(*asked) == ["1.0 sleep 0.3", "1.0 a", "1.0 b"]
+        assert workers_alive() == []
+        await until(lambda: not list(unpacked(places)))
+
+
+async def test_jobs_that_take_longer_than_the_drain_are_told_that_the_model_was_unregistered(
+    places: tuple[Path, Path],
+) -> None:
+    async with running(places, drain_timeout_s=0.2) as registry:
+        await registry.register(RegisterRequest(url=archive(places[0], "echo"), initial_workers=1, synchronous=True))
+        asked = [asyncio.ensure_future(ask(registry, "echo", text)) for text in ("sleep 60", "a")]
+        await asyncio.sleep(0.1)
+
+        await registry.unregister("echo", None)
+
+        for error in await asyncio.gather(*asked, return_exceptions=True):
+            assert isinstance(error, errors.ModelUnregistered)
+        assert workers_alive() == []
+
+
+async def test_a_switch_of_the_default_version_under_load_loses_nothing(places: tuple[Path, Path]) -> None:
+    async with running(places) as registry:
+        for version in ("1.0", "2.0"):
+            url = archive(places[0], "echo", version=version)
+            await registry.register(RegisterRequest(url=url, initial_workers=1, synchronous=True))
+        answers: list[str] = []
+        switched = asyncio.Event()
+
+        async def client() -> None:
+            for number in range(400):
+                answers.append(await ask(registry, "echo", str(number)))
+                if len(answers) > 400:
+                    switched.set()
+
+        clients = [asyncio.ensure_future(client()) for _ in range(4)]
+        await switched.wait()
+        await registry.set_default("echo", "2.0")
+        await registry.unregister("echo", "1.0")
+        await asyncio.gather(*clients)
+
+        assert len(answers) == 1600
+        assert {answer.split()[0] for answer in answers} == {"1.0", "2.0"}
+
+
+async def test_a_client_that_leaves_does_not_stop_a_synchronous_register(places: tuple[Path, Path]) -> None:
+    async with running(places) as registry:
+        request = RegisterRequest(url=archive(places[0], "echo"), initial_workers=1, synchronous=True)
+        caller = asyncio.ensure_future(registry.register(request))
+        await until(lambda: registry.list_models(100, 0)["models"])
+
+        caller.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await caller
+
+        await until(lambda: registry.health("echo") is Health.SERVING)
+        assert await ask(registry, "echo") == "1.0 hello"
+
+
+async def test_models_of_the_store_are_loaded_at_start_and_broken_ones_are_skipped(
+    places: tuple[Path, Path], caplog: pytest.LogCaptureFixture
+) -> None:
+    archive(places[0], "one")
+    archive(places[0], "two", version="1.0", yaml="minWorkers: 1\nmaxWorkers: 2\n")
+    archive(places[0], "two", version="2.0", yaml="minWorkers: 1\nmaxWorkers: 1\n")
+    (places[0] / "junk.mar").write_bytes(b"this is no archive")
+    async with running(places, load_models=("all",), default_workers_per_model=1) as registry:
+        await registry.load_at_startup()
+
+        assert [model["modelName"] for model in registry.list_models(100, 0)["models"]] == ["one", "two"]
+        assert registry.describe("two", None)[0]["modelVersion"] == "1.0"
+        assert registry.describe("two", None)[0]["loadedAtStartup"] is True
+        assert "Failed to load model: junk.mar" in caplog.text
+        assert await ask(registry, "two", "x", "2.0") == "2.0 x"
+
+
+async def test_closing_in_the_middle_of_everything_leaves_no_process_and_no_file(places: tuple[Path, Path]) -> None:
+    async with running(places) as registry:
+        await registry.register(RegisterRequest(url=archive(places[0], "echo"), initial_workers=1, synchronous=True))
+        slow = archive(places[0], "slow", source="import time\ntime.sleep(60)\n" + ECHO)
+        starting = asyncio.ensure_future(
+            registry.register(RegisterRequest(url=slow, initial_workers=1, synchronous=True))
+        )
+        asked = asyncio.ensure_future(ask(registry, "echo", "sleep 60"))
+        await until(lambda: len(workers_alive()) == 2)
+
+    for waiting in (starting, asked):
+        with pytest.raises(errors.ServerStopping):
+            await waiting
+    assert workers_alive() == []
+    await until(lambda: not list(unpacked(places)))
+
+
+async def test_a_storm_of_operations_ends_with_a_table_that_matches_the_processes(places: tuple[Path, Path]) -> None:
+    """Eight operators at once on two models: whatever happens in between, nothing may be left over or lost."""
+    names, versions = ("a", "b"), ("1.0", "2.0")
+    for name in names:
+        for version in versions:
+            archive(places[0], name, version=version)
+
+    async with running(places, drain_timeout_s=5.0) as registry:
+
+        async def operator(seed: int) -> None:
+            for step in range(6):
+                number = seed * 7 + step * 5
+                name, version = names[number % 2], versions[number // 2 % 2]
+                with contextlib.suppress(errors.ClientError, errors.ManagementError):
+                    if step % 3 == 0:
+                        url = f"{name}-{version}.mar"
+                        await registry.register(RegisterRequest(url=url, initial_workers=1, synchronous=seed % 2 == 0))
+                    elif step % 3 == 1:
+                        await registry.set_default(name, version)
+                        await registry.scale(ScaleRequest(model=name, version=version, min_workers=1 + seed % 2))
+                    elif seed % 3:
+                        await registry.unregister(name, version)
+
+        await asyncio.gather(*(operator(seed) for seed in range(8)))
+
+        described = [
+            entry
+            for model in registry.list_models(100, 0)["models"]
+            for entry in registry.describe(model["modelName"], "all")
+        ]
+        for entry in described:
+            await registry.scale(
+                ScaleRequest(model=entry["modelName"], version=entry["modelVersion"], min_workers=1, synchronous=True)
+            )
+        pids = {
+            worker["pid"]
+            for entry in described
+            for worker in registry.describe(entry["modelName"], entry["modelVersion"])[0]["workers"]
+        }
+        assert len(pids) == len(described)
+        assert pids == set(workers_alive())
+        await until(lambda: len(list(unpacked(places))) == len(described))
+        for name in {entry["modelName"] for entry in described}:
+            assert (await ask(registry, name)).endswith("hello")
+    assert workers_alive() == []
+    await until(lambda: not list(unpacked(places)))

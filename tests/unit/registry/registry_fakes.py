@@ -1,0 +1,189 @@
+"""What the registry's unit tests use in place of archives, schedulers and processes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from stoker import errors
+from stoker.archive.manifest import Manifest
+from stoker.archive.store import UnpackedModel
+from stoker.config.settings import Settings
+from stoker.core.job import Job
+from stoker.core.model import ModelSpec
+from stoker.core.ports import QueueStatus, WorkerStatus
+from stoker.core.reply import Chunk
+from stoker.pool.devices import Devices
+from stoker.registry.registry import Registry
+
+
+class FakeClock:
+    def __init__(self) -> None:
+        self.time = 1000.0
+
+    def now(self) -> float:
+        return self.time
+
+
+class FakeScheduler:
+    """Answers each job at once, unless ``held``; then when the test says so."""
+
+    def __init__(self, spec: ModelSpec) -> None:
+        self.spec = spec
+        self.jobs: list[Job] = []
+        self.answer = b"answer"
+        self.held = False
+        self.refusal: errors.ServingError | None = None
+        self._drained = asyncio.Event()
+
+    def submit(self, job: Job) -> None:
+        if self.refusal is not None:
+            raise self.refusal
+        self.jobs.append(job)
+        if not self.held:
+            job.reply.push(Chunk(self.answer), last=True)
+
+    def answer_all(self) -> None:
+        for job in self.jobs:
+            job.reply.push(Chunk(self.answer), last=True)
+        self._drained.set()
+
+    def queue_status(self) -> QueueStatus:
+        return QueueStatus(pending=0, remaining=self.spec.job_queue_size)
+
+    def close_admission(self, error: errors.ServingError) -> None:
+        self.refusal = error
+
+    async def wait_drained(self, timeout_s: float) -> bool:
+        if self.held and any(not job.reply.ended for job in self.jobs):
+            await self._drained.wait()
+        return True
+
+    def fail_all(self, error: errors.ServingError) -> None:
+        for job in self.jobs:
+            job.reply.fail(error)
+
+
+class FakePool:
+    """Workers are ready at once, unless ``gate`` is set to an event; ``cause`` makes them fail."""
+
+    def __init__(self, spec: ModelSpec, python: str, on_change: Callable[[], None], world: World) -> None:
+        self.spec = spec
+        self.python = python
+        self.count = 0
+        self.cause: str | None = world.cause_of_failure
+        self.gate: asyncio.Event | None = world.gate
+        self.failing_since: float | None = None
+        self.closed = False
+        self.close_gate: asyncio.Event | None = world.close_gate
+        self._on_change = on_change
+
+    @property
+    def ready(self) -> bool:
+        return self.cause is None and (self.gate is None or self.gate.is_set())
+
+    def scale(self, count: int) -> None:
+        self.count = count
+        self._on_change()
+
+    async def wait_settled(self) -> None:
+        if self.gate is not None:
+            await self.gate.wait()
+
+    def statuses(self) -> list[WorkerStatus]:
+        return [self._status(9000 + number) for number in range(self.count)]
+
+    def _status(self, number: int) -> WorkerStatus:
+        return WorkerStatus(
+            id=number,
+            state="READY" if self.ready else "BACKOFF",
+            ready=self.ready,
+            failing_since_s=self.failing_since,
+            started_at=0.0,
+            pid=1,
+            memory_bytes=0,
+            gpu_id=None,
+            gpu_usage=None,
+            failure=self.cause,
+        )
+
+    async def close(self, grace_s: float) -> None:
+        if self.close_gate is not None:
+            await self.close_gate.wait()
+        self.count = 0
+        self.closed = True
+
+
+class FakeStore:
+    """Urls are ``NAME@VERSION``; the archive of one begins to exist when the test adds it to ``manifests``."""
+
+    def __init__(self) -> None:
+        self.unpacked: list[UnpackedModel] = []
+        self.discarded: list[tuple[str, bool]] = []
+        self.gate: asyncio.Event | None = None
+        self.extra: dict[str, Any] = {}
+
+    async def fetch_and_unpack(self, url: str, *, from_operator: bool = False) -> UnpackedModel:
+        if self.gate is not None:
+            await self.gate.wait()
+        if url.startswith("missing"):
+            raise errors.ArchiveNotFound(url=url)
+        name, _, version = url.partition("@")
+        manifest = Manifest(
+            **{"model_name": name or None, "model_version": version or "1.0", "handler": "h.py", **self.extra}
+        )
+        unpacked = UnpackedModel(
+            manifest=manifest, model_dir=Path("/nowhere"), root=Path("/nowhere"), url=url, file_name=url
+        )
+        self.unpacked.append(unpacked)
+        return unpacked
+
+    def discard(self, unpacked: UnpackedModel, *, delete_download: bool) -> None:
+        self.discarded.append((unpacked.url, delete_download))
+
+    def startup_names(self) -> list[str]:
+        return []
+
+    @property
+    def left(self) -> list[str]:
+        gone = [url for url, _ in self.discarded]
+        return sorted({model.url for model in self.unpacked} - set(gone))
+
+
+class World:
+    """A registry and everything false around it. Pools made later take ``cause_of_failure`` and the gates."""
+
+    def __init__(self, **settings: Any) -> None:
+        self.store = FakeStore()
+        self.clock = FakeClock()
+        self.schedulers: dict[str, FakeScheduler] = {}
+        self.pools: dict[str, FakePool] = {}
+        self.cause_of_failure: str | None = None
+        self.gate: asyncio.Event | None = None
+        self.close_gate: asyncio.Event | None = None
+        self.registry = Registry(
+            settings=Settings(**settings),
+            store=self.store,  # type: ignore[arg-type]
+            devices=Devices(),
+            clock=self.clock,
+            scheduler_factory=self._scheduler,  # type: ignore[arg-type]
+            pool_factory=self._pool,
+        )
+
+    def _scheduler(self, spec: ModelSpec) -> FakeScheduler:
+        self.schedulers[str(spec.key)] = scheduler = FakeScheduler(spec)
+        return scheduler
+
+    def _pool(
+        self, spec: ModelSpec, *, scheduler: object, python: str, on_change: Callable[[], None]
+    ) -> FakePool:
+        self.pools[str(spec.key)] = pool = FakePool(spec, python, on_change, self)
+        return pool
+
+
+async def turns(count: int = 20) -> None:
+    """Lets everything run that can run."""
+    for _ in range(count):
+        await asyncio.sleep(0)
