@@ -1,0 +1,50 @@
+"""How commands speak: tables and colour on a terminal, plain lines in a pipe, one line on stderr for an error."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+
+def say(text: str) -> None:
+    print(text)
+
+
+def answer(data: bytes) -> None:
+    """Text gets a line end on a terminal; in a pipe, and for binary answers, the bytes are written as they are."""
+    if not sys.stdout.isatty():
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+        return
+    try:
+        print(data.decode())
+    except UnicodeDecodeError:
+        print(f"{len(data)} bytes that are not text; use --output FILE or a pipe")
+
+
+def part(data: bytes) -> None:
+    """One part of a stream, at once."""
+    sys.stdout.buffer.write(data)
+    sys.stdout.buffer.flush()
+
+
+def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """A table on a terminal, tab-separated values without a head in a pipe."""
+    if not sys.stdout.isatty():
+        for row in rows:
+            print("\t".join(row))
+        return
+    shown = Table(*columns)
+    for row in rows:
+        shown.add_row(*row)
+    Console().print(shown)
+
+
+def fail(message: str, status: int = 1) -> NoReturn:
+    Console(stderr=True, highlight=False, soft_wrap=True).print(f"error: {message}", style="red", markup=False)
+    raise typer.Exit(status)

@@ -1,0 +1,93 @@
+"""Runs a server in this process until it is told to stop: what `torchserve` and `stoker serve` share."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import ExitStack
+from importlib import metadata
+from typing import Any
+
+from stoker.cli.instance import Instance
+from stoker.config import security
+from stoker.config.load import Loaded
+from stoker.config.security import AccessPolicy
+from stoker.errors import StartupError
+from stoker.telemetry.logs import Logs
+
+STARTED = "Model server started."
+log = logging.getLogger(__name__)
+
+
+def serve(
+    loaded: Loaded,
+    *,
+    access: AccessPolicy,
+    remarks: tuple[str, ...] = (),
+    on_started: Callable[[], None] = lambda: None,
+) -> None:
+    """``remarks``: more sentences for the log. ``on_started`` follows the line `STARTED` on the console.
+
+    Raises:
+        StartupError: with one clear sentence; nothing is left behind.
+    """
+    security.check(loaded.settings, access)
+    with ExitStack() as stack:
+        instance = Instance(loaded.settings.temp_dir)
+        if instance.claim():
+            print("Removing orphan pid file.", flush=True)
+        stack.callback(instance.release)
+        logs = Logs(log_location=loaded.settings.log_location, metrics_location=loaded.settings.metrics_location)
+        logs.start()
+        stack.callback(logs.close)
+        for text in (*_remarks(loaded), *remarks):
+            log.warning("%s", text)
+        _run(loaded, access, logs, on_started)
+        log.info("Server stopped.", extra={"event": "server_stopped"})
+
+
+def _run(loaded: Loaded, access: AccessPolicy, logs: Logs, on_started: Callable[[], None]) -> None:
+    from stoker.server import Server  # noqa: PLC0415 - imports gRPC, which must not happen before a fork
+
+    def started() -> None:
+        logs.announce(STARTED)
+        on_started()
+
+    server = Server(loaded.settings, access=access, access_log=logs.access, on_started=started)
+    try:
+        run_loop(server.run())
+    except StartupError:
+        raise
+    except Exception:
+        log.exception("The server failed")
+        raise StartupError("The server failed; the log says why.") from None
+
+
+def run_loop(main: Coroutine[Any, Any, None]) -> None:
+    """On uvloop, where it can be imported."""
+    try:
+        import uvloop  # noqa: PLC0415 - platforms without it are served too
+    except ImportError:
+        asyncio.run(main)
+    else:
+        uvloop.run(main)
+
+
+def _remarks(loaded: Loaded) -> Iterator[str]:
+    yield from loaded.warnings
+    try:
+        original = metadata.distribution("torchserve")
+    except metadata.PackageNotFoundError:
+        return
+    yield (
+        f"torchserve {original.version} is installed in the same environment ({original.locate_file('')}): it and stoker "
+        "both own the package ts and the command torchserve. Uninstall it, or use an environment of its own."
+    )
+
+
+def fail(error: StartupError) -> int:
+    """One clear line, and the exit status."""
+    print(error.message, file=sys.stderr, flush=True)
+    return error.exit_code

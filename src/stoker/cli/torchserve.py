@@ -1,0 +1,110 @@
+"""The command `torchserve`: starts a server in the background or the foreground, stops it, tells its settings.
+
+Texts and exit status are TorchServe's where it has them: scripts wait for them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from stoker import TORCHSERVE_VERSION, __version__
+from stoker.cli import arguments, background, serving, stopping
+from stoker.config import security, show
+from stoker.config.load import Loaded, load
+from stoker.errors import ConfigurationError, StartupError
+
+VERSION_TEXT = f"TorchServe Version is {TORCHSERVE_VERSION} (stoker {__version__})"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Returns the exit status, in the background server's process too."""
+    options = arguments.ArgParser.ts_parser().parse_args(argv)
+    if options.version:
+        print(VERSION_TEXT)
+        return 0
+    try:
+        if options.stop:
+            return stopping.stop(temp_dir())
+        if options.print_config:
+            return _print_config(options)
+        return _start(options)
+    except StartupError as error:
+        return serving.fail(error)
+
+
+def start() -> None:
+    """The entry point that `ts.model_server` has always had."""
+    sys.exit(main())
+
+
+def temp_dir() -> Path:
+    """Where `--stop` looks: it must not fail because of a file that only a start needs."""
+    return Path(os.environ.get("TEMP") or tempfile.gettempdir())
+
+
+def _print_config(options: argparse.Namespace) -> int:
+    loaded = _load(options)
+    for line in (*show.lines(loaded), *(f"# {warning}" for warning in loaded.warnings)):
+        print(line)
+    return 0
+
+
+def _start(options: argparse.Namespace) -> int:
+    loaded = _load(options)
+    missing = _missing_place(options, loaded)
+    if missing:
+        print(missing)
+        return 1
+    mentioned = security.mentioned_topics(loaded.given.keys(), os.environ)
+    access = security.decide(loaded.settings, mentioned=mentioned, file_in_use=loaded.file is not None)
+    remarks = _remarks(options)
+    if options.foreground:
+        serving.serve(loaded, access=access, remarks=remarks)
+        return 0
+
+    def run(tell_started: background.Teller) -> int:
+        try:
+            serving.serve(loaded, access=access, remarks=remarks, on_started=tell_started)
+        except StartupError as error:
+            return serving.fail(error)
+        return 0
+
+    return background.start(run)
+
+
+def _load(options: argparse.Namespace) -> Loaded:
+    return load(arguments=arguments.given(options), environment=os.environ, ts_config=options.ts_config)
+
+
+def _missing_place(options: argparse.Namespace, loaded: Loaded) -> str | None:
+    """TorchServe's words for a folder or file that is not there."""
+    store = loaded.given.get("model_store")
+    if store is None or loaded.settings.model_store is None:
+        return "Missing mandatory parameter --model-store"
+    if not loaded.settings.model_store.is_dir():
+        return f"--model-store directory not found: {store.text}"
+    workflows = loaded.given.get("workflow_store")
+    if workflows is not None and not Path(workflows.text).is_dir():
+        return f"--workflow-store directory not found: {workflows.text}"
+    for flag in ("log_config", "cpp_log_config"):
+        named = getattr(options, flag)
+        if named is not None and not Path(named).is_file():
+            return f"--{flag.replace('_', '-')} file not found: {named}"
+    if not loaded.settings.temp_dir.is_dir():
+        raise ConfigurationError(f"Invalid configuration: TEMP: {loaded.settings.temp_dir} is not a directory")
+    return None
+
+
+def _remarks(options: argparse.Namespace) -> tuple[str, ...]:
+    if options.log_config is None:
+        return ()
+    return (f"--log-config {options.log_config} has no effect: there is no log4j; the log files are in LOG_LOCATION.",)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
