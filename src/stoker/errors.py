@@ -265,3 +265,7 @@ class UnsafeArchive(InvalidArchive):
 
 class RequirementsFailed(ArchiveError):
     """Custom pip package installation failed for model {model}"""
+
+
+class ArchiveNotBuilt(StokerError):
+    """The model archive was not built."""  # told to whoever runs the archiver, so it may name paths

@@ -50,6 +50,11 @@ class UnpackedModel:
     downloaded: Path | None = None
     in_place: bool = False
 
+    @property
+    def venv_dir(self) -> Path:
+        """Where a virtual environment of this model belongs; `ModelStore.discard` deletes it too."""
+        return self.root.with_name(self.root.name + ".venv")
+
 
 class ModelStore:
     def __init__(
@@ -114,17 +119,21 @@ class ModelStore:
         """Idempotent, never fails, does not wait: the model is out of the way at once and deleted by and by."""
         if delete_download and unpacked.downloaded is not None:
             unpacked.downloaded.unlink(missing_ok=True)
-        if unpacked.root.is_symlink():
-            unpacked.root.unlink(missing_ok=True)
+        for path in (unpacked.root, unpacked.venv_dir):
+            self._remove_soon(path)
+
+    def _remove_soon(self, path: Path) -> None:
+        if path.is_symlink():
+            path.unlink(missing_ok=True)
             return
-        gone = unpacked.root.with_name(unpacked.root.name + ".gone")
+        gone = path.with_name(path.name + ".gone")
         try:
-            unpacked.root.rename(gone)
+            path.rename(gone)
             self._threads.submit(remove_tree, gone)
         except FileNotFoundError:
-            pass  # discarded before
+            pass  # discarded before, or never made
         except (OSError, RuntimeError):  # cannot be moved, or the threads have ended
-            remove_tree(gone if gone.exists() else unpacked.root)
+            remove_tree(gone if gone.exists() else path)
 
     def startup_names(self) -> list[str]:
         """What ``load_models=all`` loads: archives and directories of the store, in the order of their names."""

@@ -17,7 +17,7 @@ from pathlib import Path
 from stoker.archive.unpack import remove_tree
 from stoker.errors import ConfigurationError
 
-_ROOT_NAME = re.compile(r"[0-9a-f]{32}(\.gone)?")
+_ROOT_NAME = re.compile(r"[0-9a-f]{32}(\.gone|\.venv)*")
 _LOCK_NAME = ".lock"
 
 

@@ -65,21 +65,31 @@ def read_members(file: BinaryIO, *, max_entries: int) -> list[ZipMember]:
         InvalidArchive: no sound zip file.  UnsafeArchive: a member that must not be unpacked.
     """
     where = _find_directory(file)
-    file.seek(where.offset)
-    members: list[ZipMember] = []
-    left = where.size
-    while left:
-        member, used = _read_central(file)
-        left -= used
-        members.append(member)
-        if left < 0 or len(members) > where.entries:
-            raise _broken()
-        if len(members) > max_entries:
-            raise refuse(member.name, f"the archive has more than {max_entries} entries")
-    if len(members) != where.entries:
-        raise _broken()
+    members = list(_listed(file, where, max_entries))
     _check_no_overlap(members, where.offset)
     return members
+
+
+def list_members(file: BinaryIO, *, max_entries: int) -> Iterator[ZipMember]:
+    """As `read_members`, one by one up to the first that is refused, and without the check for overlaps."""
+    yield from _listed(file, _find_directory(file), max_entries)
+
+
+def _listed(file: BinaryIO, where: _Directory, max_entries: int) -> Iterator[ZipMember]:
+    at, end = where.offset, where.offset + where.size
+    count = 0
+    while at < end:
+        file.seek(at)
+        member, used = _read_central(file)
+        at += used
+        count += 1
+        if at > end or count > where.entries:
+            raise _broken()
+        if count > max_entries:
+            raise refuse(member.name, f"the archive has more than {max_entries} entries")
+        yield member
+    if count != where.entries:
+        raise _broken()
 
 
 def _broken() -> InvalidArchive:

@@ -1,0 +1,7 @@
+"""The Python API of TorchServe's archiver, for scripts that import it; `stoker.archive.builder` does the work."""
+
+from model_archiver.model_archiver import ModelArchiver
+from model_archiver.model_archiver_config import ModelArchiverConfig
+from model_archiver.version import __version__
+
+__all__ = ["ModelArchiver", "ModelArchiverConfig", "__version__"]

@@ -1,0 +1,5 @@
+"""The version of the archiver whose behaviour this is."""
+
+from stoker.archive.builder import ARCHIVER_VERSION
+
+__version__ = ARCHIVER_VERSION

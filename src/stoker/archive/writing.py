@@ -1,0 +1,142 @@
+"""Writes archives in TorchServe's four formats.  The same files give the same archive: members are in the order of
+their names, the manifest first, owners are left out, and with ``SOURCE_DATE_EPOCH`` set the times are fixed too.
+
+Law: the target appears whole or not at all, and an old one stays until the new one is complete.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import os
+import secrets
+import shutil
+import tarfile
+import time
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+from stoker.archive.contents import Contents
+from stoker.archive.manifest import MANIFEST_PATH
+from stoker.archive.unpack import remove_tree
+
+SUFFIXES = {"default": ".mar", "zip-store": ".mar", "tgz": ".tar.gz", "no-archive": ""}
+
+_COPY_BYTES = 1 << 20
+_FIRST_ZIP_YEAR = (1980, 1, 1, 0, 0, 0)
+_LAST_ZIP_YEAR = (2107, 12, 31, 23, 59, 58)
+
+
+def write_archive(target: Path, contents: Contents, manifest: str, *, archive_format: str, name: str) -> None:
+    """``name``: of the model, the top folder of a tar.gz."""
+    part = target.with_name(f".{target.name}.{secrets.token_hex(8)}.part")
+    try:
+        _WRITERS[archive_format](part, contents, manifest.encode(), name)
+        _put_in_place(part, target)
+    finally:
+        remove_tree(part) if part.is_dir() else part.unlink(missing_ok=True)
+
+
+def now() -> float:
+    """The time archives are stamped with."""
+    return float(os.environ.get("SOURCE_DATE_EPOCH") or time.time())
+
+
+def _put_in_place(part: Path, target: Path) -> None:
+    if not target.is_dir() or target.is_symlink():
+        part.replace(target)
+        return
+    old = part.with_suffix(".old")
+    target.rename(old)
+    part.rename(target)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _file_time(stamp: float) -> float:
+    return now() if os.environ.get("SOURCE_DATE_EPOCH") else stamp
+
+
+# ------------------------------------------------------------------------------------------------ zip
+
+
+def _write_deflated(part: Path, contents: Contents, manifest: bytes, _name: str) -> None:
+    _write_zip(part, contents, manifest, zipfile.ZIP_DEFLATED)
+
+
+def _write_stored(part: Path, contents: Contents, manifest: bytes, _name: str) -> None:
+    _write_zip(part, contents, manifest, zipfile.ZIP_STORED)
+
+
+def _write_zip(part: Path, contents: Contents, manifest: bytes, method: int) -> None:
+    with zipfile.ZipFile(part, "x", method) as archive:
+        archive.writestr(_zip_info(MANIFEST_PATH, now(), 0o644, method), manifest)
+        for name, path in contents.items():
+            found = path.stat()
+            info = _zip_info(name, _file_time(found.st_mtime), _mode(found.st_mode), method)
+            info.file_size = found.st_size  # zipfile chooses zip64 by it
+            with path.open("rb") as source, archive.open(info, "w") as member:
+                shutil.copyfileobj(source, member, _COPY_BYTES)
+
+
+def _zip_info(name: str, stamp: float, mode: int, method: int) -> zipfile.ZipInfo:
+    moment = time.gmtime(stamp) if os.environ.get("SOURCE_DATE_EPOCH") else time.localtime(stamp)
+    date = min(max(moment[:6], _FIRST_ZIP_YEAR), _LAST_ZIP_YEAR)
+    info = zipfile.ZipInfo(name, date)
+    info.create_system = 3  # Unix, so that the mode counts
+    info.external_attr = (0o100000 | mode) << 16
+    info.compress_type = method
+    return info
+
+
+def _mode(mode: int) -> int:
+    return 0o755 if mode & 0o100 else 0o644
+
+
+# ---------------------------------------------------------------------------------------------- tar.gz
+
+
+def _write_tgz(part: Path, contents: Contents, manifest: bytes, name: str) -> None:
+    with (
+        part.open("xb") as file,
+        gzip.GzipFile(filename="", mode="wb", fileobj=file, mtime=int(now())) as packed,
+        tarfile.open(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT) as archive,
+    ):
+        archive.addfile(_tar_info(f"{name}/{MANIFEST_PATH}", len(manifest), now(), 0o644), io.BytesIO(manifest))
+        for member, path in contents.items():
+            found = path.stat()
+            info = _tar_info(f"{name}/{member}", found.st_size, _file_time(found.st_mtime), _mode(found.st_mode))
+            with path.open("rb") as source:
+                archive.addfile(info, source)
+
+
+def _tar_info(name: str, size: int, stamp: float, mode: int) -> tarfile.TarInfo:
+    info = tarfile.TarInfo(name)
+    info.size, info.mtime, info.mode = size, int(stamp), mode
+    return info
+
+
+# ------------------------------------------------------------------------------------------- directory
+
+
+def _write_directory(part: Path, contents: Contents, manifest: bytes, _name: str) -> None:
+    copy_files(part, contents)
+    path = part / MANIFEST_PATH
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(manifest)
+
+
+def copy_files(folder: Path, contents: Contents) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, path in contents.items():
+        target = folder / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(path, target)
+
+
+_WRITERS: dict[str, Callable[[Path, Contents, bytes, str], None]] = {
+    "default": _write_deflated,
+    "zip-store": _write_stored,
+    "tgz": _write_tgz,
+    "no-archive": _write_directory,
+}
