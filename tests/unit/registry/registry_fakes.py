@@ -176,9 +176,7 @@ class World:
         self.schedulers[str(spec.key)] = scheduler = FakeScheduler(spec)
         return scheduler
 
-    def _pool(
-        self, spec: ModelSpec, *, scheduler: object, python: str, on_change: Callable[[], None]
-    ) -> FakePool:
+    def _pool(self, spec: ModelSpec, *, scheduler: object, python: str, on_change: Callable[[], None]) -> FakePool:
         self.pools[str(spec.key)] = pool = FakePool(spec, python, on_change, self)
         return pool
 

@@ -35,14 +35,14 @@ def test_an_unknown_name_and_an_unknown_version_are_different_errors() -> None:
     with pytest.raises(errors.ModelVersionNotFound, match=r"^Model version: 3 does not exist for model: m$"):
         catalog.lookup("m", "3")
     for version in (None, "1.0"):
-        with pytest.raises(errors.ModelNotFound, match="^Model not found: n$"):
+        with pytest.raises(errors.ModelNotFound, match=r"^Model not found: n$"):
             catalog.lookup("n", version)
 
 
 def test_a_version_cannot_be_added_twice() -> None:
     catalog = catalog_of(("m", "1.0"))
 
-    with pytest.raises(errors.AlreadyRegistered, match="^Model version 1.0 is already registered for model m$"):
+    with pytest.raises(errors.AlreadyRegistered, match=r"^Model version 1.0 is already registered for model m$"):
         catalog.add(Model("m", "1.0"))
 
     assert len(catalog) == 1
@@ -52,7 +52,7 @@ def test_the_default_version_cannot_be_removed_while_others_exist() -> None:
     catalog = catalog_of(("m", "1.0"), ("m", "2.0"))
 
     for version in (None, "1.0"):
-        with pytest.raises(errors.CannotRemoveDefault, match="^Cannot remove default version for model m$"):
+        with pytest.raises(errors.CannotRemoveDefault, match=r"^Cannot remove default version for model m$"):
             catalog.remove("m", version)
 
     assert len(catalog) == 2

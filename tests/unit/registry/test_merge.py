@@ -72,7 +72,14 @@ def spec_of(
             {"default_response_timeout_s": 4.0},
             2.0,
         ),
-        ("response_timeout_s", {}, {"batchSize": 1}, '{"responseTimeout": 3}', {"default_response_timeout_s": 4.0}, 3.0),
+        (
+            "response_timeout_s",
+            {},
+            {"batchSize": 1},
+            '{"responseTimeout": 3}',
+            {"default_response_timeout_s": 4.0},
+            3.0,
+        ),
         ("response_timeout_s", {}, {"batchSize": 1}, "{}", {"default_response_timeout_s": 4.0}, 4.0),
         ("response_timeout_s", {}, {}, "{}", {}, 120.0),
         ("startup_timeout_s", {"startup_timeout_s": 0.0}, {"startupTimeout": 2}, '{"startupTimeout": 3}', {}, 0.0),
@@ -159,7 +166,7 @@ def test_the_name_comes_from_the_request_then_the_manifest_then_the_file() -> No
     assert spec_of(api={"model_name": "asked"}, fallback_name="file").key.name == "asked"
     assert spec_of(fallback_name="file").key.name == "m"
     assert spec_of(manifest=nameless, fallback_name="file").key.name == "file"
-    with pytest.raises(errors.InvalidArchive, match="^Model name is not defined.$"):
+    with pytest.raises(errors.InvalidArchive, match=r"^Model name is not defined.$"):
         spec_of(manifest=nameless)
 
 
@@ -168,7 +175,7 @@ def test_the_handler_comes_from_the_manifest_then_the_default_and_must_come_from
 
     assert spec_of(settings={"default_service_handler": "other:serve"}).handler == "h.py"
     assert spec_of(manifest=silent, settings={"default_service_handler": "other:serve"}).handler == "other:serve"
-    with pytest.raises(errors.InvalidArchive, match="^Model handler is not defined.$"):
+    with pytest.raises(errors.InvalidArchive, match=r"^Model handler is not defined.$"):
         spec_of(manifest=silent)
 
 

@@ -1,0 +1,228 @@
+"""What becomes of a request: which version, which deadline, which error."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from registry_fakes import World, turns
+
+from stoker import errors
+from stoker.core.job import Input
+from stoker.core.ports import Health, RegisterRequest
+
+
+async def world_with(*urls: str, workers: int = 1) -> World:
+    world = World()
+    for url in urls:
+        await world.registry.register(RegisterRequest(url=url, initial_workers=workers))
+    return world
+
+
+async def test_a_request_becomes_one_job_of_the_version_it_asks_for() -> None:
+    world = await world_with("a@1.0", "a@2.0")
+    inputs = [Input("data", "", b"x")]
+
+    reply = world.registry.submit("a", "2.0", inputs, headers={"k": "v"}, deadline=7.0)
+
+    (job,) = world.schedulers["a/2.0"].jobs
+    assert job.reply is reply and job.inputs is inputs and job.headers == {"k": "v"} and job.deadline == 7.0
+    assert job.key == ("a", "2.0") and not job.alone
+
+
+@pytest.mark.parametrize(
+    ("client_timeout_s", "deadline", "becomes"),
+    [(0.0, None, None), (0.0, 5000.0, 5000.0), (2.0, None, 1002.0), (2.0, 5000.0, 1002.0), (2.0, 1001.0, 1001.0)],
+)
+async def test_the_earlier_of_the_callers_and_the_models_deadline_counts(
+    client_timeout_s: float, deadline: float | None, becomes: float | None
+) -> None:
+    world = await world_with("a")
+    entry = next(iter(world.registry._catalog))
+    entry.spec = _changed(entry.spec, client_timeout_s=client_timeout_s)
+
+    world.registry.submit("a", None, [], deadline=deadline)
+
+    assert world.schedulers["a/1.0"].jobs[0].deadline == becomes
+
+
+@pytest.mark.parametrize(
+    ("streaming", "stream_batching", "alone"), [(False, False, False), (True, False, True), (True, True, False)]
+)
+async def test_a_stream_is_a_batch_of_its_own_unless_the_model_says_otherwise(
+    streaming: bool, stream_batching: bool, alone: bool
+) -> None:
+    world = await world_with("a")
+    entry = next(iter(world.registry._catalog))
+    entry.spec = _changed(entry.spec, stream_batching=stream_batching)
+
+    world.registry.submit("a", None, [], streaming=streaming)
+
+    assert world.schedulers["a/1.0"].jobs[0].alone is alone
+
+
+@pytest.mark.parametrize("error", [errors.NoWorkers, errors.QueueFull])
+async def test_the_version_is_named_only_where_the_request_named_it(error: type[errors.NoWorkers]) -> None:
+    world = await world_with("a")
+    world.schedulers["a/1.0"].refusal = error("a", "1.0")
+
+    with pytest.raises(error, match=r'^Model "a" has no worker to serve'):
+        world.registry.submit("a", "", [])
+    with pytest.raises(error, match=r'^Model "a" Version 1.0" has no worker to serve'):
+        world.registry.submit("a", "1.0", [])
+
+
+async def test_a_request_without_a_model_and_one_for_an_unknown_model_are_different_errors() -> None:
+    world = await world_with("a")
+
+    with pytest.raises(errors.BadRequest, match=r"^Parameter model_name is required\.$"):
+        world.registry.submit("", None, [])
+    with pytest.raises(errors.ModelNotFound):
+        world.registry.submit("b", None, [])
+    with pytest.raises(errors.ModelVersionNotFound):
+        world.registry.submit("a", "9", [])
+
+
+@pytest.mark.parametrize(
+    ("answer", "members"),
+    [
+        (b'{"classes": 2}', {"customizedMetadata": {"classes": 2}}),
+        (b"{", {"customizedMetadata": {}}),
+        (b"[1]", {"customizedMetadata": {}}),
+        (b'{"x": NaN}', {"customizedMetadata": {}}),
+        (b'{"x": "\\ud800"}', {"customizedMetadata": {}}),
+        (b"[" * 100_000, {"customizedMetadata": {}}),
+        (b"null", {}),
+        (b"  ", {}),
+        (b"", {}),
+    ],
+)
+async def test_customized_metadata_is_what_the_handler_says_if_it_is_an_object(
+    answer: bytes, members: dict[str, object]
+) -> None:
+    world = await world_with("a")
+    world.schedulers["a/1.0"].answer = answer
+
+    (entry,) = await world.registry.describe_customized("a", None)
+
+    (job,) = world.schedulers["a/1.0"].jobs
+    assert job.headers == {"describe": "True"} and job.inputs == () and job.alone
+    assert {name: entry[name] for name in entry if name == "customizedMetadata"} == members
+
+
+async def test_a_describe_request_without_a_worker_has_torchserves_other_text() -> None:
+    world = await world_with("a")
+    world.schedulers["a/1.0"].refusal = errors.NoWorkers("a", "1.0")
+
+    with pytest.raises(errors.NoWorkersToDescribe, match=r'^Model "a" has no worker to serve describe request'):
+        await world.registry.describe_customized("a", None)
+
+
+async def test_a_client_that_leaves_its_describe_request_cancels_the_job() -> None:
+    world = await world_with("a")
+    world.schedulers["a/1.0"].held = True
+    caller = asyncio.ensure_future(world.registry.describe_customized("a", None))
+    await turns()
+    cancelled: list[object] = []
+
+    class Producer:
+        def job_cancelled(self, job: object) -> None:
+            cancelled.append(job)
+
+        def job_consumed(self, job: object, nbytes: int) -> None: ...
+
+    (job,) = world.schedulers["a/1.0"].jobs
+    job.reply.attach(Producer(), job)
+    caller.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await caller
+
+    assert cancelled == [job]
+
+
+# --------------------------------------------------------------------------------------------------- health
+
+
+async def test_the_server_is_healthy_without_models() -> None:
+    assert World().registry.healthy()
+
+
+async def test_ping_is_patient_with_failing_workers_until_their_retry_time_is_over() -> None:
+    world = await world_with("a")
+    pool = world.pools["a/1.0"]
+    pool.cause, pool.failing_since = "exit code 1", world.clock.time
+    pool._on_change()
+
+    assert world.registry.healthy()
+    world.clock.time += 299.0
+    assert world.registry.healthy()
+    world.clock.time += 1.0
+    assert not world.registry.healthy()
+
+    pool.cause = pool.failing_since = None
+    pool._on_change()
+    assert world.registry.healthy()
+
+
+async def test_ping_looks_at_default_versions_only() -> None:
+    world = await world_with("a@1.0", "a@2.0")
+    pool = world.pools["a/2.0"]
+    pool.cause, pool.failing_since = "exit code 1", 0.0
+    pool._on_change()
+    assert world.registry.healthy()
+
+    await world.registry.set_default("a", "2.0")
+    assert not world.registry.healthy()
+
+
+async def test_a_model_serves_when_its_workers_are_ready_and_not_before() -> None:
+    world = World()
+    world.gate = asyncio.Event()
+    await world.registry.register(RegisterRequest(url="a", initial_workers=1))
+    health = world.registry.health
+
+    assert health("a") is Health.NOT_SERVING and health("a/1.0") is Health.NOT_SERVING
+    world.gate.set()
+    assert health("a") is Health.SERVING and health("a/1.0") is Health.SERVING
+    assert health("a/2.0") is Health.UNKNOWN and health("b") is Health.UNKNOWN
+
+
+async def test_a_model_without_workers_does_not_serve() -> None:
+    world = await world_with("a", workers=0)
+
+    assert world.registry.health("a") is Health.NOT_SERVING and world.registry.healthy()
+
+
+async def test_the_server_serves_once_the_models_of_the_start_are_loaded_and_until_it_stops() -> None:
+    world = World()
+    assert world.registry.health("") is Health.NOT_SERVING
+
+    await world.registry.load_at_startup()
+    assert world.registry.health("") is Health.SERVING
+
+    world.registry.close_admission()
+    assert world.registry.health("") is Health.NOT_SERVING
+
+
+async def test_listeners_hear_of_many_changes_once_and_not_after_they_left() -> None:
+    world = await world_with("a")
+    await turns()
+    heard: list[str] = []
+    leave = world.registry.on_change(lambda: heard.append("x"))
+
+    for _ in range(5):
+        world.pools["a/1.0"]._on_change()
+    await turns()
+    assert heard == ["x"]
+
+    leave()
+    leave()
+    world.pools["a/1.0"]._on_change()
+    await turns()
+    assert heard == ["x"]
+
+
+def _changed(spec, **values):  # type: ignore[no-untyped-def]
+    from dataclasses import replace
+
+    return replace(spec, **values)
