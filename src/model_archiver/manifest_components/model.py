@@ -9,7 +9,7 @@ from typing import Any
 class Model:
     """Paths are kept without their directories: in an archive all named files lie at the root."""
 
-    def __init__(  # noqa: PLR0917 - the parameters and their order are TorchServe's
+    def __init__(
         self,
         model_name: str,
         serialized_file: str | None,

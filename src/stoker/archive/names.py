@@ -83,10 +83,10 @@ class NameTree:
         UnsafeArchive: the name was used before, also in another spelling, or a file stands where a folder must.
         """
         for depth in range(1, len(parts)):
-            self._add(parts[:depth], directory=True)
-        self._add(parts, directory=directory)
+            self._add(parts[:depth], directory=True, member=parts)
+        self._add(parts, directory=directory, member=parts)
 
-    def _add(self, parts: tuple[str, ...], *, directory: bool) -> None:
+    def _add(self, parts: tuple[str, ...], *, directory: bool, member: tuple[str, ...]) -> None:
         folded = tuple(_fold(part) for part in parts)
         known = self._kinds.get(folded)
         if known is None:
@@ -94,7 +94,8 @@ class NameTree:
             return
         if directory and known == (parts, True):
             return  # a folder may be named again
-        raise refuse("/".join(parts), "the name is used twice" if known[0] == parts else "the name clashes")
+        same = known[0] == parts == member
+        raise refuse("/".join(member), "the name is used twice" if same else "the name clashes with another one")
 
 
 def _fold(part: str) -> str:
