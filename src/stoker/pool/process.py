@@ -28,6 +28,7 @@ __all__ = ["PROGRESS_BYTES", "WorkerOptions", "WorkerProcess", "kill_group", "on
 
 PROGRESS_BYTES = 8
 _SOCKET_BUFFER_BYTES = 1 << 20  # the kernel may grant less
+_ADOPTION_S = 0.2  # SIGKILL takes a moment
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
@@ -69,7 +70,8 @@ class WorkerProcess:
         self.kill_group()
         reaper.watchdog.remove(self.pid)
         code = self._popen.wait()  # it is a zombie already: this does not wait
-        reap_adopted(self.pid)
+        if os.getpid() == 1:  # in a container without an init, orphans become our children
+            asyncio.get_running_loop().call_later(_ADOPTION_S, reap_adopted, self.pid)
         if not self.exited.done():
             self.exited.set_result(code)
 
@@ -144,7 +146,7 @@ def kill_group(group: int) -> None:
 
 
 def reap_adopted(group: int) -> None:
-    """Members of a killed group that became our children because we are process 1 of a container."""
+    """Takes the zombies among our children that were members of a killed group."""
     try:
         while os.waitpid(-group, os.WNOHANG)[0]:
             pass

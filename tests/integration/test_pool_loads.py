@@ -1,0 +1,103 @@
+"""Workers that cannot load their model: the cause is told, requests are refused, and later tries follow."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+from pool_kit import KEY, running
+
+from stoker.core.job import Input, Job
+from stoker.errors import WorkersUnavailable
+from stoker.pool import run
+
+
+async def test_an_exception_in_initialize_is_the_failure_of_the_slot_and_of_the_pool(tmp_path: Path) -> None:
+    async with running(tmp_path, "raises_at_initialize", workers=0) as kit:
+        (kit.model_dir / "broken").touch()
+        kit.pool.scale(1)
+        await kit.pool.wait_settled()
+        (status,) = kit.pool.statuses()
+        assert status.state == "BACKOFF"
+        assert not status.ready
+        assert "the weights are for another model" in str(status.failure)
+        configured, failure = kit.scheduler.pool_statuses[-1]
+        assert configured == 1
+        assert isinstance(failure, WorkersUnavailable)
+        with pytest.raises(WorkersUnavailable, match="the weights are for another model"):
+            kit.submit("hello")
+
+
+async def test_a_model_that_is_repaired_serves_after_the_next_try(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    async with running(tmp_path, "raises_at_initialize", workers=0) as kit:
+        (kit.model_dir / "broken").touch()
+        kit.pool.scale(1)
+        await kit.pool.wait_settled()
+        (kit.model_dir / "broken").unlink()
+        await kit.until(lambda: kit.states() == ["READY"])
+        assert await kit.ask("hello") == "hello"
+        assert kit.scheduler.pool_statuses[-1] == (1, None)
+    assert "Auto recovery succeeded, reset recoveryStartTS" in caplog.text
+
+
+async def test_a_worker_that_exits_at_import_does_not_spin(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    async with running(tmp_path, "exits_at_import") as kit:
+        assert kit.pool.statuses()[0].failure == "exit code 7"
+        await kit.until(lambda: "Auto recovery failed again" in caplog.text)
+        await kit.until(lambda: kit.states() == ["STARTING"])
+    messages = [record.getMessage() for record in caplog.records]
+    assert messages.count("Starting worker W-9000-m_1.0") == 3
+    assert messages.count("Retry worker: 9000 in 1 seconds.") == 2
+    died = messages.index("Worker W-9000-m_1.0 failed to start: exit code 7")
+    assert messages.index("last words") < died
+
+
+async def test_a_load_that_takes_too_long_is_ended(tmp_path: Path) -> None:
+    async with running(tmp_path, "slow_to_load", startup_timeout_s=0.3) as kit:
+        assert kit.pool.statuses()[0].failure == "the model did not load (startupTimeout) within 0.3 s"
+        assert kit.pids() == []
+
+
+async def test_an_interpreter_that_says_nothing_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run, "HELLO_TIMEOUT_S", 0.3)
+    options = {"worker_module": "misbehaving_worker", "extra_env": {"FAULT": "silent"}}
+    async with running(tmp_path, options=options) as kit:
+        assert kit.pool.statuses()[0].failure == "the process did not start within 0.3 s"
+
+
+@pytest.mark.parametrize(
+    ("options", "failure"),
+    [
+        ({"python": "/no/such/python"}, "the process could not be started: No such file or directory"),
+        ({"worker_module": "no_such_module_at_all"}, "exit code 1"),
+    ],
+)
+async def test_a_worker_that_cannot_be_spawned_has_a_failure_without_paths(
+    tmp_path: Path, options: dict[str, str], failure: str
+) -> None:
+    async with running(tmp_path, options=options) as kit:
+        assert kit.pool.statuses()[0].failure == failure
+
+
+async def test_torchserves_rule_gives_a_worker_up_for_good(tmp_path: Path) -> None:
+    async with running(tmp_path, "exits_at_import", options={"give_up": True}, max_retry_timeout_s=0.0) as kit:
+        await kit.until(lambda: kit.states() == ["GIVEN_UP"])
+        assert kit.scheduler.pool_statuses[-1][0] == 1
+        kit.pool.scale(0)
+        await kit.pool.wait_settled()
+        assert kit.pool.statuses() == []
+
+
+async def test_requests_that_were_queued_are_refused_when_the_load_fails(tmp_path: Path) -> None:
+    async with running(tmp_path, "raises_at_initialize", workers=0) as kit:
+        (kit.model_dir / "broken").touch()
+        kit.pool.scale(1)
+        job = Job(KEY, [Input("data", "", b"early")])
+        kit.scheduler.submit(job)
+        with pytest.raises(WorkersUnavailable):
+            await asyncio.wait_for(job.reply.next(), 60)

@@ -1,0 +1,114 @@
+"""Scaling, draining and closing with real worker processes."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+from pool_kit import answer, children, is_gone, open_files, running
+
+from stoker.errors import NoWorkers, WorkerDied
+
+
+async def test_scaling_keeps_the_lowest_ids_and_uses_freed_ones_again(tmp_path: Path) -> None:
+    async with running(tmp_path, workers=3) as kit:
+        kit.pool.scale(1)
+        await kit.pool.wait_settled()
+        assert [status.id for status in kit.pool.statuses()] == [9000]
+        kit.pool.scale(2)
+        await kit.pool.wait_settled()
+        assert [(status.id, status.state) for status in kit.pool.statuses()] == [(9000, "READY"), (9001, "READY")]
+
+
+async def test_scaling_down_lets_the_running_batch_end(tmp_path: Path) -> None:
+    async with running(tmp_path) as kit:
+        job = kit.submit("sleep 0.5")
+        while not kit.scheduler.links[0].started():
+            await asyncio.sleep(0.02)
+        kit.pool.scale(0)
+        assert kit.states() == ["DRAINING"]
+        assert kit.scheduler.pool_statuses[-1] == (0, None)
+        with pytest.raises(NoWorkers):
+            kit.submit("too late")
+        assert await answer(job) == "slept"
+        await kit.pool.wait_settled()
+        assert kit.pool.statuses() == []
+
+
+async def test_closing_kills_what_does_not_end_within_its_grace(tmp_path: Path) -> None:
+    async with running(tmp_path) as kit:
+        (pid,) = kit.pids()
+        job = kit.submit("sleep 600")
+        while not kit.scheduler.links[0].started():
+            await asyncio.sleep(0.02)
+        await kit.pool.close(0.2)
+        with pytest.raises(WorkerDied, match="stopped by the server"):
+            await answer(job)
+        assert is_gone(pid)
+
+
+async def test_a_second_close_shortens_the_grace_of_the_first(tmp_path: Path) -> None:
+    async with running(tmp_path) as kit:
+        job = kit.submit("sleep 600")
+        while not kit.scheduler.links[0].started():
+            await asyncio.sleep(0.02)
+        patient = asyncio.ensure_future(kit.pool.close(600))
+        await asyncio.sleep(0)
+        await asyncio.wait_for(kit.pool.close(0), 60)
+        await asyncio.wait_for(patient, 60)
+        with pytest.raises(WorkerDied):
+            await answer(job)
+
+
+async def test_a_cancelled_close_goes_on(tmp_path: Path) -> None:
+    async with running(tmp_path) as kit:
+        (pid,) = kit.pids()
+        closing = asyncio.ensure_future(kit.pool.close(5))
+        await asyncio.sleep(0)
+        closing.cancel()
+        await asyncio.wait({closing})
+        await kit.pool.close(5)
+        assert is_gone(pid)
+
+
+async def test_workers_that_still_load_are_ended_at_once(tmp_path: Path) -> None:
+    files, processes = open_files(), children()
+    async with running(tmp_path, "slow_to_load", workers=0) as kit:
+        kit.pool.scale(2)
+        await kit.until(lambda: kit.states() == ["LOADING", "LOADING"])
+        await kit.pool.close(600)
+    assert children() == processes
+    assert open_files() == files
+
+
+async def test_scaling_in_every_phase_ends_with_the_wanted_number(tmp_path: Path) -> None:
+    async with running(tmp_path, workers=0) as kit:
+        for count in (2, 0, 1, 3, 1, 0, 2):
+            kit.pool.scale(count)
+            await asyncio.sleep(0.03)
+        await asyncio.wait_for(kit.pool.wait_settled(), 60)
+        assert kit.states() == ["READY", "READY"]
+        assert await kit.ask("hello") == "hello"
+
+
+async def test_scale_after_close_starts_nothing(tmp_path: Path) -> None:
+    async with running(tmp_path) as kit:
+        await kit.pool.close(0)
+        kit.pool.scale(2)
+        assert kit.pool.statuses() == []
+
+
+async def test_a_worker_runs_in_its_model_folder_without_standard_input_and_with_its_share_of_the_cores(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HIDE_ME", "x")
+    monkeypatch.setenv("STOKER_MANAGEMENT_TOKEN", "secret")
+    async with running(tmp_path, workers=2, options={"blacklist_env_vars": "HIDE_.*"}) as kit:
+        assert await kit.ask("cwd now") == str(kit.model_dir)
+        assert await kit.ask("stdin now") == "''"
+        assert await kit.ask("env HIDE_ME") == "<unset>"
+        assert await kit.ask("env STOKER_MANAGEMENT_TOKEN") == "<unset>"
+        assert int(await kit.ask("env OMP_NUM_THREADS")) >= 1

@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from stoker.core.job import ModelKey
+from stoker.core.model import ModelSpec
+from stoker.errors import ConfigurationError
+from stoker.pool.environment import WorkerOptions, command, environment
+
+
+def spec(*, handler: str = "handler.py", url: str = "m.mar") -> ModelSpec:
+    return ModelSpec(key=ModelKey("m", "1"), url=url, model_dir="/tmp/models/abc", handler=handler)
+
+
+def env_of(inherited: dict[str, str], model: ModelSpec | None = None, **options: object) -> dict[str, str]:
+    return environment(inherited, model or spec(), WorkerOptions(**options), workers=2, cores=9)  # type: ignore[arg-type]
+
+
+def test_the_servers_environment_is_inherited() -> None:
+    assert env_of({"HOME": "/root", "AWS_REGION": "eu"}).items() >= {"HOME": "/root", "AWS_REGION": "eu"}.items()
+
+
+def test_a_variable_is_withheld_when_its_whole_name_matches() -> None:
+    env = env_of({"SECRET_A": "1", "MY_SECRET_A": "2"}, blacklist_env_vars="SECRET_.*|OTHER")
+    assert "SECRET_A" not in env
+    assert env["MY_SECRET_A"] == "2"
+
+
+@pytest.mark.parametrize("name", ["TS_KEYSTORE_PASS", "STOKER_TOKEN", "STOKER_MANAGEMENT_KEY", "TS_API_SECRET"])
+def test_our_own_secrets_are_withheld(name: str) -> None:
+    assert name not in env_of({name: "x"})
+
+
+@pytest.mark.parametrize("name", ["TS_TOKEN_EXPIRATION_TIME_MIN", "HF_TOKEN", "TS_HEADER_KEY_SEQUENCE_ID"])
+def test_what_only_sounds_like_our_secret_is_inherited(name: str) -> None:
+    assert env_of({name: "x"})[name] == "x"
+
+
+def test_a_pattern_that_is_none_is_a_configuration_error() -> None:
+    with pytest.raises(ConfigurationError, match="blacklist_env_vars"):
+        WorkerOptions(blacklist_env_vars="(")
+
+
+def test_workers_share_the_cores() -> None:
+    env = env_of({})
+    assert env["OMP_NUM_THREADS"] == env["MKL_NUM_THREADS"] == env["OPENBLAS_NUM_THREADS"] == "4"
+    many = environment({}, spec(), WorkerOptions(), workers=100, cores=2)
+    assert many["OMP_NUM_THREADS"] == "1"
+
+
+def test_a_thread_count_of_the_operator_rules_all() -> None:
+    env = env_of({"OMP_NUM_THREADS": "7"})
+    assert env["OMP_NUM_THREADS"] == "7"
+    assert "MKL_NUM_THREADS" not in env
+
+
+def path_of(inherited: str = "", model: ModelSpec | None = None, home: str = "/opt/src") -> list[str]:
+    return env_of({"PYTHONPATH": inherited}, model, server_home=Path(home))["PYTHONPATH"].split(os.pathsep)
+
+
+def test_the_search_path_is_inherited_then_model_then_server() -> None:
+    assert path_of("/a:/b") == ["/a", "/b", "/tmp/models/abc", "/opt/src"]
+
+
+def test_a_server_in_site_packages_is_found_anyway() -> None:
+    assert path_of(home="/usr/lib/python3/site-packages") == ["/tmp/models/abc"]
+
+
+def test_the_folder_of_a_handler_given_as_path_and_function_comes_first() -> None:
+    assert path_of(model=spec(handler="/code/deep/handler.py:run"))[0] == "/code/deep"
+    assert path_of(model=spec(handler="handler.py:run"))[0] == "/tmp/models/abc"
+
+
+def test_a_model_that_is_a_folder_adds_its_parent() -> None:
+    assert path_of(model=spec(url="my_folder"))[:2] == ["/tmp/models/abc", "/tmp/models"]
+
+
+def test_decoding_is_told_by_environment_too_and_extra_variables_win() -> None:
+    assert env_of({})["TS_DECODE_INPUT_REQUEST"] == "true"
+    assert env_of({}, decode_input_request=False)["TS_DECODE_INPUT_REQUEST"] == "false"
+    assert env_of({"TS_IPEX_ENABLE": "no"}, extra_env={"TS_IPEX_ENABLE": "yes"})["TS_IPEX_ENABLE"] == "yes"
+
+
+def test_the_command_line_names_both_file_numbers() -> None:
+    line = command(WorkerOptions(python="py"), socket_fd=5, progress_fd=6, name="W-9000-m_1")
+    assert line == ("py -u -m stoker.worker.main --socket-fd 5 --progress-fd 6 --name W-9000-m_1".split())

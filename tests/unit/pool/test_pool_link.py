@@ -1,0 +1,321 @@
+"""The server's end of the border against a peer in this process, on both event loops."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import struct
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+
+import pytest
+import uvloop
+
+from stoker.core.job import Batch, Input, Job, ModelKey
+from stoker.core.ports import Outcome
+from stoker.core.reply import Chunk
+from stoker.errors import BadRequest, ServingError
+from stoker.ipc import codec
+from stoker.ipc.frames import Decoder, FrameError
+from stoker.ipc.to_server import Hello, Loaded, LoadFailed, Part, Results, ToServer
+from stoker.ipc.to_worker import Cancel, Grant, Predict, ToWorker
+from stoker.pool.link import Link
+
+KEY = ModelKey("m", "1")
+
+
+class Recorder:
+    """Scheduler and owner in one."""
+
+    def __init__(self) -> None:
+        self.events: list[tuple[object, ...]] = []
+        self.changed = asyncio.Event()
+
+    def _note(self, *event: object) -> None:
+        self.events.append(event)
+        self.changed.set()
+
+    async def until(self, count: int) -> list[tuple[object, ...]]:
+        while len(self.events) < count:
+            self.changed.clear()
+            await asyncio.wait_for(self.changed.wait(), 30)
+        return self.events
+
+    def batch_part(self, worker: object, batch_id: int, parts: Sequence[Outcome]) -> None:
+        self._note("part", batch_id, list(parts))
+
+    def batch_done(self, worker: object, batch_id: int, outcomes: Sequence[Outcome]) -> None:
+        self._note("done", batch_id, list(outcomes))
+
+    def greeted(self) -> None:
+        self._note("greeted")
+
+    def loaded(self, message: Loaded | LoadFailed) -> None:
+        self._note("loaded", message)
+
+    def answered(self) -> None:
+        pass
+
+    def lost(self, error: FrameError | None) -> None:
+        self._note("lost", error)
+
+    def restart(self, reason: ServingError) -> None:
+        self._note("restart", reason)
+
+
+class FakeProcess:
+    """What a link needs of a `WorkerProcess`."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self.sock = sock
+        self.progress_fd = os.memfd_create("test")
+        os.ftruncate(self.progress_fd, 8)
+
+
+class Peer:
+    """A worker that reads and writes when the test says so."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self.sock = sock
+        self._decoder = Decoder()
+
+    async def say(self, message: ToServer, *payloads: bytes) -> None:
+        await asyncio.get_running_loop().sock_sendall(self.sock, b"".join(codec.encode(message, payloads)))
+
+    async def hear(self, count: int) -> list[tuple[ToWorker, bytes]]:
+        heard: list[tuple[ToWorker, bytes]] = []
+        while len(heard) < count:
+            data = await asyncio.get_running_loop().sock_recv(self.sock, 65536)
+            for frame in self._decoder.feed(data):
+                heard.append((codec.decode_to_worker(frame.header), bytes(frame.payload)))
+        return heard
+
+
+Scenario = Callable[[Link, Recorder, Peer], Awaitable[None]]
+
+
+@pytest.fixture(params=[asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
+def play(request: pytest.FixtureRequest) -> Iterator[Callable[[Scenario], None]]:
+    loop = request.param()
+
+    async def stage(scenario: Scenario, max_payload_bytes: int) -> None:
+        ours, theirs = socket.socketpair()
+        with ours, theirs:
+            ours.setblocking(False)
+            theirs.setblocking(False)
+            process, recorder = FakeProcess(ours), Recorder()
+            link = Link(
+                9000,
+                process,  # type: ignore[arg-type]
+                owner=recorder,
+                scheduler=recorder,  # type: ignore[arg-type]
+                max_payload_bytes=max_payload_bytes,
+            )
+            link.start()
+            await scenario(link, recorder, Peer(theirs))
+            link.close()
+            os.close(process.progress_fd)
+
+    def run(scenario: Scenario, *, max_payload_bytes: int = 100 << 20) -> None:
+        loop.run_until_complete(stage(scenario, max_payload_bytes))
+
+    yield run
+    loop.close()
+
+
+Play = Callable[..., None]
+
+
+def batch(number: int, *values: bytes, headers: dict[str, str] | None = None) -> Batch:
+    return Batch(number, [Job(KEY, [Input("data", "", value)], headers=headers) for value in values])
+
+
+def test_jobs_travel_with_their_inputs_headers_and_deadlines(play: Play) -> None:
+    async def scenario(link: Link, recorder: Recorder, peer: Peer) -> None:
+        first = Job(KEY, [Input("a", "text/plain", b"12"), Input("b", "", b"3")], headers={"h": "v"}, deadline=5.5)
+        link.send(Batch(1, [first, Job(KEY, [])]))
+        ((message, payload),) = await peer.hear(1)
+        assert isinstance(message, Predict)
+        assert message.batch_id == 1
+        assert message.jobs[0].inputs == [("a", "text/plain", 2), ("b", "", 1)]
+        assert (message.jobs[0].headers, message.jobs[0].deadline) == ({"h": "v"}, 5.5)
+        assert message.jobs[1].inputs == []
+        assert payload == b"123"
+
+    play(scenario)
+
+
+def test_what_is_said_in_one_turn_leaves_in_one_write(play: Play) -> None:
+    async def scenario(link: Link, recorder: Recorder, peer: Peer) -> None:
+        for number in range(1, 6):
+            link.send(batch(number, b"x"))
+        link.cancel(1, 0)
+        link.grant(2, 0, 77)
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        frames = list(Decoder().feed(peer.sock.recv(65536)))
+        said = [codec.decode_to_worker(frame.header) for frame in frames]
+        assert len(said) == 7
+        assert said[-2:] == [Cancel(1, 0), Grant(2, 0, 77)]
+
+    play(scenario)
+
+
+def test_more_than_the_socket_takes_waits_and_arrives_whole(play: Play) -> None:
+    async def scenario(link: Link, recorder: Recorder, peer: Peer) -> None:
+        large = os.urandom(5_000_000)
+        for number in range(1, 4):
+            link.send(batch(number, large))
+        link.send(batch(4, *[b"y" * 100_000] * 30))
+        heard = await peer.hear(4)
+        assert [payload for _, payload in heard] == [large, large, large, b"y" * 3_000_000]
+
+    play(scenario)
+
+
+def test_thousands_of_small_messages_arrive_in_order(play: Play) -> None:
+    async def scenario(link: Link, recorder: Recorder, peer: Peer) -> None:
+        for number in range(1, 5001):
+            link.send(batch(number, b"z" * 100))
+        heard = await peer.hear(5000)
+        assert [message.batch_id for message, _ in heard if isinstance(message, Predict)] == list(range(1, 5001))
+
+    play(scenario)
+
+
+def test_answers_become_outcomes_in_order(play: Play) -> None:
+    async def scenario(link: Link, recorder: Recorder, peer: Peer) -> None:
+        link.send(batch(1, b"a", b"b"))
+        link.send(batch(2, b"c"))
+        await peer.say(Part(1, [1, 1]), b"x", b"y")
+        await peer.say(Results(1, [2, 0]), b"zz")
+        await peer.say(Results(2, [3_000_000]), b"w" * 3_000_000)
+        part, done, large = await recorder.until(3)
+        assert part == ("part", 1, [Chunk(b"x"), Chunk(b"y")])
+        assert done == ("done", 1, [Chunk(b"zz"), Chunk(b"")])
+        assert large[:2] == ("done", 2)
+        assert bytes(large[2][0].data) == b"w" * 3_000_000  # type: ignore[index]
+        assert link.served
+
+    play(scenario)
+
+
+def test_life_messages_go_to_the_owner(play: Play) -> None:
+    async def scenario(link: Link, recorder: Recorder, peer: Peer) -> None:
+        await peer.say(Hello(pid=1, python="3"))
+        await peer.say(LoadFailed(number=500, message="no"))
+        assert await recorder.until(2) == [("greeted",), ("loaded", LoadFailed(number=500, message="no"))]
+        assert not link.served
+
+    play(scenario)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"\xff" * 100,
+        struct.pack("<II", 3, 0) + b"\xc1\xc1\xc1",
+        struct.pack("<II", 0, 0),
+        struct.pack("<II", 10, (100 << 20) + 1),
+        struct.pack("<II", 1 << 31, 0),
+        b"".join(codec.encode(Results(2, [0]))),
+        b"".join(codec.encode(Results(1, [0, 0]))),
+        b"".join(codec.encode(Loaded(seconds=0, torch=False))),
+        b"".join(codec.encode(Hello(pid=1, python=""))) * 2,
+        b"".join(codec.encode(Results(1, [0]))) * 2,
+    ],
+)
+def test_a_peer_that_breaks_the_protocol_is_lost_once(play: Play, data: bytes) -> None:
+    async def scenario(link: Link, recorder: Recorder, peer: Peer) -> None:
+        link.send(batch(1, b"a"))
+        await asyncio.get_running_loop().sock_sendall(peer.sock, data + b"\0" * 100)
+        while not any(event[0] == "lost" for event in recorder.events):
+            await recorder.until(len(recorder.events) + 1)
+        lost = [event[1] for event in recorder.events if event[0] == "lost"]
+        assert len(lost) == 1
+        assert isinstance(lost[0], FrameError)
+        link.send(batch(2, b"a"))  # goes nowhere, and is no error
+
+    play(scenario)
+
+
+def test_a_limit_of_the_payload_is_checked_before_memory_is_taken(play: Play) -> None:
+    async def scenario(link: Link, recorder: Recorder, peer: Peer) -> None:
+        await asyncio.get_running_loop().sock_sendall(peer.sock, struct.pack("<II", 10, 1001))
+        ((what, error),) = await recorder.until(1)
+        assert what == "lost"
+        assert "over the limit" in str(error)
+
+    play(scenario, max_payload_bytes=1000)
+
+
+def test_a_closed_socket_is_told_once_without_an_error(play: Play) -> None:
+    async def scenario(link: Link, recorder: Recorder, peer: Peer) -> None:
+        peer.sock.close()
+        assert await recorder.until(1) == [("lost", None)]
+        link.send(batch(1, b"a"))
+        link.read_rest()
+        await asyncio.sleep(0)
+        assert recorder.events == [("lost", None)]
+
+    play(scenario)
+
+
+def test_what_was_said_before_the_death_is_read_after_it(play: Play) -> None:
+    async def scenario(link: Link, recorder: Recorder, peer: Peer) -> None:
+        link.send(batch(1, b"a"))
+        peer.sock.send(b"".join(codec.encode(Results(1, [2]), [b"ok"])))
+        peer.sock.send(struct.pack("<II", 100, 0) + b"half a frame")
+        peer.sock.close()
+        link.read_rest()
+        assert recorder.events == [("done", 1, [Chunk(b"ok")]), ("lost", None)]
+
+    play(scenario)
+
+
+def test_the_progress_marker_is_known_before_and_after_the_end(play: Play) -> None:
+    async def scenario(link: Link, recorder: Recorder, peer: Peer) -> None:
+        fd = link._progress_fd
+        assert link.started() == 0
+        os.pwrite(fd, struct.pack("<Q", 7), 0)
+        assert link.started() == 7
+        link.close()
+        os.pwrite(fd, struct.pack("<Q", 9), 0)
+        assert link.started() == 7
+        link.close()
+
+    play(scenario)
+
+
+def test_a_marker_that_was_cut_off_is_unknown_and_does_no_harm(play: Play) -> None:
+    async def scenario(link: Link, recorder: Recorder, peer: Peer) -> None:
+        os.ftruncate(link._progress_fd, 3)
+        assert link.started() is None
+
+    play(scenario)
+
+
+def test_a_batch_that_no_frame_can_carry_is_answered_in_its_turn(play: Play) -> None:
+    async def scenario(link: Link, recorder: Recorder, peer: Peer) -> None:
+        link.send(batch(1, b"a"))
+        link.send(batch(2, b"b", b"c", headers={"h": "\ud800"}))
+        link.send(batch(3, b"d"))
+        await asyncio.sleep(0)
+        assert recorder.events == []
+        await peer.say(Results(1, [0]))
+        await peer.say(Results(3, [0]))
+        first, refused, third = await recorder.until(3)
+        assert (first[1], refused[1], third[1]) == (1, 2, 3)
+        assert [type(outcome) for outcome in refused[2]] == [BadRequest, BadRequest]  # type: ignore[attr-defined]
+
+    play(scenario)
+
+
+def test_a_first_batch_that_no_frame_can_carry_is_answered_soon(play: Play) -> None:
+    async def scenario(link: Link, recorder: Recorder, peer: Peer) -> None:
+        link.send(batch(1, b"b", headers={"h": "\ud800"}))
+        assert recorder.events == []
+        ((what, number, _),) = await recorder.until(1)
+        assert (what, number) == ("done", 1)
+
+    play(scenario)

@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+import pytest
+
+from stoker.core.ports import Dropped
+from stoker.core.reply import Chunk, ResponseMeta
+from stoker.errors import (
+    HandlerError,
+    HandlerRaised,
+    HandlerRefused,
+    InvalidOutput,
+    OutOfResources,
+    ResponseTooLarge,
+)
+from stoker.ipc.frames import FrameError
+from stoker.ipc.to_server import DROPPED, Failure, Meta, Part, Results
+from stoker.pool.outcomes import error_of, of_part, of_results
+
+
+def test_the_payload_is_cut_into_one_outcome_per_job() -> None:
+    message = Results(7, [3, DROPPED, 0, 2], {}, {3: Meta(201, "made", {"a": "b"})})
+    assert of_results(message, memoryview(b"abcde"), 4) == [
+        Chunk(b"abc"),
+        Dropped.DROPPED,
+        Chunk(b""),
+        Chunk(b"de", ResponseMeta(201, "made", {"a": "b"})),
+    ]
+
+
+def test_small_results_are_copies_and_large_ones_views() -> None:
+    payload = memoryview(bytes(100_010))
+    small, large = of_part(Part(1, [10, 100_000]), payload, 2)
+    assert isinstance(small, Chunk)
+    assert isinstance(large, Chunk)
+    assert type(small.data) is bytes
+    assert type(large.data) is memoryview
+
+
+@pytest.mark.parametrize(
+    ("kind", "error"),
+    [
+        ("raised", HandlerRaised),
+        ("refused", HandlerRefused),
+        ("resources", OutOfResources),
+        ("output", InvalidOutput),
+    ],
+)
+def test_a_failure_keeps_its_words_and_its_number(kind: str, error: type[HandlerError]) -> None:
+    (outcome,) = of_results(Results(1, [0], {0: Failure(kind, 418, "in its own words")}), memoryview(b""), 1)
+    assert type(outcome) is error
+    assert (outcome.message, outcome.number) == ("in its own words", 418)
+
+
+def test_a_result_over_the_limit_has_both_sizes() -> None:
+    text = "The response is larger than max_response_size: 11 bytes, the limit is 10."
+    error = error_of(Failure("too_large", 507, text))
+    assert type(error) is ResponseTooLarge
+    assert error.message == text
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        Results(1, [1]),
+        Results(1, [1, 1, 1]),
+        Results(1, [1, 5]),
+        Results(1, [-2, 4]),
+        Results(1, [1, 1], {2: Failure("raised", 503, "")}),
+        Results(1, [1, 1], {-1: Failure("raised", 503, "")}),
+        Results(1, [1, 1], {0: Failure("surprise", 503, "")}),
+        Results(1, [1, 1], {}, {9: Meta(200, "", {})}),
+    ],
+)
+def test_what_does_not_fit_the_batch_breaks_the_protocol(message: Results) -> None:
+    with pytest.raises(FrameError):
+        of_results(message, memoryview(b"ab"), 2)
