@@ -45,6 +45,14 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     Console().print(shown)
 
 
+def warn(message: str) -> None:
+    _stderr(f"warning: {message}", "yellow")
+
+
 def fail(message: str, status: int = 1) -> NoReturn:
-    Console(stderr=True, highlight=False, soft_wrap=True).print(f"error: {message}", style="red", markup=False)
+    _stderr(f"error: {message}", "red")
     raise typer.Exit(status)
+
+
+def _stderr(line: str, style: str) -> None:
+    Console(stderr=True, highlight=False, soft_wrap=True).print(line, style=style, markup=False)
