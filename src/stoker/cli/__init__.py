@@ -1,0 +1,1 @@
+"""The commands: `torchserve`, `torch-model-archiver`, `stoker`."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import select
+import sys
 from collections.abc import Callable
 
 Teller = Callable[[], None]
@@ -21,6 +22,7 @@ def start(run: Callable[[Teller], int]) -> int:
 
     A server that takes longer than some seconds to listen is left to itself, as TorchServe's launcher does at once.
     """
+    sys.stdout.flush()  # or both processes would print what is buffered
     reader, writer = os.pipe()
     pid = os.fork()
     if pid == 0:

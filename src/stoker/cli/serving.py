@@ -81,9 +81,10 @@ def _remarks(loaded: Loaded) -> Iterator[str]:
         original = metadata.distribution("torchserve")
     except metadata.PackageNotFoundError:
         return
+    place = original.locate_file("")
     yield (
-        f"torchserve {original.version} is installed in the same environment ({original.locate_file('')}): it and stoker "
-        "both own the package ts and the command torchserve. Uninstall it, or use an environment of its own."
+        f"torchserve {original.version} is installed in the same environment ({place}): it and stoker both own the "
+        "package ts and the command torchserve. Uninstall it, or use an environment of its own."
     )
 
 

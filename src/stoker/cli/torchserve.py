@@ -49,8 +49,11 @@ def temp_dir() -> Path:
 
 def _print_config(options: argparse.Namespace) -> int:
     loaded = _load(options)
-    for line in (*show.lines(loaded), *(f"# {warning}" for warning in loaded.warnings)):
-        print(line)
+    text = "\n".join((*show.lines(loaded), *(f"# {warning}" for warning in loaded.warnings)))
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:  # `torchserve --print-config | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
 
 

@@ -1,0 +1,218 @@
+"""The composition root: builds the parts of a server, enters them in order, waits, and leaves in reverse.
+
+Leaving is the same list backwards: frontends close first, workers last.  Before that comes the drain: the first stop
+request refuses new work and waits for what was accepted; a second one stops waiting.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from contextlib import AsyncExitStack, contextmanager
+from typing import Any
+
+from stoker import TORCHSERVE_VERSION, __version__
+from stoker.archive.download import DownloadLimits
+from stoker.archive.limits import UnpackLimits
+from stoker.archive.store import ModelStore
+from stoker.config import security
+from stoker.config.security import AccessPolicy
+from stoker.config.settings import Settings
+from stoker.core.clock import MonotonicClock
+from stoker.core.ports import AccessLog
+from stoker.frontend.grpc.health import health_methods
+from stoker.frontend.grpc.inference import inference_methods
+from stoker.frontend.grpc.management import management_methods
+from stoker.frontend.grpc.server import GrpcServer, choose_engine
+from stoker.pool.devices import Devices
+from stoker.registry.registry import Registry
+
+log = logging.getLogger(__name__)
+
+_STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+class Server:
+    """One server. ``access``: how open it is; left out, as strict as the settings say.
+
+    ``on_started`` is called once, when every listener is open; models may still be loading then.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        access: AccessPolicy | None = None,
+        access_log: AccessLog | None = None,
+        on_started: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._settings = settings
+        self._access = access or security.decide(settings, mentioned=set(), file_in_use=True)
+        self._access_log = access_log
+        self._on_started = on_started
+        self._stop = asyncio.Event()
+        self._stop_now = asyncio.Event()
+        self._frontends: list[GrpcServer] = []
+
+    @property
+    def ports(self) -> tuple[int, int]:
+        """The bound ports of inference and management, once started."""
+        inference, management = self._frontends
+        return inference.port, management.port
+
+    def request_stop(self) -> None:
+        """Asks for a stop after a drain; asked again, the drain is cut short."""
+        if self._stop.is_set():
+            self._stop_now.set()
+        self._stop.set()
+
+    async def run(self) -> None:
+        """From the first listener to the end of the last worker.
+
+        Raises:
+            StartupError: an address cannot be had, or the settings ask for what cannot be kept.
+        """
+        security.check(self._settings, self._access)
+        async with AsyncExitStack() as stack:
+            stack.enter_context(_signals(self.request_stop))
+            registry = await self._enter_registry(stack)
+            for frontend in self._make_frontends(registry):
+                self._frontends.append(await stack.enter_async_context(frontend))
+            self._tell_started()
+            loading = asyncio.create_task(_load(registry))
+            stack.push_async_callback(_cancelled, loading)
+            await self._stop.wait()
+            await self._drain(registry)
+
+    # ------------------------------------------------------------------------------------------ the parts
+
+    async def _enter_registry(self, stack: AsyncExitStack) -> Registry:
+        settings = self._settings
+        store = _make_store(settings)
+        stack.push_async_callback(asyncio.to_thread, store.close)
+        await asyncio.to_thread(store.open)
+        devices = await asyncio.to_thread(Devices.detect, settings.number_of_gpu)
+        registry = Registry(settings=settings, store=store, devices=devices, clock=MonotonicClock())
+        return await stack.enter_async_context(registry)
+
+    def _make_frontends(self, registry: Registry) -> Iterator[GrpcServer]:
+        settings, codes = self._settings, self._settings.grpc_status_codes
+        health = health_methods(registry)
+        inference = inference_methods(registry, status_codes=codes)
+        management = management_methods(registry, status_codes=codes, model_api_enabled=self._access.model_api)
+        hosts = (settings.grpc_inference_address, settings.grpc_management_address)
+        ports = (settings.grpc_inference_port, settings.grpc_management_port)
+        engine = choose_engine(settings.grpc_engine, hosts)
+        for host, port, methods in zip(hosts, ports, (inference, management), strict=True):
+            yield GrpcServer(
+                host=host,
+                port=port,
+                engine=engine,
+                methods=[*methods, *health],
+                max_message_bytes=settings.max_request_size,
+                access_log=self._access_log,
+                stream_stall_timeout_s=settings.stream_stall_timeout_s,
+            )
+
+    # ------------------------------------------------------------------------------------- start and stop
+
+    def _tell_started(self) -> None:
+        settings, (inference, management) = self._settings, self.ports
+        log.info(
+            "stoker %s (TorchServe %s API) serves gRPC inference on %s:%d and gRPC management on %s:%d",
+            __version__,
+            TORCHSERVE_VERSION,
+            settings.grpc_inference_address,
+            inference,
+            settings.grpc_management_address,
+            management,
+            extra={"event": "server_started", "inference_port": inference, "management_port": management},
+        )
+        log.info("REST is not part of this version: nothing listens on %s", _rest_listeners(settings))
+        for text in _security_remarks(self._access):
+            log.warning("%s", text)
+        self._on_started()
+
+    async def _drain(self, registry: Registry) -> None:
+        """Health turns NOT_SERVING and new work is refused; what was accepted gets `drain_timeout` to end."""
+        grace_s = self._settings.drain_timeout_s
+        log.info("Stopping: requests in flight have %g s to end", grace_s, extra={"event": "server_stopping"})
+        registry.close_admission()
+        drains = [frontend.drain(grace_s) for frontend in self._frontends]
+        await _unless(self._stop_now, [*drains, registry.drain(grace_s)])
+
+
+def _make_store(settings: Settings) -> ModelStore:
+    return ModelStore(
+        model_store=settings.model_store,
+        temp_dir=settings.temp_dir,
+        allowed_urls=",".join(settings.allowed_urls),
+        allow_private_urls=settings.allow_private_urls,
+        unpack_limits=UnpackLimits(
+            entries=settings.unpack_max_files,
+            total_bytes=settings.unpack_max_size,
+            ratio=settings.unpack_max_ratio,
+        ),
+        download_limits=DownloadLimits(max_bytes=settings.download_max_size, total_s=settings.download_timeout_s),
+    )
+
+
+async def _load(registry: Registry) -> None:
+    """A model that cannot be loaded is the registry's to report; nothing here stops the server."""
+    try:
+        await registry.load_at_startup()
+    except Exception:
+        log.exception("Loading the models of the start failed")
+
+
+async def _unless(event: asyncio.Event, work: Iterable[Awaitable[object]]) -> None:
+    """Waits for all of ``work``, or until ``event``; then the rest is cancelled."""
+    done = asyncio.gather(*work)
+    interrupted = asyncio.ensure_future(event.wait())
+    try:
+        await asyncio.wait((done, interrupted), return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        await _cancelled(interrupted)
+        await _cancelled(done)
+
+
+async def _cancelled(future: asyncio.Future[Any]) -> None:
+    """Ends ``future`` if it has not ended; an error of its own is logged, since nobody else looks at it."""
+    future.cancel()
+    results = await asyncio.gather(future, return_exceptions=True)
+    for result in results:
+        if isinstance(result, Exception):
+            log.error("A part did not stop cleanly", exc_info=result)
+
+
+@contextmanager
+def _signals(stop: Callable[[], None]) -> Iterator[None]:
+    """Signals ask for a stop; a hang-up too, unless the process was told to ignore it (nohup)."""
+    loop = asyncio.get_running_loop()
+    wanted = [*_STOP_SIGNALS]
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
+        wanted.append(signal.SIGHUP)
+    for number in wanted:
+        loop.add_signal_handler(number, stop)
+    try:
+        yield
+    finally:
+        for number in wanted:
+            loop.remove_signal_handler(number)
+
+
+def _rest_listeners(settings: Settings) -> str:
+    return f"{settings.inference_address}, {settings.management_address} and {settings.metrics_address}"
+
+
+def _security_remarks(access: AccessPolicy) -> Iterator[str]:
+    if access.open_by_default:
+        yield (
+            "Every process of this machine may register models, which run as code, and use them: nothing was said "
+            "about security, and only this machine is served. A config.properties file, --disable-token-auth or "
+            "--enable-model-api restores TorchServe's defaults"
+        )
+    elif access.tokens:
+        yield ("Token authorization is not part of this version: requests from this machine are served without a token")
