@@ -1,0 +1,5 @@
+"""TorchServe's package, for handlers and scripts that import it: every module here stands for one of stoker's."""
+
+from ts.version import __version__
+
+__all__ = ["__version__"]
