@@ -224,9 +224,11 @@ class Running:
 
 
 @asynccontextmanager
-async def running(ports: Ports, **options: Any) -> AsyncIterator[Running]:
+async def running(
+    ports: Ports, *, client_options: Sequence[tuple[str, Any]] = (), **options: Any
+) -> AsyncIterator[Running]:
     async with (
         ports.server(**options) as server,
-        grpc.aio.insecure_channel(f"127.0.0.1:{server.port}", options=UNLIMITED) as channel,
+        grpc.aio.insecure_channel(f"127.0.0.1:{server.port}", options=[*UNLIMITED, *client_options]) as channel,
     ):
         yield Running(ports, server, channel)

@@ -1,0 +1,224 @@
+"""Deadlines, clients that leave, clients that do not read: what they cost the server, and that nothing is left."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import threading
+import time
+import weakref
+from collections.abc import AsyncIterator
+from typing import Any
+
+import grpc
+import pytest
+from grpc_fakes import Ports, Running, Submission, running, until
+
+from stoker import errors as e
+from stoker.core.reply import Chunk
+from stoker.protos import InferenceAPIsServiceStub
+from stoker.protos import inference_pb2 as pb
+
+CODE = grpc.StatusCode
+REQUEST = pb.PredictionsRequest(model_name="m", input={"data": b"in"})
+
+
+async def code_of(call: Any) -> grpc.StatusCode:
+    code: grpc.StatusCode = await call.code()
+    return code
+
+
+# ------------------------------------------------------------------------------------- deadline and cancel
+
+
+@pytest.mark.parametrize("method", ["Predictions", "StreamPredictions"])
+async def test_the_clients_deadline_reaches_the_port_and_its_end_cancels_the_reply(run: Running, method: str) -> None:
+    before = time.monotonic()
+    call = getattr(run.inference, method)(REQUEST, timeout=0.4)
+    submission = await run.ports.inference.submitted()
+    assert submission.deadline is not None
+    assert before < submission.deadline <= time.monotonic() + 0.5
+    assert await code_of(call) is CODE.DEADLINE_EXCEEDED
+    await until(lambda: submission.cancelled)
+    await until(lambda: run.server.open_calls == 0)
+
+
+@pytest.mark.parametrize("method", ["Predictions", "StreamPredictions"])
+async def test_a_client_that_cancels_cancels_the_reply(run: Running, method: str) -> None:
+    call = getattr(run.inference, method)(REQUEST)
+    submission = await run.ports.inference.submitted()
+    call.cancel()
+    await until(lambda: submission.cancelled)
+    await until(lambda: run.server.open_calls == 0)
+    assert [line[2] for line in run.ports.access_log.lines] == [CODE.CANCELLED.value[0]]
+
+
+async def test_a_client_that_leaves_in_mid_stream_cancels_the_reply(run: Running) -> None:
+    stream = run.inference.StreamPredictions(REQUEST)
+    submission = await run.ports.inference.submitted()
+    submission.reply.push(Chunk(b"one"), last=False)
+    await stream.read()
+    await run.channel.close()
+    await until(lambda: submission.cancelled)
+    submission.answer(b"too late")
+    assert run.server.open_calls == 0
+
+
+async def test_an_answer_after_the_client_left_harms_nobody(run: Running) -> None:
+    call = run.inference.Predictions(REQUEST)
+    late = await run.ports.inference.submitted()
+    call.cancel()
+    await until(lambda: late.cancelled)
+    late.answer(b"late")
+    run.ports.inference.on_submit = lambda submission: submission.answer(b"next")
+    assert (await run.inference.Predictions(REQUEST)).prediction == b"next"
+
+
+async def test_a_thousand_cancelled_calls_leave_no_state(run: Running) -> None:
+    for _ in range(10):
+        calls = [run.inference.Predictions(REQUEST) for _ in range(50)]
+        streams = [run.inference.StreamPredictions(REQUEST) for _ in range(50)]
+        count = len(run.ports.inference.submissions) + 100
+        await run.ports.inference.submitted(count)
+        for call in (*calls, *streams):
+            call.cancel()
+        await until(lambda: run.server.open_calls == 0)
+    assert all(submission.cancelled for submission in run.ports.inference.submissions)
+    replies = [weakref.ref(submission) for submission in run.ports.inference.submissions]
+    run.ports.inference.submissions.clear()
+    calls.clear()
+    streams.clear()
+    await asyncio.sleep(0.05)  # the library's own tasks end
+    gc.collect()
+    assert sum(reference() is not None for reference in replies) == 0
+
+
+async def test_a_finished_call_is_freed_without_the_collector(run: Running) -> None:
+    run.ports.inference.on_submit = lambda submission: submission.answer(b"part", b"last")
+    gc.collect()
+    gc.disable()
+    try:
+        await run.inference.Predictions(REQUEST)
+        assert [m.prediction async for m in run.inference.StreamPredictions(REQUEST)] == [b"part", b"last"]
+        references = [weakref.ref(submission) for submission in run.ports.inference.submissions]
+        run.ports.inference.submissions.clear()
+        await until(lambda: all(reference() is None for reference in references))
+    finally:
+        gc.enable()
+
+
+# ---------------------------------------------------------------------------------------- slow readers
+
+
+NO_READ_AHEAD = [("grpc.http2.bdp_probe", 0), ("grpc.http2.lookahead_bytes", 65_535)]
+
+
+@pytest.fixture
+async def slow(run: Running) -> AsyncIterator[Any]:
+    """A client whose library takes in no more than the usual window ahead of its reader."""
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{run.server.port}", options=NO_READ_AHEAD) as channel:
+        yield InferenceAPIsServiceStub(channel)
+
+
+def endless(submission: Submission) -> None:
+    """Many parts at once: what a consumer does not read stays in the reply."""
+    for _ in range(400):
+        submission.reply.push(Chunk(b"x" * 10_000), last=False)
+
+
+async def test_a_client_that_does_not_read_is_felt_as_backpressure(run: Running, slow: Any) -> None:
+    run.ports.inference.on_submit = endless
+    stream = slow.StreamPredictions(REQUEST)
+    submission = await run.ports.inference.submitted()
+    await settled(submission)
+    assert submission.reply.backlog > 1_000_000
+    for _ in range(400):
+        assert len((await stream.read()).prediction) == 10_000
+    submission.answer(b"end")
+    assert (await stream.read()).prediction == b"end"
+
+
+async def settled(submission: Submission) -> None:
+    """Waits until nothing more is read."""
+    seen = -1
+    while seen != submission.consumed:
+        seen = submission.consumed
+        await asyncio.sleep(0.15)
+
+
+async def test_sixty_four_stalled_readers_cost_no_threads_and_do_not_slow_a_fast_one(run: Running) -> None:
+    channels = [
+        grpc.aio.insecure_channel(f"127.0.0.1:{run.server.port}", options=[*NO_READ_AHEAD, ("x", n)]) for n in range(8)
+    ]
+    run.ports.inference.on_submit = lambda submission: submission.reply.push(Chunk(b"first"), last=False)
+    threads = threading.active_count()
+    stalled = [InferenceAPIsServiceStub(channels[n % 8]).StreamPredictions(REQUEST) for n in range(64)]
+    await run.ports.inference.submitted(64)
+    for submission in list(run.ports.inference.submissions):
+        endless(submission)
+    await settled(run.ports.inference.submissions[0])
+    assert all(submission.reply.backlog for submission in run.ports.inference.submissions)
+    assert threading.active_count() - threads < 8
+
+    parts = [b"%d" % number for number in range(500)]
+    run.ports.inference.on_submit = lambda submission: submission.answer(*parts)
+    fast = run.inference.StreamPredictions(REQUEST)
+    assert [message.prediction async for message in fast] == parts
+    run.ports.inference.on_submit = lambda submission: submission.answer(b"unary")
+    assert (await run.inference.Predictions(REQUEST)).prediction == b"unary"
+
+    stopped = run.ports.inference.submissions[:64]
+    await asyncio.wait_for(run.server.drain(0.1), 20)
+    assert all(submission.cancelled for submission in stopped)
+    await asyncio.wait_for(run.server.__aexit__(None, None, None), 20)
+    assert run.server.open_calls == 0
+    del stalled
+    for channel in channels:
+        await channel.close()
+
+
+async def test_a_stream_that_nobody_reads_ends_resource_exhausted_and_is_cancelled(ports: Ports) -> None:
+    async with running(ports, stream_stall_timeout_s=0.2, client_options=NO_READ_AHEAD) as run:
+        ports.inference.on_submit = endless
+        stream = run.inference.StreamPredictions(REQUEST)
+        submission = await ports.inference.submitted()
+        await until(lambda: submission.cancelled)
+        assert run.server.open_calls == 0
+        received = 0
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            while True:
+                received += len((await stream.read()).prediction)
+        assert caught.value.code() is CODE.RESOURCE_EXHAUSTED
+        assert received < 4_000_000
+        ports.inference.on_submit = lambda submission: submission.answer(b"well")
+        assert (await run.inference.Predictions(REQUEST)).prediction == b"well"
+
+
+async def test_a_stalled_stream_whose_job_is_done_is_not_kept_for_ever(ports: Ports) -> None:
+    async with running(ports, stream_stall_timeout_s=0.2, client_options=NO_READ_AHEAD) as run:
+        ports.inference.on_submit = lambda submission: (endless(submission), submission.answer(b"end"))[-1]
+        stream = run.inference.StreamPredictions(REQUEST)
+        await ports.inference.submitted()
+        await until(lambda: run.server.open_calls == 0)
+        assert await code_of_rest(stream) is CODE.RESOURCE_EXHAUSTED
+
+
+async def test_the_schedulers_own_verdict_on_a_stalled_stream_does_not_wait_for_the_reader(
+    run: Running, slow: Any
+) -> None:
+    run.ports.inference.on_submit = endless
+    stream = slow.StreamPredictions(REQUEST)
+    submission = await run.ports.inference.submitted()
+    await settled(submission)
+    submission.reply.fail(e.StreamStalled(seconds=30.0))
+    await until(lambda: run.server.open_calls == 0)
+    assert await code_of_rest(stream) is CODE.RESOURCE_EXHAUSTED
+
+
+async def code_of_rest(stream: Any) -> grpc.StatusCode:
+    try:
+        while await stream.read() is not grpc.aio.EOF:
+            pass
+    except grpc.aio.AioRpcError:
+        pass
+    return await code_of(stream)

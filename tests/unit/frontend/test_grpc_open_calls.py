@@ -1,0 +1,217 @@
+"""A call ends once; the book of open calls is right at each step. No engine, no socket."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from stoker.core.job import Input, Job, ModelKey
+from stoker.core.reply import Chunk, ReplyStream
+from stoker.errors import BadRequest, WorkerDied
+from stoker.frontend.grpc.call import Call, Kind, Method, Trailing, readable_peer
+from stoker.frontend.grpc.inference import inference_methods
+from stoker.frontend.grpc.open_calls import OpenCalls
+from stoker.frontend.grpc.server import choose_engine
+from stoker.frontend.grpc.status import Status, inference_status
+from stoker.protos import inference_pb2 as pb
+
+
+class RecordingCall(Call):
+    """Writes down what an engine would send; has room for ``room`` messages."""
+
+    def __init__(self, *args: Any, room: int = 1000, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.room = room
+        self.sent: list[Any] = []
+
+    def _answer(self, payload: bytes, trailing: Trailing) -> None:
+        self.sent.append(payload)
+
+    def _write(self, payload: bytes) -> bool:
+        self.sent.append(payload)
+        self.room -= 1
+        return self.room > 0
+
+    def _finish(self, trailing: Trailing) -> None:
+        self.sent.append("end")
+
+    def _refuse(self, status: Status) -> None:
+        self.sent.append(status.code)
+
+
+class Log:
+    def __init__(self) -> None:
+        self.codes: list[int] = []
+
+    def record(self, peer: str, request: str, status: int, milliseconds: int) -> None:
+        self.codes.append(status)
+
+
+@pytest.fixture
+def log() -> Log:
+    return Log()
+
+
+@pytest.fixture
+def open_calls(log: Log) -> OpenCalls:
+    return OpenCalls(access_log=log, max_message_bytes=1000, stream_stall_timeout_s=30.0)
+
+
+def begun(open_calls: OpenCalls, handle: Callable[[Call], None], *, request: bytes = b"", **options: Any) -> Any:
+    method = Method(path="/a.B/C", kind=Kind.STREAM, handle=handle, status_of=inference_status("correct"))
+    return begun_as(open_calls, method, request=request, **options)
+
+
+def begun_as(open_calls: OpenCalls, method: Method, *, request: bytes, **options: Any) -> Any:
+    key = len(open_calls.by_key) + 1
+    call = RecordingCall(
+        open_calls, method, key, request=request, metadata=(), peer="ipv4:1.2.3.4:5", time_remaining=None, **options
+    )
+    open_calls.begin(call)
+    return call
+
+
+def test_a_call_ends_exactly_once(open_calls: OpenCalls, log: Log) -> None:
+    call = begun(open_calls, lambda call: None)
+    call.send(b"one")
+    call.finish()
+    call.finish()
+    call.respond(b"x")
+    call.fail(BadRequest())
+    call.cancelled()
+    call.send(b"two")
+    assert (call.sent, log.codes, open_calls.by_key) == ([b"one", "end"], [0], {})
+
+
+def test_a_cancelled_call_tells_its_method_once_and_sends_nothing(open_calls: OpenCalls, log: Log) -> None:
+    told: list[int] = []
+    call = begun(open_calls, lambda call: setattr(call, "on_cancel", lambda: told.append(1)))
+    call.cancelled()
+    call.cancelled()
+    call.fail(BadRequest())
+    assert (call.sent, told, log.codes) == ([], [1], [1])
+
+
+def test_an_exception_in_a_method_becomes_its_status_and_cancels_what_it_began(open_calls: OpenCalls) -> None:
+    told: list[int] = []
+
+    def handle(call: Call) -> None:
+        call.on_cancel = lambda: told.append(1)
+        raise BadRequest
+
+    assert begun(open_calls, handle).sent == [3]
+    assert told == [1]
+
+
+def test_a_message_over_the_limit_never_reaches_its_method(open_calls: OpenCalls) -> None:
+    reached: list[Call] = []
+    assert begun(open_calls, reached.append, request=b"x" * 1001).sent == [8]
+    assert not begun(open_calls, reached.append, request=b"x" * 1000).sent
+    assert len(reached) == 1
+
+
+def test_a_method_that_fails_when_room_comes_back_ends_its_call(open_calls: OpenCalls) -> None:
+    def broken() -> None:
+        raise BadRequest
+
+    call = begun(open_calls, lambda call: setattr(call, "on_writable", broken))
+    call.became_writable()
+    assert call.sent == [3]
+
+
+@pytest.mark.parametrize(
+    ("peer", "readable"),
+    [
+        ("ipv4:127.0.0.1:5", "127.0.0.1:5"),
+        ("ipv6:%5B::1%5D:5", "[::1]:5"),
+        ("ipv6:[::1]:5", "[::1]:5"),
+        ("unix:", "unix"),
+        ("unix:/a/b", "unix"),
+    ],
+)
+def test_peers_are_logged_as_people_write_them(peer: str, readable: str) -> None:
+    assert readable_peer(peer) == readable
+
+
+# -------------------------------------------------------------------- the moving of answers, chunk by chunk
+
+
+class Eager:
+    """A port, and a producer that pushes the next part in the very moment room is made."""
+
+    def __init__(self, parts: list[bytes]) -> None:
+        self.parts = parts
+        self.reply: ReplyStream | None = None
+
+    def submit(self, model: str, version: str | None, inputs: list[Input], **_: Any) -> ReplyStream:
+        job = Job(ModelKey(model, "1"), inputs)
+        job.reply.attach(self, job)
+        self.reply = job.reply
+        self.push()
+        return job.reply
+
+    def push(self) -> None:
+        assert self.reply is not None
+        part = self.parts.pop(0)
+        self.reply.push(Chunk(part), last=not self.parts)
+
+    def job_consumed(self, job: Job, nbytes: int) -> None:
+        if self.parts:
+            self.push()
+
+    def job_cancelled(self, job: Job) -> None: ...
+
+    def healthy(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize("streaming", [False, True])
+def test_parts_that_are_pushed_while_one_is_read_keep_their_order(open_calls: OpenCalls, streaming: bool) -> None:
+    parts = [b"%d" % number for number in range(20)]
+    method = inference_methods(Eager(list(parts)))[2 if streaming else 1]
+    call = begun_as(open_calls, method, request=pb.PredictionsRequest(model_name="m").SerializeToString())
+    answers = [pb.PredictionResponse.FromString(sent).prediction for sent in call.sent if sent != "end"]
+    assert answers == (parts if streaming else [b"".join(parts)])
+
+
+class Plain(Eager):
+    def push(self) -> None: ...
+
+    def job_consumed(self, job: Job, nbytes: int) -> None: ...
+
+
+async def test_a_stream_reads_nothing_while_there_is_no_room_and_ends_after_the_rest(open_calls: OpenCalls) -> None:
+    port = Plain([])
+    request = pb.PredictionsRequest(model_name="m").SerializeToString()
+    call = begun_as(open_calls, inference_methods(port)[2], request=request, room=2)
+    assert port.reply is not None
+    for _ in range(5):
+        port.reply.push(Chunk(b"x"), last=False)
+    port.reply.fail(WorkerDied())
+    assert (len(call.sent), port.reply.backlog) == (2, 3)
+    call.room = 100
+    call.became_writable()
+    assert call.sent[5:] == [14]
+    open_calls.close()
+
+
+# ------------------------------------------------------------------------------------ the choice of engine
+
+
+@pytest.mark.parametrize(
+    ("setting", "hosts", "engine"),
+    [
+        ("auto", ["127.0.0.1", "::1"], "native"),
+        ("auto", ["localhost", "unix:/run/stoker.sock", "127.8.0.1", "[::1]"], "native"),
+        ("auto", ["127.0.0.1", "0.0.0.0"], "grpcio"),
+        ("auto", ["127.0.0.1", "localhost.example"], "grpcio"),
+        ("auto", ["10.0.0.1"], "grpcio"),
+        ("auto", [""], "grpcio"),
+        ("native", ["0.0.0.0"], "native"),
+        ("grpcio", ["127.0.0.1"], "grpcio"),
+    ],
+)
+def test_the_fast_engine_is_chosen_only_out_of_strangers_reach(setting: str, hosts: list[str], engine: str) -> None:
+    assert choose_engine(setting, hosts) == engine
