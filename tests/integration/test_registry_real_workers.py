@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import sys
 import zipfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -315,3 +316,73 @@ async def test_a_storm_of_operations_ends_with_a_table_that_matches_the_processe
             assert (await ask(registry, name)).endswith("hello")
     assert workers_alive() == []
     await until(lambda: not list(unpacked(places)))
+
+
+WHERE = """
+import importlib.util, sys
+
+def handle(data, context):
+    return [sys.prefix + " " + str(importlib.util.find_spec("tiny_thing") is not None) for _ in data or ()]
+"""
+
+
+def _wheel(path: Path) -> str:
+    """A package without dependencies, so that pip needs no network."""
+    name = "tiny_thing-1.0-py3-none-any.whl"
+    info = "tiny_thing-1.0.dist-info"
+    files = {
+        "tiny_thing.py": "x = 1\n",
+        f"{info}/METADATA": "Metadata-Version: 2.1\nName: tiny-thing\nVersion: 1.0\n",
+        f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+        f"{info}/RECORD": "",
+    }
+    with zipfile.ZipFile(path / name, "w") as wheel:
+        for file, text in files.items():
+            wheel.writestr(file, text)
+    return name
+
+
+@pytest.mark.parametrize("operator_allows", [True, False])
+@pytest.mark.parametrize("use_venv", [True, False])
+async def test_requirements_are_installed_only_where_the_operator_allows_it(
+    places: tuple[Path, Path], operator_allows: bool, use_venv: bool
+) -> None:
+    wheel = _wheel(places[0].parent)
+    url = archive(places[0], "where", source=WHERE, yaml=f"useVenv: {str(use_venv).lower()}\n")
+    with zipfile.ZipFile(places[0] / url, "a") as mar:
+        mar.write(places[0].parent / wheel, wheel)
+        mar.writestr("requirements.txt", f"./{wheel}\n")
+    _say_requirements(places[0] / url)
+
+    async with running(places, install_py_dep_per_model=operator_allows) as registry:
+        await registry.register(RegisterRequest(url=url, initial_workers=1, synchronous=True))
+        prefix, installed = (await ask(registry, "where")).split()
+
+        assert installed == str(operator_allows)
+        assert (prefix != sys.prefix) is use_venv
+
+
+async def test_a_register_whose_requirements_cannot_be_installed_leaves_nothing(places: tuple[Path, Path]) -> None:
+    url = archive(places[0], "where", source=WHERE)
+    with zipfile.ZipFile(places[0] / url, "a") as mar:
+        mar.writestr("requirements.txt", "./missing-1.0-py3-none-any.whl\n")
+    _say_requirements(places[0] / url)
+
+    async with running(places, install_py_dep_per_model=True) as registry:
+        with pytest.raises(errors.RequirementsFailed, match=r"^Custom pip package installation failed for model where"):
+            await registry.register(RegisterRequest(url=url))
+
+        assert registry.list_models(100, 0) == {"models": []}
+        await until(lambda: not list(unpacked(places)))
+
+
+def _say_requirements(mar: Path) -> None:
+    """Rewrites the archive with a manifest that names requirements.txt."""
+    with zipfile.ZipFile(mar) as old:
+        files = {name: old.read(name) for name in old.namelist()}
+    manifest = json.loads(files["MAR-INF/MANIFEST.json"])
+    manifest["model"]["requirementsFile"] = "requirements.txt"
+    files["MAR-INF/MANIFEST.json"] = json.dumps(manifest).encode()
+    with zipfile.ZipFile(mar, "w") as new:
+        for name, content in files.items():
+            new.writestr(name, content)

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from stoker import errors
 from stoker.archive.manifest import default_model_name
+from stoker.archive.requirements import Installer
 from stoker.archive.store import ModelStore, UnpackedModel
 from stoker.config.model_config import ModelConfig
 from stoker.config.settings import Settings
@@ -21,6 +22,8 @@ from stoker.core.model import ModelSpec
 from stoker.core.ports import RegisterRequest
 from stoker.registry import merge
 from stoker.registry.merge import Machine, Sources
+
+_VENV_FOLDER = ".stoker-venv"  # no name that an operator's own directory, used in place, would have
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +84,18 @@ class Preparer:
         return await asyncio.to_thread(_load_inside, unpacked.model_dir, name)
 
     async def _python(self, spec: ModelSpec, unpacked: UnpackedModel) -> str:
+        """The interpreter of the workers. pip runs only where the operator allows it, whatever the archive says."""
+        wants_venv = spec.yaml_config.get("useVenv") is True
+        may_install = self._settings.install_py_dep_per_model
+        installer = Installer(python=self._settings.python)
+        model, manifest, folder = spec.key.name, unpacked.manifest, unpacked.model_dir
+        if wants_venv:
+            asked = manifest if may_install else replace(manifest, requirements_file=None)
+            return await installer.make_venv(
+                model=model, manifest=asked, model_dir=folder, venv_dir=folder / _VENV_FOLDER
+            )
+        if may_install:
+            await installer.install(model=model, manifest=manifest, model_dir=folder)
         return self._settings.python
 
 
