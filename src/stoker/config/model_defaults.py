@@ -64,7 +64,7 @@ def _positive(given: dict[str, Any], name: str) -> int | None:
     value = given.get(name)
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or value != int(value):
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not float(value).is_integer():
         raise ValueError(f"{name} is not a whole number")
     return int(value) if value > 0 else None
 

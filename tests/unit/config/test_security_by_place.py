@@ -1,0 +1,68 @@
+"""How open is the server?  The table of the decision, and what is refused to start."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from stoker.config.address import Address
+from stoker.config.security import AccessPolicy, check, decide, mentioned_topics
+from stoker.config.settings import Settings
+from stoker.errors import ConfigurationError
+
+OPEN = AccessPolicy(tokens=False, model_api=True, open_by_default=True)
+TOKENS_AND_NO_API = AccessPolicy(tokens=True, model_api=False)
+ELSEWHERE = Address("http", "0.0.0.0", 8080)
+TOKENS_OFF: dict[str, Any] = {"disable_token_authorization": True}
+API_ON: dict[str, Any] = {"enable_model_api": True}
+
+
+@pytest.mark.parametrize(
+    ("values", "mentioned", "file", "policy"),
+    [
+        ({}, set(), False, OPEN),
+        ({}, {"model_store", "load_models"}, False, OPEN),
+        ({"inference_address": Address("unix", path="/s")}, set(), False, OPEN),
+        ({}, set(), True, TOKENS_AND_NO_API),
+        ({}, {"enable_model_api"}, False, TOKENS_AND_NO_API),
+        ({}, {"disable_token_authorization"}, False, TOKENS_AND_NO_API),
+        ({"grpc_inference_address": "0.0.0.0"}, set(), False, TOKENS_AND_NO_API),
+        ({"grpc_management_address": "example.org"}, set(), False, TOKENS_AND_NO_API),
+        ({"inference_address": ELSEWHERE}, set(), False, TOKENS_AND_NO_API),
+        ({"management_address": ELSEWHERE}, set(), False, TOKENS_AND_NO_API),
+        ({"metrics_address": ELSEWHERE}, set(), False, TOKENS_AND_NO_API),
+        (TOKENS_OFF, {"disable_token_authorization"}, False, AccessPolicy(tokens=False, model_api=False)),
+        (API_ON, {"enable_model_api"}, False, AccessPolicy(tokens=True, model_api=True)),
+        (TOKENS_OFF | API_ON, {"enable_model_api"}, True, AccessPolicy(tokens=False, model_api=True)),
+    ],
+)
+def test_only_an_untouched_server_that_only_this_machine_reaches_is_open(
+    values: dict[str, Any], mentioned: set[str], file: bool, policy: AccessPolicy
+) -> None:
+    assert decide(replace(Settings(), **values), mentioned=mentioned, file_in_use=file) == policy
+
+
+def test_a_variable_counts_as_mentioned_even_where_it_changes_no_value() -> None:
+    assert "enable_model_api" in mentioned_topics(set(), {"TS_ENABLE_MODEL_API": "false"})
+    assert mentioned_topics({"model_store"}, {"TS_MODEL_STORE": "x"}) == {"model_store"}
+
+
+@pytest.mark.parametrize("key", ["grpc_inference_address", "grpc_management_address"])
+def test_a_reachable_grpc_address_does_not_start_while_tokens_are_missing(key: str) -> None:
+    with pytest.raises(ConfigurationError, match=rf"{key}=0\.0\.0\.0 .*disable_token_authorization=true"):
+        check(replace(Settings(), **{key: "0.0.0.0"}), TOKENS_AND_NO_API)
+
+
+def test_it_starts_once_the_operator_gave_up_tokens() -> None:
+    check(replace(Settings(), grpc_inference_address="0.0.0.0"), AccessPolicy(tokens=False, model_api=False))
+
+
+def test_loopback_starts_without_tokens() -> None:
+    check(Settings(), TOKENS_AND_NO_API)
+
+
+def test_a_server_that_was_told_to_use_tls_never_serves_without() -> None:
+    with pytest.raises(ConfigurationError, match="TLS is not part of this version"):
+        check(replace(Settings(), enable_grpc_ssl=True), OPEN)
