@@ -110,7 +110,7 @@ def _exactly(conn: Conn, size: int) -> bytearray:
 # --------------------------------------------------------------------------------------------------- writing
 
 
-def create_predict_response(  # noqa: PLR0917 - the order of arguments is TorchServe's
+def create_predict_response(
     ret: Any,
     req_id_map: Mapping[int, str],
     message: str,

@@ -49,13 +49,13 @@ class RequestProcessor:
 
     def touched(self) -> bool:
         """Whether the handler set anything for the response."""
-        return bool(self._response_header or self._reason_phrase) or self._status_code != 200
+        return self._status_code != 200 or bool(self._response_header or self._reason_phrase)
 
 
 class Context:  # noqa: PLW1641 - it compares by content and changes, so it has no hash
     """``idx`` is the place of a request in the batch, as in the rows that the handler gets."""
 
-    def __init__(  # noqa: PLR0917 - the order of arguments is TorchServe's
+    def __init__(
         self,
         model_name: str,
         model_dir: str,

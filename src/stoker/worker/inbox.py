@@ -11,32 +11,48 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 
 from stoker.ipc.frames import FrameError
 from stoker.ipc.to_server import Failure
 from stoker.ipc.to_worker import Cancel, Grant, JobHeader, Load, Predict, Stop, ToWorker
 from stoker.worker.connection import Connection
+from stoker.worker.context import RequestProcessor
+
+_NOBODY: frozenset[int] = frozenset()
+_NO_FAILURES: Mapping[int, Failure] = MappingProxyType({})
+_NOTHING_UNREAD: Mapping[int, int] = MappingProxyType({})
 
 
 class Batch:
     """One `Predict`, from its arrival to its answer.
 
-    ``indices``: which job each row of the handler is, set when it starts.  ``unread``: bytes of parts on their way
-    to each job's reader.  ``failures``: jobs that already failed while the handler runs.
+    ``cancelled``: indices of jobs that nobody waits for.  From its start on, ``indices`` says which job each row of
+    the handler is, ``processors`` and ``request_ids`` are those of the rows.  ``unread``: bytes of parts on their way
+    to each job's reader.  ``failures``: jobs that failed while the handler runs.  Most batches have neither of these
+    nor a cancelled job, so they are made when they are needed.
     """
 
-    __slots__ = ("cancelled", "failures", "id", "indices", "jobs", "payload", "request_ids", "unread")
+    __slots__ = ("cancelled", "failures", "id", "indices", "jobs", "payload", "processors", "request_ids", "unread")
 
     def __init__(self, message: Predict, payload: memoryview) -> None:
         self.id = message.batch_id
         self.jobs: list[JobHeader] = message.jobs
         self.payload = payload
-        self.cancelled: set[int] = set()
-        self.failures: dict[int, Failure] = {}
+        self.cancelled = _NOBODY
+        self.failures = _NO_FAILURES
+        self.unread = _NOTHING_UNREAD
         self.indices: list[int] = []
+        self.processors: list[RequestProcessor] = []
         self.request_ids: dict[int, str] = {}
-        self.unread: dict[int, int] = {}
+
+    def fail(self, index: int, failure: Failure) -> None:
+        """The first reason counts."""
+        self.failures = {index: failure, **self.failures}
+
+    def add_unread(self, index: int, nbytes: int) -> None:
+        self.unread = {**self.unread, index: self.unread.get(index, 0) + nbytes}
 
     def live(self) -> list[int]:
         """The jobs of the running handler call that somebody still waits for."""
@@ -99,12 +115,12 @@ class Inbox:
     def _granted(self, grant: Grant) -> None:
         batch = self.current
         if batch is not None and batch.id == grant.batch_id and grant.index in batch.unread:
-            batch.unread[grant.index] -= grant.nbytes
+            batch.add_unread(grant.index, -grant.nbytes)
 
     def _cancelled(self, cancel: Cancel) -> None:
         batch = self._find(cancel.batch_id)
         if batch is not None:  # otherwise it crossed the answer
-            batch.cancelled.add(cancel.index)
+            batch.cancelled |= {cancel.index}
 
     def _find(self, batch_id: int) -> Batch | None:
         if self.current is not None and self.current.id == batch_id:

@@ -12,9 +12,8 @@ from collections.abc import Callable
 from typing import Any
 
 from stoker.core.job import Buffer
-from stoker.ipc.frames import MAX_PAYLOAD_BYTES
-from stoker.ipc.to_server import DROPPED, Failure, Meta, Results
-from stoker.worker import calling, metas, rows
+from stoker.ipc.to_server import Failure, Results
+from stoker.worker import calling, results, rows
 from stoker.worker.connection import Connection
 from stoker.worker.exceptions import JobCancelled
 from stoker.worker.inbox import Batch, Inbox
@@ -79,18 +78,14 @@ class Loop:
         return inbox.waiting.popleft()
 
     def _run(self, batch: Batch) -> None:
-        now, cancelled = self._now, batch.cancelled
-        batch.indices = [
-            index
-            for index, job in enumerate(batch.jobs)
-            if index not in cancelled and (job.deadline is None or job.deadline >= now)
-        ]
-        outputs = self._call(batch) if batch.indices else []
-        self._answer(batch, outputs)
+        data = rows.begin(batch, self._now, decode=self._decode)
+        outputs = self._call(batch, data) if data else []
+        answer, payloads = results.make(batch, outputs, max_bytes=self._max_response)
+        self._reply(answer, payloads)
 
-    def _call(self, batch: Batch) -> list[Any] | Failure:
+    def _call(self, batch: Batch, data: list[dict[str, Any]]) -> list[Any] | Failure:
         inbox, connection = self._inbox, self._connection
-        data = self._prepare(batch)
+        self._point_context_at(batch)
         if connection.pending_bytes and (self._expected_s > _SLOW_S or len(batch.payload) > _LARGE_BATCH_BYTES):
             connection.flush()
         inbox.current = batch
@@ -107,47 +102,18 @@ class Loop:
         self._expected_s = max(self._now - started, self._expected_s * _FORGET)
         return outputs
 
-    def _prepare(self, batch: Batch) -> list[dict[str, Any]]:
-        """Rows for the handler; the context is about this batch from here on."""
-        indices, jobs, context = batch.indices, batch.jobs, self._context
-        wanted = None if len(indices) == len(jobs) else set(indices)
-        data, processors = rows.build(jobs, batch.payload, wanted, decode=self._decode)
-        batch.request_ids = {row: jobs[index].request_id for row, index in enumerate(indices)}
-        batch.unread = dict.fromkeys(indices, 0)
+    def _point_context_at(self, batch: Batch) -> None:
+        context = self._context
         context.request_ids = batch.request_ids
-        context.request_processor = processors
+        context.request_processor = batch.processors
         context.cl_socket = self._sender
         if context.metrics is not None:
             context.metrics.set_request_ids(batch.request_ids)
-        return data
 
-    def _answer(self, batch: Batch, outputs: list[Any] | Failure) -> None:
-        items = calling.items_of(outputs, max_bytes=self._max_response) if isinstance(outputs, list) else outputs
-        set_by_handler = metas.collect(batch.indices, self._context.request_processor) if batch.indices else {}
-        results, payloads = _results(batch, items, set_by_handler)
+    def _reply(self, answer: Results, payloads: list[Buffer]) -> None:
         connection = self._connection
         if not connection.pending_bytes:
             self._held_since = self._now
-        connection.queue(results, payloads)
+        connection.queue(answer, payloads)
         if connection.pending_bytes >= _HOLD_BYTES or self._now - self._held_since >= _HOLD_S:
             connection.flush()
-
-
-def _results(
-    batch: Batch, items: list[calling.Item] | Failure, set_by_handler: dict[int, Meta]
-) -> tuple[Results, list[Buffer]]:
-    lengths, payloads, total = [DROPPED] * len(batch.jobs), [], 0
-    failures: dict[int, Failure] = {}
-    for row, index in enumerate(batch.indices):
-        if index in batch.cancelled:
-            continue
-        item = batch.failures.get(index) or (items if isinstance(items, Failure) else items[row])
-        if not isinstance(item, Failure):
-            total += len(item)
-            if total <= MAX_PAYLOAD_BYTES:
-                lengths[index] = len(item)
-                payloads.append(item)
-                continue
-            item = calling.too_large(total, MAX_PAYLOAD_BYTES)
-        failures[index], lengths[index] = item, 0
-    return Results(batch.id, lengths, failures, set_by_handler), payloads

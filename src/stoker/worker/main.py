@@ -68,7 +68,7 @@ def _serve(connection: Connection, progress: Progress) -> None:
 
 def _loop(message: Load, connection: Connection, inbox: Inbox, model: loading.LoadedModel, progress: Progress) -> Loop:
     limit, window = message.max_response_bytes, message.stream_window_bytes
-    sender = PartSender(connection, inbox, model.context, window_bytes=window, max_part_bytes=limit)
+    sender = PartSender(connection, inbox, window_bytes=window, max_part_bytes=limit)
     decode = message.decode_input_request
     return Loop(connection, inbox, sender, model, progress, max_response_bytes=limit, decode_input_request=decode)
 

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
 
 from stoker.ipc.to_server import Meta
 from stoker.worker.calling import clean_text, status_number
 from stoker.worker.context import RequestProcessor
+from stoker.worker.inbox import Batch
 
 log = logging.getLogger(__name__)
 
 _MAX_HEADER_CHARACTERS = 1 << 20
 
 
-def collect(indices: Iterable[int], processors: Iterable[RequestProcessor]) -> dict[int, Meta]:
+def collect(batch: Batch) -> dict[int, Meta]:
     """By job index, for the jobs whose handler set something."""
-    return {
-        index: _meta(processor) for index, processor in zip(indices, processors, strict=False) if processor.touched()
-    }
+    found: dict[int, Meta] = {}
+    for index, processor in zip(batch.indices, batch.processors, strict=True):
+        if processor.touched():
+            found[index] = _meta(processor)
+    return found
 
 
 def _meta(processor: RequestProcessor) -> Meta:

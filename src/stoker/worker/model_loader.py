@@ -11,7 +11,7 @@ from stoker.worker.service import Service
 
 class ModelLoader(abc.ABC):
     @abc.abstractmethod
-    def load(  # noqa: PLR0917 - the order of arguments is TorchServe's
+    def load(
         self,
         model_name: str,
         model_dir: str,
@@ -26,7 +26,7 @@ class ModelLoader(abc.ABC):
 
 
 class TsModelLoader(ModelLoader):
-    def load(  # noqa: PLR0917 - the order of arguments is TorchServe's
+    def load(
         self,
         model_name: str,
         model_dir: str,

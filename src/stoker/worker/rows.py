@@ -1,40 +1,41 @@
-"""The jobs of a batch, as the handler sees them: one dict of values per request, and its headers."""
+"""The jobs of a batch, as the handler sees them: one dict of values per request, and its headers.
+
+Jobs that are cancelled or late are left out here.
+"""
 
 from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterable
 from typing import Any, cast
 
-from stoker.ipc.to_worker import JobHeader
 from stoker.worker.context import RequestProcessor
+from stoker.worker.inbox import Batch
 
 log = logging.getLogger(__name__)
 
 
-def build(
-    jobs: Iterable[JobHeader], payload: memoryview, wanted: set[int] | None, *, decode: bool
-) -> tuple[list[dict[str, Any]], list[RequestProcessor]]:
-    """Rows and headers of the jobs whose index is ``wanted`` (None: all), in order."""
+def begin(batch: Batch, now: float, *, decode: bool) -> list[dict[str, Any]]:
+    """The rows of the jobs that are still wanted; the batch learns which these are."""
     rows: list[dict[str, Any]] = []
-    processors: list[RequestProcessor] = []
-    position = 0
-    for index, job in enumerate(jobs):
-        if wanted is not None and index not in wanted:
-            position += sum(length for _, _, length in job.inputs)
+    indices, processors, ids = batch.indices, batch.processors, batch.request_ids
+    payload, cancelled, end = batch.payload, batch.cancelled, 0
+    for index, job in enumerate(batch.jobs):
+        if index in cancelled or (job.deadline is not None and job.deadline < now):
+            end += sum(length for _, _, length in job.inputs)
             continue
         row: dict[str, Any] = {}
         headers = cast(dict[str, Any], job.headers)  # fresh from the wire, nobody else reads it
         for name, content_type, length in job.inputs:
-            end = position + length
-            value = bytearray(payload[position:end])
-            position = end
+            start, end = end, end + length
+            value = bytearray(payload[start:end])
             row[name] = decoded(value, content_type) if content_type and decode else value
             headers[name] = {"content-type": content_type}
+        ids[len(rows)] = job.request_id
+        indices.append(index)
         rows.append(row)
         processors.append(RequestProcessor(headers))
-    return rows, processors
+    return rows
 
 
 def decoded(value: bytearray, content_type: str) -> Any:

@@ -25,7 +25,7 @@ Retrieved = tuple[list[RequestProcessor], list[dict[str, Any]], dict[int, str]]
 
 
 class Service:
-    def __init__(  # noqa: PLR0917 - the order of arguments is TorchServe's
+    def __init__(
         self,
         model_name: str,
         model_dir: str,

@@ -31,7 +31,6 @@ class PartSender:
         self,
         connection: Connection,
         inbox: Inbox,
-        context: Context,
         *,
         window_bytes: int,
         max_part_bytes: int,
@@ -39,7 +38,6 @@ class PartSender:
     ) -> None:
         self._connection = connection
         self._inbox = inbox
-        self._context = context
         self._window = window_bytes
         self._max_part = max_part_bytes
         self._monotonic = monotonic
@@ -90,7 +88,7 @@ class PartSender:
         parts: dict[int, Buffer] = {}
         for (index, _), item in zip(targets, items, strict=True):
             if isinstance(item, Failure):
-                batch.failures.setdefault(index, item)
+                batch.fail(index, item)
             else:
                 parts[index] = item
         return parts
@@ -102,16 +100,15 @@ class PartSender:
             part = parts.get(index)
             if part is not None:
                 lengths[index] = len(part)
-                batch.unread[index] += len(part)
+                batch.add_unread(index, len(part))
                 payloads.append(part)
         if payloads:
-            set_by_handler = metas.collect(batch.indices, self._context.request_processor)
-            self._connection.queue(Part(batch.id, lengths, set_by_handler), payloads)
+            self._connection.queue(Part(batch.id, lengths, metas.collect(batch)), payloads)
             self._connection.flush()
 
     def _wait_for_credit(self, batch: Batch) -> None:
         _raise_unless_live(batch)
-        while all(batch.unread[index] >= self._window for index in batch.live()):
+        while all(batch.unread.get(index, 0) >= self._window for index in batch.live()):
             self._connection.flush()
             self._inbox.read(wait=True)
             _raise_unless_live(batch)
@@ -162,7 +159,7 @@ def _outputs(ret: Any, targets: list[tuple[int, int]]) -> list[Any]:
 def _refuse(batch: Batch, targets: list[tuple[int, int]], code: int, message: str) -> None:
     failure = Failure("refused", calling.status_number(code), calling.clean_text(message))
     for index, _ in targets:
-        batch.failures.setdefault(index, failure)
+        batch.fail(index, failure)
 
 
 def _raise_unless_live(batch: Batch) -> None:

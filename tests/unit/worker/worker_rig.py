@@ -83,7 +83,6 @@ class Rig:
         self.sender = PartSender(
             self.connection,
             self.inbox,
-            self.context,
             window_bytes=window_bytes,
             max_part_bytes=max_response_bytes,
             monotonic=self.time,

@@ -1,0 +1,36 @@
+"""A finished batch as one `Results` message: what each job gets, in the order of the jobs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from stoker.core.job import Buffer
+from stoker.ipc.frames import MAX_PAYLOAD_BYTES
+from stoker.ipc.to_server import DROPPED, Failure, Results
+from stoker.worker import calling, metas
+from stoker.worker.inbox import Batch
+
+
+def make(batch: Batch, outputs: list[Any] | Failure, *, max_bytes: int) -> tuple[Results, list[Buffer]]:
+    """``outputs``: one per row of the handler, or why there are none."""
+    items = calling.items_of(outputs, max_bytes=max_bytes) if isinstance(outputs, list) else outputs
+    lengths: list[int] = [DROPPED] * len(batch.jobs)
+    payloads: list[Buffer] = []
+    failures: dict[int, Failure] = {}
+    cancelled, failed_before, total = batch.cancelled, batch.failures, 0
+    for row, index in enumerate(batch.indices):
+        if index in cancelled:
+            continue
+        item = items if isinstance(items, Failure) else items[row]
+        if failed_before and index in failed_before:
+            item = failed_before[index]
+        if isinstance(item, Failure):
+            failures[index], lengths[index] = item, 0
+            continue
+        total += len(item)
+        if total > MAX_PAYLOAD_BYTES:
+            failures[index], lengths[index] = calling.too_large(total, MAX_PAYLOAD_BYTES), 0
+            continue
+        lengths[index] = len(item)
+        payloads.append(item)
+    return Results(batch.id, lengths, failures, metas.collect(batch)), payloads
