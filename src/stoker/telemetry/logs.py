@@ -48,7 +48,7 @@ class Logs:
         self._metrics_files = [
             RollingFile(metrics_location / name, on_trouble=trouble) for name in ("ts_metrics.log", "model_metrics.log")
         ]
-        self._handlers: list[tuple[logging.Logger, logging.Handler]] = []
+        self._taken: list[tuple[logging.Logger, logging.Handler, int]] = []  # with the level it had
         self.access = BufferedAccessLog(self._writer, self._access_file)
 
     def start(self) -> None:
@@ -69,10 +69,11 @@ class Logs:
 
     def close(self) -> None:
         """Writes what is left and gives the loggers back. Idempotent."""
-        for logger, handler in self._handlers:
+        for logger, handler, level in self._taken:
             logger.removeHandler(handler)
+            logger.setLevel(level)
             logger.propagate = True
-        self._handlers.clear()
+        self._taken.clear()
         self.access.flush()
         self._writer.close()
         self._console_writer.close()
@@ -84,6 +85,6 @@ class Logs:
 
     def _install(self, logger: logging.Logger, file: RollingFile) -> None:
         handler = _Posting(((self._console_writer, self._console), (self._writer, file)))
+        self._taken.append((logger, handler, logger.level))
         logger.addHandler(handler)
         logger.setLevel(logging.INFO)
-        self._handlers.append((logger, handler))
