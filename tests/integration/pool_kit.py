@@ -32,12 +32,17 @@ class RecordingScheduler(Scheduler):
     def __init__(self, spec: ModelSpec) -> None:
         super().__init__(spec, clock=MonotonicClock(), stream_window_bytes=1 << 20, stream_stall_timeout_s=30)
         self.links: list[WorkerLink] = []
+        self.draining: list[int] = []
         self.lost: list[ServingError] = []
         self.pool_statuses: list[tuple[int, ServingError | None]] = []
 
     def worker_ready(self, worker: WorkerLink) -> None:
         self.links.append(worker)
         super().worker_ready(worker)
+
+    def worker_draining(self, worker: WorkerLink) -> None:
+        self.draining.append(worker.id)
+        super().worker_draining(worker)
 
     def worker_lost(self, worker: WorkerLink, error: ServingError) -> None:
         self.lost.append(error)

@@ -36,6 +36,20 @@ async def test_scaling_down_lets_the_running_batch_end(tmp_path: Path) -> None:
         assert kit.pool.statuses() == []
 
 
+async def test_a_worker_that_is_scaled_down_gets_no_new_work(tmp_path: Path) -> None:
+    async with running(tmp_path, workers=2) as kit:
+        stays = next(status.pid for status in kit.pool.statuses() if status.id == 9000)
+        busy = [kit.submit("sleep 0.5") for _ in range(2)]
+        while not all(link.started() for link in kit.scheduler.links):
+            await asyncio.sleep(0.02)
+        kit.pool.scale(1)
+        assert kit.states() == ["READY", "DRAINING"]
+        assert kit.scheduler.draining == [9001]
+        waiting = [kit.submit("pid") for _ in range(4)]
+        assert [await answer(job) for job in waiting] == [str(stays)] * 4
+        assert [await answer(job) for job in busy] == ["slept"] * 2
+
+
 async def test_closing_kills_what_does_not_end_within_its_grace(tmp_path: Path) -> None:
     async with running(tmp_path) as kit:
         (pid,) = kit.pids()

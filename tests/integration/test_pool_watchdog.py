@@ -33,9 +33,9 @@ asyncio.run(main())
 
 @pytest.fixture
 def server(tmp_path: Path):
-    here = str(Path(__file__).parent)
+    path = os.pathsep.join(filter(None, [str(Path(__file__).parent), os.environ.get("PYTHONPATH")]))
     process = subprocess.Popen(
-        [sys.executable, "-c", SERVER, str(tmp_path)], stdout=subprocess.PIPE, env={**os.environ, "PYTHONPATH": here}
+        [sys.executable, "-c", SERVER, str(tmp_path)], stdout=subprocess.PIPE, env={**os.environ, "PYTHONPATH": path}
     )
     with process:
         yield process

@@ -234,6 +234,8 @@ def test_a_peer_that_breaks_the_protocol_is_lost_once(play: Play, data: bytes) -
         lost = [event[1] for event in recorder.events if event[0] == "lost"]
         assert len(lost) == 1
         assert isinstance(lost[0], FrameError)
+        done = [event for event in recorder.events if event[0] == "done"]
+        assert len(done) == data.startswith(b"".join(codec.encode(Results(1, [0]))))
         link.send(batch(2, b"a"))  # goes nowhere, and is no error
 
     play(scenario)
