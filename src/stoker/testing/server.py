@@ -1,0 +1,122 @@
+"""A real server for tests: its own process, its own folders, ports of its own.
+
+with running_server(archives=[echo_archive(tmp_path)]) as server, Client(server.endpoint) as client:
+    client.predict("echo", b"hello")
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from stoker.client import Endpoint
+
+STARTED = "Model server started."
+
+
+@dataclass(frozen=True, slots=True)
+class RunningServer:
+    """``folder`` holds ``models``, ``tmp``, ``logs`` and the console's text in ``console.log``."""
+
+    process: subprocess.Popen[bytes]
+    endpoint: Endpoint
+    folder: Path
+
+    @property
+    def console(self) -> str:
+        return (self.folder / "console.log").read_text(errors="replace")
+
+    def stop(self, *, timeout_s: float = 30) -> int:
+        """Asks for a stop and returns the exit status; kills the process when it does not come."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        try:
+            return self.process.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+            raise
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports that nobody had a moment ago, all different."""
+    with ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for one in sockets:
+            one.bind(("127.0.0.1", 0))
+        return [one.getsockname()[1] for one in sockets]
+
+
+@contextmanager
+def running_server(
+    *, archives: Sequence[Path] = (), settings: Mapping[str, object] | None = None, wait_s: float = 60
+) -> Iterator[RunningServer]:
+    """Starts ``torchserve --foreground`` with ``archives`` in its model store and ``settings`` as properties.
+
+    The model API is on and tokens are off unless ``settings`` say otherwise.  On leaving, the server is stopped.
+
+    Raises:
+        RuntimeError: it did not start; the message holds what it wrote.
+    """
+    with tempfile.TemporaryDirectory(prefix="stoker-test-") as name:
+        folder = Path(name)
+        server = _start(folder, archives, dict(settings or {}))
+        try:
+            _wait_started(server, wait_s)
+            yield server
+        finally:
+            server.stop()
+
+
+def _start(folder: Path, archives: Sequence[Path], settings: dict[str, object]) -> RunningServer:
+    for part in ("models", "tmp"):
+        (folder / part).mkdir()
+    for archive in archives:
+        copy = shutil.copytree if archive.is_dir() else shutil.copy
+        copy(archive, folder / "models" / archive.name)
+    inference, management = free_ports(2)
+    properties: dict[str, object] = {
+        "model_store": folder / "models",
+        "grpc_inference_port": inference,
+        "grpc_management_port": management,
+        "enable_model_api": "true",
+        "disable_token_authorization": "true",
+        **settings,
+    }
+    config = folder / "config.properties"
+    config.write_text("".join(f"{key}={value}\n" for key, value in properties.items()))
+    with (folder / "console.log").open("wb") as console:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "stoker.cli.torchserve", "--start", "--foreground", "--ts-config", str(config)],
+            cwd=folder,
+            env={**os.environ, "TEMP": str(folder / "tmp")},
+            stdin=subprocess.DEVNULL,
+            stdout=console,
+            stderr=subprocess.STDOUT,
+        )
+    endpoint = Endpoint(
+        inference=f"127.0.0.1:{properties['grpc_inference_port']}",
+        management=f"127.0.0.1:{properties['grpc_management_port']}",
+    )
+    return RunningServer(process, endpoint, folder)
+
+
+def _wait_started(server: RunningServer, wait_s: float) -> None:
+    for _ in range(int(wait_s / 0.05)):
+        if STARTED in server.console:
+            return
+        try:
+            server.process.wait(0.05)
+        except subprocess.TimeoutExpired:
+            continue
+        break
+    raise RuntimeError(f"the server did not start:\n{server.console}")
