@@ -31,9 +31,9 @@ HANDLERS = {
         def handle(data, context):
             if type(data) is list:
                 for i in range (3):
-                    send_intermediate_predict_response(["intermediate_response"], context.request_ids, "Intermediate Prediction success", 200, context)  # noqa: E501
+                    send_intermediate_predict_response(["intermediate_response"], context.request_ids, "Intermediate Prediction success", 200, context)
                 return ["hello world "]
-        """,
+        """,  # noqa: E501 - word for word
     "faulty": """
         import os, time
         from ts.utils.util import PredictionException
