@@ -14,7 +14,7 @@ from stoker.worker.context import Context
 class MockContext(Context):
     """A real `Context` for a model folder, with one request. Set ``explain`` to ask for explanations."""
 
-    def __init__(  # noqa: PLR0917 - the order of arguments is TorchServe's
+    def __init__(
         self,
         model_pt_file: str | None = "model.pt",
         model_dir: str | Path = "ts/torch_handler/unit_tests/models/tmp",

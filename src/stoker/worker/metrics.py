@@ -75,7 +75,7 @@ class MetricCacheAbstract(abc.ABC):
 
     # ----------------------------------------------------------------------------------------- recording
 
-    def add_metric(  # noqa: PLR0917 - the order of arguments is TorchServe's
+    def add_metric(
         self,
         name: str,
         value: float,
@@ -101,7 +101,7 @@ class MetricCacheAbstract(abc.ABC):
     ) -> None:
         self.add_metric(name, value, "count", idx, dimensions, MetricTypes.COUNTER)
 
-    def add_time(  # noqa: PLR0917 - the order of arguments is TorchServe's
+    def add_time(
         self,
         name: str,
         value: float,
@@ -114,7 +114,7 @@ class MetricCacheAbstract(abc.ABC):
         _require_unit(unit, ("ms", "s"))
         self.add_metric(name, value, unit, idx, dimensions, metric_type)
 
-    def add_size(  # noqa: PLR0917 - the order of arguments is TorchServe's
+    def add_size(
         self,
         name: str,
         value: float,

@@ -15,7 +15,7 @@ from stoker.worker.metrics_types import Dimension, MetricsCacheValueError, unit_
 class Metric:
     """One value with its unit and dimensions; ``metric_method="counter"`` makes `update` add instead of replace."""
 
-    def __init__(  # noqa: PLR0917 - the order of arguments is TorchServe's
+    def __init__(
         self,
         name: str,
         value: float,
@@ -71,7 +71,7 @@ class MetricsStore:
         self.request_ids = request_ids
         self.model_name = model_name
 
-    def add_metric(  # noqa: PLR0917 - the order of arguments is TorchServe's
+    def add_metric(
         self,
         name: str,
         value: float,
