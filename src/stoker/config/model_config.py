@@ -28,7 +28,6 @@ _NOT_SERVED_YET = (
     "continuousBatching",
     "sequenceBatching",
     "asyncCommunication",
-    "useVenv",
     "shareWeights",
 )
 

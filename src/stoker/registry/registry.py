@@ -172,10 +172,12 @@ class Registry:
 
     async def load_at_startup(self) -> None:
         """Loads what `load_models` says; returns when all of it is registered or given up, workers go on starting."""
-        wanted = await asyncio.to_thread(models_to_load, self._settings.load_models, self._store.startup_names)
-        await loading.load_all(wanted, operations=self._operations, catalog=self._catalog, tasks=self._tasks)
-        self._health.loading = False
-        self._health.changed()
+        try:
+            wanted = await asyncio.to_thread(models_to_load, self._settings.load_models, self._store.startup_names)
+            await loading.load_all(wanted, operations=self._operations, catalog=self._catalog, tasks=self._tasks)
+        finally:
+            self._health.loading = False
+            self._health.changed()
 
     def close_admission(self) -> None:
         """Nothing new is accepted, neither requests nor operations; what was accepted goes on. Idempotent."""

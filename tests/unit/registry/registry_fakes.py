@@ -117,17 +117,19 @@ class FakePool:
 
 
 class FakeStore:
-    """Urls are ``NAME@VERSION``; the archive of one begins to exist when the test adds it to ``manifests``."""
+    """Urls are ``NAME@VERSION``; all exist but those that begin with ``missing``. ``slow``: turns that one takes."""
 
     def __init__(self) -> None:
         self.unpacked: list[UnpackedModel] = []
         self.discarded: list[tuple[str, bool]] = []
         self.gate: asyncio.Event | None = None
+        self.slow: dict[str, int] = {}
         self.extra: dict[str, Any] = {}
 
     async def fetch_and_unpack(self, url: str, *, from_operator: bool = False) -> UnpackedModel:
         if self.gate is not None:
             await self.gate.wait()
+        await turns(self.slow.get(url, 0))
         if url.startswith("missing"):
             raise errors.ArchiveNotFound(url=url)
         name, _, version = url.partition("@")

@@ -295,10 +295,44 @@ async def test_close_cuts_operations_short_and_cleans_up_whatever_they_left(worl
     assert dict(world.store.discarded) == {"kept": False, "leaving": True, "coming": True}
 
 
+@pytest.mark.parametrize("moment", range(12))
+async def test_at_whichever_moment_the_server_closes_nothing_is_left(moment: int) -> None:
+    world = World()
+    await register(world, "leaving")
+    world.schedulers["leaving/1.0"].held = True
+    reply = world.registry.submit("leaving", None, [])
+    callers = [
+        asyncio.ensure_future(world.registry.unregister("leaving", None)),
+        asyncio.ensure_future(register(world, "coming")),
+    ]
+    await turns(moment)
+
+    await world.registry.close()
+    await asyncio.wait(callers)
+
+    assert all(pool.closed for pool in world.pools.values())
+    assert world.store.left == [] and reply.ended
+
+
+async def test_a_default_version_that_somebody_chose_while_models_were_loading_stays() -> None:
+    world = World(load_models=("a@2.0", "a@1.0", "a@3.0"))
+    world.store.slow = {"a@2.0": 20, "a@3.0": 60}
+    loading = asyncio.ensure_future(world.registry.load_at_startup())
+    await turns(40)
+
+    await world.registry.set_default("a", "1.0")
+    await loading
+
+    assert world.registry.describe("a", None)[0]["modelVersion"] == "1.0"
+    assert len(world.registry.describe("a", "all")) == 3
+    await world.registry.close()
+
+
 async def test_load_at_startup_skips_what_fails_and_keeps_the_order_of_default_versions(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     world = World(load_models=("missing.mar", "a@2.0", "a@1.0", "named=b"), default_workers_per_model=1)
+    world.store.slow = {"a@2.0": 50}  # so that the other version is there first
 
     await world.registry.load_at_startup()
 
