@@ -17,8 +17,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import grpc
-
 from stoker.cli import stopping
 from stoker.cli.instance import Instance
 from stoker.cli.serving import STARTED
@@ -30,12 +28,12 @@ from stoker.errors import StartupError
 _COMMAND = (sys.executable, "-m", "stoker.cli.torchserve")
 _REGISTER_TIMEOUT_S = 600.0
 _HTTP = {
-    grpc.StatusCode.INVALID_ARGUMENT: 400,
-    grpc.StatusCode.NOT_FOUND: 404,
-    grpc.StatusCode.PERMISSION_DENIED: 405,
-    grpc.StatusCode.DEADLINE_EXCEEDED: 408,
-    grpc.StatusCode.ALREADY_EXISTS: 409,
-    grpc.StatusCode.UNAVAILABLE: 503,
+    "INVALID_ARGUMENT": 400,
+    "NOT_FOUND": 404,
+    "PERMISSION_DENIED": 405,
+    "DEADLINE_EXCEEDED": 408,
+    "ALREADY_EXISTS": 409,
+    "UNAVAILABLE": 503,
 }
 _NUMBERS = {
     "batch_size": "batch_size",
@@ -123,9 +121,9 @@ def register_model_with_params(params: Mapping[str, Any] | Iterable[tuple[str, A
                 str(given.get("url", "")), synchronous=synchronous, timeout=_REGISTER_TIMEOUT_S, **options
             )
     except CallError as error:
-        code = _HTTP.get(error.code, 500)
+        code = _HTTP.get(error.code.name, 500)
         return RegisterResponse(code, json.dumps({"code": code, "message": error.message}))
-    return RegisterResponse(200, answer)
+    return RegisterResponse(200, json.dumps({"status": answer}))
 
 
 # --------------------------------------------------------------------------------------------- starting

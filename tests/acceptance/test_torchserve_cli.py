@@ -1,0 +1,390 @@
+"""The command as its users know it: real processes, real ports, real signals."""
+
+from __future__ import annotations
+
+import json
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import psutil
+import pytest
+from torchserve_kit import STARTED, TORCHSERVE, Place, archive, wait_until, wait_until_served
+
+from stoker import TORCHSERVE_VERSION, __version__
+from stoker.client import CallError, Client, Endpoint
+
+ALREADY_RUNNING = "TorchServe is already running, please use torchserve --stop to stop TorchServe.\n"
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Iterator[Place]:
+    made = Place(tmp_path)
+    yield made
+    made.close()
+
+
+def alive(processes: list[psutil.Process]) -> list[psutil.Process]:
+    return [p for p in processes if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
+
+
+# ----------------------------------------------------------------------------------- the quick start
+
+
+def default_ports_are_free() -> bool:
+    for port in (7070, 7071):
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return False
+    return True
+
+
+@pytest.mark.skipif(not default_ports_are_free(), reason="another server listens on 7070 or 7071")
+def test_the_quick_start_works_as_written(place: Place) -> None:
+    """One command, nothing else said: clients on this machine register and use models without a token."""
+    archive(place.store, "echo")
+    status, text = place.run("--start", "--model-store", "models/")
+    assert status == 0, text
+    assert STARTED in text.splitlines()
+    with Client(Endpoint()) as client:
+        client.register("echo.mar", initial_workers=1, synchronous=True, timeout=60)
+        assert client.predict("echo", b"hello", timeout=30).text == "got hello"
+        client.unregister("echo", timeout=30)
+    assert place.run("--stop") == (0, "TorchServe has stopped.\n")
+
+
+def test_without_a_word_about_security_a_file_brings_torchserves_defaults_back(place: Place) -> None:
+    archive(place.store, "echo")
+    inference, management = place.ports
+    (place.folder / "config.properties").write_text(
+        f"grpc_inference_port={inference}\ngrpc_management_port={management}\n"
+    )
+    assert "Token authorization is not part of this version" in place.start()
+    with place.client() as client, pytest.raises(CallError) as refused:
+        client.register("echo.mar", timeout=30)
+    assert refused.value.code.name == "PERMISSION_DENIED"
+    place.run("--stop")
+
+
+# ------------------------------------------------------------------------------------ start and stop
+
+
+def test_start_returns_when_the_ports_are_open_and_stop_when_the_server_is_gone(place: Place) -> None:
+    archive(place.store, "echo")
+    place.configure("load_models=all")
+    place.start()
+    server = place.server()
+    with place.client() as client:
+        wait_until_served(client, "echo")
+        workers = server.children(recursive=True)
+        assert workers
+        assert place.run("--start", "--model-store", "models") == (1, ALREADY_RUNNING)
+        assert client.predict("echo", b"x", timeout=30).text == "got x"
+    assert place.run("--stop") == (0, "TorchServe has stopped.\n")
+    assert not alive([server])
+    assert not alive(workers)
+    assert not (place.temp / ".model_server.pid").exists()
+    assert not list((place.temp / "models").glob("*"))
+    assert place.run("--stop") == (0, "TorchServe is not currently running.\n")
+
+
+def test_only_this_machine_reaches_the_listeners(place: Place) -> None:
+    place.configure()
+    place.start()
+    listening = [c.laddr for c in place.server().net_connections() if c.status == psutil.CONN_LISTEN]
+    assert {address.port for address in listening} == set(place.ports)
+    assert {address.ip for address in listening} == {"127.0.0.1"}
+    place.run("--stop")
+
+
+def test_of_two_starts_at_the_same_moment_one_wins(place: Place) -> None:
+    place.configure()
+    outputs = [place.popen("--start", "--model-store", "models") for _ in range(4)]
+    assert sorted(process.wait(90) for process, _ in outputs) == [0, 1, 1, 1]
+    assert sorted(output.read_text() == ALREADY_RUNNING for _, output in outputs) == [False, True, True, True]
+    place.run("--stop")
+
+
+def test_a_server_that_was_killed_does_not_stand_in_the_way_and_leaves_no_worker(place: Place) -> None:
+    archive(place.store, "echo")
+    place.configure("load_models=all")
+    place.start()
+    server = place.server()
+    with place.client() as client:
+        wait_until_served(client, "echo")
+    workers = server.children(recursive=True)
+    server.kill()
+    wait_until(lambda: not alive([server]), "the server is gone")
+    wait_until(lambda: not alive(workers), "its workers are gone")
+    assert "Removing orphan pid file.\n" in place.start()
+    place.run("--stop")
+
+
+def test_stop_takes_no_other_process_for_the_server(place: Place) -> None:
+    """The number in an old pid file may belong to anybody today."""
+    bystander = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    (place.temp / ".model_server.pid").write_text(f"{bystander.pid}\nstoker 1 another-boot\n")
+    assert place.run("--stop") == (0, "Removing orphan pid file.\nTorchServe is not currently running.\n")
+    assert bystander.poll() is None
+    bystander.communicate(b"\n", timeout=30)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_server_in_the_foreground_ends_well_on_a_signal(place: Place, number: signal.Signals) -> None:
+    place.configure()
+    process, output = place.foreground()
+    process.send_signal(number)
+    assert process.wait(60) == 0
+    assert "Traceback" not in output.read_text()
+    assert not (place.temp / ".model_server.pid").exists()
+
+
+def test_a_background_server_outlives_its_terminal(place: Place) -> None:
+    place.configure()
+    place.start()
+    server = place.server()
+    assert psutil.os.getsid(server.pid) == server.pid
+    assert psutil.os.readlink(f"/proc/{server.pid}/fd/0") == "/dev/null"
+    place.run("--stop")
+
+
+def test_a_console_whose_reader_left_ends_no_server(place: Place) -> None:
+    place.configure()
+    command = [TORCHSERVE, "--start", "--foreground", "--model-store", "models"]
+    with subprocess.Popen(
+        command, cwd=place.folder, env=place.env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    ) as process:
+        assert process.stdout is not None
+        while STARTED.encode() not in process.stdout.readline():
+            pass
+        process.stdout.close()
+        archive(place.store, "echo")
+        with place.client() as client:
+            client.register("echo.mar", initial_workers=1, synchronous=True, timeout=60)
+            assert client.predict("echo", b"x", timeout=30).text == "got x"
+        process.terminate()
+        assert process.wait(60) == 0
+
+
+# ----------------------------------------------------------------------------------- stop under load
+
+
+def test_requests_that_were_accepted_are_answered_before_the_server_ends(place: Place) -> None:
+    archive(place.store, "echo")
+    place.configure("load_models=all")
+    process, _ = place.foreground()
+    server = psutil.Process(process.pid)
+    with place.client() as client, ThreadPoolExecutor(8) as threads:
+        wait_until_served(client, "echo")
+        workers = server.children(recursive=True)
+        answers = [threads.submit(client.predict, "echo", b"sleep 0.4", timeout=60) for _ in range(6)]
+        wait_until(lambda: '"pending": 5' in pending(client), "one runs and five wait")
+        process.terminate()
+        wait_until(lambda: refused(client), "new requests are refused")
+        assert [answer.result().text for answer in answers] == ["got sleep 0.4"] * 6
+    assert process.wait(60) == 0
+    assert not alive(workers)
+
+
+def pending(client: Client) -> str:
+    (model,) = client.describe("echo", timeout=30)
+    return json.dumps(model["jobQueueStatus"]).replace("pendingRequests", "pending")
+
+
+def refused(client: Client) -> bool:
+    try:
+        client.predict("echo", b"x", timeout=30)
+    except CallError as error:
+        assert error.code.name == "UNAVAILABLE"
+        return True
+    return False
+
+
+def test_a_second_signal_waits_for_nobody(place: Place) -> None:
+    archive(place.store, "echo")
+    place.configure("load_models=all", "drain_timeout=600")
+    process, output = place.foreground()
+    with place.client() as client, ThreadPoolExecutor(1) as threads:
+        wait_until_served(client, "echo")
+        workers = psutil.Process(process.pid).children(recursive=True)
+        answer = threads.submit(client.predict, "echo", b"sleep 300", timeout=300)
+        wait_until(lambda: refused_or_running(client), "the request is running")
+        process.terminate()
+        wait_until(lambda: "Stopping" in output.read_text(), "the drain has begun")
+        process.terminate()
+        assert process.wait(60) == 0
+        assert isinstance(answer.exception(), CallError)
+    assert not alive(workers)
+
+
+def refused_or_running(client: Client) -> bool:
+    """The worker is busy when a second job stays in the queue until its deadline."""
+    try:
+        client.predict("echo", b"x", timeout=0.3)
+    except CallError as error:
+        return error.code.name == "DEADLINE_EXCEEDED"
+    return False
+
+
+# ---------------------------------------------------------------------------------- models at the start
+
+
+def test_a_model_that_cannot_be_loaded_does_not_keep_the_others_from_serving(place: Place) -> None:
+    archive(place.store, "good")
+    (place.store / "broken.mar").write_bytes(b"this is no archive")
+    place.configure()
+    process, output = place.foreground("--models", "all")
+    with place.client() as client:
+        wait_until_served(client, "good")
+        assert client.predict("good", b"x", timeout=30).text == "got x"
+    wait_until(lambda: "Failed to load model: broken" in output.read_text(), "the failure is logged")
+    process.terminate()
+    assert process.wait(60) == 0
+
+
+def test_models_may_be_named_on_the_command_line(place: Place) -> None:
+    archive(place.store, "echo")
+    place.configure("load_models=nothing.mar")
+    place.start("--models", "mine=echo.mar", "echo.mar")
+    with place.client() as client:
+        for name in ("mine", "echo"):
+            wait_until_served(client, name)
+    place.run("--stop")
+
+
+# --------------------------------------------------------------------------------- failures of the start
+
+
+@pytest.mark.parametrize("which", [0, 1])
+@pytest.mark.parametrize("mode", [[], ["--foreground"]])
+def test_a_port_in_use_is_status_3_one_line_and_nothing_left_behind(place: Place, which: int, mode: list[str]) -> None:
+    place.configure()
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", place.ports[which]))
+        taken.listen()
+        status, text = place.run("--start", "--model-store", "models", *mode)
+    assert status == 3
+    complaints = [line for line in text.splitlines() if "[INFO ]" not in line and "[WARN ]" not in line]
+    assert len(complaints) == 1
+    assert f"127.0.0.1:{place.ports[which]}" in complaints[0]
+    assert not (place.temp / ".model_server.pid").exists()
+    place.start()
+    place.run("--stop")
+
+
+def test_a_bad_value_names_file_line_and_key(place: Place) -> None:
+    place.configure("job_queue_size=many")
+    status, text = place.run("--start", "--model-store", "models")
+    assert status == 1
+    assert text.count("\n") == 1
+    assert f"{place.folder}/config.properties, line 6: job_queue_size: 'many' is not a whole number" in text
+
+
+def test_a_missing_file_is_status_1(place: Place) -> None:
+    expected = (1, "--ts-config file not found: gone.properties\n")
+    assert place.run("--start", "--model-store", "models", "--ts-config", "gone.properties") == expected
+    place.env["TS_CONFIG_FILE"] = "gone.properties"
+    assert place.run("--start", "--model-store", "models") == expected
+
+
+def test_the_model_store_is_mandatory_and_must_be_there(place: Place) -> None:
+    assert place.run("--start") == (1, "Missing mandatory parameter --model-store\n")
+    assert place.run() == (1, "Missing mandatory parameter --model-store\n")
+    assert place.run("--model-store", "gone") == (1, "--model-store directory not found: gone\n")
+    assert place.run("--model-store", "models", "--workflow-store", "w") == (
+        1,
+        "--workflow-store directory not found: w\n",
+    )
+
+
+def test_the_model_store_may_come_from_the_file(place: Place) -> None:
+    place.configure("model_store=models")
+    status, text = place.run("--start")
+    assert status == 0, text
+    place.run("--stop")
+
+
+@pytest.mark.parametrize("key", ["grpc_inference_address", "grpc_management_address"])
+def test_an_address_that_others_reach_does_not_start_without_tokens(place: Place, key: str) -> None:
+    (place.folder / "config.properties").write_text(f"{key}=0.0.0.0\n")
+    status, text = place.run("--start", "--model-store", "models")
+    assert status == 1
+    assert text.startswith(f"Invalid configuration: {key}=0.0.0.0 can be reached from other machines")
+
+
+def test_a_temp_folder_that_is_missing_is_named(place: Place) -> None:
+    place.env["TEMP"] = str(place.folder / "gone")
+    status, text = place.run("--start", "--model-store", "models")
+    assert status == 1
+    assert f"TEMP: {place.folder}/gone is not a directory" in text
+
+
+def test_a_place_where_no_log_can_be_written_costs_logs_only(place: Place) -> None:
+    (place.folder / "file").write_text("")
+    place.env["LOG_LOCATION"] = str(place.folder / "file")
+    place.configure()
+    assert "Cannot write" in place.start()
+    place.run("--stop")
+
+
+@pytest.mark.parametrize("arguments", [["--start", "--stop"], ["--no-such-flag"], ["--models"]])
+def test_wrong_usage_is_status_2(place: Place, arguments: list[str]) -> None:
+    status, text = place.run(*arguments)
+    assert status == 2
+    assert "usage: torchserve" in text
+
+
+# ----------------------------------------------------------------------------------------- the rest
+
+
+@pytest.mark.parametrize("flag", ["--version", "-v"])
+def test_the_version_is_torchserves_and_ours(place: Place, flag: str) -> None:
+    assert place.run(flag) == (0, f"TorchServe Version is {TORCHSERVE_VERSION} (stoker {__version__})\n")
+
+
+def test_the_settings_are_printed_with_their_sources(place: Place) -> None:
+    place.configure("vmargs=-Xmx1g", "job_queue_sise=3")
+    status, text = place.run("--print-config", "--models", "a.mar")
+    assert status == 0
+    assert f"grpc_inference_port={place.ports[0]}  # {place.folder}/config.properties, line 1" in text
+    assert "load_models=a.mar  # --models" in text
+    assert "Did you mean job_queue_size?" in text
+
+
+def test_the_flags_of_torchserve_are_taken_with_their_short_names(place: Place) -> None:
+    (place.folder / "log4j2.xml").write_text("")
+    place.configure()
+    text = place.start("--ncs", "--ppath", "plugins", "--dt", "--enable-model-api", "--log-config", "log4j2.xml")
+    assert "plugins_path has no effect" in text
+    assert "--log-config log4j2.xml has no effect" in text
+    place.run("--stop")
+
+
+LAUNCH = """
+import sys
+import ts.launcher
+lines = ts.launcher.start(model_store="models", no_config_snapshots=True, disable_token=True, enable_model_api=True)
+first = lines.get(timeout=10)
+response = ts.launcher.register_model("echo", "echo.mar")
+assert response.status_code == 200, response.text
+assert "echo" in response.json()["status"], response.text
+missing = ts.launcher.register_model("gone", "gone.mar")
+assert missing.status_code == 404, missing.text
+ts.launcher.stop()
+print("fine")
+"""
+
+
+def test_the_launcher_of_ts_starts_registers_and_stops(place: Place) -> None:
+    archive(place.store, "echo")
+    place.configure()
+    done = subprocess.run(
+        [sys.executable, "-c", LAUNCH], cwd=place.folder, env=place.env, capture_output=True, text=True, timeout=90
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.endswith("fine\n")
+    assert place.run("--stop") == (0, "TorchServe is not currently running.\n")

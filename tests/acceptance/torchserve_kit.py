@@ -1,0 +1,143 @@
+"""A folder of its own for each test, and the real `torchserve` command in it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+
+from stoker.client import CallError, Client, Endpoint
+from stoker.testing.server import free_ports
+
+TORCHSERVE = Path(sys.executable).with_name("torchserve")
+STARTED = "Model server started."
+HANDLER = """
+import time
+
+def handle(data, context):
+    if data is None:
+        return None
+    texts = [bytes(row["data"]).decode() for row in data]
+    for text in texts:
+        if text.startswith("sleep "):
+            time.sleep(float(text[6:]))
+    return ["got " + text for text in texts]
+"""
+
+
+def archive(folder: Path, name: str, source: str = HANDLER) -> Path:
+    folder.mkdir(exist_ok=True)
+    path = folder / f"{name}.mar"
+    with zipfile.ZipFile(path, "w") as mar:
+        mar.writestr(
+            "MAR-INF/MANIFEST.json",
+            f'{{"model": {{"modelName": "{name}", "modelVersion": "1.0", "handler": "service.py"}}}}',
+        )
+        mar.writestr("service.py", source)
+    return path
+
+
+def wait_until(condition: Callable[[], bool], what: str, seconds: float = 60) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, f"not within {seconds} s: {what}"
+        time.sleep(0.02)
+
+
+def wait_until_served(client: Client, model: str) -> None:
+    def served() -> bool:
+        try:
+            return client.health(model) == "SERVING"
+        except CallError as error:
+            assert error.code.name == "NOT_FOUND", error  # not registered yet
+            return False
+
+    wait_until(served, f"{model} is served")
+
+
+class Place:
+    """A current folder with ``models``, a temp folder and ports; no server is left when it is `closed`."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.store = folder / "models"
+        self.temp = folder / "tmp"
+        self.store.mkdir()
+        self.temp.mkdir()
+        self.env = {k: v for k, v in os.environ.items() if not k.startswith("TS_")} | {"TEMP": str(self.temp)}
+        self.ports = free_ports(2)
+        self._outputs = 0
+        self._processes: list[subprocess.Popen[bytes]] = []
+
+    @property
+    def endpoint(self) -> Endpoint:
+        inference, management = self.ports
+        return Endpoint(inference=f"127.0.0.1:{inference}", management=f"127.0.0.1:{management}")
+
+    def client(self) -> Client:
+        return Client(self.endpoint)
+
+    def configure(self, *lines: str) -> None:
+        """`config.properties`: free ports, the model API on, no tokens; and ``lines``."""
+        inference, management = self.ports
+        text = [
+            f"grpc_inference_port={inference}",
+            f"grpc_management_port={management}",
+            "enable_model_api=true",
+            "disable_token_authorization=true",
+            "default_workers_per_model=1",
+            *lines,
+        ]
+        (self.folder / "config.properties").write_text("\n".join(text))
+
+    def popen(self, *arguments: str) -> tuple[subprocess.Popen[bytes], Path]:
+        """The command and the file its output goes to: a server in the background keeps it open."""
+        self._outputs += 1
+        output = self.folder / f"output-{self._outputs}"
+        with output.open("wb") as stream:
+            process = subprocess.Popen(
+                [TORCHSERVE, *arguments], cwd=self.folder, env=self.env, stdout=stream, stderr=subprocess.STDOUT
+            )
+        self._processes.append(process)
+        return process, output
+
+    def run(self, *arguments: str) -> tuple[int, str]:
+        """Exit status and what was printed by then."""
+        process, output = self.popen(*arguments)
+        status = process.wait(90)
+        return status, output.read_text()
+
+    def start(self, *arguments: str) -> str:
+        status, text = self.run("--start", "--model-store", "models", *arguments)
+        assert status == 0, text
+        assert STARTED in text
+        return text
+
+    def foreground(self, *arguments: str) -> tuple[subprocess.Popen[bytes], Path]:
+        process, output = self.popen("--start", "--foreground", "--model-store", "models", *arguments)
+        wait_until(lambda: STARTED in output.read_text() or process.poll() is not None, "the server starts")
+        assert process.poll() is None, output.read_text()
+        return process, output
+
+    def server(self) -> psutil.Process:
+        return psutil.Process(int((self.temp / ".model_server.pid").read_text().splitlines()[0]))
+
+    def close(self) -> None:
+        """Ends what the test started, by pid."""
+        for process in self._processes:
+            if process.poll() is None:
+                process.kill()
+            process.wait(30)
+        try:
+            server = self.server()
+        except (FileNotFoundError, psutil.NoSuchProcess):
+            return
+        if str(self.temp) in server.environ().get("TEMP", ""):
+            server.send_signal(signal.SIGKILL)
