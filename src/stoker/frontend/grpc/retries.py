@@ -1,8 +1,8 @@
 """When to offer a message again to a native stream that had no room: one schedule for all streams of a listener.
 
-The native queue of a stream holds one message, and a full one is usually taken within microseconds; only a client that
-does not read keeps it full.  So a stream is tried again in each of the next turns of the event loop, then, with all
-others that are stuck, on one timer that slows down while nothing moves.  No thread waits for any client.
+A full queue is usually emptied within microseconds; only a client that does not read keeps it full.  So a stream is
+tried again in each of the next turns of the event loop, then, with all others that are stuck, on one timer that slows
+down while nothing moves.  No thread waits for any client.
 """
 
 from __future__ import annotations
