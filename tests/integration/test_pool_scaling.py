@@ -6,9 +6,11 @@ import asyncio
 from pathlib import Path
 
 import pytest
+import uvloop
 from pool_kit import answer, children, is_gone, open_files, running
 
-from stoker.errors import NoWorkers, WorkerDied
+from stoker.core.ports import WorkerLink
+from stoker.errors import NoWorkers, ServingError, WorkerDied
 
 
 async def test_scaling_keeps_the_lowest_ids_and_uses_freed_ones_again(tmp_path: Path) -> None:
@@ -126,3 +128,40 @@ async def test_a_worker_runs_in_its_model_folder_without_standard_input_and_with
         assert await kit.ask("env HIDE_ME") == "<unset>"
         assert await kit.ask("env STOKER_MANAGEMENT_TOKEN") == "<unset>"
         assert int(await kit.ask("env OMP_NUM_THREADS")) >= 1
+
+
+def test_all_this_works_on_uvloop(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with running(tmp_path, workers=2) as kit:
+            with pytest.raises(WorkerDied, match="exit code 3"):
+                await kit.ask("exit 3")
+            await kit.until(lambda: kit.states() == ["READY", "READY"])
+            kit.pool.scale(1)
+            await kit.pool.wait_settled()
+            assert await kit.ask("hello") == "hello"
+
+    loop = uvloop.new_event_loop()
+    try:
+        loop.run_until_complete(story())
+        loop.run_until_complete(loop.shutdown_default_executor())
+    finally:
+        loop.close()
+
+
+async def test_a_defect_of_a_listener_or_of_the_scheduler_does_not_end_the_supervision(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with running(tmp_path) as kit:
+        told = kit.scheduler.worker_lost
+
+        def defect(worker: WorkerLink, error: ServingError) -> None:
+            told(worker, error)
+            raise RuntimeError("a defect")
+
+        monkeypatch.setattr(kit.scheduler, "worker_lost", defect)
+        with pytest.raises(WorkerDied):
+            await kit.ask("exit 3")
+        await kit.until(lambda: kit.states() == ["READY"])
+        assert await kit.ask("hello") == "hello"
+        monkeypatch.undo()
+    assert "a defect" in caplog.text

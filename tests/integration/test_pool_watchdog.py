@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -113,3 +114,44 @@ def wait_for_trap(pid: int) -> None:
             if line.startswith("SigIgn:") and int(line.split()[1], 16) & 1:
                 return
         time.sleep(0.01)
+
+
+ADOPTING = """
+import asyncio, os, sys
+from pathlib import Path
+import psutil
+from pool_kit import running
+
+async def main():
+    async with running(Path(sys.argv[1])) as kit:
+        await kit.ask("spawn")
+        try:
+            await kit.ask("exit 3")
+        except Exception:
+            pass
+    while psutil.Process().children():
+        await asyncio.sleep(0.02)
+    print("process", os.getpid(), "has no children")
+
+asyncio.run(main())
+"""
+
+
+NAMESPACE = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"]
+
+
+def may_make_namespaces() -> bool:
+    return bool(shutil.which("unshare")) and subprocess.run([*NAMESPACE, "true"], capture_output=True).returncode == 0
+
+
+@pytest.mark.skipif(not may_make_namespaces(), reason="needs the right to make a process namespace")
+def test_as_process_1_of_a_container_the_server_leaves_no_zombies(tmp_path: Path) -> None:
+    path = os.pathsep.join(filter(None, [str(Path(__file__).parent), os.environ.get("PYTHONPATH")]))
+    done = subprocess.run(
+        [*NAMESPACE, sys.executable, "-c", ADOPTING, str(tmp_path)],
+        env={**os.environ, "PYTHONPATH": path},
+        stdout=subprocess.PIPE,
+        timeout=60,
+        check=True,
+    )
+    assert done.stdout == b"process 1 has no children\n"

@@ -84,8 +84,8 @@ def _python_path(inherited: str, spec: ModelSpec, options: WorkerOptions) -> str
     parts += [inherited, spec.model_dir]
     if not spec.url.endswith(_ARCHIVE_SUFFIXES):  # a folder used in place: it may be imported as a package
         parts.append(str(Path(spec.model_dir).parent))
-    if options.server_home.name not in ("site-packages", "dist-packages"):
-        parts.append(str(options.server_home))
+    homes = dict.fromkeys((options.server_home, _SOURCE_ROOT))
+    parts += [str(home) for home in homes if home.name not in ("site-packages", "dist-packages")]
     return os.pathsep.join(filter(None, parts))
 
 

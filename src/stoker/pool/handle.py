@@ -127,12 +127,18 @@ class WorkerHandle:
     async def _supervise(self) -> None:
         try:
             while not self.retired:
-                await self._live()
+                await self._live_guarded()
                 if not self.retired:
                     await self._back_off()
         finally:
             for timer in self._grace_timers:
                 timer.cancel()
+
+    async def _live_guarded(self) -> None:
+        try:
+            await self._live()
+        except Exception:  # a defect of whoever was told must not end the supervision
+            logger.exception("Worker %s: unexpected error", self._facts.name, extra=self._facts.log_extra("bug"))
 
     async def _live(self) -> None:
         run = self._run = WorkerRun(self._facts, scheduler=self._scheduler, on_restart=self._restarting)
@@ -141,8 +147,8 @@ class WorkerHandle:
             if run.spawn(workers=self._workers()) and await self._load(run):
                 await self._serve(run)
         except Exception:
-            logger.exception("Worker %s: unexpected error", self._facts.name, extra=self._facts.log_extra("bug"))
             run.kill(WorkerDied("internal error"))
+            raise
         finally:
             await run.bury()
             self._over(run)
@@ -168,15 +174,16 @@ class WorkerHandle:
     def _over(self, run: WorkerRun) -> None:
         """The process is buried: tell everybody, in an order in which nobody sees a half truth."""
         error = run.error or WorkerDied()
-        was = self.state
-        if run.ready:
-            self._scheduler.worker_lost(run.link, error)
-        run.close()
-        if self.retired:
-            self._log(logging.INFO, "worker_stopped", "Worker %s stopped", self._facts.name)
-        else:
-            self._mourn(error, was)
-        self._enter(Event.EXITED)
+        try:
+            if run.ready:
+                self._scheduler.worker_lost(run.link, error)
+            if self.retired:
+                self._log(logging.INFO, "worker_stopped", "Worker %s stopped", self._facts.name)
+            else:
+                self._mourn(error, self.state)
+        finally:
+            run.close()
+            self._enter(Event.EXITED)
 
     def _mourn(self, error: ServingError, was: State) -> None:
         cause = error.cause if isinstance(error, WorkerDied) else error.message

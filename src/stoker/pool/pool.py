@@ -10,7 +10,7 @@ from collections.abc import Callable
 from stoker.core.clock import Clock, MonotonicClock
 from stoker.core.model import ModelSpec
 from stoker.core.ports import SchedulerPort, WorkerStatus
-from stoker.errors import ServingError, WorkersUnavailable
+from stoker.errors import ServingError
 from stoker.pool import reaper
 from stoker.pool.devices import Devices
 from stoker.pool.handle import WorkerHandle
@@ -153,7 +153,7 @@ class WorkerPool:
     # ---------------------------------------------------------------------------------------- what others hear
 
     def _load_ended(self, cause: str | None) -> None:
-        self._failure = None if cause is None else WorkersUnavailable(model=self._spec.key.name, cause=cause)
+        self._failure = None if cause is None else ServingError(cause)
         self._changed()
 
     def _changed(self) -> None:
@@ -164,7 +164,10 @@ class WorkerPool:
             for waiter in waiters:
                 if not waiter.done():
                     waiter.set_result(None)
-        self._on_change()
+        try:
+            self._on_change()
+        except Exception:
+            logger.exception("A listener to the workers of %s failed", self._spec.key)
 
     def _forget_stopped(self) -> None:
         for slot in [slot for slot in self._slots if slot.state is State.STOPPED]:

@@ -75,6 +75,13 @@ class WorkerProcess:
         if not self.exited.done():
             self.exited.set_result(code)
 
+    def abandon(self) -> None:
+        """It could not be watched, so it must not live."""
+        self.kill_group()
+        reaper.watchdog.remove(self.pid)
+        self._popen.wait()
+        self.close()
+
     def memory_bytes(self) -> int:
         """Resident size; 0 when there is no process or no /proc."""
         try:
@@ -120,9 +127,13 @@ def spawn(command: Callable[[int, int], Sequence[str]], *, cwd: str, env: Mappin
             )
         undo.pop_all()
     process = WorkerProcess(popen, sock=ours, progress_fd=progress_fd)
-    for fd in (ours.fileno(), process.stdout_fd, process.stderr_fd):
-        os.set_blocking(fd, False)
-    process.watch()
+    try:
+        for fd in (ours.fileno(), process.stdout_fd, process.stderr_fd):
+            os.set_blocking(fd, False)
+        process.watch()
+    except BaseException:
+        process.abandon()
+        raise
     return process
 
 

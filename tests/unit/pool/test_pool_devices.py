@@ -87,3 +87,38 @@ def test_a_broken_tool_means_no_gpu(monkeypatch: pytest.MonkeyPatch, caplog: pyt
     monkeypatch.setenv("PATH", "/nowhere")
     assert Devices.detect(None, environ={}).count == 0
     assert "rocm-smi says nothing about GPUs" in caplog.text
+
+
+class FakeNvml:
+    """The part of pynvml that is used."""
+
+    class NVMLError(Exception):
+        pass
+
+    class _Figures:
+        gpu, memory, used = 12, 34, 56 << 20
+
+    def nvmlDeviceGetCount(self) -> int:
+        return 2
+
+    def nvmlDeviceGetHandleByIndex(self, index: int) -> str:
+        return f"index {index}"
+
+    def nvmlDeviceGetHandleByUUID(self, uuid: str) -> str:
+        return f"uuid {uuid}"
+
+    def nvmlDeviceGetUtilizationRates(self, handle: str) -> FakeNvml._Figures:
+        if handle == "uuid MIG-1":
+            raise self.NVMLError
+        return self._Figures()
+
+    def nvmlDeviceGetMemoryInfo(self, handle: str) -> FakeNvml._Figures:
+        return self._Figures()
+
+
+def test_nvidia_gpus_are_found_and_measured_through_nvml(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(devices, "_nvml", FakeNvml)
+    found = Devices.detect(None, environ={"CUDA_VISIBLE_DEVICES": "GPU-7,MIG-1"})
+    assert (found.vendor, found.count) == ("nvidia", 2)
+    assert found.usage(0) == "gpuId::0 utilization.gpu::12 % utilization.memory::34 % memory.used::56 MiB"
+    assert found.usage(1) == "N/A"

@@ -10,6 +10,8 @@ from stoker.core.model import ModelSpec
 from stoker.errors import ConfigurationError
 from stoker.pool.environment import WorkerOptions, command, environment
 
+OURS = str(WorkerOptions().server_home)
+
 
 def spec(*, handler: str = "handler.py", url: str = "m.mar") -> ModelSpec:
     return ModelSpec(key=ModelKey("m", "1"), url=url, model_dir="/tmp/models/abc", handler=handler)
@@ -62,11 +64,11 @@ def path_of(inherited: str = "", model: ModelSpec | None = None, home: str = "/o
 
 
 def test_the_search_path_is_inherited_then_model_then_server() -> None:
-    assert path_of("/a:/b") == ["/a", "/b", "/tmp/models/abc", "/opt/src"]
+    assert path_of("/a:/b") == ["/a", "/b", "/tmp/models/abc", "/opt/src", OURS]
 
 
 def test_a_server_in_site_packages_is_found_anyway() -> None:
-    assert path_of(home="/usr/lib/python3/site-packages") == ["/tmp/models/abc"]
+    assert path_of(home="/usr/lib/python3/site-packages") == ["/tmp/models/abc", OURS]
 
 
 def test_the_folder_of_a_handler_given_as_path_and_function_comes_first() -> None:
