@@ -15,6 +15,7 @@ from stoker.handlers import base, weights
 from stoker.handlers.base import BaseHandler
 from stoker.testing.handlers import make_context
 from stoker.worker.context import Context, RequestProcessor
+from stoker.worker.metrics_types import MetricTypes
 
 Eager = Callable[..., Context]
 
@@ -97,9 +98,7 @@ def test_pickled_code_in_a_weights_file_does_not_run(
     assert not (tmp_path / "ran").exists()
 
 
-def test_the_operator_can_trust_pickled_weights(
-    eager: Eager, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_operator_can_trust_pickled_weights(eager: Eager, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(weights.TRUST_VARIABLE, "true")
     torch.save(Canary(tmp_path / "ran"), tmp_path / "trusted.pth")
     weights.load_file(tmp_path / "trusted.pth")
@@ -266,14 +265,8 @@ def test_the_steps_run_in_order_and_the_time_is_recorded(eager: Eager) -> None:
     context = eager()
     assert ready(context, Steps()).handle([{}], context) == ["answer"]
     assert seen == ["pre", "inf", "post"]
-    metric = context.metrics.get_metric("HandlerTime", base_gauge())
+    metric = context.metrics.get_metric("HandlerTime", MetricTypes.GAUGE)
     assert metric.unit == "Milliseconds" and metric.values
-
-
-def base_gauge() -> Any:
-    from ts.metrics.metric_type_enum import MetricTypes
-
-    return MetricTypes.GAUGE
 
 
 def test_inference_records_no_gradients(eager: Eager) -> None:
@@ -333,6 +326,15 @@ def test_the_profiler_runs_on_demand(eager: Eager, tmp_path: Path, monkeypatch: 
     assert len(traces) == 1
 
 
+def test_profiles_go_to_a_folder_of_the_model_alone(eager: Eager, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A model's name must not lead out of the folder for profiles."""
+    folders: list[str] = []
+    monkeypatch.setattr(torch.profiler, "tensorboard_trace_handler", folders.append)
+    handler = ready(eager(model_name="../../etc/m"))
+    assert handler._default_profiler_args()["record_shapes"] is True
+    assert Path(folders[0]).parts[-2:] == ("pytorch_profiler", "m")
+
+
 def test_a_subclass_need_not_call_our_constructor(eager: Eager) -> None:
     class Own(BaseHandler):
         def __init__(self) -> None:
@@ -343,6 +345,7 @@ def test_a_subclass_need_not_call_our_constructor(eager: Eager) -> None:
 
 
 def test_importing_the_context_and_the_utilities_does_not_import_torch() -> None:
-    program = "import sys, ts.context, ts.handler_utils.utils, ts.utils.util, ts.metrics.dimension; print('torch' in sys.modules)"
+    modules = "ts.context, ts.handler_utils.utils, ts.utils.util, ts.metrics.dimension"
+    program = f"import sys, {modules}; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"

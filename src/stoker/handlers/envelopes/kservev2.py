@@ -65,8 +65,8 @@ def _read_tensor(item: Any) -> Any:
     try:
         if datatype == "BYTES":
             return values[0]
-        return np.array(values, dtype=_NUMPY_TYPES.get(datatype)).reshape(_member(item, "shape"))
-    except (ValueError, TypeError, IndexError, OverflowError) as error:
+        return np.array(values, dtype=_NUMPY_TYPES[datatype]).reshape(_member(item, "shape"))
+    except (ValueError, TypeError, LookupError, OverflowError) as error:
         raise PredictionException(
             f"The data of input '{item.get('name')}' is not {datatype} of its shape", 400
         ) from error
