@@ -42,6 +42,7 @@ def serve(
         logs = Logs(log_location=loaded.settings.log_location, metrics_location=loaded.settings.metrics_location)
         logs.start()
         stack.callback(logs.close)
+        log.info("Settings: %s; model store: %s; logs: %s", *_places(loaded), extra={"event": "server_starting"})
         for text in (*_remarks(loaded), *remarks):
             log.warning("%s", text)
         _run(loaded, access, logs, on_started)
@@ -73,6 +74,11 @@ def run_loop(main: Coroutine[Any, Any, None]) -> None:
         asyncio.run(main)
     else:
         uvloop.run(main)
+
+
+def _places(loaded: Loaded) -> tuple[str, str, str]:
+    file = str(loaded.file) if loaded.file is not None else "no properties file"
+    return file, str(loaded.settings.model_store), str(loaded.settings.log_location.absolute())
 
 
 def _remarks(loaded: Loaded) -> Iterator[str]:

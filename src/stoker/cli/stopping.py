@@ -11,8 +11,7 @@ from pathlib import Path
 from stoker.cli.instance import Instance
 from stoker.cli.process_id import Identity
 
-_DRAIN_WAIT_S = 60.0
-_HURRY_WAIT_S = 20.0
+_PATIENCE_S = 60.0
 _KEY_FILE = "key_file.json"
 
 
@@ -31,7 +30,11 @@ def stop(temp_dir: Path) -> int:
         print(f"TorchServe (process {server.pid}) belongs to another user.", file=sys.stderr)
         return 1
     if not ended:
-        print(f"TorchServe (process {server.pid}) is still stopping.", file=sys.stderr)
+        print(
+            f"TorchServe (process {server.pid}) still serves the requests it has accepted. "
+            "torchserve --stop once more ends it without waiting for them.",
+            file=sys.stderr,
+        )
         return 1
     _clean_up(instance)
     print("TorchServe has stopped.")
@@ -39,7 +42,8 @@ def stop(temp_dir: Path) -> int:
 
 
 def _end(server: Identity) -> bool:
-    """Two requests: the second one cuts the drain short. The pidfd cannot come to mean another process."""
+    """Whether it is gone. Asked once each time: for the server a second request means 'now'. The pidfd cannot come
+    to mean another process."""
     try:
         fd = os.pidfd_open(server.pid)
     except ProcessLookupError:
@@ -47,15 +51,12 @@ def _end(server: Identity) -> bool:
     try:
         if Identity.of(server.pid) != server:
             return True
-        for patience_s in (_DRAIN_WAIT_S, _HURRY_WAIT_S):
-            signal.pidfd_send_signal(fd, signal.SIGTERM)
-            if _ends_within(fd, patience_s):
-                return True
+        signal.pidfd_send_signal(fd, signal.SIGTERM)
+        return _ends_within(fd, _PATIENCE_S)
     except ProcessLookupError:
         return True
     finally:
         os.close(fd)
-    return False
 
 
 def _ends_within(fd: int, seconds: float) -> bool:

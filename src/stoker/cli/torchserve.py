@@ -35,6 +35,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _start(options)
     except StartupError as error:
         return serving.fail(error)
+    except KeyboardInterrupt:
+        return 130  # Ctrl-C before the server listens to signals, or while the launcher waits
 
 
 def start() -> None:
