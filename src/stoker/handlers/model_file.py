@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import importlib.util
 import sys
 from pathlib import Path
@@ -37,11 +36,7 @@ def import_by_base_name(path: Path) -> ModuleType:
         sys.path.insert(0, folder)
     name = path.name.split(".")[0]
     known = sys.modules.get(name)
-    if known is not None and not _is_from(known, path):
-        del sys.modules[name]
-        return _import_file(name, path)
-    module = importlib.import_module(name)
-    return module if _is_from(module, path) else _import_file(name, path)
+    return known if known is not None and _is_from(known, path) else _import_file(name, path)
 
 
 def _is_from(module: ModuleType, path: Path) -> bool:

@@ -13,8 +13,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from stoker.worker.metrics_caching import CachingMetric
 from stoker.worker.metrics_types import (
     Dimension,
@@ -218,6 +216,8 @@ def new_cache(
 
 
 def _read_yaml(path: object) -> object:
+    import yaml  # noqa: PLC0415 - few workers read a metrics file, and each of them pays for imports
+
     if not isinstance(path, str | Path):
         raise MetricsCacheTypeError(f"The path of a metrics file must be a string, not {type(path).__name__}")
     try:
