@@ -118,7 +118,7 @@ class NativeCall(Call):
 
     __slots__ = ("_engine", "_finishing", "_front", "_stuck", "turns")
 
-    def __init__(  # noqa: PLR0917 - one per request: keywords cost
+    def __init__(
         self,
         engine: NativeEngine,
         front: NativeGrpcFront,
