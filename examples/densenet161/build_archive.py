@@ -12,12 +12,12 @@ import sys
 import threading
 import urllib.request
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
 from examples import building
 
-from stoker.handlers import _torchvision
+if TYPE_CHECKING:
+    import torch
 
 FOLDER = Path(__file__).resolve().parent
 HUB_TIMEOUT_S = 5.0
@@ -25,6 +25,10 @@ NOTE = " (RANDOM WEIGHTS)"
 
 
 def prepare(cache: Path) -> building.Parts:
+    import torch  # takes seconds: not for a build with nothing to do
+
+    from stoker.handlers import _torchvision
+
     torchvision = _torchvision.load()
     model = _pretrained(torchvision, cache / "hub")
     trained = model is not None
@@ -51,6 +55,8 @@ def _pretrained(torchvision: Any, hub: Path) -> torch.nn.Module | None:
     kept = hub / "checkpoints" / Path(choice.url).name
     if not kept.exists() and not _answers(choice.url):
         return None
+    import torch  # see above
+
     torch.hub.set_dir(str(hub))
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(HUB_TIMEOUT_S)  # torch's hub sets none

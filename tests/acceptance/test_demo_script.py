@@ -1,0 +1,51 @@
+"""`scripts/demo` on the default ports, as a new user runs it."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import tempfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+DEMO = ROOT / "scripts" / "demo"
+
+pytestmark = [
+    pytest.mark.models,
+    pytest.mark.timeout(600),
+    pytest.mark.skipif(
+        not (ROOT / ".venv" / ".stoker-examples").exists(),
+        reason="the demo would first install into .venv, which scripts/install --examples did not make",
+    ),
+]
+
+
+def demo(folder: Path) -> subprocess.CompletedProcess[str]:
+    """Called from another folder; what it leaves there is what it forgot."""
+    environment = {**os.environ, "TMPDIR": str(folder)}
+    return subprocess.run(
+        [DEMO], cwd=tempfile.gettempdir(), env=environment, capture_output=True, text=True, timeout=580, check=False
+    )
+
+
+def test_the_demo_passes_from_any_directory_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    done = demo(tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "The demo passed" in done.stdout
+    assert "Paris" in done.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("port", [7070, 7071])
+def test_a_default_port_in_use_ends_the_demo_with_a_clear_message(tmp_path: Path, port: int) -> None:
+    with socket.socket() as holder:
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        holder.bind(("127.0.0.1", port))
+        holder.listen()
+        done = demo(tmp_path)
+    assert done.returncode != 0
+    assert f"port {port} of 127.0.0.1 is in use" in done.stderr
+    assert list(tmp_path.iterdir()) == []
