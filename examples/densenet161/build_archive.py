@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 import socket
 import sys
 import threading
@@ -63,7 +64,8 @@ def _pretrained(torchvision: Any, hub: Path) -> torch.nn.Module | None:
     try:
         building.say(FOLDER.name, "loading ImageNet weights from torch's hub (115 MB, once)")
         model: torch.nn.Module = torchvision.models.densenet161(weights=choice, progress=sys.stderr.isatty())
-    except (OSError, RuntimeError) as error:  # no network, or half a file
+    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:  # no network, or half a file
+        kept.unlink(missing_ok=True)
         building.say(FOLDER.name, f"torch's hub failed: {error}")
         return None
     finally:
