@@ -15,7 +15,10 @@ import pytest
 from grpc_fakes import Ports, Running, Submission, running, until
 
 from stoker import errors as e
-from stoker.core.reply import Chunk
+from stoker.core.reply import Chunk, ReplyStream
+from stoker.frontend.grpc.call import Call, Kind, Method
+from stoker.frontend.grpc.server import GrpcServer
+from stoker.frontend.grpc.status import inference_status
 from stoker.protos import InferenceAPIsServiceStub
 from stoker.protos import inference_pb2 as pb
 
@@ -93,16 +96,20 @@ async def test_a_thousand_cancelled_calls_leave_no_state(run: Running) -> None:
     assert sum(reference() is not None for reference in replies) == 0
 
 
+def replies_alive() -> int:
+    return sum(type(found) is ReplyStream for found in gc.get_objects())
+
+
 async def test_a_finished_call_is_freed_without_the_collector(run: Running) -> None:
     run.ports.inference.on_submit = lambda submission: submission.answer(b"part", b"last")
     gc.collect()
+    before = replies_alive()
     gc.disable()
     try:
         await run.inference.Predictions(REQUEST)
         assert [m.prediction async for m in run.inference.StreamPredictions(REQUEST)] == [b"part", b"last"]
-        references = [weakref.ref(submission) for submission in run.ports.inference.submissions]
         run.ports.inference.submissions.clear()
-        await until(lambda: all(reference() is None for reference in references))
+        await until(lambda: replies_alive() == before, timeout_s=5)
     finally:
         gc.enable()
 
@@ -222,3 +229,23 @@ async def code_of_rest(stream: Any) -> grpc.StatusCode:
     except grpc.aio.AioRpcError:
         pass
     return await code_of(stream)
+
+
+async def test_a_stream_that_ends_while_there_is_no_room_still_delivers_what_was_taken(engine: str) -> None:
+    taken: list[int] = []
+
+    def fill_then_finish(call: Call) -> None:
+        while call.send(b"x" * 20_000):
+            taken.append(1)
+        taken.append(1)
+        call.finish([("x-after", "all")])
+
+    method = Method(path="/t.T/Fill", kind=Kind.STREAM, handle=fill_then_finish, status_of=inference_status("correct"))
+    async with (
+        GrpcServer(host="127.0.0.1", port=0, engine=engine, methods=[method], max_message_bytes=1000) as server,
+        grpc.aio.insecure_channel(f"127.0.0.1:{server.port}", options=NO_READ_AHEAD) as channel,
+    ):
+        stream = channel.unary_stream("/t.T/Fill")(b"")
+        received = [message async for message in stream]
+        assert list(await stream.trailing_metadata()) == [("x-after", "all")]
+    assert len(received) == len(taken)
