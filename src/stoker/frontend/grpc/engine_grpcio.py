@@ -145,23 +145,19 @@ class _UnaryCall(_GrpcioCall):
 class _StreamCall(_GrpcioCall):
     """A queue between the method and the coroutine, which writes as fast as the client reads."""
 
-    __slots__ = ("_cut", "_news", "_queue", "_queued_bytes", "_task", "_writing")
+    __slots__ = ("_cut", "_news", "_queue", "_queued_bytes")
 
     async def run(self, context: Any) -> None:
         self._queue: deque[bytes] = deque()
         self._queued_bytes = 0
         self._news: asyncio.Future[None] | None = None
-        self._task = asyncio.current_task()
-        self._writing = False
         self._cut = False
         self._open_calls.begin(self)
         try:
             await self._write_all(context)
         except asyncio.CancelledError:
             self.cancelled()
-            if not self._cut:
-                raise
-            # `_refuse` broke off a write that the client keeps from ending.
+            raise
         await self._close(context)
 
     async def _write_all(self, context: Any) -> None:
@@ -175,9 +171,7 @@ class _StreamCall(_GrpcioCall):
 
     async def _write_one(self, context: Any) -> None:
         payload = self._queue.popleft()
-        self._writing = True
         await context.write(payload)
-        self._writing = False
         self._queued_bytes -= len(payload)
         if not self.writable and self._queued_bytes < ROOM_BYTES:
             self.became_writable()
@@ -195,9 +189,9 @@ class _StreamCall(_GrpcioCall):
     def _refuse(self, status: Status) -> None:
         self._status = status
         self._cut = not self.writable
-        self._wake()
-        if self._cut and self._writing and self._task is not None:
-            self._task.cancel()
+        if self._cut:
+            self._queue.clear()
+        self._wake()  # the status itself follows the write that is on its way, when the client reads or leaves
 
     def _wake(self) -> None:
         if self._news is not None and not self._news.done():
