@@ -104,6 +104,18 @@ async def test_leaving_the_server_leaves_no_thread_and_no_folder_behind(
     assert not list(tmp_path.iterdir())
 
 
+async def test_a_temporary_folder_with_a_long_name_does_not_stop_the_start(
+    ports: Ports, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A Unix socket's path is short; a user's temporary folder need not be."""
+    folder = tmp_path / ("long" * 30)
+    folder.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(folder))
+    async with running(ports) as run:
+        assert await serves(run)
+    assert list(folder.iterdir()) == []
+
+
 # --------------------------------------------------------------------------------------------------- drain
 
 

@@ -194,6 +194,19 @@ class NativeCall(Call):
         super().cancelled()
 
 
+_SOCKET_NAME = "fallback.sock"
+_LONGEST_SOCKET_PATH = 107  # bytes of sun_path on Linux, less the final zero
+
+
+def _short_folder() -> Path:
+    """A private folder for a socket: below /tmp where the usual temporary folder has too long a name for one."""
+    folder = Path(tempfile.mkdtemp(prefix="stoker-grpc-"))
+    if len(os.fsencode(folder / _SOCKET_NAME)) <= _LONGEST_SOCKET_PATH:
+        return folder
+    folder.rmdir()
+    return Path(tempfile.mkdtemp(prefix="stoker-grpc-", dir="/tmp"))
+
+
 class _Fallback:
     """A grpcio server on a Unix socket that only this user can reach: reflection, and UNIMPLEMENTED."""
 
@@ -204,8 +217,8 @@ class _Fallback:
         self._folder: Path | None = None
 
     async def start(self) -> str:
-        self._folder = Path(tempfile.mkdtemp(prefix="stoker-grpc-"))
-        path = str(self._folder / "fallback.sock")
+        self._folder = _short_folder()
+        path = str(self._folder / _SOCKET_NAME)
         self._server = grpc.aio.server(options=server_options(self._max_message_bytes))
         self._server.add_generic_rpc_handlers(tuple(reflection_handlers(self._services)))
         self._server.add_insecure_port(f"unix:{path}")
