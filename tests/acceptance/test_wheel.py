@@ -21,7 +21,7 @@ from stoker.testing.server import running_server
 assert importlib.util.find_spec("torch") is None, "torch came along"
 folder = Path(sys.argv[1])
 handler = folder / "handler.py"
-handler.write_text("def handle(rows, context):\\n    return None if rows is None else [bytes(r['data']) for r in rows]\\n")
+handler.write_text("def handle(rows, context):\\n    return None if rows is None else [bytes(r['data']) for r in rows]")
 archive = build(BuildRequest(model_name="noop", handler=str(handler), version="1.0", export_path=str(folder)))
 with running_server(archives=[archive]) as server, Client(server.endpoint) as client:
     client.register("noop.mar", initial_workers=1, synchronous=True)
