@@ -12,6 +12,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 DEMO = ROOT / "scripts" / "demo"
+PORTS = (7070, 7071)
 
 pytestmark = [
     pytest.mark.models,
@@ -21,6 +22,18 @@ pytestmark = [
         reason="the demo would first install into .venv, which scripts/install --examples did not make",
     ),
 ]
+
+
+@pytest.fixture(autouse=True)
+def default_ports() -> None:
+    """Held by a server of somebody else, they are not for a test to take."""
+    for port in PORTS:
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                pytest.skip(f"another program listens on port {port}")
 
 
 def demo(folder: Path) -> subprocess.CompletedProcess[str]:
@@ -39,7 +52,7 @@ def test_the_demo_passes_from_any_directory_and_leaves_nothing_behind(tmp_path: 
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("port", [7070, 7071])
+@pytest.mark.parametrize("port", PORTS)
 def test_a_default_port_in_use_ends_the_demo_with_a_clear_message(tmp_path: Path, port: int) -> None:
     with socket.socket() as holder:
         holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
