@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import http.client
 import logging
-import os
 import ssl
-import stat
 from collections.abc import Iterator
 from concurrent.futures import Executor
 from contextlib import contextmanager
@@ -21,6 +19,7 @@ from typing import NoReturn
 from urllib.parse import unquote, urljoin, urlsplit
 
 from stoker.archive import addresses, http_get, sources
+from stoker.archive.file_source import FileSource
 from stoker.archive.names import safe_parts
 from stoker.archive.placing import Placement, Progress
 from stoker.archive.sources import AllowedUrls, redacted
@@ -31,6 +30,9 @@ log = logging.getLogger(__name__)
 
 _CHUNK_BYTES = 1 << 18
 _REDIRECTS = (301, 302, 303, 307, 308)
+
+Source = http_get.Response | FileSource
+"""Something to read an archive from: ``length``, ``read(size)``, ``complete``, ``close()``, and a context manager."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,27 +95,28 @@ class Downloader:
     def _fetch(self, url: str, target: Path, stop: Stop) -> Path:
         with _saving(url), Placement(target) as file:
             log.info("Downloading %s from %s", target.name, redacted(url), extra={"event": "download_started"})
-            total, pieces = self._pieces(url, stop)
-            progress = Progress(target.name, total)
-            done = 0
-            for piece in pieces:
-                done += len(piece)
-                if done > self._limits.max_bytes:
-                    _fail(url, f"it is larger than {self._limits.max_bytes} bytes")
-                file.write(piece)
-                progress.add(len(piece))
-            stop.check()
+            with self._source(url, stop) as source:
+                progress = Progress(target.name, source.length)
+                done = 0
+                while piece := _read(url, source, stop):
+                    done += len(piece)
+                    self._check_size(url, done)
+                    file.write(piece)
+                    progress.add(len(piece))
             return file.commit()
 
-    def _pieces(self, url: str, stop: Stop) -> tuple[int | None, Iterator[bytes]]:
-        """The size, where it is known beforehand, and the content."""
-        if urlsplit(url).scheme.lower() == "file":
-            return _file_pieces(url, stop)
-        response = self._open(url, stop)
-        if response.length is not None and response.length > self._limits.max_bytes:
-            response.close()
+    def _source(self, url: str, stop: Stop) -> Source:
+        source = _open_file(url) if urlsplit(url).scheme.lower() == "file" else self._open(url, stop)
+        try:
+            self._check_size(url, source.length or 0)
+        except BaseException:
+            source.close()
+            raise
+        return source
+
+    def _check_size(self, url: str, size: int) -> None:
+        if size > self._limits.max_bytes:
             _fail(url, f"it is larger than {self._limits.max_bytes} bytes")
-        return response.length, _network_pieces(url, response, stop)
 
     def _open(self, url: str, stop: Stop) -> http_get.Response:
         """Follows redirects to an answer that has the archive."""
@@ -181,43 +184,24 @@ def _saving(url: str) -> Iterator[None]:
         raise ArchiveUnreadable(url=redacted(url)) from error
 
 
-def _network_pieces(url: str, response: http_get.Response, stop: Stop) -> Iterator[bytes]:
-    with response:
-        try:
-            while piece := response.read(_CHUNK_BYTES):
-                stop.check()
-                yield piece
-        except (OSError, ValueError, http.client.HTTPException) as error:
-            stop.check()
-            _fail(url, _reason(error))
-        stop.check()
-        if not response.complete:
-            _fail(url, "it is shorter than its Content-Length")
+def _read(url: str, source: Source, stop: Stop) -> bytes:
+    """The next piece; empty at a proper end."""
+    try:
+        piece = source.read(_CHUNK_BYTES)
+    except (OSError, ValueError, http.client.HTTPException) as error:
+        stop.check()  # the connection may have broken because we broke it
+        _fail(url, _reason(error))
+    stop.check()
+    if not piece and not source.complete:
+        _fail(url, "it is shorter than announced")
+    return piece
 
 
-def _file_pieces(url: str, stop: Stop) -> tuple[int, Iterator[bytes]]:
+def _open_file(url: str) -> FileSource:
     parts = urlsplit(url)
     if parts.netloc.lower() not in ("", "localhost"):
         _fail(url, "a file url must not name a host")
     try:
-        fd = os.open(unquote(parts.path), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        return FileSource.open(unquote(parts.path))
     except (OSError, ValueError) as error:
         _fail(url, _reason(error))
-    found = os.fstat(fd)
-    if not stat.S_ISREG(found.st_mode):
-        os.close(fd)
-        _fail(url, "it is not a file")
-    return found.st_size, _read_file(url, fd, stop)
-
-
-def _read_file(url: str, fd: int, stop: Stop) -> Iterator[bytes]:
-    with open(fd, "rb", buffering=0) as file:
-        while True:
-            stop.check()
-            try:
-                piece = file.read(_CHUNK_BYTES)
-            except OSError as error:
-                _fail(url, _reason(error))
-            if not piece:
-                return
-            yield piece

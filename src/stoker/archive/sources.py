@@ -84,8 +84,8 @@ def is_remote(url: str) -> bool:
 
 def file_name(url: str) -> str:
     """The last component, under which a download lies in the store and a local archive is looked up."""
-    path = urlsplit(url).path if is_remote(url) else url
-    return path.rstrip("/").rpartition("/")[2]
+    path = urlsplit(url).path if is_remote(url) else url.rstrip("/")
+    return path.rpartition("/")[2]
 
 
 def check_url(url: str) -> None:
@@ -108,20 +108,35 @@ def check_allowed(url: str, allowed: AllowedUrls) -> None:
 def find_in_store(url: str, store: Path | None, *, any_directory: bool = False) -> Path:
     """The archive or directory that a local url names.  Blocking: for a thread.
 
-    ``any_directory``: the operator says it, not a client: the path of an existing directory anywhere is taken.
+    ``any_directory``: the operator says it, not a client, so a directory anywhere may be meant.  A bare name means the
+    store first, a path the directory.
 
     Raises:
         ArchiveNotFound, ModelStoreMissing.
     """
-    if any_directory and Path(url).is_dir():
+    in_store = _lookup(file_name(url), store)
+    if in_store is not None and ("/" not in url or in_store.is_file()):
+        return in_store
+    if any_directory and _is_directory(url):
         return Path(url).absolute()
+    if in_store is not None:
+        return in_store
     if store is None:
         raise ModelStoreMissing
-    name = file_name(url)
-    path = store / name
-    if not name or name == "." or not _usable(path, store):
-        raise ArchiveNotFound(url=url)
-    return path
+    raise ArchiveNotFound(url=url)
+
+
+def _lookup(name: str, store: Path | None) -> Path | None:
+    if store is None or name in ("", ".") or not _usable(store / name, store):
+        return None
+    return store / name
+
+
+def _is_directory(path: str) -> bool:
+    try:
+        return Path(path).is_dir()
+    except (OSError, ValueError):
+        return False
 
 
 def _usable(path: Path, store: Path) -> bool:

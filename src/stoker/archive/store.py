@@ -26,7 +26,7 @@ from stoker.archive.sources import AllowedUrls
 from stoker.archive.threads import Stop, run_stoppable
 from stoker.archive.unpack import remove_tree, unpack
 from stoker.archive.workspace import Workspace
-from stoker.errors import ArchiveNotFound, ArchiveUnreadable, ModelStoreMissing
+from stoker.errors import ArchiveNotFound, ArchiveUnreadable, ModelStoreMissing, ServerStopping
 
 log = logging.getLogger(__name__)
 
@@ -73,9 +73,15 @@ class ModelStore:
         self._workspace = Workspace(temp_dir)
         self._opening = threading.Lock()
         self._opened = False
+        self._closed = False
+        # Two sets of threads, so that downloads that hang never hold up a model that lies in the store.
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="stoker-archive")
+        self._download_threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="stoker-download")
         self._downloader = Downloader(
-            allowed=self._allowed, allow_private=allow_private_urls, limits=download_limits, executor=self._threads
+            allowed=self._allowed,
+            allow_private=allow_private_urls,
+            limits=download_limits,
+            executor=self._download_threads,
         )
 
     def open(self) -> None:
@@ -92,7 +98,9 @@ class ModelStore:
             self._workspace.open()
 
     def close(self) -> None:
-        """Waits for deletions that still run. Idempotent."""
+        """Waits for deletions that still run; nothing can be fetched afterwards. Idempotent."""
+        self._closed = True
+        self._download_threads.shutdown(wait=True)
         self._threads.shutdown(wait=True)
         self._workspace.close()
 
@@ -100,9 +108,11 @@ class ModelStore:
         """``from_operator``: the url comes from the command line or the settings, so any directory may be named.
 
         Raises:
-            ArchiveError (all kinds), BadRequest: nothing is left behind then, and neither when cancelled.
+            ArchiveError (all kinds), BadRequest, ServerStopping: nothing is left behind then, nor when cancelled.
         """
         sources.check_url(url)
+        if self._closed:
+            raise ServerStopping
         if not sources.is_remote(url):
             return await self._unpack_local(url, from_operator)
         sources.check_allowed(url, self._allowed)

@@ -109,6 +109,18 @@ def test_only_the_operator_may_name_a_directory_elsewhere(tmp_path: Path) -> Non
         find_in_store(str(other), store)
 
 
+def test_a_bare_name_means_the_store_and_not_the_current_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for folder in ("store/m", "here/m", "here/other"):
+        (tmp_path / folder).mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "here")
+    store = tmp_path / "store"
+    assert find_in_store("m", store, any_directory=True) == store / "m"
+    assert find_in_store("./m", store, any_directory=True) == tmp_path / "here" / "m"
+    assert find_in_store("other", store, any_directory=True) == tmp_path / "here" / "other"
+
+
 def test_a_pipe_in_the_store_is_not_a_model(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "m.mar")
     with pytest.raises(ArchiveNotFound):

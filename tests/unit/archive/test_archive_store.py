@@ -9,7 +9,7 @@ import pytest
 from archive_crafting import RawZip, good_mar, tar_bytes, tar_member, tree
 
 from stoker.archive.store import ModelStore
-from stoker.errors import ArchiveNotFound, InvalidArchive, ModelStoreMissing, UnsafeArchive, UrlRefused
+from stoker.errors import ArchiveNotFound, InvalidArchive, ModelStoreMissing, ServerStopping, UnsafeArchive, UrlRefused
 
 
 @pytest.fixture
@@ -151,3 +151,9 @@ async def test_a_registration_that_is_cancelled_leaves_nothing(folder: Path, sto
         with pytest.raises(asyncio.CancelledError):
             await task
         assert [name for name in left(folder) if not name.endswith(".gone")] == []
+
+
+async def test_a_closed_store_says_that_the_server_stops(store: ModelStore) -> None:
+    store.close()
+    with pytest.raises(ServerStopping):
+        await store.fetch_and_unpack("m.mar")
