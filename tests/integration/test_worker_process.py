@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
@@ -228,8 +229,9 @@ def test_a_handler_that_ends_the_process_ends_it_with_that_status_and_the_marker
     with worker(handler(body)) as process:
         loaded(process)
         process.predict(7, b"a")
-        process.predict(8, b"never begun")
-        with pytest.raises(EOFError):
+        with contextlib.suppress(BrokenPipeError):  # it may be gone already
+            process.predict(8, b"never begun")
+        with pytest.raises((EOFError, ConnectionResetError)):
             process.receive()
         assert process.finish()[0] == status
         assert process.marker() == 7
