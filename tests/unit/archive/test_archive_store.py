@@ -147,7 +147,8 @@ async def test_a_registration_that_is_cancelled_leaves_nothing(folder: Path, sto
         task = asyncio.create_task(store.fetch_and_unpack("m.mar"))
         for _ in range(turns):
             await asyncio.sleep(0)
-        task.cancel()
+        if not task.cancel():
+            return  # the thread was quick: it was over before it could be cancelled
         with pytest.raises(asyncio.CancelledError):
             await task
         assert [name for name in left(folder) if not name.endswith(".gone")] == []
