@@ -67,6 +67,17 @@ HANDLERS = {
             finally:
                 open("ended", "w").close()
         """,
+    "long": """
+        from ts.handler_utils.utils import send_intermediate_predict_response
+
+        def handle(data, context):
+            if data is None:
+                return
+            for i in range(100):
+                send_intermediate_predict_response([b"x" * 100_000], context.request_ids, "", 200, context)
+                with open("parts", "w") as file: file.write(str(i + 1))
+            return [b"end"]
+        """,
     "headers": """
         def handle(data, context):
             if data is None:
@@ -189,6 +200,21 @@ def test_a_deadline_reaches_the_server_and_the_next_request_is_served(client: Cl
     worker = client.describe("faulty")[0]["workers"][0]
     os.kill(worker["pid"], signal.SIGKILL)  # it would sleep on
     assert client.predict("faulty", "fine", timeout=60).text == "fine"
+
+
+def test_a_stream_may_be_longer_than_the_limit_of_one_answer_and_waits_for_its_reader(client: Client) -> None:
+    stream = client.predict_stream("long", b"x")
+    first = next(stream)
+    pid = client.describe("long")[0]["workers"][0]["pid"]
+    client.predict("echo", b"time passes for the handler, too")
+    time.sleep(1)  # were it not held up, it would be done by now
+    assert int(Path(f"/proc/{pid}/cwd/parts").read_text()) < 100
+    assert sum(len(part.data) for part in stream) + len(first.data) == 10_000_003
+
+
+def test_an_answer_joined_from_parts_has_the_limit_of_one_answer(client: Client) -> None:
+    with pytest.raises(CallError, match="larger than max_response_size"):
+        client.predict("long", b"x")
 
 
 def test_a_client_that_leaves_a_stream_stops_the_handler(client: Client, server: RunningServer) -> None:

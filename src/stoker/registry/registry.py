@@ -83,7 +83,8 @@ class Registry:
         if spec.client_timeout_s:
             patience = self._now() + spec.client_timeout_s
             deadline = patience if deadline is None else min(deadline, patience)
-        job = Job(entry.key, inputs, headers=headers, deadline=deadline, alone=streaming and not spec.stream_batching)
+        alone = streaming and not spec.stream_batching
+        job = Job(entry.key, inputs, headers=headers, deadline=deadline, streaming=streaming, alone=alone)
         try:
             entry.scheduler.submit(job)
         except errors.NoWorkers as error:  # its text names a version only where the request did

@@ -58,7 +58,8 @@ async def test_a_stream_is_a_batch_of_its_own_unless_the_model_says_otherwise(
 
     world.registry.submit("a", None, [], streaming=streaming)
 
-    assert world.schedulers["a/1.0"].jobs[0].alone is alone
+    (job,) = world.schedulers["a/1.0"].jobs
+    assert (job.streaming, job.alone) == (streaming, alone)
 
 
 @pytest.mark.parametrize("error", [errors.NoWorkers, errors.QueueFull])
