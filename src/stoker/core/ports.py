@@ -33,7 +33,8 @@ class InferencePort(Protocol):
         """Queues one request. An empty ``version`` means the default one.
 
         ``deadline``: seconds of the monotonic clock. ``streaming``: the consumer reads part by part, and
-        the job is a batch of its own unless the model config says otherwise.
+        the job is a batch of its own unless the model config says otherwise. Else it may read all at the end:
+        the handler never waits for it.
 
         Raises:
             ModelNotFound, ModelVersionNotFound, NoWorkers, QueueFull, WorkersUnavailable, ServerStopping,

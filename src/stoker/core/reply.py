@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
@@ -65,28 +65,34 @@ class ReplyStream:
             return
         self._chunks.append(chunk)
         self.backlog += len(chunk.data)
+        listener = self._listener
         if last:
             self._end(None)
-        if self._listener is not None:
-            self._listener()
+        if listener is not None:
+            listener()
 
     def fail(self, error: ServingError) -> None:
         if self.ended:
             return
+        listener = self._listener
         self._end(error)
-        if self._listener is not None:
-            self._listener()
+        if listener is not None:
+            listener()
 
     def _end(self, error: ServingError | None) -> None:
         self.ended = True
         self.error = error
-        self._producer = self._job = None  # breaks the cycle job -> reply -> job without the collector
+        # No cycle job -> reply -> job or listener -> reply -> listener is left to the collector.
+        self._producer = self._job = self._listener = None
 
     # ------------------------------------------------------------------------------------ consumer
 
     def subscribe(self, listener: Callable[[], None] | None) -> None:
-        """Calls ``listener`` whenever there is something new to read, and at once if there already is."""
-        self._listener = listener
+        """Calls ``listener`` whenever there is something new to read, and at once if there already is.
+
+        It is forgotten after the end, of which it is told last.
+        """
+        self._listener = None if self.ended else listener
         if listener is not None and (self._chunks or self.ended):
             listener()
 
@@ -132,15 +138,10 @@ class ReplyStream:
         finally:
             self.subscribe(None)
 
-    def joined(self) -> tuple[Buffer, ResponseMeta | None]:
-        """All chunks read so far unread, as one (for unary calls on a handler that streams)."""
-        if len(self._chunks) == 1:
-            chunk = self._chunks.popleft()
-            self.backlog = 0
-            return chunk.data, chunk.meta
+    def rest(self) -> Sequence[Chunk]:
+        """All that was not read yet, after the end: for those who want the whole answer (unary calls)."""
         chunks, self._chunks, self.backlog = self._chunks, deque(), 0
-        meta = next((c.meta for c in reversed(chunks) if c.meta is not None), None)
-        return b"".join(c.data for c in chunks), meta
+        return chunks
 
     def cancel(self) -> None:
         """The consumer left: nothing more is read, and the producer may stop working. Idempotent."""

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable
 from itertools import islice
 
 from stoker.core.job import Buffer
+from stoker.core.turn import current_turn
 from stoker.ipc.frames import Decoder, Frame, FrameError
 
 _READ_BYTES = 64 << 10
@@ -42,9 +43,10 @@ class FrameTransport:
         self._writing = False
         self._open = True
         self._loop = asyncio.get_running_loop()
+        self._turn = current_turn()
 
     def start(self) -> None:
-        self._loop.add_reader(self._fd, self._read_once)
+        self._loop.add_reader(self._fd, self._on_readable)
 
     # ------------------------------------------------------------------------------------------ writing
 
@@ -55,7 +57,7 @@ class FrameTransport:
         self._out.extend(buffers)
         if not self._flush_due and not self._writing:
             self._flush_due = True
-            self._loop.call_soon(self._flush)
+            self._turn.defer(self._flush)
 
     def _flush(self) -> None:
         self._flush_due = False
@@ -88,6 +90,10 @@ class FrameTransport:
             self._loop.remove_writer(self._fd)
 
     # ------------------------------------------------------------------------------------------ reading
+
+    def _on_readable(self) -> None:
+        with self._turn:
+            self._read_once()
 
     def _read_once(self) -> bool:
         """Whether there may be more to read now."""

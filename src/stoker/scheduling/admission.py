@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from stoker import errors
 from stoker.core.job import Job
 from stoker.core.model import ModelSpec
 
 
-@dataclass(slots=True)
 class Admission:
     """``configured``: worker slots that exist. ``failure``: why none of them can live at present.
     ``closed``: set once, when the model is unregistered or the server stops.
@@ -17,29 +14,41 @@ class Admission:
     ``torchserve_give_up``: TorchServe queues for workers that are gone for good; by default callers are told at once.
     """
 
-    spec: ModelSpec
-    torchserve_give_up: bool = False
-    configured: int = 0
-    failure: errors.ServingError | None = None
-    closed: errors.ServingError | None = None
+    __slots__ = ("_closed", "_configured", "_failure", "_spec", "_torchserve_give_up", "open")
+
+    def __init__(self, spec: ModelSpec, torchserve_give_up: bool = False) -> None:
+        self._spec = spec
+        self._torchserve_give_up = torchserve_give_up
+        self._configured = 0
+        self._failure: errors.ServingError | None = None
+        self._closed: errors.ServingError | None = None
+        self.open = False  # kept, as every job asks: `refusal` is None
+
+    def close(self, error: errors.ServingError) -> None:
+        self._closed = error
+        self.open = False
+
+    def pool_status(self, configured: int, failure: errors.ServingError | None) -> None:
+        self._configured, self._failure = configured, failure
+        self.open = self.refusal() is None
 
     def refusal(self) -> errors.ServingError | None:
         """Why no job of this model can be served now, whatever the queue; None when it can."""
-        return self.closed or self.hopeless()
+        return self._closed or self.hopeless()
 
     def hopeless(self) -> errors.ServingError | None:
         """Why even jobs that wait already cannot be served; None while a worker lives or may come back."""
-        if self.configured == 0:
-            return errors.NoWorkers(self.spec.key.name, self.spec.key.version)
-        if self.failure is not None and not self.torchserve_give_up:
-            return errors.WorkersUnavailable(model=self.spec.key.name, cause=self.failure.message)
+        if self._configured == 0:
+            return errors.NoWorkers(self._spec.key.name, self._spec.key.version)
+        if self._failure is not None and not self._torchserve_give_up:
+            return errors.WorkersUnavailable(model=self._spec.key.name, cause=self._failure.message)
         return None
 
     def check(self, job: Job, *, queue_full: bool, now: float) -> None:
         """Raises the reason why ``job`` is not accepted."""
-        if (refusal := self.refusal()) is not None:
+        if not self.open and (refusal := self.refusal()) is not None:
             raise refusal
         if job.deadline is not None and job.deadline <= now:
             raise errors.DeadlineExceeded()
         if queue_full:
-            raise errors.QueueFull(self.spec.key.name, self.spec.key.version)
+            raise errors.QueueFull(self._spec.key.name, self._spec.key.version)

@@ -17,13 +17,17 @@ _SLOWEST_DECAY = 0.99
 
 
 class ServiceTime:
-    """How long batches of a model take, learnt from answers. Seconds."""
+    """How long batches of a model take, learnt from answers. Seconds.
 
-    __slots__ = ("average", "slowest")
+    ``prefetch``: how many batches may wait in a busy worker's socket: none until they are known to be short.
+    """
+
+    __slots__ = ("average", "prefetch", "slowest")
 
     def __init__(self) -> None:
         self.average: float | None = None
         self.slowest = 0.0
+        self.prefetch = 0
 
     def record(self, seconds: float) -> None:
         if self.average is None:
@@ -31,12 +35,10 @@ class ServiceTime:
         else:
             self.average += _EWMA_WEIGHT * (seconds - self.average)
         self.slowest = max(seconds, self.slowest * _SLOWEST_DECAY)
-
-    def prefetch(self) -> int:
-        """How many batches may wait in a busy worker's socket: none until they are known to be short."""
-        if self.average is None or self.slowest > PREFETCH_SLOWEST_S:
-            return 0
-        return min(PREFETCH_BATCHES, int(PREFETCH_WORK_S / max(self.average, 1e-6)))
+        if self.slowest > PREFETCH_SLOWEST_S:
+            self.prefetch = 0
+        else:
+            self.prefetch = min(PREFETCH_BATCHES, int(PREFETCH_WORK_S / max(self.average, 1e-6)))
 
 
 @dataclass(slots=True)

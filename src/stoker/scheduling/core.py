@@ -19,11 +19,11 @@ from collections.abc import Iterator, Sequence
 from stoker import errors
 from stoker.core.job import Batch, Job
 from stoker.core.model import ModelSpec
-from stoker.core.ports import Dropped, Outcome, QueueStatus
+from stoker.core.ports import Outcome, QueueStatus
 from stoker.core.reply import Chunk
 from stoker.scheduling import actions
 from stoker.scheduling.admission import Admission
-from stoker.scheduling.batching import BatchingPolicy
+from stoker.scheduling.batching import PREFETCH_BATCHES, BatchingPolicy
 from stoker.scheduling.flight import OVERFLOW_WINDOWS, Flight, Stream, WorkerState
 from stoker.scheduling.queue import QUEUED, Deadlines, JobQueue
 
@@ -57,12 +57,16 @@ class SchedulerCore:
     def submit(self, job: Job, now: float) -> None:
         """Accepts ``job``, or raises why not and keeps nothing of it. Call `dispatch` before the turn ends."""
         queue = self._queue
-        free = len(self._idle) * self._policy.size  # as many are taken at the end of the turn
-        self._admission.check(job, queue_full=len(queue) >= queue.limit + free, now=now)
+        full = queue.full and queue.waiting >= queue.limit + self._taken_this_turn()
+        self._admission.check(job, queue_full=full, now=now)
         job.accepted_at = now
         queue.put(job)
         if job.deadline is not None:
             self._deadlines.add(job)
+
+    def _taken_this_turn(self) -> int:
+        """How many of the jobs that wait idle workers take at the end of the turn."""
+        return len(self._idle) * self._policy.size
 
     def cancel(self, job: Job, now: float) -> None:
         """The caller left. Over for us at once; a worker that already runs it is told."""
@@ -78,7 +82,7 @@ class SchedulerCore:
                 self._read(flight, index, stream, nbytes, now)
 
     def close_admission(self, error: errors.ServingError) -> None:
-        self._admission.closed = error
+        self._admission.close(error)
 
     def fail_all(self, error: errors.ServingError, now: float) -> None:
         """Answers everything that is left."""
@@ -92,7 +96,7 @@ class SchedulerCore:
     # ---------------------------------------------------------------------------------- workers
 
     def pool_status(self, configured: int, failure: errors.ServingError | None, now: float) -> None:
-        self._admission.configured, self._admission.failure = configured, failure
+        self._admission.pool_status(configured, failure)
         self._fail_hopeless(now)
 
     def worker_ready(self, worker_id: int) -> None:
@@ -151,8 +155,13 @@ class SchedulerCore:
         else:
             worker.service.record(now - worker.since)
         for job, outcome in zip(flight.batch.jobs, outcomes, strict=True):
-            if job.place is flight:
-                self._finish(job, outcome, now)
+            if job.place is not flight:
+                continue
+            if type(outcome) is Chunk:  # nearly always
+                job.place = None
+                self.actions.append(actions.Deliver(job, outcome, True))
+            else:
+                self._fail(job, outcome, now)
         worker.sign_of_life(now)
         if not worker.flights and not worker.draining:
             self._idle[worker_id] = worker
@@ -169,7 +178,7 @@ class SchedulerCore:
         self._drop_expired(now)
         queue, policy = self._queue, self._policy
         while (head := queue.head()) is not None:
-            worker = self._receiver(len(queue), head.alone, now)
+            worker = self._receiver(queue.waiting, head.alone, now)
             if worker is None:
                 return
             self._send(worker, Batch(self._next_batch_id, queue.take(policy.size)), now)
@@ -220,8 +229,12 @@ class SchedulerCore:
             return self._idle.pop(next(iter(self._idle)))
         if self._policy.fixed or alone or waiting < self._policy.size:
             return None  # a batch that waits anyway may as well grow
-        busy = [w for w in self._workers.values() if not w.draining and len(w.flights) <= w.service.prefetch()]
-        return min(busy, key=lambda w: len(w.flights), default=None)
+        receiver, fewest = None, PREFETCH_BATCHES + 1
+        for worker in self._workers.values():
+            held = len(worker.flights)
+            if held <= worker.service.prefetch and held < fewest and not worker.draining:
+                receiver, fewest = worker, held
+        return receiver
 
     def _send(self, worker: WorkerState, batch: Batch, now: float) -> None:
         flight = Flight(batch, now)
@@ -243,15 +256,12 @@ class SchedulerCore:
         self.actions.append(actions.Restart(worker.id, errors.WorkerDied("it answered what it was not asked")))
         return None
 
-    def _finish(self, job: Job, outcome: Outcome, now: float) -> None:
-        if isinstance(outcome, Chunk):
-            job.place = None
-            self.actions.append(actions.Deliver(job, outcome, True))
-        elif isinstance(outcome, Dropped):
-            # The worker's clock said 'late' before ours did; a cancelled job is no longer unanswered here.
-            self._end(job, errors.DeadlineExceeded(), now)
-        else:
+    def _fail(self, job: Job, outcome: Outcome, now: float) -> None:
+        if isinstance(outcome, errors.ServingError):
             self._end(job, outcome, now)
+        else:
+            # Dropped: the worker's clock said 'late' before ours did; a cancelled job is no longer unanswered here.
+            self._end(job, errors.DeadlineExceeded(), now)
 
     def _end(self, job: Job, error: errors.ServingError, now: float) -> None:
         """Ends an unanswered job with an error, wherever it is."""

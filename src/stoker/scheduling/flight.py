@@ -67,7 +67,8 @@ class WorkerState:
 
     def sign_of_life(self, now: float) -> None:
         self.since = now
-        self.blocked_at = now if self.flights and self.flights[0].blocked() else None
+        flights = self.flights
+        self.blocked_at = now if flights and flights[0].streams and flights[0].blocked() else None
 
     def unblock(self, now: float) -> None:
         """Readers caught up: the time spent waiting for them is taken off the running batch."""

@@ -29,15 +29,15 @@ class JobQueue:
 
     def __init__(self, limit: int) -> None:
         self._jobs: deque[Job] = deque()
-        self._live = 0
+        self.waiting = 0  # jobs in here that are not marked
         self.limit = limit
 
     def __len__(self) -> int:
-        return self._live
+        return self.waiting
 
     @property
     def full(self) -> bool:
-        return self._live >= self.limit
+        return self.waiting >= self.limit
 
     def __iter__(self) -> Iterator[Job]:
         return (job for job in self._jobs if job.place is QUEUED)
@@ -45,7 +45,7 @@ class JobQueue:
     def put(self, job: Job) -> None:
         job.place = QUEUED
         self._jobs.append(job)
-        self._live += 1
+        self.waiting += 1
 
     def put_back(self, jobs: Iterable[Job]) -> None:
         """To the head, in their old order: a worker died before it started them."""
@@ -53,31 +53,36 @@ class JobQueue:
         for job in back:
             job.place = QUEUED
         self._jobs.extendleft(reversed(back))
-        self._live += len(back)
+        self.waiting += len(back)
 
     def remove(self, job: Job) -> None:
         job.place = None
-        self._live -= 1
-        if len(self._jobs) > 2 * self._live + _SWEEP_SLACK:
+        self.waiting -= 1
+        if len(self._jobs) > 2 * self.waiting + _SWEEP_SLACK:
             self._jobs = deque(self)
 
     def head(self) -> Job | None:
         """The job whose turn it is; None when nothing waits."""
-        while self._jobs and self._jobs[0].place is not QUEUED:
-            self._jobs.popleft()
-        return self._jobs[0] if self._jobs else None
+        jobs = self._jobs
+        while jobs:
+            if jobs[0].place is QUEUED:
+                return jobs[0]
+            jobs.popleft()
+        return None
 
     def take(self, most: int) -> list[Job]:
         """Up to ``most`` jobs for one batch.  A job that must be alone is taken alone, and never overtaken."""
-        taken: list[Job] = []
-        while len(taken) < most and (job := self.head()) is not None:
-            if job.alone and taken:
+        jobs, taken = self._jobs, list[Job]()
+        while jobs and len(taken) < most:
+            job = jobs[0]
+            if job.alone and taken and job.place is QUEUED:
                 break
-            self._jobs.popleft()
-            self._live -= 1
-            taken.append(job)
-            if job.alone:
-                break
+            jobs.popleft()
+            if job.place is QUEUED:
+                taken.append(job)
+                if job.alone:
+                    break
+        self.waiting -= len(taken)
         return taken
 
 

@@ -15,6 +15,7 @@ from stoker.core.clock import Clock
 from stoker.core.job import Job
 from stoker.core.model import ModelSpec
 from stoker.core.ports import Outcome, QueueStatus, WorkerLink
+from stoker.core.turn import current_turn
 from stoker.scheduling import actions
 from stoker.scheduling.core import SchedulerCore
 
@@ -135,7 +136,7 @@ class Scheduler:
     def _turn(self) -> None:
         if not self._turn_scheduled:
             self._turn_scheduled = True
-            asyncio.get_running_loop().call_soon(self._end_of_turn)
+            current_turn().defer(self._end_of_turn)
 
     def _end_of_turn(self) -> None:
         self._turn_scheduled = False
@@ -161,12 +162,14 @@ class Scheduler:
 
     def _carry_out(self) -> None:
         # A consumer may submit or cancel while it is told: that adds actions, for the next turn.
-        todo, self._core.actions = self._core.actions, []
-        for action in todo:
+        todo, self._core.actions = iter(self._core.actions), []
+        while True:
             try:
-                self._do(action)
+                for action in todo:
+                    self._do(action)
+                break
             except Exception:  # one frontend's defect must not cost the other jobs their answers
-                log.exception("An action of the scheduler failed: %s", type(action).__name__)
+                log.exception("An action of the scheduler failed")
         if self._drain_waiters and self._core.drained:
             for waiter in self._drain_waiters:
                 if not waiter.done():

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import NamedTuple
 
 from stoker.telemetry.lines import escaped, timestamp
 from stoker.telemetry.sinks import Sink
@@ -19,12 +18,8 @@ _MOST_WAITING = 1000
 _LINE_BYTES = 160  # about; only used to bound what waits
 
 
-class _Call(NamedTuple):
-    at: float
-    peer: str
-    request: str
-    status: int
-    milliseconds: int
+_Call = tuple[float, str, str, int, int]
+"""When it ended, peer, request, status, milliseconds."""
 
 
 class BufferedAccessLog:
@@ -38,7 +33,7 @@ class BufferedAccessLog:
 
     def record(self, peer: str, request: str, status: int, milliseconds: int) -> None:
         calls = self._calls
-        calls.append(_Call(time.time(), peer, request, status, milliseconds))
+        calls.append((time.time(), peer, request, status, milliseconds))
         if len(calls) >= _MOST_WAITING:
             self.flush()
         elif self._timer is None:
@@ -59,5 +54,7 @@ def text_of(calls: list[_Call]) -> bytes:
 
 
 def _line(call: _Call) -> str:
-    peer = call.peer if call.peer.startswith("/") else f"/{call.peer}"
-    return f'{timestamp(call.at)} - {escaped(peer)} "{escaped(call.request)}" {call.status} {call.milliseconds}\n'
+    at, peer, request, status, milliseconds = call
+    if not peer.startswith("/"):
+        peer = f"/{peer}"
+    return f'{timestamp(at)} - {escaped(peer)} "{escaped(request)}" {status} {milliseconds}\n'

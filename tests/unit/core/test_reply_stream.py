@@ -65,13 +65,15 @@ def test_a_listener_that_subscribes_late_is_told_at_once() -> None:
     assert calls == [1]
 
 
-def test_parts_are_joined_with_the_newest_metadata() -> None:
+def test_the_rest_is_all_that_was_not_read_yet() -> None:
     reply, _ = attached()
     meta = ResponseMeta(507, "no", {"k": "v"})
     reply.push(Chunk(b"a"), last=False)
-    reply.push(Chunk(memoryview(b"b"), meta), last=False)
+    reply.push(Chunk(b"b", meta), last=False)
+    assert reply.next_nowait() == (b"a", None)
     reply.push(Chunk(b"c"), last=True)
-    assert reply.joined() == (b"abc", meta)
+    assert list(reply.rest()) == [(b"b", meta), (b"c", None)]
+    assert reply.backlog == 0 and reply.exhausted
 
 
 async def test_next_waits_for_chunks_and_raises_the_error_after_the_last_one() -> None:

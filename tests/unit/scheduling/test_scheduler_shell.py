@@ -71,7 +71,7 @@ async def test_jobs_of_one_turn_leave_as_one_batch() -> None:
     assert [batch.jobs for batch in link.batches] == [jobs]
     scheduler.batch_done(link, link.batches[0].id, [Chunk(b"%d" % n) for n in range(3)])
     await turn()
-    assert [job.reply.joined()[0] for job in jobs] == [b"0", b"1", b"2"]
+    assert [bytes(job.reply.rest()[0].data) for job in jobs] == [b"0", b"1", b"2"]
 
 
 async def test_the_timer_answers_a_job_that_expires_in_the_queue() -> None:
@@ -106,7 +106,7 @@ async def test_a_consumer_that_raises_does_not_cost_its_neighbours_their_answers
     with caplog.at_level(logging.ERROR):
         scheduler.batch_done(link, 1, [Chunk(b"a"), Chunk(b"b")])
         await turn()
-    assert good.reply.joined()[0] == b"b"
+    assert good.reply.rest()[0].data == b"b"
     assert "An action of the scheduler failed" in caplog.text
 
 

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from stoker.frontend.grpc.status import CANCELLED, DEADLINE_EXCEEDED, OK, Status, StatusOf
@@ -83,7 +84,6 @@ class Call:
         open_calls: OpenCalls,
         method: Method,
         key: int,
-        *,
         request: bytes,
         metadata: Metadata,
         peer: str,
@@ -184,6 +184,7 @@ class Call:
         raise NotImplementedError
 
 
+@lru_cache(maxsize=1024)
 def readable_peer(peer: str) -> str:
     """``ipv4:127.0.0.1:5`` as ``127.0.0.1:5``, ``ipv6:%5B::1%5D:5`` as ``[::1]:5``; a Unix socket as ``unix``."""
     family, _, address = peer.partition(":")

@@ -22,6 +22,7 @@ from typing import Any
 import grpc.aio
 from pygrpc_native._native import EVENT_CANCEL, STREAM_CLOSED, STREAM_FULL, STREAM_SENT, NativeGrpcFront
 
+from stoker.core.turn import current_turn
 from stoker.errors import BindError
 from stoker.frontend.grpc.call import Call, Kind, Method, Trailing
 from stoker.frontend.grpc.engine import MAX_CONCURRENT_STREAMS, MAX_METADATA_BYTES, target
@@ -104,13 +105,14 @@ class NativeEngine:
 
     def _deliver(self, front: NativeGrpcFront, events: list[Any]) -> None:
         open_calls, methods = self.open_calls, self._methods
-        for kind, call_id, method_id, payload, _, details in events:
-            if kind == EVENT_CANCEL:
-                call = open_calls.by_key.get(call_id)
-                if call is not None:
-                    call.cancelled()
-                continue
-            open_calls.begin(NativeCall(self, front, methods[method_id], call_id, payload, details))
+        with current_turn():
+            for kind, call_id, method_id, payload, _, details in events:
+                if kind == EVENT_CANCEL:
+                    call = open_calls.by_key.get(call_id)
+                    if call is not None:
+                        call.cancelled()
+                    continue
+                open_calls.begin(NativeCall(self, front, methods[method_id], call_id, payload, details))
 
 
 class NativeCall(Call):
@@ -127,16 +129,7 @@ class NativeCall(Call):
         payload: bytes,
         details: tuple[Any, str, float | None],
     ) -> None:
-        metadata, peer, time_remaining = details
-        super().__init__(
-            engine.open_calls,
-            method,
-            key,
-            request=payload,
-            metadata=metadata,
-            peer=peer,
-            time_remaining=time_remaining,
-        )
+        super().__init__(engine.open_calls, method, key, payload, *details)
         self._engine = engine
         self._front = front
         self._stuck: bytes | None = None

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from google.protobuf.message import DecodeError
 
 from stoker.core.job import Buffer, Input
 from stoker.core.ports import InferencePort
-from stoker.core.reply import ReplyStream, ResponseMeta
+from stoker.core.reply import Chunk, ReplyStream, ResponseMeta
 from stoker.errors import BadRequest, DeadlineExceeded, MalformedMessage, ServerStopping, StreamStalled
 from stoker.frontend.grpc.call import Call, Kind, Method
 from stoker.frontend.grpc.metadata import request_headers, trailing_metadata
@@ -32,9 +33,9 @@ def inference_methods(inference: InferencePort, *, status_codes: str = "correct"
         return Method(path=f"/{SERVICE}/{name}", kind=kind, handle=handle, status_of=status_of)
 
     return [
-        method("Ping", Kind.UNARY, lambda call: _ping(inference, call)),
-        method("Predictions", Kind.UNARY, lambda call: _predictions(inference, call)),
-        method("StreamPredictions", Kind.STREAM, lambda call: _stream_predictions(inference, call)),
+        method("Ping", Kind.UNARY, partial(_ping, inference)),
+        method("Predictions", Kind.UNARY, partial(_predictions, inference)),
+        method("StreamPredictions", Kind.STREAM, partial(_stream_predictions, inference)),
     ]
 
 
@@ -45,11 +46,11 @@ def _ping(inference: InferencePort, call: Call) -> None:
 
 
 def _predictions(inference: InferencePort, call: Call) -> None:
-    _UnaryAnswer(call, _submit(inference, call, streaming=False)).begin()
+    _UnaryAnswer(call, _submit(inference, call, streaming=False))
 
 
 def _stream_predictions(inference: InferencePort, call: Call) -> None:
-    _StreamAnswer(call, _submit(inference, call, streaming=True)).begin()
+    _StreamAnswer(call, _submit(inference, call, streaming=True))
 
 
 def _submit(inference: InferencePort, call: Call, *, streaming: bool) -> ReplyStream:
@@ -60,33 +61,66 @@ def _submit(inference: InferencePort, call: Call, *, streaming: bool) -> ReplySt
     call.request = b""  # its values live on in the inputs; two copies of a large one are one too many
     if not request.model_name:
         raise BadRequest("Parameter model_name is required.")
+    values = request.input
     return inference.submit(
         request.model_name,
         request.model_version or None,
-        [Input(name, "", value) for name, value in request.input.items()],
+        [Input(name, "", values[name]) for name in values],
         headers=request_headers(call.metadata),
         deadline=call.deadline,
         streaming=streaming,
     )
 
 
-class _Answer:
-    """Moves what comes back for one request to its call."""
+class _UnaryAnswer:
+    """One message at the end. The parts of a handler that answers in parts are kept in the reply until then."""
 
-    __slots__ = ("_busy", "_call", "_reply")
+    __slots__ = ("_call", "_reply")
+
+    def __init__(self, call: Call, reply: ReplyStream) -> None:
+        self._call = call
+        self._reply = reply
+        call.on_cancel = reply.cancel
+        reply.subscribe(self._on_reply)
+
+    def _on_reply(self) -> None:
+        reply, call = self._reply, self._call
+        if not reply.ended:
+            return
+        try:
+            if reply.error is not None:
+                call.fail(reply.error)
+            else:
+                self._respond(reply.rest())
+        except Exception as error:
+            call.abandon(error)
+
+    def _respond(self, chunks: Sequence[Chunk]) -> None:
+        meta = None
+        for chunk in chunks:
+            if chunk.meta is not None:
+                meta = chunk.meta
+        payload = prediction_response(*[chunk.data for chunk in chunks])
+        self._call.respond(payload, () if meta is None else trailing_metadata(meta))
+
+
+_NOT_AFTER_THE_REST = (StreamStalled, DeadlineExceeded, ServerStopping)
+"""Errors that do not wait until the client has read what came before them."""
+
+
+class _StreamAnswer:
+    """One message for each chunk, as soon as it comes and the engine has room."""
+
+    __slots__ = ("_busy", "_call", "_meta", "_reply")
 
     def __init__(self, call: Call, reply: ReplyStream) -> None:
         self._call = call
         self._reply = reply
         self._busy = False
-
-    def begin(self) -> None:
-        self._call.on_cancel = self._cancelled
-        self._reply.subscribe(self._on_reply)
-
-    def _cancelled(self) -> None:
-        self._reply.subscribe(None)
-        self._reply.cancel()
+        self._meta: ResponseMeta | None = None
+        call.on_cancel = reply.cancel
+        call.on_writable = self._on_reply
+        reply.subscribe(self._on_reply)
 
     def _on_reply(self) -> None:
         """Reading may give the producer room to push at once; the outer call then goes on with it, in order."""
@@ -99,53 +133,6 @@ class _Answer:
             self._call.abandon(error)
         finally:
             self._busy = False
-        if self._call.ended:
-            self._reply.subscribe(None)  # it held this object, and this object holds it
-
-    def _move(self) -> None:
-        raise NotImplementedError
-
-
-class _UnaryAnswer(_Answer):
-    """One message at the end. A handler that answers in parts is read as it goes, so that it is never held up."""
-
-    __slots__ = ("_meta", "_parts")
-
-    def __init__(self, call: Call, reply: ReplyStream) -> None:
-        super().__init__(call, reply)
-        self._parts: list[Buffer] = []
-        self._meta: ResponseMeta | None = None
-
-    def _move(self) -> None:
-        reply = self._reply
-        while (chunk := reply.next_nowait()) is not None:
-            self._parts.append(chunk.data)
-            if chunk.meta is not None:
-                self._meta = chunk.meta
-        if not reply.ended:
-            return
-        if reply.error is not None:
-            self._call.fail(reply.error)
-        else:
-            self._call.respond(prediction_response(*self._parts), trailing_metadata(self._meta))
-
-
-_NOT_AFTER_THE_REST = (StreamStalled, DeadlineExceeded, ServerStopping)
-"""Errors that do not wait until the client has read what came before them."""
-
-
-class _StreamAnswer(_Answer):
-    """One message for each chunk, as soon as it comes and the engine has room."""
-
-    __slots__ = ("_meta",)
-
-    def __init__(self, call: Call, reply: ReplyStream) -> None:
-        super().__init__(call, reply)
-        self._meta: ResponseMeta | None = None
-
-    def begin(self) -> None:
-        self._call.on_writable = self._on_reply
-        super().begin()
 
     def _move(self) -> None:
         call, reply = self._call, self._reply
@@ -169,7 +156,9 @@ class _StreamAnswer(_Answer):
 def prediction_response(*parts: Buffer) -> bytes:
     """``PredictionResponse{prediction: parts joined}``, encoded here because protobuf would copy the bytes twice."""
     size = sum(map(len, parts))
-    return b"".join((b"\x0a" + _varint(size), *parts)) if size else b""
+    if size > _SHORT:
+        return b"".join((b"\x0a" + _varint(size), *parts))
+    return b"".join((_SHORT_FIELDS[size], *parts))
 
 
 def _varint(number: int) -> bytes:
@@ -179,3 +168,8 @@ def _varint(number: int) -> bytes:
         number >>= 7
     encoded.append(number)
     return bytes(encoded)
+
+
+_SHORT = 4096
+_SHORT_FIELDS = (b"", *(b"\x0a" + _varint(size) for size in range(1, _SHORT + 1)))
+"""Tag and length of a field of each small size; none for no bytes, the field's default."""
