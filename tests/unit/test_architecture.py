@@ -25,6 +25,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "config": set(),
     "telemetry": set(),
     "client": {"stoker.protos"},
+    "bench": {"stoker.protos", "stoker.client", "stoker.archive"},
     "worker": {"stoker.ipc", "stoker.archive.manifest"},
     "handlers": {"stoker.worker.context", "stoker.worker.exceptions"},
     "scheduling": {"stoker.config"},
@@ -40,7 +41,7 @@ MAY_IMPORT_ANYTHING = {"testing"}
 SPECIAL = {"stoker.frontend.grpc": {"stoker.protos"}}
 
 HOMES: dict[str, tuple[str, ...]] = {
-    "grpc": ("stoker.frontend.grpc", "stoker.client", "stoker.protos"),
+    "grpc": ("stoker.frontend.grpc", "stoker.client", "stoker.protos", "stoker.bench"),
     "grpc_health": ("stoker.frontend.grpc", "stoker.client", "stoker.protos"),
     "grpc_reflection": ("stoker.frontend.grpc", "stoker.client", "stoker.protos"),
     "google": ("stoker.frontend.grpc", "stoker.client", "stoker.protos"),

@@ -1,0 +1,184 @@
+"""What can be measured: a `Contender` installs itself, says what it offers, and starts a `Deployment`.
+
+A contender that runs TorchServe's archives serves ``deployment.model.archive``. One that cannot gets the **same handler
+class** by the thinnest adapter that it allows: its server's entry file calls ``handler_host.load(...)`` (a file of the
+standard library alone, in ``benchmarks/``, made for that), which makes an instance of ``model.handler_class`` of
+``model.handler_file``, calls ``initialize(context)`` once and hands out
+
+    answers(rows: list[bytes]) -> list[bytes]      one batch: what the client's ``data`` was, what ``handle()`` returned
+    stream(row: bytes) -> Iterator[bytes]          the parts of one streaming call, as the handler sends them
+
+The adapter adds nothing: no schema, no base64 or JSON around the payload where the server can carry bytes. With
+``batch_size`` 1 ``handle()`` gets exactly one row (the handler of the suite raises otherwise).
+
+Laws:
+
+- ``install`` makes a venv of its own under ``home``, is quick when there is nothing to do, and raises `CannotInstall`
+  with a sentence for the table when it cannot; the run goes on without that contender and says so.
+- ``start`` returns as soon as the server's process is spawned: the time until its first right answer is measured.
+- Each contender in its fastest honest configuration by its own guide, log level WARN; that is in this repository.
+- Everything on loopback, on the ports given, files only in ``deployment.scratch``. ``threads`` is applied to every
+  worker (`thread_environment`).
+- ``stop`` leaves nothing running, also after a crash and when called twice.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, Protocol
+
+from stoker.errors import StokerError
+
+Wire = Literal["grpc", "http"]
+"""``grpc``: HTTP/2 without TLS; ``http``: HTTP/1.1 with kept-alive connections."""
+
+LOOPBACK = "127.0.0.1"
+
+
+class CannotInstall(StokerError):
+    """The contender cannot be installed here; the message says why, in a sentence for the table."""
+
+
+class Workload(enum.Enum):
+    """What is asked of a contender. The letters are those of the tables."""
+
+    SMALL = "a"
+    """One answer of 64 hexadecimal digits per request of 1 KiB or 150 KiB, batch size 1."""
+    BATCHED = "b"
+    """The same, batch size 16, with a maximal delay."""
+    VISION = "c"
+    """EfficientNet-Lite0 on JPEG files, answers as JSON."""
+    TEXT = "d"
+    """SmolLM2, a part per token."""
+    PARTS = "e"
+    """A stream of 1,000 parts of 32 bytes."""
+    SLOPE = "f"
+    """Payloads of 1, 10 and 50 MB."""
+    LIFE = "g"
+    """Start-up, scale-up, memory."""
+    LEAVING = "h"
+    """Clients that close their connections with requests in flight, batch size 16; then the load of (b) again."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Model:
+    """One handler with its files, packed and unpacked: the same bytes for every contender."""
+
+    name: str
+    archive: Path
+    """The ``.mar``, for servers that run it."""
+    handler_file: Path
+    """The handler's Python file, inside `folder`."""
+    handler_class: str | None
+    """The entry-point class (``initialize(context)``, ``handle(data, context)``); None: the function ``handle``."""
+    folder: Path
+    """The archive's files, unpacked: ``system_properties["model_dir"]``."""
+    manifest: Mapping[str, object] = field(default_factory=dict)
+    config: Mapping[str, object] = field(default_factory=dict)
+    """model-config.yaml, parsed: ``context.model_yaml_config``."""
+    requirements: tuple[str, ...] = ()
+    """What the handler imports, as pip says it; ``install`` gets those of all models."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Deployment:
+    """One model on one server, with every choice that must be the same for all contenders."""
+
+    model: Model
+    home: Path
+    """Where `Contender.install` put the venv."""
+    scratch: Path
+    """An empty folder for this start alone: configuration files, logs, temporary files (TMPDIR)."""
+    port: int
+    """The port under load."""
+    more_ports: tuple[int, ...] = ()
+    """Five further free ports: management, metrics, whatever else the server insists on."""
+    batch_size: int = 1
+    max_batch_delay_ms: int = 0
+    workers: int = 1
+    threads: int = 1
+    """Threads of torch, OpenMP and BLAS per worker."""
+    max_message_bytes: int = 6_553_500
+    response_timeout_s: int = 120
+
+
+@dataclass(frozen=True, kw_only=True)
+class WireRequest:
+    """A request as it goes over the wire."""
+
+    path: str
+    """For gRPC ``/full.Service/Method``."""
+    body: bytes
+    """For gRPC the serialised message without the five bytes of its frame: the load generators add those."""
+    headers: tuple[tuple[str, str], ...] = ()
+    """Besides host, content-length and, for gRPC, content-type and te."""
+
+
+class Running(Protocol):
+    """A server that was started, not necessarily one that answers yet."""
+
+    @property
+    def pid(self) -> int:
+        """The root of the process tree whose CPU and memory are measured."""
+
+    @property
+    def endpoint(self) -> str:
+        """``host:port`` under load."""
+
+    def request(self, payload: bytes, *, stream: bool = False) -> WireRequest:
+        """How to send ``payload``: the bytes that the handler finds in ``data``."""
+
+    def answer(self, body: bytes) -> bytes:
+        """What the handler answered, out of a response's body (gRPC: out of the serialised message)."""
+
+    def parts(self, body: bytes) -> list[bytes]:
+        """The handler's parts, out of the whole body of a finished stream (HTTP only; gRPC has a message per part)."""
+
+    def alive(self) -> bool:
+        """Whether the process `pid` runs."""
+
+    def log_tail(self) -> str:
+        """The last lines that the server wrote, for the report of a failure."""
+
+    def stop(self) -> None:
+        """End every process of the server, politely for a few seconds, then by SIGKILL."""
+
+
+class Scalable(Protocol):
+    """A `Running` that can change its number of workers while it serves (workload g)."""
+
+    def scale(self, workers: int) -> None:
+        """Return when that many workers are ready."""
+
+
+class Contender(Protocol):
+    @property
+    def name(self) -> str:
+        """As in ``--contenders`` and in the tables: lower case, no spaces."""
+
+    @property
+    def wire(self) -> Wire: ...
+
+    @property
+    def note(self) -> str:
+        """One line for the report: what was configured, and for a peer which of its APIs was taken and why."""
+
+    def install(self, home: Path, requirements: tuple[str, ...]) -> None:
+        """Make or update the venv in ``home`` with the server and ``requirements``. Raises CannotInstall."""
+
+    def version(self, home: Path) -> str:
+        """The installed server's version."""
+
+    def offers(self, workload: Workload) -> bool:
+        """Whether the workload can be served with this server's own means."""
+
+    def start(self, deployment: Deployment) -> Running: ...
+
+
+def thread_environment(threads: int) -> dict[str, str]:
+    """The variables that numeric libraries read; torch's own default follows OMP_NUM_THREADS."""
+    names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+    return dict.fromkeys(names, str(threads))
