@@ -15,6 +15,7 @@ A job is where its ``place`` says: `queue.QUEUED`, a `flight.Flight`, or None (n
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from math import inf
 
 from stoker import errors
 from stoker.core.job import Batch, Job
@@ -51,6 +52,8 @@ class SchedulerCore:
         self._idle: dict[int, WorkerState] = {}  # in the order in which they fell idle
         self._streaming: set[Flight] = set()  # flights that have sent parts
         self._next_batch_id = 1
+        self.wake_at = inf
+        """Never later than `next_wake`, and kept up at next to no cost: the time of the shell's timer."""
 
     # ---------------------------------------------------------------------------------- callers
 
@@ -63,6 +66,7 @@ class SchedulerCore:
         queue.put(job)
         if job.deadline is not None:
             self._deadlines.add(job)
+            self._wake_by(job.deadline)
 
     def _taken_this_turn(self) -> int:
         """How many of the jobs that wait idle workers take at the end of the turn."""
@@ -141,7 +145,7 @@ class SchedulerCore:
         for index, (job, part) in enumerate(zip(flight.batch.jobs, parts, strict=True)):
             if job.place is flight and isinstance(part, Chunk):
                 self._deliver_part(flight, index, job, part, now)
-        worker.sign_of_life(now)
+        self._alive(worker, now)
 
     def done(self, worker_id: int, batch_id: int, outcomes: Sequence[Outcome], now: float) -> None:
         """The end of the running batch: one final outcome for each job."""
@@ -162,7 +166,7 @@ class SchedulerCore:
                 self.actions.append(actions.Deliver(job, outcome, True))
             else:
                 self._fail(job, outcome, now)
-        worker.sign_of_life(now)
+        self._alive(worker, now)
         if not worker.flights and not worker.draining:
             self._idle[worker_id] = worker
 
@@ -175,7 +179,8 @@ class SchedulerCore:
 
     def dispatch(self, now: float) -> None:
         """Sends what may leave now. To be called at the end of each turn in which something happened."""
-        self._drop_expired(now)
+        if self._deadlines:
+            self._drop_expired(now)
         queue, policy = self._queue, self._policy
         while (head := queue.head()) is not None:
             worker = self._receiver(queue.waiting, head.alone, now)
@@ -196,6 +201,8 @@ class SchedulerCore:
                 self.actions.append(actions.Restart(worker.id, reason))
                 worker.since = now  # asked once; it is reported lost soon
         self.dispatch(now)
+        wake = self.next_wake()
+        self.wake_at = inf if wake is None else wake
 
     def next_wake(self) -> float | None:
         """When `on_time` has something to do, should nothing happen before."""
@@ -207,6 +214,10 @@ class SchedulerCore:
             times.append(ready_at)
         times += (stream.read_at + self._stall_timeout_s for _, stream in self._stalled())
         return min(times, default=None)
+
+    def _wake_by(self, at: float | None) -> None:
+        if at is not None and at < self.wake_at:
+            self.wake_at = at
 
     # ---------------------------------------------------------------------------------- queries
 
@@ -225,6 +236,7 @@ class SchedulerCore:
         """Who gets the next batch: the worker idle for longest, else a busy one that may hold more."""
         if self._idle:
             if not self._policy.ready(waiting, alone, now):
+                self._wake_by(self._policy.ready_at())
                 return None
             return self._idle.pop(next(iter(self._idle)))
         if self._policy.fixed or alone or waiting < self._policy.size:
@@ -242,9 +254,19 @@ class SchedulerCore:
             job.place = flight
         if not worker.flights:
             worker.since = now
+            self._wake_by(now + self.spec.response_timeout_s)
         worker.flights.append(flight)
         self._policy.left()
         self.actions.append(actions.Send(worker.id, batch))
+
+    def _alive(self, worker: WorkerState, now: float) -> None:
+        worker.sign_of_life(now)
+        if worker.flights:
+            self._wake_by(worker.late_at(self.spec.response_timeout_s))
+
+    def _unblock(self, worker: WorkerState, now: float) -> None:
+        worker.unblock(now)
+        self._wake_by(worker.late_at(self.spec.response_timeout_s))
 
     def _running(self, worker: WorkerState | None, batch_id: int, outcomes: Sequence[Outcome]) -> Flight | None:
         """The batch that an answer is about; a worker that answers anything else is restarted."""
@@ -275,7 +297,7 @@ class SchedulerCore:
             if worker is not None:
                 index = place.batch.jobs.index(job)
                 self.actions.append(actions.CancelInWorker(worker.id, place.batch.id, index))
-                worker.unblock(now)
+                self._unblock(worker, now)
 
     def _fail_hopeless(self, now: float) -> None:
         """Callers do not wait for workers that cannot come: they are told the cause."""
@@ -305,6 +327,8 @@ class SchedulerCore:
             self._end(job, errors.StreamStalled(seconds=now - stream.read_at), now)
         else:
             self.actions.append(actions.Deliver(job, part, False))
+            if stream.credit <= 0:
+                self._wake_by(stream.read_at + self._stall_timeout_s)
             if not job.streaming:  # kept to be joined, so that nobody has to wait for a reader
                 self._read(flight, index, stream, size, now)
 
@@ -319,7 +343,7 @@ class SchedulerCore:
             self.actions.append(actions.GrantCredit(worker.id, flight.batch.id, index, stream.ungranted))
             stream.credit += stream.ungranted
             stream.ungranted = 0
-            worker.unblock(now)
+            self._unblock(worker, now)
 
     def _end_stalled(self, now: float) -> None:
         for job, stream in list(self._stalled()):

@@ -94,6 +94,9 @@ class Deadlines:
         self._count = 0  # breaks ties, jobs do not compare
         self._sweep_at = _SWEEP_SLACK
 
+    def __bool__(self) -> bool:
+        return bool(self._heap)
+
     def add(self, job: Job) -> None:
         assert job.deadline is not None
         self._count += 1

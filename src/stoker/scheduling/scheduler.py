@@ -9,13 +9,14 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
+from math import inf
 
 from stoker import errors
 from stoker.core.clock import Clock
 from stoker.core.job import Job
 from stoker.core.model import ModelSpec
 from stoker.core.ports import Outcome, QueueStatus, WorkerLink
-from stoker.core.turn import current_turn
+from stoker.core.turn import Turn, current_turn
 from stoker.scheduling import actions
 from stoker.scheduling.core import SchedulerCore
 
@@ -47,9 +48,10 @@ class Scheduler:
         )
         self._now = clock.now
         self._links: dict[int, WorkerLink] = {}
+        self._loop_turn: Turn | None = None
         self._turn_scheduled = False
         self._timer: asyncio.TimerHandle | None = None
-        self._timer_at = 0.0
+        self._timer_at = inf
         self._drain_waiters: list[asyncio.Future[None]] = []
 
     # ---------------------------------------------------------------------------------- registry
@@ -136,7 +138,9 @@ class Scheduler:
     def _turn(self) -> None:
         if not self._turn_scheduled:
             self._turn_scheduled = True
-            current_turn().defer(self._end_of_turn)
+            if self._loop_turn is None:
+                self._loop_turn = current_turn()
+            self._loop_turn.defer(self._end_of_turn)
 
     def _end_of_turn(self) -> None:
         self._turn_scheduled = False
@@ -146,14 +150,15 @@ class Scheduler:
 
     def _on_timer(self) -> None:
         self._timer = None
+        self._timer_at = inf
         self._core.on_time(self._now())
         self._carry_out()
         self._set_timer()
 
     def _set_timer(self) -> None:
         """One timer, never later than needed. It may be early: then it finds nothing to do and is set anew."""
-        wake = self._core.next_wake()
-        if wake is None or (self._timer is not None and self._timer_at <= wake):
+        wake = self._core.wake_at
+        if wake >= self._timer_at:
             return
         if self._timer is not None:
             self._timer.cancel()

@@ -70,6 +70,8 @@ class Laws:
         self.peak_waiting = max(self.peak_waiting, waiting)
         given_back = self._in_hands = max(self._in_hands, self._in_hands_now())
         self._check(waiting <= self._spec.job_queue_size + self._spec.batch_size + given_back, "the queue overflows")
+        wake = core.next_wake()
+        self._check(wake is None or core.wake_at <= wake, "the timer would come too late")
         if self._idle_workers() and waiting:
             ready_at = core._policy.ready_at()
             forming = self._spec.batching == "fixed" and ready_at is not None and now < ready_at

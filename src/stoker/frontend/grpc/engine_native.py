@@ -59,6 +59,7 @@ class NativeEngine:
         front.set_fallback(await self._fallback.start())
         front.start()
         loop = asyncio.get_running_loop()
+        self._turn = current_turn()
         self._thread = threading.Thread(target=self._receive, args=(front, loop), name="grpc-events", daemon=True)
         self._thread.start()
         return front.bound_port
@@ -105,7 +106,7 @@ class NativeEngine:
 
     def _deliver(self, front: NativeGrpcFront, events: list[Any]) -> None:
         open_calls, methods = self.open_calls, self._methods
-        with current_turn():
+        with self._turn:
             for kind, call_id, method_id, payload, _, details in events:
                 if kind == EVENT_CANCEL:
                     call = open_calls.by_key.get(call_id)
