@@ -66,6 +66,13 @@ def answer(scheduler: SchedulerCore, worker: int, batch: int, count: int = 1, no
     scheduler.dispatch(now)
 
 
+def wake(scheduler: SchedulerCore) -> float | None:
+    """When the core has something to do next; the shell's timer, which is cheaper to know, is never later."""
+    at = scheduler.next_wake()
+    assert at is None or scheduler.wake_at <= at
+    return at
+
+
 def test_an_idle_worker_takes_a_lone_job_at_once_whatever_the_batch_delay() -> None:
     scheduler = core(batch_size=16, max_batch_delay_s=10.0)
     submit(scheduler)
@@ -85,7 +92,7 @@ def test_fixed_batching_waits_for_a_full_batch_or_the_whole_delay() -> None:
     scheduler = core(batch_size=4, batching="fixed", max_batch_delay_s=0.5)
     submit(scheduler, 2, now=1.0)
     assert sent(scheduler) == []
-    assert scheduler.next_wake() == 1.5
+    assert wake(scheduler) == 1.5
     scheduler.on_time(1.5)
     assert sent(scheduler) == [(0, 2)]
     answer(scheduler, 0, 1, 2, now=2.0)
@@ -174,7 +181,7 @@ def test_a_job_whose_deadline_passed_is_refused_and_one_that_expires_in_the_queu
         submit(scheduler, now=5.0, deadline=5.0)
     submit(scheduler)
     (late,) = submit(scheduler, deadline=2.0)
-    assert scheduler.next_wake() == 2.0
+    assert wake(scheduler) == 2.0
     take(scheduler)
     scheduler.on_time(2.0)
     assert failures(scheduler) == [(late, errors.DeadlineExceeded)]
@@ -239,7 +246,7 @@ def test_a_worker_that_is_silent_for_the_response_timeout_is_restarted_once() ->
     scheduler = core(response_timeout_s=2.0)
     (stuck,) = submit(scheduler, now=1.0)
     take(scheduler)
-    assert scheduler.next_wake() == 3.0
+    assert wake(scheduler) == 3.0
     scheduler.on_time(3.0)
     (restart,) = take(scheduler)
     assert isinstance(restart, actions.Restart) and isinstance(restart.reason, errors.ResponseTimeout)
@@ -255,14 +262,14 @@ def test_the_response_timeout_of_a_batch_sent_ahead_runs_from_its_start() -> Non
     answer(scheduler, 0, 1, now=0.0001)
     submit(scheduler, 2, now=1.0)
     answer(scheduler, 0, 2, now=2.5)
-    assert scheduler.next_wake() == 4.5
+    assert wake(scheduler) == 4.5
 
 
 def test_each_part_of_a_stream_restarts_the_response_timeout() -> None:
     scheduler = core(response_timeout_s=2.0)
     submit(scheduler, streaming=True, alone=True, now=0.0)
     scheduler.part(0, 1, [Chunk(b"a")], 1.5)
-    assert scheduler.next_wake() == 3.5
+    assert wake(scheduler) == 3.5
 
 
 def test_a_worker_that_waits_for_its_reader_is_not_late_and_the_reader_is_ended_after_the_stall_timeout() -> None:
@@ -270,7 +277,7 @@ def test_a_worker_that_waits_for_its_reader_is_not_late_and_the_reader_is_ended_
     (_stream,) = submit(scheduler, streaming=True, alone=True, now=0.0)
     scheduler.part(0, 1, [Chunk(b"x" * WINDOW)], 1.0)
     take(scheduler)
-    assert scheduler.next_wake() == 31.0
+    assert wake(scheduler) == 31.0
     scheduler.on_time(20.0)
     assert take(scheduler) == []
     scheduler.on_time(31.0)
@@ -286,7 +293,7 @@ def test_a_reader_that_catches_up_gives_credit_and_the_blocked_time_does_not_cou
     take(scheduler)
     scheduler.consumed(stream, WINDOW, 11.0)
     assert take(scheduler) == [actions.GrantCredit(0, 1, 0, WINDOW)]
-    assert scheduler.next_wake() == 13.0
+    assert wake(scheduler) == 13.0
 
 
 def test_a_stalled_reader_in_a_shared_batch_is_ended_before_it_costs_its_neighbours() -> None:
