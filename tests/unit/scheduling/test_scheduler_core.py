@@ -286,6 +286,13 @@ def test_a_worker_that_waits_for_its_reader_is_not_late_and_the_reader_is_ended_
     assert cancel == actions.CancelInWorker(0, 1, 0)
 
 
+def test_a_stalled_reader_is_due_long_before_the_handler_is() -> None:
+    scheduler = core(response_timeout_s=1000.0)
+    submit(scheduler, streaming=True, alone=True, now=0.0)
+    scheduler.part(0, 1, [Chunk(b"x" * WINDOW)], 1.0)
+    assert wake(scheduler) == 31.0
+
+
 def test_a_reader_that_catches_up_gives_credit_and_the_blocked_time_does_not_count() -> None:
     scheduler = core(response_timeout_s=2.0)
     (stream,) = submit(scheduler, streaming=True, alone=True, now=0.0)
