@@ -124,6 +124,9 @@ class Running(Protocol):
     def pid(self) -> int:
         """The root of the process tree whose CPU and memory are measured."""
 
+    def pids(self) -> list[int]:
+        """Every process of the server, those included that left the tree (`Spawned.pids`)."""
+
     @property
     def endpoint(self) -> str:
         """``host:port`` under load."""

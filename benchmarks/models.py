@@ -1,0 +1,111 @@
+"""The models of the suite, packed as archives and unpacked for servers that run none: the same files for every contender."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from stoker.archive import builder
+from stoker.bench.contender import Model
+
+ROOT = Path(__file__).resolve().parent.parent
+HANDLERS = ROOT / "benchmarks" / "handlers"
+
+
+def synthetic(name: str, home: Path, *, handler: str, handler_class: str, extra: tuple[str, ...] = ()) -> Model:
+    """A model that is a handler alone."""
+    home.mkdir(parents=True, exist_ok=True)
+    request = builder.BuildRequest(
+        model_name=name,
+        version="1.0",
+        handler=str(HANDLERS / handler),
+        extra_files=",".join(str(HANDLERS / file) for file in extra) or None,
+        export_path=str(home),
+        force=True,
+    )
+    return _unpacked(builder.build(request), home, handler_class)
+
+
+def digest_one(home: Path) -> Model:
+    return synthetic("digest_one", home, handler="digest_one.py", handler_class="DigestOne", extra=("digest.py",))
+
+
+def digest(home: Path) -> Model:
+    return synthetic("digest", home, handler="digest.py", handler_class="Digest")
+
+
+def parts(home: Path) -> Model:
+    return synthetic("parts", home, handler="parts.py", handler_class="Parts")
+
+
+def example(name: str, home: Path, *, handler_class: str, requirements: tuple[str, ...]) -> Model:
+    """A model of examples/; its build is quick when there is nothing to do."""
+    home.mkdir(parents=True, exist_ok=True)
+    build = [sys.executable, "-m", f"examples.{name}.build_archive", "--output", str(home)]
+    done = subprocess.run(build, cwd=ROOT, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise SystemExit(f"examples/{name} could not be built: {(done.stderr or done.stdout).strip()[-300:]}")
+    return _unpacked(home / f"{name}.mar", home, handler_class, requirements)
+
+
+def vision(home: Path) -> Model:
+    needs = ("torch==2.13.0", "numpy", "pillow")
+    return example("image_classifier", home, handler_class="ImageClassifier", requirements=needs)
+
+
+def text(home: Path) -> Model:
+    needs = ("torch==2.13.0", "numpy", "tokenizers", "safetensors")
+    return example("text_generation", home, handler_class="TextGenerator", requirements=needs)
+
+
+def text_shared(home: Path) -> Model:
+    """The text model with ``shareWeights: true``: the same files but for model-config.yaml."""
+    plain = text(home)
+    archive = home / "text_generation_shared.mar"
+    if not archive.exists() or archive.stat().st_mtime < plain.archive.stat().st_mtime:
+        _copy_with_config(plain.archive, archive, "shareWeights: true\n")
+    return _unpacked(archive, home, plain.handler_class, plain.requirements)
+
+
+def _copy_with_config(source: Path, target: Path, more: str) -> None:
+    with zipfile.ZipFile(source) as old, zipfile.ZipFile(target, "w") as new:
+        for entry in old.infolist():
+            content = old.read(entry)
+            if entry.filename == "model-config.yaml":
+                content += more.encode()
+            if entry.filename == "MAR-INF/MANIFEST.json":
+                content = content.replace(b'"text_generation"', b'"text_generation_shared"')
+            new.writestr(entry, content)
+
+
+def _unpacked(archive: Path, home: Path, handler_class: str | None, requirements: tuple[str, ...] = ()) -> Model:
+    folder = home / archive.stem
+    if not folder.exists() or folder.stat().st_mtime < archive.stat().st_mtime:
+        shutil.rmtree(folder, ignore_errors=True)
+        with zipfile.ZipFile(archive) as file:
+            file.extractall(folder)
+        folder.touch()
+    manifest: dict[str, Any] = json.loads((folder / "MAR-INF" / "MANIFEST.json").read_text())
+    handler = Path(manifest["model"]["handler"]).name
+    return Model(
+        name=manifest["model"]["modelName"],
+        archive=archive,
+        handler_file=folder / handler,
+        handler_class=handler_class,
+        folder=folder,
+        manifest=manifest,
+        config=_config(folder),
+        requirements=requirements,
+    )
+
+
+def _config(folder: Path) -> dict[str, Any]:
+    file = folder / "model-config.yaml"
+    return yaml.safe_load(file.read_text()) if file.exists() else {}

@@ -1,0 +1,182 @@
+"""Looks at what servers answer: before, during and after each load, with payloads that are all different.
+
+During a load a slow side channel (a few requests a second) checks contents, so that a server that mixes answers up, or
+answers from a cache, is found out under pressure. Runs in the bench's own process, never in a server's.
+"""
+
+from __future__ import annotations
+
+import http.client
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import grpc
+
+from stoker.bench.contender import Running, Wire, WireRequest
+
+Check = Callable[[bytes, list[bytes]], bool]
+"""Whether the parts (one for a call that does not stream) are the right answer to the payload."""
+PERIOD_S = 0.2
+_CHANNEL_OPTIONS = [
+    ("grpc.max_receive_message_length", -1),
+    ("grpc.max_send_message_length", -1),
+    ("grpc.use_local_subchannel_pool", 1),  # no back-off inherited from the try before
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Probe:
+    """How to look: ``payload(n)`` is the n-th payload, ``check`` knows its right answer."""
+
+    payload: Callable[[int], bytes]
+    check: Check
+    stream: bool = False
+    timeout_s: float = 30.0
+
+
+@dataclass
+class Findings:
+    asked: int = 0
+    wrong: list[str] = field(default_factory=list)
+
+    def problem(self) -> str | None:
+        return None if not self.wrong else f"{len(self.wrong)} of {self.asked} checked answers failed: {self.wrong[0]}"
+
+
+class Client(Protocol):
+    def ask(self, request: WireRequest, *, stream: bool, timeout_s: float) -> list[bytes]:
+        """The bodies of the response: the messages for gRPC, the one whole body for HTTP."""
+
+    def close(self) -> None: ...
+
+
+class GrpcClient:
+    def __init__(self, endpoint: str) -> None:
+        self._channel = grpc.insecure_channel(endpoint, options=_CHANNEL_OPTIONS)
+
+    def ask(self, request: WireRequest, *, stream: bool, timeout_s: float) -> list[bytes]:
+        if stream:
+            return list(
+                self._channel.unary_stream(request.path)(request.body, timeout=timeout_s, metadata=request.headers)
+            )
+        answer: bytes = self._channel.unary_unary(request.path)(
+            request.body, timeout=timeout_s, metadata=request.headers
+        )
+        return [answer]
+
+    def close(self) -> None:
+        self._channel.close()
+
+
+class HttpClient:
+    """A connection per request: slow is good enough here, and no half-read answer is left behind."""
+
+    def __init__(self, endpoint: str) -> None:
+        self._endpoint = endpoint
+
+    def ask(self, request: WireRequest, *, stream: bool, timeout_s: float) -> list[bytes]:
+        connection = http.client.HTTPConnection(self._endpoint, timeout=timeout_s)
+        try:
+            connection.request("POST", request.path, request.body, dict(request.headers))
+            response = connection.getresponse()
+            body = response.read()
+        finally:
+            connection.close()
+        if response.status != 200:
+            raise http.client.HTTPException(f"status {response.status}: {body[:200]!r}")
+        return [body]
+
+    def close(self) -> None:
+        """Nothing is kept open."""
+
+
+def client(wire: Wire, endpoint: str) -> Client:
+    return GrpcClient(endpoint) if wire == "grpc" else HttpClient(endpoint)
+
+
+class Checker:
+    """Asks one server. One at a time, from one thread at a time."""
+
+    def __init__(self, running: Running, wire: Wire, probe: Probe) -> None:
+        self._running = running
+        self._wire = wire
+        self._probe = probe
+        self._number = 0
+
+    def once(self) -> str | None:
+        """Ask once; what was wrong with the answer, in a few words."""
+        self._number += 1
+        payload = self._probe.payload(self._number)
+        asking = client(self._wire, self._running.endpoint)
+        try:
+            bodies = asking.ask(
+                self._running.request(payload, stream=self._probe.stream),
+                stream=self._probe.stream,
+                timeout_s=self._probe.timeout_s,
+            )
+            parts = self._parts(bodies)
+            return None if self._probe.check(payload, parts) else f"wrong answer: {b' '.join(parts)[:80]!r}"
+        except grpc.RpcError as error:
+            return _short(error)
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            return f"{type(error).__name__}: {error}"[:200]
+        finally:
+            asking.close()
+
+    def _parts(self, bodies: list[bytes]) -> list[bytes]:
+        if self._probe.stream and self._wire == "http":
+            return self._running.parts(bodies[0])
+        return [self._running.answer(body) for body in bodies]
+
+    def several(self, count: int) -> Findings:
+        findings = Findings()
+        for _ in range(count):
+            self._note(findings)
+        return findings
+
+    @contextmanager
+    def aside(self, findings: Findings) -> Iterator[None]:
+        """Ask every `PERIOD_S` while the block runs; one that hangs holds it up for ``probe.timeout_s`` at most."""
+        over = threading.Event()
+
+        def ask() -> None:
+            while not over.wait(PERIOD_S):
+                self._note(findings)
+
+        thread = threading.Thread(target=ask, name="bench-check")
+        thread.start()
+        try:
+            yield
+        finally:
+            over.set()
+            thread.join()
+
+    def _note(self, findings: Findings) -> None:
+        wrong = self.once()
+        findings.asked += 1
+        if wrong is not None:
+            findings.wrong.append(wrong)
+
+
+def wait_for_answer(checker: Checker, running: Running, *, timeout_s: float, pause_s: float = 0.005) -> str | None:
+    """Ask until the answer is right. None: it is; else why not, at the end of the time or of the server's process."""
+    until = time.monotonic() + timeout_s
+    while True:
+        wrong = checker.once()
+        if wrong is None:
+            return None
+        if not running.alive():
+            return f"the server ended: {running.log_tail()[-300:]}"
+        if time.monotonic() > until:
+            return f"no right answer within {timeout_s:g} s: {wrong}"
+        time.sleep(pause_s)
+
+
+def _short(error: grpc.RpcError) -> str:
+    code = error.code().name if isinstance(error, grpc.Call) else type(error).__name__
+    details = error.details() if isinstance(error, grpc.Call) else ""
+    return f"{code}: {(details or '').splitlines()[0] if details else ''}"[:200]

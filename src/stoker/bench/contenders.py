@@ -1,0 +1,133 @@
+"""stoker, on either engine, and TorchServe 0.12.0: the contenders that run archives."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Mapping
+from importlib import resources
+from pathlib import Path
+
+from stoker import __version__
+from stoker.bench.contender import LOOPBACK, CannotInstall, Deployment, Wire, Workload, thread_environment
+from stoker.bench.processes import spawn
+from stoker.bench.torchserve_api import TorchServeApi
+from stoker.bench.venvs import make_venv, package_version
+
+TORCHSERVE_PACKAGES = ("torch==2.13.0", "torchserve==0.12.0", "torch-model-archiver", "pyyaml", "psutil", "packaging")
+
+
+class Stoker:
+    """Runs from the environment that runs the bench: that one is stoker's own."""
+
+    wire: Wire = "grpc"
+
+    def __init__(self, engine: str) -> None:
+        self.name = f"stoker-{engine}"
+        self.note = f"grpc_engine={engine}, everything else as it comes"
+        self._engine = engine
+
+    def install(self, home: Path, requirements: tuple[str, ...]) -> None:
+        """Nothing: scripts/install has done it."""
+
+    def version(self, home: Path) -> str:
+        return __version__
+
+    def offers(self, workload: Workload) -> bool:
+        return True
+
+    def start(self, deployment: Deployment) -> TorchServeApi:
+        command = [sys.executable, "-m", "stoker.cli.torchserve"]
+        return start_torchserve(command, deployment, {"grpc_engine": self._engine}, log_config=None)
+
+
+class TorchServe:
+    """The original, its loggers at WARN as its performance guide says."""
+
+    wire: Wire = "grpc"
+    name = "torchserve"
+    note = "0.12.0 on Java 17, gRPC, loggers at WARN"
+
+    def __init__(self, executable: Path | None = None) -> None:
+        self._given = executable
+
+    def install(self, home: Path, requirements: tuple[str, ...]) -> None:
+        if shutil.which("java") is None:
+            raise CannotInstall("torchserve: no java on PATH (Debian: apt-get install openjdk-17-jre-headless)")
+        if self._given is None:
+            make_venv(home, [*TORCHSERVE_PACKAGES, *requirements])
+        elif not self._given.exists():
+            raise CannotInstall(f"torchserve: there is no {self._given}")
+
+    def version(self, home: Path) -> str:
+        return package_version(self._executable(home).parent / "python", "torchserve")
+
+    def offers(self, workload: Workload) -> bool:
+        return True
+
+    def start(self, deployment: Deployment) -> TorchServeApi:
+        command = [str(self._executable(deployment.home))]
+        return start_torchserve(command, deployment, {}, log_config=quiet_log_config())
+
+    def _executable(self, home: Path) -> Path:
+        return self._given or home / "bin" / "torchserve"
+
+
+def quiet_log_config() -> Path:
+    return Path(str(resources.files("stoker.bench") / "torchserve-log4j2.xml"))
+
+
+def start_torchserve(
+    command: list[str], deployment: Deployment, extra: Mapping[str, str], *, log_config: Path | None
+) -> TorchServeApi:
+    """Start a server of TorchServe's command line on ``deployment``."""
+    store, properties = deployment.scratch / "store", deployment.scratch / "config.properties"
+    store.mkdir(parents=True, exist_ok=True)
+    (store / deployment.model.archive.name).symlink_to(deployment.model.archive.resolve())
+    properties.write_text("".join(f"{key}={value}\n" for key, value in {**settings(deployment), **extra}.items()))
+    flags = ["--start", "--foreground", "--ncs", "--model-store", str(store), "--ts-config", str(properties)]
+    flags += ["--log-config", str(log_config)] if log_config else []
+    environment = {**thread_environment(deployment.threads), "LOG_LOCATION": str(deployment.scratch / "logs")}
+    environment["METRICS_LOCATION"] = environment["LOG_LOCATION"]
+    endpoint = f"{LOOPBACK}:{deployment.port}"
+    spawned = spawn([*command, *flags], scratch=deployment.scratch, endpoint=endpoint, environment=environment)
+    return TorchServeApi(spawned, model=deployment.model.name, management_port=deployment.more_ports[0])
+
+
+def settings(deployment: Deployment) -> dict[str, str]:
+    """config.properties: the same for both servers."""
+    management, rest, rest_management, metrics = deployment.more_ports[:4]
+    return {
+        "inference_address": f"http://{LOOPBACK}:{rest}",
+        "management_address": f"http://{LOOPBACK}:{rest_management}",
+        "metrics_address": f"http://{LOOPBACK}:{metrics}",
+        "grpc_inference_port": str(deployment.port),
+        "grpc_management_port": str(management),
+        "disable_token_authorization": "true",
+        "enable_model_api": "true",
+        "max_request_size": str(deployment.max_message_bytes),
+        "max_response_size": str(deployment.max_message_bytes),
+        "load_models": deployment.model.archive.name,
+        "models": _models(deployment),
+    }
+
+
+def _models(deployment: Deployment) -> str:
+    """Batch size, delay and workers of the one model, as JSON on one line."""
+    version = str(_model_section(deployment).get("modelVersion", "1.0"))
+    wish = {
+        "defaultVersion": "true",
+        "marName": f'"{deployment.model.archive.name}"',
+        "minWorkers": deployment.workers,
+        "maxWorkers": max(deployment.workers, 8),
+        "batchSize": deployment.batch_size,
+        "maxBatchDelay": deployment.max_batch_delay_ms,
+        "responseTimeout": deployment.response_timeout_s,
+    }
+    fields = ",".join(f'"{key}":{value}' for key, value in wish.items())
+    return f'{{"{deployment.model.name}":{{"{version}":{{{fields}}}}}}}'
+
+
+def _model_section(deployment: Deployment) -> Mapping[str, object]:
+    section = deployment.model.manifest.get("model")
+    return section if isinstance(section, Mapping) else {}

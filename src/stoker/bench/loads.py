@@ -1,0 +1,106 @@
+"""What a load is and what came out of it; running a load generator as a process of its own, bounded in time.
+
+Law: no load generator outlives its time. It gets its planned duration and `GRACE_S`, then it is killed and the
+measurement says so: a server that hangs costs seconds, not the run.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO
+
+from stoker.bench.contender import Wire, WireRequest
+
+GRACE_S = 10.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Load:
+    """A closed loop: ``concurrency`` connections, each with one request under way at any time."""
+
+    endpoint: str
+    wire: Wire
+    request: WireRequest
+    concurrency: int
+    duration_s: float
+    answer_bytes: int | None = None
+    """What the body of every response has, frames of gRPC included; None: not the same for all."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoadResult:
+    """``failed``: answers that were errors, or never came. ``problem``: why the figures must not be used."""
+
+    requests: int = 0
+    seconds: float = 0.0
+    failed: int = 0
+    latencies_ms: dict[str, float] = field(default_factory=dict)
+    client_cpu_s: float = 0.0
+    problem: str | None = None
+
+    @property
+    def rate(self) -> float:
+        return self.requests / self.seconds if self.seconds else 0.0
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A load generator that has ended. ``timed_out``: it was killed."""
+
+    output: str
+    cpu_s: float
+    status: int
+    timed_out: bool
+
+
+def run_client(command: Sequence[str | Path], *, timeout_s: float) -> Finished:
+    """Run a load generator to its end and count its CPU time (that of its children too)."""
+    process = subprocess.Popen(
+        [str(word) for word in command],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )
+    assert process.stdout is not None
+    killed = threading.Event()
+    timer = threading.Timer(timeout_s, _kill, (process.pid, killed))
+    timer.start()
+    try:
+        output = _read_all(process.stdout)
+        _, status, usage = os.wait4(process.pid, 0)
+    except BaseException:  # Ctrl-C: the generator has a session of its own and did not hear it
+        _kill(process.pid, killed)
+        os.wait4(process.pid, 0)
+        raise
+    finally:
+        timer.cancel()
+        process.returncode = 0  # reaped here, which Popen cannot know
+        process.stdout.close()
+    return Finished(output, usage.ru_utime + usage.ru_stime, os.waitstatus_to_exitcode(status), killed.is_set())
+
+
+def why_unusable(finished: Finished) -> str | None:
+    if finished.timed_out:
+        return "the load generator had to be stopped: answers did not come"
+    if finished.status:
+        return f"the load generator ended with status {finished.status}: {finished.output.strip()[-200:]}"
+    return None
+
+
+def _read_all(stream: IO[bytes]) -> str:
+    return stream.read().decode(errors="replace")
+
+
+def _kill(pid: int, killed: threading.Event) -> None:
+    killed.set()
+    try:
+        os.killpg(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        pass  # it ended in this moment

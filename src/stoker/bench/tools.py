@@ -1,0 +1,59 @@
+"""Where h2load and wrk are: on PATH, or unpacked from their Debian packages into the bench's own folder."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+from stoker.errors import StokerError
+
+PACKAGES = {"h2load": "nghttp2-client", "wrk": "wrk"}
+APT_TIMEOUT_S = 300
+
+
+class ToolMissing(StokerError):
+    """{tool} is not on PATH. It is in the Debian and Ubuntu package {package}: apt-get install {package}"""
+
+
+def find(tool: str, *, home: Path | None = None) -> Path:
+    """Raises ToolMissing. ``home``: where `fetch` unpacks packages."""
+    unpacked = home / "usr" / "bin" / tool if home else None
+    if unpacked is not None and unpacked.exists():
+        return unpacked
+    found = shutil.which(tool)
+    if found is None:
+        raise ToolMissing(tool=tool, package=PACKAGES[tool])
+    return Path(found)
+
+
+def find_or_fetch(tool: str, *, home: Path) -> Path:
+    """As `find`, but what is missing is installed (as root) or unpacked into ``home`` (anyone else) first."""
+    try:
+        return find(tool, home=home)
+    except ToolMissing:
+        _fetch(PACKAGES[tool], home)
+        return find(tool, home=home)
+
+
+def _fetch(package: str, home: Path) -> None:
+    """Does nothing where there is no apt: `find` then says what is missing."""
+    if shutil.which("apt-get") is None:
+        return
+    if os.geteuid() == 0:
+        _try(["apt-get", "install", "-y", "--no-install-recommends", package])
+        return
+    downloads = home / "packages"
+    downloads.mkdir(parents=True, exist_ok=True)
+    _try(["apt-get", "download", package], cwd=downloads)
+    for file in downloads.glob(f"{package}_*.deb"):
+        _try(["dpkg-deb", "--extract", str(file), str(home)])
+
+
+def _try(command: Sequence[str], *, cwd: Path | None = None) -> None:
+    try:
+        subprocess.run(command, cwd=cwd, capture_output=True, timeout=APT_TIMEOUT_S, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        pass  # `find` says in one sentence what is missing, whatever the reason
