@@ -127,10 +127,13 @@ async def slow(run: Running) -> AsyncIterator[Any]:
         yield InferenceAPIsServiceStub(channel)
 
 
+PART = b"x" * 50_000
+
+
 def endless(submission: Submission) -> None:
-    """Many parts at once: what a consumer does not read stays in the reply."""
+    """Many parts at once, 20 MB: what a consumer does not read stays in the reply, but for what windows hold (4 MiB)."""
     for _ in range(400):
-        submission.reply.push(Chunk(b"x" * 10_000), last=False)
+        submission.reply.push(Chunk(PART), last=False)
 
 
 async def test_a_client_that_does_not_read_is_felt_as_backpressure(run: Running, slow: Any) -> None:
@@ -140,7 +143,7 @@ async def test_a_client_that_does_not_read_is_felt_as_backpressure(run: Running,
     await settled(submission)
     assert submission.reply.backlog > 1_000_000
     for _ in range(400):
-        assert len((await stream.read()).prediction) == 10_000
+        assert len((await stream.read()).prediction) == len(PART)
     submission.answer(b"end")
     assert (await stream.read()).prediction == b"end"
 
@@ -196,7 +199,7 @@ async def test_a_stream_that_nobody_reads_ends_resource_exhausted_and_is_cancell
             while True:
                 received += len((await stream.read()).prediction)
         assert caught.value.code() is CODE.RESOURCE_EXHAUSTED
-        assert received < 4_000_000
+        assert received < 400 * len(PART)
         ports.inference.on_submit = lambda submission: submission.answer(b"well")
         assert (await run.inference.Predictions(REQUEST)).prediction == b"well"
 

@@ -34,7 +34,8 @@ class Kind(Enum):
 class Method:
     """``path`` is ``/package.Service/Name``. ``status_of`` is the service's table from errors to codes.
 
-    ``while_draining``: still answered when the server drains, and not waited for then (health).
+    ``while_draining``: still answered when the server drains, and not waited for then (health).  ``dense``: a stream of
+    many parts, which an engine may carry by a way that packs them.
     """
 
     path: str
@@ -42,6 +43,7 @@ class Method:
     handle: Callable[[Call], None]
     status_of: StatusOf
     while_draining: bool = False
+    dense: bool = False
     label: str = field(init=False, default="")
 
     def __post_init__(self) -> None:

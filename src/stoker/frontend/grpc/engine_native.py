@@ -1,8 +1,8 @@
 """Engine ``native``: HTTP/2 and gRPC in Rust, outside the GIL (pygrpc-native's event API).
 
 One thread waits for events and hands them to the event loop, as many at once as there are; no task is made for a call,
-and answers leave straight from the loop.  What the event API does not serve (client streaming, unknown methods) goes to
-a grpcio server on a private Unix socket.
+and answers leave straight from the loop.  What the event API does not serve (client streaming, unknown methods) or not
+well (dense streams: it carries one message at a time) it forwards to `http2`, on a private Unix socket.
 
 What this engine cannot refuse, and why it is for trusted networks only: a message is wholly in memory, and unpacked if
 it was compressed, before its size can be looked at.  It is then answered RESOURCE_EXHAUSTED and freed.
@@ -12,23 +12,20 @@ from __future__ import annotations
 
 import asyncio
 import os
-import shutil
-import tempfile
 import threading
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
-import grpc.aio
 from pygrpc_native._native import EVENT_CANCEL, STREAM_CLOSED, STREAM_FULL, STREAM_SENT, NativeGrpcFront
 
 from stoker.core.turn import current_turn
 from stoker.errors import BindError
 from stoker.frontend.grpc.call import Call, Kind, Method, Trailing
 from stoker.frontend.grpc.engine import MAX_CONCURRENT_STREAMS, MAX_METADATA_BYTES, target
-from stoker.frontend.grpc.engine_grpcio import server_options
+from stoker.frontend.grpc.http2.connection import Service
+from stoker.frontend.grpc.http2.listener import Http2Listener
 from stoker.frontend.grpc.open_calls import OpenCalls
-from stoker.frontend.grpc.reflection import reflection_handlers
+from stoker.frontend.grpc.reflection import reflection_answers
 from stoker.frontend.grpc.retries import Retries
 from stoker.frontend.grpc.status import Status
 
@@ -39,24 +36,31 @@ YIELDS = 4
 microseconds while the client reads; a dense stream is five times faster for this than by way of the event loop."""
 
 
+def _forwarded_service(methods: Sequence[Method], open_calls: OpenCalls, max_message_bytes: int) -> Service:
+    return Service(
+        methods={method.path: method for method in methods if method.dense},
+        dialogues=reflection_answers(sorted({method.service for method in methods})),
+        open_calls=open_calls,
+        max_message_bytes=max_message_bytes,
+    )
+
+
 class NativeEngine:
     def __init__(
         self, *, host: str, port: int, methods: Sequence[Method], open_calls: OpenCalls, max_message_bytes: int
     ) -> None:
         self._host = host
         self._port = port
-        self._methods = methods
+        self._methods = [method for method in methods if not method.dense]
+        self._forwarded = Http2Listener(_forwarded_service(methods, open_calls, max_message_bytes))
         self.open_calls = open_calls
-        self._max_message_bytes = max_message_bytes
         self.retries = Retries()
         self._front: NativeGrpcFront | None = None
         self._thread: threading.Thread | None = None
-        self._fallback: _Fallback | None = None
 
     async def start(self) -> int:
         front = self._front = self._bind()
-        self._fallback = _Fallback(self._methods, self._max_message_bytes)
-        front.set_fallback(await self._fallback.start())
+        front.set_fallback(await self._forwarded.start())
         front.start()
         loop = asyncio.get_running_loop()
         self._turn = current_turn()
@@ -69,8 +73,7 @@ class NativeEngine:
         self.retries.close()
         if front is not None:
             await asyncio.get_running_loop().run_in_executor(None, self._close, front)
-        if self._fallback is not None:
-            await self._fallback.stop()
+        await self._forwarded.stop()
 
     def _bind(self) -> NativeGrpcFront:
         address = target(self._host, self._port)
@@ -186,41 +189,3 @@ class NativeCall(Call):
     def cancelled(self) -> None:
         self._stuck = None
         super().cancelled()
-
-
-_SOCKET_NAME = "fallback.sock"
-_LONGEST_SOCKET_PATH = 107  # bytes of sun_path on Linux, less the final zero
-
-
-def _short_folder() -> Path:
-    """A private folder for a socket: below /tmp where the usual temporary folder has too long a name for one."""
-    folder = Path(tempfile.mkdtemp(prefix="stoker-grpc-"))
-    if len(os.fsencode(folder / _SOCKET_NAME)) <= _LONGEST_SOCKET_PATH:
-        return folder
-    folder.rmdir()
-    return Path(tempfile.mkdtemp(prefix="stoker-grpc-", dir="/tmp"))
-
-
-class _Fallback:
-    """A grpcio server on a Unix socket that only this user can reach: reflection, and UNIMPLEMENTED."""
-
-    def __init__(self, methods: Sequence[Method], max_message_bytes: int) -> None:
-        self._services = sorted({method.service for method in methods})
-        self._max_message_bytes = max_message_bytes
-        self._server: grpc.aio.Server | None = None
-        self._folder: Path | None = None
-
-    async def start(self) -> str:
-        self._folder = _short_folder()
-        path = str(self._folder / _SOCKET_NAME)
-        self._server = grpc.aio.server(options=server_options(self._max_message_bytes))
-        self._server.add_generic_rpc_handlers(tuple(reflection_handlers(self._services)))
-        self._server.add_insecure_port(f"unix:{path}")
-        await self._server.start()
-        return path
-
-    async def stop(self) -> None:
-        if self._server is not None:
-            await self._server.stop(0)
-        if self._folder is not None:
-            shutil.rmtree(self._folder, ignore_errors=True)

@@ -30,7 +30,8 @@ def inference_methods(inference: InferencePort, *, status_codes: str = "correct"
     status_of = inference_status(status_codes)
 
     def method(name: str, kind: Kind, handle: Callable[[Call], None]) -> Method:
-        return Method(path=f"/{SERVICE}/{name}", kind=kind, handle=handle, status_of=status_of)
+        dense = kind is Kind.STREAM
+        return Method(path=f"/{SERVICE}/{name}", kind=kind, handle=handle, status_of=status_of, dense=dense)
 
     return [
         method("Ping", Kind.UNARY, partial(_ping, inference)),
