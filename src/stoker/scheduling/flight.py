@@ -42,10 +42,14 @@ class Flight:
 
     def blocked(self) -> bool:
         """Whether the handler waits for readers: no unanswered job of the batch has credit left."""
-        if not self.streams:
-            return False
-        live = [index for index, job in enumerate(self.batch.jobs) if job.place is self]
-        return bool(live) and all(i in self.streams and self.streams[i].credit <= 0 for i in live)
+        live = False
+        for index, job in enumerate(self.batch.jobs):
+            if job.place is self:
+                stream = self.streams.get(index)
+                if stream is None or stream.credit > 0:
+                    return False
+                live = True
+        return live
 
 
 class WorkerState:
