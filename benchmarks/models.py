@@ -1,4 +1,4 @@
-"""The models of the suite, packed as archives and unpacked for servers that run none: the same files for every contender."""
+"""The models of the suite, packed as archives and unpacked for servers that run none: the same files for all."""
 
 from __future__ import annotations
 

@@ -59,21 +59,21 @@ class Finished:
     timed_out: bool
 
 
-def run_client(command: Sequence[str | Path], *, timeout_s: float) -> Finished:
+def run_client(command: Sequence[str | Path], *, timeout_s: float, input_text: str = "") -> Finished:
     """Run a load generator to its end and count its CPU time (that of its children too)."""
     process = subprocess.Popen(
         [str(word) for word in command],
-        stdin=subprocess.DEVNULL,
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         start_new_session=True,
     )
-    assert process.stdout is not None
+    assert process.stdin is not None and process.stdout is not None
     killed = threading.Event()
     timer = threading.Timer(timeout_s, _kill, (process.pid, killed))
     timer.start()
     try:
-        output = _read_all(process.stdout)
+        output = _talk(process.stdin, process.stdout, input_text)
         _, status, usage = os.wait4(process.pid, 0)
     except BaseException:  # Ctrl-C: the generator has a session of its own and did not hear it
         _kill(process.pid, killed)
@@ -94,8 +94,14 @@ def why_unusable(finished: Finished) -> str | None:
     return None
 
 
-def _read_all(stream: IO[bytes]) -> str:
-    return stream.read().decode(errors="replace")
+def _talk(stdin: IO[bytes], stdout: IO[bytes], text: str) -> str:
+    """What goes in is read by the generator before it writes anything, so neither pipe can block the other."""
+    try:
+        stdin.write(text.encode())
+        stdin.close()
+    except BrokenPipeError:
+        pass  # it ended at once; its status and output say why
+    return stdout.read().decode(errors="replace")
 
 
 def _kill(pid: int, killed: threading.Event) -> None:

@@ -1,4 +1,4 @@
-"""TorchServe's gRPC APIs as the bench uses them: requests of a `Running` and scaling, alike for stoker and TorchServe."""
+"""TorchServe's gRPC APIs as the bench uses them: requests of a `Running` and scaling, the same for both servers."""
 
 from __future__ import annotations
 

@@ -1,0 +1,27 @@
+"""Everyone who can take part, in the order of the tables."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from pathlib import Path
+
+from benchmarks.yardsticks.bare_server import BareServer
+from stoker.bench.contender import Contender
+from stoker.bench.contenders import Stoker, TorchServe
+
+MAIN = ("stoker-native", "stoker-grpcio", "torchserve", "bare-grpc-aio")
+"""They run everything; the others what `Point.for_peers` says."""
+
+
+def everyone(torchserve: Path | None = None) -> list[Contender]:
+    """``torchserve``: an executable that is there already; None: the suite makes a venv of its own."""
+    return [Stoker("native"), Stoker("grpcio"), TorchServe(torchserve), BareServer(), *peers()]
+
+
+def peers() -> list[Contender]:
+    """None, before the folder exists."""
+    if importlib.util.find_spec("benchmarks.peers") is None:
+        return []
+    found: list[Contender] = list(importlib.import_module("benchmarks.peers").CONTENDERS)
+    return found

@@ -1,0 +1,191 @@
+"""What is measured on servers of their own: start-up, memory, scale-up, clients that leave with requests in flight."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import tempfile
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import grpc
+
+from benchmarks.place import Options, Place
+from benchmarks.points import Closed, Turn
+from stoker.bench import h2load, tools
+from stoker.bench.checking import Checker, Probe, wait_for_answer
+from stoker.bench.contender import Contender, Model, Running
+from stoker.bench.measure import Measured
+from stoker.bench.processes import pss_mib
+from stoker.errors import StokerError
+
+START_TIMEOUT_S = 90.0
+SETTLE_S = 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fresh:
+    """A contender's turn at a point that starts its own server."""
+
+    place: Place
+    contender: Contender
+    model: Model
+    round: int
+
+    def turn(self, running: Running) -> Turn:
+        return Turn(place=self.place, contender=self.contender, model=self.model, running=running, round=self.round)
+
+
+def first_answer(fresh: Fresh, running: Running, probe: Probe, began: float) -> tuple[float, str | None]:
+    checker = Checker(running, fresh.contender.wire, probe)
+    problem = wait_for_answer(checker, running, timeout_s=START_TIMEOUT_S)
+    return time.monotonic() - began, problem
+
+
+@dataclass(frozen=True, kw_only=True)
+class StartUp:
+    """Seconds until the first right answer; memory then, and after a load."""
+
+    name: str
+    load: Closed
+    load_s: float
+
+    def seconds(self, options: Options) -> float:
+        return 5.0 + SETTLE_S + self.load_s
+
+    def measure(self, fresh: Fresh) -> Measured:
+        began = time.monotonic()
+        with fresh.place.launched(fresh.contender, fresh.model) as running:
+            took, problem = first_answer(fresh, running, self.load.probe, began)
+            if problem:
+                return Measured(problem=problem)
+            time.sleep(SETTLE_S)
+            idle = pss_mib(running.pids())
+            load = self.load.load(running, fresh.contender, self.load_s)
+            fresh.place.generator(fresh.contender.wire)(load)
+            after = pss_mib(running.pids())
+        return Measured(more={"start_s": took, "pss_idle_mib": idle, "pss_after_mib": after})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Memory:
+    """Memory per extra worker: the tree with few workers and with more, each after every worker has worked."""
+
+    name: str
+    probe: Probe
+    few: int
+    many: int
+    worker_s: float
+    """What a worker's start and first answer take, about."""
+
+    def seconds(self, options: Options) -> float:
+        return (self.few + self.many) * self.worker_s + 6
+
+    def measure(self, fresh: Fresh) -> Measured:
+        found = {}
+        for workers in (self.few, self.many):
+            with fresh.place.launched(fresh.contender, fresh.model, workers=workers) as running:
+                problem = self._used(fresh, running, workers)
+                if problem:
+                    return Measured(problem=problem)
+                found[workers] = pss_mib(running.pids())
+        extra = (found[self.many] - found[self.few]) / (self.many - self.few)
+        return Measured(more={f"pss_{n}_mib": size for n, size in found.items()} | {"pss_extra_mib": extra})
+
+    def _used(self, fresh: Fresh, running: Running, workers: int) -> str | None:
+        """All workers ready and at work for a moment: what they touch when they answer counts."""
+        _, problem = first_answer(fresh, running, self.probe, time.monotonic())
+        if problem:
+            return problem
+        problem = scaled(running, workers)
+        if problem:
+            return problem
+        point = Closed(name=self.name, probe=self.probe, concurrency=2 * workers)
+        fresh.place.generator(fresh.contender.wire)(point.load(running, fresh.contender, 2.0))
+        return None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScaleUp:
+    """Seconds until one more worker is ready, on a server that runs; then back again."""
+
+    name: str
+    probe: Probe
+    few: int
+    many: int
+
+    def seconds(self, options: Options) -> float:
+        return 6.0
+
+    def measure(self, fresh: Fresh) -> Measured:
+        with fresh.place.launched(fresh.contender, fresh.model, workers=self.few) as running:
+            _, problem = first_answer(fresh, running, self.probe, time.monotonic())
+            problem = problem or scaled(running, self.few)
+            if problem:
+                return Measured(problem=problem)
+            time.sleep(SETTLE_S)
+            began = time.monotonic()
+            problem = scaled(running, self.many)
+            return Measured(problem=problem, more={"scale_s": time.monotonic() - began})
+
+
+def scaled(running: Running, workers: int) -> str | None:
+    scale: Any = getattr(running, "scale", None)
+    if scale is None:
+        return "cannot change the number of workers while it serves"
+    try:
+        scale(workers)
+    except (StokerError, grpc.RpcError) as error:
+        return f"scaling failed: {str(error)[:120]}"
+    return None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Leaving:
+    """The normal load; clients killed with requests in flight; the normal load again. The rate is the second load's."""
+
+    name: str
+    load: Closed
+    kills: int
+    batch: dict[str, int]
+
+    def seconds(self, options: Options) -> float:
+        return 6.0 + options.warm_up_s + 2 * options.duration_s + 0.4 * self.kills
+
+    def measure(self, fresh: Fresh) -> Measured:
+        with fresh.place.launched(fresh.contender, fresh.model, **self.batch) as running:
+            _, problem = first_answer(fresh, running, self.load.probe, time.monotonic())
+            if problem:
+                return Measured(problem=problem)
+            generator = fresh.place.generator(fresh.contender.wire)
+            generator(self.load.load(running, fresh.contender, fresh.place.options.warm_up_s))
+            before = self.load.measure(fresh.turn(running))
+            self._leave(fresh, running)
+            after = self.load.measure(fresh.turn(running))
+        more = {"rate_before": before.rate, "kept": after.rate / before.rate if before.rate else 0.0}
+        return replace(after, more=more)
+
+    def _leave(self, fresh: Fresh, running: Running) -> None:
+        load = replace(self.load.load(running, fresh.contender, 5.0), concurrency=64)
+        tool = tools.find("h2load", home=fresh.place.home / "tools")
+        with tempfile.TemporaryDirectory(prefix="stoker-bench-") as folder:
+            body = Path(folder, "body")
+            body.write_bytes(h2load.grpc_frame(load.request.body))
+            command = [str(tool), "-D", "5", *h2load.command(load, body, Path(folder, "log"))]
+            for number in range(self.kills):
+                kill_after(command, 0.15 + 0.02 * (number % 5))
+
+
+def kill_after(command: list[str], seconds: float) -> None:
+    """The kernel closes the dead client's connections, requests and all."""
+    client = subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+    )
+    try:
+        time.sleep(seconds)
+    finally:
+        os.killpg(client.pid, signal.SIGKILL)
+        client.wait()

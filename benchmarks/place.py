@@ -1,0 +1,79 @@
+"""Where a run takes place: folders, tools, options, and every server that it has started, so that all are ended."""
+
+from __future__ import annotations
+
+import functools
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from stoker.bench import h2load, tools, wrk
+from stoker.bench.contender import Contender, Deployment, Model, Running, Wire
+from stoker.bench.measure import Generator
+from stoker.bench.ports import free_ports
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """``quick``: fewer points, so that a look takes minutes."""
+
+    rounds: int = 5
+    duration_s: float = 3.0
+    quick: bool = False
+
+    @property
+    def warm_up_s(self) -> float:
+        """Long enough for a JVM to compile what is hot."""
+        return 2.0 if self.quick else 8.0
+
+
+@dataclass
+class Place:
+    home: Path
+    options: Options
+    _running: list[Running] = field(default_factory=list)
+
+    @property
+    def models(self) -> Path:
+        return self.home / "models"
+
+    def venv(self, contender: Contender) -> Path:
+        return self.home / "venvs" / contender.name
+
+    def generator(self, wire: Wire) -> Generator:
+        name, run = ("h2load", h2load.run) if wire == "grpc" else ("wrk", wrk.run)
+        return functools.partial(run, tool=tools.find_or_fetch(name, home=self.home / "tools"))
+
+    def start(self, contender: Contender, model: Model, **choices: Any) -> Running:
+        """Started, not necessarily ready. The caller ends it, by `stop`."""
+        scratch_root = self.home / "scratch"
+        scratch_root.mkdir(parents=True, exist_ok=True)
+        scratch = Path(tempfile.mkdtemp(prefix=f"{contender.name}-", dir=scratch_root))
+        port, *more = free_ports(6)
+        deployment = Deployment(
+            model=model, home=self.venv(contender), scratch=scratch, port=port, more_ports=tuple(more), **choices
+        )
+        running = contender.start(deployment)
+        self._running.append(running)
+        return running
+
+    def stop(self, running: Running) -> None:
+        running.stop()
+        self._running.remove(running)
+
+    @contextmanager
+    def launched(self, contender: Contender, model: Model, **choices: Any) -> Iterator[Running]:
+        running = self.start(contender, model, **choices)
+        try:
+            yield running
+        finally:
+            self.stop(running)
+
+    def stop_all(self) -> None:
+        while self._running:
+            self.stop(self._running[-1])
+        shutil.rmtree(self.home / "scratch", ignore_errors=True)

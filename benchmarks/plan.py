@@ -1,0 +1,265 @@
+"""The plan of a run: every workload as groups of points on one deployment, and how long all of it takes.
+
+Time budget of a full run (5 rounds of 3 s): stoker on both engines, TorchServe and the yardsticks run everything; the
+other peers (a) at 1 KiB, (c) and (d). That must stay under an hour; the runner prints its own sum before it starts.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from benchmarks import forward, models
+from benchmarks.handlers import digest as digests
+from benchmarks.lives import Leaving, Memory, ScaleUp, StartUp
+from benchmarks.place import Options, Place
+from benchmarks.points import Closed, Open, Point, TextStreams
+from stoker.bench.checking import Probe
+from stoker.bench.contender import Model, Workload
+from stoker.bench.h2load import grpc_frame
+from stoker.protos import inference_pb2
+
+KIB, MB = 1024, 1_000_000
+RAISED_LIMIT = 128 << 20
+PARTS = [f"{number:06d}".ljust(32, ".").encode() for number in range(1000)]
+NEW_TOKENS = 12
+TEXT_REQUEST = json.dumps({"prompt": "Write one sentence about the sea.", "max_new_tokens": NEW_TOKENS}).encode()
+
+FreshPoint = StartUp | Memory | ScaleUp | Leaving
+
+
+@dataclass(frozen=True, kw_only=True)
+class Loop:
+    """The forward loop that runs beside a group, at the name of the point that it is compared with."""
+
+    point: str
+    payload: bytes
+    stream: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Group:
+    """Points on one deployment. ``model`` is built when the group begins."""
+
+    title: str
+    workload: Workload
+    model: Callable[[Path], Model]
+    deployment: dict[str, Any] = field(default_factory=dict)
+    points: tuple[Point, ...] = ()
+    fresh: tuple[FreshPoint, ...] = ()
+    loops: tuple[Loop, ...] = ()
+    rounds: int | None = None
+    """Fewer than the run's; for what is slow and hardly varies."""
+    only: tuple[str, ...] | None = None
+    """The contenders concerned, where not all are."""
+
+
+def message(prediction: bytes) -> bytes:
+    found: bytes = inference_pb2.PredictionResponse(prediction=prediction).SerializeToString()
+    return found
+
+
+def framed(*predictions: bytes) -> int:
+    """Bytes of a gRPC response's body."""
+    return sum(len(grpc_frame(message(prediction))) for prediction in predictions)
+
+
+# -------------------------------------------------------------------------------------------- what is asked
+
+
+def digest_probe(size: int) -> Probe:
+    return Probe(
+        payload=lambda number: random.Random(f"{size}-{number}").randbytes(size),
+        check=lambda payload, parts: parts == [digests.digest(payload).encode()],
+    )
+
+
+def parts_probe() -> Probe:
+    return Probe(payload=lambda number: b"%d" % number, check=lambda _, parts: parts == PARTS, stream=True)
+
+
+def vision_probe(model: Model, cache: Path) -> Probe:
+    """Real pictures; the right answer has the same likeliest class as the bare handler's, just as likely."""
+    pictures = jpegs()
+    right = [json.loads(answer) for answer in forward.reference(model, pictures, stream=False, cache=cache)]
+
+    def check(payload: bytes, parts: list[bytes]) -> bool:
+        expected = right[pictures.index(payload)]
+        answer = json.loads(parts[0])
+        best = max(expected, key=expected.__getitem__)
+        return bool(max(answer, key=answer.__getitem__) == best and abs(answer[best] - expected[best]) < 1e-3)
+
+    return Probe(payload=lambda number: pictures[number % len(pictures)], check=check)
+
+
+def text_probe(model: Model, cache: Path) -> Probe:
+    """One prompt; the right text is the bare handler's."""
+    right = forward.reference(model, [TEXT_REQUEST], stream=True, cache=cache)[0]
+    return Probe(payload=lambda _: TEXT_REQUEST, check=lambda _, parts: b"".join(parts) == right, stream=True)
+
+
+def jpegs() -> list[bytes]:
+    """Photographs that scikit-image ships, as JPEG files of everyday size."""
+    from examples import building
+    from PIL import Image
+
+    found = []
+    for name in ("chelsea.png", "coffee.png", "astronaut.png", "rocket.jpg"):
+        with Image.open(building.picture(name)) as picture, io.BytesIO() as file:
+            picture.convert("RGB").save(file, "JPEG", quality=90)
+            found.append(file.getvalue())
+    return found
+
+
+# -------------------------------------------------------------------------------------------- workloads
+
+
+def groups(letters: str, options: Options, place: Place) -> list[Group]:
+    """The groups of the workloads whose ``letters`` were asked for."""
+    makers = {"a": small, "b": batched, "c": vision, "d": text, "e": dense, "f": slope, "g": life, "h": leaving}
+    return [group for letter in letters for group in makers[letter](options, place)]
+
+
+def small(options: Options, _: Place) -> list[Group]:
+    one = framed(b"0" * 64)
+    kib, large = digest_probe(KIB), digest_probe(150 * KIB)
+    points: list[Point] = [
+        Closed(name=f"a 1KiB c={c}", probe=kib, concurrency=c, answer_bytes=one, for_peers=True) for c in (1, 16, 64)
+    ]
+    points += [
+        Closed(name=f"a 150KiB c={c}", probe=large, concurrency=c, answer_bytes=one)
+        for c in ((16,) if options.quick else (1, 16, 64))
+    ]
+    points.append(
+        Open(
+            name="a 1KiB 800/s",
+            probe=kib,
+            rate=800,
+            answer=lambda payload: message(digests.digest(payload).encode()),
+        )
+    )
+    title = "no-op (digest) handler, batch size 1"
+    return [Group(title=title, workload=Workload.SMALL, model=models.digest_one, points=tuple(points))]
+
+
+def batched(options: Options, _: Place) -> list[Group]:
+    one, kib = framed(b"0" * 64), digest_probe(KIB)
+    together = tuple(Closed(name=f"b c={c}", probe=kib, concurrency=c, answer_bytes=one) for c in (16, 64))
+    lone = Closed(name="b lone 100ms", probe=kib, concurrency=1, answer_bytes=one)
+    return [
+        Group(
+            title="no-op handler, batch size 16, delay 5 ms",
+            workload=Workload.BATCHED,
+            model=models.digest,
+            deployment={"batch_size": 16, "max_batch_delay_ms": 5},
+            points=together,
+        ),
+        Group(
+            title="one lone client, batch size 16, delay 100 ms",
+            workload=Workload.BATCHED,
+            model=models.digest,
+            deployment={"batch_size": 16, "max_batch_delay_ms": 100},
+            points=(lone,),
+        ),
+    ]
+
+
+def vision(options: Options, place: Place) -> list[Group]:
+    probe = vision_probe(models.vision(place.models), place.models / "vision-reference.json")
+    concurrencies = (4,) if options.quick else (1, 4)
+    points = tuple(
+        Closed(name=f"c c={c}", probe=probe, concurrency=c, for_peers=True, stretch=1.5) for c in concurrencies
+    )
+    return [
+        Group(
+            title="EfficientNet-Lite0 on JPEGs, one worker, one thread",
+            workload=Workload.VISION,
+            model=models.vision,
+            points=points,
+            loops=(Loop(point="c c=4", payload=probe.payload(0), stream=False),),
+        )
+    ]
+
+
+def text(options: Options, place: Place) -> list[Group]:
+    probe = text_probe(models.text(place.models), place.models / "text-reference.json")
+    points = tuple(
+        TextStreams(name=f"d {count} stream{'s' * (count > 1)}", probe=probe, streams=count, stream_s=1.5)
+        for count in ((1,) if options.quick else (1, 8))
+    )
+    return [
+        Group(
+            title="SmolLM2 text streaming, one worker, one thread",
+            workload=Workload.TEXT,
+            model=models.text,
+            points=points,
+            loops=(Loop(point="d 1 stream", payload=TEXT_REQUEST, stream=True),),
+        )
+    ]
+
+
+def dense(options: Options, _: Place) -> list[Group]:
+    point = Closed(name="e 4 streams", probe=parts_probe(), concurrency=4, answer_bytes=framed(*PARTS))
+    title = "streams of 1,000 parts of 32 bytes, 4 at once"
+    return [Group(title=title, workload=Workload.PARTS, model=models.parts, points=(point,))]
+
+
+def slope(options: Options, _: Place) -> list[Group]:
+    one = framed(b"0" * 64)
+    sizes = (10, 50) if options.quick else (1, 10, 50)
+    points = tuple(Closed(name=f"f {n}MB", probe=digest_probe(n * MB), concurrency=1, answer_bytes=one) for n in sizes)
+    return [
+        Group(
+            title="payload slope, one client, limits raised",
+            workload=Workload.SLOPE,
+            model=models.digest_one,
+            deployment={"max_message_bytes": RAISED_LIMIT},
+            points=points,
+        )
+    ]
+
+
+def life(options: Options, place: Place) -> list[Group]:
+    kib = digest_probe(KIB)
+    load = Closed(name="g load", probe=kib, concurrency=64, answer_bytes=framed(b"0" * 64))
+    start = StartUp(name="g start", load=load, load_s=options.warm_up_s)
+    found = [Group(title="start-up and memory", workload=Workload.LIFE, model=models.digest_one, fresh=(start,))]
+    if options.quick:
+        return found
+    pictures = vision_probe(models.vision(place.models), place.models / "vision-reference.json")
+    sentence = text_probe(models.text_shared(place.models), place.models / "text-shared-reference.json")
+    mains = ("stoker-native", "torchserve")
+    scale = ScaleUp(name="g scale 2 to 3", probe=pictures, few=2, many=3)
+    eight = Memory(name="g memory 8 workers", probe=kib, few=1, many=8, worker_s=0.6)
+    extra_vision = Memory(name="g memory vision", probe=pictures, few=1, many=3, worker_s=3)
+    extra_text = Memory(name="g memory text", probe=sentence, few=1, many=3, worker_s=4)
+    return [
+        *found,
+        Group(title="scale-up", workload=Workload.LIFE, model=models.vision, fresh=(scale,), only=mains),
+        _memory("memory of 8 workers", models.digest, eight, mains),
+        _memory("memory per worker, EfficientNet-Lite0", models.vision, extra_vision, mains),
+        _memory("memory per worker, SmolLM2, shareWeights", models.text_shared, extra_text, mains),
+    ]
+
+
+def _memory(title: str, model: Callable[[Path], Model], point: Memory, only: tuple[str, ...]) -> Group:
+    return Group(title=title, workload=Workload.LIFE, model=model, fresh=(point,), only=only, rounds=3)
+
+
+def leaving(options: Options, _: Place) -> list[Group]:
+    load = Closed(name="h load", probe=digest_probe(KIB), concurrency=16, answer_bytes=framed(b"0" * 64))
+    batch = {"batch_size": 16, "max_batch_delay_ms": 5}
+    point = Leaving(name="h after", load=load, kills=5 if options.quick else 20, batch=batch)
+    return [
+        Group(
+            title="clients that leave with requests in flight, batch size 16",
+            workload=Workload.LEAVING,
+            model=models.digest,
+            fresh=(point,),
+        )
+    ]

@@ -1,0 +1,172 @@
+"""What is measured on a server that runs: closed loops, open loops, text streams. One measurement a turn."""
+
+from __future__ import annotations
+
+import base64
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from benchmarks.place import Options, Place
+from stoker.bench import open_loop, stream_client
+from stoker.bench.checking import Checker, Probe
+from stoker.bench.contender import Contender, Model, Running
+from stoker.bench.loads import Load, LoadResult
+from stoker.bench.measure import Measured, closed_loop, watched
+from stoker.bench.processes import pss_mib
+from stoker.bench.spread import latencies
+
+OVERHEAD_S = 0.6
+"""Checks before and after, starting the generator."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Turn:
+    """One contender's turn at one point."""
+
+    place: Place
+    contender: Contender
+    model: Model
+    running: Running
+    round: int
+
+    @property
+    def options(self) -> Options:
+        return self.place.options
+
+    def checker(self, probe: Probe) -> Checker:
+        return Checker(self.running, self.contender.wire, probe)
+
+
+class Point(Protocol):
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def probe(self) -> Probe: ...
+
+    @property
+    def for_peers(self) -> bool:
+        """Whether the contenders without archives are measured here too."""
+
+    @property
+    def grpc_only(self) -> bool: ...
+
+    def seconds(self, options: Options) -> float:
+        """What one measurement takes, about."""
+
+    def measure(self, turn: Turn) -> Measured: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Closed:
+    """``concurrency`` connections that ask again and again. ``answer_bytes``: what a gRPC response's body has."""
+
+    name: str
+    probe: Probe
+    concurrency: int
+    answer_bytes: int | None = None
+    for_peers: bool = False
+    grpc_only: bool = False
+    stretch: float = 1.0
+    """Times the duration, for slow models."""
+
+    def seconds(self, options: Options) -> float:
+        return options.duration_s * self.stretch + OVERHEAD_S
+
+    def load(self, running: Running, contender: Contender, duration_s: float) -> Load:
+        return Load(
+            endpoint=running.endpoint,
+            wire=contender.wire,
+            request=running.request(self.probe.payload(0), stream=self.probe.stream),
+            concurrency=self.concurrency,
+            duration_s=duration_s,
+            answer_bytes=self.answer_bytes,
+        )
+
+    def measure(self, turn: Turn) -> Measured:
+        duration_s = turn.options.duration_s * self.stretch
+        load = self.load(turn.running, turn.contender, duration_s)
+        generator = turn.place.generator(turn.contender.wire)
+        measured = closed_loop(turn.running, turn.checker(self.probe), load, generator)
+        return replace(measured, pss_mib=pss_mib(turn.running.pids()))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Open:
+    """Requests at random times, ``rate`` a second, the same times for every contender."""
+
+    name: str
+    probe: Probe
+    rate: float
+    answer: Callable[[bytes], bytes]
+    """The whole message of the right answer to a payload."""
+    for_peers: bool = False
+    grpc_only: bool = True
+
+    def seconds(self, options: Options) -> float:
+        return options.duration_s + OVERHEAD_S + 0.5
+
+    def measure(self, turn: Turn) -> Measured:
+        payload = self.probe.payload(0)
+        request = turn.running.request(payload)
+        duration_s = turn.options.duration_s
+
+        def generate() -> LoadResult:
+            return open_loop.run(
+                turn.running.endpoint,
+                request,
+                self.answer(payload),
+                rate=self.rate,
+                duration_s=duration_s,
+                seed=turn.round,
+            )
+
+        return watched(turn.running, turn.checker(self.probe), generate)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextStreams:
+    """``streams`` clients read one stream each; the rate is parts a second."""
+
+    name: str
+    probe: Probe
+    streams: int
+    stream_s: float
+    """What one stream takes, about."""
+    for_peers: bool = True
+    grpc_only: bool = False
+
+    def seconds(self, options: Options) -> float:
+        return self.stream_s * (self.streams + 1) + OVERHEAD_S
+
+    def measure(self, turn: Turn) -> Measured:
+        generate = functools.partial(self._generate, turn)
+        return watched(turn.running, turn.checker(self.probe), generate, aside=False, checks=1)
+
+    def _generate(self, turn: Turn) -> LoadResult:
+        payload = self.probe.payload(0)
+        wire = turn.contender.wire
+        request = turn.running.request(payload, stream=True)
+        seen = stream_client.run(wire, turn.running.endpoint, request, streams=self.streams)
+        parts = [self._parts(turn, stream.pieces) for stream in seen.streams]
+        wrong = sum(not self.probe.check(payload, found) for found in parts)
+        problem = seen.problem or (f"{wrong} of {self.streams} streams were wrong" if wrong else None)
+        return LoadResult(
+            requests=sum(map(len, parts)),
+            seconds=seen.seconds,
+            failed=wrong,
+            latencies_ms=latencies([stream.first_ms for stream in seen.streams]),
+            client_cpu_s=seen.client_cpu_s,
+            problem=problem,
+        )
+
+    def _parts(self, turn: Turn, pieces: list[str]) -> list[bytes]:
+        """Empty parts are not counted: a server may send one at the end."""
+        bodies = [base64.b64decode(piece) for piece in pieces]
+        if turn.contender.wire == "http":
+            found = turn.running.parts(b"".join(bodies))
+        else:
+            found = [turn.running.answer(body) for body in bodies]
+        return [part for part in found if part]

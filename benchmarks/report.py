@@ -1,0 +1,146 @@
+"""From a run's records to what people read: the table in Markdown, the picture in SVG."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from benchmarks import figures
+from benchmarks.forward import NAME as LOOP
+from benchmarks.records import Findings, Pick, cpu, extra, p50, p99, rate
+from stoker.bench.picture import Panel, draw
+from stoker.bench.spread import Spread
+
+FIGURE_HEAD = ["figure", "what", "stoker-native", "other", "ratio", "bar", "aim", "result"]
+LIFE = {
+    "start_s": "first answer, s",
+    "pss_idle_mib": "PSS idle, MiB",
+    "pss_after_mib": "PSS after load, MiB",
+    "scale_s": "scale-up, s",
+    "pss_1_mib": "PSS 1 worker, MiB",
+    "pss_3_mib": "PSS 3 workers, MiB",
+    "pss_8_mib": "PSS 8 workers, MiB",
+    "pss_extra_mib": "PSS per extra worker, MiB",
+    "rate_before": "rate before, /s",
+    "kept": "rate after / before",
+}
+CURVES = (("a 1KiB c=", "1 KiB"), ("a 150KiB c=", "150 KiB"))
+
+
+def markdown(findings: Findings, *, picture: str) -> str:
+    sections = [
+        "# Side by side",
+        machine_text(findings),
+        f"![Throughput and latency against concurrency]({picture})",
+        "## Figures\n\nRatios to TorchServe within each round: median (least-greatest).",
+        table(FIGURE_HEAD, [row.cells() for row in figures.rows(findings)]),
+        "## Requests per second\n\nMedian (least-greatest). For (d) parts per second, for (e) streams of 1,000 parts.",
+        by_contender(findings, rate, lambda point: not point.startswith(("f ", "g "))),
+        "## Latency, p50 in ms\n\nFor (d) the time to the first part. `800/s`: open loop, Poisson arrivals.",
+        by_contender(findings, p50, lambda point: not point.startswith("g ")),
+        "## Latency, p99 in ms",
+        by_contender(findings, p99, lambda point: point[0] in "abch"),
+        "## CPU time of the server per request, in microseconds",
+        by_contender(findings, cpu, lambda point: not point.startswith("g ")),
+        "## CPU cores that the load generator used",
+        by_contender(findings, lambda m: m.client_cores, lambda point: point[0] in "abcef"),
+        "## Start-up, memory, scale-up, clients that leave",
+        life_table(findings),
+        "## Who took part",
+        contender_list(findings),
+        notes(findings),
+    ]
+    return "\n\n".join(section for section in sections if section) + "\n"
+
+
+def machine_text(findings: Findings) -> str:
+    machine, options = findings.machine, findings.options
+    kind = " A quick run: one round shows whether things work, not how fast they are." if options["quick"] else ""
+    return (
+        f"{machine['cpu']}, {machine['cores']} cores, {machine['memory_gib']} GiB, Linux {machine['kernel']}, Python "
+        f"{machine['python']}, Java {machine['java']}. {options['rounds']} rounds of {options['duration_s']:g} s, "
+        f"contenders alternating, load generators on the same cores. It took {options.get('took_s', 0) / 60:.0f} "
+        f"minutes.{kind}"
+    )
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
+    lines = [_line(head, widths), _line(["-" * width for width in widths], widths)]
+    return "\n".join([*lines, *(_line(row, widths) for row in rows)])
+
+
+def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
+    return "| " + " | ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)) + " |"
+
+
+def by_contender(findings: Findings, pick: Pick, wanted: object) -> str:
+    """A row per point, a column per contender."""
+    assert callable(wanted)
+    names = findings.contenders()
+    rows = []
+    for point in filter(wanted, findings.points()):
+        cells = [cell(findings, point, name, pick) for name in names]
+        if any(text not in ("", "-") for text in cells):
+            rows.append([point, *cells])
+    return table(["", *names], rows) if rows else "Not measured."
+
+
+def cell(findings: Findings, point: str, contender: str, pick: Pick) -> str:
+    """What was measured; ``-``: not offered or not asked; a failure is said, also beside good rounds."""
+    spread = findings.spread(point, contender, pick)
+    failed = len(findings.problems(point, contender))
+    if spread is None:
+        return f"FAILED ({failed})" if failed else "-"
+    if spread.high == 0:
+        return "-"
+    return spread.text() + (f" FAILED {failed} of {failed + spread.count}" if failed else "")
+
+
+def life_table(findings: Findings) -> str:
+    rows = []
+    names = findings.contenders()
+    for point in (point for point in findings.points() if point[0] in "gh"):
+        for key, title in LIFE.items():
+            cells = [cell(findings, point, name, extra(key)) for name in names]
+            if any(text[0].isdigit() for text in cells):
+                rows.append([point, title, *cells])
+    return table(["", "", *names], rows) if rows else "Not measured."
+
+
+def contender_list(findings: Findings) -> str:
+    lines = [f"- {name} {findings.versions[name]}: {note}" for name, note in findings.configured.items()]
+    lines += [f"- {name}: ABSENT. {why}" for name, why in findings.absent.items()]
+    if LOOP in findings.contenders():
+        lines.append(f"- {LOOP}: the handler called again and again in one process with one thread, without any server")
+    return "\n".join(lines)
+
+
+def notes(findings: Findings) -> str:
+    return "## Notes\n\n" + "\n".join(f"- {note}" for note in findings.notes) if findings.notes else ""
+
+
+# ---------------------------------------------------------------------------------------------------- the picture
+
+
+def picture(findings: Findings) -> str:
+    panels = []
+    for prefix, size in CURVES:
+        for pick, what, unit in ((rate, "throughput", "requests/s"), (p50, "p50", "ms"), (p99, "p99", "ms")):
+            panels.append(Panel(f"{size}: {what}", unit, curves(findings, prefix, pick)))
+    shown = [panel for panel in panels if panel.lines]
+    return draw(
+        shown, title=f"No-op handler, batch size 1: {findings.machine['cpu']}, {findings.machine['cores']} cores"
+    )
+
+
+def curves(findings: Findings, prefix: str, pick: Pick) -> dict[str, dict[int, Spread]]:
+    found: dict[str, dict[int, Spread]] = {}
+    for name in findings.contenders():
+        line = {
+            int(point.removeprefix(prefix)): spread
+            for point in findings.points()
+            if point.startswith(prefix) and (spread := findings.spread(point, name, pick))
+        }
+        if line:
+            found[name] = line
+    return found

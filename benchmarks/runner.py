@@ -1,0 +1,233 @@
+"""Runs the plan: servers of a group stay up and take turns; whoever fails is reported and started again for its next turn.
+
+How contenders share the machine: all servers of a group are started together and warmed up one by one. Then they idle
+while another one is measured. What idling costs is measured too: a server that uses more than `RESTLESS` of a core when
+nobody asks it anything is ended and started anew for each of its turns, so that it slows nobody down. The order of the
+contenders turns with every round.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from benchmarks import forward
+from benchmarks.contenders import MAIN
+from benchmarks.lives import Fresh
+from benchmarks.place import Options, Place
+from benchmarks.plan import FreshPoint, Group
+from benchmarks.points import Closed, Point, Turn
+from benchmarks.records import Findings
+from stoker.bench.checking import Checker, wait_for_answer
+from stoker.bench.contender import Contender, Model, Running
+from stoker.bench.measure import Measured
+from stoker.bench.processes import cpu_seconds
+
+T = TypeVar("T")
+
+RESTLESS = 0.03
+START_S = 8.0
+START_TIMEOUT_S = 90.0
+MOST_FAILURES = 3
+IDLE_S = 1.0
+
+
+def concerned(group: Group, contenders: Sequence[Contender]) -> list[Contender]:
+    return [
+        contender
+        for contender in contenders
+        if contender.offers(group.workload)
+        and (group.only is None or contender.name in group.only)
+        and any(takes_part(contender, point) for point in (*group.points, *group.fresh))
+    ]
+
+
+def takes_part(contender: Contender, point: Point | FreshPoint) -> bool:
+    if contender.name in MAIN:
+        return True
+    return getattr(point, "for_peers", False) and not (point_is_grpc_only(point) and contender.wire != "grpc")
+
+
+def point_is_grpc_only(point: Point | FreshPoint) -> bool:
+    return bool(getattr(point, "grpc_only", False))
+
+
+def estimate(group: Group, contenders: Sequence[Contender], options: Options) -> float:
+    """Seconds that the group takes, about."""
+    here = concerned(group, contenders)
+    rounds = group.rounds or options.rounds
+    turns = [(c, p) for c in here for p in (*group.points, *group.fresh) if takes_part(c, p)]
+    measuring = sum(point.seconds(options) for _, point in turns) * rounds
+    loops = len(group.loops) * (options.duration_s + 4.0) * rounds
+    preparing = (START_S + len(here) * (options.warm_up_s + 1)) if group.points else 0.0
+    return measuring + loops + preparing
+
+
+@dataclass
+class Seat:
+    """A contender's place in a group. ``restless``: to be started for each turn alone."""
+
+    contender: Contender
+    running: Running | None = None
+    restless: bool = False
+    failures: int = 0
+
+
+@dataclass
+class Runner:
+    place: Place
+    findings: Findings
+    say: Callable[[str], None]
+    left_s: float = 0.0
+    """The estimate of what is still to do; for the progress lines."""
+    _models: dict[str, Model] = field(default_factory=dict)
+
+    def run(self, groups: Sequence[Group], contenders: Sequence[Contender]) -> None:
+        options = self.place.options
+        planned = [estimate(group, contenders, options) for group in groups]
+        for index, group in enumerate(groups):
+            self.left_s = sum(planned[index:])
+            self.say(f"({group.workload.value}) {group.title}; about {minutes(self.left_s)} to go")
+            self._group(group, concerned(group, contenders))
+
+    def _group(self, group: Group, contenders: list[Contender]) -> None:
+        model = group.model(self.place.models)
+        rounds = group.rounds or self.place.options.rounds
+        if group.fresh:
+            self._fresh(group, model, contenders, rounds)
+        if group.points:
+            self._together(group, model, contenders, rounds)
+
+    # ------------------------------------------------------------------------------------- servers of their own
+
+    def _fresh(self, group: Group, model: Model, contenders: list[Contender], rounds: int) -> None:
+        for turn in range(rounds):
+            for point in group.fresh:
+                for contender in rotated(contenders, turn):
+                    fresh = Fresh(place=self.place, contender=contender, model=model, round=turn)
+                    self._note(point.name, contender.name, turn, point.measure(fresh))
+
+    # ------------------------------------------------------------------------------------- servers that take turns
+
+    def _together(self, group: Group, model: Model, contenders: list[Contender], rounds: int) -> None:
+        seats = [Seat(contender) for contender in contenders]
+        try:
+            self._open(group, model, seats)
+            for turn in range(rounds):
+                for point in group.points:
+                    for seat in rotated(seats, turn):
+                        if takes_part(seat.contender, point):
+                            self._turn(group, model, seat, point, turn)
+                self._loops(group, model, turn)
+        finally:
+            for seat in seats:
+                self._leave(seat)
+
+    def _open(self, group: Group, model: Model, seats: list[Seat]) -> None:
+        for seat in seats:
+            seat.running = self.place.start(seat.contender, model, **group.deployment)
+        for seat in seats:
+            problem = self._ready(group, seat)
+            if problem:
+                self.findings.notes.append(f"{seat.contender.name} did not start for '{group.title}': {problem}")
+                self._leave(seat)
+        self._rest(seats)
+
+    def _ready(self, group: Group, seat: Seat) -> str | None:
+        """Wait for the first right answer, then warm up."""
+        assert seat.running is not None
+        point = next(point for point in group.points if takes_part(seat.contender, point))
+        checker = Checker(seat.running, seat.contender.wire, point.probe)
+        problem = wait_for_answer(checker, seat.running, timeout_s=START_TIMEOUT_S)
+        if problem is None and isinstance(point, Closed):
+            warm = [p for p in group.points if isinstance(p, Closed) and takes_part(seat.contender, p)]
+            busiest = max(warm, key=lambda p: p.concurrency)
+            load = busiest.load(seat.running, seat.contender, self.place.options.warm_up_s)
+            self.place.generator(seat.contender.wire)(load)
+        return problem
+
+    def _rest(self, seats: list[Seat]) -> None:
+        """Who costs something while idle is ended, and started anew for each turn."""
+        waiting = [seat for seat in seats if seat.running is not None]
+        time.sleep(IDLE_S)  # what was under way ends
+        before = [cpu_seconds(seat.running.pids()) for seat in waiting if seat.running]
+        time.sleep(IDLE_S)
+        for seat, used in zip(waiting, before, strict=True):
+            assert seat.running is not None
+            share = (cpu_seconds(seat.running.pids()) - used) / IDLE_S
+            if share > RESTLESS and len(waiting) > 1:
+                seat.restless = True
+                text = f"{seat.contender.name} uses {share:.0%} of a core while idle: started anew for each turn"
+                if text not in self.findings.notes:
+                    self.findings.notes.append(text)
+                self._leave(seat)
+
+    def _turn(self, group: Group, model: Model, seat: Seat, point: Point, turn: int) -> None:
+        name = seat.contender.name
+        if seat.running is None:
+            problem = self._again(group, model, seat)
+            if problem:
+                self._note(point.name, name, turn, Measured(problem=problem))
+                return
+        assert seat.running is not None
+        running = seat.running
+        mine = Turn(place=self.place, contender=seat.contender, model=model, running=running, round=turn)
+        measured = point.measure(mine)
+        if measured.problem:
+            seat.failures += 1
+            self.findings.notes.append(f"{point.name}, {name}: {measured.problem}; {last_words(running)}")
+        if measured.problem or seat.restless:
+            self._leave(seat)
+        self._note(point.name, name, turn, measured)
+
+    def _again(self, group: Group, model: Model, seat: Seat) -> str | None:
+        """Start a server whose turn it is and that does not run."""
+        if seat.failures >= MOST_FAILURES:
+            return "given up after several failures"
+        seat.running = self.place.start(seat.contender, model, **group.deployment)
+        problem = self._ready(group, seat)
+        if problem:
+            seat.failures += 1
+            self._leave(seat)
+        return problem
+
+    def _leave(self, seat: Seat) -> None:
+        if seat.running is not None:
+            self.place.stop(seat.running)
+            seat.running = None
+
+    # ------------------------------------------------------------------------------------- the rest
+
+    def _loops(self, group: Group, model: Model, turn: int) -> None:
+        for loop in group.loops:
+            seconds = self.place.options.duration_s
+            measured = forward.measure(model, loop.payload, seconds=seconds, stream=loop.stream)
+            self._note(loop.point, forward.NAME, turn, measured)
+
+    def _note(self, point: str, contender: str, turn: int, measured: Measured) -> None:
+        self.findings.add(point, contender, turn, measured)
+        self.say(f"    {turn + 1}  {point:<16} {contender:<15} {summary(measured)}")
+
+
+def rotated(items: Sequence[T], by: int) -> list[T]:
+    return [*items[by % len(items) :], *items[: by % len(items)]] if items else []
+
+
+def last_words(running: Running) -> str:
+    return "the server runs" if running.alive() else f"the server ended: {running.log_tail()[-200:]}"
+
+
+def summary(measured: Measured) -> str:
+    if measured.problem:
+        return f"PROBLEM: {measured.problem[:110]}"
+    shown = [f"{measured.rate:,.1f}/s"] if measured.rate else []
+    shown += [f"{name} {value:,.2f} ms" for name, value in measured.latencies_ms.items() if name in ("p50", "p99")]
+    shown += [f"{measured.cpu_us:,.0f} us CPU"] if measured.cpu_us else []
+    shown += [f"{name} {value:,.2f}" for name, value in measured.more.items()]
+    return ", ".join(shown)
+
+
+def minutes(seconds: float) -> str:
+    return f"{seconds / 60:.0f} min" if seconds >= 90 else f"{seconds:.0f} s"

@@ -1,0 +1,1 @@
+"""What a server is compared with besides other servers: a hand-written gRPC server, a loop without any server."""

@@ -1,0 +1,44 @@
+"""Which machine it was: what a reader needs to judge the figures, and nothing that names the machine."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import subprocess
+from pathlib import Path
+
+
+def describe() -> dict[str, str]:
+    cores = len(os.sched_getaffinity(0))
+    return {
+        "cpu": cpu_model(Path("/proc/cpuinfo").read_text()),
+        "cores": str(cores),
+        "memory_gib": f"{os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 2**30:.0f}",
+        "kernel": platform.release().split("-")[0],
+        "python": platform.python_version(),
+        "java": java_version(),
+        "load_before": f"{os.getloadavg()[0]:.2f}",
+    }
+
+
+def cpu_model(cpuinfo: str) -> str:
+    """The processor's own name; some virtual machines give a family only."""
+    found = re.search(r"^model name\s*:\s*(.+)$", cpuinfo, re.MULTILINE)
+    return found[1].strip() if found else platform.machine()
+
+
+def short_name(machine: dict[str, str]) -> str:
+    """For file names: ``amd-epyc-2-cores``."""
+    words = re.sub(r"\(.*?\)|@.*$|\b(?:processor|cpu)\b", " ", machine["cpu"].lower())
+    plain = re.sub(r"[^a-z0-9]+", "-", words).strip("-")
+    return f"{plain}-{machine['cores']}-cores"
+
+
+def java_version() -> str:
+    try:
+        done = subprocess.run(["java", "-version"], capture_output=True, text=True, timeout=20, check=False)
+    except OSError:
+        return "none"
+    found = re.search(r'"([^"]+)"', done.stderr)
+    return found[1] if found else "unknown"
