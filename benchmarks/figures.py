@@ -224,10 +224,10 @@ def slope_row(findings: Findings, bar: float = 1.5, aim: float = 0.6) -> Row:
     """P6b is absolute: milliseconds per megabyte from 10 to 50 MB."""
     ours, theirs = (Spread.of(slopes(findings, name)) for name in (OURS, THEIRS))
     judged = verdict(ours, bar, aim, most=True)
-    texts = [with_unit(spread, "ms/MB") for spread in (ours, theirs)]
+    ours_text, theirs_text = (with_unit(spread, "ms/MB") for spread in (ours, theirs))
     ratio = Spread.of(paired(slopes(findings, OURS), slopes(findings, THEIRS)))
-    bounds = [f"at most {bound:g} ms/MB" for bound in (bar, aim)]
-    return Row("P6b", "payload slope, 10 to 50 MB", *texts, ratio, *bounds, judged)
+    bar_text, aim_text = (f"at most {bound:g} ms/MB" for bound in (bar, aim))
+    return Row("P6b", "payload slope, 10 to 50 MB", ours_text, theirs_text, ratio, bar_text, aim_text, judged)
 
 
 def slopes(findings: Findings, contender: str) -> list[float]:

@@ -22,7 +22,7 @@ from stoker.bench.measure import Measured
 from stoker.bench.processes import pss_mib
 from stoker.errors import StokerError
 
-START_TIMEOUT_S = 90.0
+START_TIMEOUT_S = 60.0
 SETTLE_S = 1.0
 
 
@@ -160,8 +160,7 @@ class Leaving:
             _, problem = first_answer(fresh, running, self.load.probe, time.monotonic())
             if problem:
                 return Measured(problem=problem)
-            generator = fresh.place.generator(fresh.contender.wire)
-            generator(self.load.load(running, fresh.contender, fresh.place.options.warm_up_s))
+            fresh.place.warm_up(self.load.load(running, fresh.contender, 1.0), fresh.contender.wire)
             before = self.load.measure(fresh.turn(running))
             self._leave(fresh, running)
             after = self.load.measure(fresh.turn(running))

@@ -16,6 +16,10 @@ from stoker.archive import builder
 from stoker.bench.contender import Model
 
 ROOT = Path(__file__).resolve().parent.parent
+VISION = ("torch==2.13.0", "numpy", "pillow", "efficientnet-lite-pytorch==0.1.0")
+TEXT = ("torch==2.13.0", "numpy", "tokenizers", "safetensors")
+REQUIREMENTS = tuple(dict.fromkeys([*VISION, *TEXT]))
+"""What the handlers of all models import; every contender's venv has it."""
 HANDLERS = ROOT / "benchmarks" / "handlers"
 
 
@@ -56,13 +60,11 @@ def example(name: str, home: Path, *, handler_class: str, requirements: tuple[st
 
 
 def vision(home: Path) -> Model:
-    needs = ("torch==2.13.0", "numpy", "pillow")
-    return example("image_classifier", home, handler_class="ImageClassifier", requirements=needs)
+    return example("image_classifier", home, handler_class="ImageClassifier", requirements=VISION)
 
 
 def text(home: Path) -> Model:
-    needs = ("torch==2.13.0", "numpy", "tokenizers", "safetensors")
-    return example("text_generation", home, handler_class="TextGenerator", requirements=needs)
+    return example("text_generation", home, handler_class="TextGenerator", requirements=TEXT)
 
 
 def text_shared(home: Path) -> Model:

@@ -7,13 +7,14 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from stoker.bench import h2load, tools, wrk
 from stoker.bench.contender import Contender, Deployment, Model, Running, Wire
-from stoker.bench.measure import Generator
+from stoker.bench.loads import Load
+from stoker.bench.measure import Generator, warm_up
 from stoker.bench.ports import free_ports
 
 
@@ -27,8 +28,8 @@ class Options:
 
     @property
     def warm_up_s(self) -> float:
-        """Long enough for a JVM to compile what is hot."""
-        return 2.0 if self.quick else 8.0
+        """What a server's warm-up takes, about (`Place.warm_up`)."""
+        return 3.0 if self.quick else 10.0
 
 
 @dataclass
@@ -47,6 +48,13 @@ class Place:
     def generator(self, wire: Wire) -> Generator:
         name, run = ("h2load", h2load.run) if wire == "grpc" else ("wrk", wrk.run)
         return functools.partial(run, tool=tools.find_or_fetch(name, home=self.home / "tools"))
+
+    def warm_up(self, load: Load, wire: Wire) -> None:
+        """The same rule for everyone: until the rate has settled, which takes a JVM some 20 seconds."""
+        quick = self.options.quick
+        patience, most_s = (1, 6.0) if quick else (3, 30.0)
+        piece = replace(load, duration_s=1.0 if quick else 2.0)
+        warm_up(piece, self.generator(wire), patience=patience, most_s=most_s)
 
     def start(self, contender: Contender, model: Model, **choices: Any) -> Running:
         """Started, not necessarily ready. The caller ends it, by `stop`."""

@@ -27,8 +27,9 @@ from stoker.protos import inference_pb2
 KIB, MB = 1024, 1_000_000
 RAISED_LIMIT = 128 << 20
 PARTS = [f"{number:06d}".ljust(32, ".").encode() for number in range(1000)]
-NEW_TOKENS = 12
-TEXT_REQUEST = json.dumps({"prompt": "Write one sentence about the sea.", "max_new_tokens": NEW_TOKENS}).encode()
+STREAMS = {1: 24, 8: 8}
+"""Tokens per stream, by the number of streams at once: one long stream, or eight short ones."""
+TOKEN_S = 0.08
 
 FreshPoint = StartUp | Memory | ScaleUp | Leaving
 
@@ -97,10 +98,15 @@ def vision_probe(model: Model, cache: Path) -> Probe:
     return Probe(payload=lambda number: pictures[number % len(pictures)], check=check)
 
 
-def text_probe(model: Model, cache: Path) -> Probe:
+def text_request(tokens: int) -> bytes:
+    return json.dumps({"prompt": "Write one sentence about the sea.", "max_new_tokens": tokens}).encode()
+
+
+def text_probe(model: Model, tokens: int, cache: Path) -> Probe:
     """One prompt; the right text is the bare handler's."""
-    right = forward.reference(model, [TEXT_REQUEST], stream=True, cache=cache)[0]
-    return Probe(payload=lambda _: TEXT_REQUEST, check=lambda _, parts: b"".join(parts) == right, stream=True)
+    asked = text_request(tokens)
+    right = forward.reference(model, [asked], stream=True, cache=cache.with_stem(f"{cache.stem}-{tokens}"))[0]
+    return Probe(payload=lambda _: asked, check=lambda _, parts: b"".join(parts) == right, stream=True)
 
 
 def jpegs() -> list[bytes]:
@@ -137,9 +143,9 @@ def small(options: Options, _: Place) -> list[Group]:
     ]
     points.append(
         Open(
-            name="a 1KiB 800/s",
+            name="a 1KiB 500/s",
             probe=kib,
-            rate=800,
+            rate=500,
             answer=lambda payload: message(digests.digest(payload).encode()),
         )
     )
@@ -173,7 +179,7 @@ def vision(options: Options, place: Place) -> list[Group]:
     probe = vision_probe(models.vision(place.models), place.models / "vision-reference.json")
     concurrencies = (4,) if options.quick else (1, 4)
     points = tuple(
-        Closed(name=f"c c={c}", probe=probe, concurrency=c, for_peers=True, stretch=1.5) for c in concurrencies
+        Closed(name=f"c c={c}", probe=probe, concurrency=c, for_peers=True, stretch=5 / 3) for c in concurrencies
     )
     return [
         Group(
@@ -187,9 +193,14 @@ def vision(options: Options, place: Place) -> list[Group]:
 
 
 def text(options: Options, place: Place) -> list[Group]:
-    probe = text_probe(models.text(place.models), place.models / "text-reference.json")
+    model, cache = models.text(place.models), place.models / "text-reference.json"
     points = tuple(
-        TextStreams(name=f"d {count} stream{'s' * (count > 1)}", probe=probe, streams=count, stream_s=1.5)
+        TextStreams(
+            name=f"d {count} stream{'s' * (count > 1)}",
+            probe=text_probe(model, STREAMS[count], cache),
+            streams=count,
+            stream_s=STREAMS[count] * TOKEN_S,
+        )
         for count in ((1,) if options.quick else (1, 8))
     )
     return [
@@ -198,7 +209,7 @@ def text(options: Options, place: Place) -> list[Group]:
             workload=Workload.TEXT,
             model=models.text,
             points=points,
-            loops=(Loop(point="d 1 stream", payload=TEXT_REQUEST, stream=True),),
+            loops=(Loop(point="d 1 stream", payload=text_request(STREAMS[1]), stream=True),),
         )
     ]
 
@@ -232,7 +243,7 @@ def life(options: Options, place: Place) -> list[Group]:
     if options.quick:
         return found
     pictures = vision_probe(models.vision(place.models), place.models / "vision-reference.json")
-    sentence = text_probe(models.text_shared(place.models), place.models / "text-shared-reference.json")
+    sentence = text_probe(models.text_shared(place.models), 8, place.models / "text-shared-reference.json")
     mains = ("stoker-native", "torchserve")
     scale = ScaleUp(name="g scale 2 to 3", probe=pictures, few=2, many=3)
     eight = Memory(name="g memory 8 workers", probe=kib, few=1, many=8, worker_s=0.6)

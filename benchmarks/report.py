@@ -35,7 +35,7 @@ def markdown(findings: Findings, *, picture: str) -> str:
         table(FIGURE_HEAD, [row.cells() for row in figures.rows(findings)]),
         "## Requests per second\n\nMedian (least-greatest). For (d) parts per second, for (e) streams of 1,000 parts.",
         by_contender(findings, rate, lambda point: not point.startswith(("f ", "g "))),
-        "## Latency, p50 in ms\n\nFor (d) the time to the first part. `800/s`: open loop, Poisson arrivals.",
+        "## Latency, p50 in ms\n\nFor (d) the time to the first part. `500/s`: open loop, Poisson arrivals.",
         by_contender(findings, p50, lambda point: not point.startswith("g ")),
         "## Latency, p99 in ms",
         by_contender(findings, p99, lambda point: point[0] in "abch"),
@@ -128,9 +128,8 @@ def picture(findings: Findings) -> str:
         for pick, what, unit in ((rate, "throughput", "requests/s"), (p50, "p50", "ms"), (p99, "p99", "ms")):
             panels.append(Panel(f"{size}: {what}", unit, curves(findings, prefix, pick)))
     shown = [panel for panel in panels if panel.lines]
-    return draw(
-        shown, title=f"No-op handler, batch size 1: {findings.machine['cpu']}, {findings.machine['cores']} cores"
-    )
+    machine = f"{findings.machine['cpu']}, {findings.machine['cores']} cores"
+    return draw(shown, title=f"No-op handler, batch size 1: {machine}")
 
 
 def curves(findings: Findings, prefix: str, pick: Pick) -> dict[str, dict[int, Spread]]:

@@ -11,12 +11,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks import contenders as registry
-from benchmarks import plan, report
+from benchmarks import models, plan, report
 from benchmarks.place import Options, Place
 from benchmarks.records import Findings
 from benchmarks.runner import Runner, concerned, estimate, minutes
 from stoker.bench import machine, tools
-from stoker.bench.contender import CannotInstall, Contender
+from stoker.bench.contender import CannotInstall, Contender, Workload
 
 ROOT = Path(__file__).resolve().parent.parent
 HOME = ROOT / ".cache" / "bench"
@@ -31,7 +31,7 @@ WORKLOADS = {
     "g": "start-up, scale-up, memory",
     "h": "clients that leave with requests in flight",
 }
-REQUIREMENTS = ("torch==2.13.0", "numpy", "pillow", "tokenizers", "safetensors")
+REQUIREMENTS = models.REQUIREMENTS
 
 
 def main() -> int:
@@ -124,7 +124,7 @@ def write(findings: Findings, output: Path) -> None:
 def listing(everyone: Sequence[Contender]) -> None:
     say("contenders:")
     for contender in everyone:
-        letters = "".join(w.value for w in sorted(plan.Workload, key=lambda w: w.value) if contender.offers(w))
+        letters = "".join(w.value for w in sorted(Workload, key=lambda w: w.value) if contender.offers(w))
         say(f"    {contender.name:<15} {contender.wire}  {letters:<9} {contender.note}")
     say("workloads:")
     for letter, title in WORKLOADS.items():

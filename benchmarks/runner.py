@@ -1,4 +1,4 @@
-"""Runs the plan: servers of a group stay up and take turns; whoever fails is reported and started again for its next turn.
+"""Runs the plan: servers of a group stay up and take turns; whoever fails is reported and started again.
 
 How contenders share the machine: all servers of a group are started together and warmed up one by one. Then they idle
 while another one is measured. What idling costs is measured too: a server that uses more than `RESTLESS` of a core when
@@ -9,8 +9,8 @@ contenders turns with every round.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import TypeVar
 
 from benchmarks import forward
@@ -29,7 +29,7 @@ T = TypeVar("T")
 
 RESTLESS = 0.03
 START_S = 8.0
-START_TIMEOUT_S = 90.0
+START_TIMEOUT_S = 60.0
 MOST_FAILURES = 3
 IDLE_S = 1.0
 
@@ -80,16 +80,18 @@ class Runner:
     place: Place
     findings: Findings
     say: Callable[[str], None]
-    left_s: float = 0.0
-    """The estimate of what is still to do; for the progress lines."""
-    _models: dict[str, Model] = field(default_factory=dict)
+    _left_s: float = 0.0
+    """What is still to do when this group begins, about."""
+    _this_s: float = 0.0
+    """What this group takes, about."""
 
     def run(self, groups: Sequence[Group], contenders: Sequence[Contender]) -> None:
         options = self.place.options
         planned = [estimate(group, contenders, options) for group in groups]
         for index, group in enumerate(groups):
-            self.left_s = sum(planned[index:])
-            self.say(f"({group.workload.value}) {group.title}; about {minutes(self.left_s)} to go")
+            self._left_s = sum(planned[index:])
+            self._this_s = planned[index]
+            self.say(f"({group.workload.value}) {group.title}; about {minutes(self._left_s)} to go")
             self._group(group, concerned(group, contenders))
 
     def _group(self, group: Group, contenders: list[Contender]) -> None:
@@ -100,10 +102,17 @@ class Runner:
         if group.points:
             self._together(group, model, contenders, rounds)
 
+    def _rounds(self, rounds: int) -> Iterator[int]:
+        for turn in range(rounds):
+            if turn:
+                left = self._left_s - self._this_s * turn / rounds
+                self.say(f"  round {turn + 1} of {rounds}; about {minutes(left)} to go")
+            yield turn
+
     # ------------------------------------------------------------------------------------- servers of their own
 
     def _fresh(self, group: Group, model: Model, contenders: list[Contender], rounds: int) -> None:
-        for turn in range(rounds):
+        for turn in self._rounds(rounds):
             for point in group.fresh:
                 for contender in rotated(contenders, turn):
                     fresh = Fresh(place=self.place, contender=contender, model=model, round=turn)
@@ -115,7 +124,7 @@ class Runner:
         seats = [Seat(contender) for contender in contenders]
         try:
             self._open(group, model, seats)
-            for turn in range(rounds):
+            for turn in self._rounds(rounds):
                 for point in group.points:
                     for seat in rotated(seats, turn):
                         if takes_part(seat.contender, point):
@@ -132,6 +141,7 @@ class Runner:
             problem = self._ready(group, seat)
             if problem:
                 self.findings.notes.append(f"{seat.contender.name} did not start for '{group.title}': {problem}")
+                seat.failures = MOST_FAILURES  # who does not even start is not waited for again
                 self._leave(seat)
         self._rest(seats)
 
@@ -145,7 +155,7 @@ class Runner:
             warm = [p for p in group.points if isinstance(p, Closed) and takes_part(seat.contender, p)]
             busiest = max(warm, key=lambda p: p.concurrency)
             load = busiest.load(seat.running, seat.contender, self.place.options.warm_up_s)
-            self.place.generator(seat.contender.wire)(load)
+            self.place.warm_up(load, seat.contender.wire)
         return problem
 
     def _rest(self, seats: list[Seat]) -> None:

@@ -35,7 +35,7 @@ class Probe:
     payload: Callable[[int], bytes]
     check: Check
     stream: bool = False
-    timeout_s: float = 30.0
+    timeout_s: float = 10.0
 
 
 @dataclass

@@ -107,6 +107,7 @@ def settings(deployment: Deployment) -> dict[str, str]:
         "enable_model_api": "true",
         "max_request_size": str(deployment.max_message_bytes),
         "max_response_size": str(deployment.max_message_bytes),
+        "job_queue_size": "1000",  # a load that ended leaves jobs behind: no reason to refuse the next
         "load_models": deployment.model.archive.name,
         "models": _models(deployment),
     }

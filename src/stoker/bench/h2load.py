@@ -6,6 +6,7 @@ that came back must be that of the answered requests; contents are looked at by 
 
 from __future__ import annotations
 
+import math
 import re
 import struct
 import tempfile
@@ -43,9 +44,14 @@ def run(load: Load, *, tool: Path) -> LoadResult:
     with tempfile.TemporaryDirectory(prefix="stoker-bench-") as folder:
         body, log = Path(folder, "body"), Path(folder, "log")
         body.write_bytes(grpc_frame(load.request.body))
-        timing = ["-D", f"{load.duration_s:g}"]
+        timing = ["-D", str(whole_seconds(load.duration_s))]
         finished = run_client([tool, *timing, *command(load, body, log)], timeout_s=load.duration_s + GRACE_S)
         return result(load, finished.output, _lines(log), finished.cpu_s, why_unusable(finished))
+
+
+def whole_seconds(duration_s: float) -> int:
+    """h2load knows no others."""
+    return max(1, math.ceil(duration_s))
 
 
 def command(load: Load, body: Path, log: Path) -> list[str]:
@@ -64,7 +70,7 @@ def result(load: Load, output: str, log_lines: list[str], cpu_s: float, problem:
         return LoadResult(client_cpu_s=cpu_s, problem=problem or "h2load printed no report")
     return LoadResult(
         requests=report.succeeded,
-        seconds=load.duration_s,
+        seconds=whole_seconds(load.duration_s),
         failed=report.failed,
         latencies_ms=latencies(parse_log(log_lines)),
         client_cpu_s=cpu_s,

@@ -14,6 +14,7 @@ from stoker.bench.processes import cpu_seconds
 
 Generator = Callable[[Load], LoadResult]
 CHECKS = 2
+SETTLED = 0.05
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +39,16 @@ def closed_loop(running: Running, checker: Checker, load: Load, generator: Gener
     return watched(running, checker, lambda: generator(load))
 
 
+def warm_up(load: Load, generator: Generator, *, patience: int, most_s: float) -> None:
+    """Load until ``patience`` loads in a row brought no more than the best before: a JVM compiles for a long while."""
+    best, waited, spent = 0.0, 0, 0.0
+    while waited < patience and spent < most_s:
+        result = generator(load)
+        spent += load.duration_s
+        waited = 0 if result.rate > best * (1 + SETTLED) else waited + 1
+        best = max(best, result.rate)
+
+
 def watched(
     running: Running,
     checker: Checker,
@@ -46,7 +57,7 @@ def watched(
     aside: bool = True,
     checks: int = CHECKS,
 ) -> Measured:
-    """Run a load between checks. ``aside``: look at answers while it lasts, too."""
+    """Run a load between checks. ``aside``: look at answers while it lasts, too; they were served, so they count."""
     findings = checker.several(checks)
     if findings.wrong:
         return Measured(checked=findings.asked, problem=findings.problem())
@@ -55,13 +66,14 @@ def watched(
     with checker.aside(findings) if aside else nullcontext():
         result = generate()
         took = time.monotonic() - began
+        aside_count = findings.asked - asked_before
     cpu = cpu_seconds(running.pids()) - cpu_before
     answered = result.requests + findings.asked - asked_before
     after = checker.several(checks)
     findings.asked += after.asked
     findings.wrong += after.wrong
     return Measured(
-        rate=result.rate,
+        rate=result.rate + (aside_count / result.seconds if result.requests else 0.0),
         latencies_ms=result.latencies_ms,
         cpu_us=cpu * 1e6 / answered if answered else 0.0,
         client_cores=result.client_cpu_s / took if took else 0.0,

@@ -11,7 +11,7 @@ import json
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -78,7 +78,7 @@ def read_all(plan: Plan) -> dict[str, Any]:
     threads = [threading.Thread(target=read_one, args=(plan, stream, together)) for stream in seen]
     for thread in threads:
         thread.start()
-    together.wait()
+    together.wait(STREAM_TIMEOUT_S)
     start = time.perf_counter()
     for thread in threads:
         thread.join()
@@ -86,31 +86,51 @@ def read_all(plan: Plan) -> dict[str, Any]:
 
 
 def read_one(plan: Plan, stream: Stream, together: threading.Barrier) -> None:
+    """Connect, begin with the others (also when there is nothing to begin: they wait), read to the end."""
     pieces = grpc_pieces(plan) if plan.wire == "grpc" else http_pieces(plan)
-    together.wait()
+    stream.error = failure_of(lambda: next(pieces))
+    together.wait(STREAM_TIMEOUT_S)
+    if stream.error is None:
+        stream.error = failure_of(lambda: keep(pieces, stream))
+
+
+def keep(pieces: Iterator[bytes], stream: Stream) -> None:
     start = time.perf_counter()
-    try:
-        for piece in pieces:
-            if not stream.pieces:
-                stream.first_ms = (time.perf_counter() - start) * 1000
-            stream.pieces.append(base64.b64encode(piece).decode())
-    except grpc.RpcError as error:
-        stream.error = error.code().name if isinstance(error, grpc.Call) else repr(error)
-    except (OSError, http.client.HTTPException) as error:
-        stream.error = f"{type(error).__name__}: {error}"
+    for piece in pieces:
+        if not stream.pieces:
+            stream.first_ms = (time.perf_counter() - start) * 1000
+        stream.pieces.append(base64.b64encode(piece).decode())
     stream.total_ms = (time.perf_counter() - start) * 1000
 
 
+def failure_of(step: Callable[[], object]) -> str | None:
+    try:
+        step()
+    except grpc.RpcError as error:
+        return str(error.code().name) if isinstance(error, grpc.Call) else repr(error)
+    except grpc.FutureTimeoutError:
+        return "no connection"
+    except (OSError, http.client.HTTPException) as error:
+        return f"{type(error).__name__}: {error}"
+    return None
+
+
 def grpc_pieces(plan: Plan) -> Iterator[bytes]:
+    """First an empty piece, when it is connected; then the messages."""
     options = [("grpc.use_local_subchannel_pool", 1)]
     with grpc.insecure_channel(plan.endpoint, options=options) as channel:
+        grpc.channel_ready_future(channel).result(STREAM_TIMEOUT_S)
+        yield b""
         call = channel.unary_stream(plan.path)
         yield from call(base64.b64decode(plan.body), timeout=STREAM_TIMEOUT_S)
 
 
 def http_pieces(plan: Plan) -> Iterator[bytes]:
+    """First an empty piece, when it is connected; then what lies there whenever something does."""
     connection = http.client.HTTPConnection(plan.endpoint, timeout=STREAM_TIMEOUT_S)
     try:
+        connection.connect()
+        yield b""
         headers = {header[0]: header[1] for header in plan.headers}
         connection.request("POST", plan.path, base64.b64decode(plan.body), headers)
         response = connection.getresponse()
