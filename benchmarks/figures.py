@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from benchmarks.forward import NAME as LOOP
 from benchmarks.records import Findings, Pick, cpu, extra, p50, rate
+from stoker.bench.forward import NAME as LOOP
 from stoker.bench.spread import Spread, short, slope
 
 OURS, THEIRS, BARE = "stoker-native", "torchserve", "bare-grpc-aio"

@@ -14,11 +14,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from benchmarks import forward, models
+from benchmarks import models
 from benchmarks.handlers import digest as digests
 from benchmarks.lives import Leaving, Memory, ScaleUp, StartUp
 from benchmarks.place import Options, Place
 from benchmarks.points import Closed, Open, Point, TextStreams
+from stoker.bench import forward
 from stoker.bench.checking import Probe
 from stoker.bench.contender import Model, Workload
 from stoker.bench.h2load import grpc_frame

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from benchmarks import figures
-from benchmarks.forward import NAME as LOOP
 from benchmarks.records import Findings, Pick, cpu, extra, p50, p99, rate
+from stoker.bench.forward import NAME as LOOP
 from stoker.bench.picture import Panel, draw
 from stoker.bench.spread import Spread
 

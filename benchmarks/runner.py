@@ -13,13 +13,13 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from benchmarks import forward
 from benchmarks.contenders import MAIN
 from benchmarks.lives import Fresh
 from benchmarks.place import Options, Place
 from benchmarks.plan import FreshPoint, Group
 from benchmarks.points import Closed, Point, Turn
 from benchmarks.records import Findings
+from stoker.bench import forward
 from stoker.bench.checking import Checker, wait_for_answer
 from stoker.bench.contender import Contender, Model, Running
 from stoker.bench.measure import Measured

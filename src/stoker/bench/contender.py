@@ -182,6 +182,6 @@ class Contender(Protocol):
 
 
 def thread_environment(threads: int) -> dict[str, str]:
-    """The variables that numeric libraries read; torch's own default follows OMP_NUM_THREADS."""
+    """What numeric libraries read; torch's own default follows OMP_NUM_THREADS. 0: each server as it comes."""
     names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
-    return dict.fromkeys(names, str(threads))
+    return dict.fromkeys(names, str(threads)) if threads else {}

@@ -49,6 +49,11 @@ def warn(message: str) -> None:
     _stderr(f"warning: {message}", "yellow")
 
 
+def note(message: str) -> None:
+    """Progress and remarks: on stderr, so that a pipe gets the figures alone."""
+    _stderr(message, "dim")
+
+
 def fail(message: str, status: int = 1) -> NoReturn:
     _stderr(f"error: {message}", "red")
     raise typer.Exit(status)

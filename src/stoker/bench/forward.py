@@ -12,13 +12,13 @@ from typing import Any
 from stoker.bench.contender import Model, thread_environment
 from stoker.bench.loads import run_client, why_unusable
 from stoker.bench.measure import Measured
+from stoker.errors import StokerError
 
 NAME = "forward-loop"
-SCRIPT = Path(__file__).resolve().parent / "yardsticks" / "forward_loop.py"
 LOADING_S = 60.0
 
 
-class ForwardFailed(Exception):
+class ForwardFailed(StokerError):
     """The handler does not even run without a server."""
 
 
@@ -35,7 +35,7 @@ def run(model: Model, payloads: Sequence[bytes], *, seconds: float, stream: bool
         "stream": stream,
     }
     variables = [f"{name}={value}" for name, value in thread_environment(threads).items()]
-    command = ["env", *variables, sys.executable, str(SCRIPT)]
+    command = ["env", *variables, sys.executable, "-m", "stoker.bench.forward_loop"]
     finished = run_client(command, timeout_s=seconds + LOADING_S, input_text=json.dumps(task))
     problem = why_unusable(finished)
     if problem:

@@ -1,8 +1,8 @@
 """The bare forward loop: a handler called again and again in one process, without any server.
 
-``python forward_loop.py < task.json``: {"handler_file", "handler_class", "folder", "manifest", "config", "payloads":
-[base64, ...], "seconds", "stream"}. It prints one JSON object: calls, parts, seconds, cpu_s and the answers (or the
-parts, joined) to every payload, which are also the reference for the servers' answers.
+``python -m stoker.bench.forward_loop < task.json``: {"handler_file", "handler_class", "folder", "manifest", "config",
+"payloads": [base64, ...], "seconds", "stream"}. It prints one JSON object: calls, parts, seconds, cpu_s and the answers
+(or the parts, joined) to every payload, which are also the reference for the servers' answers.
 """
 
 from __future__ import annotations
@@ -12,11 +12,9 @@ import json
 import resource
 import sys
 import time
-from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-import handler_host
+from stoker.bench import handler_host
 
 
 def main() -> None:
