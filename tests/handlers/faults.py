@@ -47,6 +47,10 @@ def do_pid(_):
     return str(os.getpid())
 
 
+def do_ppid(_):
+    return str(os.getppid())
+
+
 def do_env(name):
     return os.environ.get(name, "<unset>")
 

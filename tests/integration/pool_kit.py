@@ -20,8 +20,11 @@ from stoker.pool.devices import Devices
 from stoker.pool.ids import WorkerIds
 from stoker.pool.pool import WorkerPool
 from stoker.pool.process import WorkerOptions
+from stoker.pool.templates import templates
 from stoker.scheduling.scheduler import Scheduler
 
+forked = False
+"""Whether also the first worker is forked from a template, whatever its handler imports."""
 HANDLERS = Path(__file__).resolve().parents[1] / "handlers"
 KEY = ModelKey("m", "1.0")
 
@@ -103,23 +106,36 @@ async def running(
             shutil.copy(file, model_dir)
     model = ModelSpec(key=KEY, url="m.mar", model_dir=str(model_dir), handler=f"{handler}.py", **spec)
     scheduler = RecordingScheduler(model)
+    with_template = forked
+    worker_options = WorkerOptions(**(options or {}))
     pool = WorkerPool(
         model,
         scheduler=scheduler,
-        options=WorkerOptions(**(options or {})),
+        options=worker_options,
         devices=Devices(),
         ids=WorkerIds(),
         on_change=lambda: kit.changed(),
     )
     kit = Kit(pool, scheduler, model_dir)
     try:
+        if with_template:
+            await prepare_template(worker_options)
         if workers:
             pool.scale(workers)
             await asyncio.wait_for(pool.wait_settled(), 60)
         yield kit
     finally:
         await pool.close(0)
+        if with_template:
+            await templates.release()
         scheduler.fail_all(ServingError())
+
+
+async def prepare_template(options: WorkerOptions) -> None:
+    """As if a worker with these options had imported torch a while ago. In the end, call ``templates.release()``."""
+    templates.acquire()
+    templates.torch_is_used(options)
+    await templates.get(options)
 
 
 def open_files() -> set[str]:

@@ -19,10 +19,12 @@ from stoker.pool.reaper import Watchdog
 SERVER = """
 import asyncio, sys
 from pathlib import Path
+import pool_kit
 from pool_kit import running
 from stoker.pool.reaper import watchdog
 
 async def main():
+    pool_kit.forked = len(sys.argv) > 2
     async with running(Path(sys.argv[1]), workers=2) as kit:
         pids = [*(await kit.ask("spawn")).split(), *kit.pids()]
         print(watchdog.pid, *pids, flush=True)

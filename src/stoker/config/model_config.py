@@ -28,7 +28,6 @@ _NOT_SERVED_YET = (
     "continuousBatching",
     "sequenceBatching",
     "asyncCommunication",
-    "shareWeights",
 )
 
 
@@ -49,6 +48,7 @@ class ModelConfig:
     device_ids: tuple[int, ...] | None = None
     batching: str | None = None
     stream_batching: bool | None = None
+    share_weights: bool | None = None
     not_served_yet: tuple[str, ...] = ()
     raw: Mapping[str, Any] = field(default_factory=dict)
 
@@ -140,6 +140,7 @@ _KEYS = (
     _Key("deviceIds", "device_ids", _device_ids),
     _Key("batching", "batching", _word("adaptive", "fixed")),
     _Key("streamBatching", "stream_batching", _switch),
+    _Key("shareWeights", "share_weights", _switch),
 )
 
 

@@ -22,8 +22,10 @@ def describe_exit(returncode: int) -> str:
     return f"{text}, {_FOR_MEMORY}" if _killed_from_outside(returncode) else text
 
 
-def death_of(returncode: int) -> WorkerDied:
-    """The error for a process that nobody here killed."""
+def death_of(returncode: int | None) -> WorkerDied:
+    """The error for a process that nobody here killed. None: the only process that knew more is dead, too."""
+    if returncode is None:
+        return WorkerDied("for an unknown reason")
     error = WorkerKilledForMemory if _killed_from_outside(returncode) else WorkerDied
     return error(describe_exit(returncode))
 

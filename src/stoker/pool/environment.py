@@ -19,7 +19,9 @@ from stoker.errors import ConfigurationError
 _SECRETS = re.compile(r"(?:STOKER|TS)_(?:.*_)?(?:TOKEN|SECRET|PASS|PASSWORD|KEY)")
 _THREAD_COUNTS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 _ARCHIVE_SUFFIXES = (".mar", ".model", ".tar.gz", ".tgz", ".zip")
-_SOURCE_ROOT = Path(__file__).resolve().parents[2]  # the folder that holds the packages stoker and ts
+SOURCE_ROOT = Path(__file__).resolve().parents[2]  # the folder that holds the packages stoker and ts
+
+WORKER_MODULE = "stoker.worker.main"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +31,7 @@ class WorkerOptions:
     ``blacklist_env_vars``: a regular expression; variables whose whole name matches are withheld from workers.
     ``server_home``: put last on the workers' search path unless it is an installation in site-packages.
     ``worker_module``: what ``python -m`` runs; only tests say something else.
+    ``template``: whether further workers of models that import torch may be forked.
     """
 
     python: str = sys.executable
@@ -39,8 +42,9 @@ class WorkerOptions:
     give_up: bool = False
     blacklist_env_vars: str | None = None
     extra_env: Mapping[str, str] = field(default_factory=dict)
-    server_home: Path = _SOURCE_ROOT
-    worker_module: str = "stoker.worker.main"
+    server_home: Path = SOURCE_ROOT
+    worker_module: str = WORKER_MODULE
+    template: bool = True
 
     def __post_init__(self) -> None:
         try:
@@ -52,6 +56,22 @@ class WorkerOptions:
 def command(options: WorkerOptions, *, socket_fd: int, progress_fd: int, name: str) -> list[str]:
     arguments = ["--socket-fd", str(socket_fd), "--progress-fd", str(progress_fd), "--name", name]
     return [options.python, "-u", "-m", options.worker_module, *arguments]
+
+
+def template_command(python: str, *, socket_fd: int, name: str) -> list[str]:
+    return [python, "-u", "-m", WORKER_MODULE, "--template-fd", str(socket_fd), "--name", name]
+
+
+def template_environment(inherited: Mapping[str, str], options: WorkerOptions) -> dict[str, str]:
+    """Nothing of any model. One thread: a process that has several is not forked."""
+    env = _allowed(inherited, options.blacklist_env_vars)
+    env["PYTHONPATH"] = os.pathsep.join(filter(None, [inherited.get("PYTHONPATH", ""), *_homes(options)]))
+    env.update(options.extra_env)
+    return single_threaded(env)
+
+
+def single_threaded(env: Mapping[str, str]) -> dict[str, str]:
+    return {**env, **dict.fromkeys(_THREAD_COUNTS, "1")}
 
 
 def environment(
@@ -84,9 +104,12 @@ def _python_path(inherited: str, spec: ModelSpec, options: WorkerOptions) -> str
     parts += [inherited, spec.model_dir]
     if not spec.url.endswith(_ARCHIVE_SUFFIXES):  # a folder used in place: it may be imported as a package
         parts.append(str(Path(spec.model_dir).parent))
-    homes = dict.fromkeys((options.server_home, _SOURCE_ROOT))
-    parts += [str(home) for home in homes if home.name not in ("site-packages", "dist-packages")]
-    return os.pathsep.join(filter(None, parts))
+    return os.pathsep.join(filter(None, [*parts, *_homes(options)]))
+
+
+def _homes(options: WorkerOptions) -> list[str]:
+    homes = dict.fromkeys((options.server_home, SOURCE_ROOT))
+    return [str(home) for home in homes if home.name not in ("site-packages", "dist-packages")]
 
 
 def usable_cores() -> int:

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from stoker.core.clock import Clock
 from stoker.core.ports import SchedulerPort, WorkerStatus
 from stoker.errors import ResponseTimeout, ServingError, WorkerDied
+from stoker.pool.births import Births
 from stoker.pool.lifecycle import UNSETTLED, Event, Recovery, State, after
 from stoker.pool.run import Facts, WorkerRun
 
@@ -34,6 +35,7 @@ class WorkerHandle:
         self,
         facts: Facts,
         *,
+        births: Births,
         scheduler: SchedulerPort,
         clock: Clock,
         workers: Callable[[], int],
@@ -42,6 +44,7 @@ class WorkerHandle:
         on_change: Callable[[], None],
     ) -> None:
         self._facts = facts
+        self._births = births
         self._scheduler = scheduler
         self._clock = clock
         self._workers = workers
@@ -144,7 +147,7 @@ class WorkerHandle:
         run = self._run = WorkerRun(self._facts, scheduler=self._scheduler, on_restart=self._restarting)
         self._log(logging.INFO, "worker_starting", "Starting worker %s", self._facts.name)
         try:
-            if run.spawn(workers=self._workers()) and await self._load(run):
+            if await run.begin(self._births, workers=self._workers()) and await self._load(run):
                 await self._serve(run)
         except Exception:
             run.kill(WorkerDied("internal error"))
@@ -163,6 +166,8 @@ class WorkerHandle:
         if self._recovery.running:
             self._log(logging.INFO, "recovered", "Auto recovery succeeded, reset recoveryStartTS")
         self._recovery.loaded()
+        if run.imported_torch:
+            self._births.torch_is_used()
         self._log(logging.INFO, "worker_ready", "Worker %s is ready", self._facts.name)
         run.ready = True
         self._scheduler.worker_ready(run.link)

@@ -12,12 +12,14 @@ from stoker.core.model import ModelSpec
 from stoker.core.ports import SchedulerPort, WorkerStatus
 from stoker.errors import ServingError
 from stoker.pool import reaper
+from stoker.pool.births import Births
 from stoker.pool.devices import Devices
 from stoker.pool.handle import WorkerHandle
 from stoker.pool.ids import WorkerIds
 from stoker.pool.lifecycle import State
 from stoker.pool.process import WorkerOptions
 from stoker.pool.run import Facts
+from stoker.pool.templates import templates
 
 logger = logging.getLogger(__name__)
 
@@ -42,6 +44,7 @@ class WorkerPool:
         self._spec = spec
         self._scheduler = scheduler
         self._options = options
+        self._births = Births(spec, options)
         self._devices = devices
         self._ids = ids
         self._on_change = on_change
@@ -101,7 +104,9 @@ class WorkerPool:
         while self._tasks:
             await asyncio.wait(self._tasks)
         self._changed()
+        await self._births.close()
         if self._watched:
+            await templates.release()
             await reaper.watchdog.release()
 
     # ---------------------------------------------------------------------------------------- slots
@@ -113,6 +118,7 @@ class WorkerPool:
         if self._target and not self._watched:
             self._watched = True
             reaper.watchdog.acquire()
+            templates.acquire()
 
     def _add_slot(self) -> None:
         number = self._ids.take()
@@ -126,6 +132,7 @@ class WorkerPool:
         )
         slot = WorkerHandle(
             facts,
+            births=self._births,
             scheduler=self._scheduler,
             clock=self._clock,
             workers=lambda: self._target,

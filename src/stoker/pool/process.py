@@ -1,4 +1,4 @@
-"""One worker process as the operating system sees it: spawn, death, kill, reap.
+"""One worker process as the operating system sees it: birth, death, kill, reap.
 
 Each worker leads a session and a process group of its own, so that it is killed together with whatever its handler
 started, and so that neither Ctrl-C nor the terminal reaches it.  Death is read from a pidfd: end-of-file on the socket
@@ -17,14 +17,25 @@ import socket
 import subprocess
 import tempfile
 import threading
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from stoker.pool import reaper
 from stoker.pool.environment import WorkerOptions
 
-__all__ = ["PROGRESS_BYTES", "WorkerOptions", "WorkerProcess", "kill_group", "on_exit", "reap_adopted", "spawn"]
+__all__ = [
+    "PROGRESS_BYTES",
+    "WorkerOptions",
+    "WorkerProcess",
+    "kill_group",
+    "on_exit",
+    "plumb",
+    "reap_adopted",
+    "spawn",
+]
 
 PROGRESS_BYTES = 8
 _SOCKET_BUFFER_BYTES = 1 << 20  # the kernel may grant less
@@ -32,55 +43,95 @@ _ADOPTION_S = 0.2  # SIGKILL takes a moment
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
+class Child(Protocol):
+    """The process itself: ours to reap (`Spawned`), or a template's (`pool.template.ForkedChild`)."""
+
+    pid: int
+
+    def on_exit(self, callback: Callable[[], None]) -> Callable[[], None]:
+        """Calls ``callback`` on the loop when it is dead and not yet reaped; returns the undo."""
+        ...
+
+    def kill_group(self) -> None: ...
+
+    def reap(self, told: Callable[[int | None], None]) -> None:
+        """It is dead: ``told`` gets its return code, None where nobody can know it."""
+        ...
+
+
+class Spawned:
+    def __init__(self, popen: subprocess.Popen[bytes]) -> None:
+        self._popen = popen
+        self.pid = popen.pid
+
+    def on_exit(self, callback: Callable[[], None]) -> Callable[[], None]:
+        return on_exit(self.pid, callback)
+
+    def kill_group(self) -> None:
+        kill_group(self.pid)
+
+    def reap(self, told: Callable[[int | None], None]) -> None:
+        told(self._popen.wait())  # it is a zombie already: this does not wait
+
+
 class WorkerProcess:
-    """A spawned process. ``exited`` gets its return code (see `subprocess.Popen.returncode`) once it is reaped.
+    """A process with its plumbing. ``exited`` gets its return code (see `subprocess.Popen.returncode`) once it is
+    reaped, None where nobody knows it.
 
     The owner closes: `close` after ``exited`` is done.
     """
 
-    def __init__(self, popen: subprocess.Popen[bytes], *, sock: socket.socket, progress_fd: int) -> None:
-        self._popen = popen
-        self.pid = popen.pid
-        self.sock = sock
-        self.progress_fd = progress_fd
-        self.exited: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+    def __init__(self, child: Child, ends: Ends) -> None:
+        self._child = child
+        self._ends = ends
+        self._dead = False
+        self.pid = child.pid
+        self.exited: asyncio.Future[int | None] = asyncio.get_running_loop().create_future()
         self._unwatch: Callable[[], None] = lambda: None
 
     @property
+    def sock(self) -> socket.socket:
+        return self._ends.sock
+
+    @property
+    def progress_fd(self) -> int:
+        return self._ends.progress_fd
+
+    @property
     def stdout_fd(self) -> int:
-        assert self._popen.stdout is not None
-        return self._popen.stdout.fileno()
+        return self._ends.stdout_fd
 
     @property
     def stderr_fd(self) -> int:
-        assert self._popen.stderr is not None
-        return self._popen.stderr.fileno()
+        return self._ends.stderr_fd
 
     def watch(self) -> None:
+        """Raises OSError when there is no way to; then it does not live any more."""
         reaper.watchdog.add(self.pid)
-        self._unwatch = on_exit(self.pid, self._reap)
+        try:
+            self._unwatch = self._child.on_exit(self._reap)
+        except BaseException:
+            self._reap()
+            self.close()
+            raise
 
     def kill_group(self) -> None:
         """Ends the process and all it started. No effect once it is reaped."""
-        if self._popen.returncode is None:
-            kill_group(self.pid)
+        if not self._dead:
+            self._child.kill_group()
 
     def _reap(self) -> None:
         self._unwatch()
         self.kill_group()
+        self._dead = True
         reaper.watchdog.remove(self.pid)
-        code = self._popen.wait()  # it is a zombie already: this does not wait
+        self._child.reap(self._reaped)
+
+    def _reaped(self, code: int | None) -> None:
         if os.getpid() == 1:  # in a container without an init, orphans become our children
             asyncio.get_running_loop().call_later(_ADOPTION_S, reap_adopted, self.pid)
         if not self.exited.done():
             self.exited.set_result(code)
-
-    def abandon(self) -> None:
-        """It could not be watched, so it must not live."""
-        self.kill_group()
-        reaper.watchdog.remove(self.pid)
-        self._popen.wait()
-        self.close()
 
     def memory_bytes(self) -> int:
         """Resident size; 0 when there is no process or no /proc."""
@@ -91,50 +142,95 @@ class WorkerProcess:
 
     def close(self) -> None:
         self._unwatch()
-        self.sock.close()
-        if self.progress_fd >= 0:
-            os.close(self.progress_fd)
-            self.progress_fd = -1
-        for pipe in (self._popen.stdout, self._popen.stderr):
-            if pipe is not None:
-                pipe.close()
+        self._ends.close()
 
 
-def spawn(command: Callable[[int, int], Sequence[str]], *, cwd: str, env: Mapping[str, str]) -> WorkerProcess:
+def spawn(
+    command: Callable[[int, int], Sequence[str]],
+    *,
+    cwd: str,
+    env: Mapping[str, str],
+    kind: socket.SocketKind = socket.SOCK_STREAM,
+) -> WorkerProcess:
     """``command`` gets the numbers of the worker's socket and of its progress marker.
 
     Raises:
         OSError: no such interpreter or folder, or too many files or processes; nothing is left behind.
     """
-    with ExitStack() as undo:
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+    ours, theirs = plumb(kind)
+    with theirs.closing(), ExitStack() as undo:
         undo.callback(ours.close)
-        for end in (ours, theirs):
-            end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SOCKET_BUFFER_BYTES)
-        with theirs:
-            progress_fd = _progress_marker()
-            undo.callback(os.close, progress_fd)
-            popen = subprocess.Popen(
-                command(theirs.fileno(), progress_fd),
-                cwd=cwd,
-                env=dict(env),
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                bufsize=0,
-                pass_fds=(theirs.fileno(), progress_fd),
-                start_new_session=True,
-            )
+        popen = subprocess.Popen(
+            command(theirs.sock.fileno(), theirs.progress_fd),
+            cwd=cwd,
+            env=dict(env),
+            stdin=subprocess.DEVNULL,
+            stdout=theirs.stdout_fd,
+            stderr=theirs.stderr_fd,
+            pass_fds=(theirs.sock.fileno(), theirs.progress_fd),
+            start_new_session=True,
+        )
         undo.pop_all()
-    process = WorkerProcess(popen, sock=ours, progress_fd=progress_fd)
-    try:
-        for fd in (ours.fileno(), process.stdout_fd, process.stderr_fd):
-            os.set_blocking(fd, False)
-        process.watch()
-    except BaseException:
-        process.abandon()
-        raise
+    process = WorkerProcess(Spawned(popen), ours)
+    process.watch()
     return process
+
+
+# ------------------------------------------------------------------------------------------------- plumbing
+
+
+@dataclass(slots=True, kw_only=True)
+class Ends:
+    """One side's ends of what joins the server and a worker: socket, progress marker, standard output and error."""
+
+    sock: socket.socket
+    progress_fd: int
+    stdout_fd: int
+    stderr_fd: int
+
+    def fds(self) -> list[int]:
+        return [self.sock.fileno(), self.progress_fd, self.stdout_fd, self.stderr_fd]
+
+    @contextmanager
+    def closing(self) -> Iterator[None]:
+        try:
+            yield
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        self.sock.close()
+        fds, self.progress_fd, self.stdout_fd, self.stderr_fd = self.fds()[1:], -1, -1, -1
+        for fd in fds:
+            if fd >= 0:
+                os.close(fd)
+
+
+def plumb(kind: socket.SocketKind = socket.SOCK_STREAM) -> tuple[Ends, Ends]:
+    """Ours, which never block, and the worker's. Raises OSError: too many files; nothing is left open."""
+    with ExitStack() as undo:
+
+        def kept(fd: int) -> int:
+            undo.callback(os.close, fd)
+            return fd
+
+        pair = socket.socketpair(socket.AF_UNIX, kind)
+        for end in pair:
+            undo.callback(end.close)
+            end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SOCKET_BUFFER_BYTES)
+        progress = kept(_progress_marker())
+        outputs, errors = _pipe(kept), _pipe(kept)
+        ours = Ends(sock=pair[0], progress_fd=progress, stdout_fd=outputs[0], stderr_fd=errors[0])
+        theirs = Ends(sock=pair[1], progress_fd=kept(os.dup(progress)), stdout_fd=outputs[1], stderr_fd=errors[1])
+        for fd in (pair[0].fileno(), ours.stdout_fd, ours.stderr_fd):
+            os.set_blocking(fd, False)
+        undo.pop_all()
+    return ours, theirs
+
+
+def _pipe(kept: Callable[[int], int]) -> tuple[int, int]:
+    reader, writer = os.pipe()
+    return kept(reader), kept(writer)
 
 
 def _progress_marker() -> int:

@@ -1,4 +1,4 @@
-"""One worker process of a slot, from spawn to burial.
+"""One worker process of a slot, from birth to burial.
 
 `WorkerRun` knows everything about this process and nothing about the next one: that is `pool.handle`.  However it
 ends, ``error`` then says why, and `bury` leaves nothing behind: no process of its group, no zombie, no open file.
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,11 +18,11 @@ from stoker.core.ports import SchedulerPort
 from stoker.errors import ServingError, WorkerDied
 from stoker.ipc.frames import FrameError
 from stoker.ipc.to_server import Loaded, LoadFailed
-from stoker.ipc.to_worker import Load
-from stoker.pool import causes, environment
+from stoker.pool import causes
+from stoker.pool.births import Births, load_message
 from stoker.pool.link import Link
 from stoker.pool.logs import PipeLog
-from stoker.pool.process import WorkerOptions, WorkerProcess, spawn
+from stoker.pool.process import WorkerOptions, WorkerProcess
 
 logger = logging.getLogger(__name__)
 
@@ -54,6 +53,7 @@ class WorkerRun:
         self._scheduler = scheduler
         self._on_restart = on_restart
         self._process: WorkerProcess | None = None
+        self._birth: asyncio.Future[WorkerProcess] | None = None
         self._link: Link | None = None
         self._logs: list[PipeLog] = []
         self._timers: list[asyncio.TimerHandle] = []
@@ -63,6 +63,7 @@ class WorkerRun:
         self._idle: asyncio.Future[None] | None = None
         self.error: ServingError | None = None
         self.ready = False  # the scheduler knows it
+        self.imported_torch = False
         self.started_at = 0.0
 
     # ---------------------------------------------------------------------------------------- facts
@@ -86,23 +87,28 @@ class WorkerRun:
 
     # ---------------------------------------------------------------------------------------- birth
 
-    def spawn(self, *, workers: int) -> bool:
+    async def begin(self, births: Births, *, workers: int) -> bool:
         """Whether there is a process now. ``workers``: how many share the machine's cores."""
         facts = self._facts
         self.started_at = time.time()
-        env = environment.environment(os.environ, facts.spec, facts.options, workers=workers)
-
-        def command(socket_fd: int, progress_fd: int) -> list[str]:
-            return environment.command(facts.options, socket_fd=socket_fd, progress_fd=progress_fd, name=facts.name)
-
+        self._birth = asyncio.ensure_future(births.worker(facts.name, gpu_id=facts.gpu_id, workers=workers))
         try:
-            self._process = spawn(command, cwd=facts.spec.model_dir, env=env)
+            await asyncio.wait({self._birth})
+        except asyncio.CancelledError:
+            self._birth.cancel()
+            raise
+        if self._birth.cancelled():
+            return False
+        try:
+            self._process = self._birth.result()
+        except WorkerDied as error:
+            self.error = error
         except OSError as error:
             logger.error("Worker %s could not be started: %s", facts.name, error, extra=facts.log_extra("spawn_failed"))
             self.error = WorkerDied(f"the process could not be started: {error.strerror}")
-            return False
-        self._attend(self._process)
-        return True
+        else:
+            self._attend(self._process)
+        return self._process is not None
 
     def _attend(self, process: WorkerProcess) -> None:
         facts = self._facts
@@ -123,24 +129,12 @@ class WorkerRun:
     async def load(self) -> bool:
         """Lets the worker load the model; False: it cannot, see ``error``."""
         spec, options = self._facts.spec, self._facts.options
-        self.link.load(
-            Load(
-                model_name=spec.key.name,
-                model_dir=spec.model_dir,
-                handler=spec.handler,
-                envelope=spec.envelope,
-                batch_size=spec.batch_size,
-                gpu_id=self._facts.gpu_id,
-                limit_max_image_pixels=options.limit_max_image_pixels,
-                decode_input_request=options.decode_input_request,
-                max_response_bytes=options.max_response_bytes,
-                stream_window_bytes=options.stream_window_bytes,
-            )
-        )
+        self.link.load(load_message(spec, options, gpu_id=self._facts.gpu_id))
         if not await self._comes(self._loaded, spec.startup_timeout_s, "the model did not load (startupTimeout)"):
             return False
         message = self._loaded.result()
         if isinstance(message, Loaded):
+            self.imported_torch = message.torch
             return True
         self.error = self.error or WorkerDied(message.message)
         await self._exits(STOP_GRACE_S)  # it ends by itself, and what it prints until then says more
@@ -158,7 +152,7 @@ class WorkerRun:
     # ---------------------------------------------------------------------------------------- end
 
     @property
-    def _exited(self) -> asyncio.Future[int]:
+    def _exited(self) -> asyncio.Future[int | None]:
         assert self._process is not None
         return self._process.exited
 
@@ -185,7 +179,10 @@ class WorkerRun:
             self._idle.set_result(None)
 
     def kill(self, reason: ServingError) -> None:
-        """Ends the process group at once; the first reason counts."""
+        """Ends the process group at once, or the wait for it to begin; the first reason counts."""
+        if self._process is None and self._birth is not None and not self._birth.done():
+            self.error = self.error or reason
+            self._birth.cancel()
         if self._process is not None and not self._process.exited.done():
             self.error = self.error or reason
             self._process.kill_group()

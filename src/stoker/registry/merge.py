@@ -98,6 +98,7 @@ def model_spec(sources: Sources, *, url: str, model_dir: str) -> ModelSpec:
         job_queue_size=_first(config.job_queue_size or None, settings.job_queue_size),
         batching=_first(config.batching, "adaptive"),
         stream_batching=_first(config.stream_batching, False),
+        share_weights=_first(config.share_weights, False),
         device_type=device_type,
         device_ids=_device_ids(config, device_type, sources.machine),
         loaded_at_startup=sources.at_startup,

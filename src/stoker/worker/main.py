@@ -2,6 +2,8 @@
 
 Says `Hello`, loads what it is told to, runs batches until `Stop`.  It ends with the server: by a signal of the
 kernel, and at the end of file on its socket.  Exit code 1: the model could not be loaded, or the peer spoke nonsense.
+
+With ``--template-fd N`` instead of the first two it is a template, and the workers that it forks go on here.
 """
 
 from __future__ import annotations
@@ -35,13 +37,33 @@ _PR_SET_NAME = 15
 
 def main(arguments: list[str] | None = None) -> None:
     options = _parser().parse_args(arguments)
-    _die_with_the_server(options.name)
+    _die_with_the_server()
+    _name_process(options.name)
     logging.basicConfig(stream=sys.stdout, format="%(message)s", level=logging.INFO)  # as handlers are used to
-    connection = Connection(_inherited_socket(options.socket_fd))
-    progress = Progress.from_fd(options.progress_fd)
+    if options.template_fd is None:
+        _work(options.socket_fd, options.progress_fd)
+    else:
+        _be_a_template(options.template_fd)
+
+
+def _be_a_template(template_fd: int) -> None:
+    from stoker.worker.template import Template  # noqa: PLC0415 - workers do not need it
+
+    birth = Template(_inherited_socket(template_fd)).run()
+    if birth is None:
+        leave(0)
+    _name_process(birth.name)  # its parent may die and it serves on: the server's end is seen at the socket
+    numbers = ["--socket-fd", str(birth.socket_fd), "--progress-fd", str(birth.progress_fd)]
+    sys.argv[1:] = [*numbers, "--name", birth.name]
+    _work(birth.socket_fd, birth.progress_fd, birth.model)
+
+
+def _work(socket_fd: int, progress_fd: int, model: loading.LoadedModel | None = None) -> None:
+    connection = Connection(_inherited_socket(socket_fd))
+    progress = Progress.from_fd(progress_fd)
     os.register_at_fork(after_in_child=connection.abandon)
     try:
-        _serve(connection, progress)
+        _serve(connection, progress, model)
     except ServerGone:
         leave(0)
     except FrameError as error:
@@ -53,7 +75,8 @@ def main(arguments: list[str] | None = None) -> None:
         raise
 
 
-def _serve(connection: Connection, progress: Progress) -> None:
+def _serve(connection: Connection, progress: Progress, model: loading.LoadedModel | None) -> None:
+    """``model``: what the template of this model has initialised already."""
     connection.queue(Hello(pid=os.getpid(), python=platform.python_version()))
     connection.flush()
     inbox = Inbox(connection)
@@ -61,7 +84,7 @@ def _serve(connection: Connection, progress: Progress) -> None:
     if message is None:
         return
     started = time.monotonic()
-    model = _load(message, connection)
+    model = model or _load(message, connection)
     connection.queue(Loaded(seconds=time.monotonic() - started, torch="torch" in sys.modules))
     _loop(message, connection, inbox, model, progress).run()
 
@@ -101,8 +124,9 @@ def _refuse(error: Exception, message: Load, connection: Connection) -> NoReturn
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="stoker.worker.main", description="Started by the server, not by hand.")
-    parser.add_argument("--socket-fd", type=int, required=True)
-    parser.add_argument("--progress-fd", type=int, required=True)
+    parser.add_argument("--socket-fd", type=int)
+    parser.add_argument("--progress-fd", type=int)
+    parser.add_argument("--template-fd", type=int)
     parser.add_argument("--name", required=True)
     return parser
 
@@ -114,14 +138,20 @@ def _inherited_socket(fd: int) -> socket.socket:
     return end
 
 
-def _die_with_the_server(name: str) -> None:
+def _die_with_the_server() -> None:
     """A server that died before this call shows as end of file at the first write."""
     parent = os.getppid()
-    libc = ctypes.CDLL(None, use_errno=True)
-    libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    libc.prctl(_PR_SET_NAME, name.encode()[:15], 0, 0, 0)
+    _libc().prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != parent:
         leave(0)
+
+
+def _name_process(name: str) -> None:
+    _libc().prctl(_PR_SET_NAME, name.encode()[:15], 0, 0, 0)
+
+
+def _libc() -> ctypes.CDLL:
+    return ctypes.CDLL(None, use_errno=True)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,189 @@
+"""The template process: prepares once, then forks workers that are as good as spawned ones.
+
+Laws: it is single-threaded whenever it forks, which it checks; it touches no device; it runs none of a user's code,
+unless it is the template of one model that asked for ``shareWeights``.  It reaps a worker only when it is told to:
+until then no other process can own the worker's number.  Losing it harms no worker.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import importlib
+import importlib.util
+import os
+import socket
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from stoker.ipc import template as messages
+from stoker.ipc.template import Exited, Failed, Fork, Forked, FromTemplate, Prepare, Ready, Reap, Refused, ToTemplate
+from stoker.ipc.to_worker import Load
+from stoker.worker import calling, loading, metrics, newborn
+from stoker.worker.connection import leave
+
+_TASKS = Path("/proc/self/task")
+
+
+class Birth(NamedTuple):
+    """Seen by the forked process only: who it is, and the model if it has one already."""
+
+    name: str
+    socket_fd: int
+    progress_fd: int
+    model: loading.LoadedModel | None
+
+
+class Template:
+    def __init__(self, end: socket.socket) -> None:
+        self._end = end
+        self._environment = dict(os.environ)
+        self._path = newborn.SearchPath.of_this_process()
+        self._model: loading.LoadedModel | None = None
+        self._chose_threads = False
+
+    def run(self) -> Birth | None:
+        """Returns in each worker that it forked, and (None) when the server closed its end."""
+        while (received := self._receive()) is not None:
+            message, fds = received
+            if isinstance(message, Fork):
+                birth = self._fork(message, fds)
+                if birth is not None:
+                    return birth
+            elif isinstance(message, Reap):
+                self._reap(message.pid)
+            else:
+                self._prepare(message)
+        return None
+
+    # --------------------------------------------------------------------------------------------- preparation
+
+    def _prepare(self, message: Prepare) -> None:
+        pid = os.getpid()
+        try:
+            if message.load is None:
+                importlib.import_module("torch")
+            else:
+                self._model, self._chose_threads = _initialise(message.load)
+        except Exception as error:
+            calling.report(error)
+            self._fail(error, message.load)
+            raise SystemExit(1) from None
+        except SystemExit as error:
+            self._fail(error, message.load)
+            raise
+        if os.getpid() != pid:  # a process that the handler forked came back: it has nothing to do here
+            leave(0)
+        gc.collect()
+        gc.freeze()  # a collection in a worker must not write to the pages that all of them share
+        self._send(Ready(obstacle()))
+
+    def _fail(self, error: BaseException, load: Load | None) -> None:
+        self._send(Failed(loading.load_failed(error, load.model_dir if load else os.sep).message))
+
+    # --------------------------------------------------------------------------------------------- workers
+
+    def _fork(self, message: Fork, fds: list[int]) -> Birth | None:
+        """Something in the forked process."""
+        pid = -1
+        try:
+            reason = self._reason_against(message, fds)
+            if reason is None:
+                pid = os.fork()
+                if pid == 0:
+                    return self._become(message, fds)
+        except OSError as error:
+            reason = f"it cannot fork: {error.strerror}"
+        _close(fds)
+        if pid > 0:
+            self._announce(message.request, pid)
+        else:
+            self._send(Refused(message.request, reason or "it cannot fork"))
+        return None
+
+    def _reason_against(self, message: Fork, fds: list[int]) -> str | None:
+        if len(fds) != messages.MOST_FDS:
+            return "its file numbers did not arrive"
+        if not Path(message.cwd).is_dir():
+            return "its folder is gone"
+        if self._model is None:
+            hidden = newborn.shadowed(self._path.for_worker(message.cwd, message.env))
+            if hidden is not None:
+                return f"the model brings a module {hidden!r} of its own"
+        return obstacle()
+
+    def _announce(self, request: int, pid: int) -> None:
+        """The pidfd is opened here, where the number cannot mean another process."""
+        try:
+            pidfd = os.pidfd_open(pid)
+        except OSError as error:
+            os.kill(pid, 9)
+            os.waitpid(pid, 0)
+            self._send(Refused(request, f"no pidfd: {error.strerror}"))
+            return
+        try:
+            self._send(Forked(request, pid), [pidfd])
+        finally:
+            os.close(pidfd)
+
+    def _reap(self, pid: int) -> None:
+        try:
+            _, status = os.waitpid(pid, 0)
+        except ChildProcessError:
+            return
+        self._send(Exited(pid, os.waitstatus_to_exitcode(status)))
+
+    def _become(self, message: Fork, fds: list[int]) -> Birth:
+        self._end.close()
+        socket_fd, progress_fd, stdout_fd, stderr_fd = fds
+        newborn.take_place(stdout_fd, stderr_fd)
+        newborn.change_environment(self._environment, message.env)
+        if self._model is None:  # otherwise we are there, and what the handler changed counts
+            os.chdir(message.cwd)
+            sys.path[:] = self._path.for_worker(message.cwd, message.env)
+            importlib.invalidate_caches()
+        newborn.be_an_individual(keep_threads=self._chose_threads)
+        return Birth(message.name, socket_fd, progress_fd, self._model)
+
+    # --------------------------------------------------------------------------------------------- the line
+
+    def _receive(self) -> tuple[ToTemplate, list[int]] | None:
+        """None: the server closed its end.
+
+        Raises:
+            FrameError: it sent something else than messages.
+        """
+        try:
+            data, fds = messages.receive(self._end)
+        except ConnectionError:
+            return None
+        return (messages.decode_to_template(data), fds) if data else None
+
+    def _send(self, message: FromTemplate, fds: Sequence[int] = ()) -> None:
+        with contextlib.suppress(ConnectionError):  # the end is read next
+            messages.send(self._end, message, fds)
+
+
+def obstacle() -> str | None:
+    """Why a fork of this process could come out broken: a lock held by another thread would be held there for ever."""
+    threads = sum(1 for _ in _TASKS.iterdir())
+    return None if threads == 1 else f"it has {threads} threads"
+
+
+def _initialise(load: Load) -> tuple[loading.LoadedModel, bool]:
+    """The model, and whether it said by itself how many threads torch shall use."""
+    if importlib.util.find_spec("torch") is None:
+        return loading.load(load, metrics=metrics.new_cache(load.model_name)), False
+    import torch  # noqa: PLC0415 - only where it is installed
+
+    torch.set_num_threads(1)  # a multi-threaded operation would leave threads behind
+    with newborn.noticing_threads(torch) as chosen:
+        model = loading.load(load, metrics=metrics.new_cache(load.model_name))
+    return model, bool(chosen)
+
+
+def _close(fds: list[int]) -> None:
+    for fd in fds:
+        os.close(fd)
