@@ -13,6 +13,9 @@ from stoker.bench.contenders import Stoker, TorchServe
 MAIN = ("stoker-native", "stoker-grpcio", "torchserve", "bare-grpc-aio")
 """They run everything; the others what `Point.for_peers` says."""
 
+COMPARED = ("stoker-native", "torchserve")
+"""Whom the figures compare."""
+
 
 def everyone(torchserve: Path | None = None) -> list[Contender]:
     """``torchserve``: an executable that is there already; None: the suite makes a venv of its own."""

@@ -14,7 +14,7 @@ from typing import Any
 import grpc
 
 from benchmarks.place import Options, Place
-from benchmarks.points import Closed, Turn
+from benchmarks.points import OVERHEAD_S, Closed, Turn
 from stoker.bench import h2load, tools
 from stoker.bench.checking import Checker, Probe, wait_for_answer
 from stoker.bench.contender import Contender, Model, Running
@@ -24,6 +24,9 @@ from stoker.errors import StokerError
 
 START_TIMEOUT_S = 60.0
 SETTLE_S = 1.0
+LONG_SETTLE_S = 5.0
+"""A server that is scaled has been up for a while: what it does in the background after its start is over."""
+LEAVING_WARM_UP_S = 3.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,7 +85,7 @@ class Memory:
     """What a worker's start and first answer take, about."""
 
     def seconds(self, options: Options) -> float:
-        return (self.few + self.many) * self.worker_s + 6
+        return (self.few + self.many) * self.worker_s + 14
 
     def measure(self, fresh: Fresh) -> Measured:
         found = {}
@@ -118,7 +121,7 @@ class ScaleUp:
     many: int
 
     def seconds(self, options: Options) -> float:
-        return 6.0
+        return LONG_SETTLE_S + 12.0
 
     def measure(self, fresh: Fresh) -> Measured:
         with fresh.place.launched(fresh.contender, fresh.model, workers=self.few) as running:
@@ -126,7 +129,7 @@ class ScaleUp:
             problem = problem or scaled(running, self.few)
             if problem:
                 return Measured(problem=problem)
-            time.sleep(SETTLE_S)
+            time.sleep(LONG_SETTLE_S)
             began = time.monotonic()
             problem = scaled(running, self.many)
             return Measured(problem=problem, more={"scale_s": time.monotonic() - began})
@@ -153,14 +156,14 @@ class Leaving:
     batch: dict[str, int]
 
     def seconds(self, options: Options) -> float:
-        return 6.0 + options.warm_up_s + 2 * options.duration_s + 0.4 * self.kills
+        return 6.0 + LEAVING_WARM_UP_S + 2 * (options.duration_s + OVERHEAD_S) + 0.3 * self.kills
 
     def measure(self, fresh: Fresh) -> Measured:
         with fresh.place.launched(fresh.contender, fresh.model, **self.batch) as running:
             _, problem = first_answer(fresh, running, self.load.probe, time.monotonic())
             if problem:
                 return Measured(problem=problem)
-            fresh.place.warm_up(self.load.load(running, fresh.contender, 1.0), fresh.contender.wire)
+            fresh.place.generator(fresh.contender.wire)(self.load.load(running, fresh.contender, LEAVING_WARM_UP_S))
             before = self.load.measure(fresh.turn(running))
             self._leave(fresh, running)
             after = self.load.measure(fresh.turn(running))

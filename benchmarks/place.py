@@ -23,7 +23,7 @@ class Options:
     """``quick``: fewer points, so that a look takes minutes."""
 
     rounds: int = 5
-    duration_s: float = 3.0
+    duration_s: float = 2.0
     quick: bool = False
 
     @property

@@ -71,7 +71,7 @@ def run(asked: argparse.Namespace, place: Place, findings: Findings, contenders:
     for group in groups:
         seconds = estimate(group, ready, place.options)
         total += seconds
-        names = ", ".join(contender.name for contender in concerned(group, ready))
+        names = ", ".join(contender.name for contender in concerned(group, ready, place.options))
         say(f"    {minutes(seconds):>7}  ({group.workload.value}) {group.title}: {names}")
     say(f"    {minutes(total):>7}  in all")
     if not asked.plan:
@@ -142,7 +142,7 @@ def arguments(argv: Sequence[str]) -> argparse.Namespace:
     add("--contenders", metavar="A,B", help="only these (see --list); default: all")
     add("--workloads", default="abcdefgh", metavar="LETTERS", help="only these (see --list); default: all")
     add("--rounds", type=int, metavar="N", help="alternating rounds (default 5; with --quick 1)")
-    add("--duration", type=float, metavar="S", help="seconds per measurement (default 3; with --quick 1)")
+    add("--duration", type=float, metavar="S", help="seconds per measurement (default 2; with --quick 1)")
     add("--quick", action="store_true", help="fewer points, one round: a look that takes 5 minutes")
     add("--output", type=Path, default=RESULTS, metavar="DIR", help="where results go (default benchmarks/results)")
     add("--torchserve", type=Path, metavar="FILE", help="an installed torchserve; default: a venv is made")
@@ -153,7 +153,7 @@ def arguments(argv: Sequence[str]) -> argparse.Namespace:
     if not asked.workloads or set(asked.workloads) - set(WORKLOADS):
         parser.error(f"workloads are letters of {''.join(WORKLOADS)}")
     asked.rounds = asked.rounds or (1 if asked.quick else 5)
-    asked.duration = asked.duration or (1.0 if asked.quick else 3.0)
+    asked.duration = asked.duration or (1.0 if asked.quick else 2.0)
     if asked.rounds < 1 or not 0.5 <= asked.duration <= 60:
         parser.error("rounds must be at least 1, the duration 0.5 to 60 seconds")
     return asked

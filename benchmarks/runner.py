@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from benchmarks.contenders import MAIN
+from benchmarks.contenders import COMPARED, MAIN
 from benchmarks.lives import Fresh
 from benchmarks.place import Options, Place
 from benchmarks.plan import FreshPoint, Group
@@ -21,25 +21,26 @@ from benchmarks.points import Closed, Point, Turn
 from benchmarks.records import Findings
 from stoker.bench import forward
 from stoker.bench.checking import Checker, wait_for_answer
-from stoker.bench.contender import Contender, Model, Running
+from stoker.bench.contender import Contender, Model, Running, Workload
 from stoker.bench.measure import Measured
 from stoker.bench.processes import cpu_seconds
 
 T = TypeVar("T")
 
 RESTLESS = 0.03
-START_S = 8.0
+START_S = 6.0
 START_TIMEOUT_S = 60.0
 MOST_FAILURES = 3
 IDLE_S = 1.0
 
 
-def concerned(group: Group, contenders: Sequence[Contender]) -> list[Contender]:
+def concerned(group: Group, contenders: Sequence[Contender], options: Options) -> list[Contender]:
+    only = COMPARED if options.quick and group.workload is not Workload.SMALL else group.only
     return [
         contender
         for contender in contenders
         if contender.offers(group.workload)
-        and (group.only is None or contender.name in group.only)
+        and (only is None or contender.name in only)
         and any(takes_part(contender, point) for point in (*group.points, *group.fresh))
     ]
 
@@ -56,7 +57,7 @@ def point_is_grpc_only(point: Point | FreshPoint) -> bool:
 
 def estimate(group: Group, contenders: Sequence[Contender], options: Options) -> float:
     """Seconds that the group takes, about."""
-    here = concerned(group, contenders)
+    here = concerned(group, contenders, options)
     rounds = group.rounds or options.rounds
     turns = [(c, p) for c in here for p in (*group.points, *group.fresh) if takes_part(c, p)]
     measuring = sum(point.seconds(options) for _, point in turns) * rounds
@@ -92,7 +93,7 @@ class Runner:
             self._left_s = sum(planned[index:])
             self._this_s = planned[index]
             self.say(f"({group.workload.value}) {group.title}; about {minutes(self._left_s)} to go")
-            self._group(group, concerned(group, contenders))
+            self._group(group, concerned(group, contenders, options))
 
     def _group(self, group: Group, contenders: list[Contender]) -> None:
         model = group.model(self.place.models)

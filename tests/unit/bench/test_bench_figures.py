@@ -1,0 +1,101 @@
+"""The figures P1 to P12: from a run's records to reached or missed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from benchmarks import figures, records, report
+from benchmarks.records import Findings
+
+from stoker.bench.measure import Measured
+
+MACHINE = {"cpu": "A CPU", "cores": "2", "memory_gib": "4", "kernel": "6", "python": "3.11", "java": "17"}
+OPTIONS = {"rounds": 2, "duration_s": 2.0, "quick": False}
+
+
+def findings(*values: tuple[str, str, list[Measured]]) -> Findings:
+    found = Findings(machine=MACHINE, options=dict(OPTIONS))
+    for point, contender, rounds in values:
+        for turn, measured in enumerate(rounds):
+            found.add(point, contender, turn, measured)
+    return found
+
+
+def rates(*rates: float) -> list[Measured]:
+    return [Measured(rate=rate, latencies_ms={"p50": rate}) for rate in rates]
+
+
+def row(found: Findings, name: str) -> figures.Row:
+    return next(row for row in figures.rows(found) if row.name == name)
+
+
+@pytest.mark.parametrize(("ours", "verdict"), [(1200.0, "aim reached"), (700.0, "bar reached"), (500.0, "missed")])
+def test_throughput_must_be_at_least_its_bar(ours: float, verdict: str) -> None:
+    found = findings(
+        ("a 1KiB c=64", "stoker-native", rates(ours, ours)), ("a 1KiB c=64", "torchserve", rates(100, 100))
+    )
+    assert row(found, "P1").verdict == verdict
+
+
+@pytest.mark.parametrize(("ours", "verdict"), [(0.3, "aim reached"), (0.5, "bar reached"), (0.7, "missed")])
+def test_latency_must_be_at_most_its_bar(ours: float, verdict: str) -> None:
+    found = findings(("a 1KiB c=1", "stoker-native", rates(ours)), ("a 1KiB c=1", "torchserve", rates(1.0)))
+    assert row(found, "P3").verdict == verdict
+
+
+def test_rounds_with_a_problem_count_for_nobody() -> None:
+    broken = Measured(rate=1e9, problem="wrong answer")
+    found = findings(
+        ("a 1KiB c=64", "stoker-native", [broken, *rates(300)]), ("a 1KiB c=64", "torchserve", rates(1, 100))
+    )
+    ratio = row(found, "P1").ratio
+    assert ratio is not None and (ratio.median, ratio.count) == (3.0, 1)
+    assert row(found, "P1").verdict == "missed"
+
+
+def test_what_was_not_measured_is_neither_reached_nor_missed() -> None:
+    assert {row.verdict for row in figures.rows(findings())} == {"not measured"}
+
+
+def test_the_slope_is_judged_by_itself_not_by_the_other_server() -> None:
+    found = findings(
+        ("f 10MB", "stoker-native", rates(20.0)),
+        ("f 50MB", "stoker-native", rates(60.0)),
+        ("f 10MB", "torchserve", rates(20.0)),
+        ("f 50MB", "torchserve", rates(100.0)),
+    )
+    slope = row(found, "P6b")
+    assert slope.verdict == "bar reached"
+    assert slope.ours == "1.00 ms/MB"
+    assert slope.ratio is not None and slope.ratio.median == 0.5
+
+
+def test_every_figure_has_its_row() -> None:
+    names = {row.name for row in figures.rows(findings())}
+    assert {f"P{n}" for n in range(1, 13)} | {"P2b", "P6b"} <= names
+
+
+def test_a_run_comes_back_from_its_file(tmp_path: Path) -> None:
+    found = findings(("a 1KiB c=64", "torchserve", rates(1.0, 2.0)))
+    found.save(tmp_path / "run.json")
+    assert records.load(tmp_path / "run.json") == found
+
+
+def test_the_report_says_who_failed_and_who_is_absent() -> None:
+    found = findings(
+        ("a 1KiB c=64", "stoker-native", rates(10.0, 20.0)),
+        ("a 1KiB c=64", "torchserve", [Measured(problem="died"), *rates(5.0)]),
+        ("a 1KiB c=64", "other", [Measured(problem="died")]),
+    )
+    found.absent["ray-serve"] = "no wheel for this Python"
+    text = report.markdown(found, picture="x.svg")
+    assert "5.00 FAILED 1 of 2" in text
+    assert "FAILED (1)" in text
+    assert "ray-serve: ABSENT. no wheel for this Python" in text
+
+
+def test_the_picture_has_a_line_per_contender() -> None:
+    found = findings(("a 1KiB c=1", "torchserve", rates(5.0)), ("a 1KiB c=64", "torchserve", rates(9.0)))
+    assert report.curves(found, "a 1KiB c=", records.rate)["torchserve"].keys() == {1, 64}
+    assert report.picture(found).startswith("<svg")

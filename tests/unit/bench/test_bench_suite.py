@@ -1,0 +1,122 @@
+"""The suite's checks find wrong answers, its plan fits its time, its handlers hold their laws."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from benchmarks import plan, runner
+from benchmarks.contenders import everyone
+from benchmarks.handlers import digest
+from benchmarks.place import Options, Place
+
+from stoker.bench import handler_host, measure
+from stoker.bench.contender import WireRequest
+from stoker.bench.loads import Load, LoadResult
+from stoker.bench.venvs import last_line
+
+HANDLERS = Path(__file__).resolve().parents[3] / "benchmarks" / "handlers"
+
+
+def test_the_digest_probe_knows_right_from_wrong() -> None:
+    probe = plan.digest_probe(1024)
+    payload = probe.payload(1)
+    right = digest.digest(payload).encode()
+    assert probe.check(payload, [right])
+    assert not probe.check(payload, [digest.digest(probe.payload(2)).encode()])
+    assert not probe.check(payload, [right, right])
+    assert len(payload) == 1024 != probe.payload(2)
+
+
+def test_large_payloads_are_sampled_everywhere() -> None:
+    payload = bytearray(2 << 20)
+    before = digest.digest(payload)
+    payload[-1] = 1
+    assert digest.digest(payload) != before
+    assert digest.digest(payload) != digest.digest(payload + b"\0")
+
+
+def test_the_parts_probe_sees_a_lost_part() -> None:
+    probe = plan.parts_probe()
+    assert probe.check(b"", list(plan.PARTS))
+    assert not probe.check(b"", plan.PARTS[:-1])
+
+
+def test_the_handler_of_batch_size_1_refuses_a_second_row(tmp_path: Path) -> None:
+    host = handler_host.load(HANDLERS / "digest_one.py", "DigestOne", HANDLERS)
+    assert host.answers([b"x"]) == [digest.digest(b"x").encode()]
+    with pytest.raises(AssertionError, match="2 rows"):
+        host.answers([b"x", b"y"])
+
+
+def test_a_handler_that_streams_is_hosted_part_by_part() -> None:
+    host = handler_host.load(HANDLERS / "parts.py", "Parts", HANDLERS)
+    assert list(host.stream(b"x")) == plan.PARTS
+
+
+def test_an_error_of_a_hosted_stream_reaches_the_reader(tmp_path: Path) -> None:
+    (tmp_path / "h.py").write_text("def handle(data, context):\n    if data: raise ValueError('bad row')\n")
+    host = handler_host.load(tmp_path / "h.py", None, tmp_path)
+    with pytest.raises(ValueError, match="bad row"):
+        list(host.stream(b"x"))
+
+
+def synthetic(letters: str, options: Options) -> list[plan.Group]:
+    """Groups that need no real model."""
+    return plan.groups(letters, options, Place(Path("unused"), options))
+
+
+@pytest.mark.parametrize("quick", [True, False])
+def test_a_planned_measurement_belongs_to_somebody(quick: bool) -> None:
+    options = Options(quick=quick)
+    for group in synthetic("abefh", options):
+        assert runner.concerned(group, everyone(), options), group.title
+        assert 0 < runner.estimate(group, everyone(), options) < 1800
+
+
+def test_names_of_points_are_unique() -> None:
+    names = [point.name for group in synthetic("abefh", Options()) for point in (*group.points, *group.fresh)]
+    assert len(names) == len(set(names))
+
+
+def test_names_of_contenders_are_unique_and_fit_the_command_line() -> None:
+    names = [contender.name for contender in everyone()]
+    assert len(names) == len(set(names))
+    assert all(name == name.lower() and not set(name) & {" ", ","} for name in names)
+
+
+def test_the_order_of_turns_rotates() -> None:
+    assert [runner.rotated("abc", turn) for turn in range(4)] == [list("abc"), list("bca"), list("cab"), list("abc")]
+    assert runner.rotated([], 3) == []
+
+
+def test_warming_up_ends_when_the_rate_has_settled() -> None:
+    assert loads_of_warm_up([100, 200, 300, 301, 299, 300]) == 6
+    assert loads_of_warm_up([100, 100, 100, 100, 100]) == 4
+
+
+def test_warming_up_is_bounded() -> None:
+    assert loads_of_warm_up([2.0**n for n in range(100)]) == 5
+
+
+def loads_of_warm_up(rates: list[float]) -> int:
+    """How many loads are run where they bring these rates."""
+    left: list[Any] = list(rates)
+    load = Load(endpoint="", wire="grpc", request=WireRequest(path="", body=b""), concurrency=1, duration_s=2.0)
+    most_s = 10.0 if len(rates) > 50 else 100.0
+    measure.warm_up(load, lambda _: LoadResult(requests=int(left.pop(0)), seconds=1), patience=3, most_s=most_s)
+    return len(rates) - len(left)
+
+
+def test_a_load_between_wrong_answers_is_not_run() -> None:
+    checker = SimpleNamespace(several=lambda count: SimpleNamespace(asked=2, wrong=["no"], problem=lambda: "no"))
+    measured = measure.watched(SimpleNamespace(), checker, pytest.fail)  # type: ignore[arg-type]
+    assert measured.problem == "no"
+
+
+def test_why_an_installation_failed_is_said_in_one_line() -> None:
+    text = "Collecting x\nERROR: No matching distribution found for x\nnotice: a new release is there\n"
+    assert last_line(text) == "ERROR: No matching distribution found for x"
+    assert last_line("") == "no reason given"
