@@ -8,9 +8,8 @@ import uuid
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from stoker.core.buffer import Buffer
 from stoker.core.reply import ReplyStream
-
-Buffer = bytes | bytearray | memoryview
 
 
 class ModelKey(NamedTuple):

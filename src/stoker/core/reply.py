@@ -14,7 +14,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
-    from stoker.core.job import Buffer, Job
+    from stoker.core.buffer import Buffer
+    from stoker.core.job import Job
     from stoker.errors import ServingError
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from stoker.core.job import Buffer
+from stoker.core.buffer import Buffer
 from stoker.ipc import frames
 from stoker.ipc.to_server import ToServer
 from stoker.ipc.to_worker import ToWorker

@@ -13,7 +13,7 @@ import struct
 from collections.abc import Generator, Iterator
 from typing import NamedTuple
 
-from stoker.core.job import Buffer
+from stoker.core.buffer import Buffer
 
 PREFIX = struct.Struct("<II")
 MAX_HEADER_BYTES = 64 << 20

@@ -14,7 +14,8 @@ from typing import NamedTuple, Protocol
 
 import msgspec
 
-from stoker.core.job import Batch, Buffer
+from stoker.core.buffer import Buffer
+from stoker.core.job import Batch
 from stoker.core.ports import SchedulerPort
 from stoker.errors import BadRequest, ServingError
 from stoker.ipc import codec

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from stoker.core.job import Buffer
+from stoker.core.buffer import Buffer
 from stoker.core.ports import Dropped, Outcome
 from stoker.core.reply import Chunk, ResponseMeta
 from stoker.errors import HandlerError, HandlerRaised, HandlerRefused, InvalidOutput, OutOfResources, ResponseTooLarge

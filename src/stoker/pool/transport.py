@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from itertools import islice
 
-from stoker.core.job import Buffer
+from stoker.core.buffer import Buffer
 from stoker.core.turn import current_turn
 from stoker.ipc.frames import Decoder, Frame, FrameError
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from typing import Any
 
-from stoker.core.job import Buffer
+from stoker.core.buffer import Buffer
 from stoker.core.ports import QueueStatus, WorkerStatus
 from stoker.registry.entry import ModelEntry
 

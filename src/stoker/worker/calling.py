@@ -11,7 +11,7 @@ import traceback
 from collections.abc import Callable
 from typing import Any
 
-from stoker.core.job import Buffer
+from stoker.core.buffer import Buffer
 from stoker.ipc.to_server import Failure
 from stoker.worker.context import Context
 from stoker.worker.exceptions import PredictionException

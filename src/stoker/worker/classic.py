@@ -10,7 +10,7 @@ import struct
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from stoker.core.job import Buffer
+from stoker.core.buffer import Buffer
 from stoker.worker import calling
 from stoker.worker.context import Context
 from stoker.worker.outputs import serialise

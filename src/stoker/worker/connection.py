@@ -13,7 +13,7 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from stoker.core.job import Buffer
+from stoker.core.buffer import Buffer
 from stoker.ipc import codec, frames
 from stoker.ipc.to_server import ToServer
 from stoker.ipc.to_worker import ToWorker

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from stoker.core.job import Buffer
+from stoker.core.buffer import Buffer
 from stoker.ipc.to_server import Failure, Results
 from stoker.worker import calling, results, rows
 from stoker.worker.connection import Connection

@@ -8,7 +8,6 @@ With ``--template-fd N`` instead of the first two it is a template, and the work
 
 from __future__ import annotations
 
-import argparse
 import ctypes
 import gc
 import logging
@@ -36,14 +35,14 @@ _PR_SET_NAME = 15
 
 
 def main(arguments: list[str] | None = None) -> None:
-    options = _parser().parse_args(arguments)
+    options = _options(sys.argv[1:] if arguments is None else arguments)
     _die_with_the_server()
-    _name_process(options.name)
+    _name_process(options["--name"])
     logging.basicConfig(stream=sys.stdout, format="%(message)s", level=logging.INFO)  # as handlers are used to
-    if options.template_fd is None:
-        _work(options.socket_fd, options.progress_fd)
+    if "--template-fd" in options:
+        _be_a_template(int(options["--template-fd"]))
     else:
-        _be_a_template(options.template_fd)
+        _work(int(options["--socket-fd"]), int(options["--progress-fd"]))
 
 
 def _be_a_template(template_fd: int) -> None:
@@ -122,13 +121,13 @@ def _refuse(error: Exception, message: Load, connection: Connection) -> NoReturn
 # ------------------------------------------------------------------------------------------ the process itself
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="stoker.worker.main", description="Started by the server, not by hand.")
-    parser.add_argument("--socket-fd", type=int)
-    parser.add_argument("--progress-fd", type=int)
-    parser.add_argument("--template-fd", type=int)
-    parser.add_argument("--name", required=True)
-    return parser
+def _options(arguments: list[str]) -> dict[str, str]:
+    """Pairs of a flag and its value, written by the server: `argparse` would be a tenth of a worker's imports."""
+    missing = {"--name", "--socket-fd", "--progress-fd"} - set(arguments)
+    if len(arguments) % 2 or (missing and "--template-fd" not in arguments):
+        print(f"Started by the server, not by hand; missing: {' '.join(sorted(missing))}", file=sys.stderr)  # noqa: T201
+        raise SystemExit(2)
+    return dict(zip(arguments[::2], arguments[1::2], strict=True))
 
 
 def _inherited_socket(fd: int) -> socket.socket:

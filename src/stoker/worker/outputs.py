@@ -7,7 +7,7 @@ import json
 import sys
 from typing import Any
 
-from stoker.core.job import Buffer
+from stoker.core.buffer import Buffer
 
 
 class Unserialisable(Exception):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from stoker.core.job import Buffer
+from stoker.core.buffer import Buffer
 from stoker.ipc.frames import MAX_PAYLOAD_BYTES
 from stoker.ipc.to_server import DROPPED, Failure, Results
 from stoker.worker import calling, metas

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from stoker.core.job import Buffer
+from stoker.core.buffer import Buffer
 from stoker.ipc.to_server import DROPPED, Failure, Part
 from stoker.worker import calling, classic, metas
 from stoker.worker.connection import Connection

@@ -13,7 +13,8 @@ from functools import partial
 
 from google.protobuf.message import DecodeError
 
-from stoker.core.job import Buffer, Input
+from stoker.core.buffer import Buffer
+from stoker.core.job import Input
 from stoker.core.ports import InferencePort
 from stoker.core.reply import Chunk, ReplyStream, ResponseMeta
 from stoker.errors import BadRequest, DeadlineExceeded, MalformedMessage, ServerStopping, StreamStalled

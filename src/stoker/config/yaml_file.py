@@ -1,0 +1,75 @@
+"""The YAML file of an archive, as plain data.
+
+Archives are not trusted: the text, its aliases and its nesting are bounded, and only plain data is built from it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from stoker.errors import InvalidArchive
+
+_LARGEST_TEXT = 1 << 20
+_MOST_VALUES = 100_000
+
+
+def read(path: Path) -> Any:
+    """Raises InvalidArchive when it cannot be read as YAML, or hides more than it shows."""
+    try:
+        with path.open("rb") as stream:
+            content = stream.read(_LARGEST_TEXT + 1)
+    except OSError as error:
+        raise InvalidArchive(f"{path.name} cannot be read: {error.strerror}") from None
+    if len(content) > _LARGEST_TEXT:
+        raise InvalidArchive(f"{path.name} is larger than {_LARGEST_TEXT >> 20} MiB")
+    try:
+        return _parse(content)
+    except (yaml.YAMLError, ValueError, OverflowError) as error:
+        raise InvalidArchive(f"{path.name} is not valid YAML: {_place(error)}") from None
+    except RecursionError:
+        raise InvalidArchive(f"{path.name} is nested too deeply") from None
+
+
+def _parse(content: bytes) -> Any:
+    loader = yaml.SafeLoader(content)
+    try:
+        node = loader.get_single_node()
+        if node is None:
+            return None
+        _check_size(node)
+        return loader.construct_document(node)
+    finally:
+        loader.dispose()
+
+
+def _check_size(root: yaml.Node) -> None:
+    """Counts values with every alias spelled out: a short text of aliases to aliases can mean billions."""
+    sizes: dict[int, int] = {}
+
+    def size(node: yaml.Node) -> int:
+        known = sizes.get(id(node))
+        if known is None:
+            sizes[id(node)] = _MOST_VALUES + 1  # for whoever comes back here: a value that contains itself
+            known = sizes[id(node)] = 1 + sum(size(child) for child in _children(node))
+            if known > _MOST_VALUES:
+                raise ValueError("its aliases mean too many values")
+        return known
+
+    size(root)
+
+
+def _children(node: yaml.Node) -> list[yaml.Node]:
+    if isinstance(node, yaml.MappingNode):
+        return [child for pair in node.value for child in pair]
+    return list(node.value) if isinstance(node, yaml.SequenceNode) else []
+
+
+def _place(error: Exception) -> str:
+    """The parser's words and the line, without its quote of the text."""
+    if isinstance(error, yaml.MarkedYAMLError):
+        line = f" (line {error.problem_mark.line + 1})" if error.problem_mark else ""
+        return f"{error.problem or error.context}{line}"
+    return str(error).split("\n")[0][:200]
