@@ -131,7 +131,7 @@ PART = b"x" * 50_000
 
 
 def endless(submission: Submission) -> None:
-    """Many parts at once, 20 MB: what a consumer does not read stays in the reply, but for what windows hold (4 MiB)."""
+    """Many parts at once, 20 MB: what a consumer does not read stays in the reply, but for the windows (4 MiB)."""
     for _ in range(400):
         submission.reply.push(Chunk(PART), last=False)
 
