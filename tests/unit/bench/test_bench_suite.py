@@ -16,8 +16,15 @@ from stoker.bench import handler_host, measure
 from stoker.bench.contender import WireRequest
 from stoker.bench.loads import Load, LoadResult
 from stoker.bench.venvs import last_line
+from ts.handler_utils import utils
 
 HANDLERS = Path(__file__).resolve().parents[3] / "benchmarks" / "handlers"
+
+
+@pytest.fixture(autouse=True)
+def own_way_of_sending_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hosting a handler replaces the function for good, which is right only in a process of its own."""
+    monkeypatch.setattr(utils, "send_intermediate_predict_response", utils.send_intermediate_predict_response)
 
 
 def test_the_digest_probe_knows_right_from_wrong() -> None:
