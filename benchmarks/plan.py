@@ -24,7 +24,6 @@ from benchmarks.points import Closed, Open, Point, TextStreams
 from stoker.bench import forward
 from stoker.bench.checking import Probe
 from stoker.bench.contender import Model, Workload
-from stoker.bench.h2load import grpc_frame
 from stoker.protos import inference_pb2
 
 KIB, MB = 1024, 1_000_000
@@ -66,11 +65,6 @@ class Group:
 def message(prediction: bytes) -> bytes:
     found: bytes = inference_pb2.PredictionResponse(prediction=prediction).SerializeToString()
     return found
-
-
-def framed(*predictions: bytes) -> int:
-    """Bytes of a gRPC response's body."""
-    return sum(len(grpc_frame(message(prediction))) for prediction in predictions)
 
 
 # -------------------------------------------------------------------------------------------- what is asked
@@ -135,14 +129,10 @@ def groups(letters: str, options: Options, place: Place) -> list[Group]:
 
 
 def small(options: Options, _: Place) -> list[Group]:
-    one = framed(b"0" * 64)
     kib, large = digest_probe(KIB), digest_probe(150 * KIB)
-    points: list[Point] = [
-        Closed(name=f"a 1KiB c={c}", probe=kib, concurrency=c, answer_bytes=one, for_peers=True) for c in (1, 16, 64)
-    ]
+    points: list[Point] = [Closed(name=f"a 1KiB c={c}", probe=kib, concurrency=c, for_peers=True) for c in (1, 16, 64)]
     points += [
-        Closed(name=f"a 150KiB c={c}", probe=large, concurrency=c, answer_bytes=one)
-        for c in ((16,) if options.quick else (1, 16, 64))
+        Closed(name=f"a 150KiB c={c}", probe=large, concurrency=c) for c in ((16,) if options.quick else (1, 16, 64))
     ]
     points.append(
         Open(
@@ -157,9 +147,9 @@ def small(options: Options, _: Place) -> list[Group]:
 
 
 def batched(options: Options, _: Place) -> list[Group]:
-    one, kib = framed(b"0" * 64), digest_probe(KIB)
-    together = tuple(Closed(name=f"b c={c}", probe=kib, concurrency=c, answer_bytes=one) for c in (16, 64))
-    lone = Closed(name="b lone 100ms", probe=kib, concurrency=1, answer_bytes=one)
+    kib = digest_probe(KIB)
+    together = tuple(Closed(name=f"b c={c}", probe=kib, concurrency=c) for c in (16, 64))
+    lone = Closed(name="b lone 100ms", probe=kib, concurrency=1)
     return [
         Group(
             title="no-op handler, batch size 16, delay 5 ms",
@@ -218,17 +208,14 @@ def text(options: Options, place: Place) -> list[Group]:
 
 
 def dense(options: Options, _: Place) -> list[Group]:
-    point = Closed(name="e 4 streams", probe=parts_probe(), concurrency=4, answer_bytes=framed(*PARTS))
+    point = Closed(name="e 4 streams", probe=parts_probe(), concurrency=4)
     title = "streams of 1,000 parts of 32 bytes, 4 at once"
     return [Group(title=title, workload=Workload.PARTS, model=models.parts, points=(point,))]
 
 
 def slope(options: Options, _: Place) -> list[Group]:
-    one = framed(b"0" * 64)
     sizes = (10, 50) if options.quick else (1, 10, 50)
-    points = tuple(
-        Closed(name=f"f {n}MB", probe=digest_probe(n * MB), concurrency=1, answer_bytes=one, stretch=1.5) for n in sizes
-    )
+    points = tuple(Closed(name=f"f {n}MB", probe=digest_probe(n * MB), concurrency=1, stretch=1.5) for n in sizes)
     return [
         Group(
             title="payload slope, one client, limits raised",
@@ -242,7 +229,7 @@ def slope(options: Options, _: Place) -> list[Group]:
 
 def life(options: Options, place: Place) -> list[Group]:
     kib = digest_probe(KIB)
-    load = Closed(name="g load", probe=kib, concurrency=64, answer_bytes=framed(b"0" * 64))
+    load = Closed(name="g load", probe=kib, concurrency=64)
     start = StartUp(name="g start", load=load, load_s=options.warm_up_s)
     found = [Group(title="start-up and memory", workload=Workload.LIFE, model=models.digest_one, fresh=(start,))]
     if options.quick:
@@ -268,7 +255,7 @@ def _memory(title: str, model: Callable[[Path], Model], point: Memory, only: tup
 
 
 def leaving(options: Options, _: Place) -> list[Group]:
-    load = Closed(name="h load", probe=digest_probe(KIB), concurrency=16, answer_bytes=framed(b"0" * 64))
+    load = Closed(name="h load", probe=digest_probe(KIB), concurrency=16)
     batch = {"batch_size": 16, "max_batch_delay_ms": 5}
     point = Leaving(name="h after", load=load, kills=5 if options.quick else 20, batch=batch)
     return [

@@ -61,12 +61,13 @@ class Point(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Closed:
-    """``concurrency`` connections that ask again and again. ``answer_bytes``: what a gRPC response's body has."""
+    """``concurrency`` connections that ask again and again."""
 
     name: str
     probe: Probe
     concurrency: int
-    answer_bytes: int | None = None
+    same_size: bool = True
+    """Whether all answers have the same number of bytes, which is checked then."""
     for_peers: bool = False
     grpc_only: bool = False
     stretch: float = 1.0
@@ -75,21 +76,23 @@ class Closed:
     def seconds(self, options: Options) -> float:
         return options.duration_s * self.stretch + OVERHEAD_S
 
-    def load(self, running: Running, contender: Contender, duration_s: float) -> Load:
+    def load(self, running: Running, contender: Contender, duration_s: float, answer_bytes: int | None = None) -> Load:
         return Load(
             endpoint=running.endpoint,
             wire=contender.wire,
             request=running.request(self.probe.payload(0), stream=self.probe.stream),
             concurrency=self.concurrency,
             duration_s=duration_s,
-            answer_bytes=self.answer_bytes,
+            answer_bytes=answer_bytes,
         )
 
     def measure(self, turn: Turn) -> Measured:
         duration_s = turn.options.duration_s * self.stretch
-        load = self.load(turn.running, turn.contender, duration_s)
+        checker = turn.checker(self.probe)
+        size = checker.answer_bytes() if self.same_size else None
+        load = self.load(turn.running, turn.contender, duration_s, size)
         generator = turn.place.generator(turn.contender.wire)
-        measured = closed_loop(turn.running, turn.checker(self.probe), load, generator)
+        measured = closed_loop(turn.running, checker, load, generator)
         return replace(measured, pss_mib=pss_mib(turn.running.pids()))
 
 

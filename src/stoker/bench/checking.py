@@ -107,18 +107,26 @@ class Checker:
         self._probe = probe
         self._number = 0
 
+    def answer_bytes(self) -> int | None:
+        """What the body of every gRPC response has, frames included; None where answers differ in size."""
+        if self._wire != "grpc":
+            return None
+        asking = client(self._wire, self._running.endpoint)
+        try:
+            sizes = {sum(map(framed_size, self._ask(asking, self._probe.payload(0)))) for _ in range(2)}
+        except grpc.RpcError:
+            return None  # the checks say what is wrong
+        finally:
+            asking.close()
+        return sizes.pop() if len(sizes) == 1 else None
+
     def once(self) -> str | None:
         """Ask once; what was wrong with the answer, in a few words."""
         self._number += 1
         payload = self._probe.payload(self._number)
         asking = client(self._wire, self._running.endpoint)
         try:
-            bodies = asking.ask(
-                self._running.request(payload, stream=self._probe.stream),
-                stream=self._probe.stream,
-                timeout_s=self._probe.timeout_s,
-            )
-            parts = self._parts(bodies)
+            parts = self._parts(self._ask(asking, payload))
             return None if self._probe.check(payload, parts) else f"wrong answer: {b' '.join(parts)[:80]!r}"
         except grpc.RpcError as error:
             return _short(error)
@@ -126,6 +134,11 @@ class Checker:
             return f"{type(error).__name__}: {error}"[:200]
         finally:
             asking.close()
+
+    def _ask(self, asking: Client, payload: bytes) -> list[bytes]:
+        stream = self._probe.stream
+        request = self._running.request(payload, stream=stream)
+        return asking.ask(request, stream=stream, timeout_s=self._probe.timeout_s)
 
     def _parts(self, bodies: list[bytes]) -> list[bytes]:
         if self._probe.stream and self._wire == "http":
@@ -160,6 +173,11 @@ class Checker:
         findings.asked += 1
         if wrong is not None:
             findings.wrong.append(wrong)
+
+
+def framed_size(message: bytes) -> int:
+    """With the five bytes in front of every gRPC message."""
+    return len(message) + 5
 
 
 def wait_for_answer(checker: Checker, running: Running, *, timeout_s: float, pause_s: float = 0.005) -> str | None:
