@@ -64,7 +64,7 @@ class Template:
         pid = os.getpid()
         try:
             if message.load is None:
-                importlib.import_module("torch")
+                _import_what_handlers_need()
             else:
                 self._model, self._chose_threads = _initialise(message.load)
         except Exception as error:
@@ -170,6 +170,14 @@ def obstacle() -> str | None:
     """Why a fork of this process could come out broken: a lock held by another thread would be held there for ever."""
     threads = sum(1 for _ in _TASKS.iterdir())
     return None if threads == 1 else f"it has {threads} threads"
+
+
+def _import_what_handlers_need() -> None:
+    """torch, and our own base handler with what it imports: a tenth of a second of nearly every handler."""
+    importlib.import_module("torch")
+    with contextlib.suppress(Exception):  # a handler that needs them will tell what is wrong with them
+        importlib.import_module("PIL.Image")
+        importlib.import_module("stoker.handlers.base")
 
 
 def _initialise(load: Load) -> tuple[loading.LoadedModel, bool]:
