@@ -134,6 +134,13 @@ class Settings:
         "torchserve: a worker that failed for maxRetryTimeoutInSec stays dead, and jobs queue meanwhile",
         ours=True,
     )
+    worker_template: bool = setting(
+        "worker_template",
+        units.boolean,
+        True,
+        "further workers of models that import torch are forked from a process that has; costs its memory",
+        ours=True,
+    )
     job_queue_size: int = setting(
         "job_queue_size", units.whole_number, 100, "jobs that may wait per model version", minimum=1
     )

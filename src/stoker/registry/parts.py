@@ -58,6 +58,7 @@ def worker_options(settings: Settings) -> WorkerOptions:
         max_response_bytes=settings.max_response_size,
         stream_window_bytes=settings.stream_window,
         give_up=_give_up(settings),
+        template=settings.worker_template,
         blacklist_env_vars=settings.blacklist_env_vars,
         extra_env=_ipex(settings),
     )
