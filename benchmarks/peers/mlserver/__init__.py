@@ -1,0 +1,1 @@
+"""mlserver: `adapter` runs in the suite; the other file in the venv of the peer."""

@@ -1,0 +1,64 @@
+"""MLServer over gRPC: the open inference protocol, a payload as one BYTES tensor."""
+
+from __future__ import annotations
+
+import json
+import os
+
+from benchmarks.peers.peer import FOLDER, HOSTING, Api, Peer, Server, run_in_venv
+from stoker.bench.contender import LOOPBACK, Deployment, WireRequest
+from stoker.protos import open_inference_pb2
+
+SERVICE = "/inference.GRPCInferenceService"
+MODEL = "hosted"
+
+
+class OpenInference(Api):
+    def request(self, payload: bytes, *, stream: bool = False) -> WireRequest:
+        message = open_inference_pb2.ModelInferRequest(model_name=MODEL, id="1")  # else it makes up an id of its own
+        tensor = message.inputs.add(name="payload", datatype="BYTES", shape=[1])
+        tensor.contents.bytes_contents.append(payload)
+        method = "ModelStreamInfer" if stream else "ModelInfer"
+        return WireRequest(path=f"{SERVICE}/{method}", body=message.SerializeToString())
+
+    def answer(self, body: bytes) -> bytes:
+        found: bytes = open_inference_pb2.ModelInferResponse.FromString(body).outputs[0].contents.bytes_contents[0]
+        return found
+
+    def parts(self, body: bytes) -> list[bytes]:
+        return [self.answer(body)]
+
+
+def launch(deployment: Deployment) -> Server:
+    repository = deployment.scratch / "repository"
+    repository.mkdir()
+    (repository / "settings.json").write_text(json.dumps(settings(deployment)))
+    (repository / "model-settings.json").write_text(json.dumps({"name": MODEL, "implementation": "model.Hosted"}))
+    environment = {"PYTHONPATH": os.pathsep.join([HOSTING, str(FOLDER / "mlserver")])}
+    spawned = run_in_venv(deployment, ["mlserver", "start", str(repository)], environment=environment)
+    return Server(spawned, OpenInference())
+
+
+def settings(deployment: Deployment) -> dict[str, object]:
+    return {
+        "host": LOOPBACK,
+        "grpc_port": deployment.port,
+        "http_port": deployment.more_ports[0],
+        "debug": False,  # its default logs every request
+        "parallel_workers": 0,  # the model in the server's process: a pool of one adds a queue, and cannot stream
+        "metrics_endpoint": None,  # an interceptor around every call
+        "gzip_enabled": False,  # must be off for streams, says its guide
+        "grpc_max_message_length": deployment.max_message_bytes,
+        "logging_settings": {"version": 1, "incremental": True, "loggers": {"mlserver": {"level": "WARNING"}}},
+        "environments_dir": str(deployment.scratch / "environments"),
+    }
+
+
+MLSERVER = Peer(
+    name="mlserver",
+    wire="grpc",
+    note="gRPC (open inference protocol, one BYTES tensor): model in the server's process (parallel_workers 0), "
+    "metrics and debug off",
+    packages=("mlserver==1.7.1",),
+    launch=launch,
+)

@@ -1,0 +1,1 @@
+"""mosec: `adapter` runs in the suite; the other file in the venv of the peer."""
