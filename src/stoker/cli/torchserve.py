@@ -6,6 +6,7 @@ Texts and exit status are TorchServe's where it has them: scripts wait for them.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import sys
 import tempfile
@@ -16,6 +17,7 @@ from stoker import TORCHSERVE_VERSION, __version__
 from stoker.cli import arguments, background, serving, stopping
 from stoker.config import security, show
 from stoker.config.load import Loaded, load
+from stoker.core import malloc
 from stoker.errors import ConfigurationError, StartupError
 
 VERSION_TEXT = f"TorchServe Version is {TORCHSERVE_VERSION} (stoker {__version__})"
@@ -32,11 +34,23 @@ def main(argv: Sequence[str] | None = None) -> int:
             return stopping.stop(temp_dir())
         if options.print_config:
             return _print_config(options)
+        if argv is None:
+            _have_memory_handed_out_in_large_pages()
         return _start(options)
     except StartupError as error:
         return serving.fail(error)
     except KeyboardInterrupt:
         return 130  # Ctrl-C before the server listens to signals, or while the launcher waits
+
+
+def _have_memory_handed_out_in_large_pages() -> None:
+    """malloc reads its settings when a process begins: begin again, as the same process with the same arguments."""
+    wanted = malloc.for_server(os.environ)
+    if wanted is None or sys.platform != "linux":
+        return
+    os.environ[malloc.VARIABLE] = wanted
+    with contextlib.suppress(OSError):
+        os.execv(sys.executable, sys.orig_argv)  # noqa: S606 - the very command that is running
 
 
 def start() -> None:

@@ -10,10 +10,11 @@ Both sides trust lengths only up to a limit, checked before anything is buffered
 from __future__ import annotations
 
 import struct
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from stoker.core.buffer import Buffer
+from stoker.ipc.room import room
 
 PREFIX = struct.Struct("<II")
 MAX_HEADER_BYTES = 64 << 20
@@ -35,30 +36,32 @@ class Decoder:
     """Whole frames out of a byte stream.
 
     Small frames are views of the chunk they came in.  For a large one `writable` offers the missing part of its
-    buffer, so that a socket reads into it directly: one copy, whatever the size.
+    buffers, so that a socket reads into them directly: one copy, whatever the size.  The payload of a large frame is a
+    buffer of its own, a bytearray that nobody else refers to.
     """
 
     def __init__(self, max_payload_bytes: int = MAX_PAYLOAD_BYTES) -> None:
         self._max_payload = max_payload_bytes
         self._rest = b""
-        self._large: bytearray | None = None
-        self._large_filled = 0
-        self._large_header = 0
+        self._large: Frame | None = None
+        self._filled = 0
 
     def writable(self) -> memoryview | None:
         """Where the next bytes must go (then call `wrote`), or None: read a chunk and `feed` it."""
         if self._large is None:
             return None
-        return memoryview(self._large)[self._large_filled :]
+        header, payload = self._large
+        return header[self._filled :] if self._filled < len(header) else payload[self._filled - len(header) :]
 
     def wrote(self, count: int) -> Frame | None:
         """``count`` bytes were put into `writable`; the frame when that completes it."""
-        assert self._large is not None
-        self._large_filled += count
-        if self._large_filled < len(self._large):
+        large = self._large
+        assert large is not None
+        self._filled += count
+        if self._filled < len(large.header) + len(large.payload):
             return None
-        view, self._large = memoryview(self._large), None
-        return Frame(view[: self._large_header], view[self._large_header :])
+        self._large = None
+        return large
 
     def feed(self, data: bytes) -> Iterator[Frame]:
         """Frames completed by ``data``. Must be iterated to its end.
@@ -67,20 +70,12 @@ class Decoder:
             FrameError: a length over the limit; nothing of that frame was kept.
         """
         if self._large is not None:
-            data = yield from self._feed_large(data)
+            frame, data = self._fill(data)
+            if frame is not None:
+                yield frame
         if self._rest:
             data, self._rest = self._rest + data, b""
         yield from self._feed_small(data)
-
-    def _feed_large(self, data: bytes) -> Generator[Frame, None, bytes]:  # returns what is left of data
-        window = self.writable()
-        assert window is not None
-        count = min(len(window), len(data))
-        window[:count] = data[:count]
-        frame = self.wrote(count)
-        if frame is not None:
-            yield frame
-        return data[count:]
 
     def _feed_small(self, data: bytes) -> Iterator[Frame]:
         view, position, end = memoryview(data), 0, len(data)
@@ -92,18 +87,27 @@ class Decoder:
             stop = start + header + payload
             if stop > end:
                 if header + payload > _DIRECT_READ_BYTES:
-                    self._begin_large(view[start:], header, payload)
+                    self._begin_large(data[start:], header, payload)
                     return
                 break
             yield Frame(view[start : start + header], view[start + header : stop])
             position = stop
         self._rest = data[position:]
 
-    def _begin_large(self, have: memoryview, header: int, payload: int) -> None:
-        self._large = bytearray(header + payload)
-        self._large[: len(have)] = have
-        self._large_filled = len(have)
-        self._large_header = header
+    def _begin_large(self, have: bytes, header: int, payload: int) -> None:
+        self._large = Frame(memoryview(room(header)), memoryview(room(payload)))
+        self._filled = 0
+        self._fill(have)
+
+    def _fill(self, data: bytes) -> tuple[Frame | None, bytes]:
+        """The large frame if ``data`` completes it, and what is left of ``data``."""
+        frame = None
+        while data and (window := self.writable()) is not None:
+            count = min(len(window), len(data))
+            window[:count] = data[:count]
+            data = data[count:]
+            frame = self.wrote(count)
+        return frame, data
 
 
 def encode(header: bytes, payloads: list[Buffer], payload_bytes: int) -> list[Buffer]:

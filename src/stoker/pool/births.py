@@ -16,6 +16,7 @@ from stoker.errors import WorkerDied
 from stoker.ipc.template import Failed
 from stoker.ipc.to_worker import Load
 from stoker.pool import environment
+from stoker.pool.foresight import mentions_torch
 from stoker.pool.process import WorkerOptions, WorkerProcess, spawn
 from stoker.pool.template import CannotFork, Template
 from stoker.pool.templates import spawn_template, templates, usable
@@ -44,10 +45,16 @@ class Births:
         if self._spec.share_weights and gpu_id is not None:
             raise WorkerDied(NEEDS_CPU)
         forked = await self._forked_from_model(name, env) if self._shares else None
-        return forked or await self._forked(name, env) or self._spawned(name, env)
+        forked = forked or await self._forked(name, env)
+        if forked is not None:
+            return forked
+        spawned = self._spawned(name, env)
+        if workers > 1 and mentions_torch(self._spec):
+            self.torch_is_used()  # the others wait for the template: sooner there than if all import torch at once
+        return spawned
 
     def torch_is_used(self) -> None:
-        """A worker of this model has imported torch: the next one will, too."""
+        """A worker of this model has imported torch, or will: so will the next one."""
         if not self._shares:
             templates.torch_is_used(self._options)
 

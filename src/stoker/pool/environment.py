@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from stoker.core import malloc
 from stoker.core.model import ModelSpec
 from stoker.errors import ConfigurationError
 
@@ -92,7 +93,7 @@ def _allowed(inherited: Mapping[str, str], blacklist: str | None) -> dict[str, s
     denied = re.compile(blacklist) if blacklist else None
     return {
         name: value
-        for name, value in inherited.items()
+        for name, value in {**inherited, malloc.VARIABLE: malloc.for_worker(inherited)}.items()
         if not _SECRETS.fullmatch(name) and not (denied and denied.fullmatch(name))
     }
 

@@ -28,18 +28,30 @@ _NOTHING_UNREAD: Mapping[int, int] = MappingProxyType({})
 class Batch:
     """One `Predict`, from its arrival to its answer.
 
-    ``cancelled``: indices of jobs that nobody waits for.  From its start on, ``indices`` says which job each row of
-    the handler is, ``processors`` and ``request_ids`` are those of the rows.  ``unread``: bytes of parts on their way
-    to each job's reader.  ``failures``: jobs that failed while the handler runs.  Most batches have neither of these
-    nor a cancelled job, so they are made when they are needed.
+    ``cancelled``: indices of jobs that nobody waits for.  ``payload`` is gone once the rows are made.  From its start
+    on, ``indices`` says which job each row of the handler is, ``processors`` and ``request_ids`` are those of the rows.
+    ``unread``: bytes of parts on their way to each job's reader.  ``failures``: jobs that failed while the handler
+    runs.  Most batches have neither of these nor a cancelled job, so they are made when they are needed.
     """
 
-    __slots__ = ("cancelled", "failures", "id", "indices", "jobs", "payload", "processors", "request_ids", "unread")
+    __slots__ = (
+        "cancelled",
+        "failures",
+        "id",
+        "indices",
+        "jobs",
+        "payload",
+        "payload_bytes",
+        "processors",
+        "request_ids",
+        "unread",
+    )
 
     def __init__(self, message: Predict, payload: memoryview) -> None:
         self.id = message.batch_id
         self.jobs: list[JobHeader] = message.jobs
-        self.payload = payload
+        self.payload: memoryview | None = payload
+        self.payload_bytes = len(payload)
         self.cancelled = _NOBODY
         self.failures = _NO_FAILURES
         self.unread = _NOTHING_UNREAD

@@ -86,7 +86,7 @@ class Loop:
     def _call(self, batch: Batch, data: list[dict[str, Any]]) -> list[Any] | Failure:
         inbox, connection = self._inbox, self._connection
         self._point_context_at(batch)
-        if connection.pending_bytes and (self._expected_s > _SLOW_S or len(batch.payload) > _LARGE_BATCH_BYTES):
+        if connection.pending_bytes and (self._expected_s > _SLOW_S or batch.payload_bytes > _LARGE_BATCH_BYTES):
             connection.flush()
         inbox.current = batch
         self._progress.begin(batch.id)

@@ -18,6 +18,7 @@ from stoker.core.job import Input
 from stoker.core.ports import InferencePort
 from stoker.core.reply import Chunk, ReplyStream, ResponseMeta
 from stoker.errors import BadRequest, DeadlineExceeded, MalformedMessage, ServerStopping, StreamStalled
+from stoker.frontend.grpc import large_request
 from stoker.frontend.grpc.call import Call, Kind, Method
 from stoker.frontend.grpc.metadata import request_headers, trailing_metadata
 from stoker.frontend.grpc.status import inference_status
@@ -57,17 +58,16 @@ def _stream_predictions(inference: InferencePort, call: Call) -> None:
 
 def _submit(inference: InferencePort, call: Call, *, streaming: bool) -> ReplyStream:
     try:
-        request = inference_pb2.PredictionsRequest.FromString(call.request)
+        request, inputs = large_request.parse(call.request)
     except DecodeError:
         raise MalformedMessage(message_type="PredictionsRequest") from None
     call.request = b""  # its values live on in the inputs; two copies of a large one are one too many
     if not request.model_name:
         raise BadRequest("Parameter model_name is required.")
-    values = request.input
     return inference.submit(
         request.model_name,
         request.model_version or None,
-        [Input(name, "", values[name]) for name in values],
+        [Input(name, "", value) for name, value in inputs.items()],
         headers=request_headers(call.metadata),
         deadline=call.deadline,
         streaming=streaming,

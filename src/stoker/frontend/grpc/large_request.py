@@ -1,0 +1,92 @@
+"""Requests with large values, read without copying these.  PURE.
+
+protobuf's parser copies every value, and hands out another copy: for 50 MB that is most of what the server does with
+the request.  Here large values are cut out of the message, as views of it; protobuf parses what is left.  A message
+that is not plainly what a client's encoder writes is left to protobuf whole, so that there is one judge of bad ones.
+"""
+
+from __future__ import annotations
+
+from google.protobuf.message import DecodeError
+
+from stoker.core.buffer import Buffer
+from stoker.protos import inference_pb2
+
+LARGE_BYTES = 64 << 10
+_INPUT, _KEY, _VALUE = 0x1A, 0x0A, 0x12  # tags of PredictionsRequest.input and of the two fields of its entries
+_SKIPPED = frozenset((0x0A, 0x12, 0x22))  # the other fields of the message, strings
+
+
+class _NotPlain(Exception):
+    """Nothing this file understands."""
+
+
+def parse(message: bytes) -> tuple[inference_pb2.PredictionsRequest, dict[str, Buffer]]:
+    """The request, and its inputs by name.
+
+    Raises:
+        DecodeError: as protobuf does.
+    """
+    if len(message) > LARGE_BYTES:
+        try:
+            return _cut(message)
+        except (_NotPlain, DecodeError):
+            pass
+    request = inference_pb2.PredictionsRequest.FromString(message)
+    values = request.input
+    return request, {name: values[name] for name in values}
+
+
+def _cut(message: bytes) -> tuple[inference_pb2.PredictionsRequest, dict[str, Buffer]]:
+    view, inputs, rest = memoryview(message), dict[str, Buffer](), list[memoryview]()
+    position = 0
+    while position < len(message):
+        tag = message[position]
+        size, start = _varint(message, position + 1)
+        stop = start + size
+        if stop > len(message):
+            raise _NotPlain
+        if tag == _INPUT and size > LARGE_BYTES:
+            name, value = _entry(message, start, stop)
+            if name in inputs:
+                raise _NotPlain
+            inputs[name] = view[value:stop]
+        elif tag == _INPUT or tag in _SKIPPED:
+            rest.append(view[position:stop])
+        else:
+            raise _NotPlain
+        position = stop
+    request = inference_pb2.PredictionsRequest.FromString(b"".join(rest))
+    small = request.input
+    for name in small:
+        if name in inputs:
+            raise _NotPlain
+        inputs[name] = small[name]
+    return request, inputs
+
+
+def _entry(message: bytes, start: int, stop: int) -> tuple[str, int]:
+    """An entry's key, and where its value begins; it ends with the entry."""
+    if message[start] != _KEY:
+        raise _NotPlain
+    size, key = _varint(message, start + 1)
+    after = key + size
+    if after >= stop or message[after] != _VALUE:
+        raise _NotPlain
+    size, value = _varint(message, after + 1)
+    if value + size != stop:
+        raise _NotPlain
+    try:
+        return message[key:after].decode(), value
+    except UnicodeDecodeError:
+        raise _NotPlain from None
+
+
+def _varint(message: bytes, position: int) -> tuple[int, int]:
+    """A length and where it ends. Lengths of more than 35 bits are none."""
+    number = 0
+    for count, byte in enumerate(message[position : position + 5]):
+        number |= (byte & 0x7F) << (7 * count)
+        if byte < 0x80:
+            return number, position + count + 1
+    raise _NotPlain

@@ -1,0 +1,47 @@
+"""Memory that a large payload is received into.
+
+`bytearray(size)` first writes zeros into every page, and the kernel hands pages out 4 KiB at a time: for 50 MB that
+takes longer than receiving them.  Here nothing is written, and the kernel is asked for pages of 2 MiB.
+"""
+
+from __future__ import annotations
+
+import functools
+import mmap
+from collections.abc import Callable
+from typing import cast
+
+_WORTH_IT_BYTES = 1 << 20
+
+
+def room(size: int) -> bytearray:
+    """``size`` bytes of no particular content: to be filled before anybody else sees them."""
+    if size < _WORTH_IT_BYTES:
+        return bytearray(size)
+    return _maker()(size)
+
+
+@functools.cache
+def _maker() -> Callable[[int], bytearray]:
+    """ctypes is imported by the first large payload: most processes never see one."""
+    try:
+        import ctypes  # noqa: PLC0415 - see above
+
+        new = ctypes.pythonapi.PyByteArray_FromStringAndSize
+        address = ctypes.pythonapi.PyByteArray_AsString
+        advise = ctypes.CDLL(None).madvise
+        huge = mmap.MADV_HUGEPAGE
+    except (ImportError, AttributeError, OSError):  # another interpreter, another system
+        return bytearray
+    new.restype, new.argtypes = ctypes.py_object, (ctypes.c_void_p, ctypes.c_ssize_t)
+    address.restype, address.argtypes = ctypes.c_void_p, (ctypes.py_object,)
+    advise.restype, advise.argtypes = ctypes.c_int, (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
+
+    def unwritten(size: int) -> bytearray:
+        found = cast(bytearray, new(None, size))
+        start = address(found)
+        pages = -(-start // mmap.PAGESIZE) * mmap.PAGESIZE
+        advise(pages, start + size - pages, huge)  # a wish: whether it is granted changes nothing but the time
+        return found
+
+    return unwritten
