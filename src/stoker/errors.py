@@ -60,6 +60,14 @@ class MalformedMessage(BadRequest):
     """The request is not a valid {message_type} message."""
 
 
+class ResourceNotFound(ClientError):
+    """Requested resource is not found, please refer to API document."""
+
+
+class MethodNotAllowed(ClientError):
+    """Requested method is not allowed, please refer to API document."""
+
+
 class ModelNotFound(ClientError):
     """Model not found: {model}"""
 

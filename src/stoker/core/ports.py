@@ -29,8 +29,10 @@ class InferencePort(Protocol):
         headers: Mapping[str, str] | None = None,
         deadline: float | None = None,
         streaming: bool = False,
+        request_id: str | None = None,
     ) -> ReplyStream:
-        """Queues one request. An empty ``version`` means the default one.
+        """Queues one request. An empty ``version`` means the default one. ``request_id``: what the handler sees as its
+        id, where the frontend has told the client one already.
 
         ``deadline``: seconds of the monotonic clock. ``streaming``: the consumer reads part by part, and
         the job is a batch of its own unless the model config says otherwise. Else it may read all at the end:
@@ -215,6 +217,50 @@ class WorkerStatus:
     gpu_id: int | None
     gpu_usage: str | None
     failure: str | None
+
+
+# ------------------------------------------------------------------------- frontends -> their helpers
+
+
+class TokenScope(Enum):
+    """Which key a listener asks for."""
+
+    INFERENCE = "inference"
+    MANAGEMENT = "management"
+
+
+class Authorizer(Protocol):
+    """Who may call. Implemented by `frontend.auth`, called by every listener before a request does anything else.
+
+    ``authorization``: the value of the header or metadata entry of that name, as the client sent it.
+    """
+
+    def check(self, scope: TokenScope, authorization: str | None) -> None:
+        """Raises TokenRejected. Does nothing where tokens are off."""
+        ...
+
+    def rotate(self, kind: str | None, authorization: str | None) -> None:
+        """The token API (contract of REST, 5.8): a new key of ``kind`` for who shows the API key.
+
+        Raises TokenRejected, and ResourceNotFound where tokens are off.
+        """
+        ...
+
+
+class MetricsPort(Protocol):
+    """Implemented by telemetry, called by the metrics listener."""
+
+    def exposition(self, names: Sequence[str] = ()) -> bytes:
+        """Prometheus text 0.0.4; only samples of these exact names, if any are given."""
+        ...
+
+
+class RequestTelemetry(Protocol):
+    """Implemented by telemetry, called by the frontends once per answered request; costs next to nothing."""
+
+    def answered(self, http_status: int) -> None:
+        """gRPC codes are told as the HTTP status of the same meaning."""
+        ...
 
 
 class AccessLog(Protocol):

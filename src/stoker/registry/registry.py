@@ -75,6 +75,7 @@ class Registry:
         headers: Mapping[str, str] | None = None,
         deadline: float | None = None,
         streaming: bool = False,
+        request_id: str | None = None,
     ) -> ReplyStream:
         entry = self._catalog.find(model, version)
         if entry is None:
@@ -84,7 +85,15 @@ class Registry:
             patience = self._now() + spec.client_timeout_s
             deadline = patience if deadline is None else min(deadline, patience)
         alone = streaming and not spec.stream_batching
-        job = Job(entry.key, inputs, headers=headers, deadline=deadline, streaming=streaming, alone=alone)
+        job = Job(
+            entry.key,
+            inputs,
+            headers=headers,
+            deadline=deadline,
+            streaming=streaming,
+            alone=alone,
+            request_id=request_id,
+        )
         try:
             entry.scheduler.submit(job)
         except errors.NoWorkers as error:  # its text names a version only where the request did
