@@ -13,7 +13,7 @@ from typing import Any
 import grpc.aio
 
 from stoker.core.job import Input, Job, ModelKey
-from stoker.core.ports import Health, RegisterRequest, ScaleRequest
+from stoker.core.ports import Description, Health, RegisterRequest, ScaleRequest
 from stoker.core.reply import Chunk, ReplyStream, ResponseMeta
 from stoker.frontend.grpc.call import Method
 from stoker.frontend.grpc.health import health_methods
@@ -105,6 +105,7 @@ class FakeManagement:
     answer: Any = "done"
     error: Exception | None = None
     hold: asyncio.Event | None = None
+    meta: ResponseMeta | None = None
     asked: list[tuple[Any, ...]] = field(default_factory=list)
     finished: int = 0
 
@@ -129,8 +130,11 @@ class FakeManagement:
     async def unregister(self, model: str, version: str | None) -> str:
         return await self._operate("unregister", model, version)
 
-    async def describe_customized(self, model: str, version: str | None) -> list[dict[str, Any]]:
-        return await self._operate("describe_customized", model, version)
+    async def describe_customized(
+        self, model: str, version: str | None, *, headers: Mapping[str, str] | None = None
+    ) -> Description:
+        asked = ("describe_customized", model, version)
+        return Description(await self._operate(*asked, *([] if headers is None else [headers])), self.meta)
 
     def list_models(self, limit: int, offset: int) -> dict[str, Any]:
         self.asked.append(("list_models", limit, offset))

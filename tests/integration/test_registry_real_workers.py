@@ -159,7 +159,7 @@ async def test_describe_customized_asks_the_handler(places: tuple[Path, Path]) -
     async with running(places) as registry:
         await registry.register(RegisterRequest(url=archive(places[0], "echo"), initial_workers=1, synchronous=True))
 
-        (entry,) = await registry.describe_customized("echo", None)
+        ((entry,), _) = await registry.describe_customized("echo", None)
 
         assert entry["customizedMetadata"] == {"classes": 2}
         assert entry["workers"][0]["status"] == "READY" and entry["workers"][0]["pid"] in workers_alive()

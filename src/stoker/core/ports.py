@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from stoker.core.job import Batch, Input
-from stoker.core.reply import Chunk, ReplyStream
+from stoker.core.reply import Chunk, ReplyStream, ResponseMeta
 from stoker.errors import ServingError
 
 # ------------------------------------------------------------------------- frontends -> registry
@@ -77,6 +77,19 @@ class ScaleRequest:
     synchronous: bool = False
 
 
+SCALING_BEGUN = "Processing worker updates..."
+"""What `ManagementPort` answers when workers go on starting or stopping after the answer."""
+SCALING_UNFINISHED = "Workers scaling in progress..."
+"""What it answers when it waited for workers, and not all of them are ready."""
+
+
+class Description(NamedTuple):
+    """What a handler added to a description: ``entries`` hold it, ``meta`` is how it wants that answered."""
+
+    entries: list[dict[str, Any]]
+    meta: ResponseMeta | None = None
+
+
 class ManagementPort(Protocol):
     """Implemented by the registry, called by the frontends.  Each method that changes something returns
     TorchServe's sentence for the reply.  A caller that is cancelled does not stop the operation."""
@@ -97,8 +110,10 @@ class ManagementPort(Protocol):
         """JSON-ready entries in the contract's member order. ``version`` "all": every version."""
         ...
 
-    async def describe_customized(self, model: str, version: str | None) -> list[dict[str, Any]]:
-        """As `describe`, with the handler's own ``customizedMetadata``."""
+    async def describe_customized(
+        self, model: str, version: str | None, *, headers: Mapping[str, str] | None = None
+    ) -> Description:
+        """As `describe`, with the handler's own ``customizedMetadata``. ``headers``: what it sees as the request's."""
         ...
 
 

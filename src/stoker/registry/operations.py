@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 from stoker import errors
 from stoker.config.settings import Settings
-from stoker.core.ports import RegisterRequest, ScaleRequest
+from stoker.core.ports import SCALING_BEGUN, SCALING_UNFINISHED, RegisterRequest, ScaleRequest
 from stoker.registry import merge, names
 from stoker.registry.catalog import Catalog
 from stoker.registry.entry import ModelEntry, PoolFactory, SchedulerFactory
@@ -22,9 +22,6 @@ from stoker.registry.locks import KeyedLocks
 from stoker.registry.preparing import Prepared, Preparer
 
 _log = logging.getLogger(__name__)
-
-IN_PROGRESS = "Processing worker updates..."
-NOT_ALL_UP = "Workers scaling in progress..."
 
 
 class Operations:
@@ -101,10 +98,10 @@ class Operations:
         if not entry.min_workers:
             return f"{registered} 0 initial workers. Use scale workers API to add workers for the model."
         if not synchronous:
-            return IN_PROGRESS
+            return SCALING_BEGUN
         if await self._settle(entry, entry.key.version):
             return f"{registered} {entry.min_workers} initial workers"
-        return NOT_ALL_UP
+        return SCALING_UNFINISHED
 
     async def _withdraw(self, entry: ModelEntry, error: BaseException) -> None:
         self._catalog.remove(*entry.key)
@@ -127,8 +124,8 @@ class Operations:
             entry.scale(request.min_workers, most)
             self._changed()
             if not request.synchronous:
-                return IN_PROGRESS
-            return _scaled(request) if await self._settle(entry, request.version or "null") else NOT_ALL_UP
+                return SCALING_BEGUN
+            return _scaled(request) if await self._settle(entry, request.version or "null") else SCALING_UNFINISHED
 
     async def _settle(self, entry: ModelEntry, version_shown: str) -> bool:
         """Waits until each worker is ready, or has failed; whether as many are ready as there should be.

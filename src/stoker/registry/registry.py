@@ -16,8 +16,8 @@ from stoker.archive.store import ModelStore
 from stoker.config.settings import Settings
 from stoker.core.clock import Clock
 from stoker.core.job import Input, Job
-from stoker.core.ports import Health, RegisterRequest, ScaleRequest
-from stoker.core.reply import ReplyStream
+from stoker.core.ports import Description, Health, RegisterRequest, ScaleRequest
+from stoker.core.reply import ReplyStream, ResponseMeta
 from stoker.pool.devices import Devices
 from stoker.pool.environment import usable_cores
 from stoker.registry import describe, loading, names, parts
@@ -136,32 +136,36 @@ class Registry:
             return [describe.describe(entry) for entry in self._catalog.versions(model)]
         return [describe.describe(self._entry(model, version))]
 
-    async def describe_customized(self, model: str, version: str | None) -> list[dict[str, Any]]:
+    async def describe_customized(
+        self, model: str, version: str | None, *, headers: Mapping[str, str] | None = None
+    ) -> Description:
         if version == "all":
-            return self.describe(model, version)
+            return Description(self.describe(model, version))
         entry = self._entry(model, version)
-        metadata = describe.customized_metadata(await self._ask_handler(entry))
+        answer, meta = await self._ask_handler(entry, {**(headers or {}), **_DESCRIBE})
+        metadata = describe.customized_metadata(answer)
         described = describe.describe(entry)
         if metadata is not None:
             described["customizedMetadata"] = metadata
-        return [described]
+        return Description([described], meta)
 
-    async def _ask_handler(self, entry: ModelEntry) -> bytes:
-        job = Job(entry.key, (), headers=_DESCRIBE, alone=True)
+    async def _ask_handler(self, entry: ModelEntry, headers: Mapping[str, str]) -> tuple[bytes, ResponseMeta | None]:
+        job = Job(entry.key, (), headers=headers, alone=True)
         try:
             entry.scheduler.submit(job)
         except errors.NoWorkers as error:
             if isinstance(error, errors.QueueFull):
                 raise type(error)(entry.key.name) from None
             raise errors.NoWorkersToDescribe(entry.key.name) from None
-        parts_read = []
+        parts_read, meta = [], None
         try:
             while (chunk := await job.reply.next()) is not None:
                 parts_read.append(chunk.data)
+                meta = chunk.meta if meta is None else meta
         except asyncio.CancelledError:
             job.reply.cancel()
             raise
-        return b"".join(parts_read)
+        return b"".join(parts_read), meta
 
     def _entry(self, model: str, version: str | None) -> ModelEntry:
         names.require(model)

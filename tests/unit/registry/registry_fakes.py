@@ -14,7 +14,7 @@ from stoker.config.settings import Settings
 from stoker.core.job import Job
 from stoker.core.model import ModelSpec
 from stoker.core.ports import QueueStatus, WorkerStatus
-from stoker.core.reply import Chunk
+from stoker.core.reply import Chunk, ResponseMeta
 from stoker.pool.devices import Devices
 from stoker.registry.registry import Registry
 
@@ -34,6 +34,7 @@ class FakeScheduler:
         self.spec = spec
         self.jobs: list[Job] = []
         self.answer = b"answer"
+        self.meta: ResponseMeta | None = None
         self.held = False
         self.refusal: errors.ServingError | None = None
         self._drained = asyncio.Event()
@@ -43,7 +44,7 @@ class FakeScheduler:
             raise self.refusal
         self.jobs.append(job)
         if not self.held:
-            job.reply.push(Chunk(self.answer), last=True)
+            job.reply.push(Chunk(self.answer, self.meta), last=True)
 
     def answer_all(self) -> None:
         for job in self.jobs:

@@ -10,6 +10,7 @@ from registry_fakes import World, turns
 from stoker import errors
 from stoker.core.job import Input
 from stoker.core.ports import Health, RegisterRequest
+from stoker.core.reply import ResponseMeta
 
 
 async def world_with(*urls: str, workers: int = 1) -> World:
@@ -104,11 +105,22 @@ async def test_customized_metadata_is_what_the_handler_says_if_it_is_an_object(
     world = await world_with("a")
     world.schedulers["a/1.0"].answer = answer
 
-    (entry,) = await world.registry.describe_customized("a", None)
+    ((entry,), _) = await world.registry.describe_customized("a", None)
 
     (job,) = world.schedulers["a/1.0"].jobs
     assert job.headers == {"describe": "True"} and job.inputs == () and job.alone
     assert {name: entry[name] for name in entry if name == "customizedMetadata"} == members
+
+
+async def test_a_describe_request_takes_the_callers_headers_along_and_brings_the_handlers_back() -> None:
+    world = await world_with("a")
+    scheduler = world.schedulers["a/1.0"]
+    scheduler.meta = ResponseMeta(206, "", {"x-model": "a"})
+
+    described = await world.registry.describe_customized("a", None, headers={"X-Who": "me", "describe": "no"})
+
+    assert scheduler.jobs[0].headers == {"X-Who": "me", "describe": "True"}
+    assert described.meta == scheduler.meta
 
 
 async def test_a_describe_request_without_a_worker_has_torchserves_other_text() -> None:

@@ -102,7 +102,7 @@ class _Service:
             raise ModelApiDisabled
 
     async def _describe_customized(self, name: str, version: str | None) -> str:
-        return _json(await self._management.describe_customized(name, version))
+        return _json((await self._management.describe_customized(name, version)).entries)
 
     def _start(self, call: Call, operation: _Operation, *, status_of: StatusOf | None = None) -> None:
         """Runs the operation in a task of its own, which nobody cancels because a client left."""
