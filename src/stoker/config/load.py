@@ -7,12 +7,13 @@ Every value's source is remembered, so that errors and `torchserve --print-confi
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from stoker.config import properties, units
+from stoker.config.model_defaults import KNOWN_MEMBERS
 from stoker.config.rows import Origin, Row
 from stoker.config.settings import ROWS, Settings
 from stoker.errors import ConfigurationError
@@ -57,8 +58,10 @@ def load(
     given.update(arguments)
     given.update(_from_environment(environment, given))
     values = {row.field: _value(row, given[key]) for key, row in ROWS.items() if key in given and _checked(row, given)}
+    settings = Settings(**values)
     warnings += _remarks(given)
-    return Loaded(settings=Settings(**values), given=given, file=file, warnings=tuple(warnings))
+    warnings += _unknown_members(settings, given)
+    return Loaded(settings=settings, given=given, file=file, warnings=tuple(warnings))
 
 
 def find_file(*, ts_config: str | None, environment: Mapping[str, str], directory: Path) -> Path | None:
@@ -115,9 +118,28 @@ def _expanded(entry: properties.Entry, where: str, environment: Mapping[str, str
 
 
 def _unknown(key: str, where: str) -> str:
-    nearest = difflib.get_close_matches(key, [k for k, r in ROWS.items() if r.origin is not Origin.ENVIRONMENT], n=1)
-    hint = f" Did you mean {nearest[0]}?" if nearest else ""
-    return f"{where}: {key} is not a setting and was ignored.{hint}"
+    known = [k for k, row in ROWS.items() if row.origin is not Origin.ENVIRONMENT]
+    return f"{where}: {key} is not a setting and was ignored.{_hint(key, known)}"
+
+
+def _unknown_members(settings: Settings, given: Mapping[str, Given]) -> Iterator[str]:
+    """Of the JSON of `models`."""
+    for model, versions in settings.models.items():
+        for version, defaults in versions.items():
+            for name in defaults.unknown:
+                what = f"{given['models'].where}: models: {name} of {model} {version}"
+                yield f"{what} is not known and was ignored.{_hint(name, KNOWN_MEMBERS)}"
+
+
+def _hint(word: str, known: Iterable[str]) -> str:
+    """Case and underscores are what most slips are about."""
+    plain = {_plain(name): name for name in known}
+    nearest = difflib.get_close_matches(_plain(word), plain, n=1)
+    return f" Did you mean {plain[nearest[0]]}?" if nearest else ""
+
+
+def _plain(word: str) -> str:
+    return word.lower().replace("_", "").replace("-", "").replace(".", "")
 
 
 # ------------------------------------------------------------------------------------- the environment

@@ -1,8 +1,9 @@
 """The JSON value of the key `models`: values for models that are loaded at start.  PURE.
 
-    {"MODEL": {"VERSION": {"minWorkers": 1, "batchSize": 4, "maxBatchDelay": 50, ...}}}
+    {"MODEL": {"VERSION": {"minWorkers": 1, "batchSize": 4, "deviceIds": [0, 1], ...}}}
 
-Values that are not positive are ignored, as in TorchServe; so are members it does not read.
+Every key of model-config.yaml may stand here (`model_keys`), and `runtimeType`.  Numbers that are not positive are
+ignored, as in TorchServe; members that nobody knows are kept by name, so that they can be warned of.
 """
 
 from __future__ import annotations
@@ -12,18 +13,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from stoker.config.model_keys import BY_NAME, MODEL_KEYS, ModelRow, ModelValues
+
+KNOWN_MEMBERS = frozenset({*BY_NAME, "runtimeType", "defaultVersion", "marName"})
+"""The last two stand in snapshots, and TorchServe reads them nowhere else."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ModelDefaults:
-    """``None`` means 'not given'. Times are seconds."""
+class ModelDefaults(ModelValues):
+    """``unknown``: members that mean nothing."""
 
-    min_workers: int | None = None
-    max_workers: int | None = None
-    batch_size: int | None = None
-    max_batch_delay_s: float | None = None
-    response_timeout_s: float | None = None
-    startup_timeout_s: float | None = None
     runtime: str | None = None
+    unknown: tuple[str, ...] = ()
 
 
 def parse_models(text: str) -> Mapping[str, Mapping[str, ModelDefaults]]:
@@ -35,9 +36,21 @@ def parse_models(text: str) -> Mapping[str, Mapping[str, ModelDefaults]]:
     except (ValueError, RecursionError) as error:
         raise ValueError(f"not valid JSON: {error}") from None
     return {
-        name: {version: _defaults(values) for version, values in _object(versions, name).items()}
+        name: {version: of(values) for version, values in _object(versions, name).items()}
         for name, versions in _object(parsed, "the value").items()
     }
+
+
+def of(value: Any) -> ModelDefaults:
+    """From the parsed object of one version. Raises ValueError."""
+    given = _object(value, "a version")
+    runtime = given.get("runtimeType")
+    values = {key.field: _value(key, given[key.name]) for key in MODEL_KEYS if given.get(key.name) is not None}
+    return ModelDefaults(
+        **values,
+        runtime=runtime if isinstance(runtime, str) and runtime else None,
+        unknown=tuple(name for name in given if name not in KNOWN_MEMBERS),
+    )
 
 
 def _object(value: Any, what: str) -> dict[str, Any]:
@@ -46,28 +59,12 @@ def _object(value: Any, what: str) -> dict[str, Any]:
     return value
 
 
-def _defaults(value: Any) -> ModelDefaults:
-    given = _object(value, "a version")
-    runtime = given.get("runtimeType")
-    return ModelDefaults(
-        min_workers=_positive(given, "minWorkers"),
-        max_workers=_positive(given, "maxWorkers"),
-        batch_size=_positive(given, "batchSize"),
-        max_batch_delay_s=_scaled(_positive(given, "maxBatchDelay"), 1000.0),
-        response_timeout_s=_scaled(_positive(given, "responseTimeout"), 1.0),
-        startup_timeout_s=_scaled(_positive(given, "startupTimeout"), 1.0),
-        runtime=runtime if isinstance(runtime, str) and runtime else None,
-    )
-
-
-def _positive(given: dict[str, Any], name: str) -> int | None:
-    value = given.get(name)
-    if value is None:
+def _value(key: ModelRow, value: Any) -> Any:
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if isinstance(value, int) and not isinstance(value, bool) and value <= 0:
         return None
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not float(value).is_integer():
-        raise ValueError(f"{name} is not a whole number")
-    return int(value) if value > 0 else None
-
-
-def _scaled(value: int | None, divisor: float) -> float | None:
-    return None if value is None else value / divisor
+    try:
+        return key.convert(value)
+    except ValueError as error:
+        raise ValueError(f"{key.name} is {error}") from None

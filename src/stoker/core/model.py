@@ -16,6 +16,7 @@ class ModelSpec:
     ``url`` is what the client gave at registration. ``job_queue_size`` counts jobs that wait, not those in
     a worker's hands.  ``batching``: ``adaptive`` or ``fixed`` (TorchServe's: always wait the whole delay).
     ``share_weights``: the model is initialised once and its workers are forked from there.
+    ``use_venv``: its workers have a virtual environment of their own.
     """
 
     key: ModelKey
@@ -36,6 +37,7 @@ class ModelSpec:
     batching: str = "adaptive"
     stream_batching: bool = False
     share_weights: bool = False
+    use_venv: bool = False
     device_type: str | None = None
     device_ids: tuple[int, ...] | None = None
     loaded_at_startup: bool = False

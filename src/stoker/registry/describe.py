@@ -57,7 +57,7 @@ def _special_modes(entry: ModelEntry) -> dict[str, Any]:
         **devices,
         "continuousBatching": False,
         "useJobTicket": False,
-        "useVenv": yaml.get("useVenv") is True,
+        "useVenv": spec.use_venv,
         "stateful": False,
         "sequenceMaxIdleMSec": _number(yaml, "sequenceMaxIdleMSec", 0),
         "sequenceTimeoutMSec": _number(yaml, "sequenceTimeoutMSec", 0),

@@ -6,7 +6,7 @@ Precedence, first that says something wins:
   min and max workers          model-config.yaml, request, setting `models` (at start), `default_workers_per_model`,
                                one per GPU or else per CPU (at start), none
   handler, runtime             request, manifest (runtime: setting `models`), `default_service_handler`
-  everything else              model-config.yaml, default
+  everything else              model-config.yaml, setting `models`, default
 
 Law: what cannot be served as it asks to be is an error here, at registration, and never a surprise later.
 """
@@ -14,9 +14,8 @@ Law: what cannot be served as it asks to be is an error here, at registration, a
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from stoker import errors
 from stoker.archive.manifest import RUNTIMES, Manifest
@@ -34,7 +33,6 @@ _log = logging.getLogger(__name__)
 MAX_WORKERS = 4096
 _DEFAULT_BATCH_DELAY_S = 0.1
 _DEFAULT_RETRY_TIMEOUT_S = 300.0
-_DISTRIBUTED = ("pp", "tp", "pptp")
 _OTHER_HANDLER_PROTOCOL = ("sequenceBatching", "continuousBatching", "asyncCommunication")
 
 
@@ -63,9 +61,11 @@ def model_spec(sources: Sources, *, url: str, model_dir: str) -> ModelSpec:
     Raises:
         BadRequest, InvalidArchive, MissingDevices
     """
-    _check_supported(sources.config, sources.machine)
-    request, config, settings = sources.request, sources.config, sources.settings
+    request, settings = sources.request, sources.settings
     key, defaults, handler, runtime = _identity(sources)
+    config = sources.config.over(defaults)
+    _check_supported(config, sources)
+    _check_yaml_workers(sources.config)
     min_workers, max_workers = _worker_bounds(sources, defaults)
     device_type = _device_type(config, sources.machine)
     return ModelSpec(
@@ -75,30 +75,23 @@ def model_spec(sources: Sources, *, url: str, model_dir: str) -> ModelSpec:
         handler=handler,
         envelope=settings.service_envelope,
         runtime=runtime,
-        batch_size=_first(request.batch_size or None, config.batch_size, defaults.batch_size, 1),
-        max_batch_delay_s=_first(
-            request.max_batch_delay_s, config.max_batch_delay_s, defaults.max_batch_delay_s, _DEFAULT_BATCH_DELAY_S
-        ),
+        batch_size=_first(request.batch_size or None, config.batch_size, 1),
+        max_batch_delay_s=_first(request.max_batch_delay_s, config.max_batch_delay_s, _DEFAULT_BATCH_DELAY_S),
         min_workers=min_workers,
         max_workers=max_workers,
         response_timeout_s=_first(
-            request.response_timeout_s,
-            config.response_timeout_s,
-            defaults.response_timeout_s,
-            settings.default_response_timeout_s,
+            request.response_timeout_s, config.response_timeout_s, settings.default_response_timeout_s
         ),
         startup_timeout_s=_first(
-            request.startup_timeout_s,
-            config.startup_timeout_s,
-            defaults.startup_timeout_s,
-            settings.default_startup_timeout_s,
+            request.startup_timeout_s, config.startup_timeout_s, settings.default_startup_timeout_s
         ),
         max_retry_timeout_s=_first(config.max_retry_timeout_s, _DEFAULT_RETRY_TIMEOUT_S),
         client_timeout_s=_first(config.client_timeout_s, 0.0),
-        job_queue_size=_first(config.job_queue_size or None, settings.job_queue_size),
+        job_queue_size=_first(config.job_queue_size, settings.job_queue_size),
         batching=_first(config.batching, "adaptive"),
         stream_batching=_first(config.stream_batching, False),
         share_weights=_first(config.share_weights, False),
+        use_venv=_first(config.use_venv, False),
         device_type=device_type,
         device_ids=_device_ids(config, device_type, sources.machine),
         loaded_at_startup=sources.at_startup,
@@ -204,14 +197,14 @@ def check_request(request: RegisterRequest) -> None:
     check_workers(request.initial_workers or 0, request.initial_workers or 0)
 
 
-def _check_supported(config: ModelConfig, machine: Machine) -> None:
-    """Keys of model-config.yaml that change how a handler is called: serving such a model otherwise would
-    give wrong answers in silence. The others of `ModelConfig.not_served_yet` are only left out."""
+def _check_supported(config: ModelConfig, sources: Sources) -> None:
+    """Keys of a model that change how its handler is called: serving it otherwise would give wrong answers in
+    silence. The others of `ModelValues.not_served_yet` are only left out."""
     for key in _OTHER_HANDLER_PROTOCOL:
         if key in config.not_served_yet:
-            raise _invalid(f"{key} is not supported by this version of the server.")
-    _check_parallel(config.raw, machine)
-    _check_yaml_workers(config)
+            said_in = "model-config.yaml" if key in sources.config.not_served_yet else "The setting models"
+            raise errors.InvalidArchive(f"{said_in}: {key} is not supported by this version of the server.")
+    _check_parallel(config, sources.machine)
 
 
 def _check_yaml_workers(config: ModelConfig) -> None:
@@ -226,12 +219,11 @@ def _check_yaml_workers(config: ModelConfig) -> None:
         raise _invalid(f"minWorkers ({fewest}) is more than {MAX_WORKERS}.")
 
 
-def _check_parallel(yaml: Mapping[str, Any], machine: Machine) -> None:
+def _check_parallel(config: ModelConfig, machine: Machine) -> None:
     """parallelLevel alone says nothing; "custom" on one device is an ordinary worker."""
-    kind, level = yaml.get("parallelType"), yaml.get("parallelLevel")
-    if kind not in ("custom", *_DISTRIBUTED):
+    kind, devices = config.parallel_type, config.parallel_level or 0
+    if kind is None:
         return
-    devices = level if isinstance(level, int) else 0
     if devices > max(machine.gpus, 1):
         raise errors.MissingDevices()
     if devices > 1 or kind != "custom":

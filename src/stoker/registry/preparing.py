@@ -85,11 +85,10 @@ class Preparer:
 
     async def _python(self, spec: ModelSpec, unpacked: UnpackedModel) -> str:
         """The interpreter of the workers. pip runs only where the operator allows it, whatever the archive says."""
-        wants_venv = spec.yaml_config.get("useVenv") is True
         may_install = self._settings.install_py_dep_per_model
         installer = Installer(python=self._settings.python)
         model, manifest, folder = spec.key.name, unpacked.manifest, unpacked.model_dir
-        if wants_venv:
+        if spec.use_venv:
             asked = manifest if may_install else replace(manifest, requirements_file=None)
             return await installer.make_venv(
                 model=model, manifest=asked, model_dir=folder, venv_dir=folder / _VENV_FOLDER

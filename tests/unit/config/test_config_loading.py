@@ -155,6 +155,27 @@ def test_an_unknown_key_is_ignored_and_the_nearest_known_one_is_named(tmp_path: 
     assert "Did you mean default_response_timeout?" in warning
 
 
+@pytest.mark.parametrize(
+    ("key", "nearest"),
+    [
+        ("inferenceAddress", "inference_address"),
+        ("GRPC_INFERENCE_PORT", "grpc_inference_port"),
+        ("job-queue-size", "job_queue_size"),
+        ("disable_token_auth", "disable_token_authorization"),
+        ("zzz", None),
+    ],
+)
+def test_the_nearest_key_is_found_in_any_spelling(tmp_path: Path, key: str, nearest: str | None) -> None:
+    (warning,) = loaded(tmp_path, f"{key}=1").warnings
+    assert warning.endswith(f"Did you mean {nearest}?" if nearest else "was ignored.")
+
+
+def test_an_unknown_member_of_the_models_value_is_named_with_its_place_and_the_nearest(tmp_path: Path) -> None:
+    (warning,) = loaded(tmp_path, 'models={"m": {"1.0": {"device_ids": [0]}}}').warnings
+    assert "line 1: models: device_ids of m 1.0 is not known" in warning
+    assert warning.endswith("Did you mean deviceIds?")
+
+
 def test_a_key_that_means_nothing_here_is_named_with_the_reason(tmp_path: Path) -> None:
     (warning,) = loaded(tmp_path, "vmargs=-Xmx4g").warnings
     assert "vmargs has no effect" in warning

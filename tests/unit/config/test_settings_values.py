@@ -1,13 +1,16 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 
 import pytest
 
 from stoker.config import address, units
 from stoker.config.accepted import ACCEPTED
 from stoker.config.address import Address
+from stoker.config.model_config import ModelConfig
 from stoker.config.model_defaults import ModelDefaults, parse_models
+from stoker.config.model_keys import BY_NAME, MODEL_KEYS
 from stoker.config.rows import Origin
 from stoker.config.settings import ROWS, Settings
 
@@ -103,6 +106,68 @@ def test_the_models_value_gives_times_in_seconds_and_ignores_what_is_not_positiv
     assert parse_models(text) == {
         "m": {"1.0": ModelDefaults(min_workers=2, max_batch_delay_s=0.05, response_timeout_s=9.0)}
     }
+
+
+EVERY_MEMBER = {
+    "minWorkers": 1,
+    "maxWorkers": 2,
+    "batchSize": 4,
+    "maxBatchDelay": 50,
+    "responseTimeout": 3,
+    "startupTimeout": 4,
+    "maxRetryTimeoutInSec": 5,
+    "clientTimeoutInMills": 1500,
+    "jobQueueSize": 7,
+    "deviceType": "gpu",
+    "deviceIds": [0, 1],
+    "useVenv": True,
+    "batching": "fixed",
+    "streamBatching": True,
+    "shareWeights": True,
+    "parallelType": "custom",
+    "parallelLevel": 1,
+    "torchrun": {"nproc-per-node": 2},
+    "useJobTicket": True,
+    "continuousBatching": True,
+    "sequenceBatching": True,
+    "sequenceMaxIdleMSec": 100,
+    "sequenceTimeoutMSec": 200,
+    "maxSequenceJobQueueSize": 3,
+    "maxNumSequence": 4,
+    "asyncCommunication": True,
+}
+
+
+def test_every_key_of_a_model_means_the_same_in_the_models_value_and_in_its_yaml() -> None:
+    """One that is missing above is new: it belongs there."""
+    assert set(EVERY_MEMBER) == set(BY_NAME)
+    here = parse_models(json.dumps({"m": {"1.0": EVERY_MEMBER}}))["m"]["1.0"]
+    there = ModelConfig.of(EVERY_MEMBER)
+    for row in MODEL_KEYS:
+        value = getattr(here, row.field)
+        assert value is not None
+        assert value == getattr(there, row.field), row.name
+
+
+def test_what_nobody_knows_in_the_models_value_is_kept_by_name() -> None:
+    found = parse_models('{"m": {"1": {"batchsize": 2, "marName": "m.mar", "defaultVersion": true}}}')["m"]["1"]
+    assert found == ModelDefaults(unknown=("batchsize",))
+
+
+@pytest.mark.parametrize(
+    ("member", "complaint"),
+    [
+        ('"batchSize": "x"', "batchSize is not a whole number"),
+        ('"deviceType": "neuron"', "deviceType is none of: cpu, gpu"),
+        ('"deviceIds": [0, "x"]', "deviceIds is not a whole number"),
+        ('"deviceIds": 0.5', "deviceIds is not a list of device numbers"),
+        ('"shareWeights": 1', "shareWeights is neither true nor false"),
+        ('"torchrun": []', "torchrun is not a map of keys"),
+    ],
+)
+def test_a_wrong_member_of_the_models_value_is_named_with_what_was_expected(member: str, complaint: str) -> None:
+    with pytest.raises(ValueError, match=f"^{complaint}$"):
+        parse_models(f'{{"m": {{"1": {{{member}}}}}}}')
 
 
 @pytest.mark.parametrize(

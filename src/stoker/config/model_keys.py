@@ -1,0 +1,304 @@
+"""What can be said of one model: ONE table of keys, for model-config.yaml and for the setting `models` alike.  PURE.
+
+A converter takes a parsed value (of YAML or JSON) and returns it in our units, `None` for 'not given', or raises
+`ValueError` with what was expected.  Times become seconds.  What a key does is not known here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelValues:
+    """What was said of a model. ``None`` means 'not given', or given in a way that is ignored. Times are seconds."""
+
+    min_workers: int | None = None
+    max_workers: int | None = None
+    batch_size: int | None = None
+    max_batch_delay_s: float | None = None
+    response_timeout_s: float | None = None
+    startup_timeout_s: float | None = None
+    max_retry_timeout_s: float | None = None
+    client_timeout_s: float | None = None
+    job_queue_size: int | None = None
+    device_type: str | None = None
+    device_ids: tuple[int, ...] | None = None
+    batching: str | None = None
+    stream_batching: bool | None = None
+    share_weights: bool | None = None
+    use_venv: bool | None = None
+    parallel_type: str | None = None
+    parallel_level: int | None = None
+    torchrun: Mapping[str, Any] | None = None
+    use_job_ticket: bool | None = None
+    continuous_batching: bool | None = None
+    sequence_batching: bool | None = None
+    sequence_max_idle_s: float | None = None
+    sequence_timeout_s: float | None = None
+    max_sequence_job_queue_size: int | None = None
+    max_num_sequence: int | None = None
+    async_communication: bool | None = None
+
+    @property
+    def not_served_yet(self) -> tuple[str, ...]:
+        """The keys that ask for what this version does not do."""
+        return tuple(key.name for key in MODEL_KEYS if not key.served and getattr(self, key.field))
+
+
+T = TypeVar("T", bound=ModelValues)
+
+
+def over(values: T, fallback: ModelValues) -> dict[str, Any]:
+    """By field: what ``values`` says, else what ``fallback`` says."""
+    own = {key.field: getattr(values, key.field) for key in MODEL_KEYS}
+    return {field: getattr(fallback, field) if value is None else value for field, value in own.items()}
+
+
+# ------------------------------------------------------------------------------------- converters
+
+
+def _count(value: Any) -> int:
+    return max(1, _whole(value))
+
+
+def _whole(value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise ValueError("not a whole number")
+    return value
+
+
+def _positive(value: Any) -> int | None:
+    return _whole(value) if _whole(value) > 0 else None
+
+
+def _seconds(value: Any) -> float | None:
+    whole = _positive(value)
+    return None if whole is None else float(whole)
+
+
+def _milliseconds(value: Any) -> float | None:
+    whole = _positive(value)
+    return None if whole is None else whole / 1000.0
+
+
+def _switch(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError("neither true nor false")
+    return value
+
+
+def _word(*words: str) -> Callable[[Any], str]:
+    def convert(value: Any) -> str:
+        if not isinstance(value, str) or value.strip().lower() not in words:
+            raise ValueError(f"none of: {', '.join(words)}")
+        return value.strip().lower()
+
+    return convert
+
+
+def _device_ids(value: Any) -> tuple[int, ...]:
+    """One wrong number discards the whole list."""
+    if not isinstance(value, list) or any(_whole(v) < 0 for v in value):
+        raise ValueError("not a list of device numbers")
+    return tuple(value)
+
+
+def _map(value: Any) -> Mapping[str, Any]:
+    if not isinstance(value, dict):
+        raise ValueError("not a map of keys")
+    return value
+
+
+# ------------------------------------------------------------------------------------------ the table
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelRow:
+    """``served``: False for what a model may ask for and this version does not do. ``ours``: unknown to TorchServe."""
+
+    name: str
+    field: str
+    convert: Callable[[Any], Any]
+    kind: str
+    default_text: str
+    meaning: str
+    unit: str = ""
+    served: bool = True
+    ours: bool = False
+
+
+def _row(
+    name: str,
+    field: str,
+    convert: Callable[[Any], Any],
+    kind: str,
+    default_text: str,
+    meaning: str,
+    **declared: Any,
+) -> ModelRow:
+    return ModelRow(
+        name=name, field=field, convert=convert, kind=kind, default_text=default_text, meaning=meaning, **declared
+    )
+
+
+MODEL_KEYS: tuple[ModelRow, ...] = (
+    _row("minWorkers", "min_workers", _count, "number", "-", "fewest workers; needs maxWorkers; at least 1"),
+    _row("maxWorkers", "max_workers", _positive, "number", "-", "most workers; needs minWorkers"),
+    _row("batchSize", "batch_size", _count, "number", "1", "most requests in one call of the handler"),
+    _row(
+        "maxBatchDelay",
+        "max_batch_delay_s",
+        _milliseconds,
+        "number",
+        "100",
+        "longest wait for a batch to fill; an idle worker does not wait, unless batching is fixed",
+        unit="ms",
+    ),
+    _row(
+        "responseTimeout",
+        "response_timeout_s",
+        _seconds,
+        "number",
+        "default_response_timeout",
+        "a worker that runs one batch for longer is restarted",
+        unit="s",
+    ),
+    _row(
+        "startupTimeout",
+        "startup_timeout_s",
+        _seconds,
+        "number",
+        "default_startup_timeout",
+        "a worker that is not ready by then is restarted",
+        unit="s",
+    ),
+    _row(
+        "maxRetryTimeoutInSec",
+        "max_retry_timeout_s",
+        _seconds,
+        "number",
+        "300",
+        "with worker_give_up=torchserve: how long a failing worker is started again",
+        unit="s",
+    ),
+    _row(
+        "clientTimeoutInMills",
+        "client_timeout_s",
+        _milliseconds,
+        "number",
+        "none",
+        "a request older than this is ended",
+        unit="ms",
+    ),
+    _row("jobQueueSize", "job_queue_size", _positive, "number", "job_queue_size", "requests that may wait"),
+    _row("deviceType", "device_type", _word("cpu", "gpu"), "cpu, gpu", "gpu if there is one", "what its workers use"),
+    _row("deviceIds", "device_ids", _device_ids, "list of numbers", "all", "GPUs of its workers, in turn"),
+    _row("useVenv", "use_venv", _switch, "true, false", "false", "a virtual environment of its own"),
+    _row(
+        "batching",
+        "batching",
+        _word("adaptive", "fixed"),
+        "adaptive, fixed",
+        "adaptive",
+        "fixed: always wait for a full batch or for maxBatchDelay, as TorchServe does",
+        ours=True,
+    ),
+    _row(
+        "streamBatching",
+        "stream_batching",
+        _switch,
+        "true, false",
+        "false",
+        "streaming requests may share a batch",
+        ours=True,
+    ),
+    _row(
+        "shareWeights",
+        "share_weights",
+        _switch,
+        "true, false",
+        "false",
+        "the handler is initialised once and its workers are forked from there",
+        ours=True,
+    ),
+    _row(
+        "parallelType",
+        "parallel_type",
+        _word("pp", "tp", "pptp", "custom"),
+        "pp, tp, pptp, custom",
+        "none",
+        "one model over several devices; custom on one device is an ordinary worker",
+        served=False,
+    ),
+    _row("parallelLevel", "parallel_level", _whole, "number", "0", "devices per worker; needs parallelType"),
+    _row("torchrun", "torchrun", _map, "map", "-", "how torchrun starts the ranks", served=False),
+    _row(
+        "useJobTicket",
+        "use_job_ticket",
+        _switch,
+        "true, false",
+        "false",
+        "a request is refused unless a worker is idle",
+        served=False,
+    ),
+    _row(
+        "continuousBatching",
+        "continuous_batching",
+        _switch,
+        "true, false",
+        "false",
+        "requests join and leave the batch between steps",
+        served=False,
+    ),
+    _row(
+        "sequenceBatching",
+        "sequence_batching",
+        _switch,
+        "true, false",
+        "false",
+        "requests of one sequence go to one worker, in order",
+        served=False,
+    ),
+    _row(
+        "sequenceMaxIdleMSec",
+        "sequence_max_idle_s",
+        _milliseconds,
+        "number",
+        "none",
+        "an idle sequence ends after this",
+        unit="ms",
+    ),
+    _row(
+        "sequenceTimeoutMSec",
+        "sequence_timeout_s",
+        _milliseconds,
+        "number",
+        "none",
+        "longest life of a sequence",
+        unit="ms",
+    ),
+    _row(
+        "maxSequenceJobQueueSize",
+        "max_sequence_job_queue_size",
+        _positive,
+        "number",
+        "1",
+        "requests of a sequence that may wait",
+    ),
+    _row("maxNumSequence", "max_num_sequence", _positive, "number", "1", "sequences that live at the same time"),
+    _row(
+        "asyncCommunication",
+        "async_communication",
+        _switch,
+        "true, false",
+        "false",
+        "the handler is asynchronous and gets many requests at once",
+        served=False,
+    ),
+)
+"""Every key of a model, in the order of the reference."""
+
+BY_NAME: Mapping[str, ModelRow] = {key.name: key for key in MODEL_KEYS}
