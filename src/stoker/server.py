@@ -10,7 +10,7 @@ import asyncio
 import gc
 import logging
 import signal
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import AsyncExitStack, contextmanager
 from typing import Any
 
@@ -27,6 +27,11 @@ from stoker.frontend.grpc.health import health_methods
 from stoker.frontend.grpc.inference import inference_methods
 from stoker.frontend.grpc.management import management_methods
 from stoker.frontend.grpc.server import GrpcServer, choose_engine
+from stoker.frontend.http.app import Api, App
+from stoker.frontend.http.inference import inference_api
+from stoker.frontend.http.listener import HttpListener
+from stoker.frontend.http.listeners import Role, roles_by_listener
+from stoker.frontend.http.records import RequestRecords
 from stoker.pool.devices import Devices
 from stoker.registry.registry import Registry
 
@@ -55,13 +60,18 @@ class Server:
         self._on_started = on_started
         self._stop = asyncio.Event()
         self._stop_now = asyncio.Event()
-        self._frontends: list[GrpcServer] = []
+        self._grpc: list[GrpcServer] = []
+        self._http: list[tuple[HttpListener, tuple[Role, ...]]] = []
 
     @property
-    def ports(self) -> tuple[int, int]:
-        """The bound ports of inference and management, once started."""
-        inference, management = self._frontends
-        return inference.port, management.port
+    def addresses(self) -> Mapping[str, str]:
+        """Where each API is served once started, e.g. ``{"REST inference": "http://127.0.0.1:8080", ...}``."""
+        names = ("gRPC inference", "gRPC management")
+        hosts = (self._settings.grpc_inference_address, self._settings.grpc_management_address)
+        found = {name: f"{host}:{one.port}" for name, host, one in zip(names, hosts, self._grpc, strict=True)}
+        for listener, roles in self._http:
+            found.update({f"REST {role.value}": str(listener.address) for role in roles})
+        return found
 
     def request_stop(self) -> None:
         """Asks for a stop after a drain; asked again, the drain is cut short."""
@@ -79,8 +89,10 @@ class Server:
         async with AsyncExitStack() as stack:
             stack.enter_context(_signals(self.request_stop))
             registry = await self._enter_registry(stack)
-            for frontend in self._make_frontends(registry):
-                self._frontends.append(await stack.enter_async_context(frontend))
+            for frontend in self._make_grpc(registry):
+                self._grpc.append(await stack.enter_async_context(frontend))
+            for listener, roles in self._make_http(registry):
+                self._http.append((await stack.enter_async_context(listener), roles))
             self._tell_started()
             _rest_the_collector()
             loading = asyncio.create_task(_load(registry))
@@ -99,7 +111,7 @@ class Server:
         registry = Registry(settings=settings, store=store, devices=devices, clock=MonotonicClock())
         return await stack.enter_async_context(registry)
 
-    def _make_frontends(self, registry: Registry) -> Iterator[GrpcServer]:
+    def _make_grpc(self, registry: Registry) -> Iterator[GrpcServer]:
         settings, codes = self._settings, self._settings.grpc_status_codes
         health = health_methods(registry)
         inference = inference_methods(registry, status_codes=codes)
@@ -118,21 +130,31 @@ class Server:
                 stream_stall_timeout_s=settings.stream_stall_timeout_s,
             )
 
+    def _make_http(self, registry: Registry) -> Iterator[tuple[HttpListener, tuple[Role, ...]]]:
+        """A listener serves the APIs of its roles: mostly one, several where addresses are equal."""
+        settings = self._settings
+        records = RequestRecords(access_log=self._access_log)
+        apis = {
+            Role.INFERENCE: inference_api(registry),
+            Role.MANAGEMENT: Api(routes=()),
+            Role.METRICS: Api(routes=()),
+        }
+        for address, roles in roles_by_listener(settings):
+            served = [apis[role] for role in roles]
+            app = App(served, max_request_size=settings.max_request_size, records=records)
+            yield HttpListener(address=address, app=app), roles
+
     # ------------------------------------------------------------------------------------- start and stop
 
     def _tell_started(self) -> None:
-        settings, (inference, management) = self._settings, self.ports
+        where = ", ".join(f"{api} on {address}" for api, address in self.addresses.items())
         log.info(
-            "stoker %s (TorchServe %s API) serves gRPC inference on %s:%d and gRPC management on %s:%d",
+            "stoker %s (TorchServe %s API) serves %s",
             __version__,
             TORCHSERVE_VERSION,
-            settings.grpc_inference_address,
-            inference,
-            settings.grpc_management_address,
-            management,
-            extra={"event": "server_started", "inference_port": inference, "management_port": management},
+            where,
+            extra={"event": "server_started", "addresses": dict(self.addresses)},
         )
-        log.info("REST is not part of this version: nothing listens on %s", _rest_listeners(settings))
         for text in _security_remarks(self._access):
             log.warning("%s", text)
         self._on_started()
@@ -142,7 +164,8 @@ class Server:
         grace_s = self._settings.drain_timeout_s
         log.info("Stopping: requests in flight have %g s to end", grace_s, extra={"event": "server_stopping"})
         registry.close_admission()
-        drains = [frontend.drain(grace_s) for frontend in self._frontends]
+        drains = [frontend.drain(grace_s) for frontend in self._grpc]
+        drains += [listener.drain(grace_s) for listener, _ in self._http]
         await _unless(self._stop_now, [*drains, registry.drain(grace_s)])
 
 
@@ -210,10 +233,6 @@ def _signals(stop: Callable[[], None]) -> Iterator[None]:
     finally:
         for number in wanted:
             loop.remove_signal_handler(number)
-
-
-def _rest_listeners(settings: Settings) -> str:
-    return f"{settings.inference_address}, {settings.management_address} and {settings.metrics_address}"
 
 
 def _security_remarks(access: AccessPolicy) -> Iterator[str]:

@@ -37,6 +37,7 @@ def serving(*names: str, folder: Path, batch_size: int | None = None) -> Iterato
     config = folder / "config.properties"
     config.write_text(
         f"grpc_inference_port={inference}\ngrpc_management_port={management}\n"
+        "inference_address=http://127.0.0.1:0\nmanagement_address=http://127.0.0.1:0\nmetrics_address=http://127.0.0.1:0\n"
         "disable_token_authorization=true\nenable_model_api=true\n"
     )
     endpoint = Endpoint(inference=f"127.0.0.1:{inference}", management=f"127.0.0.1:{management}")

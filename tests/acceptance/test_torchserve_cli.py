@@ -36,14 +36,14 @@ def alive(processes: list[psutil.Process]) -> list[psutil.Process]:
 
 
 def default_ports_are_free() -> bool:
-    for port in (7070, 7071):
+    for port in (7070, 7071, 8080, 8081, 8082):
         with socket.socket() as probe:
             if probe.connect_ex(("127.0.0.1", port)) == 0:
                 return False
     return True
 
 
-@pytest.mark.skipif(not default_ports_are_free(), reason="another server listens on 7070 or 7071")
+@pytest.mark.skipif(not default_ports_are_free(), reason="another server listens on one of the default ports")
 def test_the_quick_start_works_as_written(place: Place) -> None:
     """One command, nothing else said: clients on this machine register and use models without a token."""
     archive(place.store, "echo")
@@ -59,10 +59,7 @@ def test_the_quick_start_works_as_written(place: Place) -> None:
 
 def test_without_a_word_about_security_a_file_brings_torchserves_defaults_back(place: Place) -> None:
     archive(place.store, "echo")
-    inference, management = place.ports
-    (place.folder / "config.properties").write_text(
-        f"grpc_inference_port={inference}\ngrpc_management_port={management}\n"
-    )
+    (place.folder / "config.properties").write_text("\n".join(place.port_lines))
     assert "Token authorization is not part of this version" in place.start()
     with place.client() as client, pytest.raises(CallError) as refused:
         client.register("echo.mar", timeout=30)
@@ -96,7 +93,7 @@ def test_only_this_machine_reaches_the_listeners(place: Place) -> None:
     place.configure()
     place.start()
     listening = [c.laddr for c in place.server().net_connections() if c.status == psutil.CONN_LISTEN]
-    assert {address.port for address in listening} == set(place.ports)
+    assert {address.port for address in listening} == {*place.ports, *place.rest_ports}
     assert {address.ip for address in listening} == {"127.0.0.1"}
     place.run("--stop")
 
@@ -281,7 +278,7 @@ def test_a_bad_value_names_file_line_and_key(place: Place) -> None:
     status, text = place.run("--start", "--model-store", "models")
     assert status == 1
     assert text.count("\n") == 1
-    assert f"{place.folder}/config.properties, line 6: job_queue_size: 'many' is not a whole number" in text
+    assert f"{place.folder}/config.properties, line 9: job_queue_size: 'many' is not a whole number" in text
 
 
 def test_a_missing_file_is_status_1(place: Place) -> None:

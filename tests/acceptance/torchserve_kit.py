@@ -72,7 +72,8 @@ class Place:
         self.store.mkdir()
         self.temp.mkdir()
         self.env = {k: v for k, v in os.environ.items() if not k.startswith("TS_")} | {"TEMP": str(self.temp)}
-        self.ports = free_ports(2)
+        five = free_ports(5)
+        self.ports, self.rest_ports = five[:2], five[2:]
         self._outputs = 0
         self._processes: list[subprocess.Popen[bytes]] = []
 
@@ -84,12 +85,23 @@ class Place:
     def client(self) -> Client:
         return Client(self.endpoint)
 
-    def configure(self, *lines: str) -> None:
-        """`config.properties`: free ports, the model API on, no tokens; and ``lines``."""
+    @property
+    def port_lines(self) -> list[str]:
+        """Properties that keep the server's listeners away from everybody else's."""
         inference, management = self.ports
-        text = [
+        rest, rest_management, metrics = self.rest_ports
+        return [
             f"grpc_inference_port={inference}",
             f"grpc_management_port={management}",
+            f"inference_address=http://127.0.0.1:{rest}",
+            f"management_address=http://127.0.0.1:{rest_management}",
+            f"metrics_address=http://127.0.0.1:{metrics}",
+        ]
+
+    def configure(self, *lines: str) -> None:
+        """`config.properties`: free ports, the model API on, no tokens; and ``lines``."""
+        text = [
+            *self.port_lines,
             "enable_model_api=true",
             "disable_token_authorization=true",
             "default_workers_per_model=1",

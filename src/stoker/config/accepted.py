@@ -29,7 +29,6 @@ ACCEPTED: tuple[Row, ...] = (
     row("keystore", path, "key store of the REST listeners", unused=_NO_TLS),
     row("keystore_pass", units.string, "its password", "changeit", unused=_NO_TLS, secret=True),
     row("keystore_type", units.string, "its type", "PKCS12", unused=_NO_TLS),
-    row("enable_metrics_api", units.boolean, "open the metrics listener", "true", unused=_NO_REST),
     row("cors_allowed_origin", units.string, "header of REST answers", unused=_NO_REST),
     row("cors_allowed_methods", units.string, "header of REST answers", unused=_NO_REST),
     row("cors_allowed_headers", units.string, "header of REST answers", unused=_NO_REST),

@@ -50,11 +50,15 @@ def check(settings: Settings, policy: AccessPolicy) -> None:
             "Invalid configuration: enable_grpc_ssl=true, but TLS is not part of this version. "
             "Put a TLS proxy in front of the server, and listen on 127.0.0.1."
         )
-    for key in ("grpc_inference_address", "grpc_management_address"):
-        host = getattr(settings, key)
+    for address in (settings.inference_address, settings.management_address, settings.metrics_address):
+        if address.scheme == "https":
+            raise ConfigurationError(f"Invalid configuration: {address}, but TLS is not part of this version.")
+    for key in ("grpc_inference_address", "grpc_management_address", "inference_address", "management_address"):
+        where = getattr(settings, key)
+        host = where if isinstance(where, str) else where.host or "localhost"
         if policy.tokens and not is_loopback(host):
             raise ConfigurationError(
-                f"Invalid configuration: {key}={host} can be reached from other machines, and token authorization "
+                f"Invalid configuration: {key}={where} can be reached from other machines, and token authorization "
                 "is not part of this version. Listen on 127.0.0.1, or set disable_token_authorization=true "
                 "(--disable-token-auth) if everyone who can reach the address may use the server."
             )

@@ -40,6 +40,9 @@ class Settings:
     metrics_address: Address = setting(
         "metrics_address", address.metrics, Address("http", _LOOPBACK, 8082), "metrics API"
     )
+    enable_metrics_api: bool = setting(
+        "enable_metrics_api", units.boolean, True, "open the listener of the metrics API"
+    )
     grpc_inference_address: str = setting(
         "grpc_inference_address", address.host, _LOOPBACK, "host of the gRPC inference API"
     )

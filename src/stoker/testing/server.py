@@ -25,11 +25,17 @@ STARTED = "Model server started."
 
 @dataclass(frozen=True, slots=True)
 class RunningServer:
-    """``folder`` holds ``models``, ``tmp``, ``logs`` and the console's text in ``console.log``."""
+    """``folder`` holds ``models``, ``tmp``, ``logs`` and the console's text in ``console.log``.
+
+    ``endpoint`` is for gRPC; ``inference``, ``management`` and ``metrics`` are the addresses of the REST listeners.
+    """
 
     process: subprocess.Popen[bytes]
     endpoint: Endpoint
     folder: Path
+    inference: str
+    management: str
+    metrics: str
 
     @property
     def console(self) -> str:
@@ -83,11 +89,14 @@ def _start(folder: Path, archives: Sequence[Path], settings: dict[str, object]) 
     for archive in archives:
         copy = shutil.copytree if archive.is_dir() else shutil.copy
         copy(archive, folder / "models" / archive.name)
-    inference, management = free_ports(2)
+    inference, management, rest, rest_management, metrics = free_ports(5)
     properties: dict[str, object] = {
         "model_store": folder / "models",
         "grpc_inference_port": inference,
         "grpc_management_port": management,
+        "inference_address": f"http://127.0.0.1:{rest}",
+        "management_address": f"http://127.0.0.1:{rest_management}",
+        "metrics_address": f"http://127.0.0.1:{metrics}",
         "enable_model_api": "true",
         "disable_token_authorization": "true",
         **settings,
@@ -107,7 +116,8 @@ def _start(folder: Path, archives: Sequence[Path], settings: dict[str, object]) 
         inference=f"127.0.0.1:{properties['grpc_inference_port']}",
         management=f"127.0.0.1:{properties['grpc_management_port']}",
     )
-    return RunningServer(process, endpoint, folder)
+    rest_addresses = [str(properties[f"{api}_address"]) for api in ("inference", "management", "metrics")]
+    return RunningServer(process, endpoint, folder, *rest_addresses)
 
 
 def _wait_started(server: RunningServer, wait_s: float) -> None:

@@ -1,0 +1,50 @@
+"""Answers in TorchServe's spelling: pretty JSON that ends with a newline, the headers that are always there."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from starlette.responses import Response
+
+from stoker.frontend.http.status import PAYLOAD_TOO_LARGE, Answer, answer_of
+
+JSON_TYPE = "application/json"
+
+ALWAYS: tuple[tuple[bytes, bytes], ...] = (
+    (b"Pragma", b"no-cache"),
+    (b"Cache-Control", b"no-cache; no-store, must-revalidate, private"),
+    (b"Expires", b"Thu, 01 Jan 1970 00:00:00 UTC"),
+)
+"""On every answer, besides ``x-request-id`` and ``connection``. The listener adds them: no route has to."""
+
+
+def json_response(value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    return Response(json_bytes(value), status, headers, JSON_TYPE)
+
+
+def error_response(error: Exception) -> Response:
+    """A message that is too large gets an empty answer, as from TorchServe."""
+    answer = answer_of(error)
+    if answer.status == PAYLOAD_TOO_LARGE:
+        return Response(b"", answer.status)
+    return Response(error_bytes(answer), answer.status, media_type=JSON_TYPE)
+
+
+def error_bytes(answer: Answer) -> bytes:
+    return json_bytes({"code": answer.status, "type": answer.type, "message": answer.message})
+
+
+def json_bytes(value: Any) -> bytes:
+    """Two spaces, no member that is null, one newline at the end."""
+    text = json.dumps(_without_nulls(value), indent=2, ensure_ascii=False)
+    return f"{text}\n".encode("utf-8", "replace")
+
+
+def _without_nulls(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {name: _without_nulls(member) for name, member in value.items() if member is not None}
+    if isinstance(value, list | tuple):
+        return [_without_nulls(item) for item in value]
+    return value

@@ -1,0 +1,100 @@
+"""Listening sockets of HTTP listeners: TCP, and Unix sockets that only their owner may use."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import socket
+import stat
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from stoker.config.address import Address
+from stoker.errors import BindError
+
+
+@dataclass(frozen=True, slots=True)
+class ListeningSocket:
+    socket: socket.socket
+    address: Address
+    remove: Callable[[], None] = lambda: None
+
+    def close(self) -> None:
+        """Idempotent. The file of a Unix socket goes too, unless another server has put its own there since."""
+        self.socket.close()
+        self.remove()
+
+
+async def listen(address: Address, *, backlog: int) -> ListeningSocket:
+    """Raises BindError."""
+    try:
+        if address.scheme == "unix":
+            return _listen_unix(address, backlog)
+        return await _listen_tcp(address, backlog)
+    except OSError as error:
+        raise BindError(address=address, reason=error.strerror or str(error)) from None
+
+
+async def _listen_tcp(address: Address, backlog: int) -> ListeningSocket:
+    """Of a name's several addresses the first, IPv4 before IPv6, as TorchServe does."""
+    loop = asyncio.get_running_loop()
+    found = await loop.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    family, kind, protocol, _, where = min(found, key=lambda info: info[0] != socket.AF_INET)
+    sock = socket.socket(family, kind, protocol)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind(where)
+        sock.listen(backlog)
+        sock.setblocking(False)
+    except BaseException:
+        sock.close()
+        raise
+    return ListeningSocket(sock, replace(address, port=sock.getsockname()[1]))
+
+
+def _listen_unix(address: Address, backlog: int) -> ListeningSocket:
+    """Bound under another name and renamed, so that nobody ever finds it with other rights than 0600."""
+    path = Path(address.path)
+    _refuse_unless_free(path)
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    new = path.with_name(f".{path.name[:32]}.{os.getpid()}")
+    try:
+        new.unlink(missing_ok=True)
+        sock.bind(str(new))
+        new.chmod(0o600)
+        sock.listen(backlog)
+        sock.setblocking(False)
+        new.rename(path)
+    except BaseException:
+        sock.close()
+        new.unlink(missing_ok=True)
+        raise
+    mine = path.stat().st_ino
+    return ListeningSocket(sock, address, lambda: _remove(path, mine))
+
+
+def _refuse_unless_free(path: Path) -> None:
+    """A file that a server left behind is free; one that answers, or is no socket, is not."""
+    try:
+        mode = path.lstat().st_mode
+    except FileNotFoundError:
+        return
+    if not stat.S_ISSOCK(mode):
+        raise FileExistsError(errno.EEXIST, "the file exists and is no socket")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.settimeout(1.0)
+        try:
+            probe.connect(str(path))
+        except ConnectionRefusedError:
+            return
+    raise OSError(errno.EADDRINUSE, "Address already in use")
+
+
+def _remove(path: Path, inode: int) -> None:
+    try:
+        if path.lstat().st_ino == inode:
+            path.unlink()
+    except FileNotFoundError:
+        pass

@@ -1,0 +1,102 @@
+"""Which HTTP status an error becomes, and which of TorchServe's class names stands in its ``type``: one table.
+
+The status numbers and names are TorchServe's, because clients in the field match them; deliberate differences are
+listed in docs/compatibility.md.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from stoker import errors as e
+
+_log = logging.getLogger(__name__)
+
+INSUFFICIENT_RESOURCES = 507
+PAYLOAD_TOO_LARGE = 413
+
+
+class Answer(NamedTuple):
+    """The members of TorchServe's error document."""
+
+    status: int
+    type: str
+    message: str
+
+
+class Row(NamedTuple):
+    status: int
+    type: str
+
+
+_BAD_REQUEST = "BadRequestException"
+_INTERNAL = "InternalServerException"
+_UNAVAILABLE = "ServiceUnavailableException"
+_TIMEOUT = "RequestTimeoutException"
+_NOT_FOUND = "ModelNotFoundException"
+_METHOD = "MethodNotAllowedException"
+
+TABLE: Mapping[type[Exception], Row] = {
+    e.ServingError: Row(500, _INTERNAL),
+    # the request
+    e.ClientError: Row(400, _BAD_REQUEST),
+    e.ResourceNotFound: Row(404, "ResourceNotFoundException"),
+    e.MethodNotAllowed: Row(405, _METHOD),
+    e.ModelNotFound: Row(404, _NOT_FOUND),
+    e.ModelVersionNotFound: Row(404, "ModelVersionNotFoundException"),
+    e.TokenRejected: Row(400, "InvalidKeyException"),
+    e.MessageTooLarge: Row(PAYLOAD_TOO_LARGE, _BAD_REQUEST),
+    # capacity
+    e.CapacityError: Row(503, _UNAVAILABLE),
+    # time
+    e.DeadlineExceeded: Row(408, _TIMEOUT),
+    e.ResponseTimeout: Row(500, _INTERNAL),
+    # workers; the number of a `HandlerError` is its own
+    e.WorkerDied: Row(500, _INTERNAL),
+    e.WorkerKilledForMemory: Row(INSUFFICIENT_RESOURCES, _INTERNAL),
+    # management
+    e.ManagementError: Row(500, _INTERNAL),
+    e.ModelApiDisabled: Row(405, _METHOD),
+    e.AlreadyRegistered: Row(409, "ConflictStatusException"),
+    e.CannotRemoveDefault: Row(403, "InvalidModelVersionException"),
+    e.UnregisterTimeout: Row(408, _TIMEOUT),
+    e.MissingDevices: Row(500, "WorkerInitializationException"),
+    # archives
+    e.ArchiveError: Row(400, "InvalidModelException"),
+    e.ArchiveNotFound: Row(404, _NOT_FOUND),
+    e.DownloadFailed: Row(400, "DownloadArchiveException"),
+    e.ArchiveExists: Row(500, _INTERNAL),
+    e.ArchiveUnreadable: Row(500, _INTERNAL),
+    e.RequirementsFailed: Row(400, "ModelException"),
+}
+
+
+def answer_of(error: Exception) -> Answer:
+    """The row of an error is that of its nearest base class."""
+    row = next((TABLE[kind] for kind in type(error).__mro__ if kind in TABLE), None)
+    if row is None:
+        return _unexpected(error)
+    return Answer(_status(row, error), row.type, str(error))
+
+
+def _status(row: Row, error: Exception) -> int:
+    if isinstance(error, e.HandlerError):
+        return status_of_number(error.number)
+    if isinstance(error, e.WorkersFailedToStart) and isinstance(error.__cause__, e.WorkerKilledForMemory):
+        return INSUFFICIENT_RESOURCES
+    return row.status
+
+
+def status_of_number(number: int) -> int:
+    """The HTTP status for a worker's number: TorchServe turns 413 into 507, since the request was not too large."""
+    if number == PAYLOAD_TOO_LARGE:
+        return INSUFFICIENT_RESOURCES
+    return number if 400 <= number <= 999 else 500
+
+
+def _unexpected(error: Exception) -> Answer:
+    """A mistake of ours: the client learns nothing of our insides, the log everything."""
+    _log.error("unexpected error while a request was answered", exc_info=error)
+    return Answer(500, _INTERNAL, "Internal server error")
