@@ -80,6 +80,14 @@ class TokenRejected(ClientError):
     """Token Authorization failed. Token either incorrect, expired, or not provided correctly"""
 
 
+class TokensAreFixed(ClientError):
+    """The tokens of this server are set by its operator and cannot be replaced by a request."""
+
+
+class TokenNotReplaced(ServingError):
+    """The token was not replaced, because the key file cannot be written. The old one stays valid."""
+
+
 class MessageTooLarge(ClientError):
     """The message is larger than max_request_size: {size} bytes, the limit is {limit}."""
 

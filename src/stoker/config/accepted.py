@@ -10,11 +10,9 @@ from stoker.config.rows import Origin, Row, path, row
 
 _NO_JVM = "it tunes the Java virtual machine, and there is none"
 _NO_REST = "REST is not part of this version"
-_NO_TLS = "TLS is not part of this version"
 _NO_METRICS = "metrics are not exported in this version"
 _NO_DISTRIBUTED = "distributed workers are not part of this version"
 _NO_LAUNCHER = "the CPU launcher is not part of this version"
-_NO_TOKENS = "tokens are not part of this version"
 _NO_AGE = "connections have no maximum age in this version"
 _NO_SEQUENCES = "sequences are not part of this version"
 _LABEL = "it only says who wrote the file"
@@ -24,11 +22,6 @@ ACCEPTED: tuple[Row, ...] = (
     row("grpc_inference_max_connection_age_grace_ms", units.milliseconds, "its grace", unit="ms", unused=_NO_AGE),
     row("grpc_management_max_connection_age_ms", units.milliseconds, "age of connections", unit="ms", unused=_NO_AGE),
     row("grpc_management_max_connection_age_grace_ms", units.milliseconds, "its grace", unit="ms", unused=_NO_AGE),
-    row("private_key_file", path, "PEM key", unused=_NO_TLS),
-    row("certificate_file", path, "PEM certificate", unused=_NO_TLS),
-    row("keystore", path, "key store of the REST listeners", unused=_NO_TLS),
-    row("keystore_pass", units.string, "its password", "changeit", unused=_NO_TLS, secret=True),
-    row("keystore_type", units.string, "its type", "PKCS12", unused=_NO_TLS),
     row("cors_allowed_origin", units.string, "header of REST answers", unused=_NO_REST),
     row("cors_allowed_methods", units.string, "header of REST answers", unused=_NO_REST),
     row("cors_allowed_headers", units.string, "header of REST answers", unused=_NO_REST),
@@ -53,15 +46,6 @@ ACCEPTED: tuple[Row, ...] = (
         unused=_NO_SEQUENCES,
     ),
     row("ts_header_key_sequence_end", units.string, "ends a sequence", "ts_request_sequence_end", unused=_NO_SEQUENCES),
-    row(
-        "token_expiration_min",
-        units.minutes,
-        "life of a token",
-        "60",
-        unit="min",
-        env="TS_TOKEN_EXPIRATION_TIME_MIN",
-        unused=_NO_TOKENS,
-    ),
     row("metrics_mode", units.string, "log, prometheus or legacy", "log", unused=_NO_METRICS),
     row("model_metrics_auto_detect", units.boolean, "take metrics not declared", "false", unused=_NO_METRICS),
     row("disable_system_metrics", units.boolean, "no system metrics", "false", unused=_NO_METRICS),

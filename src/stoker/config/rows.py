@@ -112,6 +112,14 @@ def path(text: str) -> Path | None:
     return Path(word).expanduser().absolute() if word else None
 
 
+def token(text: str) -> str | None:
+    """The words of the error must not show the value."""
+    word = text.strip()
+    if not word.isascii() or not word.isprintable() or " " in word:
+        raise ValueError("a token is printable ASCII without blanks")
+    return word or None
+
+
 def regex(text: str) -> str | None:
     word = text.strip()
     try:

@@ -66,11 +66,35 @@ class Settings:
         maximum=_HIGHEST_PORT,
     )
     enable_grpc_ssl: bool = setting("enable_grpc_ssl", units.boolean, False, "TLS on both gRPC ports")
+    private_key_file: Path | None = setting(
+        "private_key_file", rows.path, None, "PEM file with the key of certificate_file, PKCS#8 or PKCS#1"
+    )
+    certificate_file: Path | None = setting(
+        "certificate_file",
+        rows.path,
+        None,
+        "PEM file with the certificate of https:// listeners and of gRPC, and its chain",
+    )
+    keystore: Path | None = setting(
+        "keystore",
+        rows.path,
+        None,
+        "PKCS#12 file; https:// listeners take it before the two PEM files, gRPC after them",
+    )
+    keystore_pass: str = setting("keystore_pass", str, "changeit", "its password", secret=True)
+    keystore_type: str = setting("keystore_type", units.string, "PKCS12", "its type; only PKCS12 can be read")
+    client_ca_file: Path | None = setting(
+        "client_ca_file",
+        rows.path,
+        None,
+        "PEM file: TLS listeners let in only clients with a certificate of one of these authorities",
+        ours=True,
+    )
     grpc_engine: str = setting(
         "grpc_engine",
         units.one_of("auto", "native", "grpcio"),
         "auto",
-        "what speaks HTTP/2; auto: native where every gRPC listener is loopback, else grpcio",
+        "what speaks HTTP/2; auto: native where every gRPC listener is loopback and without TLS, else grpcio",
         ours=True,
     )
     grpc_status_codes: str = setting(
@@ -258,6 +282,43 @@ class Settings:
 
     disable_token_authorization: bool = setting(
         "disable_token_authorization", units.boolean, False, "requests need no token"
+    )
+    token_expiration_s: float = setting(
+        "token_expiration_min",
+        units.minutes,
+        3600.0,
+        "life of a token; /token makes a new one",
+        env="TS_TOKEN_EXPIRATION_TIME_MIN",
+        unit="min",
+        shown="60",
+        minimum=0,
+    )
+    inference_token: str | None = setting(
+        "inference_token",
+        rows.token,
+        None,
+        "fixed token of the inference API; there is no key file then",
+        always_env=True,
+        ours=True,
+        secret=True,
+    )
+    management_token: str | None = setting(
+        "management_token",
+        rows.token,
+        None,
+        "fixed token of the management API; there is no key file then",
+        always_env=True,
+        ours=True,
+        secret=True,
+    )
+    token_file: Path | None = setting(
+        "token_file",
+        rows.path,
+        None,
+        "fixed tokens: a file like key_file.json, or a folder with the files inference and management; "
+        "read again when it changes",
+        always_env=True,
+        ours=True,
     )
     enable_model_api: bool = setting(
         "enable_model_api", units.boolean, False, "models may be registered and unregistered by clients"

@@ -25,4 +25,4 @@ def _line(row: Row, loaded: Loaded) -> str:
     notes = [row.unit] if row.unit else []
     notes.append("default" if given is None else given.where)
     notes += [f"no effect: {row.unused}"] if row.unused else []
-    return f"{row.key}={_SECRET if row.secret else value}  # {'; '.join(notes)}"
+    return f"{row.key}={_SECRET if row.secret and given is not None else value}  # {'; '.join(notes)}"

@@ -17,7 +17,7 @@ from stoker.core import malloc
 from stoker.core.model import ModelSpec
 from stoker.errors import ConfigurationError
 
-_SECRETS = re.compile(r"(?:STOKER|TS)_(?:.*_)?(?:TOKEN|SECRET|PASS|PASSWORD|KEY)")
+_SECRETS = re.compile(r"(?:STOKER|TS)_(?:.*_)?(?:TOKEN|SECRET|PASS|PASSWORD|KEY)(?:_FILE)?")
 _THREAD_COUNTS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 _ARCHIVE_SUFFIXES = (".mar", ".model", ".tar.gz", ".tgz", ".zip")
 SOURCE_ROOT = Path(__file__).resolve().parents[2]  # the folder that holds the packages stoker and ts

@@ -1,0 +1,201 @@
+"""Who may call: the three answers to that question.
+
+`OpenAuthorizer`: everyone. `TokenAuthorizer`: who shows the key that this server made and wrote into its key file.
+`FixedTokens`: who shows the token that the operator set.
+
+Laws: a check compares in constant time and does nothing else; no key is ever in a log line or an error.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from stoker.core.ports import TokenScope
+from stoker.errors import (
+    ConfigurationError,
+    ResourceNotFound,
+    StartupError,
+    TokenNotReplaced,
+    TokenRejected,
+    TokensAreFixed,
+)
+from stoker.frontend.key_file import KeyFile
+from stoker.frontend.keys import NOBODYS, Key, Keyring, file_text, fixed_key, read_tokens, shown_key
+
+_log = logging.getLogger(__name__)
+
+_NOT_ROTATED = "Token Authentication failed. Token either incorrect, expired, or not provided correctly"
+_LARGEST_TOKEN_FILE = 64 << 10
+
+
+class OpenAuthorizer:
+    """Tokens are off."""
+
+    def check(self, scope: TokenScope, authorization: str | None) -> None:
+        pass
+
+    def rotate(self, kind: str | None, authorization: str | None) -> None:
+        raise ResourceNotFound
+
+
+class TokenAuthorizer:
+    """Keys made at start. They open nothing yet that anybody could know before they are `published`.
+
+    ``folder``: where the key file is. ``lifetime_s``: of a management or inference key.
+    """
+
+    def __init__(
+        self,
+        *,
+        folder: Path,
+        lifetime_s: float,
+        monotonic: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        self._file = KeyFile(folder)
+        self._lifetime_s = lifetime_s
+        self._monotonic = monotonic
+        self._wall = wall
+        self._rotating = threading.Lock()
+        self._keys = Keyring.new(monotonic() + lifetime_s)
+
+    @contextmanager
+    def published(self) -> Iterator[Path]:
+        """The key file exists meanwhile.
+
+        Raises:
+            StartupError: it cannot be written, so that nobody could use the server.
+        """
+        try:
+            self._write(self._keys)
+        except OSError as error:
+            raise StartupError(
+                f"Cannot write {self._file.path}: {error.strerror or error}. Start the server in a folder that it may "
+                "write to, give it tokens by token_file, or set disable_token_authorization=true (--disable-token-auth)."
+            ) from None
+        try:
+            yield self._file.path
+        finally:
+            self._withdraw()
+
+    def check(self, scope: TokenScope, authorization: str | None) -> None:
+        if not self._keys.of(scope).opens(shown_key(authorization), self._monotonic()):
+            raise TokenRejected
+
+    def rotate(self, kind: str | None, authorization: str | None) -> None:
+        with self._rotating:
+            keys, now = self._keys, self._monotonic()
+            scope = next((scope for scope in TokenScope if scope.value == kind), None)
+            if not keys.api.opens(shown_key(authorization), now) or scope is None:
+                raise TokenRejected(_NOT_ROTATED)
+            renewed = keys.with_new(scope, now + self._lifetime_s)
+            try:
+                self._write(renewed)
+            except OSError as error:
+                _log.error("%s cannot be written, the old token stays: %s", self._file.path, error.strerror or error)
+                raise TokenNotReplaced from None
+            self._keys = renewed
+        _log.info("The %s token was replaced", scope.value, extra={"event": "token_replaced"})
+
+    def _write(self, keys: Keyring) -> None:
+        self._file.write(file_text(keys, self._wall() - self._monotonic()))
+
+    def _withdraw(self) -> None:
+        try:
+            self._file.remove()
+        except OSError as error:
+            _log.warning("%s cannot be removed: %s", self._file.path, error.strerror or error)
+
+
+class FixedTokens:
+    """Tokens that somebody else makes and knows, as a container's secret. No key file; `/token` replaces nothing.
+
+    ``given``: tokens by value. ``source``: a file or folder with the others, which `reload` reads again.
+    """
+
+    def __init__(
+        self,
+        *,
+        given: Mapping[TokenScope, str | None],
+        source: Path | None = None,
+        monotonic: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        self._given = {scope: fixed_key(scope.value, word) for scope, word in given.items() if word}
+        self._source = source
+        self._monotonic = monotonic
+        self._wall = wall
+        self._keys: Mapping[TokenScope, Key] = {scope: NOBODYS for scope in TokenScope}
+
+    @property
+    def paths(self) -> list[Path]:
+        """What to watch."""
+        if self._source is None:
+            return []
+        return [self._source, *(self._source / scope.value for scope in TokenScope)]
+
+    def load(self) -> None:
+        """The first reading.
+
+        Raises:
+            ConfigurationError: file and reason are named.
+        """
+        try:
+            self._read()
+        except (OSError, ValueError) as error:
+            raise ConfigurationError(f"Invalid configuration: token_file: {self._source}: {_reason(error)}") from None
+        for scope in TokenScope:
+            if self._keys[scope] is NOBODYS:
+                _log.warning("No %s token is set: nobody can use the %s API", scope.value, scope.value)
+            elif self._keys[scope].is_short:
+                _log.warning("The %s token is short enough to be guessed", scope.value)
+
+    def reload(self) -> None:
+        """Takes what the source says by now; the old tokens stay while it says nothing useful."""
+        before = self._keys
+        try:
+            self._read()
+        except (OSError, ValueError) as error:
+            _log.warning("%s was not read again, the old tokens stay: %s", self._source, _reason(error))
+            return
+        changed = [scope.value for scope in TokenScope if before[scope].secret != self._keys[scope].secret]
+        if changed:
+            _log.info("New tokens: %s", ", ".join(changed), extra={"event": "token_replaced"})
+
+    def _read(self) -> None:
+        found = {} if self._source is None else _read_source(self._source, self._wall() - self._monotonic())
+        self._keys = {scope: NOBODYS for scope in TokenScope} | dict(found) | self._given
+
+    def check(self, scope: TokenScope, authorization: str | None) -> None:
+        if not self._keys[scope].opens(shown_key(authorization), self._monotonic()):
+            raise TokenRejected
+
+    def rotate(self, kind: str | None, authorization: str | None) -> None:
+        raise TokensAreFixed
+
+
+def _read_source(source: Path, wall_offset: float) -> Mapping[TokenScope, Key]:
+    if source.is_dir():
+        files = {scope: source / scope.value for scope in TokenScope}
+        return {scope: fixed_key(scope.value, _text(file)) for scope, file in files.items() if file.exists()}
+    return read_tokens(_text(source), wall_offset)
+
+
+def _text(file: Path) -> str:
+    with file.open("rb") as stream:
+        content = stream.read(_LARGEST_TOKEN_FILE + 1)
+    if len(content) > _LARGEST_TOKEN_FILE:
+        raise ValueError("it is too large")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise ValueError("it is not text") from None
+
+
+def _reason(error: Exception) -> str:
+    return (error.strerror if isinstance(error, OSError) else None) or str(error)

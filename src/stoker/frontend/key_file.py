@@ -1,0 +1,71 @@
+"""`key_file.json`: the keys of a running server, for its owner's eyes only.
+
+Laws: a reader sees the old file or the new one, whole; nobody but the owner can read it at any moment; a link in its
+place is replaced, never followed.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from pathlib import Path
+
+NAME = "key_file.json"
+_OWNER_ONLY = 0o600
+
+
+class KeyFile:
+    """One server's file in ``folder``. Methods raise OSError."""
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / NAME
+        self._written: tuple[int, int] | None = None
+
+    def write(self, text: str) -> None:
+        temporary = self.path.with_name(f".{NAME}.{secrets.token_hex(8)}")
+        fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, _OWNER_ONLY)
+        try:
+            with os.fdopen(fd, "wb") as stream:
+                identity = _made_private(stream.fileno())
+                stream.write(text.encode())
+                stream.flush()
+                os.fsync(stream.fileno())
+            temporary.replace(self.path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+        self._written = identity
+        _sync_folder(self.path.parent)
+
+    def remove(self) -> None:
+        """Unless somebody else's file is in its place by now."""
+        written, self._written = self._written, None
+        try:
+            found = self.path.lstat()
+        except FileNotFoundError:
+            return
+        if (found.st_dev, found.st_ino) == written:
+            self.path.unlink(missing_ok=True)
+
+
+def _made_private(fd: int) -> tuple[int, int]:
+    """Which file it is. Raises PermissionError where the file system cannot keep others out."""
+    os.fchmod(fd, _OWNER_ONLY)
+    status = os.fstat(fd)
+    if status.st_mode & 0o077:
+        raise PermissionError("the file system cannot keep other users from reading it")
+    return status.st_dev, status.st_ino
+
+
+def _sync_folder(folder: Path) -> None:
+    """So that the new name outlives a power cut; not every file system can, and the keys are valid without."""
+    try:
+        fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    except OSError:
+        return
+    try:
+        os.fsync(fd)
+    except OSError:
+        pass
+    finally:
+        os.close(fd)

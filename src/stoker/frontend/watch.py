@@ -1,0 +1,64 @@
+"""Looks every few seconds whether files have changed: mounted secrets and certificates are renewed under a server."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import TracebackType
+
+_log = logging.getLogger(__name__)
+
+INTERVAL_S = 2.0
+
+_Seen = tuple[tuple[int, ...] | None, ...]
+
+
+class FileWatch:
+    """Calls ``changed``, in a thread, after any of ``paths`` is another file or has other content.
+
+    It is called once at the beginning too: nobody knows what happened since the files were first read.
+    """
+
+    def __init__(self, paths: Sequence[Path], changed: Callable[[], None], *, interval_s: float = INTERVAL_S) -> None:
+        self._paths = paths
+        self._changed = changed
+        self._interval_s = interval_s
+        self._seen: _Seen | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> FileWatch:
+        self._task = asyncio.get_running_loop().create_task(self._watch())
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    def look(self) -> None:
+        """Follows links, because a mounted secret is a link that is moved."""
+        now = tuple(_state(path) for path in self._paths)
+        if now != self._seen:
+            self._seen = now
+            self._changed()
+
+    async def _watch(self) -> None:
+        while True:
+            try:
+                await asyncio.to_thread(self.look)
+            except Exception:
+                _log.exception("Files that may be renewed could not be looked at")
+            await asyncio.sleep(self._interval_s)
+
+
+def _state(path: Path) -> tuple[int, ...] | None:
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
