@@ -12,6 +12,8 @@ import logging
 import signal
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import AsyncExitStack, contextmanager
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from stoker import TORCHSERVE_VERSION, __version__
@@ -22,16 +24,20 @@ from stoker.config import security
 from stoker.config.security import AccessPolicy
 from stoker.config.settings import Settings
 from stoker.core.clock import MonotonicClock
-from stoker.core.ports import AccessLog
+from stoker.core.ports import AccessLog, Authorizer, TokenScope
+from stoker.frontend.auth import FixedTokens, OpenAuthorizer, TokenAuthorizer
+from stoker.frontend.grpc.authorization import guarded
 from stoker.frontend.grpc.health import health_methods
 from stoker.frontend.grpc.inference import inference_methods
 from stoker.frontend.grpc.management import management_methods
 from stoker.frontend.grpc.server import GrpcServer, choose_engine
 from stoker.frontend.http.app import Api, App
+from stoker.frontend.http.authorization import with_token
 from stoker.frontend.http.inference import inference_api
 from stoker.frontend.http.listener import HttpListener
 from stoker.frontend.http.listeners import Role, roles_by_listener
 from stoker.frontend.http.records import RequestRecords
+from stoker.frontend.watch import FileWatch
 from stoker.pool.devices import Devices
 from stoker.registry.registry import Registry
 
@@ -88,11 +94,13 @@ class Server:
         security.check(self._settings, self._access)
         async with AsyncExitStack() as stack:
             stack.enter_context(_signals(self.request_stop))
+            authorizer = _make_authorizer(self._settings, self._access)
             registry = await self._enter_registry(stack)
-            for frontend in self._make_grpc(registry):
+            for frontend in self._make_grpc(registry, authorizer):
                 self._grpc.append(await stack.enter_async_context(frontend))
-            for listener, roles in self._make_http(registry):
+            for listener, roles in self._make_http(registry, authorizer):
                 self._http.append((await stack.enter_async_context(listener), roles))
+            await _enter_tokens(stack, authorizer)
             self._tell_started()
             _rest_the_collector()
             loading = asyncio.create_task(_load(registry))
@@ -111,11 +119,15 @@ class Server:
         registry = Registry(settings=settings, store=store, devices=devices, clock=MonotonicClock())
         return await stack.enter_async_context(registry)
 
-    def _make_grpc(self, registry: Registry) -> Iterator[GrpcServer]:
+    def _make_grpc(self, registry: Registry, authorizer: Authorizer) -> Iterator[GrpcServer]:
         settings, codes = self._settings, self._settings.grpc_status_codes
         health = health_methods(registry)
-        inference = inference_methods(registry, status_codes=codes)
-        management = management_methods(registry, status_codes=codes, model_api_enabled=self._access.model_api)
+        inference = guarded(inference_methods(registry, status_codes=codes), authorizer, TokenScope.INFERENCE)
+        management = guarded(
+            management_methods(registry, status_codes=codes, model_api_enabled=self._access.model_api),
+            authorizer,
+            TokenScope.MANAGEMENT,
+        )
         hosts = (settings.grpc_inference_address, settings.grpc_management_address)
         ports = (settings.grpc_inference_port, settings.grpc_management_port)
         engine = choose_engine(settings.grpc_engine, hosts)
@@ -130,13 +142,13 @@ class Server:
                 stream_stall_timeout_s=settings.stream_stall_timeout_s,
             )
 
-    def _make_http(self, registry: Registry) -> Iterator[tuple[HttpListener, tuple[Role, ...]]]:
+    def _make_http(self, registry: Registry, authorizer: Authorizer) -> Iterator[tuple[HttpListener, tuple[Role, ...]]]:
         """A listener serves the APIs of its roles: mostly one, several where addresses are equal."""
         settings = self._settings
         records = RequestRecords(access_log=self._access_log)
         apis = {
-            Role.INFERENCE: inference_api(registry),
-            Role.MANAGEMENT: Api(routes=()),
+            Role.INFERENCE: replace(inference_api(registry), admit=with_token(authorizer, TokenScope.INFERENCE)),
+            Role.MANAGEMENT: Api(routes=(), admit=with_token(authorizer, TokenScope.MANAGEMENT)),
             Role.METRICS: Api(routes=()),
         }
         for address, roles in roles_by_listener(settings):
@@ -155,7 +167,7 @@ class Server:
             where,
             extra={"event": "server_started", "addresses": dict(self.addresses)},
         )
-        for text in _security_remarks(self._access):
+        for text in security.remarks(self._settings, self._access):
             log.warning("%s", text)
         self._on_started()
 
@@ -174,6 +186,25 @@ def _rest_the_collector() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(10_000, 20, 20)
+
+
+def _make_authorizer(settings: Settings, access: AccessPolicy) -> Authorizer:
+    if not access.tokens:
+        return OpenAuthorizer()
+    if not security.has_fixed_tokens(settings):
+        return TokenAuthorizer(folder=Path.cwd(), lifetime_s=settings.token_expiration_s)
+    given = {TokenScope.INFERENCE: settings.inference_token, TokenScope.MANAGEMENT: settings.management_token}
+    tokens = FixedTokens(given=given, source=settings.token_file)
+    tokens.load()
+    return tokens
+
+
+async def _enter_tokens(stack: AsyncExitStack, authorizer: Authorizer) -> None:
+    """Once every listener is open: a server that cannot start takes no other's key file."""
+    if isinstance(authorizer, TokenAuthorizer):
+        log.info("The tokens are in %s", stack.enter_context(authorizer.published()))
+    elif isinstance(authorizer, FixedTokens):
+        await stack.enter_async_context(FileWatch(authorizer.paths, authorizer.reload))
 
 
 def _make_store(settings: Settings) -> ModelStore:
@@ -233,14 +264,3 @@ def _signals(stop: Callable[[], None]) -> Iterator[None]:
     finally:
         for number in wanted:
             loop.remove_signal_handler(number)
-
-
-def _security_remarks(access: AccessPolicy) -> Iterator[str]:
-    if access.open_by_default:
-        yield (
-            "Every process of this machine may register models, which run as code, and use them: nothing was said "
-            "about security, and only this machine is served. A config.properties file, --disable-token-auth or "
-            "--enable-model-api restores TorchServe's defaults"
-        )
-    elif access.tokens:
-        yield ("Token authorization is not part of this version: requests from this machine are served without a token")

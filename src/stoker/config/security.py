@@ -7,14 +7,16 @@ TorchServe's own defaults hold: tokens on, model API off.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Set
+from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass
 
 from stoker.config.address import is_loopback
 from stoker.config.settings import ROWS, Settings
 from stoker.errors import ConfigurationError
 
-_TOPICS = ("disable_token_authorization", "enable_model_api")
+_FIXED_TOKENS = ("inference_token", "management_token", "token_file")
+_TOPICS = ("disable_token_authorization", "enable_model_api", "token_expiration_min", *_FIXED_TOKENS)
+"""Who said something about one of these said something about tokens or the model API."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,25 +45,76 @@ def check(settings: Settings, policy: AccessPolicy) -> None:
     """Refuses to start what could not be kept as safe as the settings say.
 
     Raises:
-        ConfigurationError: TLS was asked for, or tokens are needed where others can reach the server.
+        ConfigurationError: TLS was asked for where there would be none.
     """
-    if settings.enable_grpc_ssl:
+    if settings.enable_grpc_ssl or _https(settings):  # until the listeners have it
+        raise ConfigurationError("Invalid configuration: enable_grpc_ssl=true, but TLS is not part of this version.")
+    if settings.enable_grpc_ssl and settings.grpc_engine == "native":
         raise ConfigurationError(
-            "Invalid configuration: enable_grpc_ssl=true, but TLS is not part of this version. "
-            "Put a TLS proxy in front of the server, and listen on 127.0.0.1."
+            "Invalid configuration: enable_grpc_ssl=true, but grpc_engine=native has no TLS. "
+            "Set grpc_engine=auto or grpc_engine=grpcio."
         )
-    for address in (settings.inference_address, settings.management_address, settings.metrics_address):
-        if address.scheme == "https":
-            raise ConfigurationError(f"Invalid configuration: {address}, but TLS is not part of this version.")
-    for key in ("grpc_inference_address", "grpc_management_address", "inference_address", "management_address"):
-        where = getattr(settings, key)
-        host = where if isinstance(where, str) else where.host or "localhost"
-        if policy.tokens and not is_loopback(host):
-            raise ConfigurationError(
-                f"Invalid configuration: {key}={where} can be reached from other machines, and token authorization "
-                "is not part of this version. Listen on 127.0.0.1, or set disable_token_authorization=true "
-                "(--disable-token-auth) if everyone who can reach the address may use the server."
-            )
+    if settings.enable_grpc_ssl and not (_has_pem_pair(settings) or settings.keystore):
+        raise ConfigurationError(
+            "Invalid configuration: enable_grpc_ssl=true needs private_key_file and certificate_file, or a keystore."
+        )
+    if bool(settings.private_key_file) != bool(settings.certificate_file):
+        raise ConfigurationError(
+            "Invalid configuration: private_key_file and certificate_file belong together, and one of them is not set."
+        )
+    if settings.client_ca_file and not (settings.enable_grpc_ssl or _https(settings)):
+        raise ConfigurationError(
+            "Invalid configuration: client_ca_file asks clients for certificates, but no listener has TLS. "
+            "Use https:// addresses, or enable_grpc_ssl=true."
+        )
+
+
+def remarks(settings: Settings, policy: AccessPolicy) -> Iterator[str]:
+    """What an operator should know of how open the server is."""
+    if policy.open_by_default:
+        yield (
+            "Every process of this machine may register models, which run as code, and use them: nothing was said "
+            "about security, and only this machine is served. A config.properties file, --disable-token-auth or "
+            "--enable-model-api restores TorchServe's defaults"
+        )
+    reachable = list(_reachable(settings))
+    bare = ", ".join(place for place, tls in reachable if not tls)
+    if bare and policy.tokens:
+        yield f"Tokens travel unencrypted where other machines can reach the server, because there is no TLS: {bare}"
+    if bare and settings.client_ca_file:
+        yield f"client_ca_file asks nobody for a certificate where there is no TLS: {bare}"
+    if reachable and not policy.tokens:
+        places = ", ".join(place for place, _ in reachable)
+        yield f"Whoever can reach this machine may use the server without a token: {places}"
+    if has_fixed_tokens(settings) and not policy.tokens:
+        yield "Tokens are set, but nobody needs one: disable_token_authorization=true"
+
+
+def has_fixed_tokens(settings: Settings) -> bool:
+    """Whether the operator set the tokens, so that the server makes none."""
+    return any(getattr(settings, key) for key in _FIXED_TOKENS)
+
+
+def _reachable(settings: Settings) -> Iterator[tuple[str, bool]]:
+    """The inference and management listeners that other machines can reach, and whether they have TLS."""
+    for address in dict.fromkeys((settings.inference_address, settings.management_address)):
+        if not address.is_local:
+            yield str(address), address.scheme == "https"
+    for host, port in (
+        (settings.grpc_inference_address, settings.grpc_inference_port),
+        (settings.grpc_management_address, settings.grpc_management_port),
+    ):
+        if not is_loopback(host):
+            yield f"gRPC {host}:{port}", settings.enable_grpc_ssl
+
+
+def _has_pem_pair(settings: Settings) -> bool:
+    return bool(settings.private_key_file and settings.certificate_file)
+
+
+def _https(settings: Settings) -> bool:
+    rest = (settings.inference_address, settings.management_address, settings.metrics_address)
+    return any(address.scheme == "https" for address in rest)
 
 
 def _is_local(settings: Settings) -> bool:

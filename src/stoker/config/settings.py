@@ -73,13 +73,13 @@ class Settings:
         "certificate_file",
         rows.path,
         None,
-        "PEM file with the certificate of https:// listeners and of gRPC, and its chain",
+        "PEM file with the certificate of https:// listeners and gRPC",
     )
     keystore: Path | None = setting(
         "keystore",
         rows.path,
         None,
-        "PKCS#12 file; https:// listeners take it before the two PEM files, gRPC after them",
+        "PKCS#12 file; https:// listeners prefer it to the two PEM files, gRPC those",
     )
     keystore_pass: str = setting("keystore_pass", str, "changeit", "its password", secret=True)
     keystore_type: str = setting("keystore_type", units.string, "PKCS12", "its type; only PKCS12 can be read")

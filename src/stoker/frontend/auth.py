@@ -76,7 +76,7 @@ class TokenAuthorizer:
         except OSError as error:
             raise StartupError(
                 f"Cannot write {self._file.path}: {error.strerror or error}. Start the server in a folder that it may "
-                "write to, give it tokens by token_file, or set disable_token_authorization=true (--disable-token-auth)."
+                "write to, set token_file, or set disable_token_authorization=true (--disable-token-auth)."
             ) from None
         try:
             yield self._file.path
@@ -130,7 +130,7 @@ class FixedTokens:
         self._source = source
         self._monotonic = monotonic
         self._wall = wall
-        self._keys: Mapping[TokenScope, Key] = {scope: NOBODYS for scope in TokenScope}
+        self._keys: Mapping[TokenScope, Key] = dict.fromkeys(TokenScope, NOBODYS)
 
     @property
     def paths(self) -> list[Path]:
@@ -169,7 +169,7 @@ class FixedTokens:
 
     def _read(self) -> None:
         found = {} if self._source is None else _read_source(self._source, self._wall() - self._monotonic())
-        self._keys = {scope: NOBODYS for scope in TokenScope} | dict(found) | self._given
+        self._keys = dict.fromkeys(TokenScope, NOBODYS) | dict(found) | self._given
 
     def check(self, scope: TokenScope, authorization: str | None) -> None:
         if not self._keys[scope].opens(shown_key(authorization), self._monotonic()):

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from stoker.config.address import Address
-from stoker.config.security import AccessPolicy, check, decide, mentioned_topics
+from stoker.config.security import AccessPolicy, check, decide, mentioned_topics, remarks
 from stoker.config.settings import Settings
 from stoker.errors import ConfigurationError
 
@@ -49,18 +49,38 @@ def test_a_variable_counts_as_mentioned_even_where_it_changes_no_value() -> None
     assert mentioned_topics({"model_store"}, {"TS_MODEL_STORE": "x"}) == {"model_store"}
 
 
+@pytest.mark.parametrize("topic", ["inference_token", "management_token", "token_file", "token_expiration_min"])
+def test_who_sets_tokens_has_said_something_about_security(topic: str) -> None:
+    assert decide(Settings(), mentioned={topic}, file_in_use=False) == TOKENS_AND_NO_API
+
+
+def test_a_token_in_the_environment_counts_too() -> None:
+    assert "inference_token" in mentioned_topics(set(), {"TS_INFERENCE_TOKEN": "x"})
+
+
 @pytest.mark.parametrize("key", ["grpc_inference_address", "grpc_management_address"])
-def test_a_reachable_grpc_address_does_not_start_while_tokens_are_missing(key: str) -> None:
-    with pytest.raises(ConfigurationError, match=rf"{key}=0\.0\.0\.0 .*disable_token_authorization=true"):
-        check(replace(Settings(), **{key: "0.0.0.0"}), TOKENS_AND_NO_API)
+@pytest.mark.parametrize("tokens", [True, False])
+def test_a_reachable_address_starts_and_the_log_says_what_that_means(key: str, tokens: bool) -> None:
+    settings = replace(Settings(), **{key: "0.0.0.0"})
+    policy = AccessPolicy(tokens=tokens, model_api=False)
+    check(settings, policy)
+    words = "Tokens travel unencrypted" if tokens else "without a token"
+    assert [words in remark and "0.0.0.0" in remark for remark in remarks(settings, policy)] == [True]
 
 
-def test_it_starts_once_the_operator_gave_up_tokens() -> None:
-    check(replace(Settings(), grpc_inference_address="0.0.0.0"), AccessPolicy(tokens=False, model_api=False))
+def test_nothing_is_said_of_a_server_that_only_this_machine_reaches() -> None:
+    assert not list(remarks(Settings(), TOKENS_AND_NO_API))
 
 
-def test_loopback_starts_without_tokens() -> None:
-    check(Settings(), TOKENS_AND_NO_API)
+def test_the_open_server_of_the_quick_start_says_that_it_is_open() -> None:
+    assert any("may register models" in remark for remark in remarks(Settings(), OPEN))
+
+
+def test_tokens_that_nobody_needs_are_mentioned() -> None:
+    settings = replace(Settings(), inference_token="x" * 30, disable_token_authorization=True)
+    (remark,) = remarks(settings, decide(settings, mentioned={"inference_token"}, file_in_use=True))
+    assert "nobody needs one" in remark
+    assert "xxx" not in remark
 
 
 def test_a_server_that_was_told_to_use_tls_never_serves_without() -> None:
