@@ -12,7 +12,6 @@ import logging
 import signal
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import AsyncExitStack, contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -33,9 +32,10 @@ from stoker.frontend.grpc.management import management_methods
 from stoker.frontend.grpc.server import GrpcServer, choose_engine
 from stoker.frontend.http.app import Api, App
 from stoker.frontend.http.authorization import with_token
-from stoker.frontend.http.inference import inference_api
+from stoker.frontend.http.inference import inference_api, probe_routes
 from stoker.frontend.http.listener import HttpListener
 from stoker.frontend.http.listeners import Role, roles_by_listener
+from stoker.frontend.http.predictions import Predictions
 from stoker.frontend.http.records import RequestRecords
 from stoker.frontend.watch import FileWatch
 from stoker.pool.devices import Devices
@@ -146,15 +146,33 @@ class Server:
         """A listener serves the APIs of its roles: mostly one, several where addresses are equal."""
         settings = self._settings
         records = RequestRecords(access_log=self._access_log)
+        predictions = Predictions(
+            registry,
+            authorizer=authorizer,
+            queue_full_status=settings.queue_full_status,
+            hide_authorization=self._access.tokens,
+        )
         apis = {
-            Role.INFERENCE: replace(inference_api(registry), admit=with_token(authorizer, TokenScope.INFERENCE)),
-            Role.MANAGEMENT: Api(routes=(), admit=with_token(authorizer, TokenScope.MANAGEMENT)),
+            Role.INFERENCE: inference_api(
+                registry,
+                authorizer=authorizer,
+                readiness=registry,
+                open_inference_protocol=settings.ts_open_inference_protocol,
+            ),
+            Role.MANAGEMENT: Api(
+                routes=(), open_routes=probe_routes(registry), admit=with_token(authorizer, TokenScope.MANAGEMENT)
+            ),
             Role.METRICS: Api(routes=()),
         }
         for address, roles in roles_by_listener(settings):
             served = [apis[role] for role in roles]
-            app = App(served, max_request_size=settings.max_request_size, records=records)
-            yield HttpListener(address=address, app=app), roles
+            app = App(
+                served,
+                max_request_size=settings.max_request_size,
+                records=records,
+                predictor=predictions if Role.INFERENCE in roles else None,
+            )
+            yield HttpListener(address=address, app=app, slow_s=settings.stream_stall_timeout_s), roles
 
     # ------------------------------------------------------------------------------------- start and stop
 

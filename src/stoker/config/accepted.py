@@ -29,13 +29,6 @@ ACCEPTED: tuple[Row, ...] = (
     row("netty_client_threads", units.whole_number, "threads towards workers", "0", unused=_NO_JVM),
     row("prefer_direct_buffer", units.boolean, "kind of the JVM's buffers", "false", unused=_NO_JVM),
     row("initial_distribution_port", units.whole_number, "first port of ranks", "29500", unused=_NO_DISTRIBUTED),
-    row(
-        "ts_open_inference_protocol",
-        units.string,
-        "services of the open inference protocol",
-        always_env=True,
-        unused="they answer UNIMPLEMENTED in this version",
-    ),
     row("workflow_store", path, "folder with workflows", unused="workflows are not part of this version"),
     row("ts_header_key_sequence_id", units.string, "names a sequence", "ts_request_sequence_id", unused=_NO_SEQUENCES),
     row(

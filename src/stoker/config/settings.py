@@ -111,6 +111,21 @@ class Settings:
         "max_response_size", units.size, 6553500, "largest item of a worker's answer", unit="bytes", minimum=1
     )
 
+    queue_full_status: int = setting(
+        "queue_full_status",
+        lambda text: int(units.one_of("503", "429")(text)),
+        503,
+        "HTTP status of a prediction that finds the queue full; 429: with Retry-After",
+        ours=True,
+    )
+    ts_open_inference_protocol: bool = setting(
+        "ts_open_inference_protocol",
+        lambda text: text.strip().lower() in ("oip", "true"),
+        False,
+        "true, or oip in the environment: REST paths of the open inference protocol",
+        always_env=True,
+    )
+
     # ----------------------------------------------------------------------------- models and workers
 
     model_store: Path | None = setting("model_store", rows.path, None, "folder with the model archives")

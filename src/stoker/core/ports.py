@@ -29,14 +29,15 @@ class InferencePort(Protocol):
         headers: Mapping[str, str] | None = None,
         deadline: float | None = None,
         streaming: bool = False,
+        alone: bool | None = None,
         request_id: str | None = None,
     ) -> ReplyStream:
         """Queues one request. An empty ``version`` means the default one. ``request_id``: what the handler sees as its
         id, where the frontend has told the client one already.
 
-        ``deadline``: seconds of the monotonic clock. ``streaming``: the consumer reads part by part, and
-        the job is a batch of its own unless the model config says otherwise. Else it may read all at the end:
-        the handler never waits for it.
+        ``deadline``: seconds of the monotonic clock. ``streaming``: the consumer reads part by part, and the handler
+        may have to wait for it. Else it may read all at the end: the handler never waits for it. ``alone``: the job
+        is a batch of its own; None: if it is streaming, unless the model config says otherwise.
 
         Raises:
             ModelNotFound, ModelVersionNotFound, NoWorkers, QueueFull, WorkersUnavailable, ServerStopping,
@@ -46,6 +47,10 @@ class InferencePort(Protocol):
 
     def healthy(self) -> bool:
         """TorchServe's Ping rule (contract of gRPC, 4.1)."""
+        ...
+
+    def only_startup_model(self) -> str | None:
+        """The model that a request means which names none: the one that was loaded at start, if it was one."""
         ...
 
 
@@ -133,6 +138,28 @@ class HealthPort(Protocol):
 
     def on_change(self, listener: Callable[[], None]) -> Callable[[], None]:
         """Calls ``listener`` after anything that `health` reads may have changed; returns the unsubscriber."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Readiness:
+    """``models``: MODEL/VERSION of those that lack workers, and what could not be loaded, as the settings name it.
+    ``reason``: why the server as a whole is not ready, in words."""
+
+    ready: bool
+    reason: str = ""
+    models: Sequence[str] = ()
+
+
+class ReadinessPort(Protocol):
+    """Implemented by the registry, called by the probes of orchestrators."""
+
+    def readiness(self) -> Readiness:
+        """Ready: every model of the start is loaded, and every version has as many ready workers as its minimum."""
+        ...
+
+    def model_ready(self, model: str) -> bool | None:
+        """Whether the default version can serve now; None: there is no such model."""
         ...
 
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from stoker.core.clock import Clock
-from stoker.core.ports import Health
+from stoker.core.ports import Health, Readiness
 from stoker.registry.catalog import Catalog
 from stoker.registry.entry import ModelEntry
 
@@ -32,6 +32,8 @@ class HealthView:
         self._healthy_until = -math.inf
         self.loading = True
         """The models of the start are not all registered yet: the server as a whole is not ready."""
+        self.failed: Sequence[str] = ()
+        """Models of the start that could not be loaded."""
         self.stopping = False
 
     # ------------------------------------------------------------------------------------------ answers
@@ -67,6 +69,17 @@ class HealthView:
         if entry is None:
             return Health.UNKNOWN
         return _health(not self.stopping and entry.ready_workers() >= max(1, entry.min_workers))
+
+    def readiness(self) -> Readiness:
+        if self.stopping or self.loading:
+            reason = "The server is stopping." if self.stopping else "Models are being loaded."
+            return Readiness(ready=False, reason=reason, models=self._waited_for())
+        missing = (*self.failed, *self._waited_for())
+        return Readiness(ready=not missing, models=missing)
+
+    def _waited_for(self) -> tuple[str, ...]:
+        """A model that is scaled to zero keeps nobody waiting."""
+        return tuple(str(entry.key) for entry in self._catalog if entry.ready_workers() < entry.min_workers)
 
     # ---------------------------------------------------------------------------------------- listeners
 

@@ -21,14 +21,15 @@ AT_ONCE = 4
 
 async def load_all(
     models: Sequence[StartupModel], *, operations: Operations, catalog: Catalog[ModelEntry], tasks: KeptTasks
-) -> None:
-    """Returns when each is registered or given up. Workers go on starting."""
+) -> list[str]:
+    """Returns when each is registered or given up: which were. Workers go on starting."""
     gate = asyncio.Semaphore(AT_ONCE)
     loads = [tasks.start(_load(model, gate, operations)) for model in models]
     if loads:
         await asyncio.wait(loads)
-    entries = [load.result() for load in loads if not load.cancelled()]
+    entries = [None if load.cancelled() else load.result() for load in loads]
     _settle_defaults([entry for entry in entries if entry is not None], operations, catalog)
+    return [model.text for model, entry in zip(models, entries, strict=True) if entry is None]
 
 
 async def _load(model: StartupModel, gate: asyncio.Semaphore, operations: Operations) -> ModelEntry | None:

@@ -16,7 +16,7 @@ from stoker.archive.store import ModelStore
 from stoker.config.settings import Settings
 from stoker.core.clock import Clock
 from stoker.core.job import Input, Job
-from stoker.core.ports import Description, Health, RegisterRequest, ScaleRequest
+from stoker.core.ports import Description, Health, Readiness, RegisterRequest, ScaleRequest
 from stoker.core.reply import ReplyStream, ResponseMeta
 from stoker.pool.devices import Devices
 from stoker.pool.environment import usable_cores
@@ -34,7 +34,9 @@ _DESCRIBE = {"describe": "True"}
 
 
 class Registry:
-    """Implements `core.ports.InferencePort`, `ManagementPort` and `HealthPort`. The store stays the caller's.
+    """Implements `core.ports.InferencePort`, `ManagementPort`, `HealthPort` and `ReadinessPort`.
+
+    The store stays the caller's.
 
     Leaving, in this order: `close_admission`, `drain`, `close`.
     """
@@ -75,6 +77,7 @@ class Registry:
         headers: Mapping[str, str] | None = None,
         deadline: float | None = None,
         streaming: bool = False,
+        alone: bool | None = None,
         request_id: str | None = None,
     ) -> ReplyStream:
         entry = self._catalog.find(model, version)
@@ -84,7 +87,8 @@ class Registry:
         if spec.client_timeout_s:
             patience = self._now() + spec.client_timeout_s
             deadline = patience if deadline is None else min(deadline, patience)
-        alone = streaming and not spec.stream_batching
+        if alone is None:
+            alone = streaming and not spec.stream_batching
         job = Job(
             entry.key,
             inputs,
@@ -111,6 +115,10 @@ class Registry:
 
     def healthy(self) -> bool:
         return self._health.healthy()
+
+    def only_startup_model(self) -> str | None:
+        names = {entry.key.name for entry in self._catalog if entry.spec.loaded_at_startup}
+        return names.pop() if len(names) == 1 else None
 
     # --------------------------------------------------------------------------------------- management
 
@@ -179,6 +187,13 @@ class Registry:
     def health(self, name: str) -> Health:
         return self._health.health(name)
 
+    def readiness(self) -> Readiness:
+        return self._health.readiness()
+
+    def model_ready(self, model: str) -> bool | None:
+        state = self._health.health(model)
+        return None if state is Health.UNKNOWN else state is Health.SERVING
+
     def on_change(self, listener: Callable[[], None]) -> Callable[[], None]:
         return self._health.on_change(listener)
 
@@ -188,7 +203,9 @@ class Registry:
         """Loads what `load_models` says; returns when all of it is registered or given up, workers go on starting."""
         try:
             wanted = await asyncio.to_thread(models_to_load, self._settings.load_models, self._store.startup_names)
-            await loading.load_all(wanted, operations=self._operations, catalog=self._catalog, tasks=self._tasks)
+            self._health.failed = await loading.load_all(
+                wanted, operations=self._operations, catalog=self._catalog, tasks=self._tasks
+            )
         finally:
             self._health.loading = False
             self._health.changed()

@@ -1,13 +1,54 @@
 """`Context`: what a handler may ask about its model and its requests. Users import it from `ts.context`.
 
 One object per worker, the same for every call, so that attributes a handler adds stay.  Header names are looked
-up in the case the client sent.  This file imports neither torch nor anything of the worker.
+up in the case the client sent, then in any case.  This file imports neither torch nor anything of the worker.
 """
 
 from __future__ import annotations
 
 import os
+import re
+from collections.abc import Mapping
 from typing import Any
+
+_NOT_HTTP = re.compile(r".*_.*|describe|explain")
+
+
+def train_case(name: str) -> str:
+    """``content-type`` as ``Content-Type``."""
+    return "-".join([word[:1].upper() + word[1:].lower() for word in name.split("-")])
+
+
+def in_any_case(headers: Mapping[str, Any], name: str) -> Any:
+    """The value of the first header whose name differs by nothing but its case; None when there is none. The marks of
+    data keys, which are dicts, are not headers."""
+    wanted = str(name).lower()
+    found = (v for other, v in headers.items() if other.lower() == wanted and not isinstance(v, dict))
+    return next(found, None)
+
+
+class Headers(dict[str, Any]):
+    """The headers of a request, found in any case. Words of the server (``url_path``) and marks of the data keys, which
+    lie among them, keep their spelling."""
+
+    def __init__(self, given: Mapping[str, Any]) -> None:
+        for name, value in given.items():
+            kept = isinstance(value, dict) or _NOT_HTTP.fullmatch(name) is not None
+            self[name if kept else train_case(name)] = value
+
+    def __missing__(self, name: str) -> Any:
+        value = in_any_case(self, name)
+        if value is None:
+            raise KeyError(name)
+        return value
+
+    def __contains__(self, name: object) -> bool:
+        return super().__contains__(name) or in_any_case(self, str(name)) is not None
+
+    def get(self, name: str, default: Any = None) -> Any:
+        value = super().get(name)
+        value = value if value is not None else in_any_case(self, name)
+        return value if value is not None else default
 
 
 class RequestProcessor:
@@ -21,7 +62,8 @@ class RequestProcessor:
         self._request_header = request_header
 
     def get_request_property(self, key: str) -> Any:
-        return self._request_header.get(key)
+        value = self._request_header.get(key)
+        return value if value is not None else in_any_case(self._request_header, key)
 
     def get_request_properties(self) -> dict[str, Any]:
         return self._request_header
@@ -108,7 +150,8 @@ class Context:  # noqa: PLW1641 - it compares by content and changes, so it has 
         return self.request_processor[idx].get_request_property(key)
 
     def get_all_request_header(self, idx: int) -> dict[str, Any]:
-        return self.request_processor[idx].get_request_properties()
+        """Headers with names in Train-Case; what is no HTTP header keeps its name."""
+        return Headers(self.request_processor[idx].get_request_properties())
 
     def get_sequence_id(self, idx: int) -> Any:
         return self.get_request_header(idx, self.header_key_sequence_id)

@@ -20,6 +20,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from stoker.core.job import new_request_id
 from stoker.errors import MessageTooLarge, MethodNotAllowed, ResourceNotFound, ServerStopping
+from stoker.frontend.http.protocol import Predictor
 from stoker.frontend.http.records import RequestRecords
 from stoker.frontend.http.responses import ALWAYS, error_response
 
@@ -41,28 +42,36 @@ class Api:
 
 
 class App:
-    """An ASGI application. ``headers``: more for every answer (CORS)."""
+    """An ASGI application. ``headers``: more for every answer (CORS). ``predictor``: what of the listener's requests
+    takes the short way instead."""
 
     def __init__(
-        self, apis: Sequence[Api], *, max_request_size: int, records: RequestRecords, headers: Headers = ()
+        self,
+        apis: Sequence[Api],
+        *,
+        max_request_size: int,
+        records: RequestRecords,
+        headers: Headers = (),
+        predictor: Predictor | None = None,
     ) -> None:
         self._apis = apis
-        self._max_request_size = max_request_size
-        self._records = records
-        self._headers = headers
+        self.max_request_size = max_request_size
+        self.records = records
+        self.headers = headers
+        self.predictor = predictor
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             raise ValueError(f"an HTTP listener got a scope of type {scope['type']}")
-        answer = _Answer(scope, send, self._headers)
+        answer = _Answer(scope, send, self.headers)
         try:
-            await self._serve(scope, _Limited(receive, self._max_request_size), answer)
+            await self._serve(scope, _Limited(receive, self.max_request_size), answer)
         except asyncio.CancelledError:  # only the end of a drain cancels
             await answer.fail(ServerStopping())
         except Exception as error:
             await answer.fail(error)
         finally:
-            self._records.answered(answer.peer, answer.request_line, answer.status, answer.started_at)
+            self.records.answered(answer.peer, answer.request_line, answer.status, answer.started_at)
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope)

@@ -1,19 +1,118 @@
-"""The inference API: who is healthy, and predictions by every path that TorchServe knows."""
+"""The inference API beside the predictions (`predictions`): who is healthy, who is ready, what a path means."""
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
+from starlette.routing import BaseRoute, Route
 
-from stoker.core.ports import InferencePort
+from stoker import TORCHSERVE_VERSION
+from stoker.core.ports import Authorizer, InferencePort, ReadinessPort, TokenScope
+from stoker.errors import ModelNotFound, ResourceNotFound
 from stoker.frontend.http.app import Api
+from stoker.frontend.http.authorization import with_token
+from stoker.frontend.http.paths import target_of
 from stoker.frontend.http.responses import json_response
+from stoker.frontend.http.routes import ANY_METHOD, both
+
+Describe = Callable[[str], Any]
+"""The OpenAPI document of one model's predictions, by its name; raises ModelNotFound."""
 
 
-def inference_api(inference: InferencePort) -> Api:
+def probe_routes(readiness: ReadinessPort) -> Sequence[BaseRoute]:
+    """/live and /ready: for orchestrators, without a token, on the inference and the management listener."""
+
+    async def live(request: Request) -> Response:
+        return json_response({"live": True})
+
+    async def ready(request: Request) -> Response:
+        state = readiness.readiness()
+        document: dict[str, Any] = {"ready": state.ready}
+        if state.reason:
+            document["reason"] = state.reason
+        if state.models:
+            document["modelsNotReady"] = list(state.models)
+        return json_response(document, 200 if state.ready else 503)
+
+    return [*both("/live", live, ANY_METHOD), *both("/ready", ready, ANY_METHOD)]
+
+
+def inference_api(
+    inference: InferencePort,
+    *,
+    authorizer: Authorizer,
+    readiness: ReadinessPort,
+    open_inference_protocol: bool = False,
+    describe: Describe | None = None,
+) -> Api:
+    """``describe``: what OPTIONS on a prediction path answers."""
+
     async def ping(request: Request) -> Response:
         healthy = inference.healthy()
         return json_response({"status": "Healthy" if healthy else "Unhealthy"}, 200 if healthy else 500)
 
-    return Api(routes=[Route("/ping", ping)])
+    async def options(request: Request) -> Response:
+        target = target_of(request.scope["raw_path"])
+        if request.method != "OPTIONS" or target is None or describe is None:
+            raise ResourceNotFound
+        return json_response(describe(target.model))
+
+    protocol = _open_inference_routes(readiness) if open_inference_protocol else []
+    return Api(
+        routes=[*both("/ping", ping, ANY_METHOD), *protocol, Route("/{path:path}", options, methods=ANY_METHOD)],
+        open_routes=probe_routes(readiness),
+        admit=with_token(authorizer, TokenScope.INFERENCE),
+    )
+
+
+def _open_inference_routes(readiness: ReadinessPort) -> list[BaseRoute]:
+    """As TorchServe answers them, its misspelt key included; beside it the right one, and models, which it lacks."""
+
+    async def model(request: Request) -> Response:
+        name = request.path_params["model"]
+        _require(readiness, name)
+        return json_response({"name": name, "platform": "pytorch_torchserve", "inputs": [], "outputs": []})
+
+    async def model_ready(request: Request) -> Response:
+        name = request.path_params["model"]
+        ready = _require(readiness, name)
+        return json_response({"name": name, "ready": ready}, 200 if ready else 503)
+
+    extensions = ["kserve", "kubeflow"]
+    server = {
+        "name": "Torchserve",
+        "version": TORCHSERVE_VERSION,
+        "extenstion": extensions,
+        "extensions": extensions,
+    }
+    return [
+        *both("/v2/health/ready", _always({"ready": True}), ANY_METHOD),
+        *both("/v2/health/live", _always({"live": True}), ANY_METHOD),
+        *both("/v2", _always(server), ANY_METHOD),
+        Route("/v2/{path:path}/versions", _no_versions, methods=ANY_METHOD),
+        Route("/v2/{path:path}/versions/{rest:path}", _no_versions, methods=ANY_METHOD),
+        *both("/v2/models/{model}", model, ANY_METHOD),
+        *both("/v2/models/{model}/ready", model_ready, ANY_METHOD),
+    ]
+
+
+def _always(document: Any) -> Callable[[Request], Awaitable[Response]]:
+    async def answer(request: Request) -> Response:
+        return json_response(document)
+
+    return answer
+
+
+async def _no_versions(request: Request) -> Response:
+    return json_response({"error": "Model versioning is not yet supported."}, 501)
+
+
+def _require(readiness: ReadinessPort, model: str) -> bool:
+    """Whether it is ready."""
+    ready = readiness.model_ready(model)
+    if ready is None:
+        raise ModelNotFound(model=model)
+    return ready

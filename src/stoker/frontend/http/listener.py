@@ -8,28 +8,32 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+import time
 from types import TracebackType
 
-from starlette.types import ASGIApp
 from uvicorn.config import Config
 
 from stoker.config.address import Address
 from stoker.frontend.http import sockets
+from stoker.frontend.http.app import App
 from stoker.frontend.http.protocol import Connections, HttpProtocol
 
 _BACKLOG = 4096
 _KEEP_ALIVE_S = 600
+_SWEEP_S = 5.0
 
 
 class HttpListener:
-    """Listens between ``__aenter__`` and ``__aexit__``. ``tls``: only for an https address.
+    """Listens between ``__aenter__`` and ``__aexit__``. ``tls``: only for an https address. ``slow_s``: how long a
+    client may neither send the rest of a request nor read what it is sent.
 
     Entering raises `BindError` when the address cannot be had.  Leaving gives up what `drain` has not waited for.
     """
 
-    def __init__(self, *, address: Address, app: ASGIApp, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(self, *, address: Address, app: App, tls: ssl.SSLContext | None = None, slow_s: float = 60.0) -> None:
         self._address = address
         self._tls = tls
+        self._slow_s = slow_s
         self._config = Config(
             app=app,
             http=HttpProtocol,
@@ -43,7 +47,13 @@ class HttpListener:
             date_header=False,
             timeout_keep_alive=_KEEP_ALIVE_S,
         )
-        self._state = Connections()
+        self._state = Connections(
+            records=app.records,
+            predictor=app.predictor,
+            max_request_size=app.max_request_size,
+            headers=app.headers,
+        )
+        self._sweep_timer: asyncio.TimerHandle | None = None
         self._socket: sockets.ListeningSocket | None = None
         self._server: asyncio.Server | None = None
 
@@ -79,7 +89,9 @@ class HttpListener:
         await self.drain(0.0)
 
     def _protocol(self) -> HttpProtocol:
-        return HttpProtocol(self._config, self._state, {})
+        if self._sweep_timer is None:
+            self._arm_sweep()
+        return HttpProtocol(self._config, self._state)
 
     async def drain(self, grace_s: float) -> None:
         """Accepts nothing from now on, lets open requests end within ``grace_s``, then cuts the rest. Idempotent."""
@@ -105,4 +117,18 @@ class HttpListener:
         if tasks:
             await asyncio.wait(tasks, timeout=1.0)
         for connection in list(self._state.connections):
-            connection.transport.close()
+            connection.stop()
+        if self._sweep_timer is not None:
+            self._sweep_timer.cancel()
+
+    def _arm_sweep(self) -> None:
+        self._sweep_timer = asyncio.get_running_loop().call_later(_SWEEP_S, self._sweep)
+
+    def _sweep(self) -> None:
+        """One timer for all connections instead of one for each request; none while there is no connection."""
+        self._sweep_timer = None
+        now = time.monotonic()
+        for connection in list(self._state.connections):
+            connection.look(now, idle_s=_KEEP_ALIVE_S, slow_s=self._slow_s)
+        if self._state.connections:
+            self._arm_sweep()

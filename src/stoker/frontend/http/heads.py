@@ -1,0 +1,77 @@
+"""Status line and headers of an answer, as bytes.  PURE.
+
+Laws: nothing that a handler sets can end a header, start another answer, or say how the answer is framed.
+"""
+
+from __future__ import annotations
+
+import http
+import logging
+import re
+from collections.abc import Mapping, Sequence
+
+from stoker.frontend.http.responses import ALWAYS
+
+_log = logging.getLogger(__name__)
+
+_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_BAD_VALUE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+_NOT_FOR_HANDLERS = frozenset(
+    {
+        "connection",
+        "content-length",
+        "keep-alive",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+        "x-request-id",
+        *(name.decode().lower() for name, _ in ALWAYS),
+    }
+)
+"""What the server says itself."""
+_INTERNAL = frozenset({"ts_stream_next"})
+
+Headers = Sequence[tuple[bytes, bytes]]
+
+
+def _phrase(status: int) -> str:
+    try:
+        return http.HTTPStatus(status).phrase
+    except ValueError:
+        return ""
+
+
+STATUS_LINES = {status: f"HTTP/1.1 {status} {_phrase(status)}\r\n".encode() for status in range(100, 1000)}
+
+
+def status_line(status: int, reason: str = "") -> bytes:
+    """``reason``: the handler's own phrase."""
+    if not reason:
+        return STATUS_LINES[status]
+    phrase = re.sub(r"[^ -~]", "?", reason[:256]).strip()
+    return f"HTTP/1.1 {status} {phrase}\r\n".encode()
+
+
+def header_block(headers: Headers) -> bytes:
+    return b"".join(b"%b: %b\r\n" % header for header in headers)
+
+
+def handler_headers(given: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
+    """What of the headers that a handler set goes out; what cannot is dropped with a log line."""
+    sent: list[tuple[bytes, bytes]] = []
+    for raw_name, raw_value in given.items():
+        name, value = str(raw_name), str(raw_value).strip()
+        if name.lower() in _NOT_FOR_HANDLERS or name in _INTERNAL:
+            continue
+        if _NAME.fullmatch(name) is None or _BAD_VALUE.search(value) is not None:
+            _log.debug("a response header that HTTP cannot carry was dropped: %r", name[:64])
+            continue
+        sent.append((name.encode("latin-1"), value.encode("latin-1", "replace")))
+    return sent
+
+
+def sendable_status(status: int) -> int:
+    """1xx would not be an answer, and three digits are all that HTTP has."""
+    return status if 200 <= status <= 999 else 500

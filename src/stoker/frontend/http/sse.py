@@ -1,0 +1,29 @@
+"""Server-Sent Events: how one part of an answer, an error and a sign of life look on the wire.  PURE."""
+
+from __future__ import annotations
+
+import json
+import re
+
+from stoker.core.buffer import Buffer
+from stoker.frontend.http.status import Answer
+
+MEDIA_TYPE = "text/event-stream"
+KEEP_ALIVE = b": keep-alive\n\n"
+_LINE_END = re.compile(rb"\r\n|\n|\r")
+
+
+def wanted(accept: bytes) -> bool:
+    """``accept``: the header of that name."""
+    return MEDIA_TYPE.encode() in accept.lower()
+
+
+def event(part: Buffer) -> bytes:
+    """One event; a part of several lines needs a ``data:`` for each."""
+    lines = _LINE_END.split(bytes(part))
+    return b"".join([b"data: %b\n" % line for line in lines]) + b"\n"
+
+
+def error_event(answer: Answer) -> bytes:
+    document = {"code": answer.status, "type": answer.type, "message": answer.message}
+    return b"event: error\n" + event(json.dumps(document).encode())
