@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from stoker.core.buffer import Buffer
+from stoker.core.measures import RequestTotals
 from stoker.core.reply import ReplyStream
 
 
@@ -33,10 +34,22 @@ class Job:
 
     ``deadline`` is in seconds of the monotonic clock.  ``streaming``: the consumer reads part by part (otherwise
     parts are kept and joined).  ``alone``: the job is a batch of its own (streams, describe).  The scheduler owns
-    ``accepted_at`` and ``place``; nobody else writes them.
+    ``accepted_at`` and ``place``; nobody else writes them.  ``totals``: where the job is counted; None: nowhere.
     """
 
-    __slots__ = ("accepted_at", "alone", "deadline", "headers", "id", "inputs", "key", "place", "reply", "streaming")
+    __slots__ = (
+        "accepted_at",
+        "alone",
+        "deadline",
+        "headers",
+        "id",
+        "inputs",
+        "key",
+        "place",
+        "reply",
+        "streaming",
+        "totals",
+    )
 
     def __init__(
         self,
@@ -49,6 +62,7 @@ class Job:
         alone: bool = False,
         request_id: str | None = None,
         reply: ReplyStream | None = None,
+        totals: RequestTotals | None = None,
     ) -> None:
         self.key = key
         self.inputs = inputs
@@ -58,6 +72,7 @@ class Job:
         self.alone = alone
         self.id = request_id or new_request_id()
         self.reply = reply if reply is not None else ReplyStream()
+        self.totals = totals
         self.accepted_at = 0.0
         self.place: object = None  # where the scheduler keeps it: queue, a batch, or nowhere any more
 

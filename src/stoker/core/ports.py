@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any, NamedTuple, Protocol
 
-from stoker.core.job import Batch, Input
+from stoker.core.job import Batch, Input, ModelKey
+from stoker.core.measures import HandlerSample, ModelCounters
 from stoker.core.reply import Chunk, ReplyStream, ResponseMeta
 from stoker.errors import ServingError
 
@@ -303,6 +304,51 @@ class RequestTelemetry(Protocol):
     def answered(self, http_status: int) -> None:
         """gRPC codes are told as the HTTP status of the same meaning."""
         ...
+
+
+class ModelTelemetry(Protocol):
+    """What is measured of one model version. Implemented by telemetry, called by the pool. Nothing here raises or
+    waits. ``counters``: added to by registry and scheduler themselves; None where nothing is measured."""
+
+    @property
+    def counters(self) -> ModelCounters | None: ...
+
+    def predicted(self, seconds: float, request_ids: Sequence[str]) -> None:
+        """A handler call for these requests ended well; told before its results are."""
+        ...
+
+    def recorded(self, sample: HandlerSample) -> None:
+        """A handler recorded a value."""
+        ...
+
+    def printed(self, line: str) -> bool:
+        """A worker printed a line that begins with ``[METRICS]``. False: it is no metric."""
+        ...
+
+    def worker_loaded(self, worker: str, seconds: float) -> None: ...
+
+
+ModelTelemetryOf = Callable[[ModelKey], ModelTelemetry]
+"""The same object for the same model version, also when it is registered anew."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelFigures:
+    """How one registered model version is at the moment. ``workers``: how many there are in each state."""
+
+    key: ModelKey
+    waiting: int
+    workers: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GpuFigures:
+    """One GPU as a worker numbers it. ``utilization_percent``: None where the driver does not say."""
+
+    index: int
+    memory_used_bytes: int
+    memory_percent: float
+    utilization_percent: float | None
 
 
 class AccessLog(Protocol):

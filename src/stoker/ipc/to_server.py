@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import msgspec
 
 
@@ -57,12 +59,31 @@ class Part(msgspec.Struct, tag="t", array_like=True, frozen=True):
 
 class Results(msgspec.Struct, tag="r", array_like=True, frozen=True):
     """The end of a batch: one length per job (`DROPPED` for those not run, 0 for failed ones).
-    Payload: the results, in order. ``failures`` and ``metas`` are keyed by the job's index."""
+    Payload: the results, in order. ``failures`` and ``metas`` are keyed by the job's index.
+    ``seconds``: how long the handler ran; negative when it was not called or did not end well."""
 
     batch_id: int
     lengths: list[int]
     failures: dict[int, Failure] = {}
     metas: dict[int, Meta] = {}
+    seconds: float = -1.0
 
 
-ToServer = Hello | Loaded | LoadFailed | Part | Results
+class Sample(msgspec.Struct, array_like=True, frozen=True):
+    """A value that the handler recorded through its metrics. ``request_ids``: joined with commas."""
+
+    name: str
+    type: Literal["counter", "gauge", "histogram"]
+    unit: str
+    dimensions: list[tuple[str, str]]
+    value: float
+    request_ids: str
+
+
+class Metrics(msgspec.Struct, tag="m", array_like=True, frozen=True):
+    """Travels in front of the part or the results that leave next, in the same write."""
+
+    samples: list[Sample]
+
+
+ToServer = Hello | Loaded | LoadFailed | Part | Results | Metrics

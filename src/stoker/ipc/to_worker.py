@@ -19,6 +19,8 @@ class Load(msgspec.Struct, tag="load", array_like=True, frozen=True, kw_only=Tru
     max_response_bytes: int = 6_553_500
     stream_window_bytes: int = 1 << 20
     """How many bytes of unread parts one job may have on the way before the handler has to wait."""
+    metrics_config: str | None = None
+    """The metrics file; None: the metrics that exist without one."""
 
 
 class JobHeader(msgspec.Struct, array_like=True, frozen=True):

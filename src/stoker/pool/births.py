@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+from collections.abc import Callable
 
 from stoker.core.model import ModelSpec
 from stoker.errors import WorkerDied
@@ -28,8 +29,13 @@ _TRIES = 2
 
 
 class Births:
-    def __init__(self, spec: ModelSpec, options: WorkerOptions) -> None:
+    """``on_metric``: see `pool.logs.PipeLog`; for what a handler prints in a template."""
+
+    def __init__(
+        self, spec: ModelSpec, options: WorkerOptions, *, on_metric: Callable[[str], bool] = lambda line: False
+    ) -> None:
         self._spec = spec
+        self._on_metric = on_metric
         self._options = options
         self._shared: Template | None = None
         self._shares = spec.share_weights and usable(options)
@@ -122,7 +128,7 @@ class Births:
         label = f"W-template-{spec.key.name}_{spec.key.version}"
         env = environment.single_threaded(env)
         process = spawn_template(options.python, env, cwd=spec.model_dir, label=label)
-        self._shared = Template(process, label=label, on_lost=self._lost)
+        self._shared = Template(process, label=label, on_lost=self._lost, on_metric=self._on_metric)
         self._shared.start(load_message(spec, options, gpu_id=None))
         return self._shared
 
@@ -150,4 +156,5 @@ def load_message(spec: ModelSpec, options: WorkerOptions, *, gpu_id: int | None)
         decode_input_request=options.decode_input_request,
         max_response_bytes=options.max_response_bytes,
         stream_window_bytes=options.stream_window_bytes,
+        metrics_config=options.metrics_config,
     )

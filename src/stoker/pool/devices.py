@@ -14,6 +14,8 @@ import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from stoker.core.ports import GpuFigures
+
 logger = logging.getLogger(__name__)
 
 _NO_GPU = "N/A"
@@ -33,11 +35,17 @@ class Devices:
     """``count`` GPUs of ``vendor`` (None: there are none). Made by `detect`."""
 
     def __init__(
-        self, *, vendor: str | None = None, count: int = 0, usage_of: Callable[[int], str | None] | None = None
+        self,
+        *,
+        vendor: str | None = None,
+        count: int = 0,
+        usage_of: Callable[[int], str | None] | None = None,
+        figures_of: Callable[[int], GpuFigures | None] | None = None,
     ) -> None:
         self.vendor = vendor if count else None
         self.count = count
         self._usage_of = usage_of
+        self._figures_of = figures_of
         self._turns = itertools.count()
         self._complained: set[tuple[int, ...]] = set()
 
@@ -51,7 +59,12 @@ class Devices:
         count = len(visible) if limit is None else max(0, min(limit, len(visible)))
         if count:
             logger.info("%d GPU(s) of %s", count, vendor, extra={"event": "gpus", "count": count, "vendor": vendor})
-        return cls(vendor=vendor, count=count, usage_of=usage_of and (lambda gpu: usage_of(visible[gpu])))
+        return cls(
+            vendor=vendor,
+            count=count,
+            usage_of=usage_of and (lambda gpu: usage_of(visible[gpu])),
+            figures_of=(lambda gpu: _nvidia_figures(gpu, visible[gpu])) if vendor == "nvidia" else None,
+        )
 
     def assign(self, device_ids: Sequence[int] | None = None, *, turn: int | None = None) -> int | None:
         """The GPU of one more worker; None on a machine without any.
@@ -77,6 +90,12 @@ class Devices:
                 extra={"event": "device_ids_ignored"},
             )
         return everything
+
+    def figures(self) -> list[GpuFigures]:
+        """Memory and utilisation of each GPU, where the driver tells. May take milliseconds; any thread."""
+        if self._figures_of is None:
+            return []
+        return [found for gpu in range(self.count) if (found := self._figures_of(gpu)) is not None]
 
     def usage(self, gpu_id: int | None) -> str:
         """As DescribeModel shows it."""
@@ -140,6 +159,27 @@ def _nvidia() -> Probe:
         return f"utilization.gpu::{rates.gpu} % utilization.memory::{rates.memory} % memory.used::{used} MiB"
 
     return int(nvml.nvmlDeviceGetCount()), usage_of
+
+
+def _nvidia_figures(index: int, device: str) -> GpuFigures | None:
+    nvml = _nvml()
+    if nvml is None:
+        return None
+    try:
+        handle = _nvidia_handle(nvml, device)
+        memory = nvml.nvmlDeviceGetMemoryInfo(handle)
+    except nvml.NVMLError:
+        return None
+    try:
+        utilization: float | None = float(nvml.nvmlDeviceGetUtilizationRates(handle).gpu)
+    except nvml.NVMLError:  # a MIG slice has none
+        utilization = None
+    return GpuFigures(
+        index=index,
+        memory_used_bytes=memory.used,
+        memory_percent=memory.used * 100 / memory.total,
+        utilization_percent=utilization,
+    )
 
 
 def _nvidia_handle(nvml: Any, device: str) -> Handle:

@@ -32,6 +32,7 @@ class WorkerOptions:
     ``blacklist_env_vars``: a regular expression; variables whose whole name matches are withheld from workers.
     ``server_home``: put last on the workers' search path unless it is an installation in site-packages.
     ``worker_module``: what ``python -m`` runs; only tests say something else.
+    ``metrics_config``: the metrics file; None: the packaged one.
     ``template``: whether further workers of models that import torch may be forked.
     """
 
@@ -46,6 +47,7 @@ class WorkerOptions:
     server_home: Path = SOURCE_ROOT
     worker_module: str = WORKER_MODULE
     template: bool = True
+    metrics_config: str | None = None
 
     def __post_init__(self) -> None:
         try:

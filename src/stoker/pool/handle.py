@@ -169,6 +169,7 @@ class WorkerHandle:
         if run.imported_torch:
             self._births.torch_is_used()
         self._log(logging.INFO, "worker_ready", "Worker %s is ready", self._facts.name)
+        self._facts.telemetry.worker_loaded(self._facts.name, time.time() - run.started_at)
         run.ready = True
         self._scheduler.worker_ready(run.link)
         self._enter(Event.LOADED)

@@ -16,11 +16,12 @@ import msgspec
 
 from stoker.core.buffer import Buffer
 from stoker.core.job import Batch
-from stoker.core.ports import SchedulerPort
+from stoker.core.measures import HandlerSample, Unmeasured
+from stoker.core.ports import ModelTelemetry, SchedulerPort
 from stoker.errors import BadRequest, ServingError
 from stoker.ipc import codec
 from stoker.ipc.frames import MAX_PAYLOAD_BYTES, Frame, FrameError
-from stoker.ipc.to_server import Hello, Loaded, LoadFailed, Part, Results
+from stoker.ipc.to_server import Hello, Loaded, LoadFailed, Metrics, Part, Results
 from stoker.ipc.to_worker import Cancel, Grant, JobHeader, Load, Predict, Stop
 from stoker.pool import outcomes
 from stoker.pool.process import PROGRESS_BYTES, WorkerProcess
@@ -49,7 +50,7 @@ class LinkOwner(Protocol):
 
 class _Sent(NamedTuple):
     batch_id: int
-    jobs: int
+    request_ids: list[str]
     refused: ServingError | None  # it could not be put into a frame, so the worker never saw it
 
 
@@ -57,9 +58,17 @@ class Link:
     """``served``: the worker has answered at least one batch."""
 
     def __init__(
-        self, id: int, process: WorkerProcess, *, owner: LinkOwner, scheduler: SchedulerPort, max_payload_bytes: int
+        self,
+        id: int,
+        process: WorkerProcess,
+        *,
+        owner: LinkOwner,
+        scheduler: SchedulerPort,
+        max_payload_bytes: int,
+        telemetry: ModelTelemetry | None = None,
     ) -> None:
         self._id = id
+        self._telemetry: ModelTelemetry = telemetry or Unmeasured()
         self._owner = owner
         self._scheduler = scheduler
         self._progress_fd = process.progress_fd
@@ -93,7 +102,7 @@ class Link:
         except (FrameError, UnicodeEncodeError, msgspec.MsgspecError):  # over 4 GiB, or text that is no text
             refused = BadRequest("The request cannot be sent to a worker.")
             asyncio.get_running_loop().call_soon(self._answer_refused)
-        self._sent.append(_Sent(batch.id, len(batch.jobs), refused))
+        self._sent.append(_Sent(batch.id, [job.id for job in batch.jobs], refused))
 
     def cancel(self, batch_id: int, index: int) -> None:
         self._transport.write(codec.encode(Cancel(batch_id, index)))
@@ -139,6 +148,8 @@ class Link:
             self._on_results(message, frame.payload)
         elif isinstance(message, Part):
             self._on_part(message, frame.payload)
+        elif isinstance(message, Metrics):
+            self._on_metrics(message)
         elif not isinstance(message, self._expected):
             raise FrameError(f"an unexpected {type(message).__name__}")
         elif isinstance(message, Hello):
@@ -150,16 +161,24 @@ class Link:
 
     def _on_results(self, message: Results, payload: memoryview) -> None:
         sent = self._running(message.batch_id)
-        result = outcomes.of_results(message, payload, sent.jobs)
+        result = outcomes.of_results(message, payload, len(sent.request_ids))
         self._sent.popleft()
         self.served = True
+        if message.seconds >= 0:
+            self._telemetry.predicted(message.seconds, sent.request_ids)
         self._scheduler.batch_done(self, sent.batch_id, result)
         self._answer_refused()
         self._owner.answered()
 
     def _on_part(self, message: Part, payload: memoryview) -> None:
         sent = self._running(message.batch_id)
-        self._scheduler.batch_part(self, sent.batch_id, outcomes.of_part(message, payload, sent.jobs))
+        self._scheduler.batch_part(self, sent.batch_id, outcomes.of_part(message, payload, len(sent.request_ids)))
+
+    def _on_metrics(self, message: Metrics) -> None:
+        for each in message.samples:
+            self._telemetry.recorded(
+                HandlerSample(each.name, each.type, each.unit, each.dimensions, each.value, each.request_ids)
+            )
 
     def _running(self, batch_id: int) -> _Sent:
         if not self._sent or self._sent[0].batch_id != batch_id:
@@ -169,7 +188,7 @@ class Link:
     def _answer_refused(self) -> None:
         """Batches that no frame could carry are answered in their turn, too."""
         while self._sent and self._sent[0].refused is not None and self._progress_fd >= 0:
-            batch_id, jobs, error = self._sent.popleft()
+            batch_id, request_ids, error = self._sent.popleft()
             assert error is not None
-            self._scheduler.batch_done(self, batch_id, [error] * jobs)
+            self._scheduler.batch_done(self, batch_id, [error] * len(request_ids))
             self._owner.answered()

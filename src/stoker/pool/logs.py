@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+from collections.abc import Callable
 
 logger = logging.getLogger("MODEL_LOG")
 
@@ -54,11 +55,21 @@ def _safe(line: bytes) -> str:
     return text if text.isprintable() else text.translate(_ESCAPES)
 
 
-class PipeLog:
-    """Reads one pipe of a worker until `close`; ``label`` becomes the thread name of the log lines."""
+METRIC = "[METRICS]"
 
-    def __init__(self, fd: int, *, level: int, label: str) -> None:
+
+class PipeLog:
+    """Reads one pipe of a worker until `close`; ``label`` becomes the thread name of the log lines.
+
+    ``on_metric`` is told lines that begin with `METRIC`, and says whether that is what they are: then they are not
+    logged.
+    """
+
+    def __init__(
+        self, fd: int, *, level: int, label: str, on_metric: Callable[[str], bool] = lambda line: False
+    ) -> None:
         self._fd = fd
+        self._on_metric = on_metric
         self._level = level
         self._extra = {"event": "worker_output", "thread_label": label}
         self._lines = LineSplitter()
@@ -84,6 +95,8 @@ class PipeLog:
 
     def _log(self, lines: list[str]) -> None:
         for line in lines:
+            if line.startswith(METRIC) and self._on_metric(line):
+                continue
             logger.log(self._level, "%s", line, extra=self._extra)
 
     def _stop_reading(self) -> None:

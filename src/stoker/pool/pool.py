@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping
 
 from stoker.core.clock import Clock, MonotonicClock
+from stoker.core.measures import Unmeasured
 from stoker.core.model import ModelSpec
-from stoker.core.ports import SchedulerPort, WorkerStatus
+from stoker.core.ports import ModelTelemetry, SchedulerPort, WorkerStatus
 from stoker.errors import ServingError
 from stoker.pool import reaper
 from stoker.pool.births import Births
@@ -40,11 +42,13 @@ class WorkerPool:
         ids: WorkerIds,
         on_change: Callable[[], None],
         clock: Clock | None = None,
+        telemetry: ModelTelemetry | None = None,
     ) -> None:
         self._spec = spec
+        self._telemetry: ModelTelemetry = telemetry or Unmeasured()
         self._scheduler = scheduler
         self._options = options
-        self._births = Births(spec, options)
+        self._births = Births(spec, options, on_metric=self._telemetry.printed)
         self._devices = devices
         self._ids = ids
         self._on_change = on_change
@@ -88,6 +92,10 @@ class WorkerPool:
         """By id; retired slots are among them until their process is gone."""
         return [slot.status() for slot in sorted(self._slots, key=lambda slot: slot.id)]
 
+    def states(self) -> Mapping[str, int]:
+        """How many slots are in each state: cheaper than `statuses`."""
+        return Counter(slot.state.name for slot in self._slots)
+
     async def close(self, grace_s: float) -> None:
         """Lets running batches end for ``grace_s``, then kills. Idempotent; goes on when the caller is cancelled.
 
@@ -129,6 +137,7 @@ class WorkerPool:
             spec=spec,
             options=self._options,
             gpu_id=self._gpu_id(),
+            telemetry=self._telemetry,
         )
         slot = WorkerHandle(
             facts,

@@ -10,11 +10,12 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
+from stoker.core.measures import Unmeasured
 from stoker.core.model import ModelSpec
-from stoker.core.ports import SchedulerPort
+from stoker.core.ports import ModelTelemetry, SchedulerPort
 from stoker.errors import ServingError, WorkerDied
 from stoker.ipc.frames import FrameError
 from stoker.ipc.to_server import Loaded, LoadFailed
@@ -42,6 +43,7 @@ class Facts:
     spec: ModelSpec
     options: WorkerOptions
     gpu_id: int | None
+    telemetry: ModelTelemetry = field(default_factory=Unmeasured)
 
     def log_extra(self, event: str) -> dict[str, Any]:
         return {"event": event, "model": str(self.spec.key), "worker": self.id, "thread_label": self.name}
@@ -113,9 +115,19 @@ class WorkerRun:
     def _attend(self, process: WorkerProcess) -> None:
         facts = self._facts
         max_payload = facts.spec.batch_size * facts.options.max_response_bytes + _FRAME_SLACK_BYTES
-        self._link = Link(facts.id, process, owner=self, scheduler=self._scheduler, max_payload_bytes=max_payload)
+        telemetry = facts.telemetry
+        self._link = Link(
+            facts.id,
+            process,
+            owner=self,
+            scheduler=self._scheduler,
+            max_payload_bytes=max_payload,
+            telemetry=telemetry,
+        )
         self._logs = [
-            PipeLog(process.stdout_fd, level=logging.INFO, label=f"{facts.name}-stdout"),
+            PipeLog(
+                process.stdout_fd, level=logging.INFO, label=f"{facts.name}-stdout", on_metric=telemetry.printed
+            ),
             PipeLog(process.stderr_fd, level=logging.WARNING, label=f"{facts.name}-stderr"),
         ]
         self._link.start()

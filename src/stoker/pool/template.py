@@ -47,7 +47,14 @@ class Template:
     ``on_lost`` is told once when the process is gone. Then call nothing but `close`.
     """
 
-    def __init__(self, process: WorkerProcess, *, label: str, on_lost: Callable[[Template], None]) -> None:
+    def __init__(
+        self,
+        process: WorkerProcess,
+        *,
+        label: str,
+        on_lost: Callable[[Template], None],
+        on_metric: Callable[[str], bool] = lambda line: False,
+    ) -> None:
         self._process = process
         self._label = label
         self._on_lost = on_lost
@@ -56,7 +63,7 @@ class Template:
         self._waiting: dict[int, asyncio.Future[ForkedChild]] = {}
         self._reaping: dict[int, Callable[[int | None], None]] = {}
         self._logs = [
-            PipeLog(process.stdout_fd, level=logging.INFO, label=f"{label}-stdout"),
+            PipeLog(process.stdout_fd, level=logging.INFO, label=f"{label}-stdout", on_metric=on_metric),
             PipeLog(process.stderr_fd, level=logging.WARNING, label=f"{label}-stderr"),
         ]
         self.prepared: asyncio.Future[Ready | Failed | None] = self._loop.create_future()

@@ -5,12 +5,13 @@ The scheduler and the pool are known here only by what the registry asks of them
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from stoker import errors
 from stoker.archive.store import UnpackedModel
 from stoker.core.job import Job, ModelKey
+from stoker.core.measures import ModelCounters
 from stoker.core.model import ModelSpec
 from stoker.core.ports import QueueStatus, SchedulerPort, WorkerStatus
 
@@ -38,6 +39,8 @@ class ModelWorkers(Protocol):
 
     def statuses(self) -> list[WorkerStatus]: ...
 
+    def states(self) -> Mapping[str, int]: ...
+
     async def close(self, grace_s: float) -> None: ...
 
 
@@ -51,9 +54,10 @@ class PoolFactory(Protocol):
 
 
 class ModelEntry:
-    """``min_workers`` and ``max_workers`` are those of the newest scale; ``target`` is how many should run."""
+    """``min_workers`` and ``max_workers`` are those of the newest scale; ``target`` is how many should run.
+    ``counters``: where its requests are counted, None: nowhere."""
 
-    __slots__ = ("key", "max_workers", "min_workers", "pool", "scheduler", "spec", "target", "unpacked")
+    __slots__ = ("counters", "key", "max_workers", "min_workers", "pool", "scheduler", "spec", "target", "unpacked")
 
     def __init__(
         self,
@@ -62,7 +66,9 @@ class ModelEntry:
         unpacked: UnpackedModel,
         scheduler: ModelScheduler,
         pool: ModelWorkers,
+        counters: ModelCounters | None = None,
     ) -> None:
+        self.counters = counters
         self.key: ModelKey = spec.key
         self.spec = spec
         self.unpacked = unpacked

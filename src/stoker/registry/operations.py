@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 from stoker import errors
 from stoker.config.settings import Settings
-from stoker.core.ports import SCALING_BEGUN, SCALING_UNFINISHED, RegisterRequest, ScaleRequest
+from stoker.core.ports import SCALING_BEGUN, SCALING_UNFINISHED, ModelTelemetryOf, RegisterRequest, ScaleRequest
 from stoker.registry import merge, names
 from stoker.registry.catalog import Catalog
 from stoker.registry.entry import ModelEntry, PoolFactory, SchedulerFactory
@@ -36,7 +36,9 @@ class Operations:
         scheduler_factory: SchedulerFactory,
         pool_factory: PoolFactory,
         changed: Callable[[], None],
+        telemetry: ModelTelemetryOf,
     ) -> None:
+        self._telemetry = telemetry
         self._settings = settings
         self._catalog = catalog
         self._preparer = preparer
@@ -81,6 +83,7 @@ class Operations:
             unpacked=prepared.unpacked,
             scheduler=scheduler,
             pool=pool,
+            counters=self._telemetry(prepared.spec.key).counters,
         )
 
     async def _start(self, entry: ModelEntry, synchronous: bool) -> str:

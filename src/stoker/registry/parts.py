@@ -8,7 +8,7 @@ from dataclasses import replace
 from stoker.config.settings import Settings
 from stoker.core.clock import Clock
 from stoker.core.model import ModelSpec
-from stoker.core.ports import SchedulerPort
+from stoker.core.ports import ModelTelemetryOf, SchedulerPort
 from stoker.pool.devices import Devices
 from stoker.pool.environment import WorkerOptions
 from stoker.pool.ids import WorkerIds
@@ -17,7 +17,7 @@ from stoker.registry.entry import PoolFactory, SchedulerFactory
 from stoker.scheduling.scheduler import Scheduler
 
 
-def scheduler_factory(settings: Settings, clock: Clock) -> SchedulerFactory:
+def scheduler_factory(settings: Settings, clock: Clock, telemetry: ModelTelemetryOf) -> SchedulerFactory:
     def make(spec: ModelSpec) -> Scheduler:
         return Scheduler(
             spec,
@@ -26,12 +26,15 @@ def scheduler_factory(settings: Settings, clock: Clock) -> SchedulerFactory:
             stream_stall_timeout_s=settings.stream_stall_timeout_s,
             torchserve_give_up=_give_up(settings),
             max_response_bytes=settings.max_response_size,
+            counters=telemetry(spec.key).counters,
         )
 
     return make
 
 
-def pool_factory(settings: Settings, devices: Devices, clock: Clock) -> PoolFactory:
+def pool_factory(
+    settings: Settings, devices: Devices, clock: Clock, telemetry: ModelTelemetryOf
+) -> PoolFactory:
     """Worker ids and devices are shared by all pools that the returned factory makes."""
     options = worker_options(settings)
     ids = WorkerIds(settings.initial_worker_port)
@@ -45,6 +48,7 @@ def pool_factory(settings: Settings, devices: Devices, clock: Clock) -> PoolFact
             ids=ids,
             on_change=on_change,
             clock=clock,
+            telemetry=telemetry(spec.key),
         )
 
     return make
@@ -61,6 +65,7 @@ def worker_options(settings: Settings) -> WorkerOptions:
         template=settings.worker_template,
         blacklist_env_vars=settings.blacklist_env_vars,
         extra_env=_ipex(settings),
+        metrics_config=None if settings.metrics_config is None else str(settings.metrics_config),
     )
     home = settings.model_server_home
     return options if home is None else replace(options, server_home=home)

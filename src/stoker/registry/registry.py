@@ -15,8 +15,18 @@ from stoker import errors
 from stoker.archive.store import ModelStore
 from stoker.config.settings import Settings
 from stoker.core.clock import Clock
-from stoker.core.job import Input, Job
-from stoker.core.ports import Description, Health, Readiness, RegisterRequest, ScaleRequest
+from stoker.core.job import Input, Job, ModelKey
+from stoker.core.measures import Unmeasured
+from stoker.core.ports import (
+    Description,
+    Health,
+    ModelFigures,
+    ModelTelemetry,
+    ModelTelemetryOf,
+    Readiness,
+    RegisterRequest,
+    ScaleRequest,
+)
 from stoker.core.reply import ReplyStream, ResponseMeta
 from stoker.pool.devices import Devices
 from stoker.pool.environment import usable_cores
@@ -50,7 +60,9 @@ class Registry:
         clock: Clock,
         scheduler_factory: SchedulerFactory | None = None,
         pool_factory: PoolFactory | None = None,
+        telemetry: ModelTelemetryOf | None = None,
     ) -> None:
+        telemetry = telemetry or _unmeasured
         self._settings = settings
         self._store = store
         self._now = clock.now
@@ -61,9 +73,10 @@ class Registry:
             settings=settings,
             catalog=self._catalog,
             preparer=Preparer(settings=settings, store=store, machine=Machine(devices.count, usable_cores())),
-            scheduler_factory=scheduler_factory or parts.scheduler_factory(settings, clock),
-            pool_factory=pool_factory or parts.pool_factory(settings, devices, clock),
+            scheduler_factory=scheduler_factory or parts.scheduler_factory(settings, clock, telemetry),
+            pool_factory=pool_factory or parts.pool_factory(settings, devices, clock, telemetry),
             changed=self._health.changed,
+            telemetry=telemetry,
         )
 
     # ---------------------------------------------------------------------------------------- inference
@@ -89,6 +102,10 @@ class Registry:
             deadline = patience if deadline is None else min(deadline, patience)
         if alone is None:
             alone = streaming and not spec.stream_batching
+        counters, totals = entry.counters, None
+        if counters is not None:
+            totals = counters.by_version if version else counters.by_default
+            totals.requests += 1
         job = Job(
             entry.key,
             inputs,
@@ -97,11 +114,16 @@ class Registry:
             streaming=streaming,
             alone=alone,
             request_id=request_id,
+            totals=totals,
         )
         try:
             entry.scheduler.submit(job)
-        except errors.NoWorkers as error:  # its text names a version only where the request did
-            raise type(error)(model, version) from None
+        except errors.ServingError as error:
+            if counters is not None:
+                counters.refused += 1
+            if isinstance(error, errors.NoWorkers):  # its text names a version only where the request did
+                raise type(error)(model, version) from None
+            raise
         return job.reply
 
     def _not_found(self, model: str, version: str | None) -> errors.ServingError:
@@ -182,6 +204,15 @@ class Registry:
     async def _keep(self, operation: Coroutine[Any, Any, T]) -> T:
         return await self._tasks.run(operation)
 
+    def figures(self) -> list[ModelFigures]:
+        """How every model version is at the moment, for metrics."""
+        return [
+            ModelFigures(
+                key=entry.key, waiting=entry.scheduler.queue_status().pending, workers=entry.pool.states()
+            )
+            for entry in self._catalog
+        ]
+
     # ------------------------------------------------------------------------------------------- health
 
     def health(self, name: str) -> Health:
@@ -235,3 +266,7 @@ class Registry:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.close()
+
+
+def _unmeasured(key: ModelKey) -> ModelTelemetry:
+    return Unmeasured()

@@ -19,6 +19,7 @@ from math import inf
 
 from stoker import errors
 from stoker.core.job import Batch, Job
+from stoker.core.measures import ModelCounters
 from stoker.core.model import ModelSpec
 from stoker.core.ports import Outcome, QueueStatus
 from stoker.core.reply import Chunk
@@ -38,9 +39,11 @@ class SchedulerCore:
         stream_stall_timeout_s: float,
         max_joined_bytes: int,
         torchserve_give_up: bool = False,
+        counters: ModelCounters | None = None,
     ) -> None:
         self.actions: list[actions.Action] = []
         self.spec = spec
+        self._counters = counters or ModelCounters()
         self._window = stream_window_bytes
         self._stall_timeout_s = stream_stall_timeout_s
         self._max_joined_bytes = max_joined_bytes
@@ -64,6 +67,8 @@ class SchedulerCore:
         self._admission.check(job, queue_full=full, now=now)
         job.accepted_at = now
         queue.put(job)
+        if job.streaming:
+            self._counters.streams += 1
         if job.deadline is not None:
             self._deadlines.add(job)
             self._wake_by(job.deadline)
@@ -154,16 +159,22 @@ class SchedulerCore:
         if worker is None or flight is None:
             return
         worker.flights.popleft()
+        counters = self._counters
         if flight.streams:
             self._streaming.discard(flight)
         else:
             worker.service.record(now - worker.since)
+            counters.batch_ended(now - worker.since)
         for job, outcome in zip(flight.batch.jobs, outcomes, strict=True):
             if job.place is not flight:
                 continue
             if type(outcome) is Chunk:  # nearly always
                 job.place = None
                 self.actions.append(actions.Deliver(job, outcome, True))
+                if job.totals is not None:
+                    counters.answered(job.totals, now - job.accepted_at)
+                if job.streaming:
+                    counters.streams -= 1
             else:
                 self._fail(job, outcome, now)
         self._alive(worker, now)
@@ -250,8 +261,12 @@ class SchedulerCore:
 
     def _send(self, worker: WorkerState, batch: Batch, now: float) -> None:
         flight = Flight(batch, now)
+        counters = self._counters
+        counters.batch_size.observe(len(batch.jobs))
         for job in batch.jobs:
             job.place = flight
+            if job.totals is not None:
+                counters.dispatched(job.totals, now - job.accepted_at)
         if not worker.flights:
             worker.since = now
             self._wake_by(now + self.spec.response_timeout_s)
@@ -292,12 +307,24 @@ class SchedulerCore:
             self._queue.remove(job)
         job.place = None
         self.actions.append(actions.Fail(job, error))
+        self._count_failure(job, error)
         if isinstance(place, Flight):
             worker = next((w for w in self._workers.values() if place in w.flights), None)
             if worker is not None:
                 index = place.batch.jobs.index(job)
                 self.actions.append(actions.CancelInWorker(worker.id, place.batch.id, index))
                 self._unblock(worker, now)
+
+    def _count_failure(self, job: Job, error: errors.ServingError) -> None:
+        counters = self._counters
+        if job.streaming:
+            counters.streams -= 1
+        if job.totals is None:
+            return
+        if isinstance(error, errors.Cancelled):
+            counters.cancelled += 1
+        else:
+            counters.failed += 1
 
     def _fail_hopeless(self, now: float) -> None:
         """Callers do not wait for workers that cannot come: they are told the cause."""

@@ -14,6 +14,7 @@ from math import inf
 from stoker import errors
 from stoker.core.clock import Clock
 from stoker.core.job import Job
+from stoker.core.measures import ModelCounters
 from stoker.core.model import ModelSpec
 from stoker.core.ports import Outcome, QueueStatus, WorkerLink
 from stoker.core.turn import Turn, current_turn
@@ -38,6 +39,7 @@ class Scheduler:
         stream_stall_timeout_s: float,
         torchserve_give_up: bool = False,
         max_response_bytes: int = 6_553_500,
+        counters: ModelCounters | None = None,
     ) -> None:
         self._core = SchedulerCore(
             spec,
@@ -45,6 +47,7 @@ class Scheduler:
             stream_stall_timeout_s=stream_stall_timeout_s,
             max_joined_bytes=max_response_bytes,
             torchserve_give_up=torchserve_give_up,
+            counters=counters,
         )
         self._now = clock.now
         self._links: dict[int, WorkerLink] = {}

@@ -18,6 +18,7 @@ from stoker.worker.connection import Connection
 from stoker.worker.exceptions import JobCancelled
 from stoker.worker.inbox import Batch, Inbox
 from stoker.worker.loading import LoadedModel
+from stoker.worker.metrics_export import export
 from stoker.worker.progress import Progress
 from stoker.worker.streaming import PartSender
 
@@ -53,6 +54,7 @@ class Loop:
         self._monotonic = monotonic
         self._expected_s = 0.0
         self._held_since = 0.0
+        self._spent = -1.0
         self._now = 0.0  # one reading of the clock per batch: when the last one ended, or when news came
 
     def run(self) -> None:
@@ -79,8 +81,9 @@ class Loop:
 
     def _run(self, batch: Batch) -> None:
         data = rows.begin(batch, self._now, decode=self._decode)
+        self._spent = -1.0
         outputs = self._call(batch, data) if data else []
-        answer, payloads = results.make(batch, outputs, max_bytes=self._max_response)
+        answer, payloads = results.make(batch, outputs, max_bytes=self._max_response, seconds=self._spent)
         self._reply(answer, payloads)
 
     def _call(self, batch: Batch, data: list[dict[str, Any]]) -> list[Any] | Failure:
@@ -99,7 +102,10 @@ class Loop:
                 inbox.current = None
         connection.leave_if_forked(1 if isinstance(outputs, Failure) else 0)
         started, self._now = self._now, self._monotonic()
-        self._expected_s = max(self._now - started, self._expected_s * _FORGET)
+        spent = self._now - started
+        self._expected_s = max(spent, self._expected_s * _FORGET)
+        if type(outputs) is list:
+            self._spent = spent
         return outputs
 
     def _point_context_at(self, batch: Batch) -> None:
@@ -114,6 +120,8 @@ class Loop:
         connection = self._connection
         if not connection.pending_bytes:
             self._held_since = self._now
+        if export.waiting:
+            export.queue(connection)
         connection.queue(answer, payloads)
         if connection.pending_bytes >= _HOLD_BYTES or self._now - self._held_since >= _HOLD_S:
             connection.flush()

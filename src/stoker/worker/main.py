@@ -27,6 +27,7 @@ from stoker.worker.connection import Connection, leave
 from stoker.worker.exceptions import ServerGone
 from stoker.worker.inbox import Inbox
 from stoker.worker.loop import Loop
+from stoker.worker.metrics_export import export
 from stoker.worker.progress import Progress
 from stoker.worker.streaming import PartSender
 
@@ -84,6 +85,7 @@ def _serve(connection: Connection, progress: Progress, model: loading.LoadedMode
         return
     started = time.monotonic()
     model = model or _load(message, connection)
+    export.attach(inbox, connection)
     connection.queue(Loaded(seconds=time.monotonic() - started, torch="torch" in sys.modules))
     _loop(message, connection, inbox, model, progress).run()
 
@@ -97,7 +99,7 @@ def _loop(message: Load, connection: Connection, inbox: Inbox, model: loading.Lo
 
 def _load(message: Load, connection: Connection) -> loading.LoadedModel:
     try:
-        model = loading.load(message, metrics=metrics.new_cache(message.model_name))
+        model = loading.load(message, metrics=metrics.for_worker(message))
     except Exception as error:
         _refuse(error, message, connection)
     except SystemExit as error:

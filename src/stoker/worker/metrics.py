@@ -13,7 +13,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from stoker.ipc.to_worker import Load
 from stoker.worker.metrics_caching import CachingMetric
+from stoker.worker.metrics_export import export
 from stoker.worker.metrics_types import (
     Dimension,
     Emit,
@@ -203,6 +205,14 @@ class MetricsCacheYamlImpl(MetricCacheAbstract):
         if not section or not isinstance(section, dict):
             raise MetricsCacheValueError("The `model_metrics` section of the metrics file is empty")
         return section
+
+
+def for_worker(message: Load) -> MetricsCacheYamlImpl:
+    """What `context.metrics` is in a worker.
+
+    Raises one of the errors of `metrics_types` when the metrics file cannot be used.
+    """
+    return new_cache(message.model_name, config_file=message.metrics_config, emit=export)
 
 
 def new_cache(

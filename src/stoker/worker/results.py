@@ -11,8 +11,10 @@ from stoker.worker import calling, metas
 from stoker.worker.inbox import Batch
 
 
-def make(batch: Batch, outputs: list[Any] | Failure, *, max_bytes: int) -> tuple[Results, list[Buffer]]:
-    """``outputs``: one per row of the handler, or why there are none."""
+def make(
+    batch: Batch, outputs: list[Any] | Failure, *, max_bytes: int, seconds: float = -1.0
+) -> tuple[Results, list[Buffer]]:
+    """``outputs``: one per row of the handler, or why there are none. ``seconds``: see `Results`."""
     items = calling.items_of(outputs, max_bytes=max_bytes) if isinstance(outputs, list) else outputs
     lengths: list[int] = [DROPPED] * len(batch.jobs)
     payloads: list[Buffer] = []
@@ -33,4 +35,4 @@ def make(batch: Batch, outputs: list[Any] | Failure, *, max_bytes: int) -> tuple
             continue
         lengths[index] = len(item)
         payloads.append(item)
-    return Results(batch.id, lengths, failures, metas.collect(batch)), payloads
+    return Results(batch.id, lengths, failures, metas.collect(batch), seconds), payloads

@@ -20,6 +20,7 @@ from stoker.worker.connection import Connection
 from stoker.worker.context import Context
 from stoker.worker.exceptions import JobCancelled
 from stoker.worker.inbox import Batch, Inbox
+from stoker.worker.metrics_export import export
 
 _LOOK_AGAIN_S = 0.0003
 
@@ -103,6 +104,8 @@ class PartSender:
                 batch.add_unread(index, len(part))
                 payloads.append(part)
         if payloads:
+            if export.waiting:
+                export.queue(self._connection)
             self._connection.queue(Part(batch.id, lengths, metas.collect(batch)), payloads)
             self._connection.flush()
 

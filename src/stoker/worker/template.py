@@ -183,12 +183,12 @@ def _import_what_handlers_need() -> None:
 def _initialise(load: Load) -> tuple[loading.LoadedModel, bool]:
     """The model, and whether it said by itself how many threads torch shall use."""
     if importlib.util.find_spec("torch") is None:
-        return loading.load(load, metrics=metrics.new_cache(load.model_name)), False
+        return loading.load(load, metrics=metrics.for_worker(load)), False
     import torch  # noqa: PLC0415 - only where it is installed
 
     torch.set_num_threads(1)  # a multi-threaded operation would leave threads behind
     with newborn.noticing_threads(torch) as chosen:
-        model = loading.load(load, metrics=metrics.new_cache(load.model_name))
+        model = loading.load(load, metrics=metrics.for_worker(load))
     return model, bool(chosen)
 
 

@@ -1,0 +1,150 @@
+"""What is counted of a model version: plain numbers that the data path adds to, and that a scrape reads.  PURE.
+
+Nothing here knows names, labels or formats: per request it is a handful of additions.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Sequence
+from typing import NamedTuple
+
+SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
+JOBS = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0)
+
+
+class Histogram:
+    """``counts[i]``: values up to ``bounds[i]`` and over the bound before; the last one: over all bounds."""
+
+    __slots__ = ("bounds", "counts", "total")
+
+    def __init__(self, bounds: Sequence[float]) -> None:
+        self.bounds = bounds
+        self.counts = [0] * (len(bounds) + 1)
+        self.total = 0.0
+
+    def observe(self, value: float) -> None:
+        self.counts[bisect_left(self.bounds, value)] += 1
+        self.total += value
+
+    @property
+    def count(self) -> int:
+        return sum(self.counts)
+
+
+class RequestTotals:
+    """Requests that named a model in one way: with its version, or without any."""
+
+    __slots__ = ("latency_s", "queued_s", "requests")
+
+    def __init__(self) -> None:
+        self.requests = 0
+        self.latency_s = 0.0
+        self.queued_s = 0.0
+
+
+class Newest:
+    """The newest measurements of the whole server, and how many there were."""
+
+    __slots__ = ("batches", "dispatches", "overhead_s", "queued_s")
+
+    def __init__(self) -> None:
+        self.dispatches = 0
+        self.queued_s = 0.0
+        self.batches = 0
+        self.overhead_s = 0.0
+
+
+class ModelCounters:
+    """``totals`` in the calls below: those of the job; jobs without any are not measured.
+
+    ``handler_s``: how long the handler ran for the batch whose results come next; negative: not known.
+    """
+
+    __slots__ = (
+        "batch_size",
+        "by_default",
+        "by_version",
+        "cancelled",
+        "failed",
+        "handler_s",
+        "handler_time",
+        "latency",
+        "newest",
+        "queue_wait",
+        "refused",
+        "streams",
+    )
+
+    def __init__(self, newest: Newest | None = None) -> None:
+        self.newest = newest or Newest()
+        self.by_default = RequestTotals()
+        self.by_version = RequestTotals()
+        self.latency = Histogram(SECONDS)
+        self.queue_wait = Histogram(SECONDS)
+        self.handler_time = Histogram(SECONDS)
+        self.batch_size = Histogram(JOBS)
+        self.failed = 0
+        self.cancelled = 0
+        self.refused = 0
+        self.streams = 0
+        self.handler_s = -1.0
+
+    def dispatched(self, totals: RequestTotals, waited_s: float) -> None:
+        """The job was sent to a worker."""
+        wait = self.queue_wait
+        wait.counts[bisect_left(SECONDS, waited_s)] += 1
+        wait.total += waited_s
+        totals.queued_s += waited_s
+        newest = self.newest
+        newest.queued_s = waited_s
+        newest.dispatches += 1
+
+    def answered(self, totals: RequestTotals, took_s: float) -> None:
+        """The job has its answer, the last part of it."""
+        latency = self.latency
+        latency.counts[bisect_left(SECONDS, took_s)] += 1
+        latency.total += took_s
+        totals.latency_s += took_s
+
+    def batch_ended(self, took_s: float) -> None:
+        """Results came ``took_s`` after the worker was free for the batch."""
+        if self.handler_s >= 0:
+            newest = self.newest
+            newest.overhead_s = max(0.0, took_s - self.handler_s)
+            newest.batches += 1
+            self.handler_s = -1.0
+
+    def handled(self, seconds: float) -> None:
+        """A handler call that ended well; told before its results are."""
+        self.handler_s = seconds
+        self.handler_time.observe(seconds)
+
+
+class HandlerSample(NamedTuple):
+    """One value that a handler recorded. ``type``: counter, gauge or histogram. ``request_ids``: joined with commas."""
+
+    name: str
+    type: str
+    unit: str
+    dimensions: Sequence[tuple[str, str]]
+    value: float
+    request_ids: str
+
+
+class Unmeasured:
+    """Implements `core.ports.ModelTelemetry`, for any model, where nothing is measured."""
+
+    counters: ModelCounters | None = None
+
+    def predicted(self, seconds: float, request_ids: Sequence[str]) -> None:
+        pass
+
+    def recorded(self, sample: HandlerSample) -> None:
+        pass
+
+    def printed(self, line: str) -> bool:
+        return False
+
+    def worker_loaded(self, worker: str, seconds: float) -> None:
+        pass

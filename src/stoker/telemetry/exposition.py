@@ -1,0 +1,115 @@
+"""stoker's own metrics in Prometheus' text format: names that TorchServe does not have."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+
+from stoker.core.job import ModelKey
+from stoker.core.measures import Histogram, ModelCounters
+from stoker.core.ports import ModelFigures
+from stoker.telemetry.family import escaped
+
+Sample = tuple[str, str, float]
+"""Name, label set in braces, value."""
+
+Counted = Sequence[tuple[ModelKey, ModelCounters]]
+
+_HISTOGRAMS: tuple[tuple[str, str, Callable[[ModelCounters], Histogram]], ...] = (
+    (
+        "stoker_request_latency_seconds",
+        "From the acceptance of a request to its answer, the last part of a stream.",
+        lambda counters: counters.latency,
+    ),
+    (
+        "stoker_queue_wait_seconds",
+        "From the acceptance of a request to its dispatch to a worker.",
+        lambda counters: counters.queue_wait,
+    ),
+    ("stoker_handler_time_seconds", "One call of the handler.", lambda counters: counters.handler_time),
+    ("stoker_batch_size", "Requests in one call of the handler.", lambda counters: counters.batch_size),
+)
+
+_OUTCOMES: tuple[tuple[str, Callable[[ModelCounters], int]], ...] = (
+    ("answered", lambda counters: counters.latency.count),
+    ("failed", lambda counters: counters.failed),
+    ("cancelled", lambda counters: counters.cancelled),
+    ("refused", lambda counters: counters.refused),
+)
+
+
+def text(counted: Counted, figures: Iterable[ModelFigures], names: Collection[str] = ()) -> Iterator[str]:
+    """``names``: only samples of these exact names."""
+    for name, kind, meaning, samples in _families(counted, list(figures)):
+        lines = [f"{sample}{labels} {_number(value)}\n" for sample, labels, value in samples if _wanted(sample, names)]
+        if lines or not names:
+            yield f"# HELP {name} {meaning}\n# TYPE {name} {kind}\n"
+            yield from lines
+
+
+def _wanted(name: str, names: Collection[str]) -> bool:
+    return not names or name in names
+
+
+def _families(
+    counted: Counted, figures: Sequence[ModelFigures]
+) -> Iterator[tuple[str, str, str, Iterable[Sample]]]:
+    for name, meaning, histogram_of in _HISTOGRAMS:
+        yield name, "histogram", meaning, _histograms(name, counted, histogram_of)
+    yield (
+        "stoker_requests_total",
+        "counter",
+        "Requests for a registered model, by what became of them.",
+        [
+            ("stoker_requests_total", _labels(key, f',outcome="{outcome}"'), count(counters))
+            for key, counters in counted
+            for outcome, count in _OUTCOMES
+        ],
+    )
+    yield (
+        "stoker_queue_depth",
+        "gauge",
+        "Requests that wait for a worker.",
+        [("stoker_queue_depth", _labels(each.key), each.waiting) for each in figures],
+    )
+    yield (
+        "stoker_workers",
+        "gauge",
+        "Workers by state.",
+        [
+            ("stoker_workers", _labels(each.key, f',state="{state.lower()}"'), count)
+            for each in figures
+            for state, count in each.workers.items()
+        ],
+    )
+    live = {each.key for each in figures}
+    yield (
+        "stoker_streams_in_flight",
+        "gauge",
+        "Streaming requests that are not over.",
+        [("stoker_streams_in_flight", _labels(key), counters.streams) for key, counters in counted if key in live],
+    )
+
+
+def _histograms(
+    name: str, counted: Counted, histogram_of: Callable[[ModelCounters], Histogram]
+) -> Iterator[Sample]:
+    for key, counters in counted:
+        histogram, count = histogram_of(counters), 0
+        for bound, more in zip((*histogram.bounds, math.inf), histogram.counts, strict=True):
+            count += more
+            yield f"{name}_bucket", _labels(key, f',le="{_bound(bound)}"'), count
+        yield f"{name}_sum", _labels(key), histogram.total
+        yield f"{name}_count", _labels(key), count
+
+
+def _labels(key: ModelKey, more: str = "") -> str:
+    return f'{{model="{escaped(key.name)}",version="{escaped(key.version)}"{more}}}'
+
+
+def _bound(bound: float) -> str:
+    return "+Inf" if math.isinf(bound) else repr(float(bound))
+
+
+def _number(value: float) -> str:
+    return str(value) if isinstance(value, int) else repr(value)

@@ -1,0 +1,69 @@
+"""The two metric logs: entries are kept as tuples and become text in the log writer's thread, ten times a second.
+
+Nothing is scheduled while nothing is measured.  What is measured more often than the logs are written: see `on_flush`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+
+from stoker.telemetry import metric_lines
+from stoker.telemetry.declared import Declared
+
+Post = Callable[[Callable[[], bytes], int], None]
+"""Hands a function that makes text to the log writer; the number: about how many bytes that will be."""
+
+_PERIOD_S = 0.1
+_MOST_WAITING = 1000
+_LINE_BYTES = 160
+
+_Entry = tuple[float, Declared, tuple[str, ...], float, str | list[str]]
+
+
+class MetricLog:
+    """Used on one event loop. ``on_flush`` is called before entries leave, and may `add` more."""
+
+    def __init__(self, post: Post, host: str, *, on_flush: Callable[[], None] = lambda: None) -> None:
+        self._post = post
+        self._host = host
+        self._on_flush = on_flush
+        self._entries: list[_Entry] = []
+        self._timer: asyncio.TimerHandle | None = None
+
+    def add(self, declared: Declared, labels: tuple[str, ...], value: float, request_ids: str | list[str] = "") -> None:
+        self._entries.append((time.time(), declared, labels, value, request_ids))
+        if len(self._entries) >= _MOST_WAITING:
+            self._send()
+        elif self._timer is None:
+            self.wake()
+
+    def wake(self) -> None:
+        """There is something for `on_flush`."""
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(_PERIOD_S, self.flush)
+
+    @property
+    def waking(self) -> bool:
+        return self._timer is not None
+
+    def flush(self) -> None:
+        self._on_flush()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._send()
+
+    def _send(self) -> None:
+        entries, self._entries = self._entries, []
+        if entries:
+            self._post(lambda: self._text(entries), len(entries) * _LINE_BYTES)
+
+    def _text(self, entries: list[_Entry]) -> bytes:
+        return "".join([self._line(entry) for entry in entries]).encode("utf-8", "backslashreplace")
+
+    def _line(self, entry: _Entry) -> str:
+        at, declared, labels, value, ids = entry
+        request_ids = ids if isinstance(ids, str) else ",".join(ids)
+        return metric_lines.log_line(declared, labels, value, host=self._host, at=at, request_ids=request_ids)

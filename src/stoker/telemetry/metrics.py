@@ -1,0 +1,242 @@
+"""All metrics of a server: counted as plain numbers, named and formatted when somebody reads them.
+
+The data path adds to integers (`core.measures`) and nothing else.  They are given names and labels when Prometheus
+scrapes, or, in the modes that log, ten times a second while requests come: then each counter that moved is one line with
+what was added, and each gauge one line with its newest value.
+"""
+
+from __future__ import annotations
+
+import logging
+import socket
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+
+from stoker.core.job import ModelKey
+from stoker.core.measures import ModelCounters, Newest, Unmeasured
+from stoker.core.ports import ModelFigures, ModelTelemetry
+from stoker.telemetry import declared as declarations
+from stoker.telemetry import exposition
+from stoker.telemetry.declared import BadMetricsFile, Declarations, Declared
+from stoker.telemetry.family import Family, Labels
+from stoker.telemetry.metric_log import MetricLog, Post
+from stoker.telemetry.model_metrics import HandlerMetrics, ModelMetrics
+from stoker.telemetry.modes import INFERENCE_COUNTERS, MODES, Mode
+
+log = logging.getLogger(__name__)
+
+MAX_FORGOTTEN = 1000
+"""Model versions that are not registered any more and whose counters are kept all the same: counters do not go down."""
+
+_HOST = "Host"
+_FOLDED = {
+    **dict.fromkeys(("Requests2XX", "Requests4XX", "Requests5XX", *INFERENCE_COUNTERS), "counter"),
+    **dict.fromkeys(("QueueTime", "WorkerThreadTime"), "gauge"),
+}
+"""Metrics that are kept as plain numbers, and so have their type whatever the metrics file says."""
+
+Named = tuple[str, Labels, float]
+
+
+class Metrics:
+    """Implements `core.ports.MetricsPort` and `RequestTelemetry`, and makes the `ModelTelemetry` of each model version.
+
+    ``ts_log``, ``model_log``: where lines go. ``config``: the metrics file, None for the packaged one.
+    """
+
+    def __init__(
+        self,
+        *,
+        mode: str,
+        config: Path | None = None,
+        auto_detect: bool = False,
+        ts_log: Post = lambda text, size: None,
+        model_log: Post = lambda text, size: None,
+        host: str | None = None,
+    ) -> None:
+        self._mode: Mode = MODES[mode]
+        self._host = host or socket.gethostname()
+        self._newest = Newest()
+        self._logged: dict[tuple[str, Labels], float] = {}
+        self._models: dict[ModelKey, ModelMetrics] = {}
+        self._figures: Callable[[], Iterable[ModelFigures]] = tuple
+        self._requests_2xx = self._requests_4xx = self._requests_5xx = 0
+        declared = _read(config)
+        self._families = {name: Family(_folded(each)) for name, each in declared.frontend.items()}
+        self._ts_log = MetricLog(ts_log, self._host, on_flush=self._log_what_moved)
+        self._model_log = MetricLog(model_log, self._host)
+        self._handlers = HandlerMetrics(
+            declared.model,
+            host=self._host,
+            log=self._model_log if self._mode.logged else None,
+            served=self._mode.served,
+            auto_detect=auto_detect,
+            taken=set(self._families),
+        )
+        self._logs_requests = self._mode.logged or self._mode.counters_logged
+
+    # ------------------------------------------------------------------------------------------ what is told
+
+    def answered(self, http_status: int) -> None:
+        if 200 <= http_status < 300:
+            self._requests_2xx += 1
+        elif 400 <= http_status < 500:
+            self._requests_4xx += 1
+        else:
+            self._requests_5xx += 1
+        if self._logs_requests and not self._ts_log.waking:
+            self._ts_log.wake()
+
+    def model(self, key: ModelKey) -> ModelTelemetry:
+        """As `core.ports.ModelTelemetryOf`."""
+        if not self._mode.measured:
+            return Unmeasured()
+        found = self._models.get(key)
+        if found is None:
+            found = ModelMetrics(key, ModelCounters(self._newest), self._handlers, load_time=self._worker_loaded)
+            self._models[key] = found
+            self._forget_oldest()
+        return found
+
+    def watch(self, figures: Callable[[], Iterable[ModelFigures]]) -> None:
+        """``figures`` tells how the registered models are at the moment."""
+        self._figures = figures
+
+    def update(self, name: str, labels: Labels, value: float) -> None:
+        """A metric of the server that is measured now and then. ``labels``: all but the host name."""
+        family = self._family(name, (*labels, self._host))
+        if family is None:
+            return
+        if self._mode.logs(name):
+            self._ts_log.add(family.declared, (*labels, self._host), value)
+        if self._mode.serves(name):
+            family.update((*labels, self._host), value)
+
+    def _worker_loaded(self, worker: str, seconds: float) -> None:
+        self.update("WorkerLoadTime", (worker, _HOST), float(round(seconds * 1000)))
+
+    def flush(self) -> None:
+        """Hands over all that is not logged yet. Called at the stop."""
+        self._ts_log.flush()
+        self._model_log.flush()
+
+    def _forget_oldest(self) -> None:
+        """Of those that are not registered any more."""
+        if len(self._models) <= MAX_FORGOTTEN:
+            return
+        live = {each.key for each in self._figures()}
+        gone = [key for key in self._models if key not in live]
+        for key in gone[: max(0, len(gone) - MAX_FORGOTTEN)]:
+            del self._models[key]
+
+    # ------------------------------------------------------------------------------------------- what is read
+
+    def exposition(self, names: Sequence[str] = ()) -> bytes:
+        if not self._mode.any_served:
+            return b""
+        return "".join(self._text(frozenset(names))).encode()
+
+    def _text(self, names: frozenset[str]) -> Iterator[str]:
+        for name, labels, value in self._now():
+            if self._mode.serves(name) and (family := self._family(name, labels)) is not None:
+                family.put(labels, value)
+        for name, family in self._families.items():
+            if self._mode.serves(name) and family.legal:
+                yield from family.text(names)
+        yield from self._handlers.text(names)
+        counted = [(each.key, each.counters) for each in self._models.values()]
+        yield from exposition.text(counted, self._figures(), names)
+
+    def _now(self) -> Iterator[Named]:
+        yield from self._counters()
+        yield from self._gauges()
+
+    def _counters(self) -> Iterator[Named]:
+        """Those that have ever moved."""
+        host = self._host
+        for name, count in (
+            ("Requests2XX", self._requests_2xx),
+            ("Requests4XX", self._requests_4xx),
+            ("Requests5XX", self._requests_5xx),
+        ):
+            if count:
+                yield name, (_HOST, host), count
+        for (model, version), (requests, latency_s, queued_s) in self._inference_totals().items():
+            labels = (model, version, host)
+            yield "ts_inference_requests_total", labels, requests
+            yield "ts_inference_latency_microseconds", labels, round(latency_s * 1e6, 3)
+            yield "ts_queue_latency_microseconds", labels, round(queued_s * 1e6, 3)
+
+    def _inference_totals(self) -> dict[tuple[str, str], tuple[int, float, float]]:
+        """By model and by the version that requests named: ``default`` if none."""
+        found: dict[tuple[str, str], tuple[int, float, float]] = {}
+        for key, model in self._models.items():
+            counters = model.counters
+            for version, totals in (("default", counters.by_default), (key.version, counters.by_version)):
+                if totals.requests:
+                    requests, latency_s, queued_s = found.get((key.name, version), (0, 0.0, 0.0))
+                    found[key.name, version] = (
+                        requests + totals.requests,
+                        latency_s + totals.latency_s,
+                        queued_s + totals.queued_s,
+                    )
+        return found
+
+    def _gauges(self) -> Iterator[Named]:
+        newest, labels = self._newest, (_HOST, self._host)
+        if newest.dispatches:
+            yield "QueueTime", labels, float(int(newest.queued_s * 1000))
+        if newest.batches:
+            yield "WorkerThreadTime", labels, float(int(newest.overhead_s * 1000))
+
+    def _log_what_moved(self) -> None:
+        logged = self._logged
+        for name, labels, value in self._counters():
+            before = logged.get((name, labels), 0.0)
+            if value != before and self._mode.logs(name):
+                logged[name, labels] = value
+                # A forgotten model took its share along: then what is left begins anew.
+                self._log(name, labels, round(value - before, 3) if value > before else value)
+        moved = (("QueueTime", self._newest.dispatches), ("WorkerThreadTime", self._newest.batches))
+        values = {name: (labels, value) for name, labels, value in self._gauges()}
+        for name, count in moved:
+            if count != logged.get((name, ()), 0) and self._mode.logs(name):
+                logged[name, ()] = count
+                self._log(name, *values[name])
+
+    def _log(self, name: str, labels: Labels, value: float) -> None:
+        family = self._family(name, labels)
+        if family is not None:
+            self._ts_log.add(family.declared, labels, value)
+
+    def _family(self, name: str, labels: Labels) -> Family | None:
+        """None: the metrics file does not want it, or not with so many labels."""
+        family = self._families.get(name)
+        if family is None or len(family.declared.labels) == len(labels):
+            return family
+        log.error(
+            "Metric %s is dropped: the metrics file gives it %d dimensions, it has %d",
+            name,
+            len(family.declared.labels),
+            len(labels),
+            extra={"event": "metric_dropped"},
+        )
+        del self._families[name]
+        return None
+
+
+def _folded(each: Declared) -> Declared:
+    kind = _FOLDED.get(each.name, each.type)
+    if kind != each.type:
+        text = "The metrics file declares %s as a %s; it is a %s here"
+        log.warning(text, each.name, each.type, kind, extra={"event": "metrics_file"})
+    return Declared(each.name, kind, each.unit, each.labels)
+
+
+def _read(config: Path | None) -> Declarations:
+    """An unusable file costs the metrics that it would have declared, never the start."""
+    try:
+        return declarations.read(config)
+    except BadMetricsFile as error:
+        log.error("%s. TorchServe's metrics are neither logged nor served.", error, extra={"event": "metrics_file"})
+        return Declarations()

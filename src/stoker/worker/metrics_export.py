@@ -1,0 +1,92 @@
+"""How what a handler records reaches the server: in front of the answer that leaves next, in the same write.
+
+What is recorded while no batch runs (at loading, by threads, in a process that the handler forked), and what a batch
+records beyond all measure, is printed as TorchServe prints it: the server reads these lines, too.
+"""
+
+from __future__ import annotations
+
+import socket
+import sys
+import time
+from collections import deque
+
+from stoker.ipc import to_server
+from stoker.worker.connection import Connection
+from stoker.worker.inbox import Inbox
+from stoker.worker.metrics_types import Sample
+
+MOST_WAITING = 10_000
+_PER_MESSAGE = 1000
+_LONGEST_TEXT = 1024
+_MOST_DIMENSIONS = 64
+
+
+class Exporter:
+    """What `CachingMetric` calls its ``emit`` hook: from any thread."""
+
+    def __init__(self) -> None:
+        self.waiting: deque[Sample] = deque()
+        self._inbox: Inbox | None = None
+        self._connection: Connection | None = None
+
+    def attach(self, inbox: Inbox, connection: Connection) -> None:
+        """From now on there is a server to tell."""
+        self._inbox, self._connection = inbox, connection
+
+    def __call__(self, sample: Sample) -> None:
+        if self._is_soon_answered() and len(self.waiting) < MOST_WAITING:
+            self.waiting.append(sample)
+        else:
+            _print(sample)
+
+    def _is_soon_answered(self) -> bool:
+        inbox, connection = self._inbox, self._connection
+        return inbox is not None and inbox.current is not None and connection is not None and not connection.abandoned
+
+    def queue(self, connection: Connection) -> None:
+        """Puts all that waits in front of what is queued next."""
+        waiting = self.waiting
+        while waiting:
+            samples = [_message(waiting.popleft()) for _ in range(min(len(waiting), _PER_MESSAGE))]
+            connection.queue(to_server.Metrics(samples))
+
+
+export = Exporter()
+"""The one of this process: metrics are made before there is anybody to tell, in a template even in another process."""
+
+
+def _message(sample: Sample) -> to_server.Sample:
+    dimensions = [(_text(name), _text(value)) for name, value in sample.dimensions[:_MOST_DIMENSIONS]]
+    return to_server.Sample(
+        _text(sample.name),
+        sample.type.value,
+        _text(sample.unit),
+        dimensions,
+        sample.value,
+        _encodable(sample.request_id),
+    )
+
+
+def _text(value: str) -> str:
+    return _encodable(value[:_LONGEST_TEXT])
+
+
+def _encodable(value: str) -> str:
+    return value if value.isascii() else value.encode("utf-8", "replace").decode("utf-8")
+
+
+def _print(sample: Sample) -> None:
+    try:
+        sys.stdout.write(line(sample, host=socket.gethostname(), at=time.time()))
+        sys.stdout.flush()
+    except Exception:  # a handler may have replaced or closed it: that costs a metric, not a request
+        return
+
+
+def line(sample: Sample, *, host: str, at: float) -> str:
+    """As TorchServe's workers print it."""
+    dims = ",".join(f"{name}:{value}" for name, value in sample.dimensions)
+    ids = f",{sample.request_id}" if sample.request_id else ""
+    text = f"{sample.name}.{sample.unit}:{sample.value}|#{dims}|#type:{sample.type.name}|#hostname:{host},{int(at)}{ids}"
+    return f"[METRICS]{' '.join(text.split())}\n"
