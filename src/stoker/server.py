@@ -40,6 +40,8 @@ from stoker.frontend.http.records import RequestRecords
 from stoker.frontend.watch import FileWatch
 from stoker.pool.devices import Devices
 from stoker.registry.registry import Registry
+from stoker.telemetry.metrics import Metrics
+from stoker.telemetry.system import SystemMetrics
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +51,8 @@ _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 class Server:
     """One server. ``access``: how open it is; left out, as strict as the settings say.
 
-    ``on_started`` is called once, when every listener is open; models may still be loading then.
+    ``metrics``: left out, nothing is measured. ``on_started`` is called once, when every listener is open; models may
+    still be loading then.
     """
 
     def __init__(
@@ -58,11 +61,13 @@ class Server:
         *,
         access: AccessPolicy | None = None,
         access_log: AccessLog | None = None,
+        metrics: Metrics | None = None,
         on_started: Callable[[], None] = lambda: None,
     ) -> None:
         self._settings = settings
         self._access = access or security.decide(settings, mentioned=set(), file_in_use=True)
         self._access_log = access_log
+        self._metrics = metrics or Metrics(mode="off")
         self._on_started = on_started
         self._stop = asyncio.Event()
         self._stop_now = asyncio.Event()
@@ -94,6 +99,7 @@ class Server:
         security.check(self._settings, self._access)
         async with AsyncExitStack() as stack:
             stack.enter_context(_signals(self.request_stop))
+            stack.callback(self._metrics.flush)
             authorizer = _make_authorizer(self._settings, self._access)
             registry = await self._enter_registry(stack)
             for frontend in self._make_grpc(registry, authorizer):
@@ -116,7 +122,16 @@ class Server:
         stack.push_async_callback(asyncio.to_thread, store.close)
         await asyncio.to_thread(store.open)
         devices = await asyncio.to_thread(Devices.detect, settings.number_of_gpu)
-        registry = Registry(settings=settings, store=store, devices=devices, clock=MonotonicClock())
+        metrics = self._metrics
+        registry = Registry(
+            settings=settings, store=store, devices=devices, clock=MonotonicClock(), telemetry=metrics.model
+        )
+        metrics.watch(registry.figures)
+        if metrics.measures and not settings.disable_system_metrics:
+            system = SystemMetrics(
+                update=metrics.update, interval_s=settings.metric_time_interval_s, gpus=devices.figures
+            )
+            await stack.enter_async_context(system)
         return await stack.enter_async_context(registry)
 
     def _make_grpc(self, registry: Registry, authorizer: Authorizer) -> Iterator[GrpcServer]:
@@ -140,12 +155,13 @@ class Server:
                 max_message_bytes=settings.max_request_size,
                 access_log=self._access_log,
                 stream_stall_timeout_s=settings.stream_stall_timeout_s,
+                telemetry=self._metrics,
             )
 
     def _make_http(self, registry: Registry, authorizer: Authorizer) -> Iterator[tuple[HttpListener, tuple[Role, ...]]]:
         """A listener serves the APIs of its roles: mostly one, several where addresses are equal."""
         settings = self._settings
-        records = RequestRecords(access_log=self._access_log)
+        records = RequestRecords(access_log=self._access_log, telemetry=self._metrics)
         predictions = Predictions(
             registry,
             authorizer=authorizer,

@@ -8,14 +8,19 @@ import sys
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import ExitStack
 from importlib import metadata
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from stoker.cli.instance import Instance
 from stoker.config import security
 from stoker.config.load import Loaded
 from stoker.config.security import AccessPolicy
+from stoker.config.settings import Settings
 from stoker.errors import StartupError
+from stoker.telemetry.log4j import LogLevels
 from stoker.telemetry.logs import Logs
+
+if TYPE_CHECKING:
+    from stoker.telemetry.metrics import Metrics
 
 STARTED = "Model server started."
 log = logging.getLogger(__name__)
@@ -27,8 +32,10 @@ def serve(
     access: AccessPolicy,
     remarks: tuple[str, ...] = (),
     on_started: Callable[[], None] = lambda: None,
+    levels: LogLevels | None = None,
 ) -> None:
-    """``remarks``: more sentences for the log. ``on_started`` follows the line `STARTED` on the console.
+    """``remarks``: more sentences for the log. ``levels``: what is logged at all. ``on_started`` follows the line
+    `STARTED` on the console.
 
     Raises:
         StartupError: with one clear sentence; nothing is left behind.
@@ -39,7 +46,7 @@ def serve(
         if instance.claim():
             print("Removing orphan pid file.", flush=True)
         stack.callback(instance.release)
-        logs = Logs(log_location=loaded.settings.log_location, metrics_location=loaded.settings.metrics_location)
+        logs = _logs(loaded.settings, levels)
         logs.start()
         stack.callback(logs.close)
         log.info("Settings: %s; model store: %s; logs: %s", *_places(loaded), extra={"event": "server_starting"})
@@ -56,7 +63,9 @@ def _run(loaded: Loaded, access: AccessPolicy, logs: Logs, on_started: Callable[
         logs.announce(STARTED)
         on_started()
 
-    server = Server(loaded.settings, access=access, access_log=logs.access, on_started=started)
+    access_log = logs.access if loaded.settings.access_log else None
+    metrics = _metrics(loaded.settings, logs)
+    server = Server(loaded.settings, access=access, access_log=access_log, metrics=metrics, on_started=started)
     try:
         run_loop(server.run())
     except StartupError:
@@ -64,6 +73,27 @@ def _run(loaded: Loaded, access: AccessPolicy, logs: Logs, on_started: Callable[
     except Exception:
         log.exception("The server failed")
         raise StartupError("The server failed; the log says why.") from None
+
+
+def _logs(settings: Settings, levels: LogLevels | None) -> Logs:
+    return Logs(
+        log_location=settings.log_location,
+        metrics_location=settings.metrics_location,
+        format=settings.log_format,
+        levels=levels,
+    )
+
+
+def _metrics(settings: Settings, logs: Logs) -> Metrics:
+    from stoker.telemetry.metrics import Metrics  # noqa: PLC0415 - reads YAML, which `--stop` and others need not wait for
+
+    return Metrics(
+        mode=settings.metrics_mode,
+        config=settings.metrics_config,
+        auto_detect=settings.model_metrics_auto_detect,
+        ts_log=logs.ts_metrics,
+        model_log=logs.model_metrics,
+    )
 
 
 def run_loop(main: Coroutine[Any, Any, None]) -> None:

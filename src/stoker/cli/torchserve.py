@@ -19,6 +19,8 @@ from stoker.config import security, show
 from stoker.config.load import Loaded, load
 from stoker.core import malloc
 from stoker.errors import ConfigurationError, StartupError
+from stoker.telemetry import log4j
+from stoker.telemetry.log4j import LogLevels
 
 VERSION_TEXT = f"TorchServe Version is {TORCHSERVE_VERSION} (stoker {__version__})"
 
@@ -81,14 +83,14 @@ def _start(options: argparse.Namespace) -> int:
         return 1
     mentioned = security.mentioned_topics(loaded.given.keys(), os.environ)
     access = security.decide(loaded.settings, mentioned=mentioned, file_in_use=loaded.file is not None)
-    remarks = _remarks(options)
+    levels, remarks = _log_levels(options)
     if options.foreground:
-        serving.serve(loaded, access=access, remarks=remarks)
+        serving.serve(loaded, access=access, remarks=remarks, levels=levels)
         return 0
 
     def run(tell_started: background.Teller) -> int:
         try:
-            serving.serve(loaded, access=access, remarks=remarks, on_started=tell_started)
+            serving.serve(loaded, access=access, remarks=remarks, levels=levels, on_started=tell_started)
         except StartupError as error:
             return serving.fail(error)
         return 0
@@ -119,10 +121,11 @@ def _missing_place(options: argparse.Namespace, loaded: Loaded) -> str | None:
     return None
 
 
-def _remarks(options: argparse.Namespace) -> tuple[str, ...]:
+def _log_levels(options: argparse.Namespace) -> tuple[LogLevels | None, tuple[str, ...]]:
     if options.log_config is None:
-        return ()
-    return (f"--log-config {options.log_config} has no effect: there is no log4j; the log files are in LOG_LOCATION.",)
+        return None, ()
+    levels, remark = log4j.read(Path(options.log_config))
+    return levels, (remark,)
 
 
 if __name__ == "__main__":

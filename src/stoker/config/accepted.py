@@ -10,7 +10,7 @@ from stoker.config.rows import Origin, Row, path, row
 
 _NO_JVM = "it tunes the Java virtual machine, and there is none"
 _NO_REST = "REST is not part of this version"
-_NO_METRICS = "metrics are not exported in this version"
+_IN_PROCESS = "system metrics are measured in the server's own process, without a command"
 _NO_DISTRIBUTED = "distributed workers are not part of this version"
 _NO_LAUNCHER = "the CPU launcher is not part of this version"
 _NO_AGE = "connections have no maximum age in this version"
@@ -39,19 +39,7 @@ ACCEPTED: tuple[Row, ...] = (
         unused=_NO_SEQUENCES,
     ),
     row("ts_header_key_sequence_end", units.string, "ends a sequence", "ts_request_sequence_end", unused=_NO_SEQUENCES),
-    row("metrics_mode", units.string, "log, prometheus or legacy", "log", unused=_NO_METRICS),
-    row("model_metrics_auto_detect", units.boolean, "take metrics not declared", "false", unused=_NO_METRICS),
-    row("disable_system_metrics", units.boolean, "no system metrics", "false", unused=_NO_METRICS),
-    row(
-        "metric_time_interval",
-        units.number,
-        "pause between system metrics",
-        "60",
-        unit="s",
-        origin=Origin.FILE,
-        unused=_NO_METRICS,
-    ),
-    row("system_metrics_cmd", units.string, "prints system metrics", origin=Origin.FILE, unused=_NO_METRICS),
+    row("system_metrics_cmd", units.string, "prints system metrics", origin=Origin.FILE, unused=_IN_PROCESS),
     row("async_logging", units.boolean, "log from a thread", "false", unused="logging never blocks serving here"),
     row("cpp_log_config", path, "log settings of the C++ backend", unused="there is no C++ backend"),
     row("cpu_launcher_enable", units.boolean, "workers by torch's CPU launcher", "false", unused=_NO_LAUNCHER),

@@ -345,8 +345,37 @@ class Settings:
         "TS_ environment variables override file and command line",
         origin=Origin.FILE,
     )
+
+    # -------------------------------------------------------------------------------- metrics and logs
+
     metrics_config: Path | None = setting(
         "metrics_config", rows.path, None, "YAML file that declares the metrics", shown="the packaged one"
+    )
+    metrics_mode: str = setting(
+        "metrics_mode", units.word, "log", "log, prometheus, legacy, or stoker's off; any other word counts as log"
+    )
+    model_metrics_auto_detect: bool = setting(
+        "model_metrics_auto_detect", units.boolean, False, "take handlers' metrics that the metrics file does not name"
+    )
+    disable_system_metrics: bool = setting(
+        "disable_system_metrics", units.boolean, False, "do not measure CPU, memory, disk and GPUs"
+    )
+    metric_time_interval_s: float = setting(
+        "metric_time_interval",
+        units.number,
+        60.0,
+        "pause between measurements of the system",
+        unit="s",
+        minimum=0.1,
+        origin=Origin.FILE,
+    )
+    access_log: bool = setting("access_log", units.boolean, True, "one line per request in access_log.log", ours=True)
+    log_format: str = setting(
+        "log_format",
+        units.one_of("text", "json"),
+        "text",
+        "json: one JSON object per line on the console, in ts_log.log and model_log.log",
+        ours=True,
     )
 
     # -------------------------------------------------------------------------- places on the machine

@@ -70,6 +70,11 @@ def one_of(*words: str) -> Callable[[str], str]:
     return convert
 
 
+def word(text: str) -> str:
+    """In lower case, without any blanks."""
+    return "".join(text.split()).lower()
+
+
 def comma_list(text: str) -> tuple[str, ...]:
     return tuple(item for part in text.split(",") if (item := part.strip()))
 

@@ -46,7 +46,13 @@ class Facts:
     telemetry: ModelTelemetry = field(default_factory=Unmeasured)
 
     def log_extra(self, event: str) -> dict[str, Any]:
-        return {"event": event, "model": str(self.spec.key), "worker": self.id, "thread_label": self.name}
+        return {
+            "event": event,
+            "model": self.spec.key.name,
+            "version": self.spec.key.version,
+            "worker": self.id,
+            "thread_label": self.name,
+        }
 
 
 class WorkerRun:
@@ -125,9 +131,7 @@ class WorkerRun:
             telemetry=telemetry,
         )
         self._logs = [
-            PipeLog(
-                process.stdout_fd, level=logging.INFO, label=f"{facts.name}-stdout", on_metric=telemetry.printed
-            ),
+            PipeLog(process.stdout_fd, level=logging.INFO, label=f"{facts.name}-stdout", on_metric=telemetry.printed),
             PipeLog(process.stderr_fd, level=logging.WARNING, label=f"{facts.name}-stderr"),
         ]
         self._link.start()

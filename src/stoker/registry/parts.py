@@ -32,9 +32,7 @@ def scheduler_factory(settings: Settings, clock: Clock, telemetry: ModelTelemetr
     return make
 
 
-def pool_factory(
-    settings: Settings, devices: Devices, clock: Clock, telemetry: ModelTelemetryOf
-) -> PoolFactory:
+def pool_factory(settings: Settings, devices: Devices, clock: Clock, telemetry: ModelTelemetryOf) -> PoolFactory:
     """Worker ids and devices are shared by all pools that the returned factory makes."""
     options = worker_options(settings)
     ids = WorkerIds(settings.initial_worker_port)

@@ -207,9 +207,7 @@ class Registry:
     def figures(self) -> list[ModelFigures]:
         """How every model version is at the moment, for metrics."""
         return [
-            ModelFigures(
-                key=entry.key, waiting=entry.scheduler.queue_status().pending, workers=entry.pool.states()
-            )
+            ModelFigures(key=entry.key, waiting=entry.scheduler.queue_status().pending, workers=entry.pool.states())
             for entry in self._catalog
         ]
 

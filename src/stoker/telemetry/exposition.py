@@ -51,9 +51,7 @@ def _wanted(name: str, names: Collection[str]) -> bool:
     return not names or name in names
 
 
-def _families(
-    counted: Counted, figures: Sequence[ModelFigures]
-) -> Iterator[tuple[str, str, str, Iterable[Sample]]]:
+def _families(counted: Counted, figures: Sequence[ModelFigures]) -> Iterator[tuple[str, str, str, Iterable[Sample]]]:
     for name, meaning, histogram_of in _HISTOGRAMS:
         yield name, "histogram", meaning, _histograms(name, counted, histogram_of)
     yield (
@@ -91,9 +89,7 @@ def _families(
     )
 
 
-def _histograms(
-    name: str, counted: Counted, histogram_of: Callable[[ModelCounters], Histogram]
-) -> Iterator[Sample]:
+def _histograms(name: str, counted: Counted, histogram_of: Callable[[ModelCounters], Histogram]) -> Iterator[Sample]:
     for key, counters in counted:
         histogram, count = histogram_of(counters), 0
         for bound, more in zip((*histogram.bounds, math.inf), histogram.counts, strict=True):

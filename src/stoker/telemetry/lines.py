@@ -36,8 +36,8 @@ class LineFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         level = _LEVELS.get(record.levelname, f"{record.levelname:5}")
-        message = escaped(_message(record))
-        line = f"{timestamp(record.created)} [{level}] {_thread(record)} {record.name} - {message}"
+        message = escaped(message_of(record))
+        line = f"{timestamp(record.created)} [{level}] {thread_of(record)} {record.name} - {message}"
         return "\n".join([line, *self._traceback(record)])
 
     def _traceback(self, record: logging.LogRecord) -> list[str]:
@@ -46,7 +46,7 @@ class LineFormatter(logging.Formatter):
         return [_INDENT + escaped(line) for line in self.formatException(record.exc_info).splitlines()]
 
 
-def _message(record: logging.LogRecord) -> str:
+def message_of(record: logging.LogRecord) -> str:
     try:
         return record.getMessage()
     except Exception as error:
@@ -54,7 +54,7 @@ def _message(record: logging.LogRecord) -> str:
         return f"{record.msg} {record.args!r} ({type(error).__name__} while formatting)"
 
 
-def _thread(record: logging.LogRecord) -> str:
+def thread_of(record: logging.LogRecord) -> str:
     label = getattr(record, "thread_label", None)
     if label is not None:
         return escaped(str(label)).replace(" ", "_")

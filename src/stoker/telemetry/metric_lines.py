@@ -30,7 +30,8 @@ def parse(line: str) -> HandlerSample | None:
         value = float(match["value"])
     except ValueError:
         return None
-    dimensions = [(name, text) for name, _, text in (pair.partition(":") for pair in (match["dims"] or "").split(",")) if name]
+    dims = (match["dims"] or "").split(",")
+    dimensions = [(name, text) for name, _, text in (pair.partition(":") for pair in dims) if name]
     kind = (match["type"] or "GAUGE").lower()
     return HandlerSample(match["name"], kind, match["unit"], dimensions, value, match["ids"] or "")
 

@@ -1,8 +1,8 @@
 """All metrics of a server: counted as plain numbers, named and formatted when somebody reads them.
 
 The data path adds to integers (`core.measures`) and nothing else.  They are given names and labels when Prometheus
-scrapes, or, in the modes that log, ten times a second while requests come: then each counter that moved is one line with
-what was added, and each gauge one line with its newest value.
+scrapes, or, in the modes that log, ten times a second while requests come: then each counter that moved is one line
+with what was added, and each gauge one line with its newest value.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class Metrics:
         model_log: Post = lambda text, size: None,
         host: str | None = None,
     ) -> None:
-        self._mode: Mode = MODES[mode]
+        self._mode = _mode(mode)
         self._host = host or socket.gethostname()
         self._newest = Newest()
         self._logged: dict[tuple[str, Labels], float] = {}
@@ -78,6 +78,7 @@ class Metrics:
     # ------------------------------------------------------------------------------------------ what is told
 
     def answered(self, http_status: int) -> None:
+        """Never later than a tenth of a second after it, what moved is logged."""
         if 200 <= http_status < 300:
             self._requests_2xx += 1
         elif 400 <= http_status < 500:
@@ -101,6 +102,10 @@ class Metrics:
     def watch(self, figures: Callable[[], Iterable[ModelFigures]]) -> None:
         """``figures`` tells how the registered models are at the moment."""
         self._figures = figures
+
+    @property
+    def measures(self) -> bool:
+        return self._mode.measured
 
     def update(self, name: str, labels: Labels, value: float) -> None:
         """A metric of the server that is measured now and then. ``labels``: all but the host name."""
@@ -223,6 +228,14 @@ class Metrics:
         )
         del self._families[name]
         return None
+
+
+def _mode(name: str) -> Mode:
+    """TorchServe's rule: what is no mode counts as log."""
+    if name not in MODES:
+        text = "metrics_mode: %r is none of %s; metrics are logged"
+        log.error(text, name, ", ".join(MODES), extra={"event": "metrics_mode"})
+    return MODES.get(name, MODES["log"])
 
 
 def _folded(each: Declared) -> Declared:

@@ -23,8 +23,16 @@ PREDICTION_TIME = "PredictionTime"
 MAX_DETECTED = 1000
 _MAX_COMPLAINTS = 1000
 
-_UNIT_WORDS = {"ms": "Milliseconds", "s": "Seconds", "percent": "Percent", "count": "Count", "MB": "Megabytes",
-               "GB": "Gigabytes", "kB": "Kilobytes", "B": "Bytes"}
+_UNIT_WORDS = {
+    "ms": "Milliseconds",
+    "s": "Seconds",
+    "percent": "Percent",
+    "count": "Count",
+    "MB": "Megabytes",
+    "GB": "Gigabytes",
+    "kB": "Kilobytes",
+    "B": "Bytes",
+}
 
 
 class HandlerMetrics:

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-INFERENCE_COUNTERS = ("ts_inference_requests_total", "ts_inference_latency_microseconds", "ts_queue_latency_microseconds")
+INFERENCE_COUNTERS = (
+    "ts_inference_requests_total",
+    "ts_inference_latency_microseconds",
+    "ts_queue_latency_microseconds",
+)
 
 
 class Mode(NamedTuple):

@@ -28,9 +28,7 @@ Sample = tuple[str, Labels, float]
 class SystemMetrics:
     """Runs between ``__aenter__`` and ``__aexit__``: at once, then every ``interval_s``."""
 
-    def __init__(
-        self, *, update: Update, interval_s: float, gpus: Callable[[], Sequence[GpuFigures]] = tuple
-    ) -> None:
+    def __init__(self, *, update: Update, interval_s: float, gpus: Callable[[], Sequence[GpuFigures]] = tuple) -> None:
         self._update = update
         self._interval_s = interval_s
         self._gpus = gpus

@@ -45,6 +45,12 @@ class LogWriter:
             self._pending += size
         self._wake.set()
 
+    def wait_written(self, timeout_s: float = 2.0) -> bool:
+        """Waits until all that was posted so far is written. False: nobody takes it."""
+        barrier = _Barrier()
+        self.post(barrier, b"", 0)
+        return barrier.passed.wait(timeout_s)
+
     def close(self, timeout_s: float = 2.0) -> None:
         """Idempotent. A console that takes nothing loses the rest."""
         self._closing = True
@@ -76,6 +82,16 @@ class LogWriter:
                 self._pending -= size
         if dropped:
             self._trouble.write(_notice(f"{dropped} log lines were dropped: they came faster than they can be written"))
+
+
+class _Barrier:
+    """A sink that is written to when everything before it was written."""
+
+    def __init__(self) -> None:
+        self.passed = threading.Event()
+
+    def write(self, data: bytes) -> None:
+        self.passed.set()
 
 
 def _bytes(content: Content) -> bytes:

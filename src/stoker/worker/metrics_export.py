@@ -88,5 +88,6 @@ def line(sample: Sample, *, host: str, at: float) -> str:
     """As TorchServe's workers print it."""
     dims = ",".join(f"{name}:{value}" for name, value in sample.dimensions)
     ids = f",{sample.request_id}" if sample.request_id else ""
-    text = f"{sample.name}.{sample.unit}:{sample.value}|#{dims}|#type:{sample.type.name}|#hostname:{host},{int(at)}{ids}"
+    measured = f"{sample.name}.{sample.unit}:{sample.value}|#{dims}|#type:{sample.type.name}"
+    text = f"{measured}|#hostname:{host},{int(at)}{ids}"
     return f"[METRICS]{' '.join(text.split())}\n"

@@ -6,9 +6,10 @@ import asyncio
 import logging
 import time
 
-from stoker.core.ports import AccessLog
+from stoker.core.ports import AccessLog, RequestTelemetry
 from stoker.errors import MessageTooLarge, ServerStopping, StreamStalled
 from stoker.frontend.grpc.call import Call, readable_peer
+from stoker.frontend.grpc.status import HTTP
 
 _log = logging.getLogger(__name__)
 
@@ -19,7 +20,15 @@ SWEEP_SECONDS = 0.5
 class OpenCalls:
     """Every call is begun and ended here, once. ``by_key`` is for engines, which look cancelled calls up."""
 
-    def __init__(self, *, access_log: AccessLog | None, max_message_bytes: int, stream_stall_timeout_s: float) -> None:
+    def __init__(
+        self,
+        *,
+        access_log: AccessLog | None,
+        max_message_bytes: int,
+        stream_stall_timeout_s: float,
+        telemetry: RequestTelemetry | None = None,
+    ) -> None:
+        self._telemetry = telemetry
         self.by_key: dict[int, Call] = {}
         self.draining = False
         self._access_log = access_log
@@ -48,6 +57,8 @@ class OpenCalls:
         if self._access_log is not None:
             elapsed_ms = int((time.monotonic() - call.started_at) * 1000)
             self._access_log.record(readable_peer(call.peer), call.method.label, code, elapsed_ms)
+        if self._telemetry is not None:
+            self._telemetry.answered(HTTP.get(code, 500))
         if self._idle is not None and not self._idle.done() and self.quiet:
             self._idle.set_result(None)
 

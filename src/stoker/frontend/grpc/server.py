@@ -7,7 +7,7 @@ import ipaddress
 from collections.abc import Callable, Sequence
 from types import TracebackType
 
-from stoker.core.ports import AccessLog
+from stoker.core.ports import AccessLog, RequestTelemetry
 from stoker.frontend.grpc.call import Method
 from stoker.frontend.grpc.engine import Engine
 from stoker.frontend.grpc.open_calls import OpenCalls
@@ -29,6 +29,7 @@ class GrpcServer:
         max_message_bytes: int,
         access_log: AccessLog | None = None,
         stream_stall_timeout_s: float = 30.0,
+        telemetry: RequestTelemetry | None = None,
     ) -> None:
         self._host = host
         self._requested_port = port
@@ -39,6 +40,7 @@ class GrpcServer:
             access_log=access_log,
             max_message_bytes=max_message_bytes,
             stream_stall_timeout_s=stream_stall_timeout_s,
+            telemetry=telemetry,
         )
         self._engine: Engine | None = None
         self._port = 0

@@ -35,6 +35,26 @@ MAX_DETAILS_BYTES = 4096
 """Of details as they travel, percent-encoded. Clients refuse headers of 8 KiB and more, and then lose the status."""
 
 
+HTTP = {
+    OK: 200,
+    CANCELLED: 499,
+    INVALID_ARGUMENT: 400,
+    DEADLINE_EXCEEDED: 504,
+    NOT_FOUND: 404,
+    ALREADY_EXISTS: 409,
+    PERMISSION_DENIED: 403,
+    RESOURCE_EXHAUSTED: 429,
+    FAILED_PRECONDITION: 400,
+    ABORTED: 409,
+    OUT_OF_RANGE: 400,
+    UNIMPLEMENTED: 501,
+    INTERNAL: 500,
+    UNAVAILABLE: 503,
+    UNAUTHENTICATED: 401,
+}
+"""The HTTP status of the same meaning, for request counters; of a code that is not here, 500."""
+
+
 class Status(NamedTuple):
     code: int
     details: str
