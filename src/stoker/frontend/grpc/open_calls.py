@@ -57,7 +57,7 @@ class OpenCalls:
         if self._access_log is not None:
             elapsed_ms = int((time.monotonic() - call.started_at) * 1000)
             self._access_log.record(readable_peer(call.peer), call.method.label, code, elapsed_ms)
-        if self._telemetry is not None:
+        if self._telemetry is not None and not call.method.while_draining:  # health checks are no requests
             self._telemetry.answered(HTTP.get(code, 500))
         if self._idle is not None and not self._idle.done() and self.quiet:
             self._idle.set_result(None)
