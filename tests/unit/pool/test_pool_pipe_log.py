@@ -61,3 +61,21 @@ async def test_a_closed_pipe_is_not_read_for_ever(caplog: pytest.LogCaptureFixtu
     assert not asyncio.get_running_loop().remove_reader(read)
     log.close()
     os.close(read)
+
+
+async def test_lines_of_metrics_are_told_and_only_those_that_are_none_are_logged(
+    pipe: tuple[int, int], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    told: list[str] = []
+
+    def on_metric(line: str) -> bool:
+        told.append(line)
+        return "good" in line
+
+    log = PipeLog(pipe[0], level=logging.INFO, label="W-1-stdout", on_metric=on_metric)
+    log.start()
+    os.write(pipe[1], b"a\n[METRICS]good\n[METRICS]bad\nnot [METRICS]good\n")
+    log.close()
+    assert told == ["[METRICS]good", "[METRICS]bad"]
+    assert messages(caplog) == ["a", "[METRICS]bad", "not [METRICS]good"]

@@ -1,0 +1,75 @@
+"""`Metrics` whose lines go into lists, and models that requests were counted for."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from stoker.core.job import ModelKey
+from stoker.core.measures import HandlerSample, ModelCounters
+from stoker.core.ports import ModelTelemetry
+from stoker.telemetry.metrics import Metrics
+
+KEY = ModelKey("m", "1.0")
+
+
+class Rig:
+    def __init__(self, mode: str, **options: Any) -> None:
+        self.ts_lines: list[str] = []
+        self.model_lines: list[str] = []
+        self.metrics = Metrics(
+            mode=mode, host="h", ts_log=_into(self.ts_lines), model_log=_into(self.model_lines), **options
+        )
+
+    @property
+    def text(self) -> str:
+        return self.metrics.exposition().decode()
+
+    def flush(self) -> None:
+        self.metrics.flush()
+
+    def model(self, key: ModelKey = KEY) -> ModelTelemetry:
+        return self.metrics.model(key)
+
+    def counters(self, key: ModelKey = KEY) -> ModelCounters:
+        found = self.model(key).counters
+        assert found is not None
+        return found
+
+    def request(self, key: ModelKey = KEY, *, named_version: bool = False, queued_s: float, took_s: float) -> None:
+        """One that is answered well."""
+        counters = self.counters(key)
+        totals = counters.by_version if named_version else counters.by_default
+        totals.requests += 1
+        counters.dispatched(totals, queued_s)
+        counters.handled(took_s - queued_s)
+        counters.batch_ended(took_s - queued_s + 0.004)
+        counters.answered(totals, took_s)
+        self.metrics.answered(200)
+
+
+def _into(lines: list[str]) -> Callable[[Callable[[], bytes], int], None]:
+    return lambda text, size: lines.extend(text().decode().splitlines())
+
+
+def undated(lines: list[str]) -> list[str]:
+    """Without the date in front and the number behind ``timestamp:``, which must both be there."""
+    found = []
+    for line in lines:
+        match = re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d,\d{3} - (.*,timestamp:)\d{10}", line)
+        assert match is not None, line
+        found.append(match[1].removesuffix(",timestamp:"))
+    return found
+
+
+def sample(name: str, value: float, kind: str = "gauge", unit: str = "Milliseconds", **dims: str) -> HandlerSample:
+    dimensions = list({"ModelName": "m", "Level": "Model", **dims}.items())
+    return HandlerSample(name, kind, unit, dimensions, value, "r0,r1")
+
+
+def metrics_file(folder: Path, text: str) -> Path:
+    path = folder / "metrics.yaml"
+    path.write_text(text)
+    return path
