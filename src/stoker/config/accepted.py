@@ -49,13 +49,6 @@ ACCEPTED: tuple[Row, ...] = (
     row("io_ratio", units.whole_number, "netty's I/O ratio", "50", origin=Origin.FILE, unused=_NO_JVM),
     row("vmargs", units.string, "options of the JVM", origin=Origin.FILE, unused=_NO_JVM),
     row("plugins_path", path, "folder of Java plug-ins", origin=Origin.FILE, unused=_NO_JVM),
-    row(
-        "model_snapshot",
-        units.string,
-        "models of a snapshot",
-        origin=Origin.FILE,
-        unused="snapshots are not resumed in this version",
-    ),
     row("version", units.string, "version that wrote the file", origin=Origin.FILE, unused=_LABEL),
     row("tsConfigFile", units.string, "name of the file", origin=Origin.FILE, unused=_LABEL),
 )

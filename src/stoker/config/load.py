@@ -32,12 +32,14 @@ class Given(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Loaded:
-    """``given``: by property name, what was not left to the default. ``warnings``: sentences for the log."""
+    """``given``: by property name, what was not left to the default. ``file``: the properties file in use; a snapshot
+    whose models alone are resumed is none. ``snapshot``: where the models come from. ``warnings``: for the log."""
 
     settings: Settings
     given: Mapping[str, Given]
     file: Path | None
     warnings: tuple[str, ...]
+    snapshot: Path | None = None
 
 
 def load(
@@ -53,6 +55,11 @@ def load(
         ConfigurationError: a file cannot be read, or a value cannot be; file, line and key are named.
     """
     file = find_file(ts_config=ts_config, environment=environment, directory=directory or Path.cwd())
+    return load_file(file, arguments=arguments, environment=environment)
+
+
+def load_file(file: Path | None, *, arguments: Mapping[str, Given], environment: Mapping[str, str]) -> Loaded:
+    """As `load`, of this file, or of none."""
     warnings: list[str] = []
     given = {} if file is None else _from_file(file, environment, warnings)
     given.update(arguments)
@@ -81,7 +88,7 @@ def find_file(*, ts_config: str | None, environment: Mapping[str, str], director
 
 def _from_file(file: Path, environment: Mapping[str, str], warnings: list[str]) -> dict[str, Given]:
     found: dict[str, Given] = {}
-    for entry in properties.parse(_text(file), file=str(file)):
+    for entry in properties.parse(read_text(file), file=str(file)):
         where = f"{file}, line {entry.line}"
         row = ROWS.get(entry.key)
         if row is None or row.origin is Origin.ENVIRONMENT:
@@ -93,7 +100,11 @@ def _from_file(file: Path, environment: Mapping[str, str], warnings: list[str]) 
     return found
 
 
-def _text(file: Path) -> str:
+def read_text(file: Path) -> str:
+    """
+    Raises:
+        ConfigurationError: it cannot be read, or is no text.
+    """
     try:
         with file.open("rb") as stream:
             content = stream.read(_LARGEST_FILE + 1)

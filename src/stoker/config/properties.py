@@ -1,6 +1,6 @@
-"""The syntax of Java's `.properties` files, as `java.util.Properties` reads it.  PURE.
+"""The syntax of Java's `.properties` files, as `java.util.Properties` reads and stores it.  PURE.
 
-Text in, entries with their line numbers out.  Law: what a key means is not known here.
+Text in, entries with their line numbers out, and back.  Law: what a key means is not known here.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ _ESCAPE = re.compile(r"\\(?:u(?P<hex>.{0,4})|(?P<char>.)|$)", re.DOTALL)
 _LETTERS = {"t": "\t", "n": "\n", "r": "\r", "f": "\f"}
 _KEY = re.compile(r"(?:\\.|[^\\=: \t\f])*", re.DOTALL)
 _SEPARATOR = re.compile(r"[ \t\f]*[=:]?[ \t\f]*")
+_SPACE = "\\ "
+_ESCAPES = {char: f"\\{char}" for char in ":=#!\\"} | {char: f"\\{letter}" for letter, char in _LETTERS.items()}
 _VARIABLE = re.compile(r"\$\$([^$]+)\$\$")
 
 
@@ -93,3 +95,26 @@ def _unescape(text: str, line: int, file: str) -> str:
 def _join_surrogates(text: str) -> str:
     """Java writes characters beyond U+FFFF as two escapes; a lone half becomes U+FFFD."""
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+
+
+# ---------------------------------------------------------------------------------------------- writing
+
+
+def line(key: str, value: str) -> str:
+    """One line in ASCII that `parse`, and Java, read as this entry."""
+    text = _escaped(value)
+    return f"{_escaped(key).replace(' ', _SPACE)}={_SPACE + text[1:] if text.startswith(' ') else text}\n"
+
+
+def comment(text: str) -> str:
+    return f"#{' '.join(text.split())}\n".encode("ascii", "replace").decode()
+
+
+def _escaped(text: str) -> str:
+    return "".join(_ESCAPES.get(char) or (char if " " <= char <= "~" else _unicode(char)) for char in text)
+
+
+def _unicode(char: str) -> str:
+    """As Java writes it: characters beyond U+FFFF are two escapes."""
+    units = char.encode("utf-16-be", "surrogatepass")
+    return "".join(f"\\u{high:02X}{low:02X}" for high, low in zip(units[::2], units[1::2], strict=True))

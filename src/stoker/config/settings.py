@@ -15,10 +15,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-from stoker.config import address, rows, units
+from stoker.config import address, model_snapshot, rows, units
 from stoker.config.accepted import ACCEPTED
 from stoker.config.address import Address
 from stoker.config.model_defaults import ModelDefaults, parse_models
+from stoker.config.model_snapshot import ModelSnapshot
 from stoker.config.rows import Origin, Row, setting
 
 _LOOPBACK = "127.0.0.1"
@@ -139,6 +140,21 @@ class Settings:
         "JSON: model, version, and its values for models loaded at start",
         origin=Origin.FILE,
         factory=dict,
+    )
+    model_snapshot: ModelSnapshot | None = setting(
+        "model_snapshot",
+        model_snapshot.decode,
+        None,
+        "JSON that a server wrote: models to load in place of load_models",
+        origin=Origin.FILE,
+    )
+    snapshots_kept: int = setting(
+        "snapshots_kept",
+        units.whole_number,
+        100,
+        "newest snapshot files that are kept, of those that stoker wrote; 0: all",
+        minimum=0,
+        ours=True,
     )
     default_workers_per_model: int = setting(
         "default_workers_per_model",

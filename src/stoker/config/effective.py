@@ -1,0 +1,32 @@
+"""The settings of a running server as properties that another start could be given.  PURE.
+
+Only what somebody gave: defaults stay defaults.  Never a secret; paths are absolute, so that they mean the same place
+wherever the file is read.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from stoker.config.load import Loaded
+from stoker.config.rows import Origin
+from stoker.config.settings import ROWS
+
+_LEFT_OUT = ("model_snapshot", "load_models", "version", "tsConfigFile")
+"""The models are told by the snapshot itself; the rest only labels a file."""
+
+
+def properties_of(loaded: Loaded) -> dict[str, str]:
+    """By property name, sorted."""
+    return {key: _text(key, loaded) for key in sorted(loaded.given) if _belongs(key)}
+
+
+def _belongs(key: str) -> bool:
+    row = ROWS[key]
+    return not row.secret and row.origin is not Origin.ENVIRONMENT and key not in _LEFT_OUT
+
+
+def _text(key: str, loaded: Loaded) -> str:
+    text = loaded.given[key].text
+    value = ROWS[key].parse(text)
+    return str(value) if isinstance(value, Path) else text

@@ -1,0 +1,182 @@
+"""What a start is made of: the settings, and the models of a snapshot where there is one to resume.
+
+A file that was named is a full properties file, whether a server or a person wrote it.  Where none was named, the newest
+snapshot gives its models and nothing else: settings come from the properties file, and how open the server is does not
+depend on the snapshot.  Law: a snapshot that cannot be read never prevents a start.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from stoker.config import model_snapshot, properties, snapshot_files
+from stoker.config.load import CONFIG_FILE_VARIABLE, Given, Loaded, find_file, load_file, read_text
+from stoker.config.model_snapshot import ModelSnapshot
+from stoker.config.rows import Origin
+from stoker.config.settings import ROWS, Settings
+from stoker.errors import ConfigurationError
+
+_KEY = "model_snapshot"
+_SAYS_SNAPSHOT = re.compile(rf"^[ \t\f]*{_KEY}[ \t\f]*[=:]", re.MULTILINE)
+_NOT_SETTINGS = (_KEY, "load_models")
+
+
+def load_for_start(
+    *,
+    arguments: Mapping[str, Given],
+    environment: Mapping[str, str],
+    ts_config: str | None = None,
+    resume: bool = True,
+    directory: Path | None = None,
+) -> Loaded:
+    """As `config.load.load`. ``resume``: the newest snapshot gives the models where no file was named.
+
+    Raises:
+        ConfigurationError: as `config.load.load`, except for what stands in a snapshot.
+    """
+    here = directory or Path.cwd()
+    file = find_file(ts_config=ts_config, environment=environment, directory=here)
+    folder = snapshot_files.folder_of(here / (environment.get("LOG_LOCATION") or ROWS["log_location"].default_text))
+    named = bool(environment.get(CONFIG_FILE_VARIABLE) or ts_config)
+    if named and file is not None and _is_snapshot(file):
+        return _load_named(file, folder, arguments, environment)
+    loaded = load_file(file, arguments=arguments, environment=environment)
+    return _with_newest_models(loaded, folder, environment) if resume and not named else loaded
+
+
+def _is_snapshot(file: Path) -> bool:
+    """By its name, or by what stands in it: a copy may have any name."""
+    if snapshot_files.written_at(file.name) is not None:
+        return True
+    try:
+        return _SAYS_SNAPSHOT.search(read_text(file)) is not None
+    except ConfigurationError:
+        return False
+
+
+def _snapshots_in(folder: Path) -> list[Path]:
+    try:
+        names = [entry.name for entry in folder.iterdir() if entry.is_file()]
+    except OSError:
+        return []
+    return [folder / name for name in snapshot_files.newest_first(names)]
+
+
+# --------------------------------------------------------------------------------- a snapshot that was named
+
+
+def _load_named(file: Path, folder: Path, arguments: Mapping[str, Given], environment: Mapping[str, str]) -> Loaded:
+    troubles: list[str] = []
+    for candidate in _candidates(file, folder):
+        try:
+            loaded = load_file(candidate, arguments=arguments, environment=environment)
+        except ConfigurationError as error:
+            troubles.append(_trouble(candidate, str(error)))
+            continue
+        if loaded.settings.model_snapshot is None:
+            troubles.append(_trouble(candidate, f"it has no {_KEY}"))
+            continue
+        ignored = _ignored_models(loaded, candidate, but_not_of=str(candidate))
+        warnings = (*_told(troubles, candidate), *loaded.warnings, *ignored)
+        return replace(loaded, snapshot=candidate, warnings=warnings)
+    loaded = load_file(None, arguments=arguments, environment=environment)
+    return replace(loaded, file=file, warnings=(*_told(troubles, None), *loaded.warnings))
+
+
+def _candidates(file: Path, folder: Path) -> list[Path]:
+    """Itself, then the snapshots beside it, then those of the log folder; each once."""
+    found = [file, *_snapshots_in(file.parent), *_snapshots_in(folder)]
+    return list({path.absolute(): path for path in reversed(found)}.values())[::-1]
+
+
+# --------------------------------------------------------------------------- models of the newest snapshot
+
+
+class _Content(NamedTuple):
+    models: ModelSnapshot
+    text: str
+    entries: Mapping[str, str]
+
+
+def _with_newest_models(loaded: Loaded, folder: Path, environment: Mapping[str, str]) -> Loaded:
+    troubles: list[str] = []
+    for file in _snapshots_in(folder):
+        try:
+            content = _read(file, environment)
+        except ValueError as error:
+            troubles.append(_trouble(file, str(error)))
+            continue
+        if not content.models.resume:
+            break
+        warnings = (
+            *loaded.warnings,
+            *_told(troubles, file),
+            *_ignored_models(loaded, file),
+            *_other_settings(content, loaded.settings, file),
+        )
+        settings = replace(loaded.settings, model_snapshot=content.models)
+        given = {**loaded.given, _KEY: Given(content.text, str(file))}
+        return replace(loaded, settings=settings, given=given, snapshot=file, warnings=warnings)
+    return replace(loaded, warnings=(*loaded.warnings, *_told(troubles, None)))
+
+
+def _read(file: Path, environment: Mapping[str, str]) -> _Content:
+    """
+    Raises:
+        ValueError: the file is not whole.
+    """
+    try:
+        entries = {entry.key: entry.value for entry in properties.parse(read_text(file), file=str(file))}
+    except ConfigurationError as error:
+        raise ValueError(str(error)) from None
+    if _KEY not in entries:
+        raise ValueError(f"it has no {_KEY}")
+    text = properties.expand(entries[_KEY], environment)
+    return _Content(model_snapshot.decode(text), text, entries)
+
+
+def _ignored_models(loaded: Loaded, snapshot: Path, *, but_not_of: str | None = None) -> Iterator[str]:
+    """A snapshot's own `load_models` is what it replaces; anybody else's may surprise."""
+    given = loaded.given.get("load_models")
+    if given is not None and not (but_not_of and given.where.startswith(but_not_of)):
+        yield (
+            f"{given.where}: load_models is ignored, the models of the snapshot {snapshot} are resumed. "
+            "Started with --no-config-snapshots, and without naming it, the server does not resume it."
+        )
+
+
+def _other_settings(content: _Content, settings: Settings, file: Path) -> Iterator[str]:
+    differing = sorted(key for key, text in content.entries.items() if _differs(key, text, settings))
+    if differing:
+        yield (
+            f"The snapshot {file} was written under other settings ({', '.join(differing)}). Only its models are "
+            f"resumed; --ts-config {file} resumes its settings too."
+        )
+
+
+def _differs(key: str, text: str, settings: Settings) -> bool:
+    row = ROWS.get(key)
+    if row is None or not row.field or row.origin is Origin.ENVIRONMENT or key in _NOT_SETTINGS:
+        return False
+    try:
+        value: Any = row.parse(text)
+    except ValueError:
+        return True
+    return bool(value != getattr(settings, row.field))
+
+
+# -------------------------------------------------------------------------------------------- sentences
+
+
+def _trouble(file: Path, reason: str) -> str:
+    return f"The snapshot {file} cannot be used: {reason.removeprefix('Invalid configuration: ').rstrip('.')}."
+
+
+def _told(troubles: Iterable[str], used: Path | None) -> Iterator[str]:
+    instead = f"{used} is used in its place." if used else "There is no other: the server starts without a snapshot."
+    for trouble in troubles:
+        yield f"{trouble} {instead}"
