@@ -19,7 +19,7 @@ from stoker import TORCHSERVE_VERSION, __version__
 from stoker.archive.download import DownloadLimits
 from stoker.archive.limits import UnpackLimits
 from stoker.archive.store import ModelStore
-from stoker.config import security
+from stoker.config import security, snapshot_files
 from stoker.config.security import AccessPolicy
 from stoker.config.settings import Settings
 from stoker.core.clock import MonotonicClock
@@ -40,6 +40,7 @@ from stoker.frontend.http.records import RequestRecords
 from stoker.frontend.watch import FileWatch
 from stoker.pool.devices import Devices
 from stoker.registry.registry import Registry
+from stoker.registry.snapshot_folder import SnapshotFolder
 from stoker.telemetry.metrics import Metrics
 from stoker.telemetry.system import SystemMetrics
 
@@ -52,7 +53,7 @@ class Server:
     """One server. ``access``: how open it is; left out, as strict as the settings say.
 
     ``metrics``: left out, nothing is measured. ``on_started`` is called once, when every listener is open; models may
-    still be loading then.
+    still be loading then. ``snapshot_settings``: the properties that stand in each snapshot; left out, none is written.
     """
 
     def __init__(
@@ -63,12 +64,14 @@ class Server:
         access_log: AccessLog | None = None,
         metrics: Metrics | None = None,
         on_started: Callable[[], None] = lambda: None,
+        snapshot_settings: Mapping[str, str] | None = None,
     ) -> None:
         self._settings = settings
         self._access = access or security.decide(settings, mentioned=set(), file_in_use=True)
         self._access_log = access_log
         self._metrics = metrics or Metrics(mode="off")
         self._on_started = on_started
+        self._snapshot_settings = snapshot_settings
         self._stop = asyncio.Event()
         self._stop_now = asyncio.Event()
         self._grpc: list[GrpcServer] = []
@@ -124,7 +127,12 @@ class Server:
         devices = await asyncio.to_thread(Devices.detect, settings.number_of_gpu)
         metrics = self._metrics
         registry = Registry(
-            settings=settings, store=store, devices=devices, clock=MonotonicClock(), telemetry=metrics.model
+            settings=settings,
+            store=store,
+            devices=devices,
+            clock=MonotonicClock(),
+            telemetry=metrics.model,
+            snapshots=self._snapshot_folder(),
         )
         metrics.watch(registry.figures)
         if metrics.measures and not settings.disable_system_metrics:
@@ -133,6 +141,12 @@ class Server:
             )
             await stack.enter_async_context(system)
         return await stack.enter_async_context(registry)
+
+    def _snapshot_folder(self) -> SnapshotFolder | None:
+        if self._snapshot_settings is None:
+            return None
+        folder = snapshot_files.folder_of(self._settings.log_location)
+        return SnapshotFolder(folder, settings=self._snapshot_settings, kept=self._settings.snapshots_kept)
 
     def _make_grpc(self, registry: Registry, authorizer: Authorizer) -> Iterator[GrpcServer]:
         settings, codes = self._settings, self._settings.grpc_status_codes

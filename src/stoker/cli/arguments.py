@@ -38,7 +38,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         "--no-config-snapshots",
         "--ncs",
         action="store_true",
-        help="do not resume a snapshot (no effect: snapshots are not part of this version)",
+        help="write no snapshot of the models, and do not resume the newest one",
     )
     add("--plugins-path", "--ppath", metavar="DIR", help="Java plug-ins (no effect: there is no Java)")
     add("--disable-token-auth", "--dt", action="store_true", help="requests need no token")

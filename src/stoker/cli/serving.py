@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextlib import ExitStack
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 from stoker.cli.instance import Instance
-from stoker.config import security
+from stoker.config import effective, model_snapshot, security
 from stoker.config.load import Loaded
 from stoker.config.security import AccessPolicy
 from stoker.config.settings import Settings
@@ -33,9 +33,10 @@ def serve(
     remarks: tuple[str, ...] = (),
     on_started: Callable[[], None] = lambda: None,
     levels: LogLevels | None = None,
+    snapshots: bool = True,
 ) -> None:
     """``remarks``: more sentences for the log. ``levels``: what is logged at all. ``on_started`` follows the line
-    `STARTED` on the console.
+    `STARTED` on the console. ``snapshots``: whether the server writes any.
 
     Raises:
         StartupError: with one clear sentence; nothing is left behind.
@@ -52,11 +53,30 @@ def serve(
         log.info("Settings: %s; model store: %s; logs: %s", *_places(loaded), extra={"event": "server_starting"})
         for text in (*_remarks(loaded), *remarks):
             log.warning("%s", text)
-        _run(loaded, access, logs, on_started)
+        _tell_resumed(loaded)
+        _run(loaded, access, logs, on_started, effective.properties_of(loaded) if snapshots else None)
         log.info("Server stopped.", extra={"event": "server_stopped"})
 
 
-def _run(loaded: Loaded, access: AccessPolicy, logs: Logs, on_started: Callable[[], None]) -> None:
+def _tell_resumed(loaded: Loaded) -> None:
+    snapshot = loaded.settings.model_snapshot
+    if snapshot is not None:
+        log.info(
+            "Models resumed from %s: %s; settings from %s",
+            loaded.snapshot or loaded.file,
+            model_snapshot.describe(snapshot.models),
+            _places(loaded)[0],
+            extra={"event": "snapshot_resumed"},
+        )
+
+
+def _run(
+    loaded: Loaded,
+    access: AccessPolicy,
+    logs: Logs,
+    on_started: Callable[[], None],
+    snapshot_settings: Mapping[str, str] | None,
+) -> None:
     from stoker.server import Server  # noqa: PLC0415 - imports gRPC, which must not happen before a fork
 
     def started() -> None:
@@ -65,7 +85,14 @@ def _run(loaded: Loaded, access: AccessPolicy, logs: Logs, on_started: Callable[
 
     access_log = logs.access if loaded.settings.access_log else None
     metrics = _metrics(loaded.settings, logs)
-    server = Server(loaded.settings, access=access, access_log=access_log, metrics=metrics, on_started=started)
+    server = Server(
+        loaded.settings,
+        access=access,
+        access_log=access_log,
+        metrics=metrics,
+        on_started=started,
+        snapshot_settings=snapshot_settings,
+    )
     try:
         run_loop(server.run())
     except StartupError:

@@ -48,6 +48,9 @@ def serve(
     ts_config: Annotated[Path | None, typer.Option("--ts-config", "-c", help="A config.properties file.")] = None,
     disable_token_auth: Annotated[bool, typer.Option(help="Ask no client for a token.")] = False,
     enable_model_api: Annotated[bool, typer.Option(help="Let clients register and unregister models.")] = False,
+    no_config_snapshots: Annotated[
+        bool, typer.Option("--no-config-snapshots", "--ncs", help="Neither write nor resume snapshots of the models.")
+    ] = False,
 ) -> None:
     """Serve in the foreground until Ctrl-C: the same server as `torchserve --start --foreground`."""
     argv = ["--start", "--foreground"]
@@ -55,6 +58,7 @@ def serve(
         argv += [flag, str(value)] if value is not None else []
     argv += ["--disable-token-auth"] if disable_token_auth else []
     argv += ["--enable-model-api"] if enable_model_api else []
+    argv += ["--no-config-snapshots"] if no_config_snapshots else []
     argv += ["--models", *models] if models else []
     raise typer.Exit(torchserve.main(argv))
 

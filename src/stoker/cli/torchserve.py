@@ -16,7 +16,8 @@ from pathlib import Path
 from stoker import TORCHSERVE_VERSION, __version__
 from stoker.cli import arguments, background, serving, stopping
 from stoker.config import security, show
-from stoker.config.load import Loaded, load
+from stoker.config.load import Loaded
+from stoker.config.startup import load_for_start
 from stoker.core import malloc
 from stoker.errors import ConfigurationError, StartupError
 from stoker.telemetry import log4j
@@ -84,13 +85,16 @@ def _start(options: argparse.Namespace) -> int:
     mentioned = security.mentioned_topics(loaded.given.keys(), os.environ)
     access = security.decide(loaded.settings, mentioned=mentioned, file_in_use=loaded.file is not None)
     levels, remarks = _log_levels(options)
+    snapshots = not options.no_config_snapshots
     if options.foreground:
-        serving.serve(loaded, access=access, remarks=remarks, levels=levels)
+        serving.serve(loaded, access=access, remarks=remarks, levels=levels, snapshots=snapshots)
         return 0
 
     def run(tell_started: background.Teller) -> int:
         try:
-            serving.serve(loaded, access=access, remarks=remarks, levels=levels, on_started=tell_started)
+            serving.serve(
+                loaded, access=access, remarks=remarks, levels=levels, on_started=tell_started, snapshots=snapshots
+            )
         except StartupError as error:
             return serving.fail(error)
         return 0
@@ -99,7 +103,12 @@ def _start(options: argparse.Namespace) -> int:
 
 
 def _load(options: argparse.Namespace) -> Loaded:
-    return load(arguments=arguments.given(options), environment=os.environ, ts_config=options.ts_config)
+    return load_for_start(
+        arguments=arguments.given(options),
+        environment=os.environ,
+        ts_config=options.ts_config,
+        resume=not options.no_config_snapshots,
+    )
 
 
 def _missing_place(options: argparse.Namespace, loaded: Loaded) -> str | None:

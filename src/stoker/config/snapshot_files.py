@@ -28,7 +28,7 @@ def written_at(name: str) -> datetime | None:
     if match is None:
         return None
     try:
-        return datetime.strptime(match[1], "%Y%m%d%H%M%S%f")  # noqa: DTZ007 - TorchServe's names are local time
+        return datetime.strptime(match[1], "%Y%m%d%H%M%S%f")
     except ValueError:
         return None
 

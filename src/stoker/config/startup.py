@@ -1,8 +1,8 @@
 """What a start is made of: the settings, and the models of a snapshot where there is one to resume.
 
-A file that was named is a full properties file, whether a server or a person wrote it.  Where none was named, the newest
-snapshot gives its models and nothing else: settings come from the properties file, and how open the server is does not
-depend on the snapshot.  Law: a snapshot that cannot be read never prevents a start.
+A file that was named is a full properties file, whether a server or a person wrote it.  Where none was named, the
+newest snapshot gives its models and nothing else: settings come from the properties file, and how open the server is
+does not depend on the snapshot.  Law: a snapshot that cannot be read never prevents a start.
 """
 
 from __future__ import annotations

@@ -55,9 +55,20 @@ class PoolFactory(Protocol):
 
 class ModelEntry:
     """``min_workers`` and ``max_workers`` are those of the newest scale; ``target`` is how many should run.
-    ``counters``: where its requests are counted, None: nowhere."""
+    ``counters``: where its requests are counted, None: nowhere. ``confirmed``: its registration has succeeded."""
 
-    __slots__ = ("counters", "key", "max_workers", "min_workers", "pool", "scheduler", "spec", "target", "unpacked")
+    __slots__ = (
+        "confirmed",
+        "counters",
+        "key",
+        "max_workers",
+        "min_workers",
+        "pool",
+        "scheduler",
+        "spec",
+        "target",
+        "unpacked",
+    )
 
     def __init__(
         self,
@@ -77,6 +88,7 @@ class ModelEntry:
         self.min_workers = spec.min_workers
         self.max_workers = spec.max_workers
         self.target = 0
+        self.confirmed = False
 
     def scale(self, min_workers: int, max_workers: int) -> None:
         """Up to the minimum if below it, down to the maximum if above; nothing in between changes."""

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Sequence
 
 from stoker import errors
-from stoker.core.ports import RegisterRequest
+from stoker.archive.sources import is_remote, redacted
 from stoker.registry.catalog import Catalog
 from stoker.registry.entry import ModelEntry
 from stoker.registry.kept import KeptTasks
@@ -21,7 +21,7 @@ AT_ONCE = 4
 
 async def load_all(
     models: Sequence[StartupModel], *, operations: Operations, catalog: Catalog[ModelEntry], tasks: KeptTasks
-) -> list[str]:
+) -> list[StartupModel]:
     """Returns when each is registered or given up: which were. Workers go on starting."""
     gate = asyncio.Semaphore(AT_ONCE)
     loads = [tasks.start(_load(model, gate, operations)) for model in models]
@@ -29,21 +29,35 @@ async def load_all(
         await asyncio.wait(loads)
     entries = [None if load.cancelled() else load.result() for load in loads]
     _settle_defaults([entry for entry in entries if entry is not None], operations, catalog)
-    return [model.text for model, entry in zip(models, entries, strict=True) if entry is None]
+    return [model for model, entry in zip(models, entries, strict=True) if entry is None]
 
 
 async def _load(model: StartupModel, gate: asyncio.Semaphore, operations: Operations) -> ModelEntry | None:
-    request = RegisterRequest(url=model.url, model_name=model.name)
     async with gate:
         try:
-            entry, _ = await operations.register(request, at_startup=True)
+            _check_in_store(model)
+            entry, _ = await operations.register(model.request, at_startup=True, workers=model.workers)
         except errors.StokerError as error:
             _log.error("Failed to load model: %s (%s)", model.text, error, extra={"event": "model_load_failed"})
         except Exception:
             _log.exception("Failed to load model: %s", model.text, extra={"event": "model_load_failed"})
         else:
+            _check_version(model, entry)
             return entry
     return None
+
+
+def _check_in_store(model: StartupModel) -> None:
+    """What a snapshot names is here or nowhere: resuming fetches nothing."""
+    if model.saved is not None and is_remote(model.url):
+        raise errors.ArchiveNotFound(url=redacted(model.url))
+
+
+def _check_version(model: StartupModel, entry: ModelEntry) -> None:
+    if model.saved is not None and model.saved.version != entry.key.version:
+        _log.warning(
+            "Model %s was resumed as version %s: that is what its archive says now", model.text, entry.key.version
+        )
 
 
 def _settle_defaults(loaded: Sequence[ModelEntry], operations: Operations, catalog: Catalog[ModelEntry]) -> None:

@@ -3,8 +3,8 @@
 Precedence, first that says something wins:
   batch size, batch delay      request, model-config.yaml, setting `models`, default
   response, startup timeout    request, model-config.yaml, setting `models`, setting `default_*_timeout`
-  min and max workers          model-config.yaml, request, setting `models` (at start), `default_workers_per_model`,
-                               one per GPU or else per CPU (at start), none
+  min and max workers          the snapshot that is resumed, model-config.yaml, request, setting `models` (at start),
+                               `default_workers_per_model`, one per GPU or else per CPU (at start), none
   handler, runtime             request, manifest (runtime: setting `models`), `default_service_handler`
   everything else              model-config.yaml, setting `models`, default
 
@@ -44,7 +44,8 @@ class Machine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sources:
-    """All that has a say. ``fallback_name``: for a manifest without a name, when the server loads at start."""
+    """All that has a say. ``workers``: fewest and most, of a model that is resumed as it was.
+    ``fallback_name``: for a manifest without a name, when the server loads at start."""
 
     request: RegisterRequest
     manifest: Manifest
@@ -52,6 +53,7 @@ class Sources:
     settings: Settings
     machine: Machine
     at_startup: bool = False
+    workers: tuple[int, int] | None = None
     fallback_name: str | None = None
 
 
@@ -149,6 +151,9 @@ def _first(*values: T | None) -> T:
 def _worker_bounds(sources: Sources, defaults: ModelDefaults) -> tuple[int, int]:
     """Fewest and most workers."""
     config, settings = sources.config, sources.settings
+    if sources.workers is not None:
+        check_workers(*sources.workers)
+        return sources.workers
     if config.min_workers is not None and config.max_workers is not None:
         return config.min_workers, config.max_workers
     if (given := sources.request.initial_workers) is not None:

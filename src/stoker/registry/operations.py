@@ -25,7 +25,8 @@ _log = logging.getLogger(__name__)
 
 
 class Operations:
-    """``changed`` is called after anything that health depends on may have changed."""
+    """``changed`` is called after anything that health depends on may have changed, ``models_changed`` after somebody
+    changed which models there are or how they are served."""
 
     def __init__(
         self,
@@ -37,6 +38,7 @@ class Operations:
         pool_factory: PoolFactory,
         changed: Callable[[], None],
         telemetry: ModelTelemetryOf,
+        models_changed: Callable[[], None],
     ) -> None:
         self._telemetry = telemetry
         self._settings = settings
@@ -45,6 +47,7 @@ class Operations:
         self._scheduler_factory = scheduler_factory
         self._pool_factory = pool_factory
         self._changed = changed
+        self._models_changed = models_changed
         self._locks = KeyedLocks()
         self._cleanups = KeptTasks()
         self.leaving: set[ModelEntry] = set()
@@ -53,10 +56,14 @@ class Operations:
 
     # ---------------------------------------------------------------------------------------- register
 
-    async def register(self, request: RegisterRequest, *, at_startup: bool = False) -> tuple[ModelEntry, str]:
-        """The new entry and TorchServe's sentence."""
+    async def register(
+        self, request: RegisterRequest, *, at_startup: bool = False, workers: tuple[int, int] | None = None
+    ) -> tuple[ModelEntry, str]:
+        """The new entry and TorchServe's sentence. ``workers``: fewest and most, whatever else says something."""
         self._check_running()
-        prepared = await self._preparer.prepare(request, at_startup=at_startup, check=self._catalog.check_absent)
+        prepared = await self._preparer.prepare(
+            request, at_startup=at_startup, check=self._catalog.check_absent, workers=workers
+        )
         entry = None
         try:
             async with self._locks.hold(prepared.spec.key.name):
@@ -92,6 +99,9 @@ class Operations:
         except BaseException as error:
             await self._withdraw(entry, error)
             raise
+        entry.confirmed = True
+        if not entry.spec.loaded_at_startup:
+            self._models_changed()
         _log.info("Model %s registered: %s", entry.key, text, extra=_event("model_registered", entry))
         return text
 
@@ -126,6 +136,7 @@ class Operations:
             entry = self._catalog.lookup(request.model, request.version)
             entry.scale(request.min_workers, most)
             self._changed()
+            self._models_changed()
             if not request.synchronous:
                 return SCALING_BEGUN
             return _scaled(request) if await self._settle(entry, request.version or "null") else SCALING_UNFINISHED
@@ -151,6 +162,7 @@ class Operations:
             self._catalog.set_default(model, version)
             self.names_with_chosen_default.add(model)
             self._changed()
+            self._models_changed()
         return f'Default version successfully updated for model "{model}" to "{version}"'
 
     # --------------------------------------------------------------------------------------- unregister
@@ -165,6 +177,7 @@ class Operations:
             entry = self._catalog.remove(model, version)
             self.leaving.add(entry)
             self._changed()
+            self._models_changed()
             await self._clean_up(entry)
         return f'Model "{model}" unregistered'
 

@@ -42,7 +42,12 @@ class Preparer:
         self._machine = machine
 
     async def prepare(
-        self, request: RegisterRequest, *, at_startup: bool, check: Callable[[ModelKey], None]
+        self,
+        request: RegisterRequest,
+        *,
+        at_startup: bool,
+        check: Callable[[ModelKey], None],
+        workers: tuple[int, int] | None = None,
     ) -> Prepared:
         """``check`` may refuse the model as soon as its name and version are known.
 
@@ -52,7 +57,7 @@ class Preparer:
         merge.check_request(request)
         unpacked = await self._store.fetch_and_unpack(request.url, from_operator=at_startup)
         try:
-            return await self._finish(request, unpacked, at_startup, check)
+            return await self._finish(request, unpacked, at_startup, check, workers)
         except BaseException:
             self.discard(unpacked, delete_download=True)
             raise
@@ -61,7 +66,12 @@ class Preparer:
         self._store.discard(unpacked, delete_download=delete_download)
 
     async def _finish(
-        self, request: RegisterRequest, unpacked: UnpackedModel, at_startup: bool, check: Callable[[ModelKey], None]
+        self,
+        request: RegisterRequest,
+        unpacked: UnpackedModel,
+        at_startup: bool,
+        check: Callable[[ModelKey], None],
+        workers: tuple[int, int] | None,
     ) -> Prepared:
         sources = Sources(
             request=request,
@@ -70,6 +80,7 @@ class Preparer:
             settings=self._settings,
             machine=self._machine,
             at_startup=at_startup,
+            workers=workers,
             fallback_name=default_model_name(unpacked.file_name) if at_startup else None,
         )
         spec = merge.model_spec(sources, url=unpacked.url, model_dir=str(unpacked.model_dir))

@@ -38,7 +38,8 @@ from stoker.registry.kept import KeptTasks, T
 from stoker.registry.merge import Machine
 from stoker.registry.operations import Operations
 from stoker.registry.preparing import Preparer
-from stoker.registry.startup import models_to_load
+from stoker.registry.snapshot import SnapshotKeeper, Writer
+from stoker.registry.startup import StartupModel, models_to_load, models_to_resume
 
 _DESCRIBE = {"describe": "True"}
 
@@ -47,6 +48,8 @@ class Registry:
     """Implements `core.ports.InferencePort`, `ManagementPort`, `HealthPort` and `ReadinessPort`.
 
     The store stays the caller's.
+
+    ``snapshots``: takes what the models are whenever that changes.
 
     Leaving, in this order: `close_admission`, `drain`, `close`.
     """
@@ -61,6 +64,7 @@ class Registry:
         scheduler_factory: SchedulerFactory | None = None,
         pool_factory: PoolFactory | None = None,
         telemetry: ModelTelemetryOf | None = None,
+        snapshots: Writer | None = None,
     ) -> None:
         telemetry = telemetry or _unmeasured
         self._settings = settings
@@ -77,7 +81,18 @@ class Registry:
             pool_factory=pool_factory or parts.pool_factory(settings, devices, clock, telemetry),
             changed=self._health.changed,
             telemetry=telemetry,
+            models_changed=self._models_changed,
         )
+        self._snapshots = SnapshotKeeper(
+            writer=snapshots,
+            catalog=self._catalog,
+            chosen_defaults=self._operations.names_with_chosen_default,
+            resumed=settings.model_snapshot,
+            default_handler=settings.default_service_handler,
+        )
+
+    def _models_changed(self) -> None:
+        self._snapshots.changed()
 
     # ---------------------------------------------------------------------------------------- inference
 
@@ -155,6 +170,7 @@ class Registry:
         return await self._keep(self._operations.set_default(model, version))
 
     async def unregister(self, model: str, version: str | None) -> str:
+        self._snapshots.forget(model, version)
         return await self._keep(self._operations.unregister(model, version))
 
     def list_models(self, limit: int, offset: int) -> dict[str, Any]:
@@ -229,15 +245,24 @@ class Registry:
     # ------------------------------------------------------------------------------------ start and stop
 
     async def load_at_startup(self) -> None:
-        """Loads what `load_models` says; returns when all of it is registered or given up, workers go on starting."""
+        """Loads what the snapshot or `load_models` says; returns when all of it is registered or given up, workers go
+        on starting."""
         try:
-            wanted = await asyncio.to_thread(models_to_load, self._settings.load_models, self._store.startup_names)
-            self._health.failed = await loading.load_all(
+            wanted = await self._startup_models()
+            failed = await loading.load_all(
                 wanted, operations=self._operations, catalog=self._catalog, tasks=self._tasks
             )
+            self._health.failed = [model.text for model in failed]
         finally:
             self._health.loading = False
             self._health.changed()
+        loaded = [model.saved for model in wanted if model not in failed and model.saved is not None]
+        self._snapshots.started(loaded=loaded, all_loaded=not failed)
+
+    async def _startup_models(self) -> list[StartupModel]:
+        if self._settings.model_snapshot is not None:
+            return models_to_resume(self._settings.model_snapshot)
+        return await asyncio.to_thread(models_to_load, self._settings.load_models, self._store.startup_names)
 
     def close_admission(self) -> None:
         """Nothing new is accepted, neither requests nor operations; what was accepted goes on. Idempotent."""
@@ -254,6 +279,7 @@ class Registry:
     async def close(self) -> None:
         """Cuts operations short, answers what is left, stops every worker, removes what was unpacked. Idempotent."""
         self.close_admission()
+        await self._snapshots.close()
         await self._tasks.cancel_all()
         await self._operations.close()
 

@@ -1,4 +1,4 @@
-"""Which models are loaded at start?  Reads the entries of the setting ``load_models`` (or ``--models``).  PURE.
+"""Which models are loaded at start?  Those of a snapshot, or the entries of ``load_models`` (``--models``).  PURE.
 
 ``all`` in any case, or entries ``[name=]url``. A name given here wins over the manifest's; the name made of the
 file name is used only where the manifest has none.
@@ -10,6 +10,9 @@ import re
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+from stoker.config.model_snapshot import ModelSnapshot, SnapshotModel
+from stoker.core.ports import RegisterRequest
+
 _NAMED = re.compile(r"([^=/:?]+)=(.*)", re.DOTALL)  # "m=file.mar", yet not "https://host/file.mar?a=b"
 
 
@@ -18,6 +21,27 @@ class StartupModel(NamedTuple):
     """As the operator wrote it."""
     url: str
     name: str | None
+    saved: SnapshotModel | None = None
+    """How it was served, where it is resumed."""
+
+    @property
+    def request(self) -> RegisterRequest:
+        if self.saved is None:
+            return RegisterRequest(url=self.url, model_name=self.name)
+        return RegisterRequest(
+            url=self.url,
+            model_name=self.name,
+            handler=self.saved.handler,
+            runtime=self.saved.runtime,
+            batch_size=self.saved.batch_size,
+            max_batch_delay_s=self.saved.max_batch_delay_s,
+            response_timeout_s=self.saved.response_timeout_s,
+            startup_timeout_s=self.saved.startup_timeout_s,
+        )
+
+    @property
+    def workers(self) -> tuple[int, int] | None:
+        return None if self.saved is None else (self.saved.min_workers, self.saved.max_workers)
 
 
 def models_to_load(entries: Sequence[str], names_in_store: Callable[[], Sequence[str]]) -> list[StartupModel]:
@@ -33,3 +57,12 @@ def _parse(item: str) -> StartupModel:
     if named is None:
         return StartupModel(item, item, None)
     return StartupModel(item, named[2].strip(), named[1].strip())
+
+
+def models_to_resume(snapshot: ModelSnapshot) -> list[StartupModel]:
+    """The default versions first, so that `loading` makes them the default again."""
+    models = sorted(snapshot.models, key=lambda model: not model.default)
+    return [
+        StartupModel(f"{model.name}/{model.version} ({model.mar_name})", model.url or model.mar_name, model.name, model)
+        for model in models
+    ]

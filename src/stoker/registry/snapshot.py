@@ -1,0 +1,214 @@
+"""When are the models written down, and what is written: after the start, after each change, at the end.
+
+Writing happens in a thread while everything goes on; changes that come meanwhile share the next file.  A disk that is
+full or read-only costs one warning, never an operation.
+Law: a model version is written from the moment its registration succeeded until it is unregistered, also while, after a
+restart, it is not loaded yet or could not be: a disk that was away for one start takes no model with it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections.abc import Callable, Sequence, Set
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+from stoker.config.model_snapshot import ModelSnapshot, SnapshotModel
+from stoker.core.job import ModelKey
+from stoker.registry.catalog import Catalog
+from stoker.registry.entry import ModelEntry
+
+T = TypeVar("T")
+_log = logging.getLogger(__name__)
+
+_PAUSE_S = 0.1
+_CLOSE_S = 5.0
+
+
+class Writer(Protocol):
+    def write(self, kind: str, snapshot: ModelSnapshot) -> Path: ...
+
+
+class SnapshotKeeper:
+    """``writer`` None: nothing is written. ``resumed``: what this start resumes. ``chosen_defaults``: the names whose
+    default version somebody chose since. ``default_handler``: that of archives without one."""
+
+    def __init__(
+        self,
+        *,
+        writer: Writer | None,
+        catalog: Catalog[ModelEntry],
+        chosen_defaults: Set[str],
+        resumed: ModelSnapshot | None = None,
+        default_handler: str | None = None,
+        pause_s: float = _PAUSE_S,
+    ) -> None:
+        self._writer = writer
+        self._catalog = catalog
+        self._chosen_defaults = chosen_defaults
+        self._default_handler = default_handler
+        self._pause_s = pause_s
+        self._missing = {_key(model): model for model in (resumed.models if resumed else ())}
+        self._is_resumed = resumed is not None
+        self._has_changed = resumed is not None and resumed.resume
+        self._all_loaded: bool | None = None
+        self._wanted: str | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._closing = asyncio.Event()
+        self._failing = False
+
+    # ------------------------------------------------------------------------------------ what happened
+
+    def changed(self) -> None:
+        """Somebody registered, scaled, unregistered or chose a default."""
+        self._has_changed = True
+        if self._is_resumed or self._all_loaded is not None:  # else the models of the start would be left out
+            self._want("snapshot")
+
+    def started(self, *, loaded: Sequence[SnapshotModel], all_loaded: bool) -> None:
+        """``loaded``: what is there again, under whatever version its archive says."""
+        for model in loaded:
+            self._missing.pop(_key(model), None)
+        self._all_loaded = all_loaded
+        self._want("startup")
+
+    def forget(self, name: str, version: str | None) -> None:
+        """Asked to unregister what could not be resumed: it is not tried again. None: every version."""
+        found = [key for key in self._missing if key.name == name and version in (None, "", key.version)]
+        for key in found:
+            del self._missing[key]
+        if found:
+            self.changed()
+
+    async def close(self) -> None:
+        """The last snapshot. Waits for a disk that is slow, not for one that hangs. Idempotent.
+
+        A start that was cut short has none: what was there before is newer than the little it knows.
+        """
+        done = self._writer is None or self._closing.is_set()
+        self._closing.set()
+        if done or self._all_loaded is None:
+            return
+        try:
+            await asyncio.wait_for(self._write_last(), _CLOSE_S)
+        except asyncio.TimeoutError:
+            _log.warning("The snapshot of this stop could not be written in time")
+
+    # -------------------------------------------------------------------------------------- when it is written
+
+    def _want(self, kind: str) -> None:
+        if self._writer is None or self._closing.is_set():
+            return
+        self._wanted = kind if self._wanted is None else self._wanted
+        if self._task is None or self._task.done():
+            self._task = asyncio.get_running_loop().create_task(self._write_wanted())
+
+    async def _write_wanted(self) -> None:
+        while self._wanted is not None and not self._closing.is_set():
+            kind, self._wanted = self._wanted, None
+            await self._write(kind)
+            await self._rest()
+
+    async def _rest(self) -> None:
+        """A storm of changes makes ten files a second, not thousands."""
+        try:
+            await asyncio.wait_for(self._closing.wait(), self._pause_s)
+        except asyncio.TimeoutError:
+            pass  # nobody closes
+
+    async def _write_last(self) -> None:
+        if self._task is not None:
+            await asyncio.wait({self._task})
+        await self._write("shutdown")
+
+    async def _write(self, kind: str) -> None:
+        assert self._writer is not None
+        writer, snapshot = self._writer, self.capture()
+        try:
+            file = await _in_thread(lambda: writer.write(kind, snapshot))
+        except Exception as error:
+            self._warn_once(error)
+            return
+        if self._failing:
+            self._failing = False
+            _log.info("Snapshots are written again: %s", file.name)
+
+    def _warn_once(self, error: Exception) -> None:
+        if not self._failing:
+            _log.warning(
+                "Snapshots cannot be written (%s): a restart resumes the last one that could, until this is mended",
+                getattr(error, "strerror", None) or error,
+                extra={"event": "snapshot_failed"},
+            )
+        self._failing = True
+
+    # ------------------------------------------------------------------------------------- what is written
+
+    def capture(self) -> ModelSnapshot:
+        self._missing = {key: model for key, model in self._missing.items() if self._catalog.find(*key) is None}
+        awaited = {model.name for model in self._missing.values() if model.default} - self._chosen_defaults
+        models = [
+            *(self._model(entry, awaited) for entry in self._catalog if entry.confirmed),
+            *(self._missing_model(model, awaited) for model in self._missing.values()),
+        ]
+        complete = self._is_resumed or (self._all_loaded is True and bool(models))
+        return ModelSnapshot(tuple(models), resume=self._has_changed or complete)
+
+    def _model(self, entry: ModelEntry, awaited: Set[str]) -> SnapshotModel:
+        spec, file_name = entry.spec, entry.unpacked.file_name
+        level = spec.yaml_config.get("parallelLevel")
+        elsewhere = spec.loaded_at_startup and entry.unpacked.in_place and spec.url != file_name
+        return SnapshotModel(
+            name=spec.key.name,
+            version=spec.key.version,
+            default=self._catalog.is_default(entry) and spec.key.name not in awaited,
+            mar_name=file_name,
+            min_workers=entry.min_workers,
+            max_workers=entry.max_workers,
+            batch_size=spec.batch_size,
+            max_batch_delay_s=spec.max_batch_delay_s,
+            response_timeout_s=spec.response_timeout_s,
+            startup_timeout_s=spec.startup_timeout_s,
+            runtime=spec.runtime,
+            parallel_level=level if isinstance(level, int) else 0,
+            handler=spec.handler if spec.handler not in self._usual_handlers(entry) else None,
+            url=str(Path(spec.url).absolute()) if elsewhere else None,
+        )
+
+    def _usual_handlers(self, entry: ModelEntry) -> tuple[str | None, ...]:
+        return entry.unpacked.manifest.handler, self._default_handler
+
+    def _missing_model(self, model: SnapshotModel, awaited: Set[str]) -> SnapshotModel:
+        default = model.default and model.name in awaited
+        return replace(model, default=default)
+
+
+def _key(model: SnapshotModel) -> ModelKey:
+    return ModelKey(model.name, model.version)
+
+
+async def _in_thread(work: Callable[[], T]) -> T:
+    """In a thread of its own that nobody waits for at the end of the process: a disk may hang."""
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[T] = loop.create_future()
+
+    def settle(done: Callable[[T], None], value: T) -> None:
+        if not future.done():
+            done(value)
+
+    def run() -> None:
+        outcome: tuple[Any, Any]
+        try:
+            outcome = future.set_result, work()
+        except Exception as error:
+            outcome = future.set_exception, error
+        try:
+            loop.call_soon_threadsafe(settle, *outcome)
+        except RuntimeError:
+            pass  # the loop has ended meanwhile
+
+    threading.Thread(target=run, name="stoker-snapshot", daemon=True).start()
+    return await future
