@@ -158,7 +158,7 @@ class FakeStore:
 class World:
     """A registry and everything false around it. Pools made later take ``cause_of_failure`` and the gates."""
 
-    def __init__(self, **settings: Any) -> None:
+    def __init__(self, *, snapshots: Any = None, **settings: Any) -> None:
         self.store = FakeStore()
         self.clock = FakeClock()
         self.schedulers: dict[str, FakeScheduler] = {}
@@ -173,6 +173,7 @@ class World:
             clock=self.clock,
             scheduler_factory=self._scheduler,  # type: ignore[arg-type]
             pool_factory=self._pool,
+            snapshots=snapshots,
         )
 
     def _scheduler(self, spec: ModelSpec) -> FakeScheduler:
