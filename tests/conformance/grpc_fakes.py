@@ -47,6 +47,9 @@ class Submission:
     reply: ReplyStream
     cancelled: bool = False
     consumed: int = 0
+    kinds: dict[str, str] = field(default_factory=dict)
+    request_id: str = ""
+    alone: bool | None = None
 
     def job_cancelled(self, job: Job) -> None:
         self.cancelled = True
@@ -67,6 +70,7 @@ class FakeInference:
     refusal: Exception | None = None
     on_submit: Callable[[Submission], None] | None = None
     is_healthy: bool = True
+    startup_model: str | None = None
     submissions: list[Submission] = field(default_factory=list)
 
     def submit(
@@ -78,12 +82,16 @@ class FakeInference:
         headers: Mapping[str, str] | None = None,
         deadline: float | None = None,
         streaming: bool = False,
+        alone: bool | None = None,
+        request_id: str | None = None,
     ) -> ReplyStream:
         if self.refusal is not None:
             raise self.refusal
-        job = Job(ModelKey(model, version or "1.0"), inputs, headers=headers, deadline=deadline)
+        job = Job(ModelKey(model, version or "1.0"), inputs, headers=headers, deadline=deadline, request_id=request_id)
         values = {item.name: bytes(item.value) for item in inputs}
         submission = Submission(model, version, values, headers, deadline, streaming, job.reply)
+        submission.kinds = {item.name: item.content_type for item in inputs}
+        submission.request_id, submission.alone = job.id, alone
         job.reply.attach(submission, job)
         self.submissions.append(submission)
         if self.on_submit is not None:
@@ -92,6 +100,9 @@ class FakeInference:
 
     def healthy(self) -> bool:
         return self.is_healthy
+
+    def only_startup_model(self) -> str | None:
+        return self.startup_model
 
     async def submitted(self, count: int = 1) -> Submission:
         await until(lambda: len(self.submissions) >= count)
