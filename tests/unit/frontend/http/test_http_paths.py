@@ -64,7 +64,13 @@ def test_any_other_path_is_no_prediction(path: str) -> None:
 
 
 def test_a_path_of_any_bytes_has_an_answer() -> None:
-    for path in (b"/predictions/%00", b"/predictions/%ff", b"/predictions/\xff", b"/predictions/%", b"/predictions/..%2f.."):
+    for path in (
+        b"/predictions/%00",
+        b"/predictions/%ff",
+        b"/predictions/\xff",
+        b"/predictions/%",
+        b"/predictions/..%2f..",
+    ):
         target = target_of(path)
         assert target is not None
         assert target.model

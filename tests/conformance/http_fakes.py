@@ -1,0 +1,124 @@
+"""What stands behind an HTTP listener in these tests, and clients of it: a well-behaved one, and bare bytes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+import httpx
+from grpc_fakes import FakeAccessLog, FakeInference, Submission
+
+from stoker.config.address import Address
+from stoker.core.ports import Readiness, TokenScope
+from stoker.core.reply import ResponseMeta
+from stoker.errors import ResourceNotFound, TokenRejected
+from stoker.frontend.http.app import App
+from stoker.frontend.http.inference import inference_api
+from stoker.frontend.http.listener import HttpListener
+from stoker.frontend.http.predictions import Predictions
+from stoker.frontend.http.records import RequestRecords
+
+LIMIT = 100_000
+
+
+@dataclass
+class FakeReadiness:
+    state: Readiness = field(default_factory=lambda: Readiness(ready=True))
+    models: dict[str, bool] = field(default_factory=dict)
+
+    def readiness(self) -> Readiness:
+        return self.state
+
+    def model_ready(self, model: str) -> bool | None:
+        return self.models.get(model)
+
+
+@dataclass
+class FakeAuthorizer:
+    """``token`` None: everyone may call."""
+
+    token: str | None = None
+
+    def check(self, scope: TokenScope, authorization: str | None) -> None:
+        if self.token is not None and authorization != f"Bearer {self.token}":
+            raise TokenRejected
+
+    def rotate(self, kind: str | None, authorization: str | None) -> None:
+        raise ResourceNotFound
+
+
+@dataclass
+class FakeTelemetry:
+    statuses: list[int] = field(default_factory=list)
+
+    def answered(self, http_status: int) -> None:
+        self.statuses.append(http_status)
+
+
+@dataclass
+class HttpPorts:
+    inference: FakeInference = field(default_factory=FakeInference)
+    readiness: FakeReadiness = field(default_factory=FakeReadiness)
+    authorizer: FakeAuthorizer = field(default_factory=FakeAuthorizer)
+    access_log: FakeAccessLog = field(default_factory=FakeAccessLog)
+    telemetry: FakeTelemetry = field(default_factory=FakeTelemetry)
+    open_inference_protocol: bool = False
+    queue_full_status: int = 503
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+
+    def app(self) -> App:
+        api = inference_api(
+            self.inference,
+            authorizer=self.authorizer,
+            readiness=self.readiness,
+            open_inference_protocol=self.open_inference_protocol,
+        )
+        predictions = Predictions(
+            self.inference,
+            authorizer=self.authorizer,
+            queue_full_status=self.queue_full_status,
+            hide_authorization=self.authorizer.token is not None,
+        )
+        records = RequestRecords(access_log=self.access_log, telemetry=self.telemetry)
+        return App([api], max_request_size=LIMIT, records=records, predictor=predictions, headers=self.headers)
+
+    def listener(self, address: Address | None = None, *, slow_s: float = 60.0) -> HttpListener:
+        return HttpListener(address=address or Address("http", "127.0.0.1", 0), app=self.app(), slow_s=slow_s)
+
+
+class Running:
+    def __init__(self, ports: HttpPorts, listener: HttpListener, client: httpx.AsyncClient) -> None:
+        self.ports = ports
+        self.inference = ports.inference
+        self.listener = listener
+        self.client = client
+
+    async def raw(self, request: bytes) -> bytes:
+        """What the server answers to these very bytes until it closes the connection."""
+        reader, writer = await self.connect()
+        try:
+            writer.write(request)
+            return await asyncio.wait_for(reader.read(), 20)
+        finally:
+            writer.close()
+
+    async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        return await asyncio.open_connection("127.0.0.1", self.listener.port)
+
+
+@asynccontextmanager
+async def running(ports: HttpPorts) -> AsyncIterator[Running]:
+    async with ports.listener() as listener:
+        async with httpx.AsyncClient(base_url=str(listener.address), timeout=20) as client:
+            yield Running(ports, listener, client)
+
+
+def echo(submission: Submission) -> None:
+    """Answers at once with all values joined."""
+    submission.answer(b"".join(submission.inputs.values()))
+
+
+def answering(*parts: bytes, meta: ResponseMeta | None = None) -> Callable[[Submission], None]:
+    return lambda submission: submission.answer(*parts, meta=meta)
