@@ -9,6 +9,7 @@ from pathlib import Path
 from benchmarks.yardsticks.bare_server import BareServer
 from stoker.bench.contender import Contender
 from stoker.bench.contenders import Stoker, TorchServe
+from stoker.bench.rest import StokerObserved, StokerRest, TorchServeRest
 
 MAIN = ("stoker-native", "stoker-grpcio", "torchserve", "bare-grpc-aio")
 """They run everything; the others what `Point.for_peers` says."""
@@ -19,7 +20,10 @@ COMPARED = ("stoker-native", "torchserve")
 
 def everyone(torchserve: Path | None = None) -> list[Contender]:
     """``torchserve``: an executable that is there already; None: the suite makes a venv of its own."""
-    return [Stoker("native"), Stoker("grpcio"), TorchServe(torchserve), BareServer(), *peers()]
+    main: list[Contender] = [Stoker("native"), Stoker("grpcio"), TorchServe(torchserve), BareServer()]
+    rest: list[Contender] = [StokerRest(), TorchServeRest(torchserve)]
+    observed: list[Contender] = [StokerObserved(on=True), StokerObserved(on=False)]
+    return [*main, *rest, *observed, *peers()]
 
 
 def peers() -> list[Contender]:

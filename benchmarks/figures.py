@@ -1,4 +1,5 @@
-"""The figures that stoker is held to, P1 to P12: ratios to TorchServe of the same run, with their bars and aims.
+"""The figures that stoker is held to, with their bars and aims: P1 to P12 and REST are ratios to TorchServe of the same
+run, on/off is one to stoker itself.
 
 Pure: from a run's records to rows of a table. A ratio is taken within each round, then its median counts.
 """
@@ -45,13 +46,14 @@ class Figure:
     aim: float | None
     unit: str
     most: bool = False
+    ours: str = OURS
     against: str = THEIRS
     aim_text: str | None = None
 
     def row(self, findings: Findings) -> Row:
-        ours = findings.spread(self.point, OURS, self.pick)
+        ours = findings.spread(self.point, self.ours, self.pick)
         theirs = findings.spread(self.point, self.against, self.pick)
-        ratio = findings.ratio(self.point, OURS, self.against, self.pick)
+        ratio = findings.ratio(self.point, self.ours, self.against, self.pick)
         return Row(
             self.name,
             self.what,
@@ -199,6 +201,28 @@ FIGURES: tuple[Figure, ...] = (
         aim=0.98,
         unit="parts/s",
         against=LOOP,
+    ),
+    Figure(
+        name="REST",
+        what="REST, batch size 1, 1 KiB, c=64",
+        point="i 1KiB c=64",
+        pick=rate,
+        bar=6,
+        aim=10,
+        unit="/s",
+        ours="stoker-rest",
+        against="torchserve-rest",
+    ),
+    Figure(
+        name="on/off",
+        what="metrics and access log on against off, as P1",
+        point="j 1KiB c=64",
+        pick=rate,
+        bar=0.93,
+        aim=0.98,
+        unit="/s",
+        ours="stoker-observed",
+        against="stoker-unobserved",
     ),
     Figure(
         name="-",

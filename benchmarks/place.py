@@ -43,7 +43,8 @@ class Place:
         return self.home / "models"
 
     def venv(self, contender: Contender) -> Path:
-        return self.home / "venvs" / contender.name
+        """Contenders that are one program over two protocols share theirs."""
+        return self.home / "venvs" / getattr(contender, "home_of", contender.name)
 
     def generator(self, wire: Wire) -> Generator:
         name, run = ("h2load", h2load.run) if wire == "grpc" else ("wrk", wrk.run)

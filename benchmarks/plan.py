@@ -20,7 +20,7 @@ from benchmarks import models
 from benchmarks.handlers import digest as digests
 from benchmarks.lives import Leaving, Memory, ScaleUp, StartUp
 from benchmarks.place import Options, Place
-from benchmarks.points import Closed, Open, Point, TextStreams
+from benchmarks.points import Closed, Open, Point, ScrapedClosed, TextStreams
 from stoker.bench import forward
 from stoker.bench.checking import Probe
 from stoker.bench.contender import Model, Workload
@@ -124,7 +124,18 @@ def jpegs() -> list[bytes]:
 
 def groups(letters: str, options: Options, place: Place) -> list[Group]:
     """The groups of the workloads whose ``letters`` were asked for."""
-    makers = {"a": small, "b": batched, "c": vision, "d": text, "e": dense, "f": slope, "g": life, "h": leaving}
+    makers = {
+        "a": small,
+        "b": batched,
+        "c": vision,
+        "d": text,
+        "e": dense,
+        "f": slope,
+        "g": life,
+        "h": leaving,
+        "i": rest,
+        "j": observed,
+    }
     return [group for letter in letters for group in makers[letter](options, place)]
 
 
@@ -264,5 +275,32 @@ def leaving(options: Options, _: Place) -> list[Group]:
             workload=Workload.LEAVING,
             model=models.digest,
             fresh=(point,),
+        )
+    ]
+
+
+def rest(options: Options, _: Place) -> list[Group]:
+    probe = digest_probe(KIB)
+    points = tuple(Closed(name=f"i 1KiB c={c}", probe=probe, concurrency=c, for_peers=True) for c in (1, 16, 64))
+    return [
+        Group(
+            title="REST /predictions, no-op (digest) handler, batch size 1",
+            workload=Workload.REST,
+            model=models.digest_one,
+            points=points,
+            only=("stoker-rest", "torchserve-rest"),
+        )
+    ]
+
+
+def observed(options: Options, _: Place) -> list[Group]:
+    point = ScrapedClosed(name="j 1KiB c=64", probe=digest_probe(KIB), concurrency=64, for_peers=True)
+    return [
+        Group(
+            title="metrics and access log on against off, batch size 1",
+            workload=Workload.METRICS,
+            model=models.digest_one,
+            points=(point,),
+            only=("stoker-observed", "stoker-unobserved"),
         )
     ]

@@ -15,6 +15,7 @@ from stoker.bench.contender import Contender, Model, Running
 from stoker.bench.loads import Load, LoadResult
 from stoker.bench.measure import Measured, closed_loop, watched
 from stoker.bench.processes import pss_mib
+from stoker.bench.scraping import scraping
 from stoker.bench.spread import latencies
 
 OVERHEAD_S = 0.6
@@ -94,6 +95,20 @@ class Closed:
         generator = turn.place.generator(turn.contender.wire)
         measured = closed_loop(turn.running, checker, load, generator)
         return replace(measured, pss_mib=pss_mib(turn.running.pids()))
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScrapedClosed(Closed):
+    """Meanwhile the metrics of a server that has them are read."""
+
+    def measure(self, turn: Turn) -> Measured:
+        url = getattr(turn.running, "metrics_url", None)
+        if url is None:
+            return super().measure(turn)
+        with scraping(url) as scrapes:
+            measured = super().measure(turn)
+        more = {**measured.more, "scrapes": float(scrapes.count)}
+        return replace(measured, more=more, problem=measured.problem or scrapes.problem)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,7 +10,7 @@ from stoker.bench.forward import NAME as LOOP
 from stoker.bench.picture import Panel, draw
 from stoker.bench.spread import Spread
 
-FIGURE_HEAD = ["figure", "what", "stoker-native", "other", "ratio", "bar", "aim", "result"]
+FIGURE_HEAD = ["figure", "what", "stoker", "other", "ratio", "bar", "aim", "result"]
 LIFE = {
     "start_s": "first answer, s",
     "pss_idle_mib": "PSS idle, MiB",
@@ -31,18 +31,18 @@ def markdown(findings: Findings, *, picture: str) -> str:
         "# Side by side",
         machine_text(findings),
         f"![Throughput and latency against concurrency]({picture})",
-        "## Figures\n\nRatios to TorchServe within each round: median (least-greatest).",
+        "## Figures\n\nRatios within each round, to TorchServe unless said otherwise: median (least-greatest).",
         table(FIGURE_HEAD, [row.cells() for row in figures.rows(findings)]),
         "## Requests per second\n\nMedian (least-greatest). For (d) parts per second, for (e) streams of 1,000 parts.",
         by_contender(findings, rate, lambda point: not point.startswith(("f ", "g "))),
         "## Latency, p50 in ms\n\nFor (d) the time to the first part. `500/s`: open loop, Poisson arrivals.",
         by_contender(findings, p50, lambda point: not point.startswith("g ")),
         "## Latency, p99 in ms",
-        by_contender(findings, p99, lambda point: point[0] in "abch"),
+        by_contender(findings, p99, lambda point: point[0] in "abchij"),
         "## CPU time of the server per request, in microseconds",
         by_contender(findings, cpu, lambda point: not point.startswith("g ")),
         "## CPU cores that the load generator used",
-        by_contender(findings, lambda m: m.client_cores, lambda point: point[0] in "abcef"),
+        by_contender(findings, lambda m: m.client_cores, lambda point: point[0] in "abcefij"),
         "## Start-up, memory, scale-up, clients that leave",
         life_table(findings),
         "## Who took part",

@@ -30,6 +30,8 @@ WORKLOADS = {
     "f": "payloads of 1, 10 and 50 MB",
     "g": "start-up, scale-up, memory",
     "h": "clients that leave with requests in flight",
+    "i": "REST /predictions, 1 KiB, batch size 1",
+    "j": "metrics and access log on against off",
 }
 REQUIREMENTS = models.REQUIREMENTS
 
@@ -140,7 +142,7 @@ def arguments(argv: Sequence[str]) -> argparse.Namespace:
     )
     add = parser.add_argument
     add("--contenders", metavar="A,B", help="only these (see --list); default: all")
-    add("--workloads", default="abcdefgh", metavar="LETTERS", help="only these (see --list); default: all")
+    add("--workloads", default="abcdefghij", metavar="LETTERS", help="only these (see --list); default: all")
     add("--rounds", type=int, metavar="N", help="alternating rounds (default 5; with --quick 1)")
     add("--duration", type=float, metavar="S", help="seconds per measurement (default 2; with --quick 1)")
     add("--quick", action="store_true", help="fewer points, one round: a look that takes 5 minutes")

@@ -35,7 +35,8 @@ IDLE_S = 1.0
 
 
 def concerned(group: Group, contenders: Sequence[Contender], options: Options) -> list[Contender]:
-    only = COMPARED if options.quick and group.workload is not Workload.SMALL else group.only
+    quick = COMPARED if options.quick and group.workload is not Workload.SMALL else None
+    only = group.only or quick
     return [
         contender
         for contender in contenders

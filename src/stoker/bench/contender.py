@@ -61,6 +61,10 @@ class Workload(enum.Enum):
     """Start-up, scale-up, memory."""
     LEAVING = "h"
     """Clients that close their connections with requests in flight, batch size 16; then the load of (b) again."""
+    REST = "i"
+    """(a) at 1 KiB over REST: POST /predictions/MODEL."""
+    METRICS = "j"
+    """(a) at 1 KiB and c=64 by one server that measures and logs, and is scraped, and one that does neither."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,6 +152,13 @@ class Running(Protocol):
 
     def stop(self) -> None:
         """End every process of the server, politely for a few seconds, then by SIGKILL."""
+
+
+class Scraped(Protocol):
+    """A `Running` whose metrics are read while it is under load (workload j)."""
+
+    @property
+    def metrics_url(self) -> str: ...
 
 
 class Scalable(Protocol):

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 
 from stoker import __version__
 from stoker.bench.contender import LOOPBACK, CannotInstall, Deployment, Wire, Workload, thread_environment
-from stoker.bench.processes import spawn
+from stoker.bench.processes import Spawned, spawn
 from stoker.bench.torchserve_api import TorchServeApi
 from stoker.bench.venvs import make_venv, package_version
 
+STOKER = (sys.executable, "-m", "stoker.cli.torchserve")
 TORCHSERVE_PACKAGES = ("torch==2.13.0", "torchserve==0.12.0", "torch-model-archiver", "pyyaml", "psutil", "packaging")
+
+
+OVER_GRPC = frozenset(Workload) - {Workload.REST, Workload.METRICS}
 
 
 class Stoker:
@@ -34,11 +38,10 @@ class Stoker:
         return __version__
 
     def offers(self, workload: Workload) -> bool:
-        return True
+        return workload in OVER_GRPC
 
     def start(self, deployment: Deployment) -> TorchServeApi:
-        command = [sys.executable, "-m", "stoker.cli.torchserve"]
-        return start_torchserve(command, deployment, {"grpc_engine": self._engine}, log_config=None)
+        return api_of(start_torchserve(STOKER, deployment, {"grpc_engine": self._engine}), deployment)
 
 
 class TorchServe:
@@ -63,11 +66,14 @@ class TorchServe:
         return package_version(self._executable(home).parent / "python", "torchserve")
 
     def offers(self, workload: Workload) -> bool:
-        return True
+        return workload in OVER_GRPC
 
     def start(self, deployment: Deployment) -> TorchServeApi:
+        return api_of(self.launch(deployment), deployment)
+
+    def launch(self, deployment: Deployment) -> Spawned:
         command = [str(self._executable(deployment.home))]
-        return start_torchserve(command, deployment, {}, log_config=quiet_log_config())
+        return start_torchserve(command, deployment, log_config=quiet_log_config())
 
     def _executable(self, home: Path) -> Path:
         return self._given or home / "bin" / "torchserve"
@@ -78,19 +84,28 @@ def quiet_log_config() -> Path:
 
 
 def start_torchserve(
-    command: list[str], deployment: Deployment, extra: Mapping[str, str], *, log_config: Path | None
-) -> TorchServeApi:
+    command: Sequence[str],
+    deployment: Deployment,
+    extra: Mapping[str, str] | None = None,
+    *,
+    log_config: Path | None = None,
+) -> Spawned:
     """Start a server of TorchServe's command line on ``deployment``."""
     store, properties = deployment.scratch / "store", deployment.scratch / "config.properties"
     store.mkdir(parents=True, exist_ok=True)
     (store / deployment.model.archive.name).symlink_to(deployment.model.archive.resolve())
-    properties.write_text("".join(f"{key}={value}\n" for key, value in {**settings(deployment), **extra}.items()))
+    properties.write_text(
+        "".join(f"{key}={value}\n" for key, value in {**settings(deployment), **(extra or {})}.items())
+    )
     flags = ["--start", "--foreground", "--ncs", "--model-store", str(store), "--ts-config", str(properties)]
     flags += ["--log-config", str(log_config)] if log_config else []
     environment = {**thread_environment(deployment.threads), "LOG_LOCATION": str(deployment.scratch / "logs")}
     environment["METRICS_LOCATION"] = environment["LOG_LOCATION"]
     endpoint = f"{LOOPBACK}:{deployment.port}"
-    spawned = spawn([*command, *flags], scratch=deployment.scratch, endpoint=endpoint, environment=environment)
+    return spawn([*command, *flags], scratch=deployment.scratch, endpoint=endpoint, environment=environment)
+
+
+def api_of(spawned: Spawned, deployment: Deployment) -> TorchServeApi:
     return TorchServeApi(spawned, model=deployment.model.name, management_port=deployment.more_ports[0])
 
 

@@ -1,4 +1,4 @@
-"""The figures P1 to P12: from a run's records to reached or missed."""
+"""The figures: from a run's records to reached or missed."""
 
 from __future__ import annotations
 
@@ -71,9 +71,37 @@ def test_the_slope_is_judged_by_itself_not_by_the_other_server() -> None:
     assert slope.ratio is not None and slope.ratio.median == 0.5
 
 
+@pytest.mark.parametrize(
+    ("name", "point", "ours", "theirs", "verdicts"),
+    [
+        (
+            "REST",
+            "i 1KiB c=64",
+            "stoker-rest",
+            "torchserve-rest",
+            {10.0: "aim reached", 6.0: "bar reached", 5.9: "missed"},
+        ),
+        (
+            "on/off",
+            "j 1KiB c=64",
+            "stoker-observed",
+            "stoker-unobserved",
+            {0.98: "aim reached", 0.93: "bar reached", 0.92: "missed"},
+        ),
+    ],
+)
+def test_rest_and_measuring_are_judged_between_their_own_two(
+    name: str, point: str, ours: str, theirs: str, verdicts: dict[float, str]
+) -> None:
+    for ratio, verdict in verdicts.items():
+        found = findings((point, ours, rates(ratio * 100, ratio * 100)), (point, theirs, rates(100, 100)))
+        judged = row(found, name)
+        assert judged.verdict == verdict and judged.ratio is not None and judged.ratio.count == 2
+
+
 def test_every_figure_has_its_row() -> None:
     names = {row.name for row in figures.rows(findings())}
-    assert {f"P{n}" for n in range(1, 13)} | {"P2b", "P6b"} <= names
+    assert {f"P{n}" for n in range(1, 13)} | {"P2b", "P6b", "REST", "on/off"} <= names
 
 
 def test_a_run_comes_back_from_its_file(tmp_path: Path) -> None:

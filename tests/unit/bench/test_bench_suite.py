@@ -12,10 +12,12 @@ from benchmarks.contenders import everyone
 from benchmarks.handlers import digest
 from benchmarks.place import Options, Place
 
-from stoker.bench import handler_host, measure
-from stoker.bench.contender import WireRequest
+from stoker.bench import handler_host, measure, rest, scraping
+from stoker.bench.contender import Deployment, Model, WireRequest
+from stoker.bench.contenders import TorchServe, settings
 from stoker.bench.loads import Load, LoadResult
 from stoker.bench.venvs import last_line
+from stoker.config.settings import ROWS
 from ts.handler_utils import utils
 
 HANDLERS = Path(__file__).resolve().parents[3] / "benchmarks" / "handlers"
@@ -78,13 +80,13 @@ def synthetic(letters: str, options: Options) -> list[plan.Group]:
 @pytest.mark.parametrize("quick", [True, False])
 def test_a_planned_measurement_belongs_to_somebody(quick: bool) -> None:
     options = Options(quick=quick)
-    for group in synthetic("abefh", options):
+    for group in synthetic("abefhij", options):
         assert runner.concerned(group, everyone(), options), group.title
         assert 0 < runner.estimate(group, everyone(), options) < 1800
 
 
 def test_names_of_points_are_unique() -> None:
-    names = [point.name for group in synthetic("abefh", Options()) for point in (*group.points, *group.fresh)]
+    names = [point.name for group in synthetic("abefhij", Options()) for point in (*group.points, *group.fresh)]
     assert len(names) == len(set(names))
 
 
@@ -127,3 +129,74 @@ def test_why_an_installation_failed_is_said_in_one_line() -> None:
     text = "Collecting x\nERROR: No matching distribution found for x\nnotice: a new release is there\n"
     assert last_line(text) == "ERROR: No matching distribution found for x"
     assert last_line("") == "no reason given"
+
+
+# ------------------------------------------------------------------------------------ REST, metrics on and off
+
+
+def deployment(scratch: Path) -> Deployment:
+    model = Model(
+        name="m", archive=scratch / "m.mar", handler_file=scratch, handler_class=None, folder=scratch, manifest={}
+    )
+    return Deployment(model=model, home=scratch, scratch=scratch, port=1, more_ports=(2, 3, 4, 5, 6))
+
+
+def test_over_rest_the_port_under_load_is_that_of_the_rest_api(tmp_path: Path) -> None:
+    said = settings(rest.rest_first(deployment(tmp_path)))
+    assert said["inference_address"] == "http://127.0.0.1:1"
+    ports = [said[f"grpc_{name}_port"] for name in ("inference", "management")]
+    ports += [said[f"{name}_address"].rpartition(":")[2] for name in ("inference", "management", "metrics")]
+    assert sorted(ports) == ["1", "2", "3", "4", "5"], "each listener has a port of its own"
+
+
+def test_over_rest_the_payload_is_the_body_and_the_answer_too(tmp_path: Path) -> None:
+    api = rest.rest_api(SimpleNamespace(endpoint="elsewhere"), deployment(tmp_path))  # type: ignore[arg-type]
+    request = api.request(b"payload")
+    assert (request.path, request.body) == ("/predictions/m", b"payload")
+    assert request.headers == (("Content-Type", "application/octet-stream"),)
+    assert api.endpoint == "127.0.0.1:1" and api.answer(b"x") == b"x"
+
+
+@pytest.mark.parametrize(
+    ("letter", "names"),
+    [("i", ["stoker-rest", "torchserve-rest"]), ("j", ["stoker-observed", "stoker-unobserved"])],
+)
+@pytest.mark.parametrize("quick", [True, False])
+def test_rest_and_metrics_are_between_two_servers_each(letter: str, names: list[str], quick: bool) -> None:
+    options = Options(quick=quick)
+    (group,) = synthetic(letter, options)
+    assert [contender.name for contender in runner.concerned(group, everyone(), options)] == names
+    for other in synthetic("abefh", options):
+        assert not {contender.name for contender in runner.concerned(other, everyone(), options)} & set(names)
+
+
+def test_one_program_over_two_protocols_is_installed_once(tmp_path: Path) -> None:
+    place = Place(tmp_path, Options())
+    assert place.venv(rest.TorchServeRest()) == place.venv(TorchServe())
+
+
+def test_the_observed_server_differs_in_nothing_but_metrics_and_access_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = []
+    monkeypatch.setattr(rest, "start_torchserve", lambda _, __, extra: said.append(extra))
+    on, off = (rest.StokerObserved(on=on).start(deployment(tmp_path)) for on in (True, False))
+    assert said[0] == {"grpc_engine": "native", "metrics_mode": "prometheus", "access_log": "true"}
+    assert said[1] == {"grpc_engine": "native", "metrics_mode": "off", "access_log": "false"}
+    assert all(ROWS[key].field for key in said[0]), "settings that are read"
+    assert on.metrics_url == "http://127.0.0.1:5/metrics"  # type: ignore[attr-defined]
+    assert not hasattr(off, "metrics_url")
+
+
+def test_a_scrape_that_fails_or_brings_no_counter_spoils_the_measurement() -> None:
+    def refused(_: str) -> bytes:
+        raise ConnectionRefusedError("no")
+
+    for read, problem in (
+        (lambda _: b'ts_inference_requests_total{model_name="m"} 1.0\n', None),
+        (lambda _: b"", "a scrape had no counter of requests"),
+        (refused, "a scrape failed: no"),
+    ):
+        with scraping.scraping("", read=read) as scrapes:
+            pass
+        assert scrapes.count >= 1 and scrapes.problem == problem

@@ -1,0 +1,113 @@
+"""The same two servers over REST, and stoker with its metrics and access log on and off."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from stoker import __version__
+from stoker.bench.contender import LOOPBACK, Deployment, Wire, WireRequest, Workload
+from stoker.bench.contenders import STOKER, TorchServe, api_of, start_torchserve
+from stoker.bench.processes import Spawned
+from stoker.bench.torchserve_api import TorchServeApi
+
+
+class RestApi(TorchServeApi):
+    """A `Running` whose port under load is that of the REST inference API. The payload is the body, as it is."""
+
+    def __init__(self, spawned: Spawned, *, model: str, management_port: int, port: int) -> None:
+        super().__init__(spawned, model=model, management_port=management_port)
+        self._rest = f"{LOOPBACK}:{port}"
+
+    @property
+    def endpoint(self) -> str:
+        return self._rest
+
+    def request(self, payload: bytes, *, stream: bool = False) -> WireRequest:
+        headers = (("Content-Type", "application/octet-stream"),)
+        return WireRequest(path=f"/predictions/{self._model}", body=payload, headers=headers)
+
+    def answer(self, body: bytes) -> bytes:
+        return body
+
+
+class _OverRest:
+    wire: Wire = "http"
+
+    def offers(self, workload: Workload) -> bool:
+        return workload is Workload.REST
+
+
+class StokerRest(_OverRest):
+    name = "stoker-rest"
+    note = "REST /predictions, everything as it comes"
+
+    def install(self, home: Path, requirements: tuple[str, ...]) -> None:
+        """Nothing: scripts/install has done it."""
+
+    def version(self, home: Path) -> str:
+        return __version__
+
+    def start(self, deployment: Deployment) -> RestApi:
+        return rest_api(start_torchserve(STOKER, rest_first(deployment)), deployment)
+
+
+class TorchServeRest(_OverRest, TorchServe):
+    """In the environment of the one that is measured over gRPC."""
+
+    wire: Wire = "http"
+    name = "torchserve-rest"
+    note = "0.12.0 on Java 17, REST /predictions, loggers at WARN"
+    home_of = TorchServe.name
+
+    def start(self, deployment: Deployment) -> RestApi:
+        return rest_api(self.launch(rest_first(deployment)), deployment)
+
+
+def rest_first(deployment: Deployment) -> Deployment:
+    """The port under load and the one of the other protocol change places."""
+    management, other, *more = deployment.more_ports
+    return replace(deployment, port=other, more_ports=(management, deployment.port, *more))
+
+
+def rest_api(spawned: Spawned, deployment: Deployment) -> RestApi:
+    name, management = deployment.model.name, deployment.more_ports[0]
+    return RestApi(spawned, model=name, management_port=management, port=deployment.port)
+
+
+# ---------------------------------------------------------------------------------------- metrics on and off
+
+
+class ScrapedApi(TorchServeApi):
+    metrics_url: str = ""
+
+
+class StokerObserved:
+    """``on``: Prometheus metrics, read once a second, and a line per request in the access log; else neither."""
+
+    wire: Wire = "grpc"
+
+    def __init__(self, *, on: bool) -> None:
+        self.name = "stoker-observed" if on else "stoker-unobserved"
+        self.note = (
+            "metrics_mode=prometheus, scraped once a second, access log on" if on else "metrics_mode=off, no access log"
+        )
+        self._on = on
+
+    def install(self, home: Path, requirements: tuple[str, ...]) -> None:
+        """Nothing: scripts/install has done it."""
+
+    def version(self, home: Path) -> str:
+        return __version__
+
+    def offers(self, workload: Workload) -> bool:
+        return workload is Workload.METRICS
+
+    def start(self, deployment: Deployment) -> TorchServeApi:
+        extra = {"grpc_engine": "native", "metrics_mode": "prometheus" if self._on else "off"}
+        spawned = start_torchserve(STOKER, deployment, {**extra, "access_log": str(self._on).lower()})
+        if not self._on:
+            return api_of(spawned, deployment)
+        api = ScrapedApi(spawned, model=deployment.model.name, management_port=deployment.more_ports[0])
+        api.metrics_url = f"http://{LOOPBACK}:{deployment.more_ports[3]}/metrics"
+        return api
