@@ -86,7 +86,7 @@ HANDLERS = {
             context.set_response_header(0, "grpc-status", "13")
             context.set_response_header(0, "broken", "a\\nb")
             context.set_response_status(507, "Sorry", 0)
-            return [{k: v for k, v in context.get_all_request_header(0).items() if k.startswith("x-")}]
+            return [{k: v for k, v in context.get_all_request_header(0).items() if k.startswith("X-")}]
         """,
 }
 
@@ -233,7 +233,7 @@ def test_a_client_that_leaves_a_stream_stops_the_handler(client: Client, server:
 
 def test_metadata_reaches_the_handler_and_its_headers_come_back(client: Client) -> None:
     answer = client.predict("headers", b"", metadata={"x-trace": "7", "explain": "True"})
-    assert answer.json() == {"x-trace": "7"}
+    assert answer.json() == {"X-Trace": "7"}
     assert answer.headers["x-upper"] == "v"
     assert (answer.headers["ts-status"], answer.headers["ts-reason"]) == ("507", "Sorry")
     assert "broken" not in answer.headers

@@ -9,7 +9,7 @@ from registry_fakes import World, turns
 
 from stoker import errors
 from stoker.core.job import Input
-from stoker.core.ports import Health, RegisterRequest
+from stoker.core.ports import Health, Readiness, RegisterRequest, ScaleRequest
 from stoker.core.reply import ResponseMeta
 
 
@@ -61,6 +61,28 @@ async def test_a_stream_is_a_batch_of_its_own_unless_the_model_says_otherwise(
 
     (job,) = world.schedulers["a/1.0"].jobs
     assert (job.streaming, job.alone) == (streaming, alone)
+
+
+async def test_a_stream_may_ask_to_share_its_batch_and_for_its_id() -> None:
+    world = await world_with("a")
+
+    world.registry.submit("a", None, [], streaming=True, alone=False, request_id="mine")
+
+    (job,) = world.schedulers["a/1.0"].jobs
+    assert (job.streaming, job.alone, job.id) == (True, False, "mine")
+
+
+@pytest.mark.parametrize(
+    ("models", "only"), [((), None), (("a@1.0",), "a"), (("a@1.0", "a@2.0"), "a"), (("a", "b"), None)]
+)
+async def test_a_request_without_a_name_means_the_one_model_of_the_start(
+    models: tuple[str, ...], only: str | None
+) -> None:
+    world = World(load_models=models, default_workers_per_model=1)
+    await world.registry.load_at_startup()
+    await world.registry.register(RegisterRequest(url="late"))
+
+    assert world.registry.only_startup_model() == only
 
 
 @pytest.mark.parametrize("error", [errors.NoWorkers, errors.QueueFull])
@@ -215,6 +237,31 @@ async def test_the_server_serves_once_the_models_of_the_start_are_loaded_and_unt
 
     world.registry.close_admission()
     assert world.registry.health("") is Health.NOT_SERVING
+
+
+async def test_ready_means_that_every_model_of_the_start_is_there_and_every_version_has_its_workers() -> None:
+    world = World(load_models=("a", "missing.mar"), default_workers_per_model=1)
+    assert world.registry.readiness() == Readiness(ready=False, reason="Models are being loaded.")
+
+    await world.registry.load_at_startup()
+    assert world.registry.readiness() == Readiness(ready=False, models=("missing.mar",))
+
+    world.registry.close_admission()
+    assert world.registry.readiness().reason == "The server is stopping."
+
+
+async def test_a_version_that_lacks_workers_is_named_and_one_scaled_to_zero_is_not() -> None:
+    world = await world_with("a", "b")
+    await world.registry.load_at_startup()
+    assert world.registry.readiness() == Readiness(ready=True)
+
+    world.pools["a/1.0"].cause = "exit code 1"
+    assert world.registry.readiness() == Readiness(ready=False, models=("a/1.0",))
+    assert (world.registry.model_ready("a"), world.registry.model_ready("b")) == (False, True)
+
+    await world.registry.scale(ScaleRequest(model="a", min_workers=0))
+    assert world.registry.readiness().ready
+    assert world.registry.model_ready("unknown") is None
 
 
 async def test_listeners_hear_of_many_changes_once_and_not_after_they_left() -> None:
