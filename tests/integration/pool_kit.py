@@ -14,7 +14,7 @@ import psutil
 from stoker.core.clock import MonotonicClock
 from stoker.core.job import Input, Job, ModelKey
 from stoker.core.model import ModelSpec
-from stoker.core.ports import WorkerLink
+from stoker.core.ports import ModelTelemetry, WorkerLink
 from stoker.errors import ServingError
 from stoker.pool.devices import Devices
 from stoker.pool.ids import WorkerIds
@@ -97,7 +97,13 @@ async def answer(job: Job) -> str:
 
 @contextlib.asynccontextmanager
 async def running(
-    tmp_path: Path, handler: str = "faults", *, workers: int = 1, options: dict[str, Any] | None = None, **spec: Any
+    tmp_path: Path,
+    handler: str = "faults",
+    *,
+    workers: int = 1,
+    options: dict[str, Any] | None = None,
+    telemetry: ModelTelemetry | None = None,
+    **spec: Any,
 ) -> AsyncIterator[Kit]:
     model_dir = tmp_path / "model"
     if not model_dir.exists():
@@ -115,6 +121,7 @@ async def running(
         devices=Devices(),
         ids=WorkerIds(),
         on_change=lambda: kit.changed(),
+        telemetry=telemetry,
     )
     kit = Kit(pool, scheduler, model_dir)
     try:

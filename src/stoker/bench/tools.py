@@ -1,4 +1,4 @@
-"""Where h2load and wrk are: on PATH, or unpacked from their Debian packages into the bench's own folder."""
+"""Where h2load, wrk and prometheus are: on PATH, or unpacked from their Debian packages into a folder of our own."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from pathlib import Path
 
 from stoker.errors import StokerError
 
-PACKAGES = {"h2load": "nghttp2-client", "wrk": "wrk"}
+PACKAGES = {"h2load": "nghttp2-client", "wrk": "wrk", "prometheus": "prometheus"}
+SERVICES = frozenset({"prometheus"})
+"""Packages that start a service where they are installed: they are only ever unpacked."""
 APT_TIMEOUT_S = 300
 
 
@@ -30,7 +32,7 @@ def find(tool: str, *, home: Path | None = None) -> Path:
 
 
 def find_or_fetch(tool: str, *, home: Path) -> Path:
-    """As `find`, but what is missing is installed (as root) or unpacked into ``home`` (anyone else) first."""
+    """As `find`, but what is missing is installed (as root) or unpacked into ``home`` first."""
     try:
         return find(tool, home=home)
     except ToolMissing:
@@ -42,18 +44,23 @@ def _fetch(package: str, home: Path) -> None:
     """Does nothing where there is no apt: `find` then says what is missing."""
     if shutil.which("apt-get") is None:
         return
-    if os.geteuid() == 0:
+    as_root = os.geteuid() == 0
+    if as_root and package not in SERVICES:
         _try(["apt-get", "install", "-y", "--no-install-recommends", package])
         return
     downloads = home / "packages"
     downloads.mkdir(parents=True, exist_ok=True)
-    _try(["apt-get", "download", package], cwd=downloads)
+    if not _try(["apt-get", "download", package], cwd=downloads) and as_root:
+        _try(["apt-get", "update"])  # a fresh machine knows no packages yet
+        _try(["apt-get", "download", package], cwd=downloads)
     for file in downloads.glob(f"{package}_*.deb"):
         _try(["dpkg-deb", "--extract", str(file), str(home)])
 
 
-def _try(command: Sequence[str], *, cwd: Path | None = None) -> None:
+def _try(command: Sequence[str], *, cwd: Path | None = None) -> bool:
+    """Whether it succeeded. `find` says in one sentence what is missing, whatever the reason."""
     try:
-        subprocess.run(command, cwd=cwd, capture_output=True, timeout=APT_TIMEOUT_S, check=False)
+        done = subprocess.run(command, cwd=cwd, capture_output=True, timeout=APT_TIMEOUT_S, check=False)
     except (OSError, subprocess.TimeoutExpired):
-        pass  # `find` says in one sentence what is missing, whatever the reason
+        return False
+    return done.returncode == 0

@@ -46,10 +46,10 @@ class RequestTotals:
 class Newest:
     """The newest measurements of the whole server, and how many there were."""
 
-    __slots__ = ("batches", "dispatches", "overhead_s", "queued_s")
+    __slots__ = ("batches", "overhead_s", "queued_s", "served")
 
     def __init__(self) -> None:
-        self.dispatches = 0
+        self.served = 0
         self.queued_s = 0.0
         self.batches = 0
         self.overhead_s = 0.0
@@ -58,7 +58,7 @@ class Newest:
 class ModelCounters:
     """``totals`` in the calls below: those of the job; jobs without any are not measured.
 
-    ``handler_s``: how long the handler ran for the batch whose results come next; negative: not known.
+    ``handler_s``: how long the handler ran for the batch whose results come next; negative: it failed.
     """
 
     __slots__ = (
@@ -90,35 +90,35 @@ class ModelCounters:
         self.streams = 0
         self.handler_s = -1.0
 
-    def dispatched(self, totals: RequestTotals, waited_s: float) -> None:
-        """The job was sent to a worker."""
-        wait = self.queue_wait
-        wait.counts[bisect_left(SECONDS, waited_s)] += 1
-        wait.total += waited_s
-        totals.queued_s += waited_s
+    def batch_ended(self, jobs: int, took_s: float) -> None:
+        """Results came ``took_s`` after the worker was free for the batch. Told before `served`."""
+        size = self.batch_size
+        size.counts[bisect_left(JOBS, jobs)] += 1
+        size.total += jobs
+        seconds = self.handler_s
+        if seconds < 0:
+            return
+        self.handler_s = -1.0
+        handler = self.handler_time
+        handler.counts[bisect_left(SECONDS, seconds)] += 1
+        handler.total += seconds
         newest = self.newest
-        newest.queued_s = waited_s
-        newest.dispatches += 1
+        newest.batches += 1
+        newest.overhead_s = took_s - seconds
 
-    def answered(self, totals: RequestTotals, took_s: float) -> None:
-        """The job has its answer, the last part of it."""
+    def served(self, totals: RequestTotals, queued_s: float, took_s: float) -> None:
+        """The job has its answer, the last part of it, ``took_s`` after it was accepted."""
         latency = self.latency
         latency.counts[bisect_left(SECONDS, took_s)] += 1
         latency.total += took_s
+        wait = self.queue_wait
+        wait.counts[bisect_left(SECONDS, queued_s)] += 1
+        wait.total += queued_s
         totals.latency_s += took_s
-
-    def batch_ended(self, took_s: float) -> None:
-        """Results came ``took_s`` after the worker was free for the batch."""
-        if self.handler_s >= 0:
-            newest = self.newest
-            newest.overhead_s = max(0.0, took_s - self.handler_s)
-            newest.batches += 1
-            self.handler_s = -1.0
-
-    def handled(self, seconds: float) -> None:
-        """A handler call that ended well; told before its results are."""
-        self.handler_s = seconds
-        self.handler_time.observe(seconds)
+        totals.queued_s += queued_s
+        newest = self.newest
+        newest.queued_s = queued_s
+        newest.served += 1
 
 
 class HandlerSample(NamedTuple):

@@ -164,7 +164,7 @@ class SchedulerCore:
             self._streaming.discard(flight)
         else:
             worker.service.record(now - worker.since)
-            counters.batch_ended(now - worker.since)
+        counters.batch_ended(len(outcomes), now - worker.since)
         for job, outcome in zip(flight.batch.jobs, outcomes, strict=True):
             if job.place is not flight:
                 continue
@@ -172,7 +172,7 @@ class SchedulerCore:
                 job.place = None
                 self.actions.append(actions.Deliver(job, outcome, True))
                 if job.totals is not None:
-                    counters.answered(job.totals, now - job.accepted_at)
+                    counters.served(job.totals, flight.sent_at - job.accepted_at, now - job.accepted_at)
                 if job.streaming:
                     counters.streams -= 1
             else:
@@ -261,12 +261,8 @@ class SchedulerCore:
 
     def _send(self, worker: WorkerState, batch: Batch, now: float) -> None:
         flight = Flight(batch, now)
-        counters = self._counters
-        counters.batch_size.observe(len(batch.jobs))
         for job in batch.jobs:
             job.place = flight
-            if job.totals is not None:
-                counters.dispatched(job.totals, now - job.accepted_at)
         if not worker.flights:
             worker.since = now
             self._wake_by(now + self.spec.response_timeout_s)

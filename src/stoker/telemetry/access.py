@@ -7,6 +7,7 @@ turns them into text.  Nothing is scheduled while no call comes.
 from __future__ import annotations
 
 import asyncio
+import functools
 import time
 
 from stoker.telemetry.lines import escaped, timestamp
@@ -55,6 +56,11 @@ def text_of(calls: list[_Call]) -> bytes:
 
 def _line(call: _Call) -> str:
     at, peer, request, status, milliseconds = call
+    return f"{timestamp(at)} - {_who_and_what(peer, request)} {status} {milliseconds}\n"
+
+
+@functools.lru_cache(maxsize=1024)
+def _who_and_what(peer: str, request: str) -> str:
     if not peer.startswith("/"):
         peer = f"/{peer}"
-    return f'{timestamp(at)} - {escaped(peer)} "{escaped(request)}" {status} {milliseconds}\n'
+    return f'{escaped(peer)} "{escaped(request)}"'

@@ -23,7 +23,7 @@ _HISTOGRAMS: tuple[tuple[str, str, Callable[[ModelCounters], Histogram]], ...] =
     ),
     (
         "stoker_queue_wait_seconds",
-        "From the acceptance of a request to its dispatch to a worker.",
+        "From the acceptance of an answered request to its dispatch to a worker.",
         lambda counters: counters.queue_wait,
     ),
     ("stoker_handler_time_seconds", "One call of the handler.", lambda counters: counters.handler_time),

@@ -6,10 +6,11 @@ counters.  The number of series is bounded, whatever a handler uses as label val
 
 from __future__ import annotations
 
+import functools
 import logging
 import math
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 
 from stoker.core.measures import Histogram
 from stoker.telemetry.declared import Declared
@@ -56,6 +57,12 @@ class Family:
             histogram.observe(value)
         elif labels in self._values or self._has_room():
             self._values[labels] = self._values.get(labels, 0.0) + value if kind == "counter" else value
+
+    def setter(self, labels: Labels) -> Callable[[float], None] | None:
+        """The short way to `update` one series of a gauge; None: it takes the long one."""
+        if self.declared.type != "gauge" or not self.legal or not self._has_room():
+            return None
+        return functools.partial(self._values.__setitem__, labels)
 
     def put(self, labels: Labels, value: float) -> None:
         """Replaces a value that is kept elsewhere."""

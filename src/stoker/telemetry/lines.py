@@ -22,8 +22,13 @@ def escaped(text: str) -> str:
 
 def timestamp(seconds: float) -> str:
     """Local time with milliseconds, e.g. ``2026-11-24T09:30:00,125``."""
-    whole = int(seconds)
-    return f"{_second(whole)},{int((seconds - whole) * 1000):03d}"
+    return _millisecond(int(seconds * 1000))
+
+
+@functools.lru_cache(maxsize=4)  # lines are written in the order of their times, many in each millisecond
+def _millisecond(milliseconds: int) -> str:
+    seconds, rest = divmod(milliseconds, 1000)
+    return f"{_second(seconds)},{rest:03d}"
 
 
 @functools.lru_cache(maxsize=4)

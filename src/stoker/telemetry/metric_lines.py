@@ -36,11 +36,18 @@ def parse(line: str) -> HandlerSample | None:
     return HandlerSample(match["name"], kind, match["unit"], dimensions, value, match["ids"] or "")
 
 
-def log_line(
-    declared: Declared, labels: tuple[str, ...], value: float, *, host: str, at: float, request_ids: str = ""
-) -> str:
+Template = tuple[str, str]
+"""What stands before the value of a log's line, and behind it."""
+
+
+def template(declared: Declared, labels: tuple[str, ...], host: str) -> Template:
     """``labels`` end with the host name, which is not repeated among the dimensions."""
     dims = ",".join(f"{name}:{text}" for name, text in zip(declared.labels[:-1], labels[:-1], strict=True))
-    ids = f",requestID:{request_ids}" if request_ids else ""
-    text = f"{declared.name}.{declared.unit}:{float(value)!r}|#{dims}|#hostname:{host}{ids},timestamp:{int(at)}"
-    return f"{timestamp(at)} - {escaped(text)}\n"
+    return escaped(f" - {declared.name}.{declared.unit}:"), escaped(f"|#{dims}|#hostname:{host}")
+
+
+def log_line(template: Template, value: float, *, at: float, request_ids: str = "") -> str:
+    before, behind = template
+    if request_ids:
+        return f"{timestamp(at)}{before}{value!r}{behind},requestID:{escaped(request_ids)},timestamp:{int(at)}\n"
+    return f"{timestamp(at)}{before}{value!r}{behind},timestamp:{int(at)}\n"

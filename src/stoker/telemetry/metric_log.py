@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from stoker.telemetry import metric_lines
 from stoker.telemetry.declared import Declared
+from stoker.telemetry.metric_lines import Template
 
 Post = Callable[[Callable[[], bytes], int], None]
 """Hands a function that makes text to the log writer; the number: about how many bytes that will be."""
@@ -19,7 +20,8 @@ _PERIOD_S = 0.1
 _MOST_WAITING = 1000
 _LINE_BYTES = 160
 
-_Entry = tuple[float, Declared, tuple[str, ...], float, str | list[str]]
+RequestIds = str | Sequence[str]
+_Entry = tuple[float, Template, float, RequestIds]
 
 
 class MetricLog:
@@ -32,12 +34,17 @@ class MetricLog:
         self._entries: list[_Entry] = []
         self._timer: asyncio.TimerHandle | None = None
 
-    def add(self, declared: Declared, labels: tuple[str, ...], value: float, request_ids: str | list[str] = "") -> None:
-        self._entries.append((time.time(), declared, labels, value, request_ids))
-        if len(self._entries) >= _MOST_WAITING:
-            self._send()
-        elif self._timer is None:
+    def add(self, declared: Declared, labels: tuple[str, ...], value: float, request_ids: RequestIds = "") -> None:
+        self.append(metric_lines.template(declared, labels, self._host), float(value), request_ids)
+
+    def append(self, template: Template, value: float, request_ids: RequestIds) -> None:
+        """As `add`, for who knows the rest of its lines beforehand."""
+        entries = self._entries
+        entries.append((time.time(), template, value, request_ids))
+        if self._timer is None:
             self.wake()
+        elif len(entries) >= _MOST_WAITING:
+            self._send()
 
     def wake(self) -> None:
         """There is something for `on_flush`."""
@@ -60,10 +67,11 @@ class MetricLog:
         if entries:
             self._post(lambda: self._text(entries), len(entries) * _LINE_BYTES)
 
-    def _text(self, entries: list[_Entry]) -> bytes:
-        return "".join([self._line(entry) for entry in entries]).encode("utf-8", "backslashreplace")
+    @staticmethod
+    def _text(entries: list[_Entry]) -> bytes:
+        return "".join([_line(entry) for entry in entries]).encode("utf-8", "backslashreplace")
 
-    def _line(self, entry: _Entry) -> str:
-        at, declared, labels, value, ids = entry
-        request_ids = ids if isinstance(ids, str) else ",".join(ids)
-        return metric_lines.log_line(declared, labels, value, host=self._host, at=at, request_ids=request_ids)
+
+def _line(entry: _Entry) -> str:
+    at, template, value, ids = entry
+    return metric_lines.log_line(template, value, at=at, request_ids=ids if isinstance(ids, str) else ",".join(ids))

@@ -189,10 +189,10 @@ class Metrics:
 
     def _gauges(self) -> Iterator[Named]:
         newest, labels = self._newest, (_HOST, self._host)
-        if newest.dispatches:
+        if newest.served:
             yield "QueueTime", labels, float(int(newest.queued_s * 1000))
         if newest.batches:
-            yield "WorkerThreadTime", labels, float(int(newest.overhead_s * 1000))
+            yield "WorkerThreadTime", labels, float(max(0, int(newest.overhead_s * 1000)))
 
     def _log_what_moved(self) -> None:
         logged = self._logged
@@ -202,7 +202,7 @@ class Metrics:
                 logged[name, labels] = value
                 # A forgotten model took its share along: then what is left begins anew.
                 self._log(name, labels, round(value - before, 3) if value > before else value)
-        moved = (("QueueTime", self._newest.dispatches), ("WorkerThreadTime", self._newest.batches))
+        moved = (("QueueTime", self._newest.served), ("WorkerThreadTime", self._newest.batches))
         values = {name: (labels, value) for name, labels, value in self._gauges()}
         for name, count in moved:
             if count != logged.get((name, ()), 0) and self._mode.logs(name):

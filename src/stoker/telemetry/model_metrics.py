@@ -15,7 +15,7 @@ from stoker.core.measures import HandlerSample, ModelCounters
 from stoker.telemetry import metric_lines
 from stoker.telemetry.declared import HOSTNAME, Declared
 from stoker.telemetry.family import Family
-from stoker.telemetry.metric_log import MetricLog
+from stoker.telemetry.metric_log import MetricLog, RequestIds
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +57,7 @@ class HandlerMetrics:
         self._detected = 0
         self._complaints: set[str] = set()
 
-    def record(self, sample: HandlerSample, request_ids: str | list[str]) -> None:
+    def record(self, sample: HandlerSample, request_ids: RequestIds) -> None:
         family = self._families.get(sample.name) or self._detect(sample)
         if family is None:
             return
@@ -80,9 +80,10 @@ class HandlerMetrics:
         if family is None or labels is None or (self._log is None and not self._served):
             return None
         if self._log is not None:
-            to_log, declared = self._log.add, family.declared
-            return lambda ms, ids: to_log(declared, labels, round(ms, 2), ids)  # type: ignore[arg-type]  # a list
-        return lambda ms, ids: family.update(labels, round(ms, 2))
+            to_log, template = self._log.append, metric_lines.template(family.declared, labels, self._host)
+            return lambda ms, ids: to_log(template, round(ms, 2), ids)
+        put = family.setter(labels)
+        return lambda ms, ids: family.update(labels, ms) if put is None else put(ms)
 
     def text(self, names: Collection[str]) -> Iterator[str]:
         if self._served:
@@ -90,7 +91,7 @@ class HandlerMetrics:
                 if family.legal:
                     yield from family.text(names)
 
-    def _keep(self, family: Family, labels: tuple[str, ...], value: float, request_ids: str | list[str]) -> None:
+    def _keep(self, family: Family, labels: tuple[str, ...], value: float, request_ids: RequestIds) -> None:
         if self._log is not None:
             self._log.add(family.declared, labels, value, request_ids)
         if not self._served:
@@ -140,7 +141,7 @@ class ModelMetrics:
         self.worker_loaded = load_time
 
     def predicted(self, seconds: float, request_ids: Sequence[str]) -> None:
-        self.counters.handled(seconds)
+        self.counters.handler_s = seconds
         if self._prediction_time is not None:
             self._prediction_time(seconds * 1000, request_ids)
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from stoker.core.measures import SECONDS, Histogram, ModelCounters
+from stoker.core.measures import JOBS, SECONDS, Histogram, ModelCounters
 
 
 @pytest.mark.parametrize(("value", "place"), [(0, 0), (1, 0), (1.5, 1), (2, 1), (2.5, 2), (1e9, 2)])
@@ -15,8 +15,7 @@ def test_a_value_counts_in_the_first_bucket_that_holds_it(value: float, place: i
 
 def test_what_a_request_took_is_in_the_histogram_and_in_the_totals_of_how_it_was_named() -> None:
     counters = ModelCounters()
-    counters.dispatched(counters.by_version, 0.25)
-    counters.answered(counters.by_version, 0.75)
+    counters.served(counters.by_version, 0.25, 0.75)
     assert (counters.by_version.queued_s, counters.by_version.latency_s) == (0.25, 0.75)
     assert counters.by_default.latency_s == 0
     assert counters.queue_wait.counts[SECONDS.index(0.25)] == 1
@@ -25,8 +24,10 @@ def test_what_a_request_took_is_in_the_histogram_and_in_the_totals_of_how_it_was
 
 def test_the_overhead_of_a_batch_is_what_the_handler_did_not_take() -> None:
     counters = ModelCounters()
-    counters.handled(0.75)
-    counters.batch_ended(1.0)
+    counters.handler_s = 0.75
+    counters.batch_ended(3, 1.0)
     assert (counters.newest.overhead_s, counters.newest.batches) == (0.25, 1)
-    counters.batch_ended(5.0)  # one whose handler failed: nothing is known of it
-    assert counters.newest.batches == 1
+    assert counters.handler_time.counts[SECONDS.index(1.0)] == 1
+    assert counters.batch_size.counts[JOBS.index(4)] == 1
+    counters.batch_ended(1, 5.0)  # one whose handler failed: nothing is known of it
+    assert (counters.newest.batches, counters.batch_size.count) == (1, 2)
