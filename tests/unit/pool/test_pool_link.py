@@ -12,12 +12,13 @@ import pytest
 import uvloop
 
 from stoker.core.job import Batch, Input, Job, ModelKey
+from stoker.core.measures import HandlerSample, Unmeasured
 from stoker.core.ports import Outcome
 from stoker.core.reply import Chunk
 from stoker.errors import BadRequest, ServingError
 from stoker.ipc import codec
 from stoker.ipc.frames import Decoder, FrameError
-from stoker.ipc.to_server import Hello, Loaded, LoadFailed, Part, Results, ToServer
+from stoker.ipc.to_server import Hello, Loaded, LoadFailed, Metrics, Part, Results, Sample, ToServer
 from stoker.ipc.to_worker import Cancel, Grant, Predict, ToWorker
 from stoker.pool.link import Link
 
@@ -25,9 +26,10 @@ KEY = ModelKey("m", "1")
 
 
 class Recorder:
-    """Scheduler and owner in one."""
+    """Scheduler and owner in one; ``telemetry`` tells it, too."""
 
     def __init__(self) -> None:
+        self.telemetry = RecordingTelemetry(self)
         self.events: list[tuple[object, ...]] = []
         self.changed = asyncio.Event()
 
@@ -61,6 +63,17 @@ class Recorder:
 
     def restart(self, reason: ServingError) -> None:
         self._note("restart", reason)
+
+
+class RecordingTelemetry(Unmeasured):
+    def __init__(self, recorder: Recorder) -> None:
+        self._recorder = recorder
+
+    def predicted(self, seconds: float, request_ids: Sequence[str]) -> None:
+        self._recorder._note("predicted", seconds, list(request_ids))
+
+    def recorded(self, sample: HandlerSample) -> None:
+        self._recorder._note("recorded", sample)
 
 
 class FakeProcess:
@@ -110,6 +123,7 @@ def play(request: pytest.FixtureRequest) -> Iterator[Callable[[Scenario], None]]
                 owner=recorder,
                 scheduler=recorder,  # type: ignore[arg-type]
                 max_payload_bytes=max_payload_bytes,
+                telemetry=recorder.telemetry,
             )
             link.start()
             await scenario(link, recorder, Peer(theirs))
@@ -319,5 +333,32 @@ def test_a_first_batch_that_no_frame_can_carry_is_answered_soon(play: Play) -> N
         assert recorder.events == []
         ((what, number, _),) = await recorder.until(1)
         assert (what, number) == ("done", 1)
+
+    play(scenario)
+
+
+def test_the_time_of_a_handler_and_what_it_recorded_are_told_before_its_results(play: Play) -> None:
+    async def scenario(link: Link, recorder: Recorder, peer: Peer) -> None:
+        jobs = batch(1, b"a", b"b")
+        link.send(jobs)
+        await peer.hear(1)
+        sample = Sample("Seen", "counter", "Count", [("Level", "Model")], 2.0, "r0")
+        await peer.say(Metrics([sample]))
+        await peer.say(Results(1, [0, 0], seconds=0.25))
+        assert (await recorder.until(3))[:2] == [
+            ("recorded", HandlerSample("Seen", "counter", "Count", [("Level", "Model")], 2.0, "r0")),
+            ("predicted", 0.25, [job.id for job in jobs.jobs]),
+        ]
+        assert recorder.events[2][0] == "done"
+
+    play(scenario)
+
+
+def test_nothing_is_told_of_a_handler_that_failed(play: Play) -> None:
+    async def scenario(link: Link, recorder: Recorder, peer: Peer) -> None:
+        link.send(batch(1, b"a"))
+        await peer.hear(1)
+        await peer.say(Results(1, [0]))
+        assert [event[0] for event in await recorder.until(1)] == ["done"]
 
     play(scenario)
