@@ -274,6 +274,16 @@ def test_a_named_snapshot_that_is_broken_gives_way_to_the_last_good_one(tmp_path
     assert str(tmp_path / name) in found.warnings[0] and f"{good} is used" in found.warnings[0]
 
 
+def test_a_named_snapshot_truncated_at_any_byte_never_prevents_a_start(tmp_path: Path) -> None:
+    good = put(tmp_path, "20250101000000000-snapshot.cfg", file_text(ModelSnapshot((ONE,)), job_queue_size="7"))
+    file = tmp_path / "20250103000000000-shutdown.cfg"
+    for content in broken_at_every_byte(file_text(ModelSnapshot((ONE,)), job_queue_size="8").encode()):
+        file.write_bytes(content)
+        found = start(tmp_path, file.name)
+        assert (found.snapshot, found.settings.job_queue_size) == (good, 7)
+        assert str(file) in found.warnings[0] and f"{good} is used" in found.warnings[0]
+
+
 @pytest.mark.parametrize("extra", [{"job_queue_size": "many"}, {}])
 def test_a_named_snapshot_never_prevents_a_start_and_never_opens_the_server(
     tmp_path: Path, extra: dict[str, str]
