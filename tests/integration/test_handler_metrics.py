@@ -10,6 +10,7 @@ from pathlib import Path
 import pool_kit
 import pytest
 
+from stoker.core.job import Job
 from stoker.core.measures import HandlerSample, ModelCounters
 from stoker.errors import HandlerError
 from stoker.telemetry import metric_lines
@@ -24,8 +25,8 @@ class Recorder:
         self.predictions: list[tuple[float, list[str]]] = []
         self.loads: list[tuple[str, float]] = []
 
-    def predicted(self, seconds: float, request_ids: Sequence[str]) -> None:
-        self.predictions.append((seconds, list(request_ids)))
+    def predicted(self, seconds: float, jobs: Sequence[Job]) -> None:
+        self.predictions.append((seconds, [job.id for job in jobs]))
 
     def recorded(self, sample: HandlerSample) -> None:
         self.samples.append(sample)

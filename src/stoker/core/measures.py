@@ -137,7 +137,7 @@ class Unmeasured:
 
     counters: ModelCounters | None = None
 
-    def predicted(self, seconds: float, request_ids: Sequence[str]) -> None:
+    def predicted(self, seconds: float, jobs: Sequence[object]) -> None:
         pass
 
     def recorded(self, sample: HandlerSample) -> None:

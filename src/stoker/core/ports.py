@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any, NamedTuple, Protocol
 
-from stoker.core.job import Batch, Input, ModelKey
+from stoker.core.job import Batch, Input, Job, ModelKey
 from stoker.core.measures import HandlerSample, ModelCounters
 from stoker.core.reply import Chunk, ReplyStream, ResponseMeta
 from stoker.errors import ServingError
@@ -313,8 +313,8 @@ class ModelTelemetry(Protocol):
     @property
     def counters(self) -> ModelCounters | None: ...
 
-    def predicted(self, seconds: float, request_ids: Sequence[str]) -> None:
-        """A handler call for these requests ended well; told before its results are."""
+    def predicted(self, seconds: float, jobs: Sequence[Job]) -> None:
+        """A handler call for these jobs ended well; told before its results are."""
         ...
 
     def recorded(self, sample: HandlerSample) -> None:

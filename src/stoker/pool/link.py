@@ -15,7 +15,7 @@ from typing import NamedTuple, Protocol
 import msgspec
 
 from stoker.core.buffer import Buffer
-from stoker.core.job import Batch
+from stoker.core.job import Batch, Job
 from stoker.core.measures import HandlerSample, Unmeasured
 from stoker.core.ports import ModelTelemetry, SchedulerPort
 from stoker.errors import BadRequest, ServingError
@@ -50,7 +50,7 @@ class LinkOwner(Protocol):
 
 class _Sent(NamedTuple):
     batch_id: int
-    request_ids: list[str]
+    jobs: list[Job]
     refused: ServingError | None  # it could not be put into a frame, so the worker never saw it
 
 
@@ -102,7 +102,7 @@ class Link:
         except (FrameError, UnicodeEncodeError, msgspec.MsgspecError):  # over 4 GiB, or text that is no text
             refused = BadRequest("The request cannot be sent to a worker.")
             asyncio.get_running_loop().call_soon(self._answer_refused)
-        self._sent.append(_Sent(batch.id, [job.id for job in batch.jobs], refused))
+        self._sent.append(_Sent(batch.id, batch.jobs, refused))
 
     def cancel(self, batch_id: int, index: int) -> None:
         self._transport.write(codec.encode(Cancel(batch_id, index)))
@@ -161,18 +161,18 @@ class Link:
 
     def _on_results(self, message: Results, payload: memoryview) -> None:
         sent = self._running(message.batch_id)
-        result = outcomes.of_results(message, payload, len(sent.request_ids))
+        result = outcomes.of_results(message, payload, len(sent.jobs))
         self._sent.popleft()
         self.served = True
         if message.seconds >= 0:
-            self._telemetry.predicted(message.seconds, sent.request_ids)
+            self._telemetry.predicted(message.seconds, sent.jobs)
         self._scheduler.batch_done(self, sent.batch_id, result)
         self._answer_refused()
         self._owner.answered()
 
     def _on_part(self, message: Part, payload: memoryview) -> None:
         sent = self._running(message.batch_id)
-        self._scheduler.batch_part(self, sent.batch_id, outcomes.of_part(message, payload, len(sent.request_ids)))
+        self._scheduler.batch_part(self, sent.batch_id, outcomes.of_part(message, payload, len(sent.jobs)))
 
     def _on_metrics(self, message: Metrics) -> None:
         for each in message.samples:
@@ -188,7 +188,7 @@ class Link:
     def _answer_refused(self) -> None:
         """Batches that no frame could carry are answered in their turn, too."""
         while self._sent and self._sent[0].refused is not None and self._progress_fd >= 0:
-            batch_id, request_ids, error = self._sent.popleft()
+            batch_id, jobs, error = self._sent.popleft()
             assert error is not None
-            self._scheduler.batch_done(self, batch_id, [error] * len(request_ids))
+            self._scheduler.batch_done(self, batch_id, [error] * len(jobs))
             self._owner.answered()

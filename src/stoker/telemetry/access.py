@@ -51,12 +51,14 @@ class BufferedAccessLog:
 
 
 def text_of(calls: list[_Call]) -> bytes:
-    return "".join([_line(call) for call in calls]).encode("utf-8", "backslashreplace")
-
-
-def _line(call: _Call) -> str:
-    at, peer, request, status, milliseconds = call
-    return f"{timestamp(at)} - {_who_and_what(peer, request)} {status} {milliseconds}\n"
+    lines = []
+    millisecond, date = -1, ""
+    for at, peer, request, status, milliseconds in calls:
+        now = int(at * 1000)
+        if now != millisecond:  # mostly there are many in each
+            millisecond, date = now, timestamp(at)
+        lines.append(f"{date} - {_who_and_what(peer, request)} {status} {milliseconds}\n")
+    return "".join(lines).encode("utf-8", "backslashreplace")
 
 
 @functools.lru_cache(maxsize=1024)

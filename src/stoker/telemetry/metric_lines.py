@@ -7,6 +7,7 @@ the type out.  A log's line: ``date - Name.Unit:value|#dims|#hostname:host[,requ
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Sequence
 
 from stoker.core.measures import HandlerSample
 from stoker.telemetry.declared import Declared
@@ -39,6 +40,10 @@ def parse(line: str) -> HandlerSample | None:
 Template = tuple[str, str]
 """What stands before the value of a log's line, and behind it."""
 
+RequestIds = str | Sequence[str]
+Entry = tuple[float, Template, float, RequestIds]
+"""When it was measured, the rest of its line, what was measured, for which requests."""
+
 
 def template(declared: Declared, labels: tuple[str, ...], host: str) -> Template:
     """``labels`` end with the host name, which is not repeated among the dimensions."""
@@ -46,8 +51,17 @@ def template(declared: Declared, labels: tuple[str, ...], host: str) -> Template
     return escaped(f" - {declared.name}.{declared.unit}:"), escaped(f"|#{dims}|#hostname:{host}")
 
 
-def log_line(template: Template, value: float, *, at: float, request_ids: str = "") -> str:
-    before, behind = template
-    if request_ids:
-        return f"{timestamp(at)}{before}{value!r}{behind},requestID:{escaped(request_ids)},timestamp:{int(at)}\n"
-    return f"{timestamp(at)}{before}{value!r}{behind},timestamp:{int(at)}\n"
+def log_text(entries: Iterable[Entry]) -> str:
+    """A line for each."""
+    lines = []
+    millisecond, date, end = -1, "", ""
+    for at, (before, after), value, ids in entries:
+        now = int(at * 1000)
+        if now != millisecond:  # mostly there are many in each
+            millisecond, date, end = now, timestamp(at), f",timestamp:{now // 1000}\n"
+        named = ""
+        if ids:
+            text = ids if isinstance(ids, str) else ",".join(ids)
+            named = f",requestID:{text if text.isprintable() else escaped(text)}"
+        lines.append(f"{date}{before}{value!r}{after}{named}{end}")
+    return "".join(lines)

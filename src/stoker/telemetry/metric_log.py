@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from stoker.telemetry import metric_lines
 from stoker.telemetry.declared import Declared
-from stoker.telemetry.metric_lines import Template
+from stoker.telemetry.metric_lines import Entry, RequestIds, Template
 
 Post = Callable[[Callable[[], bytes], int], None]
 """Hands a function that makes text to the log writer; the number: about how many bytes that will be."""
@@ -19,9 +19,6 @@ Post = Callable[[Callable[[], bytes], int], None]
 _PERIOD_S = 0.1
 _MOST_WAITING = 1000
 _LINE_BYTES = 160
-
-RequestIds = str | Sequence[str]
-_Entry = tuple[float, Template, float, RequestIds]
 
 
 class MetricLog:
@@ -31,7 +28,7 @@ class MetricLog:
         self._post = post
         self._host = host
         self._on_flush = on_flush
-        self._entries: list[_Entry] = []
+        self._entries: list[Entry] = []
         self._timer: asyncio.TimerHandle | None = None
 
     def add(self, declared: Declared, labels: tuple[str, ...], value: float, request_ids: RequestIds = "") -> None:
@@ -65,13 +62,8 @@ class MetricLog:
     def _send(self) -> None:
         entries, self._entries = self._entries, []
         if entries:
-            self._post(lambda: self._text(entries), len(entries) * _LINE_BYTES)
-
-    @staticmethod
-    def _text(entries: list[_Entry]) -> bytes:
-        return "".join([_line(entry) for entry in entries]).encode("utf-8", "backslashreplace")
+            self._post(lambda: metric_lines.log_text(entries).encode("utf-8", "backslashreplace"), _bytes(entries))
 
 
-def _line(entry: _Entry) -> str:
-    at, template, value, ids = entry
-    return metric_lines.log_line(template, value, at=at, request_ids=ids if isinstance(ids, str) else ",".join(ids))
+def _bytes(entries: list[Entry]) -> int:
+    return len(entries) * _LINE_BYTES

@@ -10,12 +10,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
-from stoker.core.job import ModelKey
+from stoker.core.job import Job, ModelKey
 from stoker.core.measures import HandlerSample, ModelCounters
 from stoker.telemetry import metric_lines
 from stoker.telemetry.declared import HOSTNAME, Declared
 from stoker.telemetry.family import Family
-from stoker.telemetry.metric_log import MetricLog, RequestIds
+from stoker.telemetry.metric_lines import RequestIds
+from stoker.telemetry.metric_log import MetricLog
 
 log = logging.getLogger(__name__)
 
@@ -71,8 +72,8 @@ class HandlerMetrics:
         else:
             self._keep(family, labels, sample.value, request_ids)
 
-    def prediction_time(self, model: str) -> Callable[[float, Sequence[str]], None] | None:
-        """The short way for what is recorded for each batch: takes milliseconds and request ids. None: not wanted."""
+    def prediction_time(self, model: str) -> Callable[[float, Sequence[Job]], None] | None:
+        """The short way for what is recorded for each batch: takes milliseconds and jobs. None: not wanted."""
         family = self._families.get(PREDICTION_TIME) or self._detect(
             HandlerSample(PREDICTION_TIME, "gauge", "ms", _model_dimensions(model), 0.0, "")
         )
@@ -81,9 +82,9 @@ class HandlerMetrics:
             return None
         if self._log is not None:
             to_log, template = self._log.append, metric_lines.template(family.declared, labels, self._host)
-            return lambda ms, ids: to_log(template, round(ms, 2), ids)
+            return lambda ms, jobs: to_log(template, round(ms, 2), _ids(jobs))
         put = family.setter(labels)
-        return lambda ms, ids: family.update(labels, ms) if put is None else put(ms)
+        return lambda ms, jobs: family.update(labels, ms) if put is None else put(ms)
 
     def text(self, names: Collection[str]) -> Iterator[str]:
         if self._served:
@@ -140,10 +141,10 @@ class ModelMetrics:
         self._prediction_time = handlers.prediction_time(key.name)
         self.worker_loaded = load_time
 
-    def predicted(self, seconds: float, request_ids: Sequence[str]) -> None:
+    def predicted(self, seconds: float, jobs: Sequence[Job]) -> None:
         self.counters.handler_s = seconds
         if self._prediction_time is not None:
-            self._prediction_time(seconds * 1000, request_ids)
+            self._prediction_time(seconds * 1000, jobs)
 
     def recorded(self, sample: HandlerSample) -> None:
         self._handlers.record(sample, sample.request_ids)
@@ -153,6 +154,10 @@ class ModelMetrics:
         if sample is not None:
             self.recorded(sample)
         return sample is not None
+
+
+def _ids(jobs: Sequence[Job]) -> RequestIds:
+    return jobs[0].id if len(jobs) == 1 else [job.id for job in jobs]
 
 
 def _in_words(each: Declared) -> Declared:

@@ -69,8 +69,8 @@ class RecordingTelemetry(Unmeasured):
     def __init__(self, recorder: Recorder) -> None:
         self._recorder = recorder
 
-    def predicted(self, seconds: float, request_ids: Sequence[str]) -> None:
-        self._recorder._note("predicted", seconds, list(request_ids))
+    def predicted(self, seconds: float, jobs: Sequence[object]) -> None:
+        self._recorder._note("predicted", seconds, list(jobs))
 
     def recorded(self, sample: HandlerSample) -> None:
         self._recorder._note("recorded", sample)
@@ -347,7 +347,7 @@ def test_the_time_of_a_handler_and_what_it_recorded_are_told_before_its_results(
         await peer.say(Results(1, [0, 0], seconds=0.25))
         assert (await recorder.until(3))[:2] == [
             ("recorded", HandlerSample("Seen", "counter", "Count", [("Level", "Model")], 2.0, "r0")),
-            ("predicted", 0.25, [job.id for job in jobs.jobs]),
+            ("predicted", 0.25, jobs.jobs),
         ]
         assert recorder.events[2][0] == "done"
 

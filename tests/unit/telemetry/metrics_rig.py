@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from stoker.core.job import ModelKey
+from stoker.core.job import Job, ModelKey
 from stoker.core.measures import HandlerSample, ModelCounters
 from stoker.core.ports import ModelTelemetry
 from stoker.telemetry.metrics import Metrics
@@ -51,6 +51,10 @@ class Rig:
 
 def _into(lines: list[str]) -> Callable[[Callable[[], bytes], int], None]:
     return lambda text, size: lines.extend(text().decode().splitlines())
+
+
+def jobs(*request_ids: str) -> list[Job]:
+    return [Job(KEY, (), request_id=each) for each in request_ids]
 
 
 def undated(lines: list[str]) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from metrics_rig import KEY, Rig, metrics_file, sample, undated
+from metrics_rig import KEY, Rig, jobs, metrics_file, sample, undated
 
 THREE = {"ts_inference_requests_total", "ts_inference_latency_microseconds", "ts_queue_latency_microseconds"}
 OTHERS = {"Requests2XX", "QueueTime", "WorkerThreadTime", "CPUUtilization"}
@@ -14,7 +14,7 @@ OTHERS = {"Requests2XX", "QueueTime", "WorkerThreadTime", "CPUUtilization"}
 def use(rig: Rig) -> None:
     rig.request(queued_s=0.0035, took_s=0.0105)
     rig.metrics.update("CPUUtilization", ("Host",), 12.5)
-    rig.model().predicted(0.00701, ["r0", "r1"])
+    rig.model().predicted(0.00701, jobs("r0", "r1"))
     rig.model().recorded(sample("HandlerTime", 6.5))
     rig.flush()
 
