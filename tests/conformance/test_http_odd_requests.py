@@ -176,6 +176,17 @@ async def test_a_thousand_pipelined_requests_are_answered_in_order(server: Runni
     assert bodies[-1] == b"end"
 
 
+async def test_much_that_comes_at_once_is_not_one_large_head(server: Running) -> None:
+    reader, writer = await server.connect()
+    request = b"POST /predictions/m HTTP/1.1\r\nhost: x\r\ncontent-length: 2000\r\n\r\n" + bytes(2000)
+    writer.write(request * 100 + b"GET /ping HTTP/1.1\r\nx: half")
+    for _ in range(100):
+        await reader.readuntil(bytes(2000))
+    writer.write(b"\r\nconnection: close\r\n\r\n")
+    assert (await reader.read()).startswith(b"HTTP/1.1 200 OK\r\n")
+    writer.close()
+
+
 async def test_after_an_error_no_pipelined_request_is_answered(server: Running) -> None:
     answer = await server.raw(b"GET /nope HTTP/1.1\r\nhost: x\r\n\r\n" + POST + b"\r\n")
     assert answer.count(b"HTTP/1.1") == 1

@@ -71,7 +71,7 @@ class App:
         except Exception as error:
             await answer.fail(error)
         finally:
-            self.records.answered(answer.peer, answer.request_line, answer.status, answer.started_at)
+            self.records.answered(answer.peer, answer.request_line, answer.status, time.monotonic() - answer.started_at)
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope)

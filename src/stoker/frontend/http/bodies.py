@@ -5,6 +5,7 @@ Laws: nothing is read twice or copied without need; a form of absurd shape is re
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, unquote_plus
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 MAX_FIELDS = 1000
 MAX_BOUNDARY_BYTES = 200
+_LONGEST_KEPT = 100
 _MAX_PART_HEADERS = 16
 _MAX_PART_HEADER_BYTES = 8192
 
@@ -29,13 +31,21 @@ Inputs = dict[str, Input]
 
 def read_body(body: Buffer, content_type: bytes) -> Inputs:
     """Raises BadRequest."""
-    mime = content_type.partition(b";")[0].strip()
+    mime = _kept_mime(content_type) if len(content_type) <= _LONGEST_KEPT else _mime(content_type)
     kind = mime.lower()
-    if kind == b"multipart/form-data":
+    if kind == "multipart/form-data":
         return _multipart(body, content_type)
-    if kind == b"application/x-www-form-urlencoded":
+    if kind == "application/x-www-form-urlencoded":
         return read_query(bytes(body), "form")
-    return {"body": Input("body", mime.decode("latin-1"), body)}
+    return {"body": Input("body", mime, body)}
+
+
+def _mime(content_type: bytes) -> str:
+    """Without parameters."""
+    return content_type.partition(b";")[0].strip().decode("latin-1")
+
+
+_kept_mime = lru_cache(maxsize=256)(_mime)
 
 
 def read_query(text: bytes, what: str = "query") -> Inputs:

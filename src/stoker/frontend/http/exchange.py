@@ -8,7 +8,6 @@ Laws: exactly one end: `respond`, `finish`, `cut`, or the client leaves.  Whatev
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
@@ -19,10 +18,12 @@ from stoker.frontend.http.responses import JSON_TYPE, error_bytes
 from stoker.frontend.http.status import PAYLOAD_TOO_LARGE, Answer
 
 if TYPE_CHECKING:
+    from stoker.frontend.http.paths import Target
     from stoker.frontend.http.protocol import HttpProtocol
 
 CLIENT_LEFT = 499
 _LARGE = 64 << 10
+_PLAIN = b"HTTP/1.1 200 OK\r\nx-request-id: "
 _NO_BODY = (204, 304)
 _JSON = ((b"content-type", JSON_TYPE.encode()),)
 
@@ -38,7 +39,7 @@ _NO_EVENT = _NoEvent()
 
 
 class Exchange:
-    """``path`` and ``query`` as in the request line; ``headers`` with names in the client's case, ``facts`` some of
+    """``url`` and its ``query`` as in the request line; ``headers`` with names in the client's case, ``facts`` some of
     them by lower-case name.
 
     The work may set ``on_leave`` (the client left) and ``on_writable`` (there is room after ``writable`` was False).
@@ -58,7 +59,6 @@ class Exchange:
         "method",
         "on_leave",
         "on_writable",
-        "path",
         "protocol",
         "query",
         "request_id",
@@ -66,8 +66,8 @@ class Exchange:
         "started",
         "started_at",
         "status",
+        "target",
         "url",
-        "work",
     )
 
     def __init__(
@@ -76,26 +76,25 @@ class Exchange:
         *,
         method: bytes,
         url: bytes,
-        path: bytes,
         query: bytes,
         headers: list[tuple[bytes, bytes]],
         facts: dict[bytes, bytes],
         keep_alive: bool,
         http_1_0: bool,
-        work: Callable[[Exchange], None],
+        target: Target,
+        started_at: float,
     ) -> None:
         self.protocol = protocol
         self.method = method
         self.url = url
-        self.path = path
         self.query = query
         self.headers = headers
         self.facts = facts
         self.keep_alive = keep_alive
         self.http_1_0 = http_1_0
-        self.work = work
+        self.target = target
         self.request_id = new_request_id()
-        self.started_at = time.monotonic()
+        self.started_at = started_at
         self.body: bytes | bytearray = b""
         self.body_size = 0
         self.body_whole = False
@@ -129,6 +128,9 @@ class Exchange:
         """The whole answer."""
         if self.response_complete:
             return
+        if status == 200 and not headers and not reason and self.keep_alive and self.method != b"HEAD":
+            self._respond_plainly(body)
+            return
         if status in _NO_BODY:
             body = b""
         elif self.method != b"HEAD":
@@ -140,6 +142,19 @@ class Exchange:
             write(body)
         else:
             write(head if self.method == b"HEAD" else b"".join((head, body)))
+        self._end()
+
+    def _respond_plainly(self, body: Buffer) -> None:
+        """What nearly all answers are, of few pieces."""
+        self.status = 200
+        size = len(body)
+        end = b"\r\nconnection: keep-alive\r\n\r\n"
+        pieces = (_PLAIN, self.request_id.encode(), self.protocol.plain_headers, b"%d" % size, end)
+        if size > _LARGE:
+            self.protocol.transport.write(b"".join(pieces))
+            self.protocol.transport.write(body)
+        else:
+            self.protocol.transport.write(b"".join((*pieces, body)))
         self._end()
 
     def fail(self, answer: Answer, headers: heads.Headers = ()) -> None:

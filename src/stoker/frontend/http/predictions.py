@@ -12,12 +12,11 @@ from stoker.frontend.http import bodies, heads, sse
 from stoker.frontend.http.answers import EventAnswer, ReplyAnswer, SignsOfLife
 from stoker.frontend.http.exchange import Exchange
 from stoker.frontend.http.paths import Target, target_of
-from stoker.frontend.http.protocol import Work
 from stoker.frontend.http.status import Answer, answer_of
 
 TOO_MANY_REQUESTS = 429
 _RETRY_AFTER: heads.Headers = [(b"retry-after", b"1")]
-_COMMANDS = frozenset({"describe", "explain", "url_path"})
+_COMMANDS = frozenset({b"describe", b"explain", b"url_path"})
 """Names by which the server tells a handler what to do: a client's header of that name is not one."""
 _NO_MODEL = "Parameter model_name is required."
 
@@ -36,13 +35,11 @@ class Predictions:
         self._inference = inference
         self._authorizer = authorizer
         self._queue_full_status = queue_full_status
-        self._withheld = _COMMANDS | {"authorization"} if hide_authorization else _COMMANDS
+        self._withheld = _COMMANDS | {b"authorization"} if hide_authorization else _COMMANDS
         self._signs = SignsOfLife()
 
-    def wants(self, method: bytes, path: bytes) -> Work | None:
-        if method == b"OPTIONS" or target_of(path) is None:
-            return None
-        return self.predict
+    def wants(self, method: bytes, path: bytes) -> Target | None:
+        return None if method == b"OPTIONS" else target_of(path)
 
     def admit(self, authorization: bytes | None) -> None:
         value = authorization.decode("latin-1") if authorization is not None else None
@@ -55,14 +52,14 @@ class Predictions:
             answer, headers = self._answer_of(error)
             exchange.fail(answer, headers)
             return
-        if sse.wanted(exchange.facts.get(b"accept", b"")):
+        accept = exchange.facts.get(b"accept")
+        if accept is not None and sse.wanted(accept):
             EventAnswer(exchange, reply, self._answer_of, self._signs)
         else:
             ReplyAnswer(exchange, reply, self._answer_of)
 
     def _submit(self, exchange: Exchange) -> ReplyStream:
-        target = target_of(exchange.path)
-        assert target is not None, "it was wanted"
+        target = exchange.target
         body, exchange.body = exchange.body, b""  # it lives on in the inputs
         inputs = bodies.read_body(body, exchange.facts.get(b"content-type", b""))
         if target.query and exchange.query:
@@ -88,12 +85,10 @@ class Predictions:
 
     def _headers(self, exchange: Exchange, target: Target) -> dict[str, str]:
         """Of a name that comes several times the last one counts, as in TorchServe."""
-        headers: dict[str, str] = {}
-        withheld = self._withheld
-        for raw_name, raw_value in exchange.headers:
-            name = raw_name.decode("latin-1")
-            if name.lower() not in withheld:
-                headers[name] = raw_value.decode("latin-1")
+        given = exchange.headers
+        if not self._withheld.isdisjoint(exchange.facts):
+            given = [header for header in given if header[0].lower() not in self._withheld]
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in given}
         if target.headers:
             headers.update(target.headers)
         return headers

@@ -12,8 +12,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import httptools
@@ -23,6 +21,7 @@ from uvicorn.server import ServerState
 from stoker.errors import BadRequest, ServerStopping, StokerError
 from stoker.frontend.http import heads
 from stoker.frontend.http.exchange import Exchange
+from stoker.frontend.http.paths import Target
 from stoker.frontend.http.records import RequestRecords
 from stoker.frontend.http.responses import ALWAYS, JSON_TYPE, error_bytes
 from stoker.frontend.http.status import Answer, answer_of
@@ -33,23 +32,26 @@ LINGER_S = 2.0
 _LINGER_BYTES = 64 << 20
 
 _FACTS = frozenset(
-    {b"accept", b"authorization", b"content-length", b"content-type", b"expect", b"transfer-encoding", b"upgrade"}
+    {b"describe", b"explain", b"url_path"}
+    | {b"accept", b"authorization", b"content-length", b"content-type", b"expect", b"transfer-encoding", b"upgrade"}
 )
 _HEAD_TOO_LARGE = Answer(431, "BadRequestException", f"The request head is larger than {MAX_HEAD_BYTES} bytes.")
 _NOT_HTTP = "The request is not valid HTTP/1.1."
-
-Work = Callable[[Exchange], None]
 
 
 class Predictor(Protocol):
     """Implemented by `predictions`, asked for every request."""
 
-    def wants(self, method: bytes, path: bytes) -> Work | None:
-        """What to do when the request is whole; None: it is not a prediction."""
+    def wants(self, method: bytes, path: bytes) -> Target | None:
+        """What is predicted; None: it is not a prediction."""
         ...
 
     def admit(self, authorization: bytes | None) -> None:
         """Raises what the request is refused with, before its body is read."""
+        ...
+
+    def predict(self, exchange: Exchange) -> None:
+        """The request is whole."""
         ...
 
 
@@ -72,17 +74,8 @@ class Connections(ServerState):
         self.max_request_size = max_request_size
         self.headers = headers
         self.common = heads.header_block([*ALWAYS, *headers])
+        self.plain = b"\r\n" + self.common + b"content-length: "
         self.closed: asyncio.Future[None] | None = None
-
-
-@dataclass(slots=True)
-class _Head:
-    """A request head that is being read."""
-
-    url: bytes = b""
-    size: int = 0
-    headers: list[tuple[bytes, bytes]] = field(default_factory=list)
-    facts: dict[bytes, bytes] = field(default_factory=dict)
 
 
 class HttpProtocol(HttpToolsProtocol):
@@ -92,13 +85,18 @@ class HttpProtocol(HttpToolsProtocol):
 
     def __init__(self, config: Any, state: Connections) -> None:
         super().__init__(config, state, {})
-        self._head = _Head()
+        self.url = b""
+        self._given: list[tuple[bytes, bytes]] = []
+        self._facts: dict[bytes, bytes] = {}
         self._in_head = False
-        self._unread = 0  # bytes of a head that came and of which the parser has told nothing yet
+        self._first = 0  # bytes of the piece in which the head began
+        self._more = 0  # bytes of a head that came after its first piece
+        self._chunk = 0  # bytes of the newest piece
         self._active: Exchange | None = None
         self._discarded = 0
         self._deaf = False
         self.peer = "unix"
+        self.plain_headers = state.plain
         self.quiet_since = time.monotonic()
         """Since when nothing was received, or nothing could be written."""
 
@@ -125,26 +123,28 @@ class HttpProtocol(HttpToolsProtocol):
         if self._deaf:
             self._discard(len(data))
             return
+        self._chunk = len(data)
         if self._in_head:
-            self._unread += len(data)
+            self._more += self._chunk
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
             self._decline_upgrade(data[upgrade.args[0] :])
         except httptools.HttpParserError as error:
             self._refuse_garbage(error)
-        if self._in_head and self._unread > MAX_HEAD_BYTES:
+        if self._in_head and self._more > MAX_HEAD_BYTES:
             self._refuse(_HEAD_TOO_LARGE)
 
     def _decline_upgrade(self, rest: bytes) -> None:
         """The request is read again as if it had not offered another protocol (curl offers HTTP/2 so): the parser takes
         its body for the other protocol's."""
-        head, method = self._head, self.parser.get_method()
+        method = self.parser.get_method()
         if method == b"CONNECT":
             self._refuse(answer_of(BadRequest(_NOT_HTTP)))
             return
-        lines = [method + b" " + head.url + b" HTTP/1.1", b"connection: close"]
-        lines += [b"%b: %b" % item for item in head.headers if item[0].lower() not in (b"upgrade", b"connection")]
+        lines = [method + b" " + self.url + b" HTTP/1.1", b"connection: close"]
+        kept = (item for item in self._given if item[0].lower() not in (b"upgrade", b"connection"))
+        lines += [b"%b: %b" % item for item in kept]
         self.parser = self._make_parser()
         self.data_received(b"\r\n".join((*lines, b"", rest)))
 
@@ -176,7 +176,7 @@ class HttpProtocol(HttpToolsProtocol):
                 self.transport.close()
                 return
         body = error_bytes(answer)
-        line = self._head.url[:200].decode("latin-1") or "-"
+        line = self.url[:200].decode("latin-1") or "-"
         self.transport.write(
             b"".join(
                 (
@@ -187,7 +187,7 @@ class HttpProtocol(HttpToolsProtocol):
                 )
             )
         )
-        self.server_state.records.answered(self.peer, f"- {line} HTTP/1.1", answer.status, time.monotonic())
+        self.server_state.records.answered(self.peer, f"- {line} HTTP/1.1", answer.status, 0.0)
         self.close_kindly()
 
     def common_headers(self, others: heads.Headers) -> bytes:
@@ -216,63 +216,65 @@ class HttpProtocol(HttpToolsProtocol):
     # ------------------------------------------------------------------------------------ a request's head
 
     def on_message_begin(self) -> None:
-        self._head = _Head()
-        self._in_head, self._unread = True, 0
+        self.url = b""
+        self._given, self._facts = [], {}
+        self._in_head, self._first, self._more = True, self._chunk, 0
 
     def on_url(self, url: bytes) -> None:
-        self._head.url += url
-        self._count(len(url))
+        self.url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        head = self._head
-        head.headers.append((name, value))
+        self._given.append((name, value))
         lower = name.lower()
         if lower in _FACTS:
-            head.facts.setdefault(lower, value)
-        self._count(len(name) + len(value))
+            self._facts.setdefault(lower, value)
 
-    def _count(self, size: int) -> None:
-        self._head.size += size
-        if self._head.size > MAX_HEAD_BYTES:
-            self._refuse(_HEAD_TOO_LARGE)
+    def _head_is_too_large(self) -> bool:
+        """Counted only where so much has come."""
+        if self._first + self._more <= MAX_HEAD_BYTES:
+            return False
+        return len(self.url) + sum(len(name) + len(value) for name, value in self._given) > MAX_HEAD_BYTES
 
     def on_headers_complete(self) -> None:
         self._in_head = False
         if self._deaf or self.parser.should_upgrade():
             return
-        predictor, head = self.server_state.predictor, self._head
-        path, _, query = head.url.partition(b"?")
+        if self._head_is_too_large():
+            self._refuse(_HEAD_TOO_LARGE)
+            return
+        predictor = self.server_state.predictor
+        path, _, query = self.url.partition(b"?")
         if not path.startswith(b"/"):
-            path = httptools.parse_url(head.url).path or b"/"  # absolute form
+            path = httptools.parse_url(self.url).path or b"/"  # absolute form
         method = self.parser.get_method()
-        work = predictor.wants(method, path) if predictor is not None else None
-        if work is None:
+        target = predictor.wants(method, path) if predictor is not None else None
+        if target is None:
             self._begin_asgi()
         else:
-            self._begin_exchange(method, path, query, work)
+            self._begin_exchange(method, query, target)
 
     def _begin_asgi(self) -> None:
-        head = self._head
+        url = self.url
         super().on_message_begin()
-        self.url = head.url
-        self.headers.extend((name.lower(), value) for name, value in head.headers)
-        self.expect_100_continue = head.facts.get(b"expect", b"").lower() == b"100-continue"
+        self.url = url
+        self.headers.extend((name.lower(), value) for name, value in self._given)
+        self.expect_100_continue = self._facts.get(b"expect", b"").lower() == b"100-continue"
         super().on_headers_complete()
 
-    def _begin_exchange(self, method: bytes, path: bytes, query: bytes, work: Work) -> None:
-        head, parser, before = self._head, self.parser, self.cycle
+    def _begin_exchange(self, method: bytes, query: bytes, target: Target) -> None:
+        parser, before = self.parser, self.cycle
         http_1_0 = parser.get_http_version() == "1.0"
         self.cycle = exchange = Exchange(
             self,
             method=method,
-            url=head.url,
-            path=path,
+            url=self.url,
             query=query,
-            headers=head.headers,
-            facts=head.facts,
+            headers=self._given,
+            facts=self._facts,
             keep_alive=not http_1_0 and parser.should_keep_alive(),
             http_1_0=http_1_0,
-            work=work,
+            target=target,
+            started_at=self.quiet_since,
         )
         if before is None or before.response_complete:
             self._make_active(exchange)
@@ -333,16 +335,19 @@ class HttpProtocol(HttpToolsProtocol):
                 self._do(exchange)
 
     def _do(self, exchange: Exchange) -> None:
+        predictor = self.server_state.predictor
+        assert predictor is not None
         try:
-            exchange.work(exchange)
+            predictor.predict(exchange)
         except Exception as error:
             exchange.fail(answer_of(error))
 
     # ------------------------------------------------------------------------------------ its end
 
     def exchange_ended(self, exchange: Exchange) -> None:
+        now = self.quiet_since = time.monotonic()
         records = self.server_state.records
-        records.answered(self.peer, exchange.request_line, exchange.status, exchange.started_at)
+        records.answered(self.peer, exchange.request_line, exchange.status, now - exchange.started_at)
         if self._active is exchange:
             self._active = None
         if exchange.disconnected:
@@ -356,7 +361,6 @@ class HttpProtocol(HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         """Of either kind of request. Unlike uvicorn's, without a timer for each: see `listener`."""
-        self.quiet_since = time.monotonic()
         if self.transport.is_closing():
             return
         self.flow.resume_reading()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 
 from stoker.core.ports import AccessLog, RequestTelemetry
@@ -15,10 +14,9 @@ class RequestRecords:
     access_log: AccessLog | None = None
     telemetry: RequestTelemetry | None = None
 
-    def answered(self, peer: str, request_line: str, status: int, started_at: float) -> None:
-        """``request_line``: as the client sent it. ``started_at``: of the monotonic clock."""
+    def answered(self, peer: str, request_line: str, status: int, seconds: float) -> None:
+        """``request_line``: as the client sent it. ``seconds``: from its arrival to the end of its answer."""
         if self.access_log is not None:
-            elapsed_ms = int((time.monotonic() - started_at) * 1000)
-            self.access_log.record(peer, request_line, status, elapsed_ms)
+            self.access_log.record(peer, request_line, status, int(seconds * 1000))
         if self.telemetry is not None:
             self.telemetry.answered(status)

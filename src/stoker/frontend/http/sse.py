@@ -9,13 +9,14 @@ from stoker.core.buffer import Buffer
 from stoker.frontend.http.status import Answer
 
 MEDIA_TYPE = "text/event-stream"
+_MEDIA_TYPE = MEDIA_TYPE.encode()
 KEEP_ALIVE = b": keep-alive\n\n"
 _LINE_END = re.compile(rb"\r\n|\n|\r")
 
 
 def wanted(accept: bytes) -> bool:
     """``accept``: the header of that name."""
-    return MEDIA_TYPE.encode() in accept.lower()
+    return _MEDIA_TYPE in accept.lower()
 
 
 def event(part: Buffer) -> bytes:
