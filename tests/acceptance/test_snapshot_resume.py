@@ -37,11 +37,12 @@ def test_models_come_back_after_a_stop_and_after_a_kill_but_not_with_ncs(place: 
         wait_until_served(client, "echo")
         client.register("other.mar", model_name="second", initial_workers=1, synchronous=True, timeout=60)
     place.run("--stop")
-    assert snapshots(place)[-1].name.endswith("-shutdown.cfg")
+    last = snapshots(place)[-1]
+    assert last.name.endswith("-shutdown.cfg")
     assert not list(snapshots(place)[0].parent.glob(".*")), "a part of a file is left"
 
     text = place.start()
-    assert f"Models resumed from {snapshots(place)[-1].absolute()}: echo/1.0, second/1.0" in text
+    assert f"Models resumed from {last.absolute()}: echo/1.0, second/1.0" in text
     assert "load_models is ignored" in text
     with place.client() as client:
         for model in ("echo", "second"):
