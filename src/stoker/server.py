@@ -12,7 +12,6 @@ import logging
 import signal
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import AsyncExitStack, contextmanager
-from pathlib import Path
 from typing import Any
 
 from stoker import TORCHSERVE_VERSION, __version__
@@ -23,8 +22,7 @@ from stoker.config import security, snapshot_files
 from stoker.config.security import AccessPolicy
 from stoker.config.settings import Settings
 from stoker.core.clock import MonotonicClock
-from stoker.core.ports import AccessLog, Authorizer, TokenScope
-from stoker.frontend.auth import FixedTokens, OpenAuthorizer, TokenAuthorizer
+from stoker.core.ports import AccessLog, TokenScope
 from stoker.frontend.grpc.authorization import guarded
 from stoker.frontend.grpc.health import health_methods
 from stoker.frontend.grpc.inference import inference_methods
@@ -37,7 +35,7 @@ from stoker.frontend.http.listener import HttpListener
 from stoker.frontend.http.listeners import Role, roles_by_listener
 from stoker.frontend.http.predictions import Predictions
 from stoker.frontend.http.records import RequestRecords
-from stoker.frontend.watch import FileWatch
+from stoker.frontend.protection import Protection
 from stoker.pool.devices import Devices
 from stoker.registry.registry import Registry
 from stoker.registry.snapshot_folder import SnapshotFolder
@@ -103,13 +101,13 @@ class Server:
         async with AsyncExitStack() as stack:
             stack.enter_context(_signals(self.request_stop))
             stack.callback(self._metrics.flush)
-            authorizer = _make_authorizer(self._settings, self._access)
+            protection = Protection(self._settings, self._access)
             registry = await self._enter_registry(stack)
-            for frontend in self._make_grpc(registry, authorizer):
+            for frontend in self._make_grpc(registry, protection):
                 self._grpc.append(await stack.enter_async_context(frontend))
-            for listener, roles in self._make_http(registry, authorizer):
+            for listener, roles in self._make_http(registry, protection):
                 self._http.append((await stack.enter_async_context(listener), roles))
-            await _enter_tokens(stack, authorizer)
+            await stack.enter_async_context(protection.kept())
             self._tell_started()
             _rest_the_collector()
             loading = asyncio.create_task(_load(registry))
@@ -148,9 +146,9 @@ class Server:
         folder = snapshot_files.folder_of(self._settings.log_location)
         return SnapshotFolder(folder, settings=self._snapshot_settings, kept=self._settings.snapshots_kept)
 
-    def _make_grpc(self, registry: Registry, authorizer: Authorizer) -> Iterator[GrpcServer]:
+    def _make_grpc(self, registry: Registry, protection: Protection) -> Iterator[GrpcServer]:
         settings, codes = self._settings, self._settings.grpc_status_codes
-        health = health_methods(registry)
+        health, authorizer = health_methods(registry), protection.authorizer
         inference = guarded(inference_methods(registry, status_codes=codes), authorizer, TokenScope.INFERENCE)
         management = guarded(
             management_methods(registry, status_codes=codes, model_api_enabled=self._access.model_api),
@@ -159,7 +157,7 @@ class Server:
         )
         hosts = (settings.grpc_inference_address, settings.grpc_management_address)
         ports = (settings.grpc_inference_port, settings.grpc_management_port)
-        engine = choose_engine(settings.grpc_engine, hosts)
+        engine = choose_engine(settings.grpc_engine, hosts, tls=protection.grpc is not None)
         for host, port, methods in zip(hosts, ports, (inference, management), strict=True):
             yield GrpcServer(
                 host=host,
@@ -170,11 +168,12 @@ class Server:
                 access_log=self._access_log,
                 stream_stall_timeout_s=settings.stream_stall_timeout_s,
                 telemetry=self._metrics,
+                tls=protection.grpc,
             )
 
-    def _make_http(self, registry: Registry, authorizer: Authorizer) -> Iterator[tuple[HttpListener, tuple[Role, ...]]]:
+    def _make_http(self, registry: Registry, protection: Protection) -> Iterator[tuple[HttpListener, tuple[Role, ...]]]:
         """A listener serves the APIs of its roles: mostly one, several where addresses are equal."""
-        settings = self._settings
+        settings, authorizer = self._settings, protection.authorizer
         records = RequestRecords(access_log=self._access_log, telemetry=self._metrics)
         predictions = Predictions(
             registry,
@@ -202,7 +201,8 @@ class Server:
                 records=records,
                 predictor=predictions if Role.INFERENCE in roles else None,
             )
-            yield HttpListener(address=address, app=app, slow_s=settings.stream_stall_timeout_s), roles
+            tls = protection.https if address.scheme == "https" else None
+            yield HttpListener(address=address, app=app, tls=tls, slow_s=settings.stream_stall_timeout_s), roles
 
     # ------------------------------------------------------------------------------------- start and stop
 
@@ -234,25 +234,6 @@ def _rest_the_collector() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(10_000, 20, 20)
-
-
-def _make_authorizer(settings: Settings, access: AccessPolicy) -> Authorizer:
-    if not access.tokens:
-        return OpenAuthorizer()
-    if not security.has_fixed_tokens(settings):
-        return TokenAuthorizer(folder=Path.cwd(), lifetime_s=settings.token_expiration_s)
-    given = {TokenScope.INFERENCE: settings.inference_token, TokenScope.MANAGEMENT: settings.management_token}
-    tokens = FixedTokens(given=given, source=settings.token_file)
-    tokens.load()
-    return tokens
-
-
-async def _enter_tokens(stack: AsyncExitStack, authorizer: Authorizer) -> None:
-    """Once every listener is open: a server that cannot start takes no other's key file."""
-    if isinstance(authorizer, TokenAuthorizer):
-        log.info("The tokens are in %s", stack.enter_context(authorizer.published()))
-    elif isinstance(authorizer, FixedTokens):
-        await stack.enter_async_context(FileWatch(authorizer.paths, authorizer.reload))
 
 
 def _make_store(settings: Settings) -> ModelStore:

@@ -47,8 +47,6 @@ def check(settings: Settings, policy: AccessPolicy) -> None:
     Raises:
         ConfigurationError: TLS was asked for where there would be none.
     """
-    if settings.enable_grpc_ssl or _https(settings):  # until the listeners have it
-        raise ConfigurationError("Invalid configuration: enable_grpc_ssl=true, but TLS is not part of this version.")
     if settings.enable_grpc_ssl and settings.grpc_engine == "native":
         raise ConfigurationError(
             "Invalid configuration: enable_grpc_ssl=true, but grpc_engine=native has no TLS. "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -83,6 +84,47 @@ def test_tokens_that_nobody_needs_are_mentioned() -> None:
     assert "xxx" not in remark
 
 
-def test_a_server_that_was_told_to_use_tls_never_serves_without() -> None:
-    with pytest.raises(ConfigurationError, match="TLS is not part of this version"):
-        check(replace(Settings(), enable_grpc_ssl=True), OPEN)
+KEY, CERTIFICATE, STORE = Path("/k.pem"), Path("/c.pem"), Path("/s.p12")
+
+
+@pytest.mark.parametrize(
+    ("values", "reason"),
+    [
+        ({"enable_grpc_ssl": True}, "needs private_key_file and certificate_file, or a keystore"),
+        ({"enable_grpc_ssl": True, "keystore": STORE, "grpc_engine": "native"}, "grpc_engine=native has no TLS"),
+        ({"private_key_file": KEY}, "belong together"),
+        ({"certificate_file": CERTIFICATE}, "belong together"),
+        ({"client_ca_file": Path("/ca.pem")}, "no listener has TLS"),
+    ],
+)
+def test_a_server_that_was_told_to_use_tls_never_serves_without(values: dict[str, Any], reason: str) -> None:
+    with pytest.raises(ConfigurationError, match=reason):
+        check(replace(Settings(), **values), OPEN)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"enable_grpc_ssl": True, "private_key_file": KEY, "certificate_file": CERTIFICATE},
+        {"enable_grpc_ssl": True, "keystore": STORE, "client_ca_file": Path("/ca.pem")},
+        {"metrics_address": Address("https", "127.0.0.1", 1), "client_ca_file": Path("/ca.pem")},
+        {"inference_address": Address("https", "0.0.0.0", 1)},
+    ],
+)
+def test_tls_that_can_be_had_starts(values: dict[str, Any]) -> None:
+    check(replace(Settings(), **values), TOKENS_AND_NO_API)
+
+
+def test_what_has_tls_is_not_called_unencrypted() -> None:
+    settings = replace(
+        Settings(),
+        enable_grpc_ssl=True,
+        grpc_inference_address="0.0.0.0",
+        inference_address=Address("https", "0.0.0.0", 8443),
+    )
+    assert not list(remarks(settings, TOKENS_AND_NO_API))
+
+
+def test_where_client_certificates_are_not_asked_for_is_told() -> None:
+    settings = replace(Settings(), enable_grpc_ssl=True, client_ca_file=Path("/ca"), inference_address=ELSEWHERE)
+    assert any("asks nobody" in remark and "0.0.0.0:8080" in remark for remark in remarks(settings, TOKENS_AND_NO_API))

@@ -16,10 +16,12 @@ import grpc.aio
 
 from stoker.errors import BindError
 from stoker.frontend.grpc.call import Call, Kind, Method, Trailing
+from stoker.frontend.grpc.credentials import server_credentials
 from stoker.frontend.grpc.engine import MAX_CONCURRENT_STREAMS, MAX_METADATA_BYTES, target
 from stoker.frontend.grpc.open_calls import OpenCalls
 from stoker.frontend.grpc.reflection import reflection_handlers
 from stoker.frontend.grpc.status import Status
+from stoker.frontend.tls import Tls
 
 ROOM_BYTES = 64 * 1024
 """What a stream may have waiting here before its method is told to wait."""
@@ -29,8 +31,16 @@ _CODES = {code.value[0]: code for code in grpc.StatusCode}
 
 class GrpcioEngine:
     def __init__(
-        self, *, host: str, port: int, methods: Sequence[Method], open_calls: OpenCalls, max_message_bytes: int
+        self,
+        *,
+        host: str,
+        port: int,
+        methods: Sequence[Method],
+        open_calls: OpenCalls,
+        max_message_bytes: int,
+        tls: Tls | None = None,
     ) -> None:
+        self._tls = tls
         self._host = host
         self._port = port
         self._methods = methods
@@ -42,7 +52,7 @@ class GrpcioEngine:
         server = grpc.aio.server(options=server_options(self._max_message_bytes))
         server.add_generic_rpc_handlers(tuple(self._handlers()))
         try:
-            port: int = server.add_insecure_port(target(self._host, self._port))
+            port = self._listen(server)
         except RuntimeError:
             await server.stop(None)
             reason = "the address is in use or not one of this machine"
@@ -50,6 +60,12 @@ class GrpcioEngine:
         await server.start()
         self._server = server
         return port
+
+    def _listen(self, server: grpc.aio.Server) -> int:
+        address = target(self._host, self._port)
+        if self._tls is None:
+            return int(server.add_insecure_port(address))
+        return int(server.add_secure_port(address, server_credentials(self._tls)))
 
     async def stop(self) -> None:
         server, self._server = self._server, None

@@ -11,10 +11,12 @@ from stoker.core.ports import AccessLog, RequestTelemetry
 from stoker.frontend.grpc.call import Method
 from stoker.frontend.grpc.engine import Engine
 from stoker.frontend.grpc.open_calls import OpenCalls
+from stoker.frontend.tls import Tls
 
 
 class GrpcServer:
     """Listens between ``__aenter__`` and ``__aexit__``. ``engine``: ``native`` or ``grpcio``; see `choose_engine`.
+    ``tls``: only ``grpcio`` has it.
 
     Entering raises `BindError` when the address cannot be had.  Leaving gives up what `drain` has not waited for.
     """
@@ -30,7 +32,9 @@ class GrpcServer:
         access_log: AccessLog | None = None,
         stream_stall_timeout_s: float = 30.0,
         telemetry: RequestTelemetry | None = None,
+        tls: Tls | None = None,
     ) -> None:
+        self._tls = tls
         self._host = host
         self._requested_port = port
         self._engine_name = engine
@@ -77,12 +81,14 @@ class GrpcServer:
         await self._calls.drain(grace_s)
 
     def _make_engine(self) -> Engine:
+        options = {} if self._tls is None else {"tls": self._tls}
         return _engine_class(self._engine_name)(
             host=self._host,
             port=self._requested_port,
             methods=self._methods,
             open_calls=self._calls,
             max_message_bytes=self._max_message_bytes,
+            **options,
         )
 
 
@@ -97,11 +103,12 @@ def _engine_class(name: str) -> Callable[..., Engine]:
     return GrpcioEngine
 
 
-def choose_engine(setting: str, hosts: Sequence[str]) -> str:
-    """``auto`` is ``native`` only where every listener is out of strangers' reach: see `engine_native`."""
+def choose_engine(setting: str, hosts: Sequence[str], *, tls: bool = False) -> str:
+    """``auto`` is ``native`` only where every listener is out of strangers' reach and without TLS: see
+    `engine_native`."""
     if setting != "auto":
         return setting
-    if not all(is_local(host) for host in hosts) or importlib.util.find_spec("pygrpc_native") is None:
+    if tls or not all(is_local(host) for host in hosts) or importlib.util.find_spec("pygrpc_native") is None:
         return "grpcio"
     return "native"
 

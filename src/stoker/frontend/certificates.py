@@ -1,0 +1,159 @@
+"""Certificates and keys: read from PEM or PKCS#12 files, checked, and handed out as the PEM that TLS libraries take.
+
+Laws: what is handed out fits together; an error names the file and what is wrong with it, and shows nothing of it.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import pkcs12
+from cryptography.x509.oid import NameOID
+
+_LARGEST_FILE = 4 << 20
+_JAVA_KEY_STORE = b"\xfe\xed\xfe\xed"
+_CONVERT = "convert it: keytool -importkeystore -srckeystore OLD.jks -destkeystore NEW.p12 -deststoretype PKCS12"
+_EC_PARAMETERS = re.compile(rb"-----BEGIN EC PARAMETERS-----.*?-----END EC PARAMETERS-----\s*", re.DOTALL)
+
+
+class Unusable(Exception):
+    """``str()`` is a sentence with file and reason."""
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What a listener shows: its certificate first in ``chain``; both PEM. ``client_ca``: who must have signed the
+    certificates of its clients; None: they need none."""
+
+    chain: bytes
+    key: bytes = field(repr=False)
+    client_ca: bytes | None
+    subject: str
+    valid_from: datetime
+    valid_until: datetime
+
+
+def from_pem(certificate_file: Path, private_key_file: Path, client_ca: bytes | None = None) -> Identity:
+    """Raises Unusable."""
+    try:
+        certificates = x509.load_pem_x509_certificates(_content(certificate_file))
+    except ValueError:
+        raise Unusable(f"certificate_file: {certificate_file}: it holds no PEM certificate") from None
+    key = _private_key(private_key_file)
+    if _public(key.public_key()) != _public(certificates[0].public_key()):
+        raise Unusable(f"private_key_file: {private_key_file}: it is not the key of {certificate_file}")
+    return _identity(certificates, key, client_ca)
+
+
+def from_pkcs12(keystore: Path, password: str, client_ca: bytes | None = None) -> Identity:
+    """The first key and its certificates. Raises Unusable."""
+    content = _content(keystore)
+    if content.startswith(_JAVA_KEY_STORE):
+        raise Unusable(f"keystore: {keystore}: it is a Java key store (JKS), which cannot be read; {_CONVERT}")
+    try:
+        key, certificate, more = pkcs12.load_key_and_certificates(content, password.encode())
+    except (ValueError, UnsupportedAlgorithm):
+        reason = "it is no PKCS#12 file, or keystore_pass is not its password"
+        raise Unusable(f"keystore: {keystore}: {reason}") from None
+    if key is None or certificate is None:
+        raise Unusable(f"keystore: {keystore}: it holds no key with a certificate")
+    return _identity([certificate, *more], key, client_ca)
+
+
+def check_keystore_type(kind: str | None) -> None:
+    """Raises Unusable for what cannot be read."""
+    if (kind or "PKCS12").upper().replace("#", "") not in ("PKCS12", "P12"):
+        raise Unusable(f"keystore_type: {kind}: only PKCS12 can be read; {_CONVERT}")
+
+
+def self_signed(hosts: Iterable[str], client_ca: bytes | None = None) -> Identity:
+    """For this machine's names and ``hosts``, valid for a year; it exists in memory only."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    now = datetime.now(timezone.utc)
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "stoker self-signed")])
+    names = dict.fromkeys(["localhost", "127.0.0.1", "::1", *hosts])
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(hours=1))
+        .not_valid_after(now + timedelta(days=365))
+        .add_extension(x509.SubjectAlternativeName([_general_name(host) for host in names]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    return _identity([certificate], key, client_ca)
+
+
+def read_authorities(file: Path) -> bytes:
+    """The certificates in ``file``, as PEM. Raises Unusable."""
+    try:
+        return _pem(x509.load_pem_x509_certificates(_content(file)))
+    except ValueError:
+        raise Unusable(f"client_ca_file: {file}: it holds no PEM certificate") from None
+
+
+# --------------------------------------------------------------------------------------------------- parts
+
+
+def _content(file: Path) -> bytes:
+    try:
+        with file.open("rb") as stream:
+            content = stream.read(_LARGEST_FILE + 1)
+    except OSError as error:
+        raise Unusable(f"{file} cannot be read: {error.strerror or error}") from None
+    if len(content) > _LARGEST_FILE:
+        raise Unusable(f"{file} is too large for a certificate or a key")
+    return content
+
+
+def _private_key(file: Path) -> Any:
+    try:
+        return serialization.load_pem_private_key(_EC_PARAMETERS.sub(b"", _content(file)), None)
+    except TypeError:
+        reason = "it is encrypted, and there is no setting for its password; decrypt it, or use a keystore"
+    except (ValueError, UnsupportedAlgorithm):
+        reason = "it holds no PEM private key"
+    raise Unusable(f"private_key_file: {file}: {reason}")
+
+
+def _identity(certificates: Sequence[x509.Certificate], key: Any, client_ca: bytes | None) -> Identity:
+    first = certificates[0]
+    return Identity(
+        chain=_pem(certificates),
+        key=key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        ),
+        client_ca=client_ca,
+        subject=first.subject.rfc4514_string() or "no name",
+        valid_from=first.not_valid_before_utc,
+        valid_until=first.not_valid_after_utc,
+    )
+
+
+def _pem(certificates: Sequence[x509.Certificate]) -> bytes:
+    return b"".join(certificate.public_bytes(serialization.Encoding.PEM) for certificate in certificates)
+
+
+def _public(key: Any) -> bytes:
+    encoded: bytes = key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+    return encoded
+
+
+def _general_name(host: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ipaddress.ip_address(host))
+    except ValueError:
+        return x509.DNSName(host)

@@ -1,0 +1,34 @@
+"""TLS of a gRPC listener, for the engine that has it: each handshake asks whether there is a new certificate."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import grpc
+
+from stoker.frontend.certificates import Identity
+from stoker.frontend.tls import Tls
+
+
+def server_credentials(tls: Tls) -> grpc.ServerCredentials:
+    """TLS 1.2 and 1.3, by gRPC's own defaults. Clients need a certificate where the identity says so."""
+    shown = tls.identity
+
+    def newest() -> Any:
+        """Called on gRPC's threads; None: nothing new."""
+        nonlocal shown
+        identity = tls.identity
+        if identity is shown:
+            return None
+        shown = identity
+        return _configuration(identity)
+
+    return grpc.dynamic_ssl_server_credentials(
+        _configuration(shown), newest, require_client_authentication=shown.client_ca is not None
+    )
+
+
+def _configuration(identity: Identity) -> Any:
+    return grpc.ssl_server_certificate_configuration(
+        [(identity.key, identity.chain)], root_certificates=identity.client_ca
+    )

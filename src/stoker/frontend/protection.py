@@ -1,0 +1,60 @@
+"""What stands between the listeners and their callers: tokens and TLS, made from the settings and kept fresh."""
+
+from __future__ import annotations
+
+import logging
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+from stoker.config import security
+from stoker.config.security import AccessPolicy
+from stoker.config.settings import Settings
+from stoker.core.ports import Authorizer, TokenScope
+from stoker.frontend import tls
+from stoker.frontend.auth import FixedTokens, OpenAuthorizer, TokenAuthorizer
+from stoker.frontend.tls import Tls
+from stoker.frontend.watch import FileWatch
+
+_log = logging.getLogger(__name__)
+
+
+class Protection:
+    """``https``: for the listeners with such an address; None when there is none. ``grpc``: for both, or None.
+
+    Raises:
+        ConfigurationError: a token file, certificate or key cannot be used.
+    """
+
+    def __init__(self, settings: Settings, access: AccessPolicy) -> None:
+        self.authorizer = _authorizer(settings, access)
+        self._https = tls.of_https(settings)
+        self.grpc: Tls | None = tls.of_grpc(settings)
+        self.https: ssl.SSLContext | None = None if self._https is None else tls.http_context(self._https)
+
+    @asynccontextmanager
+    async def kept(self) -> AsyncIterator[None]:
+        """Entered once every listener is open: a server that cannot start takes no other's key file.
+
+        Raises:
+            StartupError: the key file cannot be written.
+        """
+        async with AsyncExitStack() as stack:
+            if isinstance(self.authorizer, TokenAuthorizer):
+                _log.info("The tokens are in %s", stack.enter_context(self.authorizer.published()))
+            for renewed in (self.authorizer, self._https, self.grpc):
+                if isinstance(renewed, (FixedTokens, Tls)) and renewed.paths:
+                    await stack.enter_async_context(FileWatch(renewed.paths, renewed.reload))
+            yield
+
+
+def _authorizer(settings: Settings, access: AccessPolicy) -> Authorizer:
+    if not access.tokens:
+        return OpenAuthorizer()
+    if not security.has_fixed_tokens(settings):
+        return TokenAuthorizer(folder=Path.cwd(), lifetime_s=settings.token_expiration_s)
+    given = {TokenScope.INFERENCE: settings.inference_token, TokenScope.MANAGEMENT: settings.management_token}
+    tokens = FixedTokens(given=given, source=settings.token_file)
+    tokens.load()
+    return tokens

@@ -1,0 +1,183 @@
+"""TLS of the listeners: which certificate each kind shows, and how a new one comes into use without a restart.
+
+Laws: TLS 1.2 and 1.3, forward secrecy and authenticated encryption only; a new certificate, its key and the
+authorities of clients take effect together, for the next handshake; what cannot be used changes nothing.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import ssl
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import datetime, timezone
+from pathlib import Path
+
+from stoker.config.settings import Settings
+from stoker.errors import ConfigurationError
+from stoker.frontend import certificates
+from stoker.frontend.certificates import Identity, Unusable
+
+_log = logging.getLogger(__name__)
+
+CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20:!aNULL"
+"""Of TLS 1.2; those of 1.3 are all good."""
+
+
+class Tls:
+    """One identity that is kept fresh. ``read`` makes it from the files at ``paths``, and raises Unusable.
+
+    `load` comes first; `reload` may be called from any thread.
+    """
+
+    def __init__(self, read: Callable[[], Identity], *, paths: Sequence[Path]) -> None:
+        self._read = read
+        self.paths = paths
+        self._context: ssl.SSLContext | None = None
+        self._identity: Identity | None = None
+
+    @property
+    def identity(self) -> Identity:
+        assert self._identity is not None
+        return self._identity
+
+    @property
+    def context(self) -> ssl.SSLContext:
+        assert self._context is not None
+        return self._context
+
+    def load(self) -> None:
+        """Raises ConfigurationError."""
+        try:
+            self._take(self._read())
+        except Unusable as error:
+            raise ConfigurationError(f"Invalid configuration: {error}.") from None
+
+    def reload(self) -> None:
+        try:
+            found = self._read()
+            if found == self._identity:
+                return
+            self._take(found)
+        except Unusable as error:
+            _log.warning("The certificate was not replaced, the old one stays: %s", error)
+            return
+        _log.info(
+            "New certificate: %s, valid until %s", found.subject, found.valid_until, extra={"event": "certificate"}
+        )
+
+    def _take(self, identity: Identity) -> None:
+        self._context = _context(identity)
+        self._identity = identity
+        if not identity.valid_from <= datetime.now(timezone.utc) <= identity.valid_until:
+            _log.warning(
+                "The certificate %s is valid from %s to %s only: clients will refuse it",
+                identity.subject,
+                identity.valid_from,
+                identity.valid_until,
+            )
+
+
+def http_context(tls: Tls) -> ssl.SSLContext:
+    """For listeners: each handshake goes on with the newest certificate."""
+    listening = _context(tls.identity)
+
+    def choose(connection: ssl.SSLObject, name: str | None, context: ssl.SSLContext) -> None:
+        connection.context = tls.context
+
+    listening.sni_callback = choose
+    return listening
+
+
+# ---------------------------------------------------------------------------------- which files, by setting
+
+
+def of_https(settings: Settings) -> Tls | None:
+    """The keystore, else the two PEM files, else a certificate that is made here."""
+    listeners = (settings.inference_address, settings.management_address, settings.metrics_address)
+    hosts = [address.host for address in listeners if address.scheme == "https"]
+    if not hosts:
+        return None
+    if settings.keystore is not None:
+        return _loaded(settings, _keystore(settings), [settings.keystore])
+    if settings.certificate_file is not None and settings.private_key_file is not None:
+        return _loaded(settings, *_pem_pair(settings.certificate_file, settings.private_key_file))
+    _log.warning(
+        "https:// without a certificate: one was made that nobody has signed. Set certificate_file and private_key_file"
+    )
+    own = certificates.self_signed(hosts)
+    return _loaded(settings, lambda client_ca: replace(own, client_ca=client_ca), [])
+
+
+def of_grpc(settings: Settings) -> Tls | None:
+    """The two PEM files, as TorchServe takes for gRPC; else the keystore."""
+    if not settings.enable_grpc_ssl:
+        return None
+    if settings.certificate_file is not None and settings.private_key_file is not None:
+        return _loaded(settings, *_pem_pair(settings.certificate_file, settings.private_key_file))
+    assert settings.keystore is not None  # or `config.security.check` has refused to start
+    return _loaded(settings, _keystore(settings), [settings.keystore])
+
+
+_Read = Callable[[bytes | None], Identity]
+
+
+def _pem_pair(certificate: Path, key: Path) -> tuple[_Read, list[Path]]:
+    return lambda client_ca: certificates.from_pem(certificate, key, client_ca), [certificate, key]
+
+
+def _keystore(settings: Settings) -> _Read:
+    keystore, password = settings.keystore, settings.keystore_pass
+    assert keystore is not None
+
+    def read(client_ca: bytes | None) -> Identity:
+        certificates.check_keystore_type(settings.keystore_type)
+        return certificates.from_pkcs12(keystore, password, client_ca)
+
+    return read
+
+
+def _loaded(settings: Settings, read: _Read, paths: list[Path]) -> Tls:
+    authorities = settings.client_ca_file
+    if authorities is None:
+        tls = Tls(lambda: read(None), paths=paths)
+    else:
+        tls = Tls(lambda: read(certificates.read_authorities(authorities)), paths=[*paths, authorities])
+    tls.load()
+    return tls
+
+
+# --------------------------------------------------------------------------------------------- one context
+
+
+def _context(identity: Identity) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION | ssl.OP_CIPHER_SERVER_PREFERENCE
+    context.set_ciphers(CIPHERS)
+    context.set_alpn_protocols(["http/1.1"])
+    try:
+        _load(context, identity)
+        if identity.client_ca is not None:
+            _ask_clients(context, identity.client_ca)
+    except ssl.SSLError as error:
+        raise Unusable(f"{identity.subject}: OpenSSL refuses it: {error.reason or 'it is not usable'}") from None
+    return context
+
+
+def _load(context: ssl.SSLContext, identity: Identity) -> None:
+    """OpenSSL reads files only; this one is in memory and has no name."""
+    fd = os.memfd_create("certificate", os.MFD_CLOEXEC)
+    with os.fdopen(fd, "wb") as stream:
+        stream.write(identity.key + identity.chain)
+        stream.flush()
+        context.load_cert_chain(f"/proc/self/fd/{fd}")
+
+
+def _ask_clients(context: ssl.SSLContext, authorities: bytes) -> None:
+    """A session is not resumed: its client must show its certificate to today's authorities."""
+    context.verify_mode = ssl.CERT_REQUIRED
+    context.load_verify_locations(cadata=authorities.decode())
+    context.options |= ssl.OP_NO_TICKET
+    context.num_tickets = 0
