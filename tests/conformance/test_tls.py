@@ -20,9 +20,11 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.serialization import pkcs12
 from grpc_fakes import FakeInference, Ports, until
+from http_fakes import FakeReadiness
 
 from stoker.config.address import Address
 from stoker.config.settings import Settings
+from stoker.frontend.auth import OpenAuthorizer
 from stoker.frontend.grpc.server import GrpcServer
 from stoker.frontend.http.app import App
 from stoker.frontend.http.inference import inference_api
@@ -106,7 +108,8 @@ def client_context(*authorities: trustme.CA, identity: trustme.LeafCert | None =
 async def rest(settings: Settings) -> AsyncIterator[tuple[int, Tls]]:
     tls = of_https(settings)
     assert tls is not None
-    app = App([inference_api(FakeInference())], max_request_size=1 << 20, records=RequestRecords())
+    api = inference_api(FakeInference(), authorizer=OpenAuthorizer(), readiness=FakeReadiness())
+    app = App([api], max_request_size=1 << 20, records=RequestRecords())
     async with HttpListener(address=settings.inference_address, app=app, tls=http_context(tls)) as listener:
         yield listener.port, tls
 
