@@ -88,6 +88,10 @@ class TokenNotReplaced(ServingError):
     """The token was not replaced, because the key file cannot be written. The old one stays valid."""
 
 
+class CallerRefused(ClientError):
+    """The management API does not serve requests that a page of another site may have made."""
+
+
 class MessageTooLarge(ClientError):
     """The message is larger than max_request_size: {size} bytes, the limit is {limit}."""
 

@@ -10,8 +10,11 @@ import asyncio
 import gc
 import logging
 import signal
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+import socket
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, contextmanager
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from stoker import TORCHSERVE_VERSION, __version__
@@ -29,10 +32,16 @@ from stoker.frontend.grpc.inference import inference_methods
 from stoker.frontend.grpc.management import management_methods
 from stoker.frontend.grpc.server import GrpcServer, choose_engine
 from stoker.frontend.http.app import Api, App
-from stoker.frontend.http.authorization import with_token
+from stoker.frontend.http.cors import cors_headers
+from stoker.frontend.http.description import description_api
+from stoker.frontend.http.guards import BrowserGuard
 from stoker.frontend.http.inference import inference_api, probe_routes
 from stoker.frontend.http.listener import HttpListener
 from stoker.frontend.http.listeners import Role, roles_by_listener
+from stoker.frontend.http.management import management_api
+from stoker.frontend.http.metrics import metrics_api, metrics_routes
+from stoker.frontend.http.openapi import Operation
+from stoker.frontend.http.openapi_operations import of_listener, predictions_of_model
 from stoker.frontend.http.predictions import Predictions
 from stoker.frontend.http.records import RequestRecords
 from stoker.frontend.protection import Protection
@@ -182,27 +191,45 @@ class Server:
             hide_authorization=self._access.tokens,
         )
         apis = {
+            Role.MANAGEMENT: self._management_api(registry, protection),
+            Role.METRICS: metrics_api(self._metrics),
             Role.INFERENCE: inference_api(
                 registry,
                 authorizer=authorizer,
                 readiness=registry,
                 open_inference_protocol=settings.ts_open_inference_protocol,
+                describe=partial(_describe_predictions, registry),
             ),
-            Role.MANAGEMENT: Api(
-                routes=(), open_routes=probe_routes(registry), admit=with_token(authorizer, TokenScope.MANAGEMENT)
-            ),
-            Role.METRICS: Api(routes=()),
         }
+        headers = cors_headers(settings)
         for address, roles in roles_by_listener(settings):
-            served = [apis[role] for role in roles]
+            served = [api for role, api in apis.items() if role in roles]  # inference last: it knows every path
+            if settings.enable_metrics_api and Role.METRICS not in roles:
+                served[0] = replace(served[0], routes=[*metrics_routes(self._metrics), *served[0].routes])
             app = App(
-                served,
+                [description_api(_operations(settings, roles), version=TORCHSERVE_VERSION), *served],
                 max_request_size=settings.max_request_size,
                 records=records,
+                headers=headers,
                 predictor=predictions if Role.INFERENCE in roles else None,
             )
             tls = protection.https if address.scheme == "https" else None
             yield HttpListener(address=address, app=app, tls=tls, slow_s=settings.stream_stall_timeout_s), roles
+
+    def _management_api(self, registry: Registry, protection: Protection) -> Api:
+        settings, place = self._settings, self._settings.management_address
+        guard = BrowserGuard(
+            hosts=[*settings.allowed_hosts, socket.gethostname(), place.host],
+            origins=settings.cors_allowed_origin,
+            local=place.is_local,
+        )
+        api = management_api(
+            registry,
+            authorizer=protection.authorizer,
+            guard=None if place.scheme == "unix" else guard,
+            model_api_enabled=self._access.model_api,
+        )
+        return replace(api, open_routes=[*api.open_routes, *probe_routes(registry)])
 
     # ------------------------------------------------------------------------------------- start and stop
 
@@ -227,6 +254,17 @@ class Server:
         drains = [frontend.drain(grace_s) for frontend in self._grpc]
         drains += [listener.drain(grace_s) for listener, _ in self._http]
         await _unless(self._stop_now, [*drains, registry.drain(grace_s)])
+
+
+def _describe_predictions(registry: Registry, model: str) -> dict[str, Any]:
+    registry.describe(model, None)  # an unknown model is an error
+    return predictions_of_model(model)
+
+
+def _operations(settings: Settings, roles: Collection[Role]) -> Sequence[Operation]:
+    return of_listener(
+        inference=Role.INFERENCE in roles, management=Role.MANAGEMENT in roles, metrics=settings.enable_metrics_api
+    )
 
 
 def _rest_the_collector() -> None:

@@ -9,7 +9,6 @@ from stoker.config import units
 from stoker.config.rows import Origin, Row, path, row
 
 _NO_JVM = "it tunes the Java virtual machine, and there is none"
-_NO_REST = "REST is not part of this version"
 _IN_PROCESS = "system metrics are measured in the server's own process, without a command"
 _NO_DISTRIBUTED = "distributed workers are not part of this version"
 _NO_LAUNCHER = "the CPU launcher is not part of this version"
@@ -22,9 +21,6 @@ ACCEPTED: tuple[Row, ...] = (
     row("grpc_inference_max_connection_age_grace_ms", units.milliseconds, "its grace", unit="ms", unused=_NO_AGE),
     row("grpc_management_max_connection_age_ms", units.milliseconds, "age of connections", unit="ms", unused=_NO_AGE),
     row("grpc_management_max_connection_age_grace_ms", units.milliseconds, "its grace", unit="ms", unused=_NO_AGE),
-    row("cors_allowed_origin", units.string, "header of REST answers", unused=_NO_REST),
-    row("cors_allowed_methods", units.string, "header of REST answers", unused=_NO_REST),
-    row("cors_allowed_headers", units.string, "header of REST answers", unused=_NO_REST),
     row("number_of_netty_threads", units.whole_number, "frontend threads", "0", unused=_NO_JVM),
     row("netty_client_threads", units.whole_number, "threads towards workers", "0", unused=_NO_JVM),
     row("prefer_direct_buffer", units.boolean, "kind of the JVM's buffers", "false", unused=_NO_JVM),

@@ -354,6 +354,26 @@ class Settings:
     enable_model_api: bool = setting(
         "enable_model_api", units.boolean, False, "models may be registered and unregistered by clients"
     )
+    cors_allowed_origin: str | None = setting(
+        "cors_allowed_origin",
+        units.string,
+        None,
+        "header access-control-allow-origin of REST answers; pages from there may use the management API",
+    )
+    cors_allowed_methods: str | None = setting(
+        "cors_allowed_methods", units.string, None, "header access-control-allow-methods of REST answers"
+    )
+    cors_allowed_headers: str | None = setting(
+        "cors_allowed_headers", units.string, None, "header access-control-allow-headers of REST answers"
+    )
+    allowed_hosts: tuple[str, ...] = setting(
+        "allowed_hosts",
+        units.comma_list,
+        (),
+        "names in the Host header that the REST management API answers to, besides localhost, IP addresses, "
+        "the name of the machine and that of the listener",
+        ours=True,
+    )
     enable_envvars_config: bool = setting(
         "enable_envvars_config",
         units.boolean,

@@ -95,7 +95,9 @@ def queue(status: QueueStatus) -> dict[str, Any]:
 
 
 def list_models(defaults: Sequence[ModelEntry], limit: int, offset: int) -> dict[str, Any]:
-    """One page of the default versions. A limit that is not 1 to 100 means 100."""
+    """One page of the default versions. A limit that is not 0 to 100 means 100; with 0 there is no next page."""
+    if limit == 0:
+        return {"models": []}
     if not 0 < limit <= MAX_PAGE:
         limit = MAX_PAGE
     start = max(0, offset)

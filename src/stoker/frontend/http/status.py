@@ -44,6 +44,7 @@ TABLE: Mapping[type[Exception], Row] = {
     e.ClientError: Row(400, _BAD_REQUEST),
     e.ResourceNotFound: Row(404, "ResourceNotFoundException"),
     e.MethodNotAllowed: Row(405, _METHOD),
+    e.CallerRefused: Row(403, "ForbiddenException"),
     e.ModelNotFound: Row(404, _NOT_FOUND),
     e.ModelVersionNotFound: Row(404, "ModelVersionNotFoundException"),
     e.TokenRejected: Row(400, "InvalidKeyException"),
@@ -53,6 +54,7 @@ TABLE: Mapping[type[Exception], Row] = {
     # time
     e.DeadlineExceeded: Row(408, _TIMEOUT),
     e.ResponseTimeout: Row(500, _INTERNAL),
+    e.Cancelled: Row(499, _INTERNAL),  # nobody reads it; the access log does
     # workers; the number of a `HandlerError` is its own
     e.WorkerDied: Row(500, _INTERNAL),
     e.WorkerKilledForMemory: Row(INSUFFICIENT_RESOURCES, _INTERNAL),

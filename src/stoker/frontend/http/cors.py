@@ -1,0 +1,17 @@
+"""CORS headers: what the settings say, for every answer that does not say something itself.  PURE."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from stoker.config.settings import Settings
+
+
+def cors_headers(settings: Settings) -> Sequence[tuple[bytes, bytes]]:
+    """Only those that are set."""
+    values = {
+        b"access-control-allow-origin": settings.cors_allowed_origin,
+        b"access-control-allow-methods": settings.cors_allowed_methods,
+        b"access-control-allow-headers": settings.cors_allowed_headers,
+    }
+    return [(name, value.encode("latin-1", "replace")) for name, value in values.items() if value]

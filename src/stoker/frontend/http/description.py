@@ -1,0 +1,29 @@
+"""What every listener answers about itself: its OpenAPI document, by OPTIONS and at /api-description, to everyone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from stoker.errors import MethodNotAllowed
+from stoker.frontend.http import openapi
+from stoker.frontend.http.app import Api
+from stoker.frontend.http.responses import json_bytes
+from stoker.frontend.http.routes import ANY_METHOD, both
+
+
+def description_api(operations: Sequence[openapi.Operation], *, version: str) -> Api:
+    """``version``: the server's, as its clients know it."""
+    document = json_bytes(openapi.document("TorchServe APIs", version, operations))
+
+    async def describe(request: Request) -> Response:
+        return Response(document, media_type="application/json")
+
+    async def refuse(request: Request) -> Response:
+        raise MethodNotAllowed
+
+    root = [Route("/", describe, methods=["OPTIONS"]), Route("/", refuse, methods=ANY_METHOD)]
+    return Api(routes=(), open_routes=[*root, *both("/api-description", describe, ANY_METHOD)])

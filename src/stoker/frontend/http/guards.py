@@ -1,0 +1,94 @@
+"""Is it a browser that was tricked into calling the management API?  PURE.
+
+Pages of other sites can make a browser send requests to this machine, and a name that suddenly resolves to this
+machine (DNS rebinding) makes such a page even one of the same origin.  Three marks tell: the Origin header, what
+the browser says in Sec-Fetch-Site, and the name in the Host header.  Programs send none of the first two, and reach
+the server by an address, by localhost or by the name of its machine.
+
+A name that is none of these is refused in any case where the server listens to this machine alone.  A server that
+others reach goes by names it cannot know, so there only requests that carry a browser's mark are held to the list.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterable
+from urllib.parse import urlsplit
+
+from stoker.errors import CallerRefused
+
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+_OWN_PAGES = ("same-origin", "none")
+_BROWSER = "mozilla/"
+
+
+class BrowserGuard:
+    """``hosts``: names besides localhost and IP addresses under which the server is known.  ``origins``: the
+    setting cors_allowed_origin; one origin, several between commas, or ``*``.  ``local``: no other machine
+    reaches the listener.
+    """
+
+    def __init__(self, *, hosts: Iterable[str] = (), origins: str | None = None, local: bool = True) -> None:
+        self._hosts = frozenset(name.lower().rstrip(".") for name in hosts)
+        words = (word.strip().lower().rstrip("/") for word in (origins or "").split(","))
+        self._origins = frozenset(word for word in words if word)
+        self._local = local
+
+    def check(self, *, host: str | None, origin: str | None, fetch_site: str | None, agent: str | None) -> None:
+        """The values of the headers Host, Origin, Sec-Fetch-Site and User-Agent; None for one that is not there.
+
+        Raises:
+            CallerRefused
+        """
+        browser = origin is not None or fetch_site is not None or (agent or "").lower().startswith(_BROWSER)
+        if host and (self._local or browser) and not self._knows(host):
+            raise CallerRefused(
+                "The name in the Host header is not one of this server's. Names that are: setting allowed_hosts."
+            )
+        if origin is not None:
+            self._check_origin(origin, host)
+        elif fetch_site is not None and fetch_site.lower() not in _OWN_PAGES:
+            raise CallerRefused("Requests that a page of another site makes are not served by the management API.")
+
+    def _check_origin(self, origin: str, host: str | None) -> None:
+        if "*" in self._origins or origin.lower() in self._origins or _same_place(origin, host):
+            return
+        raise CallerRefused(
+            "Requests from pages of this origin are not served by the management API. "
+            "Origins that are: setting cors_allowed_origin."
+        )
+
+    def _knows(self, host: str) -> bool:
+        name = _name_of(host)
+        if name is None:
+            return False
+        return name == "localhost" or name.endswith(".localhost") or name in self._hosts or _is_ip_address(name)
+
+
+def _name_of(host: str) -> str | None:
+    """The name or address of a Host header; None for what is none."""
+    try:
+        name = urlsplit(f"//{host}").hostname
+    except ValueError:
+        return None
+    return name.rstrip(".") if name else None
+
+
+def _same_place(origin: str, host: str | None) -> bool:
+    """Whether the page came from this very server. A proxy in front may have spoken https for it."""
+    try:
+        page = urlsplit(origin)
+        port = _DEFAULT_PORTS.get(page.scheme)
+        own = urlsplit(f"//{host or ''}")
+        return page.hostname is not None and (page.hostname, page.port or port) == (own.hostname, own.port or port)
+    except ValueError:
+        return False
+
+
+def _is_ip_address(name: str) -> bool:
+    """Whoever asks by address was not misled about a name."""
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,219 @@
+"""The management API: models are listed, registered, described, scaled, made the default and unregistered.
+
+Law: an operation that was begun goes on when its client leaves; only the answer is lost then.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from stoker.core.ports import (
+    SCALING_BEGUN,
+    SCALING_UNFINISHED,
+    Authorizer,
+    ManagementPort,
+    RegisterRequest,
+    ScaleRequest,
+    TokenScope,
+)
+from stoker.core.reply import ResponseMeta
+from stoker.errors import ArchiveNotFound, BadRequest, ModelApiDisabled
+from stoker.frontend.http import client, openapi_operations, parameters
+from stoker.frontend.http.app import Api
+from stoker.frontend.http.authorization import authorization
+from stoker.frontend.http.guards import BrowserGuard
+from stoker.frontend.http.heads import handler_headers, sendable_status
+from stoker.frontend.http.parameters import Parameters
+from stoker.frontend.http.responses import json_response
+from stoker.frontend.http.routes import ANY_METHOD, Endpoint, both
+
+MOST_LISTED = 100
+_NO_DELAY = -100
+_STATUS_OF_SENTENCE = {SCALING_BEGUN: 202, SCALING_UNFINISHED: 206}
+
+
+def management_api(
+    management: ManagementPort, *, authorizer: Authorizer, guard: BrowserGuard | None, model_api_enabled: bool = False
+) -> Api:
+    """``model_api_enabled``: whether models may be registered and unregistered. ``guard``: None where no browser can
+    reach the listener. A rotation of tokens is admitted by another key than the rest, hence it is an open route."""
+    routes = _Routes(management, authorizer, guard, model_api_enabled=model_api_enabled)
+    return Api(routes=routes.table(), open_routes=both("/token", routes.rotate_token, ANY_METHOD), admit=routes.admit)
+
+
+class _Routes:
+    def __init__(
+        self, management: ManagementPort, authorizer: Authorizer, guard: BrowserGuard | None, *, model_api_enabled: bool
+    ) -> None:
+        self._management = management
+        self._authorizer = authorizer
+        self._guard = guard
+        self._model_api_enabled = model_api_enabled
+
+    def table(self) -> list[Route]:
+        one, version = "/models/{model}", "/models/{model}/{version}"
+        rows: list[tuple[str, str, Endpoint]] = [
+            ("GET", "/models", self.list_models),
+            ("POST", "/models", self.register),
+            ("GET", one, self.describe),
+            ("GET", version, self.describe),
+            ("PUT", one, self.scale),
+            ("PUT", version, self.scale),
+            ("DELETE", one, self.unregister),
+            ("DELETE", version, self.unregister),
+            ("OPTIONS", one, self.explain),
+            ("OPTIONS", version, self.explain),
+            ("PUT", f"{version}/set-default", self.set_default),
+            ("GET", "/v1/models/{model}", self.ready),
+        ]
+        return [route for method, path, endpoint in rows for route in both(path, endpoint, [method])]
+
+    # --------------------------------------------------------------------------------------- who may call
+
+    def admit(self, request: Request) -> None:
+        self._check_browser(request)
+        self._authorizer.check(TokenScope.MANAGEMENT, authorization(request))
+
+    async def rotate_token(self, request: Request) -> Response:
+        self._check_browser(request)
+        kind = parameters.from_query(request.url.query).text("type")
+        await asyncio.to_thread(self._authorizer.rotate, kind, authorization(request))
+        return Response(b"\n", media_type="application/json")
+
+    def _check_browser(self, request: Request) -> None:
+        if self._guard is None:
+            return
+        headers = request.headers
+        self._guard.check(
+            host=headers.get("host"),
+            origin=headers.get("origin"),
+            fetch_site=headers.get("sec-fetch-site"),
+            agent=headers.get("user-agent"),
+        )
+
+    # --------------------------------------------------------------------------------------------- reading
+
+    async def list_models(self, request: Request) -> Response:
+        asked = parameters.from_query(request.url.query)
+        limit = asked.whole("limit", MOST_LISTED)
+        offset = asked.whole("next_page_token", 0)
+        return json_response(self._management.list_models(limit, max(0, offset)))
+
+    async def describe(self, request: Request) -> Response:
+        model, version = _model_of(request)
+        if parameters.from_query(request.url.query).flag("customized", False) and version != "all":
+            return await self._describe_customized(request, model, version)
+        return json_response(self._management.describe(model, version))
+
+    async def _describe_customized(self, request: Request, model: str, version: str | None) -> Response:
+        asked = self._management.describe_customized(model, version, headers=_headers_for_handler(request))
+        entries, meta = await client.unless_it_leaves(request, asked)
+        response = json_response(entries)
+        if meta is not None:
+            _answer_as_asked(response, meta)
+        return response
+
+    async def ready(self, request: Request) -> Response:
+        model, _ = _model_of(request)
+        (entry,) = self._management.describe(model, None)
+        return json_response({"name": model, "ready": any(one["status"] == "READY" for one in entry["workers"])})
+
+    async def explain(self, request: Request) -> Response:
+        model, version = _model_of(request)
+        self._management.describe(model, version)  # an unknown model is an error
+        return json_response(openapi_operations.management_of_model(model))
+
+    # -------------------------------------------------------------------------------------------- changing
+
+    async def register(self, request: Request) -> Response:
+        self._require_model_api()
+        body = await request.body()
+        asked = parameters.from_request(request.url.query, request.headers.get("content-type"), body)
+        return _told(await self._management.register(register_request(asked)))
+
+    async def scale(self, request: Request) -> Response:
+        model, version = _model_of(request)
+        asked = parameters.from_query(request.url.query)
+        return _told(await self._management.scale(scale_request(model, version, asked)))
+
+    async def set_default(self, request: Request) -> Response:
+        model, version = _model_of(request)
+        return _told(await self._management.set_default(model, version or ""))
+
+    async def unregister(self, request: Request) -> Response:
+        self._require_model_api()
+        model, version = _model_of(request)
+        return _told(await self._management.unregister(model, version))
+
+    def _require_model_api(self) -> None:
+        if not self._model_api_enabled:
+            raise ModelApiDisabled
+
+
+# ------------------------------------------------------------------------------------------- translations
+
+
+def _model_of(request: Request) -> tuple[str, str | None]:
+    return request.path_params["model"], request.path_params.get("version")
+
+
+def _told(sentence: str) -> Response:
+    return json_response({"status": sentence}, _STATUS_OF_SENTENCE.get(sentence, 200))
+
+
+def _headers_for_handler(request: Request) -> dict[str, str]:
+    """Without the token: who may manage models is not the business of a model's code."""
+    given = {name.title(): value for name, value in request.headers.items()}
+    given.pop("Authorization", None)
+    return given
+
+
+def _answer_as_asked(response: Response, meta: ResponseMeta) -> None:
+    response.status_code = sendable_status(meta.status)
+    for name, value in handler_headers(meta.headers):
+        response.headers[name.decode()] = value.decode("latin-1")
+
+
+def register_request(asked: Parameters) -> RegisterRequest:
+    """
+    Raises:
+        BadRequest, ArchiveNotFound
+    """
+    if not asked.given("url"):
+        raise BadRequest("Parameter url is required.")
+    url = asked.text("url")
+    if url is None:
+        raise ArchiveNotFound("empty url")
+    batch_size = _unless(-1, asked.whole("batch_size"))
+    delay_ms = _unless(_NO_DELAY, asked.whole("max_batch_delay"))
+    return RegisterRequest(
+        url=url,
+        model_name=asked.text("model_name"),
+        handler=asked.text("handler"),
+        runtime=asked.text("runtime"),
+        batch_size=1 if batch_size == 0 else batch_size,
+        max_batch_delay_s=None if delay_ms is None else delay_ms / 1000,
+        initial_workers=asked.whole("initial_workers"),
+        response_timeout_s=_unless(-1, asked.whole("response_timeout")),
+        startup_timeout_s=_unless(-1, asked.whole("startup_timeout")),
+        synchronous=asked.flag("synchronous", True),
+        s3_sse_kms=asked.flag("s3_sse_kms", False),
+    )
+
+
+def scale_request(model: str, version: str | None, asked: Parameters) -> ScaleRequest:
+    return ScaleRequest(
+        model=model,
+        version=version or asked.text("model_version"),
+        min_workers=asked.whole("min_worker", 1),
+        max_workers=asked.whole("max_worker"),
+        synchronous=asked.flag("synchronous", False),
+    )
+
+
+def _unless(not_given: int, number: int | None) -> int | None:
+    return None if number == not_given else number

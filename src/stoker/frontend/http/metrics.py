@@ -1,0 +1,31 @@
+"""The metrics API: one path, Prometheus text.
+
+On the listener of the metrics nobody needs a token; the other listeners have the path too, and there it is behind
+the token that everything else is behind.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from stoker.core.ports import MetricsPort
+from stoker.frontend.http import parameters
+from stoker.frontend.http.app import Api
+from stoker.frontend.http.openapi_operations import METRICS_TYPE
+from stoker.frontend.http.routes import ANY_METHOD, both
+
+
+def metrics_api(metrics: MetricsPort) -> Api:
+    return Api(routes=(), open_routes=metrics_routes(metrics))
+
+
+def metrics_routes(metrics: MetricsPort) -> Sequence[Route]:
+    async def exposition(request: Request) -> Response:
+        names = parameters.all_of(request.url.query, "name[]")
+        return Response(metrics.exposition(names), media_type=METRICS_TYPE)
+
+    return both("/metrics", exposition, ANY_METHOD)
