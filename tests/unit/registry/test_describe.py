@@ -105,7 +105,7 @@ def test_a_worker_on_a_gpu_shows_its_usage() -> None:
     ("limit", "offset", "names", "token"),
     [
         (100, 0, "abc", None),
-        (0, 0, "abc", None),
+        (0, 0, "", None),
         (-1, -1, "abc", None),
         (101, 0, "abc", None),
         (2, 0, "ab", "2"),
