@@ -96,7 +96,7 @@ class FakeNvml:
         pass
 
     class _Figures:
-        gpu, memory, used = 12, 34, 56 << 20
+        gpu, memory, used, total = 12, 34, 56 << 20, 224 << 20
 
     def nvmlDeviceGetCount(self) -> int:
         return 2
@@ -122,3 +122,12 @@ def test_nvidia_gpus_are_found_and_measured_through_nvml(monkeypatch: pytest.Mon
     assert (found.vendor, found.count) == ("nvidia", 2)
     assert found.usage(0) == "gpuId::0 utilization.gpu::12 % utilization.memory::34 % memory.used::56 MiB"
     assert found.usage(1) == "N/A"
+    first, second = found.figures()
+    assert (first.index, first.memory_used_bytes, first.memory_percent) == (0, 56 << 20, 25.0)
+    assert (second.index, second.memory_used_bytes, second.memory_percent) == (1, 56 << 20, 25.0)
+    assert (first.utilization_percent, second.utilization_percent) == (12.0, None)  # none of a MIG slice
+
+
+def test_where_no_driver_tells_there_are_no_figures() -> None:
+    assert Devices().figures() == []
+    assert Devices(vendor="amd", count=2).figures() == []
