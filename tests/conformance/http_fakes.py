@@ -68,6 +68,7 @@ class HttpPorts:
     open_inference_protocol: bool = False
     queue_full_status: int = 503
     headers: tuple[tuple[bytes, bytes], ...] = ()
+    describe: Callable[[str], dict[str, str]] | None = None
 
     def app(self) -> App:
         api = inference_api(
@@ -75,6 +76,7 @@ class HttpPorts:
             authorizer=self.authorizer,
             readiness=self.readiness,
             open_inference_protocol=self.open_inference_protocol,
+            describe=self.describe,
         )
         predictions = Predictions(
             self.inference,

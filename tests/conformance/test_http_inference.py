@@ -396,3 +396,15 @@ async def test_headers_of_the_listener_are_on_every_answer_unless_the_handler_se
             assert (await server.client.get(path)).headers.get_list(name) == [value]
         server.inference.on_submit = answering(b"", meta=ResponseMeta(headers={"Access-Control-Allow-Origin": "*"}))
         assert (await server.client.get("/predictions/m")).headers.get_list(name) == ["*"]
+
+
+# ---------------------------------------------------------------------------------------------- description
+
+
+@pytest.mark.parametrize("path", ["/predictions/m", "/v1/models/m:predict", "/v2/models/m/infer", "/m/predict"])
+async def test_options_on_a_prediction_path_describes_and_does_not_predict(path: str) -> None:
+    async with running(HttpPorts(describe=lambda model: {"info": f"RESTful API for: {model}"})) as server:
+        response = await server.client.options(path)
+        assert (response.status_code, response.json()) == (200, {"info": "RESTful API for: m"})
+        assert (await server.client.options("/nope")).status_code == 404
+        assert not server.inference.submissions

@@ -7,11 +7,12 @@ from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import BaseRoute, Route
+from starlette.routing import BaseRoute, Match, Route
+from starlette.types import Receive, Scope, Send
 
 from stoker import TORCHSERVE_VERSION
 from stoker.core.ports import Authorizer, InferencePort, ReadinessPort, TokenScope
-from stoker.errors import ModelNotFound, ResourceNotFound
+from stoker.errors import ModelNotFound
 from stoker.frontend.http.app import Api
 from stoker.frontend.http.authorization import with_token
 from stoker.frontend.http.paths import target_of
@@ -54,18 +55,31 @@ def inference_api(
         healthy = inference.healthy()
         return json_response({"status": "Healthy" if healthy else "Unhealthy"}, 200 if healthy else 500)
 
-    async def options(request: Request) -> Response:
-        target = target_of(request.scope["raw_path"])
-        if request.method != "OPTIONS" or target is None or describe is None:
-            raise ResourceNotFound
-        return json_response(describe(target.model))
-
     protocol = _open_inference_routes(readiness) if open_inference_protocol else []
     return Api(
-        routes=[*both("/ping", ping, ANY_METHOD), *protocol, Route("/{path:path}", options, methods=ANY_METHOD)],
+        routes=[*both("/ping", ping, ANY_METHOD), *protocol, *([_PredictionOptions(describe)] if describe else [])],
         open_routes=probe_routes(readiness),
         admit=with_token(authorizer, TokenScope.INFERENCE),
     )
+
+
+class _PredictionOptions(BaseRoute):
+    """OPTIONS on any path that predicts: what the model takes."""
+
+    def __init__(self, describe: Describe) -> None:
+        self._describe = describe
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        wanted = scope["method"] == "OPTIONS" and target_of(scope["raw_path"]) is not None
+        return (Match.FULL if wanted else Match.NONE), {}
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        target = target_of(scope["raw_path"])
+        assert target is not None, "it matched"
+        await json_response(self._describe(target.model))(scope, receive, send)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self.handle(scope, receive, send)
 
 
 def _open_inference_routes(readiness: ReadinessPort) -> list[BaseRoute]:
