@@ -204,7 +204,7 @@ class Server:
         headers = cors_headers(settings)
         for address, roles in roles_by_listener(settings):
             served = [api for role, api in apis.items() if role in roles]  # inference last: it knows every path
-            if settings.enable_metrics_api and Role.METRICS not in roles:
+            if _has_metrics(settings, roles) and Role.METRICS not in roles:
                 served[0] = replace(served[0], routes=[*metrics_routes(self._metrics), *served[0].routes])
             app = App(
                 [description_api(_operations(settings, roles), version=TORCHSERVE_VERSION), *served],
@@ -261,9 +261,16 @@ def _describe_predictions(registry: Registry, model: str) -> dict[str, Any]:
     return predictions_of_model(model)
 
 
+def _has_metrics(settings: Settings, roles: Collection[Role]) -> bool:
+    """The listener of the metrics has them; and one that serves inference and management together, as in TorchServe."""
+    return settings.enable_metrics_api and (Role.METRICS in roles or len(roles) > 1)
+
+
 def _operations(settings: Settings, roles: Collection[Role]) -> Sequence[Operation]:
     return of_listener(
-        inference=Role.INFERENCE in roles, management=Role.MANAGEMENT in roles, metrics=settings.enable_metrics_api
+        inference=Role.INFERENCE in roles,
+        management=Role.MANAGEMENT in roles,
+        metrics=_has_metrics(settings, roles),
     )
 
 

@@ -61,8 +61,8 @@ def _special_modes(entry: ModelEntry) -> dict[str, Any]:
         "stateful": False,
         "sequenceMaxIdleMSec": _number(yaml, "sequenceMaxIdleMSec", 0),
         "sequenceTimeoutMSec": _number(yaml, "sequenceTimeoutMSec", 0),
-        "maxNumSequence": _number(yaml, "maxNumSequence", 1),
-        "maxSequenceJobQueueSize": _number(yaml, "maxSequenceJobQueueSize", 1),
+        "maxNumSequence": _number(yaml, "maxNumSequence", 0),
+        "maxSequenceJobQueueSize": _number(yaml, "maxSequenceJobQueueSize", 0),
     }
 
 

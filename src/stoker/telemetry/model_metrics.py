@@ -49,7 +49,7 @@ class HandlerMetrics:
         auto_detect: bool,
         taken: Collection[str] = (),
     ) -> None:
-        self._families = {name: Family(_in_words(each)) for name, each in declared.items()}
+        self._families = {name: Family(each) for name, each in declared.items()}
         self._host = host
         self._log = log
         self._served = served

@@ -75,8 +75,8 @@ async def test_the_lines_of_the_log_are_torchserves() -> None:
         "WorkerThreadTime.Milliseconds:4.0|#Level:Host|#hostname:h",
     ]
     assert undated(rig.model_lines) == [
-        "PredictionTime.Milliseconds:7.01|#ModelName:m,Level:Model|#hostname:h,requestID:r0,r1",
-        "HandlerTime.Milliseconds:6.5|#ModelName:m,Level:Model|#hostname:h,requestID:r0,r1",
+        "PredictionTime.ms:7.01|#ModelName:m,Level:Model|#hostname:h,requestID:r0,r1",
+        "HandlerTime.ms:6.5|#ModelName:m,Level:Model|#hostname:h,requestID:r0,r1",
     ]
 
 

@@ -34,8 +34,8 @@ NAMES = {
     "GPUMemoryUtilization": ("gauge", "Percent"),
     "GPUMemoryUsed": ("gauge", "Megabytes"),
     "GPUUtilization": ("gauge", "Percent"),
-    "HandlerTime": ("gauge", "Milliseconds"),
-    "PredictionTime": ("gauge", "Milliseconds"),
+    "HandlerTime": ("gauge", "ms"),
+    "PredictionTime": ("gauge", "ms"),
 }
 
 

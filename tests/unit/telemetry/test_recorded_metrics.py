@@ -47,7 +47,7 @@ async def test_a_printed_metric_and_a_recorded_one_are_logged_alike() -> None:
     rig.model().recorded(sample("HandlerTime", 2))
     rig.flush()
     first, second = undated(rig.model_lines)
-    assert first == second == "HandlerTime.Milliseconds:2.0|#ModelName:m,Level:Model|#hostname:h,requestID:r0,r1"
+    assert first == second == "HandlerTime.ms:2.0|#ModelName:m,Level:Model|#hostname:h,requestID:r0,r1"
 
 
 def test_what_is_no_metric_is_left_to_the_log() -> None:
@@ -134,5 +134,5 @@ async def test_the_time_of_a_prediction_is_kept_with_two_decimals_and_all_reques
     rig.model().predicted(0.0123456, jobs("r0", "r1", "r2"))
     rig.flush()
     assert undated(rig.model_lines) == [
-        "PredictionTime.Milliseconds:12.35|#ModelName:m,Level:Model|#hostname:h,requestID:r0,r1,r2"
+        "PredictionTime.ms:12.35|#ModelName:m,Level:Model|#hostname:h,requestID:r0,r1,r2"
     ]
