@@ -80,6 +80,10 @@ class TokenRejected(ClientError):
     """Token Authorization failed. Token either incorrect, expired, or not provided correctly"""
 
 
+class Unauthorized(TokenRejected):
+    """Token Authorization failed. Token either incorrect, expired, or not provided correctly"""
+
+
 class TokensAreFixed(ClientError):
     """The tokens of this server are set by its operator and cannot be replaced by a request."""
 

@@ -32,8 +32,46 @@ def connect(
     management_token: Annotated[
         str | None, typer.Option(envvar="STOKER_MANAGEMENT_TOKEN", help="Token of the management API.")
     ] = None,
+    token_file: Annotated[
+        Path | None, typer.Option(help="Take both tokens from this file, the server's key_file.json.")
+    ] = None,
+    tls: Annotated[bool, typer.Option("--tls", help="Use TLS, and trust the system's authorities.")] = False,
+    ca_file: Annotated[Path | None, typer.Option(help="Use TLS, and trust the authorities in this PEM file.")] = None,
+    client_cert: Annotated[Path | None, typer.Option(help="PEM file with the client's certificate.")] = None,
+    client_key: Annotated[Path | None, typer.Option(help="PEM file with its key.")] = None,
 ) -> None:
-    context.obj = Endpoint(inference=inference, management=management, token=token, management_token=management_token)
+    from_file = _tokens(token_file) if token_file is not None else {}
+    if (client_cert is None) != (client_key is None):
+        output.fail("--client-cert and --client-key belong together")
+    if client_cert is not None and ca_file is None and not tls:
+        output.fail("--client-cert is for TLS: add --ca-file, or --tls")
+    context.obj = Endpoint(
+        inference=inference,
+        management=management,
+        token=token or from_file.get("inference"),
+        management_token=management_token or from_file.get("management"),
+        root_certificates=_read(ca_file) or (b"" if tls else None),
+        client_certificate=_read(client_cert),
+        client_key=_read(client_key),
+    )
+
+
+def _read(file: Path | None) -> bytes | None:
+    try:
+        return None if file is None else file.read_bytes()
+    except OSError as error:
+        output.fail(f"{file}: {error.strerror}")
+
+
+def _tokens(file: Path) -> dict[str, str]:
+    """Of the format of key_file.json, or plain words."""
+    try:
+        content = json.loads(_read(file) or b"")
+        found = {kind: content.get(kind) for kind in ("inference", "management")}
+    except (ValueError, AttributeError):
+        output.fail(f"{file}: not a file with tokens")
+    words = {kind: member.get("key") if isinstance(member, dict) else member for kind, member in found.items()}
+    return {kind: word for kind, word in words.items() if isinstance(word, str)}
 
 
 @contextmanager

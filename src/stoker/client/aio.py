@@ -12,6 +12,7 @@ from google.protobuf import empty_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from stoker.client import requests
+from stoker.client.credentials import channel_credentials
 from stoker.client.endpoint import Endpoint
 from stoker.client.results import Prediction, call_errors, headers_of
 from stoker.protos import InferenceAPIsServiceStub, ManagementAPIsServiceStub, management_pb2
@@ -41,10 +42,9 @@ class AsyncClient:
             await channel.close()
 
     def _channel(self, address: str) -> Any:
-        options = self.endpoint.channel_options()
-        if self.endpoint.root_certificates is None:
+        options, credentials = self.endpoint.channel_options(), channel_credentials(self.endpoint)
+        if credentials is None:
             return grpc.aio.insecure_channel(address, options)
-        credentials = grpc.ssl_channel_credentials(self.endpoint.root_certificates or None)
         return grpc.aio.secure_channel(address, credentials, options)
 
     # ------------------------------------------------------------------------------ inference

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 Metadata = tuple[tuple[str, str | bytes], ...]
 
@@ -13,15 +13,17 @@ class Endpoint:
     """``inference`` and ``management``: ``host:port`` or ``unix:/path``.
 
     ``token`` and ``management_token`` are sent as ``authorization: Bearer ...``.  ``root_certificates``: PEM bytes;
-    given (also as ``b""``, for the system's), the connection is TLS.  ``max_message_bytes`` bounds what is received
-    and sent.
+    given (also as ``b""``, for the system's), the connection is TLS; ``client_certificate`` and ``client_key``, PEM
+    too, are for servers that ask for them.  ``max_message_bytes`` bounds what is received and sent.
     """
 
     inference: str = "127.0.0.1:7070"
     management: str = "127.0.0.1:7071"
-    token: str | None = None
-    management_token: str | None = None
+    token: str | None = field(default=None, repr=False)
+    management_token: str | None = field(default=None, repr=False)
     root_certificates: bytes | None = None
+    client_certificate: bytes | None = None
+    client_key: bytes | None = field(default=None, repr=False)
     max_message_bytes: int = 64 << 20
 
     def channel_options(self) -> list[tuple[str, int]]:

@@ -351,6 +351,13 @@ class Settings:
         always_env=True,
         ours=True,
     )
+    token_failure_status: int = setting(
+        "token_failure_status",
+        lambda text: int(units.one_of("400", "401")(text)),
+        400,
+        "HTTP status of a request without the right token",
+        ours=True,
+    )
     enable_model_api: bool = setting(
         "enable_model_api", units.boolean, False, "models may be registered and unregistered by clients"
     )

@@ -1,7 +1,7 @@
 """Who may call: the three answers to that question.
 
 `OpenAuthorizer`: everyone. `TokenAuthorizer`: who shows the key that this server made and wrote into its key file.
-`FixedTokens`: who shows the token that the operator set.
+`FixedTokens`: who shows the token that the operator set. ``rejection``: what a caller without one is told.
 
 Laws: a check compares in constant time and does nothing else; no key is ever in a log line or an error.
 """
@@ -54,11 +54,13 @@ class TokenAuthorizer:
         *,
         folder: Path,
         lifetime_s: float,
+        rejection: type[TokenRejected] = TokenRejected,
         monotonic: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
     ) -> None:
         self._file = KeyFile(folder)
         self._lifetime_s = lifetime_s
+        self._rejection = rejection
         self._monotonic = monotonic
         self._wall = wall
         self._rotating = threading.Lock()
@@ -85,14 +87,14 @@ class TokenAuthorizer:
 
     def check(self, scope: TokenScope, authorization: str | None) -> None:
         if not self._keys.of(scope).opens(shown_key(authorization), self._monotonic()):
-            raise TokenRejected
+            raise self._rejection
 
     def rotate(self, kind: str | None, authorization: str | None) -> None:
         with self._rotating:
             keys, now = self._keys, self._monotonic()
             scope = next((scope for scope in TokenScope if scope.value == kind), None)
             if not keys.api.opens(shown_key(authorization), now) or scope is None:
-                raise TokenRejected(_NOT_ROTATED)
+                raise self._rejection(_NOT_ROTATED)
             renewed = keys.with_new(scope, now + self._lifetime_s)
             try:
                 self._write(renewed)
@@ -123,11 +125,13 @@ class FixedTokens:
         *,
         given: Mapping[TokenScope, str | None],
         source: Path | None = None,
+        rejection: type[TokenRejected] = TokenRejected,
         monotonic: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
     ) -> None:
         self._given = {scope: fixed_key(scope.value, word) for scope, word in given.items() if word}
         self._source = source
+        self._rejection = rejection
         self._monotonic = monotonic
         self._wall = wall
         self._keys: Mapping[TokenScope, Key] = dict.fromkeys(TokenScope, NOBODYS)
@@ -173,7 +177,7 @@ class FixedTokens:
 
     def check(self, scope: TokenScope, authorization: str | None) -> None:
         if not self._keys[scope].opens(shown_key(authorization), self._monotonic()):
-            raise TokenRejected
+            raise self._rejection
 
     def rotate(self, kind: str | None, authorization: str | None) -> None:
         raise TokensAreFixed

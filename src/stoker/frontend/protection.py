@@ -12,6 +12,7 @@ from stoker.config import security
 from stoker.config.security import AccessPolicy
 from stoker.config.settings import Settings
 from stoker.core.ports import Authorizer, TokenScope
+from stoker.errors import TokenRejected, Unauthorized
 from stoker.frontend import tls
 from stoker.frontend.auth import FixedTokens, OpenAuthorizer, TokenAuthorizer
 from stoker.frontend.tls import Tls
@@ -52,9 +53,10 @@ class Protection:
 def _authorizer(settings: Settings, access: AccessPolicy) -> Authorizer:
     if not access.tokens:
         return OpenAuthorizer()
+    rejection = Unauthorized if settings.token_failure_status == 401 else TokenRejected
     if not security.has_fixed_tokens(settings):
-        return TokenAuthorizer(folder=Path.cwd(), lifetime_s=settings.token_expiration_s)
+        return TokenAuthorizer(folder=Path.cwd(), lifetime_s=settings.token_expiration_s, rejection=rejection)
     given = {TokenScope.INFERENCE: settings.inference_token, TokenScope.MANAGEMENT: settings.management_token}
-    tokens = FixedTokens(given=given, source=settings.token_file)
+    tokens = FixedTokens(given=given, source=settings.token_file, rejection=rejection)
     tokens.load()
     return tokens

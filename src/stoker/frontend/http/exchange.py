@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from stoker.core.buffer import Buffer
 from stoker.core.job import new_request_id
 from stoker.frontend.http import heads
-from stoker.frontend.http.responses import JSON_TYPE, error_bytes
+from stoker.frontend.http.responses import JSON_TYPE, UNAUTHORIZED, error_bytes
 from stoker.frontend.http.status import PAYLOAD_TOO_LARGE, Answer
 
 if TYPE_CHECKING:
@@ -160,6 +160,8 @@ class Exchange:
     def fail(self, answer: Answer, headers: heads.Headers = ()) -> None:
         """An error document; nothing at all for a request that was too large, as from TorchServe."""
         body = error_bytes(answer) if answer.status != PAYLOAD_TOO_LARGE else b""
+        if answer.status == UNAUTHORIZED:
+            headers = (*headers, (b"www-authenticate", b"Bearer"))
         self.respond(answer.status, body, [*_JSON, *headers] if body else headers)
 
     def start(self, status: int, headers: heads.Headers, reason: str = "") -> None:

@@ -11,6 +11,7 @@ from starlette.responses import Response
 from stoker.frontend.http.status import PAYLOAD_TOO_LARGE, Answer, answer_of
 
 JSON_TYPE = "application/json"
+UNAUTHORIZED = 401
 
 ALWAYS: tuple[tuple[bytes, bytes], ...] = (
     (b"Pragma", b"no-cache"),
@@ -29,7 +30,8 @@ def error_response(error: Exception) -> Response:
     answer = answer_of(error)
     if answer.status == PAYLOAD_TOO_LARGE:
         return Response(b"", answer.status)
-    return Response(error_bytes(answer), answer.status, media_type=JSON_TYPE)
+    headers = {"WWW-Authenticate": "Bearer"} if answer.status == UNAUTHORIZED else None
+    return Response(error_bytes(answer), answer.status, headers, JSON_TYPE)
 
 
 def error_bytes(answer: Answer) -> bytes:
