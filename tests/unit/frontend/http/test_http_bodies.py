@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from urllib.parse import unquote_to_bytes
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from stoker.core.job import Input
 from stoker.errors import BadRequest
@@ -77,6 +81,18 @@ def test_a_form_without_sense_is_refused_in_words(body: bytes, content_type: byt
 
 
 def test_the_query_is_read_as_a_form_is() -> None:
-    assert bodies.read_query(b"a=%FF&b") == {"a": Input("a", "", "\ufffd".encode()), "b": Input("b", "", b"")}
+    assert bodies.read_query(b"a=%FF&b") == {"a": Input("a", "", b"\xff"), "b": Input("b", "", b"")}
     assert bodies.query_value(b"x=1&model_name=a%20b&model_name=c", "model_name") == "c"
     assert bodies.query_value(b"x=1", "model_name") is None
+
+
+@given(
+    st.lists(
+        st.sampled_from(
+            [b"%41", b"%", b"%4", b"%zz", b"=", b"+", b" ", b"\r\n", b"\n", b"_", b"%00", b"%e4", b"x", b"."]
+        )
+    )
+)
+def test_values_are_unquoted_as_everybody_does(pieces: list[bytes]) -> None:
+    value = b"".join(pieces)
+    assert bodies.read_query(b"a=" + value)["a"].value == unquote_to_bytes(value.replace(b"+", b" "))
