@@ -119,11 +119,16 @@ class FakeManagement:
     meta: ResponseMeta | None = None
     asked: list[tuple[Any, ...]] = field(default_factory=list)
     finished: int = 0
+    cancelled: int = 0
 
     async def _operate(self, *asked: Any) -> Any:
         self.asked.append(asked)
-        if self.hold is not None:
-            await self.hold.wait()
+        try:
+            if self.hold is not None:
+                await self.hold.wait()
+        except asyncio.CancelledError:
+            self.cancelled += 1
+            raise
         self.finished += 1
         if self.error is not None:
             raise self.error
