@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 import pytest
 from grpc_fakes import FakeManagement, until
+from http_fakes import FakeTelemetry
 
 from stoker import errors as e
 from stoker.config.address import Address
@@ -58,6 +59,7 @@ class World:
     tokens: FakeTokens = field(default_factory=FakeTokens)
     guard: BrowserGuard | None = field(default_factory=BrowserGuard)
     model_api: bool = True
+    telemetry: FakeTelemetry = field(default_factory=FakeTelemetry)
     headers: tuple[tuple[bytes, bytes], ...] = ()
 
     @asynccontextmanager
@@ -67,7 +69,9 @@ class World:
             management_api(self.management, authorizer=self.tokens, guard=self.guard, model_api_enabled=self.model_api),
             metrics_api(FakeMetrics()),
         ]
-        app = App(apis, max_request_size=100_000, records=RequestRecords(), headers=self.headers)
+        app = App(
+            apis, max_request_size=100_000, records=RequestRecords(telemetry=self.telemetry), headers=self.headers
+        )
         async with (
             HttpListener(address=Address("http", "127.0.0.1", 0), app=app) as listener,
             httpx.AsyncClient(base_url=f"http://127.0.0.1:{listener.port}", verify=False) as client,
@@ -337,6 +341,19 @@ async def test_an_operation_goes_on_when_its_client_leaves(world: World, client:
         await client.post("/models?url=u", timeout=0.2)
     world.management.hold.set()
     await until(lambda: world.management.finished == 1)
+
+
+async def test_a_client_that_leaves_within_its_registration_is_no_error_of_the_server(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with world.client() as client:
+        reader, writer = await asyncio.open_connection("127.0.0.1", client.base_url.port)
+        writer.write(b"POST /models HTTP/1.1\r\nhost: localhost\r\ncontent-length: 9\r\n\r\n{")
+        await writer.drain()
+        assert (await client.get("/models")).status_code == 200  # the other request was begun before
+        writer.close()
+        await until(lambda: world.telemetry.statuses.count(499) == 1)
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
 
 
 async def test_asking_a_handler_ends_when_the_client_leaves(world: World, client: httpx.AsyncClient) -> None:

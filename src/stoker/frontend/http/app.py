@@ -94,9 +94,9 @@ class App:
                 if match is Match.FULL:
                     return await _handle(route, scope, receive, send)
                 partial = partial or match is Match.PARTIAL
-        if refusal is not None:
-            raise refusal
-        raise MethodNotAllowed if partial else ResourceNotFound
+        if partial:  # of an API that admitted the request
+            raise MethodNotAllowed
+        raise refusal or ResourceNotFound
 
 
 async def _handle(route: BaseRoute, scope: Scope, receive: Receive, send: Send) -> None:

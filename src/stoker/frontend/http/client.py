@@ -6,11 +6,22 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 
 from stoker.errors import Cancelled
 
 T = TypeVar("T")
+
+
+async def whole_body(request: Request) -> bytes:
+    """
+    Raises:
+        Cancelled: the client left before it had sent all.
+    """
+    try:
+        return await request.body()
+    except ClientDisconnect:
+        raise Cancelled from None
 
 
 async def unless_it_leaves(request: Request, work: Coroutine[Any, Any, T]) -> T:

@@ -131,7 +131,7 @@ class _Routes:
 
     async def register(self, request: Request) -> Response:
         self._require_model_api()
-        body = await request.body()
+        body = await client.whole_body(request)
         asked = parameters.from_request(request.url.query, request.headers.get("content-type"), body)
         return _told(await self._management.register(register_request(asked)))
 
