@@ -17,7 +17,7 @@ from stoker import errors as e
 from stoker.config.address import Address
 from stoker.core.ports import SCALING_BEGUN, SCALING_UNFINISHED, RegisterRequest, ScaleRequest, TokenScope
 from stoker.core.reply import ResponseMeta
-from stoker.frontend.http.app import App
+from stoker.frontend.http.app import Api, App
 from stoker.frontend.http.description import description_api
 from stoker.frontend.http.guards import BrowserGuard
 from stoker.frontend.http.listener import HttpListener
@@ -61,6 +61,7 @@ class World:
     model_api: bool = True
     telemetry: FakeTelemetry = field(default_factory=FakeTelemetry)
     headers: tuple[tuple[bytes, bytes], ...] = ()
+    more: tuple[Api, ...] = ()
 
     @asynccontextmanager
     async def client(self) -> AsyncIterator[httpx.AsyncClient]:
@@ -69,9 +70,8 @@ class World:
             management_api(self.management, authorizer=self.tokens, guard=self.guard, model_api_enabled=self.model_api),
             metrics_api(FakeMetrics()),
         ]
-        app = App(
-            apis, max_request_size=100_000, records=RequestRecords(telemetry=self.telemetry), headers=self.headers
-        )
+        records = RequestRecords(telemetry=self.telemetry)
+        app = App([*apis, *self.more], max_request_size=100_000, records=records, headers=self.headers)
         async with (
             HttpListener(address=Address("http", "127.0.0.1", 0), app=app) as listener,
             httpx.AsyncClient(base_url=f"http://127.0.0.1:{listener.port}", verify=False) as client,
@@ -347,7 +347,7 @@ async def test_a_client_that_leaves_within_its_registration_is_no_error_of_the_s
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with world.client() as client:
-        reader, writer = await asyncio.open_connection("127.0.0.1", client.base_url.port)
+        _, writer = await asyncio.open_connection("127.0.0.1", client.base_url.port)
         writer.write(b"POST /models HTTP/1.1\r\nhost: localhost\r\ncontent-length: 9\r\n\r\n{")
         await writer.drain()
         assert (await client.get("/models")).status_code == 200  # the other request was begun before
@@ -377,6 +377,18 @@ async def test_everything_but_descriptions_and_metrics_needs_the_management_toke
         assert (await client.options("/")).status_code == 200
         assert (await client.get("/api-description")).status_code == 200
         assert (await client.get("/metrics")).status_code == 200
+
+
+async def test_a_wrong_method_is_told_also_where_another_api_shares_the_listener() -> None:
+    """That one asks for another token, which has no say in it."""
+
+    def refuse(request: object) -> None:
+        raise e.TokenRejected
+
+    async with World(tokens=FakeTokens(on=True), more=(Api(routes=(), admit=refuse),)).client() as client:
+        assert (await client.post("/models/m", headers={"authorization": KEY})).status_code == 405
+        assert (await client.get("/nowhere", headers={"authorization": KEY})).status_code == 400
+        assert (await client.post("/models/m")).status_code == 400
 
 
 async def test_tokens_are_rotated_with_the_api_key_and_nothing_else() -> None:
