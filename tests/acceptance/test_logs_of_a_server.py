@@ -60,7 +60,7 @@ def test_each_log_has_its_lines_in_torchserves_form(place: Place) -> None:
         "model_log": rf"{DATE} \[INFO \] W-\d+-m_1\.0-stdout MODEL_LOG - printed by the handler",
         "access_log": rf'{DATE} - /127\.0\.0\.1:\d+ "gRPC \S+/Predictions HTTP/2\.0" 0 \d+',
         "ts_metrics": rf"{DATE} - QueueTime\.Milliseconds:0\.0\|#Level:Host\|#hostname:[^,]+,timestamp:\d+",
-        "model_metrics": rf"{DATE} - PredictionTime\.Milliseconds:[\d.]+\|#ModelName:m,Level:Model\|#hostname:.*",
+        "model_metrics": rf"{DATE} - PredictionTime\.ms:[\d.]+\|#ModelName:m,Level:Model\|#hostname:.*",
     }
     for name, line in lines.items():
         wait_until(lambda name=name, line=line: re.search(f"(?m)^{line}$", log(place, name)) is not None, line)  # type: ignore[misc]

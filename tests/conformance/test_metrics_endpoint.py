@@ -46,7 +46,7 @@ LOGGED = {
     "Spread": rf"Spread\.Seconds:0\.3\|#ModelName:m,Level:Model\|#hostname:[^,]+,requestID:{ID}",
     "OldStyle": r"OldStyle\.Count:7\.0\|#Level:Model\|#hostname:[^,]+,requestID:old-id",
     "Printed": r"Printed\.Count:3\.0\|#Level:Model\|#hostname:[^,]+,requestID:printed-id",
-    "PredictionTime": rf"PredictionTime\.Milliseconds:[\d.]+\|#ModelName:m,Level:Model\|#hostname:[^,]+,requestID:{ID}",
+    "PredictionTime": rf"PredictionTime\.ms:[\d.]+\|#ModelName:m,Level:Model\|#hostname:[^,]+,requestID:{ID}",
 }
 SERVED = (
     r'Counted{Part="a",ModelName="m",Level="Model",Hostname=".+",} 2\.0',
