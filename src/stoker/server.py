@@ -27,6 +27,7 @@ from stoker.config.settings import Settings
 from stoker.core.clock import MonotonicClock
 from stoker.core.ports import AccessLog, TokenScope
 from stoker.frontend.grpc.authorization import guarded
+from stoker.frontend.grpc.engine import ConnectionAge
 from stoker.frontend.grpc.health import health_methods
 from stoker.frontend.grpc.inference import inference_methods
 from stoker.frontend.grpc.management import management_methods
@@ -166,8 +167,9 @@ class Server:
         )
         hosts = (settings.grpc_inference_address, settings.grpc_management_address)
         ports = (settings.grpc_inference_port, settings.grpc_management_port)
-        engine = choose_engine(settings.grpc_engine, hosts, tls=protection.grpc is not None)
-        for host, port, methods in zip(hosts, ports, (inference, management), strict=True):
+        ages = _connection_ages(settings)
+        engine = choose_engine(settings.grpc_engine, hosts, tls=protection.grpc is not None, ages=ages)
+        for host, port, methods, age in zip(hosts, ports, (inference, management), ages, strict=True):
             yield GrpcServer(
                 host=host,
                 port=port,
@@ -178,6 +180,7 @@ class Server:
                 stream_stall_timeout_s=settings.stream_stall_timeout_s,
                 telemetry=self._metrics,
                 tls=protection.grpc,
+                connection_age=age,
             )
 
     def _make_http(self, registry: Registry, protection: Protection) -> Iterator[tuple[HttpListener, tuple[Role, ...]]]:
@@ -279,6 +282,15 @@ def _rest_the_collector() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(10_000, 20, 20)
+
+
+def _connection_ages(settings: Settings) -> tuple[ConnectionAge, ConnectionAge]:
+    return (
+        ConnectionAge(settings.grpc_inference_max_connection_age_s, settings.grpc_inference_max_connection_age_grace_s),
+        ConnectionAge(
+            settings.grpc_management_max_connection_age_s, settings.grpc_management_max_connection_age_grace_s
+        ),
+    )
 
 
 def _make_store(settings: Settings) -> ModelStore:

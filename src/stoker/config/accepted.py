@@ -9,18 +9,15 @@ from stoker.config import units
 from stoker.config.rows import Origin, Row, path, row
 
 _NO_JVM = "it tunes the Java virtual machine, and there is none"
+_NO_PLUGINS = "plug-ins are Java classes, and there is no Java"
+_NO_SOCKETS = "workers are reached over inherited Unix sockets, which have no name and no port"
 _IN_PROCESS = "system metrics are measured in the server's own process, without a command"
-_NO_DISTRIBUTED = "distributed workers are not part of this version"
-_NO_LAUNCHER = "the CPU launcher is not part of this version"
-_NO_AGE = "connections have no maximum age in this version"
-_NO_SEQUENCES = "sequences are not part of this version"
+_NO_DISTRIBUTED = "no model runs over several ranks in this version"
+_NO_LAUNCHER = "workers share the cores without it; numactl or taskset around torchserve pins them"
+_NO_SEQUENCES = "sequence batching is not part of this version"
 _LABEL = "it only says who wrote the file"
 
 ACCEPTED: tuple[Row, ...] = (
-    row("grpc_inference_max_connection_age_ms", units.milliseconds, "age of connections", unit="ms", unused=_NO_AGE),
-    row("grpc_inference_max_connection_age_grace_ms", units.milliseconds, "its grace", unit="ms", unused=_NO_AGE),
-    row("grpc_management_max_connection_age_ms", units.milliseconds, "age of connections", unit="ms", unused=_NO_AGE),
-    row("grpc_management_max_connection_age_grace_ms", units.milliseconds, "its grace", unit="ms", unused=_NO_AGE),
     row("number_of_netty_threads", units.whole_number, "frontend threads", "0", unused=_NO_JVM),
     row("netty_client_threads", units.whole_number, "threads towards workers", "0", unused=_NO_JVM),
     row("prefer_direct_buffer", units.boolean, "kind of the JVM's buffers", "false", unused=_NO_JVM),
@@ -40,11 +37,10 @@ ACCEPTED: tuple[Row, ...] = (
     row("cpp_log_config", path, "log settings of the C++ backend", unused="there is no C++ backend"),
     row("cpu_launcher_enable", units.boolean, "workers by torch's CPU launcher", "false", unused=_NO_LAUNCHER),
     row("cpu_launcher_args", units.string, "its arguments", unused=_NO_LAUNCHER),
-    row("debug", units.boolean, "start no worker", "false", unused="the server always starts its workers itself"),
-    row("use_native_io", units.boolean, "Unix sockets to workers", "true", origin=Origin.FILE, unused=_NO_JVM),
+    row("use_native_io", units.boolean, "Unix sockets to workers", "true", origin=Origin.FILE, unused=_NO_SOCKETS),
     row("io_ratio", units.whole_number, "netty's I/O ratio", "50", origin=Origin.FILE, unused=_NO_JVM),
     row("vmargs", units.string, "options of the JVM", origin=Origin.FILE, unused=_NO_JVM),
-    row("plugins_path", path, "folder of Java plug-ins", origin=Origin.FILE, unused=_NO_JVM),
+    row("plugins_path", path, "folder of Java plug-ins", origin=Origin.FILE, unused=_NO_PLUGINS),
     row("version", units.string, "version that wrote the file", origin=Origin.FILE, unused=_LABEL),
     row("tsConfigFile", units.string, "name of the file", origin=Origin.FILE, unused=_LABEL),
 )

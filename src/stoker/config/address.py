@@ -12,6 +12,7 @@ _URL = re.compile(
 )
 _UNIX = re.compile(r"unix:(?P<path>/\S+)", re.IGNORECASE)
 _HIGHEST_PORT = 65534
+_EXPECTED = "http://HOST[:PORT], https://HOST[:PORT] or unix:/PATH"
 
 INFERENCE_PORTS = {"http": 80, "https": 443}
 MANAGEMENT_PORTS = {"http": 8081, "https": 8444}
@@ -46,12 +47,17 @@ def parse(text: str, default_ports: Mapping[str, int]) -> Address:
         return Address("unix", path=unix["path"])
     url = _URL.fullmatch(word)
     if url is None:
-        raise ValueError(f"Invalid binding address: {word}")
+        raise ValueError(f"Invalid binding address: {_shown(word)} (expected: {_EXPECTED})")
     scheme = url["scheme"].lower()
     port = int(url["port"]) if url["port"] is not None else default_ports[scheme]
     if port > _HIGHEST_PORT:
-        raise ValueError(f"Invalid binding address: {word}")
+        raise ValueError(f"Invalid binding address: {_shown(word)} (expected: a port up to {_HIGHEST_PORT})")
     return Address(scheme, url["host"].strip("[]").lower(), port)
+
+
+def _shown(word: str) -> str:
+    clean = "".join(c if c.isprintable() else "?" for c in word)
+    return clean if len(clean) <= 80 else clean[:77] + "..."
 
 
 def inference(text: str) -> Address:

@@ -12,6 +12,7 @@ from typing import Any
 from stoker.config import units
 
 METADATA = "stoker.setting"
+_LONGEST_NUMBER = 30
 
 
 class Origin(Enum):
@@ -59,9 +60,15 @@ class Row:
 
     def _check_range(self, value: float) -> None:
         if self.minimum is not None and value < self.minimum:
-            raise ValueError(f"{value:g} is less than {self.minimum:g}")
+            raise ValueError(f"{self._written(value)} is less than {self._written(self.minimum)}")
         if self.maximum is not None and value > self.maximum:
-            raise ValueError(f"{value:g} is more than {self.maximum:g}")
+            raise ValueError(f"{self._written(value)} is more than {self._written(self.maximum)}")
+
+    def _written(self, value: float) -> str:
+        number = str(value) if isinstance(value, int) else f"{value:g}"
+        if len(number) > _LONGEST_NUMBER:
+            number = f"a number of {len(number)} digits"
+        return f"{number} s" if self.unit in ("s", "ms", "min") else number
 
     def for_field(self, name: str) -> Row:
         return replace(self, field=name)

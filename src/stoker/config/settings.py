@@ -66,6 +66,42 @@ class Settings:
         minimum=0,
         maximum=_HIGHEST_PORT,
     )
+    grpc_inference_max_connection_age_s: float | None = setting(
+        "grpc_inference_max_connection_age_ms",
+        units.milliseconds,
+        None,
+        "age at which a connection is asked to end",
+        unit="ms",
+        minimum=0.001,
+        shown="unlimited",
+    )
+    grpc_inference_max_connection_age_grace_s: float | None = setting(
+        "grpc_inference_max_connection_age_grace_ms",
+        units.milliseconds,
+        None,
+        "what its open calls have from then on",
+        unit="ms",
+        minimum=0,
+        shown="unlimited",
+    )
+    grpc_management_max_connection_age_s: float | None = setting(
+        "grpc_management_max_connection_age_ms",
+        units.milliseconds,
+        None,
+        "age at which a connection is asked to end",
+        unit="ms",
+        minimum=0.001,
+        shown="unlimited",
+    )
+    grpc_management_max_connection_age_grace_s: float | None = setting(
+        "grpc_management_max_connection_age_grace_ms",
+        units.milliseconds,
+        None,
+        "what its open calls have from then on",
+        unit="ms",
+        minimum=0,
+        shown="unlimited",
+    )
     enable_grpc_ssl: bool = setting("enable_grpc_ssl", units.boolean, False, "TLS on both gRPC ports")
     private_key_file: Path | None = setting(
         "private_key_file", rows.path, None, "PEM file with the key of certificate_file, PKCS#8 or PKCS#1"
@@ -162,6 +198,12 @@ class Settings:
         0,
         "workers of a model that says nothing itself; 0: one per GPU or CPU at start, none for the API",
         minimum=0,
+    )
+    debug: bool = setting(
+        "debug",
+        units.boolean,
+        False,
+        "for a debugger: no response or start-up timeout, one worker per model unless it says otherwise",
     )
     initial_worker_port: int = setting(
         "initial_worker_port", units.whole_number, 9000, "number of the first worker", minimum=0

@@ -7,8 +7,10 @@ A converter takes the text and returns the value, or raises `ValueError` with ha
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable
 
+_WHOLE = re.compile(r"[+-]?[0-9]{1,4000}")
 _SIZE_UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 
 
@@ -22,15 +24,15 @@ def is_boolean_word(text: str) -> bool:
 
 
 def whole_number(text: str) -> int:
-    try:
-        return int(text.strip(), 10)
-    except ValueError:
-        raise ValueError(f"{_shown(text)} is not a whole number") from None
+    word = text.strip()
+    if not _WHOLE.fullmatch(word):
+        raise ValueError(f"{_shown(text)} is not a whole number")
+    return int(word)
 
 
 def number(text: str) -> float:
     try:
-        value = float(text.strip())
+        value = float(text.strip().replace("_", "?"))  # Python's own spelling is nobody else's
     except ValueError:
         raise ValueError(f"{_shown(text)} is not a number") from None
     if not math.isfinite(value):
@@ -39,7 +41,10 @@ def number(text: str) -> float:
 
 
 def milliseconds(text: str) -> float:
-    return whole_number(text) / 1000.0
+    try:
+        return whole_number(text) / 1000.0
+    except OverflowError:
+        raise ValueError(f"{_shown(text)} is not a number of milliseconds that a computer can count") from None
 
 
 def minutes(text: str) -> float:
@@ -50,10 +55,9 @@ def size(text: str) -> int:
     """Bytes: a whole number, or one with a unit of 1024 (`64k`, `10m`, `2g`)."""
     word = text.strip().lower().removesuffix("b").removesuffix("i")
     unit = word[-1:] if word[-1:] in ("k", "m", "g", "t") else ""
-    try:
-        return int(word.removesuffix(unit), 10) * _SIZE_UNITS[unit]
-    except ValueError:
-        raise ValueError(f"{_shown(text)} is not a number of bytes") from None
+    if not _WHOLE.fullmatch(word.removesuffix(unit)):
+        raise ValueError(f"{_shown(text)} is not a number of bytes")
+    return int(word.removesuffix(unit)) * _SIZE_UNITS[unit]
 
 
 def string(text: str) -> str | None:

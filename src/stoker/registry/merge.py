@@ -7,6 +7,7 @@ Precedence, first that says something wins:
                                `default_workers_per_model`, one per GPU or else per CPU (at start), none
   handler, runtime             request, manifest (runtime: setting `models`), `default_service_handler`
   everything else              model-config.yaml, setting `models`, default
+With the setting `debug`, timeouts never pass, and one worker is the default at start.
 
 Law: what cannot be served as it asks to be is an error here, at registration, and never a surprise later.
 """
@@ -33,6 +34,7 @@ _log = logging.getLogger(__name__)
 MAX_WORKERS = 4096
 _DEFAULT_BATCH_DELAY_S = 0.1
 _DEFAULT_RETRY_TIMEOUT_S = 300.0
+_FOREVER_S = 2.0**31 - 1
 _OTHER_HANDLER_PROTOCOL = ("sequenceBatching", "continuousBatching", "asyncCommunication")
 
 
@@ -81,11 +83,11 @@ def model_spec(sources: Sources, *, url: str, model_dir: str) -> ModelSpec:
         max_batch_delay_s=_first(request.max_batch_delay_s, config.max_batch_delay_s, _DEFAULT_BATCH_DELAY_S),
         min_workers=min_workers,
         max_workers=max_workers,
-        response_timeout_s=_first(
-            request.response_timeout_s, config.response_timeout_s, settings.default_response_timeout_s
+        response_timeout_s=_timeout(
+            settings, request.response_timeout_s, config.response_timeout_s, settings.default_response_timeout_s
         ),
-        startup_timeout_s=_first(
-            request.startup_timeout_s, config.startup_timeout_s, settings.default_startup_timeout_s
+        startup_timeout_s=_timeout(
+            settings, request.startup_timeout_s, config.startup_timeout_s, settings.default_startup_timeout_s
         ),
         max_retry_timeout_s=_first(config.max_retry_timeout_s, _DEFAULT_RETRY_TIMEOUT_S),
         client_timeout_s=_first(config.client_timeout_s, 0.0),
@@ -148,6 +150,11 @@ def _first(*values: T | None) -> T:
     return next(value for value in values if value is not None)
 
 
+def _timeout(settings: Settings, *values: float | None) -> float:
+    """While somebody debugs, nobody else's patience counts."""
+    return _FOREVER_S if settings.debug else _first(*values)
+
+
 def _worker_bounds(sources: Sources, defaults: ModelDefaults) -> tuple[int, int]:
     """Fewest and most workers."""
     config, settings = sources.config, sources.settings
@@ -161,7 +168,9 @@ def _worker_bounds(sources: Sources, defaults: ModelDefaults) -> tuple[int, int]
     if sources.at_startup and defaults.min_workers is not None:
         return defaults.min_workers, max(defaults.min_workers, defaults.max_workers or 0)
     count = settings.default_workers_per_model
-    if sources.at_startup and not count:
+    if sources.at_startup and settings.debug:
+        count = 1
+    elif sources.at_startup and not count:
         count = sources.machine.gpus or sources.machine.cpus
     return count, count
 

@@ -200,7 +200,7 @@ def test_every_field_is_a_row_and_every_row_has_a_field_or_a_reason() -> None:
 
 
 def test_fields_that_hold_a_time_say_seconds() -> None:
-    assert {r.field for r in ROWS.values() if r.unit in ("s", "min") and r.field} == {
+    assert {r.field for r in ROWS.values() if r.unit in ("s", "ms", "min") and r.field} == {
         f for f in vars_of(Settings) if f.endswith("_s")
     }
 

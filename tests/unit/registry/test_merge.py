@@ -120,6 +120,17 @@ def test_the_first_that_says_something_wins(
     assert getattr(spec_of(api=api, yaml=yaml, models=models, settings=settings), member) == wins
 
 
+def test_for_a_debugger_time_stands_still_and_one_worker_is_the_default_at_start() -> None:
+    debug = {"debug": True, "default_workers_per_model": 3}
+    for yaml in ({}, {"responseTimeout": 1, "startupTimeout": 1}):
+        spec = spec_of(api={"response_timeout_s": 2.0}, yaml=yaml, settings=debug, at_startup=True)
+        assert (spec.response_timeout_s, spec.startup_timeout_s) == (HUGE, HUGE)
+        assert (spec.min_workers, spec.max_workers) == (1, 1)
+    chosen = spec_of(yaml={"minWorkers": 2, "maxWorkers": 3}, settings=debug, at_startup=True)
+    assert (chosen.min_workers, chosen.max_workers) == (2, 3)
+    assert spec_of(settings=debug).min_workers == 3, "models of clients get what they always get"
+
+
 @pytest.mark.parametrize("at_startup", [False, True])
 @pytest.mark.parametrize(
     ("api", "yaml", "models", "settings", "gpus", "by_api", "at_start"),

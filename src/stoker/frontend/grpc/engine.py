@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 MAX_CONCURRENT_STREAMS = 1024
 """Open calls per connection. A client that starts more waits in its own library; it can open more connections."""
 
 MAX_METADATA_BYTES = 16 * 1024
 """Of a call's request metadata; more is refused RESOURCE_EXHAUSTED by the library."""
+
+
+class ConnectionAge(NamedTuple):
+    """A connection older than ``age_s`` is asked to end; its open calls have ``grace_s``. ``None``: no limit."""
+
+    age_s: float | None = None
+    grace_s: float | None = None
 
 
 class Engine(Protocol):

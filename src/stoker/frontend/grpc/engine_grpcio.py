@@ -17,7 +17,7 @@ import grpc.aio
 from stoker.errors import BindError
 from stoker.frontend.grpc.call import Call, Kind, Method, Trailing
 from stoker.frontend.grpc.credentials import server_credentials
-from stoker.frontend.grpc.engine import MAX_CONCURRENT_STREAMS, MAX_METADATA_BYTES, target
+from stoker.frontend.grpc.engine import MAX_CONCURRENT_STREAMS, MAX_METADATA_BYTES, ConnectionAge, target
 from stoker.frontend.grpc.open_calls import OpenCalls
 from stoker.frontend.grpc.reflection import reflection_handlers
 from stoker.frontend.grpc.status import Status
@@ -39,6 +39,7 @@ class GrpcioEngine:
         open_calls: OpenCalls,
         max_message_bytes: int,
         tls: Tls | None = None,
+        connection_age: ConnectionAge = ConnectionAge(),  # noqa: B008 - immutable
     ) -> None:
         self._tls = tls
         self._host = host
@@ -46,10 +47,11 @@ class GrpcioEngine:
         self._methods = methods
         self._open_calls = open_calls
         self._max_message_bytes = max_message_bytes
+        self._connection_age = connection_age
         self._server: grpc.aio.Server | None = None
 
     async def start(self) -> int:
-        server = grpc.aio.server(options=server_options(self._max_message_bytes))
+        server = grpc.aio.server(options=server_options(self._max_message_bytes, self._connection_age))
         server.add_generic_rpc_handlers(tuple(self._handlers()))
         try:
             port = self._listen(server)
@@ -95,8 +97,14 @@ class GrpcioEngine:
         return grpc.unary_stream_rpc_method_handler(stream)
 
 
-def server_options(max_message_bytes: int) -> list[tuple[str, int]]:
+def server_options(
+    max_message_bytes: int,
+    connection_age: ConnectionAge = ConnectionAge(),  # noqa: B008 - immutable
+) -> list[tuple[str, int]]:
+    names = ("grpc.max_connection_age_ms", "grpc.max_connection_age_grace_ms")
+    ages = [(name, round(value * 1000)) for name, value in zip(names, connection_age, strict=True) if value is not None]
     return [
+        *ages,
         ("grpc.so_reuseport", 0),  # a port in use must be an error
         ("grpc.max_receive_message_length", max_message_bytes),
         ("grpc.max_send_message_length", -1),

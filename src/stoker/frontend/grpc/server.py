@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import importlib.util
 import ipaddress
+import logging
 from collections.abc import Callable, Sequence
 from types import TracebackType
+from typing import Any
 
 from stoker.core.ports import AccessLog, RequestTelemetry
 from stoker.frontend.grpc.call import Method
-from stoker.frontend.grpc.engine import Engine
+from stoker.frontend.grpc.engine import ConnectionAge, Engine
 from stoker.frontend.grpc.open_calls import OpenCalls
 from stoker.frontend.tls import Tls
+
+log = logging.getLogger(__name__)
 
 
 class GrpcServer:
@@ -33,6 +37,7 @@ class GrpcServer:
         stream_stall_timeout_s: float = 30.0,
         telemetry: RequestTelemetry | None = None,
         tls: Tls | None = None,
+        connection_age: ConnectionAge = ConnectionAge(),  # noqa: B008 - immutable
     ) -> None:
         self._tls = tls
         self._host = host
@@ -40,6 +45,7 @@ class GrpcServer:
         self._engine_name = engine
         self._methods = methods
         self._max_message_bytes = max_message_bytes
+        self._connection_age = connection_age
         self._calls = OpenCalls(
             access_log=access_log,
             max_message_bytes=max_message_bytes,
@@ -81,7 +87,9 @@ class GrpcServer:
         await self._calls.drain(grace_s)
 
     def _make_engine(self) -> Engine:
-        options = {} if self._tls is None else {"tls": self._tls}
+        options: dict[str, Any] = {} if self._tls is None else {"tls": self._tls}
+        if self._engine_name == "grpcio":
+            options["connection_age"] = self._connection_age
         return _engine_class(self._engine_name)(
             host=self._host,
             port=self._requested_port,
@@ -103,12 +111,18 @@ def _engine_class(name: str) -> Callable[..., Engine]:
     return GrpcioEngine
 
 
-def choose_engine(setting: str, hosts: Sequence[str], *, tls: bool = False) -> str:
-    """``auto`` is ``native`` only where every listener is out of strangers' reach and without TLS: see
-    `engine_native`."""
+def choose_engine(
+    setting: str, hosts: Sequence[str], *, tls: bool = False, ages: Sequence[ConnectionAge] = ()
+) -> str:
+    """``auto`` is ``native`` only where every listener is out of strangers' reach, without TLS and without an age
+    of connections, which only grpcio knows: see `engine_native`."""
+    aged = any(age != ConnectionAge() for age in ages)
+    if setting == "native" and aged:
+        log.warning("The maximum age of connections has no effect: grpc_engine=native does not know it")
     if setting != "auto":
         return setting
-    if tls or not all(is_local(host) for host in hosts) or importlib.util.find_spec("pygrpc_native") is None:
+    local = all(is_local(host) for host in hosts)
+    if tls or aged or not local or importlib.util.find_spec("pygrpc_native") is None:
         return "grpcio"
     return "native"
 
