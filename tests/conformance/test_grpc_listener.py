@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import importlib
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from grpc_fakes import LIMIT, Ports, Running, listening_socket, running, until
 from stoker.core.ports import Health
 from stoker.core.reply import Chunk
 from stoker.errors import BindError
+from stoker.frontend.grpc.engine import ConnectionAge
 from stoker.protos import inference_pb2 as pb
 
 CODE = grpc.StatusCode
@@ -66,6 +68,24 @@ async def test_a_compressed_bomb_is_refused_and_the_server_goes_on(run: Running)
     assert (await refusal_of(call)).code() is expected[run.ports.engine]
     assert not run.ports.inference.submissions
     assert await serves(run)
+
+
+# ------------------------------------------------------------------------------------------ connection age
+
+
+async def test_a_connection_past_its_age_is_replaced_and_no_call_is_lost() -> None:
+    ports = Ports("grpcio")
+    async with running(ports, connection_age=ConnectionAge(age_s=0.1, grace_s=5.0)) as run:
+        peers: set[str] = set()
+
+        async def another_connection() -> bool:
+            assert await serves(run)
+            peers.update(line[0] for line in ports.access_log.lines)
+            return len(peers) > 1
+
+        async with asyncio.timeout(20) if sys.version_info >= (3, 11) else contextlib.nullcontext():
+            while not await another_connection():
+                await asyncio.sleep(0.01)
 
 
 # ----------------------------------------------------------------------------------------------- addresses

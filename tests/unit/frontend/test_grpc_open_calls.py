@@ -13,6 +13,7 @@ from stoker.errors import BadRequest, WorkerDied
 from stoker.frontend.grpc.call import Call, Kind, Method, Trailing, readable_peer
 from stoker.frontend.grpc.inference import inference_methods
 from stoker.frontend.grpc.open_calls import OpenCalls
+from stoker.frontend.grpc.engine import ConnectionAge
 from stoker.frontend.grpc.server import choose_engine
 from stoker.frontend.grpc.status import Status, inference_status
 from stoker.protos import inference_pb2 as pb
@@ -218,3 +219,11 @@ async def test_a_stream_reads_nothing_while_there_is_no_room_and_ends_after_the_
 )
 def test_the_fast_engine_is_chosen_only_out_of_strangers_reach(setting: str, hosts: list[str], engine: str) -> None:
     assert choose_engine(setting, hosts) == engine
+
+
+def test_only_grpcio_knows_the_age_of_a_connection(caplog: pytest.LogCaptureFixture) -> None:
+    ages = (ConnectionAge(), ConnectionAge(age_s=60.0))
+    assert choose_engine("auto", ("127.0.0.1",), ages=ages) == "grpcio"
+    assert not caplog.text
+    assert choose_engine("native", ("127.0.0.1",), ages=ages) == "native"
+    assert "maximum age of connections has no effect" in caplog.text
