@@ -11,9 +11,9 @@ from stoker.core.job import Input, Job, ModelKey
 from stoker.core.reply import Chunk, ReplyStream
 from stoker.errors import BadRequest, WorkerDied
 from stoker.frontend.grpc.call import Call, Kind, Method, Trailing, readable_peer
+from stoker.frontend.grpc.engine import ConnectionAge
 from stoker.frontend.grpc.inference import inference_methods
 from stoker.frontend.grpc.open_calls import OpenCalls
-from stoker.frontend.grpc.engine import ConnectionAge
 from stoker.frontend.grpc.server import choose_engine
 from stoker.frontend.grpc.status import Status, inference_status
 from stoker.protos import inference_pb2 as pb
