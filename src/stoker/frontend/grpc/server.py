@@ -111,9 +111,7 @@ def _engine_class(name: str) -> Callable[..., Engine]:
     return GrpcioEngine
 
 
-def choose_engine(
-    setting: str, hosts: Sequence[str], *, tls: bool = False, ages: Sequence[ConnectionAge] = ()
-) -> str:
+def choose_engine(setting: str, hosts: Sequence[str], *, tls: bool = False, ages: Sequence[ConnectionAge] = ()) -> str:
     """``auto`` is ``native`` only where every listener is out of strangers' reach, without TLS and without an age
     of connections, which only grpcio knows: see `engine_native`."""
     aged = any(age != ConnectionAge() for age in ages)
