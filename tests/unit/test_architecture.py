@@ -32,6 +32,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "simulation": {"stoker.scheduling", "stoker.pool.lifecycle"},
     "pool": {"stoker.config", "stoker.ipc"},
     "frontend": {"stoker.config"},
+    "migrate": {"stoker.config", "stoker.archive"},
     "registry": {"stoker.config", "stoker.archive", "stoker.scheduling", "stoker.pool"},
 }
 """Besides core and errors, which everyone may import. A package may always import itself."""
