@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -60,10 +61,13 @@ def test_the_quick_start_works_as_written(place: Place) -> None:
 def test_without_a_word_about_security_a_file_brings_torchserves_defaults_back(place: Place) -> None:
     archive(place.store, "echo")
     (place.folder / "config.properties").write_text("\n".join(place.port_lines))
-    assert "Token authorization is not part of this version" in place.start()
-    with place.client() as client, pytest.raises(CallError) as refused:
+    place.start()
+    keys = json.loads((place.folder / "key_file.json").read_text())
+    with place.client() as client, pytest.raises(CallError, match="Token Authorization failed"):
         client.register("echo.mar", timeout=30)
-    assert refused.value.code.name == "PERMISSION_DENIED"
+    endpoint = replace(place.endpoint, management_token=keys["management"]["key"])
+    with Client(endpoint) as client, pytest.raises(CallError, match="Model API disabled"):
+        client.register("echo.mar", timeout=30)
     place.run("--stop")
 
 
