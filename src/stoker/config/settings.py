@@ -70,7 +70,7 @@ class Settings:
         "grpc_inference_max_connection_age_ms",
         units.milliseconds,
         None,
-        "age at which a connection is asked to end",
+        "age at which a connection is asked to end; grpc_engine=auto takes grpcio then",
         unit="ms",
         minimum=0.001,
         shown="unlimited",
@@ -88,7 +88,7 @@ class Settings:
         "grpc_management_max_connection_age_ms",
         units.milliseconds,
         None,
-        "age at which a connection is asked to end",
+        "age at which a connection is asked to end; grpc_engine=auto takes grpcio then",
         unit="ms",
         minimum=0.001,
         shown="unlimited",
@@ -131,7 +131,7 @@ class Settings:
         "grpc_engine",
         units.one_of("auto", "native", "grpcio"),
         "auto",
-        "what speaks HTTP/2; auto: native where every gRPC listener is loopback and without TLS, else grpcio",
+        "what speaks HTTP/2; auto: native where gRPC is loopback, without TLS and connection age, else grpcio",
         ours=True,
     )
     grpc_status_codes: str = setting(

@@ -1,0 +1,129 @@
+"""`docs/configuration.md`, made from the tables of settings and of model keys.  PURE but for `main`.
+
+``python -m stoker.config.reference`` prints it, ``python -m stoker.config.reference FILE`` writes it.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from stoker.config.model_keys import MODEL_KEYS, ModelRow
+from stoker.config.rows import Origin, Row
+from stoker.config.settings import ROWS
+
+_GROUPS = {
+    "inference_address": "Listeners",
+    "model_store": "Models and workers",
+    "stream_window": "Streams and the stop",
+    "allowed_urls": "Archives",
+    "disable_token_authorization": "Security, and where values come from",
+    "metrics_config": "Metrics and logs",
+    "temp_dir": "Places on the machine",
+}
+"""Each begins at a key, in the order of the table of settings."""
+
+_HEAD = """\
+# Configuration
+
+Every key of `config.properties` and of `model-config.yaml`.
+
+- The properties file: `TS_CONFIG_FILE`, else `--ts-config`, else `config.properties` in the current folder.
+- Precedence: default < file < command line < environment. The environment counts where `enable_envvars_config=true`;
+  variables marked *always* count without it.
+- `$$NAME$$` anywhere in a value stands for the environment variable NAME; one that is not set stops the start.
+- Booleans: the word `true` in any case, everything else is false. Sizes may have a unit of 1024: `64k`, `10m`, `2g`.
+- A value that cannot be used stops the start with file, line, key and what was expected. A key that is not known is
+  named in the log, with the nearest one that is.
+- `torchserve --print-config` shows every value in effect and where it came from.
+- *own*: a key that TorchServe does not know."""
+
+_UNUSED = """
+## Accepted, without effect
+
+Keys of TorchServe that have nothing to change here. They are checked like the others, and named in the log once.
+"""
+
+_MODEL = """
+## model-config.yaml
+
+The setting `models` takes the same keys, and `runtimeType`, as JSON:
+`models={"NAME": {"VERSION": {"minWorkers": 1, "deviceIds": [0, 1]}}}`.
+Precedence: registration over an API, then model-config.yaml, then `models`, then the default. A value of a wrong type
+in the YAML is ignored with a warning; in `models` it stops the start. The handler gets the whole YAML document.
+"""
+
+
+def text() -> str:
+    """The whole page."""
+    return "\n".join((_HEAD, *_settings(), *_unused(), *_model_keys())) + "\n"
+
+
+def _settings() -> Iterator[str]:
+    for row in ROWS.values():
+        if row.key in _GROUPS:
+            yield from ("", f"## {_GROUPS[row.key]}", "")
+            yield from _head("key", "default", "unit", "environment", "meaning")
+        if row.field:
+            yield _line(_key(row.key, row.ours), _default(row), row.unit, _environment(row), row.meaning)
+
+
+def _unused() -> Iterator[str]:
+    yield _UNUSED
+    yield from _head("key", "environment", "meaning", "why not")
+    for row in ROWS.values():
+        if row.unused:
+            yield _line(_key(row.key, row.ours), _environment(row), row.meaning, row.unused)
+
+
+def _model_keys() -> Iterator[str]:
+    yield _MODEL
+    yield from _head("key", "values", "default", "unit", "meaning")
+    for key in MODEL_KEYS:
+        yield _line(_key(key.name, key.ours), key.kind, key.default_text, key.unit, _model_meaning(key))
+
+
+def _model_meaning(key: ModelRow) -> str:
+    return key.meaning if key.served else f"{key.meaning}. **Not part of this version**"
+
+
+def _key(name: str, ours: bool) -> str:
+    return f"`{name}` *own*" if ours else f"`{name}`"
+
+
+def _default(row: Row) -> str:
+    return row.default_text if row.default_text == "-" or " " in row.default_text else f"`{row.default_text}`"
+
+
+def _environment(row: Row) -> str:
+    if row.env is None:
+        return "-"
+    if row.origin is Origin.ENVIRONMENT:
+        return f"`{row.env}` only"
+    return f"`{row.env}` *always*" if row.always_env else f"`{row.env}`"
+
+
+def _head(*names: str) -> Iterator[str]:
+    yield _line(*names)
+    yield _line(*("---" for _ in names))
+
+
+def _line(*cells: str) -> str:
+    return f"| {' | '.join(_cell(cell) for cell in cells)} |"
+
+
+def _cell(words: str) -> str:
+    return words.replace("|", r"\|")
+
+
+def main(arguments: Iterable[str]) -> None:
+    file = next(iter(arguments), None)
+    if file is None:
+        sys.stdout.write(text())
+    else:
+        Path(file).write_text(text(), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
