@@ -11,7 +11,7 @@ import typer
 from stoker import TORCHSERVE_VERSION, __version__
 from stoker.archive import builder
 from stoker.archive.inspect import Inspection, inspect_archive
-from stoker.cli import bench, client, output, torchserve
+from stoker.cli import bench, client, migrate, output, torchserve
 from stoker.errors import StokerError
 
 app = typer.Typer(
@@ -19,6 +19,7 @@ app = typer.Typer(
     help="Serves PyTorch models over TorchServe's gRPC APIs: archives, handlers and clients run unchanged.",
 )
 app.add_typer(client.app, name="client")
+app.add_typer(migrate.app, name="migrate")
 app.command()(bench.bench)
 
 

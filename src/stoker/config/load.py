@@ -130,7 +130,7 @@ def _expanded(entry: properties.Entry, where: str, environment: Mapping[str, str
 
 def _unknown(key: str, where: str) -> str:
     known = [k for k, row in ROWS.items() if row.origin is not Origin.ENVIRONMENT]
-    return f"{where}: {key} is not a setting and was ignored.{_hint(key, known)}"
+    return f"{where}: {key} is not a setting and was ignored.{hint(key, known)}"
 
 
 def _unknown_members(settings: Settings, given: Mapping[str, Given]) -> Iterator[str]:
@@ -139,10 +139,10 @@ def _unknown_members(settings: Settings, given: Mapping[str, Given]) -> Iterator
         for version, defaults in versions.items():
             for name in defaults.unknown:
                 what = f"{given['models'].where}: models: {name} of {model} {version}"
-                yield f"{what} is not known and was ignored.{_hint(name, KNOWN_MEMBERS)}"
+                yield f"{what} is not known and was ignored.{hint(name, KNOWN_MEMBERS)}"
 
 
-def _hint(word: str, known: Iterable[str]) -> str:
+def hint(word: str, known: Iterable[str]) -> str:
     """Case and underscores are what most slips are about."""
     plain = {_plain(name): name for name in known}
     nearest = difflib.get_close_matches(_plain(word), plain, n=1)

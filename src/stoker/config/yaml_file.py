@@ -23,14 +23,19 @@ def read(path: Path) -> Any:
             content = stream.read(_LARGEST_TEXT + 1)
     except OSError as error:
         raise InvalidArchive(f"{path.name} cannot be read: {error.strerror}") from None
+    return parse(content, name=path.name)
+
+
+def parse(content: bytes, *, name: str) -> Any:
+    """As `read`, of what stands in the file ``name``."""
     if len(content) > _LARGEST_TEXT:
-        raise InvalidArchive(f"{path.name} is larger than {_LARGEST_TEXT >> 20} MiB")
+        raise InvalidArchive(f"{name} is larger than {_LARGEST_TEXT >> 20} MiB")
     try:
         return _parse(content)
     except (yaml.YAMLError, ValueError, OverflowError) as error:
-        raise InvalidArchive(f"{path.name} is not valid YAML: {_place(error)}") from None
+        raise InvalidArchive(f"{name} is not valid YAML: {_place(error)}") from None
     except RecursionError:
-        raise InvalidArchive(f"{path.name} is nested too deeply") from None
+        raise InvalidArchive(f"{name} is nested too deeply") from None
 
 
 def _parse(content: bytes) -> Any:

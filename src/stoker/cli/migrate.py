@@ -1,0 +1,66 @@
+"""`stoker migrate check`: what would change for a TorchServe deployment that moves over."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from stoker.cli import output
+from stoker.errors import ConfigurationError
+from stoker.migrate import deployment, report
+from stoker.migrate.deployment import Deployment
+from stoker.migrate.environment import read_env_file
+from stoker.migrate.findings import exit_code
+
+app = typer.Typer(no_args_is_help=True, help="Move a TorchServe deployment over.")
+_CANNOT_READ = 2
+
+
+@app.callback()
+def top() -> None:
+    """Exists so that `check` stays a word of its own."""
+
+
+@app.command()
+def check(
+    path: Annotated[
+        Path, typer.Argument(help="A config.properties, or the folder that TorchServe is started from.")
+    ] = Path(),
+    as_json: Annotated[bool, typer.Option("--json", help="Everything as one JSON object.")] = False,
+    env_file: Annotated[
+        Path | None,
+        typer.Option(help="File with NAME=VALUE lines, in place of this environment.", show_default=False),
+    ] = None,
+    model_store: Annotated[
+        Path | None, typer.Option(help="Folder with the archives, if only a flag named it.", show_default=False)
+    ] = None,
+) -> None:
+    """Say for each setting, variable, snapshot and archive: same, changed (how), unsupported (what to do).
+
+    Only reads; nothing of an archive is executed. Exit status 0: all the same or changed, 1: something is
+    unsupported, 2: something cannot be read.
+    """
+    logging.getLogger("stoker").addHandler(logging.NullHandler())  # what it would log stands in the findings
+    try:
+        environment = _environment(env_file)
+        found = deployment.check(
+            Deployment.at(path, environment=environment, model_store=model_store), environment=environment
+        )
+    except ConfigurationError as error:
+        output.fail(str(error), _CANNOT_READ)
+    if as_json:
+        output.say(json.dumps(report.as_object(str(path), found), indent=2))
+    else:
+        for line in report.lines(found):
+            output.say(line)
+    raise typer.Exit(exit_code(found))
+
+
+def _environment(file: Path | None) -> Mapping[str, str]:
+    return os.environ if file is None else read_env_file(file)

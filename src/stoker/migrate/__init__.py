@@ -1,0 +1,1 @@
+"""What would change for a TorchServe deployment that moves over: read only, nothing of an archive is executed."""

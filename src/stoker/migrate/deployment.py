@@ -1,0 +1,173 @@
+"""A TorchServe deployment on the disk: finds its parts, reads them, and has each one checked.
+
+Law: only reads, and nothing of what it reads is executed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from stoker.archive.names import shown
+from stoker.config import properties, snapshot_files
+from stoker.config.load import CONFIG_FILE_VARIABLE, DEFAULT_FILE, read_text
+from stoker.errors import ConfigurationError, InvalidArchive
+from stoker.migrate import archives, models, settings, snapshots
+from stoker.migrate.archives import MODEL_SUFFIXES, WORKFLOW_SUFFIX
+from stoker.migrate.findings import Finding, Verdict
+from stoker.migrate.settings import Checked
+
+_STORES = ("model_store", "model-store", "models")
+_LOG4J = "log4j2*.xml"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deployment:
+    """``folder``: where TorchServe was started. ``file``: its properties file. ``model_store``: where the operator
+    says it is, for one that only the command line named."""
+
+    folder: Path
+    file: Path | None
+    model_store: Path | None = None
+
+    @classmethod
+    def at(cls, path: Path, *, environment: Mapping[str, str], model_store: Path | None = None) -> Deployment:
+        """``path``: a properties file, or the folder of a deployment.
+
+        Raises:
+            ConfigurationError: there is nothing.
+        """
+        if path.is_file():
+            return cls(folder=path.absolute().parent, file=path, model_store=model_store)
+        if not path.is_dir():
+            raise ConfigurationError(f"{path} is neither a file nor a folder.")
+        named = environment.get(CONFIG_FILE_VARIABLE)
+        file = path / (named or DEFAULT_FILE)
+        if named and not file.is_file():
+            raise ConfigurationError(f"{CONFIG_FILE_VARIABLE} names {named}, which is not there.")
+        return cls(folder=path.absolute(), file=file if file.is_file() else None, model_store=model_store)
+
+
+def check(deployment: Deployment, *, environment: Mapping[str, str]) -> list[Finding]:
+    """In the order in which they are shown. Blocking."""
+    try:
+        checked = _settings(deployment, environment)
+    except ConfigurationError as error:
+        reason = str(error).removeprefix("Invalid configuration: ")
+        return [Finding("settings", str(deployment.file), Verdict.UNREADABLE, f"{reason}.")]
+    store = _store(deployment, checked)
+    names = _entries(store)
+    return [
+        *checked.findings,
+        *_log_config(deployment),
+        *_snapshots(deployment, environment, names),
+        *_startup_models(checked, names),
+        *_archives(store, names, checked),
+        *_workflows(deployment, checked, store),
+    ]
+
+
+def _settings(deployment: Deployment, environment: Mapping[str, str]) -> Checked:
+    file = deployment.file
+    entries = [] if file is None else properties.parse(read_text(file), file=file.name)
+    return settings.check(entries, file=None if file is None else file.name, environment=environment)
+
+
+# ------------------------------------------------------------------------------------------ the model store
+
+
+def _store(deployment: Deployment, checked: Checked) -> Path | None:
+    """As said, else the folder of one of the usual names, else the deployment's own."""
+    if deployment.model_store is not None:
+        return deployment.model_store
+    given = checked.given.get("model_store")
+    if given is not None and given.text.strip():
+        return deployment.folder / Path(given.text.strip()).expanduser()
+    usual = (deployment.folder / name for name in _STORES)
+    return next((folder for folder in (*usual, deployment.folder) if _entries(folder)), None)
+
+
+def _entries(store: Path | None) -> dict[str, Path]:
+    """Archives and model folders by name, in order. A folder is a model where it has a manifest or a handler."""
+    try:
+        found = sorted(store.iterdir()) if store is not None else []
+        return {path.name: path for path in found if not path.name.startswith(".") and _is_model(path)}
+    except OSError:
+        return {}
+
+
+def _is_model(path: Path) -> bool:
+    if path.is_dir():
+        return any(path.glob("MAR-INF/MANIFEST.json")) or any(path.glob("*/MAR-INF/MANIFEST.json"))
+    return path.name.endswith(MODEL_SUFFIXES) and path.is_file()
+
+
+def _archives(store: Path | None, names: Mapping[str, Path], checked: Checked) -> Iterator[Finding]:
+    if store is None or not store.is_dir():
+        place = "none was named" if store is None else f"{store} is not there"
+        text = f"The archives could not be checked: {place}. Name it with --model-store."
+        yield Finding(models.AREA, "model store", Verdict.UNREADABLE, text)
+    elif not names:
+        yield Finding(models.AREA, "model store", Verdict.SAME, "It holds no archive.")
+    for name, path in names.items():
+        yield from _archive(name, path, checked)
+
+
+def _archive(name: str, path: Path, checked: Checked) -> list[Finding]:
+    try:
+        contents = archives.read(path)
+    except InvalidArchive as error:
+        return [Finding(models.AREA, name, Verdict.UNSUPPORTED, f"It cannot be loaded: {error} Pack it again.")]
+    except OSError as error:
+        return [Finding(models.AREA, name, Verdict.UNREADABLE, f"It cannot be read: {error.strerror}.")]
+    return models.check(name, contents, checked.settings)
+
+
+def _startup_models(checked: Checked, names: Mapping[str, Path]) -> Iterator[Finding]:
+    for entry in checked.settings.load_models:
+        location = entry.rpartition("=")[2]
+        if entry != "all" and "://" not in entry and location not in names:
+            text = "It is not in the model store: skipped with an error in the log, as in TorchServe."
+            yield Finding(models.AREA, f"load_models: {entry}", Verdict.SAME, text)
+
+
+# ------------------------------------------------------------------------------------------ what lies beside
+
+
+def _log_config(deployment: Deployment) -> Iterator[Finding]:
+    for path in sorted(deployment.folder.glob(_LOG4J)):
+        text = f"--log-config {path.name} is read: its levels count, its appenders, files and patterns do not."
+        yield Finding("logs", path.name, Verdict.CHANGED, text)
+
+
+def _snapshots(deployment: Deployment, environment: Mapping[str, str], names: Mapping[str, Path]) -> Iterator[Finding]:
+    folder = snapshot_files.folder_of(deployment.folder / (environment.get("LOG_LOCATION") or "logs"))
+    try:
+        written = snapshot_files.newest_first(path.name for path in folder.iterdir() if path.is_file())
+    except OSError:
+        return
+    newest = True
+    for name in written:
+        try:
+            text = read_text(folder / name)
+        except ConfigurationError as error:
+            yield Finding(snapshots.AREA, name, Verdict.CHANGED, f"It cannot be read, and is passed over: {error}.")
+            continue
+        yield snapshots.check(name, text, store=names, newest=newest, environment=environment)
+        newest = False
+
+
+def _workflows(deployment: Deployment, checked: Checked, store: Path | None) -> Iterator[Finding]:
+    given = checked.given.get("workflow_store")
+    folder = deployment.folder / given.text.strip() if given is not None and given.text.strip() else store
+    try:
+        found = sorted(path.name for path in folder.iterdir() if path.name.endswith(WORKFLOW_SUFFIX)) if folder else []
+    except OSError:
+        found = []
+    for name in found:
+        text = (
+            "Workflows are not part of this version: call its models one after the other, from a client or from a "
+            "handler of its own."
+        )
+        yield Finding("workflows", shown(name), Verdict.UNSUPPORTED, text)

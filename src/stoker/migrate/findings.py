@@ -1,0 +1,36 @@
+"""What was found: one `Finding` per item, and what all of them together mean for a script.  PURE."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import Enum
+
+
+class Verdict(Enum):
+    """``SAME`` may have a remark."""
+
+    UNREADABLE = "unreadable"
+    UNSUPPORTED = "unsupported"
+    CHANGED = "changed"
+    SAME = "same"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """``area``: the group it is shown in. ``item``: a key, a file, a model. ``text``: how it changes, or what to do.
+    ``where``: the line that said so, if there is one."""
+
+    area: str
+    item: str
+    verdict: Verdict
+    text: str = ""
+    where: str = ""
+
+
+def exit_code(findings: Iterable[Finding]) -> int:
+    """0: all the same or changed; 1: something is unsupported; 2: something cannot be read."""
+    verdicts = {finding.verdict for finding in findings}
+    if Verdict.UNREADABLE in verdicts:
+        return 2
+    return 1 if Verdict.UNSUPPORTED in verdicts else 0

@@ -1,0 +1,184 @@
+"""Checks what an archive holds: manifest, model-config.yaml, handler source.  PURE.  Texts are parsed, never run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from stoker.archive.contents import BUILTIN_HANDLERS
+from stoker.archive.manifest import Manifest
+from stoker.archive.names import shown
+from stoker.config import yaml_file
+from stoker.config.model_config import ModelConfig
+from stoker.config.model_keys import BY_NAME
+from stoker.config.settings import Settings
+from stoker.errors import InvalidArchive
+from stoker.migrate import imports, ts_names
+from stoker.migrate.archives import Contents
+from stoker.migrate.findings import Finding, Verdict
+
+AREA = "models"
+_TORCHSERVES_TIMEOUT_S = 120.0
+_INSTEAD = {
+    "sequenceBatching": "it needs a server that keeps a sequence on one worker",
+    "continuousBatching": "its handler expects to be called again for requests that are not finished",
+    "asyncCommunication": "its handler is asynchronous",
+    "parallelType": "it needs several ranks for one model",
+    "torchrun": "it needs several ranks for one model",
+    "useJobTicket": "requests would wait where TorchServe refuses them; jobQueueSize: 1 comes near",
+}
+
+
+def check(file: str, contents: Contents, settings: Settings) -> list[Finding]:
+    """``file``: the name in the model store. At least one finding."""
+    try:
+        manifest = contents.manifest
+        _check_identity(manifest, settings)
+    except InvalidArchive as error:
+        return [Finding(AREA, file, Verdict.UNSUPPORTED, f"It cannot be loaded: {error}")]
+    found = [
+        *_handler(manifest, contents, settings),
+        *_files(manifest, contents),
+        *_requirements(manifest, settings),
+        *_config(manifest, contents, settings),
+        *_sources(manifest, contents),
+    ]
+    if not found:
+        return [Finding(AREA, file, Verdict.SAME)]
+    return [Finding(AREA, file, verdict, text, where) for verdict, text, where in found]
+
+
+Found = Iterator[tuple[Verdict, str, str]]
+
+
+def _check_identity(manifest: Manifest, settings: Settings) -> None:
+    """Raises InvalidArchive. A name that is missing is made of the file's at start."""
+    runtime = manifest.effective(default_model_name="unnamed").runtime
+    if runtime == "LSP":
+        raise InvalidArchive("its runtime is LSP, the C++ backend. Pack the model with a Python handler.")
+
+
+def _handler(manifest: Manifest, contents: Contents, settings: Settings) -> Found:
+    handler = manifest.handler or settings.default_service_handler
+    if handler is None:
+        yield (
+            Verdict.UNSUPPORTED,
+            "It names no handler: a registration must name one, or default_service_handler must.",
+            "",
+        )
+        return
+    module = _module(handler)
+    if module in BUILTIN_HANDLERS or module.startswith("ts."):
+        name = module if module.startswith("ts.") else f"ts.torch_handler.{module}"
+        if not ts_names.has_module(name):
+            yield (
+                Verdict.UNSUPPORTED,
+                f"The handler {shown(handler)} is not part of this version: pack one of your own.",
+                "",
+            )
+    elif f"{module}.py" not in {name.rpartition("/")[2] for name in contents.names}:
+        yield (
+            Verdict.CHANGED,
+            f"The handler {shown(handler)} is not in the archive: it must be importable in the new environment.",
+            "",
+        )
+
+
+def _module(handler: str) -> str:
+    return handler.partition(":")[0].rpartition("/")[2].removesuffix(".py")
+
+
+def _files(manifest: Manifest, contents: Contents) -> Found:
+    named = (manifest.serialized_file, manifest.model_file, manifest.requirements_file, manifest.config_file)
+    for name in named:
+        if name is not None and name not in contents.names:
+            yield Verdict.UNSUPPORTED, f"It names a file that it does not hold: {shown(name)}. Pack it again.", ""
+    if manifest.model_file and manifest.serialized_file:
+        text = (
+            f"{shown(manifest.serialized_file)} is read with weights_only=True by BaseHandler: it must hold tensors, "
+            "not pickled objects."
+        )
+        yield Verdict.CHANGED, text, ""
+
+
+def _requirements(manifest: Manifest, settings: Settings) -> Found:
+    name = manifest.requirements_file
+    if name is not None and not settings.install_py_dep_per_model:
+        text = (
+            f"{shown(name)} is not installed, as in TorchServe (install_py_dep_per_model is not true): the new "
+            "environment must have those packages."
+        )
+        yield Verdict.CHANGED, text, ""
+
+
+# ------------------------------------------------------------------------------------- model-config.yaml
+
+
+def _config(manifest: Manifest, contents: Contents, settings: Settings) -> Found:
+    name = manifest.config_file
+    if name is None or name not in contents.names:
+        return
+    if name not in contents.texts:
+        yield Verdict.UNSUPPORTED, f"{shown(name)} is too large to be a configuration.", ""
+        return
+    try:
+        document = yaml_file.parse(contents.texts[name], name=shown(name))
+    except InvalidArchive as error:
+        yield Verdict.UNSUPPORTED, str(error), ""
+        return
+    if isinstance(document, dict):
+        yield from _config_keys(document, settings)
+
+
+def _config_keys(document: Mapping[str, Any], settings: Settings) -> Found:
+    config = ModelConfig.of(document)
+    for key in config.not_served_yet:
+        if not _is_one_device(key, config):
+            yield Verdict.UNSUPPORTED, f"{key} is not part of this version: {_INSTEAD[key]}.", "model-config.yaml"
+    fewest, most = config.min_workers, config.max_workers
+    if fewest is not None and most is not None and most < fewest:
+        yield (
+            Verdict.UNSUPPORTED,
+            f"maxWorkers {most} is less than minWorkers {fewest}: correct it.",
+            "model-config.yaml",
+        )
+    wrong = [name for name, key in BY_NAME.items() if name in document and getattr(config, key.field) is None]
+    if wrong:
+        text = f"Ignored, as in TorchServe, because of the value: {', '.join(wrong)}."
+        yield Verdict.SAME, text, "model-config.yaml"
+    if (config.batch_size or 1) > 1 and config.batching is None:
+        text = "maxBatchDelay is a maximum: an idle worker takes what waits. batching: fixed restores the wait."
+        yield Verdict.CHANGED, text, "model-config.yaml"
+    if (
+        config.response_timeout_s is None
+        and settings.default_response_timeout_s != Settings().default_response_timeout_s
+    ):
+        text = "Without responseTimeout it has default_response_timeout, where TorchServe takes 120 s."
+        yield Verdict.CHANGED, text, "model-config.yaml"
+
+
+def _is_one_device(key: str, config: ModelConfig) -> bool:
+    return key == "parallelType" and config.parallel_type == "custom" and (config.parallel_level or 0) <= 1
+
+
+# -------------------------------------------------------------------------------------------- the sources
+
+
+def _sources(manifest: Manifest, contents: Contents) -> Found:
+    module = _module(manifest.handler or "")
+    for name in sorted(contents.names):
+        if not name.endswith(".py"):
+            continue
+        if name not in contents.texts:
+            yield Verdict.CHANGED, "It is too large to be checked.", shown(name)
+            continue
+        try:
+            found = imports.ts_imports(contents.texts[name])
+        except ValueError as error:
+            own = name.rpartition("/")[2] == f"{module}.py"
+            verdict = Verdict.UNSUPPORTED if own else Verdict.CHANGED
+            yield verdict, f"It is no source for this Python: {error}.", shown(name)
+            continue
+        for one in imports.missing(found, has_module=ts_names.has_module, has_name=ts_names.has_name):
+            text = f"It imports {one}, which stoker's package ts does not have: do without it."
+            yield Verdict.UNSUPPORTED, text, f"{shown(name)}, line {one.line}"

@@ -1,0 +1,73 @@
+"""Findings as text for people and as an object for scripts.  PURE.  Every word is fit for a terminal."""
+
+from __future__ import annotations
+
+import textwrap
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from stoker.migrate.findings import Finding, Verdict, exit_code
+
+_WIDTH = 110
+_ORDER = (Verdict.UNREADABLE, Verdict.UNSUPPORTED, Verdict.CHANGED, Verdict.SAME)
+
+
+def lines(findings: Sequence[Finding]) -> Iterator[str]:
+    """By area; in each what needs a hand first, and what is plainly the same in one paragraph at the end."""
+    for area in dict.fromkeys(finding.area for finding in findings):
+        yield f"{_plain(area)}"
+        own = [finding for finding in findings if finding.area == area]
+        for verdict in _ORDER:
+            for finding in own:
+                if finding.verdict is verdict and finding.text:
+                    yield from _told(finding)
+        plain = dict.fromkeys(_plain(finding.item) for finding in own if not finding.text)
+        if plain:
+            yield from _wrapped("same", ", ".join(plain))
+        yield ""
+    yield summary(findings)
+
+
+def summary(findings: Sequence[Finding]) -> str:
+    counts = Counter(finding.verdict for finding in findings)
+    return ", ".join(f"{counts[verdict]} {verdict.value}" for verdict in reversed(_ORDER) if counts[verdict]) + "."
+
+
+def as_object(path: str, findings: Sequence[Finding]) -> dict[str, Any]:
+    counts = Counter(finding.verdict for finding in findings)
+    return {
+        "path": path,
+        "exit": exit_code(findings),
+        "counts": {verdict.value: counts[verdict] for verdict in reversed(_ORDER)},
+        "findings": [
+            {
+                "area": finding.area,
+                "item": finding.item,
+                "verdict": finding.verdict.value,
+                "text": finding.text,
+                "where": finding.where,
+            }
+            for finding in findings
+        ],
+    }
+
+
+def _told(finding: Finding) -> Iterator[str]:
+    where = f" ({_plain(finding.where)})" if finding.where else ""
+    yield from _wrapped(finding.verdict.value, f"{_plain(finding.item)}{where}: {_plain(finding.text)}")
+
+
+def _wrapped(label: str, text: str) -> Iterator[str]:
+    yield from textwrap.wrap(
+        text,
+        width=_WIDTH,
+        initial_indent=f"  {label:<12}",
+        subsequent_indent=" " * 14,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
+def _plain(text: str) -> str:
+    return "".join(char if char.isprintable() else "?" for char in text)

@@ -1,0 +1,276 @@
+"""Checks the settings of a deployment: the lines of its properties file and its TS_ variables.  PURE.
+
+The table of settings says what each key means here; `_JUDGED` adds what an operator should know of some values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from stoker.config import properties, security, units
+from stoker.config.load import Given, hint
+from stoker.config.model_keys import MODEL_KEYS
+from stoker.config.rows import Origin, Row
+from stoker.config.settings import ROWS, Settings
+from stoker.migrate.findings import Finding, Verdict
+
+Judgement = tuple[Verdict, str]
+
+_SAME: Judgement = (Verdict.SAME, "")
+_READ_BY_TORCHSERVE = frozenset(
+    {"minWorkers", "maxWorkers", "batchSize", "maxBatchDelay", "responseTimeout", "startupTimeout", "runtimeType"}
+)
+_STANDARD_KEYSTORES = ("pkcs12", "p12", "pfx")
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """``settings``: what the server would have, without the values that it would refuse. ``given``: the texts."""
+
+    settings: Settings
+    findings: tuple[Finding, ...]
+    given: Mapping[str, Given] = field(default_factory=dict)
+
+
+def check(entries: Sequence[properties.Entry], *, file: str | None, environment: Mapping[str, str]) -> Checked:
+    """``file``: the name of the properties file; None: there is none."""
+    area = file or "settings"
+    given, findings = _from_file(entries, area, environment)
+    variables = list(_variables(given, environment))
+    given |= {_KEY_OF_VARIABLE[name]: Given(environment[name], name) for name in variables}
+    values: dict[str, Any] = {}
+    for key, value in given.items():
+        finding, parsed = _value(ROWS[key], value, area)
+        findings.append(finding)
+        if finding.verdict is not Verdict.UNSUPPORTED and ROWS[key].field:
+            values[ROWS[key].field] = parsed
+    settings = Settings(**values)
+    findings += _left_to_defaults(given, area)
+    findings += _who_can_reach(settings, given, environment, file is not None)
+    findings += _other_variables(environment, {*variables})
+    return Checked(settings, tuple(findings), given)
+
+
+# ------------------------------------------------------------------------------------------ where from
+
+
+_KEY_OF_VARIABLE: Mapping[str, str] = {row.env: key for key, row in ROWS.items() if row.env is not None}
+"""Variable -> key."""
+
+
+def _from_file(
+    entries: Sequence[properties.Entry], area: str, environment: Mapping[str, str]
+) -> tuple[dict[str, Given], list[Finding]]:
+    given: dict[str, Given] = {}
+    findings: list[Finding] = []
+    for entry in entries:
+        where = f"line {entry.line}"
+        row = ROWS.get(entry.key)
+        if row is None or row.origin is Origin.ENVIRONMENT:
+            text = f"No setting: TorchServe ignores it in silence, stoker with a warning.{hint(entry.key, ROWS)}"
+            findings.append(Finding(area, entry.key, Verdict.CHANGED, text, where))
+            continue
+        try:
+            given[entry.key] = Given(properties.expand(entry.value, environment), where)
+        except ValueError as error:
+            text = f"The start stops, as in TorchServe: {error}. Set it, or name the variables with --env-file."
+            findings.append(Finding(area, entry.key, Verdict.UNSUPPORTED, text, where))
+    return given, findings
+
+
+def _variables(given: Mapping[str, Given], environment: Mapping[str, str]) -> Iterator[str]:
+    """Those that count."""
+    enabled = _true("enable_envvars_config", given)
+    urls = _true("use_env_allowed_urls", given)
+    for name, key in _KEY_OF_VARIABLE.items():
+        counts = (enabled or ROWS[key].always_env) and (urls or key != "allowed_urls")
+        if counts and name.startswith("TS_") and environment.get(name):
+            yield name
+
+
+def _true(key: str, given: Mapping[str, Given]) -> bool:
+    return key in given and units.boolean(given[key].text)
+
+
+def _other_variables(environment: Mapping[str, str], counted: set[str]) -> Iterator[Finding]:
+    for name in sorted(environment):
+        if name in _VARIABLES:
+            yield Finding("environment", name, *_VARIABLES[name])
+        elif name in _KEY_OF_VARIABLE and name.startswith("TS_") and name not in counted:
+            text = "Ignored, as in TorchServe: enable_envvars_config (or use_env_allowed_urls) is not true."
+            yield Finding("environment", name, Verdict.SAME, text)
+
+
+_VARIABLES: Mapping[str, Judgement] = {
+    "TS_CONFIG_FILE": _SAME,
+    "TEMP": _SAME,
+    "LOG_LOCATION": _SAME,
+    "METRICS_LOCATION": _SAME,
+    "JAVA_HOME": (Verdict.CHANGED, "No effect: there is no Java."),
+    "JAVA_OPTS": (Verdict.CHANGED, "No effect: there is no Java."),
+    "SM_TELEMETRY_LOG": (Verdict.CHANGED, "No effect: telemetry lines are not written."),
+}
+
+
+# -------------------------------------------------------------------------------------------- one value
+
+
+def _value(row: Row, given: Given, area: str) -> tuple[Finding, Any]:
+    where = "" if given.where == row.env else given.where
+    place = "environment" if given.where == row.env else area
+    item = given.where if given.where == row.env else row.key
+    try:
+        parsed = row.parse(given.text)
+    except ValueError as error:
+        text = f"The start stops: {error}. Correct the value."
+        return Finding(place, item, Verdict.UNSUPPORTED, text, where), None
+    return Finding(place, item, *_judged(row, given.text, parsed), where), parsed
+
+
+def _judged(row: Row, text: str, parsed: Any) -> Judgement:
+    judge = _JUDGED.get(row.key)
+    if judge is not None:
+        return judge(parsed, text)
+    if row.unused is None:
+        return _SAME
+    verdict = Verdict.SAME if _is_default(row, parsed) else Verdict.CHANGED
+    return verdict, f"No effect: {row.unused}."
+
+
+def _is_default(row: Row, parsed: Any) -> bool:
+    if parsed is None:
+        return True
+    return row.default_text != "-" and bool(row.parse(row.default_text) == parsed)
+
+
+def _plugins(parsed: Any, text: str) -> Judgement:
+    if not parsed:
+        return _SAME
+    return Verdict.UNSUPPORTED, (
+        "Plug-ins are Java classes, and there is no Java. What they did must be done in a handler, a proxy or a client."
+    )
+
+
+def _label(parsed: Any, text: str) -> Judgement:
+    return Verdict.SAME, "It only labels the file."
+
+
+def _vmargs(parsed: Any, text: str) -> Judgement:
+    if "log4j" in text:
+        return Verdict.CHANGED, (
+            "No effect: there is no Java. Give the log4j2 file with --log-config: its levels count, "
+            "its appenders, files and patterns do not."
+        )
+    return Verdict.CHANGED, "No effect: there is no Java."
+
+
+def _home(parsed: Any, text: str) -> Judgement:
+    if parsed is None:
+        return _SAME
+    return Verdict.UNSUPPORTED, (
+        "Workers would import TorchServe's own package ts from there. Remove it: stoker brings its own."
+    )
+
+
+def _open_inference(parsed: Any, text: str) -> Judgement:
+    if not parsed:
+        return _SAME
+    return Verdict.UNSUPPORTED, (
+        "The REST paths of the open inference protocol are served, its gRPC service is not: move its clients to /v2."
+    )
+
+
+def _keystore_type(parsed: Any, text: str) -> Judgement:
+    if parsed is None or parsed.lower() in _STANDARD_KEYSTORES:
+        return _SAME
+    return Verdict.UNSUPPORTED, (
+        "Only PKCS12 can be read: convert the file with "
+        "keytool -importkeystore -srckeystore OLD -destkeystore NEW -deststoretype PKCS12."
+    )
+
+
+def _urls(parsed: Any, text: str) -> Judgement:
+    return Verdict.CHANGED, (
+        "The expressions mean the same. Private, loopback and link-local addresses are refused besides, "
+        "unless allow_private_urls=true."
+    )
+
+
+def _models(parsed: Any, text: str) -> Judgement:
+    unknown, more, refused = set[str](), set[str](), set[str]()
+    for versions in parsed.values():
+        for values in versions.values():
+            unknown |= {*values.unknown}
+            refused |= {*values.not_served_yet}
+            more |= {name for name in _said(values) if name not in _READ_BY_TORCHSERVE}
+    if refused:
+        return Verdict.UNSUPPORTED, f"Not part of this version: {', '.join(sorted(refused))}. Remove them."
+    if more or unknown:
+        counted = f"TorchServe ignores these here, they count now: {', '.join(sorted(more))}." if more else ""
+        ignored = f"Ignored with a warning: {', '.join(sorted(unknown))}." if unknown else ""
+        return Verdict.CHANGED, f"{counted} {ignored}".strip()
+    return _SAME
+
+
+def _said(values: Any) -> Iterator[str]:
+    return (key.name for key in MODEL_KEYS if getattr(values, key.field) is not None)
+
+
+def _if_set(text_of_change: str) -> Callable[[Any, str], Judgement]:
+    def judge(parsed: Any, text: str) -> Judgement:
+        return (Verdict.CHANGED, text_of_change) if parsed else _SAME
+
+    return judge
+
+
+_JUDGED: Mapping[str, Callable[[Any, str], Judgement]] = {
+    "plugins_path": _plugins,
+    "version": _label,
+    "tsConfigFile": _label,
+    "vmargs": _vmargs,
+    "model_server_home": _home,
+    "ts_open_inference_protocol": _open_inference,
+    "keystore_type": _keystore_type,
+    "allowed_urls": _urls,
+    "models": _models,
+    "workflow_store": _if_set("No effect: workflows are not part of this version."),
+    "debug": _if_set(
+        "The server starts the workers itself, where TorchServe waits for one on port 9000; time limits never pass."
+    ),
+    "initial_worker_port": _if_set("It only numbers the workers: no port is opened for them."),
+    "max_response_size": _if_set("An answer over it is an error for that request alone; the worker lives."),
+    "model_snapshot": _if_set("Its models are loaded; one whose archive is missing is skipped, and the server starts."),
+}
+"""By key: what else than 'the same', or the reason in the table of settings, is to be said."""
+
+
+# ------------------------------------------------------------------------------------------ all together
+
+
+def _left_to_defaults(given: Mapping[str, Given], area: str) -> Iterator[Finding]:
+    if "allowed_urls" not in given:
+        text = (
+            "TorchServe fetches archives from every http(s):// and file:// URL, stoker from https:// only. "
+            "Set allowed_urls if clients register others."
+        )
+        yield Finding(area, "allowed_urls (not set)", Verdict.CHANGED, text)
+
+
+def _who_can_reach(
+    settings: Settings, given: Mapping[str, Given], environment: Mapping[str, str], file_in_use: bool
+) -> Iterator[Finding]:
+    mentioned = security.mentioned_topics(given.keys(), environment)
+    access = security.decide(settings, mentioned=mentioned, file_in_use=file_in_use)
+    for remark in security.remarks(settings, access):
+        yield Finding("access", "who can use the server", Verdict.CHANGED, f"{remark}.")
+    if access.tokens and not security.has_fixed_tokens(settings):
+        text = "key_file.json is written as before; the keys in it are longer (128 bits rather than 48)."
+        yield Finding("access", "tokens", Verdict.CHANGED, text)
+    elif not access.open_by_default:
+        yield Finding("access", "tokens", Verdict.SAME)
+    try:
+        security.check(settings, access)
+    except Exception as error:
+        yield Finding("access", "TLS", Verdict.UNSUPPORTED, f"The start stops: {error}")

@@ -1,0 +1,69 @@
+"""Which names of the package `ts` does this server have?  Found in its own source as text; nothing is imported.
+
+Each module of `ts` is one line that names the stoker module it stands for, so a name is looked for there.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+from collections.abc import Iterator
+from pathlib import Path
+
+_SRC = Path(__file__).resolve().parents[2]
+_ALIAS = "alias"
+
+
+def has_module(name: str) -> bool:
+    """``ts.a.b``, a module or a package."""
+    return _file(name) is not None
+
+
+def has_name(module: str, name: str) -> bool:
+    """Whether ``from module import name`` would work."""
+    if has_module(f"{module}.{name}"):
+        return True
+    names = _names(module)
+    return name in names or "__getattr__" in names or name == "*"
+
+
+def _file(module: str) -> Path | None:
+    place = _SRC.joinpath(*module.split("."))
+    for file in (place.with_suffix(".py"), place / "__init__.py"):
+        if file.is_file():
+            return file
+    return None
+
+
+@functools.cache
+def _names(module: str) -> frozenset[str]:
+    file = _file(module)
+    if file is None:
+        return frozenset()
+    tree = ast.parse(file.read_bytes())
+    target = _alias_target(tree)
+    return frozenset(_bound(tree.body)) if target is None else _names(target)
+
+
+def _alias_target(tree: ast.Module) -> str | None:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == _ALIAS and len(node.args) == 2:
+            target = node.args[1]
+            if isinstance(target, ast.Constant) and isinstance(target.value, str):
+                return target.value
+    return None
+
+
+def _bound(body: list[ast.stmt]) -> Iterator[str]:
+    """Names that a module's statements bind, those under conditions too."""
+    for node in body:
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+            yield node.name
+            continue
+        if isinstance(node, (ast.Import, ast.ImportFrom)):
+            yield from ((alias.asname or alias.name).split(".")[0] for alias in node.names)
+        yield from (n.id for n in ast.walk(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store))
+        for inner in ("body", "orelse", "finalbody"):
+            yield from _bound(getattr(node, inner, []))
+        for handler in getattr(node, "handlers", []):
+            yield from _bound(handler.body)
