@@ -57,7 +57,7 @@ def check(deployment: Deployment, *, environment: Mapping[str, str]) -> list[Fin
         reason = str(error).removeprefix("Invalid configuration: ")
         return [Finding("settings", str(deployment.file), Verdict.UNREADABLE, f"{reason}.")]
     store = _store(deployment, checked)
-    names = _entries(store)
+    names = _entries(store) | _folders_to_load(store, checked)
     return [
         *checked.findings,
         *_log_config(deployment),
@@ -89,12 +89,25 @@ def _store(deployment: Deployment, checked: Checked) -> Path | None:
 
 
 def _entries(store: Path | None) -> dict[str, Path]:
-    """Archives and model folders by name, in order. A folder is a model where it has a manifest or a handler."""
+    """Archives and model folders by name, in order. A folder is a model where it has a manifest."""
     try:
         found = sorted(store.iterdir()) if store is not None else []
         return {path.name: path for path in found if not path.name.startswith(".") and _is_model(path)}
     except OSError:
         return {}
+
+
+def _folders_to_load(store: Path | None, checked: Checked) -> dict[str, Path]:
+    """Folders without a manifest are models where the start loads them."""
+    wanted = checked.settings.load_models
+    if store is None or "model_store" not in checked.given:
+        return {}
+    try:
+        folders = [path for path in sorted(store.iterdir()) if path.is_dir() and not path.name.startswith(".")]
+    except OSError:
+        return {}
+    named = {entry.rpartition("=")[2] for entry in wanted}
+    return {path.name: path for path in folders if "all" in wanted or path.name in named}
 
 
 def _is_model(path: Path) -> bool:

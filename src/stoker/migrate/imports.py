@@ -7,13 +7,16 @@ import warnings
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
+_CATCH_IMPORTS = ("ImportError", "ModuleNotFoundError", "Exception")
+
 
 class Import(NamedTuple):
-    """``name``: empty for ``import module``."""
+    """``name``: empty for ``import module``. ``guarded``: in a `try` that catches an ImportError."""
 
     module: str
     name: str
     line: int
+    guarded: bool = False
 
     def __str__(self) -> str:
         return f"{self.module}.{self.name}" if self.name else self.module
@@ -48,14 +51,31 @@ def missing(
 
 
 def _found(tree: ast.AST) -> Iterator[Import]:
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            for alias in node.names:
-                if _is_ts(alias.name):
-                    yield Import(alias.name, "", node.lineno)
-        elif isinstance(node, ast.ImportFrom) and not node.level and node.module and _is_ts(node.module):
-            for alias in node.names:
-                yield Import(node.module, alias.name, node.lineno)
+    """Without recursion: sources may be nested as deeply as the parser allows."""
+    waiting: list[tuple[ast.AST, bool]] = [(tree, False)]
+    while waiting:
+        node, guarded = waiting.pop()
+        yield from _of_node(node, guarded)
+        inside = node.body if isinstance(node, ast.Try) and _catches_imports(node) else []
+        waiting += [(child, guarded or child in inside) for child in ast.iter_child_nodes(node)]
+
+
+def _of_node(node: ast.AST, guarded: bool) -> Iterator[Import]:
+    if isinstance(node, ast.Import):
+        for alias in node.names:
+            if _is_ts(alias.name):
+                yield Import(alias.name, "", node.lineno, guarded)
+    elif isinstance(node, ast.ImportFrom) and not node.level and node.module and _is_ts(node.module):
+        for alias in node.names:
+            yield Import(node.module, alias.name, node.lineno, guarded)
+
+
+def _catches_imports(node: ast.Try) -> bool:
+    """`except:` catches everything; of the rest, the names in the clause tell."""
+    for handler in node.handlers:
+        if handler.type is None or any(name in ast.unparse(handler.type) for name in _CATCH_IMPORTS):
+            return True
+    return False
 
 
 def _is_ts(module: str) -> bool:

@@ -180,5 +180,9 @@ def _sources(manifest: Manifest, contents: Contents) -> Found:
             yield verdict, f"It is no source for this Python: {error}.", shown(name)
             continue
         for one in imports.missing(found, has_module=ts_names.has_module, has_name=ts_names.has_name):
-            text = f"It imports {one}, which stoker's package ts does not have: do without it."
-            yield Verdict.UNSUPPORTED, text, f"{shown(name)}, line {one.line}"
+            lacks = f"It imports {one}, which stoker's package ts does not have"
+            where = f"{shown(name)}, line {one.line}"
+            if one.guarded:
+                yield Verdict.CHANGED, f"{lacks}; it catches the error of that.", where
+            else:
+                yield Verdict.UNSUPPORTED, f"{lacks}: do without it.", where

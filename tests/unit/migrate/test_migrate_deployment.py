@@ -93,6 +93,13 @@ def test_the_store_is_the_files_else_the_operators_else_one_of_the_usual_names(t
     assert exit_code(check(tmp_path)) == 2
 
 
+def test_a_folder_without_a_manifest_is_a_model_where_the_start_loads_it(tmp_path: Path) -> None:
+    (tmp_path / "store" / "bare").mkdir(parents=True)
+    for line, told in (("load_models=all", True), ("load_models=m=bare", True), ("load_models=other", False)):
+        (tmp_path / "config.properties").write_text(f"model_store=store\n{line}\n")
+        assert ("bare" in {finding.item for finding in check(tmp_path)}) is told
+
+
 def test_the_newest_snapshot_must_find_its_archives(tmp_path: Path) -> None:
     mar(tmp_path / "models" / "a.mar", members())
     folder = tmp_path / "logs" / "config"

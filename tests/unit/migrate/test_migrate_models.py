@@ -6,12 +6,18 @@ import json
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from stoker.config.model_keys import BY_NAME
 from stoker.config.settings import Settings
 from stoker.migrate import models
 from stoker.migrate.archives import Contents
 from stoker.migrate.findings import Finding, Verdict
 
+ANY_VALUE = (
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text() | st.just([]) | st.just({})
+)
 HANDLER = b"def handle(data, context):\n    return data\n"
 
 
@@ -111,6 +117,19 @@ def test_an_import_that_would_fail_is_found_in_the_text(source: str, missing: st
         assert found[0].where.startswith("extra.py, line ")
 
 
+@pytest.mark.parametrize("caught", ["except ImportError:", "except (KeyError, ModuleNotFoundError):", "except:"])
+def test_an_import_whose_failure_the_handler_expects_is_only_a_change(caught: str) -> None:
+    source = f"if True:\n    try:\n        from ts.nowhere import x\n    {caught}\n        x = None\n"
+    (found,) = check(contents(extra__py=source.encode()))
+    assert found.verdict is Verdict.CHANGED
+    assert found.where == "extra.py, line 3"
+
+
+def test_an_import_beside_the_guarded_block_is_not_guarded() -> None:
+    source = b"try:\n    pass\nexcept ImportError:\n    import ts.nowhere\n"
+    assert check(contents(extra__py=source))[0].verdict is Verdict.UNSUPPORTED
+
+
 def test_a_handler_that_is_no_source_for_this_python_is_unsupported() -> None:
     (found,) = check(contents(handler__py=b"print 'two'"))
     assert found.verdict is Verdict.UNSUPPORTED
@@ -145,3 +164,15 @@ def test_requirements_that_nobody_installs_are_named(installed: bool, verdict: V
     archive = contents({"requirementsFile": "requirements.txt"}, requirements__txt=b"x")
     (found,) = check(archive, install_py_dep_per_model=installed)
     assert found.verdict is verdict
+
+
+@given(st.binary(max_size=200), st.binary(max_size=200), st.binary(max_size=200))
+def test_no_archive_is_too_odd_to_be_judged(manifest: bytes, config: bytes, source: bytes) -> None:
+    texts = {**contents({"configFile": "config.yaml"}).texts, "config.yaml": config, "odd.py": source}
+    assert check(Contents(names=frozenset(texts), texts=texts))
+    assert check(Contents(names=frozenset(texts), texts={**texts, "MAR-INF/MANIFEST.json": manifest}))
+
+
+@given(st.dictionaries(st.sampled_from(sorted(BY_NAME)), ANY_VALUE, min_size=1))
+def test_no_value_of_a_key_is_too_odd_to_be_judged(document: dict[str, Any]) -> None:
+    assert with_config(json.dumps(document))

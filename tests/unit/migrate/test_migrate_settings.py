@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from stoker.config import properties
 from stoker.config.settings import ROWS
 from stoker.migrate import settings
 from stoker.migrate.findings import Finding, Verdict
 
+HOSTILE = ("true", "1", "-1", "9" * 400, "{}", "[", "(", "https://0.0.0.0", "http://h:99999", "$$X$$", "\0", "all")
 SAME, CHANGED, UNSUPPORTED = Verdict.SAME, Verdict.CHANGED, Verdict.UNSUPPORTED
 
 
@@ -105,3 +108,9 @@ def test_tls_without_a_certificate_stops_the_start() -> None:
 def test_a_secret_is_in_no_finding() -> None:
     told = str(findings("keystore_pass=hunter2\ninference_token=hunter2hunter2"))
     assert "hunter2" not in told
+
+
+@given(st.lists(st.tuples(st.sampled_from(sorted(ROWS)) | st.text(), st.text() | st.sampled_from(HOSTILE)), max_size=6))
+def test_no_line_is_too_odd_to_be_judged(pairs: list[tuple[str, str]]) -> None:
+    found = findings("".join(properties.line(key, value) for key, value in pairs))
+    assert {finding.item for finding in found} >= {key for key, _ in pairs}
