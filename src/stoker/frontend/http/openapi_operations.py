@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from stoker import TORCHSERVE_VERSION
 from stoker.frontend.http.openapi import (
     FLAG,
     JSON,
@@ -121,9 +122,10 @@ INFERENCE: Sequence[Operation] = (
 
 
 def predictions_of_model(model: str) -> dict[str, Any]:
-    """What OPTIONS on a prediction path of the model answers. The first path is misspelt in TorchServe too."""
+    """What OPTIONS on a prediction path of the model answers. The first path is misspelt in TorchServe too, and the
+    id of its operation is the model's name."""
     operations = (
-        _prediction(f"/prediction/{model}", "predictions"),
+        _prediction(f"/prediction/{model}", model),
         _prediction(f"/v1/models/{model}:predict", "kserve_v1_predictions"),
         _prediction(f"/v2/models/{model}/infer", "kserve_v2_predictions"),
     )
@@ -256,23 +258,18 @@ def _set_default(path: str, *parameters: Json) -> Operation:
     )
 
 
-MANAGEMENT: Sequence[Operation] = (
-    _LIST,
-    _REGISTER,
+_ONE_MODEL: Sequence[Operation] = (
     *_of_model("/models/{model_name}", _MODEL),
     *_of_model("/models/{model_name}/{model_version}", _MODEL, _VERSION, prefix="version_"),
     _set_default("/models/{model_name}/{model_version}/set-default", _MODEL, _VERSION),
 )
 
+MANAGEMENT: Sequence[Operation] = (_LIST, _REGISTER, *_ONE_MODEL)
+
 
 def management_of_model(model: str) -> dict[str, Any]:
-    """What OPTIONS on the management path of the model answers."""
-    operations = (
-        *_of_model(f"/models/{model}"),
-        *_of_model(f"/models/{model}/{{model_version}}", _VERSION, prefix="version_"),
-        _set_default(f"/models/{model}/{{model_version}}/set-default", _VERSION),
-    )
-    return document(f"RESTful Management API for: {model}", _MODEL_API_VERSION, operations)
+    """What OPTIONS on the management path of the model answers. Only the title names the model, as in TorchServe."""
+    return document(f"RESTful Management API for: {model}", TORCHSERVE_VERSION, _ONE_MODEL)
 
 
 def of_listener(*, inference: bool, management: bool, metrics: bool) -> Sequence[Operation]:

@@ -1,0 +1,66 @@
+"""The documents as a whole: TorchServe's paths and ids, and nothing that a generator of clients stumbles over."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+
+from stoker.frontend.http.openapi import document
+from stoker.frontend.http.openapi_operations import management_of_model, of_listener, predictions_of_model
+
+ROLES = {"inference": False, "management": False, "metrics": False}
+DOCUMENTS: dict[str, dict[str, Any]] = {
+    **{role: document("t", "0.12.0", of_listener(**{**ROLES, role: True})) for role in ROLES},
+    "all": document("t", "0.12.0", of_listener(inference=True, management=True, metrics=True)),
+    "predictions of a model": predictions_of_model("m"),
+    "management of a model": management_of_model("m"),
+}
+
+
+def operations(whole: dict[str, Any]) -> list[tuple[str, str, dict[str, Any]]]:
+    return [(path, verb, one) for path, verbs in whole["paths"].items() for verb, one in verbs.items()]
+
+
+def test_the_inference_listener_lists_torchserves_paths_and_ids() -> None:
+    assert [(path, verb, one["operationId"]) for path, verb, one in operations(DOCUMENTS["inference"])] == [
+        ("/", "options", "apiDescription"),
+        ("/ping", "get", "ping"),
+        ("/v1/models/{model_name}:predict", "post", "kserve_v1_predictions"),
+        ("/v2/models/{model_name}/infer", "post", "kserve_v2_predictions"),
+        ("/predictions/{model_name}", "post", "predictions"),
+        ("/predictions/{model_name}/{model_version}", "post", "version_predictions"),
+        ("/api-description", "get", "api-description"),
+    ]
+
+
+def test_the_metrics_listener_lists_its_one_path() -> None:
+    assert [(path, verb) for path, verb, _ in operations(DOCUMENTS["metrics"])] == [("/metrics", "get")]
+
+
+def test_a_model_is_described_in_torchserves_words() -> None:
+    whole = predictions_of_model("m")
+    assert (whole["info"]["title"], whole["info"]["version"]) == ("RESTful API for: m", "1.0.0")
+    assert [(path, verb, one["operationId"]) for path, verb, one in operations(whole)] == [
+        ("/prediction/m", "post", "m"),
+        ("/v1/models/m:predict", "post", "kserve_v1_predictions"),
+        ("/v2/models/m/infer", "post", "kserve_v2_predictions"),
+    ]
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_ids_are_unique_and_every_word_of_a_path_is_a_parameter(name: str) -> None:
+    ids = [one["operationId"] for _, _, one in operations(DOCUMENTS[name])]
+    assert len(ids) == len(set(ids))
+    for path, verb, one in operations(DOCUMENTS[name]):
+        declared = {each["name"] for each in one.get("parameters", ()) if each["in"] == "path"}
+        assert declared == set(re.findall(r"{(\w+)}", path)), (verb, path)
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_only_the_get_of_the_description_is_deprecated(name: str) -> None:
+    deprecated = {(path, verb) for path, verb, one in operations(DOCUMENTS[name]) if one.get("deprecated")}
+    assert deprecated == (
+        {("/api-description", "get")} & {(path, verb) for path, verb, _ in operations(DOCUMENTS[name])}
+    )
