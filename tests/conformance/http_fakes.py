@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 import httpx
 from grpc_fakes import FakeAccessLog, FakeInference, Submission
+from leaks import look_for_leaks
 
 from stoker.config.address import Address
 from stoker.core.ports import Readiness, TokenScope
@@ -132,7 +133,9 @@ _NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # httpx would make one for ea
 
 
 def client_of(address: str) -> httpx.AsyncClient:
-    return httpx.AsyncClient(base_url=address, timeout=20, verify=_NO_TLS, trust_env=False)
+    return httpx.AsyncClient(
+        base_url=address, timeout=20, verify=_NO_TLS, trust_env=False, event_hooks={"response": [look_for_leaks]}
+    )
 
 
 def echo(submission: Submission) -> None:

@@ -11,7 +11,8 @@ from typing import Any
 import httpx
 import pytest
 from grpc_fakes import FakeManagement, until
-from http_fakes import FakeTelemetry
+from http_fakes import FakeTelemetry, client_of
+from leaks import telltale
 
 from stoker import errors as e
 from stoker.config.address import Address
@@ -74,7 +75,7 @@ class World:
         app = App([*apis, *self.more], max_request_size=100_000, records=records, headers=self.headers)
         async with (
             HttpListener(address=Address("http", "127.0.0.1", 0), app=app) as listener,
-            httpx.AsyncClient(base_url=f"http://127.0.0.1:{listener.port}", verify=False) as client,
+            client_of(f"http://127.0.0.1:{listener.port}") as client,
         ):
             yield client
 
@@ -265,6 +266,21 @@ ERRORS: list[tuple[Exception, int, str, str]] = [
     ),
     (ValueError("/secret/path"), 500, "InternalServerException", "Internal server error"),
 ]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'File "/srv/stoker/app.py", line 3, in handle',
+        "cannot open /home/me/models",
+        "set TS_MODEL_STORE",
+        "not management-key",
+        "Bearer abc",
+    ],
+)
+def test_what_errors_must_not_tell_is_found(text: str) -> None:
+    """Every error answer over HTTP in this folder is searched for it."""
+    assert telltale(f"something {text} happened") is not None
 
 
 @pytest.mark.parametrize(("error", "status", "kind", "message"), ERRORS, ids=lambda it: type(it).__name__)
