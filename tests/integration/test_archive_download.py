@@ -8,6 +8,7 @@ import datetime
 import io
 import json
 import logging
+import re
 import socket
 import ssl
 import threading
@@ -205,6 +206,44 @@ async def test_credentials_are_sent_to_their_host_only_and_never_logged(
     assert "hidden" not in caplog.text
     assert "ecret" not in unpacked.url
     assert "hidden" not in unpacked.url
+
+
+AWS = {
+    "AWS_ACCESS_KEY_ID": "AKID",
+    "AWS_SECRET_ACCESS_KEY": "hidden",
+    "AWS_DEFAULT_REGION": "eu-west-1",
+    "AWS_SESSION_TOKEN": "",
+}
+
+
+async def test_a_download_from_s3_is_signed_for_its_own_host_only(
+    tmp_path: Path, peer: Peer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name, value in AWS.items():
+        monkeypatch.setenv(name, value)
+    peer.answer("/elsewhere", whole(mar()))
+    peer.answer("/here", redirect(peer.url("/elsewhere", host="localhost")))
+    peer.answer("/m.mar", redirect(peer.url("/here")))
+    with opened(tmp_path) as store, caplog.at_level(logging.DEBUG):
+        await store.fetch_and_unpack(peer.url("/m.mar"), for_s3=True)
+    first, second, third = peer.requests
+    for signed in (first, second):
+        assert re.search(r"Authorization: AWS4-HMAC-SHA256 Credential=AKID/\d{8}/eu-west-1/s3/aws4_request,", signed)
+        assert "x-amz-content-sha256: " in signed and "x-amz-date: " in signed
+    assert "Authorization" not in third and "x-amz" not in third
+    assert "hidden" not in caplog.text and not any("hidden" in request for request in peer.requests)
+
+
+async def test_without_credentials_nothing_is_asked_of_s3(
+    tmp_path: Path, peer: Peer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name in AWS:
+        monkeypatch.delenv(name, raising=False)
+    with opened(tmp_path) as store, pytest.raises(DownloadFailed, match=r"^Failed to download archive from: http://"):
+        await store.fetch_and_unpack(peer.answer("/m.mar", whole(mar())), for_s3=True)
+    assert peer.requests == []
+    assert "AWS_DEFAULT_REGION" in caplog.text
+    assert_nothing_left(tmp_path)
 
 
 async def test_progress_is_logged_in_tenths(tmp_path: Path, peer: Peer, caplog: pytest.LogCaptureFixture) -> None:

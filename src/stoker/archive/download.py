@@ -9,16 +9,18 @@ from __future__ import annotations
 
 import http.client
 import logging
+import os
 import ssl
 from collections.abc import Iterator
 from concurrent.futures import Executor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import NoReturn
 from urllib.parse import unquote, urljoin, urlsplit
 
-from stoker.archive import addresses, http_get, sources
+from stoker.archive import addresses, aws, http_get, sources
 from stoker.archive.file_source import FileSource
 from stoker.archive.names import safe_parts
 from stoker.archive.placing import Placement, Progress
@@ -62,8 +64,8 @@ class Downloader:
         self._tls = tls
         self._under_way: set[Path] = set()
 
-    async def download(self, url: str, store: Path) -> Path:
-        """The new file in the store.
+    async def download(self, url: str, store: Path, *, for_s3: bool = False) -> Path:
+        """The new file in the store. ``for_s3``: the request is signed with the credentials of the environment.
 
         Raises:
             UrlRefused, ArchiveExists, DownloadFailed, ArchiveUnreadable: nothing is left in the store then, and neither
@@ -71,31 +73,35 @@ class Downloader:
         """
         sources.check_allowed(url, self._allowed)
         target = store / _file_name(url)
+        sign = _signing(url) if for_s3 else None
         if target in self._under_way:
             raise ArchiveExists(file=target.name)
         self._under_way.add(target)
         try:
-            return await self._bounded(url, target)
+            return await self._bounded(url, target, sign)
         finally:
             self._under_way.discard(target)
 
-    async def _bounded(self, url: str, target: Path) -> Path:
+    async def _bounded(self, url: str, target: Path, sign: http_get.Sign | None) -> Path:
         def undo(path: Path) -> None:
             path.unlink(missing_ok=True)
 
         try:
             return await run_stoppable(
-                self._executor, lambda stop: self._fetch(url, target, stop), undo=undo, timeout_s=self._limits.total_s
+                self._executor,
+                lambda stop: self._fetch(url, target, stop, sign),
+                undo=undo,
+                timeout_s=self._limits.total_s,
             )
         except Stopped:
             _fail(url, f"it took longer than {self._limits.total_s:g} s")
 
     # -------------------------------------------------------------------------------------- in a thread
 
-    def _fetch(self, url: str, target: Path, stop: Stop) -> Path:
+    def _fetch(self, url: str, target: Path, stop: Stop, sign: http_get.Sign | None) -> Path:
         with _saving(url), Placement(target) as file:
             log.info("Downloading %s from %s", target.name, redacted(url), extra={"event": "download_started"})
-            with self._source(url, stop) as source:
+            with self._source(url, stop, sign) as source:
                 progress = Progress(target.name, source.length)
                 done = 0
                 while piece := _read(url, source, stop):
@@ -105,8 +111,8 @@ class Downloader:
                     progress.add(len(piece))
             return file.commit()
 
-    def _source(self, url: str, stop: Stop) -> Source:
-        source = _open_file(url) if urlsplit(url).scheme.lower() == "file" else self._open(url, stop)
+    def _source(self, url: str, stop: Stop, sign: http_get.Sign | None) -> Source:
+        source = _open_file(url) if urlsplit(url).scheme.lower() == "file" else self._open(url, stop, sign)
         try:
             self._check_size(url, source.length or 0)
         except BaseException:
@@ -118,11 +124,11 @@ class Downloader:
         if size > self._limits.max_bytes:
             _fail(url, f"it is larger than {self._limits.max_bytes} bytes")
 
-    def _open(self, url: str, stop: Stop) -> http_get.Response:
-        """Follows redirects to an answer that has the archive."""
+    def _open(self, url: str, stop: Stop, sign: http_get.Sign | None) -> http_get.Response:
+        """Follows redirects to an answer that has the archive. Only the place that was named gets a signature."""
         where = url
         for _ in range(self._limits.redirects + 1):
-            response = self._request(where, stop, origin=url)
+            response = self._request(where, stop, origin=url, sign=sign if _same_place(where, url) else None)
             if response.status == http.client.OK:
                 return response
             response.close()
@@ -138,10 +144,15 @@ class Downloader:
         sources.check_allowed(where, self._allowed)
         return where
 
-    def _request(self, where: str, stop: Stop, *, origin: str) -> http_get.Response:
+    def _request(self, where: str, stop: Stop, *, origin: str, sign: http_get.Sign | None) -> http_get.Response:
         try:
             return http_get.get(
-                where, timeout_s=self._limits.stall_s, allow_private=self._allow_private, tls=self._tls, stop=stop
+                where,
+                timeout_s=self._limits.stall_s,
+                allow_private=self._allow_private,
+                tls=self._tls,
+                stop=stop,
+                sign=sign,
             )
         except addresses.NotPublic:
             log.warning("%s is not at a public address", redacted(where), extra={"event": "url_refused"})
@@ -162,6 +173,25 @@ def _file_name(url: str) -> str:
     if not safe:
         _fail(url, "it does not end in a file name")
     return name
+
+
+def _signing(url: str) -> http_get.Sign:
+    credentials = aws.Credentials.of(os.environ)
+    if credentials is None:
+        _fail(url, f"s3_sse_kms needs {', '.join(aws.VARIABLES)} in the server's environment")
+    given = credentials
+
+    def sign(host: str, path: str, query: str) -> dict[str, str]:
+        return aws.headers(host=host, path=path, query=query, credentials=given, at=datetime.now(timezone.utc))
+
+    return sign
+
+
+def _same_place(where: str, origin: str) -> bool:
+    one, other = (
+        sources.without_credentials(urlsplit(url)._replace(path="", query="", fragment="")) for url in (where, origin)
+    )
+    return one.lower() == other.lower()
 
 
 def _fail(url: str, reason: str) -> NoReturn:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import http.client
 import ssl
+from collections.abc import Callable
 from types import TracebackType
 from urllib.parse import SplitResult, quote, unquote, urlsplit
 
@@ -13,6 +14,9 @@ from stoker.archive.threads import Stop
 
 _PORTS = {"http": 80, "https": 443}
 _CONNECT_TIMEOUT_S = 10.0
+
+Sign = Callable[[str, str, str], dict[str, str]]
+"""From the value of the Host header, the path and the query of a request to more headers for it."""
 
 
 class Response:
@@ -72,7 +76,15 @@ def _check_framing(response: http.client.HTTPResponse) -> None:
         raise http.client.HTTPException("it has a Content-Encoding")
 
 
-def get(url: str, *, timeout_s: float, allow_private: bool, tls: ssl.SSLContext | None, stop: Stop) -> Response:
+def get(
+    url: str,
+    *,
+    timeout_s: float,
+    allow_private: bool,
+    tls: ssl.SSLContext | None,
+    stop: Stop,
+    sign: Sign | None = None,
+) -> Response:
     """The answer with its headers read; ``stop`` breaks off whatever is under way, also later reads.
 
     Raises:
@@ -92,7 +104,7 @@ def get(url: str, *, timeout_s: float, allow_private: bool, tls: ssl.SSLContext 
     try:
         if parts.scheme.lower() == "https":
             http_connection.sock = (tls or ssl.create_default_context()).wrap_socket(connection, server_hostname=host)
-        response.begin(_path(parts), _headers(parts, host, port))
+        response.begin(_path(parts), _headers(parts, host, port, sign))
     except BaseException:
         response.close()
         connection.close()
@@ -112,7 +124,7 @@ def _path(parts: SplitResult) -> str:
     return f"{path}?{quote(parts.query, safe='/?%:@!$&()*+,;=~-._')}" if parts.query else path
 
 
-def _headers(parts: SplitResult, host: str, port: int) -> dict[str, str]:
+def _headers(parts: SplitResult, host: str, port: int, sign: Sign | None) -> dict[str, str]:
     shown_host = f"[{host}]" if ":" in host else host
     standard = port == _PORTS[parts.scheme.lower()]
     headers = {
@@ -125,4 +137,7 @@ def _headers(parts: SplitResult, host: str, port: int) -> dict[str, str]:
     if parts.username is not None:
         pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
         headers["Authorization"] = "Basic " + base64.b64encode(pair.encode()).decode("ascii")
+    if sign is not None:
+        path, _, query = _path(parts).partition("?")
+        headers.update(sign(headers["Host"], path, query))
     return headers

@@ -104,8 +104,9 @@ class ModelStore:
         self._threads.shutdown(wait=True)
         self._workspace.close()
 
-    async def fetch_and_unpack(self, url: str, *, from_operator: bool = False) -> UnpackedModel:
+    async def fetch_and_unpack(self, url: str, *, from_operator: bool = False, for_s3: bool = False) -> UnpackedModel:
         """``from_operator``: the url comes from the command line or the settings, so any directory may be named.
+        ``for_s3``: as `Downloader.download`.
 
         Raises:
             ArchiveError (all kinds), BadRequest, ServerStopping: nothing is left behind then, nor when cancelled.
@@ -118,7 +119,7 @@ class ModelStore:
         sources.check_allowed(url, self._allowed)
         if self._store is None:
             raise ModelStoreMissing
-        downloaded = await self._downloader.download(url, self._store)
+        downloaded = await self._downloader.download(url, self._store, for_s3=for_s3)
         try:
             return await self._run(lambda stop: self._unpack_file(url, downloaded, stop, downloaded=downloaded))
         except BaseException:

@@ -55,7 +55,7 @@ class Preparer:
             BadRequest, ArchiveError (all kinds), MissingDevices, and what ``check`` raises
         """
         merge.check_request(request)
-        unpacked = await self._store.fetch_and_unpack(request.url, from_operator=at_startup)
+        unpacked = await self._store.fetch_and_unpack(request.url, from_operator=at_startup, for_s3=request.s3_sse_kms)
         try:
             return await self._finish(request, unpacked, at_startup, check, workers)
         except BaseException:

@@ -126,8 +126,10 @@ class FakeStore:
         self.gate: asyncio.Event | None = None
         self.slow: dict[str, int] = {}
         self.extra: dict[str, Any] = {}
+        self.asked_for_s3: list[bool] = []
 
-    async def fetch_and_unpack(self, url: str, *, from_operator: bool = False) -> UnpackedModel:
+    async def fetch_and_unpack(self, url: str, *, from_operator: bool = False, for_s3: bool = False) -> UnpackedModel:
+        self.asked_for_s3.append(for_s3)
         if self.gate is not None:
             await self.gate.wait()
         await turns(self.slow.get(url, 0))

@@ -41,6 +41,12 @@ async def test_register_says_what_torchserve_says(world: World) -> None:
     )
 
 
+async def test_a_download_is_signed_where_the_registration_asks_for_it(world: World) -> None:
+    for asked in (True, False):
+        await world.registry.register(RegisterRequest(url=f"m@{asked}", s3_sse_kms=asked))
+    assert world.store.asked_for_s3 == [True, False]
+
+
 async def test_a_second_register_of_a_version_is_refused_and_only_its_own_files_go(world: World) -> None:
     await register(world, "a@1.0")
 
