@@ -16,7 +16,7 @@ from stoker.errors import StokerError
 
 app = typer.Typer(
     no_args_is_help=True,
-    help="Serves PyTorch models over TorchServe's gRPC APIs: archives, handlers and clients run unchanged.",
+    help="Serves PyTorch models over TorchServe's gRPC and REST APIs: archives, handlers and clients run unchanged.",
 )
 app.add_typer(client.app, name="client")
 app.add_typer(migrate.app, name="migrate")
