@@ -107,6 +107,22 @@ def test_the_servers_home_always_comes_from_the_environment(tmp_path: Path) -> N
     assert found.settings.model_server_home == Path("/b")
 
 
+@pytest.mark.parametrize(
+    ("file", "environment", "on"),
+    [
+        ("", {}, False),
+        ("ts_open_inference_protocol=true", {}, True),
+        ("", {"TS_OPEN_INFERENCE_PROTOCOL": "oip"}, True),
+        ("ts_open_inference_protocol=true", {"TS_OPEN_INFERENCE_PROTOCOL": "no"}, False),
+        ("ts_open_inference_protocol=true", {"TS_OPEN_INFERENCE_PROTOCOL": ""}, True),
+    ],
+)
+def test_the_variable_of_the_open_inference_protocol_decides_alone_where_it_is_set(
+    tmp_path: Path, file: str, environment: dict[str, str], on: bool
+) -> None:
+    assert loaded(tmp_path, file, environment).settings.ts_open_inference_protocol is on
+
+
 def test_variables_in_values_are_replaced_and_an_unset_one_is_named_with_its_place(tmp_path: Path) -> None:
     assert loaded(tmp_path, "model_store=$$D$$/m", {"D": "/data"}).settings.model_store == Path("/data/m")
     words = r"^Invalid configuration: Invalid Environment Variable GONE \(.*config\.properties, line 2, model_store\)$"

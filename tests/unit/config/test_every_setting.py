@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+import stoker
 from stoker.config import rows, units
 from stoker.config.load import Given, load
 from stoker.config.rows import Origin, Row
@@ -38,6 +39,9 @@ TORCHSERVE = {*NETWORK.split(), *MODELS.split(), *FILE_ONLY.split()}
 IRREGULAR = {"token_expiration_min": "TS_TOKEN_EXPIRATION_TIME_MIN"}
 SETTABLE = [row for row in ROWS.values() if row.origin is not Origin.ENVIRONMENT]
 
+ONLY_READ_WHILE_LOADING = ("enable_envvars_config", "use_env_allowed_urls")
+READERS = "\n".join(file.read_text() for file in Path(stoker.__file__).parent.rglob("*.py"))
+
 
 def by_key(row: Row) -> str:
     return row.key
@@ -59,6 +63,13 @@ def test_the_variable_of_a_key_is_torchserves(key: str) -> None:
         assert ROWS[key].env == key.upper()
     else:
         assert ROWS[key].env == IRREGULAR.get(key, f"TS_{key.upper()}")
+
+
+@pytest.mark.parametrize(
+    "row", [row for row in ROWS.values() if row.field and row.field not in ONLY_READ_WHILE_LOADING], ids=by_key
+)
+def test_what_has_no_reason_for_no_effect_is_read_by_somebody(row: Row) -> None:
+    assert re.search(rf"settings\.{row.field}\b", READERS), f"nobody reads {row.field}"
 
 
 def test_a_reason_for_no_effect_is_a_sentence_that_fits_behind_has_no_effect() -> None:

@@ -82,6 +82,30 @@ def test_the_first_tool_on_the_path_tells_the_vendor(monkeypatch: pytest.MonkeyP
     assert Devices.detect(None, environ={}).vendor == "amd"
 
 
+@pytest.mark.parametrize(
+    ("tool", "prints", "variable", "count"),
+    [
+        ("rocm-smi", {"card0": {}, "card1": {}, "card2": {}}, "HIP_VISIBLE_DEVICES", 3),
+        ("xpu-smi", {"device_list": [{}, {}]}, "XPU_VISIBLE_DEVICES", 2),
+    ],
+)
+def test_gpus_of_other_vendors_are_counted_by_their_tool_and_limited_by_their_variable(
+    monkeypatch: pytest.MonkeyPatch, tool: str, prints: object, variable: str, count: int
+) -> None:
+    monkeypatch.setattr(shutil, "which", lambda name: name if name == tool else None)
+    monkeypatch.setattr(devices, "_json_of", lambda *command: prints if command[0] == tool else None)
+    assert Devices.detect(None, environ={"CUDA_VISIBLE_DEVICES": "0"}).count == count
+    assert Devices.detect(None, environ={variable: "1"}).count == 1
+    assert Devices.detect(None, environ={variable: ""}).count == 0
+
+
+def test_a_mac_has_one_gpu_however_many_displays(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "which", lambda name: name if name == "system_profiler" else None)
+    monkeypatch.setattr(devices, "_json_of", lambda *command: {"SPDisplaysDataType": [{}, {}]})
+    found = Devices.detect(None, environ={})
+    assert (found.vendor, found.count, found.usage(0)) == ("apple", 1, "N/A")
+
+
 def test_a_broken_tool_means_no_gpu(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     monkeypatch.setattr(shutil, "which", lambda tool: tool if tool == "rocm-smi" else None)
     monkeypatch.setenv("PATH", "/nowhere")
