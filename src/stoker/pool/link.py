@@ -172,6 +172,7 @@ class Link:
 
     def _on_part(self, message: Part, payload: memoryview) -> None:
         sent = self._running(message.batch_id)
+        self._transport.said_a_bit()
         self._scheduler.batch_part(self, sent.batch_id, outcomes.of_part(message, payload, len(sent.jobs)))
 
     def _on_metrics(self, message: Metrics) -> None:

@@ -21,6 +21,7 @@ from stoker.ipc.frames import Decoder, FrameError
 from stoker.ipc.to_server import Hello, Loaded, LoadFailed, Metrics, Part, Results, Sample, ToServer
 from stoker.ipc.to_worker import Cancel, Grant, Predict, ToWorker
 from stoker.pool.link import Link
+from stoker.pool.transport import FrameTransport
 
 KEY = ModelKey("m", "1")
 
@@ -210,6 +211,55 @@ def test_answers_become_outcomes_in_order(play: Play) -> None:
         assert large[:2] == ("done", 2)
         assert bytes(large[2][0].data) == b"w" * 3_000_000  # type: ignore[index]
         assert link.served
+
+    play(scenario)
+
+
+def test_parts_that_come_thick_are_read_together_and_in_order(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
+    reads: list[int] = []
+    read_once = FrameTransport._read_once
+    monkeypatch.setattr(FrameTransport, "_read_once", lambda self: reads.append(1) or read_once(self))
+
+    async def scenario(link: Link, recorder: Recorder, peer: Peer) -> None:
+        link.send(batch(1, b"x"))
+        await peer.hear(1)
+        for number in range(500):
+            await peer.say(Part(1, [4]), b"%04d" % number)
+            await asyncio.sleep(0)
+        await peer.say(Results(1, [3]), b"end")
+        events = await recorder.until(501)
+        assert [event[2] for event in events[:500]] == [[Chunk(b"%04d" % number)] for number in range(500)]
+        assert events[500][0] == "done"
+        assert len(reads) < 250
+
+    play(scenario)
+
+
+def test_a_line_closed_while_parts_wait_says_nothing_more(play: Play) -> None:
+    async def scenario(link: Link, recorder: Recorder, peer: Peer) -> None:
+        link.send(batch(1, b"x"))
+        await peer.hear(1)
+        for _ in range(3):
+            await peer.say(Part(1, [1]), b"a")
+        await recorder.until(3)
+        await peer.say(Part(1, [1]), b"b")
+        link.close()
+        await asyncio.sleep(0.01)
+        assert len(recorder.events) == 3
+
+    play(scenario)
+
+
+def test_what_waits_of_a_dead_peer_is_read(play: Play) -> None:
+    async def scenario(link: Link, recorder: Recorder, peer: Peer) -> None:
+        link.send(batch(1, b"x"))
+        await peer.hear(1)
+        for _ in range(4):
+            await peer.say(Part(1, [1]), b"a")
+        await peer.say(Results(1, [3]), b"end")
+        link.read_rest()
+        events = await recorder.until(5)
+        assert events[4][0] == "done"
 
     play(scenario)
 
