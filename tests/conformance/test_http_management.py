@@ -16,7 +16,7 @@ from leaks import telltale
 
 from stoker import errors as e
 from stoker.config.address import Address
-from stoker.core.ports import SCALING_BEGUN, SCALING_UNFINISHED, RegisterRequest, ScaleRequest, TokenScope
+from stoker.core.ports import RegisterRequest, ScaleRequest, TokenScope
 from stoker.core.reply import ResponseMeta
 from stoker.frontend.http.app import Api, App
 from stoker.frontend.http.description import description_api
@@ -214,7 +214,10 @@ async def test_kserve_is_told_whether_a_worker_is_ready(
 # --------------------------------------------------------------------------------------------- the answers
 
 
-@pytest.mark.parametrize(("sentence", "status"), [(SCALING_BEGUN, 202), (SCALING_UNFINISHED, 206), ("other", 200)])
+@pytest.mark.parametrize(
+    ("sentence", "status"),
+    [("Processing worker updates...", 202), ("Workers scaling in progress...", 206), ("other", 200)],
+)
 @pytest.mark.parametrize(("method", "target"), [("POST", "/models?url=u"), ("PUT", "/models/m")])
 async def test_the_sentence_decides_the_status(
     world: World, client: httpx.AsyncClient, method: str, target: str, sentence: str, status: int
