@@ -256,3 +256,18 @@ async def test_who_does_not_go_on_with_a_request_is_let_go(sent: bytes) -> None:
         else:
             assert listener.open_connections == 1  # between requests a client may take its time
         writer.close()
+
+
+async def test_a_connection_that_nobody_uses_for_very_long_is_closed_and_not_before(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with HttpPorts().listener() as listener:
+        reader, writer = await asyncio.open_connection("127.0.0.1", listener.port)
+        writer.write(b"GET /ping HTTP/1.1\r\nhost: x\r\n\r\n")
+        assert b"Healthy" in await reader.readuntil(b"}\n")
+        listener._sweep()
+        assert listener.open_connections == 1
+        monkeypatch.setattr("stoker.frontend.http.listener._KEEP_ALIVE_S", -1)
+        listener._sweep()
+        assert await reader.read() == b""
+        writer.close()
