@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
 
+import grpc
 import pytest
 from grpc_fakes import Ports, Running, running
+from leaks import telltale
 
 
 @pytest.fixture(params=["native", "grpcio"])
@@ -23,3 +26,19 @@ def ports(engine: str) -> Ports:
 async def run(ports: Ports) -> AsyncIterator[Running]:
     async with running(ports) as it:
         yield it
+
+
+@pytest.fixture(autouse=True)
+def _no_grpc_error_tells_too_much(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Every error that these tests get over gRPC is searched, as `leaks.look_for_leaks` does over HTTP."""
+    found: list[str] = []
+    make = grpc.aio.AioRpcError.__init__
+
+    def noted(self: Any, *arguments: Any, **named: Any) -> None:
+        make(self, *arguments, **named)
+        if telltale(self.details() or "") is not None:
+            found.append(str(self.details()))
+
+    monkeypatch.setattr(grpc.aio.AioRpcError, "__init__", noted)
+    yield
+    assert found == []
