@@ -99,6 +99,14 @@ async def test_one_address_serves_all_apis_and_metrics_have_a_listener_besides(t
             assert await statuses(client, every) == {INFERENCE: 404, MANAGEMENT: 404, METRICS: 200}
 
 
+async def test_metrics_are_said_to_be_where_their_own_listener_is(tmp_path: Path) -> None:
+    both = Address("unix", path=str(tmp_path / "both"))
+    async with serving(tmp_path, inference_address=both, management_address=both) as server:
+        found = server.addresses
+        assert found["REST inference"] == found["REST management"] == str(both)
+        assert found["REST metrics"].startswith("http://127.0.0.1:")
+
+
 async def test_the_metrics_listener_can_be_switched_off_and_settings_of_rest_reach_the_others(tmp_path: Path) -> None:
     async with serving(
         tmp_path,
