@@ -133,3 +133,26 @@ async def test_the_metrics_listener_can_be_switched_off_and_settings_of_rest_rea
         async with httpx.AsyncClient(base_url=server.addresses["REST management"], verify=False) as client:
             for host, status in (("models.example", 200), ("other.example", 403)):
                 assert (await client.get("/models", headers={"host": host})).status_code == status
+
+
+async def test_on_a_shared_address_each_path_asks_for_its_own_token_and_probes_for_none(tmp_path: Path) -> None:
+    both = Address("unix", path=str(tmp_path / "both"))
+    tokens = {"inference_token": "i" * 40, "management_token": "m" * 40}
+    access = AccessPolicy(tokens=True, model_api=False)
+    async with serving(tmp_path, access=access, inference_address=both, management_address=both, **tokens) as server:
+        async with over(both.path) as client:
+            for path, key in ((INFERENCE, "inference_token"), (MANAGEMENT, "management_token")):
+                for name, token in tokens.items():
+                    answer = await client.get(path, headers={"authorization": f"Bearer {token}"})
+                    assert answer.status_code == (200 if name == key else 400), (path, name)
+            assert await statuses(client, ("/live", "/ready", "/api-description")) == {
+                "/live": 200,
+                "/ready": 200,
+                "/api-description": 200,
+            }
+            manager = {"authorization": f"Bearer {tokens['management_token']}"}
+            refused = await client.post("/models?url=m.mar", headers=manager)
+            assert (refused.status_code, refused.json()["type"]) == (405, "MethodNotAllowedException")
+            assert (await client.get("/token?type=inference", headers=manager)).status_code == 400
+        async with httpx.AsyncClient(base_url=server.addresses["REST metrics"], verify=False) as client:
+            assert await statuses(client, (METRICS,)) == {METRICS: 200}
