@@ -91,9 +91,7 @@ class Server:
         names = ("gRPC inference", "gRPC management")
         hosts = (self._settings.grpc_inference_address, self._settings.grpc_management_address)
         found = {name: f"{host}:{one.port}" for name, host, one in zip(names, hosts, self._grpc, strict=True)}
-        for listener, roles in sorted(
-            self._http, key=lambda each: -len(each[1])
-        ):  # its own listener is the one to name
+        for listener, roles in self._http:
             found.update({f"REST {role.value}": str(listener.address) for role in roles})
         return found
 

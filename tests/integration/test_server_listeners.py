@@ -150,7 +150,9 @@ async def test_on_a_shared_address_each_path_asks_for_its_own_token_and_probes_f
                 "/ready": 200,
                 "/api-description": 200,
             }
+            assert (await client.get(METRICS)).status_code == 400
             manager = {"authorization": f"Bearer {tokens['management_token']}"}
+            assert (await client.get(METRICS, headers=manager)).status_code == 200
             refused = await client.post("/models?url=m.mar", headers=manager)
             assert (refused.status_code, refused.json()["type"]) == (405, "MethodNotAllowedException")
             assert (await client.get("/token?type=inference", headers=manager)).status_code == 400

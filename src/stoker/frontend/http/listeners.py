@@ -23,8 +23,7 @@ _ADDRESS: Mapping[Role, Callable[[Settings], Address]] = {
 
 
 def roles_by_listener(settings: Settings) -> Iterator[tuple[Address, tuple[Role, ...]]]:
-    """Inference and management at one address make a listener that serves the metrics too, as in TorchServe, besides
-    the metrics' own. Two that ask for any free port (0) are never one."""
+    """Two that ask for any free port (0) are never one."""
     together: dict[Address, list[Role]] = {}
     for role in _wanted(settings):
         address = _ADDRESS[role](settings)
@@ -33,8 +32,7 @@ def roles_by_listener(settings: Settings) -> Iterator[tuple[Address, tuple[Role,
         else:
             together.setdefault(address, []).append(role)
     for address, roles in together.items():
-        shared = Role.INFERENCE in roles and Role.MANAGEMENT in roles
-        yield address, tuple(Role) if shared and settings.enable_metrics_api else tuple(roles)
+        yield address, tuple(roles)
 
 
 def _wanted(settings: Settings) -> Iterator[Role]:

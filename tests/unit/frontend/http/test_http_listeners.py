@@ -28,9 +28,9 @@ def test_the_metrics_listener_can_be_left_out() -> None:
     assert Role.METRICS not in {role for roles in plan(enable_metrics_api=False).values() for role in roles}
 
 
-def test_inference_and_management_at_one_address_serve_all_three_and_metrics_keep_their_own() -> None:
+def test_inference_and_management_at_one_address_share_a_listener_and_metrics_keep_their_own() -> None:
     found = plan(inference_address=ONE, management_address=ONE, metrics_address=TWO)
-    assert found == {ONE: tuple(Role), TWO: (Role.METRICS,)}
+    assert found == {ONE: (Role.INFERENCE, Role.MANAGEMENT), TWO: (Role.METRICS,)}
 
 
 def test_any_two_equal_addresses_are_one_listener() -> None:
