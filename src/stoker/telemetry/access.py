@@ -16,7 +16,7 @@ from stoker.telemetry.writer import LogWriter
 
 _PERIOD_S = 0.1
 _MOST_WAITING = 1000
-_LINE_BYTES = 160  # about; only used to bound what waits
+_REST_BYTES = 60  # about: what a line has beside peer and request; only used to bound what waits
 
 
 _Call = tuple[float, str, str, int, int]
@@ -47,7 +47,8 @@ class BufferedAccessLog:
             self._timer = None
         calls, self._calls = self._calls, []
         if calls:
-            self._writer.post(self._sink, lambda: text_of(calls), len(calls) * _LINE_BYTES)
+            size = sum(len(peer) + len(request) + _REST_BYTES for _, peer, request, _, _ in calls)
+            self._writer.post(self._sink, lambda: text_of(calls), size)
 
 
 def text_of(calls: list[_Call]) -> bytes:
