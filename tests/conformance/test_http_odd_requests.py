@@ -271,3 +271,23 @@ async def test_a_connection_that_nobody_uses_for_very_long_is_closed_and_not_bef
         listener._sweep()
         assert await reader.read() == b""
         writer.close()
+
+
+async def test_a_client_that_does_not_read_the_end_of_its_answer_keeps_no_connection(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with HttpPorts().listener() as listener:
+        _, writer = await asyncio.open_connection("127.0.0.1", listener.port)
+        while not listener.open_connections:
+            await asyncio.sleep(0)
+        (connection,) = listener._state.connections
+        connection.transport.set_write_buffer_limits(high=100_000_000)  # as with a small rest, nobody is told to pause
+        connection.transport.write(bytes(20_000_000))
+        connection.transport.close()
+        monkeypatch.setattr(listener, "_slow_s", 0.0)
+        listener._sweep()  # sees it close
+        assert listener.open_connections == 1
+        while listener.open_connections:
+            await asyncio.sleep(0.001)
+            listener._sweep()
+        writer.close()

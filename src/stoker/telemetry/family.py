@@ -89,7 +89,8 @@ class Family:
         samples = [f"{name}{labels} {number(value)}\n" for name, labels, value in self._samples(names)]
         if samples or not names:
             declared = self.declared
-            yield f"# HELP {declared.name} Torchserve prometheus {declared.type} metric with unit: {declared.unit}\n"
+            unit = declared.unit.replace("\\", "\\\\").replace("\n", "\\n")  # a handler may have chosen it
+            yield f"# HELP {declared.name} Torchserve prometheus {declared.type} metric with unit: {unit}\n"
             yield f"# TYPE {declared.name} {declared.type}\n"
             yield from samples
 

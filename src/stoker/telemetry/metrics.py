@@ -139,7 +139,7 @@ class Metrics:
     def exposition(self, names: Sequence[str] = ()) -> bytes:
         if not self._mode.any_served:
             return b""
-        return "".join(self._text(frozenset(names))).encode()
+        return "".join(self._text(frozenset(names))).encode("utf-8", "backslashreplace")
 
     def _text(self, names: frozenset[str]) -> Iterator[str]:
         for name, labels, value in self._now():

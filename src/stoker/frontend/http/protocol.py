@@ -95,6 +95,7 @@ class HttpProtocol(HttpToolsProtocol):
         self._active: Exchange | None = None
         self._discarded = 0
         self._deaf = False
+        self._closing_seen = 0.0
         self.peer = "unix"
         self.plain_headers = state.plain
         self.quiet_since = time.monotonic()
@@ -394,9 +395,14 @@ class HttpProtocol(HttpToolsProtocol):
             active.on_writable()
 
     def look(self, now: float, *, idle_s: float, slow_s: float) -> None:
-        """Lets a client go that is quiet for too long: ``idle_s`` between requests, ``slow_s`` within one."""
+        """Lets a client go that is quiet for too long: ``idle_s`` between requests, ``slow_s`` within one, or while
+        what is still to be written to it keeps a closed connection."""
         quiet = now - self.quiet_since
-        if self.flow.write_paused:
+        if self.transport.is_closing():
+            self._closing_seen = self._closing_seen or now
+            if now - self._closing_seen > slow_s:
+                self.transport.abort()
+        elif self.flow.write_paused:
             if quiet > slow_s:
                 self.transport.abort()
         elif self._in_head or (self.cycle is not None and not self._whole):
