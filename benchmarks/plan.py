@@ -1,6 +1,6 @@
 """The plan of a run: every workload as groups of points on one deployment, and how long all of it takes.
 
-Time budget of a full run, under an hour: 5 rounds of 2 s (many short turns, because machines drift). stoker on both
+Time budget of a full run, about an hour: 5 rounds of 1 s (many short turns, because machines drift). stoker on both
 engines, TorchServe and the yardsticks run everything, some 45 minutes; the other peers (a) at 1 KiB, (c) and (d), some
 10 more. A quick run: one round of 1 s, all contenders at (a), the rest for the two that the figures compare; 5 minutes.
 The runner prints its own sum before it starts.

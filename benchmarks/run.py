@@ -138,13 +138,13 @@ def arguments(argv: Sequence[str]) -> argparse.Namespace:
         prog="scripts/bench",
         description="Measures stoker beside TorchServe and other servers: the same archive and handler, the same load, "
         "every answer checked. Prints the table of ratios; writes raw JSON, the table and a picture.",
-        epilog="A full run takes just under an hour on 2 cores and wants a quiet machine. Ctrl-C ends every server.",
+        epilog="A full run takes about an hour on 2 cores and wants a quiet machine. Ctrl-C ends every server.",
     )
     add = parser.add_argument
     add("--contenders", metavar="A,B", help="only these (see --list); default: all")
     add("--workloads", default="abcdefghij", metavar="LETTERS", help="only these (see --list); default: all")
     add("--rounds", type=int, metavar="N", help="alternating rounds (default 5; with --quick 1)")
-    add("--duration", type=float, metavar="S", help="seconds per measurement (default 2; with --quick 1)")
+    add("--duration", type=float, metavar="S", help="seconds per measurement (default 1)")
     add("--quick", action="store_true", help="fewer points, one round: a look that takes 5 minutes")
     add("--output", type=Path, default=RESULTS, metavar="DIR", help="where results go (default benchmarks/results)")
     add("--torchserve", type=Path, metavar="FILE", help="an installed torchserve; default: a venv is made")
@@ -155,7 +155,7 @@ def arguments(argv: Sequence[str]) -> argparse.Namespace:
     if not asked.workloads or set(asked.workloads) - set(WORKLOADS):
         parser.error(f"workloads are letters of {''.join(WORKLOADS)}")
     asked.rounds = asked.rounds or (1 if asked.quick else 5)
-    asked.duration = asked.duration or (1.0 if asked.quick else 2.0)
+    asked.duration = asked.duration or 1.0
     if asked.rounds < 1 or not 0.5 <= asked.duration <= 60:
         parser.error("rounds must be at least 1, the duration 0.5 to 60 seconds")
     return asked
