@@ -5,30 +5,21 @@ For ``stoker inspect``.  Law: a hostile archive gives warnings, not surprises; e
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import yaml
 
-from stoker.archive import tar_reader, zip_reader
 from stoker.archive.contents import BUILTIN_HANDLERS
-from stoker.archive.limits import Budget, UnpackLimits
+from stoker.archive.limits import UnpackLimits
 from stoker.archive.manifest import MANIFEST_PATH, MAX_MANIFEST_BYTES, Manifest
-from stoker.archive.names import NameTree, safe_parts, shown
+from stoker.archive.members import Entry, at_most, kind_of, members
+from stoker.archive.names import shown
 from stoker.errors import ArchiveNotFound, ArchiveUnreadable, InvalidArchive
 
 _MAX_READ_BYTES = 1 << 20
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """``name``: as it will lie in the model's directory. ``packed`` None: not known of a member alone."""
-
-    name: str
-    size: int
-    packed: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +65,7 @@ class _Inspector:
         self._warnings: list[str] = []
 
     def run(self) -> Inspection:
-        kind = self._kind()
+        kind = kind_of(self._path)
         contents = self._scan(kind, {MANIFEST_PATH})
         manifest = self._manifest(contents.get(MANIFEST_PATH))
         config = self._config(kind, manifest)
@@ -90,64 +81,18 @@ class _Inspector:
             warnings=tuple(dict.fromkeys(self._warnings)),
         )
 
-    def _kind(self) -> str:
-        if self._path.is_dir():
-            return "directory"
-        with self._path.open("rb") as file:
-            head = file.read(4)
-        return "zip" if zip_reader.is_zip(head) else "tar.gz" if tar_reader.is_gzip(head) else "unknown"
-
     def _scan(self, kind: str, wanted: set[str]) -> dict[str, bytes]:
         """Lists the members and returns what ``wanted`` ones hold, up to one byte over the limit."""
         self._entries.clear()
         read: dict[str, bytes] = {}
         try:
-            for entry, content in self._members(kind):
+            for entry, content in members(self._path, limits=self._limits):
                 self._entries.append(entry)
                 if entry.name in wanted:
-                    read[entry.name] = _head(content)
+                    read[entry.name] = at_most(content, MAX_MANIFEST_BYTES)
         except InvalidArchive as error:
             self._warnings.append(error.message)
         return read
-
-    def _members(self, kind: str) -> Iterator[tuple[Entry, Iterator[bytes]]]:
-        if kind == "directory":
-            yield from _directory_members(self._path)
-            return
-        with self._path.open("rb") as file:
-            if kind == "zip":
-                yield from self._zip_members(file)
-            elif kind == "tar.gz":
-                yield from self._tar_members(file)
-            else:
-                raise InvalidArchive("The archive is neither a zip file nor a tar.gz file.")
-
-    def _zip_members(self, file: BinaryIO) -> Iterator[tuple[Entry, Iterator[bytes]]]:
-        names = NameTree()
-        for member in zip_reader.list_members(file, max_entries=self._limits.entries):
-            parts = safe_parts(member.name)
-            names.add(parts, directory=member.directory)
-            if not member.directory:
-                content = (piece for piece, _ in zip_reader.read_chunks(file, member))
-                yield Entry("/".join(parts), member.size, member.packed), content
-        zip_reader.read_members(file, max_entries=self._limits.entries)  # what only all together show: overlaps
-
-    def _tar_members(self, file: BinaryIO) -> Iterator[tuple[Entry, Iterator[bytes]]]:
-        budget = Budget(self._limits, self._path.stat().st_size)
-        names = NameTree()
-        seen = 0
-
-        def on_read(unpacked: int, packed: int) -> None:
-            nonlocal seen
-            budget.count_bytes("(archive)", unpacked - seen, unpacked=unpacked, packed=packed)
-            seen = unpacked
-
-        for member, content in tar_reader.read_members(tar_reader.Gunzip(file, on_read)):
-            budget.count_entry(member.name)
-            if member.parts:
-                names.add(member.parts, directory=member.directory)
-            if not member.directory:
-                yield Entry("/".join(member.parts), member.size), content
 
     # --------------------------------------------------------------------------------- what it means
 
@@ -195,27 +140,6 @@ class _Inspector:
             self._warnings.append("The manifest has no handler.")
         if manifest.handler is not None and not _has_handler(manifest.handler, there):
             self._warnings.append(f"The handler is neither in the archive nor built in: {shown(manifest.handler)}")
-
-
-def _head(content: Iterator[bytes]) -> bytes:
-    """Up to one byte over the limit, so that what is too large can be told; ends early on purpose."""
-    data = b""
-    for piece in content:
-        data += piece
-        if len(data) > MAX_MANIFEST_BYTES:
-            break
-    return data[: MAX_MANIFEST_BYTES + 1]
-
-
-def _directory_members(folder: Path) -> Iterator[tuple[Entry, Iterator[bytes]]]:
-    for path in sorted(folder.rglob("*")):
-        if path.is_file():
-            yield Entry(path.relative_to(folder).as_posix(), path.stat().st_size), _file_content(path)
-
-
-def _file_content(path: Path) -> Iterator[bytes]:
-    with path.open("rb") as file:
-        yield file.read(MAX_MANIFEST_BYTES + 1)
 
 
 def _summary(config: Mapping[Any, Any]) -> dict[str, object]:

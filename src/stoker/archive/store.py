@@ -20,7 +20,8 @@ from typing import BinaryIO
 from stoker.archive import sources
 from stoker.archive.download import Downloader, DownloadLimits
 from stoker.archive.limits import UnpackLimits
-from stoker.archive.manifest import MANIFEST_PATH, Manifest
+from stoker.archive.manifest import Manifest
+from stoker.archive.members import model_directory
 from stoker.archive.placing import sweep
 from stoker.archive.sources import AllowedUrls
 from stoker.archive.threads import Stop, run_stoppable
@@ -191,7 +192,7 @@ class ModelStore:
         """Used in place, through a symbolic link, so that `discard` never touches the operator's own files."""
         root = self._workspace.new_root()
         try:
-            root.symlink_to(_model_directory(directory).absolute(), target_is_directory=True)
+            root.symlink_to(model_directory(directory).absolute(), target_is_directory=True)
             return _described(url, root, root, directory.name, in_place=True)
         except OSError as error:
             remove_tree(root)
@@ -215,14 +216,6 @@ def _open_regular(url: str, path: Path) -> BinaryIO:
         file.close()
         raise ArchiveNotFound(url=sources.redacted(url))
     return file
-
-
-def _model_directory(directory: Path) -> Path:
-    """SageMaker's layout: a directory that holds nothing but one directory."""
-    entries = list(directory.iterdir())
-    only = entries[0] if len(entries) == 1 else None
-    inner = only is not None and only.is_dir() and only.name != Path(MANIFEST_PATH).parts[0]
-    return only if only is not None and inner else directory
 
 
 def _described(
