@@ -24,17 +24,6 @@ PREDICTION_TIME = "PredictionTime"
 MAX_DETECTED = 1000
 _MAX_COMPLAINTS = 1000
 
-_UNIT_WORDS = {
-    "ms": "Milliseconds",
-    "s": "Seconds",
-    "percent": "Percent",
-    "count": "Count",
-    "MB": "Megabytes",
-    "GB": "Gigabytes",
-    "kB": "Kilobytes",
-    "B": "Bytes",
-}
-
 
 class HandlerMetrics:
     """``log`` gets what is logged, None: nothing is. ``served``: whether values are kept for Prometheus."""
@@ -113,7 +102,7 @@ class HandlerMetrics:
             return None
         self._detected += 1
         labels = tuple(name for name, _ in sample.dimensions)
-        family = Family(_in_words(Declared(sample.name, sample.type, sample.unit, (*labels, HOSTNAME))))
+        family = Family(Declared(sample.name, sample.type, sample.unit, (*labels, HOSTNAME)))
         self._families[sample.name] = family
         return family
 
@@ -158,10 +147,6 @@ class ModelMetrics:
 
 def _ids(jobs: Sequence[Job]) -> RequestIds:
     return jobs[0].id if len(jobs) == 1 else [job.id for job in jobs]
-
-
-def _in_words(each: Declared) -> Declared:
-    return Declared(each.name, each.type, _UNIT_WORDS.get(each.unit, each.unit), each.labels)
 
 
 def _model_dimensions(model: str) -> list[tuple[str, str]]:
