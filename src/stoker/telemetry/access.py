@@ -16,6 +16,7 @@ from stoker.telemetry.writer import LogWriter
 
 _PERIOD_S = 0.1
 _MOST_WAITING = 1000
+_MOST_KEPT = 512  # characters of a request line that is remembered as text
 _REST_BYTES = 60  # about: what a line has beside peer and request; only used to bound what waits
 
 
@@ -58,12 +59,15 @@ def text_of(calls: list[_Call]) -> bytes:
         now = int(at * 1000)
         if now != millisecond:  # mostly there are many in each
             millisecond, date = now, timestamp(at)
-        lines.append(f"{date} - {_who_and_what(peer, request)} {status} {milliseconds}\n")
+        who_and_what = _known if len(request) <= _MOST_KEPT else _who_and_what
+        lines.append(f"{date} - {who_and_what(peer, request)} {status} {milliseconds}\n")
     return "".join(lines).encode("utf-8", "backslashreplace")
 
 
-@functools.lru_cache(maxsize=1024)
 def _who_and_what(peer: str, request: str) -> str:
     if not peer.startswith("/"):
         peer = f"/{peer}"
     return f'{escaped(peer)} "{escaped(request)}"'
+
+
+_known = functools.lru_cache(maxsize=1024)(_who_and_what)
