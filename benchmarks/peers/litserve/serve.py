@@ -44,7 +44,8 @@ class Streaming(Hosted):
         yield from self.host.stream(payload)
 
     def encode_response(self, output: Iterator[bytes]) -> Iterator[str]:
-        return map(hosted.line, output)
+        for part in output:  # LitServe takes no other iterator than a generator's
+            yield hosted.line(part)
 
 
 if __name__ == "__main__":
