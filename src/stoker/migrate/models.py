@@ -48,6 +48,8 @@ def check(file: str, contents: Contents, settings: Settings) -> list[Finding]:
     return [Finding(AREA, file, verdict, text, where) for verdict, text, where in found]
 
 
+_SENDS_PARTS = b"send_intermediate_predict_response"
+
 Found = Iterator[tuple[Verdict, str, str]]
 
 
@@ -128,6 +130,7 @@ def _config(manifest: Manifest, contents: Contents, settings: Settings) -> Found
         return
     if isinstance(document, dict):
         yield from _config_keys(document, settings)
+        yield from _streams(ModelConfig.of(document), contents)
 
 
 def _config_keys(document: Mapping[str, Any], settings: Settings) -> Found:
@@ -154,6 +157,16 @@ def _config_keys(document: Mapping[str, Any], settings: Settings) -> Found:
         and settings.default_response_timeout_s != Settings().default_response_timeout_s
     ):
         text = "Without responseTimeout it has default_response_timeout, where TorchServe takes 120 s."
+        yield Verdict.CHANGED, text, "model-config.yaml"
+
+
+def _streams(config: ModelConfig, contents: Contents) -> Found:
+    streams = any(name.endswith(".py") and _SENDS_PARTS in text for name, text in contents.texts.items())
+    if streams and (config.batch_size or 1) > 1 and config.stream_batching is None:
+        text = (
+            "A StreamPredictions request is a batch of its own, where TorchServe lets such requests share one. "
+            "streamBatching: true restores that, for handlers that compute a batch together."
+        )
         yield Verdict.CHANGED, text, "model-config.yaml"
 
 

@@ -176,3 +176,21 @@ def test_no_archive_is_too_odd_to_be_judged(manifest: bytes, config: bytes, sour
 @given(st.dictionaries(st.sampled_from(sorted(BY_NAME)), ANY_VALUE, min_size=1))
 def test_no_value_of_a_key_is_too_odd_to_be_judged(document: dict[str, Any]) -> None:
     assert with_config(json.dumps(document))
+
+
+STREAMS = b"from ts.handler_utils.utils import send_intermediate_predict_response\n"
+
+
+@pytest.mark.parametrize(
+    ("yaml", "source", "told"),
+    [
+        ("batchSize: 8", STREAMS, True),
+        ("batchSize: 8\nstreamBatching: true", STREAMS, False),
+        ("batchSize: 8\nstreamBatching: false", STREAMS, False),
+        ("batchSize: 1", STREAMS, False),
+        ("batchSize: 8", HANDLER, False),
+    ],
+)
+def test_streams_that_shared_a_batch_are_named(yaml: str, source: bytes, told: bool) -> None:
+    found = check(contents({"configFile": "config.yaml"}, config__yaml=yaml.encode(), more__py=source))
+    assert any("streamBatching: true" in each.text for each in found) is told
