@@ -12,7 +12,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from pool_kit import is_gone
+from pool_kit import SUPPORT, is_gone
 
 from stoker.pool.reaper import Watchdog
 
@@ -36,7 +36,7 @@ asyncio.run(main())
 
 @pytest.fixture
 def server(tmp_path: Path):
-    path = os.pathsep.join(filter(None, [str(Path(__file__).parent), os.environ.get("PYTHONPATH")]))
+    path = os.pathsep.join(filter(None, [str(SUPPORT), os.environ.get("PYTHONPATH")]))
     process = subprocess.Popen(
         [sys.executable, "-c", SERVER, str(tmp_path)], stdout=subprocess.PIPE, env={**os.environ, "PYTHONPATH": path}
     )
@@ -148,7 +148,7 @@ def may_make_namespaces() -> bool:
 
 @pytest.mark.skipif(not may_make_namespaces(), reason="needs the right to make a process namespace")
 def test_as_process_1_of_a_container_the_server_leaves_no_zombies(tmp_path: Path) -> None:
-    path = os.pathsep.join(filter(None, [str(Path(__file__).parent), os.environ.get("PYTHONPATH")]))
+    path = os.pathsep.join(filter(None, [str(SUPPORT), os.environ.get("PYTHONPATH")]))
     done = subprocess.run(
         [*NAMESPACE, sys.executable, "-c", ADOPTING, str(tmp_path)],
         env={**os.environ, "PYTHONPATH": path},

@@ -7,15 +7,15 @@ from pathlib import Path
 import pytest
 from pool_kit import running
 from template_kit import fake_torch, only_forked  # noqa: F401 - fixtures
-from test_pool_deaths import *  # noqa: F403
-from test_pool_loads import (  # noqa: F401
+from tests.integration.test_pool_deaths import *  # noqa: F403
+from tests.integration.test_pool_loads import (  # noqa: F401
     test_a_load_that_takes_too_long_is_ended,
     test_a_model_that_is_repaired_serves_after_the_next_try,
     test_a_worker_that_exits_at_import_does_not_spin,
     test_an_exception_in_initialize_is_the_failure_of_the_slot_and_of_the_pool,
 )
-from test_pool_output import *  # noqa: F403
-from test_pool_scaling import *  # noqa: F403
+from tests.integration.test_pool_output import *  # noqa: F403
+from tests.integration.test_pool_scaling import *  # noqa: F403
 
 from stoker.pool.templates import templates
 

@@ -10,14 +10,15 @@ from pathlib import Path
 
 import psutil
 import pytest
+from pool_kit import SUPPORT
 from template_kit import fake_torch  # noqa: F401 - a fixture
-from test_pool_watchdog import SERVER, wait_until_gone
+from tests.integration.test_pool_watchdog import SERVER, wait_until_gone
 
 
 @pytest.mark.usefixtures("fake_torch")
 @pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGTERM])
 def test_no_process_outlives_the_server(tmp_path: Path, end: signal.Signals) -> None:
-    path = os.pathsep.join([str(Path(__file__).parent), os.environ["PYTHONPATH"]])
+    path = os.pathsep.join([str(SUPPORT), os.environ["PYTHONPATH"]])
     command = [sys.executable, "-c", SERVER, str(tmp_path), "forked"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, env={**os.environ, "PYTHONPATH": path}) as server:
         assert server.stdout is not None

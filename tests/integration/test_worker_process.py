@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from worker_driver import WorkerProcess
+from worker_driver import SUPPORT, WorkerProcess
 
 from stoker.ipc import frames
 from stoker.ipc.to_server import Failure, Loaded, LoadFailed
@@ -129,7 +129,7 @@ def test_a_worker_dies_with_its_server(tmp_path: Path) -> None:
         time.sleep(60)
         """)
     )
-    command = [sys.executable, str(server), str(Path(__file__).parent), str(tmp_path)]
+    command = [sys.executable, str(server), str(SUPPORT), str(tmp_path)]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as parent:
         assert parent.stdout is not None
         worker_fd = os.pidfd_open(int(parent.stdout.readline()))

@@ -25,6 +25,7 @@ from stoker.scheduling.scheduler import Scheduler
 
 forked = False
 """Whether also the first worker is forked from a template, whatever its handler imports."""
+SUPPORT = Path(__file__).resolve().parent
 HANDLERS = Path(__file__).resolve().parents[1] / "handlers"
 KEY = ModelKey("m", "1.0")
 

@@ -16,6 +16,8 @@ from stoker.ipc import codec, frames
 from stoker.ipc.to_server import DROPPED, Part, Results, ToServer
 from stoker.ipc.to_worker import JobHeader, Load, Predict, Stop, ToWorker
 
+SUPPORT = Path(__file__).resolve().parent
+
 
 class WorkerProcess:
     """``with`` it: the process group is gone afterwards, whatever happened."""
