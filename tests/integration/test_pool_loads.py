@@ -54,10 +54,36 @@ async def test_a_worker_that_exits_at_import_does_not_spin(tmp_path: Path, caplo
         await kit.until(lambda: "Auto recovery failed again" in caplog.text)
         await kit.until(lambda: kit.states() == ["STARTING"])
     messages = [record.getMessage() for record in caplog.records]
-    assert messages.count("Starting worker W-9000-m_1.0") == 3
-    assert messages.count("Retry worker: 9000 in 1 seconds.") == 2
+    assert messages.count("Retry worker: 9000 in 1 seconds.") == 1
     died = messages.index("Worker W-9000-m_1.0 failed to start: exit code 7")
     assert messages.index("last words") < died
+
+
+@pytest.mark.parametrize("share", [False, True])
+async def test_a_load_that_fails_the_same_way_again_is_one_line_in_the_log(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, share: bool
+) -> None:
+    """Its traceback each time would bury what else happens; another failure is told whole."""
+    caplog.set_level("INFO")
+    async with running(tmp_path, "raises_at_initialize", workers=0, share_weights=share) as kit:
+        broken = kit.model_dir / "broken"
+        broken.write_text("the weights are for another model")
+        kit.pool.scale(1)
+        await kit.until(lambda: "2 times in a row" in caplog.text)
+        first = [record.getMessage() for record in caplog.records]
+        broken.write_text("there are no weights")
+        await kit.until(lambda: "failed to start: ValueError: there are no weights" in caplog.text)
+        broken.unlink()
+        await kit.until(lambda: kit.states() == ["READY"])
+    messages = [record.getMessage() for record in caplog.records]
+    assert first.count("Traceback (most recent call last):") == 1
+    failed = next(index for index, text in enumerate(first) if text.startswith("Retry worker"))
+    assert first[failed + 1 :] == [
+        "Auto recovery failed again: worker W-9000-m_1.0 failed to start the same way, 2 times in a row: "
+        "ValueError: the weights are for another model. Retry worker: 9000 in 1 seconds."
+    ]
+    assert messages.count("Traceback (most recent call last):") == 2
+    assert messages.count("ValueError: there are no weights") == 1
 
 
 async def test_a_load_that_takes_too_long_is_ended(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from stoker.ipc.to_worker import Load
 from stoker.pool import environment
 from stoker.pool.foresight import mentions_torch
 from stoker.pool.process import WorkerOptions, WorkerProcess, spawn
+from stoker.pool.repeats import Repeats
 from stoker.pool.template import CannotFork, Template
 from stoker.pool.templates import spawn_template, templates, usable
 
@@ -37,6 +38,7 @@ class Births:
         self._spec = spec
         self._on_metric = on_metric
         self._options = options
+        self._outputs = Repeats(), Repeats()
         self._shared: Template | None = None
         self._shares = spec.share_weights and usable(options)
 
@@ -128,7 +130,11 @@ class Births:
         label = f"W-template-{spec.key.name}_{spec.key.version}"
         env = environment.single_threaded(env)
         process = spawn_template(options.python, env, cwd=spec.model_dir, label=label)
-        self._shared = Template(process, label=label, on_lost=self._lost, on_metric=self._on_metric)
+        for output in self._outputs:
+            output.begin()
+        self._shared = Template(
+            process, label=label, on_lost=self._lost, on_metric=self._on_metric, outputs=self._outputs
+        )
         self._shared.start(load_message(spec, options, gpu_id=None))
         return self._shared
 

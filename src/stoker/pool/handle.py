@@ -16,6 +16,7 @@ from stoker.core.ports import SchedulerPort, WorkerStatus
 from stoker.errors import ResponseTimeout, ServingError, WorkerDied
 from stoker.pool.births import Births
 from stoker.pool.lifecycle import UNSETTLED, Event, Recovery, State, after
+from stoker.pool.repeats import Repeats
 from stoker.pool.run import Facts, WorkerRun
 
 logger = logging.getLogger(__name__)
@@ -54,6 +55,8 @@ class WorkerHandle:
         self._recovery = Recovery(max_retry_s=facts.spec.max_retry_timeout_s)
         self._run: WorkerRun | None = None
         self._failure: str | None = None
+        self._outputs = Repeats(), Repeats()
+        self._same_failures = 1
         self._timeouts = 0
         self._grace_timers: list[asyncio.TimerHandle] = []
         loop = asyncio.get_running_loop()
@@ -144,8 +147,13 @@ class WorkerHandle:
             logger.exception("Worker %s: unexpected error", self._facts.name, extra=self._facts.log_extra("bug"))
 
     async def _live(self) -> None:
-        run = self._run = WorkerRun(self._facts, scheduler=self._scheduler, on_restart=self._restarting)
-        self._log(logging.INFO, "worker_starting", "Starting worker %s", self._facts.name)
+        run = self._run = WorkerRun(
+            self._facts, scheduler=self._scheduler, on_restart=self._restarting, outputs=self._outputs
+        )
+        for output in self._outputs:
+            output.begin()
+        if not self._recovery.running:  # else the line about the failure announced this try
+            self._log(logging.INFO, "worker_starting", "Starting worker %s", self._facts.name)
         try:
             if await run.begin(self._births, workers=self._workers()) and await self._load(run):
                 await self._serve(run)
@@ -193,12 +201,16 @@ class WorkerHandle:
 
     def _mourn(self, error: ServingError, was: State) -> None:
         cause = error.cause if isinstance(error, WorkerDied) else error.message
-        self._failure = cause or "it ended for an unknown reason"
+        before, self._failure = self._failure, cause or "it ended for an unknown reason"
+        if was is not State.READY:
+            self._on_load(self._failure)
+            if self._failure == before and all(output.again for output in self._outputs):
+                self._same_failures += 1
+                return  # `_back_off` says so
+        self._same_failures = 1
         self._log(logging.WARNING, "worker_died", "%s Worker disconnected. %s", self.id, _TORCHSERVE_STATES[was])
         verb = "died" if was is State.READY else "failed to start"
         self._log(logging.ERROR, "worker_died", "Worker %s %s: %s", self._facts.name, verb, self._failure)
-        if was is not State.READY:
-            self._on_load(self._failure)
 
     async def _back_off(self) -> None:
         first = not self._recovery.running
@@ -206,15 +218,31 @@ class WorkerHandle:
         delay_s = self._recovery.failed(now)
         if first:
             self._log(logging.INFO, "recovery", "Auto recovery start timestamp: %d", time.time() * 1000)
-        else:
+        elif self._same_failures == 1:
             self._log(logging.WARNING, "recovery", "Auto recovery failed again")
         if self._facts.options.give_up and self._recovery.exhausted(now):
             await self._give_up()
             return
-        self._log(logging.INFO, "retry", "Retry worker: %s in %s seconds.", self.id, delay_s)
+        self._log_retry(delay_s)
         await asyncio.wait({self._retired}, timeout=delay_s)
         if not self.retired:
             self._enter(Event.RETRY)
+
+    def _log_retry(self, delay_s: float) -> None:
+        if self._same_failures == 1:
+            self._log(logging.INFO, "retry", "Retry worker: %s in %s seconds.", self.id, delay_s)
+            return
+        self._log(
+            logging.ERROR,
+            "retry",
+            "Auto recovery failed again: worker %s failed to start the same way, %d times in a row: %s. "
+            "Retry worker: %s in %s seconds.",
+            self._facts.name,
+            self._same_failures,
+            (self._failure or "").rstrip("."),
+            self.id,
+            delay_s,
+        )
 
     async def _give_up(self) -> None:
         self._log(logging.ERROR, "given_up", "Worker %s is not restarted any more", self._facts.name)

@@ -12,6 +12,8 @@ import logging
 import os
 from collections.abc import Callable
 
+from stoker.pool.repeats import Repeats
+
 logger = logging.getLogger("MODEL_LOG")
 
 MAX_LINE_BYTES = 8 << 10
@@ -62,13 +64,20 @@ class PipeLog:
     """Reads one pipe of a worker until `close`; ``label`` becomes the thread name of the log lines.
 
     ``on_metric`` is told lines that begin with `METRIC`, and says whether that is what they are: then they are not
-    logged.
+    logged.  ``repeats`` holds back what a worker before this one has said of the same failure.
     """
 
     def __init__(
-        self, fd: int, *, level: int, label: str, on_metric: Callable[[str], bool] = lambda line: False
+        self,
+        fd: int,
+        *,
+        level: int,
+        label: str,
+        on_metric: Callable[[str], bool] = lambda line: False,
+        repeats: Repeats | None = None,
     ) -> None:
         self._fd = fd
+        self._repeats = repeats
         self._on_metric = on_metric
         self._level = level
         self._extra = {"event": "worker_output", "thread_label": label}
@@ -97,7 +106,17 @@ class PipeLog:
         for line in lines:
             if line.startswith(METRIC) and self._on_metric(line):
                 continue
+            self._write([line] if self._repeats is None else self._repeats.feed(line))
+
+    def _write(self, lines: list[str]) -> None:
+        for line in lines:
             logger.log(self._level, "%s", line, extra=self._extra)
+
+    def loaded(self) -> None:
+        """From now on nothing is held back."""
+        repeats, self._repeats = self._repeats, None
+        if repeats is not None:
+            self._write(repeats.loaded())
 
     def _stop_reading(self) -> None:
         if self._open:
@@ -111,3 +130,6 @@ class PipeLog:
             left -= count
         self._stop_reading()
         self._log(self._lines.end())
+        repeats, self._repeats = self._repeats, None
+        if repeats is not None:
+            self._write(repeats.failed())

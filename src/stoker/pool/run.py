@@ -24,6 +24,7 @@ from stoker.pool.births import Births, load_message
 from stoker.pool.link import Link
 from stoker.pool.logs import PipeLog
 from stoker.pool.process import WorkerOptions, WorkerProcess
+from stoker.pool.repeats import Repeats
 
 logger = logging.getLogger(__name__)
 
@@ -56,8 +57,18 @@ class Facts:
 
 
 class WorkerRun:
-    def __init__(self, facts: Facts, *, scheduler: SchedulerPort, on_restart: Callable[[ServingError], None]) -> None:
+    """``outputs``: what the slot's workers said on standard output and error while they loaded."""
+
+    def __init__(
+        self,
+        facts: Facts,
+        *,
+        scheduler: SchedulerPort,
+        on_restart: Callable[[ServingError], None],
+        outputs: tuple[Repeats, Repeats],
+    ) -> None:
         self._facts = facts
+        self._outputs = outputs
         self._scheduler = scheduler
         self._on_restart = on_restart
         self._process: WorkerProcess | None = None
@@ -130,9 +141,16 @@ class WorkerRun:
             max_payload_bytes=max_payload,
             telemetry=telemetry,
         )
+        printed, errors = self._outputs
         self._logs = [
-            PipeLog(process.stdout_fd, level=logging.INFO, label=f"{facts.name}-stdout", on_metric=telemetry.printed),
-            PipeLog(process.stderr_fd, level=logging.WARNING, label=f"{facts.name}-stderr"),
+            PipeLog(
+                process.stdout_fd,
+                level=logging.INFO,
+                label=f"{facts.name}-stdout",
+                on_metric=telemetry.printed,
+                repeats=printed,
+            ),
+            PipeLog(process.stderr_fd, level=logging.WARNING, label=f"{facts.name}-stderr", repeats=errors),
         ]
         self._link.start()
         for log in self._logs:
@@ -151,6 +169,8 @@ class WorkerRun:
         message = self._loaded.result()
         if isinstance(message, Loaded):
             self.imported_torch = message.torch
+            for log in self._logs:
+                log.loaded()
             return True
         self.error = self.error or WorkerDied(message.message)
         await self._exits(STOP_GRACE_S)  # it ends by itself, and what it prints until then says more
@@ -207,6 +227,8 @@ class WorkerRun:
         """Returns when the process and its group are gone and all it said is handled. Then call `close`."""
         process = self._process
         if process is None:
+            for output in self._outputs:
+                output.failed()
             return
         process.kill_group()
         if not await self._exits(_KILL_WAIT_S):

@@ -21,6 +21,7 @@ from stoker.ipc.to_worker import Load
 from stoker.pool import causes
 from stoker.pool.logs import PipeLog
 from stoker.pool.process import Ends, WorkerProcess, kill_group, plumb
+from stoker.pool.repeats import Repeats
 
 logger = logging.getLogger(__name__)
 
@@ -44,7 +45,8 @@ class CannotFork(Exception):
 class Template:
     """``prepared`` is done with what came of the preparation; None: the process ended before it said so.
 
-    ``on_lost`` is told once when the process is gone. Then call nothing but `close`.
+    ``on_lost`` is told once when the process is gone. Then call nothing but `close`.  ``outputs``: what the templates
+    before it said on standard output and error.
     """
 
     def __init__(
@@ -54,6 +56,7 @@ class Template:
         label: str,
         on_lost: Callable[[Template], None],
         on_metric: Callable[[str], bool] = lambda line: False,
+        outputs: tuple[Repeats | None, Repeats | None] = (None, None),
     ) -> None:
         self._process = process
         self._label = label
@@ -63,8 +66,14 @@ class Template:
         self._waiting: dict[int, asyncio.Future[ForkedChild]] = {}
         self._reaping: dict[int, Callable[[int | None], None]] = {}
         self._logs = [
-            PipeLog(process.stdout_fd, level=logging.INFO, label=f"{label}-stdout", on_metric=on_metric),
-            PipeLog(process.stderr_fd, level=logging.WARNING, label=f"{label}-stderr"),
+            PipeLog(
+                process.stdout_fd,
+                level=logging.INFO,
+                label=f"{label}-stdout",
+                on_metric=on_metric,
+                repeats=outputs[0],
+            ),
+            PipeLog(process.stderr_fd, level=logging.WARNING, label=f"{label}-stderr", repeats=outputs[1]),
         ]
         self.prepared: asyncio.Future[Ready | Failed | None] = self._loop.create_future()
         self._gone: asyncio.Future[None] = self._loop.create_future()
@@ -182,6 +191,9 @@ class Template:
                 told(message.code)
         elif not self.prepared.done():
             self.prepared.set_result(message)
+            if isinstance(message, Ready):
+                for log in self._logs:
+                    log.loaded()
 
     def _forked(self, message: Forked, fds: list[int]) -> None:
         if not fds:
