@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import stoker.cli.quiet_grpc  # noqa: F401 - before everything that imports gRPC
 from stoker.client import CallError, Client, Endpoint
 
 MODEL_ZOO = "https://torchserve.s3.amazonaws.com/mar_files/{}.mar"

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+import stoker.cli.quiet_grpc  # noqa: F401 - before everything that imports gRPC
 from stoker import TORCHSERVE_VERSION, __version__
 from stoker.archive import builder
 from stoker.archive.inspect import Inspection, inspect_archive
