@@ -1,0 +1,96 @@
+"""The byte budget: what is taken is given back, and those that wait for room are served in order."""
+
+from __future__ import annotations
+
+from stoker.frontend.budget import ByteBudget
+
+
+def test_bytes_fit_until_the_limit_is_reached() -> None:
+    budget = ByteBudget(100)
+    assert budget.fits(100)
+    budget.take(60)
+    assert budget.room == 40
+    assert budget.fits(40)
+    assert not budget.fits(41)
+    budget.give(1)
+    assert budget.fits(41)
+
+
+def test_bytes_that_are_already_there_count_beyond_the_limit() -> None:
+    budget = ByteBudget(10)
+    budget.take(15)
+    assert budget.room == -5
+    assert not budget.fits(1)
+
+
+def test_a_request_larger_than_the_budget_goes_when_it_is_alone() -> None:
+    budget = ByteBudget(10)
+    assert budget.fits(50)
+    budget.take(1)
+    assert not budget.fits(50)
+
+
+def test_a_call_for_room_that_is_there_is_made_at_once() -> None:
+    calls: list[str] = []
+    ByteBudget(10).when_room(lambda: calls.append("served"), 10)
+    assert calls == ["served"]
+
+
+def test_those_that_wait_are_served_in_order_even_where_a_later_one_would_fit() -> None:
+    budget, calls = ByteBudget(100), list[str]()
+    budget.take(100)
+
+    def serve(name: str, size: int) -> None:
+        calls.append(name)
+        budget.take(size)
+
+    budget.when_room(lambda: serve("large", 80), 80)
+    budget.when_room(lambda: serve("small", 10), 10)
+    budget.give(50)
+    assert calls == []
+    assert not budget.fits(1), "a newcomer would overtake both"
+    budget.give(40)
+    assert calls == ["large", "small"]
+    assert budget.room == 0
+
+
+def test_who_is_served_takes_the_room_before_the_next_is_looked_at() -> None:
+    budget, calls = ByteBudget(10), list[int]()
+    budget.take(10)
+
+    def serve(number: int) -> None:
+        calls.append(number)
+        budget.take(10)
+
+    budget.when_room(lambda: serve(1), 10)
+    budget.when_room(lambda: serve(2), 10)
+    budget.give(10)
+    assert calls == [1]
+    budget.give(10)
+    assert calls == [1, 2]
+
+
+def test_a_forgotten_call_is_never_made_and_blocks_nobody() -> None:
+    budget, calls = ByteBudget(10), list[str]()
+    budget.take(8)
+    large = budget.when_room(lambda: calls.append("large"), 9)
+    budget.when_room(lambda: calls.append("small"), 2)
+    budget.forget(large)
+    budget.forget(large)
+    budget.give(8)
+    assert calls == ["small"]
+
+
+def test_a_call_may_give_back_what_lets_the_next_one_go() -> None:
+    budget, calls = ByteBudget(10), list[str]()
+    budget.take(10)
+
+    def refused() -> None:
+        calls.append("first begins")
+        budget.give(5)
+        calls.append("first ends")
+
+    budget.when_room(refused, 5)
+    budget.when_room(lambda: calls.append("second"), 10)
+    budget.give(5)
+    assert calls == ["first begins", "first ends", "second"]
