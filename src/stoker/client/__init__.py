@@ -5,9 +5,10 @@ with Client() as client:
     print(client.predict("densenet161", open("kitten.jpg", "rb").read()).text)
 """
 
+from stoker.client.address import AddressError
 from stoker.client.aio import AsyncClient
-from stoker.client.endpoint import Endpoint
+from stoker.client.endpoint import Api, Endpoint
 from stoker.client.results import CallError, Prediction
 from stoker.client.sync import Client
 
-__all__ = ["AsyncClient", "CallError", "Client", "Endpoint", "Prediction"]
+__all__ = ["AddressError", "Api", "AsyncClient", "CallError", "Client", "Endpoint", "Prediction"]
