@@ -1,19 +1,36 @@
 """Command-line client for the gRPC APIs: register, infer, infer_stream, unregister and friends.
 
-The commands and their order of arguments are those of TorchServe's client of this name.
+The commands and their order of arguments are those of TorchServe's client of this name.  Options may stand before or
+after the command.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import stoker.cli.quiet_grpc  # noqa: F401 - before everything that imports gRPC
-from stoker.client import CallError, Client, Endpoint
+from stoker.cli.diagnosis import Failure, explain
+from stoker.cli.forgiving import ForgivingParser
+from stoker.client import AddressError, Api, CallError, Client, Endpoint, token_file
 
 MODEL_ZOO = "https://torchserve.s3.amazonaws.com/mar_files/{}.mar"
+Command = Callable[[Client, argparse.Namespace], None]
+
+_EPILOG = """exit status: 0 done, 1 the call failed or a file cannot be read, 2 wrong usage
+
+examples:
+  python ts_scripts/torchserve_grpc_client.py register densenet161
+  python ts_scripts/torchserve_grpc_client.py infer densenet161 examples/image_classifier/kitten.jpg
+  python ts_scripts/torchserve_grpc_client.py unregister densenet161
+"""
+
+
+class CannotRead(Exception):
+    """A file that was to be sent; the message is a sentence."""
 
 
 def ping(client: Client, args: argparse.Namespace) -> None:
@@ -38,13 +55,11 @@ def register(client: Client, args: argparse.Namespace) -> None:
 
 
 def infer(client: Client, args: argparse.Namespace) -> None:
-    payload = Path(args.model_input).read_bytes()
-    print(client.predict(args.model_name, payload, version=args.version, timeout=args.timeout).text)
+    print(client.predict(args.model_name, content(args), version=args.version, timeout=args.timeout).text)
 
 
 def infer_stream(client: Client, args: argparse.Namespace) -> None:
-    payload = Path(args.model_input).read_bytes()
-    for part in client.predict_stream(args.model_name, payload, version=args.version, timeout=args.timeout):
+    for part in client.predict_stream(args.model_name, content(args), version=args.version, timeout=args.timeout):
         print(part.text, flush=True)
 
 
@@ -54,8 +69,6 @@ def unregister(client: Client, args: argparse.Namespace) -> None:
 
 
 def describe(client: Client, args: argparse.Namespace) -> None:
-    import json
-
     print(json.dumps(client.describe(args.model_name, version=args.version, timeout=args.timeout), indent=2))
 
 
@@ -72,46 +85,102 @@ def scale(client: Client, args: argparse.Namespace) -> None:
     )
 
 
-def parser() -> argparse.ArgumentParser:
-    top = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    top.add_argument("--timeout", type=float, default=600, help="seconds that a call may take (default: 600)")
-    top.add_argument("--auth-token", help="sent as 'authorization: Bearer TOKEN'")
-    top.add_argument("--inference", default="127.0.0.1:7070", metavar="HOST:PORT")
-    top.add_argument("--management", default="127.0.0.1:7071", metavar="HOST:PORT")
-    actions = top.add_subparsers(dest="action", required=True)
+def content(args: argparse.Namespace) -> bytes:
+    """What is sent."""
+    data = read(Path(args.model_input))
+    if not data:
+        raise CannotRead(f"{args.model_input} is empty: there is nothing to send.")
+    return data
 
-    def add(name: str, run: Callable[[Client, argparse.Namespace], None], help: str, *names: str) -> None:
+
+def read(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except FileNotFoundError:
+        raise CannotRead(f"There is no file {file}.") from None
+    except IsADirectoryError:
+        raise CannotRead(f"{file} is a directory, not a file.") from None
+    except OSError as error:
+        raise CannotRead(f"Cannot read {file}: {error.strerror}.") from None
+
+
+def parser() -> argparse.ArgumentParser:
+    top = ForgivingParser(description=__doc__, epilog=_EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add_connection(top, {"timeout": 600, "inference": "127.0.0.1:7070", "management": "127.0.0.1:7071"})
+    actions = top.add_subparsers(dest="action", required=True, parser_class=ForgivingParser)
+
+    def add(name: str, run: Command, api: Api, help: str, *names: str) -> argparse.ArgumentParser:
         action = actions.add_parser(name, help=help)
         for argument in names:
             action.add_argument(argument)
         action.add_argument("--version", help="version of the model (default: its default version)")
-        action.set_defaults(run=run)
+        add_connection(action, {})
+        action.set_defaults(run=run, api=api)
+        return action
 
-    add("ping", ping, "ask for the server's health")
-    add("infer", infer, "send FILE to a model", "model_name", "model_input")
-    add("infer_stream", infer_stream, "send FILE to a model, print part by part", "model_name", "model_input")
-    add("register", register, "serve a model with one worker", "model_name")
-    actions.choices["register"].add_argument("archive", nargs="?", help="file in the model store, or URL")
-    add("unregister", unregister, "stop serving a model", "model_name")
-    add("describe", describe, "show a model's workers and settings", "model_name")
-    add("list", models, "list the models")
-    add("scale", scale, "set the number of a model's workers", "model_name")
-    actions.choices["scale"].add_argument("workers", type=int)
+    add("ping", ping, Api.INFERENCE, "ask for the server's health")
+    add("infer", infer, Api.INFERENCE, "send FILE to a model", "model_name", "model_input")
+    add(
+        "infer_stream",
+        infer_stream,
+        Api.INFERENCE,
+        "send FILE to a model, print part by part",
+        "model_name",
+        "model_input",
+    )
+    registering = add("register", register, Api.MANAGEMENT, "serve a model with one worker", "model_name")
+    registering.add_argument("archive", nargs="?", help="file in the model store, or URL")
+    add("unregister", unregister, Api.MANAGEMENT, "stop serving a model", "model_name")
+    add("describe", describe, Api.MANAGEMENT, "show a model's workers and settings", "model_name")
+    add("list", models, Api.MANAGEMENT, "list the models")
+    scaling = add("scale", scale, Api.MANAGEMENT, "set the number of a model's workers", "model_name")
+    scaling.add_argument("workers", type=int)
     return top
+
+
+def add_connection(to: argparse.ArgumentParser, defaults: dict[str, object]) -> None:
+    """The same options before and after the command; only the first ones have defaults, or they would win."""
+
+    def add(*names: str, key: str, **details: object) -> None:
+        to.add_argument(*names, dest=key, default=defaults.get(key, None if defaults else argparse.SUPPRESS), **details)
+
+    add("--timeout", key="timeout", type=float, help="seconds that a call may take (default: 600)")
+    add("--auth-token", "--token", key="auth_token", help="sent as 'authorization: Bearer TOKEN'")
+    add("--token-file", key="token_file", metavar="FILE", help="take the tokens from this file, a key_file.json")
+    add("--inference", key="inference", metavar="HOST:PORT", help="address of the inference API")
+    add("--management", key="management", metavar="HOST:PORT", help="address of the management API")
+
+
+def endpoint_of(args: argparse.Namespace) -> Endpoint:
+    tokens = token_file.Tokens(args.auth_token, args.auth_token)
+    if args.token_file is not None:
+        try:
+            tokens = token_file.parse(read(Path(args.token_file)))
+        except ValueError:
+            raise CannotRead(f"{args.token_file} holds no tokens: give the server's key_file.json.") from None
+    return Endpoint(
+        inference=args.inference,
+        management=args.management,
+        token=tokens.inference,
+        management_token=tokens.management,
+    )
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     args = parser().parse_args(argv)
-    endpoint = Endpoint(inference=args.inference, management=args.management, token=args.auth_token)
     try:
+        endpoint = endpoint_of(args)
         with Client(endpoint) as client:
             args.run(client, args)
     except CallError as error:
-        print(f"{error.code.name}: {error.message}", file=sys.stderr)
+        print(explain(Failure(error, endpoint, args.api, args.timeout)), file=sys.stderr)
         return 1
-    except OSError as error:
-        print(f"{error.filename}: {error.strerror}", file=sys.stderr)
+    except CannotRead as error:
+        print(error, file=sys.stderr)
         return 1
+    except AddressError as error:
+        print(error, file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         return 130
     return 0

@@ -50,11 +50,19 @@ def inspect_archive(path: Path, *, limits: UnpackLimits = UnpackLimits()) -> Ins
         ArchiveNotFound, ArchiveUnreadable: there is nothing to look at.
     """
     if not path.exists():
-        raise ArchiveNotFound(url=str(path))
+        raise ArchiveNotFound(f"There is no file {path}.")
     try:
+        if kind_of(path) == "unknown":
+            raise ArchiveUnreadable(
+                f"{path} is no model archive: it is {_what_it_is(path)}, neither a zip file nor a tar.gz file."
+            )
         return _Inspector(path, limits).run()
     except OSError as error:
         raise ArchiveUnreadable(f"Cannot read {path}: {error.strerror}") from error
+
+
+def _what_it_is(path: Path) -> str:
+    return "no file" if not path.is_file() else "empty" if not path.stat().st_size else "something else"
 
 
 class _Inspector:

@@ -4,122 +4,107 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from stoker.cli import output
-from stoker.client import CallError, Client, Endpoint
+from stoker.cli import connecting, output, progress
+from stoker.cli.connecting import Connection
+from stoker.cli.registering import watched
+from stoker.client import Api
 
-app = typer.Typer(no_args_is_help=True, help="Talk to a stoker or TorchServe server over gRPC.")
+OTHER_NAMES = {"infer": "predict", "infer-stream": "stream", "models": "list"}
+"""What TorchServe's own client calls them."""
+
+_ASK_S = 10.0
+_EPILOG = """Options may stand before or after the command.
+
+Exit status: 0 done; 1 the call failed, a file cannot be read, or not SERVING; 2 wrong usage.
+
+Examples:
+
+  stoker client register densenet161.mar --workers 2
+
+  stoker client predict densenet161 kitten.jpg
+
+  stoker client predict translator text=letter.txt --output answer.bin
+
+  stoker client stream chat --text "Tell me a story"
+
+  stoker client --address gpu-box --token-file key_file.json describe densenet161
+
+  stoker client list --json --address https://models.example.com:7071
+"""
+
+app = typer.Typer(no_args_is_help=True, help="Talk to a stoker or TorchServe server over gRPC.", epilog=_EPILOG)
 
 Model = Annotated[str, typer.Argument(help="Name of the model.", show_default=False)]
 Version = Annotated[str | None, typer.Option("--version", help="Version; its default one if not given.")]
-Timeout = Annotated[float | None, typer.Option(help="Seconds; sent as the call's deadline.")]
-
-
-@app.callback()
-def connect(
-    context: typer.Context,
-    inference: Annotated[str, typer.Option(help="HOST:PORT or unix:/path of the inference API.")] = "127.0.0.1:7070",
-    management: Annotated[str, typer.Option(help="HOST:PORT of the management API.")] = "127.0.0.1:7071",
-    token: Annotated[
-        str | None, typer.Option(envvar="STOKER_TOKEN", help="Token of the inference API.", show_envvar=True)
-    ] = None,
-    management_token: Annotated[
-        str | None, typer.Option(envvar="STOKER_MANAGEMENT_TOKEN", help="Token of the management API.")
-    ] = None,
-    token_file: Annotated[
-        Path | None, typer.Option(help="Take both tokens from this file, the server's key_file.json.")
-    ] = None,
-    tls: Annotated[bool, typer.Option("--tls", help="Use TLS, and trust the system's authorities.")] = False,
-    ca_file: Annotated[Path | None, typer.Option(help="Use TLS, and trust the authorities in this PEM file.")] = None,
-    client_cert: Annotated[Path | None, typer.Option(help="PEM file with the client's certificate.")] = None,
-    client_key: Annotated[Path | None, typer.Option(help="PEM file with its key.")] = None,
-) -> None:
-    from_file = _tokens(token_file) if token_file is not None else {}
-    if (client_cert is None) != (client_key is None):
-        output.fail("--client-cert and --client-key belong together")
-    if client_cert is not None and ca_file is None and not tls:
-        output.fail("--client-cert is for TLS: add --ca-file, or --tls")
-    context.obj = Endpoint(
-        inference=inference,
-        management=management,
-        token=token or from_file.get("inference"),
-        management_token=management_token or from_file.get("management"),
-        root_certificates=_read(ca_file) or (b"" if tls else None),
-        client_certificate=_read(client_cert),
-        client_key=_read(client_key),
-    )
-
-
-def _read(file: Path | None) -> bytes | None:
-    try:
-        return None if file is None else file.read_bytes()
-    except OSError as error:
-        output.fail(f"{file}: {error.strerror}")
-
-
-def _tokens(file: Path) -> dict[str, str]:
-    """Of the format of key_file.json, or plain words."""
-    try:
-        content = json.loads(_read(file) or b"")
-        found = {kind: content.get(kind) for kind in ("inference", "management")}
-    except (ValueError, AttributeError):
-        output.fail(f"{file}: not a file with tokens")
-    words = {kind: member.get("key") if isinstance(member, dict) else member for kind, member in found.items()}
-    return {kind: word for kind, word in words.items() if isinstance(word, str)}
-
-
-@contextmanager
-def _connected(context: typer.Context) -> Iterator[Client]:
-    """A failed call ends the command with one line on stderr and status 1."""
-    try:
-        with Client(context.obj) as client:
-            yield client
-    except CallError as error:
-        output.fail(str(error))
-
-
-def _payload(inputs: list[str], text: str | None) -> dict[str, bytes]:
-    """``NAME=FILE`` or ``FILE`` (then the name is ``data``); ``-`` is standard input."""
-    named = {"data": text.encode()} if text is not None else {}
-    for item in inputs:
-        name, _, path = item.rpartition("=")
-        try:
-            named[name or "data"] = sys.stdin.buffer.read() if path == "-" else Path(path).read_bytes()
-        except OSError as error:
-            output.fail(f"{path}: {error.strerror}")
-    if not named:
-        output.fail("nothing to send: give a FILE, NAME=FILE, - for standard input, or --text")
-    return named
-
-
+AsJson = Annotated[bool, typer.Option("--json", help="Answer as JSON.")]
 Inputs = Annotated[
-    list[str] | None, typer.Argument(metavar="[NAME=]FILE...", help="What to send; the name is 'data' if not given.")
+    list[str] | None,
+    typer.Argument(
+        metavar="[NAME=]FILE...", help="What to send; '-' is standard input; the name is 'data' if not given."
+    ),
 ]
 Text = Annotated[str | None, typer.Option(help="Send this text as the input 'data'.")]
 Out = Annotated[Path | None, typer.Option("--output", "-o", help="Write the answer's bytes into this file.")]
 
 
+@app.callback()
+def connect(
+    context: typer.Context,
+    address: connecting.Address = None,
+    inference: connecting.InferenceAddress = None,
+    management: connecting.ManagementAddress = None,
+    token: connecting.Token = None,
+    management_token: connecting.ManagementToken = None,
+    token_file: connecting.TokenFile = None,
+    tls: connecting.Tls = False,
+    ca_file: connecting.CaFile = None,
+    client_cert: connecting.ClientCert = None,
+    client_key: connecting.ClientKey = None,
+    timeout: connecting.Timeout = None,
+    quiet: connecting.Quiet = False,
+) -> None:
+    context.obj = connecting.connection(
+        address=address,
+        inference=inference,
+        management=management,
+        token=token,
+        management_token=management_token,
+        tokens_from=token_file,
+        tls=tls,
+        ca_file=ca_file,
+        client_cert=client_cert,
+        client_key=client_key,
+        timeout=timeout,
+        quiet=quiet,
+    )
+
+
 @app.command()
-def ping(context: typer.Context) -> None:
+def ping(context: typer.Context, as_json: AsJson = False) -> None:
     """Ask for the server's health (TorchServe's rule)."""
-    with _connected(context) as client:
-        output.say(client.ping())
+    connection: Connection = context.obj
+    seconds = connection.within(_ASK_S)
+    with connection.client(Api.INFERENCE, timeout=seconds) as client:
+        _say(client.ping(timeout=seconds), as_json)
 
 
 @app.command()
 def health(
-    context: typer.Context, name: Annotated[str, typer.Argument(help="'', MODEL or MODEL/VERSION")] = ""
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(help="'', MODEL or MODEL/VERSION")] = "",
+    as_json: AsJson = False,
 ) -> None:
     """Ask grpc.health.v1, as Kubernetes does. Status 1 unless SERVING."""
-    with _connected(context) as client:
-        status = client.health(name)
-    output.say(status)
+    connection: Connection = context.obj
+    seconds = connection.within(_ASK_S)
+    with connection.client(Api.INFERENCE, timeout=seconds) as client:
+        status = client.health(name, timeout=seconds)
+    _say(status, as_json)
     raise typer.Exit(0 if status == "SERVING" else 1)
 
 
@@ -130,16 +115,23 @@ def predict(
     inputs: Inputs = None,
     text: Text = None,
     version: Version = None,
-    timeout: Timeout = None,
     out: Out = None,
 ) -> None:
-    """Send one request, print the answer."""
-    with _connected(context) as client:
-        answer = client.predict(model, _payload(inputs or [], text), version=version, timeout=timeout)
+    """Send one request, print the answer. Also called 'infer'."""
+    connection: Connection = context.obj
+    seconds = connection.within(None)
     if out is not None:
-        out.write_bytes(answer.data)
-    else:
+        _check_writable(out)
+    payload = _payload(inputs or [], text)
+    with (
+        connection.client(Api.INFERENCE, timeout=seconds) as client,
+        progress.spinner(f"Sent {_size(payload)} to {model}, waiting for its answer", quiet=connection.quiet),
+    ):
+        answer = client.predict(model, payload, version=version, timeout=seconds)
+    if out is None:
         output.answer(answer.data)
+    else:
+        output.write_file(out, answer.data)
 
 
 @app.command()
@@ -149,11 +141,13 @@ def stream(
     inputs: Inputs = None,
     text: Text = None,
     version: Version = None,
-    timeout: Timeout = None,
 ) -> None:
-    """Send one request, print the parts of the answer as they come."""
-    with _connected(context) as client:
-        for part in client.predict_stream(model, _payload(inputs or [], text), version=version, timeout=timeout):
+    """Send one request, print the parts of the answer as they come. Also called 'infer_stream'."""
+    connection: Connection = context.obj
+    seconds = connection.within(None)
+    payload = _payload(inputs or [], text)
+    with connection.client(Api.INFERENCE, timeout=seconds) as client:
+        for part in client.predict_stream(model, payload, version=version, timeout=seconds):
             output.part(part.data)
     output.say("")
 
@@ -163,29 +157,48 @@ def register(
     context: typer.Context,
     url: Annotated[str, typer.Argument(help="Archive in the server's model store, or URL.", show_default=False)],
     name: Annotated[str | None, typer.Option(help="Name of the model, if not the archive's.")] = None,
-    workers: Annotated[int, typer.Option(help="Workers to start.")] = 1,
-    batch_size: Annotated[int, typer.Option(help="Most requests per batch; 0: as the archive says.")] = 0,
-    max_batch_delay: Annotated[int, typer.Option(help="Milliseconds; 0: as the archive says.")] = 0,
+    workers: Annotated[int, typer.Option(min=0, help="Workers to start.")] = 1,
+    batch_size: Annotated[int, typer.Option(min=0, help="Most requests per batch; 0: as the archive says.")] = 0,
+    max_batch_delay: Annotated[int, typer.Option(min=0, help="Milliseconds; 0: as the archive says.")] = 0,
+    response_timeout: Annotated[
+        int, typer.Option(min=0, help="Seconds that a batch may take; 0: as the archive says.")
+    ] = 0,
+    startup_timeout: Annotated[
+        int, typer.Option(min=0, help="Seconds that a worker may take to load; 0: as the archive says.")
+    ] = 0,
+    handler: Annotated[str | None, typer.Option(help="Handler in place of the archive's: MODULE:FUNCTION.")] = None,
     wait: Annotated[bool, typer.Option(help="Wait until the workers are ready.")] = True,
+    as_json: AsJson = False,
 ) -> None:
     """Serve a model."""
-    with _connected(context) as client:
+    connection: Connection = context.obj
+    seconds = connection.within(None)
+    with (
+        connection.client(Api.MANAGEMENT, timeout=seconds) as client,
+        watched(connection, f"Registering {url}", model=name or _likely_name(url)),
+    ):
         message = client.register(
             url,
             model_name=name,
+            handler=handler,
             initial_workers=workers,
             batch_size=batch_size,
             max_batch_delay_ms=max_batch_delay,
+            response_timeout_s=response_timeout,
+            startup_timeout_s=startup_timeout,
             synchronous=wait,
+            timeout=seconds,
         )
-    output.say(message)
+    _say(message, as_json)
 
 
 @app.command()
-def unregister(context: typer.Context, model: Model, version: Version = None) -> None:
+def unregister(context: typer.Context, model: Model, version: Version = None, as_json: AsJson = False) -> None:
     """Stop serving a model, or one version of it."""
-    with _connected(context) as client:
-        output.say(client.unregister(model, version=version))
+    connection: Connection = context.obj
+    seconds = connection.within(None)
+    with connection.client(Api.MANAGEMENT, timeout=seconds) as client:
+        _say(client.unregister(model, version=version, timeout=seconds), as_json)
 
 
 @app.command()
@@ -193,34 +206,55 @@ def scale(
     context: typer.Context,
     model: Model,
     min_workers: Annotated[int, typer.Argument(min=1, help="At least so many workers.", show_default=False)],
-    max_workers: Annotated[int, typer.Option(help="At most so many; 0: as many as MIN_WORKERS.")] = 0,
+    max_workers: Annotated[int, typer.Option(min=0, help="At most so many; 0: as many as MIN_WORKERS.")] = 0,
     version: Version = None,
     wait: Annotated[bool, typer.Option(help="Wait until it is done.")] = True,
+    as_json: AsJson = False,
 ) -> None:
     """Set the number of a model's workers."""
-    with _connected(context) as client:
+    connection: Connection = context.obj
+    seconds = connection.within(None)
+    with (
+        connection.client(Api.MANAGEMENT, timeout=seconds) as client,
+        watched(connection, f"Scaling {model}", model=model, version=version),
+    ):
         message = client.scale(
-            model, min_workers=min_workers, max_workers=max_workers, version=version, synchronous=wait
+            model,
+            min_workers=min_workers,
+            max_workers=max_workers,
+            version=version,
+            synchronous=wait,
+            timeout=seconds,
         )
-    output.say(message)
+    _say(message, as_json)
 
 
 @app.command("set-default")
 def set_default(
-    context: typer.Context, model: Model, version: Annotated[str, typer.Argument(show_default=False)]
+    context: typer.Context,
+    model: Model,
+    version: Annotated[str, typer.Argument(show_default=False)],
+    as_json: AsJson = False,
 ) -> None:
     """Make a version the one that requests without a version go to."""
-    with _connected(context) as client:
-        output.say(client.set_default(model, version))
+    connection: Connection = context.obj
+    seconds = connection.within(None)
+    with connection.client(Api.MANAGEMENT, timeout=seconds) as client:
+        _say(client.set_default(model, version, timeout=seconds), as_json)
 
 
 @app.command("list")
-def list_models(context: typer.Context, as_json: Annotated[bool, typer.Option("--json")] = False) -> None:
+def list_models(context: typer.Context, as_json: AsJson = False) -> None:
     """Show all models."""
+    connection: Connection = context.obj
+    seconds = connection.within(_ASK_S)
     models: list[dict[str, Any]] = []
-    with _connected(context) as client:
+    with connection.client(Api.MANAGEMENT, timeout=seconds) as client:
         page: dict[str, Any] = {"nextPageToken": "0"}
-        while "nextPageToken" in page and (page := client.list_models(offset=int(page["nextPageToken"])))["models"]:
+        while (
+            "nextPageToken" in page
+            and (page := client.list_models(offset=int(page["nextPageToken"]), timeout=seconds))["models"]
+        ):
             models += page["models"]
     if as_json:
         output.say(json.dumps(models, indent=2))
@@ -234,7 +268,67 @@ def describe(
     model: Model,
     version: Annotated[str | None, typer.Option("--version", help="A version, or 'all'.")] = None,
     customized: Annotated[bool, typer.Option(help="Ask the handler for its own description too.")] = False,
+    _json: Annotated[bool, typer.Option("--json", help="Always so.")] = False,
 ) -> None:
     """Show settings, workers and queue of a model, as JSON."""
-    with _connected(context) as client:
-        output.say(json.dumps(client.describe(model, version=version, customized=customized), indent=2))
+    connection: Connection = context.obj
+    seconds = connection.within(_ASK_S)
+    with connection.client(Api.MANAGEMENT, timeout=seconds) as client:
+        found = client.describe(model, version=version, customized=customized, timeout=seconds)
+    output.say(json.dumps(found, indent=2))
+
+
+# ----------------------------------------------------------------------------------------- what is sent
+
+
+def _payload(inputs: list[str], text: str | None) -> dict[str, bytes]:
+    """``NAME=FILE`` or ``FILE`` (then the name is ``data``); ``-`` is standard input."""
+    named = {"data": text.encode()} if text is not None else {}
+    for item in inputs:
+        name, path = _named(item)
+        content = _standard_input() if path == "-" else output.read_file(Path(path))
+        if not content:
+            output.fail(f"{'Standard input' if path == '-' else path} is empty: there is nothing to send.")
+        named[name] = content
+    if not named:
+        output.fail(
+            "There is nothing to send: give a FILE, NAME=FILE, - for standard input, or --text TEXT.",
+            connecting.USAGE_STATUS,
+        )
+    return named
+
+
+def _named(item: str) -> tuple[str, str]:
+    """A file whose name holds ``=`` is a file all the same."""
+    name, equals, path = item.partition("=")
+    if not equals or Path(item).exists():
+        return "data", item
+    return name or "data", path
+
+
+def _standard_input() -> bytes:
+    if sys.stdin.isatty():
+        output.note("Reading standard input; Ctrl-D ends it.")
+    return sys.stdin.buffer.read()
+
+
+def _check_writable(out: Path) -> None:
+    """Before anything is sent: an answer that cannot be kept is lost."""
+    if out.is_dir():
+        output.fail(f"{out} is a directory: --output takes a file.")
+    if not out.parent.is_dir():
+        output.fail(f"There is no directory {out.parent} for --output.")
+
+
+def _size(payload: dict[str, bytes]) -> str:
+    return output.size(sum(len(content) for content in payload.values()))
+
+
+def _likely_name(url: str) -> str:
+    """Of the model, before the server has read its manifest."""
+    name = url.rstrip("/").rpartition("/")[2].partition("?")[0]
+    return name.removesuffix(".tar.gz").removesuffix(".mar").removesuffix(".model")
+
+
+def _say(answer: str, as_json: bool) -> None:
+    output.say(json.dumps({"status": answer}) if as_json else answer)

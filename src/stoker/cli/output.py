@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NoReturn
 
 import typer
@@ -45,6 +46,35 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     Console().print(shown)
 
 
+def read_file(file: Path) -> bytes:
+    """What it holds; a sentence and status 1 where it cannot be read."""
+    try:
+        return file.read_bytes()
+    except FileNotFoundError:
+        fail(f"There is no file {file}.")
+    except IsADirectoryError:
+        fail(f"{file} is a directory, not a file.")
+    except PermissionError:
+        fail(f"You may not read {file}.")
+    except OSError as error:
+        fail(f"Cannot read {file}: {error.strerror}.")
+
+
+def write_file(file: Path, content: bytes) -> None:
+    try:
+        file.write_bytes(content)
+    except OSError as error:
+        fail(f"Cannot write {file}: {error.strerror}.")
+
+
+def size(number: int) -> str:
+    """Bytes for people: ``512 bytes``, ``6.3 MB``."""
+    for unit, factor in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
+        if number >= factor:
+            return f"{number / factor:.1f} {unit}"
+    return f"{number} bytes"
+
+
 def warn(message: str) -> None:
     _stderr(f"warning: {message}", "yellow")
 
@@ -54,8 +84,12 @@ def note(message: str) -> None:
     _stderr(message, "dim")
 
 
-def fail(message: str, status: int = 1) -> NoReturn:
+def complain(message: str) -> None:
     _stderr(f"error: {message}", "red")
+
+
+def fail(message: str, status: int = 1) -> NoReturn:
+    complain(message)
     raise typer.Exit(status)
 
 

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.main import get_command
 
 import stoker.cli.quiet_grpc  # noqa: F401 - before everything that imports gRPC
 from stoker import TORCHSERVE_VERSION, __version__
 from stoker.archive import builder
 from stoker.archive.inspect import Inspection, inspect_archive
-from stoker.cli import bench, client, migrate, output, torchserve
+from stoker.cli import bench, client, connecting, migrate, option_order, output, torchserve
+from stoker.cli.option_order import Command, WrongOption
 from stoker.errors import StokerError
 
 app = typer.Typer(
@@ -156,8 +161,30 @@ def _text(path: Path | None) -> str | None:
     return None if path is None else str(path)
 
 
-def main() -> None:
-    app()
+def main(argv: Sequence[str] | None = None) -> None:
+    """Ends the process: 0 done, 1 failed, 2 wrong usage."""
+    if "_STOKER_COMPLETE" in os.environ:  # the shell asks; the words are not whole yet
+        app(prog_name="stoker")
+    words = sys.argv[1:] if argv is None else argv
+    try:
+        ordered = option_order.arrange(_command("stoker", get_command(app)), words)
+    except WrongOption as error:
+        output.complain(str(error))
+        sys.exit(connecting.USAGE_STATUS)
+    app(ordered, prog_name="stoker")
+
+
+def _command(name: str, parsed: Any) -> Command:
+    """What typer made of the functions, as far as the order of words is concerned."""
+    options = {
+        spelling: 0 if option.is_flag else option.nargs
+        for option in parsed.params
+        if option.param_type_name == "option"
+        for spelling in (*option.opts, *option.secondary_opts)
+    }
+    commands = {word: _command(word, below) for word, below in getattr(parsed, "commands", {}).items()}
+    other_names = client.OTHER_NAMES if name == "client" else {}
+    return Command(name, {**options, "--help": 0}, commands, other_names)
 
 
 if __name__ == "__main__":

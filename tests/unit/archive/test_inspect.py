@@ -8,7 +8,7 @@ from archive_crafting import MANIFEST, RawZip, tar_bytes, tar_member, zip_bytes
 
 from stoker.archive.inspect import inspect_archive
 from stoker.archive.limits import UnpackLimits
-from stoker.errors import ArchiveNotFound
+from stoker.errors import ArchiveNotFound, ArchiveUnreadable
 
 
 def written(tmp_path: Path, data: bytes) -> Path:
@@ -82,9 +82,14 @@ def test_a_broken_manifest_is_a_warning(tmp_path: Path) -> None:
     assert seen.warnings == ("Failed to parse signature.json.",)
 
 
-@pytest.mark.parametrize("data", [b"", b"text", b"PK\x03\x04"])
-def test_what_is_no_archive_is_a_warning(tmp_path: Path, data: bytes) -> None:
-    assert inspect_archive(written(tmp_path, data)).warnings
+@pytest.mark.parametrize(("data", "what"), [(b"", "it is empty"), (b"text", "it is something else")])
+def test_what_is_no_archive_is_said_in_a_sentence(tmp_path: Path, data: bytes, what: str) -> None:
+    with pytest.raises(ArchiveUnreadable, match=f"is no model archive: {what}"):
+        inspect_archive(written(tmp_path, data))
+
+
+def test_a_broken_archive_gives_a_warning(tmp_path: Path) -> None:
+    assert inspect_archive(written(tmp_path, b"PK\x03\x04")).warnings
 
 
 def test_a_missing_file_is_an_error(tmp_path: Path) -> None:

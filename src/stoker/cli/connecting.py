@@ -1,0 +1,135 @@
+"""The options of `stoker client` that say where the server is and how to talk to it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+
+from stoker.cli import diagnosis, output
+from stoker.cli.diagnosis import Failure
+from stoker.client import AddressError, Api, CallError, Client, Endpoint, token_file
+from stoker.client.token_file import Tokens
+
+USAGE_STATUS = 2
+_ANY_SIZE = (1 << 31) - 1  # the server has the limit
+
+Address = Annotated[
+    str | None,
+    typer.Option(
+        "--address",
+        "-a",
+        help="Server, for the API that the command calls: HOST, HOST:PORT, http://HOST:PORT, https://HOST:PORT (TLS), "
+        "dns:///HOST:PORT or unix:/PATH. Ports are 7070 and 7071 if not given.",
+        show_default=False,
+    ),
+]
+InferenceAddress = Annotated[
+    str | None, typer.Option("--inference", help="Address of the inference API.", show_default="127.0.0.1:7070")
+]
+ManagementAddress = Annotated[
+    str | None, typer.Option("--management", help="Address of the management API.", show_default="127.0.0.1:7071")
+]
+Token = Annotated[
+    str | None,
+    typer.Option("--token", "--auth-token", envvar="STOKER_TOKEN", help="Token of the inference API."),
+]
+ManagementToken = Annotated[
+    str | None,
+    typer.Option(envvar="STOKER_MANAGEMENT_TOKEN", help="Token of the management API, if it is another."),
+]
+TokenFile = Annotated[Path | None, typer.Option(help="Take both tokens from this file, the server's key_file.json.")]
+Tls = Annotated[bool, typer.Option("--tls", help="Use TLS, and trust the system's authorities.")]
+CaFile = Annotated[Path | None, typer.Option(help="Use TLS, and trust the authorities in this PEM file.")]
+ClientCert = Annotated[Path | None, typer.Option(help="PEM file with the client's certificate.")]
+ClientKey = Annotated[Path | None, typer.Option(help="PEM file with its key.")]
+Timeout = Annotated[
+    float | None,
+    typer.Option(help="Seconds that a call may take.", show_default="10 for a question, none for work"),
+]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")]
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """``timeout``: seconds; None: as each call has it."""
+
+    endpoint: Endpoint
+    timeout: float | None = None
+    quiet: bool = False
+
+    def within(self, usual_s: float | None) -> float | None:
+        return usual_s if self.timeout is None else self.timeout
+
+    @contextmanager
+    def client(self, api: Api, *, timeout: float | None = None) -> Iterator[Client]:
+        """A failed call ends the command with one line on stderr and status 1. ``timeout``: what the calls have."""
+        try:
+            with Client(self.endpoint) as client:
+                yield client
+        except CallError as error:
+            output.fail(diagnosis.explain(Failure(error, self.endpoint, api, timeout)))
+
+
+def connection(
+    *,
+    address: str | None,
+    inference: str | None,
+    management: str | None,
+    token: str | None,
+    management_token: str | None,
+    tokens_from: Path | None,
+    tls: bool,
+    ca_file: Path | None,
+    client_cert: Path | None,
+    client_key: Path | None,
+    timeout: float | None,
+    quiet: bool,
+) -> Connection:
+    """From the options; whatever is wrong with them ends the command."""
+    if (client_cert is None) != (client_key is None):
+        _usage("--client-cert and --client-key belong together.")
+    if timeout is not None and not timeout > 0:
+        _usage(f"--timeout takes a number of seconds above 0, not {timeout:g}.")
+    tokens = Tokens() if tokens_from is None else _tokens(tokens_from)
+    endpoint = Endpoint(
+        inference=inference or address or Endpoint().inference,
+        management=management or address or Endpoint().management,
+        token=token or tokens.inference,
+        management_token=management_token or tokens.management,
+        root_certificates=_read(ca_file) or (b"" if tls else None),
+        client_certificate=_read(client_cert),
+        client_key=_read(client_key),
+        max_message_bytes=_ANY_SIZE,
+    )
+    _check(endpoint)
+    return Connection(endpoint, timeout, quiet)
+
+
+def _check(endpoint: Endpoint) -> None:
+    for api in Api:
+        try:
+            tls = endpoint.uses_tls(api) or endpoint.target(api).tls
+        except AddressError as error:
+            _usage(str(error))
+        if api is Api.INFERENCE and endpoint.client_certificate is not None and not tls:
+            _usage("--client-cert is for TLS: add --ca-file, --tls or https://.")
+
+
+def _usage(message: str) -> NoReturn:
+    output.fail(message, USAGE_STATUS)
+
+
+def _read(file: Path | None) -> bytes | None:
+    return None if file is None else output.read_file(file)
+
+
+def _tokens(file: Path) -> Tokens:
+    try:
+        return token_file.parse(output.read_file(file))
+    except ValueError:
+        output.fail(f"{file} holds no tokens: give the server's key_file.json.")

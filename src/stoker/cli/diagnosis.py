@@ -1,0 +1,132 @@
+"""Why did a call fail?  One sentence for whoever typed the command, after one look at the address where that helps."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from stoker.cli import probe
+from stoker.cli.probe import Speaks
+from stoker.client import Api, CallError, Client, Endpoint
+from stoker.client.address import Target
+
+_MAY_BE_THE_ADDRESS = ("UNAVAILABLE", "UNKNOWN", "INTERNAL", "DEADLINE_EXCEEDED", "UNIMPLEMENTED", "CANCELLED")
+_TOKEN = "Token Authorization failed"  # noqa: S105 - words of the server, no token
+_MODEL_API = "Model API disabled"
+_LOOK_S = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """``timeout``: seconds that the call had; None: no deadline."""
+
+    error: CallError
+    endpoint: Endpoint
+    api: Api
+    timeout: float | None = None
+
+    @property
+    def target(self) -> Target:
+        return self.endpoint.target(self.api)
+
+
+def explain(failure: Failure) -> str:
+    """The sentence. Blocks for some seconds at most, and only where the server itself has not said what is wrong."""
+    error = failure.error
+    if error.message.startswith(_TOKEN):
+        return _token(failure)
+    if error.message.startswith(_MODEL_API):
+        return "The server lets nobody register or unregister models: start it with --enable-model-api."
+    if error.reason or error.code.name not in _MAY_BE_THE_ADDRESS:
+        return str(error)
+    if error.code.name == "UNIMPLEMENTED":
+        return _other_api(failure) or str(error)
+    return _address(failure, probe.look(failure.target)) or _late(failure) or str(error)
+
+
+def _token(failure: Failure) -> str:
+    management = failure.api is Api.MANAGEMENT
+    given = failure.endpoint.token or (management and failure.endpoint.management_token)
+    if given:
+        return (
+            "The server refuses this token: it has expired, was replaced, or is the other API's. "
+            "key_file.json, where the server was started, has the valid ones: --token-file key_file.json."
+        )
+    flag, variable = ("--management-token", "STOKER_MANAGEMENT_TOKEN") if management else ("--token", "STOKER_TOKEN")
+    return (
+        "The server asks for a token: --token-file key_file.json (the file is where the server was started), "
+        f"{flag} TOKEN, or {variable} in the environment."
+    )
+
+
+def _late(failure: Failure) -> str | None:
+    if failure.error.code.name != "DEADLINE_EXCEEDED" or failure.timeout is None:
+        return None
+    return f"No answer from {failure.target.text} within {failure.timeout:g} s: --timeout SECONDS waits longer."
+
+
+def _address(failure: Failure, speaks: Speaks) -> str | None:
+    """None: it is what the client took it for."""
+    target, tls = failure.target, failure.endpoint.uses_tls(failure.api)
+    flag = f"--{failure.api.value}"
+    if speaks is Speaks.GRPC_TLS and tls:
+        return _distrusted(failure)
+    if speaks is Speaks.GRPC and not tls:
+        return None
+    if speaks in (Speaks.REST, Speaks.REST_TLS):
+        return f"{target.text} is a REST port; gRPC is on {_grpc_beside(failure)} ({flag})."
+    return {
+        Speaks.NOBODY: (
+            f"No server listens at {target.text}. Start one with: torchserve --start --model-store DIR; "
+            f"or give its address: {flag} HOST:PORT."
+        ),
+        Speaks.UNKNOWN_HOST: f"There is no host named {target.host}: give the server's address, {flag} HOST:PORT.",
+        Speaks.SILENT: (
+            f"{target.text} does not answer: the address is wrong, or a firewall is in between ({flag} HOST:PORT)."
+        ),
+        Speaks.NO_SOCKET: f"There is no socket {target.path}: no server runs there ({flag} unix:/PATH).",
+        Speaks.DENIED: f"You may not use the socket {target.path}: it belongs to another user.",
+        Speaks.GRPC: f"{target.text} has no TLS: leave out --tls, --ca-file and https://.",
+        Speaks.GRPC_TLS: f"{target.text} has TLS: add --ca-file FILE with its authority's certificate, or --tls.",
+        Speaks.SOMETHING_ELSE: f"What listens at {target.text} is no gRPC server ({flag} HOST:PORT).",
+    }[speaks]
+
+
+def _distrusted(failure: Failure) -> str | None:
+    why = probe.distrust(failure.target, failure.endpoint.root_certificates)
+    if why is not None:
+        return (
+            f"The certificate of {failure.target.text} is not trusted ({why}): --ca-file FILE with its authority's, "
+            "and a host name that stands in it."
+        )
+    if failure.endpoint.client_certificate is None and failure.error.code.name == "UNAVAILABLE":
+        return f"{failure.target.text} broke the TLS connection: it may ask for --client-cert and --client-key."
+    return None
+
+
+def _grpc_beside(failure: Failure) -> str:
+    """The usual port on the same host where it speaks gRPC; else a hint."""
+    usual = failure.api.default_port
+    beside = Target("", host=failure.target.host or "127.0.0.1", port=usual)
+    if probe.look(beside) in (Speaks.GRPC, Speaks.GRPC_TLS):
+        return f"{f'[{beside.host}]' if ':' in beside.host else beside.host}:{usual}"
+    return f"another one, {usual} unless the server was told otherwise"
+
+
+def _other_api(failure: Failure) -> str | None:
+    other = Api.INFERENCE if failure.api is Api.MANAGEMENT else Api.MANAGEMENT
+    here = failure.target.text if not failure.target.tls else f"https://{failure.target.text}"
+    if not _serves(replace(failure.endpoint, inference=here, management=here), other):
+        return None
+    return (
+        f"{failure.target.text} is the {other.value} API; the {failure.api.value} API is on another port, "
+        f"{failure.api.default_port} unless the server was told otherwise (--{failure.api.value})."
+    )
+
+
+def _serves(endpoint: Endpoint, api: Api) -> bool:
+    try:
+        with Client(endpoint) as client:
+            client.ping(timeout=_LOOK_S) if api is Api.INFERENCE else client.list_models(limit=1, timeout=_LOOK_S)
+    except CallError as error:
+        return error.code.name not in _MAY_BE_THE_ADDRESS
+    return True

@@ -1,0 +1,36 @@
+"""An argparse parser that names the nearest option when one is not known."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+from collections.abc import Sequence
+from typing import Any
+
+
+class ForgivingParser(argparse.ArgumentParser):
+    """Status 2 and one more sentence for an option that does not exist."""
+
+    def parse_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:  # type: ignore[override]
+        found, unknown = self.parse_known_args(args, namespace)
+        if unknown:
+            self.error(f"unrecognized arguments: {' '.join(unknown)}{self._hint(unknown, found)}")
+        return found
+
+    def _hint(self, unknown: Sequence[str], found: argparse.Namespace) -> str:
+        known = _options(self, found)
+        for word in unknown:
+            near = difflib.get_close_matches(word.partition("=")[0], known, n=1) if word.startswith("-") else []
+            if near:
+                return f". Did you mean {near[0]}?"
+        return ""
+
+
+def _options(parser: argparse.ArgumentParser, found: argparse.Namespace) -> list[str]:
+    """Of the parser, and of the subcommand that was chosen."""
+    names = list(parser._option_string_actions)
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            chosen = action.choices.get(getattr(found, action.dest, None) or "")
+            names += _options(chosen, found) if chosen is not None else []
+    return names

@@ -1,0 +1,123 @@
+"""Options may stand before or after the subcommand that they belong to: the words are put in order.  PURE.
+
+Each option goes to the deepest command on the path that knows it.  One that no command on the path knows is refused,
+and the nearest one named.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """``options``: by spelling, how many words follow as its value. ``commands``: empty for one that has none.
+    ``other_names``: of its subcommands."""
+
+    name: str
+    options: Mapping[str, int]
+    commands: Mapping[str, Command] = field(default_factory=dict)
+    other_names: Mapping[str, str] = field(default_factory=dict)
+
+    def subcommand(self, word: str) -> Command | None:
+        plain = word.replace("_", "-")
+        return self.commands.get(plain) or self.commands.get(self.other_names.get(plain, ""))
+
+    def everywhere(self) -> Iterator[Command]:
+        """Itself and all below."""
+        yield self
+        for command in self.commands.values():
+            yield from command.everywhere()
+
+
+class WrongOption(ValueError):
+    """An option that is not known, or lacks its value; the message is a sentence."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Option:
+    name: str
+    words: tuple[str, ...]
+
+
+def arrange(root: Command, words: Sequence[str]) -> list[str]:
+    """The same words, each option behind the command that it belongs to.
+
+    Raises:
+        WrongOption
+    """
+    path, parts, rest = _read(root, words)
+    behind: dict[int, list[str]] = {depth: [] for depth in range(len(path))}
+    for part in parts:
+        if isinstance(part, _Option):
+            behind[_owner(path, part.name)] += part.words
+        else:
+            behind[len(path) - 1].append(part)
+    ordered = [word for depth, command in enumerate(path) for word in (command.name, *behind[depth])]
+    return ordered[1:] + rest
+
+
+def _read(root: Command, words: Sequence[str]) -> tuple[list[Command], list[str | _Option], list[str]]:
+    """The path of commands, what else stands before ``--``, and the rest from there on."""
+    path, parts = [root], list[str | _Option]()
+    position = 0
+    while position < len(words):
+        word = words[position]
+        if word == "--":
+            return path, parts, list(words[position:])
+        if word.startswith("-") and word != "-":
+            option = _option(path, words, position)
+            parts.append(option)
+            position += len(option.words)
+            continue
+        command = path[-1].subcommand(word)
+        if command is not None:
+            path.append(command)
+        else:
+            parts.append(word)
+            if path[-1].commands:  # no such command: the parser says so
+                return path, parts, list(words[position + 1 :])
+        position += 1
+    return path, parts, []
+
+
+def _option(path: Sequence[Command], words: Sequence[str], position: int) -> _Option:
+    """Its value belongs to it. Which command it is for may come later, so all below are asked how many words it has;
+    those above only where the words for it are not there."""
+    word = words[position]
+    name, equals, _ = word.partition("=")
+    if equals and name.startswith("--"):
+        return _Option(name, (word,))
+    known = [*path[-1].everywhere(), *reversed(path[:-1])]
+    for candidate in known:
+        following = candidate.options.get(word)
+        if following is not None and position + following < len(words):
+            return _Option(word, tuple(words[position : position + 1 + following]))
+    if any(word in candidate.options for candidate in known):
+        raise WrongOption(f"{word} needs a value.")
+    if not word.startswith("--") and any(word[:2] in candidate.options for candidate in known):
+        return _Option(word[:2], (word,))  # -oFILE, -fv
+    return _Option(name, (word,))
+
+
+def _owner(path: Sequence[Command], name: str) -> int:
+    for depth in reversed(range(len(path))):
+        if name in path[depth].options:
+            return depth
+    called = " ".join(command.name for command in path)
+    raise WrongOption(f"{called} has no option {_shown(name)}.{_hint(path, name)}")
+
+
+def _hint(path: Sequence[Command], name: str) -> str:
+    others = [c.name for below in path[-1].commands.values() for c in below.everywhere() if name in c.options]
+    if others:
+        return f" {others[0]} has it."
+    near = difflib.get_close_matches(name, {option for command in path for option in command.options}, n=1)
+    return f" Did you mean {near[0]}?" if near else f" See {' '.join(command.name for command in path)} --help."
+
+
+def _shown(name: str) -> str:
+    clean = "".join(c if c.isprintable() else "?" for c in name)
+    return clean if len(clean) <= 60 else clean[:57] + "..."

@@ -1,0 +1,60 @@
+"""Watches a model come up while the command waits for it: a spinner with the state of its workers."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from stoker.cli import progress
+from stoker.cli.connecting import Connection
+from stoker.client import CallError, Client
+
+_EVERY_S = 1.0
+_ASK_S = 2.0
+
+
+@contextmanager
+def watched(connection: Connection, text: str, *, model: str, version: str | None = None) -> Iterator[None]:
+    """Only on a terminal. A server that does not answer the questions costs nothing but the state."""
+    if not progress.shown(quiet=connection.quiet):
+        yield
+        return
+    over = threading.Event()
+    with progress.spinner(text) as tell:
+        watcher = threading.Thread(
+            target=_watch, args=(connection, text, model, version, tell, over), name="watch-model", daemon=True
+        )
+        watcher.start()
+        try:
+            yield
+        finally:
+            over.set()
+            watcher.join(_ASK_S)
+
+
+def _watch(
+    connection: Connection, text: str, model: str, version: str | None, tell: progress.Tell, over: threading.Event
+) -> None:
+    with Client(connection.endpoint) as client:
+        while not over.wait(_EVERY_S):
+            try:
+                found = client.describe(model, version=version, timeout=_ASK_S)
+            except CallError as error:
+                if error.code.name == "NOT_FOUND":
+                    tell(f"{text}: the server reads the archive")
+                continue
+            tell(f"{text}: {state(found)}")
+
+
+def state(described: Sequence[Mapping[str, Any]]) -> str:
+    """Of the last version described, in some words."""
+    workers = described[-1].get("workers", []) if described else []
+    if not workers:
+        return "no worker yet"
+    states = Counter(str(worker.get("status", "unknown")).lower() for worker in workers)
+    ready = states.pop("ready", 0)
+    rest = "".join(f", {number} {name}" for name, number in sorted(states.items()))
+    return f"{ready} of {len(workers)} workers ready{rest}"
