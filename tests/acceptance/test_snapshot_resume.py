@@ -83,9 +83,10 @@ def test_a_broken_newest_snapshot_and_a_missing_archive_do_not_prevent_the_start
     broken.write_bytes(good.read_bytes()[:-20])
     (place.store / "other.mar").unlink()
 
-    text = place.start("--ts-config", str(broken))
+    text = place.start()
 
-    assert f"The snapshot {broken} cannot be used" in text and f"{good} is used in its place" in text
+    assert f"The snapshot {broken.absolute()} cannot be used" in text
+    assert f"{good.absolute()} is used in its place" in text
     with place.client() as client:
         wait_until_served(client, "echo")
         wait_until(
@@ -94,6 +95,29 @@ def test_a_broken_newest_snapshot_and_a_missing_archive_do_not_prevent_the_start
         )
     place.run("--stop")
     assert '"other"' in snapshots(place)[-1].read_text(), "it is tried again at the next start"
+
+
+def test_a_snapshot_that_is_named_counts_whole_and_no_newer_one(place: Place) -> None:
+    place.configure("load_models=echo.mar")
+    place.start()
+    with place.client() as client:
+        wait_until(lambda: bool(snapshots(place)), "the start is written down")
+        (older,) = snapshots(place)
+        client.register("other.mar", timeout=60)
+    place.run("--stop")
+
+    text = place.start("--ts-config", str(older.relative_to(place.folder)))
+    assert f"Models resumed from {older}: echo/1.0; settings from {older}" in text
+    with place.client() as client:
+        wait_until_served(client, "echo")
+        assert [model["modelName"] for model in client.list_models(timeout=30)["models"]] == ["echo"]
+    place.run("--stop")
+
+    older.write_bytes(older.read_bytes()[:-5])
+    status, text = place.run("--start", "--model-store", "models", "--ts-config", str(older))
+    assert status == 1
+    assert text.startswith(f"Invalid configuration: {older}, line ") and ": model_snapshot: not valid JSON" in text
+    assert text.count("\n") == 1
 
 
 def quick_start_ports_are_free() -> bool:

@@ -1,13 +1,12 @@
 """What a start is made of: the settings, and the models of a snapshot where there is one to resume.
 
-A file that was named is a full properties file, whether a server or a person wrote it.  Where none was named, the
-newest snapshot gives its models and nothing else: settings come from the properties file, and how open the server is
-does not depend on the snapshot.  Law: a snapshot that cannot be read never prevents a start.
+A file that was named is the one that counts, whole: a snapshot is a properties file, and one that cannot be used stops
+the start.  Where none was named, the newest snapshot gives its models and nothing else: settings come from the
+properties file, and how open the server is does not depend on the snapshot; one that cannot be read is passed over.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -21,7 +20,6 @@ from stoker.config.settings import ROWS, Settings
 from stoker.errors import ConfigurationError
 
 _KEY = "model_snapshot"
-_SAYS_SNAPSHOT = re.compile(rf"^[ \t\f]*{_KEY}[ \t\f]*[=:]", re.MULTILINE)
 _NOT_SETTINGS = (_KEY, "load_models")
 
 
@@ -36,26 +34,15 @@ def load_for_start(
     """As `config.load.load`. ``resume``: the newest snapshot gives the models where no file was named.
 
     Raises:
-        ConfigurationError: as `config.load.load`, except for what stands in a snapshot.
+        ConfigurationError: as `config.load.load`, except for what stands in a snapshot that nobody named.
     """
     here = directory or Path.cwd()
     file = find_file(ts_config=ts_config, environment=environment, directory=here)
-    folder = snapshot_files.folder_of(here / (environment.get("LOG_LOCATION") or ROWS["log_location"].default_text))
-    named = bool(environment.get(CONFIG_FILE_VARIABLE) or ts_config)
-    if named and file is not None and _is_snapshot(file):
-        return _load_named(file, folder, arguments, environment)
     loaded = load_file(file, arguments=arguments, environment=environment)
-    return _with_newest_models(loaded, folder, environment) if resume and not named else loaded
-
-
-def _is_snapshot(file: Path) -> bool:
-    """By its name, or by what stands in it: a copy may have any name."""
-    if snapshot_files.written_at(file.name) is not None:
-        return True
-    try:
-        return _SAYS_SNAPSHOT.search(read_text(file)) is not None
-    except ConfigurationError:
-        return False
+    if file is not None and (environment.get(CONFIG_FILE_VARIABLE) or ts_config):
+        return _with_its_models(loaded, file)
+    folder = snapshot_files.folder_of(here / (environment.get("LOG_LOCATION") or ROWS["log_location"].default_text))
+    return _with_newest_models(loaded, folder, environment) if resume else loaded
 
 
 def _snapshots_in(folder: Path) -> list[Path]:
@@ -66,31 +53,21 @@ def _snapshots_in(folder: Path) -> list[Path]:
     return [folder / name for name in snapshot_files.newest_first(names)]
 
 
-# --------------------------------------------------------------------------------- a snapshot that was named
-
-
-def _load_named(file: Path, folder: Path, arguments: Mapping[str, Given], environment: Mapping[str, str]) -> Loaded:
-    troubles: list[str] = []
-    for candidate in _candidates(file, folder):
-        try:
-            loaded = load_file(candidate, arguments=arguments, environment=environment)
-        except ConfigurationError as error:
-            troubles.append(_trouble(candidate, str(error)))
-            continue
-        if loaded.settings.model_snapshot is None:
-            troubles.append(_trouble(candidate, f"it has no {_KEY}"))
-            continue
-        ignored = _ignored_models(loaded, candidate, but_not_of=str(candidate))
-        warnings = (*_told(troubles, candidate), *loaded.warnings, *ignored)
-        return replace(loaded, snapshot=candidate, warnings=warnings)
-    loaded = load_file(None, arguments=arguments, environment=environment)
-    return replace(loaded, file=file, warnings=(*_told(troubles, None), *loaded.warnings))
-
-
-def _candidates(file: Path, folder: Path) -> list[Path]:
-    """Itself, then the snapshots beside it, then those of the log folder; each once."""
-    found = [file, *_snapshots_in(file.parent), *_snapshots_in(folder)]
-    return list({path.absolute(): path for path in reversed(found)}.values())[::-1]
+def _with_its_models(loaded: Loaded, file: Path) -> Loaded:
+    """
+    Raises:
+        ConfigurationError: the file is a snapshot by its name, and has no models: they stand at its end.
+    """
+    if loaded.settings.model_snapshot is not None:
+        return replace(
+            loaded, snapshot=file, warnings=(*loaded.warnings, *_ignored_models(loaded, file, but_not_of=str(file)))
+        )
+    if snapshot_files.written_at(file.name) is not None:
+        raise ConfigurationError(
+            f"Invalid configuration: {file} has no {_KEY}: the snapshot is not whole. "
+            "A copy under another name gives its settings without models."
+        )
+    return loaded
 
 
 # --------------------------------------------------------------------------- models of the newest snapshot
