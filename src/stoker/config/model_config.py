@@ -1,7 +1,7 @@
 """`model-config.yaml` of an archive: what a model says about how it wants to be served.
 
-The keys are those of `model_keys`. A value of the wrong type is ignored with a warning, as in TorchServe; the whole
-document goes to the handler.
+The keys are those of `model_keys`. A value of the wrong type is ignored with a warning, as in TorchServe, a number that
+no server could mean refuses the model; the whole document goes to the handler.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from stoker.config import model_keys
-from stoker.config.model_keys import MODEL_KEYS, ModelRow, ModelValues
+from stoker.config.model_keys import MODEL_KEYS, ModelRow, ModelValues, OutOfRange
+from stoker.errors import InvalidArchive
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +34,11 @@ class ModelConfig(ModelValues):
 
     @classmethod
     def of(cls, document: Any, *, name: str = "model-config.yaml") -> ModelConfig:
-        """From the parsed document. An empty one says nothing."""
+        """From the parsed document. An empty one says nothing.
+
+        Raises:
+            InvalidArchive: a number is out of range.
+        """
         if not isinstance(document, dict):
             if document is not None:
                 log.warning("%s is not a map of keys and was ignored", name)
@@ -52,6 +57,8 @@ class ModelConfig(ModelValues):
 def _value(key: ModelRow, document: Mapping[str, Any], name: str) -> Any:
     try:
         return key.convert(document[key.name])
+    except OutOfRange as error:
+        raise InvalidArchive(f"{name}: {key.name}: {error}") from None
     except ValueError as error:
         log.warning("%s: %s was ignored: %s", name, key.name, error)
         return None

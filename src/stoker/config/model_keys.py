@@ -1,7 +1,8 @@
-"""What can be said of one model: ONE table of keys, for model-config.yaml and for the setting `models` alike.  PURE.
+"""What can be said of one model: ONE table of keys, for model-config.yaml; the setting `models` reads some of them.  PURE.
 
 A converter takes a parsed value (of YAML or JSON) and returns it in our units, `None` for 'not given', or raises
-`ValueError` with what was expected.  Times become seconds.  What a key does is not known here.
+`ValueError` with what was expected (`OutOfRange` for a number of more than 32 bits).  Times become seconds.  What a
+key does is not known here.
 """
 
 from __future__ import annotations
@@ -50,11 +51,18 @@ class ModelValues:
 
 T = TypeVar("T", bound=ModelValues)
 
+MAX_WORKERS = 4096
+_SMALLEST, _LARGEST = -(2**31), 2**31 - 1
+
 
 def over(values: T, fallback: ModelValues) -> dict[str, Any]:
     """By field: what ``values`` says, else what ``fallback`` says."""
     own = {key.field: getattr(values, key.field) for key in MODEL_KEYS}
     return {field: getattr(fallback, field) if value is None else value for field, value in own.items()}
+
+
+class OutOfRange(ValueError):
+    """A number that no server can mean: unlike a value of a wrong type, it is never passed over."""
 
 
 # ------------------------------------------------------------------------------------- converters
@@ -64,14 +72,35 @@ def _count(value: Any) -> int:
     return max(1, _whole(value))
 
 
+def _workers(value: Any) -> int:
+    check_workers(count := _count(value))
+    return count
+
+
+def check_workers(count: int) -> None:
+    """
+    Raises:
+        OutOfRange
+    """
+    if count > MAX_WORKERS:
+        raise OutOfRange(f"{count} is out of range: more than {MAX_WORKERS}")
+
+
 def _whole(value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int):
         raise ValueError("not a whole number")
+    if not _SMALLEST <= value <= _LARGEST:
+        shown = str(value) if abs(value) < 10**20 else "a number of more than 20 digits"
+        limit = f"less than {_SMALLEST}" if value < 0 else f"more than {_LARGEST}"
+        raise OutOfRange(f"{shown} is out of range: {limit}")
     return value
 
 
 def _positive(value: Any) -> int | None:
-    return _whole(value) if _whole(value) > 0 else None
+    """0 stands for 'not given'."""
+    if _whole(value) < 0:
+        raise ValueError("less than 0")
+    return _whole(value) or None
 
 
 def _seconds(value: Any) -> float | None:
@@ -145,7 +174,7 @@ def _row(
 
 
 MODEL_KEYS: tuple[ModelRow, ...] = (
-    _row("minWorkers", "min_workers", _count, "number", "-", "fewest workers; needs maxWorkers; at least 1"),
+    _row("minWorkers", "min_workers", _workers, "number", "-", "fewest workers; needs maxWorkers; at least 1"),
     _row("maxWorkers", "max_workers", _positive, "number", "-", "most workers; needs minWorkers"),
     _row("batchSize", "batch_size", _count, "number", "1", "most requests in one call of the handler"),
     _row(

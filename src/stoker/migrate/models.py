@@ -125,16 +125,16 @@ def _config(manifest: Manifest, contents: Contents, settings: Settings) -> Found
         return
     try:
         document = yaml_file.parse(contents.texts[name], name=shown(name))
+        config = ModelConfig.of(document, name=shown(name))
     except InvalidArchive as error:
         yield Verdict.UNSUPPORTED, str(error), ""
         return
     if isinstance(document, dict):
-        yield from _config_keys(document, settings)
-        yield from _streams(ModelConfig.of(document), contents)
+        yield from _config_keys(document, config, settings)
+        yield from _streams(config, contents)
 
 
-def _config_keys(document: Mapping[str, Any], settings: Settings) -> Found:
-    config = ModelConfig.of(document)
+def _config_keys(document: Mapping[str, Any], config: ModelConfig, settings: Settings) -> Found:
     for key in config.not_served_yet:
         if not _is_one_device(key, config):
             yield Verdict.UNSUPPORTED, f"{key} is not part of this version: {_INSTEAD[key]}.", "model-config.yaml"

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from stoker.config.model_config import ModelConfig
+from stoker.config.model_keys import MODEL_KEYS, ModelRow
 from stoker.errors import InvalidArchive
 
 
@@ -97,6 +98,22 @@ def test_a_value_of_the_wrong_type_is_ignored_with_a_warning(
 )
 def test_numbers_too_small_become_one_or_not_given(key: str, value: int, field: str, result: Any) -> None:
     assert getattr(ModelConfig.of({key: value}), field) == result
+
+
+@pytest.mark.parametrize("row", [row for row in MODEL_KEYS if "number" in row.kind], ids=lambda row: row.name)
+@pytest.mark.parametrize("number", [2**31, 10**20, 10**400, -(2**31) - 1, -(10**400)])
+def test_a_number_out_of_range_refuses_the_model_and_names_the_key(row: ModelRow, number: int) -> None:
+    value = [0, number] if row.kind == "list of numbers" else number
+    with pytest.raises(InvalidArchive, match=rf"^model-config\.yaml: {row.name}: .{{1,40}} is out of range") as refused:
+        ModelConfig.of({row.name: value})
+    assert len(refused.value.message) < 120
+
+
+@pytest.mark.parametrize("row", [row for row in MODEL_KEYS if row.kind == "number"], ids=lambda row: row.name)
+def test_the_largest_number_of_each_key_is_taken_and_a_negative_one_never_is(row: ModelRow) -> None:
+    largest = 4096 if row.name == "minWorkers" else 2**31 - 1
+    assert getattr(ModelConfig.of({row.name: largest}), row.field) in (largest, largest / 1000)
+    assert getattr(ModelConfig.of({row.name: -1}), row.field) in (None, 1, -1)
 
 
 def test_what_is_not_served_yet_is_named(caplog: pytest.LogCaptureFixture) -> None:
