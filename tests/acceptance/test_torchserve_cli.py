@@ -302,6 +302,45 @@ def test_the_model_store_is_mandatory_and_must_be_there(place: Place) -> None:
     )
 
 
+def test_a_stock_file_starts_although_its_folders_are_not_there(place: Place) -> None:
+    """What images are built with names folders that are mounted later, or never."""
+    lines = ["number_of_netty_threads=32", "job_queue_size=1000", "model_store=gone/models", "workflow_store=gone/wf"]
+    place.configure(*lines, "private_key_file=gone/key.pem", "certificate_file=gone/certificate.pem")
+    archive(place.store, "echo")
+    text = place.start("--models", "echo.mar")
+    assert f"{place.folder}/config.properties, line 12: workflow_store: {place.folder}/gone/wf does not exist." in text
+    assert "line 13: private_key_file: " in text and "line 11: model_store" not in text
+    with place.client() as client:
+        wait_until_served(client, "echo")
+    place.run("--stop")
+    status, text = place.run("--start")
+    assert status == 0, text
+    assert f"line 11: model_store: {place.folder}/gone/models does not exist." in text
+    place.run("--stop")
+
+
+def test_the_models_value_may_be_what_a_program_printed(place: Place) -> None:
+    archive(place.store, "echo")
+    members = "'minWorkers': '1', 'maxWorkers': \"2\", batchSize: 4, 'continuousBatching': True"
+    place.configure("load_models=all", f"models={{'echo': {{'1.0': {{{members}}}}}}}")
+    text = place.start()
+    assert "line 10: models: continuousBatching of version 1.0 of model echo is ignored." in text
+    with place.client() as client:
+        wait_until_served(client, "echo")
+        (described,) = client.describe("echo", timeout=30)
+    assert [described[key] for key in ("minWorkers", "maxWorkers", "batchSize")] == [1, 2, 4]
+    place.run("--stop")
+
+
+def test_a_models_value_that_cannot_be_used_names_file_line_and_key(place: Place) -> None:
+    place.configure("models={'echo': {'1.0': {'batchSize': 'many'}}}")
+    assert place.run("--start", "--model-store", "models") == (
+        1,
+        f"Invalid configuration: {place.folder}/config.properties, line 9: models: "
+        "batchSize of version 1.0 of model echo: 'many' is not a number\n",
+    )
+
+
 def test_the_model_store_may_come_from_the_file(place: Place) -> None:
     place.configure("model_store=models")
     status, text = place.run("--start")

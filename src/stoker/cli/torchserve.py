@@ -112,19 +112,19 @@ def _load(options: argparse.Namespace) -> Loaded:
 
 
 def _missing_place(options: argparse.Namespace, loaded: Loaded) -> str | None:
-    """TorchServe's words for a folder or file that is not there."""
-    store = loaded.given.get("model_store")
-    if store is None or loaded.settings.model_store is None:
+    """TorchServe's words for a folder or file that a flag names and that is not there. What a file or a variable names
+    is warned about: it may be mounted later, and may not matter."""
+    if loaded.settings.model_store is None:
         return "Missing mandatory parameter --model-store"
-    if not loaded.settings.model_store.is_dir():
-        return f"--model-store directory not found: {store.text}"
-    workflows = loaded.given.get("workflow_store")
-    if workflows is not None and not Path(workflows.text).is_dir():
-        return f"--workflow-store directory not found: {workflows.text}"
-    for flag in ("log_config", "cpp_log_config"):
+    for flag, exists, kind in (
+        ("model_store", Path.is_dir, "directory"),
+        ("workflow_store", Path.is_dir, "directory"),
+        ("log_config", Path.is_file, "file"),
+        ("cpp_log_config", Path.is_file, "file"),
+    ):
         named = getattr(options, flag)
-        if named is not None and not Path(named).is_file():
-            return f"--{flag.replace('_', '-')} file not found: {named}"
+        if named is not None and not exists(Path(named)):
+            return f"--{flag.replace('_', '-')} {kind} not found: {named}"
     if not loaded.settings.temp_dir.is_dir():
         raise ConfigurationError(f"Invalid configuration: TEMP: {loaded.settings.temp_dir} is not a directory")
     return None

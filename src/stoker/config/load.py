@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from stoker.config import properties, units
-from stoker.config.model_defaults import KNOWN_MEMBERS
+from stoker.config.model_defaults import READ
+from stoker.config.model_keys import BY_NAME
 from stoker.config.rows import Origin, Row
 from stoker.config.settings import ROWS, Settings
 from stoker.errors import ConfigurationError
@@ -28,6 +29,10 @@ class Given(NamedTuple):
 
     text: str
     where: str
+
+    @property
+    def is_flag(self) -> bool:
+        return self.where.startswith("--")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +72,7 @@ def load_file(file: Path | None, *, arguments: Mapping[str, Given], environment:
     values = {row.field: _value(row, given[key]) for key, row in ROWS.items() if key in given and _checked(row, given)}
     settings = Settings(**values)
     warnings += _remarks(given)
-    warnings += _unknown_members(settings, given)
+    warnings += _ignored_members(settings, given)
     return Loaded(settings=settings, given=given, file=file, warnings=tuple(warnings))
 
 
@@ -133,13 +138,15 @@ def _unknown(key: str, where: str) -> str:
     return f"{where}: {key} is not a setting and was ignored.{hint(key, known)}"
 
 
-def _unknown_members(settings: Settings, given: Mapping[str, Given]) -> Iterator[str]:
-    """Of the JSON of `models`."""
+def _ignored_members(settings: Settings, given: Mapping[str, Given]) -> Iterator[str]:
+    """Warns about members of the two JSON values that nobody reads there, as TorchServe reads past them."""
     for model, versions in settings.models.items():
         for version, defaults in versions.items():
-            for name in defaults.unknown:
-                what = f"{given['models'].where}: models: {name} of {model} {version}"
-                yield f"{what} is not known and was ignored.{hint(name, KNOWN_MEMBERS)}"
+            for name in defaults.ignored:
+                what = f"{given['models'].where}: models: {name} of version {version} of model {model} is ignored."
+                yield f"{what} model-config.yaml is its place." if name in BY_NAME else what + hint(name, READ)
+    for what in settings.model_snapshot.ignored if settings.model_snapshot else ():
+        yield f"{given['model_snapshot'].where}: model_snapshot: {what} is ignored."
 
 
 def hint(word: str, known: Iterable[str]) -> str:
@@ -190,10 +197,19 @@ def _value(row: Row, given: Given) -> Any:
         raise ConfigurationError(f"Invalid configuration: {given.where}: {row.key}: {error}") from None
 
 
+def _exists(place: Path) -> bool:
+    try:
+        return place.exists()
+    except OSError:
+        return False
+
+
 def _remarks(given: Mapping[str, Given]) -> Iterator[str]:
     """What an operator should know of values that are legal."""
     for key, value in given.items():
         row = ROWS[key]
+        if row.is_path and not value.is_flag and (place := row.parse(value.text)) and not _exists(place):
+            yield f"{value.where}: {key}: {place} does not exist."
         if row.unused is not None:
             yield f"{value.where}: {key} has no effect: {row.unused}."
         elif row.is_boolean and not units.is_boolean_word(value.text):

@@ -51,6 +51,10 @@ class Row:
     def is_boolean(self) -> bool:
         return self.convert is units.boolean
 
+    @property
+    def is_path(self) -> bool:
+        return self.convert is path
+
     def parse(self, text: str) -> Any:
         """Raises ValueError with half a sentence that fits behind 'KEY: '."""
         value = self.convert(text)

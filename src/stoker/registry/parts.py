@@ -63,10 +63,16 @@ def worker_options(settings: Settings) -> WorkerOptions:
         template=settings.worker_template,
         blacklist_env_vars=settings.blacklist_env_vars,
         extra_env=_ipex(settings),
-        metrics_config=None if settings.metrics_config is None else str(settings.metrics_config),
+        metrics_config=_metrics_config(settings),
     )
     home = settings.model_server_home
     return options if home is None else replace(options, server_home=home)
+
+
+def _metrics_config(settings: Settings) -> str | None:
+    """A file that is not there must not keep workers from loading: they have the packaged one."""
+    file = settings.metrics_config
+    return str(file) if file is not None and file.exists() else None
 
 
 def _ipex(settings: Settings) -> dict[str, str]:

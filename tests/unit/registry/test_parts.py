@@ -23,7 +23,7 @@ from stoker.registry.parts import worker_options
         ({"worker_give_up": "torchserve"}, "give_up", True),
         ({"worker_template": False}, "template", False),
         ({"blacklist_env_vars": "A.*"}, "blacklist_env_vars", "A.*"),
-        ({"metrics_config": Path("/m.yaml")}, "metrics_config", "/m.yaml"),
+        ({"metrics_config": Path(__file__)}, "metrics_config", __file__),
         ({"model_server_home": Path("/home")}, "server_home", Path("/home")),
         ({"ipex_enable": True}, "extra_env", {"TS_IPEX_ENABLE": "true"}),
         ({"ipex_gpu_enable": True}, "extra_env", {"TS_IPEX_GPU_ENABLE": "true"}),
@@ -32,6 +32,10 @@ from stoker.registry.parts import worker_options
 def test_a_setting_is_an_option_of_the_workers(settings: dict[str, Any], option: str, value: object) -> None:
     assert getattr(worker_options(Settings(**settings)), option) == value
     assert getattr(worker_options(Settings()), option) != value
+
+
+def test_a_metrics_file_that_is_not_there_keeps_no_worker_from_loading() -> None:
+    assert worker_options(Settings(metrics_config=Path("/no/such/file"))) == WorkerOptions()
 
 
 def test_without_settings_workers_are_started_as_usual() -> None:
