@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from stoker.archive import contents, writing
-from stoker.archive.manifest import RUNTIMES
+from stoker.core.model import RUNTIMES
 from stoker.errors import ArchiveNotBuilt
 
 FORMATS = tuple(writing.SUFFIXES)

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from stoker.archive.names import safe_parts, shown
+from stoker.core.model import RUNTIMES
 from stoker.errors import ArchiveUnreadable, InvalidArchive, UnsafeArchive
 
 log = logging.getLogger(__name__)
@@ -25,7 +26,6 @@ log = logging.getLogger(__name__)
 MANIFEST_PATH = "MAR-INF/MANIFEST.json"
 MAX_MANIFEST_BYTES = 1 << 20
 MAX_NAME_CHARS = 255
-RUNTIMES = ("python", "python3", "LSP")
 DEFAULT_VERSION = "1.0"
 
 _NAME_IN_URLS = re.compile(r"[^/\\\x00-\x1f\x7f]+")

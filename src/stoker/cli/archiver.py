@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from stoker.archive import builder
-from stoker.archive.manifest import RUNTIMES
+from stoker.core.model import RUNTIMES
 from stoker.errors import ArchiveNotBuilt
 
 _EPILOG = """examples:

@@ -1,70 +1,67 @@
 """The JSON value of the key `models`: values for models that are loaded at start.  PURE.
 
-    {"MODEL": {"VERSION": {"minWorkers": 1, "batchSize": 4, "deviceIds": [0, 1], ...}}}
+    {"MODEL": {"VERSION": {"minWorkers": 1, "maxWorkers": 2, "batchSize": 4, ...}}}
 
-Every key of model-config.yaml may stand here (`model_keys`), and `runtimeType`.  Numbers that are not positive are
-ignored, as in TorchServe; members that nobody knows are kept by name, so that they can be warned of.
+TorchServe reads seven keys there, and so does this file; what else stands there is kept by name, so that it can be
+warned of.  Numbers that are not positive are ignored, as in TorchServe.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from stoker.config.model_keys import BY_NAME, MODEL_KEYS, ModelRow, ModelValues
+from stoker.config import lenient_json
+from stoker.config.model_keys import BY_NAME, ModelValues
+from stoker.core.model import RUNTIMES
 
-KNOWN_MEMBERS = frozenset({*BY_NAME, "runtimeType", "defaultVersion", "marName"})
-"""The last two stand in snapshots, and TorchServe reads them nowhere else."""
+_NUMBERS = ("minWorkers", "maxWorkers", "batchSize", "maxBatchDelay", "responseTimeout", "startupTimeout")
+_RUNTIME = "runtimeType"
+READ = (*_NUMBERS, _RUNTIME)
+_OF_SNAPSHOTS = ("defaultVersion", "marName")
+"""TorchServe's own examples write these beside the others; they mean something in snapshots only."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelDefaults(ModelValues):
-    """``unknown``: members that mean nothing."""
+    """``ignored``: names of members that are not read."""
 
     runtime: str | None = None
-    unknown: tuple[str, ...] = ()
+    ignored: tuple[str, ...] = ()
 
 
 def parse_models(text: str) -> Mapping[str, Mapping[str, ModelDefaults]]:
-    """Raises ValueError when the text is not JSON of the right shape."""
+    """Raises ValueError when the text is not JSON of the right shape, or a value cannot be used."""
     if not text.strip():
         return {}
-    try:
-        parsed = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"not valid JSON: {error}") from None
-    return {
-        name: {version: of(values) for version, values in _object(versions, name).items()}
-        for name, versions in _object(parsed, "the value").items()
-    }
+    models = lenient_json.members(lenient_json.parse(text, unique=(0, 1)), "the value")
+    return {name: _of_model(name, versions) for name, versions in models.items()}
 
 
-def of(value: Any) -> ModelDefaults:
-    """From the parsed object of one version. Raises ValueError."""
-    given = _object(value, "a version")
-    runtime = given.get("runtimeType")
-    values = {key.field: _value(key, given[key.name]) for key in MODEL_KEYS if given.get(key.name) is not None}
+def _of_model(name: str, versions: Any) -> Mapping[str, ModelDefaults]:
+    found = lenient_json.members(versions, f"model {name}")
+    return {version: _of_version(members, f"version {version} of model {name}") for version, members in found.items()}
+
+
+def _of_version(value: Any, what: str) -> ModelDefaults:
+    members = {name: member for name, member in lenient_json.members(value, what).items() if member is not None}
     return ModelDefaults(
-        **values,
-        runtime=runtime if isinstance(runtime, str) and runtime else None,
-        unknown=tuple(name for name in given if name not in KNOWN_MEMBERS),
+        **{BY_NAME[name].field: _number(name, members[name], what) for name in _NUMBERS if name in members},
+        runtime=_runtime(members.get(_RUNTIME), what),
+        ignored=tuple(name for name in members if name not in (*READ, *_OF_SNAPSHOTS)),
     )
 
 
-def _object(value: Any, what: str) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        raise ValueError(f"{what} is not a JSON object")
-    return value
-
-
-def _value(key: ModelRow, value: Any) -> Any:
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    if isinstance(value, int) and not isinstance(value, bool) and value <= 0:
-        return None
+def _number(name: str, value: Any, what: str) -> Any:
     try:
-        return key.convert(value)
+        found = lenient_json.whole(value)
+        return BY_NAME[name].convert(found) if found > 0 else None
     except ValueError as error:
-        raise ValueError(f"{key.name} is {error}") from None
+        raise ValueError(f"{name} of {what}: {error}") from None
+
+
+def _runtime(value: Any, what: str) -> str | None:
+    if value in (None, "", *RUNTIMES):
+        return value or None
+    raise ValueError(f"{_RUNTIME} of {what}: {lenient_json.shown(value)} is none of: {', '.join(RUNTIMES)}")

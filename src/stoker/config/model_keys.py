@@ -1,4 +1,4 @@
-"""What can be said of one model: ONE table of keys, for model-config.yaml; the setting `models` reads some of them.  PURE.
+"""What can be said of one model: ONE table of keys, for model-config.yaml and, some of them, for `models`.  PURE.
 
 A converter takes a parsed value (of YAML or JSON) and returns it in our units, `None` for 'not given', or raises
 `ValueError` with what was expected (`OutOfRange` for a number of more than 32 bits).  Times become seconds.  What a

@@ -10,14 +10,33 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
+from stoker.config import lenient_json
+from stoker.config.model_keys import check_workers
+from stoker.core.model import RUNTIMES
+
+T = TypeVar("T")
 _DEFAULT_TIMEOUT_S = 120.0
 _DEFAULT_DELAY_MS = 100.0
 _DEFAULT_RUNTIME = "python"
 _DOLLAR = "\\u0024"  # in a properties file, $$NAME$$ stands for a variable
+_MEMBERS = (
+    "defaultVersion",
+    "marName",
+    "minWorkers",
+    "maxWorkers",
+    "batchSize",
+    "maxBatchDelay",
+    "responseTimeout",
+    "startupTimeout",
+    "runtimeType",
+    "parallelLevel",
+    "handler",
+    "modelUrl",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,10 +63,12 @@ class SnapshotModel:
 @dataclass(frozen=True, slots=True)
 class ModelSnapshot:
     """``resume``: a start that names no file may take these models instead of those of `load_models`. False while the
-    start that wrote it had nothing to resume: no models, or some that could not be loaded, and nobody changed that."""
+    start that wrote it had nothing to resume: no models, or some that could not be loaded, and nobody changed that.
+    ``ignored``: members that are not read."""
 
     models: tuple[SnapshotModel, ...]
     resume: bool = True
+    ignored: tuple[str, ...] = ()
 
 
 def encode(snapshot: ModelSnapshot, *, file_name: str, created_ms: int) -> str:
@@ -88,77 +109,92 @@ def _whole(value: float) -> int | float:
 
 
 def decode(text: str) -> ModelSnapshot:
-    """Members that are missing have TorchServe's defaults; what is there must be right.
+    """Members that are missing have TorchServe's defaults; what is there must be right, and is read as leniently as
+    TorchServe reads it.
 
     Raises:
         ValueError: the text is no snapshot; half a sentence that fits behind 'KEY: '.
     """
-    try:
-        parsed = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"not valid JSON: {error}") from None
-    whole = _object(parsed, "the value")
-    models = _object(whole.get("models"), "models")
-    return ModelSnapshot(tuple(_models(models)), resume=whole.get("resume") is not False)
-
-
-def _models(models: Mapping[str, Any]) -> Iterator[SnapshotModel]:
-    for name, versions in models.items():
-        for version, members in _object(versions, f"model {name}").items():
-            what = f"version {version} of model {name}"
-            yield _model(name, version, _object(members, what), what)
-
-
-def _model(name: str, version: str, members: Mapping[str, Any], what: str) -> SnapshotModel:
-    fewest = int(_number(members, "minWorkers", 1, what, whole=True))
-    mar_name = _text(members, "marName", what)
-    if not mar_name:
-        raise ValueError(f"{what} has no marName")
-    return SnapshotModel(
-        name=name,
-        version=version,
-        default=_flag(members, "defaultVersion", what),
-        mar_name=mar_name,
-        min_workers=fewest,
-        max_workers=max(fewest, int(_number(members, "maxWorkers", fewest, what, whole=True))),
-        batch_size=int(_number(members, "batchSize", 1, what, whole=True)),
-        max_batch_delay_s=_number(members, "maxBatchDelay", _DEFAULT_DELAY_MS, what) / 1000,
-        response_timeout_s=_number(members, "responseTimeout", _DEFAULT_TIMEOUT_S, what),
-        startup_timeout_s=_number(members, "startupTimeout", _DEFAULT_TIMEOUT_S, what),
-        runtime=_text(members, "runtimeType", what) or _DEFAULT_RUNTIME,
-        parallel_level=int(_number(members, "parallelLevel", 0, what, whole=True)),
-        handler=_text(members, "handler", what),
-        url=_text(members, "modelUrl", what),
+    whole = lenient_json.members(lenient_json.parse(text, unique=(1, 2)), "the value")
+    models = lenient_json.members(whole.get("models"), "models")
+    found = [_Version(members, name, version) for name, version, members in _versions(models)]
+    return ModelSnapshot(
+        tuple(version.model() for version in found),
+        resume="resume" not in whole or lenient_json.flag(whole["resume"]),
+        ignored=tuple(name for version in found for name in version.ignored()),
     )
 
 
-def _object(value: Any, what: str) -> Mapping[str, Any]:
-    if not isinstance(value, dict):
-        raise ValueError(f"{what} is not a JSON object")
-    return value
+def _versions(models: Mapping[str, Any]) -> Iterator[tuple[str, str, Any]]:
+    for name, versions in models.items():
+        for version, members in lenient_json.members(versions, f"model {name}").items():
+            yield name, version, members
 
 
-def _flag(members: Mapping[str, Any], name: str, what: str) -> bool:
-    value = members.get(name, False)
-    if not isinstance(value, bool):
-        raise ValueError(f"{name} of {what} is neither true nor false")
-    return value
+class _Version:
+    """The members of one model version, each read as the kind it must have."""
+
+    def __init__(self, members: Any, name: str, version: str) -> None:
+        self._name, self._version = name, version
+        self._what = f"version {version} of model {name}"
+        self._members = lenient_json.members(members, self._what)
+
+    def model(self) -> SnapshotModel:
+        mar_name = self._read("marName", lenient_json.text)
+        if not mar_name:
+            raise ValueError(f"{self._what} has no marName")
+        fewest = self._read("minWorkers", _worker_count, 1)
+        return SnapshotModel(
+            name=self._name,
+            version=self._version,
+            default=self._read("defaultVersion", lenient_json.flag, False),
+            mar_name=mar_name,
+            min_workers=fewest,
+            max_workers=max(fewest, self._read("maxWorkers", _count, fewest)),
+            batch_size=self._read("batchSize", _count, 1),
+            max_batch_delay_s=self._read("maxBatchDelay", _not_negative, _DEFAULT_DELAY_MS) / 1000,
+            response_timeout_s=self._read("responseTimeout", _not_negative, _DEFAULT_TIMEOUT_S),
+            startup_timeout_s=self._read("startupTimeout", _not_negative, _DEFAULT_TIMEOUT_S),
+            runtime=self._read("runtimeType", _runtime, _DEFAULT_RUNTIME),
+            parallel_level=self._read("parallelLevel", _count, 0),
+            handler=self._read("handler", lenient_json.text),
+            url=self._read("modelUrl", lenient_json.text),
+        )
+
+    def _read(self, name: str, convert: Callable[[Any], T], default: Any = None) -> Any:
+        value = self._members.get(name)
+        if value is None:
+            return default
+        try:
+            return convert(value)
+        except ValueError as error:
+            raise ValueError(f"{name} of {self._what}: {error}") from None
+
+    def ignored(self) -> Iterator[str]:
+        return (f"{name} of {self._what}" for name in self._members if name not in _MEMBERS)
 
 
-def _text(members: Mapping[str, Any], name: str, what: str) -> str | None:
-    value = members.get(name)
-    if value is not None and not isinstance(value, str):
-        raise ValueError(f"{name} of {what} is not a text")
-    return value
+def _not_negative(value: Any) -> float:
+    found = lenient_json.number(value)
+    if found < 0:
+        raise ValueError(f"{lenient_json.shown(value)} is less than 0")
+    return found
 
 
-def _number(members: Mapping[str, Any], name: str, default: float, what: str, *, whole: bool = False) -> float:
-    value = members.get(name, default)
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < 2**31:
-        raise ValueError(f"{name} of {what} is not a number from 0 on")
-    if whole and value != int(value):
-        raise ValueError(f"{name} of {what} is not a whole number")
-    return value
+def _count(value: Any) -> int:
+    return int(_not_negative(value))
+
+
+def _worker_count(value: Any) -> int:
+    check_workers(count := _count(value))
+    return count
+
+
+def _runtime(value: Any) -> str:
+    word = lenient_json.text(value) or _DEFAULT_RUNTIME
+    if word not in RUNTIMES:
+        raise ValueError(f"{lenient_json.shown(value)} is none of: {', '.join(RUNTIMES)}")
+    return word
 
 
 def describe(models: Sequence[SnapshotModel]) -> str:

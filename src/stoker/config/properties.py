@@ -89,10 +89,10 @@ def _unescape(text: str, line: int, file: str) -> str:
             raise ConfigurationError(f"Invalid configuration: {file}, line {line}: malformed \\uxxxx escape")
         return chr(int(code, 16))
 
-    return _join_surrogates(_ESCAPE.sub(character, text))
+    return join_surrogates(_ESCAPE.sub(character, text))
 
 
-def _join_surrogates(text: str) -> str:
+def join_surrogates(text: str) -> str:
     """Java writes characters beyond U+FFFF as two escapes; a lone half becomes U+FFFD."""
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 

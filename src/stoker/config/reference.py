@@ -35,7 +35,8 @@ Every key of `config.properties` and of `model-config.yaml`.
 - `$$NAME$$` anywhere in a value stands for the environment variable NAME; one that is not set stops the start.
 - Booleans: the word `true` in any case, everything else is false. Sizes may have a unit of 1024: `64k`, `10m`, `2g`.
 - A value that cannot be used stops the start with file, line, key and what was expected. A key that is not known is
-  named in the log, with the nearest one that is.
+  named in the log, with the nearest one that is. A file or folder that is not there stops the start where a flag names
+  it; where a properties file does, the log says so, with file and line.
 - `torchserve --print-config` shows every value in effect and where it came from.
 - *own*: a key that TorchServe does not know."""
 
@@ -48,10 +49,13 @@ Keys of TorchServe that have nothing to change here. They are checked like the o
 _MODEL = """
 ## model-config.yaml
 
-The setting `models` takes the same keys, and `runtimeType`, as JSON:
-`models={"NAME": {"VERSION": {"minWorkers": 1, "deviceIds": [0, 1]}}}`.
+The setting `models` says the first six of these, and `runtimeType`, of models loaded at start:
+`models={"NAME": {"VERSION": {"minWorkers": 1, "maxWorkers": 2, "batchSize": 4}}}`. It is read as leniently as TorchServe
+reads it: numbers in quotation marks, single quotes or none, comments, `;` and `=`. Other keys are ignored there with a
+warning.
 Precedence: registration over an API, then model-config.yaml, then `models`, then the default. A value of a wrong type
-in the YAML is ignored with a warning; in `models` it stops the start. The handler gets the whole YAML document.
+in the YAML is ignored with a warning, a number of more than 32 bits refuses the model; in `models` both stop the start.
+The handler gets the whole YAML document.
 """
 
 

@@ -8,6 +8,9 @@ from typing import Any
 
 from stoker.core.job import ModelKey
 
+RUNTIMES = ("python", "python3", "LSP")
+"""The words that TorchServe knows."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelSpec:

@@ -11,7 +11,6 @@ from typing import Any
 
 from stoker.config import properties, security, units
 from stoker.config.load import Given, hint
-from stoker.config.model_keys import MODEL_KEYS
 from stoker.config.rows import Origin, Row
 from stoker.config.settings import ROWS, Settings
 from stoker.migrate.findings import Finding, Verdict
@@ -19,9 +18,6 @@ from stoker.migrate.findings import Finding, Verdict
 Judgement = tuple[Verdict, str]
 
 _SAME: Judgement = (Verdict.SAME, "")
-_READ_BY_TORCHSERVE = frozenset(
-    {"minWorkers", "maxWorkers", "batchSize", "maxBatchDelay", "responseTimeout", "startupTimeout", "runtimeType"}
-)
 _STANDARD_KEYSTORES = ("pkcs12", "p12", "pfx")
 
 
@@ -199,23 +195,22 @@ def _urls(parsed: Any, text: str) -> Judgement:
 
 
 def _models(parsed: Any, text: str) -> Judgement:
-    unknown, more, refused = set[str](), set[str](), set[str]()
-    for versions in parsed.values():
-        for values in versions.values():
-            unknown |= {*values.unknown}
-            refused |= {*values.not_served_yet}
-            more |= {name for name in _said(values) if name not in _READ_BY_TORCHSERVE}
-    if refused:
-        return Verdict.UNSUPPORTED, f"Not part of this version: {', '.join(sorted(refused))}. Remove them."
-    if more or unknown:
-        counted = f"TorchServe ignores these here, they count now: {', '.join(sorted(more))}." if more else ""
-        ignored = f"Ignored with a warning: {', '.join(sorted(unknown))}." if unknown else ""
-        return Verdict.CHANGED, f"{counted} {ignored}".strip()
-    return _SAME
+    ignored = {name for versions in parsed.values() for values in versions.values() for name in values.ignored}
+    if not ignored:
+        return _SAME
+    return Verdict.SAME, (
+        f"Ignored, as in TorchServe, and warned about: {', '.join(sorted(ignored))}. "
+        "What a model needs of them belongs into its model-config.yaml."
+    )
 
 
-def _said(values: Any) -> Iterator[str]:
-    return (key.name for key in MODEL_KEYS if getattr(values, key.field) is not None)
+def _snapshot(parsed: Any, text: str) -> Judgement:
+    if parsed is None:
+        return _SAME
+    ignored = f" Ignored, and warned about: {', '.join(parsed.ignored)}." if parsed.ignored else ""
+    return Verdict.CHANGED, (
+        f"Its models are loaded; one whose archive is missing is skipped, and the server starts.{ignored}"
+    )
 
 
 def _if_set(text_of_change: str) -> Callable[[Any, str], Judgement]:
@@ -241,7 +236,7 @@ _JUDGED: Mapping[str, Callable[[Any, str], Judgement]] = {
     ),
     "initial_worker_port": _if_set("It only numbers the workers: no port is opened for them."),
     "max_response_size": _if_set("An answer over it is an error for that request alone; the worker lives."),
-    "model_snapshot": _if_set("Its models are loaded; one whose archive is missing is skipped, and the server starts."),
+    "model_snapshot": _snapshot,
 }
 """By key: what else than 'the same', or the reason in the table of settings, is to be said."""
 

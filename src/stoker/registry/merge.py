@@ -19,19 +19,19 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from stoker import errors
-from stoker.archive.manifest import RUNTIMES, Manifest
+from stoker.archive.manifest import Manifest
 from stoker.config.model_config import ModelConfig
 from stoker.config.model_defaults import ModelDefaults
+from stoker.config.model_keys import MAX_WORKERS
 from stoker.config.settings import Settings
 from stoker.core.job import ModelKey
-from stoker.core.model import ModelSpec
+from stoker.core.model import RUNTIMES, ModelSpec
 from stoker.core.ports import RegisterRequest
 from stoker.registry import names
 
 T = TypeVar("T")
 _log = logging.getLogger(__name__)
 
-MAX_WORKERS = 4096
 _DEFAULT_BATCH_DELAY_S = 0.1
 _DEFAULT_RETRY_TIMEOUT_S = 300.0
 _FOREVER_S = 2.0**31 - 1
@@ -68,7 +68,7 @@ def model_spec(sources: Sources, *, url: str, model_dir: str) -> ModelSpec:
     request, settings = sources.request, sources.settings
     key, defaults, handler, runtime = _identity(sources)
     config = sources.config.over(defaults)
-    _check_supported(config, sources)
+    _check_supported(config, sources.machine)
     _check_yaml_workers(sources.config)
     min_workers, max_workers = _worker_bounds(sources, defaults)
     device_type = _device_type(config, sources.machine)
@@ -211,14 +211,13 @@ def check_request(request: RegisterRequest) -> None:
     check_workers(request.initial_workers or 0, request.initial_workers or 0)
 
 
-def _check_supported(config: ModelConfig, sources: Sources) -> None:
+def _check_supported(config: ModelConfig, machine: Machine) -> None:
     """Keys of a model that change how its handler is called: serving it otherwise would give wrong answers in
     silence. The others of `ModelValues.not_served_yet` are only left out."""
     for key in _OTHER_HANDLER_PROTOCOL:
         if key in config.not_served_yet:
-            said_in = "model-config.yaml" if key in sources.config.not_served_yet else "The setting models"
-            raise errors.InvalidArchive(f"{said_in}: {key} is not supported by this version of the server.")
-    _check_parallel(config, sources.machine)
+            raise _invalid(f"{key} is not supported by this version of the server.")
+    _check_parallel(config, machine)
 
 
 def _check_yaml_workers(config: ModelConfig) -> None:
@@ -229,8 +228,6 @@ def _check_yaml_workers(config: ModelConfig) -> None:
         return
     if most < fewest:
         raise _invalid(f"maxWorkers ({most}) is less than minWorkers ({fewest}).")
-    if fewest > MAX_WORKERS:
-        raise _invalid(f"minWorkers ({fewest}) is more than {MAX_WORKERS}.")
 
 
 def _check_parallel(config: ModelConfig, machine: Machine) -> None:

@@ -6,6 +6,7 @@ import pytest
 
 from stoker.config import show
 from stoker.config.load import Given, Loaded, load
+from stoker.config.settings import ROWS
 from stoker.errors import ConfigurationError
 
 
@@ -187,10 +188,54 @@ def test_the_nearest_key_is_found_in_any_spelling(tmp_path: Path, key: str, near
     assert warning.endswith(f"Did you mean {nearest}?" if nearest else "was ignored.")
 
 
-def test_an_unknown_member_of_the_models_value_is_named_with_its_place_and_the_nearest(tmp_path: Path) -> None:
-    (warning,) = loaded(tmp_path, 'models={"m": {"1.0": {"device_ids": [0]}}}').warnings
-    assert "line 1: models: device_ids of m 1.0 is not known" in warning
-    assert warning.endswith("Did you mean deviceIds?")
+@pytest.mark.parametrize(
+    ("member", "rest"),
+    [
+        ('"min_workers": 1', " Did you mean minWorkers?"),
+        ('"continuousBatching": true', " model-config.yaml is its place."),
+        ('"deviceIds": [0]', " model-config.yaml is its place."),
+        ('"zzz": {}', ""),
+    ],
+)
+def test_a_member_of_the_models_value_that_is_not_read_is_named_with_its_place(
+    tmp_path: Path, member: str, rest: str
+) -> None:
+    found = loaded(tmp_path, f'models={{"m": {{"1.0": {{"batchSize": 2, {member}}}}}}}')
+    assert found.settings.models["m"]["1.0"].batch_size == 2
+    (warning,) = found.warnings
+    name = member.split('"')[1]
+    assert warning.endswith(f"line 1: models: {name} of version 1.0 of model m is ignored.{rest}")
+
+
+def test_a_member_of_a_snapshot_that_is_not_read_is_named_with_its_place(tmp_path: Path) -> None:
+    (warning,) = loaded(tmp_path, "model_snapshot={models: {m: {1.0: {marName: m.mar, useVenv: true}}}}").warnings
+    assert warning.endswith("line 1: model_snapshot: useVenv of version 1.0 of model m is ignored.")
+
+
+@pytest.mark.parametrize("key", ["models", "model_snapshot"])
+def test_a_value_of_a_model_that_cannot_be_used_is_named_with_file_line_and_key(tmp_path: Path, key: str) -> None:
+    models = '{"m": {"1.0": {"marName": "m.mar", \\\n  "minWorkers": "many"}}}'
+    value = models if key == "models" else f'{{"models": {models}}}'
+    with pytest.raises(ConfigurationError) as refused:
+        loaded(tmp_path, f"disable_token_authorization=true\n{key}={value}")
+    assert refused.value.message == (
+        f"Invalid configuration: {tmp_path}/config.properties, line 2: {key}: "
+        "minWorkers of version 1.0 of model m: 'many' is not a number"
+    )
+
+
+# --------------------------------------------------------------------------------------------- paths
+
+
+@pytest.mark.parametrize("key", [key for key, row in ROWS.items() if row.is_path])
+def test_a_path_of_a_file_that_does_not_exist_is_warned_about_and_one_of_a_flag_is_the_callers(
+    tmp_path: Path, key: str
+) -> None:
+    told = [text for text in loaded(tmp_path, f"{key}=/no/such/place").warnings if "does not exist" in text]
+    assert told == [f"{tmp_path}/config.properties, line 1: {key}: /no/such/place does not exist."]
+    flagged = loaded(tmp_path, f"{key}=/no/such/place", **{key: "/nor/this"})
+    assert not [text for text in flagged.warnings if "does not exist" in text]
+    assert not [text for text in loaded(tmp_path, f"{key}={tmp_path}").warnings if "does not exist" in text]
 
 
 def test_a_key_that_means_nothing_here_is_named_with_the_reason(tmp_path: Path) -> None:

@@ -116,20 +116,40 @@ def test_members_that_are_missing_have_torchserves_defaults() -> None:
     "members",
     [
         "{}",
-        '{"marName": 1}',
-        '{"marName": "m", "minWorkers": "2"}',
+        '{"marName": []}',
+        '{"marName": ""}',
+        '{"marName": "m", "minWorkers": "two"}',
         '{"marName": "m", "minWorkers": -1}',
-        '{"marName": "m", "minWorkers": 1.5}',
+        '{"marName": "m", "minWorkers": 5000}',
         '{"marName": "m", "batchSize": true}',
         '{"marName": "m", "maxBatchDelay": NaN}',
         '{"marName": "m", "responseTimeout": 1e999}',
-        '{"marName": "m", "defaultVersion": "yes"}',
+        '{"marName": "m", "defaultVersion": {}}',
+        '{"marName": "m", "runtimeType": "ruby"}',
         "[]",
     ],
 )
-def test_members_of_the_wrong_kind_are_an_error(members: str) -> None:
-    with pytest.raises(ValueError):
+def test_members_of_the_wrong_kind_are_an_error_that_names_the_version(members: str) -> None:
+    with pytest.raises(ValueError, match="version 1 of model m"):
         model_snapshot.decode(f'{{"models": {{"m": {{"1": {members}}}}}}}')
+
+
+@pytest.mark.parametrize(
+    ("members", "means"),
+    [
+        ('"minWorkers": "2", "batchSize": "4"', {"min_workers": 2, "max_workers": 2, "batch_size": 4}),
+        ("'defaultVersion': 'True', minWorkers: 1.5", {"default": True}),
+        ('"defaultVersion": True', {"default": True}),
+        ('"defaultVersion": "yes", "parallelLevel": "2"', {"parallel_level": 2}),
+        ('"maxBatchDelay": "50"; "responseTimeout": 0.5 // s', {"max_batch_delay_s": 0.05, "response_timeout_s": 0.5}),
+        ('"runtimeType": python3, "useVenv": true', {"runtime": "python3"}),
+    ],
+)
+def test_a_snapshot_is_read_as_machines_write_it(members: str, means: dict[str, object]) -> None:
+    read = model_snapshot.decode(f"{{models: {{m: {{1.0: {{marName: m.mar, {members}\n}}}}}}}}")
+    expected = SnapshotModel(name="m", version="1.0", default=False, mar_name="m.mar")
+    assert read.models == (replace(expected, **means),)  # type: ignore[arg-type]  # of every kind
+    assert read.ignored == (("useVenv of version 1.0 of model m",) if "useVenv" in members else ())
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"models": []}', '{"models": {"m": 1}}', "[" * 100_000])
@@ -265,34 +285,35 @@ def test_torchserves_own_snapshots_are_resumed(tmp_path: Path) -> None:
     assert start(tmp_path).settings.model_snapshot == found.settings.model_snapshot
 
 
-@pytest.mark.parametrize("name", ["20250103000000000-shutdown.cfg", "copy.cfg"])
-def test_a_named_snapshot_that_is_broken_gives_way_to_the_last_good_one(tmp_path: Path, name: str) -> None:
-    good = put(tmp_path, "20250101000000000-snapshot.cfg", file_text(SAVED, job_queue_size="7"))
-    (tmp_path / name).write_text(file_text(SAVED)[:-5])
-    found = start(tmp_path, name)
-    assert (found.snapshot, found.settings.job_queue_size) == (good, 7)
-    assert str(tmp_path / name) in found.warnings[0] and f"{good} is used" in found.warnings[0]
+def test_an_older_snapshot_that_is_named_is_resumed_and_no_newer_one(tmp_path: Path) -> None:
+    older = put(tmp_path, "20250101000000000-snapshot.cfg", file_text(ModelSnapshot((ONE,)), job_queue_size="7"))
+    put(tmp_path, "20250102000000000-shutdown.cfg", file_text(SAVED, job_queue_size="8"))
+    for named in (str(older), str(older.relative_to(tmp_path))):
+        found = start(tmp_path, named)
+        assert found.settings.model_snapshot == ModelSnapshot((ONE,))
+        assert (found.snapshot, found.settings.job_queue_size) == (older, 7)
+    variable = {"TS_CONFIG_FILE": str(older)}
+    found = load_for_start(arguments={}, environment=variable, ts_config="other.cfg", directory=tmp_path)
+    assert found.snapshot == older
 
 
-def test_a_named_snapshot_truncated_at_any_byte_never_prevents_a_start(tmp_path: Path) -> None:
-    good = put(tmp_path, "20250101000000000-snapshot.cfg", file_text(ModelSnapshot((ONE,)), job_queue_size="7"))
+def test_a_named_snapshot_truncated_at_any_byte_stops_the_start(tmp_path: Path) -> None:
+    """Going on without the rest of the file would drop its tokens; going on with another would serve other models."""
+    put(tmp_path, "20250101000000000-snapshot.cfg", file_text(ModelSnapshot((ONE,)), job_queue_size="7"))
     file = tmp_path / "20250103000000000-shutdown.cfg"
     for content in broken_at_every_byte(file_text(ModelSnapshot((ONE,)), job_queue_size="8").encode()):
         file.write_bytes(content)
-        found = start(tmp_path, file.name)
-        assert (found.snapshot, found.settings.job_queue_size) == (good, 7)
-        assert str(file) in found.warnings[0] and f"{good} is used" in found.warnings[0]
+        with pytest.raises(ConfigurationError, match=str(file)):
+            start(tmp_path, file.name)
 
 
-@pytest.mark.parametrize("extra", [{"job_queue_size": "many"}, {}])
-def test_a_named_snapshot_never_prevents_a_start_and_never_opens_the_server(
-    tmp_path: Path, extra: dict[str, str]
-) -> None:
-    content = file_text(SAVED, **extra) if extra else file_text(SAVED)[:-5]
-    file = put(tmp_path, "20250103000000000-shutdown.cfg", content)
-    found = start(tmp_path, str(file))
-    assert found.settings.model_snapshot is None
-    assert found.file == file, "a file was named: TorchServe's defaults of security hold"
+@pytest.mark.parametrize("name", ["20250103000000000-shutdown.cfg", "copy.cfg"])
+def test_a_named_snapshot_that_cannot_be_used_stops_the_start_with_file_line_and_key(tmp_path: Path, name: str) -> None:
+    put(tmp_path, "20250101000000000-snapshot.cfg", file_text(SAVED))
+    (tmp_path / name).write_text(file_text(SAVED, inference_token="secret-secret")[:-5])
+    with pytest.raises(ConfigurationError, match=f"{name}, line 2: model_snapshot: not valid JSON") as refused:
+        start(tmp_path, name)
+    assert "secret-secret" not in refused.value.message
 
 
 def test_a_bad_value_of_the_command_line_stops_the_start_all_the_same(tmp_path: Path) -> None:

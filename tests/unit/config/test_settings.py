@@ -1,16 +1,13 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 
 import pytest
 
 from stoker.config import address, units
 from stoker.config.accepted import ACCEPTED
 from stoker.config.address import Address
-from stoker.config.model_config import ModelConfig
 from stoker.config.model_defaults import ModelDefaults, parse_models
-from stoker.config.model_keys import BY_NAME, MODEL_KEYS
 from stoker.config.rows import Origin
 from stoker.config.settings import ROWS, Settings
 
@@ -108,84 +105,67 @@ def test_the_models_value_gives_times_in_seconds_and_ignores_what_is_not_positiv
     }
 
 
-EVERY_MEMBER = {
-    "minWorkers": 1,
-    "maxWorkers": 2,
-    "batchSize": 4,
-    "maxBatchDelay": 50,
-    "responseTimeout": 3,
-    "startupTimeout": 4,
-    "maxRetryTimeoutInSec": 5,
-    "clientTimeoutInMills": 1500,
-    "jobQueueSize": 7,
-    "deviceType": "gpu",
-    "deviceIds": [0, 1],
-    "useVenv": True,
-    "batching": "fixed",
-    "streamBatching": True,
-    "shareWeights": True,
-    "parallelType": "custom",
-    "parallelLevel": 1,
-    "torchrun": {"nproc-per-node": 2},
-    "useJobTicket": True,
-    "continuousBatching": True,
-    "sequenceBatching": True,
-    "sequenceMaxIdleMSec": 100,
-    "sequenceTimeoutMSec": 200,
-    "maxSequenceJobQueueSize": 3,
-    "maxNumSequence": 4,
-    "asyncCommunication": True,
-}
-
-
-def test_every_key_of_a_model_means_the_same_in_the_models_value_and_in_its_yaml() -> None:
-    """One that is missing above is new: it belongs there."""
-    assert set(EVERY_MEMBER) == set(BY_NAME)
-    here = parse_models(json.dumps({"m": {"1.0": EVERY_MEMBER}}))["m"]["1.0"]
-    there = ModelConfig.of(EVERY_MEMBER)
-    for row in MODEL_KEYS:
-        value = getattr(here, row.field)
-        assert value is not None
-        assert value == getattr(there, row.field), row.name
-
-
-def test_what_nobody_knows_in_the_models_value_is_kept_by_name() -> None:
-    found = parse_models('{"m": {"1": {"batchsize": 2, "marName": "m.mar", "defaultVersion": true}}}')["m"]["1"]
-    assert found == ModelDefaults(unknown=("batchsize",))
+@pytest.mark.parametrize(
+    ("members", "means"),
+    [
+        (
+            '"minWorkers": "1", "maxWorkers": "2", "batchSize": "4"',
+            {"min_workers": 1, "max_workers": 2, "batch_size": 4},
+        ),
+        ("'minWorkers':1,'batchSize':4", {"min_workers": 1, "batch_size": 4}),
+        ("minWorkers=1; batchSize=>4", {"min_workers": 1, "batch_size": 4}),
+        ('"batchSize": 4.0, "maxBatchDelay": 33.9', {"batch_size": 4, "max_batch_delay_s": 0.033}),
+        ('"batchSize": 1e+01, "maxBatchDelay": "1e3"', {"batch_size": 10, "max_batch_delay_s": 1.0}),
+        ('"batchSize": 012, "responseTimeout": " 60 "', {"batch_size": 12, "response_timeout_s": 60.0}),
+        ('"minWorkers": null, "startupTimeout": 7 /* s */', {"startup_timeout_s": 7.0}),
+        ('"runtimeType": python3', {"runtime": "python3"}),
+        ('"runtimeType": ""', {}),
+        ('"defaultVersion": "true", "marName": m.mar, "batchSize": 2', {"batch_size": 2}),
+        ('"batchSize": 2, "batchSize": 3', {"batch_size": 3}),
+        ('"continuousBatching": "perhaps", "batchSize": 2', {"batch_size": 2, "ignored": ("continuousBatching",)}),
+    ],
+)
+def test_the_models_value_is_read_as_machines_write_it(members: str, means: dict[str, object]) -> None:
+    assert parse_models(f"{{echo: {{'1.0': {{{members}}}}}}}") == {"echo": {"1.0": ModelDefaults(**means)}}  # type: ignore[arg-type]  # of every kind
 
 
 @pytest.mark.parametrize(
     ("member", "complaint"),
     [
-        ('"batchSize": "x"', "batchSize is not a whole number"),
-        ('"deviceType": "neuron"', "deviceType is none of: cpu, gpu"),
-        ('"deviceIds": [0, "x"]', "deviceIds is not a whole number"),
-        ('"deviceIds": 0.5', "deviceIds is not a list of device numbers"),
-        ('"shareWeights": 1', "shareWeights is neither true nor false"),
-        ('"torchrun": []', "torchrun is not a map of keys"),
+        ('"batchSize": "x"', "batchSize of version 1 of model m: 'x' is not a number"),
+        ('"batchSize": ""', "batchSize of version 1 of model m: '' is not a number"),
+        ('"batchSize": None', "batchSize of version 1 of model m: 'None' is not a number"),
+        ('"batchSize": True', "batchSize of version 1 of model m: 'true' is not a number"),
+        ('"batchSize": NaN', "batchSize of version 1 of model m: 'NaN' is not a number"),
+        ('"batchSize": {}', "batchSize of version 1 of model m: an object is not a number"),
+        ('"batchSize": [1, 2]', "batchSize of version 1 of model m: an array is not a number"),
+        ('"maxBatchDelay": 1e999', "maxBatchDelay of version 1 of model m: '1e999' is out of range"),
+        ('"responseTimeout": 2147483648', "responseTimeout of version 1 of model m: '2147483648' is out of range"),
+        ('"minWorkers": 5000', "minWorkers of version 1 of model m: 5000 is out of range: more than 4096"),
+        ('"runtimeType": "ruby"', "runtimeType of version 1 of model m: 'ruby' is none of: python, python3, LSP"),
     ],
 )
-def test_a_wrong_member_of_the_models_value_is_named_with_what_was_expected(member: str, complaint: str) -> None:
-    with pytest.raises(ValueError, match=f"^{complaint}$"):
+def test_a_member_of_the_models_value_that_cannot_be_used_is_named(member: str, complaint: str) -> None:
+    with pytest.raises(ValueError) as refused:
         parse_models(f'{{"m": {{"1": {{{member}}}}}}}')
+    assert str(refused.value) == complaint
 
 
 @pytest.mark.parametrize(
-    "text",
+    ("text", "complaint"),
     [
-        "[",
-        "[]",
-        '{"m": 1}',
-        '{"m": {"1": 2}}',
-        '{"m": {"1": {"batchSize": "x"}}}',
-        '{"m": {"1": {"batchSize": true}}}',
-        '{"m": {"1": {"batchSize": NaN}}}',
-        '{"m": {"1": {"batchSize": Infinity}}}',
-        "[" * 100000,
+        ("[", "not valid JSON"),
+        ("[]", "the value is not a JSON object"),
+        ('{"m": 1}', "model m is not a JSON object"),
+        ('{"m": {"minWorkers": 2}}', "version minWorkers of model m is not a JSON object"),
+        ('{"m": {"1": {}}, "m": {}}', "'m' stands twice"),
+        ('{"m": {"1": {}, "1": {}}}', "'1' stands twice"),
+        ("[" * 100000, "nested too deeply"),
+        ('{"m": ' * 100000, "nested too deeply"),
     ],
 )
-def test_a_models_value_of_another_shape_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match=r"JSON|whole number"):
+def test_a_models_value_of_another_shape_is_refused(text: str, complaint: str) -> None:
+    with pytest.raises(ValueError, match=complaint):
         parse_models(text)
 
 

@@ -51,8 +51,13 @@ def one(item: str, text: str, environment: Mapping[str, str] | None = None) -> F
         ("inference_address=ftp://x", UNSUPPORTED, "expected: http"),
         ("model_store=$$STORE$$", UNSUPPORTED, "Invalid Environment Variable STORE"),
         ('models={"m": {"1.0": {"minWorkers": 1, "batchSize": 2}}}', SAME, ""),
-        ('models={"m": {"1.0": {"deviceIds": [0]}}}', CHANGED, "count now: deviceIds"),
-        ('models={"m": {"1.0": {"sequenceBatching": true}}}', UNSUPPORTED, "sequenceBatching"),
+        ("models={'m': {'1.0': {'minWorkers': '1'}}}", SAME, ""),
+        ('models={"m": {"1.0": {"deviceIds": [0]}}}', SAME, "warned about: deviceIds"),
+        ('models={"m": {"1.0": {"sequenceBatching": true}}}', SAME, "warned about: sequenceBatching"),
+        ('models={"m": {"1.0": {"minWorkers": "many"}}}', UNSUPPORTED, "minWorkers of version 1.0 of model m"),
+        ("model_snapshot={models: {m: {1.0: {marName: m.mar}}}}", CHANGED, "Its models are loaded"),
+        ("model_snapshot={models: {m: {1.0: {marName: m.mar, useVenv: true}}}}", CHANGED, "warned about: useVenv"),
+        ("model_snapshot={models: {m: {1.0: {}}}}", UNSUPPORTED, "has no marName"),
     ],
 )
 def test_each_line_gets_its_verdict_and_says_why(line: str, verdict: Verdict, words: str) -> None:

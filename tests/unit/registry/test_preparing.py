@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from registry_fakes import FakeStore
 
-from stoker.config.model_defaults import parse_models
+from stoker.config.model_config import ModelConfig
 from stoker.config.settings import Settings
 from stoker.core.ports import RegisterRequest
 from stoker.registry import preparing
@@ -44,10 +44,10 @@ async def test_pip_runs_only_where_the_operator_allows_it_and_a_venv_is_the_mode
 ) -> None:
     FakeInstaller.calls = []
     monkeypatch.setattr(preparing, "Installer", FakeInstaller)
-    models = f'{{"m": {{"1.0": {{"useVenv": {str(use_venv).lower()}}}}}}}'
-    settings = Settings(python="/usr/bin/python", install_py_dep_per_model=allowed, models=parse_models(models))
+    settings = Settings(python="/usr/bin/python", install_py_dep_per_model=allowed)
+    monkeypatch.setattr(ModelConfig, "load", lambda path: ModelConfig.of({"useVenv": use_venv}))
     store: Any = FakeStore()
-    store.extra = {"requirements_file": "requirements.txt"}
+    store.extra = {"requirements_file": "requirements.txt", "config_file": "model-config.yaml"}
     preparer = Preparer(settings=settings, store=store, machine=Machine(gpus=0, cpus=1))
     made = await preparer.prepare(RegisterRequest(url="m@1.0"), at_startup=False, check=lambda key: None)
     assert FakeInstaller.calls == calls
