@@ -50,9 +50,9 @@ _MODEL = """
 ## model-config.yaml
 
 The setting `models` says the first six of these, and `runtimeType`, of models loaded at start:
-`models={"NAME": {"VERSION": {"minWorkers": 1, "maxWorkers": 2, "batchSize": 4}}}`. It is read as leniently as TorchServe
-reads it: numbers in quotation marks, single quotes or none, comments, `;` and `=`. Other keys are ignored there with a
-warning.
+`models={"NAME": {"VERSION": {"minWorkers": 1, "maxWorkers": 2, "batchSize": 4}}}`. It is read as leniently as
+TorchServe reads it: numbers in quotation marks, single quotes or none, comments, `;` and `=`. Other keys are ignored
+there with a warning.
 Precedence: registration over an API, then model-config.yaml, then `models`, then the default. A value of a wrong type
 in the YAML is ignored with a warning, a number of more than 32 bits refuses the model; in `models` both stop the start.
 The handler gets the whole YAML document.
