@@ -33,18 +33,22 @@ class BaseEnvelope(ABC):
 
 def body_of(row: dict[str, Any]) -> Any:
     """What the client sent, whichever way it came."""
-    value = row.get("data")
-    return value if value is not None else row.get("body")
+    return row.get("data") or row.get("body")
+
+
+def decoded(body: Any) -> Any:
+    """A body that arrived as bytes or text is JSON; the client is told when it is not."""
+    if not isinstance(body, bytes | bytearray | memoryview | str):
+        return body
+    try:
+        return json.loads(bytes(body) if isinstance(body, memoryview) else body)
+    except ValueError as error:
+        raise PredictionException("The request body is not JSON", 400) from error
 
 
 def json_body_of(row: dict[str, Any]) -> dict[str, Any]:
     """The JSON object that the client sent, decoded or not; the client is told when it is something else."""
-    body = body_of(row)
-    if isinstance(body, bytes | bytearray | memoryview | str):
-        try:
-            body = json.loads(bytes(body) if isinstance(body, memoryview) else body)
-        except ValueError as error:
-            raise PredictionException("The request body is not JSON", 400) from error
+    body = decoded(body_of(row))
     if not isinstance(body, dict):
         raise PredictionException("The request body is not a JSON object", 400)
     return body

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from stoker.handlers.envelopes.base import BaseEnvelope, json_body_of, list_member
+from stoker.handlers.envelopes.base import BaseEnvelope, body_of, decoded, json_body_of, list_member
+from stoker.handlers.util import PredictionException
 
 
 class JSONEnvelope(BaseEnvelope):
@@ -19,23 +20,47 @@ class JSONEnvelope(BaseEnvelope):
         self._lengths: list[int] = []
 
     def parse_input(self, data: Any) -> Any:
-        batches = [list_member(json_body_of(row), "instances") for row in data]
+        batches = [self._from_json(row) for row in data]
         self._lengths = [len(batch) for batch in batches]
-        return [_decoded(instance) for batch in batches for instance in batch]
+        return [instance for batch in batches for instance in batch]
 
     def format_output(self, data: Any) -> Any:
+        return self._batch_to_json(data, self._lengths)
+
+    def _from_json(self, data: dict[str, Any]) -> list[Any]:
+        """The instances of one request: of its body, or of the row itself where the form has a field of that name."""
+        is_form = "instances" in data and not body_of(data)
+        body = {"instances": decoded(data["instances"])} if is_form else json_body_of(data)
+        instances = list_member(body, "instances")
+        return [_plain(each) for each in instances] if instances and isinstance(instances[0], dict) else instances
+
+    def _batch_to_json(self, batch: Sequence[Any], lengths: Sequence[int]) -> list[str]:
         """A string of JSON per request."""
         replies, start = [], 0
-        for length in self._lengths:
-            replies.append(json.dumps({"predictions": data[start : start + length]}))
+        for length in lengths:
+            replies.append(self._to_json(batch[start : start + length]))
             start += length
         return replies
 
+    def _to_json(self, output: Any) -> str:
+        return json.dumps({"predictions": output})
 
-def _decoded(instance: Any) -> Any:
-    """``{"b64": text}`` stands for bytes, as the instance or as one of its members."""
+
+def _plain(instance: Any) -> Any:
+    """``{"b64": text}`` and nothing else stands for bytes, as the instance or as one of its members."""
     if not isinstance(instance, dict):
         return instance
-    if "b64" in instance:
-        return base64.b64decode(instance["b64"])
-    return {key: _decoded(value) for key, value in instance.items()}
+    if _is_base64(instance):
+        return _bytes_of(instance)
+    return {key: _bytes_of(value) if _is_base64(value) else value for key, value in instance.items()}
+
+
+def _is_base64(value: Any) -> bool:
+    return isinstance(value, dict) and list(value) == ["b64"]
+
+
+def _bytes_of(value: dict[str, Any]) -> bytes:
+    try:
+        return base64.b64decode(value["b64"])
+    except (ValueError, TypeError) as error:
+        raise PredictionException("The value of 'b64' is not base64", 400) from error

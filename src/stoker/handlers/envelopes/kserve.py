@@ -4,13 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
-from stoker.handlers.envelopes.base import BaseEnvelope, json_body_of, list_member
+from stoker.handlers.envelopes.base import BaseEnvelope, json_body_of
+from stoker.handlers.util import PredictionException
 
 
 class KServeEnvelope(BaseEnvelope):
     def parse_input(self, data: Any) -> Any:
-        return list_member(json_body_of(data[0]), "instances")
+        instances = json_body_of(data[0]).get("instances")
+        if instances is None:
+            raise PredictionException("The request body has no 'instances'", 400)
+        return instances
 
     def format_output(self, data: Any) -> Any:
-        explains = self.context.get_request_header(0, "explain") == "True"
-        return [{"explanations" if explains else "predictions": data}]
+        return [{"explanations" if self._is_explain() else "predictions": data}]
+
+    def _is_explain(self) -> bool:
+        return self.context is not None and self.context.get_request_header(0, "explain") == "True"

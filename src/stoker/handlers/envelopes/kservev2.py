@@ -1,11 +1,13 @@
-"""`KServev2Envelope`: the open inference protocol. One request per batch; its input tensors are the handler's rows.
+"""`KServev2Envelope`: the open inference protocol. One request per batch; its inputs are the handler's rows.
 
-The request's id and the names of its inputs are kept on the context, for the handler and for the reply.
+A row is the input as it came (name, shape, datatype and what else it has), its ``data`` a nested list of that shape or,
+for BYTES, the first string.  The request's id and the names of its inputs are on the context while the handler runs.
 """
 
 from __future__ import annotations
 
-import json
+import math
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -13,80 +15,94 @@ import numpy as np
 from stoker.handlers.envelopes.base import BaseEnvelope, json_body_of, list_member
 from stoker.handlers.util import PredictionException
 
-_NUMPY_TYPES = {
-    "BOOL": "bool",
-    "UINT8": "uint8",
-    "UINT16": "uint16",
-    "UINT32": "uint32",
-    "UINT64": "uint64",
-    "INT8": "int8",
-    "INT16": "int16",
-    "INT32": "int32",
-    "INT64": "int64",
-    "FP16": "float16",
-    "FP32": "float32",
-    "FP64": "float64",
+_DATATYPES = {
+    "bool": "BOOL",
+    "uint8": "UINT8",
+    "uint16": "UINT16",
+    "uint32": "UINT32",
+    "uint64": "UINT64",
+    "int8": "INT8",
+    "int16": "INT16",
+    "int32": "INT32",
+    "int64": "INT64",
+    "float16": "FP16",
+    "float32": "FP32",
+    "float64": "FP64",
 }
-_DATATYPES = {numpy_type: datatype for datatype, numpy_type in _NUMPY_TYPES.items()}
+_MOST_EMPTY_LISTS = 10_000
 
 
 class KServev2Envelope(BaseEnvelope):
     def parse_input(self, data: Any) -> Any:
         body = json_body_of(data[0])
-        inputs = list_member(body, "inputs")
-        self.context.input_request_id = body.get("id")
-        self.context.input_names = [_member(each, "name") for each in inputs]
-        return [_read_tensor(each) for each in inputs]
+        rows = [_row(each) for each in list_member(body, "inputs")]
+        self._take("input_request_id")  # of a request whose handler failed
+        self.context.input_names = [row["name"] for row in rows]
+        request_id = body.get("id")
+        if request_id and str(request_id).strip():
+            self.context.input_request_id = request_id
+        return rows
 
     def format_output(self, data: Any) -> Any:
         model = (self.context.manifest or {}).get("model", {})
-        names = self.context.input_names
         return [
             {
-                "id": self.context.input_request_id or self.context.get_request_id(0),
+                "id": self._take("input_request_id") or self.context.get_request_id(0),
                 "model_name": model.get("modelName"),
                 "model_version": model.get("modelVersion"),
-                "outputs": [
-                    {"name": names[index] if index < len(names) else f"output-{index}", **_written_tensor(output)}
-                    for index, output in enumerate(data)
-                ],
+                "outputs": self._batch_to_json(data),
             }
         ]
 
+    def _batch_to_json(self, data: Iterable[Any]) -> list[dict[str, Any]]:
+        names = self._take("input_names") or []
+        return [
+            self._to_json(output, names[index] if index < len(names) else f"output-{index}")
+            for index, output in enumerate(data)
+        ]
 
-def _member(item: Any, name: str) -> Any:
-    if not isinstance(item, dict) or name not in item:
-        raise PredictionException(f"An input has no '{name}'", 400)
-    return item[name]
+    def _to_json(self, data: Any, input_name: Any) -> dict[str, Any]:
+        values = _array(data).flatten()
+        return {
+            "name": input_name,
+            "datatype": _DATATYPES.get(values.dtype.name, "BYTES"),
+            "data": values.tolist(),
+            "shape": list(values.shape),
+        }
+
+    def _take(self, name: str) -> Any:
+        """An attribute of the context that belongs to one request."""
+        value = getattr(self.context, name, None)
+        if value is not None:
+            delattr(self.context, name)
+        return value
 
 
-def _read_tensor(item: Any) -> Any:
-    datatype, values = _member(item, "datatype"), _member(item, "data")
+def _row(item: Any) -> dict[str, Any]:
+    for member in ("name", "datatype", "data"):
+        if not isinstance(item, dict) or member not in item:
+            raise PredictionException(f"An input has no '{member}'", 400)
     try:
-        if datatype == "BYTES":
-            return values[0]
-        return np.array(values, dtype=_NUMPY_TYPES[datatype]).reshape(_member(item, "shape"))
+        return {**item, "data": item["data"][0] if item["datatype"] == "BYTES" else _shaped(item)}
     except (ValueError, TypeError, LookupError, OverflowError) as error:
-        raise PredictionException(
-            f"The data of input '{item.get('name')}' is not {datatype} of its shape", 400
-        ) from error
+        raise PredictionException(f"The data of input '{item['name']}' does not fit its shape", 400) from error
 
 
-def _written_tensor(output: Any) -> dict[str, Any]:
-    """What numpy cannot hold as numbers goes out as BYTES: strings as they are, all else as JSON."""
-    if isinstance(output, bytes | bytearray):
-        output = bytes(output).decode("utf-8")
-    if hasattr(output, "detach"):
-        output = output.detach().cpu().numpy()
-    array = None if isinstance(output, dict | str) else _array(output)
-    if array is None or array.dtype.name not in _DATATYPES:
-        text = output if isinstance(output, str) else json.dumps(output)
-        return {"datatype": "BYTES", "data": [text], "shape": [1]}
-    return {"datatype": _DATATYPES[array.dtype.name], "data": array.flatten().tolist(), "shape": list(array.shape)}
+def _shaped(item: dict[str, Any]) -> Any:
+    """Nested lists. A shape around nothing is bounded: it could ask for any number of empty lists."""
+    array = np.array(item["data"]).reshape(tuple(item["shape"]))
+    if not array.size and math.prod(filter(None, array.shape)) > _MOST_EMPTY_LISTS:
+        raise ValueError("no data for so large a shape")
+    return array.tolist()
 
 
 def _array(output: Any) -> Any:
+    """Numbers and strings by numpy's rules; what has none of its kinds (rows of different lengths) as objects."""
+    if hasattr(output, "detach"):
+        output = output.detach().cpu()
+        return (output.float() if str(output.dtype) == "torch.bfloat16" else output).numpy()
     try:
-        return np.array(output)
-    except ValueError:  # rows of different lengths
-        return None
+        array = np.array(output)
+    except ValueError:
+        return np.array(output, dtype=object)
+    return np.char.decode(array, "utf-8") if array.dtype.kind == "S" else array
