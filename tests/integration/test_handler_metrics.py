@@ -95,7 +95,7 @@ async def test_a_metrics_file_without_its_section_keeps_the_worker_from_starting
     async with pool_kit.running(tmp_path, "metered", options={"metrics_config": str(config)}) as kit:
         (status,) = kit.pool.statuses()
         assert not status.ready
-        assert "MetricsCacheKeyError: Missing `model_metrics` specification" in str(status.failure)
+        assert "MetricsCacheKeyError: \"'model_metrics' key not found in yaml file" in str(status.failure)
         assert str(tmp_path) not in str(status.failure)
 
 

@@ -1,7 +1,7 @@
 """`context.metrics`: the metrics that a handler records.
 
-Each call updates the cache and hands one `Sample` to the ``emit`` hook, which exports it.  Nothing is printed.
-Laws: recording never fails the handler, except for a unit that the contract refuses; no default list is ever shared
+Each call hands one `Sample` to the ``emit`` hook, which exports it; without a hook it is logged.
+Laws: recording never fails the handler, except for arguments that the contract refuses; no default list is ever shared
 between calls.
 """
 
@@ -9,41 +9,44 @@ from __future__ import annotations
 
 import abc
 import copy
-from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
+import logging
+import os
+import uuid
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from stoker.ipc.to_worker import Load
 from stoker.worker.metrics_caching import CachingMetric
-from stoker.worker.metrics_export import export
-from stoker.worker.metrics_types import (
-    Dimension,
-    Emit,
-    MetricsCacheIOError,
+from stoker.worker.metrics_errors import (
     MetricsCacheKeyError,
-    MetricsCachePyYamlError,
     MetricsCacheTypeError,
     MetricsCacheValueError,
-    MetricTypes,
 )
+from stoker.worker.metrics_export import export
+from stoker.worker.metrics_types import Dimension, Emit, MetricTypes
 
-RequestIds = str | Sequence[str] | Mapping[int, str] | None
+log = logging.getLogger(__name__)
+
+RequestIds = object
+"""None, a text for all requests, or the ids by their number in the batch."""
 MODEL_METRICS = ("HandlerTime", "PredictionTime")
 """The metrics that exist without a metrics file: gauges in ms with the default dimensions."""
-
-_DEFAULT_DIMENSIONS = ("ModelName", "Level")
 
 
 class MetricCacheAbstract(abc.ABC):
     """The calls a handler makes; where metrics are declared is a subclass's matter."""
 
-    def __init__(self, config_file_path: str | Path | None, *, emit: Emit | None = None) -> None:
+    def __init__(self, config_file_path: str | os.PathLike[str], *, emit: Emit | None = None) -> None:
         self.config_file_path = config_file_path
         self.cache: dict[MetricTypes, dict[str, CachingMetric]] = {}
         self.store: list[Any] = []
         self.request_ids: RequestIds = None
-        self.model_name = ""
+        self.model_name: str | None = None
         self._emit = emit
+        try:
+            os.fspath(config_file_path)
+        except TypeError as error:
+            raise MetricsCacheTypeError(f"Error loading {config_file_path} file: {error}") from error
 
     def __deepcopy__(self, memo: dict[int, Any]) -> MetricCacheAbstract:
         """Async handlers get a copy of the context per call: with request ids of its own, over the same metrics."""
@@ -61,8 +64,8 @@ class MetricCacheAbstract(abc.ABC):
     def add_metric_to_cache(
         self,
         metric_name: str,
-        unit: str | None,
-        dimension_names: Sequence[str] = (),
+        unit: str,
+        dimension_names: list[str] | None = None,
         metric_type: MetricTypes = MetricTypes.COUNTER,
     ) -> CachingMetric:
         """Registers a metric, or replaces the one of this name and type. Emits nothing."""
@@ -84,17 +87,17 @@ class MetricCacheAbstract(abc.ABC):
         dimensions: Iterable[Dimension] | None = None,
         metric_type: MetricTypes = MetricTypes.COUNTER,
     ) -> None:
-        """Records one value; a metric that is not registered yet is registered with these dimensions."""
-        _require_type(metric_type)
-        labels = self._with_defaults(dimensions)
-        metric = self.cache.get(metric_type, {}).get(name)
-        if metric is None:
-            metric = self.add_metric_to_cache(name, unit, list(labels), metric_type)
-        if labels.keys() == set(metric.dimension_names):
-            values: list[object] = [labels[each] for each in metric.dimension_names]
-        else:
-            values = list(labels.values())
-        metric.add_or_update(value, values, self._request_id(idx))
+        """Records one value; a metric that is not registered yet is registered with these dimensions.
+
+        Raises:
+            MetricsCacheTypeError: name, unit or type are none.
+        """
+        request_id = self._get_req(idx)
+        labels = {dimension.name: dimension.value for dimension in dimensions or ()}
+        if request_id is not None:
+            labels.setdefault("ModelName", self.model_name)
+        labels.setdefault("Level", "Error" if request_id is None else "Model")
+        self._update(name, value, unit, labels, metric_type, request_id)
 
     def add_counter(
         self, name: str, value: float, idx: int | None = None, dimensions: Iterable[Dimension] | None = None
@@ -111,7 +114,8 @@ class MetricCacheAbstract(abc.ABC):
         metric_type: MetricTypes = MetricTypes.GAUGE,
     ) -> None:
         """Raises `MetricsCacheValueError` for a unit that is neither ``ms`` nor ``s``."""
-        _require_unit(unit, ("ms", "s"))
+        if unit not in ("ms", "s"):
+            raise MetricsCacheValueError("the unit for a timed metric should be one of ['ms', 's']")
         self.add_metric(name, value, unit, idx, dimensions, metric_type)
 
     def add_size(
@@ -124,7 +128,8 @@ class MetricCacheAbstract(abc.ABC):
         metric_type: MetricTypes = MetricTypes.GAUGE,
     ) -> None:
         """Raises `MetricsCacheValueError` for a unit that is none of ``MB``, ``kB``, ``GB``, ``B``."""
-        _require_unit(unit, ("MB", "kB", "GB", "B"))
+        if unit not in ("MB", "kB", "GB", "B"):
+            raise MetricsCacheValueError("The unit for size based metric is one of ['MB','kB', 'GB', 'B']")
         self.add_metric(name, value, unit, idx, dimensions, metric_type)
 
     def add_percent(
@@ -138,125 +143,153 @@ class MetricCacheAbstract(abc.ABC):
         self.add_metric(name, value, "percent", idx, dimensions, metric_type)
 
     def add_error(self, name: str, value: float, dimensions: Iterable[Dimension] | None = None) -> None:
-        given = [*(dimensions or ()), Dimension("Level", "Error")]
-        self.add_metric(name, value, "", None, given, MetricTypes.COUNTER)
-
-    def _with_defaults(self, dimensions: Iterable[Dimension] | None) -> dict[str, object]:
+        """Counts an error, under its own dimensions and no model."""
         labels = {dimension.name: dimension.value for dimension in dimensions or ()}
-        labels.setdefault("ModelName", self.model_name)
-        labels.setdefault("Level", "Model" if self.request_ids else "Error")
-        return labels
+        labels.setdefault("Level", "Error")
+        self._update(name, value, "", labels, MetricTypes.COUNTER, None)
 
-    def _request_id(self, idx: int | None) -> str:
-        ids = self.request_ids
-        if not ids:
-            return ""
-        if isinstance(ids, str):
-            return ids
-        if idx is None:
-            return ",".join(ids.values() if isinstance(ids, Mapping) else ids)
+    def _update(
+        self,
+        name: str,
+        value: float,
+        unit: str | None,
+        labels: Mapping[str, object],
+        metric_type: MetricTypes,
+        request_id: object,
+    ) -> None:
+        metric = self._get_or_add_metric(name, unit, list(labels), metric_type)
+        if labels.keys() == set(metric.dimension_names):
+            values: list[object] = [labels[each] for each in metric.dimension_names]
+        else:
+            values = list(labels.values())
+        metric.add_or_update(value, values, "" if request_id is None else str(request_id))
+
+    def _get_or_add_metric(
+        self, metric_name: str, unit: Any, dimension_names: list[str], metric_type: MetricTypes
+    ) -> CachingMetric:
         try:
-            return str(ids[idx])
-        except LookupError:  # a handler's wrong index costs the id, not the metric
-            return ""
+            return self.get_metric(metric_name, metric_type)
+        except MetricsCacheKeyError:
+            return self.add_metric_to_cache(metric_name, unit, dimension_names, metric_type)
+
+    def _get_req(self, idx: int | None) -> object:
+        """The id of one request of the batch; of all, where no or a wrong one is named."""
+        ids = self.request_ids
+        if isinstance(ids, Mapping):
+            return ids[idx] if idx in ids else ",".join(ids.values())
+        return ids
 
 
 class MetricsCacheYamlImpl(MetricCacheAbstract):
-    """Metrics declared in section ``model_metrics`` of a metrics file; without a file, `MODEL_METRICS`."""
+    """Metrics declared in section ``model_metrics`` of a metrics file.
+
+    Raises one of the errors of `metrics_errors` when the file cannot be used.
+    """
+
+    def __init__(self, config_file_path: str | os.PathLike[str], *, emit: Emit | None = None) -> None:
+        super().__init__(config_file_path, emit=emit)
+        self._parse_yaml_file(config_file_path)
 
     def initialize_cache(self) -> None:
-        """Raises one of the errors of `metrics_types` when the file cannot be used."""
-        if self.config_file_path is None:
-            for name in MODEL_METRICS:
-                self.add_metric_to_cache(name, "ms", _DEFAULT_DIMENSIONS, MetricTypes.GAUGE)
-            return
-        for kind, entries in self._model_section().items():
+        section = self._parse_metrics_section()
+        if not section:
+            raise MetricsCacheValueError("Missing `model_metrics` specification")
+        for kind, entries in _items(section):
             metric_type = _type_named(kind)
             for entry in entries or ():
                 name, unit, names = _declaration(entry)
                 self.add_metric_to_cache(name, unit, names, metric_type)
 
     def get_metric(self, metric_name: str, metric_type: MetricTypes = MetricTypes.COUNTER) -> CachingMetric:
-        _require_type(metric_type)
+        _check_type(metric_name, str, "`metric_name` must be a str")
+        _check_type(metric_type, MetricTypes, "`metric_type` must be a MetricTypes enum")
         try:
             return self.cache[metric_type][metric_name]
         except KeyError:
             raise MetricsCacheKeyError(
-                f"Metric of type '{metric_type.value}' and name '{metric_name}' doesn't exist"
+                f"Metric of type '{metric_type}' and name '{metric_name}' doesn't exist"
             ) from None
 
     def add_metric_to_cache(
         self,
         metric_name: str,
-        unit: str | None,
-        dimension_names: Sequence[str] = (),
+        unit: str,
+        dimension_names: list[str] | None = None,
         metric_type: MetricTypes = MetricTypes.COUNTER,
     ) -> CachingMetric:
-        _require_type(metric_type)
+        _check_type(metric_name, str, "`metric_name` must be a str")
+        _check_type(unit, str, "`unit` must be a str")
+        _check_type(metric_type, MetricTypes, "`metric_type` must be a MetricTypes enum")
+        if dimension_names:
+            _check_type(dimension_names, list, "`dimension_names` should be a list of dimension name strings")
+        of_its_type = self.cache.setdefault(metric_type, {})
+        if metric_name in of_its_type:
+            log.warning("Overriding existing key %s:%s", metric_type, metric_name)
         metric = CachingMetric(metric_name, unit, dimension_names, metric_type, emit=self._emit)
-        self.cache.setdefault(metric_type, {})[metric_name] = metric
+        of_its_type[metric_name] = metric
         return metric
 
-    def _model_section(self) -> dict[str, Any]:
-        content = _read_yaml(self.config_file_path)
-        if not isinstance(content, dict) or "model_metrics" not in content:
-            raise MetricsCacheKeyError("Missing `model_metrics` specification in the metrics file")
-        section = content["model_metrics"]
-        if not section or not isinstance(section, dict):
-            raise MetricsCacheValueError("The `model_metrics` section of the metrics file is empty")
-        return section
+    def _parse_yaml_file(self, config_file_path: str | os.PathLike[str]) -> None:
+        if not config_file_path:
+            raise MetricsCacheTypeError("Config file not initialized")
+        from stoker.worker import metrics_yaml  # noqa: PLC0415 - few workers read a file, each pays for imports
+
+        self._parsed_file = metrics_yaml.read(config_file_path)
+
+    def _parse_metrics_section(self, key: str = "model_metrics") -> Any:
+        if not isinstance(self._parsed_file, Mapping) or key not in self._parsed_file:
+            raise MetricsCacheKeyError(f"'{key}' key not found in yaml file: '{key}'")
+        return self._parsed_file[key]
+
+
+class _Predeclared(MetricsCacheYamlImpl):
+    """`MODEL_METRICS`, for a worker without a metrics file."""
+
+    def _parse_yaml_file(self, config_file_path: str | os.PathLike[str]) -> None:
+        entries = [{"name": name, "unit": "ms", "dimensions": ["ModelName", "Level"]} for name in MODEL_METRICS]
+        self._parsed_file = {"model_metrics": {"gauge": entries}}
 
 
 def for_worker(message: Load) -> MetricsCacheYamlImpl:
     """What `context.metrics` is in a worker.
 
-    Raises one of the errors of `metrics_types` when the metrics file cannot be used.
+    Raises one of the errors of `metrics_errors` when the metrics file cannot be used.
     """
     return new_cache(message.model_name, config_file=message.metrics_config, emit=export)
 
 
 def new_cache(
-    model_name: str, *, config_file: str | Path | None = None, emit: Emit | None = None
+    model_name: str, *, config_file: str | os.PathLike[str] | None = None, emit: Emit | None = None
 ) -> MetricsCacheYamlImpl:
-    """The cache for a worker's context, ready to use."""
-    cache = MetricsCacheYamlImpl(config_file, emit=emit)
+    """The cache for a worker's context, ready to use: loading counts as a request with an id of its own."""
+    cache = MetricsCacheYamlImpl(config_file, emit=emit) if config_file else _Predeclared("", emit=emit)
     cache.model_name = model_name
     cache.initialize_cache()
+    cache.set_request_ids(str(uuid.uuid4()))
     return cache
 
 
-def _read_yaml(path: object) -> object:
-    import yaml  # noqa: PLC0415 - few workers read a metrics file, and each of them pays for imports
-
-    if not isinstance(path, str | Path):
-        raise MetricsCacheTypeError(f"The path of a metrics file must be a string, not {type(path).__name__}")
-    try:
-        return yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise MetricsCacheIOError(f"Cannot read the metrics file: {error}") from error
-    except yaml.YAMLError as error:
-        raise MetricsCachePyYamlError(f"The metrics file is not YAML: {error}") from error
+def _items(section: object) -> Iterable[tuple[object, Any]]:
+    if not isinstance(section, Mapping):
+        raise MetricsCacheValueError("The `model_metrics` section is no map of metric types")
+    return section.items()
 
 
 def _type_named(kind: object) -> MetricTypes:
     try:
         return MetricTypes(kind)
-    except ValueError:
-        raise MetricsCacheKeyError(f"Invalid metric type: {kind}") from None
+    except ValueError as error:
+        raise MetricsCacheKeyError(f"Invalid metric type: {error}") from None
 
 
 def _declaration(entry: object) -> tuple[str, str, list[str]]:
+    """Dimensions may be there without a value."""
     try:
-        return entry["name"], entry["unit"], list(entry["dimensions"])  # type: ignore[index]  # it may be anything
+        return entry["name"], entry["unit"], entry["dimensions"]  # type: ignore[index]  # it may be anything
     except (KeyError, TypeError) as error:
-        raise MetricsCacheKeyError(f"A metric needs name, unit and dimensions: {entry}") from error
+        raise MetricsCacheKeyError(f"Key not found in cache spec: {error}") from error
 
 
-def _require_type(metric_type: object) -> None:
-    if not isinstance(metric_type, MetricTypes):
-        raise MetricsCacheTypeError("metric_type must be one of MetricTypes")
-
-
-def _require_unit(unit: str, allowed: tuple[str, ...]) -> None:
-    if unit not in allowed:
-        raise MetricsCacheValueError(f"the unit for this metric must be one of {allowed}")
+def _check_type(value: object, expected: type, text: str) -> None:
+    if not isinstance(value, expected):
+        raise MetricsCacheTypeError(text)

@@ -1,24 +1,24 @@
-"""`CachingMetric`: one metric of a handler with its last values.
+"""`CachingMetric`: one metric of a handler, with the checks of what is recorded.
 
-Laws: updating never raises (a handler must not fail because of its metrics) and the number of kept series is bounded,
-whatever a handler uses as dimension values.
+Law: updating never raises; a handler must not fail because of its metrics.
 """
 
 from __future__ import annotations
 
 import abc
 import logging
+import socket
+import time
 from collections.abc import Sequence
 
-from stoker.worker.metrics_types import Dimension, Emit, MetricTypes, Sample, unit_word
+from stoker.worker.metrics_types import Dimension, Emit, MetricTypes, Sample, Units, unit_word
 
 log = logging.getLogger(__name__)
 
-MAX_SERIES = 1000
-"""Dimension-value combinations that one metric remembers; further ones are emitted but not remembered."""
+MetricUnit = Units()
 
 
-class IMetric(abc.ABC):
+class MetricAbstract(abc.ABC):
     """What every metric can do (`ts.metrics.metric_abstract`)."""
 
     def __init__(
@@ -36,12 +36,9 @@ class IMetric(abc.ABC):
     @abc.abstractmethod
     def add_or_update(self, value: float, dimension_values: Sequence[object] = (), request_id: str = "") -> None: ...
 
-    @abc.abstractmethod
-    def update(self, value: float, request_id: str = "", dimensions: Sequence[Dimension] = ()) -> None: ...
 
-
-class CachingMetric(IMetric):
-    """Remembers values per combination of dimension values: counters add up, the other types keep the last one."""
+class CachingMetric(MetricAbstract):
+    """Hands each value to the ``emit`` hook; without one it is logged as the line that TorchServe's workers write."""
 
     def __init__(
         self,
@@ -53,7 +50,6 @@ class CachingMetric(IMetric):
         emit: Emit | None = None,
     ) -> None:
         super().__init__(metric_name, unit, dimension_names, metric_type)
-        self.values: dict[tuple[str, ...], float] = {}
         self._emit = emit
 
     def __str__(self) -> str:
@@ -61,46 +57,53 @@ class CachingMetric(IMetric):
 
     def add_or_update(self, value: float, dimension_values: Sequence[object] = (), request_id: str = "") -> None:
         """Records ``value`` under ``dimension_values``, in the order of `dimension_names`."""
+        labels: tuple[tuple[str, str], ...] = ()
         try:
-            self._record(float(value), tuple(map(str, dimension_values)), request_id)
+            labels = self._labels(dimension_values)
+            self._validate_metric_value(value)
+            self._record(value, labels, request_id)
         except Exception as error:
-            self._log_failure(value, dimension_values, error)
+            log.error(
+                "[METRICS]Failed to update metric with name:%s and dimensions: %s with value: %s: %s",
+                self.metric_name,
+                _text(labels),
+                value,
+                error,
+            )
 
     def update(self, value: float, request_id: str = "", dimensions: Sequence[Dimension] = ()) -> None:
         """As `add_or_update`, but ``dimensions`` also become the new dimension names (the old style)."""
-        names = [dimension.name for dimension in dimensions]
-        if names != self.dimension_names:
-            self.dimension_names = names
-            self.values.clear()  # they were kept under other names
+        self.dimension_names = [dimension.name for dimension in dimensions]
         self.add_or_update(value, [dimension.value for dimension in dimensions], request_id)
 
-    def emit_metrics(self, value: float, dimension_values: Sequence[object] = (), request_id: str = "") -> None:
-        """Hands one measurement on without remembering it."""
+    def emit_metrics(self, request_id: str, value: float, dimension_string: str) -> None:
+        """Logs one measurement."""
+        text = line(self.metric_name, self.unit, self.metric_type, value, dimension_string, request_id)
+        log.info("%s", text)
+
+    def _labels(self, values: Sequence[object]) -> tuple[tuple[str, str], ...]:
+        if values is None or len(values) != len(self.dimension_names):
+            raise ValueError(f"Dimension values: {values} should correspond to Dimension names: {self.dimension_names}")
+        return tuple(zip(self.dimension_names, map(str, values), strict=True))
+
+    def _validate_metric_value(self, value: float) -> None:
+        if self.metric_type is MetricTypes.COUNTER and value < 0:
+            raise ValueError("Counter metric update value cannot be negative")
+
+    def _record(self, value: float, labels: tuple[tuple[str, str], ...], request_id: str) -> None:
+        number = float(value)
         if self._emit is None:
-            return
-        labels = tuple(zip(self.dimension_names, map(str, dimension_values), strict=True))
-        self._emit(Sample(self.metric_name, self.unit, self.metric_type, labels, float(value), request_id))
-
-    def _record(self, value: float, labels: tuple[str, ...], request_id: str) -> None:
-        if len(labels) != len(self.dimension_names):
-            raise ValueError(f"expected values for {self.dimension_names}")
-        if self.metric_type is MetricTypes.COUNTER:
-            if value < 0:
-                raise ValueError("a counter cannot go down")
-            self._remember(labels, self.values.get(labels, 0.0) + value)
+            self.emit_metrics(request_id, value, _text(labels))
         else:
-            self._remember(labels, value)
-        self.emit_metrics(value, labels, request_id)
+            self._emit(Sample(self.metric_name, self.unit, self.metric_type, labels, number, request_id or ""))
 
-    def _remember(self, labels: tuple[str, ...], value: float) -> None:
-        if labels in self.values or len(self.values) < MAX_SERIES:
-            self.values[labels] = value
 
-    def _log_failure(self, value: object, dimension_values: Sequence[object], error: Exception) -> None:
-        log.error(
-            "[METRICS]Failed to update metric with name:%s and dimensions: %s with value: %s: %s",
-            self.metric_name,
-            [str(each) for each in dimension_values],
-            value,
-            error,
-        )
+def line(name: str, unit: str, kind: MetricTypes, value: object, dimensions: str, request_id: object) -> str:
+    """One measurement as TorchServe's workers write it."""
+    ids = f",{request_id}" if request_id else ""
+    measured = f"[METRICS]{name}.{unit}:{value}|#{dimensions}|#type:{kind.name}"
+    return " ".join(f"{measured}|#hostname:{socket.gethostname()},{int(time.time())}{ids}".split())
+
+
+def _text(labels: Sequence[tuple[str, str]]) -> str:
+    return ",".join(f"{name}:{value}" for name, value in labels)

@@ -6,14 +6,13 @@ records beyond all measure, is printed as TorchServe prints it: the server reads
 
 from __future__ import annotations
 
-import socket
 import sys
-import time
 from collections import deque
 
 from stoker.ipc import to_server
 from stoker.worker.connection import Connection
 from stoker.worker.inbox import Inbox
+from stoker.worker.metrics_caching import line
 from stoker.worker.metrics_types import Sample
 
 MOST_WAITING = 10_000
@@ -77,17 +76,10 @@ def _encodable(value: str) -> str:
 
 
 def _print(sample: Sample) -> None:
+    dimensions = ",".join(f"{name}:{value}" for name, value in sample.dimensions)
     try:
-        sys.stdout.write(line(sample, host=socket.gethostname(), at=time.time()))
+        text = line(sample.name, sample.unit, sample.type, sample.value, dimensions, sample.request_id)
+        sys.stdout.write(f"{text}\n")
         sys.stdout.flush()
     except Exception:  # a handler may have replaced or closed it: that costs a metric, not a request
         return
-
-
-def line(sample: Sample, *, host: str, at: float) -> str:
-    """As TorchServe's workers print it."""
-    dims = ",".join(f"{name}:{value}" for name, value in sample.dimensions)
-    ids = f",{sample.request_id}" if sample.request_id else ""
-    measured = f"{sample.name}.{sample.unit}:{sample.value}|#{dims}|#type:{sample.type.name}"
-    text = f"{measured}|#hostname:{host},{int(at)}{ids}"
-    return f"[METRICS]{' '.join(text.split())}\n"

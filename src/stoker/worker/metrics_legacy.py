@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import json
+import logging
 import socket
-import sys
 import time
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from stoker.worker.metrics_types import Dimension, MetricsCacheValueError, unit_word
+from stoker.worker.metrics_caching import CachingMetric
+from stoker.worker.metrics_types import Dimension, MetricTypes, Units
+
+log = logging.getLogger(__name__)
+
+MetricUnit = Units()
 
 
 class Metric:
-    """One value with its unit and dimensions; ``metric_method="counter"`` makes `update` add instead of replace."""
+    """One value with its unit and dimensions. `str` is the line that TorchServe parses; updates are logged at once and
+    leave the value alone."""
 
     def __init__(
         self,
@@ -24,21 +30,24 @@ class Metric:
         request_id: str | None = None,
         metric_method: str | None = None,
     ) -> None:
-        self.name = name
-        self.value = value
-        self.unit = unit_word(unit)
+        self.metric_type = MetricTypes.COUNTER
         self.dimensions = list(dimensions)
-        self.request_id = request_id
+        self.dimension_names = [dimension.name for dimension in self.dimensions]
+        self.dimension_values = [dimension.value for dimension in self.dimensions]
+        self._caching_metric = CachingMetric(name, unit, self.dimension_names, self.metric_type)
+        self.name = name
+        self.unit = self._caching_metric.unit
         self.metric_method = metric_method
-
-    def reset(self) -> None:
-        self.value = 0
+        self.value = value
+        self.request_id = request_id
 
     def update(self, value: float) -> None:
-        self.value = self.value + value if self.metric_method == "counter" else value
+        self._caching_metric.add_or_update(value, self.dimension_values, self.request_id or "")
+
+    def reset(self) -> None:
+        self.update(0)
 
     def __str__(self) -> str:
-        """The line that TorchServe parses."""
         dimensions = ",".join(map(str, self.dimensions))
         line = f"{self.name}.{self.unit}:{self.value}|#{dimensions}|#hostname:{socket.gethostname()},{int(time.time())}"
         return f"{line},{self.request_id}" if self.request_id else line
@@ -48,7 +57,7 @@ class Metric:
             "MetricName": self.name,
             "Value": self.value,
             "Unit": self.unit,
-            "Dimensions": [dimension.to_dict() for dimension in self.dimensions],
+            "Dimensions": self.dimensions,
             "Timestamp": int(time.time()),
             "HostName": socket.gethostname(),
             "RequestId": self.request_id,
@@ -63,37 +72,26 @@ class MetricEncoder(json.JSONEncoder):
 
 
 class MetricsStore:
-    """Collects metrics of one batch; each name, unit, request and set of dimensions is one `Metric`."""
+    """Collects metrics of one batch; each name, unit, request and set of dimensions is one `Metric`.
 
-    def __init__(self, request_ids: Mapping[int, str] | None, model_name: str) -> None:
+    ``request_ids``: None, one id for all, or the ids by their number in the batch.
+    """
+
+    def __init__(self, request_ids: object, model_name: str) -> None:
         self.store: list[Metric] = []
         self.cache: dict[str, Metric] = {}
         self.request_ids = request_ids
         self.model_name = model_name
 
     def add_metric(
-        self,
-        name: str,
-        value: float,
-        unit: str | None,
-        idx: int | None = None,
-        dimensions: Iterable[Dimension] | None = None,
-        metric_method: str | None = None,
+        self, name: str, value: float, unit: str, idx: int | None = None, dimensions: list[Dimension] | None = None
     ) -> None:
-        request_id = self._request_id(idx)
-        labels = list(dimensions or ())
-        key = "-".join([name, str(unit), str(request_id), *map(str, labels)])
-        if key in self.cache:
-            self.cache[key].update(value)
-            return
-        metric = Metric(name, value, unit, self._with_defaults(labels), request_id, metric_method)
-        self.store.append(metric)
-        self.cache[key] = metric
+        self._add_or_update(name, value, self._get_req(idx), unit, None, dimensions)
 
     def add_counter(
-        self, name: str, value: float, idx: int | None = None, dimensions: Iterable[Dimension] | None = None
+        self, name: str, value: float, idx: int | None = None, dimensions: list[Dimension] | None = None
     ) -> None:
-        self.add_metric(name, value, "count", idx, dimensions, "counter")
+        self._add_or_update(name, value, self._get_req(idx), "count", "counter", dimensions)
 
     def add_time(
         self,
@@ -101,9 +99,10 @@ class MetricsStore:
         value: float,
         idx: int | None = None,
         unit: str = "ms",
-        dimensions: Iterable[Dimension] | None = None,
+        dimensions: list[Dimension] | None = None,
     ) -> None:
-        _require_unit(unit, ("ms", "s"))
+        if unit not in ("ms", "s"):
+            raise ValueError("the unit for a timed metric should be one of ['ms', 's']")
         self.add_metric(name, value, unit, idx, dimensions)
 
     def add_size(
@@ -112,38 +111,55 @@ class MetricsStore:
         value: float,
         idx: int | None = None,
         unit: str = "MB",
-        dimensions: Iterable[Dimension] | None = None,
+        dimensions: list[Dimension] | None = None,
     ) -> None:
-        _require_unit(unit, ("MB", "kB", "GB", "B"))
+        if unit not in ("MB", "kB", "GB", "B"):
+            raise ValueError("The unit for size based metric is one of ['MB','kB', 'GB', 'B']")
         self.add_metric(name, value, unit, idx, dimensions)
 
     def add_percent(
-        self, name: str, value: float, idx: int | None = None, dimensions: Iterable[Dimension] | None = None
+        self, name: str, value: float, idx: int | None = None, dimensions: list[Dimension] | None = None
     ) -> None:
         self.add_metric(name, value, "percent", idx, dimensions)
 
-    def add_error(self, name: str, value: float, dimensions: Iterable[Dimension] | None = None) -> None:
-        self.add_metric(name, value, "", None, [*(dimensions or ()), Dimension("Level", "Error")])
+    def add_error(self, name: str, value: Any, dimensions: list[Dimension] | None = None) -> None:
+        self._add_or_update(name, value, None, "", None, dimensions)
 
-    def _with_defaults(self, labels: list[Dimension]) -> list[Dimension]:
-        names = {label.name for label in labels}
-        level = "Model" if self.request_ids else "Error"
-        defaults = [Dimension("ModelName", self.model_name), Dimension("Level", level)]
-        return labels + [default for default in defaults if default.name not in names]
+    def _add_or_update(
+        self,
+        name: str,
+        value: Any,
+        req_id: Any,
+        unit: str,
+        metrics_method: str | None = None,
+        dimensions: list[Dimension] | None = None,
+    ) -> None:
+        """``req_id``: None for errors, which have a level of their own and no model."""
+        if dimensions is not None and not isinstance(dimensions, list):
+            raise ValueError("Please provide a list of dimensions")
+        labels = [*(dimensions or ()), *self._defaults(req_id, {each.name for each in dimensions or ()})]
+        key = "-".join([name, str(unit), str(req_id), *map(str, labels)])
+        if key in self.cache:
+            self.cache[key].update(value)
+            return
+        metric = Metric(name, value, unit, labels, req_id, metrics_method)
+        self.store.append(metric)
+        self.cache[key] = metric
 
-    def _request_id(self, idx: int | None) -> str | None:
-        if not self.request_ids:
-            return None
-        return ",".join(self.request_ids.values()) if idx is None else self.request_ids.get(idx)
+    def _defaults(self, req_id: Any, given: set[str]) -> list[Dimension]:
+        level = Dimension("Level", "Error" if req_id is None else "Model")
+        defaults = [level] if req_id is None else [Dimension("ModelName", self.model_name), level]
+        return [each for each in defaults if each.name not in given]
+
+    def _get_req(self, idx: int | None) -> Any:
+        """The id of one request of the batch; of all, where no or a wrong one is named."""
+        ids = self.request_ids
+        if isinstance(ids, Mapping):
+            return ids[idx] if idx in ids else ",".join(ids.values())
+        return ids
 
 
-def emit_metrics(metrics: Iterable[Metric]) -> None:
-    """Writes each metric as a line that TorchServe's log parsers know; this one really is about stdout."""
-    for metric in metrics:
-        sys.stdout.write(f"[METRICS]{metric}\n")
-    sys.stdout.flush()
-
-
-def _require_unit(unit: str, allowed: tuple[str, ...]) -> None:
-    if unit not in allowed:
-        raise MetricsCacheValueError(f"the unit for this metric must be one of {allowed}")
+def emit_metrics(metrics: Iterable[object] | None) -> None:
+    """Logs each metric as a line that the server reads."""
+    for metric in metrics or ():
+        log.info("[METRICS]%s", metric)

@@ -1,6 +1,6 @@
-"""The nouns of the handlers' metrics: types, units, dimensions, samples, and what can be wrong with them.
+"""The nouns of the handlers' metrics: types, units, dimensions, samples.
 
-Users see them as `ts.metrics.{metric_type_enum,unit,dimension,metric_cache_errors}`.
+Users see them as `ts.metrics.{metric_type_enum,unit,dimension}`.
 """
 
 from __future__ import annotations
@@ -71,31 +71,3 @@ class Sample(NamedTuple):
 
 
 Emit = Callable[[Sample], None]
-
-
-class GeneralMetricsCacheError(Exception):
-    """Something is wrong with a metric or with the file that declares metrics."""
-
-    def __init__(self, message: str = "") -> None:
-        super().__init__(message)
-        self.message = message
-
-
-class MetricsCacheIOError(GeneralMetricsCacheError):
-    """The metrics file cannot be read."""
-
-
-class MetricsCachePyYamlError(GeneralMetricsCacheError):
-    """The metrics file is not YAML."""
-
-
-class MetricsCacheTypeError(GeneralMetricsCacheError):
-    """An argument has the wrong type."""
-
-
-class MetricsCacheValueError(GeneralMetricsCacheError):
-    """An argument has a value that is not allowed."""
-
-
-class MetricsCacheKeyError(GeneralMetricsCacheError):
-    """Something that must be there is missing."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import uuid
 from typing import Any
 
 from stoker.worker import loading
@@ -41,6 +42,8 @@ class TsModelLoader(ModelLoader):
         name = handler or ((manifest or {}).get("model") or {}).get("handler")
         if not name:
             raise ValueError("No handler is given, and the archive's manifest names none")
+        if metrics_cache is not None:
+            metrics_cache.set_request_ids(str(uuid.uuid4()))  # loading counts as a request
         loading.make_importable(model_dir)
         entry = loading.find_entry(name, envelope)
         service = Service(

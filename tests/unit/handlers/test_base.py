@@ -15,7 +15,6 @@ from stoker.handlers import base, weights
 from stoker.handlers.base import BaseHandler
 from stoker.testing.handlers import make_context
 from stoker.worker.context import Context, RequestProcessor
-from stoker.worker.metrics_types import MetricTypes
 
 Eager = Callable[..., Context]
 
@@ -248,7 +247,8 @@ def test_labels_come_from_the_archive(eager: Eager, tmp_path: Path) -> None:
 # ------------------------------------------------------------------------------------------------ serving
 
 
-def test_the_steps_run_in_order_and_the_time_is_recorded(eager: Eager) -> None:
+def test_the_steps_run_in_order_and_the_time_is_recorded(eager: Eager, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
     seen = []
 
     class Steps(BaseHandler):
@@ -267,8 +267,10 @@ def test_the_steps_run_in_order_and_the_time_is_recorded(eager: Eager) -> None:
     context = eager()
     assert ready(context, Steps()).handle([{}], context) == ["answer"]
     assert seen == ["pre", "inf", "post"]
-    metric = context.metrics.get_metric("HandlerTime", MetricTypes.GAUGE)
-    assert metric.unit == "Milliseconds" and metric.values
+    (line,) = [text for text in caplog.messages if text.startswith("[METRICS]")]
+    assert (
+        line.startswith("[METRICS]HandlerTime.Milliseconds:") and "|#ModelName:model,Level:Model|#type:GAUGE|" in line
+    )
 
 
 def test_inference_records_no_gradients(eager: Eager) -> None:

@@ -9,6 +9,7 @@ import pytest
 from stoker.handlers.micro_batching import HANDLER_METHODS, MicroBatching
 from stoker.worker import metrics
 from stoker.worker.context import Context, RequestProcessor
+from stoker.worker.metrics_types import Sample
 
 
 class Handler:
@@ -132,7 +133,8 @@ def test_wrong_parallelism_is_refused(batching: MicroBatching, wrong: dict[str, 
     ("headers", "answer"), [({}, [2]), ({"describe": "True"}, ["described"]), ({"explain": "True"}, ["explained", 1])]
 )
 def test_it_stands_for_the_handlers_entry_point(batching: MicroBatching, headers: dict[str, str], answer: Any) -> None:
-    context = Context("m", "/", None, 1, None, "0.12.0", metrics=metrics.new_cache("m"))
+    samples: list[Sample] = []
+    context = Context("m", "/", None, 1, None, "0.12.0", metrics=metrics.new_cache("m", emit=samples.append))
     context.request_processor = [RequestProcessor(headers)]
     assert batching([1], context) == answer
-    assert any(metric.values for metric in next(iter(context.metrics.cache.values())).values())
+    assert [sample.name for sample in samples] == ["HandlerTime"]

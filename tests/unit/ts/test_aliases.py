@@ -47,7 +47,7 @@ NAMES = [
     "ts.handler_utils.timer.timed",
     "ts.handler_utils.utils.import_class",
     "ts.handler_utils.utils.send_intermediate_predict_response",
-    "ts.metrics.metric_abstract.IMetric",
+    "ts.metrics.metric_abstract.MetricAbstract",
     "ts.metrics.metric_cache_abstract.MetricCacheAbstract",
     "ts.protocol.otf_message_handler.send_intermediate_predict_response",
     "ts.service.PredictionException",

@@ -79,7 +79,7 @@ def test_values_of_a_stream_travel_before_its_parts(rig: Rig) -> None:
 def test_what_is_recorded_while_no_batch_runs_is_printed(rig: Rig, capsys: pytest.CaptureFixture[str]) -> None:
     rig.context.metrics.add_counter("Loads", 1, dimensions=[Dimension("Path", "a\nb")])
     printed = capsys.readouterr().out
-    assert printed.startswith("[METRICS]Loads.Count:1.0|#Path:a b,ModelName:m,Level:Error|#type:COUNTER|#hostname:")
+    assert printed.startswith("[METRICS]Loads.Count:1.0|#Path:a b,ModelName:m,Level:Model|#type:COUNTER|#hostname:")
     assert printed.count("\n") == 1
 
 

@@ -1,0 +1,52 @@
+"""What can be wrong with a metric or with the file that declares metrics (`ts.metrics.metric_cache_errors`).
+
+Each is one of Python's own errors too, as handlers catch them.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class GeneralMetricsCacheError(Exception):
+    """The metrics file cannot be used, for a reason of its own."""
+
+    def __init__(self, message: object) -> None:
+        super().__init__(f"Generic error: {message}")
+
+
+class MetricsCacheIOError(OSError):
+    """The metrics file cannot be read."""
+
+    def __init__(self, message: object) -> None:
+        super().__init__(f"Error reading file: {message}")
+
+
+class MetricsCacheTypeError(TypeError):
+    """An argument has the wrong type."""
+
+    def __init__(self, message: object) -> None:
+        super().__init__(f"{message}")
+
+
+class MetricsCacheValueError(ValueError):
+    """An argument has a value that is not allowed."""
+
+    def __init__(self, message: object) -> None:
+        super().__init__(f"{message}")
+
+
+class MetricsCacheKeyError(KeyError):
+    """Something that must be there is missing."""
+
+    def __init__(self, message: object) -> None:
+        super().__init__(f"{message}")
+
+
+def __getattr__(name: str) -> Any:
+    """`MetricsCachePyYamlError` is one of YAML's errors: a worker without a metrics file does not import YAML."""
+    if name != "MetricsCachePyYamlError":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from stoker.worker.metrics_yaml import MetricsCachePyYamlError  # noqa: PLC0415 - see above
+
+    return MetricsCachePyYamlError
