@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import re
 import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,7 +40,15 @@ class BuildRequest:
     config_file: str | None = None
 
 
-def build(request: BuildRequest) -> Path:
+Progress = Callable[[int], AbstractContextManager[writing.Count]]
+"""Is told the number of bytes to come, and gives what counts those that are done."""
+
+
+def _unseen(total: int) -> AbstractContextManager[writing.Count]:
+    return nullcontext(lambda number: None)
+
+
+def build(request: BuildRequest, progress: Progress = _unseen) -> Path:
     """The finished archive.
 
     Raises:
@@ -50,7 +60,10 @@ def build(request: BuildRequest) -> Path:
     target = check_target(request.model_name, folder, archive_format=request.archive_format, force=request.force)
     found = collect(request, leave_out=target)
     manifest = manifest_json(request)
-    writing.write_archive(target, found, manifest, archive_format=request.archive_format, name=request.model_name)
+    with progress(sum(path.stat().st_size for path in found.values())) as count:
+        writing.write_archive(
+            target, found, manifest, archive_format=request.archive_format, name=request.model_name, count=count
+        )
     return target
 
 

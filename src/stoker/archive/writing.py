@@ -16,6 +16,7 @@ import time
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import IO, BinaryIO, cast
 
 from stoker.archive.contents import Contents
 from stoker.archive.manifest import MANIFEST_PATH
@@ -23,16 +24,37 @@ from stoker.archive.unpack import remove_tree
 
 SUFFIXES = {"default": ".mar", "zip-store": ".mar", "tgz": ".tar.gz", "no-archive": ""}
 
+Count = Callable[[int], None]
+
 _COPY_BYTES = 1 << 20
 _FIRST_ZIP_YEAR = (1980, 1, 1, 0, 0, 0)
 _LAST_ZIP_YEAR = (2107, 12, 31, 23, 59, 58)
 
 
-def write_archive(target: Path, contents: Contents, manifest: str, *, archive_format: str, name: str) -> None:
-    """``name``: of the model, the top folder of a tar.gz."""
+def _uncounted(number: int) -> None:
+    """For callers that show no progress."""
+
+
+class _Counted:
+    """A file that tells how much of it was read."""
+
+    def __init__(self, file: BinaryIO, count: Count) -> None:
+        self._file = file
+        self._count = count
+
+    def read(self, size: int = -1) -> bytes:
+        data = self._file.read(size)
+        self._count(len(data))
+        return data
+
+
+def write_archive(
+    target: Path, contents: Contents, manifest: str, *, archive_format: str, name: str, count: Count = _uncounted
+) -> None:
+    """``name``: of the model, the top folder of a tar.gz. ``count`` is told the bytes of the files as they are read."""
     part = target.with_name(f".{target.name}.{secrets.token_hex(8)}.part")
     try:
-        _WRITERS[archive_format](part, contents, manifest.encode(), name)
+        _WRITERS[archive_format](part, contents, manifest.encode(), name, count)
         _put_in_place(part, target)
     finally:
         remove_tree(part) if part.is_dir() else part.unlink(missing_ok=True)
@@ -60,15 +82,15 @@ def _file_time(stamp: float) -> float:
 # ------------------------------------------------------------------------------------------------ zip
 
 
-def _write_deflated(part: Path, contents: Contents, manifest: bytes, _name: str) -> None:
-    _write_zip(part, contents, manifest, zipfile.ZIP_DEFLATED)
+def _write_deflated(part: Path, contents: Contents, manifest: bytes, _name: str, count: Count) -> None:
+    _write_zip(part, contents, manifest, zipfile.ZIP_DEFLATED, count)
 
 
-def _write_stored(part: Path, contents: Contents, manifest: bytes, _name: str) -> None:
-    _write_zip(part, contents, manifest, zipfile.ZIP_STORED)
+def _write_stored(part: Path, contents: Contents, manifest: bytes, _name: str, count: Count) -> None:
+    _write_zip(part, contents, manifest, zipfile.ZIP_STORED, count)
 
 
-def _write_zip(part: Path, contents: Contents, manifest: bytes, method: int) -> None:
+def _write_zip(part: Path, contents: Contents, manifest: bytes, method: int, count: Count) -> None:
     with zipfile.ZipFile(part, "x", method) as archive:
         archive.writestr(_zip_info(MANIFEST_PATH, now(), 0o644, method), manifest)
         for name, path in contents.items():
@@ -76,7 +98,7 @@ def _write_zip(part: Path, contents: Contents, manifest: bytes, method: int) -> 
             info = _zip_info(name, _file_time(found.st_mtime), _mode(found.st_mode), method)
             info.file_size = found.st_size  # zipfile chooses zip64 by it
             with path.open("rb") as source, archive.open(info, "w") as member:
-                shutil.copyfileobj(source, member, _COPY_BYTES)
+                shutil.copyfileobj(_Counted(source, count), member, _COPY_BYTES)
 
 
 def _zip_info(name: str, stamp: float, mode: int, method: int) -> zipfile.ZipInfo:
@@ -96,7 +118,7 @@ def _mode(mode: int) -> int:
 # ---------------------------------------------------------------------------------------------- tar.gz
 
 
-def _write_tgz(part: Path, contents: Contents, manifest: bytes, name: str) -> None:
+def _write_tgz(part: Path, contents: Contents, manifest: bytes, name: str, count: Count) -> None:
     with (
         part.open("xb") as file,
         gzip.GzipFile(filename="", mode="wb", fileobj=file, mtime=int(now())) as packed,
@@ -107,7 +129,7 @@ def _write_tgz(part: Path, contents: Contents, manifest: bytes, name: str) -> No
             found = path.stat()
             info = _tar_info(f"{name}/{member}", found.st_size, _file_time(found.st_mtime), _mode(found.st_mode))
             with path.open("rb") as source:
-                archive.addfile(info, source)
+                archive.addfile(info, cast("IO[bytes]", _Counted(source, count)))  # it is only read
 
 
 def _tar_info(name: str, size: int, stamp: float, mode: int) -> tarfile.TarInfo:
@@ -119,22 +141,24 @@ def _tar_info(name: str, size: int, stamp: float, mode: int) -> tarfile.TarInfo:
 # ------------------------------------------------------------------------------------------- directory
 
 
-def _write_directory(part: Path, contents: Contents, manifest: bytes, _name: str) -> None:
-    copy_files(part, contents)
+def _write_directory(part: Path, contents: Contents, manifest: bytes, _name: str, count: Count) -> None:
+    copy_files(part, contents, count)
     path = part / MANIFEST_PATH
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(manifest)
 
 
-def copy_files(folder: Path, contents: Contents) -> None:
+def copy_files(folder: Path, contents: Contents, count: Count = _uncounted) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for name, path in contents.items():
         target = folder / name
         target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(path, target)
+        with path.open("rb") as source, target.open("wb") as copy:
+            shutil.copyfileobj(_Counted(source, count), copy, _COPY_BYTES)
+        shutil.copystat(path, target)
 
 
-_WRITERS: dict[str, Callable[[Path, Contents, bytes, str], None]] = {
+_WRITERS: dict[str, Callable[[Path, Contents, bytes, str, Count], None]] = {
     "default": _write_deflated,
     "zip-store": _write_stored,
     "tgz": _write_tgz,

@@ -8,6 +8,8 @@ import sys
 from collections.abc import Sequence
 
 from stoker.archive import builder
+from stoker.cli import progress
+from stoker.cli.forgiving import ForgivingParser
 from stoker.core.model import RUNTIMES
 from stoker.errors import ArchiveNotBuilt
 
@@ -20,7 +22,7 @@ _EPILOG = """examples:
 
 
 def make_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = ForgivingParser(
         prog="torch-model-archiver",
         description="Packs a model, its handler and its files into one archive that the server can load.",
         epilog=_EPILOG,
@@ -59,10 +61,16 @@ def _add_where(parser: argparse.ArgumentParser) -> None:
         help="default: a compressed .mar; zip-store: an uncompressed .mar; tgz: a .tar.gz; no-archive: a directory",
     )
     add("-f", "--force", action="store_true", help="replace an archive that exists already")
+    add("-q", "--quiet", action="store_true", help="show no progress, and nothing when all went well")
 
 
 def to_request(args: argparse.Namespace) -> builder.BuildRequest:
-    return builder.BuildRequest(**vars(args))
+    return builder.BuildRequest(**{key: value for key, value in vars(args).items() if key != "quiet"})
+
+
+def shown_progress(name: str, *, quiet: bool) -> builder.Progress:
+    """A bar on a terminal, once it takes a moment."""
+    return lambda total: progress.counted_bytes(f"Packing {name}", total, quiet=quiet)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -70,11 +78,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = make_parser().parse_args(argv)
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s - %(message)s")
     try:
-        target = builder.build(to_request(args))
+        target = builder.build(to_request(args), shown_progress(args.model_name, quiet=args.quiet))
     except (ArchiveNotBuilt, OSError) as error:
         print(f"ERROR - {error}", file=sys.stderr)
         return 1
-    print(f"Successfully exported model {args.model_name} to file {target}")
+    if not args.quiet:
+        print(f"Successfully exported model {args.model_name} to file {target}")
     return 0
 
 

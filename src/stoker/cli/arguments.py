@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from stoker.cli.forgiving import ForgivingParser
 from stoker.config.load import Given
 
 
@@ -12,7 +13,7 @@ class ArgParser:
 
     @staticmethod
     def ts_parser() -> argparse.ArgumentParser:
-        parser = argparse.ArgumentParser(prog="torchserve", description="Serves PyTorch models, without Java.")
+        parser = ForgivingParser(prog="torchserve", description="Serves PyTorch models, without Java.")
         _add_commands(parser.add_mutually_exclusive_group())
         _add_options(parser)
         return parser

@@ -16,7 +16,7 @@ import stoker.cli.quiet_grpc  # noqa: F401 - before everything that imports gRPC
 from stoker import TORCHSERVE_VERSION, __version__
 from stoker.archive import builder
 from stoker.archive.inspect import Inspection, inspect_archive
-from stoker.cli import bench, client, connecting, migrate, option_order, output, torchserve
+from stoker.cli import archiver, bench, client, connecting, migrate, option_order, output, torchserve
 from stoker.cli.option_order import Command, WrongOption
 from stoker.errors import StokerError
 
@@ -87,6 +87,7 @@ def archive(
     ] = "default",
     out: Annotated[Path | None, typer.Option("--output", "-o", help="Directory to write to.")] = None,
     force: Annotated[bool, typer.Option("--force", "-f", help="Replace an archive that exists.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")] = False,
 ) -> None:
     """Pack a model into an archive that the server can load."""
     request = builder.BuildRequest(
@@ -103,7 +104,7 @@ def archive(
         force=force,
     )
     try:
-        output.say(str(builder.build(request)))
+        output.say(str(builder.build(request, archiver.shown_progress(name, quiet=quiet))))
     except (StokerError, OSError) as error:
         output.fail(str(error))
 

@@ -6,6 +6,8 @@ import logging
 import os
 import tarfile
 import zipfile
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import pytest
@@ -130,6 +132,19 @@ def test_an_existing_archive_stays_without_force_and_is_replaced_with_it(work: P
     build(request(archive_format=archive_format, version="2.0", force=True))
     assert Manifest.parse(contents(first, work / "after")[MANIFEST_PATH]).model_version == "2.0"
     assert [p.name for p in (work / "out").iterdir()] == [first.name]
+
+
+@pytest.mark.parametrize("archive_format", FORMATS)
+def test_progress_counts_every_byte_of_the_files(work: Path, archive_format: str) -> None:
+    told: list[int] = []
+    counted: list[int] = []
+
+    def progress(total: int) -> AbstractContextManager[Callable[[int], None]]:
+        told.append(total)
+        return nullcontext(counted.append)
+
+    build(request(archive_format=archive_format, extra_files="extra"), progress)
+    assert told == [sum(counted)] and sum(counted) > 5000
 
 
 def test_force_never_turns_a_directory_into_a_file(work: Path) -> None:
