@@ -15,7 +15,7 @@ import pytest
 from grpc_fakes import Ports, Running, Submission, running, until
 
 from stoker import errors as e
-from stoker.core.reply import Chunk, ReplyStream
+from stoker.core.reply import Chunk, ReplyStream, ResponseMeta
 from stoker.frontend.grpc.call import Call, Kind, Method
 from stoker.frontend.grpc.server import GrpcServer
 from stoker.frontend.grpc.status import inference_status
@@ -225,6 +225,28 @@ async def test_the_schedulers_own_verdict_on_a_stalled_stream_does_not_wait_for_
     assert await code_of_rest(stream) is CODE.RESOURCE_EXHAUSTED
 
 
+@pytest.mark.parametrize("leave", ["cancels", "is lost", "reads slowly, then cancels"])
+async def test_a_client_that_leaves_while_it_is_behind_frees_the_worker_at_once(
+    run: Running, leave: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Long before anything takes it for a stalled reader; and what a client does is no error of ours."""
+    run.ports.inference.on_submit = endless
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{run.server.port}", options=NO_READ_AHEAD) as channel:
+        stream = InferenceAPIsServiceStub(channel).StreamPredictions(REQUEST)
+        submission = await run.ports.inference.submitted()
+        await settled(submission)
+        if leave == "reads slowly, then cancels":
+            for _ in range(3):
+                await stream.read()
+        if leave == "is lost":
+            await channel.close(None)
+        else:
+            stream.cancel()
+        await until(lambda: submission.cancelled)
+        await until(lambda: run.server.open_calls == 0)
+    assert not [record for record in caplog.records if record.exc_info]
+
+
 async def code_of_rest(stream: Any) -> grpc.StatusCode:
     try:
         while await stream.read() is not grpc.aio.EOF:
@@ -238,10 +260,11 @@ async def test_a_stream_that_ends_while_there_is_no_room_still_delivers_what_was
     taken: list[int] = []
 
     def fill_then_finish(call: Call) -> None:
-        while call.send(b"x" * 20_000):
+        part = Chunk(b"x" * 20_000, ResponseMeta(headers={"x-after": "all"}))
+        while call.send(part):
             taken.append(1)
         taken.append(1)
-        call.finish([("x-after", "all")])
+        call.finish()
 
     method = Method(path="/t.T/Fill", kind=Kind.STREAM, handle=fill_then_finish, status_of=inference_status("correct"))
     async with (

@@ -102,6 +102,11 @@ class ReplyStream:
         """Everything was read and nothing more will come; look at `error` now."""
         return self.ended and not self._chunks
 
+    @property
+    def is_one_chunk(self) -> bool:
+        """What is left is one chunk and a good end; asked before the first is read: the answer is whole."""
+        return self.ended and self.error is None and len(self._chunks) == 1
+
     def next_nowait(self) -> Chunk | None:
         """The next chunk, or None when there is none now (see `exhausted`)."""
         if not self._chunks:

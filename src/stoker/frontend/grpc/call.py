@@ -1,28 +1,27 @@
 """One call as a method sees it, whatever engine carries it.
 
-An engine makes a subclass of `Call`, which says how answers leave; `OpenCalls.begin` hands it to the method.
-
-Laws: a method is a plain function that starts the work and returns; it answers through the call, then or later, on
-the event loop.  Exactly one end is sent: `respond`, `finish`, `fail`, `refuse`, or the client leaves (`cancelled`).
-Whatever comes after it is ignored.
+An engine makes a subclass of `Call`, which says how answers leave, and hands it to `OpenExchanges.begin`.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from stoker.core.buffer import Buffer
+from stoker.core.reply import Chunk, ResponseMeta
+from stoker.frontend.exchange import Exchange
+from stoker.frontend.grpc.metadata import Metadata, Trailing, trailing_metadata
 from stoker.frontend.grpc.status import CANCELLED, DEADLINE_EXCEEDED, OK, Status, StatusOf
 
 if TYPE_CHECKING:
-    from stoker.frontend.grpc.open_calls import OpenCalls
+    from stoker.frontend.open_exchanges import OpenExchanges
 
-Metadata = Sequence[tuple[str, str | bytes]]
-Trailing = Sequence[tuple[str, str]]
+__all__ = ["Call", "Kind", "Metadata", "Method", "Trailing", "readable_peer"]
 
 
 class Kind(Enum):
@@ -30,9 +29,14 @@ class Kind(Enum):
     STREAM = "stream"
 
 
+def _joined(*parts: Buffer) -> bytes:
+    return b"".join(parts)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Method:
-    """``path`` is ``/package.Service/Name``. ``status_of`` is the service's table from errors to codes.
+    """``path`` is ``/package.Service/Name``. ``status_of`` is the service's table from errors to codes;
+    ``encode`` makes one message of the data of chunks.
 
     ``while_draining``: still answered when the server drains, and not waited for then (health).  ``dense``: a stream of
     many parts, which an engine may carry by a way that packs them.
@@ -44,6 +48,7 @@ class Method:
     status_of: StatusOf
     while_draining: bool = False
     dense: bool = False
+    encode: Callable[..., bytes] = _joined
     label: str = field(init=False, default="")
 
     def __post_init__(self) -> None:
@@ -58,32 +63,20 @@ class Method:
         return self.path.rpartition("/")[2]
 
 
-class Call:
-    """``deadline`` is in seconds of the monotonic clock. ``key`` is the engine's own name of the call.
+class Call(Exchange):
+    """``key`` is the engine's own name of the call.
 
-    A method may set ``on_cancel`` (the client left; nothing can be answered any more) and, for streams,
-    ``on_writable`` (there is room again after `send` said there was none).
+    Chunks are encoded by the method; services whose messages are no predictions send these as they are, by `reply` and
+    `send_message`.
     """
 
-    __slots__ = (
-        "_open_calls",
-        "blocked_since",
-        "deadline",
-        "ended",
-        "key",
-        "metadata",
-        "method",
-        "on_cancel",
-        "on_writable",
-        "peer",
-        "request",
-        "started_at",
-        "writable",
-    )
+    __slots__ = ("_meta", "key", "metadata", "method")
+
+    request: bytes
 
     def __init__(
         self,
-        open_calls: OpenCalls,
+        open_exchanges: OpenExchanges,
         method: Method,
         key: int,
         request: bytes,
@@ -91,40 +84,57 @@ class Call:
         peer: str,
         time_remaining: float | None,
     ) -> None:
-        self._open_calls = open_calls
+        now = time.monotonic()
+        super().__init__(
+            open_exchanges,
+            method.label,
+            readable_peer(peer),
+            request,
+            started_at=now,
+            deadline=None if time_remaining is None else now + time_remaining,
+            while_draining=method.while_draining,
+        )
         self.method = method
         self.key = key
-        self.request = request
         self.metadata = metadata
-        self.peer = peer
-        self.started_at = time.monotonic()
-        self.deadline = None if time_remaining is None else self.started_at + time_remaining
-        self.on_cancel: Callable[[], None] | None = None
-        self.on_writable: Callable[[], None] | None = None
-        self.writable = True
-        self.blocked_since = 0.0
-        self.ended = False
+        self._meta: ResponseMeta | None = None
+
+    def work(self) -> None:
+        self.method.handle(self)
 
     # ------------------------------------------------------------------------------------ for methods
 
-    def respond(self, payload: bytes, trailing: Trailing = ()) -> None:
-        """The answer of a unary call."""
-        if self._end(OK):
-            self._answer(payload, trailing)
+    def respond(self, chunks: Collection[Chunk]) -> None:
+        parts = []
+        for chunk in chunks:
+            parts.append(chunk.data)
+            if chunk.meta is not None:
+                self._meta = chunk.meta
+        self.reply(self.method.encode(*parts), trailing_metadata(self._meta))
 
-    def send(self, payload: bytes) -> bool:
-        """One message of a stream; it is always taken. False: no other before ``on_writable``."""
+    def reply(self, message: bytes, trailing: Trailing = ()) -> None:
+        """The whole answer, encoded."""
+        if self._end(OK):
+            self._answer(message, trailing)
+
+    def send(self, chunk: Chunk) -> bool:
+        if chunk.meta is not None:
+            self._meta = chunk.meta
+        return self.send_message(self.method.encode(chunk.data))
+
+    def send_message(self, message: bytes) -> bool:
         if self.ended:
             return False
-        self.writable = self._write(payload)
-        if not self.writable and not self.ended:
-            self._open_calls.blocked(self)
+        self.started = True
+        self.sent_bytes += len(message)
+        self.writable = self._write(message)
+        if not self.writable:
+            self.blocked()
         return self.writable
 
-    def finish(self, trailing: Trailing = ()) -> None:
-        """The good end of a stream."""
+    def finish(self) -> None:
         if self._end(OK):
-            self._finish(trailing)
+            self._finish(trailing_metadata(self._meta))
 
     def fail(self, error: Exception) -> None:
         self.refuse(self.method.status_of(error))
@@ -133,48 +143,18 @@ class Call:
         if self._end(status.code):
             self._refuse(status)
 
-    # ------------------------------------------------------------------------------------ for engines
-
-    def cancelled(self) -> None:
-        """The client left, or its deadline passed."""
-        callback = self.on_cancel
+    def _status_without_answer(self) -> int:
         late = self.deadline is not None and time.monotonic() >= self.deadline
-        if self._end(DEADLINE_EXCEEDED if late else CANCELLED) and callback is not None:
-            callback()
-
-    def became_writable(self) -> None:
-        self.writable = True
-        try:
-            if self.on_writable is not None:
-                self.on_writable()
-        except Exception as error:
-            self.abandon(error)
-
-    def abandon(self, error: Exception) -> None:
-        """The server gives the call up: the work behind it is cancelled and the client told why."""
-        callback = self.on_cancel
-        if self.ended:
-            return
-        self.fail(error)
-        if callback is not None:
-            callback()
-
-    def _end(self, code: int) -> bool:
-        """Whether this was the one end."""
-        if self.ended:
-            return False
-        self.ended = True
-        self.on_cancel = self.on_writable = None  # they hold what holds this call
-        self._open_calls.end(self, code)
-        return True
+        return DEADLINE_EXCEEDED if late else CANCELLED
 
     # ------------------------------------------------------------------------- what engines implement
 
-    def _answer(self, payload: bytes, trailing: Trailing) -> None:
+    def _answer(self, message: bytes, trailing: Trailing) -> None:
+        """The only message and the good end."""
         raise NotImplementedError
 
-    def _write(self, payload: bytes) -> bool:
-        """Takes the payload; whether there is room for another."""
+    def _write(self, message: bytes) -> bool:
+        """Takes the message; whether there is room for another."""
         raise NotImplementedError
 
     def _finish(self, trailing: Trailing) -> None:

@@ -18,9 +18,9 @@ from stoker.errors import BindError
 from stoker.frontend.grpc.call import Call, Kind, Method, Trailing
 from stoker.frontend.grpc.credentials import server_credentials
 from stoker.frontend.grpc.engine import MAX_CONCURRENT_STREAMS, MAX_METADATA_BYTES, ConnectionAge, target
-from stoker.frontend.grpc.open_calls import OpenCalls
 from stoker.frontend.grpc.reflection import reflection_handlers
 from stoker.frontend.grpc.status import Status
+from stoker.frontend.open_exchanges import OpenExchanges
 from stoker.frontend.tls import Tls
 
 ROOM_BYTES = 64 * 1024
@@ -36,7 +36,7 @@ class GrpcioEngine:
         host: str,
         port: int,
         methods: Sequence[Method],
-        open_calls: OpenCalls,
+        open_calls: OpenExchanges,
         max_message_bytes: int,
         tls: Tls | None = None,
         connection_age: ConnectionAge = ConnectionAge(),  # noqa: B008 - immutable
@@ -118,7 +118,7 @@ def server_options(
 class _GrpcioCall(Call):
     __slots__ = ("_status", "_trailing")
 
-    def __init__(self, open_calls: OpenCalls, method: Method, request: bytes, context: Any) -> None:
+    def __init__(self, open_calls: OpenExchanges, method: Method, request: bytes, context: Any) -> None:
         super().__init__(
             open_calls,
             method,
@@ -144,7 +144,7 @@ class _UnaryCall(_GrpcioCall):
     async def run(self, context: Any) -> bytes:
         self._payload = b""
         self._answered: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._open_calls.begin(self)
+        self._open.begin(self)
         try:
             await self._answered
         except asyncio.CancelledError:
@@ -176,7 +176,7 @@ class _StreamCall(_GrpcioCall):
         self._queued_bytes = 0
         self._news: asyncio.Future[None] | None = None
         self._cut = False
-        self._open_calls.begin(self)
+        self._open.begin(self)
         try:
             await self._write_all(context)
         except asyncio.CancelledError:

@@ -24,10 +24,10 @@ from stoker.frontend.grpc.call import Call, Kind, Method, Trailing
 from stoker.frontend.grpc.engine import MAX_CONCURRENT_STREAMS, MAX_METADATA_BYTES, target
 from stoker.frontend.grpc.http2.connection import Service
 from stoker.frontend.grpc.http2.listener import Http2Listener
-from stoker.frontend.grpc.open_calls import OpenCalls
 from stoker.frontend.grpc.reflection import reflection_answers
 from stoker.frontend.grpc.retries import Retries
 from stoker.frontend.grpc.status import Status
+from stoker.frontend.open_exchanges import OpenExchanges
 
 EVENTS_AT_ONCE = 256
 
@@ -36,7 +36,7 @@ YIELDS = 4
 microseconds while the client reads; a dense stream is five times faster for this than by way of the event loop."""
 
 
-def _forwarded_service(methods: Sequence[Method], open_calls: OpenCalls, max_message_bytes: int) -> Service:
+def _forwarded_service(methods: Sequence[Method], open_calls: OpenExchanges, max_message_bytes: int) -> Service:
     return Service(
         methods={method.path: method for method in methods if method.dense},
         dialogues=reflection_answers(sorted({method.service for method in methods})),
@@ -47,13 +47,14 @@ def _forwarded_service(methods: Sequence[Method], open_calls: OpenCalls, max_mes
 
 class NativeEngine:
     def __init__(
-        self, *, host: str, port: int, methods: Sequence[Method], open_calls: OpenCalls, max_message_bytes: int
+        self, *, host: str, port: int, methods: Sequence[Method], open_calls: OpenExchanges, max_message_bytes: int
     ) -> None:
         self._host = host
         self._port = port
         self._methods = [method for method in methods if not method.dense]
         self._forwarded = Http2Listener(_forwarded_service(methods, open_calls, max_message_bytes))
         self.open_calls = open_calls
+        self.calls: dict[int, NativeCall] = {}
         self.retries = Retries()
         self._front: NativeGrpcFront | None = None
         self._thread: threading.Thread | None = None
@@ -112,11 +113,12 @@ class NativeEngine:
         with self._turn:
             for kind, call_id, method_id, payload, _, details in events:
                 if kind == EVENT_CANCEL:
-                    call = open_calls.by_key.get(call_id)
+                    call = self.calls.get(call_id)
                     if call is not None:
                         call.cancelled()
                     continue
-                open_calls.begin(NativeCall(self, front, methods[method_id], call_id, payload, details))
+                call = self.calls[call_id] = NativeCall(self, front, methods[method_id], call_id, payload, details)
+                open_calls.begin(call)
 
 
 class NativeCall(Call):
@@ -189,3 +191,7 @@ class NativeCall(Call):
     def cancelled(self) -> None:
         self._stuck = None
         super().cancelled()
+
+    def _end(self, status: int) -> bool:
+        self._engine.calls.pop(self.key, None)
+        return super()._end(status)

@@ -60,7 +60,7 @@ def _check(health: HealthPort, call: Call) -> None:
     if found is Health.UNKNOWN:
         call.refuse(Status(NOT_FOUND, "unknown service"))
     else:
-        call.respond(_ENCODED[found])
+        call.reply(_ENCODED[found])
 
 
 class _Watch:
@@ -87,7 +87,7 @@ class _Watch:
         now = self._health.health(self._name)
         if now is not self._sent:
             self._sent = now
-            self._call.send(_ENCODED[now])
+            self._call.send_message(_ENCODED[now])
 
     def _leave(self) -> None:
         if self._unsubscribe is not None:

@@ -180,4 +180,4 @@ def _json(value: object) -> str:
 
 def _reply(call: Call, text: str) -> None:
     sendable = text.encode("utf-8", "replace").decode()  # a handler's JSON may hold half a surrogate pair
-    call.respond(pb.ManagementResponse(msg=sendable).SerializeToString())
+    call.reply(pb.ManagementResponse(msg=sendable).SerializeToString())

@@ -9,12 +9,14 @@ from __future__ import annotations
 import base64
 import logging
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from stoker.core.reply import ResponseMeta
-from stoker.frontend.grpc.call import Metadata
 
 _log = logging.getLogger(__name__)
+
+Metadata = Sequence[tuple[str, str | bytes]]
+Trailing = Sequence[tuple[str, str]]
 
 MAX_TRAILING_BYTES = 4096
 """Of all of a handler's headers, as HTTP/2 counts them. Clients refuse trailers of 8 KiB and more."""
@@ -78,10 +80,10 @@ def request_headers(metadata: Metadata) -> dict[str, str] | None:
 # ------------------------------------------------------------------------------------------ to the client
 
 
-def trailing_metadata(meta: ResponseMeta | None) -> list[tuple[str, str]]:
+def trailing_metadata(meta: ResponseMeta | None) -> Trailing:
     """What a handler set through its context, as trailing metadata. The status only if it says something."""
     if meta is None:
-        return []
+        return ()
     trailing = list(_status(meta))
     if meta.headers:
         dropped: list[str] = []

@@ -12,7 +12,8 @@ from typing import Any
 from stoker.core.ports import AccessLog, RequestTelemetry
 from stoker.frontend.grpc.call import Method
 from stoker.frontend.grpc.engine import ConnectionAge, Engine
-from stoker.frontend.grpc.open_calls import OpenCalls
+from stoker.frontend.grpc.status import HTTP
+from stoker.frontend.open_exchanges import OpenExchanges
 from stoker.frontend.tls import Tls
 
 log = logging.getLogger(__name__)
@@ -46,11 +47,12 @@ class GrpcServer:
         self._methods = methods
         self._max_message_bytes = max_message_bytes
         self._connection_age = connection_age
-        self._calls = OpenCalls(
+        self._calls = OpenExchanges(
             access_log=access_log,
             max_message_bytes=max_message_bytes,
             stream_stall_timeout_s=stream_stall_timeout_s,
             telemetry=telemetry,
+            http_status=HTTP,
         )
         self._engine: Engine | None = None
         self._port = 0
@@ -62,7 +64,7 @@ class GrpcServer:
 
     @property
     def open_calls(self) -> int:
-        return len(self._calls.by_key)
+        return len(self._calls.open)
 
     async def __aenter__(self) -> GrpcServer:
         self._engine = self._make_engine()

@@ -6,13 +6,11 @@ words as the first line of details and its class name as the second, because cli
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from stoker import errors as e
-
-_log = logging.getLogger(__name__)
+from stoker.frontend.error_rows import killed_for_memory_at_start, row_of
 
 OK = 0
 CANCELLED = 1
@@ -38,6 +36,7 @@ MAX_DETAILS_BYTES = 4096
 HTTP = {
     OK: 200,
     CANCELLED: 499,
+    UNKNOWN: 500,
     INVALID_ARGUMENT: 400,
     DEADLINE_EXCEEDED: 504,
     NOT_FOUND: 404,
@@ -52,7 +51,7 @@ HTTP = {
     UNAVAILABLE: 503,
     UNAUTHENTICATED: 401,
 }
-"""The HTTP status of the same meaning, for request counters; of a code that is not here, 500."""
+"""The HTTP status of the same meaning, for request counters."""
 
 
 class Status(NamedTuple):
@@ -168,16 +167,14 @@ def management_status(status_codes: str) -> StatusOf:
 
 
 class _StatusTable:
-    """The row of an error is that of its nearest base class."""
-
     def __init__(self, table: Table, *, torchserve: bool) -> None:
         self._table = table
         self._torchserve = torchserve
 
     def __call__(self, error: Exception) -> Status:
-        row = next((self._table[kind] for kind in type(error).__mro__ if kind in self._table), None)
+        row = row_of(self._table, error)
         if row is None:
-            return _unexpected(error)
+            return Status(INTERNAL, _details("Internal server error", _INTERNAL_CALL))
         words = str(error)
         if self._torchserve and row.words is not None:
             words = row.words
@@ -186,15 +183,9 @@ class _StatusTable:
     def _code(self, row: Row, error: Exception) -> int:
         if isinstance(error, e.HandlerRefused):
             return code_of_number(error.number)
-        if isinstance(error, e.WorkersFailedToStart) and isinstance(error.__cause__, e.WorkerKilledForMemory):
+        if killed_for_memory_at_start(error):
             return RESOURCE_EXHAUSTED
         return row.torchserve if self._torchserve else row.correct
-
-
-def _unexpected(error: Exception) -> Status:
-    """A mistake of ours: the client learns nothing of our insides, the log everything."""
-    _log.error("unexpected error in a gRPC method", exc_info=error)
-    return Status(INTERNAL, _details("Internal server error", _INTERNAL_CALL))
 
 
 def _details(words: str, second: str) -> str:

@@ -6,13 +6,11 @@ listed in docs/compatibility.md.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 from typing import NamedTuple
 
 from stoker import errors as e
-
-_log = logging.getLogger(__name__)
+from stoker.frontend.error_rows import killed_for_memory_at_start, row_of
 
 INSUFFICIENT_RESOURCES = 507
 PAYLOAD_TOO_LARGE = 413
@@ -77,17 +75,16 @@ TABLE: Mapping[type[Exception], Row] = {
 
 
 def answer_of(error: Exception) -> Answer:
-    """The row of an error is that of its nearest base class."""
-    row = next((TABLE[kind] for kind in type(error).__mro__ if kind in TABLE), None)
+    row = row_of(TABLE, error)
     if row is None:
-        return _unexpected(error)
+        return Answer(500, _INTERNAL, "Internal server error")
     return Answer(_status(row, error), row.type, str(error))
 
 
 def _status(row: Row, error: Exception) -> int:
     if isinstance(error, e.HandlerError):
         return status_of_number(error.number)
-    if isinstance(error, e.WorkersFailedToStart) and isinstance(error.__cause__, e.WorkerKilledForMemory):
+    if killed_for_memory_at_start(error):
         return INSUFFICIENT_RESOURCES
     return row.status
 
@@ -97,9 +94,3 @@ def status_of_number(number: int) -> int:
     if number == PAYLOAD_TOO_LARGE:
         return INSUFFICIENT_RESOURCES
     return number if 400 <= number <= 999 else 500
-
-
-def _unexpected(error: Exception) -> Answer:
-    """A mistake of ours: the client learns nothing of our insides, the log everything."""
-    _log.error("unexpected error while a request was answered", exc_info=error)
-    return Answer(500, _INTERNAL, "Internal server error")

@@ -7,14 +7,15 @@ from typing import Any
 import hpack
 import pytest
 
+from stoker.core.reply import Chunk, ResponseMeta
 from stoker.errors import NoWorkers
 from stoker.frontend.grpc.call import Call, Kind, Method
 from stoker.frontend.grpc.engine import MAX_CONCURRENT_STREAMS
 from stoker.frontend.grpc.http2 import wire
 from stoker.frontend.grpc.http2.connection import Http2Connection, Service
 from stoker.frontend.grpc.http2.exchange import ROOM_BYTES
-from stoker.frontend.grpc.open_calls import OpenCalls
 from stoker.frontend.grpc.status import inference_status
+from stoker.frontend.open_exchanges import OpenExchanges
 
 PATH = "/s.S/Stream"
 WINDOW = 65_535
@@ -30,7 +31,7 @@ class Peer:
         self.reader = wire.FrameReader()
         self.encoder = hpack.Encoder()
         self.decoder = hpack.Decoder()
-        self.open_calls = OpenCalls(access_log=None, max_message_bytes=max_message_bytes, stream_stall_timeout_s=30)
+        self.open_calls = OpenExchanges(access_log=None, max_message_bytes=max_message_bytes, stream_stall_timeout_s=30)
         method = Method(path=PATH, kind=Kind.STREAM, handle=self.calls.append, status_of=inference_status("correct"))
         self.connection = Http2Connection(
             Service(
@@ -91,13 +92,13 @@ async def test_parts_that_wait_together_leave_in_one_frame_in_order(peer: Peer) 
     call = peer.call()
     with peer.connection._turn:
         for number in range(100):
-            assert call.send(b"%d" % number)
-        call.finish([("k", "v")])
+            assert call.send(Chunk(b"%d" % number, ResponseMeta(headers={"k": "v"})))
+        call.finish()
     headers, data, trailers = peer.taken()
     assert (headers.kind, data.kind, trailers.kind) == (wire.HEADERS, wire.DATA, wire.HEADERS)
     assert list(wire.MessageReader(100, "").feed(data.payload)) == [b"%d" % number for number in range(100)]
     assert dict(peer.decoder.decode(trailers.payload)) == {"grpc-status": "0", "k": "v"}
-    assert call.ended and not peer.open_calls.by_key
+    assert call.ended and not peer.open_calls.open
 
 
 async def test_the_request_arrives_whole_with_its_metadata_and_deadline(peer: Peer) -> None:
@@ -118,7 +119,7 @@ async def test_no_more_leaves_than_the_windows_allow_and_the_method_is_told_to_w
     call.on_writable = lambda: written.append("room")
     part = b"x" * (WINDOW + 2 * ROOM_BYTES)
     with peer.connection._turn:
-        assert not call.send(part)
+        assert not call.send_message(part)
     assert sum(len(one.payload) for one in peer.taken(wire.DATA)) == WINDOW
     peer.send(wire.window_update(1, 200_000))
     assert peer.taken(wire.DATA) == [] and written == []  # the connection's own window is used up
@@ -134,15 +135,15 @@ async def test_a_stream_that_does_not_read_takes_nothing_from_another(peer: Peer
     peer.send(wire.window_update(0, 1 << 20))
     stalled, lively = peer.call(1), peer.call(3)
     with peer.connection._turn:
-        stalled.send(b"x" * (WINDOW + ROOM_BYTES))
-        lively.send(b"hello")
+        stalled.send_message(b"x" * (WINDOW + ROOM_BYTES))
+        lively.send_message(b"hello")
     assert [one.stream_id for one in peer.taken(wire.DATA)].count(3) == 1
 
 
 async def test_a_refusal_of_a_stream_that_is_stuck_does_not_wait_for_its_reader(peer: Peer) -> None:
     call = peer.call()
     with peer.connection._turn:
-        assert not call.send(b"x" * (WINDOW + 2 * ROOM_BYTES))
+        assert not call.send_message(b"x" * (WINDOW + 2 * ROOM_BYTES))
     peer.taken()
     with peer.connection._turn:
         call.fail(NoWorkers("m", "1"))
@@ -166,8 +167,8 @@ async def test_a_reset_and_a_lost_connection_cancel(peer: Peer) -> None:
     peer.send(wire.reset(1, wire.CANCEL))
     assert gone == [1]
     peer.connection.connection_lost(None)
-    assert gone == [1, 3] and not peer.open_calls.by_key
-    second.send(b"late")
+    assert gone == [1, 3] and not peer.open_calls.open
+    second.send_message(b"late")
     second.finish()
 
 
@@ -229,7 +230,7 @@ async def test_settings_and_pings_are_acknowledged(peer: Peer) -> None:
     assert (settings.kind, settings.flags) == (wire.SETTINGS, wire.ACK)
     assert (ping.kind, ping.flags, ping.payload) == (wire.PING, wire.ACK, b"12345678")
     call = peer.call()
-    call.send(b"x" * 20)
+    call.send_message(b"x" * 20)
     with peer.connection._turn:
         pass
     assert sum(len(one.payload) for one in peer.taken(wire.DATA)) == 10

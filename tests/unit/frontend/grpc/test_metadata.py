@@ -32,7 +32,7 @@ def test_names_that_command_a_handler_or_carry_a_token_are_removed(name: str) ->
 
 
 def test_nothing_set_is_nothing_sent() -> None:
-    assert trailing_metadata(None) == []
+    assert not trailing_metadata(None)
     assert trailing_metadata(ResponseMeta()) == []
 
 

@@ -13,9 +13,9 @@ from stoker.errors import BadRequest, WorkerDied
 from stoker.frontend.grpc.call import Call, Kind, Method, Trailing, readable_peer
 from stoker.frontend.grpc.engine import ConnectionAge
 from stoker.frontend.grpc.inference import inference_methods
-from stoker.frontend.grpc.open_calls import OpenCalls
 from stoker.frontend.grpc.server import choose_engine
 from stoker.frontend.grpc.status import Status, inference_status
+from stoker.frontend.open_exchanges import OpenExchanges
 from stoker.protos import inference_pb2 as pb
 
 
@@ -56,17 +56,17 @@ def log() -> Log:
 
 
 @pytest.fixture
-def open_calls(log: Log) -> OpenCalls:
-    return OpenCalls(access_log=log, max_message_bytes=1000, stream_stall_timeout_s=30.0)
+def open_calls(log: Log) -> OpenExchanges:
+    return OpenExchanges(access_log=log, max_message_bytes=1000, stream_stall_timeout_s=30.0)
 
 
-def begun(open_calls: OpenCalls, handle: Callable[[Call], None], *, request: bytes = b"", **options: Any) -> Any:
+def begun(open_calls: OpenExchanges, handle: Callable[[Call], None], *, request: bytes = b"", **options: Any) -> Any:
     method = Method(path="/a.B/C", kind=Kind.STREAM, handle=handle, status_of=inference_status("correct"))
     return begun_as(open_calls, method, request=request, **options)
 
 
-def begun_as(open_calls: OpenCalls, method: Method, *, request: bytes, **options: Any) -> Any:
-    key = len(open_calls.by_key) + 1
+def begun_as(open_calls: OpenExchanges, method: Method, *, request: bytes, **options: Any) -> Any:
+    key = len(open_calls.open) + 1
     call = RecordingCall(
         open_calls, method, key, request=request, metadata=(), peer="ipv4:1.2.3.4:5", time_remaining=None, **options
     )
@@ -74,19 +74,19 @@ def begun_as(open_calls: OpenCalls, method: Method, *, request: bytes, **options
     return call
 
 
-def test_a_call_ends_exactly_once(open_calls: OpenCalls, log: Log) -> None:
+def test_a_call_ends_exactly_once(open_calls: OpenExchanges, log: Log) -> None:
     call = begun(open_calls, lambda call: None)
-    call.send(b"one")
+    call.send_message(b"one")
     call.finish()
     call.finish()
-    call.respond(b"x")
+    call.reply(b"x")
     call.fail(BadRequest())
     call.cancelled()
-    call.send(b"two")
-    assert (call.sent, log.codes, open_calls.by_key) == ([b"one", "end"], [0], {})
+    call.send_message(b"two")
+    assert (call.sent, log.codes, open_calls.open) == ([b"one", "end"], [0], set())
 
 
-def test_a_cancelled_call_tells_its_method_once_and_sends_nothing(open_calls: OpenCalls, log: Log) -> None:
+def test_a_cancelled_call_tells_its_method_once_and_sends_nothing(open_calls: OpenExchanges, log: Log) -> None:
     told: list[int] = []
     call = begun(open_calls, lambda call: setattr(call, "on_cancel", lambda: told.append(1)))
     call.cancelled()
@@ -95,7 +95,7 @@ def test_a_cancelled_call_tells_its_method_once_and_sends_nothing(open_calls: Op
     assert (call.sent, told, log.codes) == ([], [1], [1])
 
 
-def test_an_exception_in_a_method_becomes_its_status_and_cancels_what_it_began(open_calls: OpenCalls) -> None:
+def test_an_exception_in_a_method_becomes_its_status_and_cancels_what_it_began(open_calls: OpenExchanges) -> None:
     told: list[int] = []
 
     def handle(call: Call) -> None:
@@ -106,14 +106,14 @@ def test_an_exception_in_a_method_becomes_its_status_and_cancels_what_it_began(o
     assert told == [1]
 
 
-def test_a_message_over_the_limit_never_reaches_its_method(open_calls: OpenCalls) -> None:
+def test_a_message_over_the_limit_never_reaches_its_method(open_calls: OpenExchanges) -> None:
     reached: list[Call] = []
     assert begun(open_calls, reached.append, request=b"x" * 1001).sent == [8]
     assert not begun(open_calls, reached.append, request=b"x" * 1000).sent
     assert len(reached) == 1
 
 
-def test_a_method_that_fails_when_room_comes_back_ends_its_call(open_calls: OpenCalls) -> None:
+def test_a_method_that_fails_when_room_comes_back_ends_its_call(open_calls: OpenExchanges) -> None:
     def broken() -> None:
         raise BadRequest
 
@@ -172,7 +172,7 @@ class Eager:
 
 
 @pytest.mark.parametrize("streaming", [False, True])
-def test_parts_that_are_pushed_while_one_is_read_keep_their_order(open_calls: OpenCalls, streaming: bool) -> None:
+def test_parts_that_are_pushed_while_one_is_read_keep_their_order(open_calls: OpenExchanges, streaming: bool) -> None:
     parts = [b"%d" % number for number in range(20)]
     method = inference_methods(Eager(list(parts)))[2 if streaming else 1]
     call = begun_as(open_calls, method, request=pb.PredictionsRequest(model_name="m").SerializeToString())
@@ -186,7 +186,7 @@ class Plain(Eager):
     def job_consumed(self, job: Job, nbytes: int) -> None: ...
 
 
-async def test_a_stream_reads_nothing_while_there_is_no_room_and_ends_after_the_rest(open_calls: OpenCalls) -> None:
+async def test_a_stream_reads_nothing_while_there_is_no_room_and_ends_after_the_rest(open_calls: OpenExchanges) -> None:
     port = Plain([])
     request = pb.PredictionsRequest(model_name="m").SerializeToString()
     call = begun_as(open_calls, inference_methods(port)[2], request=request, room=2)

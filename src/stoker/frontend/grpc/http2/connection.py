@@ -25,7 +25,7 @@ from stoker.frontend.grpc.http2.exchange import (
     UnknownExchange,
 )
 from stoker.frontend.grpc.http2.wire import ConnectionFault, Frame
-from stoker.frontend.grpc.open_calls import OpenCalls
+from stoker.frontend.open_exchanges import OpenExchanges
 
 _MAX_HEADER_BLOCK = 4 * MAX_METADATA_BYTES  # the front holds its clients to the metadata limit itself
 
@@ -38,7 +38,7 @@ class Service:
 
     methods: Mapping[str, Method]
     dialogues: Mapping[str, Callable[[bytes], bytes]]
-    open_calls: OpenCalls
+    open_calls: OpenExchanges
     max_message_bytes: int
 
 

@@ -15,7 +15,7 @@ from stoker.frontend.grpc.status import INTERNAL, RESOURCE_EXHAUSTED, UNIMPLEMEN
 
 if TYPE_CHECKING:
     from stoker.frontend.grpc.http2.connection import Http2Connection
-    from stoker.frontend.grpc.open_calls import OpenCalls
+    from stoker.frontend.open_exchanges import OpenExchanges
 
 ROOM_BYTES = 64 * 1024
 """What a stream may have waiting here before its method is told to wait."""
@@ -137,7 +137,7 @@ class MethodExchange(Exchange):
         window: int,
         *,
         method: Method,
-        open_calls: OpenCalls,
+        open_calls: OpenExchanges,
         max_message_bytes: int,
         headers: list[tuple[bytes, bytes]],
     ) -> None:

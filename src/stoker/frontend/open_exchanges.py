@@ -1,0 +1,115 @@
+"""The exchanges that are open on one listener: admission, stalled readers, drain, access log."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Mapping
+
+from stoker.core.ports import AccessLog, RequestTelemetry
+from stoker.errors import MessageTooLarge, ServerStopping, StreamStalled
+from stoker.frontend.exchange import Exchange
+
+_log = logging.getLogger(__name__)
+
+SWEEP_SECONDS = 0.5
+"""How often stalled streams are looked for while there may be any."""
+
+
+class OpenExchanges:
+    """Every exchange is begun and ended here, once. ``http_status``: of statuses that are not HTTP's, for counters."""
+
+    def __init__(
+        self,
+        *,
+        access_log: AccessLog | None,
+        max_message_bytes: int,
+        stream_stall_timeout_s: float,
+        telemetry: RequestTelemetry | None = None,
+        http_status: Mapping[int, int] | None = None,
+    ) -> None:
+        self.open: set[Exchange] = set()
+        self.draining = False
+        self._access_log = access_log
+        self._telemetry = telemetry
+        self._http_status = http_status or {}
+        self._max_message_bytes = max_message_bytes
+        self._stall_timeout_s = stream_stall_timeout_s
+        self._behind: set[Exchange] = set()
+        self._idle: asyncio.Future[None] | None = None
+        self._sweep_timer: asyncio.TimerHandle | None = None
+
+    # ----------------------------------------------------------------------------- life of an exchange
+
+    def begin(self, exchange: Exchange) -> None:
+        """Starts its work. Never raises: an exchange that cannot begin is answered here."""
+        self.open.add(exchange)
+        try:
+            if len(exchange.request) > self._max_message_bytes:
+                raise MessageTooLarge(size=len(exchange.request), limit=self._max_message_bytes)
+            if self.draining and not exchange.while_draining:
+                raise ServerStopping
+            exchange.work()
+        except Exception as error:
+            exchange.abandon(error)
+
+    def end(self, exchange: Exchange, status: int) -> None:
+        self.open.discard(exchange)
+        if self._access_log is not None:
+            elapsed_ms = int((time.monotonic() - exchange.started_at) * 1000)
+            self._access_log.record(exchange.peer, exchange.label, status, elapsed_ms)
+        if self._telemetry is not None and not exchange.while_draining:  # health checks are no requests
+            self._telemetry.answered(self._http_status.get(status, status))
+        if self._idle is not None and not self._idle.done() and self.quiet:
+            self._idle.set_result(None)
+
+    def blocked(self, exchange: Exchange) -> None:
+        self._behind.add(exchange)
+        if self._sweep_timer is None:
+            self._arm_sweep()
+
+    # ----------------------------------------------------------------------------------------- drain
+
+    @property
+    def quiet(self) -> bool:
+        """Whether nothing is open that a drain waits for."""
+        return all(exchange.while_draining for exchange in self.open)
+
+    async def drain(self, grace_s: float) -> None:
+        """Refuses new exchanges from now on, waits for the open ones, then gives up those that are left."""
+        self.draining = True
+        if not self.quiet:
+            await self._wait_quiet(grace_s)
+        for exchange in list(self.open):
+            exchange.abandon(ServerStopping())
+        self.close()
+
+    async def _wait_quiet(self, grace_s: float) -> None:
+        self._idle = asyncio.get_running_loop().create_future()
+        try:
+            await asyncio.wait([self._idle], timeout=grace_s)
+        finally:
+            self._idle = None
+
+    def close(self) -> None:
+        if self._sweep_timer is not None:
+            self._sweep_timer.cancel()
+            self._sweep_timer = None
+
+    # --------------------------------------------------------------------------------- stalled readers
+
+    def _arm_sweep(self) -> None:
+        self._sweep_timer = asyncio.get_running_loop().call_later(SWEEP_SECONDS, self._sweep)
+
+    def _sweep(self) -> None:
+        """Ends exchanges whose client has not read for too long, also those whose job is long done."""
+        self._sweep_timer = None
+        since = time.monotonic() - self._stall_timeout_s
+        self._behind = {exchange for exchange in self._behind if not (exchange.writable or exchange.ended)}
+        for exchange in list(self._behind):
+            if exchange.blocked_since <= since:
+                _log.info("%s: the client does not read; stream ended", exchange.label)
+                exchange.abandon(StreamStalled(seconds=self._stall_timeout_s))
+        if self._behind:
+            self._arm_sweep()
