@@ -15,7 +15,7 @@ import grpc
 import grpc.aio
 
 from stoker.errors import BindError
-from stoker.frontend.grpc.call import Call, Kind, Method, Trailing
+from stoker.frontend.grpc.call import Call, Method, Trailing
 from stoker.frontend.grpc.credentials import server_credentials
 from stoker.frontend.grpc.engine import MAX_CONCURRENT_STREAMS, MAX_METADATA_BYTES, ConnectionAge, target
 from stoker.frontend.grpc.reflection import reflection_handlers
@@ -82,19 +82,13 @@ class GrpcioEngine:
         return [*own, *reflection_handlers(services)]
 
     def _handler(self, method: Method) -> grpc.RpcMethodHandler:
+        """A unary answer is a stream of one message: only so it is known here when the client has taken it."""
         open_calls = self._open_calls
 
-        async def unary(request: bytes, context: Any) -> bytes:
-            call = _UnaryCall(open_calls, method, request, context)
-            return await call.run(context)
+        async def handle(request: bytes, context: Any) -> None:
+            await _GrpcioCall(open_calls, method, request, context).run(context)
 
-        async def stream(request: bytes, context: Any) -> None:
-            call = _StreamCall(open_calls, method, request, context)
-            await call.run(context)
-
-        if method.kind is Kind.UNARY:
-            return grpc.unary_unary_rpc_method_handler(unary)
-        return grpc.unary_stream_rpc_method_handler(stream)
+        return grpc.unary_stream_rpc_method_handler(handle)
 
 
 def server_options(
@@ -116,7 +110,9 @@ def server_options(
 
 
 class _GrpcioCall(Call):
-    __slots__ = ("_status", "_trailing")
+    """A queue between the method and the coroutine, which writes as fast as the client reads."""
+
+    __slots__ = ("_cut", "_news", "_queue", "_queued_bytes", "_status", "_trailing")
 
     def __init__(self, open_calls: OpenExchanges, method: Method, request: bytes, context: Any) -> None:
         super().__init__(
@@ -130,59 +126,25 @@ class _GrpcioCall(Call):
         )
         self._status: Status | None = None
         self._trailing: Trailing = ()
-
-    async def _close(self, context: Any) -> None:
-        if self._status is not None:
-            await context.abort(_CODES[self._status.code], self._status.details)
-        if self._trailing:
-            context.set_trailing_metadata(tuple(self._trailing))
-
-
-class _UnaryCall(_GrpcioCall):
-    __slots__ = ("_answered", "_payload")
-
-    async def run(self, context: Any) -> bytes:
-        self._payload = b""
-        self._answered: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._open.begin(self)
-        try:
-            await self._answered
-        except asyncio.CancelledError:
-            self.cancelled()
-            raise
-        await self._close(context)
-        return self._payload
-
-    def _answer(self, payload: bytes, trailing: Trailing) -> None:
-        self._payload, self._trailing = payload, trailing
-        self._wake()
-
-    def _refuse(self, status: Status) -> None:
-        self._status = status
-        self._wake()
-
-    def _wake(self) -> None:
-        if not self._answered.done():
-            self._answered.set_result(None)
-
-
-class _StreamCall(_GrpcioCall):
-    """A queue between the method and the coroutine, which writes as fast as the client reads."""
-
-    __slots__ = ("_cut", "_news", "_queue", "_queued_bytes")
-
-    async def run(self, context: Any) -> None:
         self._queue: deque[bytes] = deque()
         self._queued_bytes = 0
         self._news: asyncio.Future[None] | None = None
         self._cut = False
+
+    async def run(self, context: Any) -> None:
         self._open.begin(self)
         try:
             await self._write_all(context)
         except asyncio.CancelledError:
-            self.cancelled()
             raise
-        await self._close(context)
+        except Exception:  # a write fails before the cancellation comes that says why: nobody is there any more
+            raise asyncio.CancelledError from None
+        finally:
+            self.cancelled()
+        if self._status is not None:
+            await context.abort(_CODES[self._status.code], self._status.details)
+        if self._trailing:
+            context.set_trailing_metadata(tuple(self._trailing))
 
     async def _write_all(self, context: Any) -> None:
         while True:
@@ -194,15 +156,19 @@ class _StreamCall(_GrpcioCall):
             await self._news
 
     async def _write_one(self, context: Any) -> None:
-        payload = self._queue.popleft()
-        await context.write(payload)
-        self._queued_bytes -= len(payload)
+        message = self._queue.popleft()
+        await context.write(message)
+        self._queued_bytes -= len(message)
         if not self.writable and self._queued_bytes < ROOM_BYTES:
             self.became_writable()
 
-    def _write(self, payload: bytes) -> bool:
-        self._queue.append(payload)
-        self._queued_bytes += len(payload)
+    def _answer(self, message: bytes, trailing: Trailing) -> None:
+        self._write(message)
+        self._finish(trailing)
+
+    def _write(self, message: bytes) -> bool:
+        self._queue.append(message)
+        self._queued_bytes += len(message)
         self._wake()
         return self._queued_bytes < ROOM_BYTES
 
