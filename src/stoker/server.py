@@ -22,6 +22,7 @@ from stoker.archive.download import DownloadLimits
 from stoker.archive.limits import UnpackLimits
 from stoker.archive.store import ModelStore
 from stoker.config import security, snapshot_files
+from stoker.config.address import grpc_place
 from stoker.config.security import AccessPolicy
 from stoker.config.settings import Settings
 from stoker.core.clock import MonotonicClock
@@ -90,7 +91,7 @@ class Server:
         """Where each API is served once started, e.g. ``{"REST inference": "http://127.0.0.1:8080", ...}``."""
         names = ("gRPC inference", "gRPC management")
         hosts = (self._settings.grpc_inference_address, self._settings.grpc_management_address)
-        found = {name: f"{host}:{one.port}" for name, host, one in zip(names, hosts, self._grpc, strict=True)}
+        found = {name: grpc_place(host, one.port) for name, host, one in zip(names, hosts, self._grpc, strict=True)}
         for listener, roles in self._http:
             found.update({f"REST {role.value}": str(listener.address) for role in roles})
         return found

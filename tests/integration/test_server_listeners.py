@@ -12,6 +12,7 @@ import httpx
 import pytest
 
 from stoker import server as composition
+from stoker.client import AsyncClient, Endpoint
 from stoker.config.address import Address
 from stoker.config.security import AccessPolicy
 from stoker.config.settings import Settings
@@ -85,6 +86,17 @@ async def test_every_api_can_be_served_on_a_unix_socket(tmp_path: Path) -> None:
                 assert found == {path: 200 if path == own else 404 for path in apis.values()}
                 assert (await client.options("/")).json()["openapi"] == "3.0.1"
     assert not any(path.exists() for path in sockets.values())
+
+
+async def test_grpc_can_be_served_on_unix_sockets(tmp_path: Path) -> None:
+    inference, management = (f"unix:{tmp_path}/{name}.sock" for name in ("inference", "management"))
+    endpoint = Endpoint(inference=inference, management=management)
+    async with serving(tmp_path, grpc_inference_address=inference, grpc_management_address=management) as server:
+        assert (server.addresses["gRPC inference"], server.addresses["gRPC management"]) == (inference, management)
+        async with AsyncClient(endpoint) as client:
+            assert await client.ping() == "Healthy"
+            assert (await client.list_models())["models"] == []
+    assert not list(tmp_path.glob("*.sock"))
 
 
 async def test_one_address_serves_all_apis_and_metrics_have_a_listener_besides(tmp_path: Path) -> None:

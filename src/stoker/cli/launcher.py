@@ -22,6 +22,7 @@ from stoker.cli.instance import Instance
 from stoker.cli.serving import STARTED
 from stoker.cli.torchserve import temp_dir
 from stoker.client import CallError, Client, Endpoint
+from stoker.config.address import grpc_place
 from stoker.config.startup import load_for_start
 from stoker.errors import StartupError
 
@@ -157,7 +158,4 @@ def _follow(process: subprocess.Popen[bytes], lines: Lines) -> None:
 def _remember_management(ts_config: str | None) -> None:
     global _management  # noqa: PLW0603 - the functions of ts.launcher share one server
     settings = load_for_start(arguments={}, environment=os.environ, ts_config=ts_config, resume=False).settings
-    host = settings.grpc_management_address
-    _management = (
-        f"[{host}]:{settings.grpc_management_port}" if ":" in host else f"{host}:{settings.grpc_management_port}"
-    )
+    _management = grpc_place(settings.grpc_management_address, settings.grpc_management_port)

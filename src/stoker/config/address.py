@@ -1,4 +1,4 @@
-"""Where a listener is: `http://host[:port]`, `https://host[:port]` or `unix:/path`.  PURE."""
+"""Where a listener is: an `http://`, `https://` or `unix:/PATH` address; for gRPC a host or `unix:/PATH`.  PURE."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 _URL = re.compile(
     r"(?P<scheme>https?)://(?P<host>\[[0-9a-f:.%]+\]|[^\s/:\[\]]+)(?::(?P<port>\d{1,5}))?/?", re.IGNORECASE
 )
-_UNIX = re.compile(r"unix:(?P<path>/\S+)", re.IGNORECASE)
+_UNIX = re.compile(r"unix:(?://)?(?P<path>/[^/\s]\S*)", re.IGNORECASE)
 _HIGHEST_PORT = 65534
 _EXPECTED = "http://HOST[:PORT], https://HOST[:PORT] or unix:/PATH"
 
@@ -78,6 +78,29 @@ def host(text: str) -> str:
     if not word or "/" in word or any(c.isspace() for c in word) or (":" in word and not _is_ip(word)):
         raise ValueError(f"{text.strip()!r} is not a host name or IP address")
     return word
+
+
+def grpc(text: str) -> str:
+    """A host name or IP address, or `unix:/path`, which has no port."""
+    word = text.strip()
+    if not word.lower().startswith("unix:"):
+        return host(text)
+    unix = _UNIX.fullmatch(word)
+    if unix is None:
+        raise ValueError(f"{_shown(word)!r} is not a Unix socket (expected: unix:/PATH)")
+    return f"unix:{unix['path']}"
+
+
+def grpc_place(name: str, port: int) -> str:
+    """As people and clients write it: ``host:port``, ``[::1]:port``, or the Unix socket alone."""
+    if name.startswith("unix:"):
+        return name
+    return f"[{name}]:{port}" if ":" in name else f"{name}:{port}"
+
+
+def is_local_grpc(name: str) -> bool:
+    """Nothing outside this machine can reach it."""
+    return name.startswith("unix:") or is_loopback(name)
 
 
 def is_loopback(name: str) -> bool:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass
 
-from stoker.config.address import is_loopback
+from stoker.config.address import grpc_place, is_local_grpc
 from stoker.config.settings import ROWS, Settings
 from stoker.errors import ConfigurationError
 
@@ -102,8 +102,8 @@ def _reachable(settings: Settings) -> Iterator[tuple[str, bool]]:
         (settings.grpc_inference_address, settings.grpc_inference_port),
         (settings.grpc_management_address, settings.grpc_management_port),
     ):
-        if not is_loopback(host):
-            yield f"gRPC {host}:{port}", settings.enable_grpc_ssl
+        if not is_local_grpc(host):
+            yield f"gRPC {grpc_place(host, port)}", settings.enable_grpc_ssl
 
 
 def _has_pem_pair(settings: Settings) -> bool:
@@ -118,4 +118,4 @@ def _https(settings: Settings) -> bool:
 def _is_local(settings: Settings) -> bool:
     rest = (settings.inference_address, settings.management_address, settings.metrics_address)
     grpc = (settings.grpc_inference_address, settings.grpc_management_address)
-    return all(address.is_local for address in rest) and all(is_loopback(host) for host in grpc)
+    return all(address.is_local for address in rest) and all(is_local_grpc(host) for host in grpc)

@@ -45,7 +45,7 @@ class Settings:
         "enable_metrics_api", units.boolean, True, "open the listener of the metrics API"
     )
     grpc_inference_address: str = setting(
-        "grpc_inference_address", address.host, _LOOPBACK, "host of the gRPC inference API"
+        "grpc_inference_address", address.grpc, _LOOPBACK, "host of the gRPC inference API, or unix:/PATH"
     )
     grpc_inference_port: int = setting(
         "grpc_inference_port",
@@ -56,7 +56,7 @@ class Settings:
         maximum=_HIGHEST_PORT,
     )
     grpc_management_address: str = setting(
-        "grpc_management_address", address.host, _LOOPBACK, "host of the gRPC management API"
+        "grpc_management_address", address.grpc, _LOOPBACK, "host of the gRPC management API, or unix:/PATH"
     )
     grpc_management_port: int = setting(
         "grpc_management_port",

@@ -26,6 +26,7 @@ API_ON: dict[str, Any] = {"enable_model_api": True}
         ({}, set(), False, OPEN),
         ({}, {"model_store", "load_models"}, False, OPEN),
         ({"inference_address": Address("unix", path="/s")}, set(), False, OPEN),
+        ({"grpc_inference_address": "unix:/s", "grpc_management_address": "unix:/m"}, set(), False, OPEN),
         ({}, set(), True, TOKENS_AND_NO_API),
         ({}, {"enable_model_api"}, False, TOKENS_AND_NO_API),
         ({}, {"disable_token_authorization"}, False, TOKENS_AND_NO_API),

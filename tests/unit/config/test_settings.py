@@ -61,9 +61,41 @@ def test_a_unix_socket_is_local() -> None:
 
 
 @pytest.mark.parametrize("text", ["a:80", "http://h", "", "a b"])
-def test_a_grpc_address_is_a_host_only(text: str) -> None:
+def test_a_grpc_address_has_no_scheme_and_no_port(text: str) -> None:
     with pytest.raises(ValueError, match="is not a host name"):
-        address.host(text)
+        address.grpc(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        (" 127.0.0.1 ", "127.0.0.1"),
+        ("[::1]", "::1"),
+        ("unix:/run/g.sock", "unix:/run/g.sock"),
+        ("UNIX:///run/g.sock", "unix:/run/g.sock"),
+    ],
+)
+def test_a_grpc_address_is_a_host_or_a_unix_socket(text: str, value: str) -> None:
+    assert address.grpc(text) == value
+
+
+@pytest.mark.parametrize("text", ["unix:", "unix:rel", "unix:/", "unix://host/x y", "unix:/a b"])
+def test_a_unix_socket_of_grpc_needs_a_whole_path(text: str) -> None:
+    with pytest.raises(ValueError, match="is not a Unix socket"):
+        address.grpc(text)
+
+
+@pytest.mark.parametrize(
+    ("name", "place", "local"),
+    [
+        ("127.0.0.1", "127.0.0.1:7", True),
+        ("::", "[::]:7", False),
+        ("example.org", "example.org:7", False),
+        ("unix:/run/g.sock", "unix:/run/g.sock", True),
+    ],
+)
+def test_a_grpc_listener_is_named_as_clients_name_it(name: str, place: str, local: bool) -> None:
+    assert (address.grpc_place(name, 7), address.is_local_grpc(name)) == (place, local)
 
 
 @pytest.mark.parametrize(
