@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from stoker.archive import tar_reader, zip_reader
+from stoker.archive import gunzip, tar_reader, zip_reader
 from stoker.archive.limits import Budget, UnpackLimits
 from stoker.archive.manifest import MANIFEST_PATH
 from stoker.archive.names import NameTree, safe_parts
@@ -38,7 +38,7 @@ def kind_of(path: Path) -> str:
         return "directory"
     with path.open("rb") as file:
         head = file.read(4)
-    return "zip" if zip_reader.is_zip(head) else "tar.gz" if tar_reader.is_gzip(head) else "unknown"
+    return "zip" if zip_reader.is_zip(head) else "tar.gz" if gunzip.is_gzip(head) else "unknown"
 
 
 def model_directory(folder: Path) -> Path:
@@ -86,7 +86,7 @@ def _of_tar(file: BinaryIO, budget: Budget) -> Iterator[Member]:
         budget.count_bytes("(archive)", unpacked - seen, unpacked=unpacked, packed=packed)
         seen = unpacked
 
-    for member, content in tar_reader.read_members(tar_reader.Gunzip(file, on_read)):
+    for member, content in tar_reader.read_members(gunzip.Gunzip(file, on_read)):
         budget.count_entry(member.name)
         if member.parts:
             names.add(member.parts, directory=member.directory)

@@ -1,30 +1,28 @@
-"""A strict reader of ``.tar.gz`` files, in one pass, with memory that does not depend on the archive.
+"""A strict reader of tar archives, in one pass, with memory that does not depend on the archive.
 
 Laws: only files and folders, nothing that links or stands for a device; the first component of each name is dropped, as
-TorchServe does; a damaged header is an error, not the end; the gzip checksum is verified to the last byte.
+TorchServe does; headers that are damaged or contradict each other are errors, never the end.
+
+Understood are what today's tools write: the old format, ustar, PAX (``path`` and ``size`` of one member; what else such
+a header says changes nothing here) and GNU's long names.
 """
 
 from __future__ import annotations
 
-import tarfile
-import zlib
-from collections.abc import Callable, Iterator
-from typing import BinaryIO, NamedTuple
+from collections.abc import Iterator
+from typing import NamedTuple
 
+from stoker.archive.gunzip import Gunzip
 from stoker.archive.names import refuse, safe_parts
 from stoker.errors import InvalidArchive
 
 CHUNK_BYTES = 1 << 20
-_READ_BYTES = 1 << 16
-_GZIP = zlib.MAX_WBITS | 16
+_BLOCK = 512
 _MAX_EXTENDED_HEADER = 1 << 20
-_EXTENDED = (
-    tarfile.XHDTYPE,
-    tarfile.XGLTYPE,
-    tarfile.SOLARIS_XHDTYPE,
-    tarfile.GNUTYPE_LONGNAME,
-    tarfile.GNUTYPE_LONGLINK,
-)
+_LARGEST_OCTAL = 0o77777777777  # what the size field of a header can say
+_FILES, _FOLDER, _OLD_FILE = (b"0", b"\0", b"7"), b"5", b"\0"
+_PAX, _PAX_FOR_ALL, _LONG_NAME, _LONG_LINK = (b"x", b"X"), b"g", b"L", b"K"
+_REFUSED = {b"1": "it is a hard link", b"2": "it is a symbolic link", b"S": "it is a sparse file"}
 
 
 class TarMember(NamedTuple):
@@ -35,124 +33,182 @@ class TarMember(NamedTuple):
     size: int
 
 
-def is_gzip(head: bytes) -> bool:
-    return head[:2] == b"\x1f\x8b"
-
-
-class Gunzip:
-    """A gzip file as a stream of its content. ``on_read`` hears of every piece: (unpacked in all, packed in all)."""
-
-    def __init__(self, file: BinaryIO, on_read: Callable[[int, int], None]) -> None:
-        self._file = file
-        self._on_read = on_read
-        self._inflater = zlib.decompressobj(_GZIP)
-        self._todo = b""
-        self.unpacked = 0
-        self.packed = 0
-
-    def read(self, size: int) -> bytes:
-        """Up to ``size`` bytes; empty at the end of the file, whose checksum was right then."""
-        while True:
-            if self._inflater.eof and not self._next_stream():
-                return b""
-            if data := self._inflate(size):
-                self.unpacked += len(data)
-                self._on_read(self.unpacked, self.packed)
-                return data
-
-    def _next_stream(self) -> bool:
-        """gzip files may be joined; zeros after the last one are padding."""
-        rest = (self._inflater.unused_data + self._todo).lstrip(b"\0") or self._fill().lstrip(b"\0")
-        while not rest and (more := self._fill()):
-            rest = more.lstrip(b"\0")
-        if rest:
-            self._inflater, self._todo = zlib.decompressobj(_GZIP), rest
-        return bool(rest)
-
-    def _inflate(self, size: int) -> bytes:
-        piece = self._todo or self._fill()
-        try:
-            data = self._inflater.decompress(piece, size)
-        except zlib.error:
-            raise InvalidArchive("The archive is damaged: its gzip data is not valid.") from None
-        self._todo = self._inflater.unconsumed_tail
-        if not data and not piece and not self._inflater.eof:
-            raise InvalidArchive("The archive is cut off.")
-        return data
-
-    def _fill(self) -> bytes:
-        piece = self._file.read(_READ_BYTES)
-        self.packed += len(piece)
-        return piece
-
-
-class _StrictTarInfo(tarfile.TarInfo):
-    """Looks at each header block before tarfile acts on it (extended headers are read into memory as a whole)."""
-
-    @classmethod
-    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> _StrictTarInfo:
-        try:
-            info = super().frombuf(buf, encoding, errors)
-        except (tarfile.EOFHeaderError, tarfile.EmptyHeaderError):  # type: ignore[attr-defined]  # missing in typeshed
-            raise  # the proper end of an archive
-        except tarfile.HeaderError:
-            raise InvalidArchive("The archive is damaged: a tar header is not valid.") from None
-        if info.type in _EXTENDED and info.size > _MAX_EXTENDED_HEADER:
-            raise refuse(info.name, "its extended header is too large")
-        if info.type == tarfile.GNUTYPE_SPARSE:
-            raise refuse(info.name, "it is a sparse file")
-        if info.size < 0:
-            raise refuse(info.name, "its size is negative")
-        return info
+class _Header(NamedTuple):
+    name: str
+    kind: bytes
+    size: int
+    mode: int
 
 
 def read_members(stream: Gunzip) -> Iterator[tuple[TarMember, Iterator[bytes]]]:
-    """Each member with its content, which must be consumed before the next member is asked for."""
-    try:
-        with tarfile.open(fileobj=stream, mode="r|", tarinfo=_StrictTarInfo, errorlevel=2) as tar:  # type: ignore[call-overload]  # Gunzip only reads
-            for info in tar:
-                member = _member(info)
-                tar.members = []  # tarfile would remember every header  # type: ignore[attr-defined]
-                yield member, _content(tar, info, member)
-        while stream.read(CHUNK_BYTES):  # padding; reading it verifies the checksum
+    """Each member with its content, which cannot be read any more once the next member was asked for.
+
+    Raises:
+        InvalidArchive, UnsafeArchive
+    """
+    reader = _Reader(stream)
+    while (header := reader.next_member()) is not None:
+        member = _member(header)
+        content = reader.content(member)
+        yield member, content
+        for _ in content:  # what nobody wanted
             pass
-    except tarfile.TarError:
-        raise InvalidArchive("The archive is not a valid tar.gz file.") from None
+    while stream.read(CHUNK_BYTES):  # padding; reading it verifies the checksum
+        pass
 
 
-def _member(info: tarfile.TarInfo) -> TarMember:
-    if reason := _kind_problem(info):
-        raise refuse(info.name, reason)
-    safe_parts(info.name)
-    _, slash, rest = info.name.partition("/")
-    if not slash and info.isdir():
-        rest = "."  # the top folder itself
-    elif not slash:
-        rest = info.name
-    executable = bool(info.mode & 0o100)
-    return TarMember(info.name, safe_parts(rest or "."), info.isdir(), executable, info.size)
+# ------------------------------------------------------------------------------------------------ the stream
 
 
-def _kind_problem(info: tarfile.TarInfo) -> str | None:
-    if info.issym():
-        return "it is a symbolic link"
-    if info.islnk():
-        return "it is a hard link"
-    if info.issparse():
-        return "it is a sparse file"
-    if not (info.isreg() or info.isdir()):
-        return "it is neither a file nor a folder"
-    return None
+class _Reader:
+    def __init__(self, stream: Gunzip) -> None:
+        self._stream = stream
+        self._at_start = True
 
+    def next_member(self) -> _Header | None:
+        """With the extended headers before it already applied; None at the end."""
+        pax: dict[str, bytes] | None = None
+        long_name: str | None = None
+        extended = False
+        while (header := self._next_header()) is not None:
+            if header.kind in _PAX:
+                if pax is not None:
+                    raise refuse(header.name, "two extended headers describe one member")
+                pax = _pax_records(header.name, self._extended(header))
+            elif header.kind == _PAX_FOR_ALL:
+                _check_for_all(header.name, _pax_records(header.name, self._extended(header)))
+            elif header.kind == _LONG_NAME:
+                long_name = _text(self._extended(header))
+            elif header.kind == _LONG_LINK:
+                self._extended(header)
+            else:
+                return _applied(header, pax or {}, long_name)
+            extended = True
+        if extended:
+            raise InvalidArchive("The archive is cut off.")
+        return None
 
-def _content(tar: tarfile.TarFile, info: tarfile.TarInfo, member: TarMember) -> Iterator[bytes]:
-    file = None if member.directory else tar.extractfile(info)
-    if file is None:
-        return
-    left = info.size
-    with file:
-        while left and (piece := file.read(min(CHUNK_BYTES, left))):
+    def content(self, member: TarMember) -> Iterator[bytes]:
+        left = 0 if member.directory else member.size
+        padding = -left % _BLOCK
+        while left:
+            piece = self._stream.read(min(CHUNK_BYTES, left))
+            if not piece:
+                raise refuse(member.name, "it is cut off")
             left -= len(piece)
             yield piece
-    if left:
-        raise refuse(info.name, "it is cut off")
+        self._exactly(padding)
+
+    def _next_header(self) -> _Header | None:
+        block = self._stream.read(_BLOCK)
+        if not block:
+            if self._at_start:
+                raise InvalidArchive("The archive is not a valid tar.gz file.")
+            return None  # some tools write no end mark
+        self._at_start = False
+        block += self._exactly(_BLOCK - len(block))
+        return _parsed(block) if block.strip(b"\0") else None
+
+    def _extended(self, header: _Header) -> bytes:
+        if header.size > _MAX_EXTENDED_HEADER:
+            raise refuse(header.name, "its extended header is too large")
+        return self._exactly(header.size + -header.size % _BLOCK)[: header.size]
+
+    def _exactly(self, size: int) -> bytes:
+        data = b""
+        while len(data) < size:
+            piece = self._stream.read(size - len(data))
+            if not piece:
+                raise InvalidArchive("The archive is cut off.")
+            data += piece
+        return data
+
+
+# ------------------------------------------------------------------------------------------- headers.  Pure.
+
+
+def _damaged() -> InvalidArchive:
+    return InvalidArchive("The archive is damaged: a tar header is not valid.")
+
+
+def _parsed(block: bytes) -> _Header:
+    _check_sum(block)
+    name, kind = _text(block[:100]), block[156:157]
+    if block[257:263] == b"ustar\0" and (prefix := _text(block[345:500])):
+        name = f"{prefix}/{name}"
+    if kind == _OLD_FILE and name.endswith("/"):
+        kind = _FOLDER
+    return _Header(name, kind, size=_number(block[124:136]), mode=_number(block[100:108]))
+
+
+def _check_sum(block: bytes) -> None:
+    said = _number(block[148:156])
+    counted = block[:148] + b" " * 8 + block[156:]
+    total = sum(counted)
+    if said not in (total, total - 256 * sum(byte > 127 for byte in counted)):  # some old tools count signed bytes
+        raise _damaged()
+
+
+def _number(field: bytes) -> int:
+    """Octal digits, or a binary number where the first bit says so."""
+    if field[0] == 0x80:
+        return int.from_bytes(field[1:], "big")
+    digits = field.partition(b"\0")[0].strip()
+    if not all(digit in b"01234567" for digit in digits):
+        raise _damaged()
+    return int(digits or b"0", 8)
+
+
+def _text(field: bytes) -> str:
+    return field.partition(b"\0")[0].decode("utf-8", "surrogateescape")  # what is no text is refused as a name
+
+
+def _pax_records(name: str, data: bytes) -> dict[str, bytes]:
+    """Records ``LENGTH KEY=VALUE\\n``, one after the other up to the end."""
+    records: dict[str, bytes] = {}
+    at = 0
+    while at < len(data):
+        digits, blank, _ = data[at : at + 8].partition(b" ")
+        length = int(digits) if blank and digits.isdigit() else 0
+        record = data[at + len(digits) + 1 : at + length]
+        key, equals, value = record[:-1].partition(b"=")
+        if not (length and at + length <= len(data) and equals and record.endswith(b"\n")):
+            raise refuse(name, "its extended header is not valid")
+        records[_text(key)] = value
+        at += length
+    if any(key.startswith("GNU.sparse.") for key in records):
+        raise refuse(name, "it is a sparse file")
+    return records
+
+
+def _check_for_all(name: str, records: dict[str, bytes]) -> None:
+    if not records.keys().isdisjoint(("path", "size", "linkpath")):
+        raise refuse(name, "it names or measures all members at once")
+
+
+def _applied(header: _Header, pax: dict[str, bytes], long_name: str | None) -> _Header:
+    name, size = header.name if long_name is None else long_name, header.size
+    if "path" in pax:
+        name = pax["path"].decode("utf-8", "surrogateescape")
+    if "size" in pax:
+        digits = pax["size"]
+        if not digits.isdigit() or len(digits) > 20:
+            raise refuse(name, "its extended header is not valid")
+        size = int(digits)
+        if size != header.size and size <= _LARGEST_OCTAL:
+            raise refuse(name, "its headers disagree on its size")
+    return header._replace(name=name, size=size)
+
+
+def _member(header: _Header) -> TarMember:
+    directory = header.kind == _FOLDER
+    if not directory and header.kind not in _FILES:
+        raise refuse(header.name, _REFUSED.get(header.kind, "it is neither a file nor a folder"))
+    if not directory and header.name.endswith("/"):
+        raise refuse(header.name, "it is a folder and a file at once")
+    safe_parts(header.name)
+    name = header.name.rstrip("/") if directory else header.name
+    _, slash, rest = name.partition("/")
+    if not slash:
+        rest = "." if directory else name  # the top folder itself, or a file beside it
+    return TarMember(name, safe_parts(rest or "."), directory, bool(header.mode & 0o100), header.size)

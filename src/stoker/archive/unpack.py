@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import BinaryIO
 
-from stoker.archive import tar_reader, zip_reader
+from stoker.archive import gunzip, tar_reader, zip_reader
 from stoker.archive.limits import Budget, UnpackLimits
 from stoker.archive.names import NameTree, refuse, safe_parts
 from stoker.archive.threads import Stop
@@ -91,7 +91,7 @@ def _fill(target: Target, file: BinaryIO, limits: UnpackLimits) -> None:
     file.seek(0)
     if zip_reader.is_zip(head):
         _unpack_zip(target, file, limits)
-    elif tar_reader.is_gzip(head):
+    elif gunzip.is_gzip(head):
         _unpack_tar(target, file)
     else:
         raise InvalidArchive("The archive is neither a zip file nor a tar.gz file.")
@@ -118,7 +118,7 @@ def _counted(budget: Budget, file: BinaryIO, member: zip_reader.ZipMember) -> It
 
 def _unpack_tar(target: Target, file: BinaryIO) -> None:
     meter = _TarMeter(target)
-    stream = tar_reader.Gunzip(file, meter.on_read)
+    stream = gunzip.Gunzip(file, meter.on_read)
     for member, content in tar_reader.read_members(stream):
         meter.begin(member.name, stream)
         if member.directory:
@@ -135,7 +135,7 @@ class _TarMeter:
         self._member = "(archive)"
         self._unpacked_before = self._packed_before = self._seen = 0
 
-    def begin(self, member: str, stream: tar_reader.Gunzip) -> None:
+    def begin(self, member: str, stream: gunzip.Gunzip) -> None:
         self._member = member
         self._unpacked_before, self._packed_before = stream.unpacked, max(0, stream.packed - (1 << 16))
 
