@@ -260,7 +260,11 @@ class ArchiveNotFound(ArchiveError):
 
 
 class UrlRefused(ArchiveNotFound):
-    """Given URL {url} does not match any allowed URL(s)"""
+    """Given URL {url} does not match any allowed URL(s): see the setting allowed_urls"""
+
+
+class PathRefused(ArchiveNotFound):
+    """Given path {url} is not in the model store: see the setting allowed_model_paths"""
 
 
 class ModelStoreMissing(ArchiveNotFound):

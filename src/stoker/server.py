@@ -298,6 +298,7 @@ def _make_store(settings: Settings) -> ModelStore:
     return ModelStore(
         model_store=settings.model_store,
         temp_dir=settings.temp_dir,
+        allowed_model_paths=settings.allowed_model_paths,
         allowed_urls=",".join(settings.allowed_urls),
         allow_private_urls=settings.allow_private_urls,
         unpack_limits=UnpackLimits(

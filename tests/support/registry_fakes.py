@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -144,6 +144,9 @@ class FakeStore:
         )
         self.unpacked.append(unpacked)
         return unpacked
+
+    async def check_links(self, unpacked: UnpackedModel, names: Iterable[str]) -> None:
+        pass
 
     def discard(self, unpacked: UnpackedModel, *, delete_download: bool) -> None:
         self.discarded.append((unpacked.url, delete_download))

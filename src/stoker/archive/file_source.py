@@ -3,30 +3,27 @@
 from __future__ import annotations
 
 import os
-import stat
 from types import TracebackType
+from typing import BinaryIO
+
+from stoker.archive.regular import open_regular
 
 
 class FileSource:
-    def __init__(self, fd: int, length: int) -> None:
-        self._fd = fd
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
         self._read = 0
-        self.length = length
+        self.length = os.fstat(file.fileno()).st_size
 
     @classmethod
     def open(cls, path: str) -> FileSource:
         """Raises:
         OSError, ValueError: there is no such file, or it is something else.
         """
-        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        found = os.fstat(fd)
-        if not stat.S_ISREG(found.st_mode):
-            os.close(fd)
-            raise ValueError("it is not a file")
-        return cls(fd, found.st_size)
+        return cls(open_regular(path))
 
     def read(self, size: int) -> bytes:
-        data = os.read(self._fd, size)
+        data = self._file.read(size)
         self._read += len(data)
         return data
 
@@ -36,9 +33,7 @@ class FileSource:
 
     def close(self) -> None:
         """Idempotent."""
-        if self._fd >= 0:
-            os.close(self._fd)
-            self._fd = -1
+        self._file.close()
 
     def __enter__(self) -> FileSource:
         return self

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from stoker.archive.names import safe_parts, shown
+from stoker.archive.regular import NotRegular, open_regular
 from stoker.core.model import RUNTIMES
 from stoker.errors import ArchiveUnreadable, InvalidArchive, UnsafeArchive
 
@@ -43,6 +44,7 @@ class Manifest:
     model_file: str | None = None
     requirements_file: str | None = None
     config_file: str | None = None
+    source_vocab: str | None = None
     archiver_version: str | None = None
     created_on: str | None = None
     found: bool = True
@@ -56,10 +58,12 @@ class Manifest:
             InvalidArchive: the manifest cannot be used.  ArchiveUnreadable: the disk failed.
         """
         try:
-            with (model_dir / MANIFEST_PATH).open("rb") as file:
+            with open_regular(model_dir / MANIFEST_PATH) as file:
                 data = file.read(MAX_MANIFEST_BYTES + 1)
         except (FileNotFoundError, NotADirectoryError):
             return cls(found=False)
+        except NotRegular:
+            raise InvalidArchive(f"{MANIFEST_PATH} is not a file.") from None
         except OSError as error:
             raise ArchiveUnreadable(f"Failed to read {MANIFEST_PATH}: {os.strerror(error.errno or 0)}") from error
         return cls.parse(data)
@@ -74,17 +78,23 @@ class Manifest:
             model_name=_text(model, "modelName"),
             model_version=_version(model, data),
             runtime=_runtime(raw),
-            handler=_text(model, "handler"),
+            handler=_handler(model),
             serialized_file=_file(model, "serializedFile"),
             model_file=_file(model, "modelFile"),
             requirements_file=_file(model, "requirementsFile"),
             config_file=_file(model, "configFile"),
+            source_vocab=_file(model, "sourceVocab"),
             archiver_version=_text(raw, "archiverVersion"),
             created_on=_text(raw, "createdOn"),
             raw=raw,
         )
         _warn_of_gaps(manifest)
         return manifest
+
+    def deciding_files(self, handler: str | None) -> list[str]:
+        """What would be run or would say what is run, with ``handler`` as the one that counts."""
+        named = (MANIFEST_PATH, self.model_file, self.requirements_file, self.config_file)
+        return [name for name in (*named, *_handler_files(handler or "")) if name is not None]
 
     def effective(
         self,
@@ -111,6 +121,24 @@ class Manifest:
             handler=handler or self.handler or default_handler,
             runtime=runtime or self.runtime,
         )
+
+
+def handler_leaves(handler: str) -> bool:
+    """Whether a handler names a file outside the model's directory: ``../h.py``, ``/opt/h.py:handle``. Names of
+    modules, built-in or installed, name no file."""
+    path = handler.partition(":")[0]
+    try:
+        parts = safe_parts(path)
+    except UnsafeArchive:
+        return True
+    return not parts or parts[-1].startswith(".")
+
+
+def _handler_files(handler: str) -> tuple[str, ...]:
+    """Where in the model's directory the handler's module may lie."""
+    path = handler.partition(":")[0].removesuffix(".py")
+    module = path.rpartition("/")[2].replace(".", "/")
+    return tuple(dict.fromkeys(f"{name}{end}" for name in (path, module) for end in (".py", "/__init__.py")))
 
 
 def check_model_name(name: str | None) -> None:
@@ -194,6 +222,13 @@ def _file(model: Mapping[str, Any], key: str) -> str | None:
         inside = False
     if not inside:
         raise InvalidArchive(f"The manifest names a file outside the archive: {key}: {shown(value)}")
+    return value
+
+
+def _handler(model: Mapping[str, Any]) -> str | None:
+    value = _text(model, "handler")
+    if value is not None and handler_leaves(value):
+        raise InvalidArchive(f"The manifest names a file outside the archive: handler: {shown(value)}")
     return value
 
 

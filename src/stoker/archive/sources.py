@@ -1,23 +1,16 @@
-"""From the url of a registration to something on this machine.  Decides; the download itself is `archive.download`.
+"""What may the url of a registration be?  PURE.  A local one is found by `archive.local`, others by `archive.download`.
 
 Order, and nothing may come before its turn: ``..`` is refused; what looks like ``http(s)://`` or ``file://`` must
-match an allowed pattern; anything else is one name inside the model store.  A url that is not allowed is never looked
-up as a name.
-
-Who may put things into the store decides what is served, so a symbolic link there is followed only when its owner is
-root, this user or the owner of the store: those could have put the file itself there.
+match an allowed pattern; anything else is local.  A url that is not allowed is never looked up as a name.
 """
 
 from __future__ import annotations
 
-import os
 import re
-import stat
 from dataclasses import dataclass
-from pathlib import Path
 from urllib.parse import SplitResult, urlsplit, urlunsplit
 
-from stoker.errors import ArchiveNotFound, BadRequest, ConfigurationError, ModelStoreMissing, UrlRefused
+from stoker.errors import ArchiveNotFound, BadRequest, ConfigurationError, UrlRefused
 
 DEFAULT_ALLOWED_URLS = "https://.*"
 MAX_URL_CHARS = 4096
@@ -103,48 +96,3 @@ def check_url(url: str) -> None:
 def check_allowed(url: str, allowed: AllowedUrls) -> None:
     if not allowed.allow(url):
         raise UrlRefused(url=redacted(url))
-
-
-def find_in_store(url: str, store: Path | None, *, any_directory: bool = False) -> Path:
-    """The archive or directory that a local url names.  Blocking: for a thread.
-
-    ``any_directory``: the operator says it, not a client, so a directory anywhere may be meant.  A bare name means the
-    store first, a path the directory.
-
-    Raises:
-        ArchiveNotFound, ModelStoreMissing.
-    """
-    in_store = _lookup(file_name(url), store)
-    if in_store is not None and ("/" not in url or in_store.is_file()):
-        return in_store
-    if any_directory and _is_directory(url):
-        return Path(url).absolute()
-    if in_store is not None:
-        return in_store
-    if store is None:
-        raise ModelStoreMissing
-    raise ArchiveNotFound(url=url)
-
-
-def _lookup(name: str, store: Path | None) -> Path | None:
-    if store is None or name in ("", ".") or not _usable(store / name, store):
-        return None
-    return store / name
-
-
-def _is_directory(path: str) -> bool:
-    try:
-        return Path(path).is_dir()
-    except (OSError, ValueError):
-        return False
-
-
-def _usable(path: Path, store: Path) -> bool:
-    try:
-        entry = path.lstat()
-        if stat.S_ISLNK(entry.st_mode) and entry.st_uid not in (0, os.geteuid(), store.stat().st_uid):
-            return False
-        mode = path.stat().st_mode
-    except (OSError, ValueError):
-        return False
-    return stat.S_ISREG(mode) or stat.S_ISDIR(mode)

@@ -7,11 +7,10 @@ or cancelled `fetch_and_unpack` leaves nothing, neither unpacked files nor a dow
 
 from __future__ import annotations
 
+import asyncio
 import logging
-import os
-import stat
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,9 +19,10 @@ from typing import BinaryIO
 from stoker.archive import sources
 from stoker.archive.download import Downloader, DownloadLimits
 from stoker.archive.limits import UnpackLimits
+from stoker.archive.local import Places
 from stoker.archive.manifest import Manifest
-from stoker.archive.members import model_directory
 from stoker.archive.placing import sweep
+from stoker.archive.regular import open_regular
 from stoker.archive.sources import AllowedUrls
 from stoker.archive.threads import Stop, run_stoppable
 from stoker.archive.unpack import remove_tree, unpack
@@ -41,6 +41,7 @@ class UnpackedModel:
 
     ``url``: as registered, without credentials. ``file_name``: its name in the store. ``downloaded``: the file that the
     registration brought into the store, None when it was there before. ``in_place``: a directory, used where it lies.
+    ``elsewhere``: its path, where its name in the store does not find it.
     """
 
     manifest: Manifest
@@ -50,6 +51,7 @@ class UnpackedModel:
     file_name: str
     downloaded: Path | None = None
     in_place: bool = False
+    elsewhere: str | None = None
 
     @property
     def venv_dir(self) -> Path:
@@ -63,12 +65,14 @@ class ModelStore:
         *,
         model_store: Path | None,
         temp_dir: Path,
+        allowed_model_paths: tuple[Path, ...] = (),
         allowed_urls: AllowedUrls | str = sources.DEFAULT_ALLOWED_URLS,
         allow_private_urls: bool = False,
         unpack_limits: UnpackLimits = UnpackLimits(),  # noqa: B008 - frozen
         download_limits: DownloadLimits = DownloadLimits(),  # noqa: B008 - frozen
     ) -> None:
         self._store = model_store
+        self._places = Places(model_store, allowed_model_paths)
         self._allowed = AllowedUrls.parse(allowed_urls) if isinstance(allowed_urls, str) else allowed_urls
         self._limits = unpack_limits
         self._workspace = Workspace(temp_dir)
@@ -106,7 +110,7 @@ class ModelStore:
         self._workspace.close()
 
     async def fetch_and_unpack(self, url: str, *, from_operator: bool = False, for_s3: bool = False) -> UnpackedModel:
-        """``from_operator``: the url comes from the command line or the settings, so any directory may be named.
+        """``from_operator``: the url comes from the command line or the settings, so any path may be named.
         ``for_s3``: as `Downloader.download`.
 
         Raises:
@@ -126,6 +130,20 @@ class ModelStore:
         except BaseException:
             downloaded.unlink(missing_ok=True)
             raise
+
+    async def check_links(self, unpacked: UnpackedModel, names: Iterable[str]) -> None:
+        """Whether the files of these names lie where they seem to. What was unpacked has no links.
+
+        Raises:
+            InvalidArchive
+        """
+
+        def work() -> None:
+            for name in names:
+                self._places.check_inside(unpacked.model_dir, name)
+
+        if unpacked.in_place:
+            await asyncio.get_running_loop().run_in_executor(self._threads, work)
 
     def discard(self, unpacked: UnpackedModel, *, delete_download: bool) -> None:
         """Idempotent, never fails, does not wait: the model is out of the way at once and deleted by and by."""
@@ -167,19 +185,23 @@ class ModelStore:
 
         return await run_stoppable(self._threads, opened, undo=lambda unpacked: remove_tree(unpacked.root))
 
-    async def _unpack_local(self, url: str, any_directory: bool) -> UnpackedModel:
+    async def _unpack_local(self, url: str, from_operator: bool) -> UnpackedModel:
         def work(stop: Stop) -> UnpackedModel:
-            path = sources.find_in_store(url, self._store, any_directory=any_directory)
-            return self._link_directory(url, path) if path.is_dir() else self._unpack_file(url, path, stop)
+            path, elsewhere = self._places.find(url, from_operator=from_operator)
+            if path.is_dir():
+                return self._link_directory(url, path, elsewhere=elsewhere)
+            return self._unpack_file(url, path, stop, elsewhere=elsewhere)
 
         return await self._run(work)
 
-    def _unpack_file(self, url: str, path: Path, stop: Stop, *, downloaded: Path | None = None) -> UnpackedModel:
+    def _unpack_file(
+        self, url: str, path: Path, stop: Stop, *, downloaded: Path | None = None, elsewhere: str | None = None
+    ) -> UnpackedModel:
         root = self._workspace.new_root()
-        with _open_regular(url, path) as file:
+        with _open(url, path) as file:
             try:
                 unpack(file, root, limits=self._limits, stop=stop)
-                return _described(url, root, root, path.name, downloaded=downloaded)
+                return _described(url, root, path.name, downloaded=downloaded, elsewhere=elsewhere)
             except OSError as error:
                 remove_tree(root)
                 log.error("Cannot unpack %s: %s", path.name, error, extra={"event": "unpack_failed"})
@@ -188,12 +210,12 @@ class ModelStore:
                 remove_tree(root)
                 raise
 
-    def _link_directory(self, url: str, directory: Path) -> UnpackedModel:
+    def _link_directory(self, url: str, directory: Path, *, elsewhere: str | None) -> UnpackedModel:
         """Used in place, through a symbolic link, so that `discard` never touches the operator's own files."""
         root = self._workspace.new_root()
         try:
-            root.symlink_to(model_directory(directory).absolute(), target_is_directory=True)
-            return _described(url, root, root, directory.name, in_place=True)
+            root.symlink_to(directory.absolute(), target_is_directory=True)
+            return _described(url, root, sources.file_name(url), in_place=True, elsewhere=elsewhere)
         except OSError as error:
             remove_tree(root)
             raise ArchiveUnreadable(url=url) from error
@@ -206,27 +228,29 @@ def _is_model(entry: Path) -> bool:
     return entry.is_dir() or (entry.name.endswith(_ARCHIVE_SUFFIXES) and entry.is_file())
 
 
-def _open_regular(url: str, path: Path) -> BinaryIO:
-    """The very file that is unpacked is checked, not a name; a FIFO put there meanwhile does not block."""
+def _open(url: str, path: Path) -> BinaryIO:
     try:
-        file = os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb")
+        return open_regular(path)
     except OSError:
         raise ArchiveNotFound(url=sources.redacted(url)) from None
-    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-        file.close()
-        raise ArchiveNotFound(url=sources.redacted(url))
-    return file
 
 
 def _described(
-    url: str, root: Path, model_dir: Path, file_name: str, *, downloaded: Path | None = None, in_place: bool = False
+    url: str,
+    root: Path,
+    file_name: str,
+    *,
+    downloaded: Path | None = None,
+    in_place: bool = False,
+    elsewhere: str | None = None,
 ) -> UnpackedModel:
     return UnpackedModel(
-        manifest=Manifest.load(model_dir),
-        model_dir=model_dir,
+        manifest=Manifest.load(root),
+        model_dir=root,
         root=root,
         url=sources.redacted(url),
         file_name=file_name,
         downloaded=downloaded,
         in_place=in_place,
+        elsewhere=elsewhere,
     )

@@ -29,4 +29,5 @@ def _belongs(key: str) -> bool:
 def _text(key: str, loaded: Loaded) -> str:
     text = loaded.given[key].text
     value = ROWS[key].parse(text)
-    return str(value) if isinstance(value, Path) else text
+    paths = value if isinstance(value, tuple) else (value,)
+    return ",".join(map(str, paths)) if paths and all(isinstance(path, Path) for path in paths) else text

@@ -112,7 +112,7 @@ def default_text(default: Any) -> str:
         return str(default).lower()
     if isinstance(default, float):
         return f"{default:g}"
-    return ",".join(default) if isinstance(default, tuple) else str(default)
+    return ",".join(map(str, default)) if isinstance(default, tuple) else str(default)
 
 
 # ------------------------------------------------------------------- converters of more than a number
@@ -121,6 +121,10 @@ def default_text(default: Any) -> str:
 def path(text: str) -> Path | None:
     word = text.strip()
     return Path(word).expanduser().absolute() if word else None
+
+
+def folders(text: str) -> tuple[Path, ...]:
+    return tuple(Path(word).expanduser().absolute() for word in units.comma_list(text))
 
 
 def token(text: str) -> str | None:

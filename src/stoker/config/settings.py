@@ -320,6 +320,14 @@ class Settings:
     allowed_urls: tuple[str, ...] = setting(
         "allowed_urls", rows.regexes, ("https://.*",), "comma list of expressions; one must match a whole URL"
     )
+    allowed_model_paths: tuple[Path, ...] = setting(
+        "allowed_model_paths",
+        rows.folders,
+        (),
+        "comma list of folders: clients may register archives and directories by paths inside them, and inside "
+        "model_store; /: any path, as in TorchServe",
+        ours=True,
+    )
     use_env_allowed_urls: bool = setting(
         "use_env_allowed_urls", units.boolean, False, "TS_ALLOWED_URLS may override allowed_urls", origin=Origin.FILE
     )

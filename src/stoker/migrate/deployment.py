@@ -62,7 +62,7 @@ def check(deployment: Deployment, *, environment: Mapping[str, str]) -> list[Fin
         *checked.findings,
         *_log_config(deployment),
         *_snapshots(deployment, environment, names),
-        *_startup_models(checked, names),
+        *_startup_models(deployment, checked, names),
         *_archives(store, names, checked),
         *_workflows(deployment, checked, store),
     ]
@@ -137,12 +137,29 @@ def _archive(name: str, path: Path, checked: Checked) -> list[Finding]:
     return models.check(name, contents, checked.settings)
 
 
-def _startup_models(checked: Checked, names: Mapping[str, Path]) -> Iterator[Finding]:
+def _startup_models(deployment: Deployment, checked: Checked, names: Mapping[str, Path]) -> Iterator[Finding]:
     for entry in checked.settings.load_models:
         location = entry.rpartition("=")[2]
-        if entry != "all" and "://" not in entry and location not in names:
-            text = "It is not in the model store: skipped with an error in the log, as in TorchServe."
-            yield Finding(models.AREA, f"load_models: {entry}", Verdict.SAME, text)
+        if entry == "all" or "://" in entry or location in names:
+            continue
+        verdict, text = _not_by_name(deployment.folder / location, location, names)
+        if text:
+            yield Finding(models.AREA, f"load_models: {entry}", verdict, text)
+
+
+def _not_by_name(path: Path, location: str, names: Mapping[str, Path]) -> tuple[Verdict, str]:
+    """A location that is no name in the model store: a path, or nothing."""
+    by_path = "/" in location.rstrip("/")
+    namesake = names.get(path.name)
+    archive_in_store = by_path and namesake is not None and namesake.is_file()
+    if not path.exists() or not (by_path or path.is_dir()):
+        if archive_in_store:
+            text = f"Nothing lies at that path; TorchServe takes {path.name} of the model store: name it so."
+            return Verdict.UNSUPPORTED, text
+        return Verdict.SAME, "It is not in the model store: skipped with an error in the log, as in TorchServe."
+    if archive_in_store and namesake is not None and not path.samefile(namesake):
+        return Verdict.CHANGED, f"The file at that path is loaded; TorchServe takes {path.name} of the model store."
+    return Verdict.SAME, ""
 
 
 # ------------------------------------------------------------------------------------------ what lies beside

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from stoker.config import properties, security, units
@@ -43,7 +44,7 @@ def check(entries: Sequence[properties.Entry], *, file: str | None, environment:
         if finding.verdict is not Verdict.UNSUPPORTED and ROWS[key].field:
             values[ROWS[key].field] = parsed
     settings = Settings(**values)
-    findings += _left_to_defaults(given, area)
+    findings += _left_to_defaults(settings, given, area)
     findings += _who_can_reach(settings, given, environment, file is not None)
     findings += _other_variables(environment, {*variables})
     return Checked(settings, tuple(findings), given)
@@ -244,13 +245,19 @@ _JUDGED: Mapping[str, Callable[[Any, str], Judgement]] = {
 # ------------------------------------------------------------------------------------------ all together
 
 
-def _left_to_defaults(given: Mapping[str, Given], area: str) -> Iterator[Finding]:
+def _left_to_defaults(settings: Settings, given: Mapping[str, Given], area: str) -> Iterator[Finding]:
     if "allowed_urls" not in given:
         text = (
             "TorchServe fetches archives from every http(s):// and file:// URL, stoker from https:// only. "
             "Set allowed_urls if clients register others."
         )
         yield Finding(area, "allowed_urls (not set)", Verdict.CHANGED, text)
+    if settings.enable_model_api and settings.model_store != Path("/") and "allowed_model_paths" not in given:
+        text = (
+            "Clients of TorchServe register directories from anywhere on the machine, those of stoker from model_store "
+            "only. Name other folders in allowed_model_paths. A path never means its namesake in model_store."
+        )
+        yield Finding(area, "allowed_model_paths (not set)", Verdict.CHANGED, text)
 
 
 def _who_can_reach(

@@ -19,7 +19,8 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from stoker import errors
-from stoker.archive.manifest import Manifest
+from stoker.archive.manifest import Manifest, handler_leaves
+from stoker.archive.names import shown
 from stoker.config.model_config import ModelConfig
 from stoker.config.model_defaults import ModelDefaults
 from stoker.config.model_keys import MAX_WORKERS
@@ -202,6 +203,11 @@ def check_request(request: RegisterRequest) -> None:
         raise errors.BadRequest("Parameter url is required.")
     if request.model_name:
         names.check_requested(request.model_name)
+    if request.handler and handler_leaves(request.handler):
+        raise errors.BadRequest(
+            f"handler names a file outside the model's directory: {shown(request.handler)}. "
+            "The setting default_service_handler may."
+        )
     if request.runtime:
         _runtime(request.runtime)
     for name in ("batch_size", "max_batch_delay_s", "initial_workers", "response_timeout_s", "startup_timeout_s"):

@@ -9,9 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path
 
-from stoker import errors
 from stoker.archive.manifest import default_model_name
 from stoker.archive.requirements import Installer
 from stoker.archive.store import ModelStore, UnpackedModel
@@ -73,9 +71,12 @@ class Preparer:
         check: Callable[[ModelKey], None],
         workers: tuple[int, int] | None,
     ) -> Prepared:
+        manifest, default_handler = unpacked.manifest, self._settings.default_service_handler
+        handler = request.handler or manifest.handler or default_handler
+        await self._store.check_links(unpacked, manifest.deciding_files(handler))
         sources = Sources(
             request=request,
-            manifest=unpacked.manifest,
+            manifest=manifest,
             config=await self._model_config(unpacked),
             settings=self._settings,
             machine=self._machine,
@@ -92,7 +93,7 @@ class Preparer:
         name = unpacked.manifest.config_file
         if name is None:
             return ModelConfig()
-        return await asyncio.to_thread(_load_inside, unpacked.model_dir, name)
+        return await asyncio.to_thread(ModelConfig.load, unpacked.model_dir / name)
 
     async def _python(self, spec: ModelSpec, unpacked: UnpackedModel) -> str:
         """The interpreter of the workers. pip runs only where the operator allows it, whatever the archive says."""
@@ -107,10 +108,3 @@ class Preparer:
         if may_install:
             await installer.install(model=model, manifest=manifest, model_dir=folder)
         return self._settings.python
-
-
-def _load_inside(model_dir: Path, name: str) -> ModelConfig:
-    path = model_dir / name
-    if not path.resolve().is_relative_to(model_dir.resolve()):
-        raise errors.InvalidArchive("The model's configuration file lies outside the archive.")
-    return ModelConfig.load(path)

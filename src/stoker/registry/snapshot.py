@@ -160,7 +160,6 @@ class SnapshotKeeper:
     def _model(self, entry: ModelEntry, awaited: Set[str]) -> SnapshotModel:
         spec, file_name = entry.spec, entry.unpacked.file_name
         level = spec.yaml_config.get("parallelLevel")
-        elsewhere = spec.loaded_at_startup and entry.unpacked.in_place and spec.url != file_name
         return SnapshotModel(
             name=spec.key.name,
             version=spec.key.version,
@@ -175,7 +174,7 @@ class SnapshotKeeper:
             runtime=spec.runtime,
             parallel_level=level if isinstance(level, int) else 0,
             handler=spec.handler if spec.handler not in self._usual_handlers(entry) else None,
-            url=str(Path(spec.url).absolute()) if elsewhere else None,
+            url=entry.unpacked.elsewhere,
         )
 
     def _usual_handlers(self, entry: ModelEntry) -> tuple[str | None, ...]:

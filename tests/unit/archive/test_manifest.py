@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 from pathlib import Path
 from typing import Any
 
@@ -77,13 +78,68 @@ def test_a_huge_manifest_is_not_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["../x", "/etc/passwd", "a/../../x", "C:\\x", ".", ""])
-@pytest.mark.parametrize("key", ["serializedFile", "modelFile", "requirementsFile", "configFile"])
+@pytest.mark.parametrize("key", ["serializedFile", "modelFile", "requirementsFile", "configFile", "sourceVocab"])
 def test_a_file_outside_the_archive_cannot_be_named(key: str, name: str) -> None:
     if name == "":
         assert parse(**{key: name}).config_file is None
         return
     with pytest.raises(InvalidArchive, match=f"outside the archive: {key}"):
         parse(**{key: name})
+
+
+LEAVING = [
+    "../h.py",
+    "../../opt/h.py:handle",
+    "/opt/h.py",
+    "/opt/h",
+    "a/../../h:f",
+    "..\\h.py",
+    "..h",
+    "a/.h",
+    ":f",
+    "/",
+]
+STAYING = [
+    "h.py",
+    "h",
+    "h.py:f",
+    "code/h.py:f",
+    "image_classifier",
+    "pkg.mod:f",
+    "ts.torch_handler.text_classifier",
+    "my-h",
+]
+
+
+@pytest.mark.parametrize("handler", LEAVING)
+def test_a_handler_outside_the_archive_cannot_be_named(handler: str) -> None:
+    with pytest.raises(InvalidArchive, match="The manifest names a file outside the archive: handler: "):
+        parse(handler=handler)
+
+
+@pytest.mark.parametrize("handler", STAYING)
+def test_a_handler_is_a_file_of_the_archive_or_a_module_that_can_be_imported(handler: str) -> None:
+    assert parse(handler=handler).handler == handler
+
+
+def test_the_files_that_decide_what_runs_are_those_that_can_be_imported_or_read_for_it() -> None:
+    manifest = parse(modelFile="net.py", serializedFile="w.pt", configFile="c.yaml")
+    files = [MANIFEST_PATH, "net.py", "c.yaml"]
+    assert manifest.deciding_files("h.py:f") == [*files, "h.py", "h/__init__.py"]
+    assert manifest.deciding_files("code/h.py") == [*files, "code/h.py", "code/h/__init__.py", "h.py", "h/__init__.py"]
+    assert manifest.deciding_files("pkg.mod")[3:] == [
+        "pkg.mod.py",
+        "pkg.mod/__init__.py",
+        "pkg/mod.py",
+        "pkg/mod/__init__.py",
+    ]
+
+
+def test_a_manifest_that_is_a_pipe_does_not_hold_the_server_up(tmp_path: Path) -> None:
+    (tmp_path / "MAR-INF").mkdir()
+    os.mkfifo(tmp_path / MANIFEST_PATH)
+    with pytest.raises(InvalidArchive, match="is not a file"):
+        Manifest.load(tmp_path)
 
 
 def test_what_the_registration_says_wins_but_the_raw_manifest_stays() -> None:

@@ -85,7 +85,10 @@ PLACES = ["http://", "http://h:99999", "ftp://h", "a:b", "unix:x"]
 WORDS = ["", " ", "x", "true", "yes", "(", "[", "{", "[1]", '{"m": 1}', "a b", "a,b", ",", "=", "é", "${X}", "%s"]
 CHARACTERS = ["\\", "\ud800", "\0", "\n", "\x85"]
 HOSTILE = [*WORDS, *NUMBERS, *PLACES, *CHARACTERS, "9" * 5000, "1" + "0" * 400]
-ANYTHING_GOES = (str, units.boolean, units.string, units.word, units.comma_list, rows.path, rows.model_list)
+ANYTHING_GOES = (
+    *(str, units.boolean, units.string, units.word, units.comma_list),
+    *(rows.path, rows.folders, rows.model_list),
+)
 FREE_KEYS = ("python", "ts_open_inference_protocol")
 EXPECTED = re.compile(
     r"is not an? |is not TrueType|is none of: |is less than |is more than |expected: |not valid JSON|"

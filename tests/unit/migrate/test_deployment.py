@@ -100,6 +100,30 @@ def test_a_folder_without_a_manifest_is_a_model_where_the_start_loads_it(tmp_pat
         assert ("bare" in {finding.item for finding in check(tmp_path)}) is told
 
 
+@pytest.mark.parametrize(
+    ("location", "verdict", "words"),
+    [
+        ("a.mar", None, ""),
+        ("gone.mar", Verdict.SAME, "not in the model store"),
+        ("other/a.mar", Verdict.CHANGED, "The file at that path is loaded"),
+        ("gone/a.mar", Verdict.UNSUPPORTED, "name it so"),
+        ("store/a.mar", None, ""),
+        ("other/dir", None, ""),
+        ("gone/dir", Verdict.SAME, "not in the model store"),
+    ],
+)
+def test_a_model_of_the_start_that_is_named_by_a_path_is_the_one_that_lies_there(
+    tmp_path: Path, location: str, verdict: Verdict | None, words: str
+) -> None:
+    for name in ("store/a.mar", "other/a.mar"):
+        mar(tmp_path / name, members())
+    (tmp_path / "other" / "dir").mkdir()
+    (tmp_path / "config.properties").write_text(f"model_store=store\nload_models={location}\n")
+    found = [finding for finding in check(tmp_path) if finding.item.startswith("load_models: ")]
+    assert [finding.verdict for finding in found] == ([] if verdict is None else [verdict])
+    assert all(words in finding.text for finding in found)
+
+
 def test_the_newest_snapshot_must_find_its_archives(tmp_path: Path) -> None:
     mar(tmp_path / "models" / "a.mar", members())
     folder = tmp_path / "logs" / "config"

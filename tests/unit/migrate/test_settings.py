@@ -78,6 +78,20 @@ def test_allowed_urls_left_to_the_default_is_a_change() -> None:
     assert not [f for f in findings("allowed_urls=https://x") if f.item == "allowed_urls (not set)"]
 
 
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("enable_model_api=true", True),
+        ("enable_model_api=true\nmodel_store=/models", True),
+        ("enable_model_api=true\nmodel_store=/", False),
+        ("enable_model_api=true\nallowed_model_paths=/", False),
+        ("", False),
+    ],
+)
+def test_clients_that_may_register_lose_directories_elsewhere(text: str, told: bool) -> None:
+    assert any(finding.item == "allowed_model_paths (not set)" for finding in findings(text)) is told
+
+
 def test_a_variable_counts_only_where_the_file_lets_it() -> None:
     environment = {"TS_JOB_QUEUE_SIZE": "many"}
     assert one("TS_JOB_QUEUE_SIZE", "", environment).verdict is SAME

@@ -212,6 +212,8 @@ def test_the_whole_yaml_goes_to_the_handler() -> None:
         (errors.BadRequest, "Invalid RuntimeType value: ruby", {"api": {"runtime": "ruby"}}),
         (errors.BadRequest, "Runtime LSP", {"manifest": {"runtime": "LSP"}}),
         (errors.InvalidArchive, "Runtime is not defined", {"manifest": {"runtime": None}}),
+        (errors.BadRequest, "outside the model's directory: /h.py.*default_service", {"api": {"handler": "/h.py"}}),
+        (errors.BadRequest, "outside the model's directory", {"api": {"handler": "../../h.py:handle"}}),
         (errors.BadRequest, "batch_size cannot be less than 0.", {"api": {"batch_size": -1}}),
         (errors.BadRequest, "response_timeout cannot be less", {"api": {"response_timeout_s": -0.1}}),
         (errors.BadRequest, "initial_workers cannot be less", {"api": {"initial_workers": -1}}),

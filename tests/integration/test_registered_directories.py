@@ -1,0 +1,141 @@
+"""Unpacked model directories as clients register them, with real workers: which one is served, and what stays."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stoker import errors
+from stoker.archive.store import ModelStore
+from stoker.config.model_snapshot import ModelSnapshot, decode, encode
+from stoker.config.settings import Settings
+from stoker.core.clock import MonotonicClock
+from stoker.core.job import Input
+from stoker.core.ports import RegisterRequest
+from stoker.pool.devices import Devices
+from stoker.registry.registry import Registry
+
+HANDLER = "def handle(data, context):\n    return None if data is None else ['WORD'] * len(data)\n"
+
+
+class Written:
+    """Takes the snapshots, the newest last."""
+
+    def __init__(self) -> None:
+        self.snapshots: list[ModelSnapshot] = []
+
+    def write(self, kind: str, snapshot: ModelSnapshot) -> Path:
+        self.snapshots.append(snapshot)
+        return Path(kind)
+
+
+@contextlib.asynccontextmanager
+async def running(folder: Path, written: Written | None = None, **values: Any) -> AsyncIterator[Registry]:
+    settings = Settings(**{"model_store": folder / "store", "temp_dir": folder / "temp", **values})
+    store = ModelStore(
+        model_store=settings.model_store,
+        temp_dir=settings.temp_dir,
+        allowed_model_paths=settings.allowed_model_paths,
+    )
+    registry = Registry(settings=settings, store=store, devices=Devices(), clock=MonotonicClock(), snapshots=written)
+    try:
+        async with registry:
+            yield registry
+    finally:
+        store.close()
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for name in ("store", "temp"):
+        (tmp_path / name).mkdir()
+    return tmp_path
+
+
+def directory(path: Path, *, word: str = "ok", manifest: bool = False) -> Path:
+    path.mkdir(parents=True)
+    (path / "h.py").write_text(HANDLER.replace("WORD", word))
+    if manifest:
+        (path / "MAR-INF").mkdir()
+        model = {"modelName": "m", "modelVersion": "1.0", "handler": "h.py"}
+        (path / "MAR-INF" / "MANIFEST.json").write_text(json.dumps({"runtime": "python", "model": model}))
+    return path
+
+
+async def register(registry: Registry, url: Path | str, **request: Any) -> str:
+    return await registry.register(RegisterRequest(url=str(url), initial_workers=1, synchronous=True, **request))
+
+
+async def ask(registry: Registry, model: str) -> str:
+    chunk = await registry.submit(model, None, [Input("data", "", b"x")]).next()
+    assert chunk is not None
+    return bytes(chunk.data).decode()
+
+
+@pytest.mark.parametrize("manifest", [False, True])
+async def test_a_multi_model_endpoint_registers_directories_anywhere(folder: Path, manifest: bool) -> None:
+    """What SageMaker does: the store is ``/``, and directories come and go by their absolute paths."""
+    model = directory(folder / "models" / "abc" / "model", manifest=manifest)
+    (model / "code").mkdir()
+    async with running(folder, model_store=Path("/"), default_service_handler="h.py:handle") as registry:
+        for name in ("abc", "abd"):
+            assert "1 initial workers" in await register(registry, model, model_name=name)
+            assert await ask(registry, name) == "ok"
+        assert registry.describe("abc", None)[0]["modelUrl"] == str(model)
+        await registry.unregister("abc", None)
+        assert await ask(registry, "abd") == "ok"
+        await registry.unregister("abd", None)
+    assert (model / "h.py").exists()
+    assert [path.name for path in (folder / "temp" / "models").iterdir()] == [".lock"]
+
+
+async def test_the_directory_that_is_named_is_served_or_none(folder: Path) -> None:
+    directory(folder / "store" / "m", word="the store's", manifest=True)
+    elsewhere = directory(folder / "elsewhere" / "m", word="elsewhere", manifest=True)
+    async with running(folder) as registry:
+        with pytest.raises(errors.PathRefused, match="allowed_model_paths"):
+            await register(registry, elsewhere)
+        assert registry.list_models(100, 0)["models"] == []
+    async with running(folder, allowed_model_paths=(folder / "elsewhere",)) as registry:
+        await register(registry, elsewhere)
+        assert await ask(registry, "m") == "elsewhere"
+
+
+async def test_a_directory_is_resumed_from_where_it_lies(folder: Path) -> None:
+    directory(folder / "store" / "m", word="the store's", manifest=True)
+    elsewhere = directory(folder / "elsewhere" / "m", word="elsewhere", manifest=True)
+    written = Written()
+    async with running(folder, written, allowed_model_paths=(folder / "elsewhere",)) as registry:
+        await registry.load_at_startup()
+        await register(registry, f"{elsewhere}/")
+    saved = decode(encode(written.snapshots[-1], file_name="f", created_ms=0))
+    assert saved.models[0].mar_name == "m"
+    async with running(folder, model_snapshot=saved) as registry:
+        await registry.load_at_startup()
+        await asyncio.wait_for(_served(registry, "m"), 30)
+        assert await ask(registry, "m") == "elsewhere"
+
+
+async def _served(registry: Registry, model: str) -> None:
+    while not registry.model_ready(model):
+        await asyncio.sleep(0.02)
+
+
+@pytest.mark.parametrize("handler", [None, "h.py", "h.py:handle", "h"])
+async def test_a_link_in_a_directory_brings_no_code_from_outside(folder: Path, handler: str | None) -> None:
+    outside = directory(folder / "outside")
+    model = directory(folder / "store" / "m", manifest=True)
+    (model / "h.py").unlink()
+    (model / "h.py").symlink_to(outside / "h.py")
+    async with running(folder) as registry:
+        with pytest.raises(errors.InvalidArchive, match=r"A link leads out of the model's directory: h\.py"):
+            await register(registry, "m", handler=handler)
+    async with running(folder, allowed_model_paths=(outside,)) as registry:
+        await register(registry, "m", handler=handler)
+        assert await ask(registry, "m") == "ok"
