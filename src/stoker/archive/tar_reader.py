@@ -18,6 +18,7 @@ from stoker.errors import InvalidArchive
 
 CHUNK_BYTES = 1 << 20
 _BLOCK = 512
+_READ_AHEAD = 1 << 16
 _MAX_EXTENDED_HEADER = 1 << 20
 _LARGEST_OCTAL = 0o77777777777  # what the size field of a header can say
 _FILES, _FOLDER, _OLD_FILE = (b"0", b"\0", b"7"), b"5", b"\0"
@@ -49,7 +50,7 @@ def read_members(stream: Gunzip) -> Iterator[tuple[TarMember, Iterator[bytes]]]:
     reader = _Reader(stream)
     while (header := reader.next_member()) is not None:
         member = _member(header)
-        content = reader.content(member)
+        content = reader.content(member.name, member.size)
         yield member, content
         for _ in content:  # what nobody wanted
             pass
@@ -57,12 +58,28 @@ def read_members(stream: Gunzip) -> Iterator[tuple[TarMember, Iterator[bytes]]]:
         pass
 
 
+def read_names(stream: Gunzip) -> Iterator[str]:
+    """The members' names alone, unchecked, as far as they are asked for.
+
+    Raises:
+        InvalidArchive, UnsafeArchive
+    """
+    reader = _Reader(stream)
+    while (header := reader.next_member()) is not None:
+        yield header.name
+        for _ in reader.content(header.name, 0 if header.kind == _FOLDER else header.size):
+            pass
+
+
 # ------------------------------------------------------------------------------------------------ the stream
 
 
 class _Reader:
+    """Takes more than a header at a time from the stream, which is slow at small pieces."""
+
     def __init__(self, stream: Gunzip) -> None:
         self._stream = stream
+        self._ahead = memoryview(b"")
         self._at_start = True
 
     def next_member(self) -> _Header | None:
@@ -88,19 +105,18 @@ class _Reader:
             raise InvalidArchive("The archive is cut off.")
         return None
 
-    def content(self, member: TarMember) -> Iterator[bytes]:
-        left = 0 if member.directory else member.size
-        padding = -left % _BLOCK
+    def content(self, name: str, size: int) -> Iterator[bytes]:
+        left, padding = size, -size % _BLOCK
         while left:
-            piece = self._stream.read(min(CHUNK_BYTES, left))
+            piece = self._read(min(CHUNK_BYTES, left))
             if not piece:
-                raise refuse(member.name, "it is cut off")
+                raise refuse(name, "it is cut off")
             left -= len(piece)
             yield piece
         self._exactly(padding)
 
     def _next_header(self) -> _Header | None:
-        block = self._stream.read(_BLOCK)
+        block = self._read(_BLOCK)
         if not block:
             if self._at_start:
                 raise InvalidArchive("The archive is not a valid tar.gz file.")
@@ -114,10 +130,19 @@ class _Reader:
             raise refuse(header.name, "its extended header is too large")
         return self._exactly(header.size + -header.size % _BLOCK)[: header.size]
 
+    def _read(self, size: int) -> bytes:
+        """Up to ``size`` bytes; empty at the end."""
+        if not self._ahead:
+            if size >= _READ_AHEAD:
+                return self._stream.read(size)
+            self._ahead = memoryview(self._stream.read(_READ_AHEAD))
+        piece, self._ahead = bytes(self._ahead[:size]), self._ahead[size:]
+        return piece
+
     def _exactly(self, size: int) -> bytes:
         data = b""
         while len(data) < size:
-            piece = self._stream.read(size - len(data))
+            piece = self._read(size - len(data))
             if not piece:
                 raise InvalidArchive("The archive is cut off.")
             data += piece
@@ -145,7 +170,7 @@ def _check_sum(block: bytes) -> None:
     said = _number(block[148:156])
     counted = block[:148] + b" " * 8 + block[156:]
     total = sum(counted)
-    if said not in (total, total - 256 * sum(byte > 127 for byte in counted)):  # some old tools count signed bytes
+    if said != total and said != total - 256 * sum(byte > 127 for byte in counted):  # old tools count signed bytes
         raise _damaged()
 
 
@@ -154,7 +179,7 @@ def _number(field: bytes) -> int:
     if field[0] == 0x80:
         return int.from_bytes(field[1:], "big")
     digits = field.partition(b"\0")[0].strip()
-    if not all(digit in b"01234567" for digit in digits):
+    if digits.strip(b"01234567"):
         raise _damaged()
     return int(digits or b"0", 8)
 
@@ -211,4 +236,5 @@ def _member(header: _Header) -> TarMember:
     _, slash, rest = name.partition("/")
     if not slash:
         rest = "." if directory else name  # the top folder itself, or a file beside it
-    return TarMember(name, safe_parts(rest or "."), directory, bool(header.mode & 0o100), header.size)
+    size = 0 if directory else header.size
+    return TarMember(name, safe_parts(rest or "."), directory, bool(header.mode & 0o100), size)

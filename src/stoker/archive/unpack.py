@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import BinaryIO
 
@@ -18,6 +18,8 @@ from stoker.archive.limits import Budget, UnpackLimits
 from stoker.archive.names import NameTree, refuse, safe_parts
 from stoker.archive.threads import Stop
 from stoker.errors import InvalidArchive
+
+_FEW_FILES = 1000
 
 
 class Target:
@@ -92,7 +94,7 @@ def _fill(target: Target, file: BinaryIO, limits: UnpackLimits) -> None:
     if zip_reader.is_zip(head):
         _unpack_zip(target, file, limits)
     elif gunzip.is_gzip(head):
-        _unpack_tar(target, file)
+        _unpack_tar(target, file, limits)
     else:
         raise InvalidArchive("The archive is neither a zip file nor a tar.gz file.")
 
@@ -116,10 +118,12 @@ def _counted(budget: Budget, file: BinaryIO, member: zip_reader.ZipMember) -> It
         yield piece
 
 
-def _unpack_tar(target: Target, file: BinaryIO) -> None:
-    meter = _TarMeter(target)
+def _unpack_tar(target: Target, file: BinaryIO, limits: UnpackLimits) -> None:
+    meter = _TarMeter(target.budget, target.check_stop)
     stream = gunzip.Gunzip(file, meter.on_read)
-    for member, content in tar_reader.read_members(stream):
+    for number, (member, content) in enumerate(tar_reader.read_members(stream)):
+        if number == _FEW_FILES:
+            _count_tar(target, file, limits)
         meter.begin(member.name, stream)
         if member.directory:
             target.add_folder(member.name, member.parts)
@@ -127,11 +131,25 @@ def _unpack_tar(target: Target, file: BinaryIO) -> None:
             target.add_file(member.name, member.parts, content, executable=member.executable)
 
 
+def _count_tar(target: Target, file: BinaryIO, limits: UnpackLimits) -> None:
+    """Reads the whole archive once more, before many files are written that would have to be removed again."""
+    at = file.tell()
+    file.seek(0)
+    budget = Budget(limits, os.fstat(file.fileno()).st_size)
+    meter = _TarMeter(budget, target.check_stop)
+    stream = gunzip.Gunzip(file, meter.on_read)
+    for name in tar_reader.read_names(stream):
+        budget.count_entry(name)
+        meter.begin(name, stream)
+    file.seek(at)
+
+
 class _TarMeter:
     """Charges all that comes out of the gzip stream, headers and padding too, to the member that is being read."""
 
-    def __init__(self, target: Target) -> None:
-        self._target = target
+    def __init__(self, budget: Budget, check_stop: Callable[[], None]) -> None:
+        self._budget = budget
+        self._check_stop = check_stop
         self._member = "(archive)"
         self._unpacked_before = self._packed_before = self._seen = 0
 
@@ -140,7 +158,7 @@ class _TarMeter:
         self._unpacked_before, self._packed_before = stream.unpacked, max(0, stream.packed - (1 << 16))
 
     def on_read(self, unpacked: int, packed: int) -> None:
-        self._target.check_stop()
+        self._check_stop()
         nbytes, self._seen = unpacked - self._seen, unpacked
         mine, mine_packed = unpacked - self._unpacked_before, packed - self._packed_before
-        self._target.budget.count_bytes(self._member, nbytes, unpacked=mine, packed=mine_packed)
+        self._budget.count_bytes(self._member, nbytes, unpacked=mine, packed=mine_packed)

@@ -65,6 +65,8 @@ def read_members(file: BinaryIO, *, max_entries: int) -> list[ZipMember]:
         InvalidArchive: no sound zip file.  UnsafeArchive: a member that must not be unpacked.
     """
     where = _find_directory(file)
+    if where.entries > max_entries:
+        raise refuse("(archive)", f"the archive has more than {max_entries} entries")
     members = list(_listed(file, where, max_entries))
     _check_no_overlap(members, where.offset)
     return members

@@ -151,7 +151,7 @@ def test_the_whole_archive_is_bounded_too(tmp_path: Path) -> None:
 
 def test_too_many_entries_are_refused(tmp_path: Path) -> None:
     (tmp_path / "zip").mkdir()
-    assert_refused(zip_bytes({f"{i}": b"" for i in range(101)}), tmp_path / "zip", "100: the archive has more than 100")
+    assert_refused(zip_bytes({f"{i}": b"" for i in range(101)}), tmp_path / "zip", "the archive has more than 100")
     (tmp_path / "tar").mkdir()
     data = tar_bytes(*(tar_member(f"m/{i}", b"") for i in range(101)))
     assert_refused(data, tmp_path / "tar", "m/100: the archive has more than 100")
