@@ -147,6 +147,7 @@ def add_connection(to: argparse.ArgumentParser, defaults: dict[str, object]) -> 
     add("--timeout", key="timeout", type=float, help="seconds that a call may take (default: 600)")
     add("--auth-token", "--token", key="auth_token", help="sent as 'authorization: Bearer TOKEN'")
     add("--token-file", key="token_file", metavar="FILE", help="take the tokens from this file, a key_file.json")
+    add("--ca-file", key="ca_file", metavar="FILE", help="use TLS, and trust the authorities in this PEM file")
     add("--inference", key="inference", metavar="HOST:PORT", help="address of the inference API")
     add("--management", key="management", metavar="HOST:PORT", help="address of the management API")
 
@@ -163,6 +164,7 @@ def endpoint_of(args: argparse.Namespace) -> Endpoint:
         management=args.management,
         token=tokens.inference,
         management_token=tokens.management,
+        root_certificates=None if args.ca_file is None else read(Path(args.ca_file)),
     )
 
 

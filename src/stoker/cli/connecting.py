@@ -101,9 +101,9 @@ def connection(
         management=management or address or Endpoint().management,
         token=token or tokens.inference,
         management_token=management_token or tokens.management,
-        root_certificates=_read(ca_file) or (b"" if tls else None),
-        client_certificate=_read(client_cert),
-        client_key=_read(client_key),
+        root_certificates=_pem(ca_file, "CERTIFICATE") or (b"" if tls else None),
+        client_certificate=_pem(client_cert, "CERTIFICATE"),
+        client_key=_pem(client_key, "PRIVATE KEY"),
         max_message_bytes=_ANY_SIZE,
     )
     _check(endpoint)
@@ -124,8 +124,14 @@ def _usage(message: str) -> NoReturn:
     output.fail(message, USAGE_STATUS)
 
 
-def _read(file: Path | None) -> bytes | None:
-    return None if file is None else output.read_file(file)
+def _pem(file: Path | None, kind: str) -> bytes | None:
+    """gRPC says nothing of a file that holds something else."""
+    if file is None:
+        return None
+    content = output.read_file(file)
+    if f"{kind}-----".encode() not in content:
+        output.fail(f"{file} holds no {kind.lower()} in PEM format.")
+    return content
 
 
 def _tokens(file: Path) -> Tokens:

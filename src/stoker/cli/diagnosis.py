@@ -86,7 +86,7 @@ def _address(failure: Failure, speaks: Speaks) -> str | None:
         Speaks.NO_SOCKET: f"There is no socket {target.path}: no server runs there ({flag} unix:/PATH).",
         Speaks.DENIED: f"You may not use the socket {target.path}: it belongs to another user.",
         Speaks.GRPC: f"{target.text} has no TLS: leave out --tls, --ca-file and https://.",
-        Speaks.GRPC_TLS: f"{target.text} has TLS: add --ca-file FILE with its authority's certificate, or --tls.",
+        Speaks.GRPC_TLS: f"{target.text} has TLS: add --ca-file FILE with its authority's certificate, or use https://.",
         Speaks.SOMETHING_ELSE: f"What listens at {target.text} is no gRPC server ({flag} HOST:PORT).",
     }[speaks]
 

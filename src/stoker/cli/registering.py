@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -50,11 +49,7 @@ def _watch(
 
 
 def state(described: Sequence[Mapping[str, Any]]) -> str:
-    """Of the last version described, in some words."""
+    """The last version described, in some words. TorchServe calls a worker that loads UNLOADING, so only READY counts."""
     workers = described[-1].get("workers", []) if described else []
-    if not workers:
-        return "no worker yet"
-    states = Counter(str(worker.get("status", "unknown")).lower() for worker in workers)
-    ready = states.pop("ready", 0)
-    rest = "".join(f", {number} {name}" for name, number in sorted(states.items()))
-    return f"{ready} of {len(workers)} workers ready{rest}"
+    ready = sum(worker.get("status") == "READY" for worker in workers)
+    return f"{ready} of {len(workers)} workers ready" if workers else "no worker yet"

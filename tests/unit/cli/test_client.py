@@ -28,6 +28,8 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "empty").touch()
     (tmp_path / "text").write_text("hello")
     (tmp_path / "folder").mkdir()
+    (tmp_path / "cert").write_text("-----BEGIN CERTIFICATE-----\n")
+    (tmp_path / "key").write_text("-----BEGIN PRIVATE KEY-----\n")
     return tmp_path
 
 
@@ -46,8 +48,9 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (["ping", "--timeout", "0"], 2, "error: --timeout takes a number of seconds above 0, not 0."),
         (["ping", "--timeout", "nan"], 2, "error: --timeout takes a number of seconds above 0, not nan."),
         (["ping", "--client-cert", "text"], 2, "error: --client-cert and --client-key belong together."),
-        (["ping", "--client-cert", "text", "--client-key", "text"], 2, "error: --client-cert is for TLS"),
+        (["ping", "--client-cert", "cert", "--client-key", "key"], 2, "error: --client-cert is for TLS"),
         (["ping", "--token-file", "text"], 1, "error: text holds no tokens: give the server's key_file.json."),
+        (["ping", "--ca-file", "text"], 1, "error: text holds no certificate in PEM format."),
         (["ping", "--ca-file", "gone.pem"], 1, "error: There is no file gone.pem."),
         (["ping", "-a", REFUSED], 1, f"error: No server listens at {REFUSED}. Start one with:"),
         (["--timeout", "5", "list", "--management", f"http://{REFUSED}"], 1, f"error: No server listens at {REFUSED}"),

@@ -12,7 +12,7 @@ from stoker.cli.registering import state
     [
         ([], "no worker yet"),
         (["READY", "READY"], "2 of 2 workers ready"),
-        (["READY", "LOADING", "UNLOADING", "LOADING"], "1 of 4 workers ready, 2 loading, 1 unloading"),
+        (["READY", "UNLOADING", "UNKNOWN"], "1 of 3 workers ready"),
     ],
 )
 def test_workers_are_counted_by_their_state(workers: list[str], words: str) -> None:
