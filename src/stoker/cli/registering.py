@@ -49,7 +49,7 @@ def _watch(
 
 
 def state(described: Sequence[Mapping[str, Any]]) -> str:
-    """The last version described, in some words. TorchServe calls a worker that loads UNLOADING, so only READY counts."""
+    """The last version described, in words. TorchServe calls a worker that loads UNLOADING, so only READY counts."""
     workers = described[-1].get("workers", []) if described else []
     ready = sum(worker.get("status") == "READY" for worker in workers)
     return f"{ready} of {len(workers)} workers ready" if workers else "no worker yet"
