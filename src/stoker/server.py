@@ -340,15 +340,12 @@ async def _cancelled(future: asyncio.Future[Any]) -> None:
 
 @contextmanager
 def _signals(stop: Callable[[], None]) -> Iterator[None]:
-    """Signals ask for a stop; a hang-up too, unless the process was told to ignore it (nohup)."""
+    """Signals ask for a stop."""
     loop = asyncio.get_running_loop()
-    wanted = [*_STOP_SIGNALS]
-    if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
-        wanted.append(signal.SIGHUP)
-    for number in wanted:
+    for number in _STOP_SIGNALS:
         loop.add_signal_handler(number, stop)
     try:
         yield
     finally:
-        for number in wanted:
+        for number in _STOP_SIGNALS:
             loop.remove_signal_handler(number)

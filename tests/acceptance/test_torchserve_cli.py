@@ -134,7 +134,7 @@ def test_stop_takes_no_other_process_for_the_server(place: Place) -> None:
     bystander.communicate(b"\n", timeout=30)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_server_in_the_foreground_ends_well_on_a_signal(place: Place, number: signal.Signals) -> None:
     place.configure()
     process, output = place.foreground()

@@ -187,9 +187,11 @@ class FakeHealth:
 @dataclass
 class FakeAccessLog:
     lines: list[tuple[str, str, int, int]] = field(default_factory=list)
+    request_ids: list[str] = field(default_factory=list)
 
-    def record(self, peer: str, request: str, status: int, milliseconds: int) -> None:
+    def record(self, peer: str, request: str, status: int, milliseconds: int, request_id: str) -> None:
         self.lines.append((peer, request, status, milliseconds))
+        self.request_ids.append(request_id)
 
 
 @dataclass

@@ -10,14 +10,17 @@ from contextlib import ExitStack
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
+from stoker.cli import hangup
 from stoker.cli.instance import Instance
 from stoker.config import effective, model_snapshot, security
 from stoker.config.load import Loaded
 from stoker.config.security import AccessPolicy
 from stoker.config.settings import Settings
 from stoker.errors import StartupError
+from stoker.telemetry.capture import Capture, console_fd
 from stoker.telemetry.log4j import LogLevels
 from stoker.telemetry.logs import Logs
+from stoker.telemetry.sinks import Console
 
 if TYPE_CHECKING:
     from stoker.telemetry.metrics import Metrics
@@ -44,18 +47,28 @@ def serve(
     security.check(loaded.settings, access)
     with ExitStack() as stack:
         instance = Instance(loaded.settings.temp_dir)
-        if instance.claim():
-            print("Removing orphan pid file.", flush=True)
+        orphaned = instance.claim()
         stack.callback(instance.release)
         logs = _logs(loaded.settings, levels)
         logs.start()
         stack.callback(logs.close)
+        capture = Capture()
+        capture.start()
+        stack.callback(capture.close)
+        stack.enter_context(hangup.reopens(lambda: _reopen(logs)))
+        if orphaned:
+            logs.announce("Removing orphan pid file.")
         log.info("Settings: %s; model store: %s; logs: %s", *_places(loaded), extra={"event": "server_starting"})
         for text in (*_remarks(loaded), *remarks):
             log.warning("%s", text)
         _tell_resumed(loaded)
         _run(loaded, access, logs, on_started, effective.properties_of(loaded) if snapshots else None)
         log.info("Server stopped.", extra={"event": "server_stopped"})
+
+
+def _reopen(logs: Logs) -> None:
+    logs.reopen()
+    log.info("A hang-up was received: the log files are opened anew", extra={"event": "logs_reopened"})
 
 
 def _tell_resumed(loaded: Loaded) -> None:
@@ -106,8 +119,11 @@ def _logs(settings: Settings, levels: LogLevels | None) -> Logs:
     return Logs(
         log_location=settings.log_location,
         metrics_location=settings.metrics_location,
+        console=Console(console_fd()),
+        console_lines=settings.console_log,
         format=settings.log_format,
         levels=levels,
+        rolling=settings.log_rolling,
     )
 
 
@@ -120,6 +136,7 @@ def _metrics(settings: Settings, logs: Logs) -> Metrics:
         auto_detect=settings.model_metrics_auto_detect,
         ts_log=logs.ts_metrics,
         model_log=logs.model_metrics,
+        as_json=logs.as_json,
     )
 
 

@@ -462,12 +462,28 @@ class Settings:
         minimum=0.1,
         origin=Origin.FILE,
     )
-    access_log: bool = setting("access_log", units.boolean, True, "one line per request in access_log.log", ours=True)
+    access_log: bool = setting(
+        "access_log", units.boolean, True, "one line per request in access_log.log and on the console", ours=True
+    )
+    console_log: str = setting(
+        "console_log",
+        units.one_of("all", "server"),
+        "all",
+        "what the console shows; server: all but the lines of requests and metrics, which are in their files",
+        ours=True,
+    )
     log_format: str = setting(
         "log_format",
         units.one_of("text", "json"),
         "text",
-        "json: one JSON object per line on the console, in ts_log.log and model_log.log",
+        "json: one JSON object per line, on the console and in every log file",
+        ours=True,
+    )
+    log_rolling: bool = setting(
+        "log_rolling",
+        units.boolean,
+        True,
+        "log files are moved aside daily and at 100 MB, five of each are kept; false: left to logrotate and SIGHUP",
         ours=True,
     )
 

@@ -354,4 +354,6 @@ class GpuFigures:
 class AccessLog(Protocol):
     """One line per finished call. Implemented by telemetry, called by the frontends; must cost next to nothing."""
 
-    def record(self, peer: str, request: str, status: int, milliseconds: int) -> None: ...
+    def record(self, peer: str, request: str, status: int, milliseconds: int, request_id: str) -> None:
+        """``request_id``: as its handler sees it, or its answer's ``x-request-id``; empty where there is none."""
+        ...

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 class Exchange:
     """``label`` and ``peer``: what and who, for the access log. ``deadline``: in seconds of the monotonic clock.
+    ``request_id``: what the handler sees, once the work has chosen it.
     ``while_draining``: still served when the server drains, and not waited for then (health).
 
     The work may set ``on_cancel`` (nothing can be answered any more) and ``on_writable`` (there is room again after
@@ -38,6 +39,7 @@ class Exchange:
         "on_writable",
         "peer",
         "request",
+        "request_id",
         "sent_bytes",
         "started",
         "started_at",
@@ -60,6 +62,7 @@ class Exchange:
         self.label = label
         self.peer = peer
         self.request = request
+        self.request_id = ""
         self.started_at = started_at
         self.deadline = deadline
         self.while_draining = while_draining

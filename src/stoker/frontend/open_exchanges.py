@@ -58,7 +58,7 @@ class OpenExchanges:
         self.open.discard(exchange)
         if self._access_log is not None:
             elapsed_ms = int((time.monotonic() - exchange.started_at) * 1000)
-            self._access_log.record(exchange.peer, exchange.label, status, elapsed_ms)
+            self._access_log.record(exchange.peer, exchange.label, status, elapsed_ms, exchange.request_id)
         if self._telemetry is not None and not exchange.while_draining:  # health checks are no requests
             self._telemetry.answered(self._http_status.get(status, status))
         if self._idle is not None and not self._idle.done() and self.quiet:

@@ -133,7 +133,12 @@ class Births:
         for output in self._outputs:
             output.begin()
         self._shared = Template(
-            process, label=label, on_lost=self._lost, on_metric=self._on_metric, outputs=self._outputs
+            process,
+            label=label,
+            on_lost=self._lost,
+            on_metric=self._on_metric,
+            outputs=self._outputs,
+            about={"model": spec.key.name, "version": spec.key.version},
         )
         self._shared.start(load_message(spec, options, gpu_id=None))
         return self._shared

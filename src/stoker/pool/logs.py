@@ -1,8 +1,7 @@
-r"""What workers print, line by line into the model log.
+"""What workers print, line by line into the model log.
 
 A pipe of a worker is read in small slices, one per turn of the loop: a worker that prints without end waits for
-the reader and neither grows the server's memory nor takes its time away from requests.  Lines are data of a stranger:
-whatever could forge a log line (``\r``, escape sequences, ...) is escaped, and what is too long is cut into several.
+the reader and neither grows the server's memory nor takes its time away from requests.
 """
 
 from __future__ import annotations
@@ -10,58 +9,23 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
+from stoker.core.printed import LineSplitter, Tracebacks
 from stoker.pool.repeats import Repeats
 
 logger = logging.getLogger("MODEL_LOG")
 
-MAX_LINE_BYTES = 8 << 10
 _READ_BYTES = 16 << 10
 _REST_BYTES = 1 << 20  # a pipe holds 64 KiB by default, and at most this without privileges
-
-_CONTROL = [*range(0x20), 0x7F, *range(0x80, 0xA0), 0x2028, 0x2029]
-_ESCAPES = {code: ascii(chr(code))[1:-1] for code in _CONTROL if chr(code) != "\t"}
-
-
-class LineSplitter:
-    """Bytes in, whole lines out, as text that is safe to log. PURE."""
-
-    def __init__(self, max_line_bytes: int = MAX_LINE_BYTES) -> None:
-        self._max = max_line_bytes
-        self._rest = b""
-
-    def feed(self, data: bytes) -> list[str]:
-        *lines, rest = (self._rest + data).split(b"\n")
-        whole = [text for line in lines for text in self._cut(line)]
-        while len(rest) > self._max:
-            whole.append(_safe(rest[: self._max]))
-            rest = rest[self._max :]
-        self._rest = rest
-        return whole
-
-    def end(self) -> list[str]:
-        """The last line, when it had no line end."""
-        rest, self._rest = self._rest, b""
-        return self._cut(rest) if rest else []
-
-    def _cut(self, line: bytes) -> list[str]:
-        line = line.removesuffix(b"\r")
-        if len(line) <= self._max:
-            return [_safe(line)]
-        return [_safe(line[start : start + self._max]) for start in range(0, len(line), self._max)]
-
-
-def _safe(line: bytes) -> str:
-    text = line.decode("utf-8", "backslashreplace")
-    return text if text.isprintable() else text.translate(_ESCAPES)
-
+_TRACEBACK_S = 0.2  # how long the lines of one may be apart
 
 METRIC = "[METRICS]"
 
 
 class PipeLog:
-    """Reads one pipe of a worker until `close`; ``label`` becomes the thread name of the log lines.
+    """Reads one pipe of a worker until `close`; ``label`` becomes the thread name of the log lines, ``about`` what
+    they say of the worker.
 
     ``on_metric`` is told lines that begin with `METRIC`, and says whether that is what they are: then they are not
     logged.  ``repeats`` holds back what a worker before this one has said of the same failure.
@@ -73,6 +37,7 @@ class PipeLog:
         *,
         level: int,
         label: str,
+        about: Mapping[str, object] | None = None,
         on_metric: Callable[[str], bool] = lambda line: False,
         repeats: Repeats | None = None,
     ) -> None:
@@ -80,8 +45,10 @@ class PipeLog:
         self._repeats = repeats
         self._on_metric = on_metric
         self._level = level
-        self._extra = {"event": "worker_output", "thread_label": label}
+        self._extra = {**(about or {}), "event": "worker_output", "thread_label": label, "printed": True}
         self._lines = LineSplitter()
+        self._tracebacks = Tracebacks()
+        self._timer: asyncio.TimerHandle | None = None
         self._loop = asyncio.get_running_loop()
         self._open = False
 
@@ -110,7 +77,19 @@ class PipeLog:
 
     def _write(self, lines: list[str]) -> None:
         for line in lines:
-            logger.log(self._level, "%s", line, extra=self._extra)
+            self._tell(self._tracebacks.feed(line))
+        if self._tracebacks.open and self._timer is None:
+            self._timer = self._loop.call_later(_TRACEBACK_S, self._end_traceback)
+
+    def _end_traceback(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._tell(self._tracebacks.end())
+
+    def _tell(self, records: list[str]) -> None:
+        for record in records:
+            logger.log(self._level, "%s", record, extra=self._extra)
 
     def loaded(self) -> None:
         """From now on nothing is held back."""
@@ -133,3 +112,4 @@ class PipeLog:
         repeats, self._repeats = self._repeats, None
         if repeats is not None:
             self._write(repeats.failed())
+        self._end_traceback()

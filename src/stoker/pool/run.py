@@ -142,15 +142,23 @@ class WorkerRun:
             telemetry=telemetry,
         )
         printed, errors = self._outputs
+        about = {**facts.log_extra("worker_output"), "pid": process.pid}
         self._logs = [
             PipeLog(
                 process.stdout_fd,
                 level=logging.INFO,
                 label=f"{facts.name}-stdout",
+                about=about,
                 on_metric=telemetry.printed,
                 repeats=printed,
             ),
-            PipeLog(process.stderr_fd, level=logging.WARNING, label=f"{facts.name}-stderr", repeats=errors),
+            PipeLog(
+                process.stderr_fd,
+                level=logging.WARNING,
+                label=f"{facts.name}-stderr",
+                about=about,
+                repeats=errors,
+            ),
         ]
         self._link.start()
         for log in self._logs:

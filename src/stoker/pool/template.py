@@ -46,7 +46,7 @@ class Template:
     """``prepared`` is done with what came of the preparation; None: the process ended before it said so.
 
     ``on_lost`` is told once when the process is gone. Then call nothing but `close`.  ``outputs``: what the templates
-    before it said on standard output and error.
+    before it said on standard output and error.  ``about``: what log lines of its output say of it.
     """
 
     def __init__(
@@ -57,6 +57,7 @@ class Template:
         on_lost: Callable[[Template], None],
         on_metric: Callable[[str], bool] = lambda line: False,
         outputs: tuple[Repeats | None, Repeats | None] = (None, None),
+        about: Mapping[str, object] | None = None,
     ) -> None:
         self._process = process
         self._label = label
@@ -65,15 +66,23 @@ class Template:
         self._requests = itertools.count(1)
         self._waiting: dict[int, asyncio.Future[ForkedChild]] = {}
         self._reaping: dict[int, Callable[[int | None], None]] = {}
+        about = {**(about or {}), "pid": process.pid}
         self._logs = [
             PipeLog(
                 process.stdout_fd,
                 level=logging.INFO,
                 label=f"{label}-stdout",
+                about=about,
                 on_metric=on_metric,
                 repeats=outputs[0],
             ),
-            PipeLog(process.stderr_fd, level=logging.WARNING, label=f"{label}-stderr", repeats=outputs[1]),
+            PipeLog(
+                process.stderr_fd,
+                level=logging.WARNING,
+                label=f"{label}-stderr",
+                about=about,
+                repeats=outputs[1],
+            ),
         ]
         self.prepared: asyncio.Future[Ready | Failed | None] = self._loop.create_future()
         self._gone: asyncio.Future[None] = self._loop.create_future()

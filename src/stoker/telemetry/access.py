@@ -10,6 +10,7 @@ import asyncio
 import functools
 import time
 
+from stoker.telemetry.json_lines import head, members
 from stoker.telemetry.lines import escaped, timestamp
 from stoker.telemetry.sinks import Sink
 from stoker.telemetry.writer import LogWriter
@@ -20,22 +21,25 @@ _MOST_KEPT = 512  # characters of a request line that is remembered as text
 _REST_BYTES = 60  # about: what a line has beside peer and request; only used to bound what waits
 
 
-_Call = tuple[float, str, str, int, int]
-"""When it ended, peer, request, status, milliseconds."""
+NAME = "ACCESS_LOG"
+
+_Call = tuple[float, str, str, int, int, str]
+"""When it ended, peer, request, status, milliseconds, id of the request."""
 
 
 class BufferedAccessLog:
     """Implements `core.ports.AccessLog`; used on one event loop."""
 
-    def __init__(self, writer: LogWriter, sink: Sink) -> None:
+    def __init__(self, writer: LogWriter, sink: Sink, *, as_json: bool = False) -> None:
         self._writer = writer
         self._sink = sink
+        self._text_of = json_of if as_json else text_of
         self._calls: list[_Call] = []
         self._timer: asyncio.TimerHandle | None = None
 
-    def record(self, peer: str, request: str, status: int, milliseconds: int) -> None:
+    def record(self, peer: str, request: str, status: int, milliseconds: int, request_id: str = "") -> None:
         calls = self._calls
-        calls.append((time.time(), peer, request, status, milliseconds))
+        calls.append((time.time(), peer, request, status, milliseconds, request_id))
         if len(calls) >= _MOST_WAITING:
             self.flush()
         elif self._timer is None:
@@ -48,19 +52,38 @@ class BufferedAccessLog:
             self._timer = None
         calls, self._calls = self._calls, []
         if calls:
-            size = sum(len(peer) + len(request) + _REST_BYTES for _, peer, request, _, _ in calls)
-            self._writer.post(self._sink, lambda: text_of(calls), size)
+            size = sum(len(peer) + len(request) + _REST_BYTES for _, peer, request, *_ in calls)
+            self._writer.post(self._sink, lambda: self._text_of(calls), size)
 
 
 def text_of(calls: list[_Call]) -> bytes:
     lines = []
     millisecond, date = -1, ""
-    for at, peer, request, status, milliseconds in calls:
+    for at, peer, request, status, milliseconds, _ in calls:
         now = int(at * 1000)
         if now != millisecond:  # mostly there are many in each
             millisecond, date = now, timestamp(at)
         who_and_what = _known if len(request) <= _MOST_KEPT else _who_and_what
         lines.append(f"{date} - {who_and_what(peer, request)} {status} {milliseconds}\n")
+    return "".join(lines).encode("utf-8", "backslashreplace")
+
+
+def json_of(calls: list[_Call]) -> bytes:
+    """``status``: of HTTP, or the code of gRPC, as in the text form, which is the message."""
+    lines = []
+    for at, peer, request, status, milliseconds, request_id in calls:
+        who_and_what = _who_and_what(peer, request)
+        facts = members(
+            {
+                "message": f"{who_and_what} {status} {milliseconds}",
+                "client": peer,
+                "request": request,
+                "status": status,
+                "duration_ms": milliseconds,
+                **({"request_id": request_id} if request_id else {}),
+            }
+        )
+        lines.append(f"{head(at, NAME)}{facts}}}\n")
     return "".join(lines).encode("utf-8", "backslashreplace")
 
 

@@ -8,12 +8,21 @@ from __future__ import annotations
 
 import functools
 import logging
+import re
 import time
 
 _CONTROL = (*range(0x20), 0x7F, *range(0x80, 0xA0), 0x2028, 0x2029)
 _ESCAPES = {code: ascii(chr(code))[1:-1] for code in _CONTROL if chr(code) != "\t"}
 _LEVELS = {"WARNING": "WARN ", "CRITICAL": "FATAL"}
 _INDENT = "    "
+
+
+_DATE = re.compile(rb"^.{23}", re.MULTILINE)
+
+
+def with_columns(lines: bytes, name: str) -> bytes:
+    """Lines of a log file that has dates alone, as the console shows them: with level, thread and the log's name."""
+    return _DATE.sub(rb"\g<0> [INFO ] main " + name.encode(), lines)
 
 
 def escaped(text: str) -> str:
@@ -37,13 +46,17 @@ def _second(seconds: int) -> str:
 
 
 class LineFormatter(logging.Formatter):
-    """The thread column is the record's ``thread_label`` where it has one."""
+    """The thread column is the record's ``thread_label`` where it has one.  Of what a process ``printed`` each line
+    stays one, as TorchServe shows it.
+    """
 
     def format(self, record: logging.LogRecord) -> str:
         level = _LEVELS.get(record.levelname, f"{record.levelname:5}")
-        message = escaped(message_of(record))
-        line = f"{timestamp(record.created)} [{level}] {thread_of(record)} {record.name} - {message}"
-        return "\n".join([line, *self._traceback(record)])
+        columns = f"{timestamp(record.created)} [{level}] {thread_of(record)} {record.name} - "
+        message = message_of(record)
+        if getattr(record, "printed", False):
+            return "\n".join(columns + escaped(line) for line in message.split("\n"))
+        return "\n".join([columns + escaped(message), *self._traceback(record)])
 
     def _traceback(self, record: logging.LogRecord) -> list[str]:
         if not record.exc_info or record.exc_info[0] is None:

@@ -2,9 +2,11 @@
 
 ts_log.log        everything of the server itself      (also on the console)
 model_log.log     what workers print                   (also on the console)
-access_log.log    one line per finished call
-ts_metrics.log     what the server measures
-model_metrics.log  what handlers record                the files exist from the start, for tools that follow them
+access_log.log    one line per finished call           (also on the console, unless told otherwise)
+ts_metrics.log     what the server measures            (the same)
+model_metrics.log  what handlers record                (the same)
+
+The files exist from the start, for tools that follow them.
 """
 
 from __future__ import annotations
@@ -13,15 +15,17 @@ import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from stoker.telemetry import access as access_lines
 from stoker.telemetry.access import BufferedAccessLog
 from stoker.telemetry.json_lines import JsonFormatter
-from stoker.telemetry.lines import LineFormatter
+from stoker.telemetry.lines import LineFormatter, with_columns
 from stoker.telemetry.log4j import LogLevels
-from stoker.telemetry.metric_log import Post
-from stoker.telemetry.sinks import Console, RollingFile, Sink
-from stoker.telemetry.writer import LogWriter, notice_to
+from stoker.telemetry.metric_log import MODEL_METRICS, TS_METRICS, Post
+from stoker.telemetry.sinks import Action, Console, RollingFile, Sink
+from stoker.telemetry.writer import LogWriter
 
 MODEL_LOGGER = "MODEL_LOG"
+_KEPT = 5  # files that were rolled over, of each log
 
 
 class _Posting(logging.Handler):
@@ -32,16 +36,34 @@ class _Posting(logging.Handler):
         self._targets = targets
         self.setFormatter(formatter)
 
+    def handleError(self, record: logging.LogRecord) -> None:
+        """The traceback that logging would print here comes back as a record."""
+
     def emit(self, record: logging.LogRecord) -> None:
         line = f"{self.format(record)}\n".encode("utf-8", "backslashreplace")
         for writer, sink in self._targets:
             writer.post(sink, line, len(line))
 
 
+class _Bulk:
+    """A sink for lines that a file gets, and the console with more columns. Used by the files' writer alone."""
+
+    def __init__(self, file: RollingFile, console: Callable[[bytes], None] | None, name: str | None) -> None:
+        self._file = file
+        self._console = console
+        self._name = name
+
+    def write(self, data: bytes) -> None:
+        self._file.write(data)
+        if self._console is not None:
+            self._console(data if self._name is None else with_columns(data, self._name))
+
+
 class Logs:
     """``log_location`` and ``metrics_location`` may be missing or unwritable: then only the console is left.
 
-    ``format``: text or json, for what is on the console.
+    ``format``: text or json. ``console_lines``: all, or server: without access log and metrics. ``rolling``: false
+    leaves it to somebody who moves the files and calls `reopen`.
     """
 
     def __init__(
@@ -52,27 +74,37 @@ class Logs:
         console: Sink | None = None,
         format: str = "text",
         levels: LogLevels | None = None,
+        console_lines: str = "all",
+        rolling: bool = True,
     ) -> None:
-        self._formatter = JsonFormatter() if format == "json" else LineFormatter()
-        self._json = format == "json"
+        self.as_json = format == "json"
+        self._formatter = JsonFormatter() if self.as_json else LineFormatter()
         self._levels = levels or LogLevels()
         self._console = console if console is not None else Console()
-        self._console_writer = LogWriter(trouble=self._console)  # its own, since nobody may be reading the console
-        self._writer = LogWriter(trouble=self._console)
-        trouble = notice_to(self._console)
-        self._server_file = RollingFile(log_location / "ts_log.log", on_trouble=trouble)
-        self._model_file = RollingFile(log_location / "model_log.log", on_trouble=trouble)
-        self._access_file = RollingFile(log_location / "access_log.log", on_trouble=trouble)
-        self._ts_metrics_file = RollingFile(metrics_location / "ts_metrics.log", on_trouble=trouble)
-        self._model_metrics_file = RollingFile(metrics_location / "model_metrics.log", on_trouble=trouble)
+        self._shows_all = console_lines == "all"
+        # The console has a writer of its own, since nobody may be reading it.
+        self._console_writer = LogWriter(
+            name="console", on_trouble=lambda text: self._console.write(self._notice(text))
+        )
+        self._writer = LogWriter(name="log files", on_trouble=self._complain)
+        self._files: list[RollingFile] = []
+        self._keep = _KEPT if rolling else 0
+        self._server_file = self._file(log_location / "ts_log.log")
+        self._model_file = self._file(log_location / "model_log.log")
+        access_file = self._file(log_location / "access_log.log")
+        ts_metrics_file = self._file(metrics_location / "ts_metrics.log")
+        model_metrics_file = self._file(metrics_location / "model_metrics.log")
         self._taken: list[tuple[logging.Logger, logging.Handler, int]] = []  # with the level it had
-        self._access = BufferedAccessLog(self._writer, self._access_file)
-        self.ts_metrics: Post = self._post_to(self._ts_metrics_file, self._levels.ts_metrics)
-        self.model_metrics: Post = self._post_to(self._model_metrics_file, self._levels.model_metrics)
+        access = self._bulk(access_file, access_lines.NAME)
+        self._access = BufferedAccessLog(self._writer, access, as_json=self.as_json)
+        self.ts_metrics: Post = self._post_to(self._bulk(ts_metrics_file, TS_METRICS), self._levels.ts_metrics)
+        self.model_metrics: Post = self._post_to(
+            self._bulk(model_metrics_file, MODEL_METRICS), self._levels.model_metrics
+        )
 
     def start(self) -> None:
-        """Creates the files and takes over the root logger and the model log."""
-        for file in self._files():
+        """Creates the files and takes over the root logger, the model log and Python's warnings."""
+        for file in self._files:
             file.create()
         self._console_writer.start()
         self._writer.start()
@@ -80,6 +112,11 @@ class Logs:
         model_log = logging.getLogger(MODEL_LOGGER)
         self._install(model_log, self._model_file, self._levels.model)
         model_log.propagate = False
+        logging.captureWarnings(True)
+
+    def reopen(self) -> None:
+        """Lines from now on go to files of the usual names, whatever became of those that were open. Any thread."""
+        self._writer.post(Action(self._reopen), b"", 0)
 
     @property
     def access(self) -> BufferedAccessLog | None:
@@ -89,17 +126,18 @@ class Logs:
     def announce(self, text: str) -> None:
         """A bare line on the console: something that scripts wait for. Returns when it is there, or when nobody has
         taken it for some seconds."""
-        if self._json:
+        if self.as_json:
             record = logging.makeLogRecord(
                 {"name": "stoker", "levelname": "INFO", "levelno": logging.INFO, "msg": text}
             )
             text = self._formatter.format(record)
-        line = f"{text}\n".encode()
-        self._console_writer.post(self._console, line, len(line))
+        self._show(f"{text}\n".encode())
         self._console_writer.wait_written()
 
     def close(self) -> None:
         """Writes what is left and gives the loggers back. Idempotent."""
+        if self._taken:
+            logging.captureWarnings(False)
         for logger, handler, level in self._taken:
             logger.removeHandler(handler)
             logger.setLevel(level)
@@ -108,19 +146,41 @@ class Logs:
         self._access.flush()
         self._writer.close()
         self._console_writer.close()
-        for file in self._files():
+        for file in self._files:
             file.close()
 
-    def _files(self) -> list[RollingFile]:
-        logs = [self._server_file, self._model_file, self._access_file]
-        return [*logs, self._ts_metrics_file, self._model_metrics_file]
+    # ------------------------------------------------------------------------------------------ parts
 
-    def _post_to(self, file: RollingFile, level: int) -> Post:
+    def _reopen(self) -> None:
+        for file in self._files:
+            file.reopen()
+
+    def _file(self, path: Path) -> RollingFile:
+        file = RollingFile(path, on_trouble=self._complain, keep=self._keep)
+        self._files.append(file)
+        return file
+
+    def _bulk(self, file: RollingFile, name: str) -> Sink:
+        return _Bulk(file, self._show if self._shows_all else None, None if self.as_json else name)
+
+    def _post_to(self, sink: Sink, level: int) -> Post:
         def post(text: Callable[[], bytes], size: int) -> None:
             if level <= logging.INFO:
-                self._writer.post(file, text, size)
+                self._writer.post(sink, text, size)
 
         return post
+
+    def _show(self, data: bytes) -> None:
+        self._console_writer.post(self._console, data, len(data))
+
+    def _complain(self, text: str) -> None:
+        self._show(self._notice(text))
+
+    def _notice(self, text: str) -> bytes:
+        """Trouble with the logs themselves, past the loggers, which would make more of it."""
+        fields = {"name": __name__, "levelno": logging.WARNING, "levelname": "WARNING", "msg": text}
+        record = logging.makeLogRecord({**fields, "threadName": "stoker-log"})
+        return f"{self._formatter.format(record)}\n".encode("utf-8", "backslashreplace")
 
     def _install(self, logger: logging.Logger, file: RollingFile, level: int) -> None:
         handler = _Posting(((self._console_writer, self._console), (self._writer, file)), self._formatter)

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 
 from stoker.core.measures import HandlerSample
 from stoker.telemetry.declared import Declared
+from stoker.telemetry.json_lines import dumps, head, members, number
 from stoker.telemetry.lines import escaped, timestamp
 
 PREFIX = "[METRICS]"
@@ -47,8 +48,24 @@ Entry = tuple[float, Template, float, RequestIds]
 
 def template(declared: Declared, labels: tuple[str, ...], host: str) -> Template:
     """``labels`` end with the host name, which is not repeated among the dimensions."""
-    dims = ",".join(f"{name}:{text}" for name, text in zip(declared.labels[:-1], labels[:-1], strict=True))
+    dims = ",".join(f"{name}:{text}" for name, text in _dimensions(declared, labels))
     return escaped(f" - {declared.name}.{declared.unit}:"), escaped(f"|#{dims}|#hostname:{host}")
+
+
+def json_template(declared: Declared, labels: tuple[str, ...], host: str) -> Template:
+    before, after = template(declared, labels, host)
+    facts = {
+        "metric": declared.name,
+        "unit": declared.unit,
+        "dimensions": dict(_dimensions(declared, labels)),
+        "hostname": host,
+        "message": before.removeprefix(" - "),
+    }
+    return members(facts)[:-1], dumps(after)[1:-1]
+
+
+def _dimensions(declared: Declared, labels: tuple[str, ...]) -> Iterable[tuple[str, str]]:
+    return zip(declared.labels[:-1], labels[:-1], strict=True)
 
 
 def log_text(entries: Iterable[Entry]) -> str:
@@ -59,9 +76,24 @@ def log_text(entries: Iterable[Entry]) -> str:
         now = int(at * 1000)
         if now != millisecond:  # mostly there are many in each
             millisecond, date, end = now, timestamp(at), f",timestamp:{now // 1000}\n"
-        named = ""
-        if ids:
-            text = ids if isinstance(ids, str) else ",".join(ids)
-            named = f",requestID:{text if text.isprintable() else escaped(text)}"
-        lines.append(f"{date}{before}{value!r}{after}{named}{end}")
+        lines.append(f"{date}{before}{value!r}{after}{_named(ids)}{end}")
     return "".join(lines)
+
+
+def log_json(entries: Iterable[Entry], name: str) -> str:
+    """The same from `json_template`s; the text form is the message. ``name``: of the log."""
+    lines = []
+    for at, (before, after), value, ids in entries:
+        named = _named(ids)
+        end = f',timestamp:{int(at)}", "value": {number(value)}'
+        if named:
+            end += f', "request_id": {dumps(named.partition(":")[2])}'
+        lines.append(f"{head(at, name)}{before}{value!r}{after}{dumps(named)[1:-1]}{end}}}\n")
+    return "".join(lines)
+
+
+def _named(ids: RequestIds) -> str:
+    if not ids:
+        return ""
+    text = ids if isinstance(ids, str) else ",".join(ids)
+    return f",requestID:{text if text.isprintable() else escaped(text)}"

@@ -16,23 +16,40 @@ from stoker.telemetry.metric_lines import Entry, RequestIds, Template
 Post = Callable[[Callable[[], bytes], int], None]
 """Hands a function that makes text to the log writer; the number: about how many bytes that will be."""
 
+TS_METRICS, MODEL_METRICS = "TS_METRICS", "MODEL_METRICS"
+"""What TorchServe's console calls the two logs."""
+
 _PERIOD_S = 0.1
 _MOST_WAITING = 1000
 _LINE_BYTES = 160
 
 
 class MetricLog:
-    """Used on one event loop. ``on_flush`` is called before entries leave, and may `add` more."""
+    """Used on one event loop. ``on_flush`` is called before entries leave, and may `add` more.  ``json_name``: lines
+    are JSON and say that they are of this log.
+    """
 
-    def __init__(self, post: Post, host: str, *, on_flush: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self,
+        post: Post,
+        host: str,
+        *,
+        on_flush: Callable[[], None] = lambda: None,
+        json_name: str | None = None,
+    ) -> None:
         self._post = post
+        self._json_name = json_name
+        self._template = metric_lines.template if json_name is None else metric_lines.json_template
         self._host = host
         self._on_flush = on_flush
         self._entries: list[Entry] = []
         self._timer: asyncio.TimerHandle | None = None
 
     def add(self, declared: Declared, labels: tuple[str, ...], value: float, request_ids: RequestIds = "") -> None:
-        self.append(metric_lines.template(declared, labels, self._host), float(value), request_ids)
+        self.append(self.template(declared, labels), float(value), request_ids)
+
+    def template(self, declared: Declared, labels: tuple[str, ...]) -> Template:
+        return self._template(declared, labels, self._host)
 
     def append(self, template: Template, value: float, request_ids: RequestIds) -> None:
         """As `add`, for who knows the rest of its lines beforehand."""
@@ -62,7 +79,12 @@ class MetricLog:
     def _send(self) -> None:
         entries, self._entries = self._entries, []
         if entries:
-            self._post(lambda: metric_lines.log_text(entries).encode("utf-8", "backslashreplace"), _bytes(entries))
+            self._post(lambda: self._text(entries).encode("utf-8", "backslashreplace"), _bytes(entries))
+
+    def _text(self, entries: list[Entry]) -> str:
+        if self._json_name is None:
+            return metric_lines.log_text(entries)
+        return metric_lines.log_json(entries, self._json_name)
 
 
 def _bytes(entries: list[Entry]) -> int:

@@ -19,7 +19,7 @@ from stoker.telemetry import declared as declarations
 from stoker.telemetry import exposition
 from stoker.telemetry.declared import BadMetricsFile, Declarations, Declared
 from stoker.telemetry.family import Family, Labels
-from stoker.telemetry.metric_log import MetricLog, Post
+from stoker.telemetry.metric_log import MODEL_METRICS, TS_METRICS, MetricLog, Post
 from stoker.telemetry.model_metrics import HandlerMetrics, ModelMetrics
 from stoker.telemetry.modes import INFERENCE_COUNTERS, MODES, Mode
 
@@ -41,7 +41,8 @@ Named = tuple[str, Labels, float]
 class Metrics:
     """Implements `core.ports.MetricsPort` and `RequestTelemetry`, and makes the `ModelTelemetry` of each model version.
 
-    ``ts_log``, ``model_log``: where lines go. ``config``: the metrics file, None for the packaged one.
+    ``ts_log``, ``model_log``: where lines go. ``config``: the metrics file, None for the packaged one.  ``as_json``:
+    lines are JSON objects.
     """
 
     def __init__(
@@ -53,6 +54,7 @@ class Metrics:
         ts_log: Post = lambda text, size: None,
         model_log: Post = lambda text, size: None,
         host: str | None = None,
+        as_json: bool = False,
     ) -> None:
         self._mode = _mode(mode)
         self._host = host or socket.gethostname()
@@ -63,8 +65,9 @@ class Metrics:
         self._requests_2xx = self._requests_4xx = self._requests_5xx = 0
         declared = _read(config)
         self._families = {name: Family(_folded(each)) for name, each in declared.frontend.items()}
-        self._ts_log = MetricLog(ts_log, self._host, on_flush=self._log_what_moved)
-        self._model_log = MetricLog(model_log, self._host)
+        names = (TS_METRICS, MODEL_METRICS) if as_json else (None, None)
+        self._ts_log = MetricLog(ts_log, self._host, on_flush=self._log_what_moved, json_name=names[0])
+        self._model_log = MetricLog(model_log, self._host, json_name=names[1])
         self._handlers = HandlerMetrics(
             declared.model,
             host=self._host,

@@ -70,7 +70,7 @@ class HandlerMetrics:
         if family is None or labels is None or (self._log is None and not self._served):
             return None
         if self._log is not None:
-            to_log, template = self._log.append, metric_lines.template(family.declared, labels, self._host)
+            to_log, template = self._log.append, self._log.template(family.declared, labels)
             return lambda ms, jobs: to_log(template, round(ms, 2), _ids(jobs))
         put = family.setter(labels)
         return lambda ms, jobs: family.update(labels, ms) if put is None else put(ms)

@@ -21,12 +21,27 @@ class Sink(Protocol):
     def write(self, data: bytes) -> None: ...
 
 
+class Action:
+    """A sink for the writer's thread to do something when everything before it is written."""
+
+    def __init__(self, action: Callable[[], object]) -> None:
+        self._action = action
+
+    def write(self, data: bytes) -> None:
+        self._action()
+
+
 class Console:
     """The file descriptor that the server inherited as its output. Gone for good once its reader is."""
 
     def __init__(self, fd: int = 1) -> None:
         self._fd = fd
         self._open = True
+
+    @property
+    def open(self) -> bool:
+        """Whether anybody may be reading."""
+        return self._open
 
     def write(self, data: bytes) -> None:
         rest = memoryview(data)
@@ -42,7 +57,8 @@ class Console:
 
 
 class RollingFile:
-    """Appends to ``path``; a new day or ``max_bytes`` moves it to ``path.1`` and so on, ``keep`` of them.
+    """Appends to ``path``; a new day or ``max_bytes`` moves it to ``path.1`` and so on, ``keep`` of them; 0: it is
+    never moved.
 
     ``on_trouble`` is told a sentence when the file cannot be written, once per trouble; later lines try again.
     """
@@ -68,6 +84,11 @@ class RollingFile:
 
     def create(self) -> None:
         """Makes the file, so that whoever watches it finds it from the start."""
+        self._attempt(self._open)
+
+    def reopen(self) -> None:
+        """Somebody moved the file away: what follows goes to a new one."""
+        self.close()
         self._attempt(self._open)
 
     def write(self, data: bytes) -> None:
@@ -111,7 +132,11 @@ class RollingFile:
         self._day = _day(status.st_mtime if status.st_size else self._clock())
 
     def _is_due(self, more: int) -> bool:
-        return self._size > 0 and (self._size + more > self._max_bytes or self._day != _day(self._clock()))
+        return (
+            self._keep > 0
+            and self._size > 0
+            and (self._size + more > self._max_bytes or self._day != _day(self._clock()))
+        )
 
     def _roll(self) -> None:
         self.close()

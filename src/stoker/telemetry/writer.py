@@ -6,22 +6,24 @@ What waits to be written is bounded; beyond that lines are dropped and counted, 
 from __future__ import annotations
 
 import threading
-import time
 from collections import deque
 from collections.abc import Callable
 
-from stoker.telemetry.lines import timestamp
-from stoker.telemetry.sinks import Sink
+from stoker.telemetry.sinks import Action, Sink
 
 Content = bytes | Callable[[], bytes]
 """A function is called in the thread: formatting that the event loop need not do."""
 
 
 class LogWriter:
-    """`post` from any thread; `close` gives what waits a moment to be written."""
+    """`post` from any thread; `close` gives what waits a moment to be written.
 
-    def __init__(self, *, trouble: Sink, max_pending_bytes: int = 16 << 20) -> None:
-        self._trouble = trouble
+    ``on_trouble`` is told sentences, in the thread; ``name``: of what is written, in them.
+    """
+
+    def __init__(self, *, name: str, on_trouble: Callable[[str], None], max_pending_bytes: int = 16 << 20) -> None:
+        self._name = name
+        self._on_trouble = on_trouble
         self._max_pending = max_pending_bytes
         self._lock = threading.Lock()
         self._wake = threading.Event()
@@ -47,9 +49,9 @@ class LogWriter:
 
     def wait_written(self, timeout_s: float = 2.0) -> bool:
         """Waits until all that was posted so far is written. False: nobody takes it."""
-        barrier = _Barrier()
-        self.post(barrier, b"", 0)
-        return barrier.passed.wait(timeout_s)
+        written = threading.Event()
+        self.post(Action(written.set), b"", 0)
+        return written.wait(timeout_s)
 
     def close(self, timeout_s: float = 2.0) -> None:
         """Idempotent. A console that takes nothing loses the rest."""
@@ -72,41 +74,24 @@ class LogWriter:
             dropped, self._dropped = self._dropped, 0
         while entries:
             sink, content, size = entries.popleft()
-            parts = [_bytes(content)]
+            parts = [self._bytes(content)]
             while entries and entries[0][0] is sink:
                 _, content, more = entries.popleft()
-                parts.append(_bytes(content))
+                parts.append(self._bytes(content))
                 size += more
             sink.write(b"".join(parts))
             with self._lock:
                 self._pending -= size
         if dropped:
-            self._trouble.write(_notice(f"{dropped} log lines were dropped: they came faster than they can be written"))
+            self._on_trouble(
+                f"{self._name}: {dropped} log lines were dropped; they came faster than they can be written"
+            )
 
-
-class _Barrier:
-    """A sink that is written to when everything before it was written."""
-
-    def __init__(self) -> None:
-        self.passed = threading.Event()
-
-    def write(self, data: bytes) -> None:
-        self.passed.set()
-
-
-def _bytes(content: Content) -> bytes:
-    if isinstance(content, bytes):
-        return content
-    try:
-        return content()
-    except Exception as error:  # the thread must live on
-        return _notice(f"a log entry was lost: {error!r}")
-
-
-def _notice(text: str) -> bytes:
-    return f"{timestamp(time.time())} [WARN ] stoker-log stoker.telemetry - {text}\n".encode()
-
-
-def notice_to(sink: Sink) -> Callable[[str], None]:
-    """For sinks that must report their own trouble: they are written by the thread that would log it."""
-    return lambda text: sink.write(_notice(text))
+    def _bytes(self, content: Content) -> bytes:
+        if isinstance(content, bytes):
+            return content
+        try:
+            return content()
+        except Exception as error:  # the thread must live on
+            self._on_trouble(f"{self._name}: a log entry was lost: {error!r}")
+            return b""

@@ -7,10 +7,12 @@ Laws: whatever a handler raises or returns, the worker lives, except for what is
 from __future__ import annotations
 
 import contextlib
+import sys
 import traceback
 from collections.abc import Callable
 from typing import Any
 
+from stoker.core import printed
 from stoker.core.buffer import Buffer
 from stoker.ipc.to_server import Failure
 from stoker.worker.context import Context
@@ -70,7 +72,7 @@ def refused(error: PredictionException) -> Failure:
 def report(error: BaseException) -> None:
     """The traceback, on standard error."""
     with contextlib.suppress(Exception):  # a handler may have closed standard error
-        traceback.print_exception(error)
+        print(printed.indented("".join(traceback.format_exception(error))), file=sys.stderr, flush=True)  # noqa: T201
 
 
 def items_of(outputs: list[Any], *, max_bytes: int) -> list[Item] | Failure:

@@ -16,7 +16,7 @@ class _Sink:
 
 async def test_long_request_lines_count_with_their_length_against_what_may_wait() -> None:
     sink, most = _Sink(), 100_000
-    writer = LogWriter(trouble=_Sink(), max_pending_bytes=most)
+    writer = LogWriter(name="log files", on_trouble=lambda text: None, max_pending_bytes=most)
     log = BufferedAccessLog(writer, sink)
     for number in range(20):
         log.record("127.0.0.1:1", f"GET /{number:050000} HTTP/1.1", 404, 0)

@@ -9,7 +9,7 @@ from functools import partial
 from google.protobuf.message import DecodeError
 
 from stoker.core.buffer import Buffer
-from stoker.core.job import Input
+from stoker.core.job import Input, new_request_id
 from stoker.core.ports import InferencePort
 from stoker.core.reply import ReplyStream
 from stoker.errors import BadRequest, MalformedMessage
@@ -66,6 +66,7 @@ def _submit(inference: InferencePort, call: Call, *, streaming: bool) -> ReplySt
     call.request = b""  # its values live on in the inputs; two copies of a large one are one too many
     if not request.model_name:
         raise BadRequest("Parameter model_name is required.")
+    call.request_id = new_request_id()
     return inference.submit(
         request.model_name,
         request.model_version or None,
@@ -73,6 +74,7 @@ def _submit(inference: InferencePort, call: Call, *, streaming: bool) -> ReplySt
         headers=request_headers(call.metadata),
         deadline=call.deadline,
         streaming=streaming,
+        request_id=call.request_id,
     )
 
 

@@ -71,7 +71,8 @@ class App:
         except Exception as error:
             await answer.fail(error)
         finally:
-            self.records.answered(answer.peer, answer.request_line, answer.status, time.monotonic() - answer.started_at)
+            took_s = time.monotonic() - answer.started_at
+            self.records.answered(answer.peer, answer.request_line, answer.status, took_s, answer.request_id)
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope)

@@ -188,7 +188,7 @@ class HttpProtocol(HttpToolsProtocol):
                 )
             )
         )
-        self.server_state.records.answered(self.peer, f"- {line} HTTP/1.1", answer.status, 0.0)
+        self.server_state.records.answered(self.peer, f"- {line} HTTP/1.1", answer.status, 0.0, "")
         self.close_kindly()
 
     def common_headers(self, others: heads.Headers) -> bytes:
@@ -348,7 +348,8 @@ class HttpProtocol(HttpToolsProtocol):
     def exchange_ended(self, exchange: Exchange) -> None:
         now = self.quiet_since = time.monotonic()
         records = self.server_state.records
-        records.answered(self.peer, exchange.request_line, exchange.status, now - exchange.started_at)
+        took_s = now - exchange.started_at
+        records.answered(self.peer, exchange.request_line, exchange.status, took_s, exchange.request_id)
         if self._active is exchange:
             self._active = None
         if exchange.disconnected:

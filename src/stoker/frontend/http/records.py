@@ -14,9 +14,9 @@ class RequestRecords:
     access_log: AccessLog | None = None
     telemetry: RequestTelemetry | None = None
 
-    def answered(self, peer: str, request_line: str, status: int, seconds: float) -> None:
+    def answered(self, peer: str, request_line: str, status: int, seconds: float, request_id: str) -> None:
         """``request_line``: as the client sent it. ``seconds``: from its arrival to the end of its answer."""
         if self.access_log is not None:
-            self.access_log.record(peer, request_line, status, int(seconds * 1000))
+            self.access_log.record(peer, request_line, status, int(seconds * 1000), request_id)
         if self.telemetry is not None:
             self.telemetry.answered(status)

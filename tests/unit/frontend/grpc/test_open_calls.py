@@ -46,7 +46,7 @@ class Log:
     def __init__(self) -> None:
         self.codes: list[int] = []
 
-    def record(self, peer: str, request: str, status: int, milliseconds: int) -> None:
+    def record(self, peer: str, request: str, status: int, milliseconds: int, request_id: str) -> None:
         self.codes.append(status)
 
 

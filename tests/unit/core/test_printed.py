@@ -3,7 +3,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stoker.pool.logs import LineSplitter
+from stoker.core.printed import LineSplitter
 
 
 def all_lines(*pieces: bytes, limit: int = 16) -> list[str]:
