@@ -47,6 +47,11 @@ class BindError(StartupError):
 class ServingError(StokerError):
     """The request could not be served."""
 
+    @property
+    def cause(self) -> str:
+        """What happened, for a sentence that says already what it led to."""
+        return self.message
+
 
 class ClientError(ServingError):
     """The request is wrong; sending it again does not help."""
@@ -176,11 +181,15 @@ class WorkerDied(ServingError):
 
     def __init__(self, cause: str = "") -> None:
         super().__init__("Worker died." + (f" Cause: {cause}" if cause else ""))
-        self.cause = cause
+        self._cause = cause
+
+    @property
+    def cause(self) -> str:
+        return self._cause or "it ended for an unknown reason"
 
 
-class WorkerKilledForMemory(WorkerDied):
-    """The worker was killed from outside, most likely for memory (exit value 137)."""
+class WorkerOutOfMemory(WorkerDied):
+    """There was not enough memory: the kernel killed the worker for it, or the model did not fit when it was loaded."""
 
 
 class HandlerError(ServingError):
@@ -241,6 +250,10 @@ class UnregisterTimeout(ManagementError):
 
 
 class WorkersFailedToStart(ManagementError):
+    """Failed to start workers for model {model} version: {version}"""
+
+
+class WorkersOutOfMemory(WorkersFailedToStart):
     """Failed to start workers for model {model} version: {version}"""
 
 

@@ -246,9 +246,7 @@ async def test_every_error_has_its_code_and_class_from_every_method(ports: Ports
 
 
 async def test_a_failed_start_for_want_of_memory_is_resource_exhausted(run: Running) -> None:
-    error = e.WorkersFailedToStart(model="m", version=None)
-    error.__cause__ = e.WorkerKilledForMemory()
-    run.ports.management.error = error
+    run.ports.management.error = e.WorkersOutOfMemory(model="m", version=None)
     code, details = await refusal_of(run.management.ScaleWorker(CALLS["ScaleWorker"]))
     assert code is CODE.RESOURCE_EXHAUSTED
     assert details == f"Failed to start workers for model m version: None\n{INTERNAL_CLASS}"

@@ -50,7 +50,7 @@ ROWS: list[tuple[Exception, grpc.StatusCode, grpc.StatusCode, str, str]] = [
         INTERNAL_CLASS,
     ),
     (e.WorkerDied(), CODE.UNAVAILABLE, CODE.INTERNAL, "Worker died.", INTERNAL_CLASS),
-    (e.WorkerKilledForMemory(), CODE.RESOURCE_EXHAUSTED, CODE.RESOURCE_EXHAUSTED, "Worker died.", INTERNAL_CLASS),
+    (e.WorkerOutOfMemory(), CODE.RESOURCE_EXHAUSTED, CODE.RESOURCE_EXHAUSTED, "Worker died.", INTERNAL_CLASS),
     (
         e.DeadlineExceeded(),
         CODE.DEADLINE_EXCEEDED,

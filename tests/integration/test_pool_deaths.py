@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 from pool_kit import answer, children, is_gone, open_files, running
 
-from stoker.errors import ResponseTimeout, WorkerDied, WorkerKilledForMemory
+from stoker.errors import ResponseTimeout, WorkerDied, WorkerOutOfMemory
+from stoker.pool import run
+from stoker.pool.out_of_memory import MemoryKills
 
 
 async def test_workers_answer_and_closing_leaves_no_process_and_no_open_file(tmp_path: Path) -> None:
@@ -32,6 +34,8 @@ async def test_workers_answer_and_closing_leaves_no_process_and_no_open_file(tmp
         ("leave 4", "exit code 4"),
         ("signal 15", "killed by signal 15 (SIGTERM)"),
         ("segfault", "killed by signal 11 (SIGSEGV)"),
+        ("signal 9", "killed by signal 9 (SIGKILL)"),
+        ("exit 137", "exit code 137"),
     ],
 )
 async def test_the_caller_is_told_why_the_worker_died(tmp_path: Path, request_text: str, cause: str) -> None:
@@ -39,7 +43,7 @@ async def test_the_caller_is_told_why_the_worker_died(tmp_path: Path, request_te
         with pytest.raises(WorkerDied) as raised:
             await kit.ask(request_text)
         assert raised.value.cause == cause
-        assert not isinstance(raised.value, WorkerKilledForMemory)
+        assert not isinstance(raised.value, WorkerOutOfMemory)
         (status,) = kit.pool.statuses()
         assert (status.state, status.failure, status.pid) == ("BACKOFF", cause, None)
         assert status.failing_since_s is not None
@@ -50,10 +54,21 @@ async def test_the_caller_is_told_why_the_worker_died(tmp_path: Path, request_te
 
 
 @pytest.mark.parametrize("request_text", ["signal 9", "exit 137"])
-async def test_a_worker_killed_from_outside_was_most_likely_out_of_memory(tmp_path: Path, request_text: str) -> None:
+async def test_a_worker_that_the_kernel_killed_for_memory_was_out_of_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request_text: str
+) -> None:
+    (tmp_path / "proc").mkdir()
+    counter = tmp_path / "proc" / "vmstat"
+    counter.write_text("oom_kill 4\n")
+    monkeypatch.setattr(run, "memory_kills", MemoryKills(tmp_path))
     async with running(tmp_path) as kit:
-        with pytest.raises(WorkerKilledForMemory, match="most likely out of memory"):
+        counter.write_text("oom_kill 5\n")
+        with pytest.raises(WorkerOutOfMemory, match="out of memory"):
             await kit.ask(request_text)
+        await kit.until(lambda: kit.states() == ["READY"])
+        with pytest.raises(WorkerDied) as again:
+            await kit.ask(request_text)
+        assert type(again.value) is WorkerDied
 
 
 async def test_kill_9_of_one_worker_fails_only_the_batch_that_it_had_started(tmp_path: Path) -> None:
@@ -66,7 +81,7 @@ async def test_kill_9_of_one_worker_fails_only_the_batch_that_it_had_started(tmp
         answers = await asyncio.gather(*(answer(job) for job in jobs), return_exceptions=True)
     failed = [item for item in answers if item != "slept"]
     assert len(failed) == 1
-    assert isinstance(failed[0], WorkerKilledForMemory)
+    assert isinstance(failed[0], WorkerDied)
 
 
 async def test_an_answer_given_just_before_the_death_is_delivered(tmp_path: Path) -> None:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 from pathlib import Path
 
 import pytest
 from pool_kit import KEY, running
 
 from stoker.core.job import Input, Job
-from stoker.errors import WorkersUnavailable
+from stoker.errors import WorkerDied, WorkerOutOfMemory, WorkersUnavailable
 from stoker.pool import run
 
 
@@ -130,3 +132,44 @@ async def test_requests_that_were_queued_are_refused_when_the_load_fails(tmp_pat
         kit.scheduler.submit(job)
         with pytest.raises(WorkersUnavailable):
             await asyncio.wait_for(job.reply.next(), 60)
+
+
+async def test_a_slot_that_failed_to_start_does_not_make_the_crash_of_another_one_the_end(tmp_path: Path) -> None:
+    async with running(tmp_path, "raises_at_initialize") as kit:
+        (kit.model_dir / "broken").touch()
+        kit.pool.scale(2)
+        await kit.pool.wait_settled()
+        assert kit.states() == ["READY", "BACKOFF"]
+        (kit.model_dir / "broken").unlink()
+        os.kill(kit.pids()[0], signal.SIGKILL)
+        await kit.until(lambda: kit.scheduler.lost)
+        assert await kit.ask("hello") == "hello"
+        assert {failure for _, failure in kit.scheduler.pool_statuses} == {None}
+
+
+async def test_slots_that_fail_to_start_try_one_at_a_time_and_all_follow_one_that_succeeds(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    async with running(tmp_path, "raises_at_initialize", workers=0) as kit:
+        (kit.model_dir / "broken").touch()
+        kit.pool.scale(3)
+        await kit.pool.wait_settled()
+        assert kit.states() == ["BACKOFF"] * 3
+        caplog.clear()
+        await kit.until(lambda: "Auto recovery failed again" in caplog.text)
+        assert [record.getMessage()[:18] for record in caplog.records].count("Starting worker W-") == 1
+        (kit.model_dir / "broken").unlink()
+        await kit.until(lambda: kit.states() == ["READY"] * 3)
+
+
+async def test_a_model_that_does_not_fit_is_out_of_memory(tmp_path: Path) -> None:
+    async with running(tmp_path, "does_not_fit") as kit:
+        (status,) = kit.pool.statuses()
+        assert type(status.error) is WorkerOutOfMemory
+        assert status.failure == "MemoryError: 3 GB for the weights"
+
+
+async def test_any_other_failure_to_load_is_not(tmp_path: Path) -> None:
+    async with running(tmp_path, "exits_at_import") as kit:
+        assert type(kit.pool.statuses()[0].error) is WorkerDied

@@ -386,3 +386,10 @@ def _say_requirements(mar: Path) -> None:
     with zipfile.ZipFile(mar, "w") as new:
         for name, content in files.items():
             new.writestr(name, content)
+
+
+async def test_a_model_that_does_not_fit_is_refused_for_want_of_memory(places: tuple[Path, Path]) -> None:
+    url = archive(places[0], "huge", source="raise MemoryError('3 GB for the weights')\n")
+    async with running(places) as registry:
+        with pytest.raises(errors.WorkersOutOfMemory, match="MemoryError: 3 GB for the weights"):
+            await registry.register(RegisterRequest(url=url, initial_workers=1, synchronous=True))

@@ -12,8 +12,10 @@ import pytest
 from pool_kit import Kit, children, open_files, running
 from template_kit import fake_torch  # noqa: F401 - a fixture
 
-from stoker.errors import WorkerDied
+from stoker.errors import WorkerDied, WorkerOutOfMemory
+from stoker.pool import template
 from stoker.pool.births import NEEDS_CPU, Births
+from stoker.pool.out_of_memory import MemoryKills
 from stoker.pool.process import WorkerOptions
 
 pytestmark = pytest.mark.usefixtures("fake_torch")
@@ -115,11 +117,18 @@ async def test_a_pool_that_closes_while_the_model_loads_ends_at_once(tmp_path: P
     assert children() == processes
 
 
-async def test_a_template_that_is_killed_for_memory_says_so(tmp_path: Path) -> None:
-    (tmp_path / "model").mkdir()
-    (tmp_path / "model" / "dies.py").write_text("import os\nos.kill(os.getpid(), 9)\n")
-    async with running(tmp_path, "dies", share_weights=True) as kit:
-        assert "most likely out of memory" in str(kit.pool.statuses()[0].failure)
+async def test_a_template_that_is_killed_for_memory_says_so_to_all_its_workers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for folder in ("model", "proc"):
+        (tmp_path / folder).mkdir()
+    counter = tmp_path / "proc" / "vmstat"
+    counter.write_text("oom_kill 4\n")
+    as_the_kernel_does = f"open({str(counter)!r}, 'w').write('oom_kill 5')"
+    (tmp_path / "model" / "dies.py").write_text(f"import os\n{as_the_kernel_does}\nos.kill(os.getpid(), 9)\n")
+    monkeypatch.setattr(template, "memory_kills", MemoryKills(tmp_path))
+    async with running(tmp_path, "dies", workers=2, share_weights=True) as kit:
+        assert [type(status.error) for status in kit.pool.statuses()] == [WorkerOutOfMemory] * 2
 
 
 async def test_a_worker_with_a_gpu_is_refused_in_a_clear_sentence(tmp_path: Path) -> None:

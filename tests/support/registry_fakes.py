@@ -68,13 +68,13 @@ class FakeScheduler:
 
 
 class FakePool:
-    """Workers are ready at once, unless ``gate`` is set to an event; ``cause`` makes them fail."""
+    """Workers are ready at once, unless ``gate`` is set to an event; ``error`` makes them fail."""
 
     def __init__(self, spec: ModelSpec, python: str, on_change: Callable[[], None], world: World) -> None:
         self.spec = spec
         self.python = python
         self.count = 0
-        self.cause: str | None = world.cause_of_failure
+        self.error: errors.ServingError | None = world.worker_error
         self.gate: asyncio.Event | None = world.gate
         self.failing_since: float | None = None
         self.closed = False
@@ -83,7 +83,7 @@ class FakePool:
 
     @property
     def ready(self) -> bool:
-        return self.cause is None and (self.gate is None or self.gate.is_set())
+        return self.error is None and (self.gate is None or self.gate.is_set())
 
     def scale(self, count: int) -> None:
         self.count = count
@@ -107,7 +107,7 @@ class FakePool:
             memory_bytes=0,
             gpu_id=None,
             gpu_usage=None,
-            failure=self.cause,
+            error=self.error,
         )
 
     async def close(self, grace_s: float) -> None:
@@ -161,14 +161,14 @@ class FakeStore:
 
 
 class World:
-    """A registry and everything false around it. Pools made later take ``cause_of_failure`` and the gates."""
+    """A registry and everything false around it. Pools made later take ``worker_error`` and the gates."""
 
     def __init__(self, *, snapshots: Any = None, **settings: Any) -> None:
         self.store = FakeStore()
         self.clock = FakeClock()
         self.schedulers: dict[str, FakeScheduler] = {}
         self.pools: dict[str, FakePool] = {}
-        self.cause_of_failure: str | None = None
+        self.worker_error: errors.ServingError | None = None
         self.gate: asyncio.Event | None = None
         self.close_gate: asyncio.Event | None = None
         self.registry = Registry(

@@ -232,7 +232,7 @@ class SchedulerPort(Protocol):
 
     def pool_status(self, configured: int, failure: ServingError | None) -> None:
         """``configured``: worker slots that exist (0 = scaled to zero). ``failure``: why no worker can live
-        at present: the newest load failed and none is ready; None while that is not so."""
+        at present: the newest start of each has failed (`pool.lifecycle.hopeless`); None while that is not so."""
         ...
 
 
@@ -248,7 +248,7 @@ class QueueStatus:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerStatus:
     """One worker slot as DescribeModel shows it. ``state``: a name of `pool.lifecycle.State`.
-    ``failure``: why the last process ended or could not load, without paths; None when all is well."""
+    ``error``: why the last process ended or could not load; None when all is well."""
 
     id: int
     state: str
@@ -259,7 +259,12 @@ class WorkerStatus:
     memory_bytes: int
     gpu_id: int | None
     gpu_usage: str | None
-    failure: str | None
+    error: ServingError | None
+
+    @property
+    def failure(self) -> str | None:
+        """``error`` as a sentence without paths."""
+        return None if self.error is None else self.error.cause
 
 
 # ------------------------------------------------------------------------- frontends -> their helpers

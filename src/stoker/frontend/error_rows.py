@@ -6,8 +6,6 @@ import logging
 from collections.abc import Mapping
 from typing import TypeVar
 
-from stoker import errors as e
-
 _log = logging.getLogger(__name__)
 
 Row = TypeVar("Row")
@@ -21,8 +19,3 @@ def row_of(table: Mapping[type[Exception], Row], error: Exception) -> Row | None
             return table[kind]
     _log.error("unexpected error while a request was answered", exc_info=error)
     return None
-
-
-def killed_for_memory_at_start(error: Exception) -> bool:
-    """A failed start whose cause says more than the failure."""
-    return isinstance(error, e.WorkersFailedToStart) and isinstance(error.__cause__, e.WorkerKilledForMemory)

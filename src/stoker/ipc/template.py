@@ -51,8 +51,9 @@ class Ready(msgspec.Struct, tag="ready", array_like=True, frozen=True):
 
 
 class Failed(msgspec.Struct, tag="failed", array_like=True, frozen=True):
-    """The preparation failed; the process exits next. ``message``: one line for clients, without paths."""
+    """The preparation failed; the process exits next. As `to_server.LoadFailed`."""
 
+    number: int
     message: str
 
 

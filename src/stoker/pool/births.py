@@ -16,7 +16,7 @@ from stoker.core.model import ModelSpec
 from stoker.errors import WorkerDied
 from stoker.ipc.template import Failed
 from stoker.ipc.to_worker import Load
-from stoker.pool import environment
+from stoker.pool import causes, environment
 from stoker.pool.foresight import mentions_torch
 from stoker.pool.process import WorkerOptions, WorkerProcess, spawn
 from stoker.pool.repeats import Repeats
@@ -119,7 +119,7 @@ class Births:
             raise template.death()
         if isinstance(outcome, Failed):
             template.kill()  # threads of the handler may keep it
-            raise WorkerDied(outcome.message)
+            raise causes.load_failure(outcome.number, outcome.message)
         if outcome.obstacle is not None:
             await self._do_not_share(outcome.obstacle)
             return None

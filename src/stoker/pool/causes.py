@@ -6,32 +6,36 @@ Law: causes are shown to clients, so they never carry a path.
 from __future__ import annotations
 
 import signal
+from collections.abc import Callable
 
-from stoker.errors import WorkerDied, WorkerKilledForMemory
+from stoker.errors import WorkerDied, WorkerOutOfMemory
 
 _KILLED = 128 + signal.SIGKILL  # how a shell or a wrapper spells 'my child was killed by SIGKILL'
-_FOR_MEMORY = "most likely out of memory"
+_NOT_ENOUGH_MEMORY = 507  # a worker's number for it
 
 
 def describe_exit(returncode: int) -> str:
     """``returncode`` as `subprocess.Popen` has it: the exit code, or minus the signal's number."""
     if returncode < 0:
-        text = f"killed by signal {-returncode} ({_signal_name(-returncode)})"
-    else:
-        text = f"exit code {returncode}"
-    return f"{text}, {_FOR_MEMORY}" if _killed_from_outside(returncode) else text
+        return f"killed by signal {-returncode} ({_signal_name(-returncode)})"
+    return f"exit code {returncode}"
 
 
-def death_of(returncode: int | None) -> WorkerDied:
-    """The error for a process that nobody here killed. None: the only process that knew more is dead, too."""
+def death_of(returncode: int | None, *, out_of_memory: Callable[[], bool]) -> WorkerDied:
+    """The error for a process that nobody here killed. None: the only process that knew more is dead, too.
+
+    ``out_of_memory``: whether the kernel says so; asked about processes that were killed from outside.
+    """
     if returncode is None:
         return WorkerDied("for an unknown reason")
-    error = WorkerKilledForMemory if _killed_from_outside(returncode) else WorkerDied
-    return error(describe_exit(returncode))
+    if returncode in (-signal.SIGKILL, _KILLED) and out_of_memory():
+        return WorkerOutOfMemory(f"{describe_exit(returncode)}, out of memory")
+    return WorkerDied(describe_exit(returncode))
 
 
-def _killed_from_outside(returncode: int) -> bool:
-    return returncode in (-signal.SIGKILL, _KILLED)
+def load_failure(number: int, message: str) -> WorkerDied:
+    """The error for a worker that said itself why it cannot load the model."""
+    return WorkerOutOfMemory(message) if number == _NOT_ENOUGH_MEMORY else WorkerDied(message)
 
 
 def _signal_name(number: int) -> str:

@@ -23,6 +23,7 @@ from stoker.pool import causes
 from stoker.pool.births import Births, load_message
 from stoker.pool.link import Link
 from stoker.pool.logs import PipeLog
+from stoker.pool.out_of_memory import memory_kills
 from stoker.pool.process import WorkerOptions, WorkerProcess
 from stoker.pool.repeats import Repeats
 
@@ -82,6 +83,8 @@ class WorkerRun:
         self._idle: asyncio.Future[None] | None = None
         self.error: ServingError | None = None
         self.ready = False  # the scheduler knows it
+        self._ready_at = 0.0
+        self._memory_kills_before = 0
         self.imported_torch = False
         self.started_at = 0.0
 
@@ -104,12 +107,22 @@ class WorkerRun:
     def served(self) -> bool:
         return self._link is not None and self._link.served
 
+    @property
+    def has_begun(self) -> bool:
+        """Whether it ever began a batch."""
+        return self._link is not None and self._link.started() != 0
+
+    @property
+    def served_for_s(self) -> float:
+        return time.monotonic() - self._ready_at if self.ready else 0.0
+
     # ---------------------------------------------------------------------------------------- birth
 
     async def begin(self, births: Births, *, workers: int) -> bool:
         """Whether there is a process now. ``workers``: how many share the machine's cores."""
         facts = self._facts
         self.started_at = time.time()
+        self._memory_kills_before = memory_kills.count()
         self._birth = asyncio.ensure_future(births.worker(facts.name, gpu_id=facts.gpu_id, workers=workers))
         try:
             await asyncio.wait({self._birth})
@@ -180,7 +193,7 @@ class WorkerRun:
             for log in self._logs:
                 log.loaded()
             return True
-        self.error = self.error or WorkerDied(message.message)
+        self.error = self.error or causes.load_failure(message.number, message.message)
         await self._exits(STOP_GRACE_S)  # it ends by itself, and what it prints until then says more
         return False
 
@@ -218,6 +231,10 @@ class WorkerRun:
             await self._exits(STOP_GRACE_S, hurry)
         self.kill(WorkerDied("stopped by the server"))
 
+    def is_ready(self) -> None:
+        self.ready = True
+        self._ready_at = time.monotonic()
+
     def _check_idle(self) -> None:
         if self._idle is not None and not self._idle.done() and self._scheduler.worker_idle(self.link):
             self._idle.set_result(None)
@@ -246,7 +263,10 @@ class WorkerRun:
         for log in self._logs:
             log.close()
         if self.error is None:
-            self.error = causes.death_of(process.exited.result()) if process.exited.done() else WorkerDied()
+            self.error = self._death(process.exited.result()) if process.exited.done() else WorkerDied()
+
+    def _death(self, returncode: int | None) -> WorkerDied:
+        return causes.death_of(returncode, out_of_memory=lambda: memory_kills.explain(self._memory_kills_before))
 
     def close(self) -> None:
         for timer in self._timers:

@@ -20,6 +20,7 @@ from stoker.ipc.template import Exited, Failed, Fork, Forked, FromTemplate, Prep
 from stoker.ipc.to_worker import Load
 from stoker.pool import causes
 from stoker.pool.logs import PipeLog
+from stoker.pool.out_of_memory import memory_kills
 from stoker.pool.process import Ends, WorkerProcess, kill_group, plumb
 from stoker.pool.repeats import Repeats
 
@@ -86,6 +87,8 @@ class Template:
         ]
         self.prepared: asyncio.Future[Ready | Failed | None] = self._loop.create_future()
         self._gone: asyncio.Future[None] = self._loop.create_future()
+        self._memory_kills_before = memory_kills.count()
+        self._death: WorkerDied | None = None
         self.alive = True
 
     @property
@@ -247,9 +250,13 @@ class Template:
         await asyncio.wait({self._gone}, timeout=_KILL_WAIT_S)
 
     def death(self) -> WorkerDied:
-        """Why it ended by itself."""
-        exited = self._process.exited
-        return causes.death_of(exited.result() if exited.done() else None)
+        """Why it ended by itself: the same for every worker that waited for it."""
+        if self._death is None:
+            exited = self._process.exited
+            code = exited.result() if exited.done() else None
+            kills = self._memory_kills_before
+            self._death = causes.death_of(code, out_of_memory=lambda: memory_kills.explain(kills))
+        return self._death
 
 
 def _discard(answer: asyncio.Future[ForkedChild]) -> None:

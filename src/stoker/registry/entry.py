@@ -99,10 +99,9 @@ class ModelEntry:
     def ready_workers(self) -> int:
         return sum(status.ready for status in self.pool.statuses())
 
-    def start_failure(self) -> str | None:
+    def start_failure(self) -> errors.ServingError | None:
         """Why a worker that should run does not; None when none has failed. Read it once the pool has settled."""
-        failures = [status.failure for status in self.pool.statuses() if not status.ready and status.failure]
-        return failures[0] if failures else None
+        return next((status.error for status in self.pool.statuses() if not status.ready and status.error), None)
 
     async def close(self, *, grace_s: float, error: errors.ServingError) -> None:
         """Lets what was accepted end within ``grace_s``, answers the rest with ``error``, stops the workers."""

@@ -148,12 +148,13 @@ class Operations:
             WorkersFailedToStart
         """
         await entry.pool.wait_settled()
-        cause = entry.start_failure()
-        if cause is None:
+        error = entry.start_failure()
+        if error is None:
             return entry.ready_workers() >= entry.min_workers
-        raise errors.WorkersFailedToStart(
-            f"Failed to start workers for model {entry.key.name} version: {version_shown} Cause: {cause}"
-        )
+        out_of_memory = isinstance(error, errors.WorkerOutOfMemory)
+        kind = errors.WorkersOutOfMemory if out_of_memory else errors.WorkersFailedToStart
+        text = f"Failed to start workers for model {entry.key.name} version: {version_shown} Cause: {error.cause}"
+        raise kind(text) from error
 
     async def set_default(self, model: str, version: str) -> str:
         self._check_running()

@@ -41,7 +41,7 @@ class Admission:
         if self._configured == 0:
             return errors.NoWorkers(self._spec.key.name, self._spec.key.version)
         if self._failure is not None and not self._torchserve_give_up:
-            return errors.WorkersUnavailable(model=self._spec.key.name, cause=self._failure.message)
+            return errors.WorkersUnavailable(model=self._spec.key.name, cause=self._failure.cause)
         return None
 
     def check(self, job: Job, *, queue_full: bool, now: float) -> None:

@@ -6,6 +6,7 @@ name; messages for clients are one line without paths, tracebacks go to standard
 
 from __future__ import annotations
 
+import errno
 import importlib
 import inspect
 import json
@@ -181,8 +182,20 @@ def _wrapped(entry_point: EntryPoint, envelope: str) -> EntryPoint:
 def load_failed(error: BaseException, model_dir: str) -> LoadFailed:
     """The answer to a `Load` that raised ``error``."""
     text = one_line(f"{type(error).__name__}: {error}", model_dir)
-    out_of_memory = isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and "CUDA" in str(error))
-    return LoadFailed(number=507 if out_of_memory else 500, message=text)
+    return LoadFailed(number=507 if is_out_of_memory(error) else 500, message=text)
+
+
+_MEMORY_TEXTS = ("CUDA", "out of memory", "not enough memory", "can't allocate memory")
+"""TorchServe looks for the first; the others are those of other devices and of the CPU's allocator."""
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether a model did not fit. Classes of torch are known by name: it is not imported for this."""
+    if isinstance(error, OSError):
+        return error.errno == errno.ENOMEM
+    names = {kind.__name__ for kind in type(error).__mro__}
+    texts = _MEMORY_TEXTS if isinstance(error, RuntimeError) else ()
+    return not names.isdisjoint({"MemoryError", "OutOfMemoryError"}) or any(text in str(error) for text in texts)
 
 
 _PATH = re.compile(r"(?<![\w:/.~-])~?/(?:[^\s/'\"<>|:,;()\[\]]+/)*([^\s/'\"<>|:,;()\[\]]*)")

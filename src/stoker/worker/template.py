@@ -81,7 +81,8 @@ class Template:
         self._send(Ready(obstacle()))
 
     def _fail(self, error: BaseException, load: Load | None) -> None:
-        self._send(Failed(loading.load_failed(error, load.model_dir if load else os.sep).message))
+        failed = loading.load_failed(error, load.model_dir if load else os.sep)
+        self._send(Failed(number=failed.number, message=failed.message))
 
     # --------------------------------------------------------------------------------------------- workers
 

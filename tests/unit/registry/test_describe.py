@@ -6,6 +6,7 @@ import pytest
 from registry_fakes import World
 
 from stoker.core.ports import RegisterRequest, WorkerStatus
+from stoker.errors import WorkerDied
 from stoker.registry import describe
 
 MEMBERS = [
@@ -49,7 +50,7 @@ def status(**changes: object) -> WorkerStatus:
         "memory_bytes": 4096,
         "gpu_id": None,
         "gpu_usage": "N/A",
-        "failure": None,
+        "error": None,
     }
     return WorkerStatus(**{**values, **changes})  # type: ignore[arg-type]
 
@@ -89,7 +90,7 @@ def test_a_ready_worker_has_torchserves_members_and_no_others() -> None:
 
 
 def test_a_worker_that_is_not_ready_says_why_at_the_end() -> None:
-    entry = describe.worker(status(ready=False, state="BACKOFF", pid=None, failure="exit code 3"))
+    entry = describe.worker(status(ready=False, state="BACKOFF", pid=None, error=WorkerDied("exit code 3")))
 
     assert entry["status"] == "UNLOADING" and entry["pid"] == -1
     assert list(entry.items())[-2:] == [("state", "BACKOFF"), ("failure", "exit code 3")]

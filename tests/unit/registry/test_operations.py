@@ -85,7 +85,7 @@ async def test_a_synchronous_register_whose_workers_fail_leaves_nothing_and_tell
     await turns()
     world.schedulers["a/1.0"].held = True
     reply = world.registry.submit("a", None, [])
-    world.pools["a/1.0"].cause = "exit code 3"
+    world.pools["a/1.0"].error = errors.WorkerDied("exit code 3")
     world.gate.set()
 
     with pytest.raises(errors.WorkersFailedToStart) as failure:
@@ -96,8 +96,23 @@ async def test_a_synchronous_register_whose_workers_fail_leaves_nothing_and_tell
     assert names(world) == [] and world.store.left == [] and world.pools["a/1.0"].closed
 
 
+async def test_the_error_of_workers_that_do_not_start_is_kept_and_want_of_memory_is_told_from_the_rest(
+    world: World,
+) -> None:
+    for error, kind in (
+        (errors.WorkerDied("exit code 3"), errors.WorkersFailedToStart),
+        (errors.WorkerOutOfMemory("MemoryError: 3 GB"), errors.WorkersOutOfMemory),
+    ):
+        world.worker_error = error
+        with pytest.raises(errors.WorkersFailedToStart) as failure:
+            await register(world, "a")
+        assert type(failure.value) is kind
+        assert failure.value.__cause__ is error
+        assert failure.value.message.endswith(f"Cause: {error.cause}")
+
+
 async def test_an_asynchronous_register_whose_workers_fail_stays(world: World) -> None:
-    world.cause_of_failure = "exit code 3"
+    world.worker_error = errors.WorkerDied("exit code 3")
 
     await register(world, "a", synchronous=False)
 
@@ -174,7 +189,7 @@ async def test_a_wrong_scale_changes_nothing(
 
 async def test_a_synchronous_scale_that_fails_names_the_cause_and_the_model_stays(world: World) -> None:
     await register(world, "a")
-    world.pools["a/1.0"].cause = "killed by signal 9 (SIGKILL)"
+    world.pools["a/1.0"].error = errors.WorkerDied("killed by signal 9 (SIGKILL)")
 
     with pytest.raises(errors.WorkersFailedToStart, match="model a version: null Cause: killed by signal 9"):
         await world.registry.scale(ScaleRequest(model="a", min_workers=2, synchronous=True))

@@ -185,7 +185,7 @@ async def test_the_server_is_healthy_without_models() -> None:
 async def test_ping_is_patient_with_failing_workers_until_their_retry_time_is_over() -> None:
     world = await world_with("a")
     pool = world.pools["a/1.0"]
-    pool.cause, pool.failing_since = "exit code 1", world.clock.time
+    pool.error, pool.failing_since = errors.WorkerDied("exit code 1"), world.clock.time
     pool._on_change()
 
     assert world.registry.healthy()
@@ -194,7 +194,7 @@ async def test_ping_is_patient_with_failing_workers_until_their_retry_time_is_ov
     world.clock.time += 1.0
     assert not world.registry.healthy()
 
-    pool.cause = pool.failing_since = None
+    pool.error = pool.failing_since = None
     pool._on_change()
     assert world.registry.healthy()
 
@@ -202,7 +202,7 @@ async def test_ping_is_patient_with_failing_workers_until_their_retry_time_is_ov
 async def test_ping_looks_at_default_versions_only() -> None:
     world = await world_with("a@1.0", "a@2.0")
     pool = world.pools["a/2.0"]
-    pool.cause, pool.failing_since = "exit code 1", 0.0
+    pool.error, pool.failing_since = errors.WorkerDied("exit code 1"), 0.0
     pool._on_change()
     assert world.registry.healthy()
 
@@ -255,7 +255,7 @@ async def test_a_version_that_lacks_workers_is_named_and_one_scaled_to_zero_is_n
     await world.registry.load_at_startup()
     assert world.registry.readiness() == Readiness(ready=True)
 
-    world.pools["a/1.0"].cause = "exit code 1"
+    world.pools["a/1.0"].error = errors.WorkerDied("exit code 1")
     assert world.registry.readiness() == Readiness(ready=False, models=("a/1.0",))
     assert (world.registry.model_ready("a"), world.registry.model_ready("b")) == (False, True)
 

@@ -124,7 +124,7 @@ async def test_a_registration_that_fails_or_is_not_done_is_not_written(
     await world.registry.scale(ScaleRequest(model="ok", min_workers=2))
     await until(lambda: [model.min_workers for model in notebook.written[-1][1].models] == [2])
     assert notebook.names == {"ok/1.0": True}
-    world.pools["pending/1.0"].cause = "broken"
+    world.pools["pending/1.0"].error = errors.WorkerDied("broken")
     world.gate.set()
     with pytest.raises(errors.WorkersFailedToStart):
         await pending

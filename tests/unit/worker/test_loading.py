@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
 import json
 import sys
@@ -185,6 +186,14 @@ def test_a_model_config_cannot_make_objects(model_dir: Path) -> None:
     [
         (MemoryError(), 507),
         (RuntimeError("CUDA out of memory"), 507),
+        (type("_ArrayMemoryError", (MemoryError,), {})("Unable to allocate 3 GiB"), 507),
+        (type("OutOfMemoryError", (RuntimeError,), {})("HIP: tried to allocate 3 GiB"), 507),
+        (type("ModelTooLarge", (type("OutOfMemoryError", (Exception,), {}),), {})(), 507),
+        (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"), 507),
+        (RuntimeError("MPS backend out of memory"), 507),
+        (OSError(errno.ENOMEM, "Cannot allocate memory"), 507),
+        (OSError(errno.ENOENT, "CUDA out of memory"), 500),
+        (ValueError("out of memory"), 500),
         (RuntimeError("other"), 500),
         (ValueError("CUDA"), 500),
         (SystemExit(3), 500),

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from stoker import errors as e
-from stoker.frontend.error_rows import killed_for_memory_at_start, row_of
+from stoker.frontend.error_rows import row_of
 
 OK = 0
 CANCELLED = 1
@@ -103,7 +103,7 @@ INFERENCE: Table = {
     e.Cancelled: Row(CANCELLED, CANCELLED, _INTERNAL_CALL),
     # workers
     e.WorkerDied: Row(UNAVAILABLE, INTERNAL, _INTERNAL_CLASS, "Worker died."),
-    e.WorkerKilledForMemory: Row(RESOURCE_EXHAUSTED, RESOURCE_EXHAUSTED, _INTERNAL_CLASS, "Worker died."),
+    e.WorkerOutOfMemory: Row(RESOURCE_EXHAUSTED, RESOURCE_EXHAUSTED, _INTERNAL_CLASS, "Worker died."),
     # A plain exception is no reason to try again: UNAVAILABLE would make clients retry a poisoned request.
     e.HandlerError: Row(INTERNAL, UNAVAILABLE, _INTERNAL_CLASS),
     e.OutOfResources: Row(INTERNAL, INTERNAL, _INTERNAL_CLASS),
@@ -122,6 +122,7 @@ MANAGEMENT: Table = {
     e.AlreadyRegistered: Row(ALREADY_EXISTS, ALREADY_EXISTS, f"{_HTTP}.ConflictStatusException"),
     e.CannotRemoveDefault: Row(FAILED_PRECONDITION, FAILED_PRECONDITION, f"{_HTTP}.InvalidModelVersionException"),
     e.UnregisterTimeout: Row(DEADLINE_EXCEEDED, DEADLINE_EXCEEDED, f"{_HTTP}.RequestTimeoutException"),
+    e.WorkersOutOfMemory: Row(RESOURCE_EXHAUSTED, RESOURCE_EXHAUSTED, _INTERNAL_CLASS),
     e.MissingDevices: Row(INTERNAL, INTERNAL, "org.pytorch.serve.wlm.WorkerInitializationException"),
     # archives
     e.ArchiveError: Row(INVALID_ARGUMENT, INVALID_ARGUMENT, f"{_ARCHIVE}.model.InvalidModelException"),
@@ -183,8 +184,6 @@ class _StatusTable:
     def _code(self, row: Row, error: Exception) -> int:
         if isinstance(error, e.HandlerRefused):
             return code_of_number(error.number)
-        if killed_for_memory_at_start(error):
-            return RESOURCE_EXHAUSTED
         return row.torchserve if self._torchserve else row.correct
 
 

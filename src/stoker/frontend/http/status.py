@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from stoker import errors as e
-from stoker.frontend.error_rows import killed_for_memory_at_start, row_of
+from stoker.frontend.error_rows import row_of
 
 INSUFFICIENT_RESOURCES = 507
 PAYLOAD_TOO_LARGE = 413
@@ -56,13 +56,14 @@ TABLE: Mapping[type[Exception], Row] = {
     e.Cancelled: Row(499, _INTERNAL),  # nobody reads it; the access log does
     # workers; the number of a `HandlerError` is its own
     e.WorkerDied: Row(500, _INTERNAL),
-    e.WorkerKilledForMemory: Row(INSUFFICIENT_RESOURCES, _INTERNAL),
+    e.WorkerOutOfMemory: Row(INSUFFICIENT_RESOURCES, _INTERNAL),
     # management
     e.ManagementError: Row(500, _INTERNAL),
     e.ModelApiDisabled: Row(405, _METHOD),
     e.AlreadyRegistered: Row(409, "ConflictStatusException"),
     e.CannotRemoveDefault: Row(403, "InvalidModelVersionException"),
     e.UnregisterTimeout: Row(408, _TIMEOUT),
+    e.WorkersOutOfMemory: Row(INSUFFICIENT_RESOURCES, _INTERNAL),
     e.MissingDevices: Row(500, "WorkerInitializationException"),
     # archives
     e.ArchiveError: Row(400, "InvalidModelException"),
@@ -84,8 +85,6 @@ def answer_of(error: Exception) -> Answer:
 def _status(row: Row, error: Exception) -> int:
     if isinstance(error, e.HandlerError):
         return status_of_number(error.number)
-    if killed_for_memory_at_start(error):
-        return INSUFFICIENT_RESOURCES
     return row.status
 
 

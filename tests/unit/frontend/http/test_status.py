@@ -29,7 +29,7 @@ ROWS: list[tuple[Exception, int, str, str]] = [
     (e.DeadlineExceeded(), 408, "RequestTimeoutException", "The deadline passed"),
     (e.ResponseTimeout(seconds=1), 500, "InternalServerException", "The worker did not answer"),
     (e.WorkerDied("exit code 3"), 500, "InternalServerException", "Worker died. Cause: exit code 3"),
-    (e.WorkerKilledForMemory("killed"), 507, "InternalServerException", "Worker died."),
+    (e.WorkerOutOfMemory("killed"), 507, "InternalServerException", "Worker died."),
     (e.HandlerRaised(), 503, "InternalServerException", "Prediction failed"),
     (e.HandlerRefused("no", 513), 513, "InternalServerException", "no"),
     (e.HandlerRefused("no", 413), 507, "InternalServerException", "no"),
