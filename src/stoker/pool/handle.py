@@ -15,9 +15,10 @@ from stoker.core.clock import Clock
 from stoker.core.ports import SchedulerPort, WorkerStatus
 from stoker.errors import ResponseTimeout, ServingError, WorkerDied
 from stoker.pool.births import Births
-from stoker.pool.lifecycle import UNSETTLED, Event, Recovery, State, after
+from stoker.pool.lifecycle import UNSETTLED, Event, Life, Recovery, State, backoff_s
 from stoker.pool.repeats import Repeats
 from stoker.pool.run import Facts, WorkerRun
+from stoker.pool.turns import STEADY_S, Turns
 
 logger = logging.getLogger(__name__)
 
@@ -30,7 +31,7 @@ _TORCHSERVE_STATES = {
 
 
 class WorkerHandle:
-    """``on_load`` is told how each load ended (None: well), ``on_change`` that something about the slot is new."""
+    """``on_change`` is told that something about the slot is new. ``turns``: shared by the slots of the model."""
 
     def __init__(
         self,
@@ -41,7 +42,7 @@ class WorkerHandle:
         clock: Clock,
         workers: Callable[[], int],
         gpu_usage: Callable[[int | None], str],
-        on_load: Callable[[str | None], None],
+        turns: Turns,
         on_change: Callable[[], None],
     ) -> None:
         self._facts = facts
@@ -50,11 +51,11 @@ class WorkerHandle:
         self._clock = clock
         self._workers = workers
         self._gpu_usage = gpu_usage
-        self._on_load = on_load
+        self._turns = turns
         self._on_change = on_change
         self._recovery = Recovery(max_retry_s=facts.spec.max_retry_timeout_s)
         self._run: WorkerRun | None = None
-        self._failure: str | None = None
+        self._error: ServingError | None = None
         self._outputs = Repeats(), Repeats()
         self._same_failures = 1
         self._timeouts = 0
@@ -62,11 +63,15 @@ class WorkerHandle:
         loop = asyncio.get_running_loop()
         self._retired: asyncio.Future[None] = loop.create_future()
         self._hurry: asyncio.Future[None] = loop.create_future()
-        self.state = State.STARTING
+        self.life = Life()
 
     @property
     def id(self) -> int:
         return self._facts.id
+
+    @property
+    def state(self) -> State:
+        return self.life.state
 
     @property
     def retired(self) -> bool:
@@ -93,7 +98,7 @@ class WorkerHandle:
             memory_bytes=run.memory_bytes if run is not None else 0,
             gpu_id=self._facts.gpu_id,
             gpu_usage=self._gpu_usage(self._facts.gpu_id),
-            failure=None if all_is_well else self._failure,
+            error=None if all_is_well else self._error,
         )
 
     # ---------------------------------------------------------------------------------------- asked by the pool
@@ -116,6 +121,7 @@ class WorkerHandle:
     def _retire(self) -> None:
         was_ready = self.ready
         self._retired.set_result(None)
+        self._turns.forget(self.id)
         self._enter(Event.RETIRE)
         if self._run is None:
             return
@@ -133,23 +139,23 @@ class WorkerHandle:
     async def _supervise(self) -> None:
         try:
             while not self.retired:
-                await self._live_guarded()
+                run = self._run = WorkerRun(
+                    self._facts, scheduler=self._scheduler, on_restart=self._restarting, outputs=self._outputs
+                )
+                await self._live_guarded(run)
                 if not self.retired:
-                    await self._back_off()
+                    await self._back_off(run)
         finally:
             for timer in self._grace_timers:
                 timer.cancel()
 
-    async def _live_guarded(self) -> None:
+    async def _live_guarded(self, run: WorkerRun) -> None:
         try:
-            await self._live()
+            await self._live(run)
         except Exception:  # a defect of whoever was told must not end the supervision
             logger.exception("Worker %s: unexpected error", self._facts.name, extra=self._facts.log_extra("bug"))
 
-    async def _live(self) -> None:
-        run = self._run = WorkerRun(
-            self._facts, scheduler=self._scheduler, on_restart=self._restarting, outputs=self._outputs
-        )
+    async def _live(self, run: WorkerRun) -> None:
         for output in self._outputs:
             output.begin()
         if not self._recovery.running:  # else the line about the failure announced this try
@@ -178,12 +184,16 @@ class WorkerHandle:
             self._births.torch_is_used()
         self._log(logging.INFO, "worker_ready", "Worker %s is ready", self._facts.name)
         self._facts.telemetry.worker_loaded(self._facts.name, time.time() - run.started_at)
-        run.ready = True
+        run.is_ready()
         self._scheduler.worker_ready(run.link)
         self._enter(Event.LOADED)
-        self._on_load(None)
-        if not await run.wait_exit(or_until=self._retired):
-            await run.drain(self._hurry)
+        steady = self._turns.loaded(self.id)
+        try:
+            if not await run.wait_exit(or_until=self._retired):
+                await run.drain(self._hurry)
+        finally:
+            if steady is not None:
+                steady.cancel()
 
     def _over(self, run: WorkerRun) -> None:
         """The process is buried: tell everybody, in an order in which nobody sees a half truth."""
@@ -197,25 +207,23 @@ class WorkerHandle:
                 self._mourn(error, self.state)
         finally:
             run.close()
-            self._enter(Event.EXITED)
+            self._enter(Event.EXITED, error)
 
     def _mourn(self, error: ServingError, was: State) -> None:
-        cause = error.cause if isinstance(error, WorkerDied) else error.message
-        before, self._failure = self._failure, cause or "it ended for an unknown reason"
-        if was is not State.READY:
-            self._on_load(self._failure)
-            if self._failure == before and all(output.again for output in self._outputs):
-                self._same_failures += 1
-                return  # `_back_off` says so
+        before, self._error = self._error, error
+        same = before is not None and before.cause == error.cause and all(output.again for output in self._outputs)
+        if same and was is not State.READY:
+            self._same_failures += 1
+            return  # `_back_off` says so
         self._same_failures = 1
         self._log(logging.WARNING, "worker_died", "%s Worker disconnected. %s", self.id, _TORCHSERVE_STATES[was])
         verb = "died" if was is State.READY else "failed to start"
-        self._log(logging.ERROR, "worker_died", "Worker %s %s: %s", self._facts.name, verb, self._failure)
+        self._log(logging.ERROR, "worker_died", "Worker %s %s: %s", self._facts.name, verb, error.cause)
 
-    async def _back_off(self) -> None:
+    async def _back_off(self, run: WorkerRun) -> None:
         first = not self._recovery.running
         now = self._clock.now()
-        delay_s = self._recovery.failed(now)
+        failures = self._recovery.failed(now)
         if first:
             self._log(logging.INFO, "recovery", "Auto recovery start timestamp: %d", time.time() * 1000)
         elif self._same_failures == 1:
@@ -223,13 +231,22 @@ class WorkerHandle:
         if self._facts.options.give_up and self._recovery.exhausted(now):
             await self._give_up()
             return
-        self._log_retry(delay_s)
-        await asyncio.wait({self._retired}, timeout=delay_s)
+        await self._wait(run, failures)
         if not self.retired:
             self._enter(Event.RETRY)
 
-    def _log_retry(self, delay_s: float) -> None:
-        if self._same_failures == 1:
+    async def _wait(self, run: WorkerRun, failures: int) -> None:
+        if run.ready and (run.has_begun or run.served_for_s >= STEADY_S):
+            self._turns.steady(self.id)
+            delay_s = backoff_s(failures)
+            self._log_retry(delay_s)
+            await asyncio.wait({self._retired}, timeout=delay_s)
+        else:
+            self._log_retry(self._turns.failed(self.id, failures, after_load=run.ready))
+            await self._turns.wait(self.id, self._retired)
+
+    def _log_retry(self, delay_s: int) -> None:
+        if self._same_failures == 1 or self._error is None:
             self._log(logging.INFO, "retry", "Retry worker: %s in %s seconds.", self.id, delay_s)
             return
         self._log(
@@ -239,7 +256,7 @@ class WorkerHandle:
             "Retry worker: %s in %s seconds.",
             self._facts.name,
             self._same_failures,
-            (self._failure or "").rstrip("."),
+            self._error.cause.rstrip("."),
             self.id,
             delay_s,
         )
@@ -264,8 +281,8 @@ class WorkerHandle:
             "Backend worker did not respond in given time",
         )
 
-    def _enter(self, event: Event) -> None:
-        self.state = after(self.state, event)
+    def _enter(self, event: Event, error: ServingError | None = None) -> None:
+        self.life.enter(event, error)
         self._on_change()
 
     def _log(self, level: int, event: str, text: str, *values: object) -> None:

@@ -1,4 +1,4 @@
-"""The life of a worker slot: what may happen when, and how long to wait before the next try.  PURE.
+"""The life of a worker slot: what may happen when, and when there is no hope of a worker.  PURE.
 
 A slot is a place for one worker process; it outlives its processes.  Everything about its transitions is in `NEXT`; an
 event that a state does not list raises and changes nothing.  Times are arguments.
@@ -6,7 +6,10 @@ event that a state does not list raises and changes nothing.  Times are argument
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from enum import Enum
+
+from stoker.errors import ServingError
 
 
 class State(Enum):
@@ -54,6 +57,32 @@ def after(state: State, event: Event) -> State:
         raise IllegalTransition(f"{event.name} while {state.name}") from None
 
 
+class Life:
+    """Where a slot stands. ``start_failure``: why its newest start failed; None: that start went well, or is on its
+    way. A process that was ready once and died later did not fail to start."""
+
+    __slots__ = ("start_failure", "state")
+
+    def __init__(self) -> None:
+        self.state = State.STARTING
+        self.start_failure: ServingError | None = None
+
+    def enter(self, event: Event, error: ServingError | None = None) -> None:
+        """``error``: why a process EXITED."""
+        was, self.state = self.state, after(self.state, event)
+        if event is Event.EXITED and was is not State.READY:
+            self.start_failure = error
+        elif event is Event.RETRY:
+            self.start_failure = None
+
+
+def hopeless(lives: Iterable[Life]) -> ServingError | None:
+    """Why no worker of a model can live at present, if none can: every slot's newest start failed, and none is on
+    its way. One failure tells nothing about the others: their workers live, or come back."""
+    failures = [life.start_failure for life in lives]
+    return failures[0] if failures and all(failures) else None
+
+
 BACKOFF_S = (1, 1, 2, 3, 5, 8, 13, 21, 34, 55, 89, 144, 233, 377, 610, 987, 1597)
 
 
@@ -63,7 +92,7 @@ def backoff_s(failures: int) -> int:
 
 
 class Recovery:
-    """How long a slot has been failing: from the first failure until the next successful load."""
+    """Since when a slot has been failing, and how often: from the first failure until the next successful load."""
 
     __slots__ = ("failures", "max_retry_s", "since")
 
@@ -77,11 +106,11 @@ class Recovery:
         return self.since is not None
 
     def failed(self, now: float) -> int:
-        """One more failure at ``now``; returns the seconds to wait before the next try."""
+        """One more failure at ``now``; returns how many there are."""
         self.failures += 1
         if self.since is None:
             self.since = now
-        return backoff_s(self.failures)
+        return self.failures
 
     def loaded(self) -> None:
         self.failures = 0

@@ -18,10 +18,11 @@ from stoker.pool.births import Births
 from stoker.pool.devices import Devices
 from stoker.pool.handle import WorkerHandle
 from stoker.pool.ids import WorkerIds
-from stoker.pool.lifecycle import State
+from stoker.pool.lifecycle import State, hopeless
 from stoker.pool.process import WorkerOptions
 from stoker.pool.run import Facts
 from stoker.pool.templates import templates
+from stoker.pool.turns import Turns
 
 logger = logging.getLogger(__name__)
 
@@ -53,11 +54,11 @@ class WorkerPool:
         self._ids = ids
         self._on_change = on_change
         self._clock = clock or MonotonicClock()
+        self._turns = Turns(self._clock)  # by TorchServe's rule each slot tries, and gives up, for itself
         self._slots: list[WorkerHandle] = []
         self._tasks: set[asyncio.Task[None]] = set()
-        self._turns = itertools.count()
+        self._device_turns = itertools.count()
         self._target = 0
-        self._failure: ServingError | None = None  # of the newest load of any slot
         self._published: tuple[int, ServingError | None] | None = None
         self._waiters: list[asyncio.Future[None]] = []
         self._watched = False
@@ -77,8 +78,6 @@ class WorkerPool:
             slot.retire(self._spec.response_timeout_s)
         for _ in range(self._target - len(active)):
             self._add_slot()
-        if self._target == 0:
-            self._failure = None
         self._changed()
 
     async def wait_settled(self) -> None:
@@ -146,7 +145,7 @@ class WorkerPool:
             clock=self._clock,
             workers=lambda: self._target,
             gpu_usage=self._devices.usage,
-            on_load=self._load_ended,
+            turns=Turns(self._clock) if self._options.give_up else self._turns,
             on_change=self._changed,
         )
         self._slots.append(slot)
@@ -158,7 +157,7 @@ class WorkerPool:
         if self._spec.device_type == "cpu":
             return None
         ids = self._spec.device_ids
-        return self._devices.assign(ids, turn=next(self._turns) if ids else None)
+        return self._devices.assign(ids, turn=next(self._device_turns) if ids else None)
 
     def _task_ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
@@ -167,10 +166,6 @@ class WorkerPool:
         self._changed()
 
     # ---------------------------------------------------------------------------------------- what others hear
-
-    def _load_ended(self, cause: str | None) -> None:
-        self._failure = None if cause is None else ServingError(cause)
-        self._changed()
 
     def _changed(self) -> None:
         self._forget_stopped()
@@ -192,7 +187,7 @@ class WorkerPool:
 
     def _publish(self) -> None:
         active = self._active()
-        failure = None if any(slot.ready for slot in active) else self._failure
+        failure = hopeless(slot.life for slot in active)
         status = (len(active), failure)
         if self._published is None or status[0] != self._published[0] or failure is not self._published[1]:
             self._published = status

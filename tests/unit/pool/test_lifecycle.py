@@ -2,16 +2,19 @@ from __future__ import annotations
 
 import pytest
 
+from stoker.errors import WorkerDied
 from stoker.pool.lifecycle import (
     BACKOFF_S,
     NEXT,
     UNSETTLED,
     Event,
     IllegalTransition,
+    Life,
     Recovery,
     State,
     after,
     backoff_s,
+    hopeless,
 )
 
 
@@ -56,7 +59,7 @@ def test_delays_are_torchserves_and_constant_at_the_end() -> None:
 def test_recovery_counts_from_the_first_failure_until_a_load() -> None:
     recovery = Recovery(max_retry_s=300)
     assert not recovery.running
-    assert [recovery.failed(now) for now in (100.0, 101.0, 102.0)] == [1, 1, 2]
+    assert [recovery.failed(now) for now in (100.0, 101.0, 102.0)] == [1, 2, 3]
     assert recovery.since == 100.0
     assert not recovery.exhausted(399.9)
     assert recovery.exhausted(400.0)
@@ -65,3 +68,45 @@ def test_recovery_counts_from_the_first_failure_until_a_load() -> None:
     assert not recovery.exhausted(1e9)
     assert recovery.failed(500.0) == 1
     assert recovery.since == 500.0
+
+
+WRONG = WorkerDied("the weights are for another model")
+
+
+def life(*events: Event) -> Life:
+    it = Life()
+    for event in events:
+        it.enter(event, WRONG if event is Event.EXITED else None)
+    return it
+
+
+FAILED = (Event.EXITED,)
+FAILED_TO_LOAD = (Event.GREETED, Event.EXITED)
+READY = (Event.GREETED, Event.LOADED)
+DIED = (*READY, Event.EXITED)
+
+
+@pytest.mark.parametrize("failed", [FAILED, FAILED_TO_LOAD, (*FAILED, Event.GIVE_UP), (*DIED, Event.RETRY, *FAILED)])
+def test_a_model_whose_slots_all_failed_to_start_is_hopeless(failed: tuple[Event, ...]) -> None:
+    assert hopeless([life(*failed)]) is WRONG
+    assert hopeless([life(*failed), life(*FAILED_TO_LOAD), life(*FAILED)]) is WRONG
+
+
+@pytest.mark.parametrize(
+    "other", [(), (Event.GREETED,), READY, DIED, (*FAILED, Event.RETRY), (*DIED, Event.RETRY, Event.GREETED)]
+)
+def test_a_model_of_which_one_slot_may_come_or_come_back_is_not(other: tuple[Event, ...]) -> None:
+    assert hopeless([life(*FAILED), life(*other)]) is None
+    assert hopeless([life(*other)]) is None
+
+
+def test_without_slots_nothing_has_failed() -> None:
+    assert hopeless([]) is None
+
+
+def test_an_event_that_raises_leaves_the_slot_as_it_was() -> None:
+    it = life(*FAILED)
+    with pytest.raises(IllegalTransition):
+        it.enter(Event.LOADED)
+    assert it.state is State.BACKOFF
+    assert it.start_failure is WRONG

@@ -1,0 +1,99 @@
+"""When slots of one model whose starts fail try again: one at a time, for all of them.  PURE.
+
+Slots of a model mostly fail for the same reason.  So a failed try postpones the others that fail alike to its own next
+one, where it is another slot's turn: six slots that cannot start cost one start, not six, per delay.  Delays are
+TorchServe's, begun further on where several slots fail.  A try that succeeds lets all others go at once.
+
+A slot that has failed much longer than the rest is not alike: it neither holds them up nor is held up by them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from stoker.pool.lifecycle import backoff_s
+
+SHARED_ROWS = 2
+"""Rows of the table that several slots failing together skip: they have seen more than one failure of each."""
+
+
+class _Failing:
+    """``failures``: in a row. ``after_load``: the model did load, and the process died soon after."""
+
+    __slots__ = ("after_load", "due_at", "failures", "free", "tried_at")
+
+    def __init__(self) -> None:
+        self.failures = 0
+        self.tried_at = self.due_at = 0.0
+        self.after_load = False
+        self.free = False  # another slot succeeded: it may try at once, whoever else does
+
+
+class Retries:
+    """Slots are known by their numbers."""
+
+    def __init__(self) -> None:
+        self._failing: dict[int, _Failing] = {}
+        self._trying: int | None = None
+
+    def failed(self, slot: int, failures: int, now: float, *, after_load: bool = False) -> int:
+        """A start failed, the ``failures``-th one in a row of this slot; returns the seconds before the next try."""
+        own = self._failing.setdefault(slot, _Failing())
+        own.failures = max(own.failures + 1, failures)
+        own.tried_at, own.after_load, own.free = now, after_load, False
+        alike = list(self._alike(slot, own))
+        delay_s = backoff_s(own.failures + (SHARED_ROWS if alike else 0))
+        own.due_at = now + delay_s
+        for other in alike:
+            other.failures = max(other.failures, own.failures)
+            other.due_at = max(other.due_at, own.due_at)
+        self._tried(slot)
+        return delay_s
+
+    def _alike(self, slot: int, own: _Failing) -> Iterator[_Failing]:
+        for number, other in self._failing.items():
+            if number != slot and not other.free and other.failures >= own.failures - 1:
+                yield other
+
+    def wait_s(self, slot: int, now: float) -> float | None:
+        """How long the slot has to wait from now on; None: until another one's try has ended."""
+        own = self._failing.get(slot)
+        if own is None or own.free:
+            return 0.0
+        if now < own.due_at:
+            return own.due_at - now
+        return 0.0 if self._trying is None and self._next(now) == slot else None
+
+    def _next(self, now: float) -> int:
+        """Of those that are due, the one that has not tried for longest."""
+        due = (number for number, one in self._failing.items() if not one.free and one.due_at <= now)
+        return min(due, key=lambda number: self._failing[number].tried_at)
+
+    def trying(self, slot: int) -> None:
+        """Its wait is over."""
+        if slot in self._failing and not self._failing[slot].free:
+            self._trying = slot
+
+    def loaded(self, slot: int) -> bool:
+        """A start went well. False: so did the one before, and its process died; call `steady` once this one is."""
+        own = self._failing.get(slot)
+        if own is not None and own.after_load:
+            return False
+        self.steady(slot)
+        return True
+
+    def steady(self, slot: int) -> None:
+        """The slot's worker is as good as any."""
+        if self._failing.pop(slot, None) is not None:
+            for other in self._failing.values():
+                other.free = True
+        self._tried(slot)
+
+    def forget(self, slot: int) -> None:
+        """The slot is retired."""
+        self._failing.pop(slot, None)
+        self._tried(slot)
+
+    def _tried(self, slot: int) -> None:
+        if self._trying == slot:
+            self._trying = None
