@@ -119,6 +119,8 @@ class Server:
             for listener, roles in self._make_http(registry, protection):
                 self._http.append((await stack.enter_async_context(listener), roles))
             await stack.enter_async_context(protection.kept())
+            if self._stop.is_set():
+                return  # asked for while it started
             self._tell_started()
             _rest_the_collector()
             loading = asyncio.create_task(_load(registry))
@@ -342,6 +344,7 @@ async def _cancelled(future: asyncio.Future[Any]) -> None:
 def _signals(stop: Callable[[], None]) -> Iterator[None]:
     """Signals ask for a stop."""
     loop = asyncio.get_running_loop()
+    previous = {number: signal.getsignal(number) for number in _STOP_SIGNALS}
     for number in _STOP_SIGNALS:
         loop.add_signal_handler(number, stop)
     try:
@@ -349,3 +352,4 @@ def _signals(stop: Callable[[], None]) -> Iterator[None]:
     finally:
         for number in _STOP_SIGNALS:
             loop.remove_signal_handler(number)
+            signal.signal(number, previous[number])  # the loop sets the default, which would end a stop half-way

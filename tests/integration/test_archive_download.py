@@ -151,8 +151,7 @@ def in_store(folder: Path) -> list[str]:
 
 def assert_nothing_left(folder: Path) -> None:
     assert in_store(folder) == []
-    models = folder / "tmp" / "models"
-    assert not models.exists() or [p.name for p in models.iterdir() if p.name != ".lock"] == []
+    assert list((folder / "tmp").glob("*")) == []
 
 
 # ----------------------------------------------------------------------------------------- what works

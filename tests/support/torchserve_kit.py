@@ -109,6 +109,10 @@ class Place:
         ]
         (self.folder / "config.properties").write_text("\n".join(text))
 
+    def owns(self, process: subprocess.Popen[bytes]) -> None:
+        """`close` ends it, if it has not ended."""
+        self._processes.append(process)
+
     def popen(self, *arguments: str) -> tuple[subprocess.Popen[bytes], Path]:
         """The command and the file its output goes to: a server in the background keeps it open."""
         self._outputs += 1
@@ -117,7 +121,7 @@ class Place:
             process = subprocess.Popen(
                 [TORCHSERVE, *arguments], cwd=self.folder, env=self.env, stdout=stream, stderr=subprocess.STDOUT
             )
-        self._processes.append(process)
+        self.owns(process)
         return process, output
 
     def run(self, *arguments: str) -> tuple[int, str]:
@@ -139,7 +143,7 @@ class Place:
         return process, output
 
     def server(self) -> psutil.Process:
-        return psutil.Process(int((self.temp / ".model_server.pid").read_text().splitlines()[0]))
+        return psutil.Process(int((self.temp / ".model_server.pid").read_text()))
 
     def close(self) -> None:
         """Ends what the test started, by pid."""

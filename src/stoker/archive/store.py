@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import secrets
 import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -25,9 +26,9 @@ from stoker.archive.placing import sweep
 from stoker.archive.regular import open_regular
 from stoker.archive.sources import AllowedUrls
 from stoker.archive.threads import Stop, run_stoppable
-from stoker.archive.unpack import remove_tree, unpack
-from stoker.archive.workspace import Workspace
-from stoker.errors import ArchiveNotFound, ArchiveUnreadable, ModelStoreMissing, ServerStopping
+from stoker.archive.unpack import unpack
+from stoker.core.private_folder import PrivateFolder, remove_tree
+from stoker.errors import ArchiveNotFound, ArchiveUnreadable, ConfigurationError, ModelStoreMissing, ServerStopping
 
 log = logging.getLogger(__name__)
 
@@ -75,7 +76,8 @@ class ModelStore:
         self._places = Places(model_store, allowed_model_paths)
         self._allowed = AllowedUrls.parse(allowed_urls) if isinstance(allowed_urls, str) else allowed_urls
         self._limits = unpack_limits
-        self._workspace = Workspace(temp_dir)
+        self._temp_dir = temp_dir
+        self._folder = PrivateFolder(temp_dir)
         self._opening = threading.Lock()
         self._opened = False
         self._closed = False
@@ -90,24 +92,30 @@ class ModelStore:
         )
 
     def open(self) -> None:
-        """Claims the temp folder and removes what a killed server left there. Blocking, idempotent; the first
-        `fetch_and_unpack` does it too, in a thread.
+        """Makes a private folder in the temp folder and removes what a killed server left there. Blocking, idempotent;
+        the first `fetch_and_unpack` does it too, in a thread.
 
         Raises:
-            ConfigurationError: the temp folder is not safe to use.
+            ConfigurationError: the temp folder cannot be used.
         """
         with self._opening:
             if not self._opened and self._store is not None:
                 sweep(self._store)
             self._opened = True
-            self._workspace.open()
+            try:
+                if not self._folder.is_open:
+                    self._folder.open()
+            except OSError as error:
+                raise ConfigurationError(
+                    f"Cannot use the temp directory {self._temp_dir}: {error.strerror}. Set TEMP to another one."
+                ) from error
 
     def close(self) -> None:
         """Waits for deletions that still run; nothing can be fetched afterwards. Idempotent."""
         self._closed = True
         self._download_threads.shutdown(wait=True)
         self._threads.shutdown(wait=True)
-        self._workspace.close()
+        self._folder.close()
 
     async def fetch_and_unpack(self, url: str, *, from_operator: bool = False, for_s3: bool = False) -> UnpackedModel:
         """``from_operator``: the url comes from the command line or the settings, so any path may be named.
@@ -194,10 +202,14 @@ class ModelStore:
 
         return await self._run(work)
 
+    def _new_root(self) -> Path:
+        """A name that nothing has yet."""
+        return self._folder.path / secrets.token_hex(16)
+
     def _unpack_file(
         self, url: str, path: Path, stop: Stop, *, downloaded: Path | None = None, elsewhere: str | None = None
     ) -> UnpackedModel:
-        root = self._workspace.new_root()
+        root = self._new_root()
         with _open(url, path) as file:
             try:
                 unpack(file, root, limits=self._limits, stop=stop)
@@ -212,7 +224,7 @@ class ModelStore:
 
     def _link_directory(self, url: str, directory: Path, *, elsewhere: str | None) -> UnpackedModel:
         """Used in place, through a symbolic link, so that `discard` never touches the operator's own files."""
-        root = self._workspace.new_root()
+        root = self._new_root()
         try:
             root.symlink_to(directory.absolute(), target_is_directory=True)
             return _described(url, root, sources.file_name(url), in_place=True, elsewhere=elsewhere)

@@ -8,7 +8,6 @@ one.
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import BinaryIO
@@ -17,6 +16,7 @@ from stoker.archive import gunzip, tar_reader, zip_reader
 from stoker.archive.limits import Budget, UnpackLimits
 from stoker.archive.names import NameTree, refuse, safe_parts
 from stoker.archive.threads import Stop
+from stoker.core.private_folder import remove_tree
 from stoker.errors import InvalidArchive
 
 _FEW_FILES = 1000
@@ -73,18 +73,6 @@ def unpack(file: BinaryIO, root: Path, *, limits: UnpackLimits, stop: Stop | Non
     except BaseException:
         remove_tree(root)
         raise
-
-
-def remove_tree(path: Path) -> None:
-    """Also what a handler made read-only; a symbolic link itself, never what it points to."""
-    if path.is_symlink():
-        path.unlink(missing_ok=True)
-        return
-    shutil.rmtree(path, ignore_errors=True)
-    if path.exists():
-        for folder, _, _ in os.walk(path):
-            Path(folder).chmod(0o700)
-        shutil.rmtree(path, ignore_errors=True)
 
 
 def _fill(target: Target, file: BinaryIO, limits: UnpackLimits) -> None:

@@ -20,7 +20,7 @@ from typing import IO, BinaryIO, cast
 
 from stoker.archive.contents import Contents
 from stoker.archive.manifest import MANIFEST_PATH
-from stoker.archive.unpack import remove_tree
+from stoker.core.private_folder import remove_tree
 
 SUFFIXES = {"default": ".mar", "zip-store": ".mar", "tgz": ".tar.gz", "no-archive": ""}
 

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from stoker.archive import builder
-from stoker.cli import progress
+from stoker.cli import console, progress
 from stoker.cli.forgiving import ForgivingParser
 from stoker.core.model import RUNTIMES
 from stoker.errors import ArchiveNotBuilt
@@ -73,6 +73,7 @@ def shown_progress(name: str, *, quiet: bool) -> builder.Progress:
     return lambda total: progress.counted_bytes(f"Packing {name}", total, quiet=quiet)
 
 
+@console.command
 def main(argv: Sequence[str] | None = None) -> int:
     """The exit status: 0 built, 1 not built; bad usage ends with status 2 inside argparse."""
     args = make_parser().parse_args(argv)

@@ -1,114 +1,214 @@
-"""One server per temp folder: a lock that only a living process holds, and a pid file that says which one.
+"""One server per temp folder: a lock that only a living process holds, a record of which one, and a pid file.
 
-The lock decides, so two starts at the same moment cannot both win.  The pid file is for `--stop` and for tools that
-read TorchServe's: its first line is the pid; the second tells this process from a later one with the same number.
-A pid file counts only if its owner also owns the process, since temp folders are often everybody's.
+The lock decides, so two starts at the same moment cannot both win.  It is on the private folder
+``.model_server-<user id>``, in which the record tells the server from a later process with the same number; both go
+with the server.  The pid file is for `--stop`, `kill $(cat FILE)` and TorchServe's tools: the pid and a line end.
+Temp folders are often everybody's: another user's files decide nothing, except that a pid file may name a living
+server, if its owner owns that process too.
 """
 
 from __future__ import annotations
 
-import fcntl
 import os
+import re
+import stat
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
-from stoker.cli.process_id import Identity, is_java_torchserve, own_identity
+from stoker.cli.process_id import Identity, is_java_torchserve, is_server, own_identity
+from stoker.core import private_folder
 from stoker.errors import StartupError
 
 ALREADY_RUNNING = "TorchServe is already running, please use torchserve --stop to stop TorchServe."
 _PID_FILE = ".model_server.pid"
-_LOCK_FILE = ".model_server.lock"
+_RECORD = "server"
+_NAMES = 100  # of the private folder; another user may have taken the first ones
+_HANDOVER_S = 1.0  # for a server that has just ended, or a --stop that tidies up
+_POLL_S = 0.05
 
 
 class Instance:
     """The claim of one process on a temp folder."""
 
     def __init__(self, temp_dir: Path) -> None:
+        self.temp_dir = temp_dir
         self.pid_file = temp_dir / _PID_FILE
-        self._lock_file = temp_dir / _LOCK_FILE
+        self._folder: Path | None = None
         self._lock: int | None = None
+        self._written = False
 
     def claim(self) -> bool:
-        """Takes the lock and writes the pid file; whether an orphan pid file had to be removed.
+        """Takes the lock and writes record and pid file; whether an orphan pid file had to be removed.
 
         Raises:
             StartupError: a server is running, or the temp folder cannot be used.
         """
         try:
-            self._lock = _locked(self._lock_file)
-            if self.running() is not None:
-                raise StartupError(ALREADY_RUNNING)
-            orphan = self.remove_orphan()
-            self._write(own_identity())
-        except OSError as error:
+            self._hold(_HANDOVER_S)
+            self._refuse_if_running()
+            self._write_record()
+            orphan = self._remove_pid_file()
+            self._write_pid_file()
+        except BaseException as error:
             self.release()
-            raise StartupError(
-                f"Cannot claim the temp folder {self.pid_file.parent}: {error.strerror}. "
-                "Set TEMP to a folder of your own."
-            ) from None
-        except StartupError:
-            self.release()
+            if isinstance(error, OSError):
+                raise StartupError(
+                    f"Cannot claim the temp folder {self.temp_dir}: {error.strerror}. Set TEMP to a folder of your own."
+                ) from None
             raise
         return orphan
 
+    @property
+    def has_pid_file(self) -> bool:
+        """False where another user's old file is in the way and cannot be removed."""
+        return self._written
+
     def running(self) -> Identity | None:
-        """The live server that the pid file names; None when there is none."""
-        recorded = self._recorded()
-        if recorded is None:
-            return None
-        (pid, mark), file_owner = recorded
-        identity = Identity.of(pid)
-        if identity is None or identity.owner() != file_owner:
-            return None
-        is_ours = mark == _mark(identity) if mark else is_java_torchserve(pid)
-        return identity if is_ours else None
+        """The living server of this temp folder; None when there is none."""
+        return self._recorded(os.geteuid()) or self._named_by_pid_file()
 
     def remove_orphan(self) -> bool:
-        """Removes a pid file; whether there was one. Only for who knows that no server is running."""
+        """Removes what a killed server of this user has left; whether there was a pid file. Never fails."""
+        try:
+            self._hold(0)
+        except (OSError, StartupError):
+            return False  # a server starts or runs, or there is nothing that we may touch
+        try:
+            is_orphan = self.running() is None and _owner(self.pid_file) == os.geteuid()
+            return is_orphan and self._remove_pid_file()
+        finally:
+            self.release()
+
+    def release(self) -> None:
+        """Removes what `claim` has made. Idempotent."""
+        written, self._written = self._written, False
+        if written and _content(self.pid_file, os.geteuid()) == _own_pid():
+            self._remove_pid_file()
+        if self._folder is not None:
+            private_folder.remove_tree(self._folder)
+        if self._lock is not None:
+            os.close(self._lock)
+        self._folder = self._lock = None
+
+    # -------------------------------------------------------------------------------------------- the lock
+
+    def _hold(self, patience_s: float) -> None:
+        end = time.monotonic() + patience_s
+        while not self._held():
+            if time.monotonic() >= end or self._recorded(os.geteuid()) is not None:
+                raise StartupError(ALREADY_RUNNING)
+            time.sleep(_POLL_S)
+
+    def _held(self) -> bool:
+        """False: somebody else holds it."""
+        for folder in (*self._folders(os.geteuid()), *self._names()):
+            try:
+                folder.mkdir(mode=0o700, exist_ok=True)
+                self._lock = private_folder.hold(folder)
+            except (FileExistsError, private_folder.NotOurs):
+                continue  # another user was there first
+            except (FileNotFoundError, private_folder.InUse):
+                if self.temp_dir.is_dir():
+                    return False
+                raise
+            self._folder = folder
+            return True
+        raise StartupError(f"Every name for a private folder in {self.temp_dir} is taken. Set TEMP to another folder.")
+
+    def _names(self) -> Iterator[Path]:
+        name = f".model_server-{os.geteuid()}"
+        yield from (self.temp_dir / (f"{name}.{number}" if number else name) for number in range(_NAMES))
+
+    def _folders(self, user: int) -> list[Path]:
+        """Those that are there and the user's own: one, unless others have played with the names."""
+        name = re.compile(rf"\.model_server-{user}(\.\d+)?")
+        try:
+            return sorted(
+                path for path in self.temp_dir.iterdir() if name.fullmatch(path.name) and _owner(path) == user
+            )
+        except OSError:
+            return []  # to be named by who uses the folder
+
+    # ---------------------------------------------------------------------------------- record and pid file
+
+    def _refuse_if_running(self) -> None:
+        running = self.running()
+        if running is None:
+            return
+        owner = running.owner()
+        whose = "" if owner in (None, os.geteuid()) else " It is another user's: set TEMP to a folder of your own."
+        raise StartupError(ALREADY_RUNNING + whose)
+
+    def _recorded(self, user: int) -> Identity | None:
+        for folder in self._folders(user):
+            recorded = Identity.parse(_content(folder / _RECORD, user) or "")
+            if recorded is not None and Identity.of(recorded.pid) == recorded:
+                return recorded
+        return None
+
+    def _named_by_pid_file(self) -> Identity | None:
+        """A server of TorchServe's, or another user's. That a number was reused is ruled out by the record where it can
+        be read; where it cannot, by who may not end the process anyway."""
+        owner = _owner(self.pid_file)
+        try:
+            identity = Identity.of(int((_content(self.pid_file, owner) or "").strip()))
+        except ValueError:
+            return None
+        if identity is None or owner is None or identity.owner() != owner:
+            return None
+        if is_java_torchserve(identity.pid) or identity == self._recorded(owner):
+            return identity
+        return identity if os.geteuid() not in (0, owner) and is_server(identity.pid) else None
+
+    def _write_record(self) -> None:
+        assert self._folder is not None
+        (self._folder / _RECORD).unlink(missing_ok=True)
+        _write_new(self._folder / _RECORD, own_identity().text())
+
+    def _write_pid_file(self) -> None:
+        try:
+            _write_new(self.pid_file, _own_pid())
+            self._written = True
+        except FileExistsError:
+            pass  # another user's, who may keep us from nothing else
+
+    def _remove_pid_file(self) -> bool:
+        """Whether there was one."""
         try:
             self.pid_file.unlink()
-        except FileNotFoundError:
+        except OSError:
             return False
         return True
 
-    def release(self) -> None:
-        """Idempotent. The lock file stays: removing it would let two processes lock two files of one name."""
-        if self._lock is None:
-            return
-        recorded = self._recorded()
-        if recorded is not None and recorded[0] == (os.getpid(), _mark(own_identity())):
-            self.remove_orphan()
-        os.close(self._lock)
-        self._lock = None
 
-    def _recorded(self) -> tuple[tuple[int, str], int] | None:
-        """((pid, mark), owner of the file); None when there is no file that can be understood."""
-        try:
-            with self.pid_file.open("rb") as file:
-                owner = os.fstat(file.fileno()).st_uid
-                lines = file.read(4096).decode("ascii", "replace").splitlines()
-            return (int(lines[0]), lines[1].strip() if len(lines) > 1 else ""), owner
-        except (OSError, ValueError, IndexError):
-            return None
-
-    def _write(self, identity: Identity) -> None:
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-        with os.fdopen(os.open(self.pid_file, flags, 0o644), "w") as file:
-            file.write(f"{identity.pid}\n{_mark(identity)}\n")
+def _own_pid() -> str:
+    return f"{os.getpid()}\n"
 
 
-def _mark(identity: Identity) -> str:
-    return f"stoker {identity.started} {identity.boot}"
+def _write_new(path: Path, text: str) -> None:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    with os.fdopen(os.open(path, flags, 0o644), "w", encoding="ascii") as file:
+        file.write(text)
 
 
-def _locked(path: Path) -> int:
-    """Not inherited by child processes: a worker that outlives the server must not look like one."""
-    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+def _content(path: Path, owner: int | None) -> str | None:
+    """Of a regular file of ``owner``."""
     try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(fd)
-        raise StartupError(ALREADY_RUNNING) from None
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
+        return None
+    try:
+        status = os.fstat(fd)
+        if not stat.S_ISREG(status.st_mode) or status.st_uid != owner:
+            return None
+        return os.read(fd, 4096).decode("ascii", "replace")
+    finally:
         os.close(fd)
-        raise
-    return fd
+
+
+def _owner(path: Path) -> int | None:
+    try:
+        return path.lstat().st_uid
+    except OSError:
+        return None

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import queue
-import signal
 import subprocess
 import sys
 import threading
@@ -100,7 +99,7 @@ def stop(wait: bool = True) -> None:
         return
     server = Instance(temp_dir()).running()
     if server is not None:
-        os.kill(server.pid, signal.SIGTERM)
+        stopping.ask(server, wait_s=0)
 
 
 def register_model(model_name: str, url: str) -> RegisterResponse:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _PROC = Path("/proc")
-_JAVA_MARK = b"org.pytorch.serve.ModelServer"
+SERVER_MARK = "org.pytorch.serve.ModelServer"
+"""The argument by which tools know a server: TorchServe's class, and an option of our own server's interpreter."""
 _ZOMBIE_STATES = ("Z", "X")
 
 
@@ -30,6 +31,15 @@ class Identity:
             return None
         return cls(pid, fields[18], _boot())
 
+    @classmethod
+    def parse(cls, text: str) -> Identity | None:
+        """What `text` has written; None for anything else."""
+        words = text.split()
+        return cls(int(words[0]), *words[1:]) if len(words) == 3 and words[0].isdecimal() else None
+
+    def text(self) -> str:
+        return f"{self.pid} {self.started} {self.boot}\n"
+
     def owner(self) -> int | None:
         """The user it runs as."""
         try:
@@ -38,16 +48,26 @@ class Identity:
             return None
 
 
+def is_server(pid: int) -> bool:
+    """TorchServe's own, or one of ours."""
+    return SERVER_MARK in _command_line(pid)
+
+
 def is_java_torchserve(pid: int) -> bool:
-    """TorchServe's own server, whose pid file is one bare number."""
-    command_line = _read(_PROC / str(pid) / "cmdline")
-    return command_line is not None and _JAVA_MARK in command_line.split(b"\0")
+    """TorchServe's own server, of which only the pid file tells."""
+    words = _command_line(pid)
+    return SERVER_MARK in words and Path(words[0]).name == "java"
 
 
 def own_identity() -> Identity:
     identity = Identity.of(os.getpid())
     assert identity is not None
     return identity
+
+
+def _command_line(pid: int) -> list[str]:
+    words = (_read(_PROC / str(pid) / "cmdline") or b"").split(b"\0")
+    return [os.fsdecode(word) for word in words]
 
 
 def _boot() -> str:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from stoker.cli import hangup
 from stoker.cli.instance import Instance
+from stoker.cli.stop_signals import StopSignals
 from stoker.config import effective, model_snapshot, security
 from stoker.config.load import Loaded
 from stoker.config.security import AccessPolicy
@@ -33,6 +34,7 @@ def serve(
     loaded: Loaded,
     *,
     access: AccessPolicy,
+    signals: StopSignals,
     remarks: tuple[str, ...] = (),
     on_started: Callable[[], None] = lambda: None,
     levels: LogLevels | None = None,
@@ -47,8 +49,8 @@ def serve(
     security.check(loaded.settings, access)
     with ExitStack() as stack:
         instance = Instance(loaded.settings.temp_dir)
-        orphaned = instance.claim()
         stack.callback(instance.release)
+        orphaned = instance.claim()
         logs = _logs(loaded.settings, levels)
         logs.start()
         stack.callback(logs.close)
@@ -59,10 +61,10 @@ def serve(
         if orphaned:
             logs.announce("Removing orphan pid file.")
         log.info("Settings: %s; model store: %s; logs: %s", *_places(loaded), extra={"event": "server_starting"})
-        for text in (*_remarks(loaded), *remarks):
+        for text in (*_remarks(loaded), *remarks, *_pid_file_remarks(instance)):
             log.warning("%s", text)
         _tell_resumed(loaded)
-        _run(loaded, access, logs, on_started, effective.properties_of(loaded) if snapshots else None)
+        _run(loaded, access, logs, signals, on_started, effective.properties_of(loaded) if snapshots else None)
         log.info("Server stopped.", extra={"event": "server_stopped"})
 
 
@@ -87,6 +89,7 @@ def _run(
     loaded: Loaded,
     access: AccessPolicy,
     logs: Logs,
+    signals: StopSignals,
     on_started: Callable[[], None],
     snapshot_settings: Mapping[str, str] | None,
 ) -> None:
@@ -106,6 +109,7 @@ def _run(
         on_started=started,
         snapshot_settings=snapshot_settings,
     )
+    signals.attach(server.request_stop)
     try:
         run_loop(server.run())
     except StartupError:
@@ -166,6 +170,14 @@ def _remarks(loaded: Loaded) -> Iterator[str]:
         f"torchserve {original.version} is installed in the same environment ({place}): it and stoker both own the "
         "package ts and the command torchserve. Uninstall it, or use an environment of its own."
     )
+
+
+def _pid_file_remarks(instance: Instance) -> Iterator[str]:
+    if not instance.has_pid_file:
+        yield (
+            f"{instance.pid_file} is another user's and cannot be replaced, so it does not name this server. "
+            "torchserve --stop finds the server without it."
+        )
 
 
 def fail(error: StartupError) -> int:

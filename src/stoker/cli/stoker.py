@@ -16,7 +16,7 @@ import stoker.cli.quiet_grpc  # noqa: F401 - before everything that imports gRPC
 from stoker import TORCHSERVE_VERSION, __version__
 from stoker.archive import builder
 from stoker.archive.inspect import Inspection, inspect_archive
-from stoker.cli import archiver, bench, client, connecting, migrate, option_order, output, torchserve
+from stoker.cli import archiver, bench, client, connecting, console, migrate, option_order, output, torchserve
 from stoker.cli.option_order import Command, WrongOption
 from stoker.errors import StokerError
 
@@ -162,8 +162,9 @@ def _text(path: Path | None) -> str | None:
     return None if path is None else str(path)
 
 
+@console.command
 def main(argv: Sequence[str] | None = None) -> None:
-    """Ends the process: 0 done, 1 failed, 2 wrong usage."""
+    """The exit status: 0 done, 1 failed, 2 wrong usage."""
     if "_STOKER_COMPLETE" in os.environ:  # the shell asks; the words are not whole yet
         app(prog_name="stoker")
     words = sys.argv[1:] if argv is None else argv
@@ -189,4 +190,4 @@ def _command(name: str, parsed: Any) -> Command:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

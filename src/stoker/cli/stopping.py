@@ -1,4 +1,7 @@
-"""`torchserve --stop`: asks the server of this temp folder to end, and waits until it has."""
+"""`torchserve --stop`: asks the server of this temp folder to end, and waits until it has.
+
+The server removes its own files; what is removed here is what a killed one of the same user has left.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,6 @@ from stoker.cli.instance import Instance
 from stoker.cli.process_id import Identity
 
 _PATIENCE_S = 60.0
-_KEY_FILE = "key_file.json"
 
 
 def stop(temp_dir: Path) -> int:
@@ -20,12 +22,12 @@ def stop(temp_dir: Path) -> int:
     instance = Instance(temp_dir)
     server = instance.running()
     if server is None:
-        if _remove_orphan(instance):
+        if instance.remove_orphan():
             print("Removing orphan pid file.")
         print("TorchServe is not currently running.")
         return 0
     try:
-        ended = _end(server)
+        ended = ask(server, wait_s=_PATIENCE_S)
     except PermissionError:
         print(f"TorchServe (process {server.pid}) belongs to another user.", file=sys.stderr)
         return 1
@@ -36,14 +38,14 @@ def stop(temp_dir: Path) -> int:
             file=sys.stderr,
         )
         return 1
-    _clean_up(instance)
+    instance.remove_orphan()
     print("TorchServe has stopped.")
     return 0
 
 
-def _end(server: Identity) -> bool:
-    """Whether it is gone. Asked once each time: for the server a second request means 'now'. The pidfd cannot come
-    to mean another process."""
+def ask(server: Identity, *, wait_s: float) -> bool:
+    """Whether it is gone within that time. Asked once each time: for the server a second request means 'now'. The pidfd
+    cannot come to mean another process. Raises PermissionError: it is another user's."""
     try:
         fd = os.pidfd_open(server.pid)
     except ProcessLookupError:
@@ -52,7 +54,7 @@ def _end(server: Identity) -> bool:
         if Identity.of(server.pid) != server:
             return True
         signal.pidfd_send_signal(fd, signal.SIGTERM)
-        return _ends_within(fd, _PATIENCE_S)
+        return _ends_within(fd, wait_s)
     except ProcessLookupError:
         return True
     finally:
@@ -63,17 +65,3 @@ def _ends_within(fd: int, seconds: float) -> bool:
     poll = select.poll()
     poll.register(fd, select.POLLIN)
     return bool(poll.poll(seconds * 1000))
-
-
-def _clean_up(instance: Instance) -> None:
-    """TorchServe writes tokens into the current folder and its --stop removes them; a killed server leaves its pid."""
-    Path(_KEY_FILE).unlink(missing_ok=True)
-    if instance.running() is None:
-        _remove_orphan(instance)
-
-
-def _remove_orphan(instance: Instance) -> bool:
-    try:
-        return instance.remove_orphan()
-    except OSError:
-        return False  # somebody else's file: their `--stop` removes it

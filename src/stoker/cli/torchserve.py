@@ -6,7 +6,6 @@ Texts and exit status are TorchServe's where it has them: scripts wait for them.
 from __future__ import annotations
 
 import argparse
-import contextlib
 import os
 import sys
 import tempfile
@@ -14,11 +13,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from stoker import TORCHSERVE_VERSION, __version__
-from stoker.cli import arguments, background, serving, stopping
+from stoker.cli import arguments, background, console, server_process, serving, stop_signals, stopping
+from stoker.cli.stop_signals import StopSignals
 from stoker.config import security, show
 from stoker.config.load import Loaded
 from stoker.config.startup import load_for_start
-from stoker.core import malloc
 from stoker.errors import ConfigurationError, StartupError
 from stoker.telemetry import log4j
 from stoker.telemetry.log4j import LogLevels
@@ -26,8 +25,9 @@ from stoker.telemetry.log4j import LogLevels
 VERSION_TEXT = f"TorchServe Version is {TORCHSERVE_VERSION} (stoker {__version__})"
 
 
+@console.command
 def main(argv: Sequence[str] | None = None) -> int:
-    """Returns the exit status, in the background server's process too."""
+    """Returns the exit status, unless this process becomes the server."""
     options = arguments.ArgParser.ts_parser().parse_args(argv)
     if options.version:
         print(VERSION_TEXT)
@@ -37,28 +37,30 @@ def main(argv: Sequence[str] | None = None) -> int:
             return stopping.stop(temp_dir())
         if options.print_config:
             return _print_config(options)
-        if argv is None:
-            _have_memory_handed_out_in_large_pages()
-        return _start(options)
+        if not server_process.is_current():
+            return _hand_over(options, sys.argv[1:] if argv is None else argv)
+        return _serve(options)
     except StartupError as error:
         return serving.fail(error)
-    except KeyboardInterrupt:
-        return 130  # Ctrl-C before the server listens to signals, or while the launcher waits
 
 
-def _have_memory_handed_out_in_large_pages() -> None:
-    """malloc reads its settings when a process begins: begin again, as the same process with the same arguments."""
-    wanted = malloc.for_server(os.environ)
-    if wanted is None or sys.platform != "linux":
-        return
-    os.environ[malloc.VARIABLE] = wanted
-    with contextlib.suppress(OSError):
-        os.execv(sys.executable, sys.orig_argv)  # noqa: S606 - the very command that is running
+def _hand_over(options: argparse.Namespace, argv: Sequence[str]) -> int:
+    if not server_process.can_be_started():
+        return _serve(options)
+    command = server_process.command(argv, main)
+    if not options.foreground:
+        return background.start(command)
+    sys.stdout.flush()
+    stop_signals.hold()
+    server_process.replace_this_process(command)
+    return _serve(options)
 
 
 def start() -> None:
-    """The entry point that `ts.model_server` has always had."""
-    sys.exit(main())
+    """The entry point that `ts.model_server` has always had. Returns when the server runs, as there."""
+    status = main()
+    if status:
+        sys.exit(status)
 
 
 def temp_dir() -> Path:
@@ -68,38 +70,31 @@ def temp_dir() -> Path:
 
 def _print_config(options: argparse.Namespace) -> int:
     loaded = _load(options)
-    text = "\n".join((*show.lines(loaded), *(f"# {warning}" for warning in loaded.warnings)))
-    try:
-        print(text, flush=True)
-    except BrokenPipeError:  # `torchserve --print-config | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    print("\n".join((*show.lines(loaded), *(f"# {warning}" for warning in loaded.warnings))))
     return 0
 
 
-def _start(options: argparse.Namespace) -> int:
-    loaded = _load(options)
-    missing = _missing_place(options, loaded)
-    if missing:
-        print(missing)
-        return 1
-    mentioned = security.mentioned_topics(loaded.given.keys(), os.environ)
-    access = security.decide(loaded.settings, mentioned=mentioned, file_in_use=loaded.file is not None)
-    levels, remarks = _log_levels(options)
-    snapshots = not options.no_config_snapshots
-    if options.foreground:
-        serving.serve(loaded, access=access, remarks=remarks, levels=levels, snapshots=snapshots)
-        return 0
-
-    def run(tell_started: background.Teller) -> int:
-        try:
-            serving.serve(
-                loaded, access=access, remarks=remarks, levels=levels, on_started=tell_started, snapshots=snapshots
-            )
-        except StartupError as error:
-            return serving.fail(error)
-        return 0
-
-    return background.start(run)
+def _serve(options: argparse.Namespace) -> int:
+    console.outlive_output()
+    signals = StopSignals()
+    with signals.listening():
+        loaded = _load(options)
+        missing = _missing_place(options, loaded)
+        if missing:
+            print(missing, flush=True)
+            return 1
+        mentioned = security.mentioned_topics(loaded.given.keys(), os.environ)
+        levels, remarks = _log_levels(options)
+        serving.serve(
+            loaded,
+            access=security.decide(loaded.settings, mentioned=mentioned, file_in_use=loaded.file is not None),
+            remarks=remarks,
+            levels=levels,
+            signals=signals,
+            on_started=server_process.tell_started,
+            snapshots=not options.no_config_snapshots,
+        )
+    return 0
 
 
 def _load(options: argparse.Namespace) -> Loaded:

@@ -19,14 +19,14 @@ class KeyFile:
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / NAME
-        self._written: tuple[int, int] | None = None
+        self._written: bytes | None = None
 
     def write(self, text: str) -> None:
         temporary = self.path.with_name(f".{NAME}.{secrets.token_hex(8)}")
         fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, _OWNER_ONLY)
         try:
             with os.fdopen(fd, "wb") as stream:
-                identity = _made_private(stream.fileno())
+                _make_private(stream.fileno())
                 stream.write(text.encode())
                 stream.flush()
                 os.fsync(stream.fileno())
@@ -34,27 +34,29 @@ class KeyFile:
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
-        self._written = identity
+        self._written = text.encode()
         _sync_folder(self.path.parent)
 
     def remove(self) -> None:
-        """Unless somebody else's file is in its place by now."""
+        """Unless another server's keys are in its place by now."""
         written, self._written = self._written, None
         try:
-            found = self.path.lstat()
+            fd = os.open(self.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         except FileNotFoundError:
             return
-        if (found.st_dev, found.st_ino) == written:
+        try:
+            is_ours = written is not None and os.read(fd, len(written) + 1) == written
+        finally:
+            os.close(fd)
+        if is_ours:
             self.path.unlink(missing_ok=True)
 
 
-def _made_private(fd: int) -> tuple[int, int]:
-    """Which file it is. Raises PermissionError where the file system cannot keep others out."""
+def _make_private(fd: int) -> None:
+    """Raises PermissionError where the file system cannot keep others out."""
     os.fchmod(fd, _OWNER_ONLY)
-    status = os.fstat(fd)
-    if status.st_mode & 0o077:
+    if os.fstat(fd).st_mode & 0o077:
         raise PermissionError("the file system cannot keep other users from reading it")
-    return status.st_dev, status.st_ino
 
 
 def _sync_folder(folder: Path) -> None:

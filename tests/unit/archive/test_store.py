@@ -27,14 +27,14 @@ def store(folder: Path) -> Iterator[ModelStore]:
 
 
 def left(folder: Path) -> list[str]:
-    models = folder / "tmp" / "models"
-    return sorted(p.name for p in models.iterdir() if p.name != ".lock") if models.exists() else []
+    return sorted(path.name for path in (folder / "tmp").glob("stoker-*/*"))
 
 
 async def test_a_name_of_the_store_is_unpacked_where_only_this_user_can_look(folder: Path, store: ModelStore) -> None:
     unpacked = await store.fetch_and_unpack("m.mar")
     assert unpacked.manifest.model_name == "m"
-    assert unpacked.root.parent == folder / "tmp" / "models"
+    assert unpacked.root.parent.parent == folder / "tmp"
+    assert stat.S_IMODE(unpacked.root.parent.stat().st_mode) == 0o700
     assert len(unpacked.root.name) == 32
     assert int(unpacked.root.name, 16) >= 0
     assert stat.S_IMODE(unpacked.root.stat().st_mode) == 0o700

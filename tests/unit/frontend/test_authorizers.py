@@ -226,6 +226,15 @@ def test_the_file_of_a_server_that_came_later_is_left_alone(authorizer: TokenAut
         assert keys_in(tmp_path) == later
 
 
+def test_the_file_of_another_server_is_left_alone_though_it_got_the_old_inode(tmp_path: Path) -> None:
+    """File systems give the number of a removed file to the next one."""
+    first = key_file.KeyFile(tmp_path)
+    first.write("first")
+    first.path.write_text("second")
+    first.remove()
+    assert first.path.read_text() == "second"
+
+
 def test_a_file_that_was_removed_meanwhile_is_no_trouble(authorizer: TokenAuthorizer) -> None:
     with authorizer.published() as path:
         path.unlink()

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import os
-import shutil
 import tempfile
 from pathlib import Path
 
+from stoker.core.private_folder import PrivateFolder
 from stoker.frontend.grpc.http2.connection import Http2Connection, Service
 
 _SOCKET_NAME = "streams.sock"
@@ -19,13 +19,13 @@ class Http2Listener:
 
     def __init__(self, service: Service) -> None:
         self._service = service
-        self._folder: Path | None = None
+        self._folder: PrivateFolder | None = None
         self._server: asyncio.AbstractServer | None = None
 
     async def start(self) -> str:
         """Returns the path of the socket."""
-        self._folder = _short_folder()
-        path = str(self._folder / _SOCKET_NAME)
+        self._folder = await asyncio.to_thread(_short_folder)
+        path = str(self._folder.path / _SOCKET_NAME)
         self._server = await asyncio.get_running_loop().create_unix_server(lambda: Http2Connection(self._service), path)
         return path
 
@@ -33,13 +33,15 @@ class Http2Listener:
         if self._server is not None:
             self._server.close()
         if self._folder is not None:
-            shutil.rmtree(self._folder, ignore_errors=True)
+            self._folder.close()
 
 
-def _short_folder() -> Path:
+def _short_folder() -> PrivateFolder:
     """A private folder for a socket: below /tmp where the usual temporary folder has too long a name for one."""
-    folder = Path(tempfile.mkdtemp(prefix="stoker-grpc-"))
-    if len(os.fsencode(folder / _SOCKET_NAME)) <= _LONGEST_SOCKET_PATH:
+    folder = PrivateFolder(Path(tempfile.gettempdir()))
+    if len(os.fsencode(folder.open() / _SOCKET_NAME)) <= _LONGEST_SOCKET_PATH:
         return folder
-    folder.rmdir()
-    return Path(tempfile.mkdtemp(prefix="stoker-grpc-", dir="/tmp"))
+    folder.close()
+    folder = PrivateFolder(Path("/tmp"))  # noqa: S108 - a name that nobody can foresee
+    folder.open()
+    return folder
