@@ -16,6 +16,7 @@ import grpc
 import pytest
 
 from stoker.archive.builder import BuildRequest, build
+from stoker.cli import stoker
 from stoker.client import AsyncClient, CallError, Client
 from stoker.testing.server import RunningServer, running_server
 
@@ -315,3 +316,23 @@ def test_the_command_line_client_and_stoker_client_talk_to_it(server: RunningSer
     assert run(script, *where, "infer_stream", "streamer", "in.txt").splitlines()[-1] == "hello world "
     assert run("-m", "stoker.cli.stoker", "client", *where, "predict", "echo", "in.txt") == "hello"
     assert "echo\techo.mar" in run("-m", "stoker.cli.stoker", "client", *where, "list")
+
+
+def test_a_wrong_port_is_named_and_options_stand_anywhere(
+    server: RunningServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    inference, management = server.endpoint.inference, server.endpoint.management
+
+    def said(*words: str) -> str:
+        with pytest.raises(SystemExit) as caught:
+            stoker.main(["client", *words])
+        captured = capsys.readouterr()
+        return f"{caught.value.code} {captured.out}{captured.err}"
+
+    assert said("infer", "echo", "--text", "hi", "--address", f"http://{inference}") == "0 hi"
+    assert said("--text", "hi", "infer", "echo", "--inference", inference) == "0 hi"
+    assert said("ping", "--json", "-a", inference) == '0 {"status": "Healthy"}\n'
+    assert " is a REST port; gRPC is on " in said("ping", "-a", server.inference)
+    assert f"{management} is the management API" in said("ping", "-a", management)
+    assert f"{inference} is the inference API" in said("list", "-a", inference)
+    assert f"{inference} has no TLS" in said("ping", "-a", f"https://{inference}")

@@ -12,6 +12,7 @@ from stoker.client.address import Target
 _MAY_BE_THE_ADDRESS = ("UNAVAILABLE", "UNKNOWN", "INTERNAL", "DEADLINE_EXCEEDED", "UNIMPLEMENTED", "CANCELLED")
 _TOKEN = "Token Authorization failed"  # noqa: S105 - words of the server, no token
 _MODEL_API = "Model API disabled"
+_DEADLINE = "The deadline passed"
 _LOOK_S = 2.0
 
 
@@ -36,6 +37,8 @@ def explain(failure: Failure) -> str:
         return _token(failure)
     if error.message.startswith(_MODEL_API):
         return "The server lets nobody register or unregister models: start it with --enable-model-api."
+    if error.message.startswith(_DEADLINE):
+        return _late(failure) or str(error)
     if error.reason or error.code.name not in _MAY_BE_THE_ADDRESS:
         return str(error)
     if error.code.name == "UNIMPLEMENTED":

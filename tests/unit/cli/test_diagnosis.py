@@ -184,9 +184,10 @@ def test_the_other_api_is_recognised(monkeypatch: pytest.MonkeyPatch, serves: bo
     assert said in explain(failure("UNIMPLEMENTED", "Method not found!"))
 
 
-def test_a_deadline_that_passed_names_the_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("by", ["Deadline Exceeded", "The deadline passed before the request was served."])
+def test_a_deadline_that_passed_names_the_seconds(monkeypatch: pytest.MonkeyPatch, by: str) -> None:
     monkeypatch.setattr(probe, "look", lambda target: Speaks.GRPC)
-    said = explain(failure("DEADLINE_EXCEEDED", "Deadline Exceeded", timeout=1.5))
+    said = explain(failure("DEADLINE_EXCEEDED", by, timeout=1.5))
     assert said == "No answer from 127.0.0.1:7070 within 1.5 s: --timeout SECONDS waits longer."
 
 
