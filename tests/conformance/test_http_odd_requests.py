@@ -223,7 +223,7 @@ FORMS = {
     ),
     "a boundary of a few thousand bytes": (b"multipart/form-data; boundary=" + b"B" * 50_000, b"--" + b"B" * 50_000),
     "many almost-boundaries": (b"multipart/form-data; boundary=" + b"-" * 70 + b"x", b"-" * LIMIT),
-    "a form without a boundary": (b"multipart/form-data", b"x"),
+    "a form that does not hold its boundary": (b"multipart/form-data; boundary=B", b"x"),
     "too many fields": (b"application/x-www-form-urlencoded", b"a&" * 50_000),
 }
 

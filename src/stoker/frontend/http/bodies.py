@@ -8,23 +8,18 @@ from __future__ import annotations
 import binascii
 import re
 from functools import lru_cache
-from typing import TYPE_CHECKING
 
-from python_multipart.exceptions import FormParserError
-from python_multipart.multipart import MultipartParser, parse_options_header
+from python_multipart.multipart import parse_options_header
 
 from stoker.core.buffer import Buffer
 from stoker.core.job import Input
 from stoker.errors import BadRequest
-
-if TYPE_CHECKING:
-    from python_multipart.multipart import MultipartCallbacks
+from stoker.frontend.http import multipart
 
 MAX_FIELDS = 1000
 MAX_BOUNDARY_BYTES = 200
 _LONGEST_KEPT = 100
-_MAX_PART_HEADERS = 16
-_MAX_PART_HEADER_BYTES = 8192
+_BOUNDARY = re.compile(rb';\s*boundary\s*=\s*(?:"([^"]*)"|([^;\s]*))', re.IGNORECASE)
 
 Inputs = dict[str, Input]
 """By name: of a name that comes several times the last one counts."""
@@ -35,10 +30,17 @@ def read_body(body: Buffer, content_type: bytes) -> Inputs:
     mime = _kept_mime(content_type) if len(content_type) <= _LONGEST_KEPT else _mime(content_type)
     kind = mime.lower()
     if kind == "multipart/form-data":
-        return _multipart(body, content_type)
+        return _multipart(body, content_type, mime)
     if kind == "application/x-www-form-urlencoded":
-        return read_query(bytes(body), "form")
+        return _urlencoded(bytes(body).rstrip(b"\r\n"))
     return {"body": Input("body", mime, body)}
+
+
+def _urlencoded(text: bytes) -> Inputs:
+    """Refuses what has this type by mistake, like JSON that `curl -d` sends: it would be a name without a value."""
+    if text and b"=" not in text and b"&" not in text:
+        raise BadRequest("The form has no field name=value. Other bodies need a content type of their own.")
+    return read_query(text, "form")
 
 
 def _mime(content_type: bytes) -> str:
@@ -86,81 +88,30 @@ def query_value(query: bytes, name: str) -> str | None:
     return found
 
 
-def _multipart(body: Buffer, content_type: bytes) -> Inputs:
-    _, options = parse_options_header(content_type.decode("latin-1"))
-    boundary = options.get(b"boundary", b"")
+def _multipart(body: Buffer, content_type: bytes, mime: str) -> Inputs:
+    """Without a boundary there are no parts to tell apart: the body goes to the handler whole."""
+    given = _BOUNDARY.search(content_type)
+    if given is None:
+        return {"body": Input("body", mime, body)}
+    boundary = given[1] or given[2] or b""
     if not 0 < len(boundary) <= MAX_BOUNDARY_BYTES:
-        raise BadRequest(f"A multipart form needs a boundary of 1 to {MAX_BOUNDARY_BYTES} characters.")
-    form = _Form(body)
-    try:
-        parser = MultipartParser(
-            boundary,
-            form.callbacks(),
-            max_header_count=_MAX_PART_HEADERS,
-            max_header_size=_MAX_PART_HEADER_BYTES,
-        )
-        parser.write(bytes(body))
-        parser.finalize()
-    except (FormParserError, ValueError):
-        raise BadRequest("The multipart form is not valid.") from None
-    if not form.ended:
-        raise BadRequest("The multipart form has no end.")
-    return form.inputs
-
-
-class _Form:
-    """Collects the parts that the parser finds. What it tells of a part's data are places in the body."""
-
-    def __init__(self, body: Buffer) -> None:
-        self._body = memoryview(body)
-        self.inputs: Inputs = {}
-        self.ended = False
-        self._count = 0
-        self._name = b""
-        self._value = b""
-        self._headers: dict[bytes, bytes] = {}
-        self._data: list[memoryview] = []
-
-    def callbacks(self) -> MultipartCallbacks:
-        return {
-            "on_part_begin": self._on_part_begin,
-            "on_header_field": self._on_header_field,
-            "on_header_value": self._on_header_value,
-            "on_header_end": self._on_header_end,
-            "on_part_data": self._on_part_data,
-            "on_part_end": self._on_part_end,
-            "on_end": self._on_end,
-        }
-
-    def _on_part_begin(self) -> None:
-        self._count += 1
-        if self._count > MAX_FIELDS:
+        raise BadRequest(f"The boundary of a multipart form has 1 to {MAX_BOUNDARY_BYTES} characters.")
+    inputs: Inputs = {}
+    whole = body if isinstance(body, bytes | bytearray) else bytes(body)
+    for number, part in enumerate(multipart.parts(whole, boundary)):
+        if number >= MAX_FIELDS:
             raise BadRequest(f"The form has more than {MAX_FIELDS} fields.")
-        self._headers, self._data = {}, []
+        name, content_type = _described(part.headers)
+        inputs[name] = Input(name, content_type.decode("latin-1"), part.value)
+    return inputs
 
-    def _on_header_field(self, data: bytes, start: int, end: int) -> None:
-        self._name += data[start:end]
 
-    def _on_header_value(self, data: bytes, start: int, end: int) -> None:
-        self._value += data[start:end]
-
-    def _on_header_end(self) -> None:
-        self._headers[self._name.lower()] = self._value
-        self._name = self._value = b""
-
-    def _on_part_data(self, data: bytes, start: int, end: int) -> None:
-        self._data.append(self._body[start:end])
-
-    def _on_part_end(self) -> None:
-        """Only files have a content type: TorchServe gives plain fields none, whatever they say."""
-        _, options = parse_options_header(self._headers.get(b"content-disposition", b"").decode("latin-1"))
-        name = options.get(b"name")
-        if name is None:
-            raise BadRequest("A part of the multipart form has no name.")
-        content_type = self._headers.get(b"content-type", b"") if b"filename" in options else b""
-        value: Buffer = self._data[0] if len(self._data) == 1 else b"".join(self._data)
-        text = name.decode("utf-8", "replace")
-        self.inputs[text] = Input(text, content_type.decode("latin-1"), value)
-
-    def _on_end(self) -> None:
-        self.ended = True
+def _described(headers: dict[bytes, bytes]) -> tuple[str, bytes]:
+    """Name and content type of a part: TorchServe gives a type to files only, whatever plain fields say."""
+    disposition = headers.get(b"content-disposition", b"").decode("latin-1")
+    _, options = parse_options_header(disposition)
+    name = options.get(b"name")
+    if name is None:
+        raise BadRequest("A part of the multipart form has no name.")
+    is_file = b"filename" in options or "filename*" in disposition.lower()
+    return name.decode("utf-8", "replace"), headers.get(b"content-type", b"") if is_file else b""

@@ -13,6 +13,7 @@ from stoker.errors import BadRequest
 from stoker.frontend.http import bodies
 
 FORM = b"application/x-www-form-urlencoded"
+FIELD = 'Content-Disposition: form-data; name="data"'
 
 
 def multipart(*parts: tuple[str, bytes], end: str = "--B--\r\n") -> bytes:
@@ -59,13 +60,21 @@ def test_an_empty_part_is_an_empty_value() -> None:
 @pytest.mark.parametrize(
     ("body", "content_type"),
     [
-        (multipart(), b"multipart/form-data"),
         (multipart(), b"multipart/form-data; boundary="),
         (multipart(), b"multipart/form-data; boundary=" + b"B" * (1 << 20)),
         (b"", b"multipart/form-data; boundary=B"),
         (b"no boundary here", b"multipart/form-data; boundary=B"),
         (multipart(("Content-Disposition: form-data", b"x")), b"multipart/form-data; boundary=B"),
         (multipart(("no colon", b"x")), b"multipart/form-data; boundary=B"),
+        (multipart(), b'multipart/form-data; boundary=""'),
+        (multipart(), b"multipart/form-data; boundary=C"),
+        (b'{"a": 1}', b"multipart/form-data; boundary=B"),
+        (b"--B\r\n" + FIELD.encode(), b"multipart/form-data; boundary=B"),
+        (b"--B\r\n" + FIELD.encode() + b"\r\n\r\nx", b"multipart/form-data; boundary=B"),
+        (b"--B\r" + FIELD.encode() + b"\r\rx\r--B--\r", b"multipart/form-data; boundary=B"),
+        (b"\n--Bx" * 100_000, b"multipart/form-data; boundary=B"),
+        (b'{"a": 1}', FORM),
+        (b"just text", FORM),
         (multipart(('Content-Disposition: form-data; name="a"', b"x"), end=""), b"multipart/form-data; boundary=B"),
         (
             multipart(*[('Content-Disposition: form-data; name="a"', b"x")] * (bodies.MAX_FIELDS + 1)),
@@ -78,6 +87,95 @@ def test_an_empty_part_is_an_empty_value() -> None:
 def test_a_form_without_sense_is_refused_in_words(body: bytes, content_type: bytes) -> None:
     with pytest.raises(BadRequest):
         bodies.read_body(body, content_type)
+
+
+@pytest.mark.parametrize("parameters", [b"", b";", b"; charset=utf-8"])
+def test_a_form_without_a_boundary_is_one_input(parameters: bytes) -> None:
+    """Scripts set the type by hand beside a body of their own."""
+    body = multipart((FIELD, b"x"))
+    assert bodies.read_body(body, b"multipart/form-data" + parameters) == {
+        "body": Input("body", "multipart/form-data", body)
+    }
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [b'; boundary="B"', b";BOUNDARY = B; charset=x", b"; charset=x;boundary=B", b"; boundary=B; boundary=C"],
+)
+def test_the_boundary_is_found_as_clients_write_it(parameters: bytes) -> None:
+    assert bodies.read_body(multipart((FIELD, b"x")), b"multipart/form-data" + parameters)["data"].value == b"x"
+
+
+@pytest.mark.parametrize(
+    "value", [b"abc", b"", b"a\nb\n\nc", b"a\rb\r", b"a--B", b"\0\xff", b"--Bx", b"a\r\n--Bx\r\nb"]
+)
+@pytest.mark.parametrize(
+    "form",
+    [
+        b"--B\r\n%s\r\n\r\n%s\r\n--B--\r\n",
+        b"--B\r\n%s\r\n\r\n%s\r\n--B--",
+        b"--B\r\n%s\r\n\r\n%s\r\n--B--  \r\nand more",
+        b"--B\n%s\n\n%s\r\n--B--\n",
+        b"--B\r\n%s\n\n%s\r\n--B--\n",
+        b"\r\n\r\n--B\r\n%s\r\n\r\n%s\r\n--B--\r\n",
+        b"  --B\r\n%s\r\n\r\n%s\r\n--B--\r\n",
+        b"This is a form.\r\n\r\n--B\r\n%s\r\n\r\n%s\r\n--B--\r\n",
+        b"--Bx\r\n--B\r\n%s\r\n\r\n%s\r\n--B--\r\n",
+        b"--B  \r\n%s\r\n\r\n%s\r\n--B \t\r\n",
+        b"--B\r\n%s\r\n\r\n%s\r\n--B",
+        b"--B\r\n%s\r\n\r\n%s\r\n--B-",
+        b"--B\r\n%s\r\n\r\n%s\r\n--B\r\n",
+    ],
+)
+def test_a_form_is_read_however_it_is_written(form: bytes, value: bytes) -> None:
+    found = bodies.read_body(form % (FIELD.encode(), value), b"multipart/form-data; boundary=B")
+    assert {name: bytes(item.value) for name, item in found.items()} == {"data": value}
+
+
+def test_a_form_of_bare_line_feeds_is_read() -> None:
+    form = f'--B\n{FIELD}\n\na\n\nb\n--B\nContent-Disposition: form-data; name="k"\n\n\n--B--\n'.encode()
+    found = bodies.read_body(form, b"multipart/form-data; boundary=B")
+    assert {name: bytes(item.value) for name, item in found.items() if name != "form-k"} == {
+        "data": b"a\n\nb",
+        "k": b"",
+    }
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        FIELD + "\r\nno colon here",
+        "X(Y): 1\r\n" + FIELD,
+        "".join(f"X-{number}: 1\r\n" for number in range(40)) + FIELD,
+        'Content-Disposition : form-data ; name = "data"',
+        "content-disposition:form-data;name=data",
+        'Content-Disposition: form-data;\r\n name="data"',
+        'Content-Disposition: attachment; name="data"',
+    ],
+)
+def test_headers_of_a_part_are_read_however_they_are_written(head: str) -> None:
+    assert read((head, b"x"))["data"].value == b"x"
+
+
+def test_the_line_break_of_the_headers_may_be_the_one_before_the_boundary() -> None:
+    body = f"--B\r\n{FIELD}\r\n\r\n--B--".encode()
+    assert bytes(bodies.read_body(body, b"multipart/form-data; boundary=B")["data"].value) == b""
+
+
+def test_a_file_may_have_an_encoded_name() -> None:
+    head = "Content-Disposition: form-data; name=\"data\"; filename*=UTF-8''a.json\r\nContent-Type: application/json"
+    assert read((head, b"{}"))["data"].content_type == "application/json"
+
+
+def test_the_line_break_after_a_form_is_not_part_of_its_last_value() -> None:
+    assert bodies.read_body(b"a=1&b=2\r\n", FORM)["b"].value == b"2"
+    assert bodies.read_body(b"a&", FORM) == {"a": Input("a", "", b"")}
+
+
+def test_a_large_form_is_read_without_copies() -> None:
+    data = bytes(1 << 20)
+    (item,) = bodies.read_body(multipart((FIELD, data)), b"multipart/form-data; boundary=B").values()
+    assert isinstance(item.value, memoryview) and item.value == data
 
 
 def test_the_query_is_read_as_a_form_is() -> None:
