@@ -36,18 +36,26 @@ def run(*command: str | Path, cwd: Path) -> str:
     return done.stdout
 
 
-def sources(folder: Path) -> Path:
-    """A copy: a build leaves files beside what it builds, which the next one would take for sources."""
-    shutil.copytree(ROOT / "src", folder / "src", ignore=shutil.ignore_patterns("*.egg-info", "__pycache__"))
+def read_only_sources(folder: Path) -> Path:
+    """As a checkout that belongs to another user, or a volume that is mounted read-only."""
+    shutil.copytree(ROOT / "src", folder / "src", ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, folder / name)
+    for path in (folder, *folder.rglob("*")):
+        path.chmod(path.stat().st_mode & ~0o222)
     return folder
+
+
+def names(folder: Path) -> set[str]:
+    return {str(path.relative_to(folder)) for path in folder.rglob("*")}
 
 
 @pytest.mark.timeout(600)
 def test_the_wheel_serves_a_handler_in_a_clean_environment_without_torch(tmp_path: Path) -> None:
-    source = sources(tmp_path / "source")
+    source = read_only_sources(tmp_path / "source")
+    before = names(source)
     run(sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", tmp_path, source, cwd=tmp_path)
+    assert names(source) == before
     (wheel,) = tmp_path.glob("stoker-*.whl")
     run(sys.executable, "-m", "venv", tmp_path / "venv", cwd=tmp_path)
     python = tmp_path / "venv" / "bin" / "python"
