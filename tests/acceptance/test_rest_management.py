@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
-from torchserve_kit import archive
+from torchserve_kit import archive, wait_until
 
 from stoker.client import CallError, Client
 from stoker.testing.server import RunningServer, running_server
@@ -41,6 +41,29 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
 def rest(server: RunningServer) -> Iterator[httpx.Client]:
     with httpx.Client(base_url=server.management, timeout=60, verify=False) as client:
         yield client
+
+
+def test_credentials_in_urls_show_neither_in_logs_nor_in_answers(server: RunningServer, rest: httpx.Client) -> None:
+    secret = "S3cr3tV4lue"
+    signed = f"http://127.0.0.1:9/m.mar?X-Amz-Credential={secret}&X-Amz-Signature={secret}"
+    texts = []
+    for url in (
+        signed,
+        f"https://me:{secret}@127.0.0.1/m.mar?sig={secret}",
+        f"s3://me:{secret}@b/m.mar",
+        f"/m?sig={secret}",
+    ):
+        texts.append(rest.post("/models", params={"url": url}).text)
+        texts.append(rest.post(f"/models?url={url}").text)
+        texts.append(rest.post("/models", json={"url": url}).text)
+        with Client(server.endpoint) as grpc, pytest.raises(CallError) as failure:
+            grpc.register(url)
+        texts.append(str(failure.value))
+    assert all("url" in text.lower() or "not found" in text or "Given path" in text for text in texts), texts
+    log = server.folder / "logs" / "access_log.log"
+    wait_until(lambda: log.read_text().count("POST /models") >= 12, "the access log is written")
+    texts += [path.read_text() for path in (server.folder / "logs").rglob("*") if path.is_file()]
+    assert not [text for text in texts if secret in text]
 
 
 def test_a_model_lives_its_whole_life_over_rest_and_grpc_sees_the_same(

@@ -80,7 +80,7 @@ class Places:
             return here
         if self.store is None:
             raise ModelStoreMissing
-        raise ArchiveNotFound(url=url)
+        raise ArchiveNotFound(url=redacted(url))
 
     def _at_path(self, url: str, name: str, from_operator: bool) -> Path:
         path = Path("/", url.lstrip("/")) if url.startswith("/") else Path(url).absolute()
@@ -92,16 +92,16 @@ class Places:
             log.info("Nothing lies at the path named: %s of the model store is taken", name)
             return entry
         if not allowed:
-            raise PathRefused(url=url)
-        raise ArchiveNotFound(url=url)
+            raise PathRefused(url=redacted(url))
+        raise ArchiveNotFound(url=redacted(url))
 
     def _model_in(self, directory: Path, url: str, from_operator: bool) -> Path:
         try:
             inner = model_directory(directory)
         except OSError:
-            raise ArchiveNotFound(url=url) from None
+            raise ArchiveNotFound(url=redacted(url)) from None
         if inner.is_symlink() and not from_operator and not self._may_name(inner):
-            raise PathRefused(url=url)
+            raise PathRefused(url=redacted(url))
         return inner
 
     # ------------------------------------------------------------------------------------------------- may it

@@ -10,6 +10,7 @@ import re
 from dataclasses import dataclass
 from urllib.parse import SplitResult, urlsplit, urlunsplit
 
+from stoker.core.secrets import masked
 from stoker.errors import ArchiveNotFound, BadRequest, ConfigurationError, UrlRefused
 
 DEFAULT_ALLOWED_URLS = "https://.*"
@@ -63,10 +64,10 @@ def without_credentials(parts: SplitResult) -> str:
 def redacted(url: str) -> str:
     """The url as logs and replies may show it: no user, no password, no query (which signs many download links)."""
     if not is_remote(url):
-        return url
+        return masked(url)
     try:
         parts = urlsplit(url)
-        return without_credentials(parts._replace(query="...") if parts.query else parts)
+        return masked(without_credentials(parts._replace(query="..." if parts.query else "", fragment="")))
     except ValueError:
         return "(unreadable url)"
 
@@ -90,7 +91,7 @@ def check_url(url: str) -> None:
     if ".." in url:
         raise ArchiveNotFound(f"Relative path is not allowed in url: {redacted(url)}")
     if len(url) > MAX_URL_CHARS or "\0" in url:
-        raise ArchiveNotFound(url=redacted(url[:100]))
+        raise ArchiveNotFound(url=redacted(url)[:100])
 
 
 def check_allowed(url: str, allowed: AllowedUrls) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from stoker.config.load import Loaded
 from stoker.config.rows import Row
 from stoker.config.settings import ROWS
+from stoker.core.secrets import masked
 
 _SECRET = "********"  # noqa: S105 - what is shown instead of one
 
@@ -21,7 +22,7 @@ def lines(loaded: Loaded) -> Iterator[str]:
 
 def _line(row: Row, loaded: Loaded) -> str:
     given = loaded.given.get(row.key)
-    value = row.default_text if given is None else " ".join(given.text.split())
+    value = row.default_text if given is None else masked(" ".join(given.text.split()))
     notes = [row.unit] if row.unit else []
     notes.append("default" if given is None else given.where)
     notes += [f"no effect: {row.unused}"] if row.unused else []

@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+from stoker.archive.sources import redacted
 from stoker.config.model_snapshot import ModelSnapshot, SnapshotModel
 from stoker.core.ports import RegisterRequest
 
@@ -18,7 +19,7 @@ _NAMED = re.compile(r"([^=/:?]+)=(.*)", re.DOTALL)  # "m=file.mar", yet not "htt
 
 class StartupModel(NamedTuple):
     text: str
-    """As the operator wrote it."""
+    """As the operator wrote it, but for credentials."""
     url: str
     name: str | None
     saved: SnapshotModel | None = None
@@ -55,8 +56,9 @@ def models_to_load(entries: Sequence[str], names_in_store: Callable[[], Sequence
 def _parse(item: str) -> StartupModel:
     named = _NAMED.fullmatch(item)
     if named is None:
-        return StartupModel(item, item, None)
-    return StartupModel(item, named[2].strip(), named[1].strip())
+        return StartupModel(redacted(item), item, None)
+    name, url = named[1].strip(), named[2].strip()
+    return StartupModel(f"{name}={redacted(url)}", url, name)
 
 
 def models_to_resume(snapshot: ModelSnapshot) -> list[StartupModel]:

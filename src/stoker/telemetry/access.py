@@ -10,6 +10,7 @@ import asyncio
 import functools
 import time
 
+from stoker.core.secrets import masked
 from stoker.telemetry.json_lines import head, members
 from stoker.telemetry.lines import escaped, timestamp
 from stoker.telemetry.sinks import Sink
@@ -77,7 +78,7 @@ def json_of(calls: list[_Call]) -> bytes:
             {
                 "message": f"{who_and_what} {status} {milliseconds}",
                 "client": peer,
-                "request": request,
+                "request": masked(request),
                 "status": status,
                 "duration_ms": milliseconds,
                 **({"request_id": request_id} if request_id else {}),
@@ -90,7 +91,7 @@ def json_of(calls: list[_Call]) -> bytes:
 def _who_and_what(peer: str, request: str) -> str:
     if not peer.startswith("/"):
         peer = f"/{peer}"
-    return f'{escaped(peer)} "{escaped(request)}"'
+    return f'{escaped(peer)} "{escaped(masked(request))}"'
 
 
 _known = functools.lru_cache(maxsize=1024)(_who_and_what)

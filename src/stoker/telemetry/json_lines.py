@@ -13,6 +13,7 @@ import math
 from collections.abc import Mapping
 from datetime import datetime, timezone
 
+from stoker.core.secrets import masked
 from stoker.telemetry.lines import message_of, thread_of
 
 _LEVELS = {"WARNING": "WARN", "CRITICAL": "FATAL"}
@@ -27,7 +28,7 @@ class JsonFormatter(logging.Formatter):
         if getattr(record, "printed", False) and "\n" in message:
             message, traceback = message.rpartition("\n")[2].strip(), message
         elif record.exc_info and record.exc_info[0] is not None:
-            traceback = self.formatException(record.exc_info)
+            traceback = masked(self.formatException(record.exc_info))
         fields: dict[str, object] = {
             "timestamp": timestamp(record.created),
             "level": _LEVELS.get(record.levelname, record.levelname),

@@ -11,6 +11,8 @@ import logging
 import re
 import time
 
+from stoker.core.secrets import masked
+
 _CONTROL = (*range(0x20), 0x7F, *range(0x80, 0xA0), 0x2028, 0x2029)
 _ESCAPES = {code: ascii(chr(code))[1:-1] for code in _CONTROL if chr(code) != "\t"}
 _LEVELS = {"WARNING": "WARN ", "CRITICAL": "FATAL"}
@@ -61,15 +63,16 @@ class LineFormatter(logging.Formatter):
     def _traceback(self, record: logging.LogRecord) -> list[str]:
         if not record.exc_info or record.exc_info[0] is None:
             return []
-        return [_INDENT + escaped(line) for line in self.formatException(record.exc_info).splitlines()]
+        return [_INDENT + escaped(line) for line in masked(self.formatException(record.exc_info)).splitlines()]
 
 
 def message_of(record: logging.LogRecord) -> str:
+    """Without what URLs in it carry of credentials."""
     try:
-        return record.getMessage()
+        return masked(record.getMessage())
     except Exception as error:
         # A wrong placeholder in some log call must not cost the caller anything.
-        return f"{record.msg} {record.args!r} ({type(error).__name__} while formatting)"
+        return masked(f"{record.msg} {record.args!r} ({type(error).__name__} while formatting)")
 
 
 def thread_of(record: logging.LogRecord) -> str:

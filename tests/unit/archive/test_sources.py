@@ -75,7 +75,18 @@ def test_an_empty_url_is_a_bad_request() -> None:
         ("https://u:p@host:8/m.mar", "https://host:8/m.mar"),
         ("https://host/m.mar?X-Amz-Signature=abc", "https://host/m.mar?..."),
         ("https://[::1/m.mar", "(unreadable url)"),
+        ("https://host/m.mar#token=abc", "https://host/m.mar"),
+        ("https://host/m.mar;token=abc", "https://host/m.mar;token=***"),
+        ("s3://me:abc@bucket/m.mar", "s3://***@bucket/m.mar"),
+        ("any/where/m.mar?sig=abc", "any/where/m.mar?sig=***"),
     ],
 )
 def test_urls_are_shown_without_secrets(url: str, shown: str) -> None:
     assert redacted(url) == shown
+
+
+def test_a_url_that_is_too_long_is_shown_without_its_secrets_too() -> None:
+    for url in (f"https://me:{'s' * 5000}@host/m.mar", f"https://host/{'x' * 70}?sig={'s' * 5000}"):
+        with pytest.raises(ArchiveNotFound) as refusal:
+            check_url(url)
+        assert "ss" not in refusal.value.message
