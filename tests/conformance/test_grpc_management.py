@@ -35,7 +35,7 @@ ROWS: list[tuple[Exception, grpc.StatusCode, str, str]] = [
     (
         e.UrlRefused(url="u"),
         CODE.NOT_FOUND,
-        "Given URL u does not match any allowed URL(s)",
+        "Given URL u does not match any allowed URL(s): see the setting allowed_urls",
         MODEL + "ModelNotFoundException",
     ),
     (e.ArchiveNotFound(url="u"), CODE.NOT_FOUND, "Model not found at: u", MODEL + "ModelNotFoundException"),
