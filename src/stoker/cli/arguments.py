@@ -1,11 +1,72 @@
-"""The flags of `torchserve`, spelt exactly as TorchServe spells them, abbreviations included."""
+"""What a start can be told on a command line, and the flags of `torchserve`, spelt as TorchServe spells them."""
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 
 from stoker.cli.forgiving import ForgivingParser
 from stoker.config.load import Given
+
+_VALUES = ("ts_config", "model_store", "workflow_store", "log_config", "cpp_log_config", "plugins_path")
+_SWITCHES = ("foreground", "no_config_snapshots", "disable_token_auth", "enable_model_api")
+_PROPERTIES = {
+    "model_store": "model_store",
+    "workflow_store": "workflow_store",
+    "cpp_log_config": "cpp_log_config",
+    "plugins_path": "plugins_path",
+    "disable_token_auth": "disable_token_authorization",
+    "enable_model_api": "enable_model_api",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StartOptions:
+    """The options of a start, whichever command they were given to; None and False: not given."""
+
+    ts_config: str | None = None
+    model_store: str | None = None
+    workflow_store: str | None = None
+    models: Sequence[str] = ()
+    log_config: str | None = None
+    cpp_log_config: str | None = None
+    plugins_path: str | None = None
+    foreground: bool = False
+    no_config_snapshots: bool = False
+    disable_token_auth: bool = False
+    enable_model_api: bool = False
+
+    @classmethod
+    def of(cls, parsed: argparse.Namespace) -> StartOptions:
+        """From what `ArgParser.ts_parser` returned."""
+        found = {field.name: getattr(parsed, field.name) for field in fields(cls)}
+        return cls(**{**found, "models": tuple(parsed.models or ())})
+
+    def words(self) -> list[str]:
+        """As the arguments of `torchserve`: what the server's own process is started with."""
+        words = ["--start"]
+        for name in _VALUES:
+            value = getattr(self, name)
+            if value is not None:
+                words += [f"{flag(name)}={value}"] if value.startswith("-") else [flag(name), value]
+        words += [flag(name) for name in _SWITCHES if getattr(self, name)]
+        return [*words, "--models", *self.models] if self.models else words
+
+    def given(self) -> dict[str, Given]:
+        """By property name, as if it stood in a file."""
+        values = {}
+        for name, key in _PROPERTIES.items():
+            value = getattr(self, name)
+            if value is not None and value is not False:
+                values[key] = Given("true" if value is True else value, flag(name))
+        if self.models:
+            values["load_models"] = Given(",".join(self.models), "--models")
+        return values
+
+
+def flag(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
 
 
 class ArgParser:
@@ -44,25 +105,3 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     add("--plugins-path", "--ppath", metavar="DIR", help="Java plug-ins (no effect: there is no Java)")
     add("--disable-token-auth", "--dt", action="store_true", help="requests need no token")
     add("--enable-model-api", action="store_true", help="clients may register and unregister models")
-
-
-_VALUES = {
-    "model_store": "--model-store",
-    "workflow_store": "--workflow-store",
-    "cpp_log_config": "--cpp-log-config",
-    "plugins_path": "--plugins-path",
-}
-_SWITCHES = {"disable_token_auth": "disable_token_authorization", "enable_model_api": "enable_model_api"}
-
-
-def given(options: argparse.Namespace) -> dict[str, Given]:
-    """What the flags say, by property name, as if it stood in a file."""
-    values = {
-        key: Given(value, flag) for key, flag in _VALUES.items() if (value := getattr(options, key, None)) is not None
-    }
-    if options.models:
-        values["load_models"] = Given(",".join(options.models), "--models")
-    for name, key in _SWITCHES.items():
-        if getattr(options, name):
-            values[key] = Given("true", f"--{name.replace('_', '-')}")
-    return values

@@ -1,4 +1,4 @@
-"""The command ``stoker``: serve, archive, inspect, client, bench."""
+"""The command ``stoker``: serve, stop, archive, inspect, client, bench, migrate."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import stoker.cli.quiet_grpc  # noqa: F401 - before everything that imports gRPC
 from stoker import TORCHSERVE_VERSION, __version__
 from stoker.archive import builder
 from stoker.archive.inspect import Inspection, inspect_archive
-from stoker.cli import archiver, bench, client, connecting, console, migrate, option_order, output, torchserve
+from stoker.cli import archiver, bench, client, connecting, console, migrate, option_order, output, starting
 from stoker.cli.option_order import Command, WrongOption
 from stoker.errors import StokerError
 
@@ -44,30 +44,8 @@ def top(
     """Exists for ``--version``."""
 
 
-@app.command()
-def serve(
-    model_store: Annotated[
-        Path | None, typer.Option(help="Directory of the model archives.", show_default=False)
-    ] = None,
-    models: Annotated[
-        list[str] | None, typer.Option("--models", "-m", help="[NAME=]ARCHIVE to load; repeat, or 'all'.")
-    ] = None,
-    ts_config: Annotated[Path | None, typer.Option("--ts-config", "-c", help="A config.properties file.")] = None,
-    disable_token_auth: Annotated[bool, typer.Option(help="Ask no client for a token.")] = False,
-    enable_model_api: Annotated[bool, typer.Option(help="Let clients register and unregister models.")] = False,
-    no_config_snapshots: Annotated[
-        bool, typer.Option("--no-config-snapshots", "--ncs", help="Neither write nor resume snapshots of the models.")
-    ] = False,
-) -> None:
-    """Serve in the foreground until Ctrl-C: the same server as `torchserve --start --foreground`."""
-    argv = ["--start", "--foreground"]
-    for flag, value in (("--model-store", model_store), ("--ts-config", ts_config)):
-        argv += [flag, str(value)] if value is not None else []
-    argv += ["--disable-token-auth"] if disable_token_auth else []
-    argv += ["--enable-model-api"] if enable_model_api else []
-    argv += ["--no-config-snapshots"] if no_config_snapshots else []
-    argv += ["--models", *models] if models else []
-    raise typer.Exit(torchserve.main(argv))
+app.command(epilog=starting.EPILOG)(starting.serve)
+app.command()(starting.stop)
 
 
 @app.command()

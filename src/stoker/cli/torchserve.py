@@ -5,7 +5,6 @@ Texts and exit status are TorchServe's where it has them: scripts wait for them.
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
 import tempfile
@@ -14,6 +13,7 @@ from pathlib import Path
 
 from stoker import TORCHSERVE_VERSION, __version__
 from stoker.cli import arguments, background, console, server_process, serving, stop_signals, stopping
+from stoker.cli.arguments import StartOptions
 from stoker.cli.stop_signals import StopSignals
 from stoker.config import security, show
 from stoker.config.load import Loaded
@@ -28,26 +28,46 @@ VERSION_TEXT = f"TorchServe Version is {TORCHSERVE_VERSION} (stoker {__version__
 @console.command
 def main(argv: Sequence[str] | None = None) -> int:
     """Returns the exit status, unless this process becomes the server."""
-    options = arguments.ArgParser.ts_parser().parse_args(argv)
-    if options.version:
+    parsed = arguments.ArgParser.ts_parser().parse_args(argv)
+    if parsed.version:
         print(VERSION_TEXT)
         return 0
+    if parsed.stop:
+        return stop()
+    options = StartOptions.of(parsed)
+    return print_config(options) if parsed.print_config else run(options)
+
+
+def run(options: StartOptions) -> int:
+    """Starts a server; the exit status, unless this process becomes the server."""
     try:
-        if options.stop:
-            return stopping.stop(temp_dir())
-        if options.print_config:
-            return _print_config(options)
-        if not server_process.is_current():
-            return _hand_over(options, sys.argv[1:] if argv is None else argv)
-        return _serve(options)
+        if server_process.is_current() or not server_process.can_be_started():
+            return _serve(options)
+        return _hand_over(options)
     except StartupError as error:
         return serving.fail(error)
 
 
-def _hand_over(options: argparse.Namespace, argv: Sequence[str]) -> int:
-    if not server_process.can_be_started():
-        return _serve(options)
-    command = server_process.command(argv, main)
+def stop() -> int:
+    """Stops the server of this temp folder; the exit status."""
+    try:
+        return stopping.stop(temp_dir())
+    except StartupError as error:
+        return serving.fail(error)
+
+
+def print_config(options: StartOptions) -> int:
+    """Shows every setting that a start would have; the exit status."""
+    try:
+        loaded = _load(options)
+    except StartupError as error:
+        return serving.fail(error)
+    print("\n".join((*show.lines(loaded), *(f"# {warning}" for warning in loaded.warnings))))
+    return 0
+
+
+def _hand_over(options: StartOptions) -> int:
+    command = server_process.command(options.words(), main)
     if not options.foreground:
         return background.start(command)
     sys.stdout.flush()
@@ -68,13 +88,7 @@ def temp_dir() -> Path:
     return Path(os.environ.get("TEMP") or tempfile.gettempdir())
 
 
-def _print_config(options: argparse.Namespace) -> int:
-    loaded = _load(options)
-    print("\n".join((*show.lines(loaded), *(f"# {warning}" for warning in loaded.warnings))))
-    return 0
-
-
-def _serve(options: argparse.Namespace) -> int:
+def _serve(options: StartOptions) -> int:
     console.outlive_output()
     signals = StopSignals()
     with signals.listening():
@@ -97,35 +111,35 @@ def _serve(options: argparse.Namespace) -> int:
     return 0
 
 
-def _load(options: argparse.Namespace) -> Loaded:
+def _load(options: StartOptions) -> Loaded:
     return load_for_start(
-        arguments=arguments.given(options),
+        arguments=options.given(),
         environment=os.environ,
         ts_config=options.ts_config,
         resume=not options.no_config_snapshots,
     )
 
 
-def _missing_place(options: argparse.Namespace, loaded: Loaded) -> str | None:
+def _missing_place(options: StartOptions, loaded: Loaded) -> str | None:
     """TorchServe's words for a folder or file that a flag names and that is not there. What a file or a variable names
     is warned about: it may be mounted later, and may not matter."""
     if loaded.settings.model_store is None:
         return "Missing mandatory parameter --model-store"
-    for flag, exists, kind in (
+    for name, exists, kind in (
         ("model_store", Path.is_dir, "directory"),
         ("workflow_store", Path.is_dir, "directory"),
         ("log_config", Path.is_file, "file"),
         ("cpp_log_config", Path.is_file, "file"),
     ):
-        named = getattr(options, flag)
+        named = getattr(options, name)
         if named is not None and not exists(Path(named)):
-            return f"--{flag.replace('_', '-')} {kind} not found: {named}"
+            return f"{arguments.flag(name)} {kind} not found: {named}"
     if not loaded.settings.temp_dir.is_dir():
         raise ConfigurationError(f"Invalid configuration: TEMP: {loaded.settings.temp_dir} is not a directory")
     return None
 
 
-def _log_levels(options: argparse.Namespace) -> tuple[LogLevels | None, tuple[str, ...]]:
+def _log_levels(options: StartOptions) -> tuple[LogLevels | None, tuple[str, ...]]:
     if options.log_config is None:
         return None, ()
     levels, remark = log4j.read(Path(options.log_config))
