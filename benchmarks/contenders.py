@@ -11,16 +11,16 @@ from stoker.bench.contender import Contender
 from stoker.bench.contenders import Stoker, TorchServe
 from stoker.bench.rest import StokerObserved, StokerRest, TorchServeRest
 
-MAIN = ("stoker-native", "stoker-grpcio", "torchserve", "bare-grpc-aio")
+MAIN = ("stoker-nghttp2", "stoker-grpcio", "torchserve", "bare-grpc-aio")
 """They run everything; the others what `Point.for_peers` says."""
 
-COMPARED = ("stoker-native", "torchserve")
+COMPARED = ("stoker-nghttp2", "torchserve")
 """Whom the figures compare."""
 
 
 def everyone(torchserve: Path | None = None) -> list[Contender]:
     """``torchserve``: an executable that is there already; None: the suite makes a venv of its own."""
-    main: list[Contender] = [Stoker("native"), Stoker("grpcio"), TorchServe(torchserve), BareServer()]
+    main: list[Contender] = [Stoker("nghttp2"), Stoker("grpcio"), TorchServe(torchserve), BareServer()]
     rest: list[Contender] = [StokerRest(), TorchServeRest(torchserve)]
     observed: list[Contender] = [StokerObserved(on=True), StokerObserved(on=False)]
     return [*main, *rest, *observed, *peers()]

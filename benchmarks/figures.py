@@ -13,7 +13,7 @@ from benchmarks.records import Findings, Pick, cpu, extra, p50, rate
 from stoker.bench.forward import NAME as LOOP
 from stoker.bench.spread import Spread, short, slope
 
-OURS, THEIRS, BARE = "stoker-native", "torchserve", "bare-grpc-aio"
+OURS, THEIRS, BARE = "stoker-nghttp2", "torchserve", "bare-grpc-aio"
 
 
 @dataclass(frozen=True)

@@ -247,7 +247,7 @@ def life(options: Options, place: Place) -> list[Group]:
         return found
     pictures = vision_probe(models.vision(place.models), place.models / "vision-reference.json")
     sentence = text_probe(models.text_shared(place.models), 8, place.models / "text-shared-reference.json")
-    mains = ("stoker-native", "torchserve")
+    mains = ("stoker-nghttp2", "torchserve")
     scale = ScaleUp(name="g scale 2 to 3", probe=pictures, few=2, many=3)
     eight = Memory(name="g memory 8 workers", probe=kib, few=1, many=8, worker_s=0.6)
     extra_vision = Memory(name="g memory vision", probe=pictures, few=1, many=3, worker_s=3)

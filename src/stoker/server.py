@@ -171,7 +171,7 @@ class Server:
         hosts = (settings.grpc_inference_address, settings.grpc_management_address)
         ports = (settings.grpc_inference_port, settings.grpc_management_port)
         ages = _connection_ages(settings)
-        engine = choose_engine(settings.grpc_engine, hosts, tls=protection.grpc is not None, ages=ages)
+        engine = choose_engine(settings.grpc_engine)
         for host, port, methods, age in zip(hosts, ports, (inference, management), ages, strict=True):
             yield GrpcServer(
                 host=host,

@@ -39,10 +39,10 @@ def bench(model: Path, *options: str, path: str | None = None) -> subprocess.Com
 @pytest.mark.skipif(shutil.which("h2load") is None, reason="h2load is not installed")
 def test_a_users_model_is_measured_and_nothing_is_left_running(model: Path) -> None:
     before = servers()
-    done = bench(model, "--concurrency", "2", "--rounds", "1", "--duration", "1", "--engines", "native")
+    done = bench(model, "--concurrency", "2", "--rounds", "1", "--duration", "1", "--engines", "nghttp2")
     assert done.returncode == 0, done.stderr
     (row,) = [line.split("\t") for line in done.stdout.splitlines()]
-    assert row[:2] == ["2", "stoker-native"]
+    assert row[:2] == ["2", "stoker-nghttp2"]
     assert float(row[2].replace(",", "")) > 0 and float(row[6]) > 0
     assert "without a server" in done.stderr
     assert servers() <= before

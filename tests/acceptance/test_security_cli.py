@@ -172,7 +172,6 @@ def test_tls_on_both_protocols_with_client_certificates_and_a_renewal(place: Pla
     ("lines", "said"),
     [
         (["enable_grpc_ssl=true", "keystore=missing.p12"], "missing.p12 cannot be read: No such file or directory"),
-        (["enable_grpc_ssl=true", "keystore=x.p12", "grpc_engine=native"], "grpc_engine=native has no TLS"),
         (["token_file=missing.json"], "token_file: "),
     ],
 )

@@ -102,7 +102,7 @@ def archives(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     return sorted(folder.glob("*.mar"))
 
 
-@pytest.fixture(scope="module", params=["native", "grpcio"])
+@pytest.fixture(scope="module", params=["nghttp2", "grpcio"])
 def server(request: pytest.FixtureRequest, archives: list[Path]) -> Iterator[RunningServer]:
     settings = {"grpc_engine": request.param, "load_models": "all", "default_workers_per_model": 1}
     with running_server(archives=archives, settings=settings) as running:

@@ -11,7 +11,7 @@ from grpc_fakes import Ports, Running, running
 from leaks import telltale
 
 
-@pytest.fixture(params=["native", "grpcio"])
+@pytest.fixture(params=["nghttp2", "grpcio"])
 def engine(request: pytest.FixtureRequest) -> str:
     name: str = request.param
     return name

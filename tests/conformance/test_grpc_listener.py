@@ -61,10 +61,10 @@ async def test_a_message_of_three_hundred_megabytes_is_refused_and_the_server_go
 
 
 async def test_a_compressed_bomb_is_refused_and_the_server_goes_on(run: Running) -> None:
-    """grpcio refuses compression itself; the native engine has unpacked the message before it can be looked at."""
+    """grpcio refuses compression itself; nghttp2 unpacks up to the limit and no further."""
     bomb = bytes(100_000_000)
     call = run.channel.unary_unary(PREDICTIONS)(bomb, compression=grpc.Compression.Gzip, timeout=60)
-    expected = {"native": CODE.RESOURCE_EXHAUSTED, "grpcio": CODE.UNIMPLEMENTED}
+    expected = {"nghttp2": CODE.RESOURCE_EXHAUSTED, "grpcio": CODE.UNIMPLEMENTED}
     assert (await refusal_of(call)).code() is expected[run.ports.engine]
     assert not run.ports.inference.submissions
     assert await serves(run)
@@ -73,8 +73,7 @@ async def test_a_compressed_bomb_is_refused_and_the_server_goes_on(run: Running)
 # ------------------------------------------------------------------------------------------ connection age
 
 
-async def test_a_connection_past_its_age_is_replaced_and_no_call_is_lost() -> None:
-    ports = Ports("grpcio")
+async def test_a_connection_past_its_age_is_replaced_and_no_call_is_lost(ports: Ports) -> None:
     async with running(ports, connection_age=ConnectionAge(age_s=0.1, grace_s=5.0)) as run:
         peers: set[str] = set()
 
@@ -99,7 +98,7 @@ async def test_a_port_in_use_by_anyone_is_a_bind_error(ports: Ports) -> None:
         assert caught.value.message.startswith(f"Cannot listen on 127.0.0.1:{taken.getsockname()[1]}: ")
 
 
-@pytest.mark.parametrize("other", ["native", "grpcio"])
+@pytest.mark.parametrize("other", ["nghttp2", "grpcio"])
 async def test_a_port_in_use_by_either_engine_is_a_bind_error(ports: Ports, other: str) -> None:
     async with Ports(other).server() as first:
         with pytest.raises(BindError):

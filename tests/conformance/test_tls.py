@@ -30,7 +30,7 @@ from stoker.frontend.http.app import App
 from stoker.frontend.http.inference import inference_api
 from stoker.frontend.http.listener import HttpListener
 from stoker.frontend.http.records import RequestRecords
-from stoker.frontend.tls import Tls, http_context, of_grpc, of_https
+from stoker.frontend.tls import Tls, listening_context, of_grpc, of_https
 from stoker.protos import InferenceAPIsServiceStub
 from stoker.protos import inference_pb2 as pb
 
@@ -110,7 +110,7 @@ async def rest(settings: Settings) -> AsyncIterator[tuple[int, Tls]]:
     assert tls is not None
     api = inference_api(FakeInference(), authorizer=OpenAuthorizer(), readiness=FakeReadiness())
     app = App([api], max_request_size=1 << 20, records=RequestRecords())
-    async with HttpListener(address=settings.inference_address, app=app, tls=http_context(tls)) as listener:
+    async with HttpListener(address=settings.inference_address, app=app, tls=listening_context(tls)) as listener:
         yield listener.port, tls
 
 

@@ -46,7 +46,7 @@ HOMES: dict[str, tuple[str, ...]] = {
     "grpc_health": ("stoker.frontend.grpc", "stoker.client", "stoker.protos"),
     "grpc_reflection": ("stoker.frontend.grpc", "stoker.client", "stoker.protos"),
     "google": ("stoker.frontend.grpc", "stoker.client", "stoker.protos"),
-    "pygrpc_native": ("stoker.frontend.grpc",),
+    "ngh2": ("stoker.frontend.grpc",),
     "starlette": ("stoker.frontend.http",),
     "uvicorn": ("stoker.frontend.http",),
     "httptools": ("stoker.frontend.http",),

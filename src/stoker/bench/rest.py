@@ -104,7 +104,7 @@ class StokerObserved:
         return workload is Workload.METRICS
 
     def start(self, deployment: Deployment) -> TorchServeApi:
-        extra = {"grpc_engine": "native", "metrics_mode": "prometheus" if self._on else "off"}
+        extra = {"grpc_engine": "nghttp2", "metrics_mode": "prometheus" if self._on else "off"}
         spawned = start_torchserve(STOKER, deployment, {**extra, "access_log": str(self._on).lower()})
         if not self._on:
             return api_of(spawned, deployment)

@@ -16,7 +16,7 @@ from stoker.bench.spread import Spread
 from stoker.cli import output
 from stoker.errors import StokerError
 
-ENGINES = ("native", "grpcio")
+ENGINES = ("nghttp2", "grpcio")
 
 
 def bench(

@@ -47,11 +47,6 @@ def check(settings: Settings, policy: AccessPolicy) -> None:
     Raises:
         ConfigurationError: TLS was asked for where there would be none.
     """
-    if settings.enable_grpc_ssl and settings.grpc_engine == "native":
-        raise ConfigurationError(
-            "Invalid configuration: enable_grpc_ssl=true, but grpc_engine=native has no TLS. "
-            "Set grpc_engine=auto or grpc_engine=grpcio."
-        )
     if settings.enable_grpc_ssl and not (_has_pem_pair(settings) or settings.keystore):
         raise ConfigurationError(
             "Invalid configuration: enable_grpc_ssl=true needs private_key_file and certificate_file, or a keystore."

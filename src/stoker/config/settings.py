@@ -129,9 +129,9 @@ class Settings:
     )
     grpc_engine: str = setting(
         "grpc_engine",
-        units.one_of("auto", "native", "grpcio"),
+        units.one_of("auto", "nghttp2", "grpcio", "native"),
         "auto",
-        "what speaks HTTP/2; auto: native where gRPC is loopback, without TLS and connection age, else grpcio",
+        "what speaks HTTP/2; auto: nghttp2, or grpcio where ngh2 is missing; native means nghttp2",
         ours=True,
     )
     grpc_status_codes: str = setting(

@@ -32,7 +32,7 @@ class Protection:
         self.authorizer = _authorizer(settings, access)
         self._https = tls.of_https(settings)
         self.grpc: Tls | None = tls.of_grpc(settings)
-        self.https: ssl.SSLContext | None = None if self._https is None else tls.http_context(self._https)
+        self.https: ssl.SSLContext | None = None if self._https is None else tls.listening_context(self._https)
 
     @asynccontextmanager
     async def kept(self) -> AsyncIterator[None]:

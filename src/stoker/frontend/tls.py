@@ -27,12 +27,14 @@ CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20:!aNULL"
 
 class Tls:
     """One identity that is kept fresh. ``read`` makes it from the files at ``paths``, and raises Unusable.
+    ``protocol``: what is spoken inside, as ALPN names it.
 
     `load` comes first; `reload` may be called from any thread.
     """
 
-    def __init__(self, read: Callable[[], Identity], *, paths: Sequence[Path]) -> None:
+    def __init__(self, read: Callable[[], Identity], *, paths: Sequence[Path], protocol: str = "http/1.1") -> None:
         self._read = read
+        self._protocol = protocol
         self.paths = paths
         self._context: ssl.SSLContext | None = None
         self._identity: Identity | None = None
@@ -46,6 +48,10 @@ class Tls:
     def context(self) -> ssl.SSLContext:
         assert self._context is not None
         return self._context
+
+    def context_of(self, identity: Identity) -> ssl.SSLContext:
+        """Raises Unusable."""
+        return _context(identity, self._protocol)
 
     def load(self) -> None:
         """Raises ConfigurationError."""
@@ -68,7 +74,7 @@ class Tls:
         )
 
     def _take(self, identity: Identity) -> None:
-        self._context = _context(identity)
+        self._context = self.context_of(identity)
         self._identity = identity
         if not identity.valid_from <= datetime.now(timezone.utc) <= identity.valid_until:
             _log.warning(
@@ -79,9 +85,9 @@ class Tls:
             )
 
 
-def http_context(tls: Tls) -> ssl.SSLContext:
-    """For listeners: each handshake goes on with the newest certificate."""
-    listening = _context(tls.identity)
+def listening_context(tls: Tls) -> ssl.SSLContext:
+    """Each handshake goes on with the newest certificate."""
+    listening = tls.context_of(tls.identity)
 
     def choose(connection: ssl.SSLObject, name: str | None, context: ssl.SSLContext) -> None:
         connection.context = tls.context
@@ -115,9 +121,9 @@ def of_grpc(settings: Settings) -> Tls | None:
     if not settings.enable_grpc_ssl:
         return None
     if settings.certificate_file is not None and settings.private_key_file is not None:
-        return _loaded(settings, *_pem_pair(settings.certificate_file, settings.private_key_file))
+        return _loaded(settings, *_pem_pair(settings.certificate_file, settings.private_key_file), protocol="h2")
     assert settings.keystore is not None  # or `config.security.check` has refused to start
-    return _loaded(settings, _keystore(settings), [settings.keystore])
+    return _loaded(settings, _keystore(settings), [settings.keystore], protocol="h2")
 
 
 _Read = Callable[[bytes | None], Identity]
@@ -138,12 +144,14 @@ def _keystore(settings: Settings) -> _Read:
     return read
 
 
-def _loaded(settings: Settings, read: _Read, paths: list[Path]) -> Tls:
+def _loaded(settings: Settings, read: _Read, paths: list[Path], protocol: str = "http/1.1") -> Tls:
     authorities = settings.client_ca_file
     if authorities is None:
-        tls = Tls(lambda: read(None), paths=paths)
+        tls = Tls(lambda: read(None), paths=paths, protocol=protocol)
     else:
-        tls = Tls(lambda: read(certificates.read_authorities(authorities)), paths=[*paths, authorities])
+        tls = Tls(
+            lambda: read(certificates.read_authorities(authorities)), paths=[*paths, authorities], protocol=protocol
+        )
     tls.load()
     return tls
 
@@ -151,12 +159,12 @@ def _loaded(settings: Settings, read: _Read, paths: list[Path]) -> Tls:
 # --------------------------------------------------------------------------------------------- one context
 
 
-def _context(identity: Identity) -> ssl.SSLContext:
+def _context(identity: Identity, protocol: str) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION | ssl.OP_CIPHER_SERVER_PREFERENCE
     context.set_ciphers(CIPHERS)
-    context.set_alpn_protocols(["http/1.1"])
+    context.set_alpn_protocols([protocol])
     try:
         _load(context, identity)
         if identity.client_ca is not None:

@@ -33,21 +33,21 @@ def row(found: Findings, name: str) -> figures.Row:
 @pytest.mark.parametrize(("ours", "verdict"), [(1200.0, "aim reached"), (700.0, "bar reached"), (500.0, "missed")])
 def test_throughput_must_be_at_least_its_bar(ours: float, verdict: str) -> None:
     found = findings(
-        ("a 1KiB c=64", "stoker-native", rates(ours, ours)), ("a 1KiB c=64", "torchserve", rates(100, 100))
+        ("a 1KiB c=64", "stoker-nghttp2", rates(ours, ours)), ("a 1KiB c=64", "torchserve", rates(100, 100))
     )
     assert row(found, "P1").verdict == verdict
 
 
 @pytest.mark.parametrize(("ours", "verdict"), [(0.3, "aim reached"), (0.5, "bar reached"), (0.7, "missed")])
 def test_latency_must_be_at_most_its_bar(ours: float, verdict: str) -> None:
-    found = findings(("a 1KiB c=1", "stoker-native", rates(ours)), ("a 1KiB c=1", "torchserve", rates(1.0)))
+    found = findings(("a 1KiB c=1", "stoker-nghttp2", rates(ours)), ("a 1KiB c=1", "torchserve", rates(1.0)))
     assert row(found, "P3").verdict == verdict
 
 
 def test_rounds_with_a_problem_count_for_nobody() -> None:
     broken = Measured(rate=1e9, problem="wrong answer")
     found = findings(
-        ("a 1KiB c=64", "stoker-native", [broken, *rates(300)]), ("a 1KiB c=64", "torchserve", rates(1, 100))
+        ("a 1KiB c=64", "stoker-nghttp2", [broken, *rates(300)]), ("a 1KiB c=64", "torchserve", rates(1, 100))
     )
     ratio = row(found, "P1").ratio
     assert ratio is not None and (ratio.median, ratio.count) == (3.0, 1)
@@ -60,8 +60,8 @@ def test_what_was_not_measured_is_neither_reached_nor_missed() -> None:
 
 def test_the_slope_is_judged_by_itself_not_by_the_other_server() -> None:
     found = findings(
-        ("f 10MB", "stoker-native", rates(20.0)),
-        ("f 50MB", "stoker-native", rates(60.0)),
+        ("f 10MB", "stoker-nghttp2", rates(20.0)),
+        ("f 50MB", "stoker-nghttp2", rates(60.0)),
         ("f 10MB", "torchserve", rates(20.0)),
         ("f 50MB", "torchserve", rates(100.0)),
     )
@@ -112,7 +112,7 @@ def test_a_run_comes_back_from_its_file(tmp_path: Path) -> None:
 
 def test_the_report_says_who_failed_and_who_is_absent() -> None:
     found = findings(
-        ("a 1KiB c=64", "stoker-native", rates(10.0, 20.0)),
+        ("a 1KiB c=64", "stoker-nghttp2", rates(10.0, 20.0)),
         ("a 1KiB c=64", "torchserve", [Measured(problem="died"), *rates(5.0)]),
         ("a 1KiB c=64", "other", [Measured(problem="died")]),
     )

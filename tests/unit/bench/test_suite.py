@@ -181,8 +181,8 @@ def test_the_observed_server_differs_in_nothing_but_metrics_and_access_log(
     said = []
     monkeypatch.setattr(rest, "start_torchserve", lambda _, __, extra: said.append(extra))
     on, off = (rest.StokerObserved(on=on).start(deployment(tmp_path)) for on in (True, False))
-    assert said[0] == {"grpc_engine": "native", "metrics_mode": "prometheus", "access_log": "true"}
-    assert said[1] == {"grpc_engine": "native", "metrics_mode": "off", "access_log": "false"}
+    assert said[0] == {"grpc_engine": "nghttp2", "metrics_mode": "prometheus", "access_log": "true"}
+    assert said[1] == {"grpc_engine": "nghttp2", "metrics_mode": "off", "access_log": "false"}
     assert all(ROWS[key].field for key in said[0]), "settings that are read"
     assert on.metrics_url == "http://127.0.0.1:5/metrics"  # type: ignore[attr-defined]
     assert not hasattr(off, "metrics_url")

@@ -92,7 +92,6 @@ KEY, CERTIFICATE, STORE = Path("/k.pem"), Path("/c.pem"), Path("/s.p12")
     ("values", "reason"),
     [
         ({"enable_grpc_ssl": True}, "needs private_key_file and certificate_file, or a keystore"),
-        ({"enable_grpc_ssl": True, "keystore": STORE, "grpc_engine": "native"}, "grpc_engine=native has no TLS"),
         ({"private_key_file": KEY}, "belong together"),
         ({"certificate_file": CERTIFICATE}, "belong together"),
         ({"client_ca_file": Path("/ca.pem")}, "no listener has TLS"),

@@ -22,7 +22,6 @@ from stoker.frontend.certificates import (
     read_authorities,
     self_signed,
 )
-from stoker.frontend.grpc.server import choose_engine
 from stoker.frontend.tls import of_grpc, of_https
 
 PEM = serialization.Encoding.PEM
@@ -165,8 +164,3 @@ def test_a_file_that_cannot_be_read_stops_the_start_with_its_name() -> None:
     )
     with pytest.raises(ConfigurationError, match=r"Invalid configuration: /missing/c\.pem cannot be read: No such"):
         of_grpc(settings)
-
-
-def test_tls_takes_the_engine_that_has_it() -> None:
-    assert choose_engine("auto", ["127.0.0.1"], tls=True) == "grpcio"
-    assert choose_engine("auto", ["127.0.0.1"]) == "native"

@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from enum import Enum
-from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from stoker.core.buffer import Buffer
@@ -21,12 +20,14 @@ from stoker.frontend.grpc.status import CANCELLED, DEADLINE_EXCEEDED, OK, Status
 if TYPE_CHECKING:
     from stoker.frontend.open_exchanges import OpenExchanges
 
-__all__ = ["Call", "Kind", "Metadata", "Method", "Trailing", "readable_peer"]
+__all__ = ["Call", "Kind", "Metadata", "Method", "Trailing"]
 
 
 class Kind(Enum):
     UNARY = "unary"
-    STREAM = "stream"
+    STREAM = "stream"  # of answers
+    CLIENT_STREAM = "client stream"
+    BIDIRECTIONAL = "bidirectional"
 
 
 def _joined(*parts: Buffer) -> bytes:
@@ -38,8 +39,9 @@ class Method:
     """``path`` is ``/package.Service/Name``. ``status_of`` is the service's table from errors to codes;
     ``encode`` makes one message of the data of chunks.
 
-    ``while_draining``: still answered when the server drains, and not waited for then (health).  ``dense``: a stream of
-    many parts, which an engine may carry by a way that packs them.
+    A method whose client sends a stream is called at once; it sets the call's ``on_message`` and ``on_half_close``.
+    ``keeps_deadline``: its work ends at the deadline by itself.  ``while_draining``: still
+    answered when the server drains, and not waited for then (health).
     """
 
     path: str
@@ -47,12 +49,14 @@ class Method:
     handle: Callable[[Call], None]
     status_of: StatusOf
     while_draining: bool = False
-    dense: bool = False
+    keeps_deadline: bool = False
     encode: Callable[..., bytes] = _joined
     label: str = field(init=False, default="")
+    one_request: bool = field(init=False, default=True)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "label", f"gRPC {self.path[1:]} HTTP/2.0")
+        object.__setattr__(self, "one_request", self.kind in (Kind.UNARY, Kind.STREAM))
 
     @property
     def service(self) -> str:
@@ -64,13 +68,9 @@ class Method:
 
 
 class Call(Exchange):
-    """``key`` is the engine's own name of the call.
+    """Chunks are encoded by the method. Services whose messages are no predictions use `reply` and `send_message`."""
 
-    Chunks are encoded by the method; services whose messages are no predictions send these as they are, by `reply` and
-    `send_message`.
-    """
-
-    __slots__ = ("_meta", "key", "metadata", "method")
+    __slots__ = ("_meta", "metadata", "method", "on_half_close", "on_message")
 
     request: bytes
 
@@ -78,7 +78,6 @@ class Call(Exchange):
         self,
         open_exchanges: OpenExchanges,
         method: Method,
-        key: int,
         request: bytes,
         metadata: Metadata,
         peer: str,
@@ -88,16 +87,17 @@ class Call(Exchange):
         super().__init__(
             open_exchanges,
             method.label,
-            readable_peer(peer),
+            peer,
             request,
             started_at=now,
             deadline=None if time_remaining is None else now + time_remaining,
             while_draining=method.while_draining,
         )
         self.method = method
-        self.key = key
         self.metadata = metadata
         self._meta: ResponseMeta | None = None
+        self.on_message: Callable[[bytes], None] | None = None
+        self.on_half_close: Callable[[], None] | None = None
 
     def work(self) -> None:
         self.method.handle(self)
@@ -147,6 +147,28 @@ class Call(Exchange):
         late = self.deadline is not None and time.monotonic() >= self.deadline
         return DEADLINE_EXCEEDED if late else CANCELLED
 
+    def _end(self, status: int) -> bool:
+        self.on_message = self.on_half_close = None  # they hold what holds this call
+        return super()._end(status)
+
+    # ------------------------------------------------------------------------------------ for engines
+
+    def message(self, payload: bytes) -> None:
+        """The next message of a client's stream."""
+        try:
+            if self.on_message is not None:
+                self.on_message(payload)
+        except Exception as error:
+            self.abandon(error)
+
+    def half_closed(self) -> None:
+        """The client's stream has ended."""
+        try:
+            if self.on_half_close is not None:
+                self.on_half_close()
+        except Exception as error:
+            self.abandon(error)
+
     # ------------------------------------------------------------------------- what engines implement
 
     def _answer(self, message: bytes, trailing: Trailing) -> None:
@@ -164,12 +186,3 @@ class Call(Exchange):
     def _refuse(self, status: Status) -> None:
         """Ends the call: after all that was written if the call is writable, else at once, and the rest is lost."""
         raise NotImplementedError
-
-
-@lru_cache(maxsize=1024)
-def readable_peer(peer: str) -> str:
-    """``ipv4:127.0.0.1:5`` as ``127.0.0.1:5``, ``ipv6:%5B::1%5D:5`` as ``[::1]:5``; a Unix socket as ``unix``."""
-    family, _, address = peer.partition(":")
-    if family == "unix":
-        return "unix"
-    return address.replace("%5B", "[").replace("%5D", "]")

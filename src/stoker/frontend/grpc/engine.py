@@ -25,6 +25,10 @@ class Engine(Protocol):
         """Listens, and returns the port."""
         ...
 
+    def start_draining(self) -> None:
+        """Asks clients to take new calls elsewhere."""
+        ...
+
     async def stop(self) -> None: ...
 
 

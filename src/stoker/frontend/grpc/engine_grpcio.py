@@ -1,4 +1,4 @@
-"""Engine ``grpcio``: `grpc.aio` with identity serialisers. For listeners that strangers can reach.
+"""Engine ``grpcio``: `grpc.aio` with identity serialisers. The fallback where ngh2 is missing or unwanted.
 
 It refuses messages over the limit before they are read, and compressed ones altogether (UNIMPLEMENTED), so that no bomb
 is ever unpacked.  grpc.aio makes a coroutine for each call; it waits here for what the method answers.
@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from functools import lru_cache
 from typing import Any
 
 import grpc
@@ -18,7 +19,6 @@ from stoker.errors import BindError
 from stoker.frontend.grpc.call import Call, Method, Trailing
 from stoker.frontend.grpc.credentials import server_credentials
 from stoker.frontend.grpc.engine import MAX_CONCURRENT_STREAMS, MAX_METADATA_BYTES, ConnectionAge, target
-from stoker.frontend.grpc.reflection import reflection_handlers
 from stoker.frontend.grpc.status import Status
 from stoker.frontend.open_exchanges import OpenExchanges
 from stoker.frontend.tls import Tls
@@ -69,6 +69,9 @@ class GrpcioEngine:
             return int(server.add_insecure_port(address))
         return int(server.add_secure_port(address, server_credentials(self._tls)))
 
+    def start_draining(self) -> None:
+        pass  # gRPC's core can only stop listening, and health checks go on
+
     async def stop(self) -> None:
         server, self._server = self._server, None
         if server is not None:
@@ -78,8 +81,7 @@ class GrpcioEngine:
         services: dict[str, dict[str, grpc.RpcMethodHandler]] = {}
         for method in self._methods:
             services.setdefault(method.service, {})[method.name] = self._handler(method)
-        own = [grpc.method_handlers_generic_handler(name, handlers) for name, handlers in services.items()]
-        return [*own, *reflection_handlers(services)]
+        return [grpc.method_handlers_generic_handler(name, handlers) for name, handlers in services.items()]
 
     def _handler(self, method: Method) -> grpc.RpcMethodHandler:
         """A unary answer is a stream of one message: only so it is known here when the client has taken it."""
@@ -88,7 +90,12 @@ class GrpcioEngine:
         async def handle(request: bytes, context: Any) -> None:
             await _GrpcioCall(open_calls, method, request, context).run(context)
 
-        return grpc.unary_stream_rpc_method_handler(handle)
+        async def converse(requests: AsyncIterator[bytes], context: Any) -> None:
+            await _GrpcioCall(open_calls, method, b"", context).converse(requests, context)
+
+        if method.one_request:
+            return grpc.unary_stream_rpc_method_handler(handle)
+        return grpc.stream_stream_rpc_method_handler(converse)
 
 
 def server_options(
@@ -118,10 +125,9 @@ class _GrpcioCall(Call):
         super().__init__(
             open_calls,
             method,
-            id(self),
             request=request,
             metadata=context.invocation_metadata() or (),
-            peer=context.peer(),
+            peer=readable_peer(context.peer()),
             time_remaining=context.time_remaining(),
         )
         self._status: Status | None = None
@@ -145,6 +151,20 @@ class _GrpcioCall(Call):
             await context.abort(_CODES[self._status.code], self._status.details)
         if self._trailing:
             context.set_trailing_metadata(tuple(self._trailing))
+
+    async def converse(self, requests: AsyncIterator[bytes], context: Any) -> None:
+        """`run`, while the client's messages are handed on."""
+        reader = asyncio.ensure_future(self._read_all(requests))
+        try:
+            await self.run(context)
+        finally:
+            reader.cancel()
+
+    async def _read_all(self, requests: AsyncIterator[bytes]) -> None:
+        await asyncio.sleep(0)  # until the method has begun
+        async for message in requests:
+            self.message(message)
+        self.half_closed()
 
     async def _write_all(self, context: Any) -> None:
         while True:
@@ -186,3 +206,12 @@ class _GrpcioCall(Call):
     def _wake(self) -> None:
         if self._news is not None and not self._news.done():
             self._news.set_result(None)
+
+
+@lru_cache(maxsize=1024)
+def readable_peer(peer: str) -> str:
+    """``ipv4:127.0.0.1:5`` as ``127.0.0.1:5``, ``ipv6:%5B::1%5D:5`` as ``[::1]:5``; a Unix socket as ``unix``."""
+    family, _, address = peer.partition(":")
+    if family == "unix":
+        return "unix"
+    return address.replace("%5B", "[").replace("%5D", "]")

@@ -34,7 +34,7 @@ def inference_methods(inference: InferencePort, *, status_codes: str = "correct"
             handle=handle,
             status_of=status_of,
             encode=prediction_response,
-            dense=kind is Kind.STREAM,
+            keeps_deadline=True,
         )
 
     return [

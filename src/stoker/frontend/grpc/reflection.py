@@ -3,68 +3,74 @@
 It answers from a pool of its own: the packaged stubs' files and those of health and reflection.  The two versions of
 the service differ in nothing but the package name, so the descriptors of the newer are made from the older.
 
-grpc is imported late: it costs a server on the native engine a quarter of its start and of its memory, for nothing.
+grpc is imported late: it costs a server a quarter of its start and of its memory, and few are ever asked.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Sequence
+from functools import partial
+from typing import Any
 
 from google.protobuf import descriptor_pb2, descriptor_pool, text_format
 from google.protobuf.descriptor import FileDescriptor
+from google.protobuf.message import DecodeError
 
+from stoker.errors import MalformedMessage, StreamStalled
+from stoker.frontend.grpc.call import Call, Kind, Method
+from stoker.frontend.grpc.status import inference_status
 from stoker.protos.pool import packaged_files
-
-if TYPE_CHECKING:
-    import grpc
 
 V1ALPHA = "grpc.reflection.v1alpha.ServerReflection"
 V1 = "grpc.reflection.v1.ServerReflection"
 
 
-def reflection_handlers(services: Iterable[str]) -> list[grpc.GenericRpcHandler]:
-    """Handlers for a `grpc.aio` server that describe ``services`` and reflection itself."""
-    from grpc_reflection.v1alpha._async import ReflectionServicer  # noqa: PLC0415
+def reflection_methods(services: Iterable[str]) -> Sequence[Method]:
+    """Describes ``services`` and reflection itself."""
+    answerer = _Answerer([*services, V1ALPHA, V1])
+    return [
+        Method(
+            path=f"/{service}/ServerReflectionInfo",
+            kind=Kind.BIDIRECTIONAL,
+            handle=partial(_converse, answerer),
+            status_of=inference_status("correct"),
+            while_draining=True,
+        )
+        for service in (V1ALPHA, V1)
+    ]
 
-    servicer = ReflectionServicer([*services, V1ALPHA, V1], pool=_pool())
-    return [_handler(name, servicer) for name in (V1ALPHA, V1)]
 
+def _converse(answerer: _Answerer, call: Call) -> None:
+    def answer(question: bytes) -> None:
+        if call.writable:
+            call.send_message(answerer.answer(question))
+        else:  # answers are many times the size of questions
+            call.abandon(StreamStalled(seconds=0))
 
-def reflection_answers(services: Iterable[str]) -> dict[str, Callable[[bytes], bytes]]:
-    """The same for an engine of our own: what answers each message, by path."""
-    answer = _Answerer([*services, V1ALPHA, V1])
-    return {f"/{name}/ServerReflectionInfo": answer for name in (V1ALPHA, V1)}
+    call.on_message = answer
+    call.on_half_close = call.finish
 
 
 class _Answerer:
-    """The servicer is made for the first question: few servers are ever asked, and grpc is large."""
+    """Makes the servicer for the first question."""
 
     def __init__(self, services: Sequence[str]) -> None:
         self._services = services
         self._servicer: Any = None
 
-    def __call__(self, question: bytes) -> bytes:
+    def answer(self, question: bytes) -> bytes:
+        """Raises MalformedMessage."""
         from grpc_reflection.v1alpha import reflection_pb2  # noqa: PLC0415
         from grpc_reflection.v1alpha.reflection import ReflectionServicer  # noqa: PLC0415
 
         if self._servicer is None:
             self._servicer = ReflectionServicer(self._services, pool=_pool())
-        request = reflection_pb2.ServerReflectionRequest.FromString(question)
+        try:
+            request = reflection_pb2.ServerReflectionRequest.FromString(question)
+        except DecodeError:
+            raise MalformedMessage(message_type="ServerReflectionRequest") from None
         answer: bytes = next(self._servicer.ServerReflectionInfo(iter([request]), None)).SerializeToString()
         return answer
-
-
-def _handler(service: str, servicer: Any) -> grpc.GenericRpcHandler:
-    import grpc  # noqa: PLC0415
-    from grpc_reflection.v1alpha import reflection_pb2  # noqa: PLC0415
-
-    method = grpc.stream_stream_rpc_method_handler(
-        servicer.ServerReflectionInfo,
-        request_deserializer=reflection_pb2.ServerReflectionRequest.FromString,
-        response_serializer=reflection_pb2.ServerReflectionResponse.SerializeToString,
-    )
-    return grpc.method_handlers_generic_handler(service, {"ServerReflectionInfo": method})
 
 
 def _pool() -> descriptor_pool.DescriptorPool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import ipaddress
 import logging
 from collections.abc import Callable, Sequence
 from types import TracebackType
@@ -12,6 +11,7 @@ from typing import Any
 from stoker.core.ports import AccessLog, RequestTelemetry
 from stoker.frontend.grpc.call import Method
 from stoker.frontend.grpc.engine import ConnectionAge, Engine
+from stoker.frontend.grpc.reflection import reflection_methods
 from stoker.frontend.grpc.status import HTTP
 from stoker.frontend.open_exchanges import OpenExchanges
 from stoker.frontend.tls import Tls
@@ -20,8 +20,7 @@ log = logging.getLogger(__name__)
 
 
 class GrpcServer:
-    """Listens between ``__aenter__`` and ``__aexit__``. ``engine``: ``native`` or ``grpcio``; see `choose_engine`.
-    ``tls``: only ``grpcio`` has it.
+    """Listens between ``__aenter__`` and ``__aexit__``. ``engine``: ``nghttp2`` or ``grpcio``; see `choose_engine`.
 
     Entering raises `BindError` when the address cannot be had.  Leaving gives up what `drain` has not waited for.
     """
@@ -47,6 +46,7 @@ class GrpcServer:
         self._methods = methods
         self._max_message_bytes = max_message_bytes
         self._connection_age = connection_age
+        self._stream_stall_timeout_s = stream_stall_timeout_s
         self._calls = OpenExchanges(
             access_log=access_log,
             max_message_bytes=max_message_bytes,
@@ -86,52 +86,44 @@ class GrpcServer:
     async def drain(self, grace_s: float) -> None:
         """From now on new calls are answered UNAVAILABLE. Waits for the open ones, at most ``grace_s``, then ends
         them the same way. Health checks and watches go on until the end of the drain."""
+        if self._engine is not None:
+            self._engine.start_draining()
         await self._calls.drain(grace_s)
 
     def _make_engine(self) -> Engine:
-        options: dict[str, Any] = {} if self._tls is None else {"tls": self._tls}
-        if self._engine_name == "grpcio":
-            options["connection_age"] = self._connection_age
+        options: dict[str, Any] = {}
+        if self._engine_name == "nghttp2":
+            options = {"stall_s": self._stream_stall_timeout_s}
         return _engine_class(self._engine_name)(
             host=self._host,
             port=self._requested_port,
-            methods=self._methods,
+            methods=[*self._methods, *reflection_methods(sorted({method.service for method in self._methods}))],
             open_calls=self._calls,
             max_message_bytes=self._max_message_bytes,
+            tls=self._tls,
+            connection_age=self._connection_age,
             **options,
         )
 
 
 def _engine_class(name: str) -> Callable[..., Engine]:
-    """Imported late: a server needs only one of them, and pygrpc-native may be missing on a platform."""
-    if name == "native":
-        from stoker.frontend.grpc.engine_native import NativeEngine  # noqa: PLC0415
+    """Imports late: ngh2 may be missing on a platform, and grpc is large."""
+    if name == "nghttp2":
+        from stoker.frontend.grpc.engine_nghttp2 import Nghttp2Engine  # noqa: PLC0415
 
-        return NativeEngine
+        return Nghttp2Engine
     from stoker.frontend.grpc.engine_grpcio import GrpcioEngine  # noqa: PLC0415
 
     return GrpcioEngine
 
 
-def choose_engine(setting: str, hosts: Sequence[str], *, tls: bool = False, ages: Sequence[ConnectionAge] = ()) -> str:
-    """``auto`` is ``native`` only where every listener is out of strangers' reach, without TLS and without an age
-    of connections, which only grpcio knows: see `engine_native`."""
-    aged = any(age != ConnectionAge() for age in ages)
-    if setting == "native" and aged:
-        log.warning("The maximum age of connections has no effect: grpc_engine=native does not know it")
-    if setting != "auto":
+def choose_engine(setting: str) -> str:
+    """The setting grpc_engine as ``nghttp2`` or ``grpcio``, the fallback where ngh2 is not installed."""
+    if setting == "native":
+        log.warning("grpc_engine=native is no more; nghttp2, which is faster, is used instead")
+    if setting == "grpcio":
         return setting
-    local = all(is_local(host) for host in hosts)
-    if tls or aged or not local or importlib.util.find_spec("pygrpc_native") is None:
+    if importlib.util.find_spec("ngh2") is None:
+        log.warning("ngh2 is not installed: gRPC is served by grpcio, several times slower (pip install ngh2)")
         return "grpcio"
-    return "native"
-
-
-def is_local(host: str) -> bool:
-    """A Unix socket or a loopback address. Names other than localhost are not: they may resolve to anything."""
-    if host.startswith("unix:") or host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False
+    return "nghttp2"

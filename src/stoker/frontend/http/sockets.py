@@ -27,14 +27,18 @@ class ListeningSocket:
         self.remove()
 
 
-async def listen(address: Address, *, backlog: int) -> ListeningSocket:
-    """Raises BindError."""
+async def listen(address: Address, *, backlog: int, name: object = None) -> ListeningSocket:
+    """``name``: of the address in an error, where it is no URL.
+
+    Raises:
+        BindError
+    """
     try:
         if address.scheme == "unix":
             return _listen_unix(address, backlog)
         return await _listen_tcp(address, backlog)
     except OSError as error:
-        raise BindError(address=address, reason=error.strerror or str(error)) from None
+        raise BindError(address=name or address, reason=error.strerror or str(error)) from None
 
 
 async def _listen_tcp(address: Address, backlog: int) -> ListeningSocket:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable
 from typing import Any
 
@@ -10,8 +11,8 @@ import pytest
 from stoker.core.job import Input, Job, ModelKey
 from stoker.core.reply import Chunk, ReplyStream
 from stoker.errors import BadRequest, WorkerDied
-from stoker.frontend.grpc.call import Call, Kind, Method, Trailing, readable_peer
-from stoker.frontend.grpc.engine import ConnectionAge
+from stoker.frontend.grpc.call import Call, Kind, Method, Trailing
+from stoker.frontend.grpc.engine_grpcio import readable_peer
 from stoker.frontend.grpc.inference import inference_methods
 from stoker.frontend.grpc.server import choose_engine
 from stoker.frontend.grpc.status import Status, inference_status
@@ -66,9 +67,8 @@ def begun(open_calls: OpenExchanges, handle: Callable[[Call], None], *, request:
 
 
 def begun_as(open_calls: OpenExchanges, method: Method, *, request: bytes, **options: Any) -> Any:
-    key = len(open_calls.open) + 1
     call = RecordingCall(
-        open_calls, method, key, request=request, metadata=(), peer="ipv4:1.2.3.4:5", time_remaining=None, **options
+        open_calls, method, request=request, metadata=(), peer="1.2.3.4:5", time_remaining=None, **options
     )
     open_calls.begin(call)
     return call
@@ -205,25 +205,18 @@ async def test_a_stream_reads_nothing_while_there_is_no_room_and_ends_after_the_
 
 
 @pytest.mark.parametrize(
-    ("setting", "hosts", "engine"),
-    [
-        ("auto", ["127.0.0.1", "::1"], "native"),
-        ("auto", ["localhost", "unix:/run/stoker.sock", "127.8.0.1", "[::1]"], "native"),
-        ("auto", ["127.0.0.1", "0.0.0.0"], "grpcio"),
-        ("auto", ["127.0.0.1", "localhost.example"], "grpcio"),
-        ("auto", ["10.0.0.1"], "grpcio"),
-        ("auto", [""], "grpcio"),
-        ("native", ["0.0.0.0"], "native"),
-        ("grpcio", ["127.0.0.1"], "grpcio"),
-    ],
+    ("setting", "engine"), [("auto", "nghttp2"), ("nghttp2", "nghttp2"), ("native", "nghttp2"), ("grpcio", "grpcio")]
 )
-def test_the_fast_engine_is_chosen_only_out_of_strangers_reach(setting: str, hosts: list[str], engine: str) -> None:
-    assert choose_engine(setting, hosts) == engine
+def test_nghttp2_serves_every_listener_unless_grpcio_is_asked_for(setting: str, engine: str) -> None:
+    assert choose_engine(setting) == engine
 
 
-def test_only_grpcio_knows_the_age_of_a_connection(caplog: pytest.LogCaptureFixture) -> None:
-    ages = (ConnectionAge(), ConnectionAge(age_s=60.0))
-    assert choose_engine("auto", ("127.0.0.1",), ages=ages) == "grpcio"
-    assert not caplog.text
-    assert choose_engine("native", ("127.0.0.1",), ages=ages) == "native"
-    assert "maximum age of connections has no effect" in caplog.text
+def test_an_old_configuration_hears_that_the_native_engine_is_gone(caplog: pytest.LogCaptureFixture) -> None:
+    choose_engine("native")
+    assert "grpc_engine=native is no more" in caplog.text
+
+
+def test_grpcio_serves_where_ngh2_is_missing(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    assert choose_engine("auto") == "grpcio"
+    assert "pip install ngh2" in caplog.text

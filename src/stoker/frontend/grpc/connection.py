@@ -1,0 +1,445 @@
+"""One HTTP/2 connection: bytes in, calls begun; answers out, as fast as the client reads.
+
+libnghttp2 (through `ngh2`, which does no I/O) keeps the protocol's state; this file feeds it, hands its events to the
+connection's calls, and writes what it has to send once at the end of the loop's turn.
+
+Laws: no request byte is kept before its limit was checked; reading stops while the client does not read; a flood ends
+the connection; every call hears of its client's leaving exactly once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from typing import TYPE_CHECKING
+
+import ngh2
+from ngh2 import DataReceived, RequestReceived, StreamClosed
+
+from stoker.core.turn import current_turn
+from stoker.frontend.grpc.limits import FloodGuard, Limits
+from stoker.frontend.grpc.request_head import RESPONSE_HEADERS, Headers, RequestHead, parse_head, status_trailers
+from stoker.frontend.grpc.status import RESOURCE_EXHAUSTED, UNIMPLEMENTED, Status
+from stoker.frontend.grpc.stream_call import ROOM_BYTES, StreamCall
+
+if TYPE_CHECKING:
+    from stoker.frontend.grpc.engine_nghttp2 import Nghttp2Engine
+
+_log = logging.getLogger(__name__)
+
+PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+WRITE_BYTES = 256 << 10
+_WINDOW = (1 << 31) - 1
+_HARD_HEADER_FACTOR = 8
+"""Header lists this many times over the limit are not decoded to their end: the connection is closed."""
+_RESETS_AT_ONCE, _RESETS_PER_SECOND = 2_000, 200
+_GOAWAY_PAUSE_S = 0.2
+"""Between the two steps of a shutdown: what clients sent before they read of it still counts."""
+
+_MAX_CONCURRENT_STREAMS, _INITIAL_WINDOW_SIZE, _MAX_HEADER_LIST_SIZE = 3, 4, 6
+_NO_ERROR, _ENHANCE_YOUR_CALM = 0, 11
+
+
+def configuration(limits: Limits) -> ngh2.Configuration:
+    return ngh2.Configuration(
+        auto_window_update=False,
+        stream_reset_rate_limit=(_RESETS_AT_ONCE, _RESETS_PER_SECOND),
+        max_inbound_header_list_size=_HARD_HEADER_FACTOR * limits.header_bytes,
+        max_send_header_block_length=64 << 10,
+    )
+
+
+class Connection(asyncio.Protocol):
+    """``peer``: where the client is, as the access log shows it. ``now``: when bytes last arrived (monotonic)."""
+
+    def __init__(self, listener: Nghttp2Engine) -> None:
+        self.listener = listener
+        self.open_calls = listener.open_calls
+        self.request_budget = listener.request_budget
+        self.max_message_bytes = listener.max_message_bytes
+        self.http2 = ngh2.Connection(ngh2.Role.SERVER, listener.configuration)
+        self.peer = ""
+        self.now = self.opened_at = time.monotonic()
+        self.quiet_since = self.now
+        self.calls: dict[int, StreamCall] = {}
+        self._flood = FloodGuard(self.now)
+        self._methods = listener.methods
+        self._turn = current_turn()
+        self._transport: asyncio.Transport | None = None
+        self._greeting: bytes | None = b""
+        self._settled = False
+        self._flush_planned = False
+        self._write_paused = False
+        self._read_paused = False
+        self._waiting: set[StreamCall] = set()
+        self._to_reset: set[int] = set()
+        self._refused: dict[int, Headers] = {}
+        self._unread = 0
+        self._stuck_bytes = 0
+        self._stuck_since = 0.0
+        self._draining = False
+        self._said_last_stream = False
+
+    # --------------------------------------------------------------------------------------- the transport
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        self.peer = _peer(transport.get_extra_info("peername"))
+        if not self.listener.opened(self):
+            transport.abort()
+            return
+        limits = self.listener.limits
+        self.http2.initiate_connection(
+            {
+                _MAX_CONCURRENT_STREAMS: limits.calls,
+                _INITIAL_WINDOW_SIZE: limits.stream_window,
+                _MAX_HEADER_LIST_SIZE: limits.header_bytes,
+            }
+        )
+        self.http2.set_local_window_size(_WINDOW)
+
+    def data_received(self, data: bytes) -> None:
+        if self._greeting is not None:
+            data = self._greet(data)
+            if not data:
+                return
+        self.now = time.monotonic()
+        with self._turn:
+            self._receive(data)
+
+    def _greet(self, data: bytes) -> bytes:
+        """Holds the first bytes until they are HTTP/2's preface; a client of another protocol is told so."""
+        assert self._greeting is not None
+        data = self._greeting + data
+        if data.startswith(PREFACE):
+            self._greeting = None
+            return data
+        self._greeting = data[: len(PREFACE)]
+        if not PREFACE.startswith(data):
+            self._refuse_protocol(data)
+        return b""
+
+    def _refuse_protocol(self, data: bytes) -> None:
+        assert self._transport is not None
+        if data[:1].isalpha():
+            text = f"This port speaks gRPC (HTTP/2).{self.listener.rest_hint}\n".encode()
+            head = "HTTP/1.1 400 Bad Request\r\ncontent-type: text/plain\r\nconnection: close\r\ncontent-length: "
+            self._transport.write(b"%b%d\r\n\r\n%b" % (head.encode(), len(text), text))
+        self._transport.close()
+
+    def _receive(self, data: bytes) -> None:
+        try:
+            self.http2.receive_data(data)
+        except ngh2.NGH2Error as error:
+            self._abort(str(error))
+            return
+        idle_frames = 0
+        for event in self.http2.events():
+            if isinstance(event, DataReceived):
+                call = self.calls.get(event.stream_id)
+                size = len(event.data)
+                if call is not None:
+                    call.receive(event.data, end=event.end_stream)
+                else:
+                    self.take_in(event.stream_id, size)
+                    self._answer_refused(event.stream_id)
+                if not size:
+                    idle_frames += 1
+            elif isinstance(event, RequestReceived):
+                self._begin(event)
+            elif isinstance(event, StreamClosed):
+                self._stream_closed(event.stream_id)
+            else:
+                idle_frames += 1
+                self._settled = True
+                if isinstance(event, ngh2.TrailersReceived) and event.stream_id in self.calls:
+                    self.calls[event.stream_id].receive(b"", end=True)
+        if idle_frames and not self._flood.allows(idle_frames, self.now):
+            self._abort("too many frames that carry nothing", _ENHANCE_YOUR_CALM)
+            return
+        self.plan_flush()
+
+    def eof_received(self) -> bool:
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._transport = None
+        self._waiting.clear()
+        calls, self.calls = self.calls, {}
+        self._count_unread(0, None)
+        with self._turn:
+            for call in calls.values():
+                call.cancelled()
+        self.listener.closed(self)
+
+    # ------------------------------------------------------------------------------------------- its calls
+
+    def _begin(self, event: RequestReceived) -> None:
+        head, id = parse_head(event.headers), event.stream_id
+        method = self._methods.get(head.path)
+        refusal = self._refusal(head)
+        if refusal is not None:
+            self._refuse(id, refusal, complete=event.end_stream)
+            return
+        if method is None:
+            path = head.path[:200].decode("latin-1")
+            status = status_trailers(Status(UNIMPLEMENTED, f"Method not found: {path}"))
+            self._refuse(id, (*RESPONSE_HEADERS, *status), complete=event.end_stream)
+            return
+        call = self.calls[id] = StreamCall(self, id, method, head)
+        if not method.one_request:
+            call.begin_stream()
+        if event.end_stream:
+            call.receive(b"", end=True)
+
+    def _refusal(self, head: RequestHead) -> Headers | None:
+        if head.verb != b"POST":
+            return ((b":status", b"405"), (b"allow", b"POST"))
+        if not head.content_type.startswith(b"application/grpc"):
+            return ((b":status", b"415"),)
+        limit = self.listener.limits.header_bytes
+        if head.size > limit:
+            status = Status(RESOURCE_EXHAUSTED, f"The metadata is larger than {limit} bytes.")
+            return (*RESPONSE_HEADERS, *status_trailers(status))
+        return None
+
+    def _refuse(self, id: int, headers: Headers, *, complete: bool) -> None:
+        """Answers once the client has sent something: some clients lose the status if it comes before that."""
+        if complete:
+            self.http2.send_response(id, headers, end_stream=True)
+        else:
+            self._refused[id] = headers
+
+    def _answer_refused(self, id: int) -> None:
+        headers = self._refused.pop(id, None)
+        if headers is not None:
+            self.http2.send_response(id, headers, end_stream=True)
+            self.reset_after(id)
+
+    def _stream_closed(self, id: int) -> None:
+        self._to_reset.discard(id)
+        self._refused.pop(id, None)
+        call = self.calls.pop(id, None)
+        if call is not None and not call.ended:
+            call.cancelled()
+        if not self.calls:
+            self.quiet_since = self.now
+            if self._draining:
+                self.plan_flush()
+
+    # ------------------------------------------------------------------------------------------ for calls
+
+    def take_in(self, id: int, nbytes: int) -> None:
+        """Gives the client ``nbytes`` of its windows back."""
+        try:
+            self.http2.acknowledge_received_data(nbytes, id)
+        except ngh2.NGH2Error:
+            pass  # the connection is ending
+
+    def widen(self, id: int, nbytes: int) -> None:
+        """Lets a large message come in one go."""
+        try:
+            self.http2.set_local_window_size(min(nbytes, self.listener.limits.message_window), stream_id=id)
+        except ngh2.NGH2Error:
+            pass  # the client has ended the stream already
+
+    def wait_for_room(self, call: StreamCall) -> None:
+        self._waiting.add(call)
+
+    def reset_after(self, id: int) -> None:
+        """The stream is answered before its request ended: once the answer is out, the client may stop sending."""
+        self._to_reset.add(id)
+
+    def plan_flush(self) -> None:
+        if not self._flush_planned:
+            self._flush_planned = True
+            self._turn.defer(self._flush)
+
+    # -------------------------------------------------------------------------------------------- output
+
+    def pause_writing(self) -> None:
+        self._write_paused = True
+
+    def resume_writing(self) -> None:
+        self._write_paused = False
+        with self._turn:
+            self.plan_flush()
+
+    def _flush(self) -> None:
+        self._flush_planned = False
+        transport, http2 = self._transport, self.http2
+        if transport is None:
+            return
+        try:
+            while not self._write_paused:
+                if http2.queued_body_size() > WRITE_BYTES:
+                    data = http2.data_to_send(WRITE_BYTES)
+                else:
+                    data = http2.data_to_send()
+                    if self._to_reset and self._reset_answered():
+                        data += http2.data_to_send()
+                if not data:
+                    break
+                transport.write(data)
+                self._flood.sent(len(data))
+        except ngh2.NGH2Error as error:
+            self._abort(str(error))
+            return
+        for event in http2.events():
+            if isinstance(event, StreamClosed):
+                self._stream_closed(event.stream_id)
+            elif isinstance(event, ngh2.ConnectionClosed):
+                transport.close()
+        self._after_flush(transport)
+
+    def _after_flush(self, transport: asyncio.Transport) -> None:
+        if self._waiting:
+            self._wake_calls()
+        unread = self.http2.queued_body_size()
+        if self._write_paused:
+            unread += transport.get_write_buffer_size()
+        if unread != self._unread:
+            self._count_unread(unread, transport)
+        if self._said_last_stream and not self.calls and not unread:
+            transport.close()
+
+    def _reset_answered(self) -> bool:
+        """Resets answered streams in the same write as their trailers: gRPC's core takes a later reset for an error."""
+        sent = [id for id in self._to_reset if not self.http2.queued_body_size(id)]
+        for id in sent:
+            self._to_reset.discard(id)
+            self.http2.reset_stream(id, _NO_ERROR)
+        return bool(sent)
+
+    def _wake_calls(self) -> None:
+        size_of = self.http2.queued_body_size
+        for call in list(self._waiting):
+            if call.ended:
+                self._waiting.discard(call)
+            elif size_of(call.id) < ROOM_BYTES:
+                self._waiting.discard(call)
+                call.became_writable()
+
+    def _count_unread(self, unread: int, transport: asyncio.Transport | None) -> None:
+        """Keeps the answers that the client has not read in the budget; while they are too many, no request is read."""
+        if unread > self._unread:
+            self.listener.answer_budget.take(unread - self._unread)
+        else:
+            self.listener.answer_budget.give(self._unread - unread)
+        self._unread = unread
+        limit = self.listener.limits.unread_bytes
+        if transport is None:
+            return
+        if unread > limit and not self._read_paused:
+            self._read_paused = True
+            transport.pause_reading()
+        elif self._read_paused and unread <= limit // 2:
+            self._read_paused = False
+            transport.resume_reading()
+
+    # ----------------------------------------------------------------------------------------- time limits
+
+    def look(self, now: float) -> None:
+        """Called every few seconds: ends what takes too long."""
+        limits = self.listener.limits
+        if not self._settled and now - self.opened_at > limits.handshake_s:
+            self._abort("no HTTP/2 settings came")
+            return
+        if not self.calls and not self._draining and now - self.quiet_since > limits.idle_s:
+            self.drain()
+        for id in list(self._refused):
+            self._answer_refused(id)
+            self.plan_flush()
+        slow_s = self.listener.slow_s
+        for call in list(self.calls.values()):
+            if call.receiving and now - call.received_at > slow_s:
+                call.give_up_request()
+                self.plan_flush()
+        if self._unread:
+            self._look_for_stalled(now)
+
+    def _look_for_stalled(self, now: float) -> None:
+        """Answers that the client does not take any byte of are dropped; so is a connection that takes nothing."""
+        stall_s, size_of = self.listener.stall_s, self.http2.queued_body_size
+        transport = self._transport
+        assert transport is not None
+        buffered = transport.get_write_buffer_size()
+        if not buffered or buffered != self._stuck_bytes:
+            self._stuck_bytes, self._stuck_since = buffered, now
+        elif now - self._stuck_since >= stall_s:
+            self._abort("the client does not read")
+            return
+        for call in list(self.calls.values()):
+            unread = size_of(call.id) if call.ended else 0
+            if not unread or unread != call.unread:
+                call.unread, call.unread_since = unread, now
+            elif now - call.unread_since >= stall_s:
+                self.http2.reset_stream(call.id, _ENHANCE_YOUR_CALM)
+                self.plan_flush()
+
+    @property
+    def unread(self) -> int:
+        """Bytes of answers that the client has not taken."""
+        return self._unread
+
+    # -------------------------------------------------------------------------------------------- the end
+
+    def drain(self, grace_s: float | None = None) -> None:
+        """Asks the client to take further calls elsewhere; closes when the open ones have ended, or after the grace."""
+        if self._draining or self._transport is None:
+            return
+        self._draining = True
+        self.http2.send_shutdown_notice()
+        self.plan_flush()
+        loop = asyncio.get_running_loop()
+        loop.call_later(_GOAWAY_PAUSE_S if self.calls else 0.0, self._say_last_stream)
+        if grace_s is not None:
+            loop.call_later(grace_s, self.abort)
+
+    def _say_last_stream(self) -> None:
+        if self._transport is None or self._said_last_stream:
+            return
+        self._said_last_stream = True
+        with self._turn:
+            try:
+                self.http2.send_goaway(_NO_ERROR)
+            except ngh2.NGH2Error:
+                self._transport.close()
+            self.plan_flush()
+
+    def close(self) -> None:
+        """Ends the connection after what is planned to be written."""
+        if self._transport is not None:
+            self._say_last_stream()
+            self._flush()
+        if self._transport is not None:
+            self._transport.close()
+
+    def abort(self) -> None:
+        if self._transport is not None:
+            self._transport.abort()
+
+    def _abort(self, reason: str, code: int | None = None) -> None:
+        """Ends a connection that breaks the rules; where the protocol's state allows, it is told why."""
+        _log.info("%s: connection closed: %s", self.peer, reason)
+        transport = self._transport
+        if transport is None:
+            return
+        try:
+            if code is not None:
+                self.http2.terminate_connection(code)
+            if not self._write_paused:
+                transport.write(self.http2.data_to_send(WRITE_BYTES))
+            transport.close()
+        except ngh2.NGH2Error:
+            transport.abort()
+
+
+def _peer(name: object) -> str:
+    """``127.0.0.1:5``, ``[::1]:5``, or ``unix``."""
+    if not isinstance(name, tuple):
+        return "unix"
+    host, port = name[:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

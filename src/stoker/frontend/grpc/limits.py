@@ -1,0 +1,59 @@
+"""What one HTTP/2 connection may ask of the server, and which of its frames count as a flood.  PURE."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+KIB, MIB = 1 << 10, 1 << 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """Per connection, but for ``connections``.
+
+    ``header_bytes``: of one call's header list; more is refused for that call alone.  ``handshake_s``: from the
+    connection to its first SETTINGS.  ``idle_s``: without a call.  ``slow_s``: without a byte of an unfinished request.
+    ``stream_window``: what a call may send before its message's size is known.  ``message_window``: the most of a large
+    message that may be on its way.  ``unread_bytes``: of answers, before no more requests are read.
+    """
+
+    connections: int = 20_000
+    calls: int = 1024
+    header_bytes: int = 16 * KIB
+    handshake_s: float = 20.0
+    idle_s: float = 3600.0
+    slow_s: float = 60.0
+    stream_window: int = 64 * KIB
+    message_window: int = 4 * MIB
+    unread_bytes: int = 64 * MIB
+
+
+class FloodGuard:
+    """Counts frames that make the server work and bring no request: PING, SETTINGS, WINDOW_UPDATE, empty DATA.
+
+    A token bucket that refills with time and with every answer byte sent, because a client that reads fast sends many
+    window updates, and some send a PING for each answer.
+    """
+
+    BURST = 2_000.0
+    PER_SECOND = 50.0
+    PER_BYTE_SENT = 1 / 512
+
+    __slots__ = ("_left", "_seen_at")
+
+    def __init__(self, now: float) -> None:
+        self._left = self.BURST
+        self._seen_at = now
+
+    def allows(self, frames: int, now: float) -> bool:
+        """Takes ``frames`` from the bucket; False once it is empty."""
+        self._refill((now - self._seen_at) * self.PER_SECOND)
+        self._seen_at = now
+        self._left -= frames
+        return self._left >= 0
+
+    def sent(self, nbytes: int) -> None:
+        self._refill(nbytes * self.PER_BYTE_SENT)
+
+    def _refill(self, tokens: float) -> None:
+        self._left = min(self.BURST, self._left + tokens)

@@ -1,0 +1,128 @@
+"""gRPC's framing of messages: a flag, a length, the message.  PURE.
+
+Law: the length is checked when it arrives, before anything of the message is kept.
+"""
+
+from __future__ import annotations
+
+import zlib
+
+from stoker.errors import MessageTooLarge, StokerError
+
+PREFIX_BYTES = 5
+_SMALL = 64 << 10
+_PIECE = 64 << 10
+_WINDOW_BITS = {"gzip": 16 + zlib.MAX_WBITS, "deflate": zlib.MAX_WBITS}
+
+
+class BadFraming(StokerError):
+    """The request is not framed as gRPC messages are."""
+
+
+class UnknownEncoding(StokerError):
+    """A message is compressed by a method that is not offered."""
+
+
+class MessageReader:
+    """Assembles messages out of pieces of a request's body; none may be over ``limit`` bytes on the wire."""
+
+    __slots__ = ("_body", "_filled", "_head", "_limit", "_packed")
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._head = b""
+        self._body: bytearray | None = None
+        self._filled = 0
+        self._packed = False
+
+    @property
+    def incomplete(self) -> bool:
+        """Whether the body may not end here."""
+        return self._body is not None or bool(self._head)
+
+    @property
+    def awaited_bytes(self) -> int:
+        """Size of the message that has begun to arrive; 0 between messages."""
+        return 0 if self._body is None else len(self._body)
+
+    def feed(self, data: bytes) -> list[tuple[bool, bytes | bytearray]]:
+        """Returns the messages that are whole now, each with its flag for compression.
+
+        Raises:
+            MessageTooLarge, BadFraming
+        """
+        messages: list[tuple[bool, bytes | bytearray]] = []
+        at, end = 0, len(data)
+        while at < end:
+            if self._body is None:
+                at, length = self._read_prefix(data, at)
+                if length is None:
+                    break
+                if end - at >= length:
+                    messages.append((self._packed, data[at : at + length]))
+                    at += length
+                    continue
+                self._body, self._filled = bytearray(length), 0
+            at = self._fill(self._body, data, at)
+            if self._filled == len(self._body):
+                body, self._body = self._body, None
+                messages.append((self._packed, bytes(body) if len(body) <= _SMALL else body))
+        return messages
+
+    def _read_prefix(self, data: bytes, at: int) -> tuple[int, int | None]:
+        """Returns where the message begins and its length; None while the prefix is incomplete."""
+        taken = PREFIX_BYTES - len(self._head)
+        head = self._head + data[at : at + taken]
+        if len(head) < PREFIX_BYTES:
+            self._head = head
+            return len(data), None
+        self._head = b""
+        if head[0] > 1:
+            raise BadFraming
+        length = int.from_bytes(head[1:], "big")
+        if length > self._limit:
+            raise MessageTooLarge(size=length, limit=self._limit)
+        self._packed = head[0] == 1
+        return at + taken, length
+
+    def _fill(self, body: bytearray, data: bytes, at: int) -> int:
+        size = min(len(body) - self._filled, len(data) - at)
+        body[self._filled : self._filled + size] = memoryview(data)[at : at + size]
+        self._filled += size
+        return at + size
+
+
+def prefix(message: bytes, *, packed: bool = False) -> bytes:
+    return (b"\x01" if packed else b"\x00") + len(message).to_bytes(4, "big")
+
+
+def inflate(packed: bytes | bytearray, encoding: str, limit: int) -> bytes:
+    """Unpacks piecewise, up to ``limit`` bytes and no further. ``encoding``: gzip or deflate.
+
+    Raises:
+        UnknownEncoding, MessageTooLarge, BadFraming: the data is damaged or goes on after its end
+    """
+    bits = _WINDOW_BITS.get(encoding)
+    if bits is None:
+        raise UnknownEncoding
+    unpacker, out, data = zlib.decompressobj(bits), bytearray(), bytes(packed)
+    try:
+        while not unpacker.eof:
+            piece = unpacker.decompress(data, _PIECE)
+            out += piece
+            if len(out) > limit:
+                raise MessageTooLarge(size=len(out), limit=limit)
+            data = unpacker.unconsumed_tail
+            if not piece and not data:
+                break
+    except zlib.error:
+        raise BadFraming from None
+    if not unpacker.eof or unpacker.unused_data:
+        raise BadFraming
+    return bytes(out)
+
+
+def deflate(message: bytes, encoding: str) -> bytes:
+    """Packs fast rather than small: the answer waits for it."""
+    packer = zlib.compressobj(1, zlib.DEFLATED, _WINDOW_BITS[encoding])
+    return packer.compress(message) + packer.flush()

@@ -1,0 +1,87 @@
+"""A gRPC call's request headers, and the headers of its answers.  PURE."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+from urllib.parse import quote
+
+from stoker.frontend.grpc.status import Status
+
+Headers = tuple[tuple[bytes, bytes], ...]
+
+HEADER_OVERHEAD_BYTES = 32  # as HTTP/2 counts a header list
+RESPONSE_HEADERS: Headers = ((b":status", b"200"), (b"content-type", b"application/grpc"))
+PACKINGS = ("gzip", "deflate")
+OK_TRAILERS: Headers = ((b"grpc-status", b"0"),)
+
+_UNITS = {"H": 3600.0, "M": 60.0, "S": 1.0, "m": 1e-3, "u": 1e-6, "n": 1e-9}
+_TRANSPORT = frozenset({b"te", b"user-agent", b"accept-encoding", b"connection"})
+_MESSAGE_SAFE = " !\"#$&'()*+,/:;<=>?@[\\]^`{|}"
+
+
+class RequestHead(NamedTuple):
+    """``metadata``: the caller's own, ``-bin`` values as bytes. ``timeout_s``: None without a (valid) grpc-timeout.
+    ``packs_answers``: the client compresses and takes compressed answers.  ``size``: bytes of the header list as HTTP/2
+    counts them."""
+
+    verb: bytes
+    path: bytes
+    content_type: bytes
+    timeout_s: float | None
+    encoding: str
+    packs_answers: bool
+    metadata: Sequence[tuple[str, str | bytes]]
+    size: int
+
+
+def parse_head(headers: Headers) -> RequestHead:
+    verb = path = content_type = accepted = b""
+    timeout_s: float | None = None
+    encoding = ""
+    metadata: list[tuple[str, str | bytes]] = []
+    size = HEADER_OVERHEAD_BYTES * len(headers)
+    for name, value in headers:
+        size += len(name) + len(value)
+        if name == b":path":
+            path = value
+        elif name == b":method":
+            verb = value
+        elif name == b"content-type":
+            content_type = value
+        elif name == b"grpc-timeout":
+            timeout_s = seconds_of_timeout(value.decode("latin-1"))
+        elif name == b"grpc-encoding":
+            encoding = value.decode("latin-1")
+        elif name == b"grpc-accept-encoding":
+            accepted = value
+        elif name not in _TRANSPORT and not name.startswith((b":", b"grpc-")):
+            key, text = name.decode("latin-1"), value.decode("latin-1")
+            metadata.append((key, _binary(text) if key.endswith("-bin") else text))
+    packs = encoding in PACKINGS and encoding.encode() in accepted
+    return RequestHead(verb, path, content_type, timeout_s, encoding, packs, metadata, size)
+
+
+def status_trailers(status: Status, trailing: Iterable[tuple[str, str]] = ()) -> Headers:
+    trailers = [(b"grpc-status", b"%d" % status.code)]
+    if status.details:
+        trailers.append((b"grpc-message", quote(status.details, safe=_MESSAGE_SAFE).encode()))
+    trailers.extend((name.encode("latin-1"), value.encode("latin-1")) for name, value in trailing)
+    return tuple(trailers)
+
+
+def seconds_of_timeout(text: str) -> float | None:
+    """Parses grpc-timeout; None when malformed."""
+    digits, unit = text[:-1], text[-1:]
+    if unit not in _UNITS or not digits.isascii() or not digits.isdigit() or len(digits) > 8:
+        return None
+    return int(digits) * _UNITS[unit]
+
+
+def _binary(text: str) -> bytes:
+    try:
+        return base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
+    except (binascii.Error, ValueError):
+        return b""

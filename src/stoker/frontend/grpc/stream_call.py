@@ -1,0 +1,354 @@
+"""One call on an HTTP/2 stream: a request that arrives in pieces, and an answer that leaves as the windows allow.
+
+Laws: a message over the limit is refused when its length prefix arrives; window is given back for what was taken in,
+and a large message gets none before its size is reserved in the budget; nothing is sent after the end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from functools import partial
+from typing import TYPE_CHECKING
+
+from stoker.errors import DeadlineExceeded, MessageTooLarge
+from stoker.frontend.budget import Waiter
+from stoker.frontend.grpc import messages
+from stoker.frontend.grpc.call import Call, Method, Trailing
+from stoker.frontend.grpc.request_head import OK_TRAILERS, RESPONSE_HEADERS, Headers, RequestHead, status_trailers
+from stoker.frontend.grpc.status import (
+    CANCELLED,
+    DEADLINE_EXCEEDED,
+    INTERNAL,
+    OK,
+    PERMISSION_DENIED,
+    RESOURCE_EXHAUSTED,
+    UNAVAILABLE,
+    UNIMPLEMENTED,
+    Status,
+)
+
+if TYPE_CHECKING:
+    from stoker.frontend.grpc.connection import Connection
+
+ROOM_BYTES = 64 * 1024
+"""Bytes of a stream that may wait for the client before its method is told to wait."""
+
+_SMALL_BYTES = 64 * 1024
+_INLINE_PACKED_BYTES = 4 * 1024
+"""A message of this size unpacks within milliseconds, whatever it holds."""
+_COMPRESSED_BYTES = range(1024, 256 * 1024)
+"""Answers that are compressed if the client compressed its request: smaller ones do not shrink, larger ones would
+stall the loop."""
+
+_NO_ERROR, _INTERNAL_ERROR, _REFUSED_STREAM, _CANCEL, _ENHANCE_YOUR_CALM = 0, 2, 7, 8, 11
+_INADEQUATE_SECURITY = 12
+_RESET_CODES = {
+    UNAVAILABLE: _REFUSED_STREAM,
+    RESOURCE_EXHAUSTED: _ENHANCE_YOUR_CALM,
+    CANCELLED: _CANCEL,
+    DEADLINE_EXCEEDED: _CANCEL,
+    PERMISSION_DENIED: _INADEQUATE_SECURITY,
+}
+"""What a client that does not read can still be sent; clients map these back to the status."""
+
+
+class StreamCall(Call):
+    """``received_at``: when the last piece of the request arrived (monotonic)."""
+
+    __slots__ = (
+        "_begun",
+        "_connection",
+        "_encoding",
+        "_half_closed",
+        "_headed",
+        "_inbox",
+        "_packs",
+        "_reader",
+        "_reserved",
+        "_timer",
+        "_unpacking",
+        "_waiting",
+        "_withheld",
+        "id",
+        "received_at",
+        "unread",
+        "unread_since",
+    )
+
+    def __init__(self, connection: Connection, id: int, method: Method, head: RequestHead) -> None:
+        super().__init__(
+            connection.open_calls,
+            method,
+            b"",
+            head.metadata,
+            connection.peer,
+            head.timeout_s,
+        )
+        self._connection = connection
+        self.id = id
+        self._encoding = head.encoding
+        self._packs = head.packs_answers
+        self._reader: messages.MessageReader | None = None
+        self._inbox: deque[tuple[bool, bytes | bytearray]] | None = None
+        self._reserved = 0
+        self._waiting: Waiter | None = None
+        self._withheld = 0
+        self._begun = False
+        self._half_closed = False
+        self._headed = False
+        self._unpacking = False
+        self._timer: asyncio.TimerHandle | None = None
+        self.received_at = self.started_at
+        self.unread = 0
+        self.unread_since = 0.0
+
+    @property
+    def receiving(self) -> bool:
+        """Whether the client is expected to send more of a message, or its only message at all."""
+        if self._half_closed or self.ended or self._waiting:
+            return False
+        return not self._begun or (self._reader is not None and self._reader.incomplete)
+
+    # ------------------------------------------------------------------------------------------ the request
+
+    def receive(self, data: bytes, *, end: bool) -> None:
+        """Takes one DATA frame's payload."""
+        if self._reader is None and end and not self._half_closed and self._take_whole(data):
+            return
+        self._half_closed = self._half_closed or end
+        if self.ended:
+            self._connection.take_in(self.id, len(data))
+            return
+        try:
+            self._feed(data)
+        except (MessageTooLarge, messages.BadFraming) as error:
+            self._connection.take_in(self.id, len(data))
+            self._refuse_request(self._status_of(error))
+        else:
+            self._pump()
+
+    def _take_whole(self, data: bytes) -> bool:
+        """The usual request: one frame that holds one message and ends the stream."""
+        size = len(data) - messages.PREFIX_BYTES
+        if size < 0 or data[0] or int.from_bytes(data[1:5], "big") != size or not self.method.one_request:
+            return False
+        self._half_closed = self._begun = True
+        self._connection.take_in(self.id, len(data))
+        self.request = data[messages.PREFIX_BYTES :]
+        self._begin()
+        return True
+
+    def _feed(self, data: bytes) -> None:
+        if self._reader is None:
+            self._reader = messages.MessageReader(self._connection.max_message_bytes)
+            self._inbox = deque()
+        assert self._inbox is not None
+        self.received_at = self._connection.now
+        done = self._reader.feed(data)
+        self._inbox.extend(done)
+        self._reserve(self._reader.awaited_bytes, completed=bool(done))
+        if self._waiting:
+            self._withheld += len(data)
+        else:
+            self._connection.take_in(self.id, len(data))
+
+    def _reserve(self, size: int, *, completed: bool) -> None:
+        """Puts the message that is arriving into the budget; a large one that does not fit gets no more window."""
+        budget = self._connection.request_budget
+        if completed and self._reserved:
+            budget.give(self._reserved)
+            self._reserved = 0
+        if not size or self._reserved or self._waiting:
+            return
+        if size > _SMALL_BYTES and not budget.fits(size):
+            self._waiting = budget.when_room(partial(self._on_room, size), size)
+        else:
+            self._take_from_budget(size)
+
+    def _take_from_budget(self, size: int) -> None:
+        self._reserved = size
+        self._connection.request_budget.take(size)
+        if size > _SMALL_BYTES:
+            self._connection.widen(self.id, size)
+
+    def _on_room(self, size: int) -> None:
+        """Other requests left the budget."""
+        self._waiting = None
+        self.received_at = time.monotonic()
+        self._take_from_budget(size)
+        withheld, self._withheld = self._withheld, 0
+        self._connection.take_in(self.id, withheld)
+        self._connection.plan_flush()
+
+    def _pump(self) -> None:
+        """Hands whole messages on, in order, unpacked."""
+        inbox = self._inbox
+        while inbox and not self._unpacking and not self.ended:
+            packed, message = inbox.popleft()
+            if not packed:
+                self._deliver(message)
+            elif len(message) <= _INLINE_PACKED_BYTES:
+                self._unpack(message)
+            else:
+                self._unpacking = True
+                self._connection.listener.run_in_thread(
+                    partial(messages.inflate, message, self._encoding, self._connection.max_message_bytes),
+                    self._on_unpacked,
+                )
+        if self._half_closed and not inbox and not self._unpacking and not self.ended:
+            self._request_ended()
+
+    def _unpack(self, message: bytes | bytearray) -> None:
+        try:
+            unpacked = messages.inflate(message, self._encoding, self._connection.max_message_bytes)
+        except Exception as error:
+            self._refuse_request(self._status_of(error))
+        else:
+            self._deliver(unpacked)
+
+    def _on_unpacked(self, unpacked: bytes | None, error: BaseException | None) -> None:
+        self._unpacking = False
+        if self.ended:
+            return
+        if unpacked is None:
+            self._refuse_request(self._status_of(error))
+        else:
+            self._deliver(unpacked)
+            self._pump()
+
+    def _status_of(self, error: BaseException | None) -> Status:
+        if isinstance(error, messages.UnknownEncoding):
+            return Status(UNIMPLEMENTED, f"The compression {self._encoding[:40]!r} is not supported.")
+        if isinstance(error, messages.BadFraming):
+            return Status(INTERNAL, str(error))
+        return self.method.status_of(error if isinstance(error, Exception) else MemoryError())
+
+    def _deliver(self, message: bytes | bytearray) -> None:
+        if not self.method.one_request:
+            self.message(bytes(message))
+        elif self._begun:
+            self._refuse_request(Status(UNIMPLEMENTED, "More than one request message."))
+        else:
+            self._begun = True
+            self.request = message  # type: ignore[assignment]  # as large as it is, it is never copied
+
+    def _request_ended(self) -> None:
+        if self._reader is not None and self._reader.incomplete:
+            self._refuse_request(Status(INTERNAL, "The request ends within a message."))
+        elif not self.method.one_request:
+            self.half_closed()
+        elif not self._begun:
+            self._refuse_request(Status(INTERNAL, "The request holds no message."))
+        else:
+            self._begin()
+
+    def begin_stream(self) -> None:
+        """Starts a method that reads a stream of requests, before the first of them."""
+        self._begun = True
+        self._begin()
+
+    def _begin(self) -> None:
+        self._reader = None if self.method.one_request else self._reader
+        if self.deadline is not None and not self.method.keeps_deadline:
+            delay_s = self.deadline - self.started_at
+            self._timer = asyncio.get_running_loop().call_later(delay_s, self._on_deadline)
+        self._connection.open_calls.begin(self)
+
+    def _on_deadline(self) -> None:
+        self.abandon(DeadlineExceeded())
+
+    def give_up_request(self) -> None:
+        """Refuses a request of which nothing came for too long; its client's own deadline may have passed."""
+        late = self.deadline is not None and time.monotonic() >= self.deadline
+        code = DEADLINE_EXCEEDED if late else CANCELLED
+        self._refuse_request(Status(code, "The request did not arrive in time."))
+
+    def _refuse_request(self, status: Status) -> None:
+        """Ends a call whose request cannot be read on; its work, if any, is cancelled."""
+        on_cancel = self.on_cancel
+        self.refuse(status)
+        if on_cancel is not None:
+            on_cancel()
+
+    # ------------------------------------------------------------------------------------------- the answer
+
+    def _answer(self, payload: bytes, trailing: Trailing) -> None:
+        http2, id = self._connection.http2, self.id
+        http2.send_response(id, self._response_headers())
+        self._send_message(payload)
+        http2.send_trailers(id, status_trailers(Status(OK, ""), trailing) if trailing else OK_TRAILERS)
+        self._connection.plan_flush()
+        if not self._half_closed:
+            self._connection.reset_after(self.id)
+
+    def _write(self, payload: bytes) -> bool:
+        connection = self._connection
+        if not self._headed:
+            self._headed = True
+            connection.http2.send_response(self.id, self._response_headers())
+        self._send_message(payload)
+        connection.plan_flush()
+        if connection.http2.queued_body_size(self.id) < ROOM_BYTES:
+            return True
+        connection.wait_for_room(self)
+        return False
+
+    def _send_message(self, payload: bytes) -> None:
+        http2 = self._connection.http2
+        if self._packs and len(payload) in _COMPRESSED_BYTES:
+            smaller = messages.deflate(payload, self._encoding)
+            if len(smaller) < len(payload):
+                http2.send_data(self.id, messages.prefix(smaller, packed=True) + smaller)
+                return
+        if len(payload) < _SMALL_BYTES:
+            http2.send_data(self.id, messages.prefix(payload) + payload)
+        else:
+            http2.send_data(self.id, messages.prefix(payload))
+            http2.send_data(self.id, payload)
+
+    def _response_headers(self) -> Headers:
+        if self._packs:
+            return (*RESPONSE_HEADERS, (b"grpc-encoding", self._encoding.encode()))
+        return RESPONSE_HEADERS
+
+    def _finish(self, trailing: Trailing) -> None:
+        self._end_with(status_trailers(Status(OK, ""), trailing) if trailing else OK_TRAILERS)
+
+    def _refuse(self, status: Status) -> None:
+        if not self.writable and self._connection.http2.queued_body_size(self.id):
+            self._connection.http2.reset_stream(self.id, _RESET_CODES.get(status.code, _INTERNAL_ERROR))
+            self._connection.plan_flush()
+            return
+        self._end_with(status_trailers(status))
+
+    def _end_with(self, trailers: Headers) -> None:
+        http2 = self._connection.http2
+        if self._headed:
+            http2.send_trailers(self.id, trailers)
+        else:
+            http2.send_response(self.id, (*RESPONSE_HEADERS, *trailers), end_stream=True)
+        self._connection.plan_flush()
+        if not self._half_closed:
+            self._connection.reset_after(self.id)
+
+    # ---------------------------------------------------------------------------------------------- the end
+
+    def _end(self, code: int) -> bool:
+        if not super()._end(code):
+            return False
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        budget = self._connection.request_budget
+        if self._reserved:
+            budget.give(self._reserved)
+            self._reserved = 0
+        if self._waiting is not None:
+            budget.forget(self._waiting)
+            self._waiting = None
+        if self._withheld:
+            self._connection.take_in(self.id, self._withheld)
+        self._inbox = self._reader = None
+        return True
