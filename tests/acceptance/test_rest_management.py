@@ -5,12 +5,16 @@ One server serves all tests of this file; each leaves it as it was.
 
 from __future__ import annotations
 
+import gzip
+import re
+import tarfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import httpx
 import pytest
+from archive_crafting import RawZip, tar_bytes, tar_member, zip_bytes
 from hypothesis import HealthCheck, Phase, given, settings
 from torchserve_kit import archive, wait_until
 
@@ -27,6 +31,27 @@ def handle(data, context):
         return [{"classes": 2}]
     return ["got " + bytes(row["data"]).decode() for row in data]
 """
+
+
+HOSTILE: dict[str, Callable[[], bytes]] = {
+    "cut.tar.gz": lambda: tar_bytes(tar_member("m/h.py", b"x" * 5000))[:-40],
+    "cut-member.tar.gz": lambda: gzip.compress(gzip.decompress(tar_bytes(tar_member("m/h.py", b"x" * 5000)))[:2000]),
+    "bytes.tar.gz": lambda: b"\x1f\x8b" + b"x" * 500,
+    "not-tar.tar.gz": lambda: gzip.compress(b"no tar" * 200),
+    "sparse.tar.gz": lambda: tar_bytes(tar_member("m/h.py", kind=tarfile.GNUTYPE_SPARSE)),
+    "link.tar.gz": lambda: tar_bytes(tar_member("m/h.py", kind=tarfile.SYMTYPE, link="/etc/passwd")),
+    "out.tar.gz": lambda: tar_bytes(tar_member("m/../../h.py")),
+    "lies.mar": lambda: RawZip().add(b"h.py", b"x", size=7).bytes(),
+    "sum.mar": lambda: RawZip().add(b"h.py", b"x", crc=7).bytes(),
+    "out.mar": lambda: RawZip().add(b"../h.py").bytes(),
+    "cut.mar": lambda: RawZip().add(b"h.py").bytes()[:-10],
+    "many.mar": lambda: RawZip().add(b"h.py").bytes(count=65000),
+    "handler.mar": lambda: zip_bytes(
+        {"MAR-INF/MANIFEST.json": b'{"model": {"modelName": "m", "handler": "../../h.py:handle"}}'}
+    ),
+    "manifest.mar": lambda: zip_bytes({"MAR-INF/MANIFEST.json": b"{"}),
+    "empty.mar": lambda: b"",
+}
 
 
 @pytest.fixture(scope="module")
@@ -64,6 +89,26 @@ def test_credentials_in_urls_show_neither_in_logs_nor_in_answers(server: Running
     wait_until(lambda: log.read_text().count("POST /models") >= 12, "the access log is written")
     texts += [path.read_text() for path in (server.folder / "logs").rglob("*") if path.is_file()]
     assert not [text for text in texts if secret in text]
+
+
+def unpacked_in(server: RunningServer) -> set[str]:
+    return {path.name for path in (server.folder / "tmp").rglob("*") if re.match("[0-9a-f]{32}", path.name)}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_hostile_archive_is_refused_with_a_sentence_and_leaves_nothing(
+    server: RunningServer, rest: httpx.Client, name: str
+) -> None:
+    archive = server.folder / "models" / name
+    archive.write_bytes(HOSTILE[name]())
+    before = unpacked_in(server)
+    answer = rest.post("/models", params={"url": name, "model_name": "hostile"})
+    archive.unlink()
+    assert (answer.status_code, answer.json()["type"]) == (400, "InvalidModelException")
+    assert answer.json()["message"].startswith(("The ", "Failed to parse signature.json."))
+    assert str(server.folder) not in answer.text
+    assert rest.get("/models/hostile").status_code == 404
+    wait_until(lambda: unpacked_in(server) == before, "what was unpacked is gone")
 
 
 def test_a_model_lives_its_whole_life_over_rest_and_grpc_sees_the_same(

@@ -38,6 +38,12 @@ ROWS: list[tuple[Exception, grpc.StatusCode, str, str]] = [
         "Given URL u does not match any allowed URL(s): see the setting allowed_urls",
         MODEL + "ModelNotFoundException",
     ),
+    (
+        e.PathRefused(url="/u"),
+        CODE.NOT_FOUND,
+        "Given path /u is not in the model store: see the setting allowed_model_paths",
+        MODEL + "ModelNotFoundException",
+    ),
     (e.ArchiveNotFound(url="u"), CODE.NOT_FOUND, "Model not found at: u", MODEL + "ModelNotFoundException"),
     (
         e.ModelStoreMissing(),

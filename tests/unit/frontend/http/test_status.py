@@ -45,6 +45,7 @@ ROWS: list[tuple[Exception, int, str, str]] = [
     (e.MissingDevices(), 500, "WorkerInitializationException", "Error while creating workers"),
     (e.ArchiveNotFound(url="x"), 404, "ModelNotFoundException", "Model not found at: x"),
     (e.UrlRefused(url="x"), 404, "ModelNotFoundException", "Given URL x does not match any allowed URL(s)"),
+    (e.PathRefused(url="/x"), 404, "ModelNotFoundException", "Given path /x is not in the model store"),
     (e.DownloadFailed(url="x"), 400, "DownloadArchiveException", "Failed to download archive from: x"),
     (e.ArchiveExists(file="x"), 500, "InternalServerException", "Model file already exists x"),
     (e.InvalidArchive(), 400, "InvalidModelException", "The archive or its manifest is not valid."),
