@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import socket
+import stat
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -168,6 +169,24 @@ def test_a_console_whose_reader_left_ends_no_server(place: Place) -> None:
             assert client.predict("echo", b"x", timeout=30).text == "got x"
         process.terminate()
         assert process.wait(60) == 0
+
+
+@pytest.mark.parametrize("engine", ["nghttp2", "grpcio"])
+def test_grpc_is_served_on_unix_sockets_that_only_their_owner_may_use(place: Place, engine: str) -> None:
+    """On the loop that a server really runs on, whose Unix transports are a class of their own."""
+    archive(place.store, "echo")
+    files = {api: place.folder / f"{api}.sock" for api in ("inference", "management")}
+    with socket.socket(socket.AF_UNIX) as left_by_a_dead_server:
+        left_by_a_dead_server.bind(str(files["inference"]))
+    place.configure(*(f"grpc_{api}_address=unix:{file}" for api, file in files.items()), f"grpc_engine={engine}")
+    process, _ = place.foreground()
+    assert {stat.S_IMODE(file.stat().st_mode) for file in files.values()} == {0o600}
+    with Client(Endpoint(**{api: f"unix:{file}" for api, file in files.items()})) as client:
+        client.register("echo.mar", initial_workers=1, synchronous=True, timeout=60)
+        assert client.predict("echo", b"x", timeout=30).text == "got x"
+    process.terminate()
+    assert process.wait(60) == 0
+    assert not any(file.exists() for file in files.values())
 
 
 # ----------------------------------------------------------------------------------- stop under load

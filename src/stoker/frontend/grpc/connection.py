@@ -83,8 +83,7 @@ class Connection(asyncio.Protocol):
 
     # --------------------------------------------------------------------------------------- the transport
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # it is one
         self._transport = transport
         self.peer = _peer(transport.get_extra_info("peername"))
         if not self.listener.opened(self):

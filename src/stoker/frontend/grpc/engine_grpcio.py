@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -20,6 +21,7 @@ from stoker.frontend.grpc.call import Call, Method, Trailing
 from stoker.frontend.grpc.credentials import server_credentials
 from stoker.frontend.grpc.engine import MAX_CONCURRENT_STREAMS, MAX_METADATA_BYTES, ConnectionAge, target
 from stoker.frontend.grpc.status import Status
+from stoker.frontend.http import sockets
 from stoker.frontend.open_exchanges import OpenExchanges
 from stoker.frontend.tls import Tls
 
@@ -49,22 +51,29 @@ class GrpcioEngine:
         self._max_message_bytes = max_message_bytes
         self._connection_age = connection_age
         self._server: grpc.aio.Server | None = None
+        self._remove: Callable[[], None] = lambda: None  # the file of a Unix socket
 
     async def start(self) -> int:
         server = grpc.aio.server(options=server_options(self._max_message_bytes, self._connection_age))
         server.add_generic_rpc_handlers(tuple(self._handlers()))
         try:
             port = self._listen(server)
-        except RuntimeError:
+        except (RuntimeError, OSError) as error:
             await server.stop(None)
-            reason = "the address is in use or not one of this machine"
+            reason = getattr(error, "strerror", None) or "the address is in use or not one of this machine"
             raise BindError(address=target(self._host, self._port), reason=reason) from None
         await server.start()
         self._server = server
         return port
 
     def _listen(self, server: grpc.aio.Server) -> int:
-        address = target(self._host, self._port)
+        if not self._host.startswith("unix:"):
+            return self._bind(server, target(self._host, self._port))
+        path = Path(self._host.removeprefix("unix:"))
+        self._remove = sockets.put_in_place(path, lambda new: self._bind(server, f"unix:{new}"))
+        return 0
+
+    def _bind(self, server: grpc.aio.Server, address: str) -> int:
         if self._tls is None:
             return int(server.add_insecure_port(address))
         return int(server.add_secure_port(address, server_credentials(self._tls)))
@@ -76,6 +85,7 @@ class GrpcioEngine:
         server, self._server = self._server, None
         if server is not None:
             await server.stop(0)
+        self._remove()
 
     def _handlers(self) -> list[grpc.GenericRpcHandler]:
         services: dict[str, dict[str, grpc.RpcMethodHandler]] = {}

@@ -59,24 +59,39 @@ async def _listen_tcp(address: Address, backlog: int) -> ListeningSocket:
 
 
 def _listen_unix(address: Address, backlog: int) -> ListeningSocket:
-    """Bound under another name and renamed, so that nobody ever finds it with other rights than 0600."""
-    path = Path(address.path)
-    _refuse_unless_free(path)
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+
+    def bind(path: str) -> None:
+        sock.bind(path)
+        sock.listen(backlog)
+        sock.setblocking(False)
+
+    try:
+        return ListeningSocket(sock, address, put_in_place(Path(address.path), bind))
+    except BaseException:
+        sock.close()
+        raise
+
+
+def put_in_place(path: Path, bind: Callable[[str], object]) -> Callable[[], None]:
+    """Bound under another name and renamed, so that nobody ever finds it with other rights than 0600. What is given
+    removes it.
+
+    Raises:
+        OSError: the path is not free, or ``bind`` failed.
+    """
+    _refuse_unless_free(path)
     new = path.with_name(f".{path.name[:32]}.{os.getpid()}")
     try:
         new.unlink(missing_ok=True)
-        sock.bind(str(new))
+        bind(str(new))
         new.chmod(0o600)
-        sock.listen(backlog)
-        sock.setblocking(False)
         new.rename(path)
     except BaseException:
-        sock.close()
         new.unlink(missing_ok=True)
         raise
     mine = path.stat().st_ino
-    return ListeningSocket(sock, address, lambda: _remove(path, mine))
+    return lambda: _remove(path, mine)
 
 
 def _refuse_unless_free(path: Path) -> None:
