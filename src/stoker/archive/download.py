@@ -23,7 +23,8 @@ from urllib.parse import unquote, urljoin, urlsplit
 from stoker.archive import addresses, aws, http_get, sources
 from stoker.archive.file_source import FileSource
 from stoker.archive.names import safe_parts
-from stoker.archive.placing import Placement, Progress
+from stoker.archive.placing import Placement
+from stoker.archive.progress import Progress
 from stoker.archive.sources import AllowedUrls, redacted
 from stoker.archive.threads import Stop, Stopped, run_stoppable
 from stoker.errors import ArchiveExists, ArchiveUnreadable, DownloadFailed, UnsafeArchive, UrlRefused

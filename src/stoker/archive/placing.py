@@ -9,16 +9,12 @@ from __future__ import annotations
 
 import errno
 import fcntl
-import logging
 import os
 import secrets
-import time
 from pathlib import Path
 from types import TracebackType
 
 from stoker.errors import ArchiveExists
-
-log = logging.getLogger(__name__)
 
 _PREFIX, _SUFFIX = ".stoker-", ".part"
 _NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EXDEV, errno.EMLINK)
@@ -88,33 +84,3 @@ def sweep(store: Path) -> None:
             pass  # still being written, or a read-only store
         finally:
             os.close(fd)
-
-
-class Progress:
-    """Log lines while a file comes in: at every tenth of it, and after five seconds without a line."""
-
-    INTERVAL_S = 5.0
-
-    def __init__(self, name: str, total: int | None) -> None:
-        self._name = name
-        self._total = total
-        self._done = 0
-        self._said_at = time.monotonic()
-        self._said_tenths = 0
-
-    def add(self, nbytes: int) -> None:
-        self._done += nbytes
-        tenths = self._done * 10 // self._total if self._total else 0
-        now = time.monotonic()
-        if tenths > self._said_tenths or now - self._said_at >= self.INTERVAL_S:
-            self._said_tenths, self._said_at = tenths, now
-            log.info(
-                "Downloading %s: %s",
-                self._name,
-                self._text(),
-                extra={"event": "download_progress", "bytes": self._done},
-            )
-
-    def _text(self) -> str:
-        done = f"{self._done / 1e6:.1f} MB"
-        return f"{done} of {self._total / 1e6:.1f} MB ({self._done * 100 // self._total} %)" if self._total else done

@@ -174,14 +174,17 @@ class ModelStore:
             remove_tree(gone if gone.exists() else path)
 
     def startup_names(self) -> list[str]:
-        """What ``load_models=all`` loads: archives and directories of the store, in the order of their names."""
+        """What ``load_models=all`` loads: archives and directories of the store, in the order of their names.
+
+        Raises:
+            ModelStoreMissing: it cannot be read.
+        """
         if self._store is None:
             return []
         try:
             entries = sorted(self._store.iterdir())
         except OSError as error:
-            log.error("Cannot list the model store: %s", error.strerror, extra={"event": "model_store_unreadable"})
-            return []
+            raise ModelStoreMissing(f"Cannot list the model store: {error.strerror}") from None
         return [entry.name for entry in entries if not entry.name.startswith(".") and _is_model(entry)]
 
     # ------------------------------------------------------------------------------------- in threads
@@ -212,7 +215,7 @@ class ModelStore:
         root = self._new_root()
         with _open(url, path) as file:
             try:
-                unpack(file, root, limits=self._limits, stop=stop)
+                unpack(file, root, limits=self._limits, stop=stop, name=path.name)
                 return _described(url, root, path.name, downloaded=downloaded, elsewhere=elsewhere)
             except OSError as error:
                 remove_tree(root)

@@ -15,17 +15,21 @@ from typing import BinaryIO
 from stoker.archive import gunzip, tar_reader, zip_reader
 from stoker.archive.limits import Budget, UnpackLimits
 from stoker.archive.names import NameTree, refuse, safe_parts
+from stoker.archive.progress import Progress
 from stoker.archive.threads import Stop
 from stoker.core.private_folder import remove_tree
 from stoker.errors import InvalidArchive
 
 _FEW_FILES = 1000
+_QUIET_S = 2.0
+"""What takes no longer needs no log lines."""
 
 
 class Target:
     """The folder that is filled, with what was written there so far."""
 
-    def __init__(self, root: Path, budget: Budget, stop: Stop) -> None:
+    def __init__(self, root: Path, budget: Budget, stop: Stop, progress: Progress) -> None:
+        self.progress = progress
         self._root = root
         self._names = NameTree()
         self._stop = stop
@@ -49,6 +53,7 @@ class Target:
             for piece in content:
                 self.check_stop()
                 _write_all(file, piece)
+                self.progress.add(len(piece))
 
     def check_stop(self) -> None:
         self._stop.check()
@@ -60,15 +65,18 @@ def _write_all(file: BinaryIO, piece: bytes) -> None:
         view = view[file.write(view) :]
 
 
-def unpack(file: BinaryIO, root: Path, *, limits: UnpackLimits, stop: Stop | None = None) -> None:
-    """Fills ``root``, which must not exist yet and is private to this user.
+def unpack(
+    file: BinaryIO, root: Path, *, limits: UnpackLimits, stop: Stop | None = None, name: str = "an archive"
+) -> None:
+    """Fills ``root``, which must not exist yet and is private to this user. ``name``: of the archive, in the log.
 
     Raises:
         UnsafeArchive, InvalidArchive, OSError, Stopped: nothing is left of ``root`` then.
     """
     root.mkdir(mode=0o700)
     try:
-        target = Target(root, Budget(limits, os.fstat(file.fileno()).st_size), stop or Stop())
+        budget = Budget(limits, os.fstat(file.fileno()).st_size)
+        target = Target(root, budget, stop or Stop(), Progress(name, doing="Unpacking", quiet_s=_QUIET_S))
         _fill(target, file, limits)
     except BaseException:
         remove_tree(root)
@@ -88,7 +96,9 @@ def _fill(target: Target, file: BinaryIO, limits: UnpackLimits) -> None:
 
 
 def _unpack_zip(target: Target, file: BinaryIO, limits: UnpackLimits) -> None:
-    for member in zip_reader.read_members(file, max_entries=limits.entries):
+    members = zip_reader.read_members(file, max_entries=limits.entries)
+    target.progress.total = sum(member.size for member in members)
+    for member in members:
         target.check_stop()
         parts = safe_parts(member.name)
         if member.directory:

@@ -130,6 +130,10 @@ async def test_without_a_store_nothing_can_be_loaded(tmp_path: Path) -> None:
         await store.fetch_and_unpack("https://host.example/m.mar")
     assert store.startup_names() == []
     store.close()
+    store = ModelStore(model_store=tmp_path / "gone", temp_dir=tmp_path)
+    with pytest.raises(ModelStoreMissing, match=r"^Cannot list the model store: No such file or directory$"):
+        store.startup_names()
+    store.close()
 
 
 def test_at_start_archives_and_visible_directories_are_loaded(folder: Path, store: ModelStore) -> None:

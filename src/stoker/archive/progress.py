@@ -1,0 +1,54 @@
+"""Log lines while a large archive comes in or is unpacked: a start that waits for it is not a start that hangs."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+
+log = logging.getLogger(__name__)
+
+_INTERVAL_S = 5.0
+
+
+class Progress:
+    """A line at every tenth of ``total`` and after five seconds without one; none in the first ``quiet_s``.
+
+    ``doing`` is the first word of each line. ``total`` may be set later.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        total: int | None = None,
+        *,
+        doing: str = "Downloading",
+        quiet_s: float = 0.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._name = name
+        self.total = total
+        self._doing = doing
+        self._clock = clock
+        self._done = 0
+        self._said_at = clock()
+        self._quiet_until = self._said_at + quiet_s
+        self._said_tenths = 0
+
+    def add(self, nbytes: int) -> None:
+        self._done += nbytes
+        tenths = self._done * 10 // self.total if self.total else 0
+        now = self._clock()
+        if now >= self._quiet_until and (tenths > self._said_tenths or now - self._said_at >= _INTERVAL_S):
+            self._said_tenths, self._said_at = tenths, now
+            log.info(
+                "%s %s: %s",
+                self._doing,
+                self._name,
+                self._text(),
+                extra={"event": f"{self._doing.lower()}_progress", "bytes": self._done},
+            )
+
+    def _text(self) -> str:
+        done = f"{self._done / 1e6:.1f} MB"
+        return f"{done} of {self.total / 1e6:.1f} MB ({self._done * 100 // self.total} %)" if self.total else done
