@@ -1,5 +1,6 @@
 """The composition root: builds the parts of a server, enters them in order, waits, and leaves in reverse.
 
+A server that says it is up is up: no listener opens before every model of the start is registered or given up.
 Leaving is the same list backwards: frontends close first, workers last.  Before that comes the drain: the first stop
 request refuses new work and waits for what was accepted; a second one stops waiting.
 """
@@ -22,7 +23,7 @@ from stoker.archive.download import DownloadLimits
 from stoker.archive.limits import UnpackLimits
 from stoker.archive.store import ModelStore
 from stoker.config import security, snapshot_files
-from stoker.config.address import grpc_place
+from stoker.config.address import grpc_address, grpc_place
 from stoker.config.security import AccessPolicy
 from stoker.config.settings import Settings
 from stoker.core.clock import MonotonicClock
@@ -33,6 +34,7 @@ from stoker.frontend.grpc.health import health_methods
 from stoker.frontend.grpc.inference import inference_methods
 from stoker.frontend.grpc.management import management_methods
 from stoker.frontend.grpc.server import GrpcServer, choose_engine
+from stoker.frontend.http import sockets
 from stoker.frontend.http.app import Api, App
 from stoker.frontend.http.cors import cors_headers
 from stoker.frontend.http.description import description_api
@@ -61,8 +63,9 @@ _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 class Server:
     """One server. ``access``: how open it is; left out, as strict as the settings say.
 
-    ``metrics``: left out, nothing is measured. ``on_started`` is called once, when every listener is open; models may
-    still be loading then. ``snapshot_settings``: the properties that stand in each snapshot; left out, none is written.
+    ``metrics``: left out, nothing is measured. ``on_started`` is called once, when the models of the start are
+    registered and every listener is open; workers may still be loading then. ``snapshot_settings``: the properties that
+    stand in each snapshot; left out, none is written.
     """
 
     def __init__(
@@ -103,7 +106,7 @@ class Server:
         self._stop.set()
 
     async def run(self) -> None:
-        """From the first listener to the end of the last worker.
+        """From the first model to the end of the last worker. A stop that comes before the server is up leaves at once.
 
         Raises:
             StartupError: an address cannot be had, or the settings ask for what cannot be kept.
@@ -114,6 +117,9 @@ class Server:
             stack.callback(self._metrics.flush)
             protection = Protection(self._settings, self._access)
             registry = await self._enter_registry(stack)
+            await self._check_addresses()
+            if not await self._load(registry):
+                return
             for frontend in self._make_grpc(registry, protection):
                 self._grpc.append(await stack.enter_async_context(frontend))
             for listener, roles in self._make_http(registry, protection):
@@ -123,8 +129,6 @@ class Server:
                 return  # asked for while it started
             self._tell_started()
             _rest_the_collector()
-            loading = asyncio.create_task(_load(registry))
-            stack.push_async_callback(_cancelled, loading)
             await self._stop.wait()
             await self._drain(registry)
 
@@ -239,6 +243,36 @@ class Server:
 
     # ------------------------------------------------------------------------------------- start and stop
 
+    async def _check_addresses(self) -> None:
+        """Fails before models are loaded, which may take long, where somebody else has an address.
+
+        Raises:
+            BindError
+        """
+        settings = self._settings
+        grpc = (
+            grpc_address(settings.grpc_inference_address, settings.grpc_inference_port),
+            grpc_address(settings.grpc_management_address, settings.grpc_management_port),
+        )
+        for address in (*grpc, *(address for address, _ in roles_by_listener(settings))):
+            await sockets.check_free(address)
+
+    async def _load(self, registry: Registry) -> bool:
+        """Whether the models of the start are registered or given up; False: a stop came first."""
+        loading = asyncio.ensure_future(registry.load_at_startup())
+        stopping = asyncio.ensure_future(self._stop.wait())
+        try:
+            await asyncio.wait((loading, stopping), return_when=asyncio.FIRST_COMPLETED)
+            if loading.done():
+                loading.result()
+                return True
+            log.info("Stopping before the models of the start are registered", extra={"event": "server_stopping"})
+            return False
+        finally:
+            for waiting in (stopping, loading):
+                if not waiting.done():
+                    await _cancelled(waiting)
+
     def _tell_started(self) -> None:
         where = ", ".join(f"{api} on {address}" for api, address in self.addresses.items())
         log.info(
@@ -310,14 +344,6 @@ def _make_store(settings: Settings) -> ModelStore:
         ),
         download_limits=DownloadLimits(max_bytes=settings.download_max_size, total_s=settings.download_timeout_s),
     )
-
-
-async def _load(registry: Registry) -> None:
-    """A model that cannot be loaded is the registry's to report; nothing here stops the server."""
-    try:
-        await registry.load_at_startup()
-    except Exception:
-        log.exception("Loading the models of the start failed")
 
 
 async def _unless(event: asyncio.Event, work: Iterable[Awaitable[object]]) -> None:

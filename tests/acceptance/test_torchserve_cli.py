@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
+import httpx
 import psutil
 import pytest
 from torchserve_kit import STARTED, TORCHSERVE, Place, archive, wait_until, wait_until_served
@@ -257,12 +258,57 @@ def test_a_model_that_cannot_be_loaded_does_not_keep_the_others_from_serving(pla
     (place.store / "broken.mar").write_bytes(b"this is no archive")
     place.configure()
     process, output = place.foreground("--models", "all")
+    (told,) = [line for line in output.read_text().splitlines() if "Failed to load model: broken.mar" in line]
+    assert "[ERROR]" in told
     with place.client() as client:
+        assert client.predict("good", b"x", timeout=30).text == "got x", "it waits for the worker"
         wait_until_served(client, "good")
-        assert client.predict("good", b"x", timeout=30).text == "got x"
-    wait_until(lambda: "Failed to load model: broken" in output.read_text(), "the failure is logged")
+    inference = f"http://127.0.0.1:{place.rest_ports[0]}"
+    ready = httpx.get(f"{inference}/ready", trust_env=False)
+    assert (ready.status_code, ready.json()["modelsNotReady"]) == (503, ["broken.mar"])
+    assert httpx.get(f"{inference}/ping", trust_env=False).status_code == 200, "as TorchServe: it is not registered"
     process.terminate()
     assert process.wait(60) == 0
+
+
+def test_a_server_that_says_it_is_up_has_registered_its_models_and_written_them_down(place: Place) -> None:
+    """Scripts, probes and wrappers go on at this line."""
+    names = ["one", "two", "three"]
+    for name in names:
+        archive(place.store, name)
+    place.configure("load_models=all")
+    process, _ = place.foreground()
+    (written,) = (place.folder / "logs" / "config").glob("*-startup.cfg")
+    assert '"modelCount"\\: 3' in written.read_text()
+    with place.client() as client:
+        assert [model["modelName"] for model in client.list_models(timeout=30)["models"]] == sorted(names)
+        for name in names:
+            assert client.health(f"{name}/1.0") in ("SERVING", "NOT_SERVING")
+            (described,) = client.describe(name, timeout=30)
+            assert [worker["status"] for worker in described["workers"]] in (["READY"], ["UNLOADING"])
+            assert client.predict(name, b"x", timeout=60).text == "got x", "it waits for the worker"
+    process.terminate()
+    assert process.wait(60) == 0
+
+
+def test_a_start_that_waits_for_a_download_is_not_up_and_can_be_stopped(place: Place) -> None:
+    archive(place.store, "echo")
+    place.configure("allowed_urls=http://.*", "allow_private_urls=true")
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        slow = f"slow=http://127.0.0.1:{silent.getsockname()[1]}/slow.mar"
+        flags = ("--foreground", "--model-store", "models", "--models", "echo.mar", slow)
+        process, output = place.popen("--start", *flags)
+        silent.settimeout(60)
+        connection, _ = silent.accept()
+        with connection:
+            wait_until(lambda: "Model echo/1.0 registered" in output.read_text(), "the other model is registered")
+            listening = [c for c in place.server().net_connections() if c.status == psutil.CONN_LISTEN]
+            assert not listening and process.poll() is None
+            assert place.run("--stop") == (0, "TorchServe has stopped.\n")
+    assert process.wait(60) == 0
+    assert STARTED not in output.read_text()
+    assert not list((place.folder / "logs").glob("config/*"))
+    assert [path.name for path in place.store.iterdir()] == ["echo.mar"]
 
 
 def test_models_may_be_named_on_the_command_line(place: Place) -> None:

@@ -126,6 +126,7 @@ class FakeStore:
         self.gate: asyncio.Event | None = None
         self.slow: dict[str, int] = {}
         self.extra: dict[str, Any] = {}
+        self.unreadable = False
         self.asked_for_s3: list[bool] = []
 
     async def fetch_and_unpack(self, url: str, *, from_operator: bool = False, for_s3: bool = False) -> UnpackedModel:
@@ -152,6 +153,8 @@ class FakeStore:
         self.discarded.append((unpacked.url, delete_download))
 
     def startup_names(self) -> list[str]:
+        if self.unreadable:
+            raise errors.ModelStoreMissing("Cannot list the model store")
         return []
 
     @property

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import psutil
 
-from stoker.client import CallError, Client, Endpoint
+from stoker.client import Client, Endpoint
 from stoker.testing.server import free_ports
 
 TORCHSERVE = Path(sys.executable).with_name("torchserve")
@@ -52,14 +52,8 @@ def wait_until(condition: Callable[[], bool], what: str, seconds: float = 60) ->
 
 
 def wait_until_served(client: Client, model: str) -> None:
-    def served() -> bool:
-        try:
-            return client.health(model) == "SERVING"
-        except CallError as error:
-            assert error.code.name == "NOT_FOUND", error  # not registered yet
-            return False
-
-    wait_until(served, f"{model} is served")
+    """The model is registered, or the server would not be up: an unknown name is an error at once."""
+    wait_until(lambda: client.health(model) == "SERVING", f"{model} is served")
 
 
 class Place:

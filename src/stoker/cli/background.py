@@ -1,6 +1,6 @@
 """A server in the background: the launcher starts it, and waits a moment to see how the start goes.
 
-The server tells through a pipe when all listeners are open; if it ends instead, its exit status becomes the launcher's.
+The server tells through a pipe when it is up; if it ends instead, its exit status becomes the launcher's.
 """
 
 from __future__ import annotations
@@ -14,12 +14,14 @@ from collections.abc import Sequence
 from stoker.cli import server_process
 
 _PATIENCE_S = 15.0
+_STILL_LOADING = "TorchServe is still loading models: it goes on in the background, and says so when it is up."
 
 
 def start(command: Sequence[str]) -> int:
     """Runs ``command`` in a session of its own, with no terminal to read from; its output stays. The exit status.
 
-    A server that takes longer than some seconds to listen is left to itself, as TorchServe's launcher does at once.
+    A server that takes longer than some seconds to load its models is left to itself, as TorchServe's launcher does
+    at once: it goes on, and says itself when it is up.
     """
     reader, writer = os.pipe()
     try:
@@ -38,6 +40,8 @@ def start(command: Sequence[str]) -> int:
 
 def _wait(reader: int, process: subprocess.Popen[bytes]) -> int:
     ready, _, _ = select.select([reader], [], [], _PATIENCE_S)
+    if not ready:
+        print(_STILL_LOADING, flush=True)
     if not ready or server_process.started_is_told(reader):
         process.returncode = 0  # it outlives this process, which Popen would warn of
         return 0

@@ -70,7 +70,7 @@ def start(
     models: str | Sequence[str] | None = None,
     enable_model_api: bool = True,
 ) -> Lines:
-    """Stops the server that runs, starts another and waits until it listens. Its output lines arrive in the queue.
+    """Stops the server that runs, starts another and waits until it is up. Its output lines arrive in the queue.
 
     Raises:
         StartupError: it did not start; with what it said.

@@ -21,7 +21,7 @@ METRICS_PORTS = {"http": 8082, "https": 8445}
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """``scheme`` http, https or unix. A unix address has a ``path`` and neither host nor port."""
+    """``scheme`` http, https, grpc or unix. A unix address has a ``path`` and neither host nor port."""
 
     scheme: str
     host: str = ""
@@ -89,6 +89,12 @@ def grpc(text: str) -> str:
     if unix is None:
         raise ValueError(f"{_shown(word)!r} is not a Unix socket (expected: unix:/PATH)")
     return f"unix:{unix['path']}"
+
+
+def grpc_address(name: str, port: int) -> Address:
+    if name.startswith("unix:"):
+        return Address("unix", path=name.removeprefix("unix:"))
+    return Address("grpc", name, port)
 
 
 def grpc_place(name: str, port: int) -> str:

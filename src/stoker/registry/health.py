@@ -30,8 +30,6 @@ class HealthView:
         self._told_soon = False
         self._healthy = True
         self._healthy_until = -math.inf
-        self.loading = True
-        """The models of the start are not all registered yet: the server as a whole is not ready."""
         self.failed: Sequence[str] = ()
         """Models of the start that could not be loaded."""
         self.stopping = False
@@ -63,7 +61,7 @@ class HealthView:
     def health(self, name: str) -> Health:
         """``""``, ``MODEL`` or ``MODEL/VERSION``."""
         if not name:
-            return _health(not self.loading and not self.stopping and self.healthy())
+            return _health(not self.stopping and self.healthy())
         model, _, version = name.partition("/")
         entry = self._catalog.find(model, version)
         if entry is None:
@@ -71,9 +69,8 @@ class HealthView:
         return _health(not self.stopping and entry.ready_workers() >= max(1, entry.min_workers))
 
     def readiness(self) -> Readiness:
-        if self.stopping or self.loading:
-            reason = "The server is stopping." if self.stopping else "Models are being loaded."
-            return Readiness(ready=False, reason=reason, models=self._waited_for())
+        if self.stopping:
+            return Readiness(ready=False, reason="The server is stopping.", models=self._waited_for())
         missing = (*self.failed, *self._waited_for())
         return Readiness(ready=not missing, models=missing)
 

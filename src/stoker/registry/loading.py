@@ -17,19 +17,42 @@ from stoker.registry.startup import StartupModel
 _log = logging.getLogger(__name__)
 
 AT_ONCE = 4
+"""Archives that are read, and besides them archives that are downloaded, at the same time."""
+
+_TELL_S = 10.0
+_MOST_NAMED = 5
 
 
 async def load_all(
     models: Sequence[StartupModel], *, operations: Operations, catalog: Catalog[ModelEntry], tasks: KeptTasks
 ) -> list[StartupModel]:
     """Returns when each is registered or given up: which were. Workers go on starting."""
-    gate = asyncio.Semaphore(AT_ONCE)
-    loads = [tasks.start(_load(model, gate, operations)) for model in models]
-    if loads:
-        await asyncio.wait(loads)
+    reading, downloading = asyncio.Semaphore(AT_ONCE), asyncio.Semaphore(AT_ONCE)
+    loads = [
+        tasks.start(_load(model, downloading if is_remote(model.url) else reading, operations)) for model in models
+    ]
+    await _wait_and_tell(models, loads)
     entries = [None if load.cancelled() else load.result() for load in loads]
     _settle_defaults([entry for entry in entries if entry is not None], operations, catalog)
     return [model for model, entry in zip(models, entries, strict=True) if entry is None]
+
+
+async def _wait_and_tell(models: Sequence[StartupModel], loads: Sequence[asyncio.Task[ModelEntry | None]]) -> None:
+    """The server is not up before the last one is: whoever waits for it learns what for."""
+    pending = set(loads)
+    while pending:
+        _, pending = await asyncio.wait(pending, timeout=_TELL_S)
+        if pending:
+            waiting = [shown(model) for model, load in zip(models, loads, strict=True) if load in pending]
+            more = f" and {len(waiting) - _MOST_NAMED} more" if len(waiting) > _MOST_NAMED else ""
+            _log.info(
+                "Models of the start: %d of %d are done, waiting for %s%s",
+                len(loads) - len(waiting),
+                len(loads),
+                ", ".join(waiting[:_MOST_NAMED]),
+                more,
+                extra={"event": "models_loading", "waiting": waiting},
+            )
 
 
 async def _load(model: StartupModel, gate: asyncio.Semaphore, operations: Operations) -> ModelEntry | None:
@@ -38,13 +61,18 @@ async def _load(model: StartupModel, gate: asyncio.Semaphore, operations: Operat
             _check_in_store(model)
             entry, _ = await operations.register(model.request, at_startup=True, workers=model.workers)
         except errors.StokerError as error:
-            _log.error("Failed to load model: %s (%s)", model.text, error, extra={"event": "model_load_failed"})
+            _log.error("Failed to load model: %s (%s)", shown(model), error, extra={"event": "model_load_failed"})
         except Exception:
-            _log.exception("Failed to load model: %s", model.text, extra={"event": "model_load_failed"})
+            _log.exception("Failed to load model: %s", shown(model), extra={"event": "model_load_failed"})
         else:
             _check_version(model, entry)
             return entry
     return None
+
+
+def shown(model: StartupModel) -> str:
+    """As the operator wrote it, without what a url keeps secret."""
+    return model.text.replace(model.url, redacted(model.url))
 
 
 def _check_in_store(model: StartupModel) -> None:
@@ -56,7 +84,7 @@ def _check_in_store(model: StartupModel) -> None:
 def _check_version(model: StartupModel, entry: ModelEntry) -> None:
     if model.saved is not None and model.saved.version != entry.key.version:
         _log.warning(
-            "Model %s was resumed as version %s: that is what its archive says now", model.text, entry.key.version
+            "Model %s was resumed as version %s: that is what its archive says now", shown(model), entry.key.version
         )
 
 

@@ -7,6 +7,7 @@ client that leaves does not stop it halfway.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from types import TracebackType
 from typing import Any
@@ -40,6 +41,8 @@ from stoker.registry.operations import Operations
 from stoker.registry.preparing import Preparer
 from stoker.registry.snapshot import SnapshotKeeper, Writer
 from stoker.registry.startup import StartupModel, models_to_load, models_to_resume
+
+_log = logging.getLogger(__name__)
 
 _DESCRIBE = {"describe": "True"}
 
@@ -245,21 +248,25 @@ class Registry:
     # ------------------------------------------------------------------------------------ start and stop
 
     async def load_at_startup(self) -> None:
-        """Loads what the snapshot or `load_models` says; returns when all of it is registered or given up, workers go
-        on starting."""
+        """Loads what the snapshot or `load_models` says. Returns when each of these models is registered or given up,
+        and when that is written down; workers go on starting."""
         try:
             wanted = await self._startup_models()
-            failed = await loading.load_all(
-                wanted, operations=self._operations, catalog=self._catalog, tasks=self._tasks
-            )
-            self._health.failed = [model.text for model in failed]
-        finally:
-            self._health.loading = False
-            self._health.changed()
+        except errors.StokerError as error:
+            _log.error("Failed to load the models of the start: %s", error, extra={"event": "model_load_failed"})
+            self._health.failed = self._settings.load_models
+            await self._snapshots.started(loaded=(), all_loaded=False)
+            return
+        failed = await loading.load_all(wanted, operations=self._operations, catalog=self._catalog, tasks=self._tasks)
+        self._health.failed = [loading.shown(model) for model in failed]
         loaded = [model.saved for model in wanted if model not in failed and model.saved is not None]
-        self._snapshots.started(loaded=loaded, all_loaded=not failed)
+        await self._snapshots.started(loaded=loaded, all_loaded=not failed)
 
     async def _startup_models(self) -> list[StartupModel]:
+        """
+        Raises:
+            ModelStoreMissing: all of its models are wanted, and it cannot be read.
+        """
         if self._settings.model_snapshot is not None:
             return models_to_resume(self._settings.model_snapshot)
         return await asyncio.to_thread(models_to_load, self._settings.load_models, self._store.startup_names)

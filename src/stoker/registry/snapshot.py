@@ -25,7 +25,7 @@ T = TypeVar("T")
 _log = logging.getLogger(__name__)
 
 _PAUSE_S = 0.1
-_CLOSE_S = 5.0
+_PATIENCE_S = 5.0
 
 
 class Writer(Protocol):
@@ -57,6 +57,7 @@ class SnapshotKeeper:
         self._all_loaded: bool | None = None
         self._wanted: str | None = None
         self._task: asyncio.Task[None] | None = None
+        self._written = asyncio.Event()
         self._closing = asyncio.Event()
         self._failing = False
 
@@ -68,12 +69,20 @@ class SnapshotKeeper:
         if self._is_resumed or self._all_loaded is not None:  # else the models of the start would be left out
             self._want("snapshot")
 
-    def started(self, *, loaded: Sequence[SnapshotModel], all_loaded: bool) -> None:
-        """``loaded``: what is there again, under whatever version its archive says."""
+    async def started(self, *, loaded: Sequence[SnapshotModel], all_loaded: bool) -> None:
+        """``loaded``: what is there again, under whatever version its archive says. Returns once that is written, or
+        could not be; a disk that hangs is not waited for."""
         for model in loaded:
             self._missing.pop(_key(model), None)
         self._all_loaded = all_loaded
+        self._written.clear()
         self._want("startup")
+        if self._task is None:
+            return
+        try:
+            await asyncio.wait_for(self._written.wait(), _PATIENCE_S)
+        except asyncio.TimeoutError:
+            _log.warning("The snapshot of this start could not be written in time")
 
     def forget(self, name: str, version: str | None) -> None:
         """Asked to unregister what could not be resumed: it is not tried again. None: every version."""
@@ -93,7 +102,7 @@ class SnapshotKeeper:
         if done or self._all_loaded is None:
             return
         try:
-            await asyncio.wait_for(self._write_last(), _CLOSE_S)
+            await asyncio.wait_for(self._write_last(), _PATIENCE_S)
         except asyncio.TimeoutError:
             _log.warning("The snapshot of this stop could not be written in time")
 
@@ -132,6 +141,8 @@ class SnapshotKeeper:
         except Exception as error:
             self._warn_once(error)
             return
+        finally:
+            self._written.set()
         if self._failing:
             self._failing = False
             _log.info("Snapshots are written again: %s", file.name)

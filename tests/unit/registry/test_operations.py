@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator
 
 import pytest
 from registry_fakes import World, turns
 
 from stoker import errors
-from stoker.core.ports import RegisterRequest, ScaleRequest
+from stoker.core.ports import Readiness, RegisterRequest, ScaleRequest
+from stoker.registry import loading
 
 
 @pytest.fixture
@@ -338,11 +340,11 @@ async def test_at_whichever_moment_the_server_closes_nothing_is_left(moment: int
 async def test_a_default_version_that_somebody_chose_while_models_were_loading_stays() -> None:
     world = World(load_models=("a@2.0", "a@1.0", "a@3.0"))
     world.store.slow = {"a@2.0": 20, "a@3.0": 60}
-    loading = asyncio.ensure_future(world.registry.load_at_startup())
+    load = asyncio.ensure_future(world.registry.load_at_startup())
     await turns(40)
 
     await world.registry.set_default("a", "1.0")
-    await loading
+    await load
 
     assert world.registry.describe("a", None)[0]["modelVersion"] == "1.0"
     assert len(world.registry.describe("a", "all")) == 3
@@ -360,4 +362,31 @@ async def test_load_at_startup_skips_what_fails_and_keeps_the_order_of_default_v
     assert names(world) == ["a", "named"]
     assert world.registry.describe("a", None)[0]["modelVersion"] == "2.0"
     assert "Failed to load model: missing.mar" in caplog.text
+    await world.registry.close()
+
+
+async def test_downloads_that_hang_hold_up_no_archive_of_the_store_and_are_named_in_the_log(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(loading, "_TELL_S", 0.0)
+    caplog.set_level(logging.INFO)
+    slow = [f"https://user:secret@host/{number}.mar" for number in range(8)]
+    world = World(load_models=(*slow, "a", "b"))
+    world.store.slow = dict.fromkeys(slow, 10**9)
+    load = asyncio.ensure_future(world.registry.load_at_startup())
+    await turns(100)
+    assert names(world) == ["a", "b"] and not load.done()
+    assert "Models of the start: 2 of 10 are done, waiting for https://host/0.mar" in caplog.text
+    assert " and 3 more" in caplog.text and "secret" not in caplog.text
+    await world.registry.close()
+    await load
+
+
+async def test_a_store_that_cannot_be_read_is_no_start_without_models(caplog: pytest.LogCaptureFixture) -> None:
+    world = World(load_models=("all",))
+    world.store.unreadable = True
+    await world.registry.load_at_startup()
+    assert world.registry.readiness() == Readiness(ready=False, models=("all",))
+    assert world.registry.healthy(), "Ping follows TorchServe: what is not registered does not count"
+    assert "Failed to load the models of the start: Cannot list" in caplog.text
     await world.registry.close()

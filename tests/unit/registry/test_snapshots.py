@@ -16,6 +16,7 @@ from stoker import errors
 from stoker.config import snapshot_files
 from stoker.config.model_snapshot import ModelSnapshot, SnapshotModel
 from stoker.core.ports import RegisterRequest, ScaleRequest
+from stoker.registry import snapshot as keeping
 from stoker.registry.snapshot_folder import SnapshotFolder
 
 
@@ -90,7 +91,7 @@ async def test_models_are_written_after_the_start_each_change_and_at_the_end(
 ) -> None:
     world = make(load_models=("a@1.0",), default_workers_per_model=1)
     await world.registry.load_at_startup()
-    await until(lambda: notebook.kinds == ["startup"])
+    assert notebook.kinds == ["startup"], "it is on the disk before the server says that it is up"
     assert notebook.names == {"a/1.0": True}
 
     for operation, expected in (
@@ -141,6 +142,21 @@ async def test_a_storm_of_changes_shares_files_and_the_last_state_is_written(
     notebook.gate.set()
     await until(lambda: bool(notebook.written) and len(notebook.names) == 50)
     assert len(notebook.written) <= 3
+
+
+async def test_a_disk_that_hangs_costs_a_start_one_warning(
+    make: Callable[..., World],
+    notebook: Notebook,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(keeping, "_PATIENCE_S", 0.01)
+    notebook.gate = threading.Event()
+    world = make(load_models=("a",))
+    await world.registry.load_at_startup()
+    assert "The snapshot of this start could not be written in time" in caplog.text
+    notebook.gate.set()
+    await until(lambda: notebook.kinds == ["startup"])
 
 
 async def test_a_disk_that_takes_nothing_costs_one_warning_and_no_operation(

@@ -1,4 +1,4 @@
-"""Listening sockets of HTTP listeners: TCP, and Unix sockets that only their owner may use."""
+"""Listening sockets of HTTP listeners: TCP, and Unix sockets that only their owner may use; who has an address."""
 
 from __future__ import annotations
 
@@ -41,7 +41,33 @@ async def listen(address: Address, *, backlog: int, name: object = None) -> List
         raise BindError(address=name or address, reason=error.strerror or str(error)) from None
 
 
+async def check_free(address: Address) -> None:
+    """Takes the address and lets go of it again.
+
+    Raises:
+        BindError: nobody could listen there.
+    """
+    try:
+        if address.scheme == "unix":
+            _refuse_unless_free(Path(address.path))
+        else:
+            (await _bind_tcp(address)).close()
+    except OSError as error:
+        raise BindError(address=address, reason=error.strerror or str(error)) from None
+
+
 async def _listen_tcp(address: Address, backlog: int) -> ListeningSocket:
+    sock = await _bind_tcp(address)
+    try:
+        sock.listen(backlog)
+        sock.setblocking(False)
+    except BaseException:
+        sock.close()
+        raise
+    return ListeningSocket(sock, replace(address, port=sock.getsockname()[1]))
+
+
+async def _bind_tcp(address: Address) -> socket.socket:
     """Of a name's several addresses the first, IPv4 before IPv6, as TorchServe does."""
     loop = asyncio.get_running_loop()
     found = await loop.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
@@ -50,12 +76,10 @@ async def _listen_tcp(address: Address, backlog: int) -> ListeningSocket:
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         sock.bind(where)
-        sock.listen(backlog)
-        sock.setblocking(False)
     except BaseException:
         sock.close()
         raise
-    return ListeningSocket(sock, replace(address, port=sock.getsockname()[1]))
+    return sock
 
 
 def _listen_unix(address: Address, backlog: int) -> ListeningSocket:
