@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 
+from stoker import errors
 from stoker.core.job import Job
 from stoker.core.model import ModelSpec
 from stoker.scheduling import actions
@@ -15,10 +17,14 @@ class Broken(AssertionError):
 
 
 class Laws:
-    """``ends``: final actions per job. ``peak_waiting``: the longest the queue was."""
+    """``ends``: final actions per job. ``peak_waiting``: the longest the queue was.
 
-    def __init__(self, core: SchedulerCore, spec: ModelSpec, seed: int) -> None:
+    ``may_serve``: whether a worker lives, is on its way, or comes back.
+    """
+
+    def __init__(self, core: SchedulerCore, spec: ModelSpec, seed: int, *, may_serve: Callable[[], bool]) -> None:
         self._core, self._spec, self._seed = core, spec, seed
+        self._may_serve = may_serve
         self._jobs: list[Job] = []
         self._sent: set[int] = set()
         self._in_hands = 0
@@ -33,6 +39,11 @@ class Laws:
     def accepted(self, job: Job) -> None:
         self._jobs.append(job)
 
+    def refused(self, error: errors.ServingError) -> None:
+        """A job was not accepted."""
+        hopeless = isinstance(error, errors.WorkersUnavailable)
+        self._check(not hopeless or not self._may_serve(), "a job was refused though a worker may come")
+
     def action(self, action: actions.Action, now: float) -> None:
         if isinstance(action, actions.Send):
             self._batch(action, now)
@@ -41,6 +52,7 @@ class Laws:
             if action.last:
                 self._end(action.job, "answered")
         elif isinstance(action, actions.Fail):
+            self.refused(action.error)
             self._end(action.job, type(action.error).__name__)
 
     def _batch(self, action: actions.Send, now: float) -> None:
@@ -72,6 +84,7 @@ class Laws:
         self._check(waiting <= self._spec.job_queue_size + self._spec.batch_size + given_back, "the queue overflows")
         wake = core.next_wake()
         self._check(wake is None or core.wake_at <= wake, "the timer would come too late")
+        self._check(self._may_serve() or not waiting, "a job waits for a worker that cannot come")
         if self._idle_workers() and waiting:
             ready_at = core._policy.ready_at()
             forming = self._spec.batching == "fixed" and ready_at is not None and now < ready_at

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import heapq
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from stoker import errors
@@ -16,6 +16,7 @@ from stoker.core.job import Batch, Input, Job, ModelKey
 from stoker.core.model import ModelSpec
 from stoker.core.ports import Dropped, Outcome
 from stoker.core.reply import Chunk
+from stoker.pool.lifecycle import Event, Life, State, hopeless
 from stoker.scheduling import actions
 from stoker.scheduling.core import SchedulerCore
 from stoker.simulation.laws import Laws
@@ -169,11 +170,28 @@ class Worker:
             self.work()
 
 
+class Slot:
+    """A place for one worker. ``life``: as the pool keeps it; ``may_serve``: what is true, noted by hand: a worker
+    lives here, or is on its way, or the last one was fit to serve."""
+
+    def __init__(self) -> None:
+        self.life = Life()
+        self.may_serve = True
+
+
+HopelessRule = Callable[[Iterable[Life]], errors.ServingError | None]
+
+
 class World:
-    """Runs one seed. `run` raises `laws.Broken` when a law of the scheduler is broken."""
+    """Runs one seed. `run` raises `laws.Broken` when a law of the scheduler, or of the pool, is broken."""
 
     def __init__(
-        self, seed: int, *, scenario: Scenario | None = None, core: type[SchedulerCore] = SchedulerCore
+        self,
+        seed: int,
+        *,
+        scenario: Scenario | None = None,
+        core: type[SchedulerCore] = SchedulerCore,
+        hopeless: HopelessRule = hopeless,
     ) -> None:
         self.rng = random.Random(seed)  # noqa: S311 - a simulation wants repeatable numbers
         self.scenario = scenario or Scenario.draw(self.rng)
@@ -185,9 +203,10 @@ class World:
             stream_stall_timeout_s=STALL_S,
             max_joined_bytes=100 * WINDOW,
         )
-        self.laws = Laws(self.core, self.spec, seed)
         self.workers: dict[int, Worker] = {}
-        self.slots = set(range(self.scenario.workers))
+        self.slots = {number: Slot() for number in range(self.scenario.workers)}
+        self._hopeless = hopeless
+        self.laws = Laws(self.core, self.spec, seed, may_serve=self._may_serve)
         self._events: list[tuple[float, int, Callable[[], None]]] = []
         self._count = 0
 
@@ -211,9 +230,9 @@ class World:
         heapq.heappush(self._events, (self.now + delay_s, self._count, what))
 
     def run(self) -> Laws:
-        self.core.pool_status(self.scenario.workers, None, self.now)
-        for number in range(self.scenario.workers):
-            self.after(self.rng.random() * 0.1, lambda id=number: self.start(id))  # type: ignore[misc]  # a default binds
+        self._publish()
+        for number, slot in self.slots.items():
+            self._start_after(self.rng.random() * 0.1, number, slot)
         at = 0.0
         for number in range(self.scenario.jobs):
             at += self.rng.expovariate(1 / self.scenario.arrival_gap_s) if self.scenario.arrival_gap_s else 0.0
@@ -257,7 +276,8 @@ class World:
             self.rescale(rng.randint(1, 4))
         try:
             self.core.submit(job, self.now)
-        except errors.ServingError:
+        except errors.ServingError as error:
+            self.laws.refused(error)
             return
         self.laws.accepted(job)
         if rng.random() < scenario.cancel:
@@ -270,31 +290,55 @@ class World:
 
     # ------------------------------------------------------------------------------ workers
 
-    def start(self, id: int) -> None:
-        """A slot's process comes up, unless it fails to load: then the slot tries again later."""
-        if id in self.workers or id not in self.slots:
+    def _start_after(self, delay_s: float, id: int, slot: Slot) -> None:
+        self.after(delay_s, lambda: self.start(id, slot))
+
+    def start(self, id: int, slot: Slot) -> None:
+        """A slot's process is born; it comes up some time later, unless it fails to load."""
+        if self.slots.get(id) is not slot:
+            return
+        slot.may_serve = True
+        if slot.life.state is State.BACKOFF:
+            self._enter(slot, Event.RETRY)
+        self.after(self.rng.random() * 0.02, lambda: self.load(id, slot))
+
+    def load(self, id: int, slot: Slot) -> None:
+        """The start ends well, or the slot tries again later."""
+        if self.slots.get(id) is not slot:
             return
         if self.rng.random() < self.scenario.load_failure:
-            failure = None if self.workers else errors.WorkerDied("exit code 1")
-            self.core.pool_status(len(self.slots), failure, self.now)
-            self.after(0.05, lambda: self.start(id))
+            slot.may_serve = False
+            self._enter(slot, Event.EXITED, errors.WorkerDied("exit code 1"))
+            self._start_after(0.05, id, slot)
             return
         self.workers[id] = Worker(self, id)
-        self.core.pool_status(len(self.slots), None, self.now)
+        self._enter(slot, Event.GREETED)
+        self._enter(slot, Event.LOADED)
         self.core.worker_ready(id)
+
+    def _enter(self, slot: Slot, event: Event, error: errors.ServingError | None = None) -> None:
+        slot.life.enter(event, error)
+        self._publish()
+
+    def _publish(self) -> None:
+        failure = self._hopeless(slot.life for slot in self.slots.values())
+        self.core.pool_status(len(self.slots), failure, self.now)
+
+    def _may_serve(self) -> bool:
+        """Whether a job that waits may yet be served. A worker whose slot is retired takes no more."""
+        return any(slot.may_serve for slot in self.slots.values())
 
     def rescale(self, count: int) -> None:
         """More or fewer slots. A slot that goes drains its worker first."""
-        for id in range(count, max(self.slots, default=0) + 1):
-            if id in self.slots:
-                self.slots.discard(id)
-                self.core.worker_draining(id)
-                self.retire(id)
+        for id in [id for id in self.slots if id >= count]:
+            del self.slots[id]
+            self.core.worker_draining(id)
+            self.retire(id)
         for id in range(count):
             if id not in self.slots and id not in self.workers:
-                self.slots.add(id)
-                self.after(0.01, lambda id=id: self.start(id))  # type: ignore[misc]  # a default binds
-        self.core.pool_status(len(self.slots), None, self.now)
+                slot = self.slots[id] = Slot()
+                self._start_after(0.01, id, slot)
+        self._publish()
 
     def retire(self, id: int) -> None:
         if id not in self.workers:
@@ -311,8 +355,11 @@ class World:
         worker.alive = False
         del self.workers[worker.id]
         started = worker.started if self.rng.random() < 0.8 else None
-        self.core.worker_lost(worker.id, error or errors.WorkerDied("killed"), started, self.now)
-        self.after(0.05, lambda: self.start(worker.id))
+        lost = error or errors.WorkerDied("killed")
+        self.core.worker_lost(worker.id, lost, started, self.now)
+        if (slot := self.slots.get(worker.id)) is not None:
+            self._enter(slot, Event.EXITED, lost)
+            self._start_after(0.05, worker.id, slot)
 
     def _carry_out(self) -> None:
         todo, self.core.actions = self.core.actions, []

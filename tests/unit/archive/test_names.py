@@ -27,7 +27,7 @@ from stoker.errors import UnsafeArchive
         "x\ny",
         "x\x7f",
         "\udcff",
-        "a/" * 65 + "x",
+        "a/" * 64 + "x",
         "y" * 256,
         "a" * 200 + "/" + "b" * 200 + "/" + "c" * 200 + "/" + "d" * 200 + "/" + "e" * 300,
     ],
@@ -46,11 +46,20 @@ def test_a_name_that_could_leave_the_target_or_fits_no_disk_is_refused(name: str
         ("./", ()),
         ("...", ("...",)),
         ("..x/y..", ("..x", "y..")),
+        ("a/" * 63 + "x", ("a",) * 63 + ("x",)),
+        ("x" * 255, ("x" * 255,)),
         ("größe/模型.pt", ("größe", "模型.pt")),
     ],
 )
 def test_an_ordinary_name_becomes_its_components(name: str, parts: tuple[str, ...]) -> None:
     assert safe_parts(name) == parts
+
+
+def test_a_whole_name_has_at_most_1024_bytes() -> None:
+    longest = "/".join(["a" * 255, "b" * 255, "c" * 255, "d" * 255, "eee"])[:1024]
+    assert len(safe_parts(longest)) == 4
+    with pytest.raises(UnsafeArchive, match="the name is too long"):
+        safe_parts(f"{longest}e")
 
 
 @given(st.text() | st.lists(st.sampled_from(["..", ".", "a", "/", "\\", "C:", "", "\0"])).map("/".join))
@@ -92,6 +101,9 @@ def test_a_folder_may_be_named_again_and_hold_several_files() -> None:
     names.add(("a", "x"), directory=False)
     names.add(("a",), directory=True)
     names.add(("a", "y"), directory=False)
+    for known in (("a", "x"), ("a", "y")):
+        with pytest.raises(UnsafeArchive, match="the name is used twice"):
+            names.add(known, directory=False)
 
 
 @given(st.text())

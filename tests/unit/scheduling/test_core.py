@@ -390,3 +390,49 @@ def test_fail_all_answers_waiting_and_running_jobs() -> None:
     take(scheduler)
     scheduler.fail_all(errors.ModelUnregistered(model="m"), 1.0)
     assert sorted(j.id for j, _ in failures(scheduler)) == sorted(j.id for j in jobs)
+
+
+def test_a_reader_gets_credit_back_as_soon_as_it_has_read_a_quarter_of_its_window() -> None:
+    scheduler = core()
+    (stream,) = submit(scheduler, streaming=True, alone=True)
+    scheduler.part(0, 1, [Chunk(b"x" * 50)], 1.0)
+    take(scheduler)
+    scheduler.consumed(stream, WINDOW // 4 - 1, 1.0)
+    assert take(scheduler) == []
+    scheduler.consumed(stream, 1, 1.0)
+    assert take(scheduler) == [actions.GrantCredit(0, 1, 0, WINDOW // 4)]
+
+
+def test_a_handler_that_goes_on_after_its_only_reader_left_is_late_in_the_end() -> None:
+    scheduler = core(response_timeout_s=2.0)
+    (stream,) = submit(scheduler, streaming=True, alone=True, now=0.0)
+    scheduler.part(0, 1, [Chunk(b"x" * WINDOW)], 1.0)
+    assert wake(scheduler) == 31.0  # it waits for its reader
+    scheduler.cancel(stream, 11.0)
+    take(scheduler)
+    assert wake(scheduler) == 13.0
+    scheduler.on_time(13.0)
+    assert [type(action) for action in take(scheduler)] == [actions.Restart]
+
+
+def test_within_a_turn_the_queue_holds_what_idle_workers_are_about_to_take_besides_its_limit() -> None:
+    scheduler = core(2, batch_size=3, job_queue_size=4)
+    for _ in range(4 + 2 * 3):
+        scheduler.submit(job(), 0.0)
+    with pytest.raises(errors.QueueFull):
+        scheduler.submit(job(), 0.0)
+    scheduler.dispatch(0.0)
+    assert sent(scheduler) == [(0, 3), (1, 3)]
+    with pytest.raises(errors.QueueFull):
+        scheduler.submit(job(), 0.0)
+
+
+def test_fixed_batching_sends_a_job_that_travels_alone_at_once_and_nothing_ahead() -> None:
+    scheduler = core(batch_size=4, batching="fixed", max_batch_delay_s=0.5)
+    submit(scheduler, streaming=True, alone=True)
+    assert sent(scheduler) == [(0, 1)]
+    answer(scheduler, 0, 1, now=0.0001)
+    submit(scheduler, 4, now=0.0001)
+    assert sent(scheduler) == [(0, 4)]
+    submit(scheduler, 8, now=0.0002)
+    assert sent(scheduler) == []

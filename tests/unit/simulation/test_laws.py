@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 
 import pytest
 
 from stoker import errors
 from stoker.core.job import Job
+from stoker.pool.lifecycle import Life, State
 from stoker.scheduling.core import SchedulerCore
 from stoker.scheduling.flight import WorkerState
 from stoker.simulation.laws import Broken
-from stoker.simulation.world import World
+from stoker.simulation.world import HopelessRule, World
 
 SEEDS = 10_000
 
@@ -99,6 +101,29 @@ def test_a_fault_planted_in_the_scheduler_is_found(fault: type[SchedulerCore]) -
     with pytest.raises(Broken, match=r"seed \d+: "):
         for seed in range(2_000):
             World(seed, core=fault).run()
+
+
+def any_failed_start(lives: Iterable[Life]) -> errors.ServingError | None:
+    """One failure of one slot is remembered for all: the next crash of a worker that served refuses everything."""
+    known = list(lives)
+    if any(life.state is State.READY for life in known):
+        return None
+    return next((life.start_failure for life in known if life.start_failure is not None), None)
+
+
+def never(lives: Iterable[Life]) -> errors.ServingError | None:
+    """Jobs wait for workers that cannot start."""
+    return None
+
+
+@pytest.mark.parametrize(
+    ("rule", "law"),
+    [(any_failed_start, "was refused though a worker may come"), (never, "waits for a worker that cannot come")],
+)
+def test_a_fault_planted_in_the_pools_rule_is_found(rule: HopelessRule, law: str) -> None:
+    with pytest.raises(Broken, match=law):
+        for seed in range(2_000):
+            World(seed, hopeless=rule).run()
 
 
 def test_without_credit_for_readers_more_streams_stall() -> None:

@@ -1,0 +1,95 @@
+"""Why a job may not join the queue, and which reason counts first."""
+
+from __future__ import annotations
+
+import pytest
+
+from stoker import errors
+from stoker.core.job import Input, Job, ModelKey
+from stoker.core.model import ModelSpec
+from stoker.scheduling.admission import Admission
+
+SPEC = ModelSpec(key=ModelKey("m", "2.0"), url="m.mar", model_dir="", handler="h")
+BROKEN = errors.WorkerDied("exit code 7")
+STOPPING = errors.ServerStopping()
+
+
+def admission(configured: int = 2, failure: errors.ServingError | None = None, *, give_up: bool = False) -> Admission:
+    it = Admission(SPEC, give_up)
+    it.pool_status(configured, failure)
+    return it
+
+
+def refusal(it: Admission, *, deadline: float | None = None, queue_full: bool = False, now: float = 5.0) -> str:
+    """The class of the error, "" where there is none."""
+    try:
+        it.check(Job(SPEC.key, [Input("data", "", b"")], deadline=deadline), queue_full=queue_full, now=now)
+    except errors.ServingError as error:
+        return type(error).__name__
+    return ""
+
+
+def test_a_model_with_workers_takes_jobs() -> None:
+    assert refusal(admission()) == ""
+    assert admission().open
+
+
+def test_before_the_pool_has_said_anything_there_are_no_workers() -> None:
+    it = Admission(SPEC)
+    assert not it.open
+    assert refusal(it) == "NoWorkers"
+
+
+def test_a_model_scaled_to_zero_names_itself_and_its_version() -> None:
+    refused = admission(0).refusal()
+    assert isinstance(refused, errors.NoWorkers)
+    assert refused.message.startswith('Model "m" Version 2.0" has no worker to serve inference request.')
+
+
+def test_workers_that_cannot_start_refuse_with_their_cause_once() -> None:
+    refused = admission(2, BROKEN).refusal()
+    assert isinstance(refused, errors.WorkersUnavailable)
+    assert refused.message == 'Model "m" cannot be served now, its workers fail to start: exit code 7'
+
+
+def test_by_torchserves_rule_jobs_wait_for_workers_that_cannot_start_but_not_for_none() -> None:
+    assert refusal(admission(2, BROKEN, give_up=True)) == ""
+    assert refusal(admission(0, None, give_up=True)) == "NoWorkers"
+
+
+def test_a_model_that_recovers_takes_jobs_again() -> None:
+    it = admission(2, BROKEN)
+    assert not it.open
+    it.pool_status(2, None)
+    assert it.open
+    assert refusal(it) == ""
+
+
+@pytest.mark.parametrize(("configured", "failure"), [(2, None), (0, None), (2, BROKEN)])
+def test_what_closed_the_model_counts_before_everything_else_and_for_ever(
+    configured: int, failure: errors.ServingError | None
+) -> None:
+    it = admission(configured, failure)
+    it.close(STOPPING)
+    assert it.refusal() is STOPPING
+    it.pool_status(2, None)
+    assert not it.open
+    assert refusal(it, queue_full=True, deadline=1.0) == "ServerStopping"
+
+
+def test_a_closed_model_is_not_hopeless_for_jobs_that_it_has_accepted() -> None:
+    it = admission()
+    it.close(STOPPING)
+    assert it.hopeless() is None
+
+
+@pytest.mark.parametrize(("deadline", "refused"), [(4.9, "DeadlineExceeded"), (5.0, "DeadlineExceeded"), (5.1, "")])
+def test_a_deadline_that_has_come_is_too_late(deadline: float, refused: str) -> None:
+    assert refusal(admission(), deadline=deadline, now=5.0) == refused
+
+
+def test_a_full_queue_is_named_only_where_nothing_else_is_wrong() -> None:
+    assert refusal(admission(), queue_full=True) == "QueueFull"
+    assert refusal(admission(), queue_full=True, deadline=1.0) == "DeadlineExceeded"
+    assert refusal(admission(0), queue_full=True) == "NoWorkers"
+    assert refusal(admission(2, BROKEN), queue_full=True) == "WorkersUnavailable"

@@ -1,0 +1,118 @@
+"""When a batch leaves, and how much a busy worker may hold, as numbers."""
+
+from __future__ import annotations
+
+import pytest
+
+from stoker.scheduling.batching import (
+    PREFETCH_BATCHES,
+    PREFETCH_SLOWEST_S,
+    PREFETCH_WORK_S,
+    BatchingPolicy,
+    ServiceTime,
+)
+
+
+def learnt(*seconds: float) -> ServiceTime:
+    service = ServiceTime()
+    for each in seconds:
+        service.record(each)
+    return service
+
+
+# ----------------------------------------------------------------------------------------------- service time
+
+
+def test_nothing_is_sent_ahead_to_a_worker_of_which_nothing_is_known() -> None:
+    assert ServiceTime().prefetch == 0
+
+
+def test_the_first_batch_is_the_average_and_each_further_one_moves_it_by_a_tenth() -> None:
+    service = learnt(0.001)
+    assert service.average == 0.001
+    service.record(0.002)
+    assert service.average == pytest.approx(0.0011)
+    service.record(0.0001)
+    assert service.average == pytest.approx(0.001)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "batches"),
+    [
+        (PREFETCH_WORK_S, 1),
+        (PREFETCH_WORK_S / 2, 2),
+        (PREFETCH_WORK_S / 8, 8),
+        (PREFETCH_WORK_S * 1.01, 0),
+        (1e-9, PREFETCH_BATCHES),
+        (0.0, PREFETCH_BATCHES),
+    ],
+)
+def test_a_worker_may_hold_so_many_batches_as_it_runs_in_two_milliseconds(seconds: float, batches: int) -> None:
+    assert learnt(seconds).prefetch == batches
+
+
+def test_one_slow_batch_stops_what_is_sent_ahead_although_the_average_is_short() -> None:
+    service = learnt(*[0.0001] * 100, PREFETCH_SLOWEST_S * 1.01)
+    assert service.average is not None
+    assert service.average < PREFETCH_WORK_S
+    assert service.prefetch == 0
+
+
+def test_a_batch_at_the_bound_is_not_slow() -> None:
+    assert learnt(*[0.00001] * 100, PREFETCH_SLOWEST_S).prefetch > 0
+
+
+def test_a_slow_batch_is_forgotten_by_a_hundredth_with_each_quick_one() -> None:
+    service = learnt(*[0.0001] * 100, 2 * PREFETCH_SLOWEST_S)
+    after = 0
+    while service.prefetch == 0:
+        service.record(0.0001)
+        after += 1
+    assert after == 69  # 0.99 ** 69 is just below one half
+    assert service.slowest == pytest.approx(2 * PREFETCH_SLOWEST_S * 0.99**69)
+
+
+def test_the_slowest_batch_is_never_below_the_newest() -> None:
+    service = learnt(0.004, 0.003)
+    assert service.slowest == pytest.approx(0.00396)
+    service.record(0.005)
+    assert service.slowest == 0.005
+
+
+# ---------------------------------------------------------------------------------------------------- policy
+
+
+def test_adaptive_batching_never_waits() -> None:
+    policy = BatchingPolicy(size=8, delay_s=10.0, fixed=False)
+    assert policy.ready(1, alone=False, now=0.0)
+    assert policy.ready_at() is None
+
+
+def test_fixed_batching_waits_the_whole_delay_from_the_moment_a_worker_met_a_job() -> None:
+    policy = BatchingPolicy(size=8, delay_s=0.5, fixed=True)
+    assert not policy.ready(1, alone=False, now=3.0)
+    assert not policy.ready(2, alone=False, now=3.4)
+    assert policy.ready_at() == 3.5
+    assert policy.ready(2, alone=False, now=3.5)
+
+
+@pytest.mark.parametrize("waiting", [8, 9])
+def test_fixed_batching_does_not_wait_for_more_than_a_full_batch(waiting: int) -> None:
+    policy = BatchingPolicy(size=8, delay_s=0.5, fixed=True)
+    assert not policy.ready(7, alone=False, now=3.0)
+    assert policy.ready(waiting, alone=False, now=3.0)
+
+
+def test_fixed_batching_does_not_hold_up_a_job_that_travels_alone() -> None:
+    policy = BatchingPolicy(size=8, delay_s=0.5, fixed=True)
+    assert policy.ready(1, alone=True, now=3.0)
+    assert policy.ready_at() is None
+
+
+def test_the_delay_of_the_next_batch_begins_anew() -> None:
+    policy = BatchingPolicy(size=8, delay_s=0.5, fixed=True)
+    policy.ready(1, alone=False, now=3.0)
+    policy.left()
+    assert policy.ready_at() is None
+    assert not policy.ready(1, alone=False, now=3.6)
+    assert policy.ready_at() == 4.1
