@@ -318,6 +318,7 @@ def test_models_may_be_named_on_the_command_line(place: Place) -> None:
     with place.client() as client:
         for name in ("mine", "echo"):
             wait_until_served(client, name)
+            assert client.predict(name, b"x").data == b"got x"
     place.run("--stop")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -69,9 +70,10 @@ async def test_a_thousand_changes_at_once_end_in_the_newest_state(run: Running) 
     for number in range(1001):
         run.ports.health.change("m", Health.NOT_SERVING if number % 2 else Health.SERVING)
     run.ports.health.change("m", Health.UNKNOWN)
-    seen = STATUS.SERVING
-    while seen != STATUS.SERVICE_UNKNOWN:
-        seen = (await watch.read()).status
+    seen = [(await watch.read()).status]
+    while seen[-1] != STATUS.SERVICE_UNKNOWN:
+        seen.append((await watch.read()).status)
+    assert all(now != before for before, now in itertools.pairwise(seen)), "only changes are told"
     watch.cancel()
 
 

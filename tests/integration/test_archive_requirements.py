@@ -59,11 +59,15 @@ async def test_a_venv_without_requirements_is_made_too(model_dir: Path) -> None:
     python = await Installer(python=sys.executable).make_venv(
         model="m", manifest=Manifest(model_name="m"), model_dir=model_dir, venv_dir=model_dir.with_name("venv")
     )
-    subprocess.run([python, "-c", "import msgspec"], check=True)
+    code = "import msgspec, sys; print(sys.prefix)"
+    output = subprocess.run([python, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert output.strip() == str(model_dir.with_name("venv"))
 
 
 async def test_without_a_requirements_file_nothing_runs(model_dir: Path) -> None:
+    before = sorted(model_dir.iterdir())
     await Installer(python="/nonexistent").install(model="m", manifest=Manifest(model_name="m"), model_dir=model_dir)
+    assert sorted(model_dir.iterdir()) == before
 
 
 async def test_a_package_that_cannot_be_had_is_torchserves_error(model_dir: Path) -> None:

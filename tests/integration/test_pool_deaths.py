@@ -125,6 +125,8 @@ async def test_children_of_a_handler_die_with_its_worker(tmp_path: Path) -> None
 async def test_children_of_a_handler_die_when_the_pool_closes(tmp_path: Path) -> None:
     async with running(tmp_path) as kit:
         left = [int(pid) for pid in (await kit.ask("spawn")).split()]
+        assert len(left) == 2
+        assert not any(map(is_gone, left))
     while not all(map(is_gone, left)):
         await asyncio.sleep(0.02)
 

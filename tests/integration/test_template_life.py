@@ -148,6 +148,8 @@ async def test_a_worker_that_is_not_waited_for_any_more_is_ended(tmp_path: Path)
             await asyncio.wait_for(kit.pool.wait_settled(), 60)
         while children() != before:
             await asyncio.sleep(0.02)
+        assert kit.pool.statuses() == []
+        assert kit.scheduler.links == []
 
 
 @pytest.mark.usefixtures("only_forked")

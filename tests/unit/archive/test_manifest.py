@@ -194,6 +194,9 @@ def test_the_default_name_is_the_file_name_as_a_word(url: str, name: str) -> Non
 ))  # fmt: skip
 def test_any_bytes_give_a_manifest_or_one_of_our_errors(data: bytes) -> None:
     try:
-        Manifest.parse(data)
-    except StokerError:
-        pass
+        manifest = Manifest.parse(data)
+    except StokerError as error:
+        assert error.message
+    else:
+        named = (manifest.model_name, manifest.handler, manifest.model_file, manifest.config_file)
+        assert all(value is None or isinstance(value, str) for value in named)

@@ -111,8 +111,10 @@ def test_a_server_that_was_told_to_use_tls_never_serves_without(values: dict[str
         {"inference_address": Address("https", "0.0.0.0", 1)},
     ],
 )
-def test_tls_that_can_be_had_starts(values: dict[str, Any]) -> None:
-    check(replace(Settings(), **values), TOKENS_AND_NO_API)
+def test_tls_that_can_be_had_starts_and_the_log_calls_nothing_unencrypted(values: dict[str, Any]) -> None:
+    settings = replace(Settings(), **values)
+    check(settings, TOKENS_AND_NO_API)
+    assert not [remark for remark in remarks(settings, TOKENS_AND_NO_API) if "unencrypted" in remark]
 
 
 def test_what_has_tls_is_not_called_unencrypted() -> None:

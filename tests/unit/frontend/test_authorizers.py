@@ -238,6 +238,9 @@ def test_the_file_of_another_server_is_left_alone_though_it_got_the_old_inode(tm
 def test_a_file_that_was_removed_meanwhile_is_no_trouble(authorizer: TokenAuthorizer) -> None:
     with authorizer.published() as path:
         path.unlink()
+    assert not path.exists()
+    with authorizer.published():
+        assert path.exists()
 
 
 def test_a_server_whose_keys_nobody_could_read_does_not_start(tmp_path: Path) -> None:

@@ -69,10 +69,8 @@ def test_random_bytes_are_refused_and_nothing_else_happens() -> None:
     for _ in range(5000):
         header = memoryview(source.randbytes(source.randrange(60)))
         for decode in (codec.decode_to_worker, codec.decode_to_server):
-            try:
+            with pytest.raises(frames.FrameError):
                 decode(header)
-            except frames.FrameError:
-                pass
 
 
 def test_wrong_types_inside_a_message_are_refused() -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -107,9 +108,15 @@ def test_the_console_is_given_up_when_its_reader_left() -> None:
     reader, writer = os.pipe()
     console = Console(writer)
     os.close(reader)
+    assert console.open
     console.write(b"nobody reads this")
+    assert not console.open
     os.close(writer)
-    console.write(b"and this is not even tried: the descriptor may be another file by now")
+    with tempfile.TemporaryFile() as other:
+        os.dup2(other.fileno(), writer)
+        console.write(b"and this is not even tried: the descriptor is another file by now")
+        os.close(writer)
+        assert os.fstat(other.fileno()).st_size == 0
 
 
 def test_a_console_that_takes_little_at_once_gets_everything() -> None:
