@@ -69,6 +69,8 @@ class Places:
             raise InvalidArchive(
                 f"A link leads out of the model's directory: {shown(name)}. See the setting allowed_model_paths."
             )
+        if real.exists() and not real.is_file():
+            raise InvalidArchive(f"{shown(name)} is not a file.")
 
     # -------------------------------------------------------------------------------------------- the two ways
 

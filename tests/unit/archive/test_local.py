@@ -203,6 +203,19 @@ def test_a_directory_in_a_directory_is_the_model_unless_a_strangers_link_leads_t
         Places(store).find("links")
 
 
+def test_a_pipe_in_place_of_a_file_that_is_read_is_refused(store: Path) -> None:
+    model = directory(store / "m")
+    os.mkfifo(model / "config.yaml")
+    with pytest.raises(InvalidArchive, match=r"^config\.yaml is not a file\.$"):
+        Places(store).check_inside(model, "config.yaml")
+
+
+@pytest.mark.parametrize("url", ["\ud800", "/\ud800/m", "a/" * 3000, "/" + "m" * 4000, "x" * 300])
+def test_what_no_file_system_could_hold_is_not_found(store: Path, url: str) -> None:
+    with pytest.raises(ArchiveNotFound):
+        Places(store).find(url)
+
+
 @pytest.mark.parametrize("name", ["h.py", "code/h.py"])
 def test_a_file_that_decides_what_runs_lies_where_models_may_lie(tmp_path: Path, store: Path, name: str) -> None:
     model, shared, elsewhere = directory(store / "m"), directory(store / "shared"), directory(tmp_path / "elsewhere")
