@@ -71,7 +71,7 @@ def _url(scheme: str, rest: str, word: str, default_port: int) -> Target:
     if scheme not in _PLAIN_SCHEMES + _TLS_SCHEMES:
         near = difflib.get_close_matches(scheme, _PLAIN_SCHEMES + _TLS_SCHEMES, n=1, cutoff=0.7)
         hint = f" Did you mean {near[0]}://?" if near else f" Give {_EXPECTED}."
-        raise AddressError(f"{_shown(scheme)}:// is not understood.{hint}")
+        raise AddressError(f"{_shown(scheme + '://')} is not understood.{hint}")
     place, slash, path = rest.partition("/")
     if "@" in place:
         raise AddressError("The address holds a user name or password, which gRPC does not send: leave them out.")

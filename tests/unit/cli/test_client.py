@@ -41,7 +41,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (["predict", "m"], 2, "error: There is nothing to send: give a FILE"),
         (["predict", "m", "text", "-o", "folder"], 1, "error: folder is a directory: --output takes a file."),
         (["predict", "m", "text", "-o", "gone/answer"], 1, "error: There is no directory gone for --output."),
-        (["ping", "--address", "ftp://h"], 2, "error: 'ftp':// is not understood."),
+        (["ping", "--address", "ftp://h"], 2, "error: 'ftp://' is not understood."),
         (["ping", "--adress", "h"], 2, "error: stoker client ping has no option --adress. Did you mean --address?"),
         (["ping", "--timeout", "0"], 2, "error: --timeout takes a number of seconds above 0, not 0."),
         (["ping", "--timeout", "nan"], 2, "error: --timeout takes a number of seconds above 0, not nan."),

@@ -38,7 +38,7 @@ def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (["infer", "m", "empty"], 1, "empty is empty: there is nothing to send."),
         (["infer", "m", "text", "--inference", REFUSED], 1, f"No server listens at {REFUSED}."),
         (["--inference", f"http://{REFUSED}", "ping"], 1, f"No server listens at {REFUSED}."),
-        (["ping", "--inference", "ftp://h"], 2, "'ftp':// is not understood."),
+        (["ping", "--inference", "ftp://h"], 2, "'ftp://' is not understood."),
         (["ping", "--token-file", "text"], 1, "text holds no tokens"),
         (["ping", "--ca-file", "gone"], 1, "There is no file gone."),
     ],

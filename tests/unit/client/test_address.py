@@ -49,7 +49,7 @@ REFUSED = {
     "[::1": "is not an address",
     "1:2:3": "'2:3' in '1:2:3' is not a port",
     "htp://host:1": "Did you mean http://?",
-    "ftp://host:1": "'ftp':// is not understood",
+    "ftp://host:1": "'ftp://' is not understood",
     "http://host:8080/predictions/m": "give 'host:8080' without '/predictions/m'",
     "unix:": "has no path",
     "host\x1b[31m:1": "is not an address",
