@@ -105,6 +105,14 @@ class MessageTooLarge(ClientError):
     """The message is larger than max_request_size: {size} bytes, the limit is {limit}."""
 
 
+class HeadTooLarge(ClientError):
+    """The request head is larger than {limit} bytes."""
+
+
+class TooManyHeaders(HeadTooLarge):
+    """The request has more than {limit} headers."""
+
+
 # ------------------------------------------------------------------- capacity: another try may succeed
 
 
@@ -155,6 +163,10 @@ class ModelUnregistered(CapacityError):
 
 class StreamStalled(CapacityError):
     """The client did not read its stream for {seconds:g} s."""
+
+
+class ReaderTooSlow(StreamStalled):
+    """The client read its stream more slowly than {floor} bytes a second."""
 
 
 # --------------------------------------------------------------------------------------- time and cancel

@@ -28,13 +28,13 @@ from stoker.config.security import AccessPolicy
 from stoker.config.settings import Settings
 from stoker.core.clock import MonotonicClock
 from stoker.core.ports import AccessLog, TokenScope
+from stoker.frontend import sockets
 from stoker.frontend.grpc.authorization import guarded
 from stoker.frontend.grpc.engine import ConnectionAge
 from stoker.frontend.grpc.health import health_methods
 from stoker.frontend.grpc.inference import inference_methods
 from stoker.frontend.grpc.management import management_methods
 from stoker.frontend.grpc.server import GrpcServer, choose_engine
-from stoker.frontend.http import sockets
 from stoker.frontend.http.app import Api, App
 from stoker.frontend.http.cors import cors_headers
 from stoker.frontend.http.description import description_api
@@ -46,8 +46,9 @@ from stoker.frontend.http.management import management_api
 from stoker.frontend.http.metrics import metrics_api, metrics_routes
 from stoker.frontend.http.openapi import Operation
 from stoker.frontend.http.openapi_operations import of_listener, predictions_of_model
-from stoker.frontend.http.predictions import Predictions
-from stoker.frontend.http.records import RequestRecords
+from stoker.frontend.http.predictions import Predictions, answers_of_errors
+from stoker.frontend.listener import Budgets, Limits
+from stoker.frontend.open_exchanges import OpenExchanges
 from stoker.frontend.protection import Protection
 from stoker.pool.devices import Devices
 from stoker.registry.registry import Registry
@@ -57,6 +58,7 @@ from stoker.telemetry.system import SystemMetrics
 
 log = logging.getLogger(__name__)
 
+_BUFFERED = 256 << 20
 _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -193,13 +195,7 @@ class Server:
     def _make_http(self, registry: Registry, protection: Protection) -> Iterator[tuple[HttpListener, tuple[Role, ...]]]:
         """A listener serves the APIs of its roles: mostly one, several where addresses are equal."""
         settings, authorizer = self._settings, protection.authorizer
-        records = RequestRecords(access_log=self._access_log, telemetry=self._metrics)
-        predictions = Predictions(
-            registry,
-            authorizer=authorizer,
-            queue_full_status=settings.queue_full_status,
-            hide_authorization=self._access.tokens,
-        )
+        predictions = Predictions(registry, authorizer=authorizer, hide_authorization=self._access.tokens)
         apis = {
             Role.MANAGEMENT: self._management_api(registry, protection),
             Role.METRICS: metrics_api(self._metrics),
@@ -211,20 +207,35 @@ class Server:
                 describe=partial(_describe_predictions, registry),
             ),
         }
-        headers = cors_headers(settings)
+        headers, limits, budgets = cors_headers(settings), _limits(settings), _budgets(settings)
         for address, roles in roles_by_listener(settings):
             served = [api for role, api in apis.items() if role in roles]  # inference last: it knows every path
             if _has_metrics(settings, roles) and Role.METRICS not in roles:
                 served[0] = replace(served[0], routes=[*metrics_routes(self._metrics), *served[0].routes])
-            app = App(
-                [description_api(_operations(settings, roles), version=TORCHSERVE_VERSION), *served],
-                max_request_size=settings.max_request_size,
-                records=records,
-                headers=headers,
+            listener = HttpListener(
+                address=address,
+                app=App([description_api(_operations(settings, roles), version=TORCHSERVE_VERSION), *served]),
                 predictor=predictions if Role.INFERENCE in roles else None,
+                exchanges=self._open_exchanges(),
+                answer_of=answers_of_errors(settings.queue_full_status),
+                headers=headers,
+                max_request_size=settings.max_request_size,
+                tls=protection.https if address.scheme == "https" else None,
+                limits=limits,
+                budgets=budgets,
+                elsewhere=_where_grpc_is(settings, roles),
             )
-            tls = protection.https if address.scheme == "https" else None
-            yield HttpListener(address=address, app=app, tls=tls, slow_s=settings.stream_stall_timeout_s), roles
+            yield listener, roles
+
+    def _open_exchanges(self) -> OpenExchanges:
+        settings = self._settings
+        return OpenExchanges(
+            access_log=self._access_log,
+            telemetry=self._metrics,
+            max_message_bytes=settings.max_request_size,
+            stream_stall_timeout_s=settings.stream_stall_timeout_s,
+            stream_min_bytes_per_s=settings.stream_min_bytes_per_second,
+        )
 
     def _management_api(self, registry: Registry, protection: Protection) -> Api:
         settings, place = self._settings, self._settings.management_address
@@ -304,6 +315,33 @@ def _describe_predictions(registry: Registry, model: str) -> dict[str, Any]:
 def _has_metrics(settings: Settings, roles: Collection[Role]) -> bool:
     """The listener of the metrics has them; and one that serves inference and management together, as in TorchServe."""
     return settings.enable_metrics_api and (Role.METRICS in roles or len(roles) > 1)
+
+
+def _limits(settings: Settings) -> Limits:
+    return Limits(
+        connections=settings.max_connections,
+        first_s=settings.first_request_timeout_s,
+        idle_s=settings.idle_timeout_s,
+        head_s=settings.request_head_timeout_s,
+        slow_s=settings.client_timeout_s,
+        head_bytes=settings.max_request_head_size,
+        header_count=settings.max_request_headers,
+    )
+
+
+def _budgets(settings: Settings) -> Budgets:
+    """For all listeners together."""
+    return Budgets(
+        unparsed=settings.max_buffered_request_bytes or max(_BUFFERED, 4 * settings.max_request_size),
+        unread=settings.max_buffered_response_bytes or max(_BUFFERED, 4 * settings.max_response_size),
+    )
+
+
+def _where_grpc_is(settings: Settings, roles: Collection[Role]) -> str:
+    """For a gRPC client that calls a REST port."""
+    if Role.INFERENCE in roles:
+        return f"gRPC is served on port {settings.grpc_inference_port}."
+    return f"gRPC is served on port {settings.grpc_management_port}." if Role.MANAGEMENT in roles else ""
 
 
 def _operations(settings: Settings, roles: Collection[Role]) -> Sequence[Operation]:

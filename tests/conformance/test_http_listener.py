@@ -15,7 +15,6 @@ from http_fakes import HttpPorts, client_of, echo
 
 from stoker.config.address import Address
 from stoker.errors import BindError
-from stoker.frontend.http.listener import HttpListener
 
 
 def unix(path: Path) -> Address:
@@ -104,7 +103,7 @@ async def test_an_https_listener_predicts_and_streams() -> None:
     ports.inference.on_submit = lambda submission: submission.answer(b"a" * 1000, *submission.inputs.values())
     address = Address("https", "127.0.0.1", 0)
     async with (
-        HttpListener(address=address, app=ports.app(), tls=server) as listener,
+        ports.listener(address, tls=server) as listener,
         httpx.AsyncClient(base_url=str(listener.address), verify=client) as http,
     ):
         assert (await http.post("/predictions/m", content=b"end")).text == "a" * 1000 + "end"

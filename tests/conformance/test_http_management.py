@@ -11,21 +11,18 @@ from typing import Any
 import httpx
 import pytest
 from grpc_fakes import FakeManagement, until
-from http_fakes import FakeTelemetry, client_of
+from http_fakes import FakeTelemetry, HttpPorts, client_of
 from leaks import telltale
 
 from stoker import errors as e
-from stoker.config.address import Address
 from stoker.core.ports import RegisterRequest, ScaleRequest, TokenScope
 from stoker.core.reply import ResponseMeta
 from stoker.frontend.http.app import Api, App
 from stoker.frontend.http.description import description_api
 from stoker.frontend.http.guards import BrowserGuard
-from stoker.frontend.http.listener import HttpListener
 from stoker.frontend.http.management import management_api
 from stoker.frontend.http.metrics import metrics_api
 from stoker.frontend.http.openapi_operations import of_listener
-from stoker.frontend.http.records import RequestRecords
 
 KEY, API_KEY = "Bearer management-key", "Bearer api-key"
 
@@ -71,10 +68,9 @@ class World:
             management_api(self.management, authorizer=self.tokens, guard=self.guard, model_api_enabled=self.model_api),
             metrics_api(FakeMetrics()),
         ]
-        records = RequestRecords(telemetry=self.telemetry)
-        app = App([*apis, *self.more], max_request_size=100_000, records=records, headers=self.headers)
+        ports = HttpPorts(telemetry=self.telemetry, headers=self.headers)
         async with (
-            HttpListener(address=Address("http", "127.0.0.1", 0), app=app) as listener,
+            ports.listener(app=App([*apis, *self.more])) as listener,
             client_of(f"http://127.0.0.1:{listener.port}") as client,
         ):
             yield client

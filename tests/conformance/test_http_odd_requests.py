@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator
 
 import pytest
+from grpc_fakes import until
 from http_fakes import LIMIT, HttpPorts, Running, echo, running
 from leaks import telltale
 
-from stoker.frontend.http.protocol import MAX_HEAD_BYTES
+from stoker.frontend.http.protocol import HttpConnection
+from stoker.frontend.listener import Limits
 
 POST = b"POST /predictions/m HTTP/1.1\r\nhost: x\r\nconnection: close\r\n"
 
@@ -61,8 +64,8 @@ async def test_what_is_no_http_is_a_400_and_the_end_of_the_connection(server: Ru
 
 
 HEADS = {
-    "one long header": POST + b"x: " + b"y" * (2 * MAX_HEAD_BYTES) + b"\r\n\r\n",
-    "one header that never ends": POST + b"x: " + b"y" * (8 * MAX_HEAD_BYTES),
+    "one long header": POST + b"x: " + b"y" * (2 * Limits().head_bytes) + b"\r\n\r\n",
+    "one header that never ends": POST + b"x: " + b"y" * (8 * Limits().head_bytes),
     "many headers": POST + b"".join(b"x%d: y\r\n" % number for number in range(20_000)) + b"\r\n",
     "a hundred thousand query parameters": b"GET /ping?" + b"a=1&" * 100_000 + b" HTTP/1.1\r\n\r\n",
 }
@@ -77,7 +80,7 @@ async def test_a_head_beyond_all_measure_is_a_431(server: Running, name: str) ->
 
 
 async def test_a_header_just_below_the_limit_is_taken(server: Running) -> None:
-    status, _ = parsed(await server.raw(POST + b"x: " + b"y" * (MAX_HEAD_BYTES - 500) + b"\r\n\r\n"))
+    status, _ = parsed(await server.raw(POST + b"x: " + b"y" * (Limits().head_bytes - 500) + b"\r\n\r\n"))
     assert status == 200
 
 
@@ -96,7 +99,9 @@ NAMES = {
 @pytest.mark.parametrize("name", NAMES)
 async def test_any_name_is_but_a_name_to_look_up(server: Running, name: bytes) -> None:
     """Whether a model of such a name exists is the registry's to say."""
-    status, _ = parsed(await server.raw(b"GET /predictions/" + name + b" HTTP/1.1\r\nconnection: close\r\n\r\n"))
+    status, _ = parsed(
+        await server.raw(b"GET /predictions/" + name + b" HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+    )
     assert status == 200
     assert server.inference.submissions[0].model == NAMES[name]
 
@@ -124,8 +129,10 @@ async def test_http_1_0_is_answered_and_its_connection_closed(server: Running) -
 
 async def test_an_upgrade_is_ignored_and_the_request_answered(server: Running) -> None:
     """curl offers HTTP/2 in this way."""
-    offer = b"connection: Upgrade, HTTP2-Settings\r\nupgrade: h2c\r\nhttp2-settings: AAMAAABkAAQAAP__\r\n"
-    answer = await server.raw(b"POST /predictions/m HTTP/1.1\r\n" + offer + b"content-length: 5\r\n\r\nhello")
+    offer = b"connection: Upgrade, HTTP2-Settings, close\r\nupgrade: h2c\r\nhttp2-settings: AAMAAABkAAQAAP__\r\n"
+    answer = await server.raw(
+        b"POST /predictions/m HTTP/1.1\r\nhost: x\r\n" + offer + b"content-length: 5\r\n\r\nhello"
+    )
     assert parsed(answer) == (200, b"hello")
 
 
@@ -181,7 +188,7 @@ async def test_a_thousand_pipelined_requests_are_answered_in_order(server: Runni
 async def test_much_that_comes_at_once_is_not_one_large_head(server: Running) -> None:
     reader, writer = await server.connect()
     request = b"POST /predictions/m HTTP/1.1\r\nhost: x\r\ncontent-length: 2000\r\n\r\n" + bytes(2000)
-    writer.write(request * 100 + b"GET /ping HTTP/1.1\r\nx: half")
+    writer.write(request * 100 + b"GET /ping HTTP/1.1\r\nhost: x\r\nx: half")
     for _ in range(100):
         await reader.readuntil(bytes(2000))
     writer.write(b"\r\nconnection: close\r\n\r\n")
@@ -246,11 +253,11 @@ async def test_a_head_that_comes_byte_by_byte_is_a_head(server: Running) -> None
 
 @pytest.mark.parametrize("sent", [b"", b"GET /pi", POST, POST + b"content-length: 5\r\n\r\nab"])
 async def test_who_does_not_go_on_with_a_request_is_let_go(sent: bytes) -> None:
-    async with HttpPorts().listener(slow_s=0.01) as listener:
+    async with HttpPorts().listener(limits=Limits(slow_s=0.01, head_s=0.01)) as listener:
         reader, writer = await asyncio.open_connection("127.0.0.1", listener.port)
         writer.write(sent)
         await asyncio.sleep(0.1)
-        listener._sweep()
+        listener._connections.sweep()
         if sent:
             assert await reader.read() == b""
         else:
@@ -258,36 +265,30 @@ async def test_who_does_not_go_on_with_a_request_is_let_go(sent: bytes) -> None:
         writer.close()
 
 
-async def test_a_connection_that_nobody_uses_for_very_long_is_closed_and_not_before(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+async def test_a_connection_that_nobody_uses_for_very_long_is_closed_and_not_before() -> None:
     async with HttpPorts().listener() as listener:
         reader, writer = await asyncio.open_connection("127.0.0.1", listener.port)
         writer.write(b"GET /ping HTTP/1.1\r\nhost: x\r\n\r\n")
         assert b"Healthy" in await reader.readuntil(b"}\n")
-        listener._sweep()
+        (connection,) = listener._connections.open
+        connection.look(time.monotonic() + 500)
         assert listener.open_connections == 1
-        monkeypatch.setattr("stoker.frontend.http.listener._KEEP_ALIVE_S", -1)
-        listener._sweep()
+        connection.look(time.monotonic() + 700)
         assert await reader.read() == b""
         writer.close()
 
 
-async def test_a_client_that_does_not_read_the_end_of_its_answer_keeps_no_connection(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+async def test_a_client_that_does_not_read_the_end_of_its_answer_keeps_no_connection() -> None:
     async with HttpPorts().listener() as listener:
         _, writer = await asyncio.open_connection("127.0.0.1", listener.port)
-        while not listener.open_connections:
-            await asyncio.sleep(0)
-        (connection,) = listener._state.connections
-        connection.transport.set_write_buffer_limits(high=100_000_000)  # as with a small rest, nobody is told to pause
-        connection.transport.write(bytes(20_000_000))
-        connection.transport.close()
-        monkeypatch.setattr(listener, "_slow_s", 0.0)
-        listener._sweep()  # sees it close
+        await until(lambda: listener.open_connections == 1)
+        (connection,) = listener._connections.open
+        assert isinstance(connection, HttpConnection)
+        connection._transport.set_write_buffer_limits(high=100_000_000)  # as with a small rest, nobody is told to pause
+        connection.write(bytes(20_000_000))
+        connection._close_now()
+        connection.look(time.monotonic() + 50)
         assert listener.open_connections == 1
-        while listener.open_connections:
-            await asyncio.sleep(0.001)
-            listener._sweep()
+        connection.look(time.monotonic() + 70)
+        await until(lambda: listener.open_connections == 0)
         writer.close()

@@ -11,7 +11,7 @@ from http_fakes import HttpPorts, Running, answering, echo, running
 
 from stoker.core.reply import Chunk, ResponseMeta
 from stoker.errors import HandlerRaised, StreamStalled, WorkerDied
-from stoker.frontend.http import answers
+from stoker.frontend.http import events
 
 GET = b"GET /predictions/m HTTP/1.1\r\nhost: x\r\n\r\n"
 GET_1_0 = b"GET /predictions/m HTTP/1.0\r\n\r\n"
@@ -131,7 +131,7 @@ async def test_a_handler_that_speaks_events_itself_or_refuses_is_taken_at_its_wo
 
 
 async def test_a_long_wait_is_bridged_by_comments(server: Running, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(answers, "KEEP_ALIVE_S", 0.01)
+    monkeypatch.setattr(events, "KEEP_ALIVE_S", 0.01)
     request = GET.replace(b"host", b"accept: text/event-stream\r\nhost")
     submission, reader, writer = await submitted(server, request)
     assert b"200 OK" in await reader.readuntil(b"\r\n\r\n")
@@ -143,7 +143,7 @@ async def test_a_long_wait_is_bridged_by_comments(server: Running, monkeypatch: 
 
 
 async def test_an_error_after_a_comment_is_an_event(server: Running, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(answers, "KEEP_ALIVE_S", 0.01)
+    monkeypatch.setattr(events, "KEEP_ALIVE_S", 0.01)
     submission, reader, writer = await submitted(server, GET.replace(b"host", b"accept: text/event-stream\r\nhost"))
     await reader.readuntil(b"keep-alive\n\n")
     submission.reply.fail(HandlerRaised())
@@ -177,7 +177,7 @@ async def test_no_part_is_read_ahead_of_a_client_that_does_not_read(server: Runn
 
 async def test_a_client_that_never_reads_is_let_go() -> None:
     ports = HttpPorts()
-    async with ports.listener(slow_s=0.05) as listener:
+    async with ports.listener(stall_s=0.05) as listener:
         reader, writer = await asyncio.open_connection("127.0.0.1", listener.port, limit=1 << 10)
         writer.write(GET)
         submission = await ports.inference.submitted()
@@ -185,11 +185,11 @@ async def test_a_client_that_never_reads_is_let_go() -> None:
         await until(lambda: submission.consumed > 0)
 
         def swept() -> bool:
-            listener._sweep()
+            listener._exchanges._sweep()
             return submission.cancelled
 
         await until(swept)
-        assert listener.open_connections == 0
+        await until(lambda: listener.open_connections == 0)
         writer.close()
         del reader
 

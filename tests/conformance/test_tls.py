@@ -20,7 +20,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.serialization import pkcs12
 from grpc_fakes import FakeInference, Ports, until
-from http_fakes import FakeReadiness
+from http_fakes import FakeReadiness, HttpPorts
 
 from stoker.config.address import Address
 from stoker.config.settings import Settings
@@ -28,8 +28,6 @@ from stoker.frontend.auth import OpenAuthorizer
 from stoker.frontend.grpc.server import GrpcServer
 from stoker.frontend.http.app import App
 from stoker.frontend.http.inference import inference_api
-from stoker.frontend.http.listener import HttpListener
-from stoker.frontend.http.records import RequestRecords
 from stoker.frontend.tls import Tls, listening_context, of_grpc, of_https
 from stoker.protos import InferenceAPIsServiceStub
 from stoker.protos import inference_pb2 as pb
@@ -109,8 +107,8 @@ async def rest(settings: Settings) -> AsyncIterator[tuple[int, Tls]]:
     tls = of_https(settings)
     assert tls is not None
     api = inference_api(FakeInference(), authorizer=OpenAuthorizer(), readiness=FakeReadiness())
-    app = App([api], max_request_size=1 << 20, records=RequestRecords())
-    async with HttpListener(address=settings.inference_address, app=app, tls=listening_context(tls)) as listener:
+    listening = HttpPorts().listener(settings.inference_address, app=App([api]), tls=listening_context(tls))
+    async with listening as listener:
         yield listener.port, tls
 
 

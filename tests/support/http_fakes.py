@@ -19,8 +19,9 @@ from stoker.errors import ResourceNotFound, TokenRejected
 from stoker.frontend.http.app import App
 from stoker.frontend.http.inference import inference_api
 from stoker.frontend.http.listener import HttpListener
-from stoker.frontend.http.predictions import Predictions
-from stoker.frontend.http.records import RequestRecords
+from stoker.frontend.http.predictions import Predictions, answers_of_errors
+from stoker.frontend.listener import Budgets, Limits
+from stoker.frontend.open_exchanges import OpenExchanges
 
 LIMIT = 100_000
 
@@ -71,6 +72,9 @@ class HttpPorts:
     headers: tuple[tuple[bytes, bytes], ...] = ()
     describe: Callable[[str], dict[str, str]] | None = None
 
+    elsewhere: str = ""
+    budgets: Budgets = field(default_factory=Budgets)
+
     def app(self) -> App:
         api = inference_api(
             self.inference,
@@ -79,17 +83,40 @@ class HttpPorts:
             open_inference_protocol=self.open_inference_protocol,
             describe=self.describe,
         )
-        predictions = Predictions(
-            self.inference,
-            authorizer=self.authorizer,
-            queue_full_status=self.queue_full_status,
-            hide_authorization=self.authorizer.token is not None,
-        )
-        records = RequestRecords(access_log=self.access_log, telemetry=self.telemetry)
-        return App([api], max_request_size=LIMIT, records=records, predictor=predictions, headers=self.headers)
+        return App([api])
 
-    def listener(self, address: Address | None = None, *, slow_s: float = 60.0) -> HttpListener:
-        return HttpListener(address=address or Address("http", "127.0.0.1", 0), app=self.app(), slow_s=slow_s)
+    def listener(
+        self,
+        address: Address | None = None,
+        *,
+        limits: Limits = Limits(),  # noqa: B008 - immutable
+        app: App | None = None,
+        tls: ssl.SSLContext | None = None,
+        stall_s: float = 60.0,
+        min_bytes_per_s: int = 0,
+    ) -> HttpListener:
+        predictions = Predictions(
+            self.inference, authorizer=self.authorizer, hide_authorization=self.authorizer.token is not None
+        )
+        return HttpListener(
+            address=address or Address("http", "127.0.0.1", 0),
+            app=app or self.app(),
+            predictor=predictions,
+            exchanges=OpenExchanges(
+                access_log=self.access_log,
+                telemetry=self.telemetry,
+                max_message_bytes=LIMIT,
+                stream_stall_timeout_s=stall_s,
+                stream_min_bytes_per_s=min_bytes_per_s,
+            ),
+            answer_of=answers_of_errors(self.queue_full_status),
+            headers=self.headers,
+            max_request_size=LIMIT,
+            limits=limits,
+            budgets=self.budgets,
+            elsewhere=self.elsewhere,
+            tls=tls,
+        )
 
 
 class Running:

@@ -48,7 +48,7 @@ HOMES: dict[str, tuple[str, ...]] = {
     "google": ("stoker.frontend.grpc", "stoker.client", "stoker.protos"),
     "ngh2": ("stoker.frontend.grpc",),
     "starlette": ("stoker.frontend.http",),
-    "uvicorn": ("stoker.frontend.http",),
+    "uvicorn": (),
     "httptools": ("stoker.frontend.http",),
     "python_multipart": ("stoker.frontend.http",),
     "prometheus_client": (),

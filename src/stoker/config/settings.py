@@ -305,12 +305,100 @@ class Settings:
         minimum=0.001,
         ours=True,
     )
+    stream_min_bytes_per_second: int = setting(
+        "stream_min_bytes_per_second",
+        units.size,
+        0,
+        "a stream that its client reads more slowly over stream_stall_timeout is ended; 0: as slowly as it likes",
+        unit="bytes",
+        minimum=0,
+        ours=True,
+    )
     drain_timeout_s: float = setting(
         "drain_timeout",
         units.number,
         30.0,
         "how long a stop waits for requests that were accepted",
         unit="s",
+        minimum=0,
+        ours=True,
+    )
+
+    # ------------------------------------------------------------------------------------- connections
+
+    max_connections: int = setting(
+        "max_connections",
+        units.whole_number,
+        10_000,
+        "connections of each REST listener; more are dropped as they come",
+        minimum=1,
+        ours=True,
+    )
+    first_request_timeout_s: float = setting(
+        "first_request_timeout",
+        units.number,
+        60.0,
+        "how long a new REST connection may be silent",
+        unit="s",
+        minimum=0.001,
+        ours=True,
+    )
+    idle_timeout_s: float = setting(
+        "idle_timeout",
+        units.number,
+        600.0,
+        "how long a REST connection may be silent between requests",
+        unit="s",
+        minimum=0.001,
+        ours=True,
+    )
+    request_head_timeout_s: float = setting(
+        "request_head_timeout",
+        units.number,
+        30.0,
+        "how long the head of a REST request may take to arrive",
+        unit="s",
+        minimum=0.001,
+        ours=True,
+    )
+    client_timeout_s: float = setting(
+        "client_timeout",
+        units.number,
+        60.0,
+        "a client that neither sends the rest of its request nor reads its answer for so long is let go",
+        unit="s",
+        minimum=0.001,
+        ours=True,
+    )
+    max_request_head_size: int = setting(
+        "max_request_head_size",
+        units.size,
+        64 << 10,
+        "largest head of a REST request",
+        unit="bytes",
+        minimum=256,
+        ours=True,
+    )
+    max_request_headers: int = setting(
+        "max_request_headers", units.whole_number, 1000, "most headers of a REST request", minimum=1, ours=True
+    )
+    max_buffered_request_bytes: int = setting(
+        "max_buffered_request_bytes",
+        units.size,
+        0,
+        "requests that are being received, over all connections; a further one waits; "
+        "0: 256 MiB, or four times max_request_size if that is more",
+        unit="bytes",
+        minimum=0,
+        ours=True,
+    )
+    max_buffered_response_bytes: int = setting(
+        "max_buffered_response_bytes",
+        units.size,
+        0,
+        "answers that clients have not read, over all connections; beyond it those who leave most unread are "
+        "disconnected; 0: 256 MiB, or four times max_response_size if that is more",
+        unit="bytes",
         minimum=0,
         ours=True,
     )

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -70,3 +71,31 @@ class ByteBudget:
                 self._waiting.popleft().call()
         finally:
             self._serving = False
+
+
+class Reader(Protocol):
+    def give_up(self) -> None:
+        """Drops the connection, and with it what it has not read."""
+        ...
+
+
+class UnreadAnswers:
+    """What clients were answered and have not read. Beyond the limit those that leave most unread are given up, so that
+    a reader that keeps up never pays for one that does not."""
+
+    __slots__ = ("_by_reader", "limit", "total")
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.total = 0
+        self._by_reader: dict[Reader, int] = {}
+
+    def set(self, reader: Reader, size: int) -> None:
+        """``size``: all that it leaves unread now; 0 forgets it."""
+        self.total += size - self._by_reader.pop(reader, 0)
+        if size:
+            self._by_reader[reader] = size
+        while self.total > self.limit:
+            largest = max(self._by_reader, key=self._by_reader.__getitem__)
+            self.total -= self._by_reader.pop(largest)
+            largest.give_up()

@@ -10,7 +10,7 @@ is ignored.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from stoker.core.buffer import Buffer
@@ -79,7 +79,7 @@ class Exchange:
 
     # ------------------------------------------------------------------------------------- for the work
 
-    def respond(self, chunks: Collection[Chunk]) -> None:
+    def respond(self, chunks: Sequence[Chunk]) -> None:
         """The whole answer: the data of all, the newest meta."""
         raise NotImplementedError
 

@@ -6,9 +6,10 @@ import asyncio
 import logging
 import time
 from collections.abc import Mapping
+from typing import NamedTuple
 
 from stoker.core.ports import AccessLog, RequestTelemetry
-from stoker.errors import MessageTooLarge, ServerStopping, StreamStalled
+from stoker.errors import MessageTooLarge, ReaderTooSlow, ServerStopping, StreamStalled
 from stoker.frontend.exchange import Exchange
 
 _log = logging.getLogger(__name__)
@@ -26,6 +27,7 @@ class OpenExchanges:
         access_log: AccessLog | None,
         max_message_bytes: int,
         stream_stall_timeout_s: float,
+        stream_min_bytes_per_s: int = 0,
         telemetry: RequestTelemetry | None = None,
         http_status: Mapping[int, int] | None = None,
     ) -> None:
@@ -36,20 +38,27 @@ class OpenExchanges:
         self._http_status = http_status or {}
         self._max_message_bytes = max_message_bytes
         self._stall_timeout_s = stream_stall_timeout_s
-        self._behind: set[Exchange] = set()
+        self._least_bytes = int(stream_min_bytes_per_s * stream_stall_timeout_s)
+        self._floor = stream_min_bytes_per_s
+        self._behind: dict[Exchange, _Behind] = {}
         self._idle: asyncio.Future[None] | None = None
         self._sweep_timer: asyncio.TimerHandle | None = None
 
     # ----------------------------------------------------------------------------- life of an exchange
 
     def begin(self, exchange: Exchange) -> None:
-        """Starts its work. Never raises: an exchange that cannot begin is answered here."""
+        """Admits it and starts its work. Never raises: an exchange that cannot begin is answered here."""
         self.open.add(exchange)
+        if self.draining and not exchange.while_draining:
+            exchange.abandon(ServerStopping())
+        elif len(exchange.request) > self._max_message_bytes:
+            exchange.abandon(MessageTooLarge(size=len(exchange.request), limit=self._max_message_bytes))
+        else:
+            self.run(exchange)
+
+    def run(self, exchange: Exchange) -> None:
+        """Starts the work of an exchange that is open already, since its request came in pieces."""
         try:
-            if len(exchange.request) > self._max_message_bytes:
-                raise MessageTooLarge(size=len(exchange.request), limit=self._max_message_bytes)
-            if self.draining and not exchange.while_draining:
-                raise ServerStopping
             exchange.work()
         except Exception as error:
             exchange.abandon(error)
@@ -65,7 +74,8 @@ class OpenExchanges:
             self._idle.set_result(None)
 
     def blocked(self, exchange: Exchange) -> None:
-        self._behind.add(exchange)
+        if exchange not in self._behind:
+            self._behind[exchange] = _Behind(exchange.blocked_since, exchange.sent_bytes)
         if self._sweep_timer is None:
             self._arm_sweep()
 
@@ -105,11 +115,33 @@ class OpenExchanges:
     def _sweep(self) -> None:
         """Ends exchanges whose client has not read for too long, also those whose job is long done."""
         self._sweep_timer = None
-        since = time.monotonic() - self._stall_timeout_s
-        self._behind = {exchange for exchange in self._behind if not (exchange.writable or exchange.ended)}
-        for exchange in list(self._behind):
-            if exchange.blocked_since <= since:
+        now = time.monotonic()
+        self._behind = {
+            exchange: behind
+            for exchange, behind in self._behind.items()
+            if not (exchange.writable or exchange.ended)  # one that caught up starts anew
+        }
+        for exchange, behind in list(self._behind.items()):
+            error = self._verdict(exchange, behind, now)
+            if error is not None:
                 _log.info("%s: the client does not read; stream ended", exchange.label)
-                exchange.abandon(StreamStalled(seconds=self._stall_timeout_s))
+                exchange.abandon(error)
         if self._behind:
             self._arm_sweep()
+
+    def _verdict(self, exchange: Exchange, behind: _Behind, now: float) -> StreamStalled | None:
+        if now - exchange.blocked_since >= self._stall_timeout_s:
+            return StreamStalled(seconds=self._stall_timeout_s)
+        if now - behind.since < self._stall_timeout_s:
+            return None
+        if exchange.sent_bytes - behind.sent_bytes < self._least_bytes:
+            return ReaderTooSlow(floor=self._floor)
+        self._behind[exchange] = _Behind(now, exchange.sent_bytes)
+        return None
+
+
+class _Behind(NamedTuple):
+    """Since when a client is behind, and how much had been sent to it then."""
+
+    since: float
+    sent_bytes: int

@@ -6,7 +6,7 @@ An engine makes a subclass of `Call`, which says how answers leave, and hands it
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING
@@ -104,7 +104,7 @@ class Call(Exchange):
 
     # ------------------------------------------------------------------------------------ for methods
 
-    def respond(self, chunks: Collection[Chunk]) -> None:
+    def respond(self, chunks: Sequence[Chunk]) -> None:
         parts = []
         for chunk in chunks:
             parts.append(chunk.data)

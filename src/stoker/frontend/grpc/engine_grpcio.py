@@ -17,11 +17,11 @@ import grpc
 import grpc.aio
 
 from stoker.errors import BindError
+from stoker.frontend import sockets
 from stoker.frontend.grpc.call import Call, Method, Trailing
 from stoker.frontend.grpc.credentials import server_credentials
 from stoker.frontend.grpc.engine import MAX_CONCURRENT_STREAMS, MAX_METADATA_BYTES, ConnectionAge, target
 from stoker.frontend.grpc.status import Status
-from stoker.frontend.http import sockets
 from stoker.frontend.open_exchanges import OpenExchanges
 from stoker.frontend.tls import Tls
 

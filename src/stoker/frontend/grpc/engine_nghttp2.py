@@ -14,12 +14,12 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
 from stoker.config.address import Address
+from stoker.frontend import sockets
 from stoker.frontend.budget import ByteBudget
 from stoker.frontend.grpc.call import Method
 from stoker.frontend.grpc.connection import Connection, configuration
 from stoker.frontend.grpc.engine import ConnectionAge, target
 from stoker.frontend.grpc.limits import Limits
-from stoker.frontend.http import sockets
 from stoker.frontend.open_exchanges import OpenExchanges
 from stoker.frontend.tls import Tls, listening_context
 

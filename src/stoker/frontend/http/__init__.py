@@ -1,1 +1,2 @@
-"""The HTTP frontend: TorchServe's REST APIs on uvicorn's HTTP/1.1, routed by Starlette, in the server's own loop."""
+"""The HTTP frontend: TorchServe's REST APIs over HTTP/1.1 in the server's own loop. Starlette routes what is no
+prediction."""

@@ -1,17 +1,22 @@
 """The hot path: a whole HTTP request in, one job to the registry, its answer out.
 
-Nothing here waits, and nothing is made per request that could be made once.
+Nothing here waits, and nothing is made per request that could be made once: what a head means is kept with it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import NamedTuple
+
 from stoker.core.ports import Authorizer, InferencePort, TokenScope
 from stoker.core.reply import ReplyStream
 from stoker.errors import BadRequest, QueueFull
+from stoker.frontend.answers import StreamAnswer
 from stoker.frontend.http import bodies, heads, sse
-from stoker.frontend.http.answers import EventAnswer, ReplyAnswer, SignsOfLife
-from stoker.frontend.http.exchange import Exchange
+from stoker.frontend.http.events import EventExchange, SignsOfLife
+from stoker.frontend.http.exchange import AnswerOf, HttpExchange
 from stoker.frontend.http.paths import Target, target_of
+from stoker.frontend.http.request_head import RequestHead
 from stoker.frontend.http.status import Answer, answer_of
 
 TOO_MANY_REQUESTS = 429
@@ -21,80 +26,86 @@ _COMMANDS = frozenset({b"describe", b"explain", b"url_path"})
 _NO_MODEL = "Parameter model_name is required."
 
 
+class Route(NamedTuple):
+    """A head that predicts. ``headers``: for the handler. ``events``: the client accepts Server-Sent Events."""
+
+    target: Target
+    headers: Mapping[str, str]
+    content_type: bytes
+    events: bool
+
+
+def answers_of_errors(queue_full_status: int) -> AnswerOf:
+    """``queue_full_status``: the setting of that name."""
+
+    def answer(error: Exception) -> tuple[Answer, heads.Headers]:
+        found = answer_of(error)
+        if isinstance(error, QueueFull) and queue_full_status == TOO_MANY_REQUESTS:
+            return found._replace(status=TOO_MANY_REQUESTS), _RETRY_AFTER
+        return found, ()
+
+    return answer
+
+
 class Predictions:
     """Implements `protocol.Predictor`. ``hide_authorization``: where tokens are on, theirs is not the handler's."""
 
-    def __init__(
-        self,
-        inference: InferencePort,
-        *,
-        authorizer: Authorizer,
-        queue_full_status: int = 503,
-        hide_authorization: bool = False,
-    ) -> None:
+    def __init__(self, inference: InferencePort, *, authorizer: Authorizer, hide_authorization: bool = False) -> None:
         self._inference = inference
         self._authorizer = authorizer
-        self._queue_full_status = queue_full_status
         self._withheld = _COMMANDS | {b"authorization"} if hide_authorization else _COMMANDS
         self._signs = SignsOfLife()
 
-    def wants(self, method: bytes, path: bytes) -> Target | None:
-        return None if method == b"OPTIONS" else target_of(path)
+    def wants(self, head: RequestHead) -> Route | None:
+        target = None if head.method == b"OPTIONS" else target_of(head.path)
+        if target is None:
+            return None
+        accept = head.facts.get(b"accept")
+        events = accept is not None and sse.wanted(accept)
+        return Route(target, self._headers(head, target), head.facts.get(b"content-type", b""), events)
 
-    def admit(self, authorization: bytes | None) -> None:
-        value = authorization.decode("latin-1") if authorization is not None else None
-        self._authorizer.check(TokenScope.INFERENCE, value)
-
-    def predict(self, exchange: Exchange) -> None:
-        try:
-            reply = self._submit(exchange)
-        except Exception as error:
-            answer, headers = self._answer_of(error)
-            exchange.fail(answer, headers)
-            return
-        accept = exchange.facts.get(b"accept")
-        if accept is not None and sse.wanted(accept):
-            EventAnswer(exchange, reply, self._answer_of, self._signs)
-        else:
-            ReplyAnswer(exchange, reply, self._answer_of)
-
-    def _submit(self, exchange: Exchange) -> ReplyStream:
-        target = exchange.target
-        body, exchange.body = exchange.body, b""  # it lives on in the inputs
-        inputs = bodies.read_body(body, exchange.facts.get(b"content-type", b""))
-        if target.query and exchange.query:
-            inputs = bodies.read_query(exchange.query) | inputs
-        return self._inference.submit(
-            target.model or self._model_of(exchange, inputs),
-            target.version,
-            list(inputs.values()),
-            headers=self._headers(exchange, target),
-            streaming=True,
-            alone=False,
-            request_id=exchange.request_id,
-        )
-
-    def _model_of(self, exchange: Exchange, inputs: bodies.Inputs) -> str:
-        """Of /invocations: the query says it, else there is but one model, else a field of the body says it."""
-        model = bodies.query_value(exchange.query, "model_name") or self._inference.only_startup_model()
-        if model is None and (field := inputs.get("model_name")) is not None:
-            model = bytes(field.value).decode("utf-8", "replace")
-        if not model:
-            raise BadRequest(_NO_MODEL)
-        return model
-
-    def _headers(self, exchange: Exchange, target: Target) -> dict[str, str]:
+    def _headers(self, head: RequestHead, target: Target) -> dict[str, str]:
         """Of a name that comes several times the last one counts, as in TorchServe."""
-        given = exchange.headers
-        if not self._withheld.isdisjoint(exchange.facts):
+        given = head.headers
+        if not self._withheld.isdisjoint(head.facts):
             given = [header for header in given if header[0].lower() not in self._withheld]
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in given}
         if target.headers:
             headers.update(target.headers)
         return headers
 
-    def _answer_of(self, error: Exception) -> tuple[Answer, heads.Headers]:
-        answer = answer_of(error)
-        if isinstance(error, QueueFull) and self._queue_full_status == TOO_MANY_REQUESTS:
-            return answer._replace(status=TOO_MANY_REQUESTS), _RETRY_AFTER
-        return answer, ()
+    def admit(self, head: RequestHead) -> None:
+        authorization = head.facts.get(b"authorization")
+        value = authorization.decode("latin-1") if authorization is not None else None
+        self._authorizer.check(TokenScope.INFERENCE, value)
+
+    def predict(self, exchange: HttpExchange) -> None:
+        StreamAnswer(exchange, self._submit(exchange))
+        if isinstance(exchange, EventExchange) and not exchange.ended:
+            self._signs.add(exchange)
+
+    def _submit(self, exchange: HttpExchange) -> ReplyStream:
+        query, route = exchange.head.query, exchange.head.route
+        target = route.target
+        body, exchange.request = exchange.request, b""  # it lives on in the inputs
+        inputs = bodies.read_body(body, route.content_type)
+        if target.query and query:
+            inputs = bodies.read_query(query) | inputs
+        return self._inference.submit(
+            target.model or self._model_of(query, inputs),
+            target.version,
+            list(inputs.values()),
+            headers=route.headers,
+            streaming=True,
+            alone=False,
+            request_id=exchange.request_id,
+        )
+
+    def _model_of(self, query: bytes, inputs: bodies.Inputs) -> str:
+        """Of /invocations: the query says it, else there is but one model, else a field of the body says it."""
+        model = bodies.query_value(query, "model_name") or self._inference.only_startup_model()
+        if model is None and (field := inputs.get("model_name")) is not None:
+            model = bytes(field.value).decode("utf-8", "replace")
+        if not model:
+            raise BadRequest(_NO_MODEL)
+        return model

@@ -1,431 +1,463 @@
-"""One HTTP/1.1 connection: uvicorn's protocol on httptools, with limits and with a short way for predictions.
+"""One HTTP/1.1 connection: bytes in, one exchange at a time, its answer out.
 
-A request that the listener's `Predictor` wants becomes an `Exchange`; all others go uvicorn's way to the ASGI
-application.  Both keep the order of pipelined requests.
+A request that the listener's `Predictor` wants goes straight to it; all others go to the ASGI application (`asgi`).
 
-Laws: a request head and a body are bounded before they are buffered; what is no HTTP gets one clear answer; a client
-that neither reads nor writes for too long is let go.
+Laws: while an answer waits for its worker or its reader no further request is read, neither from the socket nor from
+what came with the last one; a head and a body are bounded before they are buffered; what is no HTTP gets one clear
+answer; a client that neither reads nor writes for too long is let go.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections import deque
-from typing import Any, Protocol
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol, cast
 
-import httptools
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
-from uvicorn.server import ServerState
+from starlette.types import ASGIApp
 
-from stoker.errors import BadRequest, ServerStopping, StokerError
-from stoker.frontend.http import heads
-from stoker.frontend.http.exchange import Exchange
-from stoker.frontend.http.paths import Target
-from stoker.frontend.http.records import RequestRecords
-from stoker.frontend.http.responses import ALWAYS, JSON_TYPE, error_bytes
-from stoker.frontend.http.status import Answer, answer_of
+from stoker.core.buffer import Buffer
+from stoker.errors import BadRequest, HeadTooLarge, MessageTooLarge, TooManyHeaders
+from stoker.frontend.budget import Waiter
+from stoker.frontend.http import request_head
+from stoker.frontend.http.asgi import AsgiExchange
+from stoker.frontend.http.chunked_body import ChunkedBody
+from stoker.frontend.http.events import EventExchange
+from stoker.frontend.http.exchange import AnswerStyle, HttpExchange
+from stoker.frontend.http.request_head import END, RequestHead
+from stoker.frontend.listener import LINGER_S, Budgets, Connections, Limits
+from stoker.frontend.open_exchanges import OpenExchanges
 
-MAX_HEAD_BYTES = 64 << 10
-LINGER_S = 2.0
-"""How long a client that still sends has to read the answer that refused it."""
+_FREE_BYTES = 64 << 10
+"""A body that is no larger needs no room in the budget: it comes with a read or two."""
+_AHEAD = 16 << 10
+"""What may be received ahead of its turn: while the socket is read, a client that leaves is noticed."""
+_LINE_END = b"\r\n"
+_LEAST_RATE = 500
+"""Bytes a second that a body must come with on average, from `Limits.slow_s` on."""
 _LINGER_BYTES = 64 << 20
-
-_FACTS = frozenset(
-    {b"describe", b"explain", b"url_path"}
-    | {b"accept", b"authorization", b"content-length", b"content-type", b"expect", b"transfer-encoding", b"upgrade"}
-)
-_HEAD_TOO_LARGE = Answer(431, "BadRequestException", f"The request head is larger than {MAX_HEAD_BYTES} bytes.")
-_NOT_HTTP = "The request is not valid HTTP/1.1."
+_TURN = 32
+"""Heads and bodies of one connection that are taken one after the other before others have their turn."""
+_GRACE_OF_TLS_S = 0.2
+"""How long a closed TLS connection waits for the client to say that it has heard of it."""
 
 
 class Predictor(Protocol):
-    """Implemented by `predictions`, asked for every request."""
+    """Implemented by `predictions`. ``head.route`` is what `wants` found."""
 
-    def wants(self, method: bytes, path: bytes) -> Target | None:
-        """What is predicted; None: it is not a prediction."""
+    def wants(self, head: RequestHead) -> Any:
+        """What is predicted, kept with the head; None: it is not a prediction."""
         ...
 
-    def admit(self, authorization: bytes | None) -> None:
+    def admit(self, head: RequestHead) -> None:
         """Raises what the request is refused with, before its body is read."""
         ...
 
-    def predict(self, exchange: Exchange) -> None:
+    def predict(self, exchange: HttpExchange) -> None:
         """The request is whole."""
         ...
 
 
-class Connections(ServerState):
-    """What a listener's connections share. ``closed`` is set, by who waits for it, to hear when none is left."""
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Site:
+    """What the connections of a listener share. ``elsewhere``: where gRPC is served, for who looks for it here."""
 
-    connections: set[Any]
-
-    def __init__(
-        self,
-        *,
-        records: RequestRecords,
-        predictor: Predictor | None = None,
-        max_request_size: int,
-        headers: heads.Headers = (),
-    ) -> None:
-        super().__init__()
-        self.records = records
-        self.predictor = predictor
-        self.max_request_size = max_request_size
-        self.headers = headers
-        self.common = heads.header_block([*ALWAYS, *headers])
-        self.plain = b"\r\n" + self.common + b"content-length: "
-        self.closed: asyncio.Future[None] | None = None
+    app: ASGIApp
+    predictor: Predictor | None
+    exchanges: OpenExchanges
+    style: AnswerStyle
+    connections: Connections
+    budgets: Budgets
+    limits: Limits
+    max_request_size: int
+    scheme: str = "http"
+    elsewhere: str = ""
 
 
-class HttpProtocol(HttpToolsProtocol):
-    server_state: Connections
-    cycle: Any  # uvicorn's, or an Exchange
-    pipeline: deque[Any]
+class HttpConnection(asyncio.Protocol):
+    """``peer``: the client, for the access log."""
 
-    def __init__(self, config: Any, state: Connections) -> None:
-        super().__init__(config, state, {})
-        self.url = b""
-        self._given: list[tuple[bytes, bytes]] = []
-        self._facts: dict[bytes, bytes] = {}
-        self._in_head = False
-        self._first = 0  # bytes of the piece in which the head began
-        self._more = 0  # bytes of a head that came after its first piece
-        self._chunk = 0  # bytes of the newest piece
-        self._active: Exchange | None = None
-        self._discarded = 0
-        self._deaf = False
-        self._closing_seen = 0.0
+    def __init__(self, site: Site) -> None:
+        self._site = site
+        self.app = site.app
+        self.exchanges = site.exchanges
+        self.style = site.style
+        self.scheme = site.scheme
         self.peer = "unix"
-        self.plain_headers = state.plain
-        self.quiet_since = time.monotonic()
-        """Since when nothing was received, or nothing could be written."""
+        self.client: tuple[str, int] | None = None
+        self.server: tuple[str, int] | None = None
+        self._admit: Callable[[RequestHead], None] = site.predictor.admit if site.predictor else _no_predictor
+        self.predict: Callable[[HttpExchange], None] = site.predictor.predict if site.predictor else _no_predictor
+        self._exchange: HttpExchange | None = None
+        self._rest: bytes | bytearray = b""  # received, and not yet taken
+        self._at = 0  # where the rest begins in it
+        self._searched = 0  # no head ends before
+        self._raw = b""  # the newest head, and what it is
+        self._head = request_head.RequestHead(b"", b"", "1.1")
+        self._body: bytearray = bytearray()
+        self._chunks: ChunkedBody | None = None
+        self._reserved = 0
+        self._waiter: Waiter | None = None
+        self._advancing = False
+        self._reading = True
+        self._paused = False  # by the transport: the client does not read
+        self._unread = 0
+        self._stopping = False  # after the answer that is on its way nothing more is served
+        self._deaf = False  # what still comes is thrown away
+        self._discarded = 0
+        self._requests = 0
+        self._begun = 0.0  # when the head or the body that is being read began
+        self._quiet_since = time.monotonic()  # nothing was received or read since
 
     # ------------------------------------------------------------------------------------ the connection
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
-        if self.client:
-            host, port = self.client
-            self.peer = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+        self.write: Callable[[Buffer], None] = self._transport.write
+        self._loop = asyncio.get_running_loop()
+        self._tls = transport.get_extra_info("sslcontext") is not None
+        peer, own = transport.get_extra_info("peername"), transport.get_extra_info("sockname")
+        if isinstance(peer, tuple):
+            self.client, self.server = (peer[0], peer[1]), (own[0], own[1])
+            self.peer = f"[{peer[0]}]:{peer[1]}" if ":" in peer[0] else f"{peer[0]}:{peer[1]}"
+        if not self._site.connections.add(self):
+            self._deaf = True
+            self._transport.abort()
 
-    def connection_lost(self, exc: Exception | None) -> None:
-        active, self._active = self._active, None
-        self.pipeline.clear()
-        super().connection_lost(exc)
-        if active is not None:
-            active.left()
-        closed = self.server_state.closed
-        if closed is not None and not closed.done() and not self.server_state.connections:
-            closed.set_result(None)
+    def connection_lost(self, error: Exception | None) -> None:
+        exchange, self._exchange = self._exchange, None
+        self._deaf = True
+        self._rest = b""
+        self._give_back()
+        self._site.budgets.unread.set(self, 0)
+        if exchange is not None:
+            exchange.cancelled()
+        self._site.connections.discard(self)
 
     def data_received(self, data: bytes) -> None:
-        self.quiet_since = time.monotonic()
+        self._quiet_since = time.monotonic()
         if self._deaf:
             self._discard(len(data))
             return
-        self._chunk = len(data)
-        if self._in_head:
-            self._more += self._chunk
+        rest = self._rest
+        if not rest:
+            self._rest = data
+        else:
+            if isinstance(rest, bytes):
+                rest = self._rest = bytearray(rest)
+            del rest[: self._at]
+            self._at = 0
+            rest += data
+        self._advance()
+
+    def _advance(self) -> None:
+        """Takes what was received as far as it goes now; reads on only what can be taken."""
+        if self._advancing:
+            return
+        self._advancing = True
+        turns, goes_on = _TURN, True
         try:
-            self.parser.feed_data(data)
-        except httptools.HttpParserUpgrade as upgrade:
-            self._decline_upgrade(data[upgrade.args[0] :])
-        except httptools.HttpParserError as error:
-            self._refuse_garbage(error)
-        if self._in_head and self._more > MAX_HEAD_BYTES:
-            self._refuse(_HEAD_TOO_LARGE)
+            while self._rest and turns and (goes_on := self._step()):
+                turns -= 1
+        except Exception as error:
+            self._refuse(error)
+        finally:
+            self._advancing = False
+        if not self._rest or self._deaf:
+            self._read(True)
+        elif goes_on:
+            self._read(False)
+            self._loop.call_soon(self._advance)
+        else:
+            self._read(self._hungry or len(self._rest) - self._at < _AHEAD)
 
-    def _decline_upgrade(self, rest: bytes) -> None:
-        """The request is read again as if it had not offered another protocol (curl offers HTTP/2 so): the parser takes
-        its body for the other protocol's."""
-        method = self.parser.get_method()
-        if method == b"CONNECT":
-            self._refuse(answer_of(BadRequest(_NOT_HTTP)))
+    @property
+    def _hungry(self) -> bool:
+        """Whether more bytes are what it waits for."""
+        exchange = self._exchange
+        if exchange is None:
+            return not self._paused
+        return not exchange.whole and self._waiter is None
+
+    def _step(self) -> bool:
+        """Whether it took something and there may be more to take."""
+        exchange = self._exchange
+        if exchange is None:
+            return not self._paused and self._take_head()
+        return not exchange.whole and self._waiter is None and self._take_body(exchange)
+
+    def _take(self, stop: int) -> bytes:
+        """What was received, up to there."""
+        rest, start = self._rest, self._at
+        if stop < len(rest):
+            self._at = stop
+            return bytes(rest[start:stop])
+        self._rest, self._at = b"", 0
+        return bytes(rest) if not start else bytes(rest[start:])
+
+    def _read(self, on: bool) -> None:
+        if on is not self._reading and not self._transport.is_closing():
+            self._reading = on
+            if on:
+                self._transport.resume_reading()
+            else:
+                self._transport.pause_reading()
+
+    # ------------------------------------------------------------------------------------ a request's head
+
+    def _take_head(self) -> bool:
+        rest, start = self._rest, self._at
+        while start < len(rest) and rest[start] in _LINE_END:  # some clients end a body so
+            start += 1
+        self._at = start
+        end = rest.find(END, max(start, self._searched))
+        if end < 0:
+            self._wait_for_head(bytearray(self._take(len(rest))))
+            return False
+        self._searched = 0
+        raw = self._take(end + 4)
+        if raw != self._raw:
+            self._look_up(raw)
+        self._begin(self._head)
+        return True
+
+    def _wait_for_head(self, begun: bytearray) -> None:
+        if not self._searched:
+            self._begun = self._quiet_since
+        self._rest, self._at = begun, 0
+        if begun:
+            request_head.look_at_beginning(begun, limit=self._site.limits.head_bytes)
+            self._searched = max(1, len(begun) - 3)
+
+    def _look_up(self, raw: bytes) -> None:
+        site, limits = self._site, self._site.limits
+        if request_head.is_http_2(raw):
+            raise BadRequest(f"This port serves HTTP/1.1. {site.elsewhere}".strip())
+        if len(raw) > limits.head_bytes:
+            raise HeadTooLarge(limit=limits.head_bytes)
+        if raw.count(b"\n") - 2 > limits.header_count:
+            raise TooManyHeaders(limit=limits.header_count)
+        head = request_head.parse(raw)
+        if head.facts.get(b"content-type", b"").startswith(b"application/grpc") and site.elsewhere:
+            raise BadRequest(f"This port serves REST. {site.elsewhere}")
+        head.route = site.predictor.wants(head) if site.predictor is not None else None
+        self._raw, self._head = raw, head
+
+    def _begin(self, head: RequestHead) -> None:
+        site, route = self._site, head.route
+        self._requests += 1
+        if route is None:
+            exchange: HttpExchange = AsgiExchange(self, head, self._quiet_since)
+        elif route.events:
+            exchange = EventExchange(self, head, self._quiet_since)
+        else:
+            exchange = HttpExchange(self, head, self._quiet_since)
+        self._exchange = exchange
+        site.exchanges.open.add(exchange)
+        if not head.chunked and len(self._rest) - self._at >= head.content_length:
+            exchange.whole = True
+            if head.content_length:
+                exchange.request = self._take(self._at + head.content_length)
+        try:
+            if route is not None:
+                self._admit(head)
+            if head.content_length > site.max_request_size:
+                raise MessageTooLarge(size=head.content_length, limit=site.max_request_size)
+        except Exception as error:
+            exchange.fail(error)
             return
-        lines = [method + b" " + self.url + b" HTTP/1.1", b"connection: close"]
-        kept = (item for item in self._given if item[0].lower() not in (b"upgrade", b"connection"))
-        lines += [b"%b: %b" % item for item in kept]
-        self.parser = self._make_parser()
-        self.data_received(b"\r\n".join((*lines, b"", rest)))
+        if exchange.whole or route is None:
+            site.exchanges.run(exchange)
+        if not exchange.whole and not exchange.ended:
+            self._begin_body(exchange, head)
 
-    def _make_parser(self) -> Any:
-        parser = httptools.HttpRequestParser(self)
-        parser.set_dangerous_leniencies(lenient_data_after_close=True)
-        return parser
+    # ------------------------------------------------------------------------------------ its body
 
-    def _refuse_garbage(self, error: httptools.HttpParserError) -> None:
-        cause = error.__context__
-        self._refuse(answer_of(cause if isinstance(cause, StokerError) else BadRequest(_NOT_HTTP)))
+    def _begin_body(self, exchange: HttpExchange, head: RequestHead) -> None:
+        self._begun = self._quiet_since
+        self._body = bytearray()
+        self._chunks = ChunkedBody(self._body.extend) if head.chunked else None
+        if head.route is not None:
+            self.expects_body(exchange)
+        size = self._site.max_request_size if head.chunked else head.content_length
+        if size > _FREE_BYTES:
+            budget = self._site.budgets.unparsed
+            self._reserved = size
+            if budget.fits(size):
+                budget.take(size)
+            else:
+                self._waiter = budget.when_room(self._has_room, size)
 
-    def _refuse(self, answer: Answer) -> None:
-        """Of a request that cannot be read on; nothing after it can be either."""
-        if self._deaf:
+    def _has_room(self) -> None:
+        self._site.budgets.unparsed.take(self._reserved)
+        self._waiter = None
+        self._begun = self._quiet_since = time.monotonic()
+        self._loop.call_soon(self._advance)
+
+    def _give_back(self) -> None:
+        unparsed = self._site.budgets.unparsed
+        reserved, self._reserved = self._reserved, 0
+        waiter, self._waiter = self._waiter, None
+        if waiter is not None:
+            unparsed.forget(waiter)
+        elif reserved:
+            unparsed.give(reserved)
+
+    def expects_body(self, exchange: HttpExchange) -> None:
+        """Tells a client that waits for it to send the body."""
+        if exchange.head.expects_continue and not exchange.whole and not self._body and not self._rest:
+            self.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+    def _take_body(self, exchange: HttpExchange) -> bool:
+        body, chunks, size = self._body, self._chunks, exchange.head.content_length
+        if chunks is not None:
+            self._rest, self._at = chunks.feed(self._take(len(self._rest))), 0
+            if len(body) > self._site.max_request_size:
+                exchange.fail(MessageTooLarge(size=len(body), limit=self._site.max_request_size))
+                return False
+            exchange.whole, exchange.request = chunks.whole, body
+        else:
+            piece = self._take(min(len(self._rest), self._at + size - len(body)))
+            if len(piece) == size:
+                exchange.request = piece
+            else:
+                body += piece
+                exchange.request = body
+            exchange.whole = len(exchange.request) == size
+        if exchange.whole:
+            self._end_body(exchange)
+        return True
+
+    def _end_body(self, exchange: HttpExchange) -> None:
+        self._body, self._chunks = bytearray(), None
+        self._give_back()
+        if isinstance(exchange, AsgiExchange):
+            exchange.wake()
+        else:
+            self._site.exchanges.run(exchange)
+
+    # ------------------------------------------------------------------------------------ its end
+
+    def exchange_ended(self, exchange: HttpExchange) -> None:
+        if self._exchange is not exchange:  # the connection is lost
             return
-        self._deaf = True
-        cycle = self.cycle
-        if cycle is not None and not cycle.response_complete:
-            cycle.keep_alive = False  # the answers before this one still go out, and then the connection ends
-            if self._whole or self.pipeline:
-                return
-            if cycle is self._active:
-                self._active.fail(answer)
-                return
-            cycle.disconnected = True  # of an ASGI application that waits for the rest of the body
-            cycle.message_event.set()
-            if cycle.response_started:
-                self.transport.close()
-                return
-        body = error_bytes(answer)
-        line = self.url[:200].decode("latin-1") or "-"
-        self.transport.write(
-            b"".join(
-                (
-                    heads.status_line(answer.status),
-                    self.server_state.common,
-                    f"content-type: {JSON_TYPE}\r\ncontent-length: {len(body)}\r\nconnection: close\r\n\r\n".encode(),
-                    body,
-                )
-            )
-        )
-        self.server_state.records.answered(self.peer, f"- {line} HTTP/1.1", answer.status, 0.0, "")
-        self.close_kindly()
+        self._exchange = None
+        self._quiet_since = time.monotonic()
+        if exchange.keep_alive and exchange.whole and not self._stopping:
+            if not self._advancing and (self._rest or not self._reading):
+                self._advance()
+        else:
+            self._give_back()
+            self._close(still_sends=not exchange.whole or bool(self._rest))
 
-    def common_headers(self, others: heads.Headers) -> bytes:
-        """Those of every answer, without what ``others`` say already."""
-        state = self.server_state
-        if not state.headers or not others:
-            return state.common
-        said = {name.lower() for name, _ in others}
-        return heads.header_block([*ALWAYS, *(item for item in state.headers if item[0].lower() not in said)])
+    def _refuse(self, error: Exception) -> None:
+        """Of bytes that cannot be understood; nothing after them can be either."""
+        exchange = self._exchange
+        if exchange is None:
+            start = bytes(self._rest[self._at : self._at + 200]).partition(b"\r\n")[0]
+            head = RequestHead(b"-", start.split(b" ")[1] if start.count(b" ") else b"-", "1.1")
+            head.keep_alive = False
+            exchange = self._exchange = HttpExchange(self, head, self._quiet_since)
+        exchange.abandon(error)
 
-    def close_kindly(self) -> None:
+    def _close(self, *, still_sends: bool) -> None:
         """A client that still sends would lose the answer if the connection were closed under it: it gets a moment."""
-        if self.transport.is_closing():
+        self._deaf, self._rest = True, b""
+        if self._transport.is_closing():
             return
+        if not still_sends:
+            self._close_now()
+            return
+        self._read(True)
+        if self._transport.can_write_eof():
+            self._transport.write_eof()
+            self._loop.call_later(LINGER_S, self._transport.close)
+        else:
+            self._linger(self._loop.time() + LINGER_S, -1)
+
+    def _linger(self, end: float, discarded: int) -> None:
+        """TLS has no half of a connection to close: it ends when the client sends no more."""
+        if discarded == self._discarded or self._loop.time() >= end:
+            self._close_now()
+        else:
+            self._loop.call_later(_GRACE_OF_TLS_S, self._linger, end, self._discarded)
+
+    def _close_now(self, *, at_once: bool = False) -> None:
+        """Once what was written is read. ``at_once``: TLS does not wait for the client's word, which an idle one does
+        not give."""
         self._deaf = True
-        self.flow.resume_reading()
-        if self.transport.can_write_eof():
-            self.transport.write_eof()
-        self.loop.call_later(LINGER_S, self.transport.close)
+        if self._paused:
+            return
+        self._transport.close()
+        if at_once and self._tls:
+            self._loop.call_later(_GRACE_OF_TLS_S, self._transport.abort)
 
     def _discard(self, size: int) -> None:
         self._discarded += size
         if self._discarded > _LINGER_BYTES:
-            self.transport.close()
-
-    # ------------------------------------------------------------------------------------ a request's head
-
-    def on_message_begin(self) -> None:
-        self.url = b""
-        self._given, self._facts = [], {}
-        self._in_head, self._first, self._more = True, self._chunk, 0
-
-    def on_url(self, url: bytes) -> None:
-        self.url += url
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        self._given.append((name, value))
-        lower = name.lower()
-        if lower in _FACTS:
-            self._facts.setdefault(lower, value)
-
-    def _head_is_too_large(self) -> bool:
-        """Counted only where so much has come."""
-        if self._first + self._more <= MAX_HEAD_BYTES:
-            return False
-        return len(self.url) + sum(len(name) + len(value) for name, value in self._given) > MAX_HEAD_BYTES
-
-    def on_headers_complete(self) -> None:
-        self._in_head = False
-        if self._deaf or self.parser.should_upgrade():
-            return
-        if self._head_is_too_large():
-            self._refuse(_HEAD_TOO_LARGE)
-            return
-        predictor = self.server_state.predictor
-        path, _, query = self.url.partition(b"?")
-        if not path.startswith(b"/"):
-            path = httptools.parse_url(self.url).path or b"/"  # absolute form
-        method = self.parser.get_method()
-        target = predictor.wants(method, path) if predictor is not None else None
-        if target is None:
-            self._begin_asgi()
-        else:
-            self._begin_exchange(method, query, target)
-
-    def _begin_asgi(self) -> None:
-        url = self.url
-        super().on_message_begin()
-        self.url = url
-        self.headers.extend((name.lower(), value) for name, value in self._given)
-        self.expect_100_continue = self._facts.get(b"expect", b"").lower() == b"100-continue"
-        super().on_headers_complete()
-
-    def _begin_exchange(self, method: bytes, query: bytes, target: Target) -> None:
-        parser, before = self.parser, self.cycle
-        http_1_0 = parser.get_http_version() == "1.0"
-        self.cycle = exchange = Exchange(
-            self,
-            method=method,
-            url=self.url,
-            query=query,
-            headers=self._given,
-            facts=self._facts,
-            keep_alive=not http_1_0 and parser.should_keep_alive(),
-            http_1_0=http_1_0,
-            target=target,
-            started_at=self.quiet_since,
-        )
-        if before is None or before.response_complete:
-            self._make_active(exchange)
-        else:
-            self.flow.pause_reading()
-            self.pipeline.appendleft((exchange, self.app))
-
-    def _make_active(self, exchange: Exchange) -> None:
-        """It is this one's turn to be answered."""
-        self._active = exchange
-        predictor, facts = self.server_state.predictor, exchange.facts
-        assert predictor is not None
-        try:
-            predictor.admit(facts.get(b"authorization"))
-        except StokerError as error:
-            exchange.fail(answer_of(error))
-            return
-        if int(facts.get(b"content-length", b"0")) > self.server_state.max_request_size or exchange.body_size < 0:
-            exchange.respond(413, b"")
-        elif exchange.body_whole:
-            self._do(exchange)
-        elif self._deaf:
-            exchange.fail(answer_of(BadRequest(_NOT_HTTP)))  # its rest was no HTTP
-        elif facts.get(b"expect", b"").lower() == b"100-continue":
-            self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-
-    # ------------------------------------------------------------------------------------ its body
-
-    def on_body(self, body: bytes) -> None:
-        exchange = self.cycle
-        if not isinstance(exchange, Exchange):
-            super().on_body(body)
-        elif not self._deaf and not exchange.response_complete and exchange.body_size >= 0:
-            self._take(exchange, body)
-
-    def _take(self, exchange: Exchange, body: bytes) -> None:
-        exchange.body_size += len(body)
-        if exchange.body_size > self.server_state.max_request_size:
-            exchange.body, exchange.body_size = b"", -1  # too large
-            if exchange is self._active:
-                exchange.respond(413, b"")
-        elif not exchange.body:
-            exchange.body = body
-        else:
-            if isinstance(exchange.body, bytes):
-                exchange.body = bytearray(exchange.body)
-            exchange.body += body
-
-    def on_message_complete(self) -> None:
-        exchange = self.cycle
-        if self.parser.should_upgrade():
-            pass  # see `_decline_upgrade`
-        elif not isinstance(exchange, Exchange):
-            super().on_message_complete()
-        elif not self._deaf:
-            exchange.body_whole = True
-            if exchange is self._active and not exchange.response_complete:
-                self._do(exchange)
-
-    def _do(self, exchange: Exchange) -> None:
-        predictor = self.server_state.predictor
-        assert predictor is not None
-        try:
-            predictor.predict(exchange)
-        except Exception as error:
-            exchange.fail(answer_of(error))
-
-    # ------------------------------------------------------------------------------------ its end
-
-    def exchange_ended(self, exchange: Exchange) -> None:
-        now = self.quiet_since = time.monotonic()
-        records = self.server_state.records
-        took_s = now - exchange.started_at
-        records.answered(self.peer, exchange.request_line, exchange.status, took_s, exchange.request_id)
-        if self._active is exchange:
-            self._active = None
-        if exchange.disconnected:
-            return
-        if exchange.keep_alive and exchange.body_whole:
-            self.on_response_complete()
-        elif exchange.body_whole and not self.pipeline:
-            self.transport.close()
-        else:
-            self.close_kindly()
-
-    def on_response_complete(self) -> None:
-        """Of either kind of request. Unlike uvicorn's, without a timer for each: see `listener`."""
-        if self.transport.is_closing():
-            return
-        self.flow.resume_reading()
-        if self.pipeline:
-            self.loop.call_soon(self._next)
-        elif self._deaf:
-            self.transport.close()
-
-    def _next(self) -> None:
-        if self.pipeline and not self.transport.is_closing():
-            cycle, app = self.pipeline.pop()
-            self._start_asgi_task(cycle, app)
-
-    def _start_asgi_task(self, cycle: Any, app: Any) -> None:
-        if isinstance(cycle, Exchange):
-            self._make_active(cycle)
-        else:
-            super()._start_asgi_task(cycle, app)
+            self._transport.close()
 
     # ------------------------------------------------------------------------------------ writing, stopping
 
     def pause_writing(self) -> None:
-        self.quiet_since = time.monotonic()
-        super().pause_writing()
+        self._paused = True
+        self._quiet_since = time.monotonic()
+        self._count_unread()
+        if self._exchange is not None:
+            self._exchange.blocked()
 
     def resume_writing(self) -> None:
-        self.quiet_since = time.monotonic()
-        super().resume_writing()
-        active = self._active
-        if active is not None and active.on_writable is not None:
-            active.on_writable()
+        self._paused = False
+        self._quiet_since = time.monotonic()
+        self._count_unread()
+        if self._exchange is not None:
+            self._exchange.became_writable()
+        elif self._deaf:
+            self._close_now()
+        else:
+            self._advance()
 
-    def look(self, now: float, *, idle_s: float, slow_s: float) -> None:
-        """Lets a client go that is quiet for too long: ``idle_s`` between requests, ``slow_s`` within one, or while
-        what is still to be written to it keeps a closed connection."""
-        quiet = now - self.quiet_since
-        if self.transport.is_closing():
-            self._closing_seen = self._closing_seen or now
-            if now - self._closing_seen > slow_s:
-                self.transport.abort()
-        elif self.flow.write_paused:
-            if quiet > slow_s:
-                self.transport.abort()
-        elif self._in_head or (self.cycle is not None and not self._whole):
-            if quiet > slow_s:
-                self.transport.close()
-        elif (self.cycle is None or self.cycle.response_complete) and quiet > idle_s:
-            self.transport.close()
+    def _count_unread(self) -> None:
+        """Asks the transport how much the client has left unread; that there is less of it is a sign of life."""
+        unread = self._transport.get_write_buffer_size() if self._paused else 0
+        if unread < self._unread:
+            self._quiet_since = time.monotonic()
+        self._unread = unread
+        self._site.budgets.unread.set(self, unread)
 
-    @property
-    def _whole(self) -> bool:
-        cycle = self.cycle
-        return cycle.body_whole if isinstance(cycle, Exchange) else not cycle.more_body
+    def give_up(self) -> None:
+        self._loop.call_soon(self._transport.abort)  # it may be in the middle of a write
 
-    def stop(self) -> None:
-        """The end of the drain: what has no answer yet gets one."""
-        active = self._active
-        if active is not None:
-            on_leave = active.on_leave
-            if active.started:
-                active.cut()
-            else:
-                active.fail(answer_of(ServerStopping()))
-            if on_leave is not None:
-                on_leave()
-        self.transport.close()
+    def look(self, now: float) -> None:
+        if self._paused or self._transport.is_closing():
+            self._count_unread()
+        limits, quiet, exchange = self._site.limits, now - self._quiet_since, self._exchange
+        if self._paused or self._deaf:
+            if quiet > limits.slow_s:
+                self._transport.abort()
+        elif exchange is not None:
+            if not exchange.whole and self._waiter is None and self._body_is_late(now, quiet):
+                self._transport.close()
+        elif self._rest:
+            if now - self._begun > limits.head_s:
+                self._transport.close()
+        elif quiet > (limits.idle_s if self._requests else limits.first_s):
+            self._close_now()
+
+    def _body_is_late(self, now: float, quiet: float) -> bool:
+        slow_s = self._site.limits.slow_s
+        return quiet > slow_s or now - self._begun > slow_s + len(self._body) / _LEAST_RATE
+
+    def shutdown(self) -> None:
+        self._stopping = True
+        exchange = self._exchange
+        if exchange is not None:
+            if not exchange.started:
+                exchange.keep_alive = False
+        else:
+            self._close_now(at_once=True)
+
+
+def _no_predictor(_: object) -> None:
+    raise NotImplementedError

@@ -8,7 +8,7 @@ from typing import Any
 
 from starlette.responses import Response
 
-from stoker.frontend.http.status import PAYLOAD_TOO_LARGE, Answer, answer_of
+from stoker.frontend.http.status import Answer
 
 JSON_TYPE = "application/json"
 UNAUTHORIZED = 401
@@ -23,15 +23,6 @@ ALWAYS: tuple[tuple[bytes, bytes], ...] = (
 
 def json_response(value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     return Response(json_bytes(value), status, headers, JSON_TYPE)
-
-
-def error_response(error: Exception) -> Response:
-    """A message that is too large gets an empty answer, as from TorchServe."""
-    answer = answer_of(error)
-    if answer.status == PAYLOAD_TOO_LARGE:
-        return Response(b"", answer.status)
-    headers = {"WWW-Authenticate": "Bearer"} if answer.status == UNAUTHORIZED else None
-    return Response(error_bytes(answer), answer.status, headers, JSON_TYPE)
 
 
 def error_bytes(answer: Answer) -> bytes:

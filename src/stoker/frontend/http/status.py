@@ -47,6 +47,7 @@ TABLE: Mapping[type[Exception], Row] = {
     e.ModelVersionNotFound: Row(404, "ModelVersionNotFoundException"),
     e.TokenRejected: Row(400, "InvalidKeyException"),
     e.Unauthorized: Row(401, "InvalidKeyException"),  # where the setting token_failure_status asks for it
+    e.HeadTooLarge: Row(431, _BAD_REQUEST),
     e.MessageTooLarge: Row(PAYLOAD_TOO_LARGE, _BAD_REQUEST),
     # capacity
     e.CapacityError: Row(503, _UNAVAILABLE),

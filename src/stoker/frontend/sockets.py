@@ -1,4 +1,4 @@
-"""Listening sockets of HTTP listeners: TCP, and Unix sockets that only their owner may use; who has an address."""
+"""Listening sockets: TCP, and Unix sockets that only their owner may use; who has an address."""
 
 from __future__ import annotations
 

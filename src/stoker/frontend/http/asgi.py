@@ -1,0 +1,118 @@
+"""What is no prediction: the request goes to the ASGI application, in a task of its own.
+
+The application begins when the head is there, so that it can refuse a body before this is sent; it reads the body
+whole.
+
+Law: a client that leaves does not cancel the application, which may be in the middle of an operation; only the end of
+a drain does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
+
+from starlette.types import Message
+
+from stoker.errors import ServerStopping
+from stoker.frontend.http.exchange import HttpExchange
+
+if TYPE_CHECKING:
+    from stoker.frontend.http.protocol import HttpConnection
+    from stoker.frontend.http.request_head import RequestHead
+
+
+class AsgiExchange(HttpExchange):
+    __slots__ = ("_news", "_response", "_taken", "_task")
+
+    def __init__(self, connection: HttpConnection, head: RequestHead, started_at: float) -> None:
+        super().__init__(connection, head, started_at)
+        self._news: asyncio.Future[None] | None = None
+        self._response: Message | None = None
+        self._taken = False
+        self._task: asyncio.Task[None] | None = None
+
+    def work(self) -> None:
+        self._task = asyncio.get_running_loop().create_task(self._run())
+
+    def wake(self) -> None:
+        """The body is whole, or the exchange has ended."""
+        if self._news is not None and not self._news.done():
+            self._news.set_result(None)
+
+    def fail(self, error: Exception) -> None:
+        task = self._task
+        if not self.ended and task is not None and isinstance(error, ServerStopping):
+            task.cancel()
+        super().fail(error)
+
+    def _end(self, status: int) -> bool:
+        ended = super()._end(status)
+        self.wake()
+        return ended
+
+    async def _run(self) -> None:
+        try:
+            await self.connection.app(self._scope(), self._receive, self._send)
+            if not self.ended:
+                raise RuntimeError("the application did not answer to the end")
+        except Exception as error:
+            self.fail(error)
+        finally:
+            self._task = None  # it holds this exchange
+
+    def _scope(self) -> dict[str, Any]:
+        head, connection = self.head, self.connection
+        return {
+            "type": "http",
+            "asgi": {"version": "3.0", "spec_version": "2.3"},
+            "http_version": "1.0" if head.http_1_0 else "1.1",
+            "method": head.method.decode(),
+            "scheme": connection.scheme,
+            "path": unquote(head.path.decode("latin-1")),
+            "raw_path": head.path,
+            "query_string": head.query,
+            "root_path": "",
+            "headers": [(name.lower(), value) for name, value in head.headers],
+            "client": connection.client,
+            "server": connection.server,
+        }
+
+    async def _receive(self) -> Message:
+        if self._taken or self.ended:
+            await self._until(lambda: self.ended)
+            return {"type": "http.disconnect"}
+        self.connection.expects_body(self)
+        await self._until(lambda: self.whole or self.ended)
+        if not self.whole:
+            return {"type": "http.disconnect"}
+        self._taken = True
+        body, self.request = bytes(self.request), b""
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    async def _until(self, condition: Any) -> None:
+        while not condition():
+            self._news = asyncio.get_running_loop().create_future()
+            await self._news
+
+    async def _send(self, message: Message) -> None:
+        if self.ended:
+            return
+        if message["type"] == "http.response.start":
+            self._response = message
+            return
+        body, more = message.get("body", b""), message.get("more_body", False)
+        if self.started:
+            self.write_part(body)
+        else:
+            assert self._response is not None
+            status = self._response["status"]
+            headers = [item for item in self._response["headers"] if item[0].lower() != b"content-length"]
+            if not more:
+                self.respond_with(status, "", headers, body)
+                return
+            self.start(status, "", headers)
+            self.write_part(body)
+        if not more:
+            self.finish()

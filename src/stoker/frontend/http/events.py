@@ -1,0 +1,92 @@
+"""Answers as Server-Sent Events, for clients that accept these: an event for each part, comments while there is none.
+
+A handler that sets a content type of events itself, or a status of an error, is taken at its word instead.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from stoker.core.reply import Chunk
+from stoker.errors import StreamStalled
+from stoker.frontend.http import heads, sse
+from stoker.frontend.http.exchange import HttpExchange, rendered
+
+if TYPE_CHECKING:
+    from stoker.frontend.http.protocol import HttpConnection
+    from stoker.frontend.http.request_head import RequestHead
+
+KEEP_ALIVE_S = 15.0
+_SSE_HEADERS = ((b"content-type", b"text/event-stream; charset=utf-8"),)
+
+
+class EventExchange(HttpExchange):
+    __slots__ = ("_framed", "_quiet")
+
+    def __init__(self, connection: HttpConnection, head: RequestHead, started_at: float) -> None:
+        super().__init__(connection, head, started_at)
+        self._framed = True
+        self._quiet = False
+
+    def respond(self, chunks: Sequence[Chunk]) -> None:
+        for chunk in chunks:
+            self.send(chunk)
+        self.finish()
+
+    def send(self, chunk: Chunk) -> bool:
+        if self.ended:
+            return False
+        if not self.started:
+            self.start(*self._as_events(*rendered(chunk.meta)))
+        self._quiet = False
+        data = chunk.data
+        self.write_part(sse.event(data) if self._framed and len(data) else data)
+        return self.writable
+
+    def _as_events(self, status: int, reason: str, headers: heads.Headers) -> tuple[int, str, heads.Headers]:
+        kinds = [value for name, value in headers if name.lower() == b"content-type"]
+        self._framed = status < 400 and not any(sse.wanted(kind) for kind in kinds)
+        if self._framed:
+            headers = [*(header for header in headers if header[0].lower() != b"content-type"), *_SSE_HEADERS]
+        return status, reason, headers
+
+    def fail(self, error: Exception) -> None:
+        if self.ended or not self.started or not self._framed or isinstance(error, StreamStalled):
+            super().fail(error)
+            return
+        answer, _ = self.style.answer_of(error)
+        self.write_part(sse.error_event(answer))
+        self.finish()
+
+    def tick(self) -> bool:
+        """Once every `KEEP_ALIVE_S`: whether it goes on. Says something if nothing was said since the last time."""
+        if self.ended:
+            return False
+        if self._quiet and self._framed and self.writable:
+            if not self.started:
+                self.start(200, "", _SSE_HEADERS)
+            self.write_part(sse.KEEP_ALIVE)
+        self._quiet = True
+        return True
+
+
+class SignsOfLife:
+    """One timer for all event streams of a listener, and none while there is no stream."""
+
+    def __init__(self) -> None:
+        self._streams: set[EventExchange] = set()
+        self._timer: asyncio.TimerHandle | None = None
+
+    def add(self, stream: EventExchange) -> None:
+        self._streams.add(stream)
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(KEEP_ALIVE_S, self.tick)
+
+    def tick(self) -> None:
+        self._timer = None
+        streams, self._streams = self._streams, set()
+        for stream in streams:
+            if stream.tick():
+                self.add(stream)

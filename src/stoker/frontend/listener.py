@@ -1,0 +1,164 @@
+"""One bound address and the connections that are open on it: their number, their time, their end.
+
+What a connection speaks is its own; here it is an `asyncio.Protocol` that can be looked at, shut down and cut.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import ssl
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from stoker.config.address import Address
+from stoker.frontend import sockets
+from stoker.frontend.budget import ByteBudget, UnreadAnswers
+
+_log = logging.getLogger(__name__)
+
+SWEEP_S = 5.0
+LINGER_S = 2.0
+"""How long a client that still sends has to read the answer that refused it."""
+_BACKLOG = 4096
+_FLUSH_S = 1.0
+_WARN_EVERY_S = 60.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """Of each connection, but for ``connections``: how many a listener has.  ``first_s``: without a request since it
+    opened, ``idle_s``: between requests, ``head_s``: from the first byte of a head to its last, ``slow_s``: neither the
+    rest of a request arrives nor what is answered is read."""
+
+    connections: int = 10_000
+    first_s: float = 60.0
+    idle_s: float = 600.0
+    head_s: float = 30.0
+    slow_s: float = 60.0
+    head_bytes: int = 64 << 10
+    header_count: int = 1000
+
+
+class Budgets:
+    """Of all listeners together: bytes of requests that are not whole, bytes of answers that nobody has read."""
+
+    def __init__(self, *, unparsed: int = 256 << 20, unread: int = 256 << 20) -> None:
+        self.unparsed = ByteBudget(unparsed)
+        self.unread = UnreadAnswers(unread)
+
+
+class Connection(Protocol):
+    def look(self, now: float) -> None:
+        """Lets a client go that is quiet for too long."""
+        ...
+
+    def shutdown(self) -> None:
+        """The server stops: an idle connection ends at once, a busy one after its answer."""
+        ...
+
+    def give_up(self) -> None:
+        """Ends at once; what is unread is lost."""
+        ...
+
+
+class Connections:
+    """Those of one listener. One timer looks at all of them, and none while there is none."""
+
+    def __init__(self, limit: int) -> None:
+        self.open: set[Connection] = set()
+        self._limit = limit
+        self._closed: asyncio.Future[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._warned_at = 0.0
+
+    def add(self, connection: Connection) -> bool:
+        """False: there are too many; the connection is to be dropped."""
+        if len(self.open) >= self._limit:
+            self._warn()
+            return False
+        self.open.add(connection)
+        if self._timer is None:
+            self._arm()
+        return True
+
+    def discard(self, connection: Connection) -> None:
+        self.open.discard(connection)
+        if self._closed is not None and not self._closed.done() and not self.open:
+            self._closed.set_result(None)
+
+    def shutdown(self) -> None:
+        for connection in list(self.open):
+            connection.shutdown()
+
+    async def wait_closed(self, grace_s: float) -> None:
+        """Until all are closed by themselves; after ``grace_s`` those that are left are cut."""
+        if self.open:
+            self._closed = asyncio.get_running_loop().create_future()
+            await asyncio.wait([self._closed], timeout=grace_s)
+        for connection in list(self.open):
+            connection.give_up()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def sweep(self) -> None:
+        self._timer = None
+        now = time.monotonic()
+        for connection in list(self.open):
+            connection.look(now)
+        if self.open:
+            self._arm()
+
+    def _arm(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = asyncio.get_running_loop().call_later(SWEEP_S, self.sweep)
+
+    def _warn(self) -> None:
+        now = time.monotonic()
+        if now - self._warned_at > _WARN_EVERY_S:
+            self._warned_at = now
+            _log.warning("A listener has as many connections as max_connections allows: new ones are dropped")
+
+
+class Listener:
+    """Listens between `open` and `close`. ``connect`` makes the protocol of a new connection."""
+
+    def __init__(
+        self, *, address: Address, connect: Callable[[], asyncio.BaseProtocol], tls: ssl.SSLContext | None = None
+    ) -> None:
+        self._address = address
+        self._connect = connect
+        self._tls = tls
+        self._socket: sockets.ListeningSocket | None = None
+        self._server: asyncio.Server | None = None
+
+    @property
+    def address(self) -> Address:
+        """Where it listens; with the port that is bound, also when 0 was asked for."""
+        return self._socket.address if self._socket is not None else self._address
+
+    async def open(self) -> None:
+        """Raises BindError."""
+        self._socket = await sockets.listen(self._address, backlog=_BACKLOG)
+        loop = asyncio.get_running_loop()
+        kind = loop.create_unix_server if self._address.scheme == "unix" else loop.create_server
+        try:
+            self._server = await kind(self._connect, sock=self._socket.socket, ssl=self._tls, backlog=_BACKLOG)
+        except BaseException:
+            self._socket.close()
+            raise
+
+    def close(self) -> None:
+        """Accepts nothing from now on. Idempotent."""
+        if self._server is not None and self._socket is not None:
+            self._server.close()
+            self._socket.close()
+
+
+def flush_time(grace_s: float, began: float) -> float:
+    """What is left of ``grace_s`` for clients to read what they were answered; a moment in any case."""
+    return max(_FLUSH_S, grace_s - (time.monotonic() - began))
