@@ -215,7 +215,7 @@ FIGURES: tuple[Figure, ...] = (
     ),
     Figure(
         name="on/off",
-        what="metrics and access log on against off, as P1",
+        what="metrics, access log and console on against off, as P1",
         point="j 1KiB c=64",
         pick=rate,
         bar=0.93,

@@ -297,7 +297,7 @@ def observed(options: Options, _: Place) -> list[Group]:
     point = ScrapedClosed(name="j 1KiB c=64", probe=digest_probe(KIB), concurrency=64, for_peers=True)
     return [
         Group(
-            title="metrics and access log on against off, batch size 1",
+            title="metrics, access log and console on against off, batch size 1",
             workload=Workload.METRICS,
             model=models.digest_one,
             points=(point,),

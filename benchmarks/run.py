@@ -31,7 +31,7 @@ WORKLOADS = {
     "g": "start-up, scale-up, memory",
     "h": "clients that leave with requests in flight",
     "i": "REST /predictions, 1 KiB, batch size 1",
-    "j": "metrics and access log on against off",
+    "j": "metrics, access log and console on against off",
 }
 REQUIREMENTS = models.REQUIREMENTS
 

@@ -1,4 +1,4 @@
-"""The same two servers over REST, and stoker with its metrics and access log on and off."""
+"""The same two servers over REST, and stoker with its metrics, access log and console on and off."""
 
 from __future__ import annotations
 
@@ -78,20 +78,24 @@ def rest_api(spawned: Spawned, deployment: Deployment) -> RestApi:
 # ---------------------------------------------------------------------------------------- metrics on and off
 
 
+_ON = "metrics_mode=prometheus, scraped once a second, access log on, also on the console (a file)"
+_OFF = "metrics_mode=off, no access log, console_log=server"
+
+
 class ScrapedApi(TorchServeApi):
     metrics_url: str = ""
 
 
 class StokerObserved:
-    """``on``: Prometheus metrics, read once a second, and a line per request in the access log; else neither."""
+    """``on``: Prometheus metrics, read once a second, and a line per request in the access log and on the console; else
+    nothing of these.
+    """
 
     wire: Wire = "grpc"
 
     def __init__(self, *, on: bool) -> None:
         self.name = "stoker-observed" if on else "stoker-unobserved"
-        self.note = (
-            "metrics_mode=prometheus, scraped once a second, access log on" if on else "metrics_mode=off, no access log"
-        )
+        self.note = _ON if on else _OFF
         self._on = on
 
     def install(self, home: Path, requirements: tuple[str, ...]) -> None:
@@ -104,8 +108,10 @@ class StokerObserved:
         return workload is Workload.METRICS
 
     def start(self, deployment: Deployment) -> TorchServeApi:
-        extra = {"grpc_engine": "nghttp2", "metrics_mode": "prometheus" if self._on else "off"}
-        spawned = start_torchserve(STOKER, deployment, {**extra, "access_log": str(self._on).lower()})
+        measured = {"metrics_mode": "prometheus", "access_log": "true", "console_log": "all"}
+        unmeasured = {"metrics_mode": "off", "access_log": "false", "console_log": "server"}
+        extra = measured if self._on else unmeasured
+        spawned = start_torchserve(STOKER, deployment, {"grpc_engine": "nghttp2", **extra})
         if not self._on:
             return api_of(spawned, deployment)
         api = ScrapedApi(spawned, model=deployment.model.name, management_port=deployment.more_ports[0])

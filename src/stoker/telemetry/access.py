@@ -11,7 +11,7 @@ import functools
 import time
 
 from stoker.core.secrets import masked
-from stoker.telemetry.json_lines import head, members
+from stoker.telemetry.json_lines import dumps, head, members
 from stoker.telemetry.lines import escaped, timestamp
 from stoker.telemetry.sinks import Sink
 from stoker.telemetry.writer import LogWriter
@@ -73,18 +73,12 @@ def json_of(calls: list[_Call]) -> bytes:
     """``status``: of HTTP, or the code of gRPC, as in the text form, which is the message."""
     lines = []
     for at, peer, request, status, milliseconds, request_id in calls:
-        who_and_what = _who_and_what(peer, request)
-        facts = members(
-            {
-                "message": f"{who_and_what} {status} {milliseconds}",
-                "client": peer,
-                "request": masked(request),
-                "status": status,
-                "duration_ms": milliseconds,
-                **({"request_id": request_id} if request_id else {}),
-            }
+        message, facts = (_known_as_json if len(request) <= _MOST_KEPT else _as_json)(peer, request)
+        known = f', "request_id": {dumps(request_id)}' if request_id else ""
+        lines.append(
+            f'{head(at, NAME)}"message": "{message} {status} {milliseconds}", {facts}, '
+            f'"status": {status}, "duration_ms": {milliseconds}{known}}}\n'
         )
-        lines.append(f"{head(at, NAME)}{facts}}}\n")
     return "".join(lines).encode("utf-8", "backslashreplace")
 
 
@@ -94,4 +88,10 @@ def _who_and_what(peer: str, request: str) -> str:
     return f'{escaped(peer)} "{escaped(masked(request))}"'
 
 
+def _as_json(peer: str, request: str) -> tuple[str, str]:
+    """The beginning of the message, and members of the object."""
+    return dumps(_who_and_what(peer, request))[1:-1], members({"client": peer, "request": masked(request)})
+
+
+_known_as_json = functools.lru_cache(maxsize=1024)(_as_json)
 _known = functools.lru_cache(maxsize=1024)(_who_and_what)

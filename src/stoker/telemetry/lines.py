@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 import logging
-import re
 import time
 
 from stoker.core.secrets import masked
@@ -19,12 +18,14 @@ _LEVELS = {"WARNING": "WARN ", "CRITICAL": "FATAL"}
 _INDENT = "    "
 
 
-_DATE = re.compile(rb"^.{23}", re.MULTILINE)
+_DATE_BYTES = 23
 
 
 def with_columns(lines: bytes, name: str) -> bytes:
     """Lines of a log file that has dates alone, as the console shows them: with level, thread and the log's name."""
-    return _DATE.sub(rb"\g<0> [INFO ] main " + name.encode(), lines)
+    columns = f" [INFO ] main {name}".encode()
+    dated = (line[:_DATE_BYTES] + columns + line[_DATE_BYTES:] for line in lines.split(b"\n")[:-1])
+    return b"".join([line + b"\n" for line in dated])
 
 
 def escaped(text: str) -> str:

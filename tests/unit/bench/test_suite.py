@@ -175,14 +175,16 @@ def test_one_program_over_two_protocols_is_installed_once(tmp_path: Path) -> Non
     assert place.venv(rest.TorchServeRest()) == place.venv(TorchServe())
 
 
-def test_the_observed_server_differs_in_nothing_but_metrics_and_access_log(
+def test_the_observed_server_differs_in_nothing_but_metrics_access_log_and_console(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     said = []
     monkeypatch.setattr(rest, "start_torchserve", lambda _, __, extra: said.append(extra))
     on, off = (rest.StokerObserved(on=on).start(deployment(tmp_path)) for on in (True, False))
-    assert said[0] == {"grpc_engine": "nghttp2", "metrics_mode": "prometheus", "access_log": "true"}
-    assert said[1] == {"grpc_engine": "nghttp2", "metrics_mode": "off", "access_log": "false"}
+    on_settings = {"metrics_mode": "prometheus", "access_log": "true", "console_log": "all"}
+    off_settings = {"metrics_mode": "off", "access_log": "false", "console_log": "server"}
+    assert said[0] == {"grpc_engine": "nghttp2", **on_settings}
+    assert said[1] == {"grpc_engine": "nghttp2", **off_settings}
     assert all(ROWS[key].field for key in said[0]), "settings that are read"
     assert on.metrics_url == "http://127.0.0.1:5/metrics"  # type: ignore[attr-defined]
     assert not hasattr(off, "metrics_url")
