@@ -14,6 +14,7 @@ import logging
 import os
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -160,11 +161,17 @@ class BaseHandler(abc.ABC):
         try:
             if PT2_AVAILABLE and options is not None and check_valid_pt2_backend(options["backend"]):
                 self.model = _compile(self.model, options)
-                logger.info("Compiled model with backend %s", options["backend"])
+                logger.info("Compiled model with %s", _as_words(options))
             elif IPEX_AVAILABLE:
                 self.model = _optimize_with_ipex(self.model, self.device)
         except Exception as error:
-            logger.warning("The model is served uncompiled: %s", error, exc_info=True)
+            words = _as_words(options) if options is not None else "ipex"
+            logger.warning(
+                "Compiling model model with %s has failed: %s. Proceeding without compilation",
+                words,
+                error,
+                exc_info=True,
+            )
 
     # ------------------------------------------------------------------------------------------- serving
 
@@ -276,9 +283,15 @@ def _compile_options(section: object) -> dict[str, Any] | None:
     if not isinstance(section, dict) or not section:
         return None
     if "compile" not in section:
-        return None if "export" in section else {"backend": "inductor", **section}
+        return None if "export" in section else {**section, "backend": section.get("backend", "inductor")}
     options = dict(section["compile"] or {})
-    return {"backend": "inductor", **options} if options.pop("enable", False) is True else None
+    options.setdefault("backend", "inductor")
+    return options if options.pop("enable", False) is True else None
+
+
+def _as_words(options: Mapping[str, Any]) -> str:
+    """As TorchServe's log has them, which scripts look for: ``backend inductor, mode reduce-overhead``."""
+    return ", ".join(f"{name} {value}" for name, value in options.items())
 
 
 def _compile(model: Any, options: dict[str, Any]) -> Any:

@@ -222,6 +222,26 @@ def test_all_spellings_of_the_pt2_section_are_understood(section: Any, options: 
     assert base._compile_options(section) == options
 
 
+@pytest.mark.parametrize(
+    ("options", "line"),
+    [
+        ({"backend": "eager", "dynamic": True}, "Compiled model with backend eager, dynamic True"),
+        ({"dynamic": True, "backend": "eager"}, "Compiled model with dynamic True, backend eager"),
+        (
+            {"backend": "eager", "no_such": 1},
+            "Compiling model model with backend eager, no_such 1 has failed: compile() got an unexpected keyword "
+            "argument 'no_such'. Proceeding without compilation",
+        ),
+    ],
+)
+def test_the_log_says_what_became_of_compiling_as_torchserves_does(
+    eager: Eager, caplog: pytest.LogCaptureFixture, options: dict[str, object], line: str
+) -> None:
+    caplog.set_level("INFO")
+    BaseHandler().initialize(eager(config={"pt2": {"compile": {"enable": True, **options}}}))
+    assert line in caplog.messages
+
+
 def test_a_compiled_model_answers_the_same(eager: Eager) -> None:
     context = eager(config={"pt2": {"compile": {"enable": True, "backend": "eager"}}})
     handler = ready(context)
