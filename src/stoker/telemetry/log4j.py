@@ -1,4 +1,6 @@
-"""What a log4j2 file of TorchServe says that holds here, too: levels.  Everything else in it is named, once.
+"""What a log4j2 file of TorchServe says that holds here, too: levels, and which logs stay off the console.
+
+Everything else in it is named, once.
 
 Files, patterns and sizes are those of `telemetry.logs`: tools that read TorchServe's logs find what they look for.
 """
@@ -24,28 +26,36 @@ _LEVELS = {
 }
 _ROOT = ""
 _SERVER = "org.pytorch.serve"
-_OURS = (_SERVER, "MODEL_LOG", "ACCESS_LOG", "TS_METRICS", "MODEL_METRICS")
+_BULK = ("ACCESS_LOG", "TS_METRICS", "MODEL_METRICS")
+_OURS = (_SERVER, "MODEL_LOG", *_BULK)
 _LARGEST_FILE = 1 << 20
 
 
 class LogLevels(NamedTuple):
-    """Least severity that is logged. Lines of the access log and of the metric logs are INFO."""
+    """Least severity that is logged. Lines of the access log and of the metric logs are INFO.
+
+    ``hidden``: names of those three whose lines the console does not show.
+    """
 
     server: int = logging.INFO
     model: int = logging.INFO
     access: int = logging.INFO
     ts_metrics: int = logging.INFO
     model_metrics: int = logging.INFO
+    hidden: frozenset[str] = frozenset()
 
 
 def read(path: Path) -> tuple[LogLevels, str]:
     """The levels, and a sentence for the log about what of the file counts. Never raises: logging is no reason not to
     start."""
     try:
-        found = _loggers(_tree(path))
+        tree = _tree(path)
+        found, hidden = _loggers(tree), _hidden(tree)
     except (OSError, ValueError, ElementTree.ParseError) as error:
         return LogLevels(), f"--log-config {path} has no effect: {error}"
-    levels = LogLevels(*(found.get(name, found.get(_ROOT, logging.INFO)) for name in _OURS))
+    root = found.get(_ROOT, logging.INFO)
+    server, model, access, ts_metrics, model_metrics = (found.get(name, root) for name in _OURS)
+    levels = LogLevels(server, model, access, ts_metrics, model_metrics, hidden)
     return levels, f"--log-config {path}: {_explained(levels, found)}"
 
 
@@ -65,7 +75,7 @@ def _loggers(tree: ElementTree.Element) -> dict[str, int]:
     """Level by logger name, `_ROOT` for the root. Loggers with a level that is no word of log4j are left out."""
     found = {}
     for element in tree.iter():
-        kind = element.tag.rpartition("}")[2].lower()
+        kind = _kind(element)
         if kind not in ("root", "asyncroot", "logger", "asynclogger"):
             continue
         attributes = {name.lower(): value for name, value in element.attrib.items()}
@@ -75,12 +85,30 @@ def _loggers(tree: ElementTree.Element) -> dict[str, int]:
     return found
 
 
+def _hidden(tree: ElementTree.Element) -> frozenset[str]:
+    """Loggers that keep their lines to themselves, and name no appender that is a console."""
+    consoles = {each.get("name", "") for each in tree.iter() if _kind(each) == "console"}
+    names = set()
+    for logger in tree.iter():
+        if logger.get("additivity", "true").strip().lower() != "false":
+            continue
+        appenders = {each.get("ref", "") for each in logger.iter() if _kind(each) == "appenderref"}
+        if not appenders & consoles:
+            names.add(logger.get("name", ""))
+    return frozenset(names.intersection(_BULK))
+
+
+def _kind(element: ElementTree.Element) -> str:
+    return element.tag.rpartition("}")[2].lower()
+
+
 def _explained(levels: LogLevels, found: Mapping[str, int]) -> str:
     names = ("server", "workers", "access log", "ts_metrics.log", "model_metrics.log")
-    told = ", ".join(f"{name} {_word(level)}" for name, level in zip(names, levels, strict=True))
+    told = ", ".join(f"{name} {_word(level)}" for name, level in zip(names, levels[:-1], strict=True))
+    off = "".join(f"; {name} is not on the console (additivity)" for name in sorted(levels.hidden))
     others = sorted(set(found) - {_ROOT, *_OURS})
     unused = f", and the loggers {', '.join(others)}" if others else ""
-    return f"its levels count ({told}); appenders, their files, patterns and sizes{unused} have no effect"
+    return f"its levels count ({told}){off}; appenders, their files, patterns and sizes{unused} have no effect"
 
 
 def _word(level: int) -> str:

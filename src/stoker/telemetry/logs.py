@@ -161,7 +161,8 @@ class Logs:
         return file
 
     def _bulk(self, file: RollingFile, name: str) -> Sink:
-        return _Bulk(file, self._show if self._shows_all else None, None if self.as_json else name)
+        shown = self._shows_all and name not in self._levels.hidden
+        return _Bulk(file, self._show if shown else None, None if self.as_json else name)
 
     def _post_to(self, sink: Sink, level: int) -> Post:
         def post(text: Callable[[], bytes], size: int) -> None:

@@ -92,6 +92,9 @@ def test_a_setting_keeps_requests_and_metrics_off_the_console(tmp_path: Path) ->
 def test_levels_count_for_the_console_too(tmp_path: Path) -> None:
     off = logging.CRITICAL + 10
     assert use(tmp_path, levels=LogLevels(access=off, ts_metrics=off, model_metrics=off)) == []
+    hidden = frozenset(("ACCESS_LOG", "TS_METRICS"))
+    (line,) = use(tmp_path, levels=LogLevels(hidden=hidden))
+    assert "MODEL_METRICS" in line
 
 
 @pytest.mark.parametrize("console_lines", ["all", "server"])

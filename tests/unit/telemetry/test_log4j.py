@@ -43,6 +43,24 @@ def test_a_logger_has_its_own_level_or_that_of_the_root(text: str, levels: LogLe
     assert "appenders" in remark
 
 
+@pytest.mark.parametrize(
+    ("logger", "hidden"),
+    [
+        ('<Logger name="ACCESS_LOG" additivity="false" level="info"><AppenderRef ref="f"/></Logger>', True),
+        ('<Logger name="ACCESS_LOG" additivity="False" level="info"/>', True),
+        ('<Logger name="ACCESS_LOG" additivity="false" level="info"><AppenderRef ref="STDOUT"/></Logger>', False),
+        ('<Logger name="ACCESS_LOG" level="info"><AppenderRef ref="f"/></Logger>', False),
+        ('<Logger name="MODEL_LOG" additivity="false" level="info"/>', False),
+    ],
+)
+def test_additivity_keeps_requests_and_metrics_off_the_console(logger: str, hidden: bool, tmp_path: Path) -> None:
+    path = tmp_path / "log4j2.xml"
+    path.write_text(loggers(logger).replace("<Appenders/>", '<Appenders><Console name="STDOUT"/></Appenders>'))
+    levels, remark = log4j.read(path)
+    assert levels.hidden == ({"ACCESS_LOG"} if hidden else set())
+    assert ("ACCESS_LOG is not on the console (additivity)" in remark) is hidden
+
+
 def test_the_remark_says_what_counts_and_what_does_not(tmp_path: Path) -> None:
     path = tmp_path / "log4j2.xml"
     path.write_text(loggers('<Logger name="ACCESS_LOG" level="warn"/><Logger name="io.netty" level="error"/>'))
