@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextlib import ExitStack
 from importlib import metadata
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from stoker.cli import hangup
 from stoker.cli.instance import Instance
@@ -19,6 +19,7 @@ from stoker.config.security import AccessPolicy
 from stoker.config.settings import Settings
 from stoker.errors import StartupError
 from stoker.telemetry.capture import Capture, console_fd
+from stoker.telemetry.json_lines import lone_line
 from stoker.telemetry.log4j import LogLevels
 from stoker.telemetry.logs import Logs
 from stoker.telemetry.sinks import Console
@@ -180,7 +181,12 @@ def _pid_file_remarks(instance: Instance) -> Iterator[str]:
         )
 
 
-def fail(error: StartupError) -> int:
+def fail(error: StartupError, log_format: str = "text") -> int:
     """One clear line, and the exit status."""
-    print(error.message, file=sys.stderr, flush=True)
+    say(error.message, log_format, logging.ERROR, sys.stderr)
     return error.exit_code
+
+
+def say(text: str, log_format: str, level: int = logging.INFO, stream: TextIO | None = None) -> None:
+    """A line of a start that has no logs yet, or no more."""
+    print(lone_line(text, level) if log_format == "json" else text, file=stream, flush=True)

@@ -16,7 +16,7 @@ from stoker.cli import arguments, background, console, server_process, serving, 
 from stoker.cli.arguments import StartOptions
 from stoker.cli.stop_signals import StopSignals
 from stoker.config import security, show
-from stoker.config.load import Loaded
+from stoker.config.load import Loaded, log_format
 from stoker.config.startup import load_for_start
 from stoker.errors import ConfigurationError, StartupError
 from stoker.telemetry import log4j
@@ -45,7 +45,13 @@ def run(options: StartOptions) -> int:
             return _serve(options)
         return _hand_over(options)
     except StartupError as error:
-        return serving.fail(error)
+        return serving.fail(error, _log_format(options))
+
+
+def _log_format(options: argparse.Namespace) -> str:
+    """Commands that start no server speak to people."""
+    starts = not options.stop and not options.print_config
+    return log_format(ts_config=options.ts_config, environment=os.environ) if starts else "text"
 
 
 def stop() -> int:
@@ -95,7 +101,7 @@ def _serve(options: StartOptions) -> int:
         loaded = _load(options)
         missing = _missing_place(options, loaded)
         if missing:
-            print(missing, flush=True)
+            serving.say(missing, loaded.settings.log_format)
             return 1
         mentioned = security.mentioned_topics(loaded.given.keys(), os.environ)
         levels, remarks = _log_levels(options)

@@ -88,6 +88,18 @@ def find_file(*, ts_config: str | None, environment: Mapping[str, str], director
     return file if file.exists() else None
 
 
+def log_format(*, ts_config: str | None, environment: Mapping[str, str], directory: Path | None = None) -> str:
+    """How a start is to say that its other settings are wrong."""
+    try:
+        file = find_file(ts_config=ts_config, environment=environment, directory=directory or Path.cwd())
+        given = {} if file is None else _from_file(file, environment, [])
+        given.update(_from_environment(environment, given))
+        row = ROWS["log_format"]
+        return str(_value(row, given[row.key])) if row.key in given else row.default_text
+    except ConfigurationError:
+        return ROWS["log_format"].default_text
+
+
 # -------------------------------------------------------------------------------------------- the file
 
 

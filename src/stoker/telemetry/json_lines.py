@@ -42,6 +42,12 @@ class JsonFormatter(logging.Formatter):
         return dumps(fields)
 
 
+def lone_line(text: str, level: int = logging.INFO) -> str:
+    """What is said where there is no logger."""
+    fields = {"name": "stoker", "levelno": level, "levelname": logging.getLevelName(level), "msg": text}
+    return JsonFormatter().format(logging.makeLogRecord(fields))
+
+
 def timestamp(seconds: float) -> str:
     """UTC with milliseconds, e.g. ``2026-11-24T09:30:00.125Z``."""
     return _millisecond(int(seconds * 1000))

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from stoker.telemetry import access as access_lines
 from stoker.telemetry.access import BufferedAccessLog
-from stoker.telemetry.json_lines import JsonFormatter
+from stoker.telemetry.json_lines import JsonFormatter, lone_line
 from stoker.telemetry.lines import LineFormatter, with_columns
 from stoker.telemetry.log4j import LogLevels
 from stoker.telemetry.metric_log import MODEL_METRICS, TS_METRICS, Post
@@ -127,10 +127,7 @@ class Logs:
         """A bare line on the console: something that scripts wait for. Returns when it is there, or when nobody has
         taken it for some seconds."""
         if self.as_json:
-            record = logging.makeLogRecord(
-                {"name": "stoker", "levelname": "INFO", "levelno": logging.INFO, "msg": text}
-            )
-            text = self._formatter.format(record)
+            text = lone_line(text)
         self._show(f"{text}\n".encode())
         self._console_writer.wait_written()
 
