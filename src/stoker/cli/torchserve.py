@@ -45,13 +45,7 @@ def run(options: StartOptions) -> int:
             return _serve(options)
         return _hand_over(options)
     except StartupError as error:
-        return serving.fail(error, _log_format(options))
-
-
-def _log_format(options: argparse.Namespace) -> str:
-    """Commands that start no server speak to people."""
-    starts = not options.stop and not options.print_config
-    return log_format(ts_config=options.ts_config, environment=os.environ) if starts else "text"
+        return serving.fail(error, log_format(ts_config=options.ts_config, environment=os.environ))
 
 
 def stop() -> int:
