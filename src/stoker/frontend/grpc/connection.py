@@ -55,9 +55,11 @@ class Connection(asyncio.Protocol):
 
     def __init__(self, listener: Nghttp2Engine) -> None:
         self.listener = listener
-        self.open_calls = listener.open_calls
-        self.request_budget = listener.request_budget
-        self.max_message_bytes = listener.max_message_bytes
+        setup = listener.setup
+        self.limits = setup.limits
+        self.open_calls = setup.open_calls
+        self.request_budget = setup.requests
+        self.max_message_bytes = setup.max_message_bytes
         self.http2 = ngh2.Connection(ngh2.Role.SERVER, listener.configuration)
         self.peer = ""
         self.now = self.opened_at = time.monotonic()
@@ -76,6 +78,7 @@ class Connection(asyncio.Protocol):
         self._to_reset: set[int] = set()
         self._refused: dict[int, Headers] = {}
         self._unread = 0
+        self.unread_since = 0.0
         self._stuck_bytes = 0
         self._stuck_since = 0.0
         self._draining = False
@@ -89,7 +92,7 @@ class Connection(asyncio.Protocol):
         if not self.listener.opened(self):
             transport.abort()
             return
-        limits = self.listener.limits
+        limits = self.limits
         self.http2.initiate_connection(
             {
                 _MAX_CONCURRENT_STREAMS: limits.calls,
@@ -123,7 +126,8 @@ class Connection(asyncio.Protocol):
     def _refuse_protocol(self, data: bytes) -> None:
         assert self._transport is not None
         if data[:1].isalpha():
-            text = f"This port speaks gRPC (HTTP/2).{self.listener.rest_hint}\n".encode()
+            rest = self.listener.setup.rest_address
+            text = f"This port speaks gRPC (HTTP/2).{f' REST is on {rest}.' if rest else ''}\n".encode()
             head = "HTTP/1.1 400 Bad Request\r\ncontent-type: text/plain\r\nconnection: close\r\ncontent-length: "
             self._transport.write(b"%b%d\r\n\r\n%b" % (head.encode(), len(text), text))
         self._transport.close()
@@ -198,7 +202,7 @@ class Connection(asyncio.Protocol):
             return ((b":status", b"405"), (b"allow", b"POST"))
         if not head.content_type.startswith(b"application/grpc"):
             return ((b":status", b"415"),)
-        limit = self.listener.limits.header_bytes
+        limit = self.limits.header_bytes
         if head.size > limit:
             status = Status(RESOURCE_EXHAUSTED, f"The metadata is larger than {limit} bytes.")
             return (*RESPONSE_HEADERS, *status_trailers(status))
@@ -240,7 +244,7 @@ class Connection(asyncio.Protocol):
     def widen(self, id: int, nbytes: int) -> None:
         """Lets a large message come in one go."""
         try:
-            self.http2.set_local_window_size(min(nbytes, self.listener.limits.message_window), stream_id=id)
+            self.http2.set_local_window_size(min(nbytes, self.limits.message_window), stream_id=id)
         except ngh2.NGH2Error:
             pass  # the client has ended the stream already
 
@@ -323,12 +327,17 @@ class Connection(asyncio.Protocol):
 
     def _count_unread(self, unread: int, transport: asyncio.Transport | None) -> None:
         """Keeps the answers that the client has not read in the budget; while they are too many, no request is read."""
+        budget = self.listener.setup.answers
         if unread > self._unread:
-            self.listener.answer_budget.take(unread - self._unread)
+            if not self._unread:
+                self.unread_since = time.monotonic()
+            budget.take(unread - self._unread)
+            if budget.room < 0:
+                self.listener.relieve()
         else:
-            self.listener.answer_budget.give(self._unread - unread)
+            budget.give(self._unread - unread)
         self._unread = unread
-        limit = self.listener.limits.unread_bytes
+        limit = self.limits.unread_bytes
         if transport is None:
             return
         if unread > limit and not self._read_paused:
@@ -342,7 +351,7 @@ class Connection(asyncio.Protocol):
 
     def look(self, now: float) -> None:
         """Called every few seconds: ends what takes too long."""
-        limits = self.listener.limits
+        limits = self.limits
         if not self._settled and now - self.opened_at > limits.handshake_s:
             self._abort("no HTTP/2 settings came")
             return
@@ -361,7 +370,7 @@ class Connection(asyncio.Protocol):
 
     def _look_for_stalled(self, now: float) -> None:
         """Answers that the client does not take any byte of are dropped; so is a connection that takes nothing."""
-        stall_s, size_of = self.listener.stall_s, self.http2.queued_body_size
+        stall_s, size_of = self.listener.setup.stall_s, self.http2.queued_body_size
         transport = self._transport
         assert transport is not None
         buffered = transport.get_write_buffer_size()

@@ -1,14 +1,16 @@
-"""What the server asks of an engine, and the limits that both engines are given."""
+"""What the server asks of an engine, and what every engine is given."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
-MAX_CONCURRENT_STREAMS = 1024
-"""Open calls per connection. A client that starts more waits in its own library; it can open more connections."""
-
-MAX_METADATA_BYTES = 16 * 1024
-"""Of a call's request metadata; more is refused RESOURCE_EXHAUSTED by the library."""
+from stoker.frontend.budget import ByteBudget
+from stoker.frontend.grpc.call import Method
+from stoker.frontend.grpc.limits import Limits
+from stoker.frontend.open_exchanges import OpenExchanges
+from stoker.frontend.tls import Tls
 
 
 class ConnectionAge(NamedTuple):
@@ -16,6 +18,29 @@ class ConnectionAge(NamedTuple):
 
     age_s: float | None = None
     grace_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setup:
+    """One listener. ``requests``: the budget of unfinished requests' bytes; ``answers``: of bytes that clients have not
+    read; grpcio has buffers of its own for both.  ``rest_address``: where clients of REST are sent."""
+
+    host: str
+    port: int
+    methods: Sequence[Method]
+    open_calls: OpenExchanges
+    max_message_bytes: int
+    requests: ByteBudget
+    answers: ByteBudget
+    stall_s: float = 30.0
+    tls: Tls | None = None
+    connection_age: ConnectionAge = ConnectionAge()  # noqa: RUF009 - immutable
+    limits: Limits = Limits()  # noqa: RUF009 - immutable
+    rest_address: str = ""
+
+    @property
+    def target(self) -> str:
+        return target(self.host, self.port)
 
 
 class Engine(Protocol):

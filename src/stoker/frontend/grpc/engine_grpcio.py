@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -20,10 +20,9 @@ from stoker.errors import BindError
 from stoker.frontend import sockets
 from stoker.frontend.grpc.call import Call, Method, Trailing
 from stoker.frontend.grpc.credentials import server_credentials
-from stoker.frontend.grpc.engine import MAX_CONCURRENT_STREAMS, MAX_METADATA_BYTES, ConnectionAge, target
+from stoker.frontend.grpc.engine import Setup
 from stoker.frontend.grpc.status import Status
 from stoker.frontend.open_exchanges import OpenExchanges
-from stoker.frontend.tls import Tls
 
 ROOM_BYTES = 64 * 1024
 """What a stream may have waiting here before its method is told to wait."""
@@ -32,51 +31,35 @@ _CODES = {code.value[0]: code for code in grpc.StatusCode}
 
 
 class GrpcioEngine:
-    def __init__(
-        self,
-        *,
-        host: str,
-        port: int,
-        methods: Sequence[Method],
-        open_calls: OpenExchanges,
-        max_message_bytes: int,
-        tls: Tls | None = None,
-        connection_age: ConnectionAge = ConnectionAge(),  # noqa: B008 - immutable
-    ) -> None:
-        self._tls = tls
-        self._host = host
-        self._port = port
-        self._methods = methods
-        self._open_calls = open_calls
-        self._max_message_bytes = max_message_bytes
-        self._connection_age = connection_age
+    def __init__(self, setup: Setup) -> None:
+        self._setup = setup
         self._server: grpc.aio.Server | None = None
         self._remove: Callable[[], None] = lambda: None  # the file of a Unix socket
 
     async def start(self) -> int:
-        server = grpc.aio.server(options=server_options(self._max_message_bytes, self._connection_age))
+        server = grpc.aio.server(options=server_options(self._setup))
         server.add_generic_rpc_handlers(tuple(self._handlers()))
         try:
             port = self._listen(server)
         except (RuntimeError, OSError) as error:
             await server.stop(None)
             reason = getattr(error, "strerror", None) or "the address is in use or not one of this machine"
-            raise BindError(address=target(self._host, self._port), reason=reason) from None
+            raise BindError(address=self._setup.target, reason=reason) from None
         await server.start()
         self._server = server
         return port
 
     def _listen(self, server: grpc.aio.Server) -> int:
-        if not self._host.startswith("unix:"):
-            return self._bind(server, target(self._host, self._port))
-        path = Path(self._host.removeprefix("unix:"))
+        if not self._setup.host.startswith("unix:"):
+            return self._bind(server, self._setup.target)
+        path = Path(self._setup.host.removeprefix("unix:"))
         self._remove = sockets.put_in_place(path, lambda new: self._bind(server, f"unix:{new}"))
         return 0
 
     def _bind(self, server: grpc.aio.Server, address: str) -> int:
-        if self._tls is None:
+        if self._setup.tls is None:
             return int(server.add_insecure_port(address))
-        return int(server.add_secure_port(address, server_credentials(self._tls)))
+        return int(server.add_secure_port(address, server_credentials(self._setup.tls)))
 
     def start_draining(self) -> None:
         pass  # gRPC's core can only stop listening, and health checks go on
@@ -89,13 +72,13 @@ class GrpcioEngine:
 
     def _handlers(self) -> list[grpc.GenericRpcHandler]:
         services: dict[str, dict[str, grpc.RpcMethodHandler]] = {}
-        for method in self._methods:
+        for method in self._setup.methods:
             services.setdefault(method.service, {})[method.name] = self._handler(method)
         return [grpc.method_handlers_generic_handler(name, handlers) for name, handlers in services.items()]
 
     def _handler(self, method: Method) -> grpc.RpcMethodHandler:
         """A unary answer is a stream of one message: only so it is known here when the client has taken it."""
-        open_calls = self._open_calls
+        open_calls = self._setup.open_calls
 
         async def handle(request: bytes, context: Any) -> None:
             await _GrpcioCall(open_calls, method, request, context).run(context)
@@ -108,20 +91,18 @@ class GrpcioEngine:
         return grpc.stream_stream_rpc_method_handler(converse)
 
 
-def server_options(
-    max_message_bytes: int,
-    connection_age: ConnectionAge = ConnectionAge(),  # noqa: B008 - immutable
-) -> list[tuple[str, int]]:
+def server_options(setup: Setup) -> list[tuple[str, int]]:
     names = ("grpc.max_connection_age_ms", "grpc.max_connection_age_grace_ms")
-    ages = [(name, round(value * 1000)) for name, value in zip(names, connection_age, strict=True) if value is not None]
+    given = zip(names, setup.connection_age, strict=True)
+    ages = [(name, round(value * 1000)) for name, value in given if value is not None]
     return [
         *ages,
         ("grpc.so_reuseport", 0),  # a port in use must be an error
-        ("grpc.max_receive_message_length", max_message_bytes),
+        ("grpc.max_receive_message_length", setup.max_message_bytes),
         ("grpc.max_send_message_length", -1),
-        ("grpc.max_concurrent_streams", MAX_CONCURRENT_STREAMS),
-        ("grpc.max_metadata_size", MAX_METADATA_BYTES),
-        ("grpc.absolute_max_metadata_size", MAX_METADATA_BYTES),
+        ("grpc.max_concurrent_streams", setup.limits.calls),
+        ("grpc.max_metadata_size", setup.limits.header_bytes),
+        ("grpc.absolute_max_metadata_size", setup.limits.header_bytes),
         ("grpc.compression_enabled_algorithms_bitset", 1),  # identity only
     ]
 

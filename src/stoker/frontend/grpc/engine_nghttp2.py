@@ -9,19 +9,15 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
 from stoker.config.address import Address
 from stoker.frontend import sockets
-from stoker.frontend.budget import ByteBudget
-from stoker.frontend.grpc.call import Method
 from stoker.frontend.grpc.connection import Connection, configuration
-from stoker.frontend.grpc.engine import ConnectionAge, target
-from stoker.frontend.grpc.limits import Limits
-from stoker.frontend.open_exchanges import OpenExchanges
-from stoker.frontend.tls import Tls, listening_context
+from stoker.frontend.grpc.engine import Setup
+from stoker.frontend.tls import listening_context
 
 _log = logging.getLogger(__name__)
 _Result = TypeVar("_Result")
@@ -36,38 +32,12 @@ _HANDSHAKE_S = 10.0
 
 
 class Nghttp2Engine:
-    """``request_budget``: bytes of unfinished requests; ``answer_budget``: of answers that clients have not read."""
+    """Its connections read ``setup``, ``methods`` by path, and ``configuration``."""
 
-    def __init__(
-        self,
-        *,
-        host: str,
-        port: int,
-        methods: Sequence[Method],
-        open_calls: OpenExchanges,
-        max_message_bytes: int,
-        tls: Tls | None = None,
-        connection_age: ConnectionAge = ConnectionAge(),  # noqa: B008 - immutable
-        limits: Limits = Limits(),  # noqa: B008 - immutable
-        stall_s: float = 30.0,
-        request_budget: ByteBudget | None = None,
-        answer_budget: ByteBudget | None = None,
-        rest_address: str = "",
-    ) -> None:
-        self._host, self._port = host, port
-        self._address = _address(host, port)
-        self.methods = {method.path.encode(): method for method in methods}
-        self.open_calls = open_calls
-        self.max_message_bytes = max_message_bytes
-        self.limits = limits
-        self.stall_s = stall_s
-        default_budget = max(256 << 20, 4 * max_message_bytes)
-        self.request_budget = request_budget or ByteBudget(default_budget)
-        self.answer_budget = answer_budget or ByteBudget(default_budget)
-        self.configuration = configuration(limits)
-        self.rest_hint = f" REST is served on {rest_address}." if rest_address else ""
-        self._tls = tls
-        self._age = connection_age
+    def __init__(self, setup: Setup) -> None:
+        self.setup = setup
+        self.methods = {method.path.encode(): method for method in setup.methods}
+        self.configuration = configuration(setup.limits)
         self._connections: set[Connection] = set()
         self._socket: sockets.ListeningSocket | None = None
         self._server: asyncio.Server | None = None
@@ -80,10 +50,11 @@ class Nghttp2Engine:
         Raises:
             BindError
         """
-        self._socket = await sockets.listen(self._address, backlog=BACKLOG, name=target(self._host, self._port))
+        address = _address(self.setup.host, self.setup.port)
+        self._socket = await sockets.listen(address, backlog=BACKLOG, name=self.setup.target)
         loop = asyncio.get_running_loop()
-        listen = loop.create_unix_server if self._address.scheme == "unix" else loop.create_server
-        tls = None if self._tls is None else listening_context(self._tls)
+        listen = loop.create_unix_server if address.scheme == "unix" else loop.create_server
+        tls = None if self.setup.tls is None else listening_context(self.setup.tls)
         try:
             self._server = await listen(
                 lambda: Connection(self),
@@ -125,22 +96,22 @@ class Nghttp2Engine:
     @property
     def slow_s(self) -> float:
         """How long an unfinished request may send nothing; less while others wait for room."""
-        if self.request_budget.fits(1):
-            return self.limits.slow_s
-        return min(self.limits.slow_s, _SLOW_UNDER_PRESSURE_S)
+        slow_s = self.setup.limits.slow_s
+        return slow_s if self.setup.requests.fits(1) else min(slow_s, _SLOW_UNDER_PRESSURE_S)
 
     def opened(self, connection: Connection) -> bool:
         """Counts a connection in; False: there are too many."""
-        if len(self._connections) >= self.limits.connections:
+        if len(self._connections) >= self.setup.limits.connections:
             _log.warning("A gRPC connection was refused: %d are open, the limit", len(self._connections))
             return False
         self._connections.add(connection)
         loop = asyncio.get_running_loop()
         if self._look_timer is None:
             self._look_timer = loop.call_later(_LOOK_S, self._look)
-        if self._age.age_s is not None:
+        age_s, grace_s = self.setup.connection_age
+        if age_s is not None:
             spread = random.uniform(1 - _AGE_JITTER, 1 + _AGE_JITTER)  # noqa: S311 - no secret
-            loop.call_later(self._age.age_s * spread, connection.drain, self._age.grace_s)
+            loop.call_later(age_s * spread, connection.drain, grace_s)
         return True
 
     def closed(self, connection: Connection) -> None:
@@ -161,11 +132,25 @@ class Nghttp2Engine:
 
         self._threads.submit(work).add_done_callback(finished)
 
+    def relieve(self) -> None:
+        """The answers that clients have not read are over their budget: lets those go that hold most, for longest."""
+        now = time.monotonic()
+        held = [one for one in self._connections if one.unread and now - one.unread_since > _UNREAD_UNDER_PRESSURE_S]
+        for connection in sorted(held, key=lambda one: one.unread, reverse=True):
+            if self.setup.answers.room >= 0:
+                return
+            _log.warning(
+                "%s: connection closed: it leaves %d bytes of answers unread", connection.peer, connection.unread
+            )
+            connection.abort()
+
     def _look(self) -> None:
         self._look_timer = None
         now = time.monotonic()
         for connection in list(self._connections):
             connection.look(now)
+        if self.setup.answers.room < 0:
+            self.relieve()
         if self._connections:
             self._look_timer = asyncio.get_running_loop().call_later(_LOOK_S, self._look)
 

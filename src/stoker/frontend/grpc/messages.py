@@ -26,13 +26,13 @@ class UnknownEncoding(StokerError):
 class MessageReader:
     """Assembles messages out of pieces of a request's body; none may be over ``limit`` bytes on the wire."""
 
-    __slots__ = ("_body", "_filled", "_head", "_limit", "_packed")
+    __slots__ = ("_body", "_head", "_length", "_limit", "_packed")
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._head = b""
         self._body: bytearray | None = None
-        self._filled = 0
+        self._length = 0
         self._packed = False
 
     @property
@@ -43,7 +43,7 @@ class MessageReader:
     @property
     def awaited_bytes(self) -> int:
         """Size of the message that has begun to arrive; 0 between messages."""
-        return 0 if self._body is None else len(self._body)
+        return 0 if self._body is None else self._length
 
     def feed(self, data: bytes) -> list[tuple[bool, bytes | bytearray]]:
         """Returns the messages that are whole now, each with its flag for compression.
@@ -62,9 +62,9 @@ class MessageReader:
                     messages.append((self._packed, data[at : at + length]))
                     at += length
                     continue
-                self._body, self._filled = bytearray(length), 0
+                self._body, self._length = bytearray(), length  # it grows as it comes: a length is only a promise
             at = self._fill(self._body, data, at)
-            if self._filled == len(self._body):
+            if len(self._body) == self._length:
                 body, self._body = self._body, None
                 messages.append((self._packed, bytes(body) if len(body) <= _SMALL else body))
         return messages
@@ -86,10 +86,9 @@ class MessageReader:
         return at + taken, length
 
     def _fill(self, body: bytearray, data: bytes, at: int) -> int:
-        size = min(len(body) - self._filled, len(data) - at)
-        body[self._filled : self._filled + size] = memoryview(data)[at : at + size]
-        self._filled += size
-        return at + size
+        end = min(at + self._length - len(body), len(data))
+        body += memoryview(data)[at:end]
+        return end
 
 
 def prefix(message: bytes, *, packed: bool = False) -> bytes:

@@ -6,15 +6,19 @@ import importlib.util
 import logging
 from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import Any
 
 from stoker.core.ports import AccessLog, RequestTelemetry
+from stoker.frontend.budget import ByteBudget
 from stoker.frontend.grpc.call import Method
-from stoker.frontend.grpc.engine import ConnectionAge, Engine
+from stoker.frontend.grpc.engine import ConnectionAge, Engine, Setup
+from stoker.frontend.grpc.limits import Limits
 from stoker.frontend.grpc.reflection import reflection_methods
 from stoker.frontend.grpc.status import HTTP
 from stoker.frontend.open_exchanges import OpenExchanges
 from stoker.frontend.tls import Tls
+
+_BUFFERED_BYTES = 256 << 20
+"""Of unfinished requests, and of unread answers, where no budget is given."""
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +42,15 @@ class GrpcServer:
         telemetry: RequestTelemetry | None = None,
         tls: Tls | None = None,
         connection_age: ConnectionAge = ConnectionAge(),  # noqa: B008 - immutable
+        limits: Limits = Limits(),  # noqa: B008 - immutable
+        requests: ByteBudget | None = None,
+        answers: ByteBudget | None = None,
+        rest_address: str = "",
     ) -> None:
+        self._limits = limits
+        self._requests = requests
+        self._answers = answers
+        self._rest_address = rest_address
         self._tls = tls
         self._host = host
         self._requested_port = port
@@ -46,7 +58,7 @@ class GrpcServer:
         self._methods = methods
         self._max_message_bytes = max_message_bytes
         self._connection_age = connection_age
-        self._stream_stall_timeout_s = stream_stall_timeout_s
+        self._stall_s = stream_stall_timeout_s
         self._calls = OpenExchanges(
             access_log=access_log,
             max_message_bytes=max_message_bytes,
@@ -91,22 +103,27 @@ class GrpcServer:
         await self._calls.drain(grace_s)
 
     def _make_engine(self) -> Engine:
-        options: dict[str, Any] = {}
-        if self._engine_name == "nghttp2":
-            options = {"stall_s": self._stream_stall_timeout_s}
+        services = sorted({method.service for method in self._methods})
+        limit = max(_BUFFERED_BYTES, 4 * self._max_message_bytes)
         return _engine_class(self._engine_name)(
-            host=self._host,
-            port=self._requested_port,
-            methods=[*self._methods, *reflection_methods(sorted({method.service for method in self._methods}))],
-            open_calls=self._calls,
-            max_message_bytes=self._max_message_bytes,
-            tls=self._tls,
-            connection_age=self._connection_age,
-            **options,
+            Setup(
+                host=self._host,
+                port=self._requested_port,
+                methods=[*self._methods, *reflection_methods(services)],
+                open_calls=self._calls,
+                max_message_bytes=self._max_message_bytes,
+                requests=self._requests or ByteBudget(limit),
+                answers=self._answers or ByteBudget(limit),
+                stall_s=self._stall_s,
+                tls=self._tls,
+                connection_age=self._connection_age,
+                limits=self._limits,
+                rest_address=self._rest_address,
+            )
         )
 
 
-def _engine_class(name: str) -> Callable[..., Engine]:
+def _engine_class(name: str) -> Callable[[Setup], Engine]:
     """Imports late: ngh2 may be missing on a platform, and grpc is large."""
     if name == "nghttp2":
         from stoker.frontend.grpc.engine_nghttp2 import Nghttp2Engine  # noqa: PLC0415

@@ -1,0 +1,485 @@
+"""What gRPC needs of RFC 9113, and what a hostile HTTP/2 peer must not get away with: the nghttp2 engine alone.
+
+The bounds on memory are wide: they tell bounded from unbounded.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import zlib
+from collections.abc import AsyncIterator
+
+import pytest
+from grpc_fakes import LIMIT, Ports, Submission, until
+from h2_peer import (
+    CONTINUATION,
+    DATA,
+    END_STREAM,
+    HEADERS,
+    PING,
+    PREFACE,
+    RST_STREAM,
+    SETTINGS,
+    WINDOW_UPDATE,
+    frame,
+    message,
+    peer,
+    resident_bytes,
+)
+
+from stoker.frontend.budget import ByteBudget
+from stoker.frontend.grpc import connection as connection_module
+from stoker.frontend.grpc import engine_nghttp2
+from stoker.frontend.grpc.limits import Limits
+from stoker.frontend.grpc.server import GrpcServer
+from stoker.protos import inference_pb2
+
+MIB = 1 << 20
+OK, CANCELLED, UNKNOWN, RESOURCE_EXHAUSTED, UNIMPLEMENTED, INTERNAL = 0, 1, 2, 8, 12, 13
+ENHANCE_YOUR_CALM, NO_ERROR = 11, 0
+INITIAL_WINDOW_SIZE = 4
+REQUEST = inference_pb2.PredictionsRequest(model_name="m", input={"data": b"x"}).SerializeToString()
+
+BIG = inference_pb2.PredictionsRequest(model_name="big", input={"data": b"x"}).SerializeToString()
+
+
+def echo(submission: Submission) -> None:
+    submission.answer(submission.inputs["data"])
+
+
+@pytest.fixture
+def ports() -> Ports:
+    ports = Ports("nghttp2")
+    ports.inference.on_submit = echo
+    return ports
+
+
+@pytest.fixture
+async def server(ports: Ports) -> AsyncIterator[GrpcServer]:
+    async with ports.server() as it:
+        yield it
+
+
+async def serves(port: int) -> bool:
+    """Whether a neighbour is answered."""
+    async with peer(port) as neighbour:
+        neighbour.call(1, REQUEST)
+        return (await neighbour.answer(1)).status == OK
+
+
+# ------------------------------------------------------------------------------------------- the protocol
+
+
+async def test_an_answer_is_headers_data_and_trailers(server: GrpcServer) -> None:
+    async with peer(server.port) as client:
+        client.call(1, REQUEST)
+        answer = await client.answer(1)
+        assert answer.headers == [(":status", "200"), ("content-type", "application/grpc"), ("grpc-status", "0")]
+        assert bytes(answer.body) == message(inference_pb2.PredictionResponse(prediction=b"x").SerializeToString())
+
+
+async def test_a_request_may_come_one_byte_a_frame(server: GrpcServer) -> None:
+    async with peer(server.port) as client:
+        body = message(REQUEST)
+        client.send(client.headers(1), *[frame(DATA, 0, 1, body[at : at + 1]) for at in range(len(body))])
+        client.send(frame(DATA, END_STREAM, 1))
+        assert (await client.answer(1)).status == OK
+
+
+async def test_a_connection_may_come_one_byte_a_segment(server: GrpcServer) -> None:
+    async with peer(server.port, greet=False) as client:
+        stream = PREFACE + frame(SETTINGS, 0, 0) + client.headers(1) + frame(DATA, END_STREAM, 1, message(REQUEST))
+        client.reading = False  # it would answer the server's settings in between
+        for at in range(len(stream)):
+            client.send(stream[at : at + 1])
+            await asyncio.sleep(0)
+        client.reading = True
+        assert (await client.answer(1)).status == OK
+
+
+async def test_padding_and_priority_are_read_over(server: GrpcServer) -> None:
+    padded, prioritised = 0x8, 0x20
+    async with peer(server.port) as client:
+        block = client.headers(1)[9:]
+        body = message(REQUEST)
+        client.send(frame(HEADERS, 0x4 | prioritised | padded, 1, bytes((3, 0, 0, 0, 0, 9)) + block + bytes(3)))
+        client.send(frame(DATA, END_STREAM | padded, 1, bytes((200,)) + body + bytes(200)))
+        assert (await client.answer(1)).status == OK
+
+
+async def test_headers_may_go_on_in_continuations(server: GrpcServer) -> None:
+    async with peer(server.port) as client:
+        block = client.headers(1)[9:]
+        client.send(frame(HEADERS, 0, 1, block[:5]), frame(CONTINUATION, 0x4, 1, block[5:]))
+        client.send(frame(DATA, END_STREAM, 1, message(REQUEST)))
+        assert (await client.answer(1)).status == OK
+
+
+async def test_many_calls_share_a_connection_and_none_is_mixed_up(server: GrpcServer) -> None:
+    async with peer(server.port) as client:
+        for id in range(1, 401, 2):
+            data = b"%d" % id
+            client.call(id, inference_pb2.PredictionsRequest(model_name="m", input={"data": data}).SerializeToString())
+        for id in range(1, 401, 2):
+            answer = await client.answer(id)
+            assert inference_pb2.PredictionResponse.FromString(bytes(answer.body[5:])).prediction == b"%d" % id
+
+
+@pytest.mark.parametrize(
+    ("extra", "expected"),
+    [((":method", "GET"), (":status", "405")), (("content-type", "text/plain"), (":status", "415"))],
+)
+async def test_what_is_no_grpc_is_refused_in_http(
+    server: GrpcServer, extra: tuple[str, str], expected: tuple[str, str]
+) -> None:
+    async with peer(server.port) as client:
+        wanted = {
+            ":method": "POST",
+            ":scheme": "http",
+            ":path": "/a/B",
+            ":authority": "x",
+            "content-type": "application/grpc",
+        }
+        wanted[extra[0]] = extra[1]
+        block = client._encoder.encode(list(wanted.items()))
+        client.send(frame(HEADERS, 0x4 | END_STREAM, 1, block))
+        assert expected in (await client.answer(1)).headers
+
+
+async def test_an_unknown_method_is_unimplemented_also_before_its_request_ends(server: GrpcServer) -> None:
+    async with peer(server.port) as client:
+        client.send(client.headers(1, path="/a.B/C"), frame(DATA, 0, 1, message(b"x")))
+        answer = await client.answer(1)
+        await client.until(lambda: answer.reset is not None)
+        assert (answer.status, answer.reset) == (UNIMPLEMENTED, NO_ERROR)
+
+
+async def test_a_client_of_another_protocol_is_told(server: GrpcServer) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+    writer.write(b"GET /ping HTTP/1.1\r\nHost: x\r\n\r\n")
+    answer = await asyncio.wait_for(reader.read(), 20)
+    assert answer.startswith(b"HTTP/1.1 400 Bad Request\r\n")
+    assert b"This port speaks gRPC (HTTP/2)." in answer
+    writer.close()
+
+
+async def test_the_metadata_of_one_call_over_the_limit_is_refused_for_that_call_alone(server: GrpcServer) -> None:
+    async with peer(server.port) as client:
+        client.call(1, REQUEST, extra=[(f"x-{number}", "e" * 1000) for number in range(20)])
+        assert (await client.answer(1)).status == RESOURCE_EXHAUSTED
+        client.call(3, REQUEST)
+        assert (await client.answer(3)).status == OK
+
+
+# --------------------------------------------------------------------------------------------- compression
+
+
+@pytest.mark.parametrize(
+    ("encoding", "pack"), [("gzip", gzip.compress), ("deflate", zlib.compress)], ids=["gzip", "deflate"]
+)
+async def test_compressed_requests_are_unpacked_and_their_answers_packed(
+    server: GrpcServer, encoding: str, pack: object
+) -> None:
+    assert callable(pack)
+    data = b"z" * 20_000
+    request = inference_pb2.PredictionsRequest(model_name="m", input={"data": data}).SerializeToString()
+    async with peer(server.port) as client:
+        extra = [("grpc-encoding", encoding), ("grpc-accept-encoding", "identity,deflate,gzip")]
+        client.send(client.headers(1, extra=extra), frame(DATA, END_STREAM, 1, message(pack(request), packed=True)))
+        answer = await client.answer(1)
+        assert ("grpc-encoding", encoding) in answer.headers
+        packed, body = answer.body[0], zlib.decompress(bytes(answer.body[5:]), 47)
+        assert (packed, inference_pb2.PredictionResponse.FromString(body).prediction) == (1, data)
+
+
+@pytest.mark.parametrize(
+    ("encoding", "body", "status"),
+    [
+        ("gzip", b"not packed", INTERNAL),
+        ("gzip", gzip.compress(REQUEST)[:-3], INTERNAL),
+        ("br", b"x", UNIMPLEMENTED),
+        ("", b"x", UNIMPLEMENTED),
+        ("gzip", gzip.compress(bytes(LIMIT + 1)), RESOURCE_EXHAUSTED),
+    ],
+)
+async def test_what_cannot_be_unpacked_is_refused(server: GrpcServer, encoding: str, body: bytes, status: int) -> None:
+    async with peer(server.port) as client:
+        extra = [("grpc-encoding", encoding)] if encoding else []
+        client.send(client.headers(1, extra=extra), frame(DATA, END_STREAM, 1, message(body, packed=True)))
+        assert (await client.answer(1)).status == status
+    assert await serves(server.port)
+
+
+async def test_a_bomb_is_unpacked_up_to_the_limit_and_no_further(server: GrpcServer) -> None:
+    packer = zlib.compressobj(9, zlib.DEFLATED, 31)
+    bomb = b"".join(packer.compress(bytes(MIB)) for _ in range(300)) + packer.flush()
+    before = resident_bytes()
+    async with peer(server.port) as client:
+        for id in (1, 3, 5, 7):
+            client.send(client.headers(id, extra=[("grpc-encoding", "gzip")]))
+            body = message(bomb, packed=True)
+            pieces = [body[at : at + 16_000] for at in range(0, len(body), 16_000)]
+            for number, piece in enumerate(pieces):
+                client.send(frame(DATA, END_STREAM if number == len(pieces) - 1 else 0, id, piece))
+                await asyncio.sleep(0)
+        assert await serves(server.port)
+        for id in (1, 3, 5, 7):
+            assert (await client.answer(id)).status == RESOURCE_EXHAUSTED
+    assert resident_bytes() - before < 100 * MIB
+
+
+# --------------------------------------------------------------------------------------- sizes and budgets
+
+
+async def test_a_message_over_the_limit_is_refused_by_its_length_alone(server: GrpcServer) -> None:
+    async with peer(server.port) as client:
+        client.send(client.headers(1), frame(DATA, 0, 1, message(b"", length=2_000_000_000)))
+        assert (await client.answer(1)).status == RESOURCE_EXHAUSTED
+        client.call(3, REQUEST)
+        assert (await client.answer(3)).status == OK
+
+
+async def test_a_client_that_sends_past_its_window_is_cut_off(server: GrpcServer) -> None:
+    async with peer(server.port) as client:
+        client.send(client.headers(1), frame(DATA, 0, 1, message(b"", length=1000)))
+        client.send(client.headers(3, path="/org.pytorch.serve.grpc.inference.InferenceAPIsService/StreamPredictions"))
+        for _ in range(50):
+            client.send(frame(DATA, 0, 3, bytes(16_000)))
+        await client.until(lambda: client.closed or client.answers.get(3) is not None)
+        assert client.closed or client.answers[3].reset is not None or client.answers[3].status is not None
+    assert await serves(server.port)
+
+
+async def test_requests_that_do_not_fit_the_budget_wait_and_are_answered_later(ports: Ports) -> None:
+    budget = ByteBudget(3 * MIB)
+    ports.inference.on_submit = lambda submission: submission.answer(b"taken")
+    large = inference_pb2.PredictionsRequest(model_name="m", input={"data": bytes(2 * MIB)}).SerializeToString()
+    body = message(large)
+    async with ports.server(requests=budget) as server, peer(server.port) as first, peer(server.port) as second:
+        first.send(first.headers(1), frame(DATA, 0, 1, body[:16_000]))
+        await until(lambda: budget.taken > 0)
+        second.send(second.headers(1), frame(DATA, 0, 1, body[:16_000]))
+        await asyncio.sleep(0.05)
+        assert second.window_updates.get(1, 0) == 0  # it may not go on
+        assert await serves(server.port)  # small requests go on
+        await _send_rest(first, body, 16_000)
+        assert (await first.answer(1)).status == OK
+        await second.until(lambda: second.window_updates.get(1, 0) > 0)
+        await _send_rest(second, body, 16_000)
+        assert (await second.answer(1)).status == OK
+    assert budget.taken == 0
+
+
+async def _send_rest(client: object, body: bytes, at: int) -> None:
+    """Minds the window of the stream as the server opens it."""
+    sent = at
+    while sent < len(body):
+        await client.until(lambda sent=sent: sent < 65_535 + client.window_updates.get(1, 0))  # type: ignore[attr-defined]
+        room = min(16_000, 65_535 + client.window_updates.get(1, 0) - sent)  # type: ignore[attr-defined]
+        last = sent + room >= len(body)
+        client.send(frame(DATA, END_STREAM if last else 0, 1, body[sent : sent + room]))  # type: ignore[attr-defined]
+        sent += room
+
+
+async def test_half_said_requests_hold_no_more_than_the_budget(ports: Ports) -> None:
+    """300 clients announce 6 MB each, send what they may, and stop."""
+    budget = ByteBudget(32 * MIB)
+    async with ports.server(requests=budget) as server:
+        before = resident_bytes()
+        clients = [peer(server.port) for _ in range(300)]
+        opened = [await client.__aenter__() for client in clients]
+        try:
+            for client in opened:
+                client.send(client.headers(1), frame(DATA, 0, 1, message(bytes(16_000), length=6_000_000)))
+            await asyncio.sleep(0.3)
+            assert budget.taken <= 32 * MIB
+            assert resident_bytes() - before < 150 * MIB
+            assert await serves(server.port)
+        finally:
+            for client in clients:
+                await client.__aexit__(None, None, None)
+        await until(lambda: budget.taken == 0)
+
+
+async def test_unread_answers_stop_the_reading_of_more_requests(ports: Ports) -> None:
+    """A client asks for 200 answers of 1 MiB and reads none: some are made, then its requests stay unread."""
+    ports.inference.on_submit = lambda submission: submission.answer(bytes(MIB if submission.model == "big" else 1))
+    async with ports.server(limits=Limits(unread_bytes=8 * MIB)) as server:
+        before = resident_bytes()
+        async with peer(server.port, settings={INITIAL_WINDOW_SIZE: 65_535}) as client:
+            for id in range(1, 401, 2):
+                client.call(id, BIG)
+                await client.drained()
+                await asyncio.sleep(0)
+            await asyncio.sleep(0.3)
+            assert len(ports.inference.submissions) < 100
+            assert resident_bytes() - before < 150 * MIB
+            assert await serves(server.port)
+
+
+async def test_a_client_that_leaves_answers_unread_is_let_go(ports: Ports, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine_nghttp2, "_LOOK_S", 0.05)
+    ports.inference.on_submit = lambda submission: submission.answer(bytes(MIB if submission.model == "big" else 1))
+    async with ports.server(stream_stall_timeout_s=0.3) as server, peer(server.port) as client:
+        client.call(1, BIG)
+        await client.until(lambda: 1 in client.answers and (client.answers[1].reset is not None or client.closed))
+        assert client.closed or client.answers[1].reset == ENHANCE_YOUR_CALM
+        assert await serves(server.port)
+
+
+async def test_a_request_that_stops_half_way_is_given_up(ports: Ports, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine_nghttp2, "_LOOK_S", 0.05)
+    async with ports.server(limits=Limits(slow_s=0.2)) as server, peer(server.port) as client:
+        client.send(client.headers(1), frame(DATA, 0, 1, message(b"", length=1000)))
+        answer = await client.answer(1)
+        assert (answer.status, ("grpc-message", "The request did not arrive in time.") in answer.headers) == (
+            CANCELLED,
+            True,
+        )
+
+
+async def test_a_connection_that_says_nothing_is_closed(ports: Ports, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine_nghttp2, "_LOOK_S", 0.05)
+    async with ports.server(limits=Limits(handshake_s=0.2)) as server, peer(server.port, greet=False) as client:
+        await client.until(lambda: client.closed)
+        assert await serves(server.port)
+
+
+async def test_an_idle_connection_is_asked_to_go_after_its_time(ports: Ports, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine_nghttp2, "_LOOK_S", 0.05)
+    async with ports.server(limits=Limits(idle_s=0.2)) as server, peer(server.port) as client:
+        await client.until(lambda: client.closed)
+        assert client.goaway == NO_ERROR
+
+
+async def test_a_connection_over_the_limit_is_refused_and_others_are_served(ports: Ports) -> None:
+    async with (
+        ports.server(limits=Limits(connections=2)) as server,
+        peer(server.port) as first,
+        peer(server.port) as second,
+    ):
+        for client in (first, second):
+            client.call(1, REQUEST)
+            assert (await client.answer(1)).status == OK
+        async with peer(server.port) as third:
+            await third.until(lambda: third.closed)
+        first.call(3, REQUEST)
+        assert (await first.answer(3)).status == OK
+
+
+# ------------------------------------------------------------------------------------------------- floods
+
+
+async def test_a_client_that_ignores_the_announced_number_of_calls_is_cut_off(ports: Ports) -> None:
+    ports.inference.on_submit = None
+    async with ports.server(limits=Limits(calls=10)) as server, peer(server.port) as client:
+        await client.until(lambda: 3 in client.settings)
+        assert client.settings[3] == 10
+        for id in range(1, 41, 2):
+            client.call(id, REQUEST)
+        await client.until(lambda: client.closed)
+        await until(lambda: server.open_calls == 0)
+        assert all(submission.cancelled for submission in ports.inference.submissions)
+        assert len(ports.inference.submissions) <= 10
+
+
+@pytest.mark.parametrize(
+    "flood",
+    [
+        frame(PING, 0, 0, bytes(8)),
+        frame(SETTINGS, 0, 0),
+        frame(WINDOW_UPDATE, 0, 0, (1).to_bytes(4, "big")),
+        frame(DATA, 0, 1),
+        frame(HEADERS, 0x4, 999, b"\x00\x01a\x7f\xff\xff\xff\xff\x0f"),
+        frame(11, 0, 0, b"unknown"),
+    ],
+    ids=["ping", "settings", "window update", "empty data", "bad headers", "unknown"],
+)
+@pytest.mark.parametrize("reading", [True, False], ids=["reads", "does not read"])
+async def test_a_flood_ends_its_connection_or_costs_nothing(server: GrpcServer, flood: bytes, reading: bool) -> None:
+    before = resident_bytes()
+    async with peer(server.port) as client:
+        client.send(client.headers(1))
+        client.reading = reading
+        for _ in range(60):
+            client.send(flood * 1000)
+            await asyncio.wait_for(client.drained(), 30) if reading else None
+            await asyncio.sleep(0)
+            if client.closed:
+                break
+        assert await serves(server.port)
+        assert resident_bytes() - before < 100 * MIB
+
+
+async def test_a_rapid_reset_is_ended_and_a_neighbour_is_served(server: GrpcServer, ports: Ports) -> None:
+    before = resident_bytes()
+    async with peer(server.port) as client:
+        id = 1
+        while not client.closed and id < 20_000:
+            for _ in range(100):
+                client.send(client.headers(id), frame(RST_STREAM, 0, id, (8).to_bytes(4, "big")))
+                id += 2
+            await client.drained()
+            await asyncio.sleep(0)
+        assert await serves(server.port)
+        await client.until(lambda: client.closed)
+    assert resident_bytes() - before < 50 * MIB
+    assert server.open_calls == 0
+
+
+async def test_continuations_without_end_are_ended(server: GrpcServer) -> None:
+    async with peer(server.port) as client:
+        client.send(frame(HEADERS, 0, 1, client.headers(1)[9:]))
+        for _ in range(2000):
+            client.send(frame(CONTINUATION, 0, 1, b"\x00\x01a\x01b"))
+        await client.until(lambda: client.closed or client.goaway is not None)
+        assert await serves(server.port)
+
+
+async def test_a_header_bomb_is_not_decoded_to_its_end(server: GrpcServer) -> None:
+    before = resident_bytes()
+    async with peer(server.port) as client:
+        once = b"\x40\x01a" + b"\x7f" + bytes((0xA1, 0x1E)) + b"v" * 4000  # enters the table
+        client.send(frame(HEADERS, 0, 1, once), frame(CONTINUATION, 0x4, 1, b"\xbe" * 16_000))
+        await client.until(lambda: client.closed or client.goaway is not None)
+    assert resident_bytes() - before < 50 * MIB
+    assert await serves(server.port)
+
+
+async def test_two_thousand_idle_connections_cost_little_and_disturb_nobody(server: GrpcServer) -> None:
+    before = resident_bytes()
+    writers = []
+    try:
+        for _ in range(2000):
+            _, writer = await asyncio.open_connection("127.0.0.1", server.port)
+            writer.write(PREFACE + frame(SETTINGS, 0, 0))
+            writers.append(writer)
+        assert await serves(server.port)
+        assert (resident_bytes() - before) / 2000 < 200_000  # both ends of each
+    finally:
+        for writer in writers:
+            writer.close()
+
+
+# -------------------------------------------------------------------------------------------------- drain
+
+
+async def test_a_drain_says_goaway_in_two_steps_and_open_calls_are_answered(ports: Ports) -> None:
+    ports.inference.on_submit = None
+    async with ports.server() as server, peer(server.port) as client:
+        client.call(1, REQUEST)
+        submission = await ports.inference.submitted()
+        drain = asyncio.ensure_future(server.drain(10.0))
+        await client.until(lambda: client.goaway is not None)
+        assert not client.closed
+        submission.answer(b"last")
+        answer = await client.answer(1)
+        assert answer.status == OK
+        await drain
+        await client.until(lambda: client.closed)
+
+
+def test_the_module_of_connections_announces_what_the_limits_say() -> None:
+    made = connection_module.configuration(Limits(header_bytes=1000))
+    assert (made.auto_window_update, made.max_inbound_header_list_size) == (False, 8000)

@@ -1,0 +1,171 @@
+"""A client that may break the rules: frames of its own over one TCP connection, read with the `h2` package's parts."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import hpack
+
+PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+DATA, HEADERS, PRIORITY, RST_STREAM, SETTINGS, PUSH_PROMISE, PING, GOAWAY, WINDOW_UPDATE, CONTINUATION = range(10)
+END_STREAM = ACK = 0x1
+END_HEADERS = 0x4
+PREDICTIONS = "/org.pytorch.serve.grpc.inference.InferenceAPIsService/Predictions"
+
+
+def frame(kind: int, flags: int, stream: int, payload: bytes = b"") -> bytes:
+    return len(payload).to_bytes(3, "big") + bytes((kind, flags)) + stream.to_bytes(4, "big") + payload
+
+
+def message(payload: bytes, *, packed: bool = False, length: int | None = None) -> bytes:
+    size = len(payload) if length is None else length
+    return bytes((packed,)) + size.to_bytes(4, "big") + payload
+
+
+@dataclass
+class Answer:
+    """What came on one stream."""
+
+    headers: list[tuple[str, str]] = field(default_factory=list)
+    body: bytearray = field(default_factory=bytearray)
+    ended: bool = False
+    reset: int | None = None
+
+    @property
+    def status(self) -> int | None:
+        """grpc-status, if it came."""
+        found = [value for name, value in self.headers if name == "grpc-status"]
+        return int(found[-1]) if found else None
+
+
+class Peer:
+    """``answers`` by stream id; ``goaway``: the error code of the server's last GOAWAY; ``closed``: by the server."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader, self._writer = reader, writer
+        self._encoder, self._decoder = hpack.Encoder(), hpack.Decoder()
+        self.answers: dict[int, Answer] = {}
+        self.goaway: int | None = None
+        self.settings: dict[int, int] = {}
+        self.pings = 0
+        self.window_updates: dict[int, int] = {}
+        self.closed = False
+        self.reading = True
+        self._task = asyncio.ensure_future(self._read())
+
+    # ------------------------------------------------------------------------------------------- sending
+
+    def send(self, *frames: bytes) -> None:
+        if not self._writer.is_closing():
+            self._writer.write(b"".join(frames))
+
+    def greet(self, settings: dict[int, int] | None = None) -> None:
+        values = b"".join(key.to_bytes(2, "big") + value.to_bytes(4, "big") for key, value in (settings or {}).items())
+        self.send(PREFACE, frame(SETTINGS, 0, 0, values))
+
+    def headers(
+        self, stream: int, *, path: str = PREDICTIONS, end: bool = False, extra: Iterable[tuple[str, str]] = ()
+    ) -> bytes:
+        block = self._encoder.encode(
+            [
+                (":method", "POST"),
+                (":scheme", "http"),
+                (":path", path),
+                (":authority", "test"),
+                ("content-type", "application/grpc"),
+                ("te", "trailers"),
+                *extra,
+            ]
+        )
+        return frame(HEADERS, END_HEADERS | (END_STREAM if end else 0), stream, block)
+
+    def call(self, stream: int, request: bytes, *, extra: Iterable[tuple[str, str]] = ()) -> None:
+        """A whole unary call."""
+        self.send(self.headers(stream, extra=extra), frame(DATA, END_STREAM, stream, message(request)))
+
+    async def drained(self) -> None:
+        """All that was sent is on its way, or the server has closed."""
+        try:
+            await self._writer.drain()
+        except ConnectionError:
+            self.closed = True
+
+    # ------------------------------------------------------------------------------------------ receiving
+
+    async def _read(self) -> None:
+        try:
+            while True:
+                while not self.reading:
+                    await asyncio.sleep(0.01)
+                head = await self._reader.readexactly(9)
+                payload = await self._reader.readexactly(int.from_bytes(head[:3], "big"))
+                self._take(head[3], head[4], int.from_bytes(head[5:], "big"), payload)
+        except (asyncio.IncompleteReadError, ConnectionError):
+            self.closed = True
+
+    def _take(self, kind: int, flags: int, stream: int, payload: bytes) -> None:
+        answer = self.answers.setdefault(stream, Answer()) if stream else Answer()
+        if kind == HEADERS:
+            answer.headers += [(str(name), str(value)) for name, value in self._decoder.decode(payload)]
+        elif kind == DATA:
+            answer.body += payload
+        elif kind == RST_STREAM:
+            answer.reset = int.from_bytes(payload, "big")
+        elif kind == SETTINGS and not flags & ACK:
+            for at in range(0, len(payload), 6):
+                self.settings[int.from_bytes(payload[at : at + 2], "big")] = int.from_bytes(
+                    payload[at + 2 : at + 6], "big"
+                )
+            self.send(frame(SETTINGS, ACK, 0))
+        elif kind == PING and flags & ACK:
+            self.pings += 1
+        elif kind == GOAWAY:
+            self.goaway = int.from_bytes(payload[4:8], "big")
+        elif kind == WINDOW_UPDATE:
+            self.window_updates[stream] = self.window_updates.get(stream, 0) + int.from_bytes(payload, "big")
+        if kind in (HEADERS, DATA) and flags & END_STREAM:
+            answer.ended = True
+
+    async def until(self, condition: Callable[[], bool], *, timeout_s: float = 30.0) -> None:
+        end = time.monotonic() + timeout_s
+        while not condition():
+            assert time.monotonic() < end, (self.goaway, self.closed, self.answers.keys())
+            await asyncio.sleep(0.005)
+
+    async def answer(self, stream: int) -> Answer:
+        """Waits until the stream ends one way or another."""
+
+        def over() -> bool:
+            found = self.answers.get(stream)
+            return self.closed or (found is not None and (found.ended or found.reset is not None))
+
+        await self.until(over)
+        return self.answers.setdefault(stream, Answer())
+
+    async def close(self) -> None:
+        self._task.cancel()
+        self._writer.close()
+
+
+@asynccontextmanager
+async def peer(port: int, *, greet: bool = True, settings: dict[int, int] | None = None) -> AsyncIterator[Peer]:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    it = Peer(reader, writer)
+    if greet:
+        it.greet(settings)
+    try:
+        yield it
+    finally:
+        await it.close()
+
+
+def resident_bytes() -> int:
+    """Memory of this process, in which the server under test runs."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE")
