@@ -201,7 +201,7 @@ def _models(parsed: Any, text: str) -> Judgement:
         return _SAME
     return Verdict.SAME, (
         f"Ignored, as in TorchServe, and warned about: {', '.join(sorted(ignored))}. "
-        "What a model needs of them belongs into its model-config.yaml."
+        "What a model needs of them belongs in its model-config.yaml."
     )
 
 

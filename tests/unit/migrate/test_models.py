@@ -78,6 +78,7 @@ def test_what_is_served_or_the_handlers_own_is_the_same(yaml: str) -> None:
     [
         ("batchSize: 4", Verdict.CHANGED, "batching: fixed"),
         ("minWorkers: 4\nmaxWorkers: 2", Verdict.UNSUPPORTED, "less than"),
+        ("batchSize: 99999999999", Verdict.UNSUPPORTED, "batchSize: 99999999999 is out of range"),
         ("batchSize: four", Verdict.SAME, "batchSize"),
         ("a: [", Verdict.UNSUPPORTED, "not valid YAML"),
         ("a: !!python/object/apply:os.system [echo]", Verdict.UNSUPPORTED, "not valid YAML"),
