@@ -216,7 +216,7 @@ class ModelStore:
         with _open(url, path) as file:
             try:
                 unpack(file, root, limits=self._limits, stop=stop, name=path.name)
-                return _described(url, root, path.name, downloaded=downloaded, elsewhere=elsewhere)
+                return _described(url, root, root, path.name, downloaded=downloaded, elsewhere=elsewhere)
             except OSError as error:
                 remove_tree(root)
                 log.error("Cannot unpack %s: %s", path.name, error, extra={"event": "unpack_failed"})
@@ -226,14 +226,17 @@ class ModelStore:
                 raise
 
     def _link_directory(self, url: str, directory: Path, *, elsewhere: str | None) -> UnpackedModel:
-        """Used in place, through a symbolic link, so that `discard` never touches the operator's own files."""
+        """Used in place, through a symbolic link, so that `discard` never touches the operator's own files. The link
+        has the directory's name, by which handlers may import it as a package."""
         root = self._new_root()
+        model_dir = root / directory.name
         try:
-            root.symlink_to(directory.absolute(), target_is_directory=True)
-            return _described(url, root, sources.file_name(url), in_place=True, elsewhere=elsewhere)
+            root.mkdir(mode=0o700)
+            model_dir.symlink_to(directory.absolute(), target_is_directory=True)
+            return _described(url, root, model_dir, sources.file_name(url), in_place=True, elsewhere=elsewhere)
         except OSError as error:
             remove_tree(root)
-            raise ArchiveUnreadable(url=url) from error
+            raise ArchiveUnreadable(url=sources.redacted(url)) from error
         except BaseException:
             remove_tree(root)
             raise
@@ -253,6 +256,7 @@ def _open(url: str, path: Path) -> BinaryIO:
 def _described(
     url: str,
     root: Path,
+    model_dir: Path,
     file_name: str,
     *,
     downloaded: Path | None = None,
@@ -260,8 +264,8 @@ def _described(
     elsewhere: str | None = None,
 ) -> UnpackedModel:
     return UnpackedModel(
-        manifest=Manifest.load(root),
-        model_dir=root,
+        manifest=Manifest.load(model_dir),
+        model_dir=model_dir,
         root=root,
         url=sources.redacted(url),
         file_name=file_name,

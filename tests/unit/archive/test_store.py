@@ -87,9 +87,11 @@ async def test_a_directory_is_used_in_place_and_survives(folder: Path, store: Mo
     (model / "handler.py").write_text("x")
     unpacked = await store.fetch_and_unpack("dir")
     assert unpacked.in_place
-    assert unpacked.root.is_symlink()
+    assert unpacked.model_dir == unpacked.root / "dir"
+    assert unpacked.model_dir.is_symlink()
     assert unpacked.model_dir.resolve() == model.resolve()
     store.discard(unpacked, delete_download=True)
+    store.close()
     assert left(folder) == []
     assert set(tree(model)) == {"handler.py"}
 
