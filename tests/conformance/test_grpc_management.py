@@ -240,11 +240,17 @@ async def test_a_description_with_half_a_surrogate_pair_still_arrives(run: Runni
     assert '"odd": "?"' in (await run.management.DescribeModel(request)).msg
 
 
+WITHOUT_A_TEXT = (e.AlreadyRegistered, e.CannotRemoveDefault, e.UnregisterTimeout)
+"""TorchServe answers them UNKNOWN."""
+
+
 @pytest.mark.parametrize("mode", ["correct", "torchserve"])
 async def test_every_error_has_its_code_and_class_from_every_method(ports: Ports, mode: str) -> None:
     ports.status_codes = mode
     async with running(ports) as run:
-        for error, code, first, second in ROWS:
+        for error, correct, first, second in ROWS:
+            unknown = mode == "torchserve" and isinstance(error, WITHOUT_A_TEXT)
+            code = CODE.UNKNOWN if unknown else correct
             ports.management.error = error
             for method, request in CALLS.items():
                 got = await refusal_of(getattr(run.management, method)(request))

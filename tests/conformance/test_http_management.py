@@ -346,6 +346,7 @@ async def test_without_the_model_api_models_can_be_scaled_but_not_registered(met
     async with world.client() as client:
         answer = await client.request(method, target)
         assert (answer.status_code, answer.json()["type"]) == (405, "MethodNotAllowedException")
+        assert answer.json()["message"] == "Requested method is not allowed, please refer to API document."
         assert (await client.put("/models/m")).status_code == 200
     assert [name for name, *_ in world.management.asked] == ["scale"]
 

@@ -118,10 +118,10 @@ MANAGEMENT: Table = {
     e.ModelVersionNotFound: Row(NOT_FOUND, NOT_FOUND, _VERSION_CLASS),
     e.ManagementError: Row(INTERNAL, INTERNAL, _INTERNAL_CLASS),
     e.ModelApiDisabled: Row(PERMISSION_DENIED, PERMISSION_DENIED, _MODEL_CLASS),
-    # TorchServe answers the next three UNKNOWN and without a text, which nobody can depend on.
-    e.AlreadyRegistered: Row(ALREADY_EXISTS, ALREADY_EXISTS, f"{_HTTP}.ConflictStatusException"),
-    e.CannotRemoveDefault: Row(FAILED_PRECONDITION, FAILED_PRECONDITION, f"{_HTTP}.InvalidModelVersionException"),
-    e.UnregisterTimeout: Row(DEADLINE_EXCEEDED, DEADLINE_EXCEEDED, f"{_HTTP}.RequestTimeoutException"),
+    # TorchServe answers the next three without a text.
+    e.AlreadyRegistered: Row(ALREADY_EXISTS, UNKNOWN, f"{_HTTP}.ConflictStatusException"),
+    e.CannotRemoveDefault: Row(FAILED_PRECONDITION, UNKNOWN, f"{_HTTP}.InvalidModelVersionException"),
+    e.UnregisterTimeout: Row(DEADLINE_EXCEEDED, UNKNOWN, f"{_HTTP}.RequestTimeoutException"),
     e.WorkersOutOfMemory: Row(RESOURCE_EXHAUSTED, RESOURCE_EXHAUSTED, _INTERNAL_CLASS),
     e.MissingDevices: Row(INTERNAL, INTERNAL, "org.pytorch.serve.wlm.WorkerInitializationException"),
     # archives

@@ -21,7 +21,7 @@ from stoker.core.ports import (
     TokenScope,
 )
 from stoker.core.reply import ResponseMeta
-from stoker.errors import ArchiveNotFound, BadRequest, ModelApiDisabled
+from stoker.errors import ArchiveNotFound, BadRequest, MethodNotAllowed
 from stoker.frontend.http import client, openapi_operations, parameters
 from stoker.frontend.http.app import Api
 from stoker.frontend.http.authorization import authorization
@@ -151,7 +151,7 @@ class _Routes:
 
     def _require_model_api(self) -> None:
         if not self._model_api_enabled:
-            raise ModelApiDisabled
+            raise MethodNotAllowed  # TorchServe names the reason over gRPC only
 
 
 # ------------------------------------------------------------------------------------------- translations

@@ -34,14 +34,13 @@ _INTERNAL = "InternalServerException"
 _UNAVAILABLE = "ServiceUnavailableException"
 _TIMEOUT = "RequestTimeoutException"
 _NOT_FOUND = "ModelNotFoundException"
-_METHOD = "MethodNotAllowedException"
 
 TABLE: Mapping[type[Exception], Row] = {
     e.ServingError: Row(500, _INTERNAL),
     # the request
     e.ClientError: Row(400, _BAD_REQUEST),
     e.ResourceNotFound: Row(404, "ResourceNotFoundException"),
-    e.MethodNotAllowed: Row(405, _METHOD),
+    e.MethodNotAllowed: Row(405, "MethodNotAllowedException"),
     e.CallerRefused: Row(403, "ForbiddenException"),
     e.ModelNotFound: Row(404, _NOT_FOUND),
     e.ModelVersionNotFound: Row(404, "ModelVersionNotFoundException"),
@@ -60,7 +59,6 @@ TABLE: Mapping[type[Exception], Row] = {
     e.WorkerOutOfMemory: Row(INSUFFICIENT_RESOURCES, _INTERNAL),
     # management
     e.ManagementError: Row(500, _INTERNAL),
-    e.ModelApiDisabled: Row(405, _METHOD),
     e.AlreadyRegistered: Row(409, "ConflictStatusException"),
     e.CannotRemoveDefault: Row(403, "InvalidModelVersionException"),
     e.UnregisterTimeout: Row(408, _TIMEOUT),

@@ -37,7 +37,6 @@ ROWS: list[tuple[Exception, int, str, str]] = [
     (e.OutOfResources(), 507, "InternalServerException", "Out of resources"),
     (e.InvalidOutput("Invalid model predict output"), 503, "InternalServerException", "Invalid model predict output"),
     (e.ResponseTooLarge(7, 5), 507, "InternalServerException", "The response is larger than max_response_size"),
-    (e.ModelApiDisabled(), 405, "MethodNotAllowedException", "Model API disabled"),
     (e.AlreadyRegistered(model="m", version="1"), 409, "ConflictStatusException", "Model version 1 is already"),
     (e.CannotRemoveDefault(model="m"), 403, "InvalidModelVersionException", "Cannot remove default version"),
     (e.UnregisterTimeout(model="m"), 408, "RequestTimeoutException", "Timed out while cleaning resources: m"),
