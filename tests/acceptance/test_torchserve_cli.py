@@ -464,23 +464,47 @@ def test_the_flags_of_torchserve_are_taken_with_their_short_names(place: Place) 
 LAUNCH = """
 import sys
 import ts.launcher
-lines = ts.launcher.start(model_store="models", no_config_snapshots=True, disable_token=True, enable_model_api=True)
+failed = ts.launcher.start(model_store="nowhere")
+assert "--model-store directory not found" in "".join(iter(failed.get_nowait, None))
+lines = ts.launcher.start(model_store="models", no_config_snapshots=True)
 first = lines.get(timeout=10)
+assert isinstance(first, str) and first.rstrip() != first, first
 response = ts.launcher.register_model("echo", "echo.mar")
 assert response.status_code == 200, response.text
 assert "echo" in response.json()["status"], response.text
 missing = ts.launcher.register_model("gone", "gone.mar")
-assert missing.status_code == 404, missing.text
+assert missing.status_code == 404 and missing.json()["type"] == "ModelNotFoundException", missing.text
+again = ts.launcher.register_model_with_params({"url": "echo.mar"})
+assert (again.status_code, again.ok) == (409, False), again.text
+try:
+    again.raise_for_status()
+except OSError:
+    pass
+else:
+    raise AssertionError("no error")
+for answer in (response, missing):
+    assert answer.content and answer.reason and answer.headers["Content-Type"] == "application/json"
 ts.launcher.stop()
+while lines.get(timeout=10) is not None:
+    pass
 print("fine")
 """
 
 
-def test_the_launcher_of_ts_starts_registers_and_stops(place: Place) -> None:
+WITHOUT_REQUESTS = "import sys; sys.modules['requests'] = None\n"
+
+
+@pytest.mark.parametrize("before", ["", WITHOUT_REQUESTS])
+def test_the_launcher_of_ts_starts_registers_and_stops(place: Place, before: str) -> None:
     archive(place.store, "echo")
     place.configure()
     done = subprocess.run(
-        [sys.executable, "-c", LAUNCH], cwd=place.folder, env=place.env, capture_output=True, text=True, timeout=90
+        [sys.executable, "-c", before + LAUNCH],
+        cwd=place.folder,
+        env=place.env,
+        capture_output=True,
+        text=True,
+        timeout=90,
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.endswith("fine\n")

@@ -1,64 +1,37 @@
 """`ts.launcher`: starts and stops a server from a script or a notebook, with the functions it has always had.
 
-Registering goes over gRPC; what comes back can be asked for `status_code`, `text` and `json()`, as the REST answer of
-the original could.
+The server's output is printed and goes into a queue as lines of text.  Registering goes over REST and gives a response
+of `requests`; where that package is not installed, one that can be asked the same.
 """
 
 from __future__ import annotations
 
-import json
+import importlib
 import os
 import queue
 import subprocess
 import sys
 import threading
+import urllib.error
+import urllib.parse
+import urllib.request
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import IO, Any
 
 from stoker.cli import stopping
 from stoker.cli.instance import Instance
+from stoker.cli.plain_response import PlainResponse
 from stoker.cli.serving import STARTED
 from stoker.cli.torchserve import temp_dir
-from stoker.client import CallError, Client, Endpoint
-from stoker.config.address import grpc_place
 from stoker.config.startup import load_for_start
-from stoker.errors import StartupError
 
 _COMMAND = (sys.executable, "-m", "stoker.cli.torchserve")
 _REGISTER_TIMEOUT_S = 600.0
-_HTTP = {
-    "INVALID_ARGUMENT": 400,
-    "NOT_FOUND": 404,
-    "PERMISSION_DENIED": 405,
-    "DEADLINE_EXCEEDED": 408,
-    "ALREADY_EXISTS": 409,
-    "UNAVAILABLE": 503,
-}
-_NUMBERS = {
-    "batch_size": "batch_size",
-    "max_batch_delay": "max_batch_delay_ms",
-    "initial_workers": "initial_workers",
-    "response_timeout": "response_timeout_s",
-    "startup_timeout": "startup_timeout_s",
-}
-_TEXTS = ("model_name", "handler", "runtime")
+_MOST_LINES = 1000
 
-Lines = queue.Queue[bytes]
-_management = Endpoint().management  # of the server that `start` started last
-
-
-@dataclass(frozen=True, slots=True)
-class RegisterResponse:
-    status_code: int
-    text: str
-
-    @property
-    def ok(self) -> bool:
-        return self.status_code < 400
-
-    def json(self) -> Any:
-        return json.loads(self.text)
+Lines = queue.Queue[str | None]
+"""None: the output has ended. A queue that nobody reads keeps its first lines."""
+_management = "http://127.0.0.1:8081"  # of the server that `start` started last
 
 
 def start(
@@ -66,15 +39,11 @@ def start(
     snapshot_file: str | None = None,
     no_config_snapshots: bool = False,
     plugin_folder: str | None = None,
-    disable_token: bool = True,
+    disable_token: bool = False,
     models: str | Sequence[str] | None = None,
-    enable_model_api: bool = True,
+    enable_model_api: bool = False,
 ) -> Lines:
-    """Stops the server that runs, starts another and waits until it is up. Its output lines arrive in the queue.
-
-    Raises:
-        StartupError: it did not start; with what it said.
-    """
+    """Stops the server that runs, starts another and waits until it is up, or has failed to start."""
     stop()
     command = [*_COMMAND, "--start"]
     for flag, value in (
@@ -87,8 +56,9 @@ def start(
     command += ["--disable-token-auth"] if disable_token else []
     command += ["--enable-model-api"] if enable_model_api else []
     command += ["--models", *([models] if isinstance(models, str) else models)] if models else []
-    lines = _launch(command)
-    _remember_management(snapshot_file)
+    lines, started = _launch(command)
+    if started:
+        _remember_management(snapshot_file)
     return lines
 
 
@@ -102,59 +72,83 @@ def stop(wait: bool = True) -> None:
         stopping.ask(server, wait_s=0)
 
 
-def register_model(model_name: str, url: str) -> RegisterResponse:
+def register_model(model_name: str, url: str) -> Any:
     """With one worker, and waits for it."""
     return register_model_with_params(
         (("model_name", model_name), ("url", url), ("initial_workers", "1"), ("synchronous", "true"))
     )
 
 
-def register_model_with_params(params: Mapping[str, Any] | Iterable[tuple[str, Any]]) -> RegisterResponse:
-    """``params``: the query parameters of the REST call."""
-    given = dict(params)
-    options: dict[str, Any] = {name: str(given[name]) for name in _TEXTS if given.get(name)}
-    options |= {ours: int(given[name]) for name, ours in _NUMBERS.items() if given.get(name)}
-    synchronous = str(given.get("synchronous", "false")).lower() == "true"
+def register_model_with_params(params: Mapping[str, Any] | Iterable[tuple[str, Any]]) -> Any:
+    """``params``: the query parameters of the REST call. Gives the response, whatever its status."""
+    given = list(params.items() if isinstance(params, Mapping) else params)
+    url = f"{_management}/models"
     try:
-        with Client(Endpoint(management=_management)) as client:
-            answer = client.register(
-                str(given.get("url", "")), synchronous=synchronous, timeout=_REGISTER_TIMEOUT_S, **options
-            )
-    except CallError as error:
-        code = _HTTP.get(error.code.name, 500)
-        return RegisterResponse(code, json.dumps({"code": code, "message": error.message}))
-    return RegisterResponse(200, json.dumps({"status": answer}))
+        requests: Any = importlib.import_module("requests")
+    except ImportError:
+        return _plain_post(f"{url}?{urllib.parse.urlencode(given)}")
+    return requests.post(url, params=given, timeout=_REGISTER_TIMEOUT_S)
+
+
+def _plain_post(url: str) -> PlainResponse:
+    request = urllib.request.Request(url, method="POST")  # noqa: S310 - http or https, by the settings
+    try:
+        with urllib.request.urlopen(request, timeout=_REGISTER_TIMEOUT_S) as answer:  # noqa: S310 - as above
+            return PlainResponse(url, answer.status, answer.reason, answer.headers, answer.read())
+    except urllib.error.HTTPError as error:
+        with error:
+            return PlainResponse(url, error.code, str(error.reason), error.headers, error.read())
 
 
 # --------------------------------------------------------------------------------------------- starting
 
 
-def _launch(command: Sequence[str]) -> Lines:
-    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+def _launch(command: Sequence[str]) -> tuple[Lines, bool]:
+    """The lines so far and to come, and whether the server has started."""
+    process = subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
+    )
     assert process.stdout is not None
-    lines: Lines = queue.Queue()
-    said = []
+    lines: Lines = queue.Queue(_MOST_LINES)
     for line in process.stdout:
-        lines.put(line)
-        said.append(line.decode("utf-8", "replace").rstrip())
-        if STARTED in said[-1]:
-            threading.Thread(target=_follow, args=(process, lines), name="ts-launcher-output", daemon=True).start()
-            return lines
+        _pass_on(line, lines)
+        if STARTED in line:
+            follow = threading.Thread(
+                target=_follow, args=(process.stdout, lines), name="ts-launcher-output", daemon=True
+            )
+            follow.start()
+            threading.Thread(target=process.wait, name="ts-launcher-wait", daemon=True).start()
+            return lines, True
     process.stdout.close()
     process.wait()
-    raise StartupError("\n".join(["The server did not start.", *said]))
+    _end(lines)
+    return lines, False
 
 
-def _follow(process: subprocess.Popen[bytes], lines: Lines) -> None:
+def _follow(output: IO[str], lines: Lines) -> None:
     """Until the server, which inherited the pipe, ends; the launcher itself is gone long before."""
-    process.wait()
-    assert process.stdout is not None
-    with process.stdout as output:
+    with output:
         for line in output:
-            lines.put(line)
+            _pass_on(line, lines)
+    _end(lines)
+
+
+def _pass_on(line: str, lines: Lines) -> None:
+    print(line.strip())
+    if not lines.full():
+        lines.put(line)
+
+
+def _end(lines: Lines) -> None:
+    """A reader that waits must see the end, also of a queue that was full."""
+    while lines.full():
+        lines.get_nowait()
+    lines.put(None)
 
 
 def _remember_management(ts_config: str | None) -> None:
     global _management  # noqa: PLW0603 - the functions of ts.launcher share one server
     settings = load_for_start(arguments={}, environment=os.environ, ts_config=ts_config, resume=False).settings
-    _management = grpc_place(settings.grpc_management_address, settings.grpc_management_port)
+    place = settings.management_address
+    everywhere = place.host in ("0.0.0.0", "::")  # noqa: S104 - compared, not bound
+    _management = f"{place.scheme}://localhost:{place.port}" if everywhere else str(place)

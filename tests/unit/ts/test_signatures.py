@@ -23,8 +23,8 @@ ARCHIVER = (
     "archive_format=default force=False requirements_file=None config_file=None"
 )
 LAUNCHER = (
-    "model_store=None snapshot_file=None no_config_snapshots=False plugin_folder=None disable_token=True models=None "
-    "enable_model_api=True"
+    "model_store=None snapshot_file=None no_config_snapshots=False plugin_folder=None disable_token=False models=None "
+    "enable_model_api=False"
 )
 TABLE: list[tuple[Callable[..., Any], str]] = [
     (Cache, "config_file_path"),
