@@ -1,13 +1,13 @@
-"""The archiver's flags, for scripts that read them themselves."""
+"""The archiver's command line, for scripts that read it themselves."""
 
 from __future__ import annotations
 
-import argparse
-
+from model_archiver.model_archiver_config import ModelArchiverConfig
 from stoker.cli import archiver
 
 
 class ArgParser:
     @staticmethod
-    def export_model_args_parser() -> argparse.ArgumentParser:
-        return archiver.make_parser()
+    def export_model_args_parser() -> ModelArchiverConfig:
+        """The options of this process's command line."""
+        return ModelArchiverConfig.from_args(archiver.make_parser().parse_args())

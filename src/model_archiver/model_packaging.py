@@ -15,11 +15,14 @@ def package_model(config: ModelArchiverConfig | Namespace, manifest: str) -> Non
     Raises:
         ModelArchiverError, FileNotFoundError
     """
+    if isinstance(config, Namespace):
+        config = ModelArchiverConfig.from_args(config)  # older callers lack newer options
     name, archive_format = config.model_name, config.archive_format
     ModelExportUtils.validate_inputs(name, config.export_path)
     export_path = ModelExportUtils.check_mar_already_exists(name, config.export_path, config.force, archive_format)
     staged = ModelExportUtils.copy_artifacts(
         name,
+        config.runtime,
         model_file=config.model_file,
         serialized_file=config.serialized_file,
         handler=config.handler,
@@ -33,8 +36,8 @@ def package_model(config: ModelArchiverConfig | Namespace, manifest: str) -> Non
         ModelExportUtils.clean_temp_files([staged])
 
 
-def generate_model_archive(config: ModelArchiverConfig | None = None) -> None:
+def generate_model_archive(config: ModelArchiverConfig | Namespace | None = None) -> None:
     """``config`` None: the options of the command line."""
     if config is None:
-        config = ModelArchiverConfig.from_args(ArgParser.export_model_args_parser().parse_args())
+        config = ArgParser.export_model_args_parser()
     package_model(config, manifest=ModelExportUtils.generate_manifest_json(config))

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from model_archiver.model_archiver_config import ModelArchiverConfig
 
 archiving_options = dict(writing.SUFFIXES)
+_KINDS = {"handler", "model_file", "serialized_file", "extra_files", "requirements_file", "config_file"}
 
 
 class ModelExportUtils:
@@ -73,7 +74,9 @@ class ModelExportUtils:
 
     @staticmethod
     def generate_manifest_json(args: ModelArchiverConfig | Namespace) -> str:
-        return repr(Manifest(runtime=args.runtime, model=ModelExportUtils.generate_model(args)))
+        return repr(
+            Manifest(runtime=getattr(args, "runtime", None) or "python", model=ModelExportUtils.generate_model(args))
+        )
 
     @staticmethod
     def clean_temp_files(temp_files: Iterable[str]) -> None:
@@ -88,15 +91,25 @@ class ModelExportUtils:
         Path(d).mkdir(parents=True, exist_ok=True)
 
     @staticmethod
-    def copy_artifacts(model_name: str, **kwargs: str | None) -> str:
-        """Copies what the archive will hold into a fresh folder and returns it.
+    def copy_artifacts(model_name: str, runtime: str = "python", **kwargs: str | None) -> str:
+        """Copies what the archive will hold into a fresh folder and returns it. The files' kinds are the names of the
+        archiver's options, with dashes or underscores; files of another kind are copied as they are.
 
         Raises:
             FileNotFoundError: a named file does not exist.
         """
-        handler = kwargs.pop("handler", None)
+        named = {kind.replace("-", "_"): path for kind, path in kwargs.items() if path}
+        others = [named.pop(kind) for kind in list(named) if kind not in _KINDS]
+        if others:
+            named["extra_files"] = ",".join([*filter(None, [named.get("extra_files")]), *others])
         found = builder.collect(
-            builder.BuildRequest(model_name=model_name, handler=handler or "base_handler", version="-", **kwargs)  # type: ignore[arg-type]  # only names of files
+            builder.BuildRequest(
+                model_name=model_name,
+                handler=named.pop("handler", "base_handler"),
+                version="-",
+                runtime=runtime,
+                **named,  # type: ignore[arg-type]  # only names of files
+            )
         )
         staged = Path(tempfile.mkdtemp(prefix=f"{model_name}-"))
         try:

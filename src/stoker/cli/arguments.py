@@ -79,6 +79,11 @@ class ArgParser:
         _add_options(parser)
         return parser
 
+    @staticmethod
+    def extract_args(args: list[str] | None = None) -> argparse.Namespace:
+        """Of this process's command line, where none is given."""
+        return ArgParser.ts_parser().parse_args(args or None)
+
 
 def _add_commands(group: argparse._MutuallyExclusiveGroup) -> None:
     group.add_argument("-v", "--version", action="store_true", help="print the version")

@@ -13,22 +13,23 @@ from pathlib import Path
 
 from stoker import TORCHSERVE_VERSION, __version__
 from stoker.cli import arguments, background, console, server_process, serving, stop_signals, stopping
-from stoker.cli.arguments import StartOptions
+from stoker.cli.arguments import ArgParser, StartOptions
 from stoker.cli.stop_signals import StopSignals
-from stoker.config import security, show
+from stoker.config import properties, security, show
 from stoker.config.load import Loaded, log_format
 from stoker.config.startup import load_for_start
 from stoker.errors import ConfigurationError, StartupError
 from stoker.telemetry import log4j
 from stoker.telemetry.log4j import LogLevels
 
+TS_NAMESPACE = "org.pytorch.serve.ModelServer"
 VERSION_TEXT = f"TorchServe Version is {TORCHSERVE_VERSION} (stoker {__version__})"
 
 
 @console.command
 def main(argv: Sequence[str] | None = None) -> int:
     """Returns the exit status, unless this process becomes the server."""
-    parsed = arguments.ArgParser.ts_parser().parse_args(argv)
+    parsed = ArgParser.ts_parser().parse_args(argv)
     if parsed.version:
         print(VERSION_TEXT)
         return 0
@@ -144,6 +145,12 @@ def _log_levels(options: StartOptions) -> tuple[LogLevels | None, tuple[str, ...
         return None, ()
     levels, remark = log4j.read(Path(options.log_config))
     return levels, (remark,)
+
+
+def load_properties(file_path: str | Path) -> dict[str, str]:
+    """The entries of a properties file, for scripts that import it from `ts.model_server`."""
+    text = Path(file_path).read_text(encoding="utf-8")
+    return {entry.key: entry.value for entry in properties.parse(text, file=str(file_path))}
 
 
 if __name__ == "__main__":

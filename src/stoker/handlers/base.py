@@ -9,12 +9,12 @@ Law: this module defines exactly one class, or archives that name ``base_handler
 from __future__ import annotations
 
 import abc
+import functools
 import importlib.util
 import logging
 import os
 import tempfile
 import time
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -120,13 +120,17 @@ class BaseHandler(abc.ABC):
 
     def _load_serialized(self, path: str) -> Any:
         if path.endswith(".so") and self._use_torch_export_aot_compile():
-            return self._load_torch_export_aot_compile(path)
+            model = self._load_torch_export_aot_compile(path)
+            logger.warning("torch._export is an experimental feature! Succesfully loaded torch exported model.")
+            return model
         if path.endswith(".pt"):
             model = self._load_torchscript_model(path)
             model.eval()
             return model
         if path.endswith(".onnx") and ONNX_AVAILABLE:
-            return setup_ort_session(path, self.map_location)
+            session = setup_ort_session(path, self.map_location)
+            logger.info("Succesfully setup ort session")
+            return session
         if path.endswith(".pt2"):
             return self._load_torch_inductor_package(path)
         raise RuntimeError("No model weights could be loaded")
@@ -158,20 +162,20 @@ class BaseHandler(abc.ABC):
     def _optimize_model(self) -> None:
         """torch.compile or IPEX, if asked for. A failure costs speed, never the model."""
         options = _compile_options(self.model_yaml_config.get("pt2"))
+        if PT2_AVAILABLE and options is not None and check_valid_pt2_backend(options.get("backend", "inductor")):
+            wanted = ", ".join(f"{name} {value}" for name, value in options.items())
+            optimize = functools.partial(_compile, self.model, options)
+        elif IPEX_AVAILABLE:
+            wanted = "ipex"
+            optimize = functools.partial(_optimize_with_ipex, self.model, self.device)
+        else:
+            return
         try:
-            if PT2_AVAILABLE and options is not None and check_valid_pt2_backend(options["backend"]):
-                self.model = _compile(self.model, options)
-                logger.info("Compiled model with %s", _as_words(options))
-            elif IPEX_AVAILABLE:
-                self.model = _optimize_with_ipex(self.model, self.device)
+            self.model = optimize()
+            logger.info("Compiled model with %s", wanted)
         except Exception as error:
-            words = _as_words(options) if options is not None else "ipex"
-            logger.warning(
-                "Compiling model model with %s has failed: %s. Proceeding without compilation",
-                words,
-                error,
-                exc_info=True,
-            )
+            logger.warning("Compiling model model with %s has failed \n Proceeding without compilation", wanted)
+            logger.warning("%s", error, exc_info=True)
 
     # ------------------------------------------------------------------------------------------- serving
 
@@ -221,6 +225,8 @@ class BaseHandler(abc.ABC):
         """The steps under `torch.profiler`; `profiler_args` override what is recorded and where it goes."""
         if self.manifest is None and self.context is not None:
             self.manifest = self.context.manifest
+        if "on_trace_ready" not in self.profiler_args:
+            logger.info("Saving chrome trace to : %s", self._trace_folder())
         arguments = {**self._default_profiler_args(), **self.profiler_args}
         with torch.profiler.profile(**arguments) as profile:
             output = self._run_steps(data)
@@ -229,21 +235,25 @@ class BaseHandler(abc.ABC):
 
     def _default_profiler_args(self) -> dict[str, Any]:
         activity = torch.profiler.ProfilerActivity
-        name = str((self.manifest or {}).get("model", {}).get("modelName", "model"))
-        folder = Path(tempfile.gettempdir(), "pytorch_profiler", Path(name).name)
         return {
             "activities": [activity.CPU, activity.CUDA] if torch.cuda.is_available() else [activity.CPU],
             "record_shapes": True,
-            "on_trace_ready": torch.profiler.tensorboard_trace_handler(str(folder)),
+            "on_trace_ready": torch.profiler.tensorboard_trace_handler(str(self._trace_folder())),
         }
+
+    def _trace_folder(self) -> Path:
+        name = str((self.manifest or {}).get("model", {}).get("modelName", ""))
+        return Path(tempfile.gettempdir(), "pytorch_profiler", Path(name).name)
 
     # -------------------------------------------------------------------------------- explain and describe
 
     def explain_handle(self, data_preprocess: Any, raw_data: Any) -> Any:
         """Attributions for the class that the first row names as ``target`` (0 without one)."""
+        logger.info("Calculating Explanations")
         inputs, target = None, 0
         row = raw_data[0] if raw_data else None
         if isinstance(row, dict):
+            logger.info("Getting data and target")
             inputs = row.get("data") or row.get("body")
             target = row.get("target") or 0
         return self.get_insights(data_preprocess, inputs, target)
@@ -283,19 +293,13 @@ def _compile_options(section: object) -> dict[str, Any] | None:
     if not isinstance(section, dict) or not section:
         return None
     if "compile" not in section:
-        return None if "export" in section else {**section, "backend": section.get("backend", "inductor")}
+        return None if "export" in section else dict(section)
     options = dict(section["compile"] or {})
-    options.setdefault("backend", "inductor")
     return options if options.pop("enable", False) is True else None
 
 
-def _as_words(options: Mapping[str, Any]) -> str:
-    """As TorchServe's log has them, which scripts look for: ``backend inductor, mode reduce-overhead``."""
-    return ", ".join(f"{name} {value}" for name, value in options.items())
-
-
 def _compile(model: Any, options: dict[str, Any]) -> Any:
-    if options["backend"] == "openvino":
+    if options.get("backend") == "openvino":
         importlib.import_module("openvino.torch")  # registers the backend
     torch._dynamo.reset()
     torch._dynamo.config.suppress_errors = (

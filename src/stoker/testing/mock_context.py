@@ -18,7 +18,7 @@ class MockContext(Context):
         self,
         model_pt_file: str | None = "model.pt",
         model_dir: str | Path = "ts/torch_handler/unit_tests/models/tmp",
-        model_file: str | None = None,
+        model_file: str | None = "model.py",
         gpu_id: int | str | None = "0",
         model_name: str = "mnist",
         model_yaml_config_file: str | None = None,
@@ -36,10 +36,10 @@ class MockContext(Context):
         )
         self.explain = False
 
-    def get_request_header(self, idx: int, key: str) -> Any:
-        if key == "explain":
+    def get_request_header(self, idx: int, exp: str) -> Any:
+        if exp == "explain":
             return str(bool(self.explain))
-        return super().get_request_header(idx, key)
+        return super().get_request_header(idx, exp)
 
 
 def _entry(model_name: str, model_pt_file: str | None, model_file: str | None) -> dict[str, str]:

@@ -7,31 +7,32 @@ import shutil
 import tempfile
 import urllib.error
 import urllib.request
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 _TIMEOUT_S = 60.0
 
 
-def copy_files(src: str | Path, dst: str | Path, files: Iterable[str]) -> None:
-    """Copies ``files`` of folder ``src`` into folder ``dst``, which is made if it is missing."""
-    Path(dst).mkdir(parents=True, exist_ok=True)
-    for name in files:
-        shutil.copy(Path(src, name), dst)
+def copy_files(src_dir: str | Path, dst_dir: str | Path, files: Mapping[str, str] | Iterable[str]) -> None:
+    """Copies ``files`` of one folder into another, which is made if it is missing. A mapping gives them new names."""
+    Path(dst_dir).mkdir(parents=True, exist_ok=True)
+    names = files if isinstance(files, Mapping) else {name: name for name in files}
+    for name, new_name in names.items():
+        shutil.copyfile(Path(src_dir, name), Path(dst_dir, new_name))
 
 
-def download_model(url: str, dst: str | Path) -> str:
-    """Fetches ``url`` into folder ``dst`` unless the file is there already; returns its path.
+def download_model(model_url: str, model_dir: str | Path) -> str:
+    """Fetches ``model_url`` as ``model.pt`` into a folder unless it is there already; returns its path.
 
     Raises:
         RuntimeError: it could not be fetched; nothing is left behind.
     """
-    if not url.startswith("https://"):
-        raise RuntimeError(f"only https is downloaded: {url}")
-    target = Path(dst, url.rsplit("/", 1)[-1])
+    if not model_url.startswith("https://"):
+        raise RuntimeError(f"only https is downloaded: {model_url}")
+    target = Path(model_dir, "model.pt")
     if not target.exists():
         target.parent.mkdir(parents=True, exist_ok=True)
-        _fetch(url, target)
+        _fetch(model_url, target)
     return str(target)
 
 

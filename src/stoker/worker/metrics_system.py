@@ -79,6 +79,9 @@ def collect_gpu_metrics(num_of_gpu: int) -> None:
         log.warning("GPU figures are not available: %s", error)
 
 
+gpu_utilization = collect_gpu_metrics
+
+
 def collect_all(mod: ModuleType, num_of_gpu: int) -> None:
     """Runs every collector of ``mod`` and prints one line per metric, then an empty line."""
     for name in _COLLECTORS:

@@ -11,13 +11,14 @@ from typing import Any
 
 from stoker import TORCHSERVE_VERSION
 from stoker.ipc.to_server import Failure
-from stoker.worker import calling, classic, loading
+from stoker.worker import calling, loading
+from stoker.worker.classic import create_predict_response
 from stoker.worker.context import Context, RequestProcessor
 from stoker.worker.exceptions import PredictionException
 from stoker.worker.metrics_legacy import emit_metrics
 from stoker.worker.outputs import Unserialisable
 
-__all__ = ["PREDICTION_METRIC", "PredictionException", "Service", "emit_metrics"]
+__all__ = ["PREDICTION_METRIC", "PredictionException", "Service", "create_predict_response", "emit_metrics"]
 
 PREDICTION_METRIC = "PredictionTime"
 
@@ -83,13 +84,13 @@ class Service:
         if context.metrics is not None:
             context.metrics.add_time(PREDICTION_METRIC, round((time.perf_counter() - started) * 1000, 2))
         try:
-            return classic.create_predict_response(outputs, ids, "Prediction success", 200, context)
+            return create_predict_response(outputs, ids, "Prediction success", 200, context)
         except Unserialisable:
             return _refusal(calling.UNSUPPORTED, ids)
 
 
 def _refusal(failure: Failure, ids: dict[int, str]) -> bytes | bytearray:
-    return classic.create_predict_response(None, ids, failure.message, failure.number)
+    return create_predict_response(None, ids, failure.message, failure.number)
 
 
 def _headers(request: Mapping[str, Any]) -> RequestProcessor:

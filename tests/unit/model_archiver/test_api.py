@@ -66,12 +66,29 @@ def test_an_existing_archive_raises_the_archivers_error(work: Path) -> None:
     ModelArchiver.generate_model_archive(config(force=True))
 
 
-def test_a_config_comes_from_parsed_arguments() -> None:
-    args = ArgParser.export_model_args_parser().parse_args(
-        ["--model-name", "m", "--handler", "h", "-v", "2", "-f", "-r", "r.txt", "-c", "c.yaml"]
-    )
-    made = ModelArchiverConfig.from_args(args)
+def test_the_parser_gives_the_config_that_the_command_line_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    line = ["x", "--model-name", "m", "--handler", "h", "-v", "2", "-f", "-r", "r.txt", "-c", "c.yaml"]
+    monkeypatch.setattr(sys, "argv", line)
+    made = ArgParser.export_model_args_parser()
     assert made == ModelArchiverConfig("m", "h", "2", force=True, requirements_file="r.txt", config_file="c.yaml")
+
+
+@pytest.mark.parametrize("missing", ["config_file", "requirements_file", "runtime", "archive_format", "force"])
+def test_a_namespace_of_an_older_caller_may_lack_newer_options(work: Path, missing: str) -> None:
+    old = Namespace(**vars(config()))
+    delattr(old, missing)
+    ModelArchiver.generate_model_archive(old)
+    model_packaging.package_model(Namespace(**vars(old) | {"model_name": "n"}), "{}")
+    assert (work / "m.mar").exists() and (work / "n.mar").exists()
+
+
+@pytest.mark.parametrize("runtime", [(), ("python",), ("python3",)])
+def test_artifacts_are_copied_for_a_runtime(work: Path, runtime: tuple[str, ...]) -> None:
+    for name in ("r.txt", "more.bin", "extra.txt"):
+        (work / name).write_text("x")
+    files = {"handler": "handler.py", "serialized_file": "w.pt", "requirements-file": "r.txt", "config_file": None}
+    staged = Path(ModelExportUtils.copy_artifacts("m", *runtime, **files, own_kind="more.bin", extra_files="extra.txt"))
+    assert sorted(path.name for path in staged.iterdir()) == ["extra.txt", "handler.py", "more.bin", "r.txt", "w.pt"]
 
 
 def test_without_a_config_the_command_line_is_read(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -83,7 +100,7 @@ def test_without_a_config_the_command_line_is_read(work: Path, monkeypatch: pyte
 def test_the_argument_parser_can_be_patched_where_tests_patch_it(work: Path) -> None:
     parsed = Namespace(**vars(config()))
     with mock.patch.object(model_packaging.ArgParser, "export_model_args_parser") as parser:
-        parser.return_value.parse_args.return_value = parsed
+        parser.return_value = parsed
         model_packaging.generate_model_archive()
     assert (work / "m.mar").exists()
 

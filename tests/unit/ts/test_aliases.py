@@ -8,6 +8,7 @@ import pickle
 import pkgutil
 import subprocess
 import sys
+from pathlib import Path
 from types import ModuleType
 from unittest import mock
 
@@ -16,6 +17,8 @@ import pytest
 import ts
 import ts.torch_handler.base_handler
 import ts.torch_handler.image_classifier as image_classifier
+from ts import model_server
+from ts.arg_parser import ArgParser
 from ts.torch_handler import base_handler, vision_handler
 from ts.torch_handler.base_handler import BaseHandler
 from ts.torch_handler.image_classifier import ImageClassifier
@@ -48,9 +51,18 @@ NAMES = [
     "ts.handler_utils.utils.import_class",
     "ts.handler_utils.utils.send_intermediate_predict_response",
     "ts.metrics.metric_abstract.MetricAbstract",
+    "ts.metrics.metric_cache_errors.MetricsCachePyYamlError",
+    "ts.metrics.system_metrics.gpu_utilization",
+    "ts.model_server.ArgParser",
+    "ts.model_server.TS_NAMESPACE",
+    "ts.model_server.load_properties",
+    "ts.model_server.start",
+    "ts.model_service.model_service.ModelService",
+    "ts.model_service.model_service.SingleNodeService",
     "ts.metrics.metric_cache_abstract.MetricCacheAbstract",
     "ts.protocol.otf_message_handler.send_intermediate_predict_response",
     "ts.service.PredictionException",
+    "ts.service.create_predict_response",
     "ts.torch_handler.base_handler.PROFILER_AVAILABLE",
     "ts.torch_handler.base_handler.PT2_AVAILABLE",
     "ts.torch_handler.base_handler.PT230_AVAILABLE",
@@ -60,6 +72,8 @@ NAMES = [
     "ts.torch_handler.base_handler.setup_ort_session",
     "ts.torch_handler.contractions.CONTRACTION_MAP",
     "ts.torch_handler.text_handler.CONTRACTIONS_PATTERN",
+    "ts.torch_handler.unit_tests.models.base_model.ArgmaxModel",
+    "ts.torch_handler.unit_tests.models.base_model.save_pt_file",
     "ts.torch_handler.unit_tests.test_utils.mock_context.MockContext",
     "ts.torch_handler.unit_tests.test_utils.model_dir.copy_files",
     "ts.torch_handler.unit_tests.test_utils.model_dir.download_model",
@@ -131,3 +145,10 @@ def test_a_module_that_fails_to_import_is_not_left_behind(monkeypatch: pytest.Mo
     with pytest.raises(ModuleNotFoundError):
         importlib.import_module("ts.torch_handler.contractions")
     assert "ts.torch_handler.contractions" not in sys.modules
+
+
+def test_a_script_reads_properties_and_flags_as_the_server_does(tmp_path: Path) -> None:
+    file = tmp_path / "config.properties"
+    file.write_text("# mine\nmodel_store = /models\nload_models=a=b.mar\n")
+    assert model_server.load_properties(str(file)) == {"model_store": "/models", "load_models": "a=b.mar"}
+    assert ArgParser.extract_args(["--start", "--models", "a", "b"]).models == ["a", "b"]

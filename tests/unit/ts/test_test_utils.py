@@ -31,19 +31,20 @@ def test_a_mock_context_asks_for_explanations_on_demand() -> None:
     assert context.get_request_header(0, "explain") == "True"
     assert context.get_request_header(0, "describe") is None
     assert context.system_properties["gpu_id"] == 1
-    assert context.manifest == {"model": {"modelName": "m", "serializedFile": "model.pt"}}
+    assert context.manifest == {"model": {"modelName": "m", "serializedFile": "model.pt", "modelFile": "model.py"}}
 
 
 def test_files_are_copied_into_a_new_folder(tmp_path: Path) -> None:
     (tmp_path / "a").write_text("x")
     copy_files(tmp_path, tmp_path / "new" / "folder", ["a"])
-    assert (tmp_path / "new" / "folder" / "a").read_text() == "x"
+    copy_files(tmp_path, tmp_path / "new", {"a": "b"})
+    assert (tmp_path / "new" / "folder" / "a").read_text() == (tmp_path / "new" / "b").read_text() == "x"
 
 
 def test_a_model_that_is_there_is_not_downloaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(urllib.request, "urlopen", lambda *a, **k: pytest.fail("asked the network"))
-    (tmp_path / "m.pt").write_text("x")
-    assert download_model("https://example.com/m.pt", tmp_path) == str(tmp_path / "m.pt")
+    (tmp_path / "model.pt").write_text("x")
+    assert download_model("https://example.com/m.pt", tmp_path) == str(tmp_path / "model.pt")
 
 
 def test_a_download_without_a_network_says_so_and_leaves_nothing(
