@@ -16,13 +16,20 @@ from typing import Any
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import dsa, ec
 from cryptography.hazmat.primitives.serialization import pkcs12
 from cryptography.x509.oid import NameOID
 
 _LARGEST_FILE = 4 << 20
-_JAVA_KEY_STORE = b"\xfe\xed\xfe\xed"
+_JAVA_KEY_STORES = (b"\xfe\xed\xfe\xed", b"\xce\xce\xce\xce")  # JKS, JCEKS
 _CONVERT = "convert it: keytool -importkeystore -srckeystore OLD.jks -destkeystore NEW.p12 -deststoretype PKCS12"
+_MAKE = "openssl req -x509 -newkey rsa:2048 -nodes -keyout server.key -out server.pem -days 365 -subj /CN=localhost"
+_USE_ANOTHER = f"use an RSA key of at least 2048 bits or an EC key on P-256; one to try with is made by: {_MAKE}"
+_REFUSALS = {
+    "EE_KEY_TOO_SMALL": "its key, {key}, is too short for TLS; " + _USE_ANOTHER,
+    "CA_KEY_TOO_SMALL": "the key of an authority in its file is too short for TLS; have it signed by another one",
+    "CA_MD_TOO_WEAK": "it is signed with MD5 or SHA-1, too weak for TLS; have it signed with SHA-256",
+}
 _EC_PARAMETERS = re.compile(rb"-----BEGIN EC PARAMETERS-----.*?-----END EC PARAMETERS-----\s*", re.DOTALL)
 
 
@@ -51,19 +58,25 @@ def from_pem(certificate_file: Path, private_key_file: Path, client_ca: bytes | 
         raise Unusable(f"certificate_file: {certificate_file}: it holds no PEM certificate") from None
     key = _private_key(private_key_file)
     if _public(key.public_key()) != _public(certificates[0].public_key()):
-        raise Unusable(f"private_key_file: {private_key_file}: it is not the key of {certificate_file}")
+        raise Unusable(
+            f"private_key_file: {private_key_file}: it is not the key of the first certificate in {certificate_file}; "
+            "give the key that this certificate was made for, or put the server's own certificate first"
+        )
     return _identity(certificates, key, client_ca)
 
 
 def from_pkcs12(keystore: Path, password: str, client_ca: bytes | None = None) -> Identity:
     """The first key and its certificates. Raises Unusable."""
     content = _content(keystore)
-    if content.startswith(_JAVA_KEY_STORE):
+    if content.startswith(_JAVA_KEY_STORES):
         raise Unusable(f"keystore: {keystore}: it is a Java key store (JKS), which cannot be read; {_CONVERT}")
     try:
         key, certificate, more = pkcs12.load_key_and_certificates(content, password.encode())
     except (ValueError, UnsupportedAlgorithm):
-        reason = "it is no PKCS#12 file, or keystore_pass is not its password"
+        reason = (
+            "it is no PKCS#12 file, or keystore_pass is not its password; try: "
+            f"openssl pkcs12 -info -noout -in {keystore.name}"
+        )
         raise Unusable(f"keystore: {keystore}: {reason}") from None
     if key is None or certificate is None:
         raise Unusable(f"keystore: {keystore}: it holds no key with a certificate")
@@ -71,8 +84,8 @@ def from_pkcs12(keystore: Path, password: str, client_ca: bytes | None = None) -
 
 
 def check_keystore_type(kind: str | None) -> None:
-    """Raises Unusable for what cannot be read."""
-    if (kind or "PKCS12").upper().replace("#", "") not in ("PKCS12", "P12"):
+    """Raises Unusable for what cannot be read. Java reads PKCS#12 under the name JKS too: there the content decides."""
+    if (kind or "PKCS12").upper().replace("#", "") not in ("PKCS12", "P12", "JKS"):
         raise Unusable(f"keystore_type: {kind}: only PKCS12 can be read; {_CONVERT}")
 
 
@@ -123,14 +136,45 @@ def _private_key(file: Path) -> Any:
     try:
         return serialization.load_pem_private_key(_EC_PARAMETERS.sub(b"", _content(file)), None)
     except TypeError:
-        reason = "it is encrypted, and there is no setting for its password; decrypt it, or use a keystore"
-    except (ValueError, UnsupportedAlgorithm):
+        reason = (
+            "it is encrypted, and there is no setting for its password; decrypt it "
+            f"(openssl pkey -in {file.name} -out NEW.key), or use a keystore"
+        )
+    except UnsupportedAlgorithm:
+        reason = f"its kind of key cannot be used; {_USE_ANOTHER}"
+    except ValueError:
         reason = "it holds no PEM private key"
     raise Unusable(f"private_key_file: {file}: {reason}")
 
 
+def refusal(reason: str | None, identity: Identity) -> Unusable:
+    """What to do when OpenSSL does not take ``identity``, by the ``reason`` of its error."""
+    key = _key_words(x509.load_pem_x509_certificates(identity.chain)[0].public_key())
+    what = _REFUSALS.get(reason or "", "OpenSSL refuses it: {reason}").format(
+        key=key, reason=reason or "it is unusable"
+    )
+    return Unusable(f"the certificate {identity.subject}: {what}")
+
+
+def check_not_expired(identity: Identity, now: datetime) -> None:
+    """Raises Unusable: no client that checks would accept it."""
+    if now > identity.valid_until:
+        raise Unusable(
+            f"the certificate {identity.subject} has expired on {identity.valid_until:%Y-%m-%d}; renew it, or have one "
+            f"to try with made by: {_MAKE}"
+        )
+
+
+def _key_words(key: Any) -> str:
+    kind = type(key).__name__.strip("_").removesuffix("PublicKey").removesuffix("EllipticCurve") or "EC"
+    return f"{kind} of {key.key_size} bits" if hasattr(key, "key_size") else kind
+
+
 def _identity(certificates: Sequence[x509.Certificate], key: Any, client_ca: bytes | None) -> Identity:
     first = certificates[0]
+    if isinstance(key, dsa.DSAPrivateKey):
+        subject = first.subject.rfc4514_string()
+        raise Unusable(f"the certificate {subject}: its key is for DSA, which TLS does not use; {_USE_ANOTHER}")
     return Identity(
         chain=_pem(certificates),
         key=key.private_bytes(

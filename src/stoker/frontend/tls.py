@@ -58,7 +58,9 @@ class Tls:
         try:
             self._take(self._read())
         except Unusable as error:
-            raise ConfigurationError(f"Invalid configuration: {error}.") from None
+            named = not self.paths or any(str(path) in str(error) for path in self.paths)
+            place = "" if named else f"{self.paths[0]}: "
+            raise ConfigurationError(f"Invalid configuration: {place}{error}.") from None
 
     def reload(self) -> None:
         try:
@@ -74,14 +76,15 @@ class Tls:
         )
 
     def _take(self, identity: Identity) -> None:
+        now = datetime.now(timezone.utc)
+        certificates.check_not_expired(identity, now)
         self._context = self.context_of(identity)
         self._identity = identity
-        if not identity.valid_from <= datetime.now(timezone.utc) <= identity.valid_until:
+        if now < identity.valid_from:  # a clock may be wrong, here or where it was made
             _log.warning(
-                "The certificate %s is valid from %s to %s only: clients will refuse it",
+                "The certificate %s is valid from %s on: clients will refuse it until then",
                 identity.subject,
                 identity.valid_from,
-                identity.valid_until,
             )
 
 
@@ -170,7 +173,7 @@ def _context(identity: Identity, protocol: str) -> ssl.SSLContext:
         if identity.client_ca is not None:
             _ask_clients(context, identity.client_ca)
     except ssl.SSLError as error:
-        raise Unusable(f"{identity.subject}: OpenSSL refuses it: {error.reason or 'it is not usable'}") from None
+        raise certificates.refusal(error.reason, identity) from None
     return context
 
 

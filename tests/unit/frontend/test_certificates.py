@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
 import trustme
 from cryptography import x509
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import dsa, ec, rsa
 from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, NoEncryption, PrivateFormat, pkcs12
+from cryptography.x509.oid import NameOID
 
 from stoker.config.settings import Settings
 from stoker.errors import ConfigurationError
@@ -25,6 +27,30 @@ from stoker.frontend.certificates import (
 from stoker.frontend.tls import of_grpc, of_https
 
 PEM = serialization.Encoding.PEM
+
+
+SECP160R1 = """-----BEGIN EC PRIVATE KEY-----
+MFECAQEEFQBHvqiJ+Ta/pGUH6YRjX09ViYsuwKAHBgUrgQQACKEsAyoABM7sC36s
+ri2QqScsco05vt25CuxoMhikp7DBygfyJMwqRGbNRoQC2uY=
+-----END EC PRIVATE KEY-----
+"""
+
+
+SIGNED_WITH_SHA1 = """-----BEGIN CERTIFICATE-----
+MIIBFzCBvgIUZjSrePForc5z1v3c5TzZrl0KSMcwCQYHKoZIzj0EATANMQswCQYD
+VQQDDAJjYTAgFw0yNjExMzAwMDQyMzdaGA8yMTI2MTEwNjAwNDIzN1owDzENMAsG
+A1UEAwwEbGVhZjBZMBMGByqGSM49AgEGCCqGSM49AwEHA0IABGN6U2beLFzDwXJQ
+mz7GZ/1+Cjxaj67FBZmWep79u0J5wno7yR9BZ5Z0yvTV2HGQHzU+fGqdAjEYImJI
+9Jk5IBcwCQYHKoZIzj0EAQNJADBGAiEAz7gapWFtQqLTFb6/bonXPO+xUlY5/z9A
+I2p9/BvwqTMCIQD6BbWDL94gqo6kYprQGa5svgeobskk+HkdYEqaZwy8Ew==
+-----END CERTIFICATE-----
+"""
+ITS_KEY = """-----BEGIN PRIVATE KEY-----
+MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgbsPcZpwWnPwjKiHD
+YTrOiRann72lOqxJrmtzErs39P2hRANCAARjelNm3ixcw8FyUJs+xmf9fgo8Wo+u
+xQWZlnqe/btCecJ6O8kfQWeWdMr01dhxkB81PnxqnQIxGCJiSPSZOSAX
+-----END PRIVATE KEY-----
+"""
 
 
 @pytest.fixture(scope="module")
@@ -111,9 +137,10 @@ def test_a_wrong_password_stops_and_is_not_shown(tmp_path: Path, leaf: trustme.L
     assert "hunter2" not in str(caught.value)
 
 
-def test_a_java_keystore_says_how_to_convert_it(tmp_path: Path) -> None:
+@pytest.mark.parametrize("magic", [b"\xfe\xed\xfe\xed", b"\xce\xce\xce\xce"], ids=["JKS", "JCEKS"])
+def test_a_java_keystore_says_how_to_convert_it(tmp_path: Path, magic: bytes) -> None:
     path = tmp_path / "old.jks"
-    path.write_bytes(b"\xfe\xed\xfe\xed\x00\x00\x00\x02")
+    path.write_bytes(magic + b"\x00\x00\x00\x02")
     with pytest.raises(Unusable, match="keytool -importkeystore"):
         from_pkcs12(path, "changeit")
 
@@ -126,7 +153,7 @@ def test_pkcs12_has_several_spellings_and_another_type_of_keystore_is_refused() 
         except Unusable as error:
             assert "only PKCS12 can be read" in str(error)
             refused.append(kind)
-    assert refused == ["JKS", "BKS", "PEM"]
+    assert refused == ["BKS", "PEM"]
 
 
 def test_a_certificate_made_here_is_for_this_machine_and_the_listeners_host() -> None:
@@ -138,6 +165,80 @@ def test_a_certificate_made_here_is_for_this_machine_and_the_listeners_host() ->
     assert names.value.get_values_for_type(x509.DNSName) == ["localhost", "models.example.org"]
     assert [str(ip) for ip in names.value.get_values_for_type(x509.IPAddress)] == ["127.0.0.1", "::1", "10.0.0.1"]
     assert timedelta(days=364) < identity.valid_until - datetime.now(timezone.utc) < timedelta(days=366)
+
+
+Key = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | dsa.DSAPrivateKey
+
+
+def certified(folder: Path, key: Key, *, days: int = 9) -> Settings:
+    """TLS with a certificate for ``key``, which ends in ``days``, signed by itself."""
+    now = datetime.now(timezone.utc)
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "leaf")])
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - timedelta(days=30))
+        .not_valid_after(now + timedelta(days=days))
+        .sign(key, hashes.SHA256())
+    )
+    (folder / "c.pem").write_bytes(certificate.public_bytes(PEM))
+    (folder / "k.pem").write_bytes(key.private_bytes(PEM, PrivateFormat.PKCS8, NoEncryption()))
+    return Settings(enable_grpc_ssl=True, certificate_file=folder / "c.pem", private_key_file=folder / "k.pem")
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (
+            lambda: rsa.generate_private_key(65537, 1024),
+            r"its key, RSA of 1024 bits, is too short.*2048 bits.*openssl",
+        ),
+        (lambda: ec.generate_private_key(ec.SECP192R1()), r"its key, EC of 192 bits, is too short.*P-256"),
+        (lambda: dsa.generate_private_key(1024), r"its key is for DSA, which TLS does not use.*2048 bits"),
+    ],
+    ids=["RSA 1024", "EC P-192", "DSA"],
+)
+def test_a_key_that_openssl_refuses_stops_with_what_to_use_instead(
+    tmp_path: Path, make: Callable[[], Key], words: str
+) -> None:
+    settings = certified(tmp_path, make())
+    with pytest.raises(ConfigurationError, match=rf"^Invalid configuration: .*c\.pem: .*CN=leaf: {words}"):
+        of_grpc(settings)
+
+
+def test_a_weak_signature_stops_with_what_to_ask_for(pair: tuple[Path, Path]) -> None:
+    certificate, key = pair
+    certificate.write_text(SIGNED_WITH_SHA1)
+    key.write_text(ITS_KEY)
+    settings = Settings(enable_grpc_ssl=True, certificate_file=certificate, private_key_file=key)
+    with pytest.raises(ConfigurationError, match="SHA-1, too weak for TLS; have it signed with SHA-256"):
+        of_grpc(settings)
+
+
+def test_an_expired_certificate_stops_the_start(tmp_path: Path) -> None:
+    settings = certified(tmp_path, ec.generate_private_key(ec.SECP256R1()), days=-1)
+    with pytest.raises(ConfigurationError, match=r"c\.pem: .*CN=leaf has expired on \d{4}-\d\d-\d\d; renew it"):
+        of_grpc(settings)
+
+
+def test_an_expired_certificate_replaces_no_valid_one(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    tls = of_grpc(certified(tmp_path, ec.generate_private_key(ec.SECP256R1())))
+    assert tls is not None
+    before = tls.identity
+    certified(tmp_path, ec.generate_private_key(ec.SECP256R1()), days=-1)
+    tls.reload()
+    assert tls.identity == before
+    assert "the old one stays" in caplog.text
+
+
+def test_a_key_on_a_curve_that_nobody_uses_is_not_called_no_key(tmp_path: Path) -> None:
+    settings = certified(tmp_path, ec.generate_private_key(ec.SECP256R1()))
+    (tmp_path / "k.pem").write_text(SECP160R1)
+    with pytest.raises(ConfigurationError, match=r"k\.pem: its kind of key cannot be used.*P-256"):
+        of_grpc(settings)
 
 
 def test_authorities_that_are_none_are_named(tmp_path: Path) -> None:
