@@ -37,6 +37,8 @@ def command(argv: Sequence[str], entry: Callable[..., object]) -> list[str]:
     ``entry``: the function that the script `torchserve` imports; run by that script, the server shows its name too.
     """
     flags: list[str] = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]  # as multiprocessing does
+    if sys.getfilesystemencoding() != "utf-8":
+        flags += ["-X", "utf8"]  # names of models and their files may be any text, whatever the locale can show
     return [sys.executable, *flags, "-X", SERVER_MARK, *_program(entry), *argv]
 
 

@@ -148,7 +148,7 @@ def _die_with_the_server() -> None:
 
 
 def _name_process(name: str) -> None:
-    _libc().prctl(_PR_SET_NAME, name.encode()[:15], 0, 0, 0)
+    _libc().prctl(_PR_SET_NAME, os.fsencode(name)[:15], 0, 0, 0)
 
 
 def _libc() -> ctypes.CDLL:
