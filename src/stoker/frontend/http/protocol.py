@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Protocol, cast
 
@@ -371,7 +372,8 @@ class HttpConnection(asyncio.Protocol):
             return
         self._read(True)
         if self._transport.can_write_eof():
-            self._transport.write_eof()
+            with suppress(OSError):  # the client is gone, and nobody has noticed
+                self._transport.write_eof()
             self._loop.call_later(LINGER_S, self._transport.close)
         else:
             self._linger(self._loop.time() + LINGER_S, -1)

@@ -1,0 +1,279 @@
+"""Clients that mean harm, against a real listener: what they cost is bounded, and their neighbours are answered."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import ssl
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import trustme
+from grpc_fakes import Submission, until
+from http_fakes import LIMIT, HttpPorts, Running, client_of, echo, running
+
+from stoker.config.address import Address
+from stoker.core.reply import Chunk
+from stoker.frontend.http.listener import HttpListener
+from stoker.frontend.http.protocol import HttpConnection
+from stoker.frontend.listener import Budgets, Limits
+
+PING = b"GET /ping HTTP/1.1\r\nhost: x\r\n\r\n"
+PREDICT = b"GET /predictions/m HTTP/1.1\r\nhost: x\r\n\r\n"
+POST = b"POST /predictions/m HTTP/1.1\r\nhost: x\r\n"
+MIB = 1 << 20
+MOST_MEMORY = 96 * MIB
+"""What an attack of this file may cost, generously: each would take several times as much without its limit."""
+
+
+def memory() -> int:
+    """Resident bytes of this process, which is server and client at once."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+class Attacker:
+    """A socket with small buffers, which sends as much as the server takes and reads nothing."""
+
+    def __init__(self, port: int) -> None:
+        self.sock = socket.socket()
+        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 64 << 10)
+        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 64 << 10)
+        self.sock.connect(("127.0.0.1", port))
+        self.sock.setblocking(False)
+        self.sent = 0
+
+    async def send(self, data: bytes, *, at_most: int) -> None:
+        """Repeats ``data`` until ``at_most`` bytes are sent or the server has taken none for a while."""
+        stuck = 0
+        block = data * max(1, (64 << 10) // len(data))
+        while self.sent < at_most and stuck < 50:
+            try:
+                self.sent += self.sock.send(block[self.sent % len(data) :])
+                stuck = 0
+            except BlockingIOError:
+                stuck += 1
+            except ConnectionError:
+                return
+            await asyncio.sleep(0.002 if stuck else 0)
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[Running]:
+    async with running(HttpPorts()) as it:
+        yield it
+
+
+async def neighbour_is_answered(server: Running) -> None:
+    assert (await server.client.get("/ping")).status_code == 200
+
+
+def connections(listener: HttpListener) -> list[HttpConnection]:
+    return [one for one in listener._connections.open if isinstance(one, HttpConnection)]
+
+
+def held(listener: HttpListener) -> int:
+    """Bytes that the connections hold, received or to be written."""
+    return sum(len(one._rest) + one._transport.get_write_buffer_size() for one in connections(listener))
+
+
+@pytest.mark.parametrize("request_", [PING, PREDICT, PREDICT.replace(b"GET", b"HEAD")], ids=["asgi", "predict", "head"])
+async def test_who_pipelines_and_reads_nothing_is_not_read_any_further(server: Running, request_: bytes) -> None:
+    server.inference.on_submit = echo
+    before = memory()
+    attacker = Attacker(server.listener.port)
+    await attacker.send(request_, at_most=64 * MIB)
+    assert attacker.sent < 32 * MIB, "the server takes request after request"
+    await neighbour_is_answered(server)
+    assert held(server.listener) < MIB
+    assert memory() - before < MOST_MEMORY
+    attacker.sock.close()
+    await until(lambda: len(connections(server.listener)) <= 1)
+    await neighbour_is_answered(server)
+
+
+async def test_who_pipelines_while_a_worker_works_is_not_read_any_further(server: Running) -> None:
+    attacker = Attacker(server.listener.port)
+    await attacker.send(PREDICT, at_most=16 * MIB)
+    assert attacker.sent < 8 * MIB
+    assert len(server.inference.submissions) == 1
+    assert held(server.listener) < MIB
+    await neighbour_is_answered(server)
+    attacker.sock.close()
+
+
+async def test_large_answers_that_nobody_reads_cost_no_more_than_the_budget() -> None:
+    """Those that leave most unread are disconnected, and no more of them than it takes."""
+    ports = HttpPorts(budgets=Budgets(unread=24 * MIB))
+    answer = bytes(12 * MIB)
+    ports.inference.on_submit = lambda submission: submission.answer(answer)
+    async with running(ports) as server:
+        attackers = [Attacker(server.listener.port) for _ in range(8)]
+        for attacker in attackers:
+            attacker.sock.send(PREDICT)
+        await until(lambda: len(ports.inference.submissions) == 8)
+        await until(lambda: held(server.listener) <= 24 * MIB)
+        await neighbour_is_answered(server)
+        assert 2 <= len(connections(server.listener)) < 8
+        for attacker in attackers:
+            attacker.sock.close()
+        await until(lambda: ports.budgets.unread.total == 0)
+
+
+async def test_a_stream_that_nobody_reads_is_read_from_its_worker_no_further(server: Running) -> None:
+    parts: list[Submission] = []
+
+    def begin(submission: Submission) -> None:
+        parts.append(submission)
+        for _ in range(400):
+            submission.reply.push(Chunk(bytes(100_000)), last=False)
+
+    server.inference.on_submit = begin
+    attacker = Attacker(server.listener.port)
+    attacker.sock.send(PREDICT)
+    await until(lambda: bool(parts))
+    await neighbour_is_answered(server)
+    assert held(server.listener) < MIB
+    attacker.sock.close()
+    await until(lambda: parts[0].cancelled)
+
+
+async def test_a_head_that_trickles_is_let_go_however_steadily_it_comes() -> None:
+    async with HttpPorts().listener(limits=Limits(head_s=30.0)) as listener:
+        reader, writer = await asyncio.open_connection("127.0.0.1", listener.port)
+        writer.write(b"GET /ping HTTP/1.1\r\n")
+        await until(lambda: len(connections(listener)) == 1 and bool(connections(listener)[0]._rest))
+        (connection,) = connections(listener)
+        begun = connection._begun
+        writer.write(b"x: y\r\n")
+        await until(lambda: b"x: y" in connection._rest)
+        connection.look(begun + 29)
+        assert not connection._transport.is_closing()
+        connection.look(begun + 31)
+        assert await reader.read() == b""
+        writer.close()
+
+
+async def test_a_body_that_trickles_is_let_go_however_steadily_it_comes() -> None:
+    async with HttpPorts().listener(limits=Limits(slow_s=60.0)) as listener:
+        reader, writer = await asyncio.open_connection("127.0.0.1", listener.port)
+        writer.write(POST + b"content-length: 90000\r\n\r\nabc")
+        await until(lambda: len(connections(listener)) == 1 and connections(listener)[0]._exchange is not None)
+        (connection,) = connections(listener)
+        connection._quiet_since = connection._begun + 61  # something came just now
+        connection.look(connection._begun + 62)
+        assert await reader.read() == b""
+        writer.close()
+
+
+async def test_half_said_requests_hold_no_more_than_the_budget_and_the_others_wait_for_their_turn() -> None:
+    ports = HttpPorts(budgets=Budgets(unparsed=200_000))
+    ports.inference.on_submit = echo
+    async with running(ports) as server:
+        streams = [await server.connect() for _ in range(4)]
+        for _, writer in streams:
+            writer.write(POST + b"content-length: 90000\r\n\r\n" + bytes(80_000))
+        await until(lambda: len([one for one in connections(server.listener) if one._waiter is not None]) == 2)
+        assert ports.budgets.unparsed.taken == 180_000
+        await neighbour_is_answered(server)
+        small = await server.client.post("/predictions/m", content=b"small")
+        assert small.text == "small", "what comes in one piece needs no room"
+        for reader, writer in streams:
+            writer.write(bytes(10_000))
+            assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200 ")
+            await reader.readexactly(90_000)
+        assert ports.budgets.unparsed.taken == 0
+
+
+async def test_a_client_that_leaves_in_the_middle_of_its_body_gives_its_room_back() -> None:
+    ports = HttpPorts(budgets=Budgets(unparsed=100_000))
+    async with running(ports) as server:
+        _, first = await server.connect()
+        first.write(POST + b"content-length: 90000\r\n\r\n" + bytes(100))
+        await until(lambda: ports.budgets.unparsed.taken == 90_000)
+        _, second = await server.connect()
+        second.write(POST + b"transfer-encoding: chunked\r\n\r\n")
+        await until(lambda: not ports.budgets.unparsed.fits(1))
+        first.transport.abort()
+        await until(lambda: ports.budgets.unparsed.taken == LIMIT)
+        second.transport.abort()
+        await until(lambda: ports.budgets.unparsed.taken == 0)
+
+
+async def test_two_thousand_idle_connections_cost_little_and_one_more_than_the_limit_is_dropped() -> None:
+    ports = HttpPorts()
+    async with ports.listener(limits=Limits(connections=2000)) as listener, client_of(str(listener.address)) as client:
+        before = memory()
+        idle = []
+        for _ in range(2000):
+            sock = socket.socket()
+            sock.setblocking(False)
+            sock.connect_ex(("127.0.0.1", listener.port))
+            idle.append(sock)
+            await asyncio.sleep(0)
+        await until(lambda: listener.open_connections == 2000)
+        assert memory() - before < MOST_MEMORY
+        _, writer = await asyncio.open_connection("127.0.0.1", listener.port)
+        writer.write(PING)
+        with pytest.raises(OSError):
+            for _ in range(1000):
+                await writer.drain()
+                writer.write(PING)
+                await asyncio.sleep(0.001)
+        writer.close()
+        for sock in idle:
+            sock.close()
+        await until(lambda: listener.open_connections == 0)
+        assert (await client.get("/ping")).status_code == 200
+
+
+async def test_a_reader_below_the_floor_is_ended_and_one_above_it_is_not() -> None:
+    ports = HttpPorts()
+    async with ports.listener(stall_s=0.2, min_bytes_per_s=1 << 30) as listener:
+        reader, writer = await asyncio.open_connection("127.0.0.1", listener.port, limit=1 << 10)
+        writer.write(PREDICT)
+        submission = await ports.inference.submitted()
+        for _ in range(400):
+            submission.reply.push(Chunk(bytes(100_000)), last=False)
+
+        async def read_slowly() -> None:
+            while await reader.read(10_000):
+                await asyncio.sleep(0.001)
+
+        slow = asyncio.ensure_future(read_slowly())
+        await until(lambda: submission.cancelled)
+        slow.cancel()
+        writer.close()
+
+
+# ------------------------------------------------------------------------------------------------- TLS
+
+
+@pytest.fixture
+def tls() -> tuple[ssl.SSLContext, ssl.SSLContext]:
+    authority = trustme.CA()
+    server, client = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    authority.issue_cert("127.0.0.1").configure_cert(server)
+    authority.configure_trust(client)
+    return server, client
+
+
+async def test_an_idle_tls_connection_does_not_hold_a_stop(tls: tuple[ssl.SSLContext, ssl.SSLContext]) -> None:
+    """Its client does not look at the socket, so it never says that it has heard of the end."""
+    server, client = tls
+    async with HttpPorts().listener(Address("https", "127.0.0.1", 0), tls=server) as listener:
+
+        def ask() -> ssl.SSLSocket:
+            sock = client.wrap_socket(
+                socket.create_connection(("127.0.0.1", listener.port)), server_hostname="127.0.0.1"
+            )
+            sock.send(PING)
+            assert sock.recv(100).startswith(b"HTTP/1.1 200 ")
+            return sock
+
+        sock = await asyncio.to_thread(ask)
+        stop = asyncio.ensure_future(listener.drain(3600.0))
+        await until(stop.done)
+        assert listener.open_connections == 0
+        sock.close()
