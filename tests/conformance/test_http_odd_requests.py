@@ -52,6 +52,21 @@ GARBAGE = {
     "a chunk size that is no number": POST + b"transfer-encoding: chunked\r\n\r\nxyz\r\n",
     "an unknown coding": POST + b"transfer-encoding: chunked, gzip\r\n\r\n0\r\n\r\n",
     "a bare line feed in a header": POST + b"x: a\nb\r\n\r\n",
+    "a bare carriage return in a header": POST + b"x: a\rb\r\n\r\n",
+    "a header that goes on in the next line": POST + b"x: a\r\n b\r\n\r\n",
+    "lines that end without a carriage return": b"GET /ping HTTP/1.1\nhost: x\n\n",
+    "two hosts": b"GET /ping HTTP/1.1\r\nhost: x\r\nHost: y\r\n\r\n",
+    "no host": b"GET /ping HTTP/1.1\r\n\r\n",
+    "two authorizations": POST + b"authorization: Bearer a\r\nAuthorization: Bearer b\r\n\r\n",
+    "two lengths that agree": POST + b"content-length: 1\r\ncontent-length: 1\r\n\r\nx",
+    "a list of lengths": POST + b"content-length: 1, 1\r\n\r\nx",
+    "a length with a sign": POST + b"content-length: +1\r\n\r\nx",
+    "two codings": POST + b"transfer-encoding: chunked\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
+    "chunks in HTTP/1.0": b"POST /predictions/m HTTP/1.0\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
+    "another coding": POST + b"transfer-encoding: identity\r\n\r\n",
+    "a space before the colon": POST + b"content-length : 1\r\n\r\nx",
+    "HTTP/2.0 in the first line": b"GET /ping HTTP/2.0\r\nhost: x\r\n\r\n",
+    "HTTP/0.9": b"GET /ping\r\n\r\n",
 }
 
 
@@ -125,6 +140,33 @@ async def test_http_1_0_is_answered_and_its_connection_closed(server: Running) -
     answer = await server.raw(b"POST /predictions/m HTTP/1.0\r\ncontent-length: 5\r\n\r\nhello")
     assert parsed(answer) == (200, b"hello")
     assert b"connection: close" in answer
+
+
+async def test_a_client_of_http_1_0_may_keep_its_connection(server: Running) -> None:
+    """As `ab -k` does, which looks for Content-Length in just this spelling."""
+    reader, writer = await server.connect()
+    head = b"POST /predictions/m HTTP/1.0\r\nConnection: Keep-Alive\r\nContent-Length: 2\r\n\r\n"
+    for body in (b"ab", b"cd"):
+        writer.write(head + body)
+        answer = await reader.readuntil(b"\r\n\r\n")
+        assert b"\r\nconnection: keep-alive\r\n" in answer
+        assert b"\r\nContent-Length: 2\r\n" in answer
+        assert await reader.readexactly(2) == body
+    writer.close()
+
+
+SPEAKS_GRPC = {
+    "an HTTP/2 preface": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00",
+    "a call over HTTP/1.1": POST + b"content-type: application/grpc\r\ncontent-length: 5\r\n\r\nhello",
+}
+
+
+@pytest.mark.parametrize("name", SPEAKS_GRPC)
+async def test_who_speaks_grpc_here_is_told_where_it_is_served(name: str) -> None:
+    async with running(HttpPorts(elsewhere="gRPC is served on port 7070.")) as server:
+        status, body = parsed(await server.raw(SPEAKS_GRPC[name]))
+        assert status == 400
+        assert "gRPC is served on port 7070." in json.loads(body)["message"]
 
 
 async def test_an_upgrade_is_ignored_and_the_request_answered(server: Running) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from stoker.frontend.budget import ByteBudget
+from stoker.frontend.budget import ByteBudget, UnreadAnswers
 
 
 def test_bytes_fit_until_the_limit_is_reached() -> None:
@@ -94,3 +94,33 @@ def test_a_call_may_give_back_what_lets_the_next_one_go() -> None:
     budget.when_room(lambda: calls.append("second"), 10)
     budget.give(5)
     assert calls == ["first begins", "first ends", "second"]
+
+
+# ------------------------------------------------------------------------------------------ unread answers
+
+
+class Connection:
+    def __init__(self) -> None:
+        self.given_up = False
+
+    def give_up(self) -> None:
+        self.given_up = True
+
+
+def test_the_reader_that_leaves_most_unread_is_given_up_and_no_other() -> None:
+    answers, small, large = UnreadAnswers(100), Connection(), Connection()
+    answers.set(small, 30)
+    answers.set(large, 60)
+    assert answers.total == 90
+    answers.set(small, 45)
+    assert (small.given_up, large.given_up, answers.total) == (False, True, 45)
+
+
+def test_what_was_read_counts_no_more() -> None:
+    answers, reader = UnreadAnswers(100), Connection()
+    for _ in range(10):
+        answers.set(reader, 90)
+        answers.set(reader, 0)
+    assert (answers.total, reader.given_up) == (0, False)
+    answers.set(reader, 101)
+    assert (answers.total, reader.given_up) == (0, True)

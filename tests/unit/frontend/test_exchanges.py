@@ -1,0 +1,211 @@
+"""Exchanges, whatever carries them: one end, who is stalled or slow, and how replies become answers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+
+from stoker.core.reply import Chunk, ReplyStream, ResponseMeta
+from stoker.errors import HandlerRaised, ReaderTooSlow, ServerStopping, ServingError, StreamStalled
+from stoker.frontend import exchange as module
+from stoker.frontend.answers import StreamAnswer, UnaryAnswer
+from stoker.frontend.exchange import Exchange
+from stoker.frontend.open_exchanges import OpenExchanges
+
+
+class Recording(Exchange):
+    """Writes down what would be sent; has room for ``room`` parts."""
+
+    def __init__(self, book: OpenExchanges, *, room: int = 100) -> None:
+        super().__init__(book, "a request", "a client", started_at=0.0)
+        self.room = room
+        self.said: list[object] = []
+        self.works = 0
+        book.begin(self)
+
+    def work(self) -> None:
+        self.works += 1
+
+    def respond(self, chunks: Sequence[Chunk]) -> None:
+        if self._end(200):
+            self.said.append([chunk.data for chunk in chunks])
+
+    def send(self, chunk: Chunk) -> bool:
+        self.started = True
+        self.said.append(chunk.data)
+        self.sent_bytes += len(chunk.data)
+        self.room -= 1
+        if self.room <= 0:
+            self.blocked()
+        return self.writable
+
+    def finish(self) -> None:
+        if self._end(200):
+            self.said.append("end")
+
+    def fail(self, error: Exception) -> None:
+        if self._end(500):
+            self.said.append(type(error))
+
+    def _status_without_answer(self) -> int:
+        return 499
+
+
+class Log:
+    def __init__(self) -> None:
+        self.statuses: list[int] = []
+
+    def record(self, peer: str, request: str, status: int, milliseconds: int, request_id: str) -> None:
+        self.statuses.append(status)
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(module.time, "monotonic", clock.monotonic)
+    return clock
+
+
+@pytest.fixture
+def log() -> Log:
+    return Log()
+
+
+@pytest.fixture
+def book(log: Log) -> OpenExchanges:
+    return OpenExchanges(access_log=log, max_message_bytes=100, stream_stall_timeout_s=30.0, stream_min_bytes_per_s=10)
+
+
+def parts(*data: bytes) -> ReplyStream:
+    reply = ReplyStream()
+    for part in data:
+        reply.push(Chunk(part), last=False)
+    return reply
+
+
+# ------------------------------------------------------------------------------------------------ one end
+
+
+def test_an_exchange_ends_exactly_once(book: OpenExchanges, log: Log) -> None:
+    exchange = Recording(book)
+    exchange.finish()
+    exchange.fail(HandlerRaised())
+    exchange.cancelled()
+    exchange.abandon(ServerStopping())
+    assert (exchange.said, log.statuses, book.open) == (["end"], [200], set())
+
+
+def test_who_is_given_up_has_its_work_cancelled_and_is_told_why(book: OpenExchanges) -> None:
+    exchange, cancelled = Recording(book), list[int]()
+    exchange.on_cancel = lambda: cancelled.append(1)
+    exchange.abandon(ServerStopping())
+    assert (exchange.said, cancelled) == ([ServerStopping], [1])
+
+
+async def test_a_drain_refuses_what_comes_and_gives_up_what_stays(book: OpenExchanges) -> None:
+    before = Recording(book)
+    await book.drain(0.0)
+    after = Recording(book)
+    assert (before.said, after.said) == ([ServerStopping], [ServerStopping])
+    assert (before.works, after.works) == (1, 0)
+
+
+# ------------------------------------------------------------------------------------------ slow readers
+
+
+async def test_a_reader_that_takes_nothing_is_ended_after_the_timeout(book: OpenExchanges, clock: Clock) -> None:
+    exchange = Recording(book, room=1)
+    exchange.send(Chunk(b"x" * 1000))
+    clock.now += 29
+    book._sweep()
+    assert not exchange.ended
+    clock.now += 1
+    book._sweep()
+    assert exchange.said[1:] == [StreamStalled]
+    book.close()
+
+
+@pytest.mark.parametrize(("bytes_a_second", "ends"), [(9, True), (11, False)])
+async def test_a_reader_that_is_behind_all_the_time_is_held_to_the_floor(
+    book: OpenExchanges, clock: Clock, bytes_a_second: int, ends: bool
+) -> None:
+    exchange = Recording(book, room=1)
+    exchange.send(Chunk(b"first"))
+    for _ in range(100):
+        clock.now += 1
+        exchange.became_writable()
+        exchange.send(Chunk(bytes(bytes_a_second)))
+        book._sweep()
+        if exchange.ended:
+            break
+    assert exchange.ended is ends
+    assert (exchange.said[-1] is ReaderTooSlow) is ends
+    book.close()
+
+
+async def test_a_reader_that_catches_up_now_and_then_is_not_too_slow(book: OpenExchanges, clock: Clock) -> None:
+    """Slow is the model then."""
+    exchange = Recording(book, room=1)
+    for _ in range(100):
+        exchange.send(Chunk(b"x"))
+        clock.now += 10
+        exchange.became_writable()
+        book._sweep()
+    assert not exchange.ended
+    book.close()
+
+
+# ------------------------------------------------------------------------------------- replies and answers
+
+
+def test_a_unary_answer_is_all_parts_at_the_end(book: OpenExchanges) -> None:
+    exchange, reply = Recording(book), parts(b"a", b"b")
+    UnaryAnswer(exchange, reply)
+    assert exchange.said == []
+    reply.push(Chunk(b"c"), last=True)
+    assert exchange.said == [[b"a", b"b", b"c"]]
+
+
+def test_a_stream_is_sent_part_by_part_and_one_part_alone_whole(book: OpenExchanges) -> None:
+    several, reply = Recording(book), parts(b"a")
+    StreamAnswer(several, reply)
+    reply.push(Chunk(b"b", ResponseMeta()), last=True)
+    assert several.said == [b"a", b"b", "end"]
+    alone, reply = Recording(book), ReplyStream()
+    StreamAnswer(alone, reply)
+    reply.push(Chunk(b"only"), last=True)
+    assert alone.said == [[b"only"]]
+
+
+@pytest.mark.parametrize(("error", "at_once"), [(HandlerRaised(), False), (ServerStopping(), True)])
+def test_an_error_follows_what_was_sent_unless_it_cannot_wait(
+    book: OpenExchanges, error: ServingError, at_once: bool
+) -> None:
+    exchange, reply = Recording(book, room=0), parts(b"a", b"b")
+    exchange._open.blocked = lambda exchange: None  # type: ignore[method-assign]
+    StreamAnswer(exchange, reply)
+    reply.fail(error)
+    assert exchange.said == [b"a", *([type(error)] if at_once else [])]
+    exchange.room = 100
+    exchange.became_writable()
+    assert exchange.said[-1] is type(error)
+
+
+@pytest.mark.parametrize("answer", [UnaryAnswer, StreamAnswer])
+def test_a_client_that_leaves_cancels_the_reply(
+    book: OpenExchanges, answer: type[UnaryAnswer] | type[StreamAnswer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exchange, reply, cancelled = Recording(book), ReplyStream(), list[int]()
+    monkeypatch.setattr(ReplyStream, "cancel", lambda reply: cancelled.append(1))
+    answer(exchange, reply)
+    exchange.cancelled()
+    assert cancelled == [1]
