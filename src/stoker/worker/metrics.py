@@ -23,7 +23,7 @@ from stoker.worker.metrics_errors import (
     MetricsCacheValueError,
 )
 from stoker.worker.metrics_export import export
-from stoker.worker.metrics_types import Dimension, Emit, MetricTypes
+from stoker.worker.metrics_types import Dimension, Emit, MetricTypes, request_id_of
 
 log = logging.getLogger(__name__)
 
@@ -173,11 +173,7 @@ class MetricCacheAbstract(abc.ABC):
             return self.add_metric_to_cache(metric_name, unit, dimension_names, metric_type)
 
     def _get_req(self, idx: int | None) -> object:
-        """The id of one request of the batch; of all, where no or a wrong one is named."""
-        ids = self.request_ids
-        if isinstance(ids, Mapping):
-            return ids[idx] if idx in ids else ",".join(ids.values())
-        return ids
+        return request_id_of(self.request_ids, idx)
 
 
 class MetricsCacheYamlImpl(MetricCacheAbstract):

@@ -6,11 +6,11 @@ import json
 import logging
 import socket
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 from stoker.worker.metrics_caching import CachingMetric
-from stoker.worker.metrics_types import Dimension, MetricTypes, Units
+from stoker.worker.metrics_types import Dimension, MetricTypes, Units, request_id_of
 
 log = logging.getLogger(__name__)
 
@@ -152,11 +152,7 @@ class MetricsStore:
         return [each for each in defaults if each.name not in given]
 
     def _get_req(self, idx: int | None) -> Any:
-        """The id of one request of the batch; of all, where no or a wrong one is named."""
-        ids = self.request_ids
-        if isinstance(ids, Mapping):
-            return ids[idx] if idx in ids else ",".join(ids.values())
-        return ids
+        return request_id_of(self.request_ids, idx)
 
 
 def emit_metrics(metrics: Iterable[object] | None) -> None:

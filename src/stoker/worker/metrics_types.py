@@ -6,7 +6,7 @@ Users see them as `ts.metrics.{metric_type_enum,unit,dimension}`.
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 
@@ -40,6 +40,14 @@ _WORDS = Units().units
 def unit_word(unit: str | None) -> str:
     """The published word for ``unit``; one that has none is published as it is."""
     return _WORDS.get(unit) or str(unit)
+
+
+def request_id_of(ids: object, idx: int | None) -> object:
+    """The id of one request of a batch; of all, where no or a wrong one is named. ``ids`` that are no map are one for
+    all requests."""
+    if isinstance(ids, Mapping):
+        return ids[idx] if idx in ids else ",".join(ids.values())
+    return ids
 
 
 class Dimension:
