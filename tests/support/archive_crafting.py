@@ -30,6 +30,12 @@ def good_mar() -> bytes:
     return zip_bytes({"MAR-INF/MANIFEST.json": json.dumps(MANIFEST).encode(), "handler.py": b"x = 1\n"})
 
 
+def deflated(data: bytes) -> bytes:
+    """Without the header of zlib, as zip files have it."""
+    compressor = zlib.compressobj(wbits=-15)
+    return compressor.compress(data) + compressor.flush()
+
+
 class RawZip:
     """Headers and directory written by hand, so that they may lie."""
 
@@ -53,7 +59,7 @@ class RawZip:
         local_crc: int | None = None,
         descriptor: bool = False,
     ) -> RawZip:
-        packed = zlib.compress(data, wbits=-15) if method == 8 else data
+        packed = deflated(data) if method == 8 else data
         crc = zlib.crc32(data) if crc is None else crc
         size = len(data) if size is None else size
         at = len(self._local) if offset is None else offset

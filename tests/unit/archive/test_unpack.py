@@ -9,12 +9,11 @@ import stat
 import struct
 import tarfile
 import zipfile
-import zlib
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from archive_crafting import RawZip, good_mar, tar_bytes, tar_member, tree, zip_bytes
+from archive_crafting import RawZip, deflated, good_mar, tar_bytes, tar_member, tree, zip_bytes
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -366,7 +365,7 @@ def test_the_refusal_names_the_member_and_nothing_of_the_server(tmp_path: Path) 
 
 
 def test_something_behind_the_packed_content_is_refused(tmp_path: Path) -> None:
-    packed = zlib.compress(b"abc", wbits=-15) + b"hidden"
+    packed = deflated(b"abc") + b"hidden"
     raw = RawZip().add(b"a.py", packed)  # as stored, then told to be deflated
     data = bytearray(raw.bytes())
     data[8:10] = struct.pack("<H", 8)
