@@ -33,6 +33,7 @@ from stoker.frontend.grpc.authorization import guarded
 from stoker.frontend.grpc.engine import ConnectionAge
 from stoker.frontend.grpc.health import health_methods
 from stoker.frontend.grpc.inference import inference_methods
+from stoker.frontend.grpc.limits import Limits as Http2Limits
 from stoker.frontend.grpc.management import management_methods
 from stoker.frontend.grpc.server import GrpcServer, choose_engine
 from stoker.frontend.http.app import Api, App
@@ -86,6 +87,7 @@ class Server:
         self._metrics = metrics or Metrics(mode="off")
         self._on_started = on_started
         self._snapshot_settings = snapshot_settings
+        self._budgets = _budgets(settings)
         self._stop = asyncio.Event()
         self._stop_now = asyncio.Event()
         self._grpc: list[GrpcServer] = []
@@ -178,7 +180,8 @@ class Server:
         ports = (settings.grpc_inference_port, settings.grpc_management_port)
         ages = _connection_ages(settings)
         engine = choose_engine(settings.grpc_engine)
-        for host, port, methods, age in zip(hosts, ports, (inference, management), ages, strict=True):
+        rests = (settings.inference_address, settings.management_address)
+        for host, port, methods, age, rest in zip(hosts, ports, (inference, management), ages, rests, strict=True):
             yield GrpcServer(
                 host=host,
                 port=port,
@@ -190,6 +193,9 @@ class Server:
                 telemetry=self._metrics,
                 tls=protection.grpc,
                 connection_age=age,
+                limits=_http2_limits(settings),
+                budgets=self._budgets,
+                elsewhere=f"REST is served at {rest}.",
             )
 
     def _make_http(self, registry: Registry, protection: Protection) -> Iterator[tuple[HttpListener, tuple[Role, ...]]]:
@@ -207,7 +213,7 @@ class Server:
                 describe=partial(_describe_predictions, registry),
             ),
         }
-        headers, limits, budgets = cors_headers(settings), _limits(settings), _budgets(settings)
+        headers, limits = cors_headers(settings), _limits(settings)
         for address, roles in roles_by_listener(settings):
             served = [api for role, api in apis.items() if role in roles]  # inference last: it knows every path
             if _has_metrics(settings, roles) and Role.METRICS not in roles:
@@ -222,7 +228,7 @@ class Server:
                 max_request_size=settings.max_request_size,
                 tls=protection.https if address.scheme == "https" else None,
                 limits=limits,
-                budgets=budgets,
+                budgets=self._budgets,
                 elsewhere=_where_grpc_is(settings, roles),
             )
             yield listener, roles
@@ -326,6 +332,17 @@ def _limits(settings: Settings) -> Limits:
         slow_s=settings.client_timeout_s,
         head_bytes=settings.max_request_head_size,
         header_count=settings.max_request_headers,
+    )
+
+
+def _http2_limits(settings: Settings) -> Http2Limits:
+    return Http2Limits(
+        connections=settings.max_connections,
+        calls=settings.grpc_max_concurrent_calls,
+        header_bytes=settings.grpc_max_metadata_size,
+        first_s=settings.first_request_timeout_s,
+        idle_s=settings.idle_timeout_s,
+        slow_s=settings.client_timeout_s,
     )
 
 

@@ -28,11 +28,11 @@ from h2_peer import (
     resident_bytes,
 )
 
-from stoker.frontend.budget import ByteBudget
+from stoker.frontend import listener
 from stoker.frontend.grpc import connection as connection_module
-from stoker.frontend.grpc import engine_nghttp2
 from stoker.frontend.grpc.limits import Limits
 from stoker.frontend.grpc.server import GrpcServer
+from stoker.frontend.listener import Budgets
 from stoker.protos import inference_pb2
 
 MIB = 1 << 20
@@ -252,11 +252,12 @@ async def test_a_client_that_sends_past_its_window_is_cut_off(server: GrpcServer
 
 
 async def test_requests_that_do_not_fit_the_budget_wait_and_are_answered_later(ports: Ports) -> None:
-    budget = ByteBudget(3 * MIB)
+    budgets = Budgets(unparsed=3 * MIB)
+    budget = budgets.unparsed
     ports.inference.on_submit = lambda submission: submission.answer(b"taken")
     large = inference_pb2.PredictionsRequest(model_name="m", input={"data": bytes(2 * MIB)}).SerializeToString()
     body = message(large)
-    async with ports.server(requests=budget) as server, peer(server.port) as first, peer(server.port) as second:
+    async with ports.server(budgets=budgets) as server, peer(server.port) as first, peer(server.port) as second:
         first.send(first.headers(1), frame(DATA, 0, 1, body[:16_000]))
         await until(lambda: budget.taken > 0)
         second.send(second.headers(1), frame(DATA, 0, 1, body[:16_000]))
@@ -284,8 +285,9 @@ async def _send_rest(client: object, body: bytes, at: int) -> None:
 
 async def test_half_said_requests_hold_no_more_than_the_budget(ports: Ports) -> None:
     """300 clients announce 6 MB each, send what they may, and stop."""
-    budget = ByteBudget(32 * MIB)
-    async with ports.server(requests=budget) as server:
+    budgets = Budgets(unparsed=32 * MIB)
+    budget = budgets.unparsed
+    async with ports.server(budgets=budgets) as server:
         before = resident_bytes()
         clients = [peer(server.port) for _ in range(300)]
         opened = [await client.__aenter__() for client in clients]
@@ -319,7 +321,7 @@ async def test_unread_answers_stop_the_reading_of_more_requests(ports: Ports) ->
 
 
 async def test_a_client_that_leaves_answers_unread_is_let_go(ports: Ports, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine_nghttp2, "_LOOK_S", 0.05)
+    monkeypatch.setattr(listener, "SWEEP_S", 0.05)
     ports.inference.on_submit = lambda submission: submission.answer(bytes(MIB if submission.model == "big" else 1))
     async with ports.server(stream_stall_timeout_s=0.3) as server, peer(server.port) as client:
         client.call(1, BIG)
@@ -329,7 +331,7 @@ async def test_a_client_that_leaves_answers_unread_is_let_go(ports: Ports, monke
 
 
 async def test_a_request_that_stops_half_way_is_given_up(ports: Ports, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine_nghttp2, "_LOOK_S", 0.05)
+    monkeypatch.setattr(listener, "SWEEP_S", 0.05)
     async with ports.server(limits=Limits(slow_s=0.2)) as server, peer(server.port) as client:
         client.send(client.headers(1), frame(DATA, 0, 1, message(b"", length=1000)))
         answer = await client.answer(1)
@@ -340,14 +342,14 @@ async def test_a_request_that_stops_half_way_is_given_up(ports: Ports, monkeypat
 
 
 async def test_a_connection_that_says_nothing_is_closed(ports: Ports, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine_nghttp2, "_LOOK_S", 0.05)
-    async with ports.server(limits=Limits(handshake_s=0.2)) as server, peer(server.port, greet=False) as client:
+    monkeypatch.setattr(listener, "SWEEP_S", 0.05)
+    async with ports.server(limits=Limits(first_s=0.2)) as server, peer(server.port, greet=False) as client:
         await client.until(lambda: client.closed)
         assert await serves(server.port)
 
 
 async def test_an_idle_connection_is_asked_to_go_after_its_time(ports: Ports, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine_nghttp2, "_LOOK_S", 0.05)
+    monkeypatch.setattr(listener, "SWEEP_S", 0.05)
     async with ports.server(limits=Limits(idle_s=0.2)) as server, peer(server.port) as client:
         await client.until(lambda: client.closed)
         assert client.goaway == NO_ERROR
@@ -404,7 +406,8 @@ async def test_a_flood_ends_its_connection_or_costs_nothing(server: GrpcServer, 
         client.reading = reading
         for _ in range(60):
             client.send(flood * 1000)
-            await asyncio.wait_for(client.drained(), 30) if reading else None
+            if reading:
+                await asyncio.wait_for(client.drained(), 30)
             await asyncio.sleep(0)
             if client.closed:
                 break

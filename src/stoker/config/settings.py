@@ -330,7 +330,7 @@ class Settings:
         "max_connections",
         units.whole_number,
         10_000,
-        "connections of each REST listener; more are dropped as they come",
+        "connections of each listener; more are dropped as they come",
         minimum=1,
         ours=True,
     )
@@ -338,7 +338,7 @@ class Settings:
         "first_request_timeout",
         units.number,
         60.0,
-        "how long a new REST connection may be silent",
+        "how long a new connection may be silent",
         unit="s",
         minimum=0.001,
         ours=True,
@@ -347,7 +347,7 @@ class Settings:
         "idle_timeout",
         units.number,
         600.0,
-        "how long a REST connection may be silent between requests",
+        "how long a connection may be silent between requests",
         unit="s",
         minimum=0.001,
         ours=True,
@@ -381,6 +381,23 @@ class Settings:
     )
     max_request_headers: int = setting(
         "max_request_headers", units.whole_number, 1000, "most headers of a REST request", minimum=1, ours=True
+    )
+    grpc_max_concurrent_calls: int = setting(
+        "grpc_max_concurrent_calls",
+        units.whole_number,
+        1024,
+        "open calls of one gRPC connection; a client's library waits before it starts more",
+        minimum=1,
+        ours=True,
+    )
+    grpc_max_metadata_size: int = setting(
+        "grpc_max_metadata_size",
+        units.size,
+        16 << 10,
+        "largest metadata of one gRPC call; more is refused RESOURCE_EXHAUSTED",
+        unit="bytes",
+        minimum=256,
+        ours=True,
     )
     max_buffered_request_bytes: int = setting(
         "max_buffered_request_bytes",

@@ -125,12 +125,19 @@ class Connections:
 
 
 class Listener:
-    """Listens between `open` and `close`. ``connect`` makes the protocol of a new connection."""
+    """Listens between `open` and `close`. ``connect`` makes the protocol of a new connection; ``name``: of the address
+    in an error, where it is no URL."""
 
     def __init__(
-        self, *, address: Address, connect: Callable[[], asyncio.BaseProtocol], tls: ssl.SSLContext | None = None
+        self,
+        *,
+        address: Address,
+        connect: Callable[[], asyncio.BaseProtocol],
+        tls: ssl.SSLContext | None = None,
+        name: str | None = None,
     ) -> None:
         self._address = address
+        self._name = name
         self._connect = connect
         self._tls = tls
         self._socket: sockets.ListeningSocket | None = None
@@ -143,7 +150,7 @@ class Listener:
 
     async def open(self) -> None:
         """Raises BindError."""
-        self._socket = await sockets.listen(self._address, backlog=_BACKLOG)
+        self._socket = await sockets.listen(self._address, backlog=_BACKLOG, name=self._name)
         loop = asyncio.get_running_loop()
         kind = loop.create_unix_server if self._address.scheme == "unix" else loop.create_server
         try:

@@ -58,8 +58,9 @@ class Connection(asyncio.Protocol):
         setup = listener.setup
         self.limits = setup.limits
         self.open_calls = setup.open_calls
-        self.request_budget = setup.requests
+        self.request_budget = setup.budgets.unparsed
         self.max_message_bytes = setup.max_message_bytes
+        self._unread_answers = setup.budgets.unread
         self.http2 = ngh2.Connection(ngh2.Role.SERVER, listener.configuration)
         self.peer = ""
         self.now = self.opened_at = time.monotonic()
@@ -78,7 +79,6 @@ class Connection(asyncio.Protocol):
         self._to_reset: set[int] = set()
         self._refused: dict[int, Headers] = {}
         self._unread = 0
-        self.unread_since = 0.0
         self._stuck_bytes = 0
         self._stuck_since = 0.0
         self._draining = False
@@ -126,8 +126,7 @@ class Connection(asyncio.Protocol):
     def _refuse_protocol(self, data: bytes) -> None:
         assert self._transport is not None
         if data[:1].isalpha():
-            rest = self.listener.setup.rest_address
-            text = f"This port speaks gRPC (HTTP/2).{f' REST is on {rest}.' if rest else ''}\n".encode()
+            text = f"This port speaks gRPC (HTTP/2). {self.listener.setup.elsewhere}".rstrip().encode() + b"\n"
             head = "HTTP/1.1 400 Bad Request\r\ncontent-type: text/plain\r\nconnection: close\r\ncontent-length: "
             self._transport.write(b"%b%d\r\n\r\n%b" % (head.encode(), len(text), text))
         self._transport.close()
@@ -175,7 +174,7 @@ class Connection(asyncio.Protocol):
         with self._turn:
             for call in calls.values():
                 call.cancelled()
-        self.listener.closed(self)
+        self.listener.connections.discard(self)
 
     # ------------------------------------------------------------------------------------------- its calls
 
@@ -327,36 +326,28 @@ class Connection(asyncio.Protocol):
 
     def _count_unread(self, unread: int, transport: asyncio.Transport | None) -> None:
         """Keeps the answers that the client has not read in the budget; while they are too many, no request is read."""
-        budget = self.listener.setup.answers
-        if unread > self._unread:
-            if not self._unread:
-                self.unread_since = time.monotonic()
-            budget.take(unread - self._unread)
-            if budget.room < 0:
-                self.listener.relieve()
-        else:
-            budget.give(self._unread - unread)
         self._unread = unread
-        limit = self.limits.unread_bytes
         if transport is None:
+            self._unread_answers.set(self, 0)
             return
-        if unread > limit and not self._read_paused:
+        if unread > self.limits.unread_bytes and not self._read_paused:
             self._read_paused = True
             transport.pause_reading()
-        elif self._read_paused and unread <= limit // 2:
+        elif self._read_paused and unread <= self.limits.unread_bytes // 2:
             self._read_paused = False
             transport.resume_reading()
+        self._unread_answers.set(self, unread)
 
     # ----------------------------------------------------------------------------------------- time limits
 
     def look(self, now: float) -> None:
         """Called every few seconds: ends what takes too long."""
         limits = self.limits
-        if not self._settled and now - self.opened_at > limits.handshake_s:
+        if not self._settled and now - self.opened_at > limits.first_s:
             self._abort("no HTTP/2 settings came")
             return
         if not self.calls and not self._draining and now - self.quiet_since > limits.idle_s:
-            self.drain()
+            self.shutdown()
         for id in list(self._refused):
             self._answer_refused(id)
             self.plan_flush()
@@ -387,26 +378,30 @@ class Connection(asyncio.Protocol):
                 self.http2.reset_stream(call.id, _ENHANCE_YOUR_CALM)
                 self.plan_flush()
 
-    @property
-    def unread(self) -> int:
-        """Bytes of answers that the client has not taken."""
-        return self._unread
-
     # -------------------------------------------------------------------------------------------- the end
 
-    def drain(self, grace_s: float | None = None) -> None:
-        """Asks the client to take further calls elsewhere; closes when the open ones have ended, or after the grace."""
-        if self._draining or self._transport is None:
+    def shutdown(self, grace_s: float | None = None) -> None:
+        """Asks the client to take further calls elsewhere; closes when the open ones have ended, or after the grace.
+        Asked again, it does not wait for calls that may be on their way."""
+        if self._transport is None:
+            return
+        if self._draining:
+            self._say_last_stream()
             return
         self._draining = True
-        self.http2.send_shutdown_notice()
-        self.plan_flush()
+        with self._turn:
+            self.http2.send_shutdown_notice()
+            self.plan_flush()
         loop = asyncio.get_running_loop()
-        loop.call_later(_GOAWAY_PAUSE_S if self.calls else 0.0, self._say_last_stream)
+        if self.calls:
+            loop.call_later(_GOAWAY_PAUSE_S, self._say_last_stream)
+        else:
+            self._say_last_stream()
         if grace_s is not None:
-            loop.call_later(grace_s, self.abort)
+            loop.call_later(grace_s, self.give_up)
 
     def _say_last_stream(self) -> None:
+        """The second step; the connection closes when all calls up to the last are answered."""
         if self._transport is None or self._said_last_stream:
             return
         self._said_last_stream = True
@@ -417,15 +412,8 @@ class Connection(asyncio.Protocol):
                 self._transport.close()
             self.plan_flush()
 
-    def close(self) -> None:
-        """Ends the connection after what is planned to be written."""
-        if self._transport is not None:
-            self._say_last_stream()
-            self._flush()
-        if self._transport is not None:
-            self._transport.close()
-
-    def abort(self) -> None:
+    def give_up(self) -> None:
+        """Ends at once; what is unread is lost."""
         if self._transport is not None:
             self._transport.abort()
 

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
-from stoker.frontend.budget import ByteBudget
 from stoker.frontend.grpc.call import Method
 from stoker.frontend.grpc.limits import Limits
+from stoker.frontend.listener import Budgets
 from stoker.frontend.open_exchanges import OpenExchanges
 from stoker.frontend.tls import Tls
 
@@ -22,21 +22,20 @@ class ConnectionAge(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setup:
-    """One listener. ``requests``: the budget of unfinished requests' bytes; ``answers``: of bytes that clients have not
-    read; grpcio has buffers of its own for both.  ``rest_address``: where clients of REST are sent."""
+    """One listener. ``budgets``: shared by all listeners; grpcio has buffers of its own instead.  ``elsewhere``: tells
+    a client of another protocol where that is spoken."""
 
     host: str
     port: int
     methods: Sequence[Method]
     open_calls: OpenExchanges
     max_message_bytes: int
-    requests: ByteBudget
-    answers: ByteBudget
+    budgets: Budgets
     stall_s: float = 30.0
     tls: Tls | None = None
     connection_age: ConnectionAge = ConnectionAge()  # noqa: RUF009 - immutable
     limits: Limits = Limits()  # noqa: RUF009 - immutable
-    rest_address: str = ""
+    elsewhere: str = ""
 
     @property
     def target(self) -> str:

@@ -9,19 +9,19 @@ KIB, MIB = 1 << 10, 1 << 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """Per connection, but for ``connections``.
+    """Per connection, but for ``connections``: how many a listener has.
 
-    ``header_bytes``: of one call's header list; more is refused for that call alone.  ``handshake_s``: from the
-    connection to its first SETTINGS.  ``idle_s``: without a call.  ``slow_s``: without a byte of an unfinished request.
+    ``header_bytes``: of one call's header list; more is refused for that call alone.  ``first_s``: from the connection
+    to its first SETTINGS.  ``idle_s``: without a call.  ``slow_s``: without a byte of an unfinished request.
     ``stream_window``: what a call may send before its message's size is known.  ``message_window``: the most of a large
     message that may be on its way.  ``unread_bytes``: of answers, before no more requests are read.
     """
 
-    connections: int = 20_000
+    connections: int = 10_000
     calls: int = 1024
     header_bytes: int = 16 * KIB
-    handshake_s: float = 20.0
-    idle_s: float = 3600.0
+    first_s: float = 60.0
+    idle_s: float = 600.0
     slow_s: float = 60.0
     stream_window: int = 64 * KIB
     message_window: int = 4 * MIB

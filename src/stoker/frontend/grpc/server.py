@@ -8,17 +8,14 @@ from collections.abc import Callable, Sequence
 from types import TracebackType
 
 from stoker.core.ports import AccessLog, RequestTelemetry
-from stoker.frontend.budget import ByteBudget
 from stoker.frontend.grpc.call import Method
 from stoker.frontend.grpc.engine import ConnectionAge, Engine, Setup
 from stoker.frontend.grpc.limits import Limits
 from stoker.frontend.grpc.reflection import reflection_methods
 from stoker.frontend.grpc.status import HTTP
+from stoker.frontend.listener import Budgets
 from stoker.frontend.open_exchanges import OpenExchanges
 from stoker.frontend.tls import Tls
-
-_BUFFERED_BYTES = 256 << 20
-"""Of unfinished requests, and of unread answers, where no budget is given."""
 
 log = logging.getLogger(__name__)
 
@@ -43,14 +40,12 @@ class GrpcServer:
         tls: Tls | None = None,
         connection_age: ConnectionAge = ConnectionAge(),  # noqa: B008 - immutable
         limits: Limits = Limits(),  # noqa: B008 - immutable
-        requests: ByteBudget | None = None,
-        answers: ByteBudget | None = None,
-        rest_address: str = "",
+        budgets: Budgets | None = None,
+        elsewhere: str = "",
     ) -> None:
         self._limits = limits
-        self._requests = requests
-        self._answers = answers
-        self._rest_address = rest_address
+        self._budgets = budgets or Budgets()
+        self._elsewhere = elsewhere
         self._tls = tls
         self._host = host
         self._requested_port = port
@@ -104,7 +99,6 @@ class GrpcServer:
 
     def _make_engine(self) -> Engine:
         services = sorted({method.service for method in self._methods})
-        limit = max(_BUFFERED_BYTES, 4 * self._max_message_bytes)
         return _engine_class(self._engine_name)(
             Setup(
                 host=self._host,
@@ -112,13 +106,12 @@ class GrpcServer:
                 methods=[*self._methods, *reflection_methods(services)],
                 open_calls=self._calls,
                 max_message_bytes=self._max_message_bytes,
-                requests=self._requests or ByteBudget(limit),
-                answers=self._answers or ByteBudget(limit),
+                budgets=self._budgets,
                 stall_s=self._stall_s,
                 tls=self._tls,
                 connection_age=self._connection_age,
                 limits=self._limits,
-                rest_address=self._rest_address,
+                elsewhere=self._elsewhere,
             )
         )
 
