@@ -26,7 +26,7 @@ class JsonFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         message, traceback = message_of(record), None
         if getattr(record, "printed", False) and "\n" in message:
-            message, traceback = message.rpartition("\n")[2].strip(), message
+            message, traceback = _named_error(message), message
         elif record.exc_info and record.exc_info[0] is not None:
             traceback = masked(self.formatException(record.exc_info))
         fields: dict[str, object] = {
@@ -40,6 +40,11 @@ class JsonFormatter(logging.Formatter):
         if traceback is not None:
             fields["traceback"] = traceback
         return dumps(fields)
+
+
+def _named_error(traceback: str) -> str:
+    """The last line that is not indented: what was raised, where its text or notes go on below it."""
+    return next(line for line in reversed(["-", *traceback.split("\n")]) if line and line[0] not in " \t")
 
 
 def lone_line(text: str, level: int = logging.INFO) -> str:

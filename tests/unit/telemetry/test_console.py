@@ -113,7 +113,7 @@ def test_as_json_console_and_files_have_the_same_objects(tmp_path: Path, console
 
 
 def test_a_workers_traceback_is_lines_in_text_and_one_object_as_json(tmp_path: Path) -> None:
-    text = "Traceback (most recent call last):\n  File\nValueError: no"
+    text = "Traceback (most recent call last):\n  File\nValueError: no\n    more of its text"
     shown: dict[str, list[str]] = {}
     for style in ("text", "json"):
         console = Memory()
