@@ -113,7 +113,9 @@ def test_a_module_of_the_current_folder_does_not_stand_in_for_one_of_the_server(
         (place.folder / name).write_text("raise SystemExit('imported from the current folder')")
     place.configure()
     place.start()
-    place.run("--stop")
+    status, text = place.run("--stop")
+    assert status == 0
+    assert "imported from" not in text
 
 
 def test_as_first_process_of_a_container_it_is_known_and_ends_on_sigterm(place: Place) -> None:

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 
 from stoker.pool.lifecycle import backoff_s
 
-SHARED_ROWS = 2
+SHARED_ROWS = 3
 """Rows of the table that several slots failing together skip: they have seen more than one failure of each."""
 
 

@@ -41,7 +41,10 @@ def test_signals_that_were_held_over_an_exec_come_when_somebody_listens() -> Non
 
 
 def test_a_signal_after_the_stop_changes_nothing() -> None:
-    with StopSignals().listening():
+    signals, asked = StopSignals(), []
+    signals.attach(lambda: asked.append("stop"))
+    with signals.listening():
         pass
     for number in SIGNALS:
         os.kill(os.getpid(), number)
+    assert asked == []
