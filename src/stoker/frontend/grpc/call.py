@@ -110,7 +110,9 @@ class Call(Exchange):
             parts.append(chunk.data)
             if chunk.meta is not None:
                 self._meta = chunk.meta
-        self.reply(self.method.encode(*parts), trailing_metadata(self._meta))
+        message = self.method.encode(*parts)
+        if self._end(OK):
+            self._answer(message, trailing_metadata(self._meta) if self._meta is not None else ())
 
     def reply(self, message: bytes, trailing: Trailing = ()) -> None:
         """The whole answer, encoded."""
@@ -147,16 +149,12 @@ class Call(Exchange):
         late = self.deadline is not None and time.monotonic() >= self.deadline
         return DEADLINE_EXCEEDED if late else CANCELLED
 
-    def _end(self, status: int) -> bool:
-        self.on_message = self.on_half_close = None  # they hold what holds this call
-        return super()._end(status)
-
     # ------------------------------------------------------------------------------------ for engines
 
     def message(self, payload: bytes) -> None:
         """The next message of a client's stream."""
         try:
-            if self.on_message is not None:
+            if self.on_message is not None and not self.ended:
                 self.on_message(payload)
         except Exception as error:
             self.abandon(error)
@@ -164,7 +162,7 @@ class Call(Exchange):
     def half_closed(self) -> None:
         """The client's stream has ended."""
         try:
-            if self.on_half_close is not None:
+            if self.on_half_close is not None and not self.ended:
                 self.on_half_close()
         except Exception as error:
             self.abandon(error)

@@ -18,6 +18,7 @@ import ngh2
 from ngh2 import DataReceived, RequestReceived, StreamClosed
 
 from stoker.core.turn import current_turn
+from stoker.frontend.grpc.call import Method
 from stoker.frontend.grpc.limits import FloodGuard, Limits
 from stoker.frontend.grpc.request_head import RESPONSE_HEADERS, Headers, RequestHead, parse_head, status_trailers
 from stoker.frontend.grpc.status import RESOURCE_EXHAUSTED, UNIMPLEMENTED, Status
@@ -67,6 +68,10 @@ class Connection(asyncio.Protocol):
         self.quiet_since = self.now
         self.calls: dict[int, StreamCall] = {}
         self._flood = FloodGuard(self.now)
+        self._headers: Headers = ()
+        self._head = parse_head(())
+        self._method: Method | None = None
+        self._refusal: Headers | None = None
         self._methods = listener.methods
         self._turn = current_turn()
         self._transport: asyncio.Transport | None = None
@@ -160,8 +165,8 @@ class Connection(asyncio.Protocol):
                     self.calls[event.stream_id].receive(b"", end=True)
         if idle_frames and not self._flood.allows(idle_frames, self.now):
             self._abort("too many frames that carry nothing", _ENHANCE_YOUR_CALM)
-            return
-        self.plan_flush()
+        elif self.http2.want_write:
+            self.plan_flush()
 
     def eof_received(self) -> bool:
         return False
@@ -179,24 +184,22 @@ class Connection(asyncio.Protocol):
     # ------------------------------------------------------------------------------------------- its calls
 
     def _begin(self, event: RequestReceived) -> None:
-        head, id = parse_head(event.headers), event.stream_id
-        method = self._methods.get(head.path)
-        refusal = self._refusal(head)
-        if refusal is not None:
-            self._refuse(id, refusal, complete=event.end_stream)
+        id = event.stream_id
+        if event.headers != self._headers:  # most calls of a connection have the same
+            self._headers, self._head = event.headers, parse_head(event.headers)
+            self._method = self._methods.get(self._head.path)
+            self._refusal = self._refusal_of(self._head)
+        method = self._method
+        if self._refusal is not None or method is None:
+            self._refuse(id, self._refusal or (), complete=event.end_stream)
             return
-        if method is None:
-            path = head.path[:200].decode("latin-1")
-            status = status_trailers(Status(UNIMPLEMENTED, f"Method not found: {path}"))
-            self._refuse(id, (*RESPONSE_HEADERS, *status), complete=event.end_stream)
-            return
-        call = self.calls[id] = StreamCall(self, id, method, head)
+        call = self.calls[id] = StreamCall(self, id, method, self._head)
         if not method.one_request:
             call.begin_stream()
         if event.end_stream:
             call.receive(b"", end=True)
 
-    def _refusal(self, head: RequestHead) -> Headers | None:
+    def _refusal_of(self, head: RequestHead) -> Headers | None:
         if head.verb != b"POST":
             return ((b":status", b"405"), (b"allow", b"POST"))
         if not head.content_type.startswith(b"application/grpc"):
@@ -204,6 +207,9 @@ class Connection(asyncio.Protocol):
         limit = self.limits.header_bytes
         if head.size > limit:
             status = Status(RESOURCE_EXHAUSTED, f"The metadata is larger than {limit} bytes.")
+            return (*RESPONSE_HEADERS, *status_trailers(status))
+        if head.path not in self._methods:
+            status = Status(UNIMPLEMENTED, f"Method not found: {head.path[:200].decode('latin-1')}")
             return (*RESPONSE_HEADERS, *status_trailers(status))
         return None
 
@@ -275,17 +281,7 @@ class Connection(asyncio.Protocol):
         if transport is None:
             return
         try:
-            while not self._write_paused:
-                if http2.queued_body_size() > WRITE_BYTES:
-                    data = http2.data_to_send(WRITE_BYTES)
-                else:
-                    data = http2.data_to_send()
-                    if self._to_reset and self._reset_answered():
-                        data += http2.data_to_send()
-                if not data:
-                    break
-                transport.write(data)
-                self._flood.sent(len(data))
+            self._write_out(transport)
         except ngh2.NGH2Error as error:
             self._abort(str(error))
             return
@@ -294,9 +290,6 @@ class Connection(asyncio.Protocol):
                 self._stream_closed(event.stream_id)
             elif isinstance(event, ngh2.ConnectionClosed):
                 transport.close()
-        self._after_flush(transport)
-
-    def _after_flush(self, transport: asyncio.Transport) -> None:
         if self._waiting:
             self._wake_calls()
         unread = self.http2.queued_body_size()
@@ -306,6 +299,21 @@ class Connection(asyncio.Protocol):
             self._count_unread(unread, transport)
         if self._said_last_stream and not self.calls and not unread:
             transport.close()
+
+    def _write_out(self, transport: asyncio.Transport) -> None:
+        """Writes what may be sent, in pieces, until the transport has enough."""
+        http2 = self.http2
+        while not self._write_paused:
+            if http2.queued_body_size() > WRITE_BYTES:
+                data = http2.data_to_send(WRITE_BYTES)
+            else:
+                data = http2.data_to_send()
+                if self._to_reset and self._reset_answered():
+                    data += http2.data_to_send()
+            if not data:
+                return
+            transport.write(data)
+            self._flood.bytes_sent += len(data)
 
     def _reset_answered(self) -> bool:
         """Resets answered streams in the same write as their trailers: gRPC's core takes a later reset for an error."""

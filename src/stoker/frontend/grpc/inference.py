@@ -71,7 +71,7 @@ def _submit(inference: InferencePort, call: Call, *, streaming: bool) -> ReplySt
         request.model_name,
         request.model_version or None,
         [Input(name, "", value) for name, value in inputs.items()],
-        headers=request_headers(call.metadata),
+        headers=request_headers(call.metadata) if call.metadata else None,
         deadline=call.deadline,
         streaming=streaming,
         request_id=call.request_id,

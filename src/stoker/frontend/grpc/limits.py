@@ -39,21 +39,16 @@ class FloodGuard:
     PER_SECOND = 50.0
     PER_BYTE_SENT = 1 / 512
 
-    __slots__ = ("_left", "_seen_at")
+    __slots__ = ("_left", "_seen_at", "bytes_sent")
 
     def __init__(self, now: float) -> None:
         self._left = self.BURST
         self._seen_at = now
+        self.bytes_sent = 0  # since `allows` was asked last
 
     def allows(self, frames: int, now: float) -> bool:
         """Takes ``frames`` from the bucket; False once it is empty."""
-        self._refill((now - self._seen_at) * self.PER_SECOND)
-        self._seen_at = now
-        self._left -= frames
+        refill = (now - self._seen_at) * self.PER_SECOND + self.bytes_sent * self.PER_BYTE_SENT
+        self._left = min(self.BURST, self._left + refill) - frames
+        self._seen_at, self.bytes_sent = now, 0
         return self._left >= 0
-
-    def sent(self, nbytes: int) -> None:
-        self._refill(nbytes * self.PER_BYTE_SENT)
-
-    def _refill(self, tokens: float) -> None:
-        self._left = min(self.BURST, self._left + tokens)

@@ -115,7 +115,12 @@ class StreamCall(Call):
 
     def receive(self, data: bytes, *, end: bool) -> None:
         """Takes one DATA frame's payload."""
-        if self._reader is None and end and not self._half_closed and self._take_whole(data):
+        size = len(data) - messages.PREFIX_BYTES
+        if end and size >= 0 and self._is_whole(data, size):
+            self._half_closed = self._begun = True
+            self._connection.take_in(self.id, len(data))
+            self.request = data[messages.PREFIX_BYTES :]
+            self._begin()
             return
         self._half_closed = self._half_closed or end
         if self.ended:
@@ -129,16 +134,11 @@ class StreamCall(Call):
         else:
             self._pump()
 
-    def _take_whole(self, data: bytes) -> bool:
+    def _is_whole(self, data: bytes, size: int) -> bool:
         """The usual request: one frame that holds one message and ends the stream."""
-        size = len(data) - messages.PREFIX_BYTES
-        if size < 0 or data[0] or int.from_bytes(data[1:5], "big") != size or not self.method.one_request:
+        if self._reader is not None or self._half_closed or not self.method.one_request:
             return False
-        self._half_closed = self._begun = True
-        self._connection.take_in(self.id, len(data))
-        self.request = data[messages.PREFIX_BYTES :]
-        self._begin()
-        return True
+        return not data[0] and int.from_bytes(data[1:5], "big") == size
 
     def _feed(self, data: bytes) -> None:
         if self._reader is None:
@@ -250,7 +250,6 @@ class StreamCall(Call):
         self._begin()
 
     def _begin(self) -> None:
-        self._reader = None if self.method.one_request else self._reader
         if self.deadline is not None and not self.method.keeps_deadline:
             delay_s = self.deadline - self.started_at
             self._timer = asyncio.get_running_loop().call_later(delay_s, self._on_deadline)
@@ -276,8 +275,12 @@ class StreamCall(Call):
 
     def _answer(self, payload: bytes, trailing: Trailing) -> None:
         http2, id = self._connection.http2, self.id
-        http2.send_response(id, self._response_headers())
-        self._send_message(payload)
+        if self._packs or len(payload) >= _SMALL_BYTES:
+            http2.send_response(id, self._response_headers())
+            self._send_message(payload)
+        else:
+            http2.send_response(id, RESPONSE_HEADERS)
+            http2.send_data(id, b"\x00" + len(payload).to_bytes(4, "big") + payload)
         http2.send_trailers(id, status_trailers(Status(OK, ""), trailing) if trailing else OK_TRAILERS)
         self._connection.plan_flush()
         if not self._half_closed:
@@ -338,6 +341,8 @@ class StreamCall(Call):
     def _end(self, code: int) -> bool:
         if not super()._end(code):
             return False
+        if self._reader is None and self._timer is None:
+            return True  # the request came whole
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
