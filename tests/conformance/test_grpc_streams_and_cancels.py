@@ -19,6 +19,7 @@ from stoker.core.reply import Chunk, ReplyStream, ResponseMeta
 from stoker.frontend.grpc.call import Call, Kind, Method
 from stoker.frontend.grpc.server import GrpcServer
 from stoker.frontend.grpc.status import inference_status
+from stoker.frontend.listener import Budgets
 from stoker.protos import InferenceAPIsServiceStub
 from stoker.protos import inference_pb2 as pb
 
@@ -275,3 +276,24 @@ async def test_a_stream_that_ends_while_there_is_no_room_still_delivers_what_was
         received = [message async for message in stream]
         assert list(await stream.trailing_metadata()) == [("x-after", "all")]
     assert len(received) == len(taken)
+
+
+async def test_of_answers_that_nobody_reads_grpcio_holds_no_more_than_its_budget() -> None:
+    """Each answer is large enough to wait for its reader; what is too much is refused, and room comes back."""
+    ports, options = Ports("grpcio"), [*NO_READ_AHEAD, ("grpc.max_receive_message_length", -1)]
+    answer = bytes(8 << 20)
+    ports.inference.on_submit = lambda submission: submission.answer(answer)
+    async with (
+        running(ports, budgets=Budgets(unread=20 << 20)) as it,
+        grpc.aio.insecure_channel(f"127.0.0.1:{it.server.port}", options=options) as channel,
+    ):
+        unread = channel.unary_stream("/org.pytorch.serve.grpc.inference.InferenceAPIsService/Predictions")
+        calls = [unread(REQUEST.SerializeToString()) for _ in range(5)]
+        await until(lambda: sum(call.done() for call in calls) == 3)
+        codes = [await code_of(call) for call in calls if call.done()]
+        assert codes == [CODE.RESOURCE_EXHAUSTED] * 3
+        for call in calls:
+            if not call.done():
+                assert len(await call.read()) > len(answer)
+                assert await code_of_rest(call) is CODE.OK
+        assert len(await unread(REQUEST.SerializeToString()).read()) > len(answer)

@@ -18,10 +18,11 @@ import grpc.aio
 
 from stoker.errors import BindError
 from stoker.frontend import sockets
+from stoker.frontend.budget import ByteBudget
 from stoker.frontend.grpc.call import Call, Method, Trailing
 from stoker.frontend.grpc.credentials import server_credentials
 from stoker.frontend.grpc.engine import Setup
-from stoker.frontend.grpc.status import Status
+from stoker.frontend.grpc.status import RESOURCE_EXHAUSTED, Status
 from stoker.frontend.open_exchanges import OpenExchanges
 
 ROOM_BYTES = 64 * 1024
@@ -33,6 +34,7 @@ _CODES = {code.value[0]: code for code in grpc.StatusCode}
 class GrpcioEngine:
     def __init__(self, setup: Setup) -> None:
         self._setup = setup
+        self._unread = ByteBudget(setup.budgets.unread.limit)
         self._server: grpc.aio.Server | None = None
         self._remove: Callable[[], None] = lambda: None  # the file of a Unix socket
 
@@ -78,13 +80,13 @@ class GrpcioEngine:
 
     def _handler(self, method: Method) -> grpc.RpcMethodHandler:
         """A unary answer is a stream of one message: only so it is known here when the client has taken it."""
-        open_calls = self._setup.open_calls
+        open_calls, unread = self._setup.open_calls, self._unread
 
         async def handle(request: bytes, context: Any) -> None:
-            await _GrpcioCall(open_calls, method, request, context).run(context)
+            await _GrpcioCall(open_calls, method, request, context, unread).run(context)
 
         async def converse(requests: AsyncIterator[bytes], context: Any) -> None:
-            await _GrpcioCall(open_calls, method, b"", context).converse(requests, context)
+            await _GrpcioCall(open_calls, method, b"", context, unread).converse(requests, context)
 
         if method.one_request:
             return grpc.unary_stream_rpc_method_handler(handle)
@@ -110,9 +112,11 @@ def server_options(setup: Setup) -> list[tuple[str, int]]:
 class _GrpcioCall(Call):
     """A queue between the method and the coroutine, which writes as fast as the client reads."""
 
-    __slots__ = ("_cut", "_news", "_queue", "_queued_bytes", "_status", "_trailing")
+    __slots__ = ("_cut", "_held", "_news", "_queue", "_queued_bytes", "_status", "_trailing", "_unread")
 
-    def __init__(self, open_calls: OpenExchanges, method: Method, request: bytes, context: Any) -> None:
+    def __init__(
+        self, open_calls: OpenExchanges, method: Method, request: bytes, context: Any, unread: ByteBudget
+    ) -> None:
         super().__init__(
             open_calls,
             method,
@@ -127,6 +131,8 @@ class _GrpcioCall(Call):
         self._queued_bytes = 0
         self._news: asyncio.Future[None] | None = None
         self._cut = False
+        self._unread = unread
+        self._held = 0  # of the budget
 
     async def run(self, context: Any) -> None:
         self._open.begin(self)
@@ -138,6 +144,7 @@ class _GrpcioCall(Call):
             raise asyncio.CancelledError from None
         finally:
             self.cancelled()
+            self._unread.give(self._held)
         if self._status is not None:
             await context.abort(_CODES[self._status.code], self._status.details)
         if self._trailing:
@@ -174,6 +181,13 @@ class _GrpcioCall(Call):
             self.became_writable()
 
     def _answer(self, message: bytes, trailing: Trailing) -> None:
+        """A large one is refused where too many are unread already: grpcio has no way to take it back later."""
+        if len(message) > ROOM_BYTES:
+            if not self._unread.fits(len(message)):
+                self._refuse(Status(RESOURCE_EXHAUSTED, "Too many answers of this server are not read."))
+                return
+            self._held = len(message)
+            self._unread.take(self._held)
         self._write(message)
         self._finish(trailing)
 
