@@ -1,0 +1,28 @@
+"""Which frames count as a flood."""
+
+from __future__ import annotations
+
+from stoker.frontend.grpc.limits import FloodGuard
+
+
+def spent() -> FloodGuard:
+    guard = FloodGuard(0.0)
+    assert guard.allows(int(FloodGuard.BURST), 0.0)
+    return guard
+
+
+def test_a_burst_passes_and_one_frame_more_does_not() -> None:
+    assert not spent().allows(1, 0.0)
+
+
+def test_time_brings_some_back_but_never_more_than_a_burst() -> None:
+    assert spent().allows(int(FloodGuard.PER_SECOND), 1.0)
+    assert not spent().allows(int(FloodGuard.PER_SECOND) + 1, 1.0)
+    assert not spent().allows(int(FloodGuard.BURST) + 1, 1e9)
+
+
+def test_a_client_that_reads_may_say_so_often() -> None:
+    guard = spent()
+    guard.bytes_sent += 512 * 10
+    assert guard.allows(10, 0.0)
+    assert not guard.allows(1, 0.0)

@@ -1,0 +1,105 @@
+"""gRPC's framing, cut at every place."""
+
+from __future__ import annotations
+
+import gzip
+import zlib
+
+import pytest
+
+from stoker.errors import MessageTooLarge
+from stoker.frontend.grpc.messages import (
+    BadFraming,
+    MessageReader,
+    UnknownEncoding,
+    deflate,
+    inflate,
+    prefix,
+)
+
+LIMIT = 1000
+
+
+def framed(*payloads: bytes) -> bytes:
+    return b"".join(prefix(payload) + payload for payload in payloads)
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 7, 100])
+def test_messages_are_the_same_however_the_body_is_cut(size: int) -> None:
+    body = framed(b"one", b"", b"x" * 300, b"last")
+    reader, got = MessageReader(LIMIT), []
+    for at in range(0, len(body), size):
+        got += reader.feed(body[at : at + size])
+    assert got == [(False, b"one"), (False, b""), (False, b"x" * 300), (False, b"last")]
+    assert not reader.incomplete
+
+
+def test_a_body_may_not_end_within_a_prefix_or_a_message() -> None:
+    body = framed(b"message")
+    for cut in range(1, len(body)):
+        reader = MessageReader(LIMIT)
+        reader.feed(body[:cut])
+        assert reader.incomplete, cut
+
+
+def test_a_length_over_the_limit_is_refused_before_the_message_comes() -> None:
+    reader = MessageReader(LIMIT)
+    with pytest.raises(MessageTooLarge):
+        reader.feed(b"\x00" + (LIMIT + 1).to_bytes(4, "big"))
+
+
+def test_a_message_of_the_limit_passes() -> None:
+    assert MessageReader(LIMIT).feed(framed(bytes(LIMIT))) == [(False, bytes(LIMIT))]
+
+
+def test_an_announced_message_is_known_by_its_size_and_kept_as_it_comes() -> None:
+    reader = MessageReader(LIMIT)
+    assert reader.feed(framed(b"x" * 900)[:50]) == []
+    assert reader.awaited_bytes == 900
+    assert reader.feed(framed(b"x" * 900)[50:]) == [(False, b"x" * 900)]
+    assert reader.awaited_bytes == 0
+
+
+def test_a_flag_that_gives_no_sense_is_refused() -> None:
+    with pytest.raises(BadFraming):
+        MessageReader(LIMIT).feed(b"\x02\x00\x00\x00\x00")
+
+
+def test_a_large_message_is_not_copied_once_more_when_it_is_whole() -> None:
+    reader = MessageReader(1 << 20)
+    body = framed(bytes(100_000))
+    reader.feed(body[:50_000])
+    [(_, message)] = reader.feed(body[50_000:])
+    assert isinstance(message, bytearray)
+    assert message == bytes(100_000)
+
+
+@pytest.mark.parametrize(("encoding", "pack"), [("gzip", gzip.compress), ("deflate", zlib.compress)])
+def test_what_was_packed_is_unpacked(encoding: str, pack: object) -> None:
+    assert callable(pack)
+    data = b"abc" * 300
+    assert inflate(pack(data), encoding, LIMIT) == data
+    assert inflate(deflate(data, encoding), encoding, LIMIT) == data
+    assert inflate(pack(b""), encoding, LIMIT) == b""
+
+
+def test_unpacking_stops_at_the_limit() -> None:
+    assert len(inflate(gzip.compress(bytes(LIMIT)), "gzip", LIMIT)) == LIMIT
+    with pytest.raises(MessageTooLarge):
+        inflate(gzip.compress(bytes(LIMIT + 1)), "gzip", LIMIT)
+    with pytest.raises(MessageTooLarge):
+        inflate(gzip.compress(bytes(50_000_000)), "gzip", LIMIT)
+
+
+@pytest.mark.parametrize(
+    "damaged",
+    [b"", b"no gzip", gzip.compress(b"x" * 99)[:-1], gzip.compress(b"x") + b"more", gzip.compress(b"x")[:12]],
+)
+def test_damaged_data_is_refused(damaged: bytes) -> None:
+    with pytest.raises(BadFraming):
+        inflate(damaged, "gzip", LIMIT)
+
+
+def test_an_encoding_that_is_not_offered_is_refused() -> None:
+    with pytest.raises(UnknownEncoding):
+        inflate(b"x", "br", LIMIT)
