@@ -22,7 +22,7 @@ from stoker import TORCHSERVE_VERSION, __version__
 from stoker.archive.download import DownloadLimits
 from stoker.archive.limits import UnpackLimits
 from stoker.archive.store import ModelStore
-from stoker.config import security, snapshot_files
+from stoker.config import security
 from stoker.config.address import grpc_address, grpc_place
 from stoker.config.security import AccessPolicy
 from stoker.config.settings import Settings
@@ -53,7 +53,8 @@ from stoker.frontend.open_exchanges import OpenExchanges
 from stoker.frontend.protection import Protection
 from stoker.pool.devices import Devices
 from stoker.registry.registry import Registry
-from stoker.registry.snapshot_folder import SnapshotFolder
+from stoker.snapshots import files as snapshot_files
+from stoker.snapshots.folder import SnapshotFolder
 from stoker.telemetry.metrics import Metrics
 from stoker.telemetry.system import SystemMetrics
 

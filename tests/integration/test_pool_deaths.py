@@ -11,7 +11,7 @@ import pytest
 from pool_kit import answer, children, is_gone, open_files, running
 
 from stoker.errors import ResponseTimeout, WorkerDied, WorkerOutOfMemory
-from stoker.pool import run
+from stoker.pool import worker_process
 from stoker.pool.out_of_memory import MemoryKills
 
 
@@ -60,7 +60,7 @@ async def test_a_worker_that_the_kernel_killed_for_memory_was_out_of_memory(
     (tmp_path / "proc").mkdir()
     counter = tmp_path / "proc" / "vmstat"
     counter.write_text("oom_kill 4\n")
-    monkeypatch.setattr(run, "memory_kills", MemoryKills(tmp_path))
+    monkeypatch.setattr(worker_process, "memory_kills", MemoryKills(tmp_path))
     async with running(tmp_path) as kit:
         counter.write_text("oom_kill 5\n")
         with pytest.raises(WorkerOutOfMemory, match="out of memory"):

@@ -12,7 +12,7 @@ from pool_kit import KEY, running
 
 from stoker.core.job import Input, Job
 from stoker.errors import WorkerDied, WorkerOutOfMemory, WorkersUnavailable
-from stoker.pool import run
+from stoker.pool import worker_process
 
 
 async def test_an_exception_in_initialize_is_the_failure_of_the_slot_and_of_the_pool(tmp_path: Path) -> None:
@@ -99,7 +99,7 @@ async def test_a_load_that_takes_too_long_is_ended(tmp_path: Path) -> None:
 
 
 async def test_an_interpreter_that_says_nothing_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(run, "HELLO_TIMEOUT_S", 0.3)
+    monkeypatch.setattr(worker_process, "HELLO_TIMEOUT_S", 0.3)
     options = {"worker_module": "misbehaving_worker", "extra_env": {"FAULT": "silent"}}
     async with running(tmp_path, options=options) as kit:
         assert kit.pool.statuses()[0].failure == "the process did not start within 0.3 s"

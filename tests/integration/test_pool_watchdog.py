@@ -14,14 +14,14 @@ import psutil
 import pytest
 from pool_kit import SUPPORT, is_gone
 
-from stoker.pool.reaper import Watchdog
+from stoker.pool.watchdog import Watchdog
 
 SERVER = """
 import asyncio, sys
 from pathlib import Path
 import pool_kit
 from pool_kit import running
-from stoker.pool.reaper import watchdog
+from stoker.pool.watchdog import watchdog
 
 async def main():
     pool_kit.forked = len(sys.argv) > 2

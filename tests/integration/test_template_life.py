@@ -12,8 +12,8 @@ from pool_kit import Kit, answer, children, is_gone, open_files, running
 from template_kit import fake_torch, only_forked  # noqa: F401 - fixtures
 
 from stoker.errors import WorkerDied
-from stoker.pool import template as server_side
-from stoker.pool.template import Template
+from stoker.pool import forking as server_side
+from stoker.pool.forking import Template
 from stoker.pool.templates import templates
 
 USES_TORCH = "shared_model"

@@ -13,10 +13,10 @@ from pool_kit import Kit, children, open_files, running
 from template_kit import fake_torch  # noqa: F401 - a fixture
 
 from stoker.errors import WorkerDied, WorkerOutOfMemory
-from stoker.pool import template
-from stoker.pool.births import NEEDS_CPU, Births
+from stoker.pool import forking
+from stoker.pool.environment import WorkerOptions
 from stoker.pool.out_of_memory import MemoryKills
-from stoker.pool.process import WorkerOptions
+from stoker.pool.spawning import NEEDS_CPU, Births
 
 pytestmark = pytest.mark.usefixtures("fake_torch")
 
@@ -126,7 +126,7 @@ async def test_a_template_that_is_killed_for_memory_says_so_to_all_its_workers(
     counter.write_text("oom_kill 4\n")
     as_the_kernel_does = f"open({str(counter)!r}, 'w').write('oom_kill 5')"
     (tmp_path / "model" / "dies.py").write_text(f"import os\n{as_the_kernel_does}\nos.kill(os.getpid(), 9)\n")
-    monkeypatch.setattr(template, "memory_kills", MemoryKills(tmp_path))
+    monkeypatch.setattr(forking, "memory_kills", MemoryKills(tmp_path))
     async with running(tmp_path, "dies", workers=2, share_weights=True) as kit:
         assert [type(status.error) for status in kit.pool.statuses()] == [WorkerOutOfMemory] * 2
 

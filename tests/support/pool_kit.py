@@ -17,9 +17,9 @@ from stoker.core.model import ModelSpec
 from stoker.core.ports import ModelTelemetry, WorkerLink
 from stoker.errors import ServingError
 from stoker.pool.devices import Devices
+from stoker.pool.environment import WorkerOptions
 from stoker.pool.ids import WorkerIds
 from stoker.pool.pool import WorkerPool
-from stoker.pool.process import WorkerOptions
 from stoker.pool.templates import templates
 from stoker.scheduling.scheduler import Scheduler
 

@@ -29,11 +29,12 @@ MAY_IMPORT: dict[str, set[str]] = {
     "worker": {"stoker.ipc", "stoker.archive.manifest"},
     "handlers": {"stoker.worker.context", "stoker.worker.exceptions"},
     "scheduling": {"stoker.config"},
-    "simulation": {"stoker.scheduling", "stoker.pool.lifecycle"},
+    "simulation": {"stoker.scheduling", "stoker.pool.slot_states"},
     "pool": {"stoker.config", "stoker.ipc"},
     "frontend": {"stoker.config"},
-    "migrate": {"stoker.config", "stoker.archive"},
-    "registry": {"stoker.config", "stoker.archive", "stoker.scheduling", "stoker.pool"},
+    "migrate": {"stoker.config", "stoker.archive", "stoker.snapshots"},
+    "snapshots": {"stoker.config", "stoker.registry"},
+    "registry": {"stoker.config", "stoker.archive", "stoker.scheduling", "stoker.pool", "stoker.snapshots"},
 }
 """Besides core and errors, which everyone may import. A package may always import itself."""
 
@@ -68,13 +69,13 @@ PICKLE_NAMES = {"UnpicklingError"}
 PURE_BY_NAME = (
     "stoker.scheduling.batching",
     "stoker.ipc.frames",
-    "stoker.pool.lifecycle",
+    "stoker.pool.slot_states",
     "stoker.registry.catalog",
 )
 SAMPLES = [
     ("stoker.scheduling.scheduler", "stoker.pool.pool", False),
-    ("stoker.simulation.world", "stoker.pool.lifecycle", True),
-    ("stoker.simulation.world", "stoker.pool.process", False),
+    ("stoker.simulation.world", "stoker.pool.slot_states", True),
+    ("stoker.simulation.world", "stoker.pool.child_process", False),
     ("stoker.frontend.grpc.server", "stoker.protos", True),
     ("stoker.frontend.http.app", "stoker.protos", False),
     ("stoker.frontend.grpc.server", "stoker.telemetry.access", False),

@@ -23,7 +23,7 @@ from stoker.cli.instance import Instance
 from stoker.cli.plain_response import PlainResponse
 from stoker.cli.serving import STARTED
 from stoker.cli.torchserve import temp_dir
-from stoker.config.startup import load_for_start
+from stoker.snapshots.resuming import load_for_start
 
 _COMMAND = (sys.executable, "-m", "stoker.cli.torchserve")
 _REGISTER_TIMEOUT_S = 600.0

@@ -17,8 +17,8 @@ from stoker.cli.arguments import ArgParser, StartOptions
 from stoker.cli.stop_signals import StopSignals
 from stoker.config import properties, security, show
 from stoker.config.load import Loaded, log_format
-from stoker.config.startup import load_for_start
 from stoker.errors import ConfigurationError, StartupError
+from stoker.snapshots.resuming import load_for_start
 from stoker.telemetry import log4j
 from stoker.telemetry.log4j import LogLevels
 

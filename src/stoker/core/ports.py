@@ -232,7 +232,7 @@ class SchedulerPort(Protocol):
 
     def pool_status(self, configured: int, failure: ServingError | None) -> None:
         """``configured``: worker slots that exist (0 = scaled to zero). ``failure``: why no worker can live
-        at present: the newest start of each has failed (`pool.lifecycle.hopeless`); None while that is not so."""
+        at present: the newest start of each has failed (`pool.slot_states.hopeless`); None while that is not so."""
         ...
 
 
@@ -247,7 +247,7 @@ class QueueStatus:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerStatus:
-    """One worker slot as DescribeModel shows it. ``state``: a name of `pool.lifecycle.State`.
+    """One worker slot as DescribeModel shows it. ``state``: a name of `pool.slot_states.State`.
     ``error``: why the last process ended or could not load; None when all is well."""
 
     id: int

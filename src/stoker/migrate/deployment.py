@@ -10,13 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stoker.archive.names import shown
-from stoker.config import properties, snapshot_files
+from stoker.config import properties
 from stoker.config.load import CONFIG_FILE_VARIABLE, DEFAULT_FILE, read_text
 from stoker.errors import ConfigurationError, InvalidArchive
 from stoker.migrate import archives, models, settings, snapshots
 from stoker.migrate.archives import MODEL_SUFFIXES, WORKFLOW_SUFFIX
 from stoker.migrate.findings import Finding, Verdict
 from stoker.migrate.settings import Checked
+from stoker.snapshots import files as snapshot_files
 
 _STORES = ("model_store", "model-store", "models")
 _LOG4J = "log4j2*.xml"

@@ -24,14 +24,14 @@ from stoker.ipc.frames import MAX_PAYLOAD_BYTES, Frame, FrameError
 from stoker.ipc.to_server import Hello, Loaded, LoadFailed, Metrics, Part, Results
 from stoker.ipc.to_worker import Cancel, Grant, JobHeader, Load, Predict, Stop
 from stoker.pool import outcomes
-from stoker.pool.process import PROGRESS_BYTES, WorkerProcess
+from stoker.pool.child_process import PROGRESS_BYTES, WorkerProcess
 from stoker.pool.transport import FrameTransport
 
 _PROGRESS = struct.Struct("<Q")
 
 
 class LinkOwner(Protocol):
-    """Who starts and ends the process (`pool.run`)."""
+    """Who starts and ends the process (`pool.worker_process`)."""
 
     def greeted(self) -> None: ...
 

@@ -13,16 +13,16 @@ from stoker.core.measures import Unmeasured
 from stoker.core.model import ModelSpec
 from stoker.core.ports import ModelTelemetry, SchedulerPort, WorkerStatus
 from stoker.errors import ServingError
-from stoker.pool import reaper
-from stoker.pool.births import Births
 from stoker.pool.devices import Devices
-from stoker.pool.handle import WorkerHandle
+from stoker.pool.environment import WorkerOptions
 from stoker.pool.ids import WorkerIds
-from stoker.pool.lifecycle import State, hopeless
-from stoker.pool.process import WorkerOptions
-from stoker.pool.run import Facts
+from stoker.pool.retry_turns import Turns
+from stoker.pool.slot import WorkerHandle
+from stoker.pool.slot_states import State, hopeless
+from stoker.pool.spawning import Births
 from stoker.pool.templates import templates
-from stoker.pool.turns import Turns
+from stoker.pool.watchdog import watchdog
+from stoker.pool.worker_process import Facts
 
 logger = logging.getLogger(__name__)
 
@@ -114,7 +114,7 @@ class WorkerPool:
         await self._births.close()
         if self._watched:
             await templates.release()
-            await reaper.watchdog.release()
+            await watchdog.release()
 
     # ---------------------------------------------------------------------------------------- slots
 
@@ -124,7 +124,7 @@ class WorkerPool:
     def _watch(self) -> None:
         if self._target and not self._watched:
             self._watched = True
-            reaper.watchdog.acquire()
+            watchdog.acquire()
             templates.acquire()
 
     def _add_slot(self) -> None:

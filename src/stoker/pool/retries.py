@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from stoker.pool.lifecycle import backoff_s
+from stoker.pool.slot_states import backoff_s
 
 SHARED_ROWS = 3
 """Rows of the table that several slots failing together skip: they have seen more than one failure of each."""

@@ -11,11 +11,11 @@ import logging
 import os
 import socket
 
-from stoker.ipc.template import Failed
+from stoker.ipc.fork_messages import Failed
 from stoker.pool import environment
+from stoker.pool.child_process import WorkerProcess, spawn
 from stoker.pool.environment import SOURCE_ROOT, WORKER_MODULE, WorkerOptions
-from stoker.pool.process import WorkerProcess, spawn
-from stoker.pool.template import Template
+from stoker.pool.forking import Template
 
 logger = logging.getLogger(__name__)
 

@@ -10,9 +10,9 @@ from stoker import errors
 from stoker.archive.sources import is_remote, redacted
 from stoker.registry.catalog import Catalog
 from stoker.registry.entry import ModelEntry
-from stoker.registry.kept import KeptTasks
 from stoker.registry.operations import Operations
 from stoker.registry.startup import StartupModel
+from stoker.registry.tasks import KeptTasks
 
 _log = logging.getLogger(__name__)
 

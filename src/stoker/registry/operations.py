@@ -17,9 +17,9 @@ from stoker.core.ports import SCALING_BEGUN, SCALING_UNFINISHED, ModelTelemetryO
 from stoker.registry import merge, names
 from stoker.registry.catalog import Catalog
 from stoker.registry.entry import ModelEntry, PoolFactory, SchedulerFactory
-from stoker.registry.kept import KeptTasks
 from stoker.registry.locks import KeyedLocks
 from stoker.registry.preparing import Prepared, Preparer
+from stoker.registry.tasks import KeptTasks
 
 _log = logging.getLogger(__name__)
 

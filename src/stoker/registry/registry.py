@@ -35,12 +35,12 @@ from stoker.registry import describe, loading, names, parts
 from stoker.registry.catalog import Catalog
 from stoker.registry.entry import ModelEntry, PoolFactory, SchedulerFactory
 from stoker.registry.health import HealthView
-from stoker.registry.kept import KeptTasks, T
 from stoker.registry.merge import Machine
 from stoker.registry.operations import Operations
 from stoker.registry.preparing import Preparer
-from stoker.registry.snapshot import SnapshotKeeper, Writer
 from stoker.registry.startup import StartupModel, models_to_load, models_to_resume
+from stoker.registry.tasks import KeptTasks, T
+from stoker.snapshots.keeper import SnapshotKeeper, Writer
 
 _log = logging.getLogger(__name__)
 

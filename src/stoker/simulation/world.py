@@ -16,7 +16,7 @@ from stoker.core.job import Batch, Input, Job, ModelKey
 from stoker.core.model import ModelSpec
 from stoker.core.ports import Dropped, Outcome
 from stoker.core.reply import Chunk
-from stoker.pool.lifecycle import Event, Life, State, hopeless
+from stoker.pool.slot_states import Event, Life, State, hopeless
 from stoker.scheduling import actions
 from stoker.scheduling.core import SchedulerCore
 from stoker.simulation.laws import Laws

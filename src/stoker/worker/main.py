@@ -47,7 +47,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def _be_a_template(template_fd: int) -> None:
-    from stoker.worker.template import Template  # noqa: PLC0415 - workers do not need it
+    from stoker.worker.fork_server import Template  # noqa: PLC0415 - workers do not need it
 
     birth = Template(_inherited_socket(template_fd)).run()
     if birth is None:

@@ -11,11 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stoker.config import effective, model_snapshot, properties, security, snapshot_files
+from stoker.config import effective, model_snapshot, properties, security
 from stoker.config.load import Given, Loaded
 from stoker.config.model_snapshot import ModelSnapshot, SnapshotModel
-from stoker.config.startup import load_for_start
 from stoker.errors import ConfigurationError
+from stoker.snapshots import files as snapshot_files
+from stoker.snapshots.resuming import load_for_start
 
 ONE = SnapshotModel(name="one", version="1.0", default=True, mar_name="one.mar", min_workers=2, max_workers=3)
 TWO = SnapshotModel(name="one", version="2.0", default=False, mar_name="two.mar", handler="h.py", parallel_level=2)

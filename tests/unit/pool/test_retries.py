@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from stoker.pool.lifecycle import BACKOFF_S
 from stoker.pool.retries import SHARED_ROWS, Retries
+from stoker.pool.slot_states import BACKOFF_S
 
 
 class Slots:

@@ -13,11 +13,11 @@ import pytest
 from registry_fakes import World
 
 from stoker import errors
-from stoker.config import snapshot_files
 from stoker.config.model_snapshot import ModelSnapshot, SnapshotModel
 from stoker.core.ports import RegisterRequest, ScaleRequest
-from stoker.registry import snapshot as keeping
-from stoker.registry.snapshot_folder import SnapshotFolder
+from stoker.snapshots import files as snapshot_files
+from stoker.snapshots import keeper as keeping
+from stoker.snapshots.folder import SnapshotFolder
 
 
 class Notebook:

@@ -8,8 +8,8 @@ import pytest
 from registry_fakes import turns
 
 from stoker import errors
-from stoker.registry.kept import KeptTasks
 from stoker.registry.locks import KeyedLocks
+from stoker.registry.tasks import KeptTasks
 
 
 async def test_an_operation_goes_on_when_its_caller_is_cancelled() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from stoker import errors
 from stoker.core.job import Job
-from stoker.pool.lifecycle import Life, State
+from stoker.pool.slot_states import Life, State
 from stoker.scheduling.core import SchedulerCore
 from stoker.scheduling.flight import WorkerState
 from stoker.simulation.laws import Broken

@@ -1,6 +1,6 @@
 """One worker process of a slot, from birth to burial.
 
-`WorkerRun` knows everything about this process and nothing about the next one: that is `pool.handle`.  However it
+`WorkerRun` knows everything about this process and nothing about the next one: that is `pool.slot`.  However it
 ends, ``error`` then says why, and `bury` leaves nothing behind: no process of its group, no zombie, no open file.
 """
 
@@ -20,12 +20,13 @@ from stoker.errors import ServingError, WorkerDied
 from stoker.ipc.frames import FrameError
 from stoker.ipc.to_server import Loaded, LoadFailed
 from stoker.pool import causes
-from stoker.pool.births import Births, load_message
+from stoker.pool.child_process import WorkerProcess
+from stoker.pool.environment import WorkerOptions
 from stoker.pool.link import Link
 from stoker.pool.logs import PipeLog
 from stoker.pool.out_of_memory import memory_kills
-from stoker.pool.process import WorkerOptions, WorkerProcess
 from stoker.pool.repeats import Repeats
+from stoker.pool.spawning import Births, load_message
 
 logger = logging.getLogger(__name__)
 

@@ -1,7 +1,8 @@
 """One worker slot: keeps a process alive, one after the other, until the slot is retired.
 
 The story is `_supervise`: a process lives, the slot waits a growing while, the next one lives.  What may happen
-when stands in `pool.lifecycle`; one process is `pool.run`.  The log lines are TorchServe's where it has one.
+when stands in `pool.slot_states`; one process is `pool.worker_process`.  The log lines are
+TorchServe's where it has one.
 """
 
 from __future__ import annotations
@@ -14,11 +15,11 @@ from collections.abc import Callable
 from stoker.core.clock import Clock
 from stoker.core.ports import SchedulerPort, WorkerStatus
 from stoker.errors import ResponseTimeout, ServingError, WorkerDied
-from stoker.pool.births import Births
-from stoker.pool.lifecycle import UNSETTLED, Event, Life, Recovery, State, backoff_s
 from stoker.pool.repeats import Repeats
-from stoker.pool.run import Facts, WorkerRun
-from stoker.pool.turns import STEADY_S, Turns
+from stoker.pool.retry_turns import STEADY_S, Turns
+from stoker.pool.slot_states import UNSETTLED, Event, Life, Recovery, State, backoff_s
+from stoker.pool.spawning import Births
+from stoker.pool.worker_process import Facts, WorkerRun
 
 logger = logging.getLogger(__name__)
 

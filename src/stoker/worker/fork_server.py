@@ -18,10 +18,21 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from stoker.ipc import template as messages
-from stoker.ipc.template import Exited, Failed, Fork, Forked, FromTemplate, Prepare, Ready, Reap, Refused, ToTemplate
+from stoker.ipc import fork_messages as messages
+from stoker.ipc.fork_messages import (
+    Exited,
+    Failed,
+    Fork,
+    Forked,
+    FromTemplate,
+    Prepare,
+    Ready,
+    Reap,
+    Refused,
+    ToTemplate,
+)
 from stoker.ipc.to_worker import Load
-from stoker.worker import calling, loading, metrics, newborn
+from stoker.worker import after_fork, calling, loading, metrics
 from stoker.worker.connection import leave
 
 _TASKS = Path("/proc/self/task")
@@ -40,7 +51,7 @@ class Template:
     def __init__(self, end: socket.socket) -> None:
         self._end = end
         self._environment = dict(os.environ)
-        self._path = newborn.SearchPath.of_this_process()
+        self._path = after_fork.SearchPath.of_this_process()
         self._model: loading.LoadedModel | None = None
         self._chose_threads = False
 
@@ -110,7 +121,7 @@ class Template:
         if not Path(message.cwd).is_dir():
             return "its folder is gone"
         if self._model is None:
-            hidden = newborn.shadowed(self._path.for_worker(message.cwd, message.env))
+            hidden = after_fork.shadowed(self._path.for_worker(message.cwd, message.env))
             if hidden is not None:
                 return f"the model brings a module {hidden!r} of its own"
         return obstacle()
@@ -139,13 +150,13 @@ class Template:
     def _become(self, message: Fork, fds: list[int]) -> Birth:
         self._end.close()
         socket_fd, progress_fd, stdout_fd, stderr_fd = fds
-        newborn.take_place(stdout_fd, stderr_fd)
-        newborn.change_environment(self._environment, message.env)
+        after_fork.take_place(stdout_fd, stderr_fd)
+        after_fork.change_environment(self._environment, message.env)
         if self._model is None:  # otherwise we are there, and what the handler changed counts
             os.chdir(message.cwd)
             sys.path[:] = self._path.for_worker(message.cwd, message.env)
             importlib.invalidate_caches()
-        newborn.be_an_individual(keep_threads=self._chose_threads)
+        after_fork.be_an_individual(keep_threads=self._chose_threads)
         return Birth(message.name, socket_fd, progress_fd, self._model)
 
     # --------------------------------------------------------------------------------------------- the line
@@ -188,7 +199,7 @@ def _initialise(load: Load) -> tuple[loading.LoadedModel, bool]:
     import torch  # noqa: PLC0415 - only where it is installed
 
     torch.set_num_threads(1)  # a multi-threaded operation would leave threads behind
-    with newborn.noticing_threads(torch) as chosen:
+    with after_fork.noticing_threads(torch) as chosen:
         model = loading.load(load, metrics=metrics.for_worker(load))
     return model, bool(chosen)
 

@@ -14,13 +14,14 @@ from collections.abc import Callable
 
 from stoker.core.model import ModelSpec
 from stoker.errors import WorkerDied
-from stoker.ipc.template import Failed
+from stoker.ipc.fork_messages import Failed
 from stoker.ipc.to_worker import Load
 from stoker.pool import causes, environment
+from stoker.pool.child_process import WorkerProcess, spawn
+from stoker.pool.environment import WorkerOptions
 from stoker.pool.foresight import mentions_torch
-from stoker.pool.process import WorkerOptions, WorkerProcess, spawn
+from stoker.pool.forking import CannotFork, Template
 from stoker.pool.repeats import Repeats
-from stoker.pool.template import CannotFork, Template
 from stoker.pool.templates import spawn_template, templates, usable
 
 logger = logging.getLogger(__name__)

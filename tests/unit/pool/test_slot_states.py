@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from stoker.errors import WorkerDied
-from stoker.pool.lifecycle import (
+from stoker.pool.slot_states import (
     BACKOFF_S,
     NEXT,
     UNSETTLED,

@@ -12,8 +12,9 @@ from datetime import datetime
 from pathlib import Path
 
 from stoker import __version__
-from stoker.config import model_snapshot, properties, snapshot_files
+from stoker.config import model_snapshot, properties
 from stoker.config.model_snapshot import ModelSnapshot
+from stoker.snapshots import files as snapshot_files
 
 _OURS = b"#stoker "
 _PART = ".part"

@@ -1,7 +1,7 @@
 """What the server and a template process say to each other: one datagram a message, file numbers beside it.
 
 A template is a process that has done once what many workers would each do again (`import torch`; with ``shareWeights``
-the model's own `initialize`), and forks workers.  `pool.template` asks, `worker.template` answers.
+the model's own `initialize`), and forks workers.  `pool.forking` asks, `worker.fork_server` answers.
 """
 
 from __future__ import annotations

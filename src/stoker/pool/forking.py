@@ -14,14 +14,25 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from stoker.errors import WorkerDied
-from stoker.ipc import template as messages
+from stoker.ipc import fork_messages as messages
+from stoker.ipc.fork_messages import (
+    Exited,
+    Failed,
+    Fork,
+    Forked,
+    FromTemplate,
+    Prepare,
+    Ready,
+    Reap,
+    Refused,
+    ToTemplate,
+)
 from stoker.ipc.frames import FrameError
-from stoker.ipc.template import Exited, Failed, Fork, Forked, FromTemplate, Prepare, Ready, Reap, Refused, ToTemplate
 from stoker.ipc.to_worker import Load
 from stoker.pool import causes
+from stoker.pool.child_process import Ends, WorkerProcess, kill_group, plumb
 from stoker.pool.logs import PipeLog
 from stoker.pool.out_of_memory import memory_kills
-from stoker.pool.process import Ends, WorkerProcess, kill_group, plumb
 from stoker.pool.repeats import Repeats
 
 logger = logging.getLogger(__name__)
@@ -265,7 +276,7 @@ def _discard(answer: asyncio.Future[ForkedChild]) -> None:
 
 
 class ForkedChild:
-    """A worker whose parent is a template. Implements `pool.process.Child`."""
+    """A worker whose parent is a template. Implements `pool.child_process.Child`."""
 
     def __init__(self, pid: int, pidfd: int, *, template: Template) -> None:
         self.pid = pid

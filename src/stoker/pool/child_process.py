@@ -23,12 +23,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from stoker.pool import reaper
-from stoker.pool.environment import WorkerOptions
+from stoker.pool.watchdog import watchdog
 
 __all__ = [
     "PROGRESS_BYTES",
-    "WorkerOptions",
     "WorkerProcess",
     "kill_group",
     "on_exit",
@@ -44,7 +42,7 @@ _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
 class Child(Protocol):
-    """The process itself: ours to reap (`Spawned`), or a template's (`pool.template.ForkedChild`)."""
+    """The process itself: ours to reap (`Spawned`), or a template's (`pool.forking.ForkedChild`)."""
 
     pid: int
 
@@ -107,7 +105,7 @@ class WorkerProcess:
 
     def watch(self) -> None:
         """Raises OSError when there is no way to; then it does not live any more."""
-        reaper.watchdog.add(self.pid)
+        watchdog.add(self.pid)
         try:
             self._unwatch = self._child.on_exit(self._reap)
         except BaseException:
@@ -124,7 +122,7 @@ class WorkerProcess:
         self._unwatch()
         self.kill_group()
         self._dead = True
-        reaper.watchdog.remove(self.pid)
+        watchdog.remove(self.pid)
         self._child.reap(self._reaped)
 
     def _reaped(self, code: int | None) -> None:

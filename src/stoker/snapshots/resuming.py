@@ -12,12 +12,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from stoker.config import model_snapshot, properties, snapshot_files
+from stoker.config import model_snapshot, properties
 from stoker.config.load import CONFIG_FILE_VARIABLE, Given, Loaded, find_file, load_file, read_text
 from stoker.config.model_snapshot import ModelSnapshot
 from stoker.config.rows import Origin
 from stoker.config.settings import ROWS, Settings
 from stoker.errors import ConfigurationError
+from stoker.snapshots import files as snapshot_files
 
 _KEY = "model_snapshot"
 _NOT_SETTINGS = (_KEY, "load_models")
