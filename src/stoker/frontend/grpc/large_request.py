@@ -21,7 +21,7 @@ class _NotPlain(Exception):
     """Nothing this file understands."""
 
 
-def parse(message: bytes) -> tuple[inference_pb2.PredictionsRequest, dict[str, Buffer]]:
+def parse(message: bytes | bytearray) -> tuple[inference_pb2.PredictionsRequest, dict[str, Buffer]]:
     """The request, and its inputs by name.
 
     Raises:
@@ -32,12 +32,12 @@ def parse(message: bytes) -> tuple[inference_pb2.PredictionsRequest, dict[str, B
             return _cut(message)
         except (_NotPlain, DecodeError):
             pass
-    request = inference_pb2.PredictionsRequest.FromString(message)
+    request = inference_pb2.PredictionsRequest.FromString(bytes(message))
     values = request.input
     return request, {name: values[name] for name in values}
 
 
-def _cut(message: bytes) -> tuple[inference_pb2.PredictionsRequest, dict[str, Buffer]]:
+def _cut(message: bytes | bytearray) -> tuple[inference_pb2.PredictionsRequest, dict[str, Buffer]]:
     view, inputs, rest = memoryview(message), dict[str, Buffer](), list[memoryview]()
     position = 0
     while position < len(message):
@@ -65,7 +65,7 @@ def _cut(message: bytes) -> tuple[inference_pb2.PredictionsRequest, dict[str, Bu
     return request, inputs
 
 
-def _entry(message: bytes, start: int, stop: int) -> tuple[str, int]:
+def _entry(message: bytes | bytearray, start: int, stop: int) -> tuple[str, int]:
     """An entry's key, and where its value begins; it ends with the entry."""
     if message[start] != _KEY:
         raise _NotPlain
@@ -82,7 +82,7 @@ def _entry(message: bytes, start: int, stop: int) -> tuple[str, int]:
         raise _NotPlain from None
 
 
-def _varint(message: bytes, position: int) -> tuple[int, int]:
+def _varint(message: bytes | bytearray, position: int) -> tuple[int, int]:
     """A length and where it ends. Lengths of more than 35 bits are none."""
     number = 0
     for count, byte in enumerate(message[position : position + 5]):
