@@ -174,7 +174,7 @@ async def test_half_said_requests_hold_no_more_than_the_budget_and_the_others_wa
         streams = [await server.connect() for _ in range(4)]
         for _, writer in streams:
             writer.write(POST + b"content-length: 90000\r\n\r\n" + bytes(80_000))
-        await until(lambda: len([one for one in connections(server.listener) if one._waiter is not None]) == 2)
+        await until(lambda: len([one for one in connections(server.listener) if one._held.waits]) == 2)
         assert ports.budgets.unparsed.taken == 180_000
         await neighbour_is_answered(server)
         small = await server.client.post("/predictions/m", content=b"small")
@@ -183,6 +183,39 @@ async def test_half_said_requests_hold_no_more_than_the_budget_and_the_others_wa
             writer.write(bytes(10_000))
             assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200 ")
             await reader.readexactly(90_000)
+        assert ports.budgets.unparsed.taken == 0
+
+
+async def test_what_is_pipelined_beyond_the_budget_is_not_kept_and_the_running_request_answered() -> None:
+    ports = HttpPorts(budgets=Budgets(unparsed=100_000))
+    async with running(ports) as server:
+        _, other = await server.connect()
+        other.write(POST + b"content-length: 90000\r\n\r\n" + bytes(100))
+        await until(lambda: ports.budgets.unparsed.taken == 90_000)
+        reader, writer = await server.connect()
+        writer.write(PREDICT * 1000)
+        submission = await ports.inference.submitted()
+        await until(lambda: held(server.listener) < 1000)
+        submission.answer(b"done")
+        answer = await reader.readuntil(b"done")
+        assert b"\r\nconnection: close\r\n" in answer
+        other.transport.abort()
+        writer.transport.abort()
+        await until(lambda: ports.budgets.unparsed.taken == 0)
+
+
+async def test_large_heads_that_are_not_whole_share_the_budget() -> None:
+    ports = HttpPorts(budgets=Budgets(unparsed=100_000))
+    async with running(ports) as server:
+        streams = [await server.connect() for _ in range(3)]
+        for _, writer in streams:
+            writer.write(b"GET /ping HTTP/1.1\r\nhost: x\r\nx: " + b"y" * 20_000)
+        await until(lambda: len([one for one in connections(server.listener) if one._held.waits]) == 2)
+        assert ports.budgets.unparsed.taken == Limits().head_bytes
+        await neighbour_is_answered(server)
+        for reader, writer in streams:
+            writer.write(b"\r\n\r\n")
+            assert (await reader.readuntil(b"}\n")).startswith(b"HTTP/1.1 200 ")
         assert ports.budgets.unparsed.taken == 0
 
 

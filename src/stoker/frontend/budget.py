@@ -99,3 +99,44 @@ class UnreadAnswers:
             largest = max(self._by_reader, key=self._by_reader.__getitem__)
             self.total -= self._by_reader.pop(largest)
             largest.give_up()
+
+
+class Share:
+    """What one connection has of a budget, or waits for."""
+
+    __slots__ = ("_budget", "_waiter", "size")
+
+    def __init__(self, budget: ByteBudget) -> None:
+        self._budget = budget
+        self._waiter: Waiter | None = None
+        self.size = 0
+
+    @property
+    def waits(self) -> bool:
+        return self._waiter is not None
+
+    def reserve(self, size: int, call: Callable[[], None]) -> None:
+        """Takes ``size`` bytes, at once or when there is room; ``call`` is made only if it had to wait."""
+        if self._budget.fits(size):
+            self.take(size)
+        else:
+            self._waiter = self._budget.when_room(lambda: self._served(size, call), size)
+
+    def take(self, size: int) -> None:
+        """Bytes that are there already, room or not."""
+        self.size += size
+        self._budget.take(size)
+
+    def give_back(self) -> None:
+        """All of it; waits no longer. Idempotent."""
+        waiter, self._waiter = self._waiter, None
+        if waiter is not None:
+            self._budget.forget(waiter)
+        size, self.size = self.size, 0
+        if size:
+            self._budget.give(size)
+
+    def _served(self, size: int, call: Callable[[], None]) -> None:
+        self._waiter = None
+        self.take(size)
+        call()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from stoker.frontend.budget import ByteBudget, UnreadAnswers
+from stoker.frontend.budget import ByteBudget, Share, UnreadAnswers
 
 
 def test_bytes_fit_until_the_limit_is_reached() -> None:
@@ -94,6 +94,40 @@ def test_a_call_may_give_back_what_lets_the_next_one_go() -> None:
     budget.when_room(lambda: calls.append("second"), 10)
     budget.give(5)
     assert calls == ["first begins", "first ends", "second"]
+
+
+# ------------------------------------------------------------------------------------------------- shares
+
+
+def test_a_share_is_given_back_whole_and_once() -> None:
+    budget, calls = ByteBudget(10), list[str]()
+    share = Share(budget)
+    share.reserve(4, lambda: calls.append("served"))
+    share.take(3)
+    assert (budget.taken, share.size, share.waits, calls) == (7, 7, False, [])
+    share.give_back()
+    share.give_back()
+    assert (budget.taken, share.size) == (0, 0)
+
+
+def test_a_share_that_waits_is_told_when_it_has_its_room() -> None:
+    budget, calls = ByteBudget(10), list[str]()
+    first, second = Share(budget), Share(budget)
+    first.reserve(8, lambda: None)
+    second.reserve(8, lambda: calls.append("served"))
+    assert second.waits
+    first.give_back()
+    assert (calls, second.waits, second.size, budget.taken) == (["served"], False, 8, 8)
+
+
+def test_a_share_that_is_given_back_while_it_waits_is_never_served() -> None:
+    budget, calls = ByteBudget(10), list[str]()
+    first, second = Share(budget), Share(budget)
+    first.reserve(8, lambda: None)
+    second.reserve(8, lambda: calls.append("served"))
+    second.give_back()
+    first.give_back()
+    assert (calls, second.waits, budget.taken) == ([], False, 0)
 
 
 # ------------------------------------------------------------------------------------------ unread answers

@@ -20,20 +20,19 @@ from starlette.types import ASGIApp
 
 from stoker.core.buffer import Buffer
 from stoker.errors import BadRequest, HeadTooLarge, MessageTooLarge, TooManyHeaders
-from stoker.frontend.budget import Waiter
+from stoker.frontend.budget import Share
 from stoker.frontend.http import request_head
 from stoker.frontend.http.asgi import AsgiExchange
-from stoker.frontend.http.chunked_body import ChunkedBody
 from stoker.frontend.http.events import EventExchange
 from stoker.frontend.http.exchange import AnswerStyle, HttpExchange
+from stoker.frontend.http.request_body import RequestBody
 from stoker.frontend.http.request_head import END, RequestHead
 from stoker.frontend.listener import LINGER_S, Budgets, Connections, Limits
 from stoker.frontend.open_exchanges import OpenExchanges
 
-_FREE_BYTES = 64 << 10
-"""A body that is no larger needs no room in the budget: it comes with a read or two."""
-_AHEAD = 16 << 10
-"""What may be received ahead of its turn: while the socket is read, a client that leaves is noticed."""
+_FREE_BYTES = 16 << 10
+"""What a connection may hold of requests that are not whole without room in the budget."""
+_KEPT_HEAD = 4 << 10
 _LINE_END = b"\r\n"
 _LEAST_RATE = 500
 """Bytes a second that a body must come with on average, from `Limits.slow_s` on."""
@@ -96,10 +95,8 @@ class HttpConnection(asyncio.Protocol):
         self._searched = 0  # no head ends before
         self._raw = b""  # the newest head, and what it is
         self._head = request_head.RequestHead(b"", b"", "1.1")
-        self._body: bytearray = bytearray()
-        self._chunks: ChunkedBody | None = None
-        self._reserved = 0
-        self._waiter: Waiter | None = None
+        self._body: RequestBody | None = None
+        self._held = Share(site.budgets.unparsed)
         self._advancing = False
         self._reading = True
         self._paused = False  # by the transport: the client does not read
@@ -130,7 +127,7 @@ class HttpConnection(asyncio.Protocol):
         exchange, self._exchange = self._exchange, None
         self._deaf = True
         self._rest = b""
-        self._give_back()
+        self._held.give_back()
         self._site.budgets.unread.set(self, 0)
         if exchange is not None:
             exchange.cancelled()
@@ -171,22 +168,41 @@ class HttpConnection(asyncio.Protocol):
             self._read(False)
             self._loop.call_soon(self._advance)
         else:
-            self._read(self._hungry or len(self._rest) - self._at < _AHEAD)
+            self._wait_with_rest()
+
+    def _wait_with_rest(self) -> None:
+        """Something was received ahead of its turn. Little of it is kept and reading goes on, so that a client that
+        leaves is noticed; much of it needs room, and without room is not served."""
+        if self._hungry or len(self._rest) <= _FREE_BYTES:
+            self._read(True)
+        else:
+            self._read(False)
+            if self._exchange is not None and self._exchange.whole and not self._held.size:
+                self._hold_rest(self._exchange)
+
+    def _hold_rest(self, exchange: HttpExchange) -> None:
+        if self._site.budgets.unparsed.fits(len(self._rest)):
+            self._held.take(len(self._rest))
+        else:
+            self._stopping = True
+            self._rest, self._at = b"", 0
+            if not exchange.started:
+                exchange.keep_alive = False
 
     @property
     def _hungry(self) -> bool:
         """Whether more bytes are what it waits for."""
         exchange = self._exchange
         if exchange is None:
-            return not self._paused
-        return not exchange.whole and self._waiter is None
+            return not self._paused and not self._held.waits
+        return not exchange.whole and not self._held.waits
 
     def _step(self) -> bool:
         """Whether it took something and there may be more to take."""
         exchange = self._exchange
         if exchange is None:
-            return not self._paused and self._take_head()
-        return not exchange.whole and self._waiter is None and self._take_body(exchange)
+            return not (self._paused or self._held.waits) and self._take_head()
+        return not (exchange.whole or self._held.waits) and self._take_body(exchange)
 
     def _take(self, stop: int) -> bytes:
         """What was received, up to there."""
@@ -218,6 +234,8 @@ class HttpConnection(asyncio.Protocol):
             return False
         self._searched = 0
         raw = self._take(end + 4)
+        if self._held.size:
+            self._held.give_back()
         if raw != self._raw:
             self._look_up(raw)
         self._begin(self._head)
@@ -230,6 +248,8 @@ class HttpConnection(asyncio.Protocol):
         if begun:
             request_head.look_at_beginning(begun, limit=self._site.limits.head_bytes)
             self._searched = max(1, len(begun) - 3)
+            if len(begun) > _FREE_BYTES and not self._held.size:
+                self._held.reserve(self._site.limits.head_bytes, self._has_room)
 
     def _look_up(self, raw: bytes) -> None:
         site, limits = self._site, self._site.limits
@@ -243,7 +263,7 @@ class HttpConnection(asyncio.Protocol):
         if head.facts.get(b"content-type", b"").startswith(b"application/grpc") and site.elsewhere:
             raise BadRequest(f"This port serves REST. {site.elsewhere}")
         head.route = site.predictor.wants(head) if site.predictor is not None else None
-        self._raw, self._head = raw, head
+        self._raw, self._head = raw if len(raw) <= _KEPT_HEAD else b"", head
 
     def _begin(self, head: RequestHead) -> None:
         site, route = self._site, head.route
@@ -277,66 +297,35 @@ class HttpConnection(asyncio.Protocol):
 
     def _begin_body(self, exchange: HttpExchange, head: RequestHead) -> None:
         self._begun = self._quiet_since
-        self._body = bytearray()
-        self._chunks = ChunkedBody(self._body.extend) if head.chunked else None
+        body = self._body = RequestBody(head, self._site.max_request_size)
         if head.route is not None:
             self.expects_body(exchange)
-        size = self._site.max_request_size if head.chunked else head.content_length
-        if size > _FREE_BYTES:
-            budget = self._site.budgets.unparsed
-            self._reserved = size
-            if budget.fits(size):
-                budget.take(size)
-            else:
-                self._waiter = budget.when_room(self._has_room, size)
+        if body.most > _FREE_BYTES:
+            self._held.reserve(body.most, self._has_room)
 
     def _has_room(self) -> None:
-        self._site.budgets.unparsed.take(self._reserved)
-        self._waiter = None
         self._begun = self._quiet_since = time.monotonic()
         self._loop.call_soon(self._advance)
 
-    def _give_back(self) -> None:
-        unparsed = self._site.budgets.unparsed
-        reserved, self._reserved = self._reserved, 0
-        waiter, self._waiter = self._waiter, None
-        if waiter is not None:
-            unparsed.forget(waiter)
-        elif reserved:
-            unparsed.give(reserved)
-
     def expects_body(self, exchange: HttpExchange) -> None:
         """Tells a client that waits for it to send the body."""
-        if exchange.head.expects_continue and not exchange.whole and not self._body and not self._rest:
+        body = self._body
+        if exchange.head.expects_continue and body is not None and not body.data and not self._rest:
             self.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def _take_body(self, exchange: HttpExchange) -> bool:
-        body, chunks, size = self._body, self._chunks, exchange.head.content_length
-        if chunks is not None:
-            self._rest, self._at = chunks.feed(self._take(len(self._rest))), 0
-            if len(body) > self._site.max_request_size:
-                exchange.fail(MessageTooLarge(size=len(body), limit=self._site.max_request_size))
-                return False
-            exchange.whole, exchange.request = chunks.whole, body
-        else:
-            piece = self._take(min(len(self._rest), self._at + size - len(body)))
-            if len(piece) == size:
-                exchange.request = piece
+        body = self._body
+        assert body is not None
+        self._rest, self._at = body.feed(self._take(len(self._rest))), 0
+        if body.whole:
+            self._body = None
+            self._held.give_back()
+            exchange.request, exchange.whole = body.data, True
+            if isinstance(exchange, AsgiExchange):
+                exchange.wake()
             else:
-                body += piece
-                exchange.request = body
-            exchange.whole = len(exchange.request) == size
-        if exchange.whole:
-            self._end_body(exchange)
+                self._site.exchanges.run(exchange)
         return True
-
-    def _end_body(self, exchange: HttpExchange) -> None:
-        self._body, self._chunks = bytearray(), None
-        self._give_back()
-        if isinstance(exchange, AsgiExchange):
-            exchange.wake()
-        else:
-            self._site.exchanges.run(exchange)
 
     # ------------------------------------------------------------------------------------ its end
 
@@ -345,12 +334,14 @@ class HttpConnection(asyncio.Protocol):
             return
         self._exchange = None
         self._quiet_since = time.monotonic()
+        if self._held.size or self._held.waits:
+            self._held.give_back()
         if exchange.keep_alive and exchange.whole and not self._stopping:
             if not self._advancing and (self._rest or not self._reading):
                 self._advance()
         else:
-            self._give_back()
-            self._close(still_sends=not exchange.whole or bool(self._rest))
+            self._body = None
+            self._close(still_sends=not exchange.whole or bool(self._rest) or not self._reading)
 
     def _refuse(self, error: Exception) -> None:
         """Of bytes that cannot be understood; nothing after them can be either."""
@@ -439,7 +430,7 @@ class HttpConnection(asyncio.Protocol):
             if quiet > limits.slow_s:
                 self._transport.abort()
         elif exchange is not None:
-            if not exchange.whole and self._waiter is None and self._body_is_late(now, quiet):
+            if not exchange.whole and not self._held.waits and self._body_is_late(now, quiet):
                 self._transport.close()
         elif self._rest:
             if now - self._begun > limits.head_s:
@@ -449,7 +440,8 @@ class HttpConnection(asyncio.Protocol):
 
     def _body_is_late(self, now: float, quiet: float) -> bool:
         slow_s = self._site.limits.slow_s
-        return quiet > slow_s or now - self._begun > slow_s + len(self._body) / _LEAST_RATE
+        received = 0 if self._body is None else len(self._body.data)
+        return quiet > slow_s or now - self._begun > slow_s + received / _LEAST_RATE
 
     def shutdown(self) -> None:
         self._stopping = True
