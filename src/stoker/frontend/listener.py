@@ -20,8 +20,6 @@ from stoker.frontend.budget import ByteBudget, UnreadAnswers
 _log = logging.getLogger(__name__)
 
 SWEEP_S = 5.0
-LINGER_S = 2.0
-"""How long a client that still sends has to read the answer that refused it."""
 _BACKLOG = 4096
 _FLUSH_S = 1.0
 _WARN_EVERY_S = 60.0

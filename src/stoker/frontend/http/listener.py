@@ -12,7 +12,8 @@ from stoker.frontend.http import heads
 from stoker.frontend.http.app import App
 from stoker.frontend.http.exchange import AnswerOf, AnswerStyle
 from stoker.frontend.http.predictions import answers_of_errors
-from stoker.frontend.http.protocol import HttpConnection, Predictor, Site
+from stoker.frontend.http.protocol import HttpConnection
+from stoker.frontend.http.site import Predictor, Site
 from stoker.frontend.listener import Budgets, Connections, Limits, Listener, flush_time
 from stoker.frontend.open_exchanges import OpenExchanges
 

@@ -48,7 +48,7 @@ def answers_of_errors(queue_full_status: int) -> AnswerOf:
 
 
 class Predictions:
-    """Implements `protocol.Predictor`. ``hide_authorization``: where tokens are on, theirs is not the handler's."""
+    """Implements `site.Predictor`. ``hide_authorization``: where tokens are on, theirs is not the handler's."""
 
     def __init__(self, inference: InferencePort, *, authorizer: Authorizer, hide_authorization: bool = False) -> None:
         self._inference = inference

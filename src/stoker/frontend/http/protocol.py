@@ -12,11 +12,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from contextlib import suppress
-from dataclasses import dataclass
-from typing import Any, Protocol, cast
-
-from starlette.types import ASGIApp
+from typing import cast
 
 from stoker.core.buffer import Buffer
 from stoker.errors import BadRequest, HeadTooLarge, MessageTooLarge, TooManyHeaders
@@ -24,11 +20,11 @@ from stoker.frontend.budget import Share
 from stoker.frontend.http import request_head
 from stoker.frontend.http.asgi import AsgiExchange
 from stoker.frontend.http.events import EventExchange
-from stoker.frontend.http.exchange import AnswerStyle, HttpExchange
+from stoker.frontend.http.exchange import HttpExchange
+from stoker.frontend.http.lingering import Lingering
 from stoker.frontend.http.request_body import RequestBody
 from stoker.frontend.http.request_head import END, RequestHead
-from stoker.frontend.listener import LINGER_S, Budgets, Connections, Limits
-from stoker.frontend.open_exchanges import OpenExchanges
+from stoker.frontend.http.site import Site
 
 _FREE_BYTES = 16 << 10
 """What a connection may hold of requests that are not whole without room in the budget."""
@@ -36,43 +32,10 @@ _KEPT_HEAD = 4 << 10
 _LINE_END = b"\r\n"
 _LEAST_RATE = 500
 """Bytes a second that a body must come with on average, from `Limits.slow_s` on."""
-_LINGER_BYTES = 64 << 20
 _TURN = 32
 """Heads and bodies of one connection that are taken one after the other before others have their turn."""
 _GRACE_OF_TLS_S = 0.2
 """How long a closed TLS connection waits for the client to say that it has heard of it."""
-
-
-class Predictor(Protocol):
-    """Implemented by `predictions`. ``head.route`` is what `wants` found."""
-
-    def wants(self, head: RequestHead) -> Any:
-        """What is predicted, kept with the head; None: it is not a prediction."""
-        ...
-
-    def admit(self, head: RequestHead) -> None:
-        """Raises what the request is refused with, before its body is read."""
-        ...
-
-    def predict(self, exchange: HttpExchange) -> None:
-        """The request is whole."""
-        ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Site:
-    """What the connections of a listener share. ``elsewhere``: where gRPC is served, for who looks for it here."""
-
-    app: ASGIApp
-    predictor: Predictor | None
-    exchanges: OpenExchanges
-    style: AnswerStyle
-    connections: Connections
-    budgets: Budgets
-    limits: Limits
-    max_request_size: int
-    scheme: str = "http"
-    elsewhere: str = ""
 
 
 class HttpConnection(asyncio.Protocol):
@@ -103,7 +66,7 @@ class HttpConnection(asyncio.Protocol):
         self._unread = 0
         self._stopping = False  # after the answer that is on its way nothing more is served
         self._deaf = False  # what still comes is thrown away
-        self._discarded = 0
+        self._lingering: Lingering | None = None
         self._requests = 0
         self._begun = 0.0  # when the head or the body that is being read began
         self._quiet_since = time.monotonic()  # nothing was received or read since
@@ -125,6 +88,7 @@ class HttpConnection(asyncio.Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         exchange, self._exchange = self._exchange, None
+        self._lingering = None
         self._deaf = True
         self._rest = b""
         self._held.give_back()
@@ -136,7 +100,8 @@ class HttpConnection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         self._quiet_since = time.monotonic()
         if self._deaf:
-            self._discard(len(data))
+            if self._lingering is not None:
+                self._lingering.discard(len(data))
             return
         rest = self._rest
         if not rest:
@@ -362,19 +327,8 @@ class HttpConnection(asyncio.Protocol):
             self._close_now()
             return
         self._read(True)
-        if self._transport.can_write_eof():
-            with suppress(OSError):  # the client is gone, and nobody has noticed
-                self._transport.write_eof()
-            self._loop.call_later(LINGER_S, self._transport.close)
-        else:
-            self._linger(self._loop.time() + LINGER_S, -1)
-
-    def _linger(self, end: float, discarded: int) -> None:
-        """TLS has no half of a connection to close: it ends when the client sends no more."""
-        if discarded == self._discarded or self._loop.time() >= end:
-            self._close_now()
-        else:
-            self._loop.call_later(_GRACE_OF_TLS_S, self._linger, end, self._discarded)
+        self._lingering = Lingering(self._transport, self._close_now)
+        self._lingering.begin()
 
     def _close_now(self, *, at_once: bool = False) -> None:
         """Once what was written is read. ``at_once``: TLS does not wait for the client's word, which an idle one does
@@ -385,11 +339,6 @@ class HttpConnection(asyncio.Protocol):
         self._transport.close()
         if at_once and self._tls:
             self._loop.call_later(_GRACE_OF_TLS_S, self._transport.abort)
-
-    def _discard(self, size: int) -> None:
-        self._discarded += size
-        if self._discarded > _LINGER_BYTES:
-            self._transport.close()
 
     # ------------------------------------------------------------------------------------ writing, stopping
 

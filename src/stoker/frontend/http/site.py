@@ -1,0 +1,47 @@
+"""What the connections of one HTTP listener share, and what it asks of predictions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+from starlette.types import ASGIApp
+
+from stoker.frontend.listener import Budgets, Connections, Limits
+from stoker.frontend.open_exchanges import OpenExchanges
+
+if TYPE_CHECKING:
+    from stoker.frontend.http.exchange import AnswerStyle, HttpExchange
+    from stoker.frontend.http.request_head import RequestHead
+
+
+class Predictor(Protocol):
+    """Implemented by `predictions`. ``head.route`` is what `wants` found."""
+
+    def wants(self, head: RequestHead) -> Any:
+        """What is predicted, kept with the head; None: it is not a prediction."""
+        ...
+
+    def admit(self, head: RequestHead) -> None:
+        """Raises what the request is refused with, before its body is read."""
+        ...
+
+    def predict(self, exchange: HttpExchange) -> None:
+        """The request is whole."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Site:
+    """``elsewhere``: where gRPC is served, for who looks for it here."""
+
+    app: ASGIApp
+    predictor: Predictor | None
+    exchanges: OpenExchanges
+    style: AnswerStyle
+    connections: Connections
+    budgets: Budgets
+    limits: Limits
+    max_request_size: int
+    scheme: str = "http"
+    elsewhere: str = ""
