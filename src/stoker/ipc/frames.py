@@ -78,12 +78,12 @@ class Decoder:
         yield from self._feed_small(data)
 
     def _feed_small(self, data: bytes) -> Iterator[Frame]:
-        view, position, end = memoryview(data), 0, len(data)
-        while end - position >= PREFIX.size:
-            header, payload = PREFIX.unpack_from(data, position)
+        view, offset, end = memoryview(data), 0, len(data)
+        while end - offset >= PREFIX.size:
+            header, payload = PREFIX.unpack_from(data, offset)
             if header > MAX_HEADER_BYTES or payload > self._max_payload:
                 raise FrameError(f"a frame of {header} + {payload} bytes is over the limit")
-            start = position + PREFIX.size
+            start = offset + PREFIX.size
             stop = start + header + payload
             if stop > end:
                 if header + payload > _DIRECT_READ_BYTES:
@@ -91,8 +91,8 @@ class Decoder:
                     return
                 break
             yield Frame(view[start : start + header], view[start + header : stop])
-            position = stop
-        self._rest = data[position:]
+            offset = stop
+        self._rest = data[offset:]
 
     def _begin_large(self, have: bytes, header: int, payload: int) -> None:
         self._large = Frame(memoryview(room(header)), memoryview(room(payload)))

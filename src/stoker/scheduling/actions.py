@@ -32,13 +32,13 @@ class Fail(NamedTuple):
 class CancelInWorker(NamedTuple):
     worker: int
     batch_id: int
-    position: int
+    job_index: int
 
 
 class GrantCredit(NamedTuple):
     worker: int
     batch_id: int
-    position: int
+    job_index: int
     nbytes: int
 
 

@@ -193,8 +193,8 @@ class Scheduler:
         elif isinstance(action, actions.Send):
             link.send(action.batch)
         elif isinstance(action, actions.CancelInWorker):
-            link.cancel(action.batch_id, action.position)
+            link.cancel(action.batch_id, action.job_index)
         elif isinstance(action, actions.GrantCredit):
-            link.grant(action.batch_id, action.position, action.nbytes)
+            link.grant(action.batch_id, action.job_index, action.nbytes)
         else:
             link.restart(action.reason)

@@ -378,8 +378,8 @@ class World:
         if isinstance(action, actions.Send):
             self.after(0.0, lambda: worker.receive(action.batch))
         elif isinstance(action, actions.CancelInWorker):
-            self.after(0.0, lambda: worker.cancel(action.batch_id, action.position))
+            self.after(0.0, lambda: worker.cancel(action.batch_id, action.job_index))
         elif isinstance(action, actions.GrantCredit):
-            self.after(0.0, lambda: worker.grant(action.batch_id, action.position, action.nbytes))
+            self.after(0.0, lambda: worker.grant(action.batch_id, action.job_index, action.nbytes))
         else:
             self.after(0.0, lambda: self.kill(worker, action.reason))

@@ -24,19 +24,19 @@ def plain(found: list[frames.Frame]) -> list[tuple[bytes, bytes]]:
 def read_directly(decoder: frames.Decoder, data: bytes) -> list[frames.Frame]:
     """As a socket reader does it: into the decoder's own buffer whenever it offers one."""
     found: list[frames.Frame] = []
-    position = 0
-    while position < len(data):
+    offset = 0
+    while offset < len(data):
         window = decoder.writable()
         if window is None:
-            chunk = data[position : position + 4096]
+            chunk = data[offset : offset + 4096]
             found += decoder.feed(chunk)
-            position += len(chunk)
+            offset += len(chunk)
         else:
-            count = min(len(window), 10_000, len(data) - position)
-            window[:count] = data[position : position + count]
+            count = min(len(window), 10_000, len(data) - offset)
+            window[:count] = data[offset : offset + count]
             frame = decoder.wrote(count)
             found += [frame] if frame is not None else []
-            position += count
+            offset += count
     return found
 
 
