@@ -13,8 +13,7 @@ from template_kit import fake_torch, only_forked  # noqa: F401 - fixtures
 
 from stoker.errors import WorkerDied
 from stoker.pool import forking as server_side
-from stoker.pool.forking import Template
-from stoker.pool.templates import templates
+from stoker.pool.forking import Template, templates
 
 USES_TORCH = "shared_model"
 

@@ -17,7 +17,7 @@ from tests.integration.test_pool_loads import (  # noqa: F401
 from tests.integration.test_pool_output import *  # noqa: F403
 from tests.integration.test_pool_scaling import *  # noqa: F403
 
-from stoker.pool.templates import templates
+from stoker.pool.forking import templates
 
 pytestmark = pytest.mark.usefixtures("only_forked")
 

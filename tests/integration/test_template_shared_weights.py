@@ -14,9 +14,8 @@ from template_kit import fake_torch  # noqa: F401 - a fixture
 
 from stoker.errors import WorkerDied, WorkerOutOfMemory
 from stoker.pool import forking
-from stoker.pool.environment import WorkerOptions
 from stoker.pool.out_of_memory import MemoryKills
-from stoker.pool.spawning import NEEDS_CPU, Births
+from stoker.pool.spawning import NEEDS_CPU, WorkerOptions, WorkerSpawner
 
 pytestmark = pytest.mark.usefixtures("fake_torch")
 
@@ -133,7 +132,7 @@ async def test_a_template_that_is_killed_for_memory_says_so_to_all_its_workers(
 
 async def test_a_worker_with_a_gpu_is_refused_in_a_clear_sentence(tmp_path: Path) -> None:
     async with running(tmp_path, "shared_model", workers=0, share_weights=True) as kit:
-        births = Births(kit.pool._spec, WorkerOptions())
+        spawner = WorkerSpawner(kit.pool._spec, WorkerOptions())
         with pytest.raises(WorkerDied) as raised:
-            await births.worker("W-9000-m_1.0", gpu_id=0, workers=1)
+            await spawner.start("W-9000-m_1.0", gpu_id=0, workers=1)
         assert raised.value.cause == NEEDS_CPU

@@ -17,10 +17,11 @@ from stoker.core.model import ModelSpec
 from stoker.core.ports import ModelTelemetry, WorkerLink
 from stoker.errors import ServingError
 from stoker.pool.devices import Devices
-from stoker.pool.environment import WorkerOptions
+from stoker.pool.forking import templates
 from stoker.pool.ids import WorkerIds
 from stoker.pool.pool import WorkerPool
-from stoker.pool.templates import templates
+from stoker.pool.spawning import WorkerOptions, ready_template
+from stoker.pool.spawning import prepare_template as start_template
 from stoker.scheduling.scheduler import Scheduler
 
 forked = False
@@ -142,8 +143,8 @@ async def running(
 async def prepare_template(options: WorkerOptions) -> None:
     """As if a worker with these options had imported torch a while ago. In the end, call ``templates.release()``."""
     templates.acquire()
-    templates.torch_is_used(options)
-    await templates.get(options)
+    start_template(options)
+    await ready_template(options)
 
 
 def open_files() -> set[str]:

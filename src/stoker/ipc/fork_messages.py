@@ -1,7 +1,7 @@
-"""What the server and a template process say to each other: one datagram a message, file numbers beside it.
+"""Messages between the server and a template process: one datagram each, with descriptors beside it.
 
-A template is a process that has done once what many workers would each do again (`import torch`; with ``shareWeights``
-the model's own `initialize`), and forks workers.  `pool.forking` asks, `worker.fork_server` answers.
+A template has done once what each worker would do again (`import torch`; with ``shareWeights`` the model's own
+`initialize`), and forks workers.  `pool.forking` asks, `worker.fork_server` answers.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ _INT_BYTES = array.array("i").itemsize
 
 
 class Prepare(msgspec.Struct, tag="prepare", array_like=True, frozen=True, kw_only=True):
-    """First message. ``load``: the model that is initialised here once; None: only torch is imported."""
+    """Comes first. ``load``: the model to initialise once; None: only import torch."""
 
     load: Load | None = None
 
 
 class Fork(msgspec.Struct, tag="fork", array_like=True, frozen=True, kw_only=True):
-    """Make a worker: like one that is spawned in the folder ``cwd`` with the environment ``env``.
+    """Forks a worker like one spawned in the folder ``cwd`` with the environment ``env``.
 
-    The file numbers that come along: its socket, its progress marker, its standard output and standard error.
+    Descriptors beside it: socket, progress marker, standard output, standard error.
     """
 
     request: int
@@ -39,13 +39,13 @@ class Fork(msgspec.Struct, tag="fork", array_like=True, frozen=True, kw_only=Tru
 
 
 class Reap(msgspec.Struct, tag="reap", array_like=True, frozen=True):
-    """The worker ``pid`` is dead and its process group is killed: tell how it ended."""
+    """Asks how the worker ``pid`` ended, which is dead; its process group is killed."""
 
     pid: int
 
 
 class Ready(msgspec.Struct, tag="ready", array_like=True, frozen=True):
-    """The preparation succeeded. ``obstacle``: why no worker may be forked from here all the same."""
+    """The preparation succeeded. ``obstacle``: why no worker may be forked all the same."""
 
     obstacle: str | None = None
 
@@ -58,14 +58,14 @@ class Failed(msgspec.Struct, tag="failed", array_like=True, frozen=True):
 
 
 class Forked(msgspec.Struct, tag="forked", array_like=True, frozen=True):
-    """The worker lives. The file number that comes along: its pidfd."""
+    """The worker runs. Descriptor beside it: its pidfd."""
 
     request: int
     pid: int
 
 
 class Refused(msgspec.Struct, tag="refused", array_like=True, frozen=True):
-    """No worker was made; it has to be spawned."""
+    """No worker was forked; it has to be spawned."""
 
     request: int
     reason: str
@@ -89,7 +89,7 @@ _NOT_A_MESSAGE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 
 def encode(message: ToTemplate | FromTemplate) -> bytes:
-    """Raises `frames.FrameError` for text that is no text."""
+    """Raises `frames.FrameError` for text that is not Unicode."""
     try:
         return _encoder.encode(message)
     except (UnicodeEncodeError, msgspec.MsgspecError) as error:
@@ -124,7 +124,7 @@ def send(end: socket.socket, message: ToTemplate | FromTemplate, fds: Sequence[i
 
 
 def receive(end: socket.socket) -> tuple[bytes, list[int]]:
-    """One message, not decoded yet, and the file numbers that came along: the caller's to close. No bytes: the end."""
+    """Returns one encoded message and its descriptors, which the caller closes. No bytes: end of file."""
     space = socket.CMSG_SPACE(MOST_FDS * _INT_BYTES)
     data, ancillary, _, _ = end.recvmsg(MAX_MESSAGE_BYTES, space, _FLAGS)
     return data, _fds_in(ancillary)

@@ -25,24 +25,15 @@ from typing import Protocol
 
 from stoker.pool.watchdog import watchdog
 
-__all__ = [
-    "PROGRESS_BYTES",
-    "WorkerProcess",
-    "kill_group",
-    "on_exit",
-    "plumb",
-    "reap_adopted",
-    "spawn",
-]
-
 PROGRESS_BYTES = 8
 _SOCKET_BUFFER_BYTES = 1 << 20  # the kernel may grant less
 _ADOPTION_S = 0.2  # SIGKILL takes a moment
+_START_TIME = 19  # the field of /proc/PID/stat, counted from the one behind the name
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
-class Child(Protocol):
-    """The process itself: ours to reap (`Spawned`), or a template's (`pool.forking.ForkedChild`)."""
+class ProcessHandle(Protocol):
+    """The process itself, reaped by its parent: this server (`SpawnedProcess`) or a template (`ForkedProcess`)."""
 
     pid: int
 
@@ -52,12 +43,12 @@ class Child(Protocol):
 
     def kill_group(self) -> None: ...
 
-    def reap(self, told: Callable[[int | None], None]) -> None:
-        """It is dead: ``told`` gets its return code, None where nobody can know it."""
+    def reap(self, on_code: Callable[[int | None], None]) -> None:
+        """Takes the dead process away and passes on its return code, None where that is lost."""
         ...
 
 
-class Spawned:
+class SpawnedProcess:
     def __init__(self, popen: subprocess.Popen[bytes]) -> None:
         self._popen = popen
         self.pid = popen.pid
@@ -68,22 +59,69 @@ class Spawned:
     def kill_group(self) -> None:
         kill_group(self.pid)
 
-    def reap(self, told: Callable[[int | None], None]) -> None:
-        told(self._popen.wait())  # it is a zombie already: this does not wait
+    def reap(self, on_code: Callable[[int | None], None]) -> None:
+        on_code(self._popen.wait())  # it is a zombie already: this does not wait
 
 
-class WorkerProcess:
+class ForkedProcess:
+    """A worker forked by a template, which ``reap`` asks for the return code."""
+
+    def __init__(self, pid: int, pidfd: int, *, reap: Callable[[int, Callable[[int | None], None]], None]) -> None:
+        self.pid = pid
+        self._pidfd = pidfd
+        self._reap = reap
+        self._started_at = _started_at(pid)
+
+    def on_exit(self, callback: Callable[[], None]) -> Callable[[], None]:
+        loop = asyncio.get_running_loop()
+        loop.add_reader(self._pidfd, callback)
+
+        def undo() -> None:
+            if self._pidfd >= 0:
+                loop.remove_reader(self._pidfd)
+                self._close()
+
+        return undo
+
+    def kill_group(self) -> None:
+        """Once the template is dead, init may have reaped the worker and its number may be another process's."""
+        if _started_at(self.pid) in (None, self._started_at):
+            kill_group(self.pid)
+
+    def reap(self, on_code: Callable[[int | None], None]) -> None:
+        self._reap(self.pid, on_code)
+
+    def discard(self) -> None:
+        """Kills a worker whose request was given up."""
+        self.kill_group()
+        self._close()
+        self._reap(self.pid, lambda code: None)
+
+    def _close(self) -> None:
+        os.close(self._pidfd)
+        self._pidfd = -1
+
+
+def _started_at(pid: int) -> str | None:
+    """The start time, which differs for a later process with the same number; None: no such process."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[_START_TIME]
+    except (OSError, IndexError):
+        return None
+
+
+class ChildProcess:
     """A process with its plumbing. ``exited`` gets its return code (see `subprocess.Popen.returncode`) once it is
     reaped, None where nobody knows it.
 
     The owner closes: `close` after ``exited`` is done.
     """
 
-    def __init__(self, child: Child, ends: Ends) -> None:
-        self._child = child
+    def __init__(self, handle: ProcessHandle, ends: Ends) -> None:
+        self._handle = handle
         self._ends = ends
         self._dead = False
-        self.pid = child.pid
+        self.pid = handle.pid
         self.exited: asyncio.Future[int | None] = asyncio.get_running_loop().create_future()
         self._unwatch: Callable[[], None] = lambda: None
 
@@ -107,7 +145,7 @@ class WorkerProcess:
         """Raises OSError when there is no way to; then it does not live any more."""
         watchdog.add(self.pid)
         try:
-            self._unwatch = self._child.on_exit(self._reap)
+            self._unwatch = self._handle.on_exit(self._reap)
         except BaseException:
             self._reap()
             self.close()
@@ -116,14 +154,14 @@ class WorkerProcess:
     def kill_group(self) -> None:
         """Ends the process and all it started. No effect once it is reaped."""
         if not self._dead:
-            self._child.kill_group()
+            self._handle.kill_group()
 
     def _reap(self) -> None:
         self._unwatch()
         self.kill_group()
         self._dead = True
         watchdog.remove(self.pid)
-        self._child.reap(self._reaped)
+        self._handle.reap(self._reaped)
 
     def _reaped(self, code: int | None) -> None:
         if os.getpid() == 1:  # in a container without an init, orphans become our children
@@ -149,7 +187,7 @@ def spawn(
     cwd: str,
     env: Mapping[str, str],
     kind: socket.SocketKind = socket.SOCK_STREAM,
-) -> WorkerProcess:
+) -> ChildProcess:
     """``command`` gets the numbers of the worker's socket and of its progress marker.
 
     Raises:
@@ -169,7 +207,7 @@ def spawn(
             start_new_session=True,
         )
         undo.pop_all()
-    process = WorkerProcess(Spawned(popen), ours)
+    process = ChildProcess(SpawnedProcess(popen), ours)
     process.watch()
     return process
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from stoker.core.ports import GpuFigures
 
-logger = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 _NO_GPU = "N/A"
 _TOOL_TIMEOUT_S = 10.0
@@ -58,7 +58,7 @@ class Devices:
         visible = visible_devices(environ.get(_VISIBLE.get(vendor or "", "")), physical)
         count = len(visible) if limit is None else max(0, min(limit, len(visible)))
         if count:
-            logger.info("%d GPU(s) of %s", count, vendor, extra={"event": "gpus", "count": count, "vendor": vendor})
+            log.info("%d GPU(s) of %s", count, vendor, extra={"event": "gpus", "count": count, "vendor": vendor})
         return cls(
             vendor=vendor,
             count=count,
@@ -83,7 +83,7 @@ class Devices:
             return device_ids or everything
         if tuple(device_ids) not in self._complained:
             self._complained.add(tuple(device_ids))
-            logger.warning(
+            log.warning(
                 "deviceIds %s are ignored: this machine has GPUs 0 to %d",
                 list(device_ids),
                 self.count - 1,
@@ -210,7 +210,7 @@ def _json_of(*command: str) -> Any:
         done = subprocess.run(command, capture_output=True, timeout=_TOOL_TIMEOUT_S, check=True)
         return json.loads(done.stdout)
     except (OSError, subprocess.SubprocessError, ValueError) as error:
-        logger.warning("%s says nothing about GPUs: %s", command[0], error, extra={"event": "gpu_tool_failed"})
+        log.warning("%s says nothing about GPUs: %s", command[0], error, extra={"event": "gpu_tool_failed"})
         return None
 
 

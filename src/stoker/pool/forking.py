@@ -1,7 +1,7 @@
-"""The server's end of one template process: asks it for workers, and for how they ended.
+"""Template processes as the server sees them: it asks them to fork workers, and how those ended.
 
-Laws: whoever asks gets an answer, also when the template dies, hangs or talks nonsense (`CannotFork`; an exit status
-that nobody knows).  A worker that nobody waits for any more is ended.
+Laws: every request is answered, also when the template dies, hangs or breaks the protocol (`CannotFork`; an unknown
+exit status).  A worker whose request was given up is killed.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import itertools
 import logging
 import os
 from collections.abc import Callable, Mapping
-from pathlib import Path
 
 from stoker.errors import WorkerDied
 from stoker.ipc import fork_messages as messages
@@ -30,23 +29,23 @@ from stoker.ipc.fork_messages import (
 from stoker.ipc.frames import FrameError
 from stoker.ipc.to_worker import Load
 from stoker.pool import causes
-from stoker.pool.child_process import Ends, WorkerProcess, kill_group, plumb
+from stoker.pool.child_process import ChildProcess, Ends, ForkedProcess, plumb
 from stoker.pool.logs import PipeLog
 from stoker.pool.out_of_memory import memory_kills
 from stoker.pool.repeats import Repeats
 
-logger = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 FORK_TIMEOUT_S = 5.0
+PREPARED_WITHIN_S = 15.0  # longer than `import torch`; who needs a worker meanwhile spawns it
 REAP_TIMEOUT_S = 5.0
 _KILL_WAIT_S = 10.0  # as long as for a worker
-_STARTED_AT = 19  # the field of /proc/PID/stat, counted from the one behind the name
 
 
 class CannotFork(Exception):
-    """No worker from here, now; a spawned one is as good. The text says why.
+    """This template forks no worker now: spawn one. The text says why.
 
-    ``for_good``: another template of the same kind would refuse, too.
+    ``for_good``: another template of the same kind would refuse too.
     """
 
     def __init__(self, reason: str, *, for_good: bool = False) -> None:
@@ -55,15 +54,15 @@ class CannotFork(Exception):
 
 
 class Template:
-    """``prepared`` is done with what came of the preparation; None: the process ended before it said so.
+    """``prepared``: the outcome of the preparation; None: the process ended before it.
 
-    ``on_lost`` is told once when the process is gone. Then call nothing but `close`.  ``outputs``: what the templates
-    before it said on standard output and error.  ``about``: what log lines of its output say of it.
+    ``on_lost`` is called once when the process is gone; only `close` may follow.  ``outputs``: what earlier templates
+    printed on standard output and error.  ``about``: fields of the log lines of its output.
     """
 
     def __init__(
         self,
-        process: WorkerProcess,
+        process: ChildProcess,
         *,
         label: str,
         on_lost: Callable[[Template], None],
@@ -76,7 +75,7 @@ class Template:
         self._on_lost = on_lost
         self._loop = asyncio.get_running_loop()
         self._requests = itertools.count(1)
-        self._waiting: dict[int, asyncio.Future[ForkedChild]] = {}
+        self._waiting: dict[int, asyncio.Future[ForkedProcess]] = {}
         self._reaping: dict[int, Callable[[int | None], None]] = {}
         about = {**(about or {}), "pid": process.pid}
         self._logs = [
@@ -108,18 +107,18 @@ class Template:
 
     def start(self, load: Load | None) -> None:
         self._loop.add_reader(self._process.sock.fileno(), self._readable)
-        for log in self._logs:
-            log.start()
+        for pipe in self._logs:
+            pipe.start()
         self._process.exited.add_done_callback(self._lost)
         self._send(Prepare(load=load))
 
     # ---------------------------------------------------------------------------------------- workers
 
-    async def fork(self, *, name: str, cwd: str, env: Mapping[str, str]) -> WorkerProcess:
-        """A worker like one that is spawned with these.
+    async def fork(self, *, name: str, cwd: str, env: Mapping[str, str]) -> ChildProcess:
+        """Forks a worker like one spawned with these.
 
         Raises:
-            CannotFork: there is none, and nothing is left of it.
+            CannotFork: no worker was forked, and nothing is left of it.
             OSError: too many open files.
         """
         ours, theirs = plumb()
@@ -129,12 +128,12 @@ class Template:
         except BaseException:
             ours.close()
             raise
-        process = WorkerProcess(child, ours)
+        process = ChildProcess(child, ours)
         process.watch()
         return process
 
-    async def _child(self, request: Fork, theirs: Ends) -> ForkedChild:
-        answer: asyncio.Future[ForkedChild] = self._loop.create_future()
+    async def _child(self, request: Fork, theirs: Ends) -> ForkedProcess:
+        answer: asyncio.Future[ForkedProcess] = self._loop.create_future()
         self._waiting[request.request] = answer
         try:
             self._send(request, theirs.fds())
@@ -149,30 +148,30 @@ class Template:
             raise CannotFork("its template does not answer")
         return answer.result()
 
-    def reap(self, pid: int, told: Callable[[int | None], None]) -> None:
-        """``told`` gets the exit status of a dead worker; None: it is lost."""
+    def reap(self, pid: int, on_code: Callable[[int | None], None]) -> None:
+        """Passes the return code of a dead worker to ``on_code``; None: it is lost."""
         if not self.alive:
-            self._loop.call_soon(told, None)
+            self._loop.call_soon(on_code, None)
             return
-        self._reaping[pid] = told
-        self._loop.call_later(REAP_TIMEOUT_S, self._not_told, pid, told)
+        self._reaping[pid] = on_code
+        self._loop.call_later(REAP_TIMEOUT_S, self._reap_timed_out, pid, on_code)
         try:
             self._send(Reap(pid))
         except CannotFork:
             self.kill()
 
-    def _not_told(self, pid: int, told: Callable[[int | None], None]) -> None:
-        if self._reaping.get(pid) is told:
+    def _reap_timed_out(self, pid: int, on_code: Callable[[int | None], None]) -> None:
+        if self._reaping.get(pid) is on_code:
             self.kill()
 
-    # ---------------------------------------------------------------------------------------- the line
+    # ---------------------------------------------------------------------------------------- messages
 
     def _send(self, message: ToTemplate, fds: list[int] | None = None) -> None:
         if not self.alive:
             raise CannotFork("its template died")
         try:
             messages.send(self._process.sock, message, fds or ())
-        except (OSError, FrameError) as error:  # a template that does not read is as good as none
+        except (OSError, FrameError) as error:  # a template that does not read is unusable
             raise CannotFork(f"its template cannot be asked: {error}") from None
 
     def _readable(self) -> None:
@@ -180,7 +179,7 @@ class Template:
             pass
 
     def _read_one(self) -> bool:
-        """Whether there may be more."""
+        """Returns whether there may be more."""
         try:
             data, fds = messages.receive(self._process.sock)
         except (BlockingIOError, InterruptedError):
@@ -194,7 +193,7 @@ class Template:
         try:
             self._take(messages.decode_from_template(data), fds)
         except FrameError as error:
-            logger.error("%s broke the protocol: %s", self._label, error, extra={"event": "bad_frame"})
+            log.error("%s broke the protocol: %s", self._label, error, extra={"event": "bad_frame"})
             self.kill()
         finally:
             for fd in fds:
@@ -209,19 +208,19 @@ class Template:
             if answer is not None and not answer.done():
                 answer.set_exception(CannotFork(message.reason, for_good=True))
         elif isinstance(message, Exited):
-            told = self._reaping.pop(message.pid, None)
-            if told is not None:
-                told(message.code)
+            on_code = self._reaping.pop(message.pid, None)
+            if on_code is not None:
+                on_code(message.code)
         elif not self.prepared.done():
             self.prepared.set_result(message)
             if isinstance(message, Ready):
-                for log in self._logs:
-                    log.loaded()
+                for pipe in self._logs:
+                    pipe.loaded()
 
     def _forked(self, message: Forked, fds: list[int]) -> None:
         if not fds:
             raise FrameError("a worker without its pidfd")
-        child = ForkedChild(message.pid, fds.pop(), template=self)
+        child = ForkedProcess(message.pid, fds.pop(), reap=self.reap)
         answer = self._waiting.get(message.request)
         if answer is not None and not answer.done():
             answer.set_result(child)
@@ -234,19 +233,19 @@ class Template:
         self._process.kill_group()
 
     def _lost(self, _: object) -> None:
-        self._readable()  # what it said before
+        self._readable()  # what it sent before
         self.alive = False
         self._stop_reading()
-        for log in self._logs:
-            log.close()
+        for pipe in self._logs:
+            pipe.close()
         if not self.prepared.done():
             self.prepared.set_result(None)
         for answer in self._waiting.values():
             if not answer.done():
                 answer.set_exception(CannotFork("its template died"))
         reaping, self._reaping = self._reaping, {}
-        for told in reaping.values():
-            told(None)
+        for on_code in reaping.values():
+            on_code(None)
         self._process.close()
         self._gone.set_result(None)
         self._on_lost(self)
@@ -261,7 +260,7 @@ class Template:
         await asyncio.wait({self._gone}, timeout=_KILL_WAIT_S)
 
     def death(self) -> WorkerDied:
-        """Why it ended by itself: the same for every worker that waited for it."""
+        """Returns why it ended by itself: one error for all workers that waited for it."""
         if self._death is None:
             exited = self._process.exited
             code = exited.result() if exited.done() else None
@@ -270,53 +269,77 @@ class Template:
         return self._death
 
 
-def _discard(answer: asyncio.Future[ForkedChild]) -> None:
+def _discard(answer: asyncio.Future[ForkedProcess]) -> None:
     if answer.done() and not answer.cancelled() and answer.exception() is None:
         answer.result().discard()
 
 
-class ForkedChild:
-    """A worker whose parent is a template. Implements `pool.child_process.Child`."""
-
-    def __init__(self, pid: int, pidfd: int, *, template: Template) -> None:
-        self.pid = pid
-        self._pidfd = pidfd
-        self._template = template
-        self._started_at = _started_at(pid)
-
-    def on_exit(self, callback: Callable[[], None]) -> Callable[[], None]:
-        loop = asyncio.get_running_loop()
-        loop.add_reader(self._pidfd, callback)
-
-        def undo() -> None:
-            if self._pidfd >= 0:
-                loop.remove_reader(self._pidfd)
-                self._close()
-
-        return undo
-
-    def kill_group(self) -> None:
-        """Where the template is dead, init may have reaped the worker: then its number may be somebody else's."""
-        if _started_at(self.pid) in (None, self._started_at):
-            kill_group(self.pid)
-
-    def reap(self, told: Callable[[int | None], None]) -> None:
-        self._template.reap(self.pid, told)
-
-    def discard(self) -> None:
-        """Nobody wants it any more."""
-        self.kill_group()
-        self._close()
-        self._template.reap(self.pid, lambda code: None)
-
-    def _close(self) -> None:
-        os.close(self._pidfd)
-        self._pidfd = -1
+TemplateKey = tuple[str, tuple[tuple[str, str], ...]]
+"""Interpreter and environment."""
 
 
-def _started_at(pid: int) -> str | None:
-    """What tells this process from a later one with the same number; None: there is none."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[_STARTED_AT]
-    except (OSError, IndexError):
-        return None
+class Templates:
+    """The shared templates of this server: one per `TemplateKey`, once a worker there was seen to import torch.
+
+    One that cannot be prepared is not tried again; one that is lost is started anew when the next spawned worker
+    reports torch.
+    """
+
+    def __init__(self) -> None:
+        self._templates: dict[TemplateKey, Template] = {}
+        self._failed: set[TemplateKey] = set()
+        self._users = 0
+
+    def acquire(self) -> None:
+        """Counts one more user: each pool that may have workers is one."""
+        self._users += 1
+
+    async def release(self) -> None:
+        """Counts one user less; the last one ends all templates."""
+        self._users -= 1
+        if self._users == 0:
+            running = list(self._templates.values())
+            self._failed.clear()
+            for template in running:
+                await template.close()
+
+    def prepare(self, key: TemplateKey, spawn: Callable[[], ChildProcess]) -> None:
+        """Starts the template, unless there is one or it failed before."""
+        if not self._users or key in self._templates or key in self._failed:
+            return
+        try:
+            process = spawn()
+        except OSError as error:
+            self._give_up(key, str(error))
+            return
+        template = Template(process, label="template", on_lost=lambda lost: self._lost(key, lost))
+        self._templates[key] = template
+        template.start(None)
+
+    async def get(self, key: TemplateKey) -> Template | None:
+        """A template that forks, or None. Waits for one in preparation."""
+        template = self._templates.get(key)
+        if template is None:
+            return None
+        await asyncio.wait({template.prepared}, timeout=PREPARED_WITHIN_S)
+        if not template.prepared.done() or not template.alive:
+            return None
+        outcome = template.prepared.result()
+        return None if outcome is None or isinstance(outcome, Failed) or outcome.obstacle else template
+
+    def _lost(self, key: TemplateKey, template: Template) -> None:
+        del self._templates[key]
+        outcome = template.prepared.result()
+        if outcome is None or isinstance(outcome, Failed):
+            self._give_up(key, "it ended early" if outcome is None else outcome.message)
+        elif self._users:
+            log.info("The template process of workers is gone", extra={"event": "template_lost"})
+
+    def _give_up(self, key: TemplateKey, reason: str) -> None:
+        if self._users:
+            self._failed.add(key)
+            log.warning("No template process for workers: %s", reason, extra={"event": "template_failed"})
+
+
+templates = Templates()
+"""The templates of this server process."""

@@ -24,7 +24,7 @@ from stoker.ipc.frames import MAX_PAYLOAD_BYTES, Frame, FrameError
 from stoker.ipc.to_server import Hello, Loaded, LoadFailed, Metrics, Part, Results
 from stoker.ipc.to_worker import Cancel, Grant, JobHeader, Load, Predict, Stop
 from stoker.pool import outcomes
-from stoker.pool.child_process import PROGRESS_BYTES, WorkerProcess
+from stoker.pool.child_process import PROGRESS_BYTES, ChildProcess
 from stoker.pool.transport import FrameTransport
 
 _PROGRESS = struct.Struct("<Q")
@@ -60,7 +60,7 @@ class Link:
     def __init__(
         self,
         id: int,
-        process: WorkerProcess,
+        process: ChildProcess,
         *,
         owner: LinkOwner,
         scheduler: SchedulerPort,

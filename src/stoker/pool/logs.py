@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from stoker.core.printed import LineSplitter, Tracebacks
 from stoker.pool.repeats import Repeats
 
-logger = logging.getLogger("MODEL_LOG")
+log = logging.getLogger("MODEL_LOG")
 
 _READ_BYTES = 16 << 10
 _REST_BYTES = 1 << 20  # a pipe holds 64 KiB by default, and at most this without privileges
@@ -89,7 +89,7 @@ class PipeLog:
 
     def _tell(self, records: list[str]) -> None:
         for record in records:
-            logger.log(self._level, "%s", record, extra=self._extra)
+            log.log(self._level, "%s", record, extra=self._extra)
 
     def loaded(self) -> None:
         """From now on nothing is held back."""

@@ -14,17 +14,16 @@ from stoker.core.model import ModelSpec
 from stoker.core.ports import ModelTelemetry, SchedulerPort, WorkerStatus
 from stoker.errors import ServingError
 from stoker.pool.devices import Devices
-from stoker.pool.environment import WorkerOptions
+from stoker.pool.forking import templates
 from stoker.pool.ids import WorkerIds
-from stoker.pool.retry_turns import Turns
-from stoker.pool.slot import WorkerHandle
+from stoker.pool.retry_turns import RetryTurns
+from stoker.pool.slot import Slot
 from stoker.pool.slot_states import State, hopeless
-from stoker.pool.spawning import Births
-from stoker.pool.templates import templates
+from stoker.pool.spawning import WorkerOptions, WorkerSpawner
 from stoker.pool.watchdog import watchdog
-from stoker.pool.worker_process import Facts
+from stoker.pool.worker_process import SlotConfig
 
-logger = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 
 class WorkerPool:
@@ -49,13 +48,13 @@ class WorkerPool:
         self._telemetry: ModelTelemetry = telemetry or Unmeasured()
         self._scheduler = scheduler
         self._options = options
-        self._births = Births(spec, options, on_metric=self._telemetry.printed)
+        self._spawner = WorkerSpawner(spec, options, on_metric=self._telemetry.printed)
         self._devices = devices
         self._ids = ids
         self._on_change = on_change
         self._clock = clock or MonotonicClock()
-        self._turns = Turns(self._clock)  # by TorchServe's rule each slot tries, and gives up, for itself
-        self._slots: list[WorkerHandle] = []
+        self._turns = RetryTurns(self._clock)  # by TorchServe's rule each slot tries, and gives up, for itself
+        self._slots: list[Slot] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._device_turns = itertools.count()
         self._target = 0
@@ -111,14 +110,14 @@ class WorkerPool:
         while self._tasks:
             await asyncio.wait(self._tasks)
         self._changed()
-        await self._births.close()
+        await self._spawner.close()
         if self._watched:
             await templates.release()
             await watchdog.release()
 
     # ---------------------------------------------------------------------------------------- slots
 
-    def _active(self) -> list[WorkerHandle]:
+    def _active(self) -> list[Slot]:
         return [slot for slot in self._slots if not slot.retired]
 
     def _watch(self) -> None:
@@ -130,7 +129,7 @@ class WorkerPool:
     def _add_slot(self) -> None:
         number = self._ids.take()
         spec = self._spec
-        facts = Facts(
+        config = SlotConfig(
             id=number,
             name=f"W-{number}-{spec.key.name}_{spec.key.version}",
             spec=spec,
@@ -138,14 +137,14 @@ class WorkerPool:
             gpu_id=self._gpu_id(),
             telemetry=self._telemetry,
         )
-        slot = WorkerHandle(
-            facts,
-            births=self._births,
+        slot = Slot(
+            config,
+            spawner=self._spawner,
             scheduler=self._scheduler,
             clock=self._clock,
             workers=lambda: self._target,
             gpu_usage=self._devices.usage,
-            turns=Turns(self._clock) if self._options.give_up else self._turns,
+            turns=RetryTurns(self._clock) if self._options.give_up else self._turns,
             on_change=self._changed,
         )
         self._slots.append(slot)
@@ -162,7 +161,7 @@ class WorkerPool:
     def _task_ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and task.exception() is not None:
-            logger.error("The supervisor of %s failed", task.get_name(), exc_info=task.exception())
+            log.error("The supervisor of %s failed", task.get_name(), exc_info=task.exception())
         self._changed()
 
     # ---------------------------------------------------------------------------------------- what others hear
@@ -178,7 +177,7 @@ class WorkerPool:
         try:
             self._on_change()
         except Exception:
-            logger.exception("A listener to the workers of %s failed", self._spec.key)
+            log.exception("A listener to the workers of %s failed", self._spec.key)
 
     def _forget_stopped(self) -> None:
         for slot in [slot for slot in self._slots if slot.state is State.STOPPED]:
@@ -197,5 +196,5 @@ class WorkerPool:
         return all(slot.settled for slot in self._slots)
 
 
-def _least_useful_first(slot: WorkerHandle) -> tuple[bool, int]:
+def _least_useful_first(slot: Slot) -> tuple[bool, int]:
     return slot.ready, -slot.id

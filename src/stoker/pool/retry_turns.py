@@ -11,8 +11,8 @@ STEADY_S = 10.0
 """A worker that dies sooner, without having begun a batch, counts as one that failed to start."""
 
 
-class Turns:
-    """One for all slots of a model."""
+class RetryTurns:
+    """Shared by all slots of a model."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock

@@ -1,8 +1,10 @@
-"""How the workers of one model come into being: forked from a template where there is one, else spawned.
+"""How workers come into being: what they are started with, and whether a template forks them or they are spawned.
 
-Spawning is always right, and whatever stands in the way of a fork ends there.  With ``shareWeights`` the model has a
-template of its own, which initialises it once: all workers are forked from that one, and none without it, unless it
-turns out that it must not be forked.
+Spawning always works: whatever prevents a fork falls back to it.  With ``shareWeights`` the model has a template of its
+own, which initialises it once; all workers are forked from that one, unless it turns out that it must not be forked.
+
+The environment of a worker is the server's, minus what the operator withholds, minus our own secrets, plus what
+handlers written for TorchServe expect.
 """
 
 from __future__ import annotations
@@ -10,28 +12,69 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Callable
+import re
+import socket
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
 
+from stoker.core import malloc
 from stoker.core.model import ModelSpec
-from stoker.errors import WorkerDied
+from stoker.errors import ConfigurationError, WorkerDied
 from stoker.ipc.fork_messages import Failed
 from stoker.ipc.to_worker import Load
-from stoker.pool import causes, environment
-from stoker.pool.child_process import WorkerProcess, spawn
-from stoker.pool.environment import WorkerOptions
-from stoker.pool.foresight import mentions_torch
-from stoker.pool.forking import CannotFork, Template
+from stoker.pool import causes
+from stoker.pool.child_process import ChildProcess, spawn
+from stoker.pool.forking import CannotFork, Template, TemplateKey, templates
 from stoker.pool.repeats import Repeats
-from stoker.pool.templates import spawn_template, templates, usable
 
-logger = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 NEEDS_CPU = "shareWeights is for workers on the CPU: set deviceType: cpu in the model config, or leave shareWeights out"
-_TRIES = 2
+SOURCE_ROOT = Path(__file__).resolve().parents[2]  # the folder that holds the packages stoker and ts
+WORKER_MODULE = "stoker.worker.main"
+
+_FORK_ATTEMPTS = 2
+_HANDLER_PREFIX_BYTES = 256 << 10
+_ARCHIVE_SUFFIXES = (".mar", ".model", ".tar.gz", ".tgz", ".zip")
+_THREAD_COUNTS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+_SECRETS = re.compile(r"(?:STOKER|TS)_(?:.*_)?(?:TOKEN|SECRET|PASS|PASSWORD|KEY)(?:_FILE)?")
 
 
-class Births:
-    """``on_metric``: see `pool.logs.PipeLog`; for what a handler prints in a template."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerOptions:
+    """Settings shared by all workers of a server. ``give_up``: stop for good after ``max_retry_timeout_s``.
+
+    ``blacklist_env_vars``: a regular expression; variables whose whole name matches are withheld from workers.
+    ``server_home``: put last on the workers' search path unless it is an installation in site-packages.
+    ``worker_module``: what ``python -m`` runs; only tests change it.
+    ``metrics_config``: the metrics file; None: the packaged one.
+    ``template``: whether further workers of models that import torch may be forked.
+    """
+
+    python: str = sys.executable
+    limit_max_image_pixels: bool = True
+    decode_input_request: bool = True
+    max_response_bytes: int = 6_553_500
+    stream_window_bytes: int = 1 << 20
+    give_up: bool = False
+    blacklist_env_vars: str | None = None
+    extra_env: Mapping[str, str] = field(default_factory=dict)
+    server_home: Path = SOURCE_ROOT
+    worker_module: str = WORKER_MODULE
+    template: bool = True
+    metrics_config: str | None = None
+
+    def __post_init__(self) -> None:
+        try:
+            re.compile(self.blacklist_env_vars or "")
+        except re.error as error:
+            raise ConfigurationError(f"blacklist_env_vars is not a regular expression: {error}") from None
+
+
+class WorkerSpawner:
+    """Starts the workers of one model. ``on_metric``: as in `pool.logs.PipeLog`, for what a template prints."""
 
     def __init__(
         self, spec: ModelSpec, options: WorkerOptions, *, on_metric: Callable[[str], bool] = lambda line: False
@@ -40,24 +83,24 @@ class Births:
         self._on_metric = on_metric
         self._options = options
         self._outputs = Repeats(), Repeats()
-        self._shared: Template | None = None
-        self._shares = spec.share_weights and usable(options)
+        self._model_template: Template | None = None
+        self._shares = spec.share_weights and _can_fork(options)
 
-    async def worker(self, name: str, *, gpu_id: int | None, workers: int) -> WorkerProcess:
+    async def start(self, name: str, *, gpu_id: int | None, workers: int) -> ChildProcess:
         """``workers``: how many share the machine's cores.
 
         Raises:
-            OSError: there can be no process.
+            OSError: no process can be started.
             WorkerDied: a model that shares its weights did not load.
         """
-        env = environment.environment(os.environ, self._spec, self._options, workers=workers)
+        env = worker_environment(os.environ, self._spec, self._options, workers=workers)
         if self._spec.share_weights and gpu_id is not None:
             raise WorkerDied(NEEDS_CPU)
-        forked = await self._forked_from_model(name, env) if self._shares else None
-        forked = forked or await self._forked(name, env)
+        forked = await self._fork_with_weights(name, env) if self._shares else None
+        forked = forked or await self._fork(name, env)
         if forked is not None:
             return forked
-        spawned = self._spawned(name, env)
+        spawned = self._spawn(name, env)
         if workers > 1 and mentions_torch(self._spec):
             self.torch_is_used()  # the others wait for the template: sooner there than if all import torch at once
         return spawned
@@ -65,51 +108,55 @@ class Births:
     def torch_is_used(self) -> None:
         """A worker of this model has imported torch, or will: so will the next one."""
         if not self._shares:
-            templates.torch_is_used(self._options)
+            prepare_template(self._options)
 
     async def close(self) -> None:
-        if self._shared is not None:
-            await self._shared.close()
+        if self._model_template is not None:
+            await self._model_template.close()
 
     # ---------------------------------------------------------------------------------------- ordinary workers
 
-    def _spawned(self, name: str, env: dict[str, str]) -> WorkerProcess:
+    def _spawn(self, name: str, env: dict[str, str]) -> ChildProcess:
         options = self._options
 
         def command(socket_fd: int, progress_fd: int) -> list[str]:
-            return environment.command(options, socket_fd=socket_fd, progress_fd=progress_fd, name=name)
+            return worker_command(options, socket_fd=socket_fd, progress_fd=progress_fd, name=name)
 
         return spawn(command, cwd=self._spec.model_dir, env=env)
 
-    async def _forked(self, name: str, env: dict[str, str]) -> WorkerProcess | None:
-        template = await templates.get(self._options)
+    async def _fork(self, name: str, env: dict[str, str]) -> ChildProcess | None:
+        template = await ready_template(self._options)
         if template is None:
             return None
         try:
             return await template.fork(name=name, cwd=self._spec.model_dir, env=env)
         except CannotFork as error:
-            logger.info("Worker %s is spawned, not forked: %s", name, error, extra={"event": "not_forked"})
+            log.info("Worker %s is spawned, not forked: %s", name, error, extra={"event": "not_forked"})
             return None
 
     # ---------------------------------------------------------------------------------------- shared weights
 
-    async def _forked_from_model(self, name: str, env: dict[str, str]) -> WorkerProcess | None:
-        """None: weights cannot be shared."""
-        for _ in range(_TRIES):
-            template = await self._model_template(env)
+    async def _fork_with_weights(self, name: str, env: dict[str, str]) -> ChildProcess | None:
+        """Returns None where weights cannot be shared."""
+        for _ in range(_FORK_ATTEMPTS):
+            template = await self._initialised_template(env)
             if template is None:
                 break
             try:
                 return await template.fork(name=name, cwd=self._spec.model_dir, env=env)
             except CannotFork as error:
                 if error.for_good:
-                    await self._do_not_share(str(error))
+                    await self._stop_sharing(str(error))
                     break
         return None
 
-    async def _model_template(self, env: dict[str, str]) -> Template | None:
-        """The one of this model, initialised. None: it must not be forked."""
-        template = self._shared or self._start_template(env)
+    async def _initialised_template(self, env: dict[str, str]) -> Template | None:
+        """The model's own template, None if it must not be forked.
+
+        Raises:
+            WorkerDied: the model did not load there.
+        """
+        template = self._model_template or self._start_template(env)
         spec = self._spec
         await asyncio.wait({template.prepared}, timeout=spec.startup_timeout_s)
         if not template.prepared.done():
@@ -122,38 +169,37 @@ class Births:
             template.kill()  # threads of the handler may keep it
             raise causes.load_failure(outcome.number, outcome.message)
         if outcome.obstacle is not None:
-            await self._do_not_share(outcome.obstacle)
+            await self._stop_sharing(outcome.obstacle)
             return None
         return template
 
     def _start_template(self, env: dict[str, str]) -> Template:
         spec, options = self._spec, self._options
         label = f"W-template-{spec.key.name}_{spec.key.version}"
-        env = environment.single_threaded(env)
-        process = spawn_template(options.python, env, cwd=spec.model_dir, label=label)
+        process = _spawn_template(options.python, _single_threaded(env), cwd=spec.model_dir, label=label)
         for output in self._outputs:
             output.begin()
-        self._shared = Template(
+        self._model_template = Template(
             process,
             label=label,
-            on_lost=self._lost,
+            on_lost=self._template_lost,
             on_metric=self._on_metric,
             outputs=self._outputs,
             about={"model": spec.key.name, "version": spec.key.version},
         )
-        self._shared.start(load_message(spec, options, gpu_id=None))
-        return self._shared
+        self._model_template.start(load_message(spec, options, gpu_id=None))
+        return self._model_template
 
-    def _lost(self, template: Template) -> None:
-        self._shared = None
+    def _template_lost(self, template: Template) -> None:
+        self._model_template = None
 
-    async def _do_not_share(self, reason: str) -> None:
+    async def _stop_sharing(self, reason: str) -> None:
         if self._shares:
             self._shares = False
             text = "Model %s is served without shared weights, by ordinary workers: after initialize(), %s"
-            logger.warning(text, self._spec.key, reason, extra={"event": "weights_not_shared"})
-        if self._shared is not None:
-            await self._shared.close()
+            log.warning(text, self._spec.key, reason, extra={"event": "weights_not_shared"})
+        if self._model_template is not None:
+            await self._model_template.close()
 
 
 def load_message(spec: ModelSpec, options: WorkerOptions, *, gpu_id: int | None) -> Load:
@@ -170,3 +216,115 @@ def load_message(spec: ModelSpec, options: WorkerOptions, *, gpu_id: int | None)
         stream_window_bytes=options.stream_window_bytes,
         metrics_config=options.metrics_config,
     )
+
+
+def mentions_torch(spec: ModelSpec) -> bool:
+    """Guesses from the handler's text whether the model imports torch, before any worker has run it.
+
+    A wrong guess costs time or memory, never an answer. Handlers without a file in the archive are the built-in ones,
+    which import torch.
+    """
+    name = spec.handler.partition(":")[0]
+    file = Path(spec.model_dir, name if name.endswith(".py") else f"{name}.py")
+    try:
+        with file.open("rb") as text:
+            return b"torch" in text.read(_HANDLER_PREFIX_BYTES)
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+
+
+# ------------------------------------------------------------------------------------------------- templates
+
+
+def prepare_template(options: WorkerOptions) -> None:
+    """Starts the template that workers with these options share, unless there is one."""
+    if _can_fork(options):
+        python, env = key = _template_key(options)
+        templates.prepare(key, lambda: _spawn_template(python, dict(env), cwd=str(SOURCE_ROOT), label="template"))
+
+
+async def ready_template(options: WorkerOptions) -> Template | None:
+    """The shared template, or None: spawn. Waits for one in preparation, which is quicker."""
+    return await templates.get(_template_key(options)) if _can_fork(options) else None
+
+
+def _can_fork(options: WorkerOptions) -> bool:
+    """A template needs pidfds and `/proc`, and it forks only our own worker."""
+    return options.template and options.worker_module == WORKER_MODULE and hasattr(os, "pidfd_open")
+
+
+def _template_key(options: WorkerOptions) -> TemplateKey:
+    return options.python, tuple(sorted(template_environment(os.environ, options).items()))
+
+
+def _spawn_template(python: str, env: dict[str, str], *, cwd: str, label: str) -> ChildProcess:
+    def command(socket_fd: int, progress_fd: int) -> list[str]:
+        return [python, "-u", "-m", WORKER_MODULE, "--template-fd", str(socket_fd), "--name", label]
+
+    return spawn(command, cwd=cwd, env=env, kind=socket.SOCK_SEQPACKET)
+
+
+# ----------------------------------------------------------------------------------- command and environment
+
+
+def worker_command(options: WorkerOptions, *, socket_fd: int, progress_fd: int, name: str) -> list[str]:
+    arguments = ["--socket-fd", str(socket_fd), "--progress-fd", str(progress_fd), "--name", name]
+    return [options.python, "-u", "-m", options.worker_module, *arguments]
+
+
+def template_environment(inherited: Mapping[str, str], options: WorkerOptions) -> dict[str, str]:
+    """Without anything of a model, and with one thread: a process with several cannot be forked."""
+    env = _allowed(inherited, options.blacklist_env_vars)
+    env["PYTHONPATH"] = os.pathsep.join(filter(None, [inherited.get("PYTHONPATH", ""), *_homes(options)]))
+    env.update(options.extra_env)
+    return _single_threaded(env)
+
+
+def _single_threaded(env: Mapping[str, str]) -> dict[str, str]:
+    return {**env, **dict.fromkeys(_THREAD_COUNTS, "1")}
+
+
+def worker_environment(
+    inherited: Mapping[str, str], spec: ModelSpec, options: WorkerOptions, *, workers: int, cores: int | None = None
+) -> dict[str, str]:
+    """``workers``: how many share this machine's ``cores`` for this model (default: those we may run on)."""
+    env = _allowed(inherited, options.blacklist_env_vars)
+    if not any(name in env for name in _THREAD_COUNTS):  # one set by the operator rules the others too
+        share = str(max(1, (cores or usable_cores()) // max(1, workers)))
+        env.update(dict.fromkeys(_THREAD_COUNTS, share))
+    env["PYTHONPATH"] = _python_path(inherited.get("PYTHONPATH", ""), spec, options)
+    env["TS_DECODE_INPUT_REQUEST"] = "true" if options.decode_input_request else "false"
+    env.update(options.extra_env)
+    return env
+
+
+def _allowed(inherited: Mapping[str, str], blacklist: str | None) -> dict[str, str]:
+    denied = re.compile(blacklist) if blacklist else None
+    return {
+        name: value
+        for name, value in {**inherited, malloc.VARIABLE: malloc.for_worker(inherited)}.items()
+        if not _SECRETS.fullmatch(name) and not (denied and denied.fullmatch(name))
+    }
+
+
+def _python_path(inherited: str, spec: ModelSpec, options: WorkerOptions) -> str:
+    """TorchServe's order: the handler's folder, what was there, the model's folder, the server's."""
+    path, _, function = spec.handler.partition(":")
+    parts = [str(Path(path).parent)] if function and os.sep in path else []
+    parts += [inherited, spec.model_dir]
+    if not spec.url.endswith(_ARCHIVE_SUFFIXES):  # a folder used in place: it may be imported as a package
+        parts.append(str(Path(spec.model_dir).parent))
+    return os.pathsep.join(filter(None, [*parts, *_homes(options)]))
+
+
+def _homes(options: WorkerOptions) -> list[str]:
+    homes = dict.fromkeys((options.server_home, SOURCE_ROOT))
+    return [str(home) for home in homes if home.name not in ("site-packages", "dist-packages")]
+
+
+def usable_cores() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

@@ -12,7 +12,7 @@ import logging
 import os
 import subprocess
 
-logger = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 # Only builtins of a POSIX shell: it starts in a millisecond and needs half a megabyte.
 _SCRIPT = """
@@ -84,7 +84,7 @@ class Watchdog:
                 start_new_session=True,
             )
         except OSError as error:  # workers still end by themselves when their socket closes
-            logger.warning("No watchdog for worker processes: %s", error, extra={"event": "watchdog_missing"})
+            log.warning("No watchdog for worker processes: %s", error, extra={"event": "watchdog_missing"})
             return
         assert self._process.stdin is not None
         os.set_blocking(self._process.stdin.fileno(), False)  # a stopped watchdog must not stop the server
@@ -97,12 +97,12 @@ class Watchdog:
         try:
             os.write(self._process.stdin.fileno(), f"{what} {group}\n".encode())
         except BlockingIOError:
-            logger.warning("The watchdog for worker processes does not read", extra={"event": "watchdog_stuck"})
+            log.warning("The watchdog for worker processes does not read", extra={"event": "watchdog_stuck"})
         except BrokenPipeError:
             self._restart()
 
     def _restart(self) -> None:
-        logger.warning("The watchdog for worker processes was killed; starting another")
+        log.warning("The watchdog for worker processes was killed; starting another")
         dead, self._process = self._process, None
         if dead is not None:
             _close_pipe(dead)

@@ -1,7 +1,7 @@
-"""One worker process of a slot, from birth to burial.
+"""One worker process of a slot, from its start until it is reaped.
 
-`WorkerRun` knows everything about this process and nothing about the next one: that is `pool.slot`.  However it
-ends, ``error`` then says why, and `bury` leaves nothing behind: no process of its group, no zombie, no open file.
+`WorkerProcess` knows this process only; the next one is up to `pool.slot`.  However it ends, ``error`` says why, and
+`reap` leaves nothing behind: no process of its group, no zombie, no open file.
 """
 
 from __future__ import annotations
@@ -20,15 +20,14 @@ from stoker.errors import ServingError, WorkerDied
 from stoker.ipc.frames import FrameError
 from stoker.ipc.to_server import Loaded, LoadFailed
 from stoker.pool import causes
-from stoker.pool.child_process import WorkerProcess
-from stoker.pool.environment import WorkerOptions
+from stoker.pool.child_process import ChildProcess
 from stoker.pool.link import Link
 from stoker.pool.logs import PipeLog
 from stoker.pool.out_of_memory import memory_kills
 from stoker.pool.repeats import Repeats
-from stoker.pool.spawning import Births, load_message
+from stoker.pool.spawning import WorkerOptions, WorkerSpawner, load_message
 
-logger = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 HELLO_TIMEOUT_S = 120.0  # TorchServe's two minutes for the interpreter to come up
 STOP_GRACE_S = 5.0  # for exit handlers, once everything is answered
@@ -38,8 +37,8 @@ _FRAME_SLACK_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Facts:
-    """What stays the same for all processes of a slot. ``name``: as in logs, ``W-9000-model_1.0``."""
+class SlotConfig:
+    """What all processes of a slot share. ``name``: as in logs, ``W-9000-model_1.0``."""
 
     id: int
     name: str
@@ -58,23 +57,23 @@ class Facts:
         }
 
 
-class WorkerRun:
-    """``outputs``: what the slot's workers said on standard output and error while they loaded."""
+class WorkerProcess:
+    """``outputs``: what the slot's workers printed on standard output and error while they loaded."""
 
     def __init__(
         self,
-        facts: Facts,
+        config: SlotConfig,
         *,
         scheduler: SchedulerPort,
         on_restart: Callable[[ServingError], None],
         outputs: tuple[Repeats, Repeats],
     ) -> None:
-        self._facts = facts
+        self._config = config
         self._outputs = outputs
         self._scheduler = scheduler
         self._on_restart = on_restart
-        self._process: WorkerProcess | None = None
-        self._birth: asyncio.Future[WorkerProcess] | None = None
+        self._process: ChildProcess | None = None
+        self._starting: asyncio.Future[ChildProcess] | None = None
         self._link: Link | None = None
         self._logs: list[PipeLog] = []
         self._timers: list[asyncio.TimerHandle] = []
@@ -89,7 +88,7 @@ class WorkerRun:
         self.imported_torch = False
         self.started_at = 0.0
 
-    # ---------------------------------------------------------------------------------------- facts
+    # ---------------------------------------------------------------------------------------- state
 
     @property
     def link(self) -> Link:
@@ -117,38 +116,38 @@ class WorkerRun:
     def served_for_s(self) -> float:
         return time.monotonic() - self._ready_at if self.ready else 0.0
 
-    # ---------------------------------------------------------------------------------------- birth
+    # ---------------------------------------------------------------------------------------- start
 
-    async def begin(self, births: Births, *, workers: int) -> bool:
-        """Whether there is a process now. ``workers``: how many share the machine's cores."""
-        facts = self._facts
+    async def start(self, spawner: WorkerSpawner, *, workers: int) -> bool:
+        """Returns whether there is a process now. ``workers``: how many share the machine's cores."""
+        config = self._config
         self.started_at = time.time()
         self._memory_kills_before = memory_kills.count()
-        self._birth = asyncio.ensure_future(births.worker(facts.name, gpu_id=facts.gpu_id, workers=workers))
+        self._starting = asyncio.ensure_future(spawner.start(config.name, gpu_id=config.gpu_id, workers=workers))
         try:
-            await asyncio.wait({self._birth})
+            await asyncio.wait({self._starting})
         except asyncio.CancelledError:
-            self._birth.cancel()
+            self._starting.cancel()
             raise
-        if self._birth.cancelled():
+        if self._starting.cancelled():
             return False
         try:
-            self._process = self._birth.result()
+            self._process = self._starting.result()
         except WorkerDied as error:
             self.error = error
         except OSError as error:
-            logger.error("Worker %s could not be started: %s", facts.name, error, extra=facts.log_extra("spawn_failed"))
+            log.error("Worker %s could not be started: %s", config.name, error, extra=config.log_extra("spawn_failed"))
             self.error = WorkerDied(f"the process could not be started: {error.strerror}")
         else:
-            self._attend(self._process)
+            self._connect(self._process)
         return self._process is not None
 
-    def _attend(self, process: WorkerProcess) -> None:
-        facts = self._facts
-        max_payload = facts.spec.batch_size * facts.options.max_response_bytes + _FRAME_SLACK_BYTES
-        telemetry = facts.telemetry
+    def _connect(self, process: ChildProcess) -> None:
+        config = self._config
+        max_payload = config.spec.batch_size * config.options.max_response_bytes + _FRAME_SLACK_BYTES
+        telemetry = config.telemetry
         self._link = Link(
-            facts.id,
+            config.id,
             process,
             owner=self,
             scheduler=self._scheduler,
@@ -156,12 +155,12 @@ class WorkerRun:
             telemetry=telemetry,
         )
         printed, errors = self._outputs
-        about = {**facts.log_extra("worker_output"), "pid": process.pid}
+        about = {**config.log_extra("worker_output"), "pid": process.pid}
         self._logs = [
             PipeLog(
                 process.stdout_fd,
                 level=logging.INFO,
-                label=f"{facts.name}-stdout",
+                label=f"{config.name}-stdout",
                 about=about,
                 on_metric=telemetry.printed,
                 repeats=printed,
@@ -169,40 +168,40 @@ class WorkerRun:
             PipeLog(
                 process.stderr_fd,
                 level=logging.WARNING,
-                label=f"{facts.name}-stderr",
+                label=f"{config.name}-stderr",
                 about=about,
                 repeats=errors,
             ),
         ]
         self._link.start()
-        for log in self._logs:
-            log.start()
+        for pipe in self._logs:
+            pipe.start()
 
     async def greet(self) -> bool:
-        """Waits until the interpreter runs; False: it will not, see ``error``."""
-        return await self._comes(self._greeted, HELLO_TIMEOUT_S, "the process did not start")
+        """Waits until the interpreter runs; False: it does not start, see ``error``."""
+        return await self._wait_for(self._greeted, HELLO_TIMEOUT_S, "the process did not start")
 
     async def load(self) -> bool:
         """Lets the worker load the model; False: it cannot, see ``error``."""
-        spec, options = self._facts.spec, self._facts.options
-        self.link.load(load_message(spec, options, gpu_id=self._facts.gpu_id))
-        if not await self._comes(self._loaded, spec.startup_timeout_s, "the model did not load (startupTimeout)"):
+        spec, options = self._config.spec, self._config.options
+        self.link.load(load_message(spec, options, gpu_id=self._config.gpu_id))
+        if not await self._wait_for(self._loaded, spec.startup_timeout_s, "the model did not load (startupTimeout)"):
             return False
         message = self._loaded.result()
         if isinstance(message, Loaded):
             self.imported_torch = message.torch
-            for log in self._logs:
-                log.loaded()
+            for pipe in self._logs:
+                pipe.loaded()
             return True
         self.error = self.error or causes.load_failure(message.number, message.message)
         await self._exits(STOP_GRACE_S)  # it ends by itself, and what it prints until then says more
         return False
 
-    async def _comes(self, wanted: asyncio.Future[Any], timeout_s: float, otherwise: str) -> bool:
+    async def _wait_for(self, wanted: asyncio.Future[Any], timeout_s: float, otherwise: str) -> bool:
         exited = self._exited
         await asyncio.wait({wanted, exited}, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
         if not wanted.done() and exited.done():
-            self.link.read_rest()  # what it said just before it died
+            self.link.read_rest()  # what it sent just before it died
         if not wanted.done() and not exited.done():
             self.kill(WorkerDied(f"{otherwise} within {timeout_s:g} s"))
         return wanted.done()
@@ -242,15 +241,15 @@ class WorkerRun:
 
     def kill(self, reason: ServingError) -> None:
         """Ends the process group at once, or the wait for it to begin; the first reason counts."""
-        if self._process is None and self._birth is not None and not self._birth.done():
+        if self._process is None and self._starting is not None and not self._starting.done():
             self.error = self.error or reason
-            self._birth.cancel()
+            self._starting.cancel()
         if self._process is not None and not self._process.exited.done():
             self.error = self.error or reason
             self._process.kill_group()
 
-    async def bury(self) -> None:
-        """Returns when the process and its group are gone and all it said is handled. Then call `close`."""
+    async def reap(self) -> None:
+        """Ends the process and its group, handles all it sent, and records why it died. `close` comes next."""
         process = self._process
         if process is None:
             for output in self._outputs:
@@ -258,11 +257,11 @@ class WorkerRun:
             return
         process.kill_group()
         if not await self._exits(_KILL_WAIT_S):
-            logger.error("Worker %s cannot be killed", self._facts.name, extra=self._facts.log_extra("unkillable"))
+            log.error("Worker %s cannot be killed", self._config.name, extra=self._config.log_extra("unkillable"))
         self.link.read_rest()
         self.link.close()
-        for log in self._logs:
-            log.close()
+        for pipe in self._logs:
+            pipe.close()
         if self.error is None:
             self.error = self._death(process.exited.result()) if process.exited.done() else WorkerDied()
 
@@ -290,8 +289,8 @@ class WorkerRun:
 
     def lost(self, error: FrameError | None) -> None:
         if error is not None:
-            logger.error(
-                "Worker %s broke the protocol: %s", self._facts.name, error, extra=self._facts.log_extra("bad_frame")
+            log.error(
+                "Worker %s broke the protocol: %s", self._config.name, error, extra=self._config.log_extra("bad_frame")
             )
             self.kill(WorkerDied("it sent something that is no valid message"))
             return

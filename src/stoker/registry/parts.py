@@ -10,9 +10,9 @@ from stoker.core.clock import Clock
 from stoker.core.model import ModelSpec
 from stoker.core.ports import ModelTelemetryOf, SchedulerPort
 from stoker.pool.devices import Devices
-from stoker.pool.environment import WorkerOptions
 from stoker.pool.ids import WorkerIds
 from stoker.pool.pool import WorkerPool
+from stoker.pool.spawning import WorkerOptions
 from stoker.registry.entry import PoolFactory, SchedulerFactory
 from stoker.scheduling.scheduler import Scheduler
 

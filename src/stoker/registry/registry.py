@@ -30,7 +30,7 @@ from stoker.core.ports import (
 )
 from stoker.core.reply import ReplyStream, ResponseMeta
 from stoker.pool.devices import Devices
-from stoker.pool.environment import usable_cores
+from stoker.pool.spawning import usable_cores
 from stoker.registry import describe, loading, names, parts
 from stoker.registry.catalog import Catalog
 from stoker.registry.entry import ModelEntry, PoolFactory, SchedulerFactory

@@ -1,7 +1,7 @@
-"""What a forked process has to change about itself to be like a spawned one.
+"""Makes a forked process like a spawned one.
 
-Everything that a new interpreter takes from its surroundings is taken again: descriptors, session, folder, environment,
-search path, thread counts, seeds.
+Sets again all that a new interpreter takes from its surroundings: descriptors, session, folder, environment, search
+path, thread counts, seeds.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def _entries(env: Mapping[str, str]) -> list[str]:
 
 
 def shadowed(path: list[str]) -> str | None:
-    """A module that is imported here already, but that a spawned worker with this path would find in another file."""
+    """Names a module that is imported here already and that a spawned worker with this path would find elsewhere."""
     before = set(sys.path[1:])
     known = {name.partition(".")[0] for name in sys.modules} | _START_UP_HOOKS
     hidden = known & {name for folder in path if folder not in before for name in _modules_in(folder)}
@@ -50,7 +50,7 @@ def shadowed(path: list[str]) -> str | None:
 
 
 def _modules_in(folder: str) -> set[str]:
-    """What may be imported from it, and some more."""
+    """Names that may be imported from the folder, and some others."""
     try:
         with os.scandir(folder) as found:
             return {entry.name.partition(".")[0] for entry in found}
@@ -58,8 +58,8 @@ def _modules_in(folder: str) -> set[str]:
         return set()
 
 
-def take_place(stdout_fd: int, stderr_fd: int) -> None:
-    """A session and streams of its own."""
+def detach(stdout_fd: int, stderr_fd: int) -> None:
+    """Starts a session of its own and takes over the given output streams."""
     os.setsid()
     for fd, stream in ((stdout_fd, 1), (stderr_fd, 2)):
         os.dup2(fd, stream)
@@ -67,7 +67,7 @@ def take_place(stdout_fd: int, stderr_fd: int) -> None:
 
 
 def change_environment(before: Mapping[str, str], after: Mapping[str, str]) -> None:
-    """Changes what differs, so that what libraries and the handler have set since stays as it is."""
+    """Applies the difference only, which keeps what libraries and the handler have set since."""
     for name in before.keys() - after.keys():
         os.environ.pop(name, None)
     for name, value in after.items():
@@ -76,11 +76,11 @@ def change_environment(before: Mapping[str, str], after: Mapping[str, str]) -> N
     time.tzset()
 
 
-def be_an_individual(*, keep_threads: bool) -> None:
-    """Threads by the environment, and random numbers that no other worker has.
+def reseed_and_set_threads(*, keep_threads: bool) -> None:
+    """Seeds random numbers afresh and takes thread counts from the environment.
 
-    torch's generator is left alone: every new process starts it with the same seed, and some models rely on that.
-    ``keep_threads``: the handler has said how many torch shall use.
+    Leaves torch's generator alone: every new process starts it with the same seed, and some models rely on that.
+    ``keep_threads``: the handler chose the number of threads for torch.
     """
     random.seed()
     numpy_random = sys.modules.get("numpy.random")
@@ -90,8 +90,8 @@ def be_an_individual(*, keep_threads: bool) -> None:
 
 
 @contextlib.contextmanager
-def noticing_threads(torch: Any) -> Iterator[list[int]]:
-    """The counts that somebody sets meanwhile."""
+def recording_thread_counts(torch: Any) -> Iterator[list[int]]:
+    """Yields the list of counts that are set for torch inside the block."""
     chosen: list[int] = []
     real = torch.set_num_threads
 
@@ -117,7 +117,7 @@ def _set_threads(*, keep_threads: bool) -> None:
 
 
 def _count(*names: str) -> int:
-    """As the libraries read them: the first that is given, or one for each core that we may run on."""
+    """Reads thread counts as the libraries do: the first variable set, else one per usable core."""
     for name in names:
         first = os.environ.get(name, "").partition(",")[0].strip()
         if first.isdecimal() and int(first) > 0:
@@ -136,7 +136,7 @@ def _set_openblas_threads(count: int) -> None:
 
 
 def _mapped(word: str) -> set[str]:
-    """The shared libraries in this process with ``word`` in their names."""
+    """Shared libraries of this process with ``word`` in their names."""
     maps = Path("/proc/self/maps").read_text(encoding="utf-8", errors="surrogateescape")
     paths = {line.split(maxsplit=5)[-1] for line in maps.splitlines() if ".so" in line}
     return {path for path in paths if word in Path(path).name}

@@ -1,7 +1,7 @@
-"""The template process: prepares once, then forks workers that are as good as spawned ones.
+"""The template process: prepares once, then forks workers that behave like spawned ones.
 
 Laws: it is single-threaded whenever it forks, which it checks; it touches no device; it runs none of a user's code,
-unless it is the template of one model that asked for ``shareWeights``.  It reaps a worker only when it is told to:
+unless it is the template of one model that asked for ``shareWeights``.  It reaps a worker only on the server's request:
 until then no other process can own the worker's number.  Losing it harms no worker.
 """
 
@@ -38,8 +38,8 @@ from stoker.worker.connection import leave
 _TASKS = Path("/proc/self/task")
 
 
-class Birth(NamedTuple):
-    """Seen by the forked process only: who it is, and the model if it has one already."""
+class ForkedWorker(NamedTuple):
+    """What a forked process has got: its name, its descriptors, and the model if it is initialised already."""
 
     name: str
     socket_fd: int
@@ -47,7 +47,7 @@ class Birth(NamedTuple):
     model: loading.LoadedModel | None
 
 
-class Template:
+class ForkServer:
     def __init__(self, end: socket.socket) -> None:
         self._end = end
         self._environment = dict(os.environ)
@@ -55,14 +55,14 @@ class Template:
         self._model: loading.LoadedModel | None = None
         self._chose_threads = False
 
-    def run(self) -> Birth | None:
+    def run(self) -> ForkedWorker | None:
         """Returns in each worker that it forked, and (None) when the server closed its end."""
         while (received := self._receive()) is not None:
             message, fds = received
             if isinstance(message, Fork):
-                birth = self._fork(message, fds)
-                if birth is not None:
-                    return birth
+                worker = self._fork(message, fds)
+                if worker is not None:
+                    return worker
             elif isinstance(message, Reap):
                 self._reap(message.pid)
             else:
@@ -85,7 +85,7 @@ class Template:
         except SystemExit as error:
             self._fail(error, message.load)
             raise
-        if os.getpid() != pid:  # a process that the handler forked came back: it has nothing to do here
+        if os.getpid() != pid:  # a child that the handler forked returned to here
             leave(0)
         gc.collect()
         gc.freeze()  # a collection in a worker must not write to the pages that all of them share
@@ -97,15 +97,15 @@ class Template:
 
     # --------------------------------------------------------------------------------------------- workers
 
-    def _fork(self, message: Fork, fds: list[int]) -> Birth | None:
-        """Something in the forked process."""
+    def _fork(self, message: Fork, fds: list[int]) -> ForkedWorker | None:
+        """Returns a `ForkedWorker` in the child, None in the parent."""
         pid = -1
         try:
-            reason = self._reason_against(message, fds)
+            reason = self._refusal(message, fds)
             if reason is None:
                 pid = os.fork()
                 if pid == 0:
-                    return self._become(message, fds)
+                    return self._become_worker(message, fds)
         except OSError as error:
             reason = f"it cannot fork: {error.strerror}"
         _close(fds)
@@ -115,7 +115,7 @@ class Template:
             self._send(Refused(message.request, reason or "it cannot fork"))
         return None
 
-    def _reason_against(self, message: Fork, fds: list[int]) -> str | None:
+    def _refusal(self, message: Fork, fds: list[int]) -> str | None:
         if len(fds) != messages.MOST_FDS:
             return "its file numbers did not arrive"
         if not Path(message.cwd).is_dir():
@@ -147,19 +147,19 @@ class Template:
             return
         self._send(Exited(pid, os.waitstatus_to_exitcode(status)))
 
-    def _become(self, message: Fork, fds: list[int]) -> Birth:
+    def _become_worker(self, message: Fork, fds: list[int]) -> ForkedWorker:
         self._end.close()
         socket_fd, progress_fd, stdout_fd, stderr_fd = fds
-        after_fork.take_place(stdout_fd, stderr_fd)
+        after_fork.detach(stdout_fd, stderr_fd)
         after_fork.change_environment(self._environment, message.env)
-        if self._model is None:  # otherwise we are there, and what the handler changed counts
+        if self._model is None:  # a model that is initialised has set these already
             os.chdir(message.cwd)
             sys.path[:] = self._path.for_worker(message.cwd, message.env)
             importlib.invalidate_caches()
-        after_fork.be_an_individual(keep_threads=self._chose_threads)
-        return Birth(message.name, socket_fd, progress_fd, self._model)
+        after_fork.reseed_and_set_threads(keep_threads=self._chose_threads)
+        return ForkedWorker(message.name, socket_fd, progress_fd, self._model)
 
-    # --------------------------------------------------------------------------------------------- the line
+    # --------------------------------------------------------------------------------------------- messages
 
     def _receive(self) -> tuple[ToTemplate, list[int]] | None:
         """None: the server closed its end.
@@ -187,19 +187,19 @@ def obstacle() -> str | None:
 def _import_what_handlers_need() -> None:
     """torch, and our own base handler with what it imports: a tenth of a second of nearly every handler."""
     importlib.import_module("torch")
-    with contextlib.suppress(Exception):  # a handler that needs them will tell what is wrong with them
+    with contextlib.suppress(Exception):  # a handler that needs them will report the error
         importlib.import_module("PIL.Image")
         importlib.import_module("stoker.handlers.base")
 
 
 def _initialise(load: Load) -> tuple[loading.LoadedModel, bool]:
-    """The model, and whether it said by itself how many threads torch shall use."""
+    """Returns the model, and whether its handler chose a number of threads for torch."""
     if importlib.util.find_spec("torch") is None:
         return loading.load(load, metrics=metrics.for_worker(load)), False
     import torch  # noqa: PLC0415 - only where it is installed
 
     torch.set_num_threads(1)  # a multi-threaded operation would leave threads behind
-    with after_fork.noticing_threads(torch) as chosen:
+    with after_fork.recording_thread_counts(torch) as chosen:
         model = loading.load(load, metrics=metrics.for_worker(load))
     return model, bool(chosen)
 

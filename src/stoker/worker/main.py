@@ -41,21 +41,21 @@ def main(arguments: list[str] | None = None) -> None:
     _name_process(options["--name"])
     logging.basicConfig(stream=sys.stdout, format="%(message)s", level=logging.INFO)  # as handlers are used to
     if "--template-fd" in options:
-        _be_a_template(int(options["--template-fd"]))
+        _serve_forks(int(options["--template-fd"]))
     else:
         _work(int(options["--socket-fd"]), int(options["--progress-fd"]))
 
 
-def _be_a_template(template_fd: int) -> None:
-    from stoker.worker.fork_server import Template  # noqa: PLC0415 - workers do not need it
+def _serve_forks(template_fd: int) -> None:
+    from stoker.worker.fork_server import ForkServer  # noqa: PLC0415 - workers do not need it
 
-    birth = Template(_inherited_socket(template_fd)).run()
-    if birth is None:
+    worker = ForkServer(_inherited_socket(template_fd)).run()
+    if worker is None:
         leave(0)
-    _name_process(birth.name)  # its parent may die and it serves on: the server's end is seen at the socket
-    numbers = ["--socket-fd", str(birth.socket_fd), "--progress-fd", str(birth.progress_fd)]
-    sys.argv[1:] = [*numbers, "--name", birth.name]
-    _work(birth.socket_fd, birth.progress_fd, birth.model)
+    _name_process(worker.name)  # it outlives its parent; the socket shows the end of the server
+    numbers = ["--socket-fd", str(worker.socket_fd), "--progress-fd", str(worker.progress_fd)]
+    sys.argv[1:] = [*numbers, "--name", worker.name]
+    _work(worker.socket_fd, worker.progress_fd, worker.model)
 
 
 def _work(socket_fd: int, progress_fd: int, model: loading.LoadedModel | None = None) -> None:
@@ -69,7 +69,7 @@ def _work(socket_fd: int, progress_fd: int, model: loading.LoadedModel | None = 
     except FrameError as error:
         print(f"The worker ends: {error}", file=sys.stderr)  # noqa: T201 - standard error is the worker's log
         leave(1)
-    except (SystemExit, KeyboardInterrupt):  # the handler's wish; what was finished before is still told
+    except (SystemExit, KeyboardInterrupt):  # raised by the handler; finished results are still sent
         if not connection.abandoned:
             connection.flush()
         raise
@@ -108,7 +108,7 @@ def _load(message: Load, connection: Connection) -> loading.LoadedModel:
         raise
     connection.leave_if_forked()
     gc.collect()
-    gc.freeze()  # what the model is made of is not looked at again by the collector
+    gc.freeze()  # the collector skips the model's objects from now on
     return model
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from stoker.config.settings import Settings
-from stoker.pool.environment import WorkerOptions
+from stoker.pool.spawning import WorkerOptions
 from stoker.registry.parts import worker_options
 
 

@@ -8,7 +8,7 @@ import pytest
 from stoker.core.job import ModelKey
 from stoker.core.model import ModelSpec
 from stoker.errors import ConfigurationError
-from stoker.pool.environment import WorkerOptions, command, environment
+from stoker.pool.spawning import WorkerOptions, worker_command, worker_environment
 
 OURS = str(WorkerOptions().server_home)
 IN_PLACE = pytest.mark.skipif(OURS.endswith("-packages"), reason="an installed stoker is found without a search path")
@@ -19,7 +19,7 @@ def spec(*, handler: str = "handler.py", url: str = "m.mar") -> ModelSpec:
 
 
 def env_of(inherited: dict[str, str], model: ModelSpec | None = None, **options: object) -> dict[str, str]:
-    return environment(inherited, model or spec(), WorkerOptions(**options), workers=2, cores=9)  # type: ignore[arg-type]
+    return worker_environment(inherited, model or spec(), WorkerOptions(**options), workers=2, cores=9)  # type: ignore[arg-type]
 
 
 def test_the_servers_environment_is_inherited() -> None:
@@ -50,7 +50,7 @@ def test_a_pattern_that_is_none_is_a_configuration_error() -> None:
 def test_workers_share_the_cores() -> None:
     env = env_of({})
     assert env["OMP_NUM_THREADS"] == env["MKL_NUM_THREADS"] == env["OPENBLAS_NUM_THREADS"] == "4"
-    many = environment({}, spec(), WorkerOptions(), workers=100, cores=2)
+    many = worker_environment({}, spec(), WorkerOptions(), workers=100, cores=2)
     assert many["OMP_NUM_THREADS"] == "1"
 
 
@@ -90,6 +90,6 @@ def test_decoding_is_told_by_environment_too_and_extra_variables_win() -> None:
 
 
 def test_the_command_line_names_both_file_numbers() -> None:
-    line = command(WorkerOptions(python="py"), socket_fd=5, progress_fd=6, name="W-9000-m_1")
+    line = worker_command(WorkerOptions(python="py"), socket_fd=5, progress_fd=6, name="W-9000-m_1")
     assert line[:4] == ["py", "-u", "-m", "stoker.worker.main"]
     assert line[4:] == ["--socket-fd", "5", "--progress-fd", "6", "--name", "W-9000-m_1"]
