@@ -155,6 +155,7 @@ class Connection(asyncio.Protocol):
                 if not size:
                     idle_frames += 1
             elif isinstance(event, RequestReceived):
+                self._flood.requests += 1
                 self._begin(event)
             elif isinstance(event, StreamClosed):
                 self._stream_closed(event.stream_id)

@@ -31,24 +31,27 @@ class Limits:
 class FloodGuard:
     """Counts frames that make the server work and bring no request: PING, SETTINGS, WINDOW_UPDATE, empty DATA.
 
-    A token bucket that refills with time and with every answer byte sent, because a client that reads fast sends many
-    window updates, and some send a PING for each answer.
+    A token bucket that refills with time, with every request and with every answer byte sent: a client that reads fast
+    sends many window updates, and some send a PING for each answer, however small it is.
     """
 
     BURST = 2_000.0
     PER_SECOND = 50.0
+    PER_REQUEST = 8
     PER_BYTE_SENT = 1 / 512
 
-    __slots__ = ("_left", "_seen_at", "bytes_sent")
+    __slots__ = ("_left", "_seen_at", "bytes_sent", "requests")
 
     def __init__(self, now: float) -> None:
         self._left = self.BURST
         self._seen_at = now
         self.bytes_sent = 0  # since `allows` was asked last
+        self.requests = 0
 
     def allows(self, frames: int, now: float) -> bool:
         """Takes ``frames`` from the bucket; False once it is empty."""
         refill = (now - self._seen_at) * self.PER_SECOND + self.bytes_sent * self.PER_BYTE_SENT
+        refill += self.requests * self.PER_REQUEST
         self._left = min(self.BURST, self._left + refill) - frames
-        self._seen_at, self.bytes_sent = now, 0
+        self._seen_at, self.bytes_sent, self.requests = now, 0, 0
         return self._left >= 0

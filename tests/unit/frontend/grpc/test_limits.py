@@ -26,3 +26,11 @@ def test_a_client_that_reads_may_say_so_often() -> None:
     guard.bytes_sent += 512 * 10
     assert guard.allows(10, 0.0)
     assert not guard.allows(1, 0.0)
+
+
+def test_a_request_brings_the_frames_that_clients_send_around_one() -> None:
+    """A window update, a PING and an empty DATA for each small call are no flood, for however many calls."""
+    guard = spent()
+    for _ in range(10 * int(FloodGuard.BURST)):
+        guard.requests += 1
+        assert guard.allows(4, 0.0)
