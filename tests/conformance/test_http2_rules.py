@@ -17,6 +17,7 @@ from h2_peer import (
     CONTINUATION,
     DATA,
     END_STREAM,
+    GOAWAY,
     HEADERS,
     PING,
     PREFACE,
@@ -40,6 +41,7 @@ MIB = 1 << 20
 OK, CANCELLED, UNKNOWN, RESOURCE_EXHAUSTED, UNIMPLEMENTED, INTERNAL = 0, 1, 2, 8, 12, 13
 ENHANCE_YOUR_CALM, NO_ERROR = 11, 0
 INITIAL_WINDOW_SIZE = 4
+GOODBYE = frame(GOAWAY, 0, 0, bytes(8))
 REQUEST = inference_pb2.PredictionsRequest(model_name="m", input={"data": b"x"}).SerializeToString()
 
 BIG = inference_pb2.PredictionsRequest(model_name="big", input={"data": b"x"}).SerializeToString()
@@ -487,6 +489,36 @@ async def test_a_drain_says_goaway_in_two_steps_and_open_calls_are_answered(port
         assert answer.status == OK
         await drain
         await client.until(lambda: client.closed)
+
+
+@pytest.mark.parametrize("goaways", [1, 2])
+async def test_a_client_that_says_goodbye_is_answered_and_let_go(ports: Ports, goaways: int) -> None:
+    ports.inference.on_submit = None
+    async with ports.server() as server, peer(server.port) as client:
+        client.call(1, REQUEST)
+        submission = await ports.inference.submitted()
+        client.send(GOODBYE * goaways, frame(PING, 0, 0, b"12345678"))
+        await client.until(lambda: client.pings == 1)
+        submission.answer(b"last")
+        assert (await client.answer(1)).status == OK
+        await client.until(lambda: client.closed)
+
+
+@pytest.mark.parametrize("then", [b"", frame(GOAWAY, 0, 0, bytes(8)), frame(PING, 0, 0, b"12345678")])
+async def test_a_goodbye_with_nothing_open_ends_the_connection_without_a_word_in_the_log(
+    server: GrpcServer, caplog: pytest.LogCaptureFixture, then: bytes
+) -> None:
+    """Some clients leave their end open until the server closes its own, or say it twice."""
+    caplog.set_level("INFO")
+    async with peer(server.port) as client:
+        client.call(1, REQUEST)
+        assert (await client.answer(1)).status == OK
+        client.send(GOODBYE)
+        await client.drained()
+        client.send(then)
+        await client.until(lambda: client.closed)
+    await server.drain(1.0)
+    assert "connection closed" not in caplog.text
 
 
 def test_the_module_of_connections_announces_what_the_limits_say() -> None:

@@ -15,7 +15,7 @@ import time
 from typing import TYPE_CHECKING
 
 import ngh2
-from ngh2 import DataReceived, RequestReceived, StreamClosed
+from ngh2 import ConnectionClosed, DataReceived, RequestReceived, StreamClosed
 
 from stoker.core.turn import current_turn
 from stoker.frontend.grpc.call import Method
@@ -161,13 +161,19 @@ class Connection(asyncio.Protocol):
                 self._stream_closed(event.stream_id)
             else:
                 idle_frames += 1
-                self._settled = True
-                if isinstance(event, ngh2.TrailersReceived) and event.stream_id in self.calls:
-                    self.calls[event.stream_id].receive(b"", end=True)
+                self._note(event)
         if idle_frames and not self._flood.allows(idle_frames, self.now):
             self._abort("too many frames that carry nothing", _ENHANCE_YOUR_CALM)
-        elif self.http2.want_write:
+        elif self._said_last_stream or self.http2.want_write:
             self.plan_flush()
+
+    def _note(self, event: object) -> None:
+        """Takes an event that brings no data, only perhaps an end."""
+        self._settled = True
+        if isinstance(event, ConnectionClosed):
+            self._draining = self._said_last_stream = True  # the client said goodbye, and nothing is open
+        elif isinstance(event, ngh2.TrailersReceived) and event.stream_id in self.calls:
+            self.calls[event.stream_id].receive(b"", end=True)
 
     def eof_received(self) -> bool:
         return False
@@ -289,7 +295,7 @@ class Connection(asyncio.Protocol):
         for event in http2.events():
             if isinstance(event, StreamClosed):
                 self._stream_closed(event.stream_id)
-            elif isinstance(event, ngh2.ConnectionClosed):
+            elif isinstance(event, ConnectionClosed):
                 transport.close()
         if self._waiting:
             self._wake_calls()
@@ -399,7 +405,11 @@ class Connection(asyncio.Protocol):
             return
         self._draining = True
         with self._turn:
-            self.http2.send_shutdown_notice()
+            try:
+                self.http2.send_shutdown_notice()
+            except ngh2.NGH2Error:
+                self._transport.close()  # it was ending already
+                return
             self.plan_flush()
         loop = asyncio.get_running_loop()
         if self.calls:
