@@ -33,7 +33,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "pool": {"stoker.config", "stoker.ipc"},
     "frontend": {"stoker.config"},
     "migrate": {"stoker.config", "stoker.archive", "stoker.snapshots"},
-    "snapshots": {"stoker.config", "stoker.registry"},
+    "snapshots": {"stoker.config"},
     "registry": {"stoker.config", "stoker.archive", "stoker.scheduling", "stoker.pool", "stoker.snapshots"},
 }
 """Besides core and errors, which everyone may import. A package may always import itself."""

@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any, TextIO
 from stoker.cli import hangup
 from stoker.cli.instance import Instance
 from stoker.cli.stop_signals import StopSignals
-from stoker.config import effective, model_snapshot, security
+from stoker.config import model_snapshot, security
 from stoker.config.load import Loaded
 from stoker.config.security import AccessPolicy
 from stoker.config.settings import Settings
 from stoker.errors import StartupError
+from stoker.snapshots.settings import properties_of
 from stoker.telemetry.capture import Capture, console_fd
 from stoker.telemetry.json_lines import lone_line
 from stoker.telemetry.log4j import LogLevels
@@ -65,7 +66,7 @@ def serve(
         for text in (*_remarks(loaded), *remarks, *_pid_file_remarks(instance)):
             log.warning("%s", text)
         _tell_resumed(loaded)
-        _run(loaded, access, logs, signals, on_started, effective.properties_of(loaded) if snapshots else None)
+        _run(loaded, access, logs, signals, on_started, properties_of(loaded) if snapshots else None)
         log.info("Server stopped.", extra={"event": "server_stopped"})
 
 

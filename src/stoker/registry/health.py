@@ -16,7 +16,7 @@ from stoker.core.ports import Health, Readiness
 from stoker.registry.catalog import Catalog
 from stoker.registry.entry import ModelEntry
 
-_log = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 
 class HealthView:
@@ -102,7 +102,7 @@ class HealthView:
             try:
                 listener()
             except Exception:  # one listener's defect is not the others' loss
-                _log.exception("A listener for health changes failed")
+                log.exception("A listener for health changes failed")
 
 
 def _health(serving: bool) -> Health:

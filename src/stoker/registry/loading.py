@@ -11,10 +11,10 @@ from stoker.archive.sources import is_remote, redacted
 from stoker.registry.catalog import Catalog
 from stoker.registry.entry import ModelEntry
 from stoker.registry.operations import Operations
-from stoker.registry.startup import StartupModel
+from stoker.registry.startup_models import StartupModel
 from stoker.registry.tasks import KeptTasks
 
-_log = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 AT_ONCE = 4
 """Archives that are read, and besides them archives that are downloaded, at the same time."""
@@ -45,7 +45,7 @@ async def _wait_and_tell(models: Sequence[StartupModel], loads: Sequence[asyncio
         if pending:
             waiting = [shown(model) for model, load in zip(models, loads, strict=True) if load in pending]
             more = f" and {len(waiting) - _MOST_NAMED} more" if len(waiting) > _MOST_NAMED else ""
-            _log.info(
+            log.info(
                 "Models of the start: %d of %d are done, waiting for %s%s",
                 len(loads) - len(waiting),
                 len(loads),
@@ -61,9 +61,9 @@ async def _load(model: StartupModel, gate: asyncio.Semaphore, operations: Operat
             _check_in_store(model)
             entry, _ = await operations.register(model.request, at_startup=True, workers=model.workers)
         except errors.StokerError as error:
-            _log.error("Failed to load model: %s (%s)", shown(model), error, extra={"event": "model_load_failed"})
+            log.error("Failed to load model: %s (%s)", shown(model), error, extra={"event": "model_load_failed"})
         except Exception:
-            _log.exception("Failed to load model: %s", shown(model), extra={"event": "model_load_failed"})
+            log.exception("Failed to load model: %s", shown(model), extra={"event": "model_load_failed"})
         else:
             _check_version(model, entry)
             return entry
@@ -83,7 +83,7 @@ def _check_in_store(model: StartupModel) -> None:
 
 def _check_version(model: StartupModel, entry: ModelEntry) -> None:
     if model.saved is not None and model.saved.version != entry.key.version:
-        _log.warning(
+        log.warning(
             "Model %s was resumed as version %s: that is what its archive says now", shown(model), entry.key.version
         )
 

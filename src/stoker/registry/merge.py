@@ -31,7 +31,7 @@ from stoker.core.ports import RegisterRequest
 from stoker.registry import names
 
 T = TypeVar("T")
-_log = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 _DEFAULT_BATCH_DELAY_S = 0.1
 _DEFAULT_RETRY_TIMEOUT_S = 300.0
@@ -186,7 +186,7 @@ def _device_ids(config: ModelConfig, device_type: str, machine: Machine) -> tupl
         return None
     if all(0 <= number < machine.gpus for number in config.device_ids):
         return tuple(config.device_ids)
-    _log.warning("deviceIds %s are ignored: there are %d GPUs", list(config.device_ids), machine.gpus)
+    log.warning("deviceIds %s are ignored: there are %d GPUs", list(config.device_ids), machine.gpus)
     return None
 
 
@@ -230,7 +230,7 @@ def _check_yaml_workers(config: ModelConfig) -> None:
     fewest, most = config.min_workers, config.max_workers
     if fewest is None or most is None:
         if fewest is not most:
-            _log.warning("minWorkers and maxWorkers are ignored: only one of them is given")
+            log.warning("minWorkers and maxWorkers are ignored: only one of them is given")
         return
     if most < fewest:
         raise _invalid(f"maxWorkers ({most}) is less than minWorkers ({fewest}).")

@@ -21,7 +21,7 @@ from stoker.registry.locks import KeyedLocks
 from stoker.registry.preparing import Prepared, Preparer
 from stoker.registry.tasks import KeptTasks
 
-_log = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 
 class Operations:
@@ -102,7 +102,7 @@ class Operations:
         entry.confirmed = True
         if not entry.spec.loaded_at_startup:
             self._models_changed()
-        _log.info("Model %s registered: %s", entry.key, text, extra=_event("model_registered", entry))
+        log.info("Model %s registered: %s", entry.key, text, extra=_event("model_registered", entry))
         return text
 
     async def _start_workers(self, entry: ModelEntry, synchronous: bool) -> str:
@@ -120,7 +120,7 @@ class Operations:
         self._catalog.remove(*entry.key)
         self._changed()
         told = errors.ServerStopping() if self.stopping else errors.ModelUnregistered(model=entry.key.name)
-        _log.warning("Model %s could not be registered: %s", entry.key, str(error) or type(error).__name__)
+        log.warning("Model %s could not be registered: %s", entry.key, str(error) or type(error).__name__)
         await self._dismantle(entry, grace_s=0.0, error=told)
 
     # ------------------------------------------------------------------------------------ scale, default
@@ -190,7 +190,7 @@ class Operations:
         if not cleaning.done():
             raise errors.UnregisterTimeout(model=entry.key.name)
         cleaning.result()
-        _log.info("Model %s unregistered", entry.key, extra=_event("model_unregistered", entry))
+        log.info("Model %s unregistered", entry.key, extra=_event("model_unregistered", entry))
 
     async def _dismantle(
         self, entry: ModelEntry, *, grace_s: float, error: errors.ServingError, delete_download: bool = True
@@ -218,7 +218,7 @@ class Operations:
         try:
             await self._dismantle(entry, grace_s=0.0, error=errors.ServerStopping(), delete_download=delete_download)
         except Exception:
-            _log.exception("Model %s could not be cleaned up", entry.key)
+            log.exception("Model %s could not be cleaned up", entry.key)
 
 
 def _scaled(request: ScaleRequest) -> str:

@@ -14,6 +14,7 @@ from typing import Any
 
 from stoker import errors
 from stoker.archive.store import ModelStore
+from stoker.config.model_snapshot import SnapshotModel
 from stoker.config.settings import Settings
 from stoker.core.clock import Clock
 from stoker.core.job import Input, Job, ModelKey
@@ -38,11 +39,11 @@ from stoker.registry.health import HealthView
 from stoker.registry.merge import Machine
 from stoker.registry.operations import Operations
 from stoker.registry.preparing import Preparer
-from stoker.registry.startup import StartupModel, models_to_load, models_to_resume
+from stoker.registry.startup_models import StartupModel, models_to_load, models_to_resume, saved_model
 from stoker.registry.tasks import KeptTasks, T
 from stoker.snapshots.keeper import SnapshotKeeper, Writer
 
-_log = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 _DESCRIBE = {"describe": "True"}
 
@@ -50,9 +51,7 @@ _DESCRIBE = {"describe": "True"}
 class Registry:
     """Implements `core.ports.InferencePort`, `ManagementPort`, `HealthPort` and `ReadinessPort`.
 
-    The store stays the caller's.
-
-    ``snapshots``: takes what the models are whenever that changes.
+    The caller closes the store. ``snapshots``: writes the models down whenever they change.
 
     Leaving, in this order: `close_admission`, `drain`, `close`.
     """
@@ -88,14 +87,22 @@ class Registry:
         )
         self._snapshots = SnapshotKeeper(
             writer=snapshots,
-            catalog=self._catalog,
+            served=self._saved_models,
+            is_registered=lambda key: self._catalog.find(*key) is not None,
             chosen_defaults=self._operations.names_with_chosen_default,
             resumed=settings.model_snapshot,
-            default_handler=settings.default_service_handler,
         )
 
     def _models_changed(self) -> None:
         self._snapshots.changed()
+
+    def _saved_models(self) -> list[SnapshotModel]:
+        handler = self._settings.default_service_handler
+        return [
+            saved_model(entry, default=self._catalog.is_default(entry), default_handler=handler)
+            for entry in self._catalog
+            if entry.confirmed
+        ]
 
     # ---------------------------------------------------------------------------------------- inference
 
@@ -253,7 +260,7 @@ class Registry:
         try:
             wanted = await self._startup_models()
         except errors.StokerError as error:
-            _log.error("Failed to load the models of the start: %s", error, extra={"event": "model_load_failed"})
+            log.error("Failed to load the models of the start: %s", error, extra={"event": "model_load_failed"})
             self._health.failed = self._settings.load_models
             await self._snapshots.started(loaded=(), all_loaded=False)
             return

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from stoker import errors
 
 T = TypeVar("T")
-_log = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 
 class KeptTasks:
@@ -60,8 +60,8 @@ def _log_outcome(task: asyncio.Task[Any]) -> None:
         return
     error = task.exception()
     if error is None:
-        _log.info("An operation whose client had left is done: %s", task.result())
+        log.info("An operation whose client had left is done: %s", task.result())
     elif isinstance(error, errors.StokerError):
-        _log.warning("An operation whose client had left failed: %s", error)
+        log.warning("An operation whose client had left failed: %s", error)
     else:
-        _log.error("An operation whose client had left failed", exc_info=error)
+        log.error("An operation whose client had left failed", exc_info=error)

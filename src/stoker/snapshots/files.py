@@ -1,4 +1,4 @@
-"""Which files are snapshots, and in what order they were written: their names say so.  PURE.
+"""Names of snapshot files, which hold the order in which they were written.  PURE.
 
 ``<yyyyMMddHHmmssSSS>-startup.cfg``, ``-snapshot.cfg`` or ``-shutdown.cfg``, in the folder ``config`` of the logs.
 Names count, not times of files: copying a folder changes those.
@@ -23,7 +23,7 @@ def folder_of(log_location: Path) -> Path:
 
 
 def written_at(name: str) -> datetime | None:
-    """The local time in the name; None when this is no name of a snapshot."""
+    """Returns the local time in the name, None for other files."""
     match = _NAME.fullmatch(name)
     if match is None:
         return None
@@ -39,7 +39,7 @@ def newest_first(names: Iterable[str]) -> list[str]:
 
 
 def next_name(kind: str, now: datetime, names: Iterable[str]) -> str:
-    """A name behind all others, also when the clock was set back."""
+    """Makes a name that sorts behind all others, also when the clock was set back."""
     newest = newest_first(names)
     last = written_at(newest[0]) if newest else None
     at = now if last is None else max(now, last + _STEP)

@@ -1,6 +1,6 @@
-"""The folder of snapshots: each file appears whole or not at all, and the oldest of ours make room.
+"""The folder of snapshots: writes each file whole or not at all, and removes the oldest of ours.
 
-Blocking; called from a thread.  TorchServe's own snapshots beside ours are left alone.
+Blocking: call it from a thread.  Leaves TorchServe's own snapshots alone.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _STALE_S = 60.0
 
 
 class SnapshotFolder:
-    """``settings``: what stands in each file beside the models. ``kept``: how many files stay; 0: all."""
+    """``settings``: written to each file beside the models. ``kept``: how many files stay; 0: all."""
 
     def __init__(self, folder: Path, *, settings: Mapping[str, str], kept: int) -> None:
         self._folder = folder
@@ -32,7 +32,7 @@ class SnapshotFolder:
     def write(self, kind: str, snapshot: ModelSnapshot) -> Path:
         """
         Raises:
-            OSError: it is not there then, and no other file has changed.
+            OSError: no file was written, and no other has changed.
         """
         self._folder.mkdir(parents=True, exist_ok=True)
         file = self._folder / snapshot_files.next_name(kind, datetime.now(), self._names())
@@ -48,7 +48,7 @@ class SnapshotFolder:
         return file
 
     def _text(self, file_name: str, snapshot: ModelSnapshot) -> bytes:
-        """The models come last: without its end, a file has none."""
+        """Puts the models last: a file without its end has none."""
         models = model_snapshot.encode(snapshot, file_name=file_name, created_ms=round(time.time() * 1000))
         lines = [
             properties.comment(f"stoker {__version__}: the models of a server, and its settings without secrets"),
@@ -92,7 +92,7 @@ def _sync_folder(folder: Path) -> None:
 
 
 def _remove_if_stale(part: Path) -> None:
-    """What a killed server left; another server may be writing one this very moment."""
+    """Removes what a killed server left; a recent one may be another server's, still being written."""
     try:
         if time.time() - part.stat().st_mtime > _STALE_S:
             part.unlink(missing_ok=True)

@@ -1,8 +1,8 @@
-"""When are the models written down, and what is written: after the start, after each change, at the end.
+"""Writes snapshots of the models: after the start, after each change, at the end.
 
-Writing happens in a thread while everything goes on; changes that come meanwhile share the next file.  A disk that is
-full or read-only costs one warning, never an operation.
-Law: a model version is written from the moment its registration succeeded until it is unregistered, also while, after a
+A thread writes while everything goes on; changes that come meanwhile share the next file.  A disk that is full or
+read-only costs one warning, never an operation.
+Law: snapshots hold a model version from its successful registration until it is unregistered, also while, after a
 restart, it is not loaded yet or could not be: a disk that was away for one start takes no model with it.
 """
 
@@ -11,18 +11,16 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import Callable, Sequence, Set
+from collections.abc import Callable, Iterable, Sequence, Set
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from stoker.config.model_snapshot import ModelSnapshot, SnapshotModel
 from stoker.core.job import ModelKey
-from stoker.registry.catalog import Catalog
-from stoker.registry.entry import ModelEntry
 
 T = TypeVar("T")
-_log = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 _PAUSE_S = 0.1
 _PATIENCE_S = 5.0
@@ -33,23 +31,23 @@ class Writer(Protocol):
 
 
 class SnapshotKeeper:
-    """``writer`` None: nothing is written. ``resumed``: what this start resumes. ``chosen_defaults``: the names whose
-    default version somebody chose since. ``default_handler``: that of archives without one."""
+    """``writer`` None: nothing is written. ``served``: the confirmed models; ``is_registered``: also of others.
+    ``chosen_defaults``: names whose default version a client chose since. ``resumed``: what this start resumes."""
 
     def __init__(
         self,
         *,
         writer: Writer | None,
-        catalog: Catalog[ModelEntry],
+        served: Callable[[], Iterable[SnapshotModel]],
+        is_registered: Callable[[ModelKey], bool],
         chosen_defaults: Set[str],
         resumed: ModelSnapshot | None = None,
-        default_handler: str | None = None,
         pause_s: float = _PAUSE_S,
     ) -> None:
         self._writer = writer
-        self._catalog = catalog
+        self._served = served
+        self._is_registered = is_registered
         self._chosen_defaults = chosen_defaults
-        self._default_handler = default_handler
         self._pause_s = pause_s
         self._missing = {_key(model): model for model in (resumed.models if resumed else ())}
         self._is_resumed = resumed is not None
@@ -61,17 +59,17 @@ class SnapshotKeeper:
         self._closing = asyncio.Event()
         self._failing = False
 
-    # ------------------------------------------------------------------------------------ what happened
+    # ------------------------------------------------------------------------------------ events
 
     def changed(self) -> None:
-        """Somebody registered, scaled, unregistered or chose a default."""
+        """Notes that a client registered, scaled, unregistered or chose a default."""
         self._has_changed = True
         if self._is_resumed or self._all_loaded is not None:  # else the models of the start would be left out
             self._want("snapshot")
 
     async def started(self, *, loaded: Sequence[SnapshotModel], all_loaded: bool) -> None:
-        """``loaded``: what is there again, under whatever version its archive says. Returns once that is written, or
-        could not be; a disk that hangs is not waited for."""
+        """``loaded``: what was resumed, under whatever version its archive says. Returns once that is written or
+        failed; does not wait for a disk that hangs."""
         for model in loaded:
             self._missing.pop(_key(model), None)
         self._all_loaded = all_loaded
@@ -82,10 +80,10 @@ class SnapshotKeeper:
         try:
             await asyncio.wait_for(self._written.wait(), _PATIENCE_S)
         except asyncio.TimeoutError:
-            _log.warning("The snapshot of this start could not be written in time")
+            log.warning("The snapshot of this start could not be written in time")
 
     def forget(self, name: str, version: str | None) -> None:
-        """Asked to unregister what could not be resumed: it is not tried again. None: every version."""
+        """Drops models that could not be resumed: they were unregistered. None: every version."""
         found = [key for key in self._missing if key.name == name and version in (None, "", key.version)]
         for key in found:
             del self._missing[key]
@@ -93,9 +91,9 @@ class SnapshotKeeper:
             self.changed()
 
     async def close(self) -> None:
-        """The last snapshot. Waits for a disk that is slow, not for one that hangs. Idempotent.
+        """Writes the last snapshot. Waits for a slow disk, not for one that hangs. Idempotent.
 
-        A start that was cut short has none: what was there before is newer than the little it knows.
+        A start that was cut short writes none: the snapshot before it knows more.
         """
         done = self._writer is None or self._closing.is_set()
         self._closing.set()
@@ -104,9 +102,9 @@ class SnapshotKeeper:
         try:
             await asyncio.wait_for(self._write_last(), _PATIENCE_S)
         except asyncio.TimeoutError:
-            _log.warning("The snapshot of this stop could not be written in time")
+            log.warning("The snapshot of this stop could not be written in time")
 
-    # -------------------------------------------------------------------------------------- when it is written
+    # -------------------------------------------------------------------------------------- writing
 
     def _want(self, kind: str) -> None:
         if self._writer is None or self._closing.is_set():
@@ -122,11 +120,11 @@ class SnapshotKeeper:
             await self._rest()
 
     async def _rest(self) -> None:
-        """A storm of changes makes ten files a second, not thousands."""
+        """Limits a burst of changes to ten files a second."""
         try:
             await asyncio.wait_for(self._closing.wait(), self._pause_s)
         except asyncio.TimeoutError:
-            pass  # nobody closes
+            pass  # not closing
 
     async def _write_last(self) -> None:
         if self._task is not None:
@@ -145,55 +143,28 @@ class SnapshotKeeper:
             self._written.set()
         if self._failing:
             self._failing = False
-            _log.info("Snapshots are written again: %s", file.name)
+            log.info("Snapshots are written again: %s", file.name)
 
     def _warn_once(self, error: Exception) -> None:
         if not self._failing:
-            _log.warning(
+            log.warning(
                 "Snapshots cannot be written (%s): a restart resumes the last one that could, until this is mended",
                 getattr(error, "strerror", None) or error,
                 extra={"event": "snapshot_failed"},
             )
         self._failing = True
 
-    # ------------------------------------------------------------------------------------- what is written
+    # ------------------------------------------------------------------------------------- content
 
     def capture(self) -> ModelSnapshot:
-        self._missing = {key: model for key, model in self._missing.items() if self._catalog.find(*key) is None}
+        self._missing = {key: model for key, model in self._missing.items() if not self._is_registered(key)}
         awaited = {model.name for model in self._missing.values() if model.default} - self._chosen_defaults
         models = [
-            *(self._model(entry, awaited) for entry in self._catalog if entry.confirmed),
-            *(self._missing_model(model, awaited) for model in self._missing.values()),
+            *(replace(model, default=model.default and model.name not in awaited) for model in self._served()),
+            *(replace(model, default=model.default and model.name in awaited) for model in self._missing.values()),
         ]
         complete = self._is_resumed or (self._all_loaded is True and bool(models))
         return ModelSnapshot(tuple(models), resume=self._has_changed or complete)
-
-    def _model(self, entry: ModelEntry, awaited: Set[str]) -> SnapshotModel:
-        spec, file_name = entry.spec, entry.unpacked.file_name
-        level = spec.yaml_config.get("parallelLevel")
-        return SnapshotModel(
-            name=spec.key.name,
-            version=spec.key.version,
-            default=self._catalog.is_default(entry) and spec.key.name not in awaited,
-            mar_name=file_name,
-            min_workers=entry.min_workers,
-            max_workers=entry.max_workers,
-            batch_size=spec.batch_size,
-            max_batch_delay_s=spec.max_batch_delay_s,
-            response_timeout_s=spec.response_timeout_s,
-            startup_timeout_s=spec.startup_timeout_s,
-            runtime=spec.runtime,
-            parallel_level=level if isinstance(level, int) else 0,
-            handler=spec.handler if spec.handler not in self._usual_handlers(entry) else None,
-            url=entry.unpacked.elsewhere,
-        )
-
-    def _usual_handlers(self, entry: ModelEntry) -> tuple[str | None, ...]:
-        return entry.unpacked.manifest.handler, self._default_handler
-
-    def _missing_model(self, model: SnapshotModel, awaited: Set[str]) -> SnapshotModel:
-        default = model.default and model.name in awaited
-        return replace(model, default=default)
 
 
 def _key(model: SnapshotModel) -> ModelKey:
@@ -201,7 +172,7 @@ def _key(model: SnapshotModel) -> ModelKey:
 
 
 async def _in_thread(work: Callable[[], T]) -> T:
-    """In a thread of its own that nobody waits for at the end of the process: a disk may hang."""
+    """Runs ``work`` in a thread that does not delay the end of the process: a disk may hang."""
     loop = asyncio.get_running_loop()
     future: asyncio.Future[T] = loop.create_future()
 

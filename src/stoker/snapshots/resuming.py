@@ -1,8 +1,8 @@
-"""What a start is made of: the settings, and the models of a snapshot where there is one to resume.
+"""Loads the settings for a start, and the models of a snapshot where there is one to resume.
 
-A file that was named is the one that counts, whole: a snapshot is a properties file, and one that cannot be used stops
-the start.  Where none was named, the newest snapshot gives its models and nothing else: settings come from the
-properties file, and how open the server is does not depend on the snapshot; one that cannot be read is passed over.
+A file that was named counts, whole: a snapshot is a properties file, and one that cannot be used stops the start.
+Without one, the newest snapshot gives its models and nothing else: settings come from the properties file, and how open
+the server is does not depend on the snapshot; an unreadable snapshot is skipped.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def load_for_start(
     """As `config.load.load`. ``resume``: the newest snapshot gives the models where no file was named.
 
     Raises:
-        ConfigurationError: as `config.load.load`, except for what stands in a snapshot that nobody named.
+        ConfigurationError: as `config.load.load`, except for the content of a snapshot that was not named.
     """
     here = directory or Path.cwd()
     file = find_file(ts_config=ts_config, environment=environment, directory=here)
@@ -86,20 +86,20 @@ def _with_newest_models(loaded: Loaded, folder: Path, environment: Mapping[str, 
         try:
             content = _read(file, environment)
         except ValueError as error:
-            troubles.append(_trouble(file, str(error)))
+            troubles.append(_unusable(file, str(error)))
             continue
         if not content.models.resume:
             break
         warnings = (
             *loaded.warnings,
-            *_told(troubles, file),
+            *_warnings(troubles, file),
             *_ignored_models(loaded, file),
             *_other_settings(content, loaded.settings, file),
         )
         settings = replace(loaded.settings, model_snapshot=content.models)
         given = {**loaded.given, _KEY: Given(content.text, str(file))}
         return replace(loaded, settings=settings, given=given, snapshot=file, warnings=warnings)
-    return replace(loaded, warnings=(*loaded.warnings, *_told(troubles, None)))
+    return replace(loaded, warnings=(*loaded.warnings, *_warnings(troubles, None)))
 
 
 def _read(file: Path, environment: Mapping[str, str]) -> _Content:
@@ -118,7 +118,7 @@ def _read(file: Path, environment: Mapping[str, str]) -> _Content:
 
 
 def _ignored_models(loaded: Loaded, snapshot: Path, *, but_not_of: str | None = None) -> Iterator[str]:
-    """A snapshot's own `load_models` is what it replaces; anybody else's may surprise."""
+    """Warns of a `load_models` that the snapshot replaces, unless it is the snapshot's own."""
     given = loaded.given.get("load_models")
     if given is not None and not (but_not_of and given.where.startswith(but_not_of)):
         yield (
@@ -150,11 +150,11 @@ def _differs(key: str, text: str, settings: Settings) -> bool:
 # -------------------------------------------------------------------------------------------- sentences
 
 
-def _trouble(file: Path, reason: str) -> str:
+def _unusable(file: Path, reason: str) -> str:
     return f"The snapshot {file} cannot be used: {reason.removeprefix('Invalid configuration: ').rstrip('.')}."
 
 
-def _told(troubles: Iterable[str], used: Path | None) -> Iterator[str]:
+def _warnings(troubles: Iterable[str], used: Path | None) -> Iterator[str]:
     instead = f"{used} is used in its place." if used else "There is no other: the server starts without a snapshot."
     for trouble in troubles:
         yield f"{trouble} {instead}"

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from stoker.registry.startup import models_to_load
+from stoker.registry.startup_models import models_to_load
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Which models are loaded at start?  Those of a snapshot, or the entries of ``load_models`` (``--models``).  PURE.
+"""Models to load at start: those of a snapshot, or the entries of ``load_models`` (``--models``).  PURE.
 
 ``all`` in any case, or entries ``[name=]url``. A name given here wins over the manifest's; the name made of the
 file name is used only where the manifest has none.
@@ -13,17 +13,18 @@ from typing import NamedTuple
 from stoker.archive.sources import redacted
 from stoker.config.model_snapshot import ModelSnapshot, SnapshotModel
 from stoker.core.ports import RegisterRequest
+from stoker.registry.entry import ModelEntry
 
 _NAMED = re.compile(r"([^=/:?]+)=(.*)", re.DOTALL)  # "m=file.mar", yet not "https://host/file.mar?a=b"
 
 
 class StartupModel(NamedTuple):
     text: str
-    """As the operator wrote it, but for credentials."""
+    """The operator's own words, without credentials."""
     url: str
     name: str | None
     saved: SnapshotModel | None = None
-    """How it was served, where it is resumed."""
+    """How the model was served, where it is resumed."""
 
     @property
     def request(self) -> RegisterRequest:
@@ -46,7 +47,7 @@ class StartupModel(NamedTuple):
 
 
 def models_to_load(entries: Sequence[str], names_in_store: Callable[[], Sequence[str]]) -> list[StartupModel]:
-    """What to load, in the order written; ``names_in_store`` is asked only for ``all``."""
+    """Parses the entries in their order; calls ``names_in_store`` only for ``all``."""
     texts = [text for entry in entries if (text := entry.strip())]
     if any(text.lower() == "all" for text in texts):
         return [StartupModel(name, name, None) for name in names_in_store()]
@@ -62,9 +63,32 @@ def _parse(item: str) -> StartupModel:
 
 
 def models_to_resume(snapshot: ModelSnapshot) -> list[StartupModel]:
-    """The default versions first, so that `loading` makes them the default again."""
+    """Puts default versions first, so that `loading` makes them the default again."""
     models = sorted(snapshot.models, key=lambda model: not model.default)
     return [
         StartupModel(f"{model.name}/{model.version} ({model.mar_name})", model.url or model.mar_name, model.name, model)
         for model in models
     ]
+
+
+def saved_model(entry: ModelEntry, *, default: bool, default_handler: str | None) -> SnapshotModel:
+    """Describes a served model for a snapshot. ``default_handler``: that of archives without one."""
+    spec = entry.spec
+    level = spec.yaml_config.get("parallelLevel")
+    usual_handlers = (entry.unpacked.manifest.handler, default_handler)
+    return SnapshotModel(
+        name=spec.key.name,
+        version=spec.key.version,
+        default=default,
+        mar_name=entry.unpacked.file_name,
+        min_workers=entry.min_workers,
+        max_workers=entry.max_workers,
+        batch_size=spec.batch_size,
+        max_batch_delay_s=spec.max_batch_delay_s,
+        response_timeout_s=spec.response_timeout_s,
+        startup_timeout_s=spec.startup_timeout_s,
+        runtime=spec.runtime,
+        parallel_level=level if isinstance(level, int) else 0,
+        handler=None if spec.handler in usual_handlers else spec.handler,
+        url=entry.unpacked.elsewhere,
+    )

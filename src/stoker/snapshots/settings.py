@@ -1,7 +1,6 @@
-"""The settings of a running server as properties that another start could be given.  PURE.
+"""Settings in a snapshot: those of the running server, as properties for another start.  PURE.
 
-Only what somebody gave: defaults stay defaults.  Never a secret; paths are absolute, so that they mean the same place
-wherever the file is read.
+Leaves out defaults and secrets; paths are absolute, so that they mean the same place wherever the file is read.
 """
 
 from __future__ import annotations
@@ -13,11 +12,11 @@ from stoker.config.rows import Origin
 from stoker.config.settings import ROWS
 
 _LEFT_OUT = ("model_snapshot", "load_models", "version", "tsConfigFile")
-"""The models are told by the snapshot itself; the rest only labels a file."""
+"""The snapshot itself holds the models; the rest only labels a file."""
 
 
 def properties_of(loaded: Loaded) -> dict[str, str]:
-    """By property name, sorted."""
+    """Returns texts by property name, sorted."""
     return {key: _text(key, loaded) for key in sorted(loaded.given) if _belongs(key)}
 
 
