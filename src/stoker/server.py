@@ -191,6 +191,7 @@ class Server:
                 max_message_bytes=settings.max_request_size,
                 access_log=self._access_log,
                 stream_stall_timeout_s=settings.stream_stall_timeout_s,
+                stream_min_bytes_per_s=settings.stream_min_bytes_per_second,
                 telemetry=self._metrics,
                 tls=protection.grpc,
                 connection_age=age,

@@ -205,6 +205,23 @@ async def test_a_stream_that_nobody_reads_ends_resource_exhausted_and_is_cancell
         assert (await run.inference.Predictions(REQUEST)).prediction == b"well"
 
 
+async def test_a_reader_below_the_floor_is_ended_however_steadily_it_reads(ports: Ports) -> None:
+    options = {"stream_stall_timeout_s": 0.5, "stream_min_bytes_per_s": 1 << 30}
+    async with running(ports, client_options=NO_READ_AHEAD, **options) as run:
+        call = run.inference.StreamPredictions(REQUEST)
+        submission = await ports.inference.submitted()
+        for _ in range(400):
+            submission.reply.push(Chunk(bytes(100_000)), last=False)
+
+        async def read_slowly() -> None:
+            while await call.read() is not grpc.aio.EOF:
+                await asyncio.sleep(0.01)
+
+        reader = asyncio.ensure_future(read_slowly())
+        await until(lambda: submission.cancelled)
+        reader.cancel()
+
+
 async def test_a_stalled_stream_whose_job_is_done_is_not_kept_for_ever(ports: Ports) -> None:
     async with running(ports, stream_stall_timeout_s=0.2, client_options=NO_READ_AHEAD) as run:
         ports.inference.on_submit = lambda submission: (endless(submission), submission.answer(b"end"))[-1]

@@ -36,6 +36,7 @@ class GrpcServer:
         max_message_bytes: int,
         access_log: AccessLog | None = None,
         stream_stall_timeout_s: float = 30.0,
+        stream_min_bytes_per_s: int = 0,
         telemetry: RequestTelemetry | None = None,
         tls: Tls | None = None,
         connection_age: ConnectionAge = ConnectionAge(),  # noqa: B008 - immutable
@@ -58,6 +59,7 @@ class GrpcServer:
             access_log=access_log,
             max_message_bytes=max_message_bytes,
             stream_stall_timeout_s=stream_stall_timeout_s,
+            stream_min_bytes_per_s=stream_min_bytes_per_s,
             telemetry=telemetry,
             http_status=HTTP,
         )
