@@ -174,16 +174,16 @@ def _row(
 
 
 MODEL_KEYS: tuple[ModelRow, ...] = (
-    _row("minWorkers", "min_workers", _workers, "number", "-", "fewest workers; needs maxWorkers; at least 1"),
+    _row("minWorkers", "min_workers", _workers, "number", "-", "fewest workers, at least 1; needs maxWorkers"),
     _row("maxWorkers", "max_workers", _positive, "number", "-", "most workers; needs minWorkers"),
-    _row("batchSize", "batch_size", _count, "number", "1", "most requests in one call of the handler"),
+    _row("batchSize", "batch_size", _count, "number", "1", "most requests per call of the handler"),
     _row(
         "maxBatchDelay",
         "max_batch_delay_s",
         _milliseconds,
         "number",
         "100",
-        "longest wait for a batch to fill; an idle worker does not wait, unless batching is fixed",
+        "longest wait for a batch to fill; with adaptive batching an idle worker never waits",
         unit="ms",
     ),
     _row(
@@ -192,7 +192,7 @@ MODEL_KEYS: tuple[ModelRow, ...] = (
         _seconds,
         "number",
         "default_response_timeout",
-        "a worker that runs one batch for longer is restarted",
+        "longest time for one batch; then the worker is restarted",
         unit="s",
     ),
     _row(
@@ -201,7 +201,7 @@ MODEL_KEYS: tuple[ModelRow, ...] = (
         _seconds,
         "number",
         "default_startup_timeout",
-        "a worker that is not ready by then is restarted",
+        "longest time for a worker to become ready; then it is restarted",
         unit="s",
     ),
     _row(
@@ -210,7 +210,7 @@ MODEL_KEYS: tuple[ModelRow, ...] = (
         _seconds,
         "number",
         "300",
-        "with worker_give_up=torchserve: how long a failing worker is started again",
+        "with worker_give_up=torchserve: how long a failing worker is restarted",
         unit="s",
     ),
     _row(
@@ -219,13 +219,13 @@ MODEL_KEYS: tuple[ModelRow, ...] = (
         _milliseconds,
         "number",
         "none",
-        "a request older than this is ended",
+        "longest life of a request",
         unit="ms",
     ),
-    _row("jobQueueSize", "job_queue_size", _positive, "number", "job_queue_size", "requests that may wait"),
-    _row("deviceType", "device_type", _word("cpu", "gpu"), "cpu, gpu", "gpu if there is one", "what its workers use"),
-    _row("deviceIds", "device_ids", _device_ids, "list of numbers", "all", "GPUs of its workers, in turn"),
-    _row("useVenv", "use_venv", _switch, "true, false", "false", "a virtual environment of its own"),
+    _row("jobQueueSize", "job_queue_size", _positive, "number", "job_queue_size", "most waiting requests"),
+    _row("deviceType", "device_type", _word("cpu", "gpu"), "cpu, gpu", "gpu if there is one", "device of the workers"),
+    _row("deviceIds", "device_ids", _device_ids, "list of numbers", "all", "GPUs of the workers, in turn"),
+    _row("useVenv", "use_venv", _switch, "true, false", "false", "give the model a virtual environment of its own"),
     _row(
         "batching",
         "batching",
@@ -241,7 +241,7 @@ MODEL_KEYS: tuple[ModelRow, ...] = (
         _switch,
         "true, false",
         "false",
-        "streaming requests may share a batch",
+        "let streaming requests share a batch",
         ours=True,
     ),
     _row(
@@ -250,7 +250,7 @@ MODEL_KEYS: tuple[ModelRow, ...] = (
         _switch,
         "true, false",
         "false",
-        "the handler is initialised once and its workers are forked from there",
+        "initialize the handler once and fork the workers from that process",
         ours=True,
     ),
     _row(
@@ -259,7 +259,7 @@ MODEL_KEYS: tuple[ModelRow, ...] = (
         _word("pp", "tp", "pptp", "custom"),
         "pp, tp, pptp, custom",
         "none",
-        "one model over several devices; custom on one device is an ordinary worker",
+        "spread a worker over several devices; custom on one device is an ordinary worker",
         served=False,
     ),
     _row("parallelLevel", "parallel_level", _whole, "number", "0", "devices per worker; needs parallelType"),
@@ -270,7 +270,7 @@ MODEL_KEYS: tuple[ModelRow, ...] = (
         _switch,
         "true, false",
         "false",
-        "a request is refused unless a worker is idle",
+        "refuse a request unless a worker is idle",
         served=False,
     ),
     _row(
@@ -279,7 +279,7 @@ MODEL_KEYS: tuple[ModelRow, ...] = (
         _switch,
         "true, false",
         "false",
-        "requests join and leave the batch between steps",
+        "let requests join and leave the batch between steps",
         served=False,
     ),
     _row(
@@ -288,7 +288,7 @@ MODEL_KEYS: tuple[ModelRow, ...] = (
         _switch,
         "true, false",
         "false",
-        "requests of one sequence go to one worker, in order",
+        "send the requests of one sequence to one worker, in order",
         served=False,
     ),
     _row(
@@ -297,7 +297,7 @@ MODEL_KEYS: tuple[ModelRow, ...] = (
         _milliseconds,
         "number",
         "none",
-        "an idle sequence ends after this",
+        "how long a sequence may stay idle",
         unit="ms",
     ),
     _row(
@@ -315,16 +315,16 @@ MODEL_KEYS: tuple[ModelRow, ...] = (
         _positive,
         "number",
         "1",
-        "requests of a sequence that may wait",
+        "most waiting requests per sequence",
     ),
-    _row("maxNumSequence", "max_num_sequence", _positive, "number", "1", "sequences that live at the same time"),
+    _row("maxNumSequence", "max_num_sequence", _positive, "number", "1", "most sequences at the same time"),
     _row(
         "asyncCommunication",
         "async_communication",
         _switch,
         "true, false",
         "false",
-        "the handler is asynchronous and gets many requests at once",
+        "call an asynchronous handler with many requests at once",
         served=False,
     ),
 )

@@ -22,7 +22,7 @@ _GROUPS = {
     "metrics_config": "Metrics and logs",
     "temp_dir": "Places on the machine",
 }
-"""Each begins at a key, in the order of the table of settings."""
+"""Section titles by the first key of each section, in the order of the table of settings."""
 
 _HEAD = """\
 # Configuration
@@ -30,32 +30,33 @@ _HEAD = """\
 Every key of `config.properties` and of `model-config.yaml`.
 
 - The properties file: `TS_CONFIG_FILE`, else `--ts-config`, else `config.properties` in the current folder.
-- Precedence: default < file < command line < environment. The environment counts where `enable_envvars_config=true`;
-  variables marked *always* count without it.
-- `$$NAME$$` anywhere in a value stands for the environment variable NAME; one that is not set stops the start.
-- Booleans: the word `true` in any case, everything else is false. Sizes may have a unit of 1024: `64k`, `10m`, `2g`.
-- A value that cannot be used stops the start with file, line, key and what was expected. A key that is not known is
-  named in the log, with the nearest one that is. A file or folder that is not there stops the start where a flag names
-  it; where a properties file does, the log says so, with file and line.
-- `torchserve --print-config` shows every value in effect and where it came from.
-- *own*: a key that TorchServe does not know."""
+- Precedence: default < file < command line < environment. The environment counts only if
+  `enable_envvars_config=true`, except for variables marked *always*.
+- `$$NAME$$` anywhere in a value stands for the environment variable NAME. If it is not set, the server does not start.
+- Booleans: `true` in any case is true, everything else is false. Sizes may have a unit of 1024: `64k`, `10m`, `2g`.
+- An invalid value stops the start, with file, line, key and what was expected. An unknown key causes a warning with the
+  nearest known one. A missing file or folder stops the start if a flag names it; if a properties file does, it causes a
+  warning with file and line.
+- `torchserve --print-config` shows every value in effect and its source.
+- *own* marks keys that TorchServe does not have."""
 
 _UNUSED = """
 ## Accepted, without effect
 
-Keys of TorchServe that have nothing to change here. They are checked like the others, and named in the log once.
+TorchServe's keys that have no effect here. They are checked like the others, and named in the log once.
 """
 
 _MODEL = """
 ## model-config.yaml
 
-The setting `models` says the first six of these, and `runtimeType`, of models loaded at start:
-`models={"NAME": {"VERSION": {"minWorkers": 1, "maxWorkers": 2, "batchSize": 4}}}`. It is read as leniently as
-TorchServe reads it: numbers in quotation marks, single quotes or none, comments, `;` and `=`. Other keys are ignored
-there with a warning.
-Precedence: registration over an API, then model-config.yaml, then `models`, then the default. A value of a wrong type
-in the YAML is ignored with a warning, a number of more than 32 bits refuses the model; in `models` both stop the start.
-The handler gets the whole YAML document.
+For models loaded at start, the setting `models` can also give the first six of these keys, and `runtimeType`:
+`models={"NAME": {"VERSION": {"minWorkers": 1, "maxWorkers": 2, "batchSize": 4}}}`. It is read as leniently as in
+TorchServe: numbers in quotation marks, single quotes or none, comments, `;` and `=`. Other keys there are ignored with
+a warning.
+
+Precedence: registration over an API, then model-config.yaml, then `models`, then the default. In the YAML, a value of a
+wrong type is ignored with a warning, and a number of more than 32 bits refuses the model; in `models`, both stop the
+start. The handler gets the whole YAML document.
 """
 
 
@@ -75,7 +76,7 @@ def _settings() -> Iterator[str]:
 
 def _unused() -> Iterator[str]:
     yield _UNUSED
-    yield from _head("key", "environment", "meaning", "why not")
+    yield from _head("key", "environment", "meaning in TorchServe", "why it has no effect")
     for row in ROWS.values():
         if row.unused:
             yield _line(_key(row.key, row.ours), _environment(row), row.meaning, row.unused)

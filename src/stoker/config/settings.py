@@ -3,7 +3,7 @@
 Each field below is a row: its property name, converter, default, unit, meaning, and who may set it.  Files, the
 environment, `torchserve --print-config` and the reference in the documentation are all derived from these rows
 (`ROWS`, which also has the keys of `accepted`).  A field has the name of its property; times are seconds as float
-and end in ``_s``, sizes are bytes.  `config.load` fills the table; everyone else only reads a `Settings`.
+and end in ``_s``, sizes are bytes.  `config.load` fills the table; everything else only reads a `Settings`.
 """
 
 # ruff: noqa: RUF009 - `setting()` is a dataclass field specifier, as `field()` is
@@ -41,9 +41,7 @@ class Settings:
     metrics_address: Address = setting(
         "metrics_address", address.metrics, Address("http", _LOOPBACK, 8082), "metrics API"
     )
-    enable_metrics_api: bool = setting(
-        "enable_metrics_api", units.boolean, True, "open the listener of the metrics API"
-    )
+    enable_metrics_api: bool = setting("enable_metrics_api", units.boolean, True, "serve the metrics API")
     grpc_inference_address: str = setting(
         "grpc_inference_address", address.grpc, _LOOPBACK, "host of the gRPC inference API, or unix:/PATH"
     )
@@ -51,7 +49,7 @@ class Settings:
         "grpc_inference_port",
         units.whole_number,
         7070,
-        "port of the gRPC inference API; 0: any free one",
+        "port of the gRPC inference API; 0: any free port",
         minimum=0,
         maximum=_HIGHEST_PORT,
     )
@@ -62,7 +60,7 @@ class Settings:
         "grpc_management_port",
         units.whole_number,
         7071,
-        "port of the gRPC management API; 0: any free one",
+        "port of the gRPC management API; 0: any free port",
         minimum=0,
         maximum=_HIGHEST_PORT,
     )
@@ -70,7 +68,7 @@ class Settings:
         "grpc_inference_max_connection_age_ms",
         units.milliseconds,
         None,
-        "age at which a connection is asked to end; grpc_engine=auto takes grpcio then",
+        "age at which the server asks a connection to close",
         unit="ms",
         minimum=0.001,
         shown="unlimited",
@@ -79,7 +77,7 @@ class Settings:
         "grpc_inference_max_connection_age_grace_ms",
         units.milliseconds,
         None,
-        "what its open calls have from then on",
+        "time for its open calls to finish after that",
         unit="ms",
         minimum=0,
         shown="unlimited",
@@ -88,7 +86,7 @@ class Settings:
         "grpc_management_max_connection_age_ms",
         units.milliseconds,
         None,
-        "age at which a connection is asked to end; grpc_engine=auto takes grpcio then",
+        "age at which the server asks a connection to close",
         unit="ms",
         minimum=0.001,
         shown="unlimited",
@@ -97,7 +95,7 @@ class Settings:
         "grpc_management_max_connection_age_grace_ms",
         units.milliseconds,
         None,
-        "what its open calls have from then on",
+        "time for its open calls to finish after that",
         unit="ms",
         minimum=0,
         shown="unlimited",
@@ -116,50 +114,57 @@ class Settings:
         "keystore",
         rows.path,
         None,
-        "PKCS#12 file; https:// listeners prefer it to the two PEM files, gRPC those",
+        "PKCS#12 file with key and certificate; https:// listeners prefer it to the PEM files, gRPC prefers those",
     )
-    keystore_pass: str = setting("keystore_pass", str, "changeit", "its password", secret=True)
-    keystore_type: str = setting("keystore_type", units.string, "PKCS12", "its type; only PKCS12 can be read")
+    keystore_pass: str = setting("keystore_pass", str, "changeit", "password of the keystore", secret=True)
+    keystore_type: str = setting(
+        "keystore_type", units.string, "PKCS12", "type of the keystore; only PKCS12 is supported"
+    )
     client_ca_file: Path | None = setting(
         "client_ca_file",
         rows.path,
         None,
-        "PEM file: TLS listeners let in only clients with a certificate of one of these authorities",
+        "PEM file of authorities; TLS listeners accept only clients with a certificate signed by one of them",
         ours=True,
     )
     grpc_engine: str = setting(
         "grpc_engine",
         units.one_of("auto", "nghttp2", "grpcio", "native"),
         "auto",
-        "what speaks HTTP/2; auto: nghttp2, or grpcio where ngh2 is missing; native means nghttp2",
+        "HTTP/2 implementation; auto: nghttp2, or grpcio if the package ngh2 is missing; native: the same as nghttp2",
         ours=True,
     )
     grpc_status_codes: str = setting(
         "grpc_status_codes",
         units.one_of("correct", "torchserve"),
         "correct",
-        "which column of the gRPC status tables is used",
+        "which gRPC status codes errors have, stoker's or TorchServe's; compatibility.md lists them",
         ours=True,
     )
     max_request_size: int = setting(
-        "max_request_size", units.size, 6553500, "largest message taken from a client", unit="bytes", minimum=1
+        "max_request_size", units.size, 6553500, "largest request message", unit="bytes", minimum=1
     )
     max_response_size: int = setting(
-        "max_response_size", units.size, 6553500, "largest item of a worker's answer", unit="bytes", minimum=1
+        "max_response_size",
+        units.size,
+        6553500,
+        "largest answer to one request, or part of a stream",
+        unit="bytes",
+        minimum=1,
     )
 
     queue_full_status: int = setting(
         "queue_full_status",
         lambda text: int(units.one_of("503", "429")(text)),
         503,
-        "HTTP status of a prediction that finds the queue full; 429: with Retry-After",
+        "HTTP status of a prediction when the queue is full; 429 comes with Retry-After",
         ours=True,
     )
     ts_open_inference_protocol: bool = setting(
         "ts_open_inference_protocol",
         lambda text: text.strip().lower() in ("oip", "true"),
         False,
-        "true, or oip in the environment: REST paths of the open inference protocol",
+        "true or oip: serve the REST paths of the open inference protocol",
         always_env=True,
     )
 
@@ -167,13 +172,13 @@ class Settings:
 
     model_store: Path | None = setting("model_store", rows.path, None, "folder with the model archives")
     load_models: tuple[str, ...] = setting(
-        "load_models", rows.model_list, (), "what is loaded at start: all, or a comma list of [name=]location"
+        "load_models", rows.model_list, (), "models to load at start: all, or a comma-separated list of [name=]location"
     )
     models: Mapping[str, Mapping[str, ModelDefaults]] = setting(
         "models",
         parse_models,
         None,
-        "JSON: model, version, and its values for models loaded at start",
+        "JSON with values per model and version, for models loaded at start",
         origin=Origin.FILE,
         factory=dict,
     )
@@ -181,14 +186,14 @@ class Settings:
         "model_snapshot",
         model_snapshot.decode,
         None,
-        "JSON that a server wrote: models to load in place of load_models",
+        "JSON written by a server: models to load instead of load_models",
         origin=Origin.FILE,
     )
     snapshots_kept: int = setting(
         "snapshots_kept",
         units.whole_number,
         100,
-        "newest snapshot files that are kept, of those that stoker wrote; 0: all",
+        "how many of its newest snapshot files the server keeps; 0: all",
         minimum=0,
         ours=True,
     )
@@ -196,14 +201,14 @@ class Settings:
         "default_workers_per_model",
         units.whole_number,
         0,
-        "workers of a model that says nothing itself; 0: one per GPU or CPU at start, none for the API",
+        "workers of a model that sets none; 0: one per GPU or CPU for models loaded at start, none over the API",
         minimum=0,
     )
     debug: bool = setting(
         "debug",
         units.boolean,
         False,
-        "for a debugger: no response or start-up timeout, one worker per model unless it says otherwise",
+        "for debuggers: no response or start-up timeout, one worker per model unless it sets another number",
     )
     initial_worker_port: int = setting(
         "initial_worker_port", units.whole_number, 9000, "number of the first worker", minimum=0
@@ -212,7 +217,7 @@ class Settings:
         "default_response_timeout",
         units.number,
         120.0,
-        "a worker that runs one batch for longer is restarted",
+        "longest time for one batch; then the worker is restarted",
         unit="s",
         minimum=0,
     )
@@ -220,58 +225,58 @@ class Settings:
         "default_startup_timeout",
         units.number,
         120.0,
-        "a worker that is not ready by then is restarted",
+        "longest time for a worker to become ready; then it is restarted",
         unit="s",
         minimum=0,
     )
     unregister_model_timeout_s: float = setting(
-        "unregister_model_timeout", units.number, 120.0, "how long unregister waits for workers", unit="s", minimum=0
+        "unregister_model_timeout", units.number, 120.0, "how long unregistering waits for workers", unit="s", minimum=0
     )
     worker_give_up: str = setting(
         "worker_give_up",
         units.one_of("never", "torchserve"),
         "never",
-        "torchserve: a worker that failed for maxRetryTimeoutInSec stays dead, and jobs queue meanwhile",
+        "torchserve: stop restarting a worker that has failed for maxRetryTimeoutInSec, and queue jobs meanwhile",
         ours=True,
     )
     worker_template: bool = setting(
         "worker_template",
         units.boolean,
         True,
-        "further workers of models that import torch are forked from a process that has; costs its memory",
+        "fork further workers of models that import torch from a process that already has; costs that process's memory",
         ours=True,
     )
     job_queue_size: int = setting(
-        "job_queue_size", units.whole_number, 100, "jobs that may wait per model version", minimum=1
+        "job_queue_size", units.whole_number, 100, "most waiting requests per model version", minimum=1
     )
     number_of_gpu: int | None = setting(
-        "number_of_gpu", units.whole_number, None, "GPUs used, of those detected", minimum=0, shown="all detected"
+        "number_of_gpu", units.whole_number, None, "most GPUs to use", minimum=0, shown="all detected"
     )
     default_service_handler: str | None = setting(
-        "default_service_handler", units.string, None, "handler of archives without one, module[:function]"
+        "default_service_handler", units.string, None, "handler for archives that name none, module[:function]"
     )
     service_envelope: str | None = setting(
-        "service_envelope", units.string, None, "body, json, kserve or kservev2, around every handler"
+        "service_envelope", units.string, None, "envelope around every handler: body, json, kserve or kservev2"
     )
     decode_input_request: bool = setting(
-        "decode_input_request", units.boolean, True, "workers decode JSON and text inputs"
+        "decode_input_request", units.boolean, True, "decode JSON and text inputs in the worker"
     )
     limit_max_image_pixels: bool = setting(
-        "limit_max_image_pixels", units.boolean, True, "vision handlers keep Pillow's limit on image size"
+        "limit_max_image_pixels", units.boolean, True, "keep Pillow's limit on image size in vision handlers"
     )
     install_py_dep_per_model: bool = setting(
-        "install_py_dep_per_model", units.boolean, False, "pip-install an archive's requirements at registration"
+        "install_py_dep_per_model", units.boolean, False, "install an archive's requirements with pip at registration"
     )
     blacklist_env_vars: str | None = setting(
-        "blacklist_env_vars", rows.regex, None, "variables whose whole name matches are withheld from workers"
+        "blacklist_env_vars", rows.regex, None, "expression; workers do not inherit variables whose whole name matches"
     )
-    ipex_enable: bool = setting("ipex_enable", units.boolean, False, "TS_IPEX_ENABLE of the workers")
-    ipex_gpu_enable: bool = setting("ipex_gpu_enable", units.boolean, False, "TS_IPEX_GPU_ENABLE of the workers")
+    ipex_enable: bool = setting("ipex_enable", units.boolean, False, "TS_IPEX_ENABLE for the workers")
+    ipex_gpu_enable: bool = setting("ipex_gpu_enable", units.boolean, False, "TS_IPEX_GPU_ENABLE for the workers")
     python: str = setting(
         "python",
         lambda text: text.strip() or sys.executable,
         None,
-        "interpreter of the workers",
+        "Python interpreter of the workers",
         origin=Origin.FILE,
         factory=lambda: sys.executable,
         shown="the server's own",
@@ -291,7 +296,7 @@ class Settings:
         "stream_window",
         units.size,
         1 << 20,
-        "bytes of one stream that may be on their way to its reader",
+        "most bytes of one stream in transit to its reader",
         unit="bytes",
         minimum=1,
         ours=True,
@@ -300,7 +305,7 @@ class Settings:
         "stream_stall_timeout",
         units.number,
         30.0,
-        "a stream that its client does not read for so long is ended",
+        "how long a stream may stay unread before it is ended",
         unit="s",
         minimum=0.001,
         ours=True,
@@ -309,7 +314,7 @@ class Settings:
         "stream_min_bytes_per_second",
         units.size,
         0,
-        "a stream that its client reads more slowly over stream_stall_timeout is ended; 0: as slowly as it likes",
+        "slowest reading of a stream, averaged over stream_stall_timeout, before it is ended; 0: no limit",
         unit="bytes",
         minimum=0,
         ours=True,
@@ -318,7 +323,7 @@ class Settings:
         "drain_timeout",
         units.number,
         30.0,
-        "how long a stop waits for requests that were accepted",
+        "how long a stop waits for accepted requests",
         unit="s",
         minimum=0,
         ours=True,
@@ -330,7 +335,7 @@ class Settings:
         "max_connections",
         units.whole_number,
         10_000,
-        "connections of each listener; more are dropped as they come",
+        "most connections per listener; more are closed at once",
         minimum=1,
         ours=True,
     )
@@ -338,7 +343,7 @@ class Settings:
         "first_request_timeout",
         units.number,
         60.0,
-        "how long a new connection may be silent",
+        "how long a new connection may stay without a request",
         unit="s",
         minimum=0.001,
         ours=True,
@@ -347,7 +352,7 @@ class Settings:
         "idle_timeout",
         units.number,
         600.0,
-        "how long a connection may be silent between requests",
+        "how long a connection may stay idle between requests",
         unit="s",
         minimum=0.001,
         ours=True,
@@ -365,7 +370,7 @@ class Settings:
         "client_timeout",
         units.number,
         60.0,
-        "a client that neither sends the rest of its request nor reads its answer for so long is let go",
+        "how long a client may neither send the rest of its request nor read its answer before it is disconnected",
         unit="s",
         minimum=0.001,
         ours=True,
@@ -386,7 +391,7 @@ class Settings:
         "grpc_max_concurrent_calls",
         units.whole_number,
         1024,
-        "open calls of one gRPC connection; a client's library waits before it starts more",
+        "most open calls per gRPC connection; client libraries wait before starting more",
         minimum=1,
         ours=True,
     )
@@ -394,7 +399,7 @@ class Settings:
         "grpc_max_metadata_size",
         units.size,
         16 << 10,
-        "largest metadata of one gRPC call; more is refused RESOURCE_EXHAUSTED",
+        "largest metadata of one gRPC call; more is refused with RESOURCE_EXHAUSTED",
         unit="bytes",
         minimum=256,
         ours=True,
@@ -403,7 +408,7 @@ class Settings:
         "max_buffered_request_bytes",
         units.size,
         0,
-        "requests that are being received, over all connections; a further one waits; "
+        "most bytes of requests being received, over all connections; a further one waits; "
         "0: 256 MiB, or four times max_request_size if that is more",
         unit="bytes",
         minimum=0,
@@ -413,8 +418,8 @@ class Settings:
         "max_buffered_response_bytes",
         units.size,
         0,
-        "answers that clients have not read, over all connections; beyond it those who leave most unread are "
-        "disconnected; 0: 256 MiB, or four times max_response_size if that is more",
+        "most bytes of answers not yet read, over all connections; beyond it, the clients with the most unread bytes "
+        "are disconnected; 0: 256 MiB, or four times max_response_size if that is more",
         unit="bytes",
         minimum=0,
         ours=True,
@@ -423,31 +428,34 @@ class Settings:
     # ---------------------------------------------------------------------------------------- archives
 
     allowed_urls: tuple[str, ...] = setting(
-        "allowed_urls", rows.regexes, ("https://.*",), "comma list of expressions; one must match a whole URL"
+        "allowed_urls",
+        rows.regexes,
+        ("https://.*",),
+        "comma-separated expressions; one must match the whole URL of an archive",
     )
     allowed_model_paths: tuple[Path, ...] = setting(
         "allowed_model_paths",
         rows.folders,
         (),
-        "comma list of folders: clients may register archives and directories by paths inside them, and inside "
+        "comma-separated folders; clients may register archives and directories by paths inside them and inside "
         "model_store; /: any path, as in TorchServe",
         ours=True,
     )
     use_env_allowed_urls: bool = setting(
-        "use_env_allowed_urls", units.boolean, False, "TS_ALLOWED_URLS may override allowed_urls", origin=Origin.FILE
+        "use_env_allowed_urls", units.boolean, False, "let TS_ALLOWED_URLS override allowed_urls", origin=Origin.FILE
     )
     allow_private_urls: bool = setting(
         "allow_private_urls",
         units.boolean,
         False,
-        "archives may come from private, loopback and link-local addresses",
+        "download archives from private, loopback and link-local addresses too",
         ours=True,
     )
     download_max_size: int = setting(
-        "download_max_size", units.size, 20 << 30, "largest archive downloaded", unit="bytes", minimum=1, ours=True
+        "download_max_size", units.size, 20 << 30, "largest archive to download", unit="bytes", minimum=1, ours=True
     )
     download_timeout_s: float = setting(
-        "download_timeout", units.number, 3600.0, "longest download of an archive", unit="s", minimum=0.001, ours=True
+        "download_timeout", units.number, 3600.0, "longest time for a download", unit="s", minimum=0.001, ours=True
     )
     unpack_max_size: int = setting(
         "unpack_max_size", units.size, 100 << 30, "largest archive when unpacked", unit="bytes", minimum=1, ours=True
@@ -459,7 +467,7 @@ class Settings:
         "unpack_max_ratio",
         units.whole_number,
         200,
-        "an archive that grows by more than this factor is refused as a bomb",
+        "most that an archive may grow when unpacked, as a factor; beyond it, it is refused as a bomb",
         minimum=1,
         ours=True,
     )
@@ -467,13 +475,13 @@ class Settings:
     # ---------------------------------------------------------------------------- security and sources
 
     disable_token_authorization: bool = setting(
-        "disable_token_authorization", units.boolean, False, "requests need no token"
+        "disable_token_authorization", units.boolean, False, "serve requests without a token"
     )
     token_expiration_s: float = setting(
         "token_expiration_min",
         units.minutes,
         3600.0,
-        "life of a token; /token makes a new one",
+        "lifetime of a token; /token creates a new one",
         env="TS_TOKEN_EXPIRATION_TIME_MIN",
         unit="min",
         shown="60",
@@ -483,7 +491,7 @@ class Settings:
         "inference_token",
         rows.token,
         None,
-        "fixed token of the inference API; there is no key file then",
+        "fixed token of the inference API, instead of the key file",
         always_env=True,
         ours=True,
         secret=True,
@@ -492,7 +500,7 @@ class Settings:
         "management_token",
         rows.token,
         None,
-        "fixed token of the management API; there is no key file then",
+        "fixed token of the management API, instead of the key file",
         always_env=True,
         ours=True,
         secret=True,
@@ -502,7 +510,7 @@ class Settings:
         rows.path,
         None,
         "fixed tokens: a file like key_file.json, or a folder with the files inference and management; "
-        "read again when it changes",
+        "reloaded when it changes",
         always_env=True,
         ours=True,
     )
@@ -514,13 +522,13 @@ class Settings:
         ours=True,
     )
     enable_model_api: bool = setting(
-        "enable_model_api", units.boolean, False, "models may be registered and unregistered by clients"
+        "enable_model_api", units.boolean, False, "let clients register and unregister models"
     )
     cors_allowed_origin: str | None = setting(
         "cors_allowed_origin",
         units.string,
         None,
-        "header access-control-allow-origin of REST answers; pages from there may use the management API",
+        "header access-control-allow-origin of REST answers; pages of this origin may use the management API",
     )
     cors_allowed_methods: str | None = setting(
         "cors_allowed_methods", units.string, None, "header access-control-allow-methods of REST answers"
@@ -532,15 +540,15 @@ class Settings:
         "allowed_hosts",
         units.comma_list,
         (),
-        "names in the Host header that the REST management API answers to, besides localhost, IP addresses, "
-        "the name of the machine and that of the listener",
+        "names that the REST management API accepts in the Host header, besides localhost, IP addresses, "
+        "the machine's name and the listener's",
         ours=True,
     )
     enable_envvars_config: bool = setting(
         "enable_envvars_config",
         units.boolean,
         False,
-        "TS_ environment variables override file and command line",
+        "let TS_ environment variables override the file and the command line",
         origin=Origin.FILE,
     )
 
@@ -550,10 +558,13 @@ class Settings:
         "metrics_config", rows.path, None, "YAML file that declares the metrics", shown="the packaged one"
     )
     metrics_mode: str = setting(
-        "metrics_mode", units.word, "log", "log, prometheus, legacy, or stoker's off; any other word counts as log"
+        "metrics_mode", units.word, "log", "log, prometheus, legacy, or off (stoker only); any other word means log"
     )
     model_metrics_auto_detect: bool = setting(
-        "model_metrics_auto_detect", units.boolean, False, "take handlers' metrics that the metrics file does not name"
+        "model_metrics_auto_detect",
+        units.boolean,
+        False,
+        "accept metrics of handlers that the metrics file does not name",
     )
     disable_system_metrics: bool = setting(
         "disable_system_metrics", units.boolean, False, "do not measure CPU, memory, disk and GPUs"
@@ -562,7 +573,7 @@ class Settings:
         "metric_time_interval",
         units.number,
         60.0,
-        "pause between measurements of the system",
+        "time between measurements of system metrics",
         unit="s",
         minimum=0.1,
         origin=Origin.FILE,
@@ -574,7 +585,7 @@ class Settings:
         "console_log",
         units.one_of("all", "server"),
         "all",
-        "what the console shows; server: all but the lines of requests and metrics, which are in their files",
+        "what the console shows; server: everything but access and metric lines, which are in their files",
         ours=True,
     )
     log_format: str = setting(
@@ -588,7 +599,7 @@ class Settings:
         "log_rolling",
         units.boolean,
         True,
-        "log files are moved aside daily and at 100 MB, five of each are kept; false: left to logrotate and SIGHUP",
+        "rotate log files daily and at 100 MB, keeping five of each; false: leave it to logrotate and SIGHUP",
         ours=True,
     )
 
@@ -598,20 +609,20 @@ class Settings:
         "temp_dir",
         Path,
         None,
-        "where archives are unpacked and the pid file lies",
+        "folder for unpacked archives and the pid file",
         env="TEMP",
         origin=Origin.ENVIRONMENT,
         factory=lambda: Path(tempfile.gettempdir()),
         shown="the system's",
     )
     log_location: Path = setting(
-        "log_location", Path, Path("logs"), "folder of the logs", env="LOG_LOCATION", origin=Origin.ENVIRONMENT
+        "log_location", Path, Path("logs"), "folder of the log files", env="LOG_LOCATION", origin=Origin.ENVIRONMENT
     )
     metrics_location: Path = setting(
         "metrics_location",
         Path,
         Path("logs"),
-        "folder of the metrics' logs",
+        "folder of the metric logs",
         env="METRICS_LOCATION",
         origin=Origin.ENVIRONMENT,
     )
