@@ -1,4 +1,4 @@
-"""Model archives: reading, checking, unpacking, fetching and building them.
+"""Model archives: reads, checks, unpacks, fetches and builds them.
 
-Nothing in this package ever imports, evaluates or unpickles anything that lies in an archive.
+Nothing in this package imports, evaluates or unpickles what an archive contains.
 """

@@ -1,7 +1,8 @@
-"""Which machines an archive may be fetched from: public ones, unless the operator says otherwise.
+"""Decides which machines an archive may be fetched from: public ones, unless the operator says otherwise.
 
-The addresses that were checked are the ones that are connected to, so a name that resolves differently a moment later
-gains nothing.  Law: one address of a name that is not public spoils the whole name.
+Connects to the very addresses that were checked, so a name that resolves differently later gains nothing.
+
+Invariant: if one address of a name is not public, the whole name is refused.
 """
 
 from __future__ import annotations
@@ -14,11 +15,11 @@ from stoker.archive.threads import Stop
 Address = tuple[socket.AddressFamily, tuple[str, int] | tuple[str, int, int, int]]
 
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
-_METADATA = ipaddress.ip_address("168.63.129.16")  # Azure's host agent: a public number that never leaves the host
+_METADATA = ipaddress.ip_address("168.63.129.16")  # Azure's host agent: public, but local to the cloud
 
 
 class NotPublic(Exception):
-    """The host is, or also is, in a private, loopback, link-local or reserved network."""
+    """The host has an address in a private, loopback, link-local or reserved network."""
 
 
 def is_public(text: str) -> bool:
@@ -33,7 +34,7 @@ def is_public(text: str) -> bool:
 
 
 def _embedded(address: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
-    """The IPv4 address that packets to this one end at."""
+    """Returns the IPv4 address at which packets to this IPv6 address arrive."""
     if address.ipv4_mapped is not None:
         return address.ipv4_mapped
     if address.sixtofour is not None:
@@ -46,10 +47,9 @@ def _embedded(address: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
 
 
 def resolve(host: str, port: int, *, allow_private: bool) -> list[Address]:
-    """Blocking.
+    """Resolves a host. Blocking.
 
-    Raises:
-        NotPublic; OSError, UnicodeError: the name cannot be resolved.
+    Raises: NotPublic; OSError, UnicodeError: the name cannot be resolved.
     """
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP)
     addresses: list[Address] = [(family, where) for family, _, _, _, where in found]  # type: ignore[misc]  # AF_INET(6) only
@@ -59,10 +59,9 @@ def resolve(host: str, port: int, *, allow_private: bool) -> list[Address]:
 
 
 def connect(addresses: list[Address], *, timeout_s: float, stop: Stop) -> socket.socket:
-    """The first of the addresses that answers; ``stop`` breaks the attempt and, later, the connection off.
+    """Connects to the first address that answers. ``stop`` interrupts the attempt and, later, the connection.
 
-    Raises:
-        OSError: none answered.  Stopped.
+    Raises: OSError: none answered.  Stopped.
     """
     last: OSError = OSError("the name has no address")
     for family, where in addresses:
@@ -92,9 +91,9 @@ def _connect_one(connection: socket.socket, where: tuple[str, int] | tuple[str, 
 
 
 class Breaker:
-    """While it is armed, setting ``stop`` shuts the connection, which wakes a thread that waits for it.
+    """Shuts the connection when ``stop`` is set, which wakes a thread that waits for it.
 
-    It works on a duplicate, so that it holds also while the original is wrapped for TLS.
+    Works on a duplicate of the socket, so that it also works after the original was wrapped for TLS.
     """
 
     def __init__(self, connection: socket.socket, stop: Stop) -> None:
@@ -105,7 +104,7 @@ class Breaker:
         self._stop.on_set(self._shut)
 
     def release(self) -> None:
-        """Idempotent."""
+        """Disarms. Idempotent."""
         self._stop.on_set(None)
         self._twin.close()
 
@@ -113,4 +112,4 @@ class Breaker:
         try:
             self._twin.shutdown(socket.SHUT_RDWR)
         except OSError:
-            pass  # not connected any more
+            pass  # already disconnected

@@ -1,6 +1,6 @@
-"""Signature 4 of Amazon's services, for the download of an archive from S3 (``s3_sse_kms`` of a registration).  PURE.
+"""Signs the download of an archive from S3 (``s3_sse_kms`` of a registration) with AWS Signature 4. PURE.
 
-Law: the secret key leaves this module only as a signature, and that one is good for one host, one path and one day.
+Invariant: the secret key leaves this module only as a signature, which is valid for one host, one path and one day.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _UNRESERVED = "-._~"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Credentials:
-    """``session_token``: of credentials that are lent for a time."""
+    """AWS credentials. ``session_token``: for temporary credentials."""
 
     key_id: str
     secret: str = field(repr=False)
@@ -30,7 +30,7 @@ class Credentials:
 
     @classmethod
     def of(cls, environment: Mapping[str, str]) -> Credentials | None:
-        """None: one of `VARIABLES` is not set."""
+        """Returns the credentials in ``environ``, None if one of `VARIABLES` is not set."""
         key_id, secret, region = (environment.get(name, "") for name in VARIABLES)
         if not (key_id and secret and region):
             return None
@@ -38,8 +38,11 @@ class Credentials:
 
 
 def headers(*, host: str, path: str, query: str, credentials: Credentials, at: datetime) -> dict[str, str]:
-    """What a GET of S3 needs besides its own headers. ``host``: the value of its Host header; ``path`` and ``query``
-    as in its request line. ``at``: now, with a time zone."""
+    """Returns the headers that an S3 GET needs besides its own.
+
+    ``host``: the value of its Host header; ``path`` and ``query`` as in its request line.  ``at``: now, with a time
+    zone.
+    """
     moment = at.astimezone(timezone.utc).strftime("%Y%m%dT%H%M%SZ")
     scope = f"{moment[:8]}/{credentials.region}/s3/aws4_request"
     named = {"host": host, "x-amz-content-sha256": _NO_BODY, "x-amz-date": moment}

@@ -17,7 +17,7 @@ from stoker.errors import ArchiveNotBuilt
 
 FORMATS = tuple(writing.SUFFIXES)
 ARCHIVER_VERSION = "0.12.0"
-"""What TorchServe's archiver of the same behaviour writes."""
+"""The version of TorchServe's archiver whose behaviour this is, as archives name it."""
 
 _MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_\-.]*")
 
@@ -41,7 +41,7 @@ class BuildRequest:
 
 
 Progress = Callable[[int], AbstractContextManager[writing.Count]]
-"""Is told the number of bytes to come, and gives what counts those that are done."""
+"""Takes the number of bytes to write, and yields a function that counts bytes written."""
 
 
 def _unseen(total: int) -> AbstractContextManager[writing.Count]:
@@ -49,10 +49,9 @@ def _unseen(total: int) -> AbstractContextManager[writing.Count]:
 
 
 def build(request: BuildRequest, progress: Progress = _unseen) -> Path:
-    """The finished archive.
+    """Builds the archive and returns its path.
 
-    Raises:
-        ArchiveNotBuilt: a bad option, or the target exists.  FileNotFoundError: a named file does not exist.
+    Raises: ArchiveNotBuilt: a bad option, or the target exists.  FileNotFoundError: a named file does not exist.
     """
     check_model_name(request.model_name)
     _check_choices(request)
@@ -68,7 +67,7 @@ def build(request: BuildRequest, progress: Progress = _unseen) -> Path:
 
 
 def collect(request: BuildRequest, *, leave_out: Path | None = None) -> contents.Contents:
-    """What the archive will hold, besides the manifest."""
+    """Collects what the archive will hold, besides the manifest."""
     collector = contents.Collector(leave_out=leave_out)
     for path in (request.model_file, request.serialized_file, contents.handler_path(request.handler)):
         if path:
@@ -86,7 +85,7 @@ def manifest_json(request: BuildRequest) -> str:
 
 
 def manifest_dict(request: BuildRequest) -> dict[str, Any]:
-    """In TorchServe's order of keys; what was not given is left out."""
+    """Returns the manifest in TorchServe's order of keys, without what was not given."""
     model = {
         "modelName": request.model_name,
         "serializedFile": _base_name(request.serialized_file),
@@ -124,7 +123,7 @@ def check_model_name(name: str) -> None:
 
 
 def check_export_path(export_path: str | None) -> Path:
-    """Made when it is missing."""
+    """Creates the directory if it is missing."""
     folder = Path(export_path) if export_path else Path.cwd()
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -40,7 +40,7 @@ Contents = dict[str, Path]
 
 
 def handler_path(handler: str) -> Path | None:
-    """The file behind ``--handler``; None for a handler that comes with the server."""
+    """Returns the file named by ``--handler``, None for a handler that comes with the server."""
     if handler in BUILTIN_HANDLERS:
         return None
     path = handler.partition(":")[0]
@@ -48,7 +48,7 @@ def handler_path(handler: str) -> Path | None:
 
 
 class Collector:
-    """Collects `contents`; ``leave_out`` is the archive that is being written, should it lie among the files."""
+    """Collects `contents`. ``leave_out``: the archive being written, in case it is among the files."""
 
     def __init__(self, *, leave_out: Path | None = None) -> None:
         self.contents: Contents = {}
@@ -63,10 +63,9 @@ class Collector:
         self._add(path.name, path)
 
     def add_extra(self, extra_files: str) -> None:
-        """A comma-separated list of files, directories and patterns.
+        """Adds a comma-separated list of files, directories and patterns.
 
-        Raises:
-            FileNotFoundError: a part names nothing.
+        Raises: FileNotFoundError: a part matches nothing.
         """
         for part in filter(None, (part.strip() for part in extra_files.split(","))):
             found = [part] if Path(part).exists() else sorted(glob.glob(part))  # noqa: PTH207 - absolute patterns too
@@ -80,12 +79,11 @@ class Collector:
             self._add(path.relative_to(directory).as_posix(), path)
 
     def checked(self) -> Contents:
-        """The contents in the order of their names.
+        """Returns the contents sorted by name.
 
-        Raises:
-            ArchiveNotBuilt: the server would refuse a name.
+        Raises: ArchiveNotBuilt: the server would refuse a name.
         """
-        self.contents.pop(MANIFEST_PATH, None)  # of a directory that was an archive once: a new one takes its place
+        self.contents.pop(MANIFEST_PATH, None)  # from an unpacked archive: the new manifest replaces it
         tree = NameTree()
         tree.add(safe_parts(MANIFEST_PATH), directory=False)
         try:

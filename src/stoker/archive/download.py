@@ -1,8 +1,8 @@
-"""Brings the archive behind an allowed url into the model store: whole, once, or not at all.
+"""Downloads the archive at an allowed URL into the model store: whole, once, or not at all.
 
 Every hop of a redirect is checked like the first url: pattern, scheme, address.  Limits: size, time in all, time
-without a byte, redirects.  The file appears in the store under its own name in one step, and never replaces another.
-No proxy is used, since a proxy would resolve names for us.
+without a byte, redirects.  The file appears in the store under its own name in one step, and never replaces another. No
+proxy is used, since a proxy would resolve names for us.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ _CHUNK_BYTES = 1 << 18
 _REDIRECTS = (301, 302, 303, 307, 308)
 
 Source = http_get.Response | FileSource
-"""Something to read an archive from: ``length``, ``read(size)``, ``complete``, ``close()``, and a context manager."""
+"""An open source of archive bytes: ``length``, ``read(size)``, ``complete``, ``close()``; a context manager."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DownloadLimits:
-    """``stall_s``: how long the other side may be silent."""
+    """``stall_s``: how long the other side may send nothing."""
 
     max_bytes: int = 256 << 30
     total_s: float = 3600.0
@@ -66,7 +66,8 @@ class Downloader:
         self._under_way: set[Path] = set()
 
     async def download(self, url: str, store: Path, *, for_s3: bool = False) -> Path:
-        """The new file in the store. ``for_s3``: the request is signed with the credentials of the environment.
+        """Downloads an archive and returns its file in the store. ``for_s3``: the request is signed with the
+        credentials of the environment.
 
         Raises:
             UrlRefused, ArchiveExists, DownloadFailed, ArchiveUnreadable: nothing is left in the store then, and neither
@@ -126,7 +127,7 @@ class Downloader:
             _fail(url, f"it is larger than {self._limits.max_bytes} bytes")
 
     def _open(self, url: str, stop: Stop, sign: http_get.Sign | None) -> http_get.Response:
-        """Follows redirects to an answer that has the archive. Only the place that was named gets a signature."""
+        """Follows redirects to the response that carries the archive. Signs requests to the original host only."""
         where = url
         for _ in range(self._limits.redirects + 1):
             response = self._request(where, stop, origin=url, sign=sign if _same_place(where, url) else None)
@@ -161,7 +162,7 @@ class Downloader:
                 f"Given URL {redacted(where)} is not at a public address; see allow_private_urls"
             ) from None
         except (OSError, ValueError, http.client.HTTPException) as error:
-            stop.check()  # the connection may have broken because we broke it
+            stop.check()  # the connection may have failed because `stop` shut it
             _fail(origin, _reason(error))
 
 
@@ -196,7 +197,7 @@ def _same_place(where: str, origin: str) -> bool:
 
 
 def _fail(url: str, reason: str) -> NoReturn:
-    """The reason goes to the log only: the client learns nothing of the network around the server."""
+    """Logs the reason and raises an error without it: clients learn nothing about the server's network."""
     log.error("Failed to download %s: %s", redacted(url), reason, extra={"event": "download_failed"})
     raise DownloadFailed(url=redacted(url))
 
@@ -207,7 +208,7 @@ def _reason(error: Exception) -> str:
 
 @contextmanager
 def _saving(url: str) -> Iterator[None]:
-    """What is not the network's fault is the disk's."""
+    """Tells disk errors from network errors while the file is written."""
     try:
         yield
     except OSError as error:
@@ -216,11 +217,11 @@ def _saving(url: str) -> Iterator[None]:
 
 
 def _read(url: str, source: Source, stop: Stop) -> bytes:
-    """The next piece; empty at a proper end."""
+    """Returns the next piece, empty at a proper end."""
     try:
         piece = source.read(_CHUNK_BYTES)
     except (OSError, ValueError, http.client.HTTPException) as error:
-        stop.check()  # the connection may have broken because we broke it
+        stop.check()  # the connection may have failed because `stop` shut it
         _fail(url, _reason(error))
     stop.check()
     if not piece and not source.complete:

@@ -1,4 +1,4 @@
-"""A regular file as the source of a download, for ``file://`` urls that the operator allowed."""
+"""Reads a regular file as a download source, for ``file://`` URLs that the operator allows."""
 
 from __future__ import annotations
 
@@ -17,8 +17,9 @@ class FileSource:
 
     @classmethod
     def open(cls, path: str) -> FileSource:
-        """Raises:
-        OSError, ValueError: there is no such file, or it is something else.
+        """Opens the file.
+
+        Raises: OSError, ValueError: it does not exist, or is not a regular file.
         """
         return cls(open_regular(path))
 

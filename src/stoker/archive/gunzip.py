@@ -1,4 +1,4 @@
-"""A gzip file as a stream of its content, whose checksum is verified to the last byte."""
+"""Decompresses a gzip file as a stream, and verifies its checksum at the end."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def is_gzip(head: bytes) -> bool:
 
 
 class Gunzip:
-    """``on_read`` hears of every piece: (unpacked in all, packed in all)."""
+    """Decompresses one file. ``on_read`` is called after every piece with the totals (unpacked, packed)."""
 
     def __init__(self, file: BinaryIO, on_read: Callable[[int, int], None]) -> None:
         self._file = file
@@ -28,7 +28,7 @@ class Gunzip:
         self.packed = 0
 
     def read(self, size: int) -> bytes:
-        """Up to ``size`` bytes; empty at the end of the file, whose checksum was right then."""
+        """Returns up to ``size`` bytes; empty once the file has ended and its checksum was verified."""
         while True:
             if self._inflater.eof and not self._next_stream():
                 return b""
@@ -38,7 +38,7 @@ class Gunzip:
                 return data
 
     def _next_stream(self) -> bool:
-        """gzip files may be joined; zeros after the last one are padding."""
+        """Moves on to the next of several concatenated gzip streams; zeros after the last one are padding."""
         rest = (self._inflater.unused_data + self._todo).lstrip(b"\0") or self._fill().lstrip(b"\0")
         while not rest and (more := self._fill()):
             rest = more.lstrip(b"\0")

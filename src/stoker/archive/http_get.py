@@ -1,4 +1,4 @@
-"""One HTTP GET to one address that was checked.  Blocking; redirects are the caller's business."""
+"""Sends one HTTP GET to one checked address. Blocking; leaves redirects to the caller."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ _PORTS = {"http": 80, "https": 443}
 _CONNECT_TIMEOUT_S = 10.0
 
 Sign = Callable[[str, str, str], dict[str, str]]
-"""From the value of the Host header, the path and the query of a request to more headers for it."""
+"""Takes a request's Host header, path and query; returns more headers for it."""
 
 
 class Response:
-    """``length``: of the body, None when the server did not say. Must be closed."""
+    """An HTTP response. ``length``: bytes of the body, None if the server did not say. Close it after use."""
 
     def __init__(self, connection: http.client.HTTPConnection, breaker: addresses.Breaker) -> None:
         self._connection = connection
@@ -68,7 +68,7 @@ class Response:
 
 
 def _check_framing(response: http.client.HTTPResponse) -> None:
-    """Whatever two readers could understand differently is not read at all."""
+    """Refuses framing that two parsers could understand differently."""
     lengths = {value.strip() for value in response.headers.get_all("Content-Length", [])}
     if len(lengths) > 1 or not all(length.isascii() and length.isdigit() for length in lengths):
         raise http.client.HTTPException("its Content-Length is not a number")
@@ -85,10 +85,9 @@ def get(
     stop: Stop,
     sign: Sign | None = None,
 ) -> Response:
-    """The answer with its headers read; ``stop`` breaks off whatever is under way, also later reads.
+    """Returns the response with its headers read. ``stop`` interrupts whatever is in progress, later reads included.
 
-    Raises:
-        NotPublic, Stopped; OSError, ValueError, http.client.HTTPException: the network or the other side failed.
+    Raises: NotPublic, Stopped; OSError, ValueError, http.client.HTTPException: the network or the other side failed.
     """
     parts = urlsplit(url)
     host, port = _host(parts), parts.port or _PORTS[parts.scheme.lower()]

@@ -1,6 +1,8 @@
-"""What lies in an archive, and what the server would say of it: read only, nothing unpacked, nothing executed.
+"""Shows what is in an archive and what the server would say about it, for ``stoker inspect``.
 
-For ``stoker inspect``.  Law: a hostile archive gives warnings, not surprises; every text is fit for a terminal.
+Reads only: unpacks and executes nothing.
+
+Invariant: a hostile archive produces warnings, never a failure; every text is safe for a terminal.
 """
 
 from __future__ import annotations
@@ -24,7 +26,11 @@ _MAX_READ_BYTES = 1 << 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inspection:
-    """``manifest`` None: cannot be read. ``config``: the top level of the model config, nested values as their kind."""
+    """What was found.
+
+    ``manifest``: None if it cannot be read. ``config``: top level of the model config, with nested values shown by
+    type.
+    """
 
     file: str
     format: str
@@ -44,10 +50,9 @@ class Inspection:
 
 
 def inspect_archive(path: Path, *, limits: UnpackLimits = UnpackLimits()) -> Inspection:  # noqa: B008 - frozen
-    """Blocking.
+    """Inspects an archive. Blocking.
 
-    Raises:
-        ArchiveNotFound, ArchiveUnreadable: there is nothing to look at.
+    Raises: ArchiveNotFound, ArchiveUnreadable: there is nothing to inspect.
     """
     if not path.exists():
         raise ArchiveNotFound(f"There is no file {path}.")
@@ -90,7 +95,7 @@ class _Inspector:
         )
 
     def _scan(self, kind: str, wanted: set[str]) -> dict[str, bytes]:
-        """Lists the members and returns what ``wanted`` ones hold, up to one byte over the limit."""
+        """Lists the members and returns the contents of the ``wanted`` ones, up to one byte over the limit."""
         self._entries.clear()
         read: dict[str, bytes] = {}
         try:
@@ -155,7 +160,7 @@ def _summary(config: Mapping[Any, Any]) -> dict[str, object]:
 
 
 def _summary_value(value: object) -> object:
-    """Nested values are not walked: aliases can make them endless."""
+    """Names the type of a nested value instead of walking it: aliases can make it endless."""
     if isinstance(value, str):
         return shown(value)
     if value is None or isinstance(value, (bool, int, float)):

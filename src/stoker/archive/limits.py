@@ -1,7 +1,7 @@
-"""How much an archive may cost.  Everything is counted while it is written; no size in a header is believed.
+"""Limits what unpacking an archive may cost.
 
-A compressed archive may grow ``ratio`` times, per member and in all; the first ``free_bytes`` of a member or an
-archive are not asked about, since small text files shrink well.
+Counts everything while it is written and trusts no size in a header.  A compressed archive may grow by ``ratio``,
+per member and in total; the first ``free_bytes`` are exempt, because small text files compress well.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ class UnpackLimits:
 
 
 class Budget:
-    """Counts one archive. ``archive_bytes``: the size of the file as it lies on the disk."""
+    """Counts one archive. ``archive_bytes``: size of the archive file."""
 
     def __init__(self, limits: UnpackLimits, archive_bytes: int) -> None:
         self._limits = limits
@@ -34,7 +34,7 @@ class Budget:
             raise refuse(member, f"the archive has more than {self._limits.entries} entries")
 
     def count_bytes(self, member: str, nbytes: int, *, unpacked: int, packed: int) -> None:
-        """``nbytes`` more were unpacked; ``unpacked`` and ``packed`` are the sums of this member so far."""
+        """Counts ``nbytes`` more unpacked bytes; ``unpacked`` and ``packed`` are this member's totals so far."""
         limits = self._limits
         self._total += nbytes
         if self._total > limits.total_bytes:

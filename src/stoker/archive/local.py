@@ -31,8 +31,10 @@ _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*:/", re.IGNORECASE)
 
 
 class Found(NamedTuple):
-    """``path``: the archive, or the directory with the model's files. ``elsewhere``: the path that was named, where its
-    last component does not find it in the store."""
+    """``path``: the archive, or the directory with the model's files.
+
+    ``elsewhere``: the path that was named, if its last component does not find it in the store.
+    """
 
     path: Path
     elsewhere: str | None
@@ -59,10 +61,9 @@ class Places:
         return Found(self._model_in(named, url, from_operator) if named.is_dir() else named, elsewhere)
 
     def check_inside(self, model_dir: Path, name: str) -> None:
-        """A file that decides what runs: a link may lead it only to where models may lie anyway.
+        """Checks a file that decides what runs: a link may point it only to where models are allowed anyway.
 
-        Raises:
-            InvalidArchive
+        Raises: InvalidArchive
         """
         real = (model_dir / name).resolve()
         if not any(real.is_relative_to(folder.resolve()) for folder in (model_dir, *self._folders())):
@@ -133,12 +134,12 @@ def _inside(path: Path, folder: Path) -> bool:
         below = path.relative_to(folder.absolute())
         steps = (folder.joinpath(*below.parts[: depth + 1]) for depth in range(len(below.parts)))
         return all(_trusted(step, folder) for step in steps)
-    except (OSError, ValueError, RuntimeError):  # a loop of links; a path that is none; one that lies elsewhere
+    except (OSError, ValueError, RuntimeError):  # a loop of links, or an invalid path
         return False
 
 
 def _trusted(path: Path, folder: Path) -> bool:
-    """Not a link, or one whose owner could have put the file itself there."""
+    """Returns True unless this is a link whose owner could not have put the file there."""
     try:
         entry = path.lstat()
         return not stat.S_ISLNK(entry.st_mode) or entry.st_uid in (0, os.geteuid(), folder.stat().st_uid)

@@ -1,9 +1,8 @@
-"""``MAR-INF/MANIFEST.json``: what an archive says of itself.  Read by the server and, for `context.manifest`, by
-workers.
+"""``MAR-INF/MANIFEST.json``: describes an archive.  Read by the server and, for `context.manifest`, by workers.
 
 Lenient as TorchServe: unknown keys are ignored, numbers are taken as text, a missing version is ``1.0``.  Strict where
-it matters: size, names that lead out of the archive, names that URLs and logs could not carry.  Nothing is looked up
-or imported.
+it matters: size, names that lead out of the archive, names that URLs and logs could not carry.  Nothing is looked up or
+imported.
 """
 
 from __future__ import annotations
@@ -34,7 +33,10 @@ _NAME_IN_URLS = re.compile(r"[^/\\\x00-\x1f\x7f]+")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Manifest:
-    """``None``: not said.  ``found``: there is a manifest at all.  ``raw``: the file as it is, for the handler."""
+    """A manifest.
+
+    ``None``: not given. ``found``: the archive has a manifest. ``raw``: the parsed file, for the handler.
+    """
 
     model_name: str | None = None
     model_version: str = DEFAULT_VERSION
@@ -52,7 +54,7 @@ class Manifest:
 
     @classmethod
     def load(cls, model_dir: Path) -> Manifest:
-        """The manifest of an unpacked model, or the default one where it has none.
+        """Loads the manifest of an unpacked model, or the default one if there is none.
 
         Raises:
             InvalidArchive: the manifest cannot be used.  ArchiveUnreadable: the disk failed.
@@ -92,7 +94,7 @@ class Manifest:
         return manifest
 
     def deciding_files(self, handler: str | None) -> list[str]:
-        """What would be run or would say what is run, with ``handler`` as the one that counts."""
+        """Returns the files that would run or that decide what runs, with ``handler`` as the effective handler."""
         named = (MANIFEST_PATH, self.model_file, self.requirements_file, self.config_file)
         return [name for name in (*named, *_handler_files(handler or "")) if name is not None]
 
@@ -105,7 +107,7 @@ class Manifest:
         default_model_name: str | None = None,
         default_handler: str | None = None,
     ) -> Manifest:
-        """What counts in the server once the registration had its say (``raw`` stays as it is).
+        """Applies the values of the registration; ``raw`` is left unchanged.
 
         Raises:
             InvalidArchive: no name, no runtime, or a name or version that cannot be used.
@@ -124,8 +126,10 @@ class Manifest:
 
 
 def handler_leaves(handler: str) -> bool:
-    """Whether a handler names a file outside the model's directory: ``../h.py``, ``/opt/h.py:handle``. Names of
-    modules, built-in or installed, name no file."""
+    """Tells whether a handler names a file outside the model's directory: ``../h.py``, ``/opt/h.py:handle``.
+
+    Names of modules, built-in or installed, name no file.
+    """
     path = handler.partition(":")[0]
     try:
         parts = safe_parts(path)
@@ -135,15 +139,16 @@ def handler_leaves(handler: str) -> bool:
 
 
 def _handler_files(handler: str) -> tuple[str, ...]:
-    """Where in the model's directory the handler's module may lie."""
+    """Returns where the handler's module may be in the model's directory."""
     path = handler.partition(":")[0].removesuffix(".py")
     module = path.rpartition("/")[2].replace(".", "/")
     return tuple(dict.fromkeys(f"{name}{end}" for name in (path, module) for end in (".py", "/__init__.py")))
 
 
 def check_model_name(name: str | None) -> None:
-    """Raises:
-    InvalidArchive: empty, or not fit for URLs, health service names and logs.
+    """Checks a model name.
+
+    Raises: InvalidArchive: empty, or not suitable for URLs, health service names and logs.
     """
     if not name:
         raise InvalidArchive("Model name is not defined.")
@@ -164,7 +169,7 @@ def _check_name(what: str, name: str) -> None:
 
 
 def default_model_name(url: str) -> str:
-    """The name for an archive that has none: its file name, without extension, as a word."""
+    """Makes a model name from the archive's file name, without its extension."""
     name = url.rstrip("/").rpartition("/")[2]
     for extension in (".tar.gz", ".mar", ".model"):
         name = name.removesuffix(extension)
@@ -200,14 +205,14 @@ def _text(where: Mapping[str, Any], key: str) -> str | None:
 
 
 def _version(model: Mapping[str, Any], data: bytes) -> str:
-    if isinstance(model.get("modelVersion"), float):  # 1.10 without quotes: keep it as it is spelled
+    if isinstance(model.get("modelVersion"), float):  # 1.10 without quotes: keep the spelling
         spelled = json.loads(data.decode("utf-8-sig"), parse_float=str)
         return str(spelled["model"]["modelVersion"])
     return _text(model, "modelVersion") or DEFAULT_VERSION
 
 
 def _runtime(raw: Mapping[str, Any]) -> str | None:
-    """Python when nothing is said; ``None`` for a word that is no runtime (an error unless the caller names one)."""
+    """Returns Python if nothing is given, ``None`` for an unknown runtime (an error unless the caller names one)."""
     value = raw.get("runtime", "python")
     return value if value in RUNTIMES else None
 

@@ -1,7 +1,7 @@
-"""The files of an archive, one after the other, by the readers that unpack archives safely.
+"""Lists the files of an archive with the readers that unpack archives safely, for callers that only look.
 
-For those who only look: nothing is written, nothing is executed, and a content is read as far as it is asked for.
-What the server would refuse is `InvalidArchive`, at the member that shows it or behind the last one.
+Writes and executes nothing, and reads contents only as far as requested.  What the server would refuse raises
+`InvalidArchive`, at the member that shows it or after the last one.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _PIECE_BYTES = 64 << 10
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """``name``: as it will lie in the model's directory. ``packed`` None: not known of a member alone."""
+    """``name``: path in the model's directory. ``packed``: packed size, None if unknown for a single member."""
 
     name: str
     size: int
@@ -33,7 +33,7 @@ Member = tuple[Entry, Iterator[bytes]]
 
 
 def kind_of(path: Path) -> str:
-    """``directory``, ``zip``, ``tar.gz`` or ``unknown``. Raises OSError."""
+    """Returns ``directory``, ``zip``, ``tar.gz`` or ``unknown``. Raises OSError."""
     if path.is_dir():
         return "directory"
     with path.open("rb") as file:
@@ -42,17 +42,16 @@ def kind_of(path: Path) -> str:
 
 
 def model_directory(folder: Path) -> Path:
-    """SageMaker's layout: a directory that holds nothing but one directory stands for that one. Raises OSError."""
+    """Resolves SageMaker's layout: a directory that contains only one directory stands for that one. Raises OSError."""
     entries = list(folder.iterdir())
     inner = entries[0] if len(entries) == 1 and entries[0].is_dir() else None
     return inner if inner is not None and inner.name != Path(MANIFEST_PATH).parts[0] else folder
 
 
 def members(path: Path, *, limits: UnpackLimits) -> Iterator[Member]:
-    """Blocking. A content is to be read before the next member is asked for.
+    """Yields the members. Blocking. Read each content before you ask for the next member.
 
-    Raises:
-        InvalidArchive, OSError
+    Raises: InvalidArchive, OSError
     """
     kind = kind_of(path)
     if kind == "directory":
@@ -73,7 +72,7 @@ def _of_zip(file: BinaryIO, limits: UnpackLimits, budget: Budget) -> Iterator[Me
         if not member.directory:
             content = (piece for piece, _ in zip_reader.read_chunks(file, member))
             yield Entry("/".join(parts), member.size, member.packed), content
-    for member in zip_reader.read_members(file, max_entries=limits.entries):  # what only all together show: overlaps
+    for member in zip_reader.read_members(file, max_entries=limits.entries):  # visible only over all members: overlaps
         budget.count_bytes(member.name, member.size, unpacked=member.size, packed=member.packed)
 
 
@@ -109,7 +108,7 @@ def _of_file(path: Path) -> Iterator[bytes]:
 
 
 def at_most(content: Iterator[bytes], limit: int) -> bytes:
-    """Up to one byte over the limit, so that what is too large can be told; ends early on purpose."""
+    """Reads up to one byte over the limit, so that the caller can tell what is too large; stops early on purpose."""
     data = bytearray()
     for piece in content:
         data += piece

@@ -1,4 +1,4 @@
-"""Which member names an archive may use.  Pure: strings in, safe path components or `UnsafeArchive` out.
+"""Decides which member names an archive may use.  Pure: strings in, safe path components or `UnsafeArchive` out.
 
 Laws: a name that could leave the target on *any* operating system is refused, not repaired; two names that a file
 system without case would store as one are refused; what an error shows of a name is printable and short.
@@ -19,7 +19,7 @@ _DRIVE = re.compile(r"[A-Za-z]:")
 
 
 def shown(name: str) -> str:
-    """A member name as messages and logs may carry it: no control characters, no endless text."""
+    """Makes a member name safe for messages and logs: no control characters, bounded length."""
     text = "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode("ascii") for c in name)
     return text if len(text) <= 120 else text[:117] + "..."
 
@@ -29,10 +29,9 @@ def refuse(name: str, reason: str) -> UnsafeArchive:
 
 
 def safe_parts(name: str) -> tuple[str, ...]:
-    """The components below the target; empty for the target itself (``./``).
+    """Returns the path components below the target; empty for the target itself (``./``).
 
-    Raises:
-        UnsafeArchive: the name leaves the target, or no file system could hold it.
+    Raises: UnsafeArchive: the name leaves the target, or no file system could hold it.
     """
     if reason := _text_problem(name):
         raise refuse(name, reason)
@@ -73,14 +72,15 @@ def _path_problem(parts: tuple[str, ...]) -> str | None:
 
 
 class NameTree:
-    """The names used so far, as a file system that ignores case and Unicode spelling would see them."""
+    """Remembers the names used so far, as a case-insensitive, Unicode-normalizing file system would see them."""
 
     def __init__(self) -> None:
         self._kinds: dict[tuple[str, ...], tuple[tuple[str, ...], bool]] = {}
 
     def add(self, parts: tuple[str, ...], *, directory: bool) -> None:
-        """Raises:
-        UnsafeArchive: the name was used before, also in another spelling, or a file stands where a folder must.
+        """Adds a name.
+
+        Raises: UnsafeArchive: the name is taken, perhaps in another spelling, or a file is in place of a folder.
         """
         for depth in range(1, len(parts)):
             self._add(parts[:depth], directory=True, member=parts)
@@ -93,7 +93,7 @@ class NameTree:
             self._kinds[folded] = (parts, directory)
             return
         if directory and known == (parts, True):
-            return  # a folder may be named again
+            return  # a folder may be listed twice
         same = known[0] == parts == member
         raise refuse("/".join(member), "the name is used twice" if same else "the name clashes with another one")
 

@@ -1,8 +1,8 @@
-"""A file that appears in the model store in one step.  Until then it is a hidden, locked file; without the lock, it is
-waste.
+"""Makes a file appear in the model store in one step.
 
-The kernel drops the lock with the process, so `sweep` removes what a killed server left, and nothing that another
-server (also one in another container on the same disk) is still writing.
+Until then it is a hidden, locked file; without the lock it is garbage.  The kernel drops the lock with the process, so
+`sweep` removes what a killed server left, and nothing that another server (even one in another container on the same
+disk) is still writing.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Placement:
         try:
             fcntl.flock(self._fd, fcntl.LOCK_EX)
         except OSError:
-            pass  # a disk without locks: it works, only a killed download must be removed by hand
+            pass  # a file system without locks: only the leftovers of a killed download must be removed by hand
         return self
 
     def __exit__(
@@ -50,8 +50,9 @@ class Placement:
             view = view[os.write(self._fd, view) :]
 
     def commit(self) -> Path:
-        """Raises:
-        ArchiveExists: somebody put a file of this name there meanwhile; it stays as it is.
+        """Publishes the file.
+
+        Raises: ArchiveExists: another file of this name appeared meanwhile; it is left unchanged.
         """
         os.fsync(self._fd)
         try:
@@ -65,7 +66,7 @@ class Placement:
         return self._target
 
     def _rename(self) -> None:
-        """For disks without hard links: another program may come between the two lines, but never half a file."""
+        """Renames the file, for disks without hard links: another program may come between, but never sees half a file."""
         if os.path.lexists(self._target):
             raise ArchiveExists(file=self._target.name)
         self._part.rename(self._target)

@@ -1,4 +1,4 @@
-"""Log lines while a large archive comes in or is unpacked: a start that waits for it is not a start that hangs."""
+"""Logs progress while a large archive is downloaded or unpacked, so that a waiting start does not look hung."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _INTERVAL_S = 5.0
 
 
 class Progress:
-    """A line at every tenth of ``total`` and after five seconds without one; none in the first ``quiet_s``.
+    """Logs a line at every tenth of ``total`` and after five seconds without one; none in the first ``quiet_s``.
 
     ``doing`` is the first word of each line. ``total`` may be set later.
     """

@@ -1,4 +1,4 @@
-"""Opens what must be a plain file: the very file that is read is checked, not a name, and a FIFO does not block."""
+"""Opens regular files only: checks the open file, not its name, and does not block on a FIFO."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import BinaryIO
 
 
 class NotRegular(OSError):
-    """It is a directory, a device, a pipe or a socket."""
+    """The path is a directory, a device, a pipe or a socket."""
 
 
 def open_regular(path: str | Path) -> BinaryIO:

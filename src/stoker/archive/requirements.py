@@ -33,10 +33,9 @@ class Installer:
     timeout_s: float = 1800.0
 
     async def install(self, *, model: str, manifest: Manifest, model_dir: Path) -> None:
-        """Puts the packages into the model's own directory, which is on its workers' path.
+        """Installs the packages into the model's own directory, which is on its workers' path.
 
-        Raises:
-            RequirementsFailed
+        Raises: RequirementsFailed
         """
         if manifest.requirements_file is None:
             return
@@ -44,10 +43,10 @@ class Installer:
         await self._run_pip(model, command, model_dir)
 
     async def make_venv(self, *, model: str, manifest: Manifest, model_dir: Path, venv_dir: Path) -> str:
-        """The interpreter of a new virtual environment that sees the packages of `python` and, before them, its own.
+        """Creates a virtual environment and returns its interpreter. It sees its own packages first, then those of
+        `python`.
 
-        Raises:
-            RequirementsFailed
+        Raises: RequirementsFailed
         """
         await self._create_venv(model, venv_dir)
         python = str(venv_dir / "bin" / "python")
@@ -76,7 +75,7 @@ def _venv_failed(model: str) -> RequirementsFailed:
 
 
 def _inherit(venv_dir: Path, site_dirs: Sequence[str]) -> bool:
-    """addsitedir, and not a plain path: packages installed in development mode hang on .pth files in these folders."""
+    """Calls addsitedir instead of adding a path: packages in development mode depend on .pth files in these folders."""
     own = next(venv_dir.glob("lib/python*/site-packages"), None)
     if own is None:
         return False
@@ -89,7 +88,7 @@ _PIP = ("-m", "pip", "install", "--no-input", "--disable-pip-version-check", "--
 
 
 async def _run(command: Sequence[str], *, model: str, cwd: Path, timeout_s: float) -> int | None:
-    """Its exit code; None when it could not start or took too long."""
+    """Runs a command. Returns its exit code, None if it could not start or timed out."""
     try:
         process = await _start(command, cwd)
     except OSError as error:
@@ -135,7 +134,7 @@ async def _log_until_end(process: asyncio.subprocess.Process, model: str) -> Non
 
 
 async def _lines(process: asyncio.subprocess.Process) -> AsyncIterator[str]:
-    """Line by line, a line without end in pieces: memory stays bounded."""
+    """Yields lines, and splits endless ones, so that memory stays bounded."""
     assert process.stdout is not None
     rest = b""
     while data := await process.stdout.read(_READ_BYTES):
@@ -155,11 +154,11 @@ def _printable(line: bytes) -> str:
 
 
 async def _kill_group(process: asyncio.subprocess.Process) -> None:
-    """Also what pip itself started and left. Waits, through cancellation too, so that no zombie stays."""
+    """Kills the process group, including what pip started. Waits even if cancelled, so that no zombie remains."""
     try:
         os.killpg(process.pid, signal.SIGKILL)
     except ProcessLookupError:
-        pass  # all ended
+        pass  # all have ended
     if process.returncode is not None:
         return
     waiting = asyncio.ensure_future(process.wait())

@@ -1,7 +1,10 @@
-"""What may the url of a registration be?  PURE.  A local one is found by `archive.local`, others by `archive.download`.
+"""Classifies the URL of a registration. PURE.
 
-Order, and nothing may come before its turn: ``..`` is refused; what looks like ``http(s)://`` or ``file://`` must
-match an allowed pattern; anything else is local.  A url that is not allowed is never looked up as a name.
+`archive.local` finds local ones, `archive.download` fetches others.  The order matters: ``..`` is refused; what looks
+like
+``http(s)://`` or ``file://`` must match an allowed pattern; everything else is local.  A URL that is not allowed is
+never
+looked up as a name.
 """
 
 from __future__ import annotations
@@ -22,7 +25,7 @@ _UNFIT = re.compile(r"[\x00-\x20\x7f\\]")
 
 @dataclass(frozen=True, slots=True)
 class AllowedUrls:
-    """Patterns that must match the whole url, in any case of letters."""
+    """Patterns that must match the whole URL, ignoring case."""
 
     patterns: tuple[re.Pattern[str], ...]
 
@@ -37,7 +40,7 @@ class AllowedUrls:
         return cls(tuple(_compile(part) for part in parts if part))
 
     def allow(self, url: str) -> bool:
-        """Asked about the url without user name and password, so that ``https://allowed@evil`` is what it is: evil."""
+        """Matches the URL without user name and password, so that ``https://allowed@evil`` counts as what it is: evil."""
         try:
             parts = urlsplit(url)
             bare = without_credentials(parts)
@@ -62,7 +65,7 @@ def without_credentials(parts: SplitResult) -> str:
 
 
 def redacted(url: str) -> str:
-    """The url as logs and replies may show it: no user, no password, no query (which signs many download links)."""
+    """Returns the URL for logs and replies: without user, password and query (which signs many download links)."""
     if not is_remote(url):
         return masked(url)
     try:
@@ -77,14 +80,15 @@ def is_remote(url: str) -> bool:
 
 
 def file_name(url: str) -> str:
-    """The last component, under which a download lies in the store and a local archive is looked up."""
+    """Returns the last component: the name of a download in the store, and of a local archive."""
     path = urlsplit(url).path if is_remote(url) else url.rstrip("/")
     return path.rpartition("/")[2]
 
 
 def check_url(url: str) -> None:
-    """Raises:
-    BadRequest, ArchiveNotFound: whatever the settings are, this cannot be a url of a model.
+    """Checks a URL.
+
+    Raises: BadRequest, ArchiveNotFound: it cannot be the URL of a model under any settings.
     """
     if not url:
         raise BadRequest("Parameter url is required.")

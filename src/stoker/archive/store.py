@@ -38,7 +38,7 @@ _THREADS = 4
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnpackedModel:
-    """``root`` is what `ModelStore.discard` deletes, ``model_dir`` where the handler's files are.
+    """An unpacked model. ``root`` is what `ModelStore.discard` deletes, ``model_dir`` where the handler's files are.
 
     ``url``: as registered, without credentials. ``file_name``: its name in the store. ``downloaded``: the file that the
     registration brought into the store, None when it was there before. ``in_place``: a directory, used where it lies.
@@ -56,7 +56,7 @@ class UnpackedModel:
 
     @property
     def venv_dir(self) -> Path:
-        """Where a virtual environment of this model belongs; `ModelStore.discard` deletes it too."""
+        """Returns where the model's virtual environment belongs; `ModelStore.discard` deletes it too."""
         return self.root.with_name(self.root.name + ".venv")
 
 
@@ -81,7 +81,7 @@ class ModelStore:
         self._opening = threading.Lock()
         self._opened = False
         self._closed = False
-        # Two sets of threads, so that downloads that hang never hold up a model that lies in the store.
+        # Two thread pools, so that hanging downloads never delay a model that is already in the store.
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="stoker-archive")
         self._download_threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="stoker-download")
         self._downloader = Downloader(
@@ -111,7 +111,7 @@ class ModelStore:
                 ) from error
 
     def close(self) -> None:
-        """Waits for deletions that still run; nothing can be fetched afterwards. Idempotent."""
+        """Waits for deletions in progress; nothing can be fetched afterwards. Idempotent."""
         self._closed = True
         self._download_threads.shutdown(wait=True)
         self._threads.shutdown(wait=True)
@@ -140,10 +140,9 @@ class ModelStore:
             raise
 
     async def check_links(self, unpacked: UnpackedModel, names: Iterable[str]) -> None:
-        """Whether the files of these names lie where they seem to. What was unpacked has no links.
+        """Checks that the files of these names are where they seem to be. Unpacked models have no links.
 
-        Raises:
-            InvalidArchive
+        Raises: InvalidArchive
         """
 
         def work() -> None:
@@ -154,7 +153,7 @@ class ModelStore:
             await asyncio.get_running_loop().run_in_executor(self._threads, work)
 
     def discard(self, unpacked: UnpackedModel, *, delete_download: bool) -> None:
-        """Idempotent, never fails, does not wait: the model is out of the way at once and deleted by and by."""
+        """Moves the model out of the way at once and deletes it in the background. Idempotent, never fails."""
         if delete_download and unpacked.downloaded is not None:
             unpacked.downloaded.unlink(missing_ok=True)
         for path in (unpacked.root, unpacked.venv_dir):
@@ -169,15 +168,14 @@ class ModelStore:
             path.rename(gone)
             self._threads.submit(remove_tree, gone)
         except FileNotFoundError:
-            pass  # discarded before, or never made
+            pass  # discarded before, or never created
         except (OSError, RuntimeError):  # cannot be moved, or the threads have ended
             remove_tree(gone if gone.exists() else path)
 
     def startup_names(self) -> list[str]:
-        """What ``load_models=all`` loads: archives and directories of the store, in the order of their names.
+        """Returns what ``load_models=all`` loads: archives and directories of the store, sorted by name.
 
-        Raises:
-            ModelStoreMissing: it cannot be read.
+        Raises: ModelStoreMissing: the store cannot be read.
         """
         if self._store is None:
             return []
@@ -206,7 +204,7 @@ class ModelStore:
         return await self._run(work)
 
     def _new_root(self) -> Path:
-        """A name that nothing has yet."""
+        """Returns an unused name."""
         return self._folder.path / secrets.token_hex(16)
 
     def _unpack_file(
@@ -226,8 +224,10 @@ class ModelStore:
                 raise
 
     def _link_directory(self, url: str, directory: Path, *, elsewhere: str | None) -> UnpackedModel:
-        """Used in place, through a symbolic link, so that `discard` never touches the operator's own files. The link
-        has the directory's name, by which handlers may import it as a package."""
+        """Links to a directory that is used in place, so that `discard` never touches the operator's own files.
+
+        The link has the directory's name, so that handlers can import it as a package.
+        """
         root = self._new_root()
         model_dir = root / directory.name
         try:

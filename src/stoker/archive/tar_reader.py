@@ -1,7 +1,7 @@
 """A strict reader of tar archives, in one pass, with memory that does not depend on the archive.
 
-Laws: only files and folders, nothing that links or stands for a device; the first component of each name is dropped, as
-TorchServe does; headers that are damaged or contradict each other are errors, never the end.
+Invariants: only files and folders, nothing that links or stands for a device; the first component of each name is
+dropped, as TorchServe does; headers that are damaged or contradict each other are errors, never the end.
 
 Understood are what today's tools write: the old format, ustar, PAX (``path`` and ``size`` of one member; what else such
 a header says changes nothing here) and GNU's long names.
@@ -20,7 +20,7 @@ CHUNK_BYTES = 1 << 20
 _BLOCK = 512
 _READ_AHEAD = 1 << 16
 _MAX_EXTENDED_HEADER = 1 << 20
-_LARGEST_OCTAL = 0o77777777777  # what the size field of a header can say
+_LARGEST_OCTAL = 0o77777777777  # the largest value of a header's size field
 _FILES, _FOLDER, _OLD_FILE = (b"0", b"\0", b"7"), b"5", b"\0"
 _PAX, _PAX_FOR_ALL, _LONG_NAME, _LONG_LINK = (b"x", b"X"), b"g", b"L", b"K"
 _REFUSED = {b"1": "it is a hard link", b"2": "it is a symbolic link", b"S": "it is a sparse file"}
@@ -42,27 +42,25 @@ class _Header(NamedTuple):
 
 
 def read_members(stream: Gunzip) -> Iterator[tuple[TarMember, Iterator[bytes]]]:
-    """Each member with its content, which cannot be read any more once the next member was asked for.
+    """Yields each member with its content, which is readable until the next member is requested.
 
-    Raises:
-        InvalidArchive, UnsafeArchive
+    Raises: InvalidArchive, UnsafeArchive
     """
     reader = _Reader(stream)
     while (header := reader.next_member()) is not None:
         member = _member(header)
         content = reader.content(member.name, member.size)
         yield member, content
-        for _ in content:  # what nobody wanted
+        for _ in content:  # skip unread content
             pass
     while stream.read(CHUNK_BYTES):  # padding; reading it verifies the checksum
         pass
 
 
 def read_names(stream: Gunzip) -> Iterator[str]:
-    """The members' names alone, unchecked, as far as they are asked for.
+    """Yields the members' names alone, unchecked.
 
-    Raises:
-        InvalidArchive, UnsafeArchive
+    Raises: InvalidArchive, UnsafeArchive
     """
     reader = _Reader(stream)
     while (header := reader.next_member()) is not None:
@@ -75,7 +73,7 @@ def read_names(stream: Gunzip) -> Iterator[str]:
 
 
 class _Reader:
-    """Takes more than a header at a time from the stream, which is slow at small pieces."""
+    """Reads the stream in large blocks, because small reads are slow."""
 
     def __init__(self, stream: Gunzip) -> None:
         self._stream = stream
@@ -83,7 +81,7 @@ class _Reader:
         self._at_start = True
 
     def next_member(self) -> _Header | None:
-        """With the extended headers before it already applied; None at the end."""
+        """Returns the next member with its extended headers applied; None at the end."""
         pax: dict[str, bytes] | None = None
         long_name: str | None = None
         extended = False
@@ -131,7 +129,7 @@ class _Reader:
         return self._exactly(header.size + -header.size % _BLOCK)[: header.size]
 
     def _read(self, size: int) -> bytes:
-        """Up to ``size`` bytes; empty at the end."""
+        """Returns up to ``size`` bytes; empty at the end."""
         if not self._ahead:
             if size >= _READ_AHEAD:
                 return self._stream.read(size)
@@ -175,7 +173,7 @@ def _check_sum(block: bytes) -> None:
 
 
 def _number(field: bytes) -> int:
-    """Octal digits, or a binary number where the first bit says so."""
+    """Parses octal digits, or a binary number if the first bit is set."""
     if field[0] == 0x80:
         return int.from_bytes(field[1:], "big")
     digits = field.partition(b"\0")[0].strip()
@@ -185,11 +183,11 @@ def _number(field: bytes) -> int:
 
 
 def _text(field: bytes) -> str:
-    return field.partition(b"\0")[0].decode("utf-8", "surrogateescape")  # what is no text is refused as a name
+    return field.partition(b"\0")[0].decode("utf-8", "surrogateescape")  # bytes that are not text are refused as a name
 
 
 def _pax_records(name: str, data: bytes) -> dict[str, bytes]:
-    """Records ``LENGTH KEY=VALUE\\n``, one after the other up to the end."""
+    """Parses records ``LENGTH KEY=VALUE\\n`` up to the end."""
     records: dict[str, bytes] = {}
     at = 0
     while at < len(data):

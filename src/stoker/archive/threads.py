@@ -1,7 +1,8 @@
-"""Blocking work off the event loop that really ends when nobody waits for it any more.
+"""Runs blocking work off the event loop, and ends it when nothing waits for it any more.
 
-A thread cannot be killed.  So the work gets an event to look at, and the waiting coroutine, when it is cancelled, sets
-the event and stays until the thread has cleaned up: after the await nothing of the work is left, however it ended.
+A thread cannot be killed.  So the work gets an event to check, and a cancelled caller sets the event and waits until
+the
+thread has cleaned up: after the await, nothing of the work remains, however it ended.
 """
 
 from __future__ import annotations
@@ -16,11 +17,11 @@ T = TypeVar("T")
 
 
 class Stopped(Exception):
-    """Whoever wanted the result is gone. Never leaves this package."""
+    """The caller no longer wants the result. Never leaves this package."""
 
 
 class Stop:
-    """Asked by the work between two steps; set once. ``on_set`` wakes work that waits in the kernel."""
+    """A stop request, set once, which the work checks between steps. ``on_set`` wakes work that waits in the kernel."""
 
     def __init__(self) -> None:
         self._event = threading.Event()
@@ -34,7 +35,7 @@ class Stop:
                 self._wake()
 
     def on_set(self, wake: Callable[[], None] | None) -> None:
-        """Replaces what is called, possibly at once, on another thread. None: nothing to wake any more."""
+        """Replaces the callback, which may run at once or on another thread. None: nothing to wake."""
         with self._lock:
             self._wake = wake
             if wake is not None and self._event.is_set():
@@ -51,10 +52,9 @@ class Stop:
 async def run_stoppable(
     executor: Executor, work: Callable[[Stop], T], *, undo: Callable[[T], None], timeout_s: float | None = None
 ) -> T:
-    """``undo`` (blocking too) takes back a result that came although the caller had left.
+    """Runs ``work`` in a thread. ``undo`` (blocking too) takes back a result that arrived after the caller left.
 
-    Raises:
-        Stopped: ``timeout_s`` passed first.
+    Raises: Stopped: ``timeout_s`` passed first.
     """
     stop = Stop()
     loop = asyncio.get_running_loop()
@@ -74,11 +74,11 @@ async def run_stoppable(
 
 
 async def _wait_settled(future: asyncio.Future[Any]) -> None:
-    """Also through further cancellations; the outcome no longer interests anyone."""
+    """Waits through further cancellations; the outcome no longer matters."""
     while not future.done():
         try:
             await asyncio.wait([future])
         except asyncio.CancelledError:
-            continue  # we are on our way out already; leaving now would leave files behind
+            continue  # already cancelled; leaving now would leave files behind
     if not future.cancelled():
         future.exception()

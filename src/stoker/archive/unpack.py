@@ -1,8 +1,8 @@
 """Unpacks an archive into a folder of its own, or leaves nothing behind.
 
-The format is told by the first bytes of the file, not by its name.  Runs in a thread: blocking, and asked to stop
-through a flag that it looks at between two chunks.  Links are never created, so no later member can be written through
-one.
+The first bytes decide the format, not the file name.  Blocking: runs in a thread, and checks a stop flag between
+chunks.
+Links are never created, so no later member can be written through one.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from stoker.errors import InvalidArchive
 
 _FEW_FILES = 1000
 _QUIET_S = 2.0
-"""What takes no longer needs no log lines."""
+"""Work that takes less time is not logged."""
 
 
 class Target:
-    """The folder that is filled, with what was written there so far."""
+    """The folder being filled, and what was written there so far."""
 
     def __init__(self, root: Path, budget: Budget, stop: Stop, progress: Progress) -> None:
         self.progress = progress
@@ -68,7 +68,8 @@ def _write_all(file: BinaryIO, piece: bytes) -> None:
 def unpack(
     file: BinaryIO, root: Path, *, limits: UnpackLimits, stop: Stop | None = None, name: str = "an archive"
 ) -> None:
-    """Fills ``root``, which must not exist yet and is private to this user. ``name``: of the archive, in the log.
+    """Unpacks into ``root``, which must not exist yet and is private to this user. ``name``: of the archive, in the
+    log.
 
     Raises:
         UnsafeArchive, InvalidArchive, OSError, Stopped: nothing is left of ``root`` then.
@@ -130,7 +131,7 @@ def _unpack_tar(target: Target, file: BinaryIO, limits: UnpackLimits) -> None:
 
 
 def _count_tar(target: Target, file: BinaryIO, limits: UnpackLimits) -> None:
-    """Reads the whole archive once more, before many files are written that would have to be removed again."""
+    """Reads the whole archive once in advance, before writing many files that might have to be removed again."""
     at = file.tell()
     file.seek(0)
     budget = Budget(limits, os.fstat(file.fileno()).st_size)
@@ -143,7 +144,7 @@ def _count_tar(target: Target, file: BinaryIO, limits: UnpackLimits) -> None:
 
 
 class _TarMeter:
-    """Charges all that comes out of the gzip stream, headers and padding too, to the member that is being read."""
+    """Charges everything that leaves the gzip stream, headers and padding included, to the current member."""
 
     def __init__(self, budget: Budget, check_stop: Callable[[], None]) -> None:
         self._budget = budget

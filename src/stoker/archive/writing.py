@@ -32,11 +32,11 @@ _LAST_ZIP_YEAR = (2107, 12, 31, 23, 59, 58)
 
 
 def _uncounted(number: int) -> None:
-    """For callers that show no progress."""
+    """Counts nothing, for callers that show no progress."""
 
 
 class _Counted:
-    """A file that tells how much of it was read."""
+    """A file that reports how many bytes were read."""
 
     def __init__(self, file: BinaryIO, count: Count) -> None:
         self._file = file
@@ -51,7 +51,10 @@ class _Counted:
 def write_archive(
     target: Path, contents: Contents, manifest: str, *, archive_format: str, name: str, count: Count = _uncounted
 ) -> None:
-    """``name``: of the model, the top folder of a tar.gz. ``count`` is told the bytes of the files as they are read."""
+    """Writes an archive.
+
+    ``name``: the model's name, top folder of a tar.gz. ``count`` is called with the bytes read.
+    """
     part = target.with_name(f".{target.name}.{secrets.token_hex(8)}.part")
     try:
         _WRITERS[archive_format](part, contents, manifest.encode(), name, count)
@@ -61,7 +64,7 @@ def write_archive(
 
 
 def now() -> float:
-    """The time archives are stamped with."""
+    """Returns the time to stamp archives with."""
     return float(os.environ.get("SOURCE_DATE_EPOCH") or time.time())
 
 
@@ -96,7 +99,7 @@ def _write_zip(part: Path, contents: Contents, manifest: bytes, method: int, cou
         for name, path in contents.items():
             found = path.stat()
             info = _zip_info(name, _file_time(found.st_mtime), _mode(found.st_mode), method)
-            info.file_size = found.st_size  # zipfile chooses zip64 by it
+            info.file_size = found.st_size  # zipfile decides on zip64 by this size
             with path.open("rb") as source, archive.open(info, "w") as member:
                 shutil.copyfileobj(_Counted(source, count), member, _COPY_BYTES)
 
@@ -105,7 +108,7 @@ def _zip_info(name: str, stamp: float, mode: int, method: int) -> zipfile.ZipInf
     moment = time.gmtime(stamp) if os.environ.get("SOURCE_DATE_EPOCH") else time.localtime(stamp)
     date = min(max(moment[:6], _FIRST_ZIP_YEAR), _LAST_ZIP_YEAR)
     info = zipfile.ZipInfo(name, date)
-    info.create_system = 3  # Unix, so that the mode counts
+    info.create_system = 3  # Unix, so that the mode is used
     info.external_attr = (0o100000 | mode) << 16
     info.compress_type = method
     return info
@@ -129,7 +132,7 @@ def _write_tgz(part: Path, contents: Contents, manifest: bytes, name: str, count
             found = path.stat()
             info = _tar_info(f"{name}/{member}", found.st_size, _file_time(found.st_mtime), _mode(found.st_mode))
             with path.open("rb") as source:
-                archive.addfile(info, cast("IO[bytes]", _Counted(source, count)))  # it is only read
+                archive.addfile(info, cast("IO[bytes]", _Counted(source, count)))  # only read
 
 
 def _tar_info(name: str, size: int, stamp: float, mode: int) -> tarfile.TarInfo:

@@ -59,10 +59,9 @@ def is_zip(head: bytes) -> bool:
 
 
 def read_members(file: BinaryIO, *, max_entries: int) -> list[ZipMember]:
-    """All members in the order of the directory, checked against each other but not read.
+    """Returns all members in the directory's order, checked against each other but not read.
 
-    Raises:
-        InvalidArchive: no sound zip file.  UnsafeArchive: a member that must not be unpacked.
+    Raises: InvalidArchive: not a sound zip file.  UnsafeArchive: a member that must not be unpacked.
     """
     where = _find_directory(file)
     if where.entries > max_entries:
@@ -73,7 +72,7 @@ def read_members(file: BinaryIO, *, max_entries: int) -> list[ZipMember]:
 
 
 def list_members(file: BinaryIO, *, max_entries: int) -> Iterator[ZipMember]:
-    """As `read_members`, one by one up to the first that is refused, and without the check for overlaps."""
+    """Yields the members one by one, up to the first refused one, without the check for overlaps."""
     yield from _listed(file, _find_directory(file), max_entries)
 
 
@@ -130,14 +129,14 @@ def _find_end(file: BinaryIO) -> tuple[int, tuple[bytes, int, int, int, int, int
     while at >= 0:
         if len(tail) - at >= _END.size:
             fields = _END.unpack_from(tail, at)
-            if at + _END.size + fields[-1] == len(tail):  # the comment reaches the end of the file exactly
+            if at + _END.size + fields[-1] == len(tail):  # the comment must end exactly at the end of the file
                 return tail_at + at, fields
         at = tail.rfind(b"PK\x05\x06", 0, at)
     raise _broken()
 
 
 def _find_locator(file: BinaryIO, end_at: int) -> int | None:
-    """Where the zip64 end record starts, None for a plain zip file."""
+    """Returns where the zip64 end record starts, None for a plain zip file."""
     if end_at < _END64_LOCATOR.size:
         return None
     file.seek(end_at - _END64_LOCATOR.size)
@@ -191,7 +190,7 @@ def _decode(raw: bytes, flags: int) -> str:
 def _widen(
     name: str, extra: bytes, size: int, packed: int, *, offset: int = 0, disk: int = 0
 ) -> tuple[int, int, int, int]:
-    """Replaces the 32-bit placeholders by the values of the zip64 extra field, in the order the format lists them."""
+    """Replaces 32-bit placeholders with the values of the zip64 extra field, in the format's order."""
     wide = _zip64_field(name, extra)
     values = [size, packed, offset]
     for index, value in enumerate(values):
@@ -251,10 +250,9 @@ def _check_no_overlap(members: list[ZipMember], directory_at: int) -> None:
 
 
 def read_chunks(file: BinaryIO, member: ZipMember) -> Iterator[tuple[bytes, int]]:
-    """The content piece by piece, each with the number of packed bytes read for the member so far.
+    """Yields the content in pieces, each with the number of packed bytes read for the member so far.
 
-    Raises:
-        UnsafeArchive: header and directory disagree, or the content is not what they promise.
+    Raises: UnsafeArchive: header and directory disagree, or the content does not match them.
     """
     start = _check_local(file, member)
     pieces = _stored(file, start, member) if member.method == STORED else _inflated(file, start, member)
@@ -272,7 +270,7 @@ def read_chunks(file: BinaryIO, member: ZipMember) -> Iterator[tuple[bytes, int]
 
 
 def _check_local(file: BinaryIO, member: ZipMember) -> int:
-    """Where the content starts."""
+    """Checks the local header and returns where the content starts."""
     file.seek(member.offset)
     header = file.read(_LOCAL.size)
     if len(header) != _LOCAL.size:
@@ -292,7 +290,7 @@ def _check_local(file: BinaryIO, member: ZipMember) -> int:
 
 
 def _packed_pieces(file: BinaryIO, start: int, member: ZipMember) -> Iterator[bytes]:
-    # Seeks each time: whoever consumes the pieces may read elsewhere in the file in between.
+    # Seeks each time, because the consumer may read elsewhere in the file in between.
     at, end = start, start + member.packed
     while at < end:
         file.seek(at)
@@ -331,7 +329,7 @@ def _inflated(file: BinaryIO, start: int, member: ZipMember) -> Iterator[tuple[b
 
 
 def _flushed(inflater: zlib._Decompress, member: ZipMember, packed: int) -> Iterator[tuple[bytes, int]]:
-    """What the inflater still holds back: at most one chunk may be pending when all input was consumed."""
+    """Returns what the decompressor still holds: at most one chunk may be pending once all input is consumed."""
     while not inflater.eof:
         try:
             data = inflater.decompress(b"", CHUNK_BYTES)
