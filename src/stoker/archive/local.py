@@ -1,12 +1,12 @@
-"""Where a local url lies on this machine.  Blocking: for a thread.
+"""Finds where a local URL is on this machine. Blocking: for a thread.
 
-A bare name is an entry of the model store.  A path is what lies there, never its namesake in the store: whoever names
-a place gets that place or an error.  Only where nothing lies at a client's path, its last component is looked up as an
-archive in the store, as TorchServe does: the client may name the archive as its own machine knows it.
+A bare name is an entry of the model store.  A path means what is at that path, never an entry of the store with the
+same name.  Only if nothing is at a client's path, its last component is looked up as an archive in the store, as
+TorchServe does, because clients may name the archive as their own machine knows it.
 
-A client may name paths inside the model store and inside the folders of `allowed_model_paths`; the operator any.
-A symbolic link below such a folder is followed to elsewhere only when its owner is root, this user or the owner of the
-folder: those could have put the files themselves there.
+A client may name paths inside the model store and inside the folders of `allowed_model_paths`; the operator any.  A
+symbolic link below such a folder is followed out of it only if root, this user or the owner of the folder owns the
+link: those could have put the files there themselves.
 """
 
 from __future__ import annotations

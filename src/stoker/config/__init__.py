@@ -1,1 +1,1 @@
-"""What the operator wants: one table of settings, and the readers that fill it."""
+"""The operator's configuration: one table of settings, and the readers that fill it."""

@@ -1,4 +1,4 @@
-"""Where a listener is: an `http://`, `https://` or `unix:/PATH` address; for gRPC a host or `unix:/PATH`.  PURE."""
+"""Parses a listener's address: `http://`, `https://` or `unix:/PATH`; for gRPC a host or `unix:/PATH`. PURE."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ METRICS_PORTS = {"http": 8082, "https": 8445}
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """``scheme`` http, https, grpc or unix. A unix address has a ``path`` and neither host nor port."""
+    """An address. ``scheme``: http, https, grpc or unix. A unix address has a ``path``, but neither host nor port."""
 
     scheme: str
     host: str = ""
@@ -30,7 +30,7 @@ class Address:
 
     @property
     def is_local(self) -> bool:
-        """Nothing outside this machine can reach it."""
+        """Tells whether only this machine can reach it."""
         return self.scheme == "unix" or is_loopback(self.host)
 
     def __str__(self) -> str:
@@ -41,7 +41,7 @@ class Address:
 
 
 def parse(text: str, default_ports: Mapping[str, int]) -> Address:
-    """Raises ValueError with TorchServe's words."""
+    """Parses an address. Raises ValueError with TorchServe's message."""
     word = text.strip()
     if unix := _UNIX.fullmatch(word):
         return Address("unix", path=unix["path"])
@@ -73,7 +73,7 @@ def metrics(text: str) -> Address:
 
 
 def host(text: str) -> str:
-    """A bare host name or IP address, as the gRPC keys take it."""
+    """Parses a bare host name or IP address, as the gRPC keys take it."""
     word = text.strip().strip("[]")
     if not word or "/" in word or any(c.isspace() for c in word) or (":" in word and not _is_ip(word)):
         raise ValueError(f"{text.strip()!r} is not a host name or IP address")
@@ -81,7 +81,7 @@ def host(text: str) -> str:
 
 
 def grpc(text: str) -> str:
-    """A host name or IP address, or `unix:/path`, which has no port."""
+    """Parses a host name or IP address, or `unix:/path`, which has no port."""
     word = text.strip()
     if not word.lower().startswith("unix:"):
         return host(text)
@@ -98,20 +98,22 @@ def grpc_address(name: str, port: int) -> Address:
 
 
 def grpc_place(name: str, port: int) -> str:
-    """As people and clients write it: ``host:port``, ``[::1]:port``, or the Unix socket alone."""
+    """Returns ``host:port``, ``[::1]:port`` or the Unix socket, as clients write it."""
     if name.startswith("unix:"):
         return name
     return f"[{name}]:{port}" if ":" in name else f"{name}:{port}"
 
 
 def is_local_grpc(name: str) -> bool:
-    """Nothing outside this machine can reach it."""
+    """Tells whether only this machine can reach it."""
     return name.startswith("unix:") or is_loopback(name)
 
 
 def is_loopback(name: str) -> bool:
-    """Whether only this machine reaches a listener there. Other names than 'localhost' count as reachable,
-    whatever they resolve to today."""
+    """Tells whether only this machine reaches a listener there.
+
+    Names other than 'localhost' count as reachable, whatever they resolve to now.
+    """
     if name.lower() == "localhost":
         return True
     try:

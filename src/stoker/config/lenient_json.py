@@ -1,8 +1,8 @@
 """JSON as TorchServe reads it in `models` and `model_snapshot`: by Gson, whose reader is lenient.  PURE.
 
-Configuration is often put together by programs that print what is nearly JSON.  Read besides the standard: names and
-texts in single quotes or none, ``=`` and ``=>`` for ``:``, ``;`` for ``,``, left-out items of arrays (null), comments
-(``//``, ``#``, ``/* */``), words in any case (``True``).  Not a comma behind the last member of an object.
+Configuration is often put together by programs that print what is nearly JSON.  Accepts, besides the standard: names
+and texts in single quotes or none, ``=`` and ``=>`` for ``:``, ``;`` for ``,``, left-out items of arrays (null),
+comments (``//``, ``#``, ``/* */``), words in any case (``True``).  Not a comma behind the last member of an object.
 
 A number keeps its text (`Number`), and a text may be a number: a reader takes the kind it needs (`whole`, `number`,
 `flag`, `text`), as Gson's primitives do.
@@ -35,11 +35,11 @@ class Number(str):
 
 
 def parse(source: str, *, unique: Container[int] = ()) -> Any:
-    """Objects are dicts, arrays lists, numbers `Number`. Of a name that stands twice the last value counts; at the
-    depths ``unique`` (0: the outermost object) it is an error.
+    """Parses the text: objects become dicts, arrays lists, numbers `Number`.
 
-    Raises:
-        ValueError: half a sentence with the place.
+    If a name occurs twice, the last value counts; at the depths ``unique`` (0: the outermost object) it is an error.
+
+    Raises: ValueError: half a sentence with the position.
     """
     reader = _Reader(source, unique)
     value = reader.value(0)
@@ -103,7 +103,7 @@ class _Reader:
             raise self._wrong("expected :", back=1)
 
     def _array(self, depth: int) -> list[Any]:
-        """What is left out before a separator, or behind the last one, is null."""
+        """Parses an array. An item left out before a separator, or after the last one, is null."""
         items: list[Any] = []
         if (char := self._next()) == "]":
             return items
@@ -159,7 +159,7 @@ class _Reader:
     # ----------------------------------------------------------------------------------------- between
 
     def _next(self) -> str:
-        """The next character that is neither blank nor part of a comment; it is read."""
+        """Consumes and returns the next character that is neither blank nor part of a comment."""
         while True:
             while self._source[self._at : self._at + 1] in tuple(_SPACE):
                 self._at += 1
@@ -187,7 +187,10 @@ class _Reader:
 
 
 def whole(value: Any) -> int:
-    """Without what stands behind the point.  Raises ValueError unless it is a number of 32 bits, or text of one."""
+    """Returns an integer, truncated at the decimal point.
+
+    Raises ValueError unless it is a 32-bit number, or text of one.
+    """
     return int(number(value))
 
 
@@ -201,7 +204,7 @@ def number(value: Any) -> float:
 
 
 def flag(value: Any) -> bool:
-    """True for the word true in any case, as for every switch of TorchServe."""
+    """Returns True for the word true in any case, like every switch of TorchServe."""
     return value if isinstance(value, bool) else text(value).lower() == "true"
 
 

@@ -1,7 +1,7 @@
-"""Where the values come from: built-in default < properties file < command line < environment.
+"""Collects values: built-in default < properties file < command line < environment.
 
-The environment counts only when `enable_envvars_config` ends up true (and for the few variables that always do).
-Every value's source is remembered, so that errors and `torchserve --print-config` can name it.
+The environment counts only when `enable_envvars_config` ends up true (and for the few variables that always do). Every
+value's source is remembered, so that errors and `torchserve --print-config` can name it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _LARGEST_FILE = 16 << 20
 
 
 class Given(NamedTuple):
-    """One value as somebody wrote it. ``where`` names the place: 'FILE, line 3', '--models', 'TS_MODELS'."""
+    """A value as it was written. ``where`` names its source: 'FILE, line 3', '--models', 'TS_MODELS'."""
 
     text: str
     where: str
@@ -37,8 +37,12 @@ class Given(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Loaded:
-    """``given``: by property name, what was not left to the default. ``file``: the properties file in use; a snapshot
-    whose models alone are resumed is none. ``snapshot``: where the models come from. ``warnings``: for the log."""
+    """The result of loading.
+
+    ``given``: values by property name, except defaults.  ``file``: the properties file in use, unless it is a snapshot
+    of
+    which only the models are resumed.  ``snapshot``: where the models come from.  ``warnings``: for the log.
+    """
 
     settings: Settings
     given: Mapping[str, Given]
@@ -54,17 +58,16 @@ def load(
     ts_config: str | None = None,
     directory: Path | None = None,
 ) -> Loaded:
-    """Reads everything once. ``arguments``: values of the command line by property name.
+    """Loads everything once. ``arguments``: values of the command line by property name.
 
-    Raises:
-        ConfigurationError: a file cannot be read, or a value cannot be; file, line and key are named.
+    Raises: ConfigurationError: a file or a value is unusable; names file, line and key.
     """
     file = find_file(ts_config=ts_config, environment=environment, directory=directory or Path.cwd())
     return load_file(file, arguments=arguments, environment=environment)
 
 
 def load_file(file: Path | None, *, arguments: Mapping[str, Given], environment: Mapping[str, str]) -> Loaded:
-    """As `load`, of this file, or of none."""
+    """Does the same as `load` with this file, or with none."""
     warnings: list[str] = []
     given = {} if file is None else _from_file(file, environment, warnings)
     given.update(arguments)
@@ -77,7 +80,7 @@ def load_file(file: Path | None, *, arguments: Mapping[str, Given], environment:
 
 
 def find_file(*, ts_config: str | None, environment: Mapping[str, str], directory: Path) -> Path | None:
-    """`TS_CONFIG_FILE`, else ``--ts-config``, else `config.properties` in the current directory, else none."""
+    """Returns `TS_CONFIG_FILE`, else ``--ts-config``, else `config.properties` in the current directory, else None."""
     named = environment.get(CONFIG_FILE_VARIABLE) or ts_config
     if named:
         file = directory / Path(named).expanduser()
@@ -89,7 +92,7 @@ def find_file(*, ts_config: str | None, environment: Mapping[str, str], director
 
 
 def log_format(*, ts_config: str | None, environment: Mapping[str, str], directory: Path | None = None) -> str:
-    """How a start is to say that its other settings are wrong."""
+    """Returns the format in which to report that the other settings are wrong."""
     try:
         file = find_file(ts_config=ts_config, environment=environment, directory=directory or Path.cwd())
         given = {} if file is None else _from_file(file, environment, [])
@@ -118,9 +121,9 @@ def _from_file(file: Path, environment: Mapping[str, str], warnings: list[str]) 
 
 
 def read_text(file: Path) -> str:
-    """
-    Raises:
-        ConfigurationError: it cannot be read, or is no text.
+    """Reads a text file.
+
+    Raises: ConfigurationError: it cannot be read, or is not text.
     """
     try:
         with file.open("rb") as stream:
@@ -135,7 +138,7 @@ def read_text(file: Path) -> str:
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError:
-        return content.decode("latin-1")  # what Java takes every properties file for
+        return content.decode("latin-1")  # Java's encoding for properties files
 
 
 def _expanded(entry: properties.Entry, where: str, environment: Mapping[str, str]) -> str:
@@ -151,7 +154,7 @@ def _unknown(key: str, where: str) -> str:
 
 
 def _ignored_members(settings: Settings, given: Mapping[str, Given]) -> Iterator[str]:
-    """Warns about members of the two JSON values that nobody reads there, as TorchServe reads past them."""
+    """Warns about members of the two JSON values that are not read; TorchServe skips them too."""
     for model, versions in settings.models.items():
         for version, defaults in versions.items():
             for name in defaults.ignored:
@@ -162,7 +165,7 @@ def _ignored_members(settings: Settings, given: Mapping[str, Given]) -> Iterator
 
 
 def hint(word: str, known: Iterable[str]) -> str:
-    """Case and underscores are what most slips are about."""
+    """Suggests the nearest key. Most typos concern case and underscores."""
     plain = {_plain(name): name for name in known}
     nearest = difflib.get_close_matches(_plain(word), plain, n=1)
     return f" Did you mean {plain[nearest[0]]}?" if nearest else ""
@@ -196,7 +199,7 @@ def _switch(key: str, given: Mapping[str, Given]) -> bool:
 
 
 def _checked(row: Row, given: Mapping[str, Given]) -> bool:
-    """Keys that nothing reads are checked all the same; only the others have a field."""
+    """Checks all values, those of unused keys too, and returns the ones with a field."""
     if not row.field:
         _value(row, given[row.key])
     return bool(row.field)
@@ -217,7 +220,7 @@ def _exists(place: Path) -> bool:
 
 
 def _remarks(given: Mapping[str, Given]) -> Iterator[str]:
-    """What an operator should know of values that are legal."""
+    """Warns about values that are legal but surprising."""
     for key, value in given.items():
         row = ROWS[key]
         if row.is_path and not value.is_flag and (place := row.parse(value.text)) and not _exists(place):

@@ -1,7 +1,7 @@
-"""`model-config.yaml` of an archive: what a model says about how it wants to be served.
+"""Reads `model-config.yaml` of an archive: how a model wants to be served.
 
-The keys are those of `model_keys`. A value of the wrong type is ignored with a warning, as in TorchServe, a number that
-no server could mean refuses the model; the whole document goes to the handler.
+`model_keys` lists the keys.  A value of the wrong type is ignored with a warning, as in TorchServe; a number out of any
+server's range refuses the model.  The whole document goes to the handler.
 """
 
 from __future__ import annotations
@@ -21,23 +21,22 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelConfig(ModelValues):
-    """``raw``: the document as it is."""
+    """The values. ``raw``: the whole document."""
 
     raw: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
     def load(cls, path: Path) -> ModelConfig:
-        """Raises InvalidArchive when the file cannot be read as YAML, or hides more than it shows."""
+        """Loads the file. Raises InvalidArchive if it cannot be read as YAML, or is too large when expanded."""
         from stoker.config.yaml_file import read  # noqa: PLC0415 - only some models have a config
 
         return cls.of(read(path), name=path.name)
 
     @classmethod
     def of(cls, document: Any, *, name: str = "model-config.yaml") -> ModelConfig:
-        """From the parsed document. An empty one says nothing.
+        """Reads the parsed document; an empty one sets nothing.
 
-        Raises:
-            InvalidArchive: a number is out of range.
+        Raises: InvalidArchive: a number is out of range.
         """
         if not isinstance(document, dict):
             if document is not None:
@@ -50,7 +49,7 @@ class ModelConfig(ModelValues):
         return config
 
     def over(self, fallback: ModelValues) -> ModelConfig:
-        """With what ``fallback`` says where this one says nothing; the document stays as it is."""
+        """Returns these values, completed by ``fallback``; the document is unchanged."""
         return replace(self, **model_keys.over(self, fallback))
 
 

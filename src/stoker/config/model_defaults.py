@@ -2,8 +2,8 @@
 
     {"MODEL": {"VERSION": {"minWorkers": 1, "maxWorkers": 2, "batchSize": 4, ...}}}
 
-TorchServe reads seven keys there, and so does this file; what else stands there is kept by name, so that it can be
-warned of.  Numbers that are not positive are ignored, as in TorchServe.
+TorchServe reads seven keys there, and so does this module; it collects the names of others for a warning.  Numbers that
+are not positive are ignored, as in TorchServe.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _NUMBERS = ("minWorkers", "maxWorkers", "batchSize", "maxBatchDelay", "responseT
 _RUNTIME = "runtimeType"
 READ = (*_NUMBERS, _RUNTIME)
 _OF_SNAPSHOTS = ("defaultVersion", "marName")
-"""TorchServe's own examples write these beside the others; they mean something in snapshots only."""
+"""Keys in TorchServe's own examples that have a meaning only in snapshots."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +32,7 @@ class ModelDefaults(ModelValues):
 
 
 def parse_models(text: str) -> Mapping[str, Mapping[str, ModelDefaults]]:
-    """Raises ValueError when the text is not JSON of the right shape, or a value cannot be used."""
+    """Parses the value. Raises ValueError if the text is not JSON of the right shape, or a value is unusable."""
     if not text.strip():
         return {}
     models = lenient_json.members(lenient_json.parse(text, unique=(0, 1)), "the value")

@@ -1,8 +1,9 @@
-"""What can be said of one model: ONE table of keys, for model-config.yaml and, some of them, for `models`.  PURE.
+"""Lists everything that can be configured per model: ONE table of keys for model-config.yaml, some also for `models`.
+PURE.
 
 A converter takes a parsed value (of YAML or JSON) and returns it in our units, `None` for 'not given', or raises
-`ValueError` with what was expected (`OutOfRange` for a number of more than 32 bits).  Times become seconds.  What a
-key does is not known here.
+`ValueError` with what was expected (`OutOfRange` for a number of more than 32 bits).  Times become seconds.  Other
+modules give the keys their effect.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Any, TypeVar
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelValues:
-    """What was said of a model. ``None`` means 'not given', or given in a way that is ignored. Times are seconds."""
+    """Values given for a model. ``None``: not given, or ignored. Times are seconds."""
 
     min_workers: int | None = None
     max_workers: int | None = None
@@ -45,7 +46,7 @@ class ModelValues:
 
     @property
     def not_served_yet(self) -> tuple[str, ...]:
-        """The keys that ask for what this version does not do."""
+        """Returns the keys that ask for features this version lacks."""
         return tuple(key.name for key in MODEL_KEYS if not key.served and getattr(self, key.field))
 
 
@@ -56,13 +57,13 @@ _SMALLEST, _LARGEST = -(2**31), 2**31 - 1
 
 
 def over(values: T, fallback: ModelValues) -> dict[str, Any]:
-    """By field: what ``values`` says, else what ``fallback`` says."""
+    """Returns, per field, what ``values`` sets, else what ``fallback`` sets."""
     own = {key.field: getattr(values, key.field) for key in MODEL_KEYS}
     return {field: getattr(fallback, field) if value is None else value for field, value in own.items()}
 
 
 class OutOfRange(ValueError):
-    """A number that no server can mean: unlike a value of a wrong type, it is never passed over."""
+    """A number out of any server's range: an error, where a value of a wrong type is only ignored."""
 
 
 # ------------------------------------------------------------------------------------- converters
@@ -78,9 +79,9 @@ def _workers(value: Any) -> int:
 
 
 def check_workers(count: int) -> None:
-    """
-    Raises:
-        OutOfRange
+    """Checks the number of workers.
+
+    Raises: OutOfRange
     """
     if count > MAX_WORKERS:
         raise OutOfRange(f"{count} is out of range: more than {MAX_WORKERS}")
@@ -97,7 +98,7 @@ def _whole(value: Any) -> int:
 
 
 def _positive(value: Any) -> int | None:
-    """0 stands for 'not given'."""
+    """Converts a number; 0 means 'not given'."""
     if _whole(value) < 0:
         raise ValueError("less than 0")
     return _whole(value) or None
@@ -129,7 +130,7 @@ def _word(*words: str) -> Callable[[Any], str]:
 
 
 def _device_ids(value: Any) -> tuple[int, ...]:
-    """One wrong number discards the whole list."""
+    """Converts a list of numbers; one invalid number discards the whole list."""
     if not isinstance(value, list) or any(_whole(v) < 0 for v in value):
         raise ValueError("not a list of device numbers")
     return tuple(value)
@@ -146,7 +147,7 @@ def _map(value: Any) -> Mapping[str, Any]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelRow:
-    """``served``: False for what a model may ask for and this version does not do. ``ours``: unknown to TorchServe."""
+    """``served``: False for features that this version lacks. ``ours``: unknown to TorchServe."""
 
     name: str
     field: str

@@ -1,4 +1,4 @@
-"""The syntax of Java's `.properties` files, as `java.util.Properties` reads and stores it.  PURE.
+"""Reads and writes the syntax of Java's `.properties` files, as `java.util.Properties` reads and stores it.  PURE.
 
 Text in, entries with their line numbers out, and back.  Law: what a key means is not known here.
 """
@@ -29,16 +29,15 @@ class Entry(NamedTuple):
 
 
 def parse(text: str, *, file: str) -> list[Entry]:
-    """All entries in order, later ones of the same key included.
+    """Returns all entries in order, repeated keys included.
 
-    Raises:
-        ConfigurationError: an escape is malformed; names ``file`` and line.
+    Raises: ConfigurationError: an escape is malformed; names ``file`` and line.
     """
     return [_entry(logical, line, file) for line, logical in _logical_lines(text)]
 
 
 def expand(value: str, environment: Mapping[str, str]) -> str:
-    """Replaces each ``$$NAME$$``. Raises ValueError with TorchServe's words when NAME is not set."""
+    """Replaces each ``$$NAME$$``. Raises ValueError with TorchServe's message if NAME is not set."""
 
     def variable(match: re.Match[str]) -> str:
         name = match[1]
@@ -50,7 +49,7 @@ def expand(value: str, environment: Mapping[str, str]) -> str:
 
 
 def _logical_lines(text: str) -> Iterator[tuple[int, str]]:
-    """(number of the first line, text without comments, indentation and continuations)."""
+    """Yields (first line number, text without comments, indentation and continuations)."""
     first, collected = 0, ""
     for number, natural in enumerate(_LINE_END.split(text), start=1):
         line = natural.lstrip(_BLANK)
@@ -93,7 +92,7 @@ def _unescape(text: str, line: int, file: str) -> str:
 
 
 def join_surrogates(text: str) -> str:
-    """Java writes characters beyond U+FFFF as two escapes; a lone half becomes U+FFFD."""
+    """Joins characters beyond U+FFFF, which Java writes as two escapes; a lone half becomes U+FFFD."""
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
@@ -101,7 +100,7 @@ def join_surrogates(text: str) -> str:
 
 
 def line(key: str, value: str) -> str:
-    """One line in ASCII that `parse`, and Java, read as this entry."""
+    """Returns an entry as one ASCII line that `parse`, and Java, can read."""
     text = _escaped(value)
     return f"{_escaped(key).replace(' ', _SPACE)}={_SPACE + text[1:] if text.startswith(' ') else text}\n"
 
@@ -115,6 +114,6 @@ def _escaped(text: str) -> str:
 
 
 def _unicode(char: str) -> str:
-    """As Java writes it: characters beyond U+FFFF are two escapes."""
+    """Escapes as Java does: characters beyond U+FFFF become two escapes."""
     units = char.encode("utf-16-be", "surrogatepass")
     return "".join(f"\\u{high:02X}{low:02X}" for high, low in zip(units[::2], units[1::2], strict=True))

@@ -1,4 +1,4 @@
-"""`docs/configuration.md`, made from the tables of settings and of model keys.  PURE but for `main`.
+"""Writes `docs/configuration.md` from the tables of settings and of model keys. PURE but for `main`.
 
 ``python -m stoker.config.reference`` prints it, ``python -m stoker.config.reference FILE`` writes it.
 """

@@ -1,4 +1,7 @@
-"""What can be declared of one setting, and the function that declares it.  Used by `settings` and `accepted`."""
+"""Declares settings: what a row of the table says, and the functions that make rows.
+
+Used by `settings` and `accepted`.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ _LONGEST_NUMBER = 30
 
 
 class Origin(Enum):
-    """Who may give a value besides the built-in default."""
+    """Who may set a value besides the built-in default."""
 
     ANY = "file, command line, environment"
     FILE = "file, command line"
@@ -25,11 +28,11 @@ class Origin(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """``key``: the property name. ``field``: its place in `Settings`, empty when nothing reads it.
+    """A row of the table. ``key``: the property name. ``field``: its place in `Settings`, empty when nothing reads it.
 
-    ``env``: the variable that may override it. ``always_env``: also without `enable_envvars_config`.
-    ``unused`` says why a key of TorchServe changes nothing here; such keys are accepted and named in the log.
-    ``ours``: stoker's own, unknown to TorchServe. ``secret``: never shown.
+    ``env``: the variable that may override it. ``always_env``: also without `enable_envvars_config`. ``unused`` says
+    why a key of TorchServe changes nothing here; such keys are accepted and named in the log. ``ours``: stoker's own,
+    unknown to TorchServe. ``secret``: never shown.
     """
 
     key: str
@@ -56,7 +59,7 @@ class Row:
         return self.convert is path
 
     def parse(self, text: str) -> Any:
-        """Raises ValueError with half a sentence that fits behind 'KEY: '."""
+        """Parses a value. Raises ValueError with half a sentence that fits after 'KEY: '."""
         value = self.convert(text)
         if isinstance(value, (int, float)):
             self._check_range(value)
@@ -79,7 +82,7 @@ class Row:
 
 
 def row(key: str, convert: Callable[[str], Any], meaning: str, default_text: str = "-", **declared: Any) -> Row:
-    """A row whose environment variable follows TorchServe's rule unless it is given."""
+    """Makes a row whose environment variable follows TorchServe's rule unless it is given."""
     origin = declared.get("origin", Origin.ANY)
     if origin is not Origin.FILE:
         declared.setdefault("env", key.upper() if key.startswith("ts_") else f"TS_{key.upper()}")
@@ -96,8 +99,10 @@ def setting(
     shown: str | None = None,
     **declared: Any,
 ) -> Any:
-    """A dataclass field with its row. ``default`` is in the converted unit; ``factory`` makes one that depends on
-    the machine, ``shown`` describes it."""
+    """Declares a dataclass field with its row.
+
+    ``default`` is in the converted unit; ``factory`` makes one that depends on the machine, and ``shown`` describes it.
+    """
     text = shown if shown is not None else default_text(default)
     metadata = {METADATA: row(key, convert, meaning, text, **declared)}
     if factory is not None:
@@ -128,7 +133,7 @@ def folders(text: str) -> tuple[Path, ...]:
 
 
 def token(text: str) -> str | None:
-    """The words of the error must not show the value."""
+    """Returns the token. Its error message never shows the value."""
     word = text.strip()
     if not word.isascii() or not word.isprintable() or " " in word:
         raise ValueError("a token is printable ASCII without blanks")
@@ -145,7 +150,7 @@ def regex(text: str) -> str | None:
 
 
 def regexes(text: str) -> tuple[str, ...]:
-    """Comma-separated expressions; a comma inside braces or brackets belongs to the expression."""
+    """Splits comma-separated expressions; a comma inside braces or brackets belongs to its expression."""
     patterns = tuple(word for part in re.split(r",(?![^{\[]*[}\]])", text) if (word := part.strip()))
     for pattern in patterns:
         regex(pattern)
@@ -153,6 +158,6 @@ def regexes(text: str) -> tuple[str, ...]:
 
 
 def model_list(text: str) -> tuple[str, ...]:
-    """``("all",)``, or entries ``[name=]location``."""
+    """Returns ``("all",)``, or entries ``[name=]location``."""
     entries = units.comma_list(text)
     return ("all",) if any(entry.lower() == "all" for entry in entries) else entries

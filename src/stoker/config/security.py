@@ -1,8 +1,8 @@
-"""How open a server is, decided by the place it listens at.  PURE.
+"""Decides how open a server is from where it listens. PURE.
 
-The quick start must work as written: one command, no token, models registered by clients.  That holds only where
-nothing but this machine can reach the server and nobody said anything about security; wherever an operator did,
-TorchServe's own defaults hold: tokens on, model API off.
+The quick start must work as written: one command, no token, models registered by clients.  That applies only if nothing
+but this machine can reach the server and nothing about security was configured; otherwise TorchServe's defaults apply:
+tokens on, model API off.
 """
 
 from __future__ import annotations
@@ -16,13 +16,16 @@ from stoker.errors import ConfigurationError
 
 _FIXED_TOKENS = ("inference_token", "management_token", "token_file")
 _TOPICS = ("disable_token_authorization", "enable_model_api", "token_expiration_min", *_FIXED_TOKENS)
-"""Who said something about one of these said something about tokens or the model API."""
+"""Properties that count as a mention of tokens or of the model API."""
 
 
 @dataclass(frozen=True, slots=True)
 class AccessPolicy:
-    """``tokens``: requests need one. ``model_api``: clients may register and unregister. ``open_by_default``:
-    the quick start's case, in which nobody asked for either."""
+    """``tokens``: requests need one.
+
+    ``model_api``: clients may register and unregister. ``open_by_default``: the quick start's case, in which neither
+    was configured.
+    """
 
     tokens: bool
     model_api: bool
@@ -30,22 +33,24 @@ class AccessPolicy:
 
 
 def decide(settings: Settings, *, mentioned: Set[str], file_in_use: bool) -> AccessPolicy:
-    """``mentioned``: property names that flag, file or environment said something about."""
+    """Decides the policy. ``mentioned``: property names that a flag, the file or the environment set."""
     if not file_in_use and not any(topic in mentioned for topic in _TOPICS) and _is_local(settings):
         return AccessPolicy(tokens=False, model_api=True, open_by_default=True)
     return AccessPolicy(tokens=not settings.disable_token_authorization, model_api=settings.enable_model_api)
 
 
 def mentioned_topics(given: Set[str], environment: Mapping[str, str]) -> Set[str]:
-    """A variable that is set counts, even where `enable_envvars_config` does not let it change the value."""
+    """Returns the mentioned topics.
+
+    A set variable counts even if `enable_envvars_config` does not let it take effect.
+    """
     return set(given) | {topic for topic in _TOPICS if (ROWS[topic].env or "") in environment}
 
 
 def check(settings: Settings, policy: AccessPolicy) -> None:
-    """Refuses to start what could not be kept as safe as the settings say.
+    """Refuses a configuration that would be less safe than it says.
 
-    Raises:
-        ConfigurationError: TLS was asked for where there would be none.
+    Raises: ConfigurationError: TLS is requested where there would be none.
     """
     if settings.enable_grpc_ssl and not (_has_pem_pair(settings) or settings.keystore):
         raise ConfigurationError(
@@ -63,7 +68,7 @@ def check(settings: Settings, policy: AccessPolicy) -> None:
 
 
 def remarks(settings: Settings, policy: AccessPolicy) -> Iterator[str]:
-    """What an operator should know of how open the server is."""
+    """Returns warnings about how open the server is."""
     if policy.open_by_default:
         yield (
             "Every process of this machine may register models, which run as code, and use them: nothing was said "
@@ -84,12 +89,12 @@ def remarks(settings: Settings, policy: AccessPolicy) -> Iterator[str]:
 
 
 def has_fixed_tokens(settings: Settings) -> bool:
-    """Whether the operator set the tokens, so that the server makes none."""
+    """Tells whether the operator set the tokens, so that the server generates none."""
     return any(getattr(settings, key) for key in _FIXED_TOKENS)
 
 
 def _reachable(settings: Settings) -> Iterator[tuple[str, bool]]:
-    """The inference and management listeners that other machines can reach, and whether they have TLS."""
+    """Returns the inference and management listeners that other machines can reach, and whether they use TLS."""
     for address in dict.fromkeys((settings.inference_address, settings.management_address)):
         if not address.is_local:
             yield str(address), address.scheme == "https"

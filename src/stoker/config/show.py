@@ -1,4 +1,4 @@
-"""The effective settings as text, with the place each one came from.  PURE."""
+"""Lists the effective settings as text, with the source of each. PURE."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _SECRET = "********"  # noqa: S105 - what is shown instead of one
 
 
 def lines(loaded: Loaded) -> Iterator[str]:
-    """One line per key, in the order of the table: ``key=value  # unit; source``."""
+    """Returns one line per key, in the order of the table: ``key=value # unit; source``."""
     yield f"# properties file: {loaded.file or 'none'}"
     for row in ROWS.values():
         if row.field or row.key in loaded.given:

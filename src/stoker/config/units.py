@@ -1,7 +1,7 @@
-"""Text of a settings file into values, each conversion once.  PURE.
+"""Converts text of a settings file into values, each unit in one place.  PURE.
 
-A converter takes the text and returns the value, or raises `ValueError` with half a sentence that fits behind
-'KEY: ' in an error message.  Times become seconds, sizes bytes; blanks around a value mean nothing.
+A converter takes the text and returns the value, or raises `ValueError` with half a sentence that fits behind 'KEY: '
+in an error message.  Times become seconds, sizes bytes; blanks around a value mean nothing.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ _SIZE_UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 
 
 def boolean(text: str) -> bool:
-    """The word 'true' in any case; everything else is false, as in TorchServe."""
+    """Returns True for the word 'true' in any case, False for everything else, as in TorchServe."""
     return text.strip().lower() == "true"
 
 
@@ -32,7 +32,7 @@ def whole_number(text: str) -> int:
 
 def number(text: str) -> float:
     try:
-        value = float(text.strip().replace("_", "?"))  # Python's own spelling is nobody else's
+        value = float(text.strip().replace("_", "?"))  # spellings that only Python accepts
     except ValueError:
         raise ValueError(f"{_shown(text)} is not a number") from None
     if not math.isfinite(value):
@@ -52,7 +52,7 @@ def minutes(text: str) -> float:
 
 
 def size(text: str) -> int:
-    """Bytes: a whole number, or one with a unit of 1024 (`64k`, `10m`, `2g`)."""
+    """Returns bytes: a whole number, or one with a unit of 1024 (`64k`, `10m`, `2g`)."""
     word = text.strip().lower().removesuffix("b").removesuffix("i")
     unit = word[-1:] if word[-1:] in ("k", "m", "g", "t") else ""
     if not _WHOLE.fullmatch(word.removesuffix(unit)):
@@ -75,7 +75,7 @@ def one_of(*words: str) -> Callable[[str], str]:
 
 
 def word(text: str) -> str:
-    """In lower case, without any blanks."""
+    """Returns the text in lower case, without blanks."""
     return "".join(text.split()).lower()
 
 

@@ -1,6 +1,6 @@
-"""The YAML file of an archive, as plain data.
+"""Reads the YAML file of an archive as plain data.
 
-Archives are not trusted: the text, its aliases and its nesting are bounded, and only plain data is built from it.
+Archives are not trusted: text, aliases and nesting are bounded, and only plain data is built from them.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _MOST_VALUES = 100_000
 
 
 def read(path: Path) -> Any:
-    """Raises InvalidArchive when it cannot be read as YAML, or hides more than it shows."""
+    """Reads a file. Raises InvalidArchive if it cannot be read as YAML, or is too large when expanded."""
     try:
         with path.open("rb") as stream:
             content = stream.read(_LARGEST_TEXT + 1)
@@ -27,7 +27,7 @@ def read(path: Path) -> Any:
 
 
 def parse(content: bytes, *, name: str) -> Any:
-    """As `read`, of what stands in the file ``name``."""
+    """Does the same as `read` for the content of file ``name``."""
     if len(content) > _LARGEST_TEXT:
         raise InvalidArchive(f"{name} is larger than {_LARGEST_TEXT >> 20} MiB")
     try:
@@ -51,13 +51,13 @@ def _parse(content: bytes) -> Any:
 
 
 def _check_size(root: yaml.Node) -> None:
-    """Counts values with every alias spelled out: a short text of aliases to aliases can mean billions."""
+    """Counts values with every alias expanded: a short text of nested aliases can mean billions."""
     sizes: dict[int, int] = {}
 
     def size(node: yaml.Node) -> int:
         known = sizes.get(id(node))
         if known is None:
-            sizes[id(node)] = _MOST_VALUES + 1  # for whoever comes back here: a value that contains itself
+            sizes[id(node)] = _MOST_VALUES + 1  # the result if a value contains itself
             known = sizes[id(node)] = 1 + sum(size(child) for child in _children(node))
             if known > _MOST_VALUES:
                 raise ValueError("its aliases mean too many values")
@@ -73,7 +73,7 @@ def _children(node: yaml.Node) -> list[yaml.Node]:
 
 
 def _place(error: Exception) -> str:
-    """The parser's words and the line, without its quote of the text."""
+    """Returns the parser's message and the line, without its quote of the text."""
     if isinstance(error, yaml.MarkedYAMLError):
         line = f" (line {error.problem_mark.line + 1})" if error.problem_mark else ""
         return f"{error.problem or error.context}{line}"
