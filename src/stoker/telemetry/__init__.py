@@ -1,1 +1,1 @@
-"""What the server tells its operator: logs now, metrics later."""
+"""Logs and metrics."""

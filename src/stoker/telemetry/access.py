@@ -1,7 +1,7 @@
-"""The access log: one line per finished call, at next to no cost for the call.
+"""Writes the access log: one line per finished call, at almost no cost to the call.
 
-`record` appends a tuple.  Ten times a second, or when a thousand lie there, they go to the log writer's thread, which
-turns them into text.  Nothing is scheduled while no call comes.
+`record` appends a tuple.  Ten times a second, or once a thousand have accumulated, they go to the log writer's thread,
+which formats them.  Nothing is scheduled while no calls arrive.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from stoker.telemetry.writer import LogWriter
 
 _PERIOD_S = 0.1
 _MOST_WAITING = 1000
-_MOST_KEPT = 512  # characters of a request line that is remembered as text
-_REST_BYTES = 60  # about: what a line has beside peer and request; only used to bound what waits
+_MOST_KEPT = 512  # longest request line that is cached as text
+_REST_BYTES = 60  # approximate length of the rest of a line; only bounds the backlog
 
 
 NAME = "ACCESS_LOG"
 
 _Call = tuple[float, str, str, int, int, str]
-"""When it ended, peer, request, status, milliseconds, id of the request."""
+"""End time, peer, request, status, milliseconds, request id."""
 
 
 class BufferedAccessLog:
@@ -47,7 +47,7 @@ class BufferedAccessLog:
             self._timer = asyncio.get_running_loop().call_later(_PERIOD_S, self.flush)
 
     def flush(self) -> None:
-        """Hands over all that was recorded. Called at the stop too."""
+        """Hands over all records. Also called at the stop."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -62,7 +62,7 @@ def text_of(calls: list[_Call]) -> bytes:
     millisecond, date = -1, ""
     for at, peer, request, status, milliseconds, _ in calls:
         now = int(at * 1000)
-        if now != millisecond:  # mostly there are many in each
+        if now != millisecond:  # many lines share a timestamp
             millisecond, date = now, timestamp(at)
         who_and_what = _known if len(request) <= _MOST_KEPT else _who_and_what
         lines.append(f"{date} - {who_and_what(peer, request)} {status} {milliseconds}\n")
@@ -70,7 +70,7 @@ def text_of(calls: list[_Call]) -> bytes:
 
 
 def json_of(calls: list[_Call]) -> bytes:
-    """``status``: of HTTP, or the code of gRPC, as in the text form, which is the message."""
+    """Formats as JSON. ``status``: HTTP status or gRPC code, as in the text form, which is the message."""
     lines = []
     for at, peer, request, status, milliseconds, request_id in calls:
         message, facts = (_known_as_json if len(request) <= _MOST_KEPT else _as_json)(peer, request)
@@ -89,7 +89,7 @@ def _who_and_what(peer: str, request: str) -> str:
 
 
 def _as_json(peer: str, request: str) -> tuple[str, str]:
-    """The beginning of the message, and members of the object."""
+    """Returns the start of the message, and the members of the object."""
     return dumps(_who_and_what(peer, request))[1:-1], members({"client": peer, "request": masked(request)})
 
 

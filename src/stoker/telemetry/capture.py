@@ -1,7 +1,8 @@
-"""What is written to the server's standard output and error past its logs: by C libraries, by a program that it runs,
-by Python at the end of a thread.
+"""Captures what is written to the server's standard output and error past its logs: by C libraries, by child processes,
+by
+Python at the end of a thread.
 
-It arrives in the logs as lines of their format, and whoever writes it never waits for a console that nobody reads.
+It appears in the logs in their format, and the writer never waits for a console that is not read.
 """
 
 from __future__ import annotations
@@ -19,21 +20,21 @@ from collections.abc import Iterator
 from stoker.core.printed import LineSplitter, Tracebacks
 
 _READ_BYTES = 64 << 10
-_MOST_READS = 64  # at the end: more than a pipe holds, but not for ever
-_TRACEBACK_S = 0.2  # how long the lines of one may be apart
-_HIGH_FD = 10  # above the numbers that programs expect to be theirs
+_MOST_READS = 64  # at the end: more than a pipe holds, but bounded
+_TRACEBACK_S = 0.2  # longest gap between the lines of one traceback
+_HIGH_FD = 10  # above the descriptors that programs use themselves
 
 
 def console_fd() -> int:
-    """A number of its own for what is now standard output."""
+    """Duplicates standard output to a descriptor of its own."""
     try:
         return fcntl.fcntl(1, fcntl.F_DUPFD_CLOEXEC, _HIGH_FD)
-    except OSError:  # closed by whoever started us
+    except OSError:  # closed by the parent
         return os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
 
 
 class Capture:
-    """From `start` to `close`. What a crash leaves to say goes to the real standard error."""
+    """Captures from `start` to `close`. Crash output goes to the real standard error."""
 
     def __init__(self) -> None:
         self._streams = [_Stream(1, logging.INFO, "stdout"), _Stream(2, logging.WARNING, "stderr")]
@@ -50,7 +51,7 @@ class Capture:
         self._thread.start()
 
     def close(self) -> None:
-        """Gives the two back and logs what is left. Idempotent."""
+        """Restores both descriptors and logs what is left. Idempotent."""
         if self._thread is None:
             return
         for stream in self._streams:
@@ -82,7 +83,7 @@ class Capture:
 
 
 class _Stream:
-    """One of the two. ``saved``: what it was, ``reader``: where what is written to it comes out."""
+    """One of the two streams. ``saved``: the original descriptor, ``reader``: the read end of the pipe."""
 
     def __init__(self, number: int, level: int, name: str) -> None:
         self._number = number
@@ -102,7 +103,7 @@ class _Stream:
         reader, writer = os.pipe2(os.O_CLOEXEC)
         self.reader = fcntl.fcntl(reader, fcntl.F_DUPFD_CLOEXEC, _HIGH_FD)
         os.set_blocking(self.reader, False)
-        os.dup2(writer, self._number)  # inherited by programs that the server runs
+        os.dup2(writer, self._number)  # child processes inherit it
         for fd in (reader, writer):
             os.close(fd)
 
@@ -111,7 +112,7 @@ class _Stream:
         os.dup2(self.saved, self._number)
 
     def read(self) -> bool:
-        """False: nobody can write any more."""
+        """Reads what is there. False: no writer is left."""
         try:
             data = os.read(self.reader, _READ_BYTES)
         except BlockingIOError:
@@ -123,7 +124,7 @@ class _Stream:
         self._log(self.tracebacks.end())
 
     def close(self) -> None:
-        """Logs what is in the pipe; a program that outlives the server finds it closed."""
+        """Logs what is left in the pipe. A program that outlives the server then finds it closed."""
         for _ in range(_MOST_READS):
             if not select.select([self.reader], [], [], 0)[0] or not self.read():
                 break
@@ -143,5 +144,5 @@ class _Stream:
 
 def _flush() -> None:
     for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(OSError, ValueError, AttributeError):  # closed, or never there
+        with contextlib.suppress(OSError, ValueError, AttributeError):  # already closed, or never opened
             stream.flush()

@@ -1,4 +1,4 @@
-"""The metrics file: which metrics exist, of which type, with which unit and labels."""
+"""Reads the metrics file: which metrics exist, with type, unit and labels."""
 
 from __future__ import annotations
 
@@ -40,10 +40,9 @@ class Declarations:
 
 
 def read(path: Path | None) -> Declarations:
-    """None: the packaged file.
+    """Reads the file. None: the packaged one.
 
-    Raises:
-        BadMetricsFile: with half a sentence that names no more than the file's last part.
+    Raises: BadMetricsFile: with half a sentence that shows at most the last part of the file's path.
     """
     if path is None:
         return parse(resources.files("stoker.telemetry").joinpath("metrics.yaml").read_bytes())

@@ -1,4 +1,4 @@
-"""stoker's own metrics in Prometheus' text format: names that TorchServe does not have."""
+"""Writes stoker's own metrics, which TorchServe does not have, in Prometheus' text format."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _OUTCOMES: tuple[tuple[str, Callable[[ModelCounters], int]], ...] = (
 
 
 def text(counted: Counted, figures: Iterable[ModelFigures], names: Collection[str] = ()) -> Iterator[str]:
-    """``names``: only samples of these exact names."""
+    """Returns the text. ``names``: only samples with these exact names."""
     for name, kind, meaning, samples in _families(counted, list(figures)):
         lines = [f"{sample}{labels} {_number(value)}\n" for sample, labels, value in samples if _wanted(sample, names)]
         if lines or not names:

@@ -1,7 +1,7 @@
-"""One metric with its series, and how Prometheus reads it.
+"""Holds one metric with its series, and writes it for Prometheus.
 
-The text is that of TorchServe's Java client: a comma behind the last label, decimals, no suffix behind the names of
-counters.  The number of series is bounded, whatever a handler uses as label values.
+The text is that of TorchServe's Java client: a comma after the last label, decimals, no suffix on counter names.  The
+number of series is bounded, whatever a handler uses as label values.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ MAX_SERIES = 1000
 BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0)
 
 Labels = tuple[str, ...]
-"""Label values, in the order of the declaration."""
+"""Label values, in declaration order."""
 
 _NAME = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
 _LABEL = re.compile(r"(?!__)[a-zA-Z_][a-zA-Z0-9_]*")
@@ -37,7 +37,7 @@ class Family:
 
     @property
     def legal(self) -> bool:
-        """Whether Prometheus can read these names at all."""
+        """Tells whether Prometheus can read these names."""
         names = self.declared.labels
         return (
             _NAME.fullmatch(self.declared.name) is not None
@@ -46,7 +46,10 @@ class Family:
         )
 
     def update(self, labels: Labels, value: float) -> None:
-        """Counters add, gauges remember, histograms observe. Negative values of counters are refused by `accepts`."""
+        """Updates a series: counters add, gauges store, histograms observe.
+
+        `accepts` refuses negative counter values.
+        """
         kind = self.declared.type
         if kind == "histogram":
             histogram = self._histograms.get(labels)
@@ -59,7 +62,7 @@ class Family:
             self._values[labels] = self._values.get(labels, 0.0) + value if kind == "counter" else value
 
     def setter(self, labels: Labels) -> Callable[[float], None] | None:
-        """The short way to `update` one series of a gauge; None: it takes the long one."""
+        """Returns a fast `update` for one series of a gauge, None if there is none."""
         if self.declared.type != "gauge" or not self.legal or not self._has_room():
             return None
         return functools.partial(self._values.__setitem__, labels)
@@ -85,11 +88,11 @@ class Family:
     # ------------------------------------------------------------------------------------------- exposition
 
     def text(self, names: Collection[str] = ()) -> Iterator[str]:
-        """Its lines; with ``names`` only samples of these, and nothing if there is none."""
+        """Returns the lines; with ``names`` only samples of these, or nothing if there are none."""
         samples = [f"{name}{labels} {number(value)}\n" for name, labels, value in self._samples(names)]
         if samples or not names:
             declared = self.declared
-            unit = declared.unit.replace("\\", "\\\\").replace("\n", "\\n")  # a handler may have chosen it
+            unit = declared.unit.replace("\\", "\\\\").replace("\n", "\\n")  # a handler may have chosen this name
             yield f"# HELP {declared.name} Torchserve prometheus {declared.type} metric with unit: {unit}\n"
             yield f"# TYPE {declared.name} {declared.type}\n"
             yield from samples

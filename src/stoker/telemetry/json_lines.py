@@ -1,7 +1,7 @@
-"""Log records as JSON: one object per line, for collectors that parse logs.
+"""Formats log records as JSON, one object per line, for log collectors.
 
-``timestamp`` (UTC), ``level``, ``logger``, ``thread`` and ``message`` are in each; access log and metrics, of which
-there are many, are put together without a record.
+``timestamp`` (UTC), ``level``, ``logger``, ``thread`` and ``message`` are in every object.  Access log and metrics are
+formatted without a record, because there are many.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _FIELDS = ("event", "model", "version", "worker", "request_id", "pid", "port")
 
 
 class JsonFormatter(logging.Formatter):
-    """Also what the record knows of `_FIELDS`; and ``traceback``, where there is one."""
+    """Formats a record with its `_FIELDS`, and ``traceback`` if there is one."""
 
     def format(self, record: logging.LogRecord) -> str:
         message, traceback = message_of(record), None
@@ -43,22 +43,22 @@ class JsonFormatter(logging.Formatter):
 
 
 def _named_error(traceback: str) -> str:
-    """The last line that is not indented: what was raised, where its text or notes go on below it."""
+    """Returns the last line that is not indented: the exception, even if its message or notes continue below."""
     return next(line for line in reversed(["-", *traceback.split("\n")]) if line and line[0] not in " \t")
 
 
 def lone_line(text: str, level: int = logging.INFO) -> str:
-    """What is said where there is no logger."""
+    """Formats a message without a logger."""
     fields = {"name": "stoker", "levelno": level, "levelname": logging.getLevelName(level), "msg": text}
     return JsonFormatter().format(logging.makeLogRecord(fields))
 
 
 def timestamp(seconds: float) -> str:
-    """UTC with milliseconds, e.g. ``2026-11-24T09:30:00.125Z``."""
+    """Formats UTC with milliseconds, e.g. ``2026-11-24T09:30:00.125Z``."""
     return _millisecond(int(seconds * 1000))
 
 
-@functools.lru_cache(maxsize=4)  # lines are written in the order of their times, many in each millisecond
+@functools.lru_cache(maxsize=4)  # lines arrive in time order, many in each millisecond
 def _millisecond(milliseconds: int) -> str:
     seconds, rest = divmod(milliseconds, 1000)
     return f"{datetime.fromtimestamp(seconds, timezone.utc):%Y-%m-%dT%H:%M:%S}.{rest:03d}Z"
@@ -69,15 +69,15 @@ def dumps(value: object) -> str:
 
 
 def members(fields: Mapping[str, object]) -> str:
-    """The inside of an object, without its braces."""
+    """Returns the members of an object without its braces."""
     return dumps(fields)[1:-1]
 
 
 def head(at: float, logger: str) -> str:
-    """How each line of access log and metrics begins."""
+    """Returns the start of each access log or metric line."""
     return f'{{"timestamp": "{timestamp(at)}", "level": "INFO", "logger": "{logger}", "thread": "main", '
 
 
 def number(value: float) -> str:
-    """JSON has no infinities."""
+    """Formats a number. JSON has no infinities."""
     return repr(value) if math.isfinite(value) else "null"

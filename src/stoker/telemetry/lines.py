@@ -1,7 +1,7 @@
-"""How a log line looks: ``<ISO 8601> [LEVEL] <thread> <logger> - <message>``, as TorchServe's console shows it.
+"""Formats log lines as TorchServe's console does: ``<ISO 8601> [LEVEL] <thread> <logger> - <message>``.
 
-Law: one record is one line that starts with a date.  A message cannot forge a second one, whoever wrote it: control
-characters are escaped, and the lines of a traceback are indented.
+Invariant: one record is one line that starts with a date.  No message can forge a second line: control characters are
+escaped, and traceback lines are indented.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _DATE_BYTES = 23
 
 
 def with_columns(lines: bytes, name: str) -> bytes:
-    """Lines of a log file that has dates alone, as the console shows them: with level, thread and the log's name."""
+    """Adds level, thread and logger name, as the console shows them, to lines that have only dates."""
     columns = f" [INFO ] main {name}".encode()
     dated = (line[:_DATE_BYTES] + columns + line[_DATE_BYTES:] for line in lines.split(b"\n")[:-1])
     return b"".join([line + b"\n" for line in dated])
@@ -33,11 +33,11 @@ def escaped(text: str) -> str:
 
 
 def timestamp(seconds: float) -> str:
-    """Local time with milliseconds, e.g. ``2026-11-24T09:30:00,125``."""
+    """Formats local time with milliseconds, e.g. ``2026-11-24T09:30:00,125``."""
     return _millisecond(int(seconds * 1000))
 
 
-@functools.lru_cache(maxsize=4)  # lines are written in the order of their times, many in each millisecond
+@functools.lru_cache(maxsize=4)  # lines arrive in time order, many in each millisecond
 def _millisecond(milliseconds: int) -> str:
     seconds, rest = divmod(milliseconds, 1000)
     return f"{_second(seconds)},{rest:03d}"
@@ -49,8 +49,9 @@ def _second(seconds: int) -> str:
 
 
 class LineFormatter(logging.Formatter):
-    """The thread column is the record's ``thread_label`` where it has one.  Of what a process ``printed`` each line
-    stays one, as TorchServe shows it.
+    """Formats a record. Uses ``thread_label`` as the thread column if there is one.
+
+    Keeps what a process ``printed`` as one line each, as TorchServe does.
     """
 
     def format(self, record: logging.LogRecord) -> str:
@@ -68,11 +69,11 @@ class LineFormatter(logging.Formatter):
 
 
 def message_of(record: logging.LogRecord) -> str:
-    """Without what URLs in it carry of credentials."""
+    """Returns the message with credentials in URLs masked."""
     try:
         return masked(record.getMessage())
     except Exception as error:
-        # A wrong placeholder in some log call must not cost the caller anything.
+        # A wrong placeholder in a log call must not fail the caller.
         return masked(f"{record.msg} {record.args!r} ({type(error).__name__} while formatting)")
 
 

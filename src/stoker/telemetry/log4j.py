@@ -1,8 +1,8 @@
-"""What a log4j2 file of TorchServe says that holds here, too: levels, and which logs stay off the console.
+"""Reads from a log4j2 file of TorchServe what applies here: levels, and which logs stay off the console.
 
-Everything else in it is named, once.
-
-Files, patterns and sizes are those of `telemetry.logs`: tools that read TorchServe's logs find what they look for.
+Names everything else in the log, once.  Files, patterns and sizes are those of `telemetry.logs`, so that tools that
+read
+TorchServe's logs find what they expect.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ _LARGEST_FILE = 1 << 20
 
 
 class LogLevels(NamedTuple):
-    """Least severity that is logged. Lines of the access log and of the metric logs are INFO.
+    """Lowest severity that is logged. Access log and metric lines are INFO.
 
-    ``hidden``: names of those three whose lines the console does not show.
+    ``hidden``: those of the three logs whose lines the console does not show.
     """
 
     server: int = logging.INFO
@@ -46,8 +46,10 @@ class LogLevels(NamedTuple):
 
 
 def read(path: Path) -> tuple[LogLevels, str]:
-    """The levels, and a sentence for the log about what of the file counts. Never raises: logging is no reason not to
-    start."""
+    """Returns the levels, and a message for the log that says what was used.
+
+    Never raises: logging must not stop a start.
+    """
     try:
         tree = _tree(path)
         found, hidden = _loggers(tree), _hidden(tree)
@@ -68,11 +70,11 @@ def _tree(path: Path) -> ElementTree.Element:
         raise ValueError("document types and entities are not read")
     if not content.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<"):
         raise ValueError("only log4j2's XML form is read")
-    return ElementTree.fromstring(content)  # noqa: S314 - the operator's own file, and without entities
+    return ElementTree.fromstring(content)  # noqa: S314 - the operator's own file, without entities
 
 
 def _loggers(tree: ElementTree.Element) -> dict[str, int]:
-    """Level by logger name, `_ROOT` for the root. Loggers with a level that is no word of log4j are left out."""
+    """Returns the level by logger name, `_ROOT` for the root. Skips loggers with an unknown level."""
     found = {}
     for element in tree.iter():
         kind = _kind(element)
@@ -86,7 +88,7 @@ def _loggers(tree: ElementTree.Element) -> dict[str, int]:
 
 
 def _hidden(tree: ElementTree.Element) -> frozenset[str]:
-    """Loggers that keep their lines to themselves, and name no appender that is a console."""
+    """Returns loggers that are not additive and have no console among their appenders."""
     consoles = {each.get("name", "") for each in tree.iter() if _kind(each) == "console"}
     names = set()
     for logger in tree.iter():

@@ -25,11 +25,11 @@ from stoker.telemetry.sinks import Action, Console, RollingFile, Sink
 from stoker.telemetry.writer import LogWriter
 
 MODEL_LOGGER = "MODEL_LOG"
-_KEPT = 5  # files that were rolled over, of each log
+_KEPT = 5  # rolled-over files kept per log
 
 
 class _Posting(logging.Handler):
-    """Formats a record where it happens and leaves the writing to the writers' threads."""
+    """Formats a record where it is logged, and leaves the writing to the writer threads."""
 
     def __init__(self, targets: Sequence[tuple[LogWriter, Sink]], formatter: logging.Formatter) -> None:
         super().__init__()
@@ -37,7 +37,7 @@ class _Posting(logging.Handler):
         self.setFormatter(formatter)
 
     def handleError(self, record: logging.LogRecord) -> None:
-        """The traceback that logging would print here comes back as a record."""
+        """Turns the traceback that logging would print here into a record."""
 
     def emit(self, record: logging.LogRecord) -> None:
         line = f"{self.format(record)}\n".encode("utf-8", "backslashreplace")
@@ -46,7 +46,7 @@ class _Posting(logging.Handler):
 
 
 class _Bulk:
-    """A sink for lines that a file gets, and the console with more columns. Used by the files' writer alone."""
+    """Writes lines to a file, and with more columns to the console. Used only by the file writer."""
 
     def __init__(self, file: RollingFile, console: Callable[[bytes], None] | None, name: str | None) -> None:
         self._file = file
@@ -60,7 +60,8 @@ class _Bulk:
 
 
 class Logs:
-    """``log_location`` and ``metrics_location`` may be missing or unwritable: then only the console is left.
+    """The logs of a server. If ``log_location`` or ``metrics_location`` is missing or unwritable, only the console is
+    left.
 
     ``format``: text or json. ``console_lines``: all, or server: without access log and metrics. ``rolling``: false
     leaves it to somebody who moves the files and calls `reopen`.
@@ -82,7 +83,7 @@ class Logs:
         self._levels = levels or LogLevels()
         self._console = console if console is not None else Console()
         self._shows_all = console_lines == "all"
-        # The console has a writer of its own, since nobody may be reading it.
+        # The console has a writer of its own, because it may not be read.
         self._console_writer = LogWriter(
             name="console", on_trouble=lambda text: self._console.write(self._notice(text))
         )
@@ -94,7 +95,7 @@ class Logs:
         access_file = self._file(log_location / "access_log.log")
         ts_metrics_file = self._file(metrics_location / "ts_metrics.log")
         model_metrics_file = self._file(metrics_location / "model_metrics.log")
-        self._taken: list[tuple[logging.Logger, logging.Handler, int]] = []  # with the level it had
+        self._taken: list[tuple[logging.Logger, logging.Handler, int]] = []  # with its previous level
         access = self._bulk(access_file, access_lines.NAME)
         self._access = BufferedAccessLog(self._writer, access, as_json=self.as_json)
         self.ts_metrics: Post = self._post_to(self._bulk(ts_metrics_file, TS_METRICS), self._levels.ts_metrics)
@@ -103,7 +104,7 @@ class Logs:
         )
 
     def start(self) -> None:
-        """Creates the files and takes over the root logger, the model log and Python's warnings."""
+        """Creates the files, and takes over the root logger, the model log and Python's warnings."""
         for file in self._files:
             file.create()
         self._console_writer.start()
@@ -115,24 +116,26 @@ class Logs:
         logging.captureWarnings(True)
 
     def reopen(self) -> None:
-        """Lines from now on go to files of the usual names, whatever became of those that were open. Any thread."""
+        """Reopens the log files under their usual names, whatever became of the open ones. Any thread."""
         self._writer.post(Action(self._reopen), b"", 0)
 
     @property
     def access(self) -> BufferedAccessLog | None:
-        """None: nobody wants these lines."""
+        """Returns the access log, None if it is off."""
         return self._access if self._levels.access <= logging.INFO else None
 
     def announce(self, text: str) -> None:
-        """A bare line on the console: something that scripts wait for. Returns when it is there, or when nobody has
-        taken it for some seconds."""
+        """Prints a bare line on the console, which scripts wait for.
+
+        Returns once it is written, or after some seconds.
+        """
         if self.as_json:
             text = lone_line(text)
         self._show(f"{text}\n".encode())
         self._console_writer.wait_written()
 
     def close(self) -> None:
-        """Writes what is left and gives the loggers back. Idempotent."""
+        """Writes what is left and restores the loggers. Idempotent."""
         if self._taken:
             logging.captureWarnings(False)
         for logger, handler, level in self._taken:
@@ -175,7 +178,7 @@ class Logs:
         self._show(self._notice(text))
 
     def _notice(self, text: str) -> bytes:
-        """Trouble with the logs themselves, past the loggers, which would make more of it."""
+        """Reports trouble with the logs themselves past the loggers, which would cause more of it."""
         fields = {"name": __name__, "levelno": logging.WARNING, "levelname": "WARNING", "msg": text}
         record = logging.makeLogRecord({**fields, "threadName": "stoker-log"})
         return f"{self._formatter.format(record)}\n".encode("utf-8", "backslashreplace")

@@ -1,4 +1,4 @@
-"""Metrics as lines: what workers print, and what the two metric logs hold.  PURE.
+"""Parses metric lines that workers print, and formats those of the two metric logs.  PURE.
 
 A worker's line: ``[METRICS]Name.Unit:value|#dims|#type:GAUGE|#hostname:host,epoch[,request ids]``; older handlers leave
 the type out.  A log's line: ``date - Name.Unit:value|#dims|#hostname:host[,requestID:ids],timestamp:epoch``.
@@ -24,7 +24,7 @@ _LINE = re.compile(
 
 
 def parse(line: str) -> HandlerSample | None:
-    """``line`` begins with `PREFIX`. None: it is no metric. A line without a type counts as a gauge."""
+    """Parses a line that starts with `PREFIX`. None: not a metric. A line without a type counts as a gauge."""
     match = _LINE.fullmatch(line.removeprefix(PREFIX))
     if match is None:
         return None
@@ -39,15 +39,15 @@ def parse(line: str) -> HandlerSample | None:
 
 
 Template = tuple[str, str]
-"""What stands before the value of a log's line, and behind it."""
+"""The text before and after the value of a log line."""
 
 RequestIds = str | Sequence[str]
 Entry = tuple[float, Template, float, RequestIds]
-"""When it was measured, the rest of its line, what was measured, for which requests."""
+"""Time of measurement, the rest of the line, the value, the requests."""
 
 
 def template(declared: Declared, labels: tuple[str, ...], host: str) -> Template:
-    """``labels`` end with the host name, which is not repeated among the dimensions."""
+    """Prepares a line. ``labels`` end with the host name, which is not repeated among the dimensions."""
     dims = ",".join(f"{name}:{text}" for name, text in _dimensions(declared, labels))
     return escaped(f" - {declared.name}.{declared.unit}:"), escaped(f"|#{dims}|#hostname:{host}")
 
@@ -69,19 +69,19 @@ def _dimensions(declared: Declared, labels: tuple[str, ...]) -> Iterable[tuple[s
 
 
 def log_text(entries: Iterable[Entry]) -> str:
-    """A line for each."""
+    """Returns one line per entry."""
     lines = []
     millisecond, date, end = -1, "", ""
     for at, (before, after), value, ids in entries:
         now = int(at * 1000)
-        if now != millisecond:  # mostly there are many in each
+        if now != millisecond:  # many lines share a timestamp
             millisecond, date, end = now, timestamp(at), f",timestamp:{now // 1000}\n"
         lines.append(f"{date}{before}{value!r}{after}{_named(ids)}{end}")
     return "".join(lines)
 
 
 def log_json(entries: Iterable[Entry], name: str) -> str:
-    """The same from `json_template`s; the text form is the message. ``name``: of the log."""
+    """Formats `json_template`s; the text form is the message. ``name``: the logger."""
     lines = []
     for at, (before, after), value, ids in entries:
         named = _named(ids)

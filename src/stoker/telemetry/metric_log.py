@@ -1,6 +1,7 @@
-"""The two metric logs: entries are kept as tuples and become text in the log writer's thread, ten times a second.
+"""Writes the two metric logs: keeps entries as tuples, and formats them in the log writer's thread, ten times a second.
 
-Nothing is scheduled while nothing is measured.  What is measured more often than the logs are written: see `on_flush`.
+Nothing is scheduled while nothing is measured.  For values that change more often than the logs are written, see
+`on_flush`.
 """
 
 from __future__ import annotations
@@ -14,10 +15,10 @@ from stoker.telemetry.declared import Declared
 from stoker.telemetry.metric_lines import Entry, RequestIds, Template
 
 Post = Callable[[Callable[[], bytes], int], None]
-"""Hands a function that makes text to the log writer; the number: about how many bytes that will be."""
+"""Hands a function that makes text to the log writer, with the approximate number of bytes."""
 
 TS_METRICS, MODEL_METRICS = "TS_METRICS", "MODEL_METRICS"
-"""What TorchServe's console calls the two logs."""
+"""Names of the two logs on TorchServe's console."""
 
 _PERIOD_S = 0.1
 _MOST_WAITING = 1000
@@ -25,8 +26,10 @@ _LINE_BYTES = 160
 
 
 class MetricLog:
-    """Used on one event loop. ``on_flush`` is called before entries leave, and may `add` more.  ``json_name``: lines
-    are JSON and say that they are of this log.
+    """A metric log, used on one event loop.
+
+    ``on_flush`` is called before entries leave, and may `add` more.  ``json_name``: write JSON lines with this logger
+    name.
     """
 
     def __init__(
@@ -52,7 +55,7 @@ class MetricLog:
         return self._template(declared, labels, self._host)
 
     def append(self, template: Template, value: float, request_ids: RequestIds) -> None:
-        """As `add`, for who knows the rest of its lines beforehand."""
+        """Does the same as `add`, for callers that already have the template."""
         entries = self._entries
         entries.append((time.time(), template, value, request_ids))
         if self._timer is None:
@@ -61,7 +64,7 @@ class MetricLog:
             self._send()
 
     def wake(self) -> None:
-        """There is something for `on_flush`."""
+        """Schedules a flush, because `on_flush` will have entries."""
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(_PERIOD_S, self.flush)
 

@@ -1,8 +1,8 @@
-"""All metrics of a server: counted as plain numbers, named and formatted when somebody reads them.
+"""Keeps all metrics of a server: counts plain numbers, and names and formats them when they are read.
 
-The data path adds to integers (`core.measures`) and nothing else.  They are given names and labels when Prometheus
-scrapes, or, in the modes that log, ten times a second while requests come: then each counter that moved is one line
-with what was added, and each gauge one line with its newest value.
+The data path only adds to integers (`core.measures`).  Names and labels are added when Prometheus scrapes, or, in the
+modes that log, ten times a second while requests arrive: then each changed counter is one line with its increase, and
+each gauge one line with its newest value.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ from stoker.telemetry.modes import INFERENCE_COUNTERS, MODES, Mode
 log = logging.getLogger(__name__)
 
 MAX_FORGOTTEN = 1000
-"""Model versions that are not registered any more and whose counters are kept all the same: counters do not go down."""
+"""Unregistered model versions whose counters are kept, because counters must not decrease."""
 
 _HOST = "Host"
 _FOLDED = {
     **dict.fromkeys(("Requests2XX", "Requests4XX", "Requests5XX", *INFERENCE_COUNTERS), "counter"),
     **dict.fromkeys(("QueueTime", "WorkerThreadTime"), "gauge"),
 }
-"""Metrics that are kept as plain numbers, and so have their type whatever the metrics file says."""
+"""Metrics kept as plain numbers; their type does not depend on the metrics file."""
 
 Named = tuple[str, Labels, float]
 
@@ -41,8 +41,9 @@ Named = tuple[str, Labels, float]
 class Metrics:
     """Implements `core.ports.MetricsPort` and `RequestTelemetry`, and makes the `ModelTelemetry` of each model version.
 
-    ``ts_log``, ``model_log``: where lines go. ``config``: the metrics file, None for the packaged one.  ``as_json``:
-    lines are JSON objects.
+    ``ts_log``, ``model_log``: where lines go.  ``config``: the metrics file, None for the packaged one.  ``as_json``:
+    write
+    JSON lines.
     """
 
     def __init__(
@@ -81,7 +82,7 @@ class Metrics:
     # ------------------------------------------------------------------------------------------ what is told
 
     def answered(self, http_status: int) -> None:
-        """Never later than a tenth of a second after it, what moved is logged."""
+        """Counts an answered request. What changed is logged within a tenth of a second."""
         if 200 <= http_status < 300:
             self._requests_2xx += 1
         elif 400 <= http_status < 500:
@@ -92,7 +93,7 @@ class Metrics:
             self._ts_log.wake()
 
     def model(self, key: ModelKey) -> ModelTelemetry:
-        """As `core.ports.ModelTelemetryOf`."""
+        """Implements `core.ports.ModelTelemetryOf`."""
         if not self._mode.measured:
             return Unmeasured()
         found = self._models.get(key)
@@ -103,7 +104,7 @@ class Metrics:
         return found
 
     def watch(self, figures: Callable[[], Iterable[ModelFigures]]) -> None:
-        """``figures`` tells how the registered models are at the moment."""
+        """Sets the source of figures about the registered models."""
         self._figures = figures
 
     @property
@@ -111,7 +112,7 @@ class Metrics:
         return self._mode.measured
 
     def update(self, name: str, labels: Labels, value: float) -> None:
-        """A metric of the server that is measured now and then. ``labels``: all but the host name."""
+        """Updates a server metric that is measured now and then. ``labels``: all but the host name."""
         family = self._family(name, (*labels, self._host))
         if family is None:
             return
@@ -124,12 +125,12 @@ class Metrics:
         self.update("WorkerLoadTime", (worker, _HOST), float(round(seconds * 1000)))
 
     def flush(self) -> None:
-        """Hands over all that is not logged yet. Called at the stop."""
+        """Hands over everything not yet logged. Called at the stop."""
         self._ts_log.flush()
         self._model_log.flush()
 
     def _forget_oldest(self) -> None:
-        """Of those that are not registered any more."""
+        """Drops the oldest counters of unregistered models."""
         if len(self._models) <= MAX_FORGOTTEN:
             return
         live = {each.key for each in self._figures()}
@@ -160,7 +161,7 @@ class Metrics:
         yield from self._gauges()
 
     def _counters(self) -> Iterator[Named]:
-        """Those that have ever moved."""
+        """Returns the counters that have ever moved."""
         host = self._host
         for name, count in (
             ("Requests2XX", self._requests_2xx),
@@ -176,7 +177,7 @@ class Metrics:
             yield "ts_queue_latency_microseconds", labels, round(queued_s * 1e6, 3)
 
     def _inference_totals(self) -> dict[tuple[str, str], tuple[int, float, float]]:
-        """By model and by the version that requests named: ``default`` if none."""
+        """Returns totals by model and requested version, ``default`` if none was requested."""
         found: dict[tuple[str, str], tuple[int, float, float]] = {}
         for key, model in self._models.items():
             counters = model.counters
@@ -203,7 +204,7 @@ class Metrics:
             before = logged.get((name, labels), 0.0)
             if value != before and self._mode.logs(name):
                 logged[name, labels] = value
-                # A forgotten model took its share along: then what is left begins anew.
+                # A forgotten model took its share along, so the count starts again.
                 self._log(name, labels, round(value - before, 3) if value > before else value)
         moved = (("QueueTime", self._newest.served), ("WorkerThreadTime", self._newest.batches))
         values = {name: (labels, value) for name, labels, value in self._gauges()}
@@ -218,7 +219,7 @@ class Metrics:
             self._ts_log.add(family.declared, labels, value)
 
     def _family(self, name: str, labels: Labels) -> Family | None:
-        """None: the metrics file does not want it, or not with so many labels."""
+        """Returns the family, None if the metrics file does not declare it with this many labels."""
         family = self._families.get(name)
         if family is None or len(family.declared.labels) == len(labels):
             return family
@@ -234,7 +235,7 @@ class Metrics:
 
 
 def _mode(name: str) -> Mode:
-    """TorchServe's rule: what is no mode counts as log."""
+    """Parses the mode. As in TorchServe, an unknown one means log."""
     if name not in MODES:
         text = "metrics_mode: %r is none of %s; metrics are logged"
         log.error(text, name, ", ".join(MODES), extra={"event": "metrics_mode"})
@@ -250,7 +251,7 @@ def _folded(each: Declared) -> Declared:
 
 
 def _read(config: Path | None) -> Declarations:
-    """An unusable file costs the metrics that it would have declared, never the start."""
+    """Reads the metrics file. An unusable one costs only the metrics it would declare."""
     try:
         return declarations.read(config)
     except BadMetricsFile as error:

@@ -1,8 +1,9 @@
-"""What the handlers of all models record, and which metric of the metrics file it belongs to.
+"""Assigns what handlers record to the metrics of the metrics file.
 
-The file's type and unit count, whatever the handler said; what the file does not name is dropped, unless metrics are
-detected: then the handler's word counts.  Laws: a handler's nonsense costs it its metric and one log line, never more,
-and what the server keeps of it is bounded.
+The file's type and unit win over the handler's.  Metrics that the file does not name are dropped, unless
+auto-detection is on: then the handler's type and unit are used.
+
+Invariants: invalid input from a handler costs it that metric and one log line, and the memory per handler is bounded.
 """
 
 from __future__ import annotations
@@ -26,7 +27,10 @@ _MAX_COMPLAINTS = 1000
 
 
 class HandlerMetrics:
-    """``log`` gets what is logged, None: nothing is. ``served``: whether values are kept for Prometheus."""
+    """Metrics of the handlers.
+
+    ``log``: gets what is logged, None if nothing is. ``served``: keep values for Prometheus.
+    """
 
     def __init__(
         self,
@@ -62,7 +66,7 @@ class HandlerMetrics:
             self._keep(family, labels, sample.value, request_ids)
 
     def prediction_time(self, model: str) -> Callable[[float, Sequence[Job]], None] | None:
-        """The short way for what is recorded for each batch: takes milliseconds and jobs. None: not wanted."""
+        """Returns a fast recorder for the time of each batch (milliseconds, jobs), None if it is not wanted."""
         family = self._families.get(PREDICTION_TIME) or self._detect(
             HandlerSample(PREDICTION_TIME, "gauge", "ms", _model_dimensions(model), 0.0, "")
         )
@@ -114,7 +118,7 @@ class HandlerMetrics:
 
 
 class ModelMetrics:
-    """Implements `core.ports.ModelTelemetry`. ``load_time`` is told the name of a worker and its seconds."""
+    """Implements `core.ports.ModelTelemetry`. ``load_time`` is called with a worker's name and its seconds."""
 
     def __init__(
         self,
@@ -154,7 +158,7 @@ def _model_dimensions(model: str) -> list[tuple[str, str]]:
 
 
 def _labels(declared: Declared, dimensions: Sequence[tuple[str, str]], host: str) -> tuple[str, ...] | None:
-    """Values in the declared order, the host name last; by place where the handler calls its dimensions otherwise."""
+    """Returns values in declared order, the host name last; by position if the handler uses other dimension names."""
     names = declared.labels[:-1]
     if len(dimensions) != len(names):
         return None

@@ -1,4 +1,4 @@
-"""Where metrics go: the setting metrics_mode as a table."""
+"""Maps the setting metrics_mode to where metrics go."""
 
 from __future__ import annotations
 
@@ -12,8 +12,11 @@ INFERENCE_COUNTERS = (
 
 
 class Mode(NamedTuple):
-    """``logged``, ``served``: TorchServe's metrics, but for the three of `INFERENCE_COUNTERS`, which have columns of
-    their own.  ``measured``: false where nothing is even counted."""
+    """``logged``, ``served``: TorchServe's metrics, except the three `INFERENCE_COUNTERS`, which have columns of their
+    own.
+
+    ``measured``: False if nothing is counted.
+    """
 
     name: str
     logged: bool

@@ -1,7 +1,7 @@
-"""Where log lines end up: the console and files that roll over.
+"""Writes log lines to the console and to rolling files.
 
-Law: `write` never raises. A full disk, a folder that cannot be written or a console that was closed costs log lines and
-one warning; it never costs a request.  Sinks are used by the writer's thread alone.
+Invariant: `write` never raises.  A full disk, an unwritable folder or a closed console costs log lines and one warning,
+never a request.  Only the writer's thread uses sinks.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class Sink(Protocol):
 
 
 class Action:
-    """A sink for the writer's thread to do something when everything before it is written."""
+    """Runs an action in the writer's thread once everything before it is written."""
 
     def __init__(self, action: Callable[[], object]) -> None:
         self._action = action
@@ -32,7 +32,7 @@ class Action:
 
 
 class Console:
-    """The file descriptor that the server inherited as its output. Gone for good once its reader is."""
+    """Writes to the descriptor that the server inherited as its output. Stays closed once its reader is gone."""
 
     def __init__(self, fd: int = 1) -> None:
         self._fd = fd
@@ -40,7 +40,7 @@ class Console:
 
     @property
     def open(self) -> bool:
-        """Whether anybody may be reading."""
+        """Tells whether the console may still be read."""
         return self._open
 
     def write(self, data: bytes) -> None:
@@ -49,18 +49,19 @@ class Console:
             try:
                 rest = rest[os.write(self._fd, rest) :]
             except BlockingIOError:
-                select.select([], [self._fd], [])  # somebody made the descriptor non-blocking
+                select.select([], [self._fd], [])  # another process made the descriptor non-blocking
             except OSError as error:
-                # The reader left or the terminal is gone. A full disk may have room again.
+                # The reader or the terminal is gone. A full disk may get room again.
                 self._open = error.errno == errno.ENOSPC
                 return
 
 
 class RollingFile:
-    """Appends to ``path``; a new day or ``max_bytes`` moves it to ``path.1`` and so on, ``keep`` of them; 0: it is
-    never moved.
+    """Appends to ``path``.
 
-    ``on_trouble`` is told a sentence when the file cannot be written, once per trouble; later lines try again.
+    A new day or ``max_bytes`` moves it to ``path.1`` and so on, keeping ``keep`` of them; 0: never moved.
+    ``on_trouble`` is
+    called with a message once if the file cannot be written; later lines try again.
     """
 
     def __init__(
@@ -83,11 +84,11 @@ class RollingFile:
         self._broken_until: float | None = None
 
     def create(self) -> None:
-        """Makes the file, so that whoever watches it finds it from the start."""
+        """Creates the file, so that tools can follow it from the start."""
         self._attempt(self._open)
 
     def reopen(self) -> None:
-        """Somebody moved the file away: what follows goes to a new one."""
+        """Opens a new file after the old one was moved away."""
         self.close()
         self._attempt(self._open)
 
@@ -153,7 +154,7 @@ def _move(source: Path, target: Path) -> None:
     try:
         source.replace(target)
     except FileNotFoundError:
-        pass  # not that many yet
+        pass  # fewer files so far
 
 
 def _day(seconds: float) -> str:

@@ -1,6 +1,6 @@
-"""The machine's own figures, sampled in this process, off the event loop.
+"""Samples system metrics in this process, off the event loop.
 
-CPU utilisation is measured since the sample before; TorchServe asks a new process each time, which sees nothing.
+CPU utilisation covers the time since the last sample.  TorchServe starts a new process each time, which cannot know it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from stoker.telemetry.family import Labels
 
 log = logging.getLogger(__name__)
 
-_FIRST_INTERVAL_S = 0.1  # the first sample has none before it
+_FIRST_INTERVAL_S = 0.1  # the first sample has no previous one
 _MEGABYTE, _GIGABYTE = 1 << 20, 1 << 30
 _HOST = "Host"
 
@@ -26,7 +26,7 @@ Sample = tuple[str, Labels, float]
 
 
 class SystemMetrics:
-    """Runs between ``__aenter__`` and ``__aexit__``: at once, then every ``interval_s``."""
+    """Samples at ``__aenter__`` and then every ``interval_s``, until ``__aexit__``."""
 
     def __init__(self, *, update: Update, interval_s: float, gpus: Callable[[], Sequence[GpuFigures]] = tuple) -> None:
         self._update = update
@@ -51,12 +51,12 @@ class SystemMetrics:
             try:
                 for name, labels, value in await asyncio.to_thread(self.sample):
                     self._update(name, labels, value)
-            except Exception:  # a figure that cannot be had now may be had next time
+            except Exception:  # a figure that is unavailable now may be available next time
                 log.exception("System metrics could not be measured", extra={"event": "system_metrics"})
             await asyncio.sleep(self._interval_s)
 
     def sample(self) -> list[Sample]:
-        """All figures now. In the executor's thread."""
+        """Returns all figures. Runs in the executor's thread."""
         interval_s, self._cpu_interval_s = self._cpu_interval_s, None
         return [*_machine(interval_s), *_gpus(self._gpus())]
 

@@ -1,6 +1,6 @@
-"""One thread writes all log lines, so that a slow disk or a console that nobody reads never holds up the event loop.
+"""Writes all log lines in one thread, so that a slow disk or an unread console never delays the event loop.
 
-What waits to be written is bounded; beyond that lines are dropped and counted, and the count is logged.
+The backlog is bounded; beyond it, lines are dropped and counted, and the count is logged.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from collections.abc import Callable
 from stoker.telemetry.sinks import Action, Sink
 
 Content = bytes | Callable[[], bytes]
-"""A function is called in the thread: formatting that the event loop need not do."""
+"""Text, or a function that is called in the thread: formatting that the event loop need not do."""
 
 
 class LogWriter:
-    """`post` from any thread; `close` gives what waits a moment to be written.
+    """Takes lines by `post` from any thread; `close` waits briefly for the backlog.
 
-    ``on_trouble`` is told sentences, in the thread; ``name``: of what is written, in them.
+    ``on_trouble`` is called with messages, in the thread; ``name``: what is written, for those messages.
     """
 
     def __init__(self, *, name: str, on_trouble: Callable[[str], None], max_pending_bytes: int = 16 << 20) -> None:
@@ -48,13 +48,13 @@ class LogWriter:
         self._wake.set()
 
     def wait_written(self, timeout_s: float = 2.0) -> bool:
-        """Waits until all that was posted so far is written. False: nobody takes it."""
+        """Waits until everything posted so far is written. False: the sink takes nothing."""
         written = threading.Event()
         self.post(Action(written.set), b"", 0)
         return written.wait(timeout_s)
 
     def close(self, timeout_s: float = 2.0) -> None:
-        """Idempotent. A console that takes nothing loses the rest."""
+        """Stops the thread; a console that takes nothing loses the rest. Idempotent."""
         self._closing = True
         self._wake.set()
         if self._thread is not None:
@@ -68,7 +68,7 @@ class LogWriter:
             self.write_pending()
 
     def write_pending(self) -> None:
-        """Writes all that waits, neighbours for one sink in one write."""
+        """Writes the backlog, merging neighbouring lines for one sink into one write."""
         with self._lock:
             entries, self._entries = self._entries, deque()
             dropped, self._dropped = self._dropped, 0
@@ -92,6 +92,6 @@ class LogWriter:
             return content
         try:
             return content()
-        except Exception as error:  # the thread must live on
+        except Exception as error:  # the thread must survive
             self._on_trouble(f"{self._name}: a log entry was lost: {error!r}")
             return b""
