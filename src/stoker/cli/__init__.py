@@ -1,1 +1,1 @@
-"""The commands: `torchserve`, `torch-model-archiver`, `stoker`."""
+"""The commands `torchserve`, `torch-model-archiver` and `stoker`."""

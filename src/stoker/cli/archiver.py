@@ -1,4 +1,4 @@
-"""``torch-model-archiver``: TorchServe's flags, spelled by argparse as there (abbreviations included)."""
+"""Implements ``torch-model-archiver``: TorchServe's flags in argparse's spelling (abbreviations included)."""
 
 from __future__ import annotations
 
@@ -69,13 +69,13 @@ def to_request(args: argparse.Namespace) -> builder.BuildRequest:
 
 
 def shown_progress(name: str, *, quiet: bool) -> builder.Progress:
-    """A bar on a terminal, once it takes a moment."""
+    """Shows a progress bar on a terminal once building takes some time."""
     return lambda total: progress.counted_bytes(f"Packing {name}", total, quiet=quiet)
 
 
 @console.command
 def main(argv: Sequence[str] | None = None) -> int:
-    """The exit status: 0 built, 1 not built; bad usage ends with status 2 inside argparse."""
+    """Returns the exit status: 0 built, 1 not built. argparse itself exits with status 2 on bad usage."""
     args = make_parser().parse_args(argv)
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s - %(message)s")
     try:

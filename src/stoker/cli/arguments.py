@@ -1,4 +1,4 @@
-"""What a start can be told on a command line, and the flags of `torchserve`, spelt as TorchServe spells them."""
+"""Parses the options of a start, and the flags of `torchserve` in TorchServe's spelling."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _PROPERTIES = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StartOptions:
-    """The options of a start, whichever command they were given to; None and False: not given."""
+    """The options of a start, from whichever command; None and False: not given."""
 
     ts_config: str | None = None
     model_store: str | None = None
@@ -39,12 +39,12 @@ class StartOptions:
 
     @classmethod
     def of(cls, parsed: argparse.Namespace) -> StartOptions:
-        """From what `ArgParser.ts_parser` returned."""
+        """Reads what `ArgParser.ts_parser` returned."""
         found = {field.name: getattr(parsed, field.name) for field in fields(cls)}
         return cls(**{**found, "models": tuple(parsed.models or ())})
 
     def words(self) -> list[str]:
-        """As the arguments of `torchserve`: what the server's own process is started with."""
+        """Returns the arguments of `torchserve` with which to start the server's own process."""
         words = ["--start"]
         for name in _VALUES:
             value = getattr(self, name)
@@ -54,7 +54,7 @@ class StartOptions:
         return [*words, "--models", *self.models] if self.models else words
 
     def given(self) -> dict[str, Given]:
-        """By property name, as if it stood in a file."""
+        """Returns the options by property name, as if they were in a file."""
         values = {}
         for name, key in _PROPERTIES.items():
             value = getattr(self, name)
@@ -70,7 +70,7 @@ def flag(name: str) -> str:
 
 
 class ArgParser:
-    """The name and the static method that `ts.arg_parser` has always had."""
+    """The name and the static method that scripts find in `ts.arg_parser`."""
 
     @staticmethod
     def ts_parser() -> argparse.ArgumentParser:
@@ -81,7 +81,7 @@ class ArgParser:
 
     @staticmethod
     def extract_args(args: list[str] | None = None) -> argparse.Namespace:
-        """Of this process's command line, where none is given."""
+        """Parses the given command line, or this process's."""
         return ArgParser.ts_parser().parse_args(args or None)
 
 

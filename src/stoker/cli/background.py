@@ -1,6 +1,6 @@
-"""A server in the background: the launcher starts it, and waits a moment to see how the start goes.
+"""Starts a server in the background, and waits briefly for the result of the start.
 
-The server tells through a pipe when it is up; if it ends instead, its exit status becomes the launcher's.
+The server reports through a pipe when it is up; if it exits instead, its exit status becomes the launcher's.
 """
 
 from __future__ import annotations
@@ -18,10 +18,11 @@ _STILL_LOADING = "TorchServe is still loading models: it goes on in the backgrou
 
 
 def start(command: Sequence[str]) -> int:
-    """Runs ``command`` in a session of its own, with no terminal to read from; its output stays. The exit status.
+    """Runs ``command`` in a new session without a terminal for input; returns the exit status.
 
-    A server that takes longer than some seconds to load its models is left to itself, as TorchServe's launcher does
-    at once: it goes on, and says itself when it is up.
+    After some seconds it leaves a server that is still loading models to itself, as TorchServe's launcher does at once.
+    The
+    server prints when it is up.
     """
     reader, writer = os.pipe()
     try:
@@ -43,7 +44,7 @@ def _wait(reader: int, process: subprocess.Popen[bytes]) -> int:
     if not ready:
         print(_STILL_LOADING, flush=True)
     if not ready or server_process.started_is_told(reader):
-        process.returncode = 0  # it outlives this process, which Popen would warn of
+        process.returncode = 0  # it outlives this process, and Popen would warn
         return 0
     code = process.wait()
     if code == 0:

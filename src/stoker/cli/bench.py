@@ -1,4 +1,4 @@
-"""``stoker bench``: a user's own model under load, beside TorchServe where one is at hand."""
+"""Implements ``stoker bench``: measures a user's own model, beside TorchServe if it is available."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def bench(
     threads: Annotated[int, typer.Option(min=0, help="Threads per worker; 0: as each server sets them.")] = 0,
 ) -> None:
     """Measure a model: requests per second, latency, CPU per request and memory. Starts and ends its own servers."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: every server is ended
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: ends every server
     try:
         wish = Wish(
             archive=archive.resolve(),
@@ -81,7 +81,7 @@ def contenders(engines: str, against: Path | None) -> list[Contender]:
 
 
 def executable(path: Path) -> Path:
-    """Of a virtual environment its torchserve. Raises CannotInstall where there is none."""
+    """Returns the torchserve command of a virtual environment. Raises CannotInstall if there is none."""
     found = path / "bin" / "torchserve" if path.is_dir() else path
     if not found.is_file():
         raise CannotInstall(f"There is no torchserve at {path}: give its executable or its virtual environment.")

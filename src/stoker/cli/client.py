@@ -1,4 +1,4 @@
-"""``stoker client ...``: every call of the gRPC APIs from the command line, on the typed client."""
+"""Implements ``stoker client ...``: every call of the gRPC APIs from the command line, with the typed client."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from stoker.cli.registering import watched
 from stoker.client import Api
 
 OTHER_NAMES = {"infer": "predict", "infer-stream": "stream", "models": "list"}
-"""What TorchServe's own client calls them."""
+"""Names of these commands in TorchServe's own client."""
 
 _ASK_S = 10.0
 _EPILOG = """Options may stand before or after the command.
@@ -236,7 +236,7 @@ def set_default(
     version: Annotated[str, typer.Argument(show_default=False)],
     as_json: AsJson = False,
 ) -> None:
-    """Make a version the one that requests without a version go to."""
+    """Set the version that requests without a version go to."""
     connection: Connection = context.obj
     seconds = connection.within(None)
     with connection.client(Api.MANAGEMENT, timeout=seconds) as client:
@@ -282,7 +282,7 @@ def describe(
 
 
 def _payload(inputs: list[str], text: str | None) -> dict[str, bytes]:
-    """``NAME=FILE`` or ``FILE`` (then the name is ``data``); ``-`` is standard input."""
+    """Parses ``NAME=FILE`` or ``FILE`` (the name is then ``data``); ``-`` is standard input."""
     named = {"data": text.encode()} if text is not None else {}
     for item in inputs:
         name, path = _named(item)
@@ -299,7 +299,7 @@ def _payload(inputs: list[str], text: str | None) -> dict[str, bytes]:
 
 
 def _named(item: str) -> tuple[str, str]:
-    """A file whose name holds ``=`` is a file all the same."""
+    """Treats a file whose name contains ``=`` as a file."""
     name, equals, path = item.partition("=")
     if not equals or Path(item).exists():
         return "data", item
@@ -313,7 +313,7 @@ def _standard_input() -> bytes:
 
 
 def _check_writable(out: Path) -> None:
-    """Before anything is sent: an answer that cannot be kept is lost."""
+    """Checks before sending, because an answer that cannot be stored is lost."""
     if out.is_dir():
         output.fail(f"{out} is a directory: --output takes a file.")
     if not out.parent.is_dir():
@@ -325,7 +325,7 @@ def _size(payload: dict[str, bytes]) -> str:
 
 
 def _likely_name(url: str) -> str:
-    """Of the model, before the server has read its manifest."""
+    """Guesses the model's name before the server has read its manifest."""
     name = url.rstrip("/").rpartition("/")[2].partition("?")[0]
     return name.removesuffix(".tar.gz").removesuffix(".mar").removesuffix(".model")
 

@@ -16,7 +16,7 @@ from stoker.client import AddressError, Api, CallError, Client, Endpoint, token_
 from stoker.client.token_file import Tokens
 
 USAGE_STATUS = 2
-_ANY_SIZE = (1 << 31) - 1  # the server has the limit
+_ANY_SIZE = (1 << 31) - 1  # the server enforces the limit
 
 Address = Annotated[
     str | None,
@@ -56,7 +56,7 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")]
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """``timeout``: seconds; None: as each call has it."""
+    """``timeout``: seconds; None: each call's own default."""
 
     endpoint: Endpoint
     timeout: float | None = None
@@ -67,7 +67,10 @@ class Connection:
 
     @contextmanager
     def client(self, api: Api, *, timeout: float | None = None) -> Iterator[Client]:
-        """A failed call ends the command with one line on stderr and status 1. ``timeout``: what the calls have."""
+        """Yields a client.
+
+        A failed call ends the command with one line on stderr and status 1. ``timeout``: that of the calls.
+        """
         try:
             with Client(self.endpoint) as client:
                 yield client
@@ -90,7 +93,7 @@ def connection(
     timeout: float | None,
     quiet: bool,
 ) -> Connection:
-    """From the options; whatever is wrong with them ends the command."""
+    """Reads the connection options; invalid ones end the command."""
     if (client_cert is None) != (client_key is None):
         _usage("--client-cert and --client-key belong together.")
     if timeout is not None and not timeout > 0:
@@ -125,7 +128,7 @@ def _usage(message: str) -> NoReturn:
 
 
 def _pem(file: Path | None, kind: str) -> bytes | None:
-    """gRPC says nothing of a file that holds something else."""
+    """Reads a PEM file and checks it, because gRPC accepts any other file silently."""
     if file is None:
         return None
     content = output.read_file(file)

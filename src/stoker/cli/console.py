@@ -1,8 +1,9 @@
-"""What every command does about its standard streams and about errors that it did not expect: no traceback.
+"""Handles standard streams and unexpected errors for every command, without a traceback.
 
-Laws: a reader that leaves (`... | head`) ends a command quietly, any other trouble of its output with one sentence;
-what the locale cannot show is written as an escape; a closed descriptor is /dev/null, so that no file of the command
-gets its number.  A server goes on without a console.
+Invariants: if the reader leaves (`... | head`), a command ends quietly; other output errors print one message.  What
+the
+locale cannot encode is escaped.  A closed descriptor becomes /dev/null, so that no file of the command gets its number.
+A server continues without a console.
 """
 
 from __future__ import annotations
@@ -20,12 +21,12 @@ from typing import Any, NoReturn, ParamSpec, TextIO
 from stoker.errors import StartupError, StokerError
 
 _INTERRUPTED = 130
-_READER_LEFT = 141  # as if SIGPIPE had ended it
+_READER_LEFT = 141  # like death by SIGPIPE
 _P = ParamSpec("_P")
 
 
 def command(main: Callable[_P, int | None]) -> Callable[_P, int]:
-    """Makes ``main`` an entry point: the exit status, whatever happens inside."""
+    """Makes ``main`` an entry point that always returns an exit status."""
 
     @functools.wraps(main)
     def entry(*args: _P.args, **kwargs: _P.kwargs) -> int:
@@ -37,7 +38,7 @@ def command(main: Callable[_P, int | None]) -> Callable[_P, int]:
 
 
 def outlive_output() -> None:
-    """From now on output that cannot be written is dropped."""
+    """Drops output that cannot be written from now on."""
     raw = getattr(getattr(sys.stdout, "buffer", None), "raw", None)
     if isinstance(raw, _Descriptor):
         raw.on_loss = _ignore
@@ -72,7 +73,7 @@ def _complain(text: str) -> None:
 
 
 class _Descriptor(io.FileIO):
-    """Standard output or error. After the first failure everything is dropped."""
+    """Standard output or error. Drops everything after the first failure."""
 
     def __init__(self, fd: int, on_loss: Callable[[OSError], object]) -> None:
         super().__init__(fd, "wb", closefd=False)
@@ -89,7 +90,7 @@ class _Descriptor(io.FileIO):
                 break
             if written is not None:
                 return written
-            select.select([], [self], [])  # made non-blocking by whoever shares the terminal
+            select.select([], [self], [])  # made non-blocking by another program on the terminal
         return memoryview(data).nbytes
 
 
@@ -106,9 +107,9 @@ def _leave(error: OSError) -> NoReturn:
 
 @contextmanager
 def _streams() -> Iterator[Callable[[], int]]:
-    """Gives a function that writes out what is buffered; its result is an exit status."""
+    """Yields a function that flushes the buffers and returns an exit status."""
     if sys.stdout is not sys.__stdout__ or sys.stderr is not sys.__stderr__:
-        yield lambda: 0  # somebody else's streams, as in a notebook
+        yield lambda: 0  # replaced by the caller, as in a notebook
         return
     _fill_closed()
     old = sys.stdout, sys.stderr
@@ -121,7 +122,7 @@ def _streams() -> Iterator[Callable[[], int]]:
 
 
 def _stream(fd: int, old: TextIO | None, on_loss: Callable[[OSError], object]) -> TextIO:
-    """Like ``old``, which is None where the descriptor was closed."""
+    """Makes a stream like ``old``, which is None if the descriptor was closed."""
     return io.TextIOWrapper(
         io.BufferedWriter(_Descriptor(fd, on_loss)),
         encoding=old.encoding if old is not None else "utf-8",

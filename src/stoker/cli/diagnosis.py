@@ -1,4 +1,4 @@
-"""Why did a call fail?  One sentence for whoever typed the command, after one look at the address where that helps."""
+"""Explains why a call failed, in one sentence, after probing the address if that helps."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from stoker.client import Api, CallError, Client, Endpoint
 from stoker.client.address import Target
 
 _MAY_BE_THE_ADDRESS = ("UNAVAILABLE", "UNKNOWN", "INTERNAL", "DEADLINE_EXCEEDED", "UNIMPLEMENTED", "CANCELLED")
-_TOKEN = "Token Authorization failed"  # noqa: S105 - words of the server, no token
+_TOKEN = "Token Authorization failed"  # noqa: S105 - a message of the server, not a token
 _MODEL_API = "Model API disabled"
 _DEADLINE = "The deadline passed"
 _LOOK_S = 2.0
@@ -18,7 +18,7 @@ _LOOK_S = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """``timeout``: seconds that the call had; None: no deadline."""
+    """A failed call. ``timeout``: seconds that it had; None: no deadline."""
 
     error: CallError
     endpoint: Endpoint
@@ -31,7 +31,10 @@ class Failure:
 
 
 def explain(failure: Failure) -> str:
-    """The sentence. Blocks for some seconds at most, and only where the server itself has not said what is wrong."""
+    """Returns the sentence.
+
+    Blocks for a few seconds at most, and only if the server itself did not say what is wrong.
+    """
     error = failure.error
     if error.message.startswith(_TOKEN):
         return _token(failure)
@@ -68,7 +71,7 @@ def _late(failure: Failure) -> str | None:
 
 
 def _address(failure: Failure, speaks: Speaks) -> str | None:
-    """None: it is what the client took it for."""
+    """Explains what is wrong with the address; None if it is right."""
     target, tls = failure.target, failure.endpoint.uses_tls(failure.api)
     flag = f"--{failure.api.value}"
     if speaks is Speaks.GRPC_TLS and tls:
@@ -107,7 +110,7 @@ def _distrusted(failure: Failure) -> str | None:
 
 
 def _grpc_beside(failure: Failure) -> str:
-    """The usual port on the same host where it speaks gRPC; else a hint."""
+    """Names the usual port on the same host if that speaks gRPC; else gives a hint."""
     usual = failure.api.default_port
     beside = Target("", host=failure.target.host or "127.0.0.1", port=usual)
     if probe.look(beside) in (Speaks.GRPC, Speaks.GRPC_TLS):

@@ -1,4 +1,4 @@
-"""An argparse parser that names the nearest option when one is not known."""
+"""An argparse parser that suggests the nearest option for an unknown one."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 
 class ForgivingParser(argparse.ArgumentParser):
-    """Status 2 and one more sentence for an option that does not exist."""
+    """Exits with status 2 and a suggestion for an option that does not exist."""
 
     def parse_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:  # type: ignore[override]
         found, unknown = self.parse_known_args(args, namespace)
@@ -27,7 +27,7 @@ class ForgivingParser(argparse.ArgumentParser):
 
 
 def _options(parser: argparse.ArgumentParser, found: argparse.Namespace) -> list[str]:
-    """Of the parser, and of the subcommand that was chosen."""
+    """Returns the options of the parser and of the chosen subcommand."""
     names = list(parser._option_string_actions)
     for action in parser._actions:
         if isinstance(action, argparse._SubParsersAction):

@@ -1,7 +1,8 @@
-"""What a hang-up (SIGHUP) means to a server: its log files are opened anew, as logrotate wants it.
+"""Handles SIGHUP: reopens the server's log files, as logrotate expects.
 
-The kernel says in the same way that a terminal is gone.  A server that was started in it then stops, as other programs
-do, unless it was told to ignore hang-ups (nohup); one that was started without ``--foreground`` has no terminal.
+The kernel sends the same signal when a terminal closes.  A server that was started in it then stops, like other
+programs,
+unless hang-ups are ignored (nohup).  One that was started without ``--foreground`` has no terminal.
 """
 
 from __future__ import annotations
@@ -13,19 +14,19 @@ import threading
 from collections.abc import Callable, Iterator
 from types import FrameType
 
-_TERMINAL = "/dev/tty"  # the one of whoever opens it
+_TERMINAL = "/dev/tty"  # the controlling terminal of the process that opens it
 
 
 @contextlib.contextmanager
 def reopens(logs: Callable[[], None]) -> Iterator[None]:
-    """Until the end of the block a hang-up calls ``logs``, in a thread, or stops the server."""
+    """Until the end of the block, a hang-up calls ``logs`` in a thread, or stops the server."""
     before = signal.getsignal(signal.SIGHUP)
     may_lose_terminal = before is not signal.SIG_IGN and _has_terminal()
 
     def on_hangup(number: int, frame: FrameType | None) -> None:
         if may_lose_terminal and not _has_terminal():
             signal.raise_signal(signal.SIGTERM)
-        else:  # not here: the code that was interrupted may hold a lock of the logs
+        else:  # not in the handler: the interrupted code may hold a lock of the logs
             threading.Thread(target=logs, name="stoker-reopen", daemon=True).start()
 
     signal.signal(signal.SIGHUP, on_hangup)

@@ -1,10 +1,13 @@
-"""One server per temp folder: a lock that only a living process holds, a record of which one, and a pid file.
+"""Allows one server per temp folder: a lock held by the living process, a record of which process that is, and a pid
+file.
 
-The lock decides, so two starts at the same moment cannot both win.  It is on the private folder
-``.model_server-<user id>``, in which the record tells the server from a later process with the same number; both go
-with the server.  The pid file is for `--stop`, `kill $(cat FILE)` and TorchServe's tools: the pid and a line end.
-Temp folders are often everybody's: another user's files decide nothing, except that a pid file may name a living
-server, if its owner owns that process too.
+The lock decides, so two starts at the same time cannot both win.  It is on the private folder ``.model_server-<user
+id>``,
+whose record tells the server from a later process with the same pid; both are removed with the server.  The pid file is
+for `--stop`, `kill $(cat FILE)` and TorchServe's tools: the pid and a line end.
+
+Temp folders are often shared.  Files of other users are ignored, except that a pid file may name a living server if its
+owner also owns that process.
 """
 
 from __future__ import annotations
@@ -23,13 +26,13 @@ from stoker.errors import StartupError
 ALREADY_RUNNING = "TorchServe is already running, please use torchserve --stop to stop TorchServe."
 _PID_FILE = ".model_server.pid"
 _RECORD = "server"
-_NAMES = 100  # of the private folder; another user may have taken the first ones
-_HANDOVER_S = 1.0  # for a server that has just ended, or a --stop that tidies up
+_NAMES = 100  # names of the private folder to try; another user may have taken the first ones
+_HANDOVER_S = 1.0  # for a server that has just ended, or a --stop that cleans up
 _POLL_S = 0.05
 
 
 class Instance:
-    """The claim of one process on a temp folder."""
+    """One process's claim on a temp folder."""
 
     def __init__(self, temp_dir: Path) -> None:
         self.temp_dir = temp_dir
@@ -39,10 +42,9 @@ class Instance:
         self._written = False
 
     def claim(self) -> bool:
-        """Takes the lock and writes record and pid file; whether an orphan pid file had to be removed.
+        """Takes the lock, and writes record and pid file. Returns True if an orphaned pid file had to be removed.
 
-        Raises:
-            StartupError: a server is running, or the temp folder cannot be used.
+        Raises: StartupError: a server is running, or the temp folder cannot be used.
         """
         try:
             self._hold(_HANDOVER_S)
@@ -61,19 +63,19 @@ class Instance:
 
     @property
     def has_pid_file(self) -> bool:
-        """False where another user's old file is in the way and cannot be removed."""
+        """Returns False if another user's old file is in the way and cannot be removed."""
         return self._written
 
     def running(self) -> Identity | None:
-        """The living server of this temp folder; None when there is none."""
+        """Returns the living server of this temp folder, None if there is none."""
         return self._recorded(os.geteuid()) or self._named_by_pid_file()
 
     def remove_orphan(self) -> bool:
-        """Removes what a killed server of this user has left; whether there was a pid file. Never fails."""
+        """Removes what a killed server of this user left. Returns True if there was a pid file. Never fails."""
         try:
             self._hold(0)
         except (OSError, StartupError):
-            return False  # a server starts or runs, or there is nothing that we may touch
+            return False  # a server is starting or running, or there is nothing we may touch
         try:
             is_orphan = self.running() is None and _owner(self.pid_file) == os.geteuid()
             return is_orphan and self._remove_pid_file()
@@ -81,7 +83,7 @@ class Instance:
             self.release()
 
     def release(self) -> None:
-        """Removes what `claim` has made. Idempotent."""
+        """Removes what `claim` created. Idempotent."""
         written, self._written = self._written, False
         if written and _content(self.pid_file, os.geteuid()) == _own_pid():
             self._remove_pid_file()
@@ -101,13 +103,13 @@ class Instance:
             time.sleep(_POLL_S)
 
     def _held(self) -> bool:
-        """False: somebody else holds it."""
+        """Tries to lock. False: another process holds the lock."""
         for folder in (*self._folders(os.geteuid()), *self._names()):
             try:
                 folder.mkdir(mode=0o700, exist_ok=True)
                 self._lock = private_folder.hold(folder)
             except (FileExistsError, private_folder.NotOurs):
-                continue  # another user was there first
+                continue  # another user was faster
             except (FileNotFoundError, private_folder.InUse):
                 if self.temp_dir.is_dir():
                     return False
@@ -121,14 +123,14 @@ class Instance:
         yield from (self.temp_dir / (f"{name}.{number}" if number else name) for number in range(_NAMES))
 
     def _folders(self, user: int) -> list[Path]:
-        """Those that are there and the user's own: one, unless others have played with the names."""
+        """Returns the existing folders of this user: usually one, unless other users took names."""
         name = re.compile(rf"\.model_server-{user}(\.\d+)?")
         try:
             return sorted(
                 path for path in self.temp_dir.iterdir() if name.fullmatch(path.name) and _owner(path) == user
             )
         except OSError:
-            return []  # to be named by who uses the folder
+            return []  # the caller reports it
 
     # ---------------------------------------------------------------------------------- record and pid file
 
@@ -148,8 +150,12 @@ class Instance:
         return None
 
     def _named_by_pid_file(self) -> Identity | None:
-        """A server of TorchServe's, or another user's. That a number was reused is ruled out by the record where it can
-        be read; where it cannot, by who may not end the process anyway."""
+        """Returns a server of TorchServe's or of another user that the pid file names.
+
+        If the record can be read, it shows whether the pid was reused; if not, the process belongs to a user who could
+        not be
+        stopped anyway.
+        """
         owner = _owner(self.pid_file)
         try:
             identity = Identity.of(int((_content(self.pid_file, owner) or "").strip()))
@@ -171,10 +177,10 @@ class Instance:
             _write_new(self.pid_file, _own_pid())
             self._written = True
         except FileExistsError:
-            pass  # another user's, who may keep us from nothing else
+            pass  # another user's file, which does no other harm
 
     def _remove_pid_file(self) -> bool:
-        """Whether there was one."""
+        """Returns True if there was one."""
         try:
             self.pid_file.unlink()
         except OSError:
@@ -193,7 +199,7 @@ def _write_new(path: Path, text: str) -> None:
 
 
 def _content(path: Path, owner: int | None) -> str | None:
-    """Of a regular file of ``owner``."""
+    """Returns the content of a regular file of ``owner``."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:

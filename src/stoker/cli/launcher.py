@@ -1,7 +1,7 @@
-"""`ts.launcher`: starts and stops a server from a script or a notebook, with the functions it has always had.
+"""Implements `ts.launcher`: starts and stops a server from a script or a notebook, with TorchServe's functions.
 
-The server's output is printed and goes into a queue as lines of text.  Registering goes over REST and gives a response
-of `requests`; where that package is not installed, one that can be asked the same.
+The server's output is printed and goes into a queue as lines of text.  Registering uses REST and returns a response of
+`requests`, or a similar object if that package is not installed.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ _REGISTER_TIMEOUT_S = 600.0
 _MOST_LINES = 1000
 
 Lines = queue.Queue[str | None]
-"""None: the output has ended. A queue that nobody reads keeps its first lines."""
-_management = "http://127.0.0.1:8081"  # of the server that `start` started last
+"""Lines of output; None at its end. A queue that is not read keeps its first lines."""
+_management = "http://127.0.0.1:8081"  # management address of the server that `start` started last
 
 
 def start(
@@ -43,7 +43,7 @@ def start(
     models: str | Sequence[str] | None = None,
     enable_model_api: bool = False,
 ) -> Lines:
-    """Stops the server that runs, starts another and waits until it is up, or has failed to start."""
+    """Stops a running server, starts another, and waits until it is up or has failed to start."""
     stop()
     command = [*_COMMAND, "--start"]
     for flag, value in (
@@ -73,14 +73,14 @@ def stop(wait: bool = True) -> None:
 
 
 def register_model(model_name: str, url: str) -> Any:
-    """With one worker, and waits for it."""
+    """Registers a model with one worker, and waits for it."""
     return register_model_with_params(
         (("model_name", model_name), ("url", url), ("initial_workers", "1"), ("synchronous", "true"))
     )
 
 
 def register_model_with_params(params: Mapping[str, Any] | Iterable[tuple[str, Any]]) -> Any:
-    """``params``: the query parameters of the REST call. Gives the response, whatever its status."""
+    """Registers a model. ``params``: query parameters of the REST call. Returns the response, whatever its status."""
     given = list(params.items() if isinstance(params, Mapping) else params)
     url = f"{_management}/models"
     try:
@@ -104,7 +104,7 @@ def _plain_post(url: str) -> PlainResponse:
 
 
 def _launch(command: Sequence[str]) -> tuple[Lines, bool]:
-    """The lines so far and to come, and whether the server has started."""
+    """Starts a server. Returns the lines so far and to come, and whether it has started."""
     process = subprocess.Popen(
         command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
     )
@@ -126,7 +126,7 @@ def _launch(command: Sequence[str]) -> tuple[Lines, bool]:
 
 
 def _follow(output: IO[str], lines: Lines) -> None:
-    """Until the server, which inherited the pipe, ends; the launcher itself is gone long before."""
+    """Reads until the server, which inherited the pipe, ends; the launcher itself ends much earlier."""
     with output:
         for line in output:
             _pass_on(line, lines)
@@ -140,7 +140,7 @@ def _pass_on(line: str, lines: Lines) -> None:
 
 
 def _end(lines: Lines) -> None:
-    """A reader that waits must see the end, also of a queue that was full."""
+    """Puts the end mark, even into a full queue, because readers wait for it."""
     while lines.full():
         lines.get_nowait()
     lines.put(None)

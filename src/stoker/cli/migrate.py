@@ -1,4 +1,4 @@
-"""`stoker migrate check`: what would change for a TorchServe deployment that moves over."""
+"""Implements `stoker migrate check`: what would change if a TorchServe deployment moved to stoker."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _CANNOT_READ = 2
 
 @app.callback()
 def top() -> None:
-    """Exists so that `check` stays a word of its own."""
+    """Exists only so that `check` is a subcommand."""
 
 
 @app.command()
@@ -46,7 +46,7 @@ def check(
     Only reads; nothing of an archive is executed. Exit status 0: all the same or changed, 1: something is
     unsupported, 2: something cannot be read.
     """
-    logging.getLogger("stoker").addHandler(logging.NullHandler())  # what it would log stands in the findings
+    logging.getLogger("stoker").addHandler(logging.NullHandler())  # the findings say what it would log
     try:
         environment = _environment(env_file)
         found = deployment.check(

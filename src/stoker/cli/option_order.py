@@ -1,7 +1,8 @@
-"""Options may stand before or after the subcommand that they belong to: the words are put in order.  PURE.
+"""Reorders words so that options may precede or follow the subcommand they belong to. PURE.
 
-Each option goes to the deepest command on the path that knows it.  One that no command on the path knows is refused,
-and the nearest one named.
+Each option goes to the deepest command on the path that knows it.  An option that no command on the path knows is
+refused,
+with the nearest known one.
 """
 
 from __future__ import annotations
@@ -13,8 +14,11 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """``options``: by spelling, how many words follow as its value. ``commands``: empty for one that has none.
-    ``other_names``: of its subcommands."""
+    """A command.
+
+    ``options``: by spelling, the number of words that follow as its value. ``commands``: its subcommands.
+    ``other_names``: aliases of those.
+    """
 
     name: str
     options: Mapping[str, int]
@@ -26,14 +30,14 @@ class Command:
         return self.commands.get(plain) or self.commands.get(self.other_names.get(plain, ""))
 
     def everywhere(self) -> Iterator[Command]:
-        """Itself and all below."""
+        """Returns this command and all below."""
         yield self
         for command in self.commands.values():
             yield from command.everywhere()
 
 
 class WrongOption(ValueError):
-    """An option that is not known, or lacks its value; the message is a sentence."""
+    """An unknown option, or one without its value; the message is a sentence."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,10 +47,9 @@ class _Option:
 
 
 def arrange(root: Command, words: Sequence[str]) -> list[str]:
-    """The same words, each option behind the command that it belongs to.
+    """Returns the same words with each option behind the command it belongs to.
 
-    Raises:
-        WrongOption
+    Raises: WrongOption
     """
     path, parts, rest = _read(root, words)
     behind: dict[int, list[str]] = {depth: [] for depth in range(len(path))}
@@ -60,7 +63,7 @@ def arrange(root: Command, words: Sequence[str]) -> list[str]:
 
 
 def _read(root: Command, words: Sequence[str]) -> tuple[list[Command], list[str | _Option], list[str]]:
-    """The path of commands, what else stands before ``--``, and the rest from there on."""
+    """Splits the words into the path of commands, the other words before ``--``, and the rest."""
     path, parts = [root], list[str | _Option]()
     position = 0
     while position < len(words):
@@ -77,15 +80,18 @@ def _read(root: Command, words: Sequence[str]) -> tuple[list[Command], list[str 
             path.append(command)
         else:
             parts.append(word)
-            if path[-1].commands:  # no such command: the parser says so
+            if path[-1].commands:  # no such command: the parser reports it
                 return path, parts, list(words[position + 1 :])
         position += 1
     return path, parts, []
 
 
 def _option(path: Sequence[Command], words: Sequence[str], position: int) -> _Option:
-    """Its value belongs to it. Which command it is for may come later, so all below are asked how many words it has;
-    those above only where the words for it are not there."""
+    """Reads an option with its value.
+
+    Its command may come later, so the commands below decide how many words it takes; those above only if none of them
+    knows it.
+    """
     word = words[position]
     name, equals, _ = word.partition("=")
     if equals and name.startswith("--"):

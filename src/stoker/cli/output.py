@@ -1,4 +1,4 @@
-"""How commands speak: tables and colour on a terminal, plain lines in a pipe, one line on stderr for an error."""
+"""Prints for commands: tables and colour on a terminal, plain lines in a pipe, one line on stderr for an error."""
 
 from __future__ import annotations
 
@@ -17,7 +17,10 @@ def say(text: str) -> None:
 
 
 def answer(data: bytes) -> None:
-    """Text gets a line end on a terminal; in a pipe, and for binary answers, the bytes are written as they are."""
+    """Prints an answer.
+
+    Text gets a line end on a terminal; in a pipe, and for binary data, the bytes are written unchanged.
+    """
     if not sys.stdout.isatty():
         sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()
@@ -29,13 +32,13 @@ def answer(data: bytes) -> None:
 
 
 def part(data: bytes) -> None:
-    """One part of a stream, at once."""
+    """Prints one part of a stream at once."""
     sys.stdout.buffer.write(data)
     sys.stdout.buffer.flush()
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """A table on a terminal, tab-separated values without a head in a pipe."""
+    """Prints a table on a terminal, tab-separated values without a header in a pipe."""
     if not sys.stdout.isatty():
         for row in rows:
             print("\t".join(row))
@@ -47,7 +50,7 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 
 
 def read_file(file: Path) -> bytes:
-    """What it holds; a sentence and status 1 where it cannot be read."""
+    """Returns a file's content; if it cannot be read, exits with a message and status 1."""
     try:
         return file.read_bytes()
     except FileNotFoundError:
@@ -68,7 +71,7 @@ def write_file(file: Path, content: bytes) -> None:
 
 
 def size(number: int) -> str:
-    """Bytes for people: ``512 bytes``, ``6.3 MB``."""
+    """Formats bytes for people: ``512 bytes``, ``6.3 MB``."""
     for unit, factor in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
         if number >= factor:
             return f"{number / factor:.1f} {unit}"
@@ -80,7 +83,7 @@ def warn(message: str) -> None:
 
 
 def note(message: str) -> None:
-    """Progress and remarks: on stderr, so that a pipe gets the figures alone."""
+    """Prints progress and remarks to stderr, so that a pipe gets only the figures."""
     _stderr(message, "dim")
 
 

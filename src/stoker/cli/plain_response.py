@@ -1,4 +1,4 @@
-"""What an HTTP request gave, to be asked like a response of `requests`, which need not be installed."""
+"""Wraps an HTTP response in the interface of `requests`, which need not be installed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ class PlainResponse:
     encoding = "utf-8"
 
     def __init__(self, url: str, status_code: int, reason: str, headers: Any, content: bytes) -> None:
-        """``headers``: found in any case."""
+        """``headers``: looked up in any case."""
         self.url = url
         self.status_code = status_code
         self.reason = reason
@@ -37,6 +37,6 @@ class PlainResponse:
         return json.loads(self.content, **options)
 
     def raise_for_status(self) -> None:
-        """Raises `urllib.error.HTTPError` for a status of 400 and more."""
+        """Raises `urllib.error.HTTPError` for status 400 and above."""
         if not self.ok:
             raise HTTPError(self.url, self.status_code, self.reason, self.headers, None)  # type: ignore[arg-type]  # they are a message's

@@ -1,4 +1,4 @@
-"""What listens at an address?  One look after a call has failed, bounded in time; nothing is changed there."""
+"""Finds out what listens at an address after a call has failed. Bounded in time; changes nothing there."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from stoker.client.address import Target
 
 _CONNECT_S = 2.0
 _ANSWER_S = 1.0
-_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\x04\0\0\0\0\0"  # and empty SETTINGS
+_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\x04\0\0\0\0\0"  # and an empty SETTINGS frame
 _SETTINGS = 4
 _ALERT_OR_HANDSHAKE = (b"\x15\x03", b"\x16\x03")
 _NOT_TLS = ("WRONG_VERSION_NUMBER", "UNEXPECTED_EOF_WHILE_READING", "HTTP_REQUEST", "PACKET_LENGTH_TOO_LONG")
 
 
 class Speaks(Enum):
-    """What an address speaks, or why nothing can be said."""
+    """What an address speaks, or why that is unknown."""
 
     GRPC = auto()
     REST = auto()
@@ -33,14 +33,14 @@ class Speaks(Enum):
 
 
 def look(target: Target) -> Speaks:
-    """Takes some seconds at most."""
+    """Probes the address. Takes a few seconds at most."""
     if not target.host and not target.path:
-        return Speaks.SILENT  # an address that only gRPC resolves
+        return Speaks.SILENT  # an address that only gRPC can resolve
     try:
         answer = _answer(target, _PREFACE) or _answer(target, _ping(target))
         if _is_http2(answer):
             return Speaks.GRPC
-        if not answer.startswith(b"HTTP/1.") or answer[9:12] == b"400":  # some answer 400 where TLS was expected
+        if not answer.startswith(b"HTTP/1.") or answer[9:12] == b"400":  # some servers answer 400 where they expect TLS
             found = _over_tls(target)
             if found is not None:
                 return found
@@ -50,7 +50,7 @@ def look(target: Target) -> Speaks:
 
 
 def distrust(target: Target, authorities: bytes | None) -> str | None:
-    """Why the certificate of a TLS server is not trusted, in OpenSSL's words; None: it is, or nothing can be said."""
+    """Returns why a TLS server's certificate is not trusted, in OpenSSL's words; None if it is, or if unknown."""
     context = ssl.create_default_context()
     try:
         if authorities:
@@ -79,7 +79,7 @@ def _connect(target: Target) -> socket.socket:
 
 
 def _answer(target: Target, question: bytes) -> bytes:
-    """The first bytes that come back; empty when the other side says nothing, or only closes."""
+    """Returns the first bytes of the reply; empty if the other side sends nothing or closes."""
     with _connect(target) as sock:
         try:
             sock.sendall(question)
@@ -99,13 +99,13 @@ def _is_http2(answer: bytes) -> bool:
 def _over_tls(target: Target) -> Speaks | None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE  # only looks; nothing is sent over it
+    context.verify_mode = ssl.CERT_NONE  # only inspects; sends nothing over it
     context.set_alpn_protocols(["h2", "http/1.1"])
     try:
         with _connect(target) as plain, context.wrap_socket(plain) as secured:
             return Speaks.GRPC_TLS if secured.selected_alpn_protocol() == "h2" else Speaks.REST_TLS
     except ssl.SSLError as error:
-        return None if error.reason in _NOT_TLS else Speaks.GRPC_TLS  # it asks for a client's certificate
+        return None if error.reason in _NOT_TLS else Speaks.GRPC_TLS  # it asks for a client certificate
     except OSError:
         return None
 

@@ -1,4 +1,4 @@
-"""Which process is it really?  Process ids are reused; a start time and the boot tell one process from the next."""
+"""Identifies a process: pids are reused, so start time and boot tell one process from the next."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from pathlib import Path
 
 _PROC = Path("/proc")
 SERVER_MARK = "org.pytorch.serve.ModelServer"
-"""The argument by which tools know a server: TorchServe's class, and an option of our own server's interpreter."""
+"""Arguments by which tools recognize a server: TorchServe's class, and an option of our server's interpreter."""
 _ZOMBIE_STATES = ("Z", "X")
 
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """``started``: clock ticks since the boot. ``boot``: which boot."""
+    """A process. ``started``: clock ticks since the boot. ``boot``: id of the boot."""
 
     pid: int
     started: str
@@ -22,18 +22,18 @@ class Identity:
 
     @classmethod
     def of(cls, pid: int) -> Identity | None:
-        """None when there is no such process, or only its remains."""
+        """Returns the identity, None if there is no such process or it is a zombie."""
         stat = _read(_PROC / str(pid) / "stat")
         if stat is None:
             return None
-        state, *fields = stat.rpartition(b")")[2].decode("ascii", "replace").split()  # the name may hold anything
+        state, *fields = stat.rpartition(b")")[2].decode("ascii", "replace").split()  # the name may contain anything
         if state in _ZOMBIE_STATES:
             return None
         return cls(pid, fields[18], _boot())
 
     @classmethod
     def parse(cls, text: str) -> Identity | None:
-        """What `text` has written; None for anything else."""
+        """Parses what `text` has written; None for anything else."""
         words = text.split()
         return cls(int(words[0]), *words[1:]) if len(words) == 3 and words[0].isdecimal() else None
 
@@ -41,7 +41,7 @@ class Identity:
         return f"{self.pid} {self.started} {self.boot}\n"
 
     def owner(self) -> int | None:
-        """The user it runs as."""
+        """Returns the user that it runs as."""
         try:
             return (_PROC / str(self.pid)).stat().st_uid
         except OSError:
@@ -49,12 +49,12 @@ class Identity:
 
 
 def is_server(pid: int) -> bool:
-    """TorchServe's own, or one of ours."""
+    """Tells whether it is a server, TorchServe's or ours."""
     return SERVER_MARK in _command_line(pid)
 
 
 def is_java_torchserve(pid: int) -> bool:
-    """TorchServe's own server, of which only the pid file tells."""
+    """Tells whether it is TorchServe's own server, which only the pid file identifies."""
     words = _command_line(pid)
     return SERVER_MARK in words and Path(words[0]).name == "java"
 

@@ -1,6 +1,6 @@
-"""Progress on a terminal: on stderr, shown once something takes a moment, and gone when it is done.
+"""Shows progress on stderr once something takes time, and removes it when done.
 
-Nothing is written where stderr is no terminal, so that logs and pipes stay as they are.
+Writes nothing if stderr is not a terminal, so that logs and pipes stay clean.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def shown(*, quiet: bool = False) -> bool:
 
 @contextmanager
 def spinner(text: str, *, quiet: bool = False) -> Iterator[Tell]:
-    """Shows ``text`` and the time it takes; the function given changes the text."""
+    """Shows ``text`` and the elapsed time; the yielded function changes the text."""
     if not shown(quiet=quiet):
         yield lambda text: None
         return
@@ -40,7 +40,7 @@ def spinner(text: str, *, quiet: bool = False) -> Iterator[Tell]:
 
 @contextmanager
 def counted_bytes(text: str, total: int, *, quiet: bool = False) -> Iterator[Count]:
-    """A bar; the function given is told how many more bytes are done."""
+    """Shows a bar; the yielded function adds bytes done."""
     if not shown(quiet=quiet):
         yield lambda number: None
         return

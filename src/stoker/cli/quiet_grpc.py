@@ -1,7 +1,8 @@
-"""Imported before gRPC by commands that are clients: keeps gRPC's own log lines off standard error.
+"""Keeps gRPC's log lines off standard error. Client commands import it before gRPC.
 
-What went wrong is in the error that the command prints.  A ``GRPC_VERBOSITY`` that the user set counts.  gRPC reads the
-variable once, while it is imported; programs that the command starts do not inherit it.
+The command's own error says what went wrong.  A ``GRPC_VERBOSITY`` set by the user wins.  gRPC reads the variable once,
+at
+import; child processes do not inherit it.
 """
 
 from __future__ import annotations

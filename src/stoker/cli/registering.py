@@ -1,4 +1,4 @@
-"""Watches a model come up while the command waits for it: a spinner with the state of its workers."""
+"""Shows the state of a model's workers while the command waits for its registration."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _ASK_S = 2.0
 
 @contextmanager
 def watched(connection: Connection, text: str, *, model: str, version: str | None = None) -> Iterator[None]:
-    """Only on a terminal. A server that does not answer the questions costs nothing but the state."""
+    """Shows progress on a terminal only. If the server does not answer, only the state is missing."""
     if not progress.shown(quiet=connection.quiet):
         yield
         return
@@ -49,7 +49,7 @@ def _watch(
 
 
 def state(described: Sequence[Mapping[str, Any]]) -> str:
-    """The last version described, in words. TorchServe calls a worker that loads UNLOADING, so only READY counts."""
+    """Describes the state of the last version. TorchServe calls a loading worker UNLOADING, so only READY counts."""
     workers = described[-1].get("workers", []) if described else []
     ready = sum(worker.get("status") == "READY" for worker in workers)
     return f"{ready} of {len(workers)} workers ready" if workers else "no worker yet"

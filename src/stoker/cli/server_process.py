@@ -1,8 +1,9 @@
-"""The server's process: how it is started, and how it is told from every other process of this software.
+"""Starts the server's process, and marks it so that tools can find it.
 
-Law: exactly one process of a server has `process_id.SERVER_MARK` as an argument, since SageMaker's toolkit, watchdogs
-and `pgrep` know TorchServe by the class name on Java's command line.  Python ignores the option; workers do not
-inherit it.  The launcher hands over to this process by exec (in the foreground, so the pid stays) or by starting it.
+Invariant: exactly one process of a server has `process_id.SERVER_MARK` as an argument, because SageMaker's toolkit,
+watchdogs and `pgrep` know TorchServe by the class name on Java's command line.  Python ignores the option; workers do
+not
+inherit it.  The launcher becomes this process by exec (in the foreground, so the pid stays) or starts it.
 """
 
 from __future__ import annotations
@@ -22,69 +23,70 @@ _STARTED = b"1"
 
 
 def is_current() -> bool:
-    """Whether this very process is to serve."""
+    """Tells whether this process is the one that serves."""
     return SERVER_MARK in sys._xoptions
 
 
 def can_be_started() -> bool:
-    """False where Python is embedded in a program that is not its interpreter."""
+    """Returns False if Python is embedded in another program."""
     return bool(sys.executable)
 
 
 def command(argv: Sequence[str], entry: Callable[..., object]) -> list[str]:
-    """The server's command line for the arguments ``argv`` of `torchserve`.
+    """Returns the server's command line for the arguments ``argv`` of `torchserve`.
 
-    ``entry``: the function that the script `torchserve` imports; run by that script, the server shows its name too.
+    ``entry``: the function that the script `torchserve` imports; if that script started us, the server shows its name
+    too.
     """
     flags: list[str] = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]  # as multiprocessing does
     if sys.getfilesystemencoding() != "utf-8":
-        flags += ["-X", "utf8"]  # names of models and their files may be any text, whatever the locale can show
+        flags += ["-X", "utf8"]  # model and file names may be any text, whatever the locale can encode
     return [sys.executable, *flags, "-X", SERVER_MARK, *_program(entry), *argv]
 
 
 def replace_this_process(command: Sequence[str]) -> None:
-    """Returns only if the system refuses."""
+    """Replaces this process by exec. Returns only if the system refuses."""
     try:
         os.execve(sys.executable, list(command), environment(os.environ))  # noqa: S606 - our own interpreter
     except OSError:
-        pass  # too long a command line, say: this process can serve as well, only less visibly
+        pass  # the command line is too long, for example: this process can serve too, only less visibly
 
 
 def environment(inherited: Mapping[str, str]) -> dict[str, str]:
-    """malloc reads its settings when a process begins."""
+    """Returns the environment, with the settings that malloc reads at process start."""
     wanted = malloc.for_server(inherited) if sys.platform == "linux" else None
     return dict(inherited) if wanted is None else {**inherited, malloc.VARIABLE: wanted}
 
 
 def environment_that_tells(writer: int) -> dict[str, str]:
-    """For a server whose `tell_started` writes to the pipe ``writer``."""
+    """Returns the environment of a server whose `tell_started` writes to the pipe ``writer``."""
     return {**environment(os.environ), _STARTED_FD: str(writer)}
 
 
 def started_is_told(reader: int) -> bool:
-    """Waits for it; False when the server ended without."""
+    """Waits until the server reports its start; False if it ended before."""
     return os.read(reader, 1) == _STARTED
 
 
 def tell_started() -> None:
-    """Tells the launcher, if one waits. Workers inherit neither the pipe nor the variable that names it."""
+    """Tells a waiting launcher. Workers inherit neither the pipe nor the variable that names it."""
     try:
         writer = int(os.environ.pop(_STARTED_FD))
         os.write(writer, _STARTED)
         os.close(writer)
     except (KeyError, ValueError, OSError):
-        pass  # started in the foreground, or the launcher no longer waits
+        pass  # started in the foreground, or the launcher stopped waiting
 
 
 def _program(entry: Callable[..., object]) -> list[str]:
     main = sys.modules["__main__"]
-    script = getattr(main, "__file__", None) if main.__spec__ is None else None  # else it is a module, run by -m
+    script = getattr(main, "__file__", None) if main.__spec__ is None else None  # otherwise a module, run by -m
     if script is not None and getattr(main, "main", None) is entry:
         return [script]
     safe_path = ["-P"] if sys.version_info >= (3, 11) and not sys.flags.safe_path and _is_installed() else []
-    return [*safe_path, "-m", _MODULE]  # no module of the current folder may stand in for one of ours
+    return [*safe_path, "-m", _MODULE]  # no module of the current folder may replace one of ours
 
 
 def _is_installed() -> bool:
-    """False: the packages are found because they lie in the current folder."""
+    """Returns False if the packages are found only because they are in the current folder."""
     return Path(__file__).resolve().parents[2] != Path.cwd()

@@ -1,4 +1,4 @@
-"""Runs a server in this process until it is told to stop: what `torchserve` and `stoker serve` share."""
+"""Runs a server in this process until it is stopped, for `torchserve` and `stoker serve`."""
 
 from __future__ import annotations
 
@@ -42,11 +42,13 @@ def serve(
     levels: LogLevels | None = None,
     snapshots: bool = True,
 ) -> None:
-    """``remarks``: more sentences for the log. ``levels``: what is logged at all. ``on_started`` follows the line
-    `STARTED` on the console. ``snapshots``: whether the server writes any.
+    """Runs a server.
 
-    Raises:
-        StartupError: with one clear sentence; nothing is left behind.
+    ``remarks``: more lines for the log.  ``levels``: log levels.  ``on_started`` is called after the line `STARTED` on
+    the
+    console.  ``snapshots``: write snapshots.
+
+    Raises: StartupError: with one clear message; nothing is left behind.
     """
     security.check(loaded.settings, access)
     with ExitStack() as stack:
@@ -147,9 +149,9 @@ def _metrics(settings: Settings, logs: Logs) -> Metrics:
 
 
 def run_loop(main: Coroutine[Any, Any, None]) -> None:
-    """On uvloop, where it can be imported."""
+    """Runs on uvloop if it can be imported."""
     try:
-        import uvloop  # noqa: PLC0415 - platforms without it are served too
+        import uvloop  # noqa: PLC0415 - not available on every platform
     except ImportError:
         asyncio.run(main)
     else:
@@ -183,11 +185,11 @@ def _pid_file_remarks(instance: Instance) -> Iterator[str]:
 
 
 def fail(error: StartupError, log_format: str = "text") -> int:
-    """One clear line, and the exit status."""
+    """Prints one clear line, and returns the exit status."""
     say(error.message, log_format, logging.ERROR, sys.stderr)
     return error.exit_code
 
 
 def say(text: str, log_format: str, level: int = logging.INFO, stream: TextIO | None = None) -> None:
-    """A line of a start that has no logs yet, or no more."""
+    """Prints a line of a start whose logs are not open."""
     print(lone_line(text, level) if log_format == "json" else text, file=stream, flush=True)

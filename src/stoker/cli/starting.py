@@ -1,4 +1,4 @@
-"""`stoker serve` and `stoker stop`: the server that `torchserve` starts and stops, its options spelt the modern way."""
+"""Implements `stoker serve` and `stoker stop`: TorchServe's start and stop with modern option names."""
 
 from __future__ import annotations
 

@@ -142,8 +142,8 @@ def _text(path: Path | None) -> str | None:
 
 @console.command
 def main(argv: Sequence[str] | None = None) -> None:
-    """The exit status: 0 done, 1 failed, 2 wrong usage."""
-    if "_STOKER_COMPLETE" in os.environ:  # the shell asks; the words are not whole yet
+    """Returns the exit status: 0 done, 1 failed, 2 wrong usage."""
+    if "_STOKER_COMPLETE" in os.environ:  # the shell completes; the words are incomplete
         app(prog_name="stoker")
     words = sys.argv[1:] if argv is None else argv
     try:
@@ -155,7 +155,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def _command(name: str, parsed: Any) -> Command:
-    """What typer made of the functions, as far as the order of words is concerned."""
+    """Converts typer's commands for `option_order`."""
     options = {
         spelling: 0 if option.is_flag else option.nargs
         for option in parsed.params

@@ -1,7 +1,8 @@
-"""SIGTERM and SIGINT from the first moment of a server's process to its last.
+"""Handles SIGTERM and SIGINT from the first to the last moment of a server's process.
 
-Laws: a signal never interrupts a step of the start or of the stop; it is remembered, and the server stops as soon as
-it can.  The loop's own handlers take over while it runs, and give back.
+Invariant: a signal never interrupts a step of the start or of the stop; it is remembered, and the server stops as soon
+as
+it can.  The loop's own handlers take over while it runs.
 """
 
 from __future__ import annotations
@@ -15,8 +16,7 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 def hold() -> None:
-    """Keeps signals pending for the program that this process becomes by exec: PID 1 loses them for good while it has
-    no handlers."""
+    """Keeps signals pending for the program that this process becomes by exec: PID 1 without handlers would lose them."""
     signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
 
 
@@ -29,10 +29,13 @@ class StopSignals:
 
     @contextmanager
     def listening(self) -> Iterator[None]:
-        """Afterwards they are ignored: the process ends, and a late signal shall not change its exit status."""
+        """Listens within the block.
+
+        Afterwards signals are ignored: the process ends, and a late signal must not change its exit status.
+        """
         for number in SIGNALS:
             signal.signal(number, self._note)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)  # what `hold` or a careless parent has blocked
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)  # blocked by `hold` or by the parent
         try:
             yield
         finally:
@@ -40,7 +43,7 @@ class StopSignals:
                 signal.signal(number, signal.SIG_IGN)
 
     def attach(self, target: Callable[[], None]) -> None:
-        """Calls ``target`` for each signal, for those that came before too."""
+        """Calls ``target`` for each signal, including those that came before."""
         self._target = target
         for _ in range(self.received):
             target()

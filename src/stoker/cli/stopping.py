@@ -1,6 +1,6 @@
-"""`torchserve --stop`: asks the server of this temp folder to end, and waits until it has.
+"""Implements `torchserve --stop`: asks the server of this temp folder to end, and waits.
 
-The server removes its own files; what is removed here is what a killed one of the same user has left.
+The server removes its own files; this module removes what a killed server of the same user left.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _PATIENCE_S = 60.0
 
 
 def stop(temp_dir: Path) -> int:
-    """The exit status. A server that is already gone is no error, as with TorchServe."""
+    """Returns the exit status. As in TorchServe, a server that has already ended is not an error."""
     instance = Instance(temp_dir)
     server = instance.running()
     if server is None:
@@ -44,8 +44,12 @@ def stop(temp_dir: Path) -> int:
 
 
 def ask(server: Identity, *, wait_s: float) -> bool:
-    """Whether it is gone within that time. Asked once each time: for the server a second request means 'now'. The pidfd
-    cannot come to mean another process. Raises PermissionError: it is another user's."""
+    """Asks the process to end, and tells whether it did in time.
+
+    Asks once: to the server, a second request means 'now'.  The pidfd cannot come to mean another process.
+
+    Raises PermissionError: it belongs to another user.
+    """
     try:
         fd = os.pidfd_open(server.pid)
     except ProcessLookupError:

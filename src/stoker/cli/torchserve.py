@@ -1,6 +1,6 @@
-"""The command `torchserve`: starts a server in the background or the foreground, stops it, tells its settings.
+"""The command `torchserve`: starts a server in the background or the foreground, stops it, shows its settings.
 
-Texts and exit status are TorchServe's where it has them: scripts wait for them.
+Texts and exit status are TorchServe's, because scripts wait for them.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def run(options: StartOptions) -> int:
-    """Starts a server; the exit status, unless this process becomes the server."""
+    """Starts a server. Returns the exit status, unless this process becomes the server."""
     try:
         if server_process.is_current() or not server_process.can_be_started():
             return _serve(options)
@@ -50,7 +50,7 @@ def run(options: StartOptions) -> int:
 
 
 def stop() -> int:
-    """Stops the server of this temp folder; the exit status."""
+    """Stops the server of this temp folder; returns the exit status."""
     try:
         return stopping.stop(temp_dir())
     except StartupError as error:
@@ -58,7 +58,7 @@ def stop() -> int:
 
 
 def print_config(options: StartOptions) -> int:
-    """Shows every setting that a start would have; the exit status."""
+    """Prints every setting that a start would have; returns the exit status."""
     try:
         loaded = _load(options)
     except StartupError as error:
@@ -78,14 +78,14 @@ def _hand_over(options: StartOptions) -> int:
 
 
 def start() -> None:
-    """The entry point that `ts.model_server` has always had. Returns when the server runs, as there."""
+    """The entry point for `ts.model_server`. As in TorchServe, returns once the server runs."""
     status = main()
     if status:
         sys.exit(status)
 
 
 def temp_dir() -> Path:
-    """Where `--stop` looks: it must not fail because of a file that only a start needs."""
+    """Returns where `--stop` looks. Must not fail because of a file that only a start needs."""
     return Path(os.environ.get("TEMP") or tempfile.gettempdir())
 
 
@@ -122,8 +122,10 @@ def _load(options: StartOptions) -> Loaded:
 
 
 def _missing_place(options: StartOptions, loaded: Loaded) -> str | None:
-    """TorchServe's words for a folder or file that a flag names and that is not there. What a file or a variable names
-    is warned about: it may be mounted later, and may not matter."""
+    """Returns TorchServe's message for a missing folder or file that a flag names.
+
+    Missing places that a file or a variable names are only warned about: they may be mounted later, or may not matter.
+    """
     if loaded.settings.model_store is None:
         return "Missing mandatory parameter --model-store"
     for name, exists, kind in (
@@ -148,7 +150,7 @@ def _log_levels(options: StartOptions) -> tuple[LogLevels | None, tuple[str, ...
 
 
 def load_properties(file_path: str | Path) -> dict[str, str]:
-    """The entries of a properties file, for scripts that import it from `ts.model_server`."""
+    """Returns the entries of a properties file, for scripts that import it from `ts.model_server`."""
     text = Path(file_path).read_text(encoding="utf-8")
     return {entry.key: entry.value for entry in properties.parse(text, file=str(file_path))}
 
