@@ -66,7 +66,7 @@ class Placement:
         return self._target
 
     def _rename(self) -> None:
-        """Renames the file, for disks without hard links: another program may come between, but never sees half a file."""
+        """Renames the file, for disks without hard links: other programs never see half a file."""
         if os.path.lexists(self._target):
             raise ArchiveExists(file=self._target.name)
         self._part.rename(self._target)

@@ -40,7 +40,7 @@ class AllowedUrls:
         return cls(tuple(_compile(part) for part in parts if part))
 
     def allow(self, url: str) -> bool:
-        """Matches the URL without user name and password, so that ``https://allowed@evil`` counts as what it is: evil."""
+        """Matches the URL without user name and password, so that ``https://allowed@evil`` counts as evil."""
         try:
             parts = urlsplit(url)
             bare = without_credentials(parts)

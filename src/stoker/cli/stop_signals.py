@@ -16,7 +16,7 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 def hold() -> None:
-    """Keeps signals pending for the program that this process becomes by exec: PID 1 without handlers would lose them."""
+    """Keeps signals pending for the program that this process becomes by exec; PID 1 would lose them."""
     signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
 
 
