@@ -279,7 +279,7 @@ async def test_a_stream_that_ends_while_there_is_no_room_still_delivers_what_was
 
     def fill_then_finish(call: Call) -> None:
         part = Chunk(b"x" * 20_000, ResponseMeta(headers={"x-after": "all"}))
-        while call.send(part):
+        while call.send([part]):
             taken.append(1)
         taken.append(1)
         call.finish()

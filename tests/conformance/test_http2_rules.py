@@ -30,6 +30,7 @@ from h2_peer import (
     resident_bytes,
 )
 
+from stoker.core.reply import Chunk
 from stoker.frontend import listener
 from stoker.frontend.grpc import connection as connection_module
 from stoker.frontend.grpc.limits import Limits
@@ -80,6 +81,44 @@ async def test_an_answer_is_headers_data_and_trailers(server: GrpcServer) -> Non
         answer = await client.answer(1)
         assert answer.headers == [(":status", "200"), ("content-type", "application/grpc"), ("grpc-status", "0")]
         assert bytes(answer.body) == message(inference_pb2.PredictionResponse(prediction=b"x").SerializeToString())
+
+
+STREAM_PREDICTIONS = "/org.pytorch.serve.grpc.inference.InferenceAPIsService/StreamPredictions"
+
+
+@pytest.mark.parametrize("count", [100, 3000], ids=["small", "larger than a frame"])
+async def test_parts_that_are_there_together_are_messages_in_few_frames(
+    server: GrpcServer, ports: Ports, count: int
+) -> None:
+    parts = [b"%05d" % number for number in range(count)]
+
+    def answer(submission: Submission) -> None:
+        submission.reply.push_parts([Chunk(part) for part in parts], 5 * count)
+        submission.reply.push(Chunk(b"end"), last=True)
+
+    ports.inference.on_submit = answer
+    async with peer(server.port) as client:
+        client.send(client.headers(1, path=STREAM_PREDICTIONS), frame(DATA, END_STREAM, 1, message(REQUEST)))
+        found = await client.answer(1)
+        messages = [inference_pb2.PredictionResponse(prediction=part).SerializeToString() for part in (*parts, b"end")]
+        assert bytes(found.body) == b"".join(map(message, messages))
+        assert found.frames <= 2 + len(found.body) // 8_000
+
+
+async def test_parts_of_all_sizes_together_arrive_whole_and_in_order(server: GrpcServer, ports: Ports) -> None:
+    parts = [b"a", b"", bytes(70_000), b"b", bytes(16_384), b"", b"c", bytes(300_000), b"d"]
+
+    def answer(submission: Submission) -> None:
+        submission.reply.push_parts([Chunk(part) for part in parts], sum(map(len, parts)))
+        submission.reply.push(Chunk(b"end"), last=True)
+
+    ports.inference.on_submit = answer
+    async with peer(server.port, settings={INITIAL_WINDOW_SIZE: 1 << 24}) as client:
+        client.send(frame(WINDOW_UPDATE, 0, 0, (1 << 24).to_bytes(4, "big")))
+        client.send(client.headers(1, path=STREAM_PREDICTIONS), frame(DATA, END_STREAM, 1, message(REQUEST)))
+        found = await client.answer(1)
+        messages = [inference_pb2.PredictionResponse(prediction=part).SerializeToString() for part in (*parts, b"end")]
+        assert bytes(found.body) == b"".join(map(message, messages))
 
 
 async def test_a_request_may_come_one_byte_a_frame(server: GrpcServer) -> None:

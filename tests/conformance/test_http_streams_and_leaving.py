@@ -61,6 +61,26 @@ async def test_parts_that_are_there_together_are_chunks_too(server: Running) -> 
     assert (response.text, response.headers["transfer-encoding"]) == ("abc", "chunked")
 
 
+async def test_parts_that_come_together_are_a_chunk_each(server: Running) -> None:
+    """Clients read a part per chunk."""
+    submission, reader, writer = await submitted(server)
+    submission.reply.push_parts([Chunk(b"one"), Chunk(b""), Chunk(b"three")], 8)
+    await reader.readuntil(b"\r\n\r\n")
+    assert await reader.readexactly(18) == b"3\r\none\r\n5\r\nthree\r\n"
+    submission.reply.push(Chunk(b"end"), last=True)
+    assert await reader.readexactly(13) == b"3\r\nend\r\n0\r\n\r\n"
+    writer.close()
+
+
+async def test_parts_that_come_together_are_an_event_each(server: Running) -> None:
+    submission, reader, writer = await submitted(server, GET.replace(b"host", b"accept: text/event-stream\r\nhost"))
+    submission.reply.push_parts([Chunk(b"one"), Chunk(b"two")], 6)
+    await reader.readuntil(b"\r\n\r\n")
+    assert await reader.readexactly(32) == b"b\r\ndata: one\n\n\r\nb\r\ndata: two\n\n\r\n"
+    submission.reply.push(Chunk(b""), last=True)
+    writer.close()
+
+
 async def test_a_client_of_http_1_0_gets_parts_without_chunks_until_the_end_of_the_connection(server: Running) -> None:
     server.inference.on_submit = answering(b"a", b"b")
     answer = await server.raw(GET_1_0)

@@ -34,6 +34,7 @@ class Answer:
 
     headers: list[tuple[str, str]] = field(default_factory=list)
     body: bytearray = field(default_factory=bytearray)
+    frames: int = 0  # of the body
     ended: bool = False
     reset: int | None = None
 
@@ -115,6 +116,7 @@ class Peer:
             answer.headers += [(str(name), str(value)) for name, value in self._decoder.decode(payload)]
         elif kind == DATA:
             answer.body += payload
+            answer.frames += 1
         elif kind == RST_STREAM:
             answer.reset = int.from_bytes(payload, "big")
         elif kind == SETTINGS and not flags & ACK:

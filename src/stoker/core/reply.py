@@ -1,8 +1,9 @@
 """What comes back for a job: a stream of chunks, read by one frontend.
 
-A unary answer is a stream of one chunk.  The scheduler is the producer (`push`, `fail`), a frontend the only
-consumer (`subscribe`, `next_nowait` / `next`, `cancel`).  Exactly one end: the chunk pushed with ``last=True``, or
-one error.  Whatever comes after the end is ignored, so a late answer for a forgotten request is harmless.
+A unary answer is a stream of one chunk.  The scheduler is the producer (`push`, `push_parts`, `fail`), a frontend
+the only consumer (`subscribe`, `read_nowait` / `next`, `cancel`).  Exactly one end: the chunk pushed with
+``last=True``, or one error.  Whatever comes after the end is ignored, so a late answer for a forgotten request is
+harmless.
 No call here blocks and none is thread-safe: everything happens on the server's event loop.
 """
 
@@ -72,6 +73,15 @@ class ReplyStream:
         if listener is not None:
             listener()
 
+    def push_parts(self, chunks: Sequence[Chunk], nbytes: int) -> None:
+        """Several chunks at once, of ``nbytes`` in all; the last one is yet to come."""
+        if self.ended:
+            return
+        self._chunks.extend(chunks)
+        self.backlog += nbytes
+        if self._listener is not None:
+            self._listener()
+
     def fail(self, error: ServingError) -> None:
         if self.ended:
             return
@@ -107,16 +117,18 @@ class ReplyStream:
         """What is left is one chunk and a good end; asked before the first is read: the answer is whole."""
         return self.ended and self.error is None and len(self._chunks) == 1
 
-    def next_nowait(self) -> Chunk | None:
-        """The next chunk, or None when there is none now (see `exhausted`)."""
-        if not self._chunks:
-            return None
-        chunk = self._chunks.popleft()
-        size = len(chunk.data)
+    def read_nowait(self, nbytes: int = 0) -> list[Chunk]:
+        """The next chunks, until ``nbytes`` are reached: at least one, unless there is none now (see `exhausted`)."""
+        waiting, size = self._chunks, 0
+        chunks: list[Chunk] = []
+        while waiting and (not chunks or size < nbytes):
+            chunk = waiting.popleft()
+            size += len(chunk.data)
+            chunks.append(chunk)
         self.backlog -= size
-        if self._producer is not None and self._job is not None:
+        if chunks and self._producer is not None and self._job is not None:
             self._producer.job_consumed(self._job, size)
-        return chunk
+        return chunks
 
     async def next(self) -> Chunk | None:
         """Waits for the next chunk; None at the end.
@@ -126,10 +138,11 @@ class ReplyStream:
         """
         while not self._chunks and not self.ended:
             await self._wait_readable()
-        chunk = self.next_nowait()
-        if chunk is None and self.error is not None:
+        if chunks := self.read_nowait():
+            return chunks[0]
+        if self.error is not None:
             raise self.error
-        return chunk
+        return None
 
     async def _wait_readable(self) -> None:
         ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()

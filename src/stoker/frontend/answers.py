@@ -14,6 +14,9 @@ from stoker.frontend.exchange import Exchange
 _NOT_AFTER_THE_REST = (StreamStalled, DeadlineExceeded, ServerStopping)
 """Errors that do not wait until the client has read what came before them."""
 
+_AT_ONCE_BYTES = 16 << 10
+"""Parts that wait are handed over together up to this size: less than any exchange has room for."""
+
 
 class UnaryAnswer:
     """One message at the end. The parts of a handler that answers in parts are kept in the reply until then."""
@@ -69,8 +72,8 @@ class StreamAnswer:
 
     def _move(self) -> None:
         exchange, reply = self._exchange, self._reply
-        while exchange.writable and (chunk := reply.next_nowait()) is not None:
-            exchange.send(chunk)
+        while exchange.writable and (chunks := reply.read_nowait(_AT_ONCE_BYTES)):
+            exchange.send(chunks)
         error = reply.error
         if isinstance(error, _NOT_AFTER_THE_REST):
             exchange.fail(error)

@@ -83,8 +83,8 @@ class Exchange:
         """The whole answer: the data of all, the newest meta."""
         raise NotImplementedError
 
-    def send(self, chunk: Chunk) -> bool:
-        """One part of an answer; it is always taken. False: no other before ``on_writable``."""
+    def send(self, chunks: Sequence[Chunk]) -> bool:
+        """The next parts of an answer; they are always taken. False: no others before ``on_writable``."""
         raise NotImplementedError
 
     def finish(self) -> None:

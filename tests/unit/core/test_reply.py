@@ -35,16 +35,16 @@ def test_only_the_first_end_counts_and_whatever_follows_is_ignored() -> None:
     reply.push(Chunk(b"a"), last=True)
     reply.push(Chunk(b"b"), last=True)
     reply.fail(errors.WorkerDied())
-    assert reply.next_nowait() == Chunk(b"a") and reply.exhausted and reply.error is None
+    assert reply.read_nowait() == [Chunk(b"a")] and reply.exhausted and reply.error is None
 
 
 def test_reading_tells_the_producer_until_the_end_came() -> None:
     reply, recorder = attached()
     reply.push(Chunk(b"abc"), last=False)
-    reply.next_nowait()
+    reply.read_nowait()
     assert recorder.read == 3 and reply.backlog == 0
     reply.push(Chunk(b"abc"), last=True)
-    reply.next_nowait()
+    reply.read_nowait()
     assert recorder.read == 3
 
 
@@ -70,7 +70,7 @@ def test_the_rest_is_all_that_was_not_read_yet() -> None:
     meta = ResponseMeta(507, "no", {"k": "v"})
     reply.push(Chunk(b"a"), last=False)
     reply.push(Chunk(b"b", meta), last=False)
-    assert reply.next_nowait() == (b"a", None)
+    assert reply.read_nowait() == [(b"a", None)]
     reply.push(Chunk(b"c"), last=True)
     assert list(reply.rest()) == [(b"b", meta), (b"c", None)]
     assert reply.backlog == 0 and reply.exhausted
@@ -110,3 +110,19 @@ def test_no_default_error_text_has_an_unfilled_field() -> None:
     assert str(errors.ModelNotFound(model="x")) == "Model not found: x"
     assert str(errors.DeadlineExceeded()) == "The deadline passed before the request was served."
     assert str(errors.WorkerDied("exit code 3")).startswith("Worker died.")
+
+
+def test_several_parts_come_and_are_read_at_once() -> None:
+    reply, told = ReplyStream(), list[int]()
+    reply.subscribe(lambda: told.append(reply.backlog))
+    reply.push_parts([Chunk(b"a"), Chunk(b"bcd"), Chunk(b"e")], 5)
+    assert told == [5]
+    assert reply.read_nowait(2) == [Chunk(b"a"), Chunk(b"bcd")] and reply.backlog == 1
+    assert reply.read_nowait(2) == [Chunk(b"e")] and reply.read_nowait(2) == []
+
+
+def test_parts_after_the_end_are_ignored() -> None:
+    reply = ReplyStream()
+    reply.push(Chunk(b"end"), last=True)
+    reply.push_parts([Chunk(b"late")], 4)
+    assert reply.read_nowait(100) == [Chunk(b"end")] and reply.exhausted

@@ -31,10 +31,10 @@ class Recording(Exchange):
         if self._end(200):
             self.said.append([chunk.data for chunk in chunks])
 
-    def send(self, chunk: Chunk) -> bool:
+    def send(self, chunks: Sequence[Chunk]) -> bool:
         self.started = True
-        self.said.append(chunk.data)
-        self.sent_bytes += len(chunk.data)
+        self.said += [chunk.data for chunk in chunks]
+        self.sent_bytes += sum(len(chunk.data) for chunk in chunks)
         self.room -= 1
         if self.room <= 0:
             self.blocked()
@@ -124,7 +124,7 @@ async def test_a_drain_refuses_what_comes_and_gives_up_what_stays(book: OpenExch
 
 async def test_a_reader_that_takes_nothing_is_ended_after_the_timeout(book: OpenExchanges, clock: Clock) -> None:
     exchange = Recording(book, room=1)
-    exchange.send(Chunk(b"x" * 1000))
+    exchange.send([Chunk(b"x" * 1000)])
     clock.now += 29
     book._sweep()
     assert not exchange.ended
@@ -139,11 +139,11 @@ async def test_a_reader_that_is_behind_all_the_time_is_held_to_the_floor(
     book: OpenExchanges, clock: Clock, bytes_a_second: int, ends: bool
 ) -> None:
     exchange = Recording(book, room=1)
-    exchange.send(Chunk(b"first"))
+    exchange.send([Chunk(b"first")])
     for _ in range(100):
         clock.now += 1
         exchange.became_writable()
-        exchange.send(Chunk(bytes(bytes_a_second)))
+        exchange.send([Chunk(bytes(bytes_a_second))])
         book._sweep()
         if exchange.ended:
             break
@@ -156,7 +156,7 @@ async def test_a_reader_that_catches_up_now_and_then_is_not_too_slow(book: OpenE
     """Slow is the model then."""
     exchange = Recording(book, room=1)
     for _ in range(100):
-        exchange.send(Chunk(b"x"))
+        exchange.send([Chunk(b"x")])
         clock.now += 10
         exchange.became_writable()
         book._sweep()
@@ -175,6 +175,24 @@ def test_a_unary_answer_is_all_parts_at_the_end(book: OpenExchanges) -> None:
     assert exchange.said == [[b"a", b"b", b"c"]]
 
 
+LONG = bytes(16 << 10)
+"""Nothing is handed over together with it."""
+
+
+def test_parts_that_wait_are_handed_over_together_up_to_a_size(book: OpenExchanges) -> None:
+    class Calls(Recording):
+        def send(self, chunks: Sequence[Chunk]) -> bool:
+            self.started = True
+            self.said.append([len(chunk.data) for chunk in chunks])
+            return True
+
+    exchange, reply = Calls(book), parts(b"a", b"bc", LONG, LONG, b"d")
+    StreamAnswer(exchange, reply)
+    reply.push_parts([Chunk(b"e"), Chunk(b"f")], 2)
+    reply.push(Chunk(b"last"), last=True)
+    assert exchange.said == [[1, 2, len(LONG)], [len(LONG)], [1], [1, 1], [4], "end"]
+
+
 def test_a_stream_is_sent_part_by_part_and_one_part_alone_whole(book: OpenExchanges) -> None:
     several, reply = Recording(book), parts(b"a")
     StreamAnswer(several, reply)
@@ -190,11 +208,11 @@ def test_a_stream_is_sent_part_by_part_and_one_part_alone_whole(book: OpenExchan
 def test_an_error_follows_what_was_sent_unless_it_cannot_wait(
     book: OpenExchanges, error: ServingError, at_once: bool
 ) -> None:
-    exchange, reply = Recording(book, room=0), parts(b"a", b"b")
+    exchange, reply = Recording(book, room=0), parts(LONG, b"b")
     exchange._open.blocked = lambda exchange: None  # type: ignore[method-assign]
     StreamAnswer(exchange, reply)
     reply.fail(error)
-    assert exchange.said == [b"a", *([type(error)] if at_once else [])]
+    assert exchange.said == [LONG, *([type(error)] if at_once else [])]
     exchange.room = 100
     exchange.became_writable()
     assert exchange.said[-1] is type(error)

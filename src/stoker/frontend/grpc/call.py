@@ -119,17 +119,23 @@ class Call(Exchange):
         if self._end(OK):
             self._answer(message, trailing)
 
-    def send(self, chunk: Chunk) -> bool:
-        if chunk.meta is not None:
-            self._meta = chunk.meta
-        return self.send_message(self.method.encode(chunk.data))
+    def send(self, chunks: Sequence[Chunk]) -> bool:
+        encode, messages = self.method.encode, []
+        for data, meta in chunks:
+            messages.append(encode(data))
+            if meta is not None:
+                self._meta = meta
+        return self.send_messages(messages)
 
     def send_message(self, message: bytes) -> bool:
+        return self.send_messages((message,))
+
+    def send_messages(self, messages: Sequence[bytes]) -> bool:
         if self.ended:
             return False
         self.started = True
-        self.sent_bytes += len(message)
-        self.writable = self._write(message)
+        self.sent_bytes += sum(map(len, messages))
+        self.writable = self._write(messages)
         if not self.writable:
             self.blocked()
         return self.writable
@@ -173,8 +179,8 @@ class Call(Exchange):
         """The only message and the good end."""
         raise NotImplementedError
 
-    def _write(self, message: bytes) -> bool:
-        """Takes the message; whether there is room for another."""
+    def _write(self, messages: Sequence[bytes]) -> bool:
+        """Takes the messages; whether there is room for others."""
         raise NotImplementedError
 
     def _finish(self, trailing: Trailing) -> None:

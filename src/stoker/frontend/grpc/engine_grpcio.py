@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -188,12 +188,12 @@ class _GrpcioCall(Call):
                 return
             self._held = len(message)
             self._unread.take(self._held)
-        self._write(message)
+        self._write((message,))
         self._finish(trailing)
 
-    def _write(self, message: bytes) -> bool:
-        self._queue.append(message)
-        self._queued_bytes += len(message)
+    def _write(self, messages: Sequence[bytes]) -> bool:
+        self._queue.extend(messages)
+        self._queued_bytes += sum(map(len, messages))
         self._wake()
         return self._queued_bytes < ROOM_BYTES
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
+from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -286,12 +287,16 @@ class StreamCall(Call):
         if not self._half_closed:
             self._connection.reset_after(self.id)
 
-    def _write(self, payload: bytes) -> bool:
+    def _write(self, payloads: Sequence[bytes]) -> bool:
         connection = self._connection
         if not self._headed:
             self._headed = True
             connection.http2.send_response(self.id, self._response_headers())
-        self._send_message(payload)
+        if len(payloads) > 1 and sum(map(len, payloads)) < _SMALL_BYTES:
+            connection.http2.send_data(self.id, b"".join(map(self._framed, payloads)))
+        else:
+            for payload in payloads:
+                self._send_message(payload)
         connection.plan_flush()
         if connection.http2.queued_body_size(self.id) < ROOM_BYTES:
             return True
@@ -300,16 +305,18 @@ class StreamCall(Call):
 
     def _send_message(self, payload: bytes) -> None:
         http2 = self._connection.http2
-        if self._packs and len(payload) in _COMPRESSED_BYTES:
-            smaller = messages.deflate(payload, self._encoding)
-            if len(smaller) < len(payload):
-                http2.send_data(self.id, messages.prefix(smaller, packed=True) + smaller)
-                return
-        if len(payload) < _SMALL_BYTES:
-            http2.send_data(self.id, messages.prefix(payload) + payload)
+        if len(payload) < _SMALL_BYTES or self._packs:
+            http2.send_data(self.id, self._framed(payload))
         else:
             http2.send_data(self.id, messages.prefix(payload))
             http2.send_data(self.id, payload)
+
+    def _framed(self, payload: bytes) -> bytes:
+        if self._packs and len(payload) in _COMPRESSED_BYTES:
+            smaller = messages.deflate(payload, self._encoding)
+            if len(smaller) < len(payload):
+                return messages.prefix(smaller, packed=True) + smaller
+        return messages.prefix(payload) + payload
 
     def _response_headers(self) -> Headers:
         if self._packs:

@@ -104,7 +104,7 @@ class AsgiExchange(HttpExchange):
             return
         body, more = message.get("body", b""), message.get("more_body", False)
         if self.started:
-            self.write_part(body)
+            self.write_parts([body])
         else:
             assert self._response is not None
             status = self._response["status"]
@@ -113,6 +113,6 @@ class AsgiExchange(HttpExchange):
                 self.respond_with(status, "", headers, body)
                 return
             self.start(status, "", headers)
-            self.write_part(body)
+            self.write_parts([body])
         if not more:
             self.finish()

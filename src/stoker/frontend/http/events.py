@@ -31,18 +31,16 @@ class EventExchange(HttpExchange):
         self._quiet = False
 
     def respond(self, chunks: Sequence[Chunk]) -> None:
-        for chunk in chunks:
-            self.send(chunk)
+        self.send(chunks)
         self.finish()
 
-    def send(self, chunk: Chunk) -> bool:
+    def send(self, chunks: Sequence[Chunk]) -> bool:
         if self.ended:
             return False
         if not self.started:
-            self.start(*self._as_events(*rendered(chunk.meta)))
+            self.start(*self._as_events(*rendered(chunks[0].meta)))
         self._quiet = False
-        data = chunk.data
-        self.write_part(sse.event(data) if self._framed and len(data) else data)
+        self.write_parts([sse.event(data) if self._framed and len(data) else data for data, _ in chunks])
         return self.writable
 
     def _as_events(self, status: int, reason: str, headers: heads.Headers) -> tuple[int, str, heads.Headers]:
@@ -57,7 +55,7 @@ class EventExchange(HttpExchange):
             super().fail(error)
             return
         answer, _ = self.style.answer_of(error)
-        self.write_part(sse.error_event(answer))
+        self.write_parts([sse.error_event(answer)])
         self.finish()
 
     def tick(self) -> bool:
@@ -67,7 +65,7 @@ class EventExchange(HttpExchange):
         if self._quiet and self._framed and self.writable:
             if not self.started:
                 self.start(200, "", _SSE_HEADERS)
-            self.write_part(sse.KEEP_ALIVE)
+            self.write_parts([sse.KEEP_ALIVE])
         self._quiet = True
         return True
 

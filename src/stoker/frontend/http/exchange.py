@@ -113,12 +113,12 @@ class HttpExchange(Exchange):
             self._write(b"".join((head, body)))
         self._end(status)
 
-    def send(self, chunk: Chunk) -> bool:
+    def send(self, chunks: Sequence[Chunk]) -> bool:
         if self.ended:
             return False
         if not self.started:
-            self.start(*rendered(chunk.meta))
-        self.write_part(chunk.data)
+            self.start(*rendered(chunks[0].meta))
+        self.write_parts([chunk.data for chunk in chunks])
         return self.writable
 
     def start(self, status: int, reason: str, headers: heads.Headers) -> None:
@@ -131,12 +131,16 @@ class HttpExchange(Exchange):
         self.started = True
         self._write(self._head(status, reason, headers))
 
-    def write_part(self, part: Buffer) -> None:
-        """An empty part is nothing, as a chunk of no bytes would be the end."""
-        size = len(part)
-        if size and not self.head.is_head:
-            self.sent_bytes += size
-            self._write(b"".join((b"%x\r\n" % size, part, b"\r\n")) if self._chunked else part)
+    def write_parts(self, parts: Sequence[Buffer]) -> None:
+        """A chunk for each, as clients expect. An empty part is nothing, as a chunk of no bytes would be the end."""
+        pieces: list[Buffer] = []
+        for part in parts:
+            size = len(part)
+            if size:
+                self.sent_bytes += size
+                pieces += (b"%x\r\n" % size, part, b"\r\n") if self._chunked else (part,)
+        if pieces and not self.head.is_head:
+            self._write(b"".join(pieces))
 
     def finish(self) -> None:
         if self.ended:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -31,9 +31,9 @@ class RecordingCall(Call):
     def _answer(self, payload: bytes, trailing: Trailing) -> None:
         self.sent.append(payload)
 
-    def _write(self, payload: bytes) -> bool:
-        self.sent.append(payload)
-        self.room -= 1
+    def _write(self, payloads: Sequence[bytes]) -> bool:
+        self.sent += payloads
+        self.room -= len(payloads)
         return self.room > 0
 
     def _finish(self, trailing: Trailing) -> None:
