@@ -9,7 +9,7 @@ import time
 
 from stoker.ipc import codec
 from stoker.ipc.frames import Decoder
-from stoker.ipc.to_server import Hello, Loaded, Part, Results
+from stoker.ipc.to_server import Hello, Loaded, Parts, Results
 from stoker.ipc.to_worker import Load, Predict
 
 HELLO = Hello(pid=os.getpid(), python="3")
@@ -69,7 +69,7 @@ def misbehave(end, fault, message):
     elif fault == "unknown_batch":
         say(end, Results(batch + 1000, [1] * count), b"x" * count)
     elif fault == "part_for_unknown_batch":
-        say(end, Part(batch + 1000, [1] * count), b"x" * count)
+        say(end, Parts(batch + 1000, [1] * count), b"x" * count)
     elif fault == "twice":
         for _ in range(2):
             say(end, Results(batch, [1] * count), b"x" * count)

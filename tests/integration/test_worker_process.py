@@ -400,6 +400,84 @@ def test_an_endless_stream_that_nobody_reads_waits_and_ends_when_it_is_cancelled
         assert process.items() == [b"next"]
 
 
+SAY = """
+from ts.handler_utils.utils import send_intermediate_predict_response
+def say(*parts):
+    for part in parts:
+        send_intermediate_predict_response([part], context.request_ids, "", 200, context)
+"""
+
+
+def streaming_handler(body: str) -> str:
+    """`handler` with a function ``say`` that sends parts, one right after the other."""
+    return handler(SAY + textwrap.dedent(body))
+
+
+@pytest.mark.parametrize("computes", ["pass", "sum(range(100_000))", "time.sleep(0.01)"], ids=["python", "c", "sleep"])
+def test_parts_of_a_dense_stream_leave_while_the_handler_computes(worker: Start, computes: str) -> None:
+    """They are held for a moment only, whatever the handler does: here until it is cancelled."""
+    source = streaming_handler(f"""
+        say(*"abcdefghij")
+        while not context.is_cancelled(0):
+            {computes}
+        return ["unwanted"]
+    """)
+    with worker(source) as process:
+        loaded(process)
+        process.predict(1, b"x")
+        assert [process.items() for _ in range(10)] == [[letter.encode()] for letter in "abcdefghij"]
+        process.send(Cancel(1, 0))
+        assert process.items() == [None]
+
+
+def test_dense_parts_of_several_threads_all_arrive_before_the_result(worker: Start) -> None:
+    source = streaming_handler("""
+        names = "abcd"
+        threads = [threading.Thread(target=say, args=[name + str(n) for n in range(500)]) for name in names]
+        for thread in threads: thread.start()
+        for thread in threads: thread.join()
+        return ["end"]
+    """)
+    with worker(source) as process:
+        loaded(process)
+        process.predict(1, b"x")
+        parts = [process.items()[0] for _ in range(2000)]
+        for name in b"abcd":
+            assert [part for part in parts if part[0] == name] == [b"%c%d" % (name, n) for n in range(500)]
+        assert process.items() == [b"end"]
+
+
+def test_a_handler_that_forks_in_a_dense_stream_goes_on_alone(worker: Start) -> None:
+    """The copy finds a lock that a thread of the worker held: it ends all the same, and says nothing."""
+    source = streaming_handler("""
+        for n in range(30):
+            say(*"abcdefgh")
+            pid = os.fork()
+            if pid == 0:
+                return ["of the copy"]
+            os.waitpid(pid, 0)
+        return ["end"]
+    """)
+    with worker(source) as process:
+        loaded(process)
+        process.predict(1, b"x")
+        assert b"".join(process.items()[0] for _ in range(240)) == b"abcdefgh" * 30
+        assert process.items() == [b"end"]
+
+
+def test_a_worker_whose_server_is_gone_in_the_middle_of_a_dense_stream_ends(worker: Start) -> None:
+    source = streaming_handler("""
+        while True:
+            say(*"abcdefghij")
+    """)
+    with worker(source) as process:
+        loaded(process)
+        process.predict(1, b"x")
+        process.items()
+        process.socket.close()
+        assert process.process.wait(30) == 0
+
+
 # --------------------------------------------------------------------------------------------------- imports
 
 

@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Any
 
 from stoker.ipc import codec, frames
-from stoker.ipc.to_server import DROPPED, Part, Results, ToServer
+from stoker.ipc.to_server import DROPPED, Parts, Results, ToServer
 from stoker.ipc.to_worker import JobHeader, Load, Predict, Stop, ToWorker
 
 SUPPORT = Path(__file__).resolve().parent
@@ -29,6 +29,8 @@ class WorkerProcess:
         self._model_dir = model_dir
         self._decoder = frames.Decoder()
         self._received: list[tuple[ToServer, bytes]] = []
+        self._items: list[list[Any]] = []
+        self._jobs: dict[int, int] = {}  # of each batch
 
     def __enter__(self) -> WorkerProcess:
         self.socket, theirs = socket.socketpair()
@@ -76,6 +78,7 @@ class WorkerProcess:
 
     def predict(self, batch_id: int, *values: bytes) -> None:
         jobs = [JobHeader(f"id-{batch_id}-{i}", [("data", "", len(v))], {}, None) for i, v in enumerate(values)]
+        self._jobs[batch_id] = len(jobs)
         self.send(Predict(batch_id, jobs), *values)
 
     def receive(self) -> tuple[ToServer, bytes]:
@@ -92,14 +95,22 @@ class WorkerProcess:
 
     def items(self) -> list[Any]:
         """The next part or results: bytes, a failure, or None for each job."""
-        message, payload = self.receive()
-        assert isinstance(message, Part | Results)
-        failures = getattr(message, "failures", {})
-        items: list[Any] = []
-        for index, length in enumerate(message.lengths):
-            items.append(None if length == DROPPED else failures.get(index, payload[: max(length, 0)]))
-            payload = payload[max(length, 0) :]
-        return items
+        while not self._items:
+            message, payload = self.receive()
+            assert isinstance(message, Parts | Results)
+            self._cut(message, payload)
+        return self._items.pop(0)
+
+    def _cut(self, message: Parts | Results, payload: bytes) -> None:
+        """Parts may have left together."""
+        failures, jobs = getattr(message, "failures", {}), self._jobs[message.batch_id]
+        for number, length in enumerate(message.lengths):
+            if number % jobs == 0:
+                self._items.append([])
+            size = max(length, 0)
+            item = None if length == DROPPED else failures.get(number, payload[:size])
+            self._items[-1].append(item)
+            payload = payload[size:]
 
     def ask(self, batch_id: int, *values: bytes) -> list[Any]:
         self.predict(batch_id, *values)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from stoker.ipc import codec, frames
-from stoker.ipc.to_server import DROPPED, Failure, Meta, Part, Results, ToServer
+from stoker.ipc.to_server import DROPPED, Failure, Meta, Parts, Results, ToServer
 from stoker.ipc.to_worker import JobHeader, Predict, Stop, ToWorker
 from stoker.worker.connection import Connection
 from stoker.worker.context import Context
@@ -89,6 +89,7 @@ class Rig:
         )
         self._max_response = max_response_bytes
         self._ids = itertools.count(1)
+        self._jobs: dict[int, int] = {}  # of each batch
 
     def predict(self, *values: bytes, deadlines: dict[int, float] | None = None, headers: Any = None) -> int:
         """Sends one batch with one ``data`` value per job; returns its id."""
@@ -97,6 +98,7 @@ class Rig:
             JobHeader(f"id-{batch_id}-{i}", [("data", "", len(value))], dict(headers or {}), (deadlines or {}).get(i))
             for i, value in enumerate(values)
         ]
+        self._jobs[batch_id] = len(jobs)
         self.server.send(Predict(batch_id, jobs), *values)
         return batch_id
 
@@ -117,7 +119,18 @@ class Rig:
         )
 
     def answers(self) -> list[Answer]:
-        return [Answer(message, payload) for message, payload in self.server.waiting()]
+        """Parts that left in one message are that many answers."""
+        return [answer for message, payload in self.server.waiting() for answer in self._cut(message, payload)]
+
+    def _cut(self, message: ToServer, payload: bytes) -> Iterator[Answer]:
+        assert isinstance(message, Parts | Results)
+        jobs = self._jobs.get(message.batch_id, len(message.lengths))
+        for start in range(0, len(message.lengths), jobs):
+            lengths = message.lengths[start : start + jobs]
+            size = sum(length for length in lengths if length != DROPPED)
+            yield Answer(message, lengths, payload[:size])
+            payload = payload[size:]
+        assert not payload
 
     def close(self) -> None:
         self.server.socket.close()
@@ -125,15 +138,14 @@ class Rig:
 
 
 class Answer:
-    """A `Part` or `Results` with its payload cut into items: bytes, a `Failure`, or None for `DROPPED`."""
+    """One part or `Results` with its payload cut into items: bytes, a `Failure`, or None for `DROPPED`."""
 
-    def __init__(self, message: ToServer, payload: bytes) -> None:
-        assert isinstance(message, Part | Results)
-        self.part = isinstance(message, Part)
+    def __init__(self, message: Parts | Results, lengths: list[int], payload: bytes) -> None:
+        self.part = isinstance(message, Parts)
         self.batch_id = message.batch_id
         self.metas: dict[int, Meta] = message.metas
         self.failures: dict[int, Failure] = getattr(message, "failures", {})
-        self.items = list(self._cut(message.lengths, payload))
+        self.items = list(self._cut(lengths, payload))
 
     def _cut(self, lengths: list[int], payload: bytes) -> Iterator[bytes | Failure | None]:
         position = 0

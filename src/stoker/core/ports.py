@@ -222,7 +222,7 @@ class SchedulerPort(Protocol):
         """Whether nothing is in flight there, so that the process can be stopped."""
         ...
 
-    def batch_part(self, worker: WorkerLink, batch_id: int, parts: Sequence[Outcome]) -> None:
+    def batch_parts(self, worker: WorkerLink, batch_id: int, parts: Sequence[Sequence[Chunk]]) -> None:
         """One intermediate part for each job of the batch, in order."""
         ...
 

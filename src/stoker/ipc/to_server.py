@@ -49,8 +49,13 @@ DROPPED = -1
 """A length that says: the worker did not run this job, it was cancelled or late."""
 
 
-class Part(msgspec.Struct, tag="t", array_like=True, frozen=True):
-    """An intermediate part for each job of the batch. Payload: the parts, in order."""
+MOST_PARTS = 4096
+"""For one job in one message."""
+
+
+class Parts(msgspec.Struct, tag="t", array_like=True, frozen=True):
+    """Intermediate parts: a length per job for the first part, then as many for the next one, and so on (`DROPPED` for
+    a job that gets none). Payload: the parts, in this order. ``metas`` hold for all of them."""
 
     batch_id: int
     lengths: list[int]
@@ -86,4 +91,4 @@ class Metrics(msgspec.Struct, tag="m", array_like=True, frozen=True):
     samples: list[Sample]
 
 
-ToServer = Hello | Loaded | LoadFailed | Part | Results | Metrics
+ToServer = Hello | Loaded | LoadFailed | Parts | Results | Metrics

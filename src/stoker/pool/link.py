@@ -21,7 +21,7 @@ from stoker.core.ports import ModelTelemetry, SchedulerPort
 from stoker.errors import BadRequest, ServingError
 from stoker.ipc import codec
 from stoker.ipc.frames import MAX_PAYLOAD_BYTES, Frame, FrameError
-from stoker.ipc.to_server import Hello, Loaded, LoadFailed, Metrics, Part, Results
+from stoker.ipc.to_server import Hello, Loaded, LoadFailed, Metrics, Parts, Results
 from stoker.ipc.to_worker import Cancel, Grant, JobHeader, Load, Predict, Stop
 from stoker.pool import outcomes
 from stoker.pool.child_process import PROGRESS_BYTES, ChildProcess
@@ -146,8 +146,8 @@ class Link:
         message = codec.decode_to_server(frame.header)
         if isinstance(message, Results):
             self._on_results(message, frame.payload)
-        elif isinstance(message, Part):
-            self._on_part(message, frame.payload)
+        elif isinstance(message, Parts):
+            self._on_parts(message, frame.payload)
         elif isinstance(message, Metrics):
             self._on_metrics(message)
         elif not isinstance(message, self._expected):
@@ -170,10 +170,9 @@ class Link:
         self._answer_refused()
         self._owner.answered()
 
-    def _on_part(self, message: Part, payload: memoryview) -> None:
+    def _on_parts(self, message: Parts, payload: memoryview) -> None:
         sent = self._running(message.batch_id)
-        self._transport.said_a_bit()
-        self._scheduler.batch_part(self, sent.batch_id, outcomes.of_part(message, payload, len(sent.jobs)))
+        self._scheduler.batch_parts(self, sent.batch_id, outcomes.of_parts(message, payload, len(sent.jobs)))
 
     def _on_metrics(self, message: Metrics) -> None:
         for each in message.samples:

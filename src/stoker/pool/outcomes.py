@@ -13,12 +13,14 @@ from stoker.core.ports import Dropped, Outcome
 from stoker.core.reply import Chunk, ResponseMeta
 from stoker.errors import HandlerError, HandlerRaised, HandlerRefused, InvalidOutput, OutOfResources, ResponseTooLarge
 from stoker.ipc.frames import FrameError
-from stoker.ipc.to_server import DROPPED, Failure, Meta, Part, Results
+from stoker.ipc.to_server import DROPPED, MOST_PARTS, Failure, Meta, Parts, Results
 
 _COPY_UP_TO_BYTES = 64 << 10  # a view would keep the whole chunk that it was received in alive
 
 
 def of_results(message: Results, payload: memoryview, jobs: int) -> list[Outcome]:
+    if len(message.lengths) != jobs:
+        raise FrameError(f"{len(message.lengths)} results for a batch of {jobs}")
     _check(message, payload, jobs)
     outcomes = _cut(message, payload)
     for index, failure in message.failures.items():
@@ -26,15 +28,28 @@ def of_results(message: Results, payload: memoryview, jobs: int) -> list[Outcome
     return outcomes
 
 
-def of_part(message: Part, payload: memoryview, jobs: int) -> list[Outcome]:
-    _check(message, payload, jobs)
-    return _cut(message, payload)
-
-
-def _check(message: Results | Part, payload: memoryview, jobs: int) -> None:
+def of_parts(message: Parts, payload: memoryview, jobs: int) -> list[list[Chunk]]:
+    """The parts of each job, in order. The first one of each carries what the handler set."""
     lengths = message.lengths
-    if len(lengths) != jobs:
-        raise FrameError(f"{len(lengths)} results for a batch of {jobs}")
+    if len(lengths) % jobs or not 0 < len(lengths) <= jobs * MOST_PARTS:
+        raise FrameError(f"{len(lengths)} parts for a batch of {jobs}")
+    _check(message, payload, jobs)
+    data: Buffer = bytes(payload) if len(payload) <= _COPY_UP_TO_BYTES else payload
+    parts: list[list[Chunk]] = [[] for _ in range(jobs)]
+    position = 0
+    for number, length in enumerate(lengths):
+        if length != DROPPED:
+            end = position + length
+            parts[number % jobs].append(Chunk(data[position:end]))
+            position = end
+    for index, meta in message.metas.items():
+        if parts[index]:
+            parts[index][0] = Chunk(parts[index][0].data, _meta(meta))
+    return parts
+
+
+def _check(message: Results | Parts, payload: memoryview, jobs: int) -> None:
+    lengths = message.lengths
     if min(lengths, default=0) < DROPPED:
         raise FrameError("a negative length")
     if sum(lengths) + lengths.count(DROPPED) != len(payload):
@@ -49,7 +64,7 @@ def _known(index: int, jobs: int) -> int:
     return index
 
 
-def _cut(message: Results | Part, payload: memoryview) -> list[Outcome]:
+def _cut(message: Results, payload: memoryview) -> list[Outcome]:
     outcomes: list[Outcome] = []
     position = 0
     metas = message.metas

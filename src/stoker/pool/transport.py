@@ -2,9 +2,6 @@
 
 Messages are buffered and leave in one scattering write at the end of the loop's turn; what the kernel does not take
 waits for the socket to become writable.  Nothing here knows what a message means.
-
-A peer that says much bit by bit (`said_a_bit`) is read once a millisecond: a read per bit would cost a turn of the
-loop each, and the peer a wake-up of this process.  One that says a bit now and then is read at once.
 """
 
 from __future__ import annotations
@@ -22,8 +19,6 @@ from stoker.ipc.frames import Decoder, Frame, FrameError
 _READ_BYTES = 64 << 10
 _BUFFERS_PER_WRITE = 1024  # IOV_MAX of Linux and macOS
 _READS_AFTER_DEATH = 256  # what a dead peer left in the kernel is far less
-_PAUSE_S = 0.001  # the timers of uvloop know no less
-_READS_AFTER_PAUSE = 16
 
 
 class FrameTransport:
@@ -47,9 +42,6 @@ class FrameTransport:
         self._flush_due = False
         self._writing = False
         self._open = True
-        self._bits = 0
-        self._read_at = 0.0
-        self._pause: asyncio.TimerHandle | None = None
         self._loop = asyncio.get_running_loop()
         self._turn = current_turn()
 
@@ -99,34 +91,9 @@ class FrameTransport:
 
     # ------------------------------------------------------------------------------------------ reading
 
-    def said_a_bit(self) -> None:
-        """For frame handlers: this frame may wait for the next ones of its kind."""
-        self._bits += 1
-
     def _on_readable(self) -> None:
-        self._bits = 0
         with self._turn:
             self._read_once()
-        if self._bits:
-            self._pause_if_more_will_come()
-
-    def _pause_if_more_will_come(self) -> None:
-        now = self._loop.time()
-        before, self._read_at = self._read_at, now
-        if self._open and (self._bits > 1 or now - before < _PAUSE_S):
-            self._loop.remove_reader(self._fd)
-            self._pause = self._loop.call_later(_PAUSE_S, self._go_on)
-
-    def _go_on(self) -> None:
-        """Reads what has come meanwhile, all of it."""
-        self._pause, self._bits = None, 0
-        self._loop.add_reader(self._fd, self._on_readable)
-        with self._turn:
-            for _ in range(_READS_AFTER_PAUSE):
-                if not self._open or not self._read_once():
-                    break
-        if self._bits:
-            self._pause_if_more_will_come()
 
     def _read_once(self) -> bool:
         """Whether there may be more to read now."""
@@ -168,9 +135,6 @@ class FrameTransport:
         """No callback comes after this. Idempotent; the socket is the caller's to close."""
         if self._open:
             self._open = False
-            if self._pause is not None:
-                self._pause.cancel()
-                self._pause = None
             self._loop.remove_reader(self._fd)
             self._want_writable(False)
             self._out.clear()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from stoker.core.job import Batch, Job
@@ -14,12 +15,19 @@ class Send(NamedTuple):
     batch: Batch
 
 
+class DeliverParts(NamedTuple):
+    """Chunks for the consumer, of ``nbytes`` in all; more will come."""
+
+    job: Job
+    chunks: Sequence[Chunk]
+    nbytes: int
+
+
 class Deliver(NamedTuple):
-    """A chunk for the consumer; with ``last`` the job is over."""
+    """The last chunk, or the only one: the job is over."""
 
     job: Job
     chunk: Chunk
-    last: bool
 
 
 class Fail(NamedTuple):
@@ -49,4 +57,4 @@ class Restart(NamedTuple):
     reason: ServingError
 
 
-Action = Send | Deliver | Fail | CancelInWorker | GrantCredit | Restart
+Action = Send | DeliverParts | Deliver | Fail | CancelInWorker | GrantCredit | Restart

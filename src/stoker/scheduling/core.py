@@ -4,7 +4,7 @@ Events go in as method calls with the time, actions come out in `SchedulerCore.a
 clock in here: under asyncio `scheduling.scheduler` carries the actions out, under a virtual clock `simulation` does.
 
 Laws, checked over random interleavings:
-  * every accepted job gets exactly one final action (`Deliver` with ``last``, or `Fail`);
+  * every accepted job gets exactly one final action (`Deliver` or `Fail`), and before it its parts in their order;
   * a worker gets batches only while it is ready, and answers the oldest of them first;
   * no idle worker while a job waits past its time;
   * the queue never holds more than its limit, but for jobs that a dead worker gave back.
@@ -140,16 +140,16 @@ class SchedulerCore:
         self._queue.put_back(back)
         self._fail_hopeless(now)
 
-    def part(self, worker_id: int, batch_id: int, parts: Sequence[Outcome], now: float) -> None:
-        """An intermediate part for each job of the running batch."""
+    def parts(self, worker_id: int, batch_id: int, parts: Sequence[Sequence[Chunk]], now: float) -> None:
+        """Intermediate parts for the jobs of the running batch: those of each job, in order."""
         worker = self._workers.get(worker_id)
         flight = self._running(worker, batch_id, parts)
         if worker is None or flight is None:
             return
         self._streaming.add(flight)
-        for index, (job, part) in enumerate(zip(flight.batch.jobs, parts, strict=True)):
-            if job.place is flight and isinstance(part, Chunk):
-                self._deliver_part(flight, index, job, part, now)
+        for index, (job, chunks) in enumerate(zip(flight.batch.jobs, parts, strict=True)):
+            if job.place is flight and chunks:
+                self._deliver_parts(flight, index, job, chunks, now)
         self._alive(worker, now)
 
     def done(self, worker_id: int, batch_id: int, outcomes: Sequence[Outcome], now: float) -> None:
@@ -170,7 +170,7 @@ class SchedulerCore:
                 continue
             if type(outcome) is Chunk:  # nearly always
                 job.place = None
-                self.actions.append(actions.Deliver(job, outcome, True))
+                self.actions.append(actions.Deliver(job, outcome))
                 if job.totals is not None:
                     counters.served(job.totals, flight.sent_at - job.accepted_at, now - job.accepted_at)
                 if job.streaming:
@@ -279,7 +279,7 @@ class SchedulerCore:
         worker.unblock(now)
         self._wake_by(worker.late_at(self.spec.response_timeout_s))
 
-    def _running(self, worker: WorkerState | None, batch_id: int, outcomes: Sequence[Outcome]) -> Flight | None:
+    def _running(self, worker: WorkerState | None, batch_id: int, outcomes: Sequence[object]) -> Flight | None:
         """The batch that an answer is about; a worker that answers anything else is restarted."""
         if worker is None:
             return None  # it was declared lost meanwhile
@@ -334,22 +334,18 @@ class SchedulerCore:
 
     # ---------------------------------------------------------------------------------- streams
 
-    def _deliver_part(self, flight: Flight, index: int, job: Job, part: Chunk, now: float) -> None:
+    def _deliver_parts(self, flight: Flight, index: int, job: Job, chunks: Sequence[Chunk], now: float) -> None:
         stream = flight.streams.get(index)
         if stream is None:
             stream = flight.streams[index] = Stream(self._window, now)
-        size = len(part.data)
-        if not stream.unread:
-            stream.read_at = now
-        stream.credit -= size
-        stream.unread += size
-        stream.total += size
+        size = sum(len(chunk.data) for chunk in chunks)
+        stream.received(size, now)
         if not job.streaming and stream.total > self._max_joined_bytes:
             self._end(job, errors.ResponseTooLarge(stream.total, self._max_joined_bytes), now)
         elif stream.unread > OVERFLOW_WINDOWS * self._window + size and job.streaming:
             self._end(job, errors.StreamStalled(seconds=now - stream.read_at), now)
         else:
-            self.actions.append(actions.Deliver(job, part, False))
+            self.actions.append(actions.DeliverParts(job, chunks, size))
             if stream.credit <= 0:
                 self._wake_by(stream.read_at + self._stall_timeout_s)
             if not job.streaming:  # kept to be joined, so that nobody has to wait for a reader

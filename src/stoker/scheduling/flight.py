@@ -26,6 +26,13 @@ class Stream:
         self.total = 0
         self.read_at = now  # when the consumer last made progress, or had nothing to read
 
+    def received(self, nbytes: int, now: float) -> None:
+        if not self.unread:
+            self.read_at = now
+        self.credit -= nbytes
+        self.unread += nbytes
+        self.total += nbytes
+
 
 class Flight:
     """A batch that was sent. A job of it is unanswered while its ``place`` is this flight."""

@@ -17,6 +17,7 @@ from stoker.core.job import Job
 from stoker.core.measures import ModelCounters
 from stoker.core.model import ModelSpec
 from stoker.core.ports import Outcome, QueueStatus, WorkerLink
+from stoker.core.reply import Chunk
 from stoker.core.turn import Turn, current_turn
 from stoker.scheduling import actions
 from stoker.scheduling.core import SchedulerCore
@@ -124,8 +125,8 @@ class Scheduler:
     def worker_idle(self, worker: WorkerLink) -> bool:
         return self._core.idle(worker.id)
 
-    def batch_part(self, worker: WorkerLink, batch_id: int, parts: Sequence[Outcome]) -> None:
-        self._core.part(worker.id, batch_id, parts, self._now())
+    def batch_parts(self, worker: WorkerLink, batch_id: int, parts: Sequence[Sequence[Chunk]]) -> None:
+        self._core.parts(worker.id, batch_id, parts, self._now())
         self._turn()
 
     def batch_done(self, worker: WorkerLink, batch_id: int, outcomes: Sequence[Outcome]) -> None:
@@ -185,7 +186,9 @@ class Scheduler:
 
     def _do(self, action: actions.Action) -> None:
         if isinstance(action, actions.Deliver):
-            action.job.reply.push(action.chunk, last=action.last)
+            action.job.reply.push(action.chunk, last=True)
+        elif isinstance(action, actions.DeliverParts):
+            action.job.reply.push_parts(action.chunks, action.nbytes)
         elif isinstance(action, actions.Fail):
             action.job.reply.fail(action.error)
         elif (link := self._links.get(action.worker)) is None:

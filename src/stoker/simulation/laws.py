@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable
+from collections import Counter, defaultdict, deque
+from collections.abc import Callable, Sequence
 
 from stoker import errors
-from stoker.core.job import Job
+from stoker.core.job import Batch, Job
 from stoker.core.model import ModelSpec
+from stoker.core.reply import Chunk
 from stoker.scheduling import actions
 from stoker.scheduling.core import SchedulerCore
 
@@ -28,6 +29,8 @@ class Laws:
         self._jobs: list[Job] = []
         self._sent: set[int] = set()
         self._in_hands = 0
+        self._parts_due: defaultdict[str, deque[Chunk]] = defaultdict(deque)
+        self._unread: Counter[tuple[int, int]] = Counter()
         self.ends: Counter[str] = Counter()
         self.outcomes: Counter[str] = Counter()
         self.peak_waiting = 0
@@ -47,10 +50,14 @@ class Laws:
     def action(self, action: actions.Action, now: float) -> None:
         if isinstance(action, actions.Send):
             self._batch(action, now)
+        elif isinstance(action, actions.DeliverParts):
+            self._parts(action)
         elif isinstance(action, actions.Deliver):
-            self._own_answer(action)
-            if action.last:
-                self._end(action.job, "answered")
+            self._own(action.job, action.chunk)
+            self._check(not self._parts_due[action.job.id], f"job {action.job.id} ended before all its parts came")
+            self._end(action.job, "answered")
+        elif isinstance(action, actions.GrantCredit):
+            self._grant(action)
         elif isinstance(action, actions.Fail):
             self.refused(action.error)
             self._end(action.job, type(action.error).__name__)
@@ -65,11 +72,31 @@ class Laws:
             self._check(not self.ends[job.id], f"job {job.id} was sent after its end")
             self._check(job.deadline is None or job.deadline > now, f"expired job {job.id} was sent to a worker")
 
-    def _own_answer(self, action: actions.Deliver) -> None:
-        own = action.job.id.encode()
-        data = bytes(action.chunk.data)
-        self._check(data == own * (len(data) // len(own)), f"job {action.job.id} got another job's answer")
-        self._check(not self.ends[action.job.id], f"job {action.job.id} got a part after its end")
+    def sent(self, batch: Batch, parts: Sequence[Sequence[Chunk]]) -> None:
+        """A worker sends parts of its running batch, each with a chunk for each job."""
+        for part in parts:
+            for index, (job, chunk) in enumerate(zip(batch.jobs, part, strict=True)):
+                self._parts_due[job.id].append(chunk)
+                self._unread[batch.id, index] += len(chunk.data)
+
+    def _parts(self, action: actions.DeliverParts) -> None:
+        job, due = action.job, self._parts_due[action.job.id]
+        self._check(not self.ends[job.id], f"job {job.id} got a part after its end")
+        for chunk in action.chunks:
+            self._own(job, chunk)
+            self._check(bool(due) and due.popleft() is chunk, f"job {job.id} got a part that was not its turn")
+        size = sum(len(chunk.data) for chunk in action.chunks)
+        self._check(size == action.nbytes, f"the parts of job {job.id} were counted wrong")
+
+    def _grant(self, action: actions.GrantCredit) -> None:
+        stream = action.batch_id, action.job_index
+        self._unread[stream] -= action.nbytes
+        self._check(action.nbytes > 0 <= self._unread[stream], "a worker was granted more than was read")
+
+    def _own(self, job: Job, chunk: Chunk) -> None:
+        own = job.id.encode()
+        data = bytes(chunk.data)
+        self._check(data == own * (len(data) // len(own)), f"job {job.id} got another job's answer")
 
     def _end(self, job: Job, how: str) -> None:
         self.ends[job.id] += 1

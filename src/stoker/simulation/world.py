@@ -39,6 +39,7 @@ class Scenario:
     service_s: float = 0.01
     arrival_gap_s: float = 0.005
     stream: float = 0.2
+    dense: float = 0.0
     deadline: float = 0.2
     cancel: float = 0.1
     death: float = 0.03
@@ -62,13 +63,15 @@ class Scenario:
             death=rng.choice([0.0, 0.03, 0.2]),
             rescale=rng.choice([0.0, 0.1]),
             load_failure=rng.choice([0.0, 0.3]),
+            dense=rng.choice([0.0, 0.5, 0.9]),
         )
 
 
 class Worker:
     """A worker process: a socket with batches in it, one of them running.
 
-    Answers of short batches leave a little later, several at once: ``unsent`` ones die with the process.
+    Answers of short batches leave a little later, several at once: ``unsent`` ones die with the process, and so do the
+    parts that are ``held`` to leave together.
     """
 
     def __init__(self, world: World, id: int) -> None:
@@ -79,6 +82,7 @@ class Worker:
         self.started = 0
         self.credit: dict[int, int] = {}
         self.parts_left = 0
+        self.held: list[list[Chunk]] = []
         self.unsent: list[tuple[Batch, list[Outcome]]] = []
         self.alive = True
 
@@ -124,17 +128,25 @@ class Worker:
         return [i for i in range(len(batch.jobs)) if (batch.id, i) not in self.cancelled]
 
     def send_part(self, batch: Batch) -> None:
-        parts: list[Outcome] = []
-        for index, job in enumerate(batch.jobs):
-            part = job.id.encode() * self.world.rng.randint(1, 200)
-            self.credit[index] -= len(part)
-            parts.append(Chunk(part))
+        rng = self.world.rng
+        parts = [Chunk(job.id.encode() * rng.randint(1, 200)) for job in batch.jobs]
+        for index, part in enumerate(parts):
+            self.credit[index] -= len(part.data)
         self.parts_left -= 1
-        self.flush()
-        self.world.core.part(self.id, batch.id, parts, self.world.now)
+        self.held.append(parts)
+        if rng.random() >= self.world.scenario.dense or all(self.credit[i] <= 0 for i in self.live(batch)):
+            self.send_held(batch)
         self.work()
 
+    def send_held(self, batch: Batch) -> None:
+        held, self.held = self.held, []
+        self.flush()
+        if held:
+            self.world.laws.sent(batch, held)
+            self.world.core.parts(self.id, batch.id, list(zip(*held, strict=True)), self.world.now)
+
     def finish(self, batch: Batch) -> None:
+        self.send_held(batch)
         self.running = None
         outcomes = [self.outcome(batch, index) for index in range(len(batch.jobs))]
         self.unsent.append((batch, outcomes))
@@ -365,10 +377,10 @@ class World:
         todo, self.core.actions = self.core.actions, []
         for action in todo:
             self.laws.action(action, self.now)
-            if isinstance(action, actions.Deliver):
-                if not action.last and action.job.streaming:
-                    self._read(action.job, len(action.chunk.data))
-            elif not isinstance(action, actions.Fail):
+            if isinstance(action, actions.DeliverParts):
+                if action.job.streaming:
+                    self._read(action.job, action.nbytes)
+            elif not isinstance(action, actions.Deliver | actions.Fail):
                 self._for_worker(action)
 
     def _for_worker(

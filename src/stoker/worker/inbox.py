@@ -22,7 +22,7 @@ from stoker.worker.context import RequestProcessor
 
 _NOBODY: frozenset[int] = frozenset()
 _NO_FAILURES: Mapping[int, Failure] = MappingProxyType({})
-_NOTHING_UNREAD: Mapping[int, int] = MappingProxyType({})
+_NOTHING_UNREAD: dict[int, int] = {}  # shared by all batches, and never written to
 
 
 class Batch:
@@ -30,8 +30,9 @@ class Batch:
 
     ``cancelled``: indices of jobs that nobody waits for.  ``payload`` is gone once the rows are made.  From its start
     on, ``indices`` says which job each row of the handler is, ``processors`` and ``request_ids`` are those of the rows.
-    ``unread``: bytes of parts on their way to each job's reader.  ``failures``: jobs that failed while the handler
-    runs.  Most batches have neither of these nor a cancelled job, so they are made when they are needed.
+    ``targets``: (job index, row) of all rows, once a part was sent.  ``unread``: bytes of parts on their way to each
+    job's reader.  ``failures``: jobs that failed while the handler runs.  Most batches have neither of these nor a
+    cancelled job, so they are made when they are needed.
     """
 
     __slots__ = (
@@ -44,6 +45,7 @@ class Batch:
         "payload_bytes",
         "processors",
         "request_ids",
+        "targets",
         "unread",
     )
 
@@ -58,16 +60,21 @@ class Batch:
         self.indices: list[int] = []
         self.processors: list[RequestProcessor] = []
         self.request_ids: dict[int, str] = {}
+        self.targets: list[tuple[int, int]] | None = None
 
     def fail(self, index: int, failure: Failure) -> None:
         """The first reason counts."""
         self.failures = {index: failure, **self.failures}
 
     def add_unread(self, index: int, nbytes: int) -> None:
-        self.unread = {**self.unread, index: self.unread.get(index, 0) + nbytes}
+        if self.unread is _NOTHING_UNREAD:
+            self.unread = {}
+        self.unread[index] = self.unread.get(index, 0) + nbytes
 
     def live(self) -> list[int]:
-        """The jobs of the running handler call that somebody still waits for."""
+        """The jobs of the running handler call that somebody still waits for. Not to be changed."""
+        if not self.cancelled and not self.failures:
+            return self.indices
         return [index for index in self.indices if index not in self.cancelled and index not in self.failures]
 
 
@@ -82,6 +89,10 @@ class Inbox:
         self.current: Batch | None = None
         self.read_at = 0.0
         self.stopping = False
+
+    def renew_lock(self) -> None:
+        """In a process that the handler forked: a thread that is not there may have held it."""
+        self.lock = threading.RLock()
 
     def receive_load(self) -> Load | None:
         """The first message; None when the server changed its mind. What comes right behind it is kept.

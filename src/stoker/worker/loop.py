@@ -99,6 +99,7 @@ class Loop:
             outputs = calling.RAISED  # seen only by jobs that are not cancelled: the handler raised it by itself
         finally:
             with inbox.lock:  # a thread of the handler may be sending a part right now
+                self._sender.queue_held()
                 inbox.current = None
         connection.leave_if_forked(1 if isinstance(outputs, Failure) else 0)
         started, self._now = self._now, self._monotonic()

@@ -80,6 +80,7 @@ def _serve(connection: Connection, progress: Progress, model: loading.LoadedMode
     connection.queue(Hello(pid=os.getpid(), python=platform.python_version()))
     connection.flush()
     inbox = Inbox(connection)
+    os.register_at_fork(after_in_child=inbox.renew_lock)
     message = inbox.receive_load()
     if message is None:
         return

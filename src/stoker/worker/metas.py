@@ -16,11 +16,11 @@ _MAX_HEADER_CHARACTERS = 1 << 20
 
 def collect(batch: Batch) -> dict[int, Meta]:
     """By job index, for the jobs whose handler set something."""
-    found: dict[int, Meta] = {}
-    for index, processor in zip(batch.indices, batch.processors, strict=True):
+    for processor in batch.processors:
         if processor.touched():
-            found[index] = _meta(processor)
-    return found
+            rows = zip(batch.indices, batch.processors, strict=True)
+            return {index: _meta(processor) for index, processor in rows if processor.touched()}
+    return {}
 
 
 def _meta(processor: RequestProcessor) -> Meta:

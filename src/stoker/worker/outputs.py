@@ -22,11 +22,14 @@ def serialise(value: Any) -> Buffer:
     """
     if isinstance(value, bytes | bytearray):
         return value
-    if _is_tensor(value):
-        return _saved(value)
     try:
         if isinstance(value, str):
             return value.encode("utf-8")
+    except ValueError as error:
+        raise Unserialisable(str(error)) from error
+    if _is_tensor(value):
+        return _saved(value)
+    try:
         return json.dumps(value, indent=2).encode("utf-8")
     except (TypeError, ValueError, RecursionError) as error:
         raise Unserialisable(str(error)) from error

@@ -3,7 +3,10 @@
 Each job may have a window of unread bytes on its way.  Sending waits only while no job of the batch has credit left,
 and reads the socket meanwhile.  When nobody waits for any job of the batch, `JobCancelled` ends the handler.
 
-Laws: any thread of the handler may send; a part that comes after its batch was answered is dropped.
+Parts of a dense stream are held for a moment and leave in one message (`gathering` says when).
+
+Laws: any thread of the handler may send; a part that comes after its batch was answered is dropped; what is held is
+ours: a handler may change what it has sent; it leaves before its batch's end, and before the handler waits for credit.
 """
 
 from __future__ import annotations
@@ -14,15 +17,19 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from stoker.core.buffer import Buffer
-from stoker.ipc.to_server import DROPPED, Failure, Part
+from stoker.ipc.to_server import DROPPED, Failure, Meta, Parts
 from stoker.worker import calling, classic, metas
 from stoker.worker.connection import Connection
 from stoker.worker.context import Context
-from stoker.worker.exceptions import JobCancelled
+from stoker.worker.exceptions import JobCancelled, ServerGone
+from stoker.worker.flusher import Flusher
+from stoker.worker.gathering import HOLD_S, Gathering
 from stoker.worker.inbox import Batch, Inbox
 from stoker.worker.metrics_export import export
 
-_LOOK_AGAIN_S = 0.0003
+_LOOK_AGAIN_S = 0.001
+
+Targets = Sequence[tuple[int, int]]
 
 
 class PartSender:
@@ -42,6 +49,12 @@ class PartSender:
         self._window = window_bytes
         self._max_part = max_part_bytes
         self._monotonic = monotonic
+        self._gathering = Gathering()
+        self._flusher = Flusher(self._flush_held, pause_s=HOLD_S)
+        self._batch_id = 0  # of what is held
+        self._lengths: list[int] = []
+        self._payloads: list[Buffer] = []
+        self._metas: dict[int, Meta] = {}
 
     def __deepcopy__(self, memo: dict[int, Any]) -> PartSender:
         return self  # handlers copy contexts; there is one socket
@@ -53,7 +66,7 @@ class PartSender:
             return False
         if self._inbox.lock.acquire(blocking=False):  # otherwise another thread is reading already
             try:
-                self._look()
+                self._look(self._monotonic())
             finally:
                 self._inbox.lock.release()
         return batch.indices[row] in batch.cancelled
@@ -68,59 +81,109 @@ class PartSender:
         if self._connection.abandoned:
             raise RuntimeError("a process forked from the worker cannot send parts")
         batch = self._inbox.current
-        targets = _targets(batch, req_id_map) if batch is not None else []
+        targets = _targets(batch, req_id_map) if batch is not None else ()
         if batch is None or not targets:
             return
         with self._inbox.lock:
             if self._inbox.current is not batch:
                 return
-            self._look()
-            _raise_unless_live(batch)
+            now = self._monotonic()
+            self._look(now)
+            if not batch.live():
+                raise JobCancelled
             if code == 200:
-                self._send(batch, self._items(batch, targets, ret))
+                self._send(batch, targets, self._items(batch, targets, ret), now)
             else:
                 _refuse(batch, targets, code, message)
 
-    def _items(self, batch: Batch, targets: list[tuple[int, int]], ret: Any) -> dict[int, Buffer]:
-        """By job index; a job whose own item cannot be sent fails alone."""
+    def _items(self, batch: Batch, targets: Targets, ret: Any) -> list[calling.Item]:
+        """One for each target; a job whose own item cannot be sent fails alone."""
         items = calling.items_of(_outputs(ret, targets), max_bytes=self._max_part)
         if isinstance(items, Failure):
             raise calling.InvalidPart(items)
-        parts: dict[int, Buffer] = {}
+        if Failure in map(type, items):
+            for (index, _), item in zip(targets, items, strict=True):
+                if isinstance(item, Failure):
+                    batch.fail(index, item)
+        return items
+
+    def _send(self, batch: Batch, targets: Targets, items: list[calling.Item], now: float) -> None:
+        live = self._with_credit(batch)
+        some_left = live is not batch.indices
+        lengths, payloads, size = [DROPPED] * len(batch.jobs), [], 0
         for (index, _), item in zip(targets, items, strict=True):
-            if isinstance(item, Failure):
-                batch.fail(index, item)
-            else:
-                parts[index] = item
-        return parts
-
-    def _send(self, batch: Batch, parts: dict[int, Buffer]) -> None:
-        self._wait_for_credit(batch)
-        lengths, payloads = [DROPPED] * len(batch.jobs), []
-        for index in batch.live():
-            part = parts.get(index)
-            if part is not None:
-                lengths[index] = len(part)
-                batch.add_unread(index, len(part))
-                payloads.append(part)
+            if isinstance(item, Failure) or (some_left and index not in live):
+                continue
+            length = lengths[index] = len(item)
+            size += length
+            batch.add_unread(index, length)
+            payloads.append(item)
         if payloads:
-            if export.waiting:
-                export.queue(self._connection)
-            self._connection.queue(Part(batch.id, lengths, metas.collect(batch)), payloads)
-            self._connection.flush()
+            self._hold_or_flush(batch, lengths, payloads, leaves=self._gathering.add(size, now))
 
-    def _wait_for_credit(self, batch: Batch) -> None:
-        _raise_unless_live(batch)
-        while all(batch.unread.get(index, 0) >= self._window for index in batch.live()):
-            self._connection.flush()
+    def _with_credit(self, batch: Batch) -> list[int]:
+        """The jobs that somebody waits for, once one of them may be sent something."""
+        live = batch.live()
+        while live and not self._any_credit(batch, live):
+            self._flush()
             self._inbox.read(wait=True)
-            _raise_unless_live(batch)
+            live = batch.live()
+        if not live:
+            raise JobCancelled
+        return live
 
-    def _look(self) -> None:
+    def _any_credit(self, batch: Batch, live: list[int]) -> bool:
+        unread = batch.unread
+        for index in live:  # noqa: SIM110 - a generator for each part takes longer than all the rest here
+            if unread.get(index, 0) < self._window:
+                return True
+        return False
+
+    def _look(self, now: float) -> None:
         """Handlers that ask or stream are slow ones: finished batches leave now, news are taken in."""
-        self._connection.flush()
-        if self._monotonic() - self._inbox.read_at > _LOOK_AGAIN_S:
+        if self._connection.pending_bytes:
+            self._connection.flush()
+        if now - self._inbox.read_at > _LOOK_AGAIN_S:
             self._inbox.poll()
+
+    # --------------------------------------------------------------------------------- what is held
+
+    def _hold_or_flush(self, batch: Batch, lengths: list[int], payloads: list[Buffer], *, leaves: bool) -> None:
+        found = metas.collect(batch)
+        if self._lengths and found != self._metas:
+            self.queue_held()  # headers that a handler sets later are not those of earlier parts
+        self._batch_id, self._metas = batch.id, found
+        self._lengths += lengths
+        if leaves:
+            self._payloads += payloads
+            self._flush()
+        else:
+            self._payloads += [part if type(part) is bytes else bytes(part) for part in payloads]
+            self._flusher.watch()
+
+    def queue_held(self) -> None:
+        """Puts what is held in front of what is queued next. Call it with the inbox's lock."""
+        if not self._lengths:
+            return
+        message, payloads = Parts(self._batch_id, self._lengths, self._metas), self._payloads
+        self._lengths, self._payloads = [], []
+        if export.waiting:
+            export.queue(self._connection)
+        self._connection.queue(message, payloads)
+
+    def _flush(self) -> None:
+        self._gathering.left()
+        self.queue_held()
+        self._connection.flush()
+
+    def _flush_held(self) -> None:
+        """In the flusher's thread. Between handler calls nothing is held, and the connection is the loop's alone."""
+        with self._inbox.lock:
+            if self._lengths and not self._connection.abandoned:
+                try:
+                    self._flush()
+                except ServerGone:
+                    return  # the loop, or the next part, will find out
 
 
 def send_intermediate_predict_response(
@@ -131,27 +194,35 @@ def send_intermediate_predict_response(
     ``ret``: a list with one entry per request, as ``handle`` returns it. ``code`` other than 200 ends the answers with
     ``message`` as their error. Does nothing on ranks other than 0.
     """
-    if os.environ.get("LOCAL_RANK", "0") != "0":
-        return
     channel = context.cl_socket if context is not None else None
     if isinstance(channel, PartSender):
         channel.send(ret, req_id_map, message, code)
+    elif not _is_first_rank():
+        return
     elif channel is None:
         raise RuntimeError("the context belongs to no running worker: set context.cl_socket in tests")
     else:
         channel.sendall(classic.create_predict_response(ret, req_id_map, message, code, context, True))
 
 
-def _targets(batch: Batch, req_id_map: Mapping[int, str]) -> list[tuple[int, int]]:
-    """(job index, row) of each request that is part of the batch."""
-    if req_id_map is batch.request_ids:
-        return [(index, row) for row, index in enumerate(batch.indices)]
+def _is_first_rank() -> bool:
+    return os.environ.get("LOCAL_RANK", "0") == "0"
+
+
+def _targets(batch: Batch, req_id_map: Mapping[int, str]) -> Targets:
+    """(job index, row) of each request that is part of the batch; on ranks other than 0 none."""
+    everybody = batch.targets
+    if everybody is None:
+        rows = batch.indices if _is_first_rank() else ()
+        everybody = batch.targets = [(index, row) for row, index in enumerate(rows)]
+    if req_id_map is batch.request_ids or not everybody:
+        return everybody
     known = {batch.jobs[index].request_id: index for index in batch.indices}
-    return [(known[name], row) for row, name in req_id_map.items() if name in known]
+    return sorted((known[name], row) for row, name in req_id_map.items() if name in known)
 
 
-def _outputs(ret: Any, targets: list[tuple[int, int]]) -> list[Any]:
-    if not isinstance(ret, Sequence) or isinstance(ret, str | bytes | bytearray):
+def _outputs(ret: Any, targets: Targets) -> list[Any]:
+    if type(ret) is not list and (not isinstance(ret, Sequence) or isinstance(ret, str | bytes | bytearray)):
         raise calling.InvalidPart(calling.NOT_A_LIST)
     try:
         return [ret[row] for _, row in targets]
@@ -159,12 +230,7 @@ def _outputs(ret: Any, targets: list[tuple[int, int]]) -> list[Any]:
         raise calling.InvalidPart(calling.WRONG_LENGTH) from None
 
 
-def _refuse(batch: Batch, targets: list[tuple[int, int]], code: int, message: str) -> None:
+def _refuse(batch: Batch, targets: Targets, code: int, message: str) -> None:
     failure = Failure("refused", calling.status_number(code), calling.clean_text(message))
     for index, _ in targets:
         batch.fail(index, failure)
-
-
-def _raise_unless_live(batch: Batch) -> None:
-    if not batch.live():
-        raise JobCancelled

@@ -23,7 +23,7 @@ TO_SERVER = [
     to_server.Hello(pid=1, python="3.11.7"),
     to_server.Loaded(seconds=0.5, torch=True),
     to_server.LoadFailed(number=507, message="no"),
-    to_server.Part(7, [3, to_server.DROPPED]),
+    to_server.Parts(7, [3, to_server.DROPPED]),
     to_server.Results(
         7, [0, 3], {0: to_server.Failure("raised", 503, "x")}, {1: to_server.Meta(418, "teapot", {"a": "b"})}
     ),

@@ -18,10 +18,9 @@ from stoker.core.reply import Chunk
 from stoker.errors import BadRequest, ServingError
 from stoker.ipc import codec
 from stoker.ipc.frames import Decoder, FrameError
-from stoker.ipc.to_server import Hello, Loaded, LoadFailed, Metrics, Part, Results, Sample, ToServer
+from stoker.ipc.to_server import DROPPED, Hello, Loaded, LoadFailed, Metrics, Parts, Results, Sample, ToServer
 from stoker.ipc.to_worker import Cancel, Grant, Predict, ToWorker
 from stoker.pool.link import Link
-from stoker.pool.transport import FrameTransport
 
 KEY = ModelKey("m", "1")
 
@@ -44,7 +43,7 @@ class Recorder:
             await asyncio.wait_for(self.changed.wait(), 30)
         return self.events
 
-    def batch_part(self, worker: object, batch_id: int, parts: Sequence[Outcome]) -> None:
+    def batch_parts(self, worker: object, batch_id: int, parts: Sequence[Sequence[Chunk]]) -> None:
         self._note("part", batch_id, list(parts))
 
     def batch_done(self, worker: object, batch_id: int, outcomes: Sequence[Outcome]) -> None:
@@ -202,11 +201,11 @@ def test_answers_become_outcomes_in_order(play: Play) -> None:
     async def scenario(link: Link, recorder: Recorder, peer: Peer) -> None:
         link.send(batch(1, b"a", b"b"))
         link.send(batch(2, b"c"))
-        await peer.say(Part(1, [1, 1]), b"x", b"y")
+        await peer.say(Parts(1, [1, 1]), b"x", b"y")
         await peer.say(Results(1, [2, 0]), b"zz")
         await peer.say(Results(2, [3_000_000]), b"w" * 3_000_000)
         part, done, large = await recorder.until(3)
-        assert part == ("part", 1, [Chunk(b"x"), Chunk(b"y")])
+        assert part == ("part", 1, [[Chunk(b"x")], [Chunk(b"y")]])
         assert done == ("done", 1, [Chunk(b"zz"), Chunk(b"")])
         assert large[:2] == ("done", 2)
         assert bytes(large[2][0].data) == b"w" * 3_000_000  # type: ignore[index]
@@ -215,37 +214,15 @@ def test_answers_become_outcomes_in_order(play: Play) -> None:
     play(scenario)
 
 
-def test_parts_that_come_thick_are_read_together_and_in_order(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
-    reads: list[int] = []
-    read_once = FrameTransport._read_once
-    monkeypatch.setattr(FrameTransport, "_read_once", lambda self: reads.append(1) or read_once(self))
-
+def test_a_message_of_several_parts_is_one_event(play: Play) -> None:
     async def scenario(link: Link, recorder: Recorder, peer: Peer) -> None:
-        link.send(batch(1, b"x"))
+        link.send(batch(1, b"x", b"y"))
         await peer.hear(1)
-        for number in range(500):
-            await peer.say(Part(1, [4]), b"%04d" % number)
-            await asyncio.sleep(0)
-        await peer.say(Results(1, [3]), b"end")
-        events = await recorder.until(501)
-        assert [event[2] for event in events[:500]] == [[Chunk(b"%04d" % number)] for number in range(500)]
-        assert events[500][0] == "done"
-        assert len(reads) < 250
-
-    play(scenario)
-
-
-def test_a_line_closed_while_parts_wait_says_nothing_more(play: Play) -> None:
-    async def scenario(link: Link, recorder: Recorder, peer: Peer) -> None:
-        link.send(batch(1, b"x"))
-        await peer.hear(1)
-        for _ in range(3):
-            await peer.say(Part(1, [1]), b"a")
-        await recorder.until(3)
-        await peer.say(Part(1, [1]), b"b")
-        link.close()
-        await asyncio.sleep(0.01)
-        assert len(recorder.events) == 3
+        await peer.say(Parts(1, [1, DROPPED, 1, 1]), b"a", b"b", b"c")
+        await peer.say(Results(1, [3, 0]), b"end")
+        parts, done = await recorder.until(2)
+        assert parts == ("part", 1, [[Chunk(b"a"), Chunk(b"b")], [Chunk(b"c")]])
+        assert done[0] == "done"
 
     play(scenario)
 
@@ -255,7 +232,7 @@ def test_what_waits_of_a_dead_peer_is_read(play: Play) -> None:
         link.send(batch(1, b"x"))
         await peer.hear(1)
         for _ in range(4):
-            await peer.say(Part(1, [1]), b"a")
+            await peer.say(Parts(1, [1]), b"a")
         await peer.say(Results(1, [3]), b"end")
         link.read_rest()
         events = await recorder.until(5)

@@ -236,7 +236,7 @@ def test_when_nobody_knows_what_a_dead_worker_had_begun_its_oldest_batch_fails()
 def test_a_stream_that_was_partly_delivered_is_never_run_again() -> None:
     scheduler = core()
     (stream,) = submit(scheduler, streaming=True, alone=True)
-    scheduler.part(0, 1, [Chunk(b"a")], 0.1)
+    scheduler.parts(0, 1, [[Chunk(b"a")]], 0.1)
     take(scheduler)
     scheduler.worker_lost(0, errors.WorkerDied("gone"), 0, 1.0)
     assert failures(scheduler) == [(stream, errors.WorkerDied)]
@@ -268,14 +268,14 @@ def test_the_response_timeout_of_a_batch_sent_ahead_runs_from_its_start() -> Non
 def test_each_part_of_a_stream_restarts_the_response_timeout() -> None:
     scheduler = core(response_timeout_s=2.0)
     submit(scheduler, streaming=True, alone=True, now=0.0)
-    scheduler.part(0, 1, [Chunk(b"a")], 1.5)
+    scheduler.parts(0, 1, [[Chunk(b"a")]], 1.5)
     assert wake(scheduler) == 3.5
 
 
 def test_a_worker_that_waits_for_its_reader_is_not_late_and_the_reader_is_ended_after_the_stall_timeout() -> None:
     scheduler = core(response_timeout_s=2.0)
     (_stream,) = submit(scheduler, streaming=True, alone=True, now=0.0)
-    scheduler.part(0, 1, [Chunk(b"x" * WINDOW)], 1.0)
+    scheduler.parts(0, 1, [[Chunk(b"x" * WINDOW)]], 1.0)
     take(scheduler)
     assert wake(scheduler) == 31.0
     scheduler.on_time(20.0)
@@ -289,14 +289,14 @@ def test_a_worker_that_waits_for_its_reader_is_not_late_and_the_reader_is_ended_
 def test_a_stalled_reader_is_due_long_before_the_handler_is() -> None:
     scheduler = core(response_timeout_s=1000.0)
     submit(scheduler, streaming=True, alone=True, now=0.0)
-    scheduler.part(0, 1, [Chunk(b"x" * WINDOW)], 1.0)
+    scheduler.parts(0, 1, [[Chunk(b"x" * WINDOW)]], 1.0)
     assert wake(scheduler) == 31.0
 
 
 def test_a_reader_that_catches_up_gives_credit_and_the_blocked_time_does_not_count() -> None:
     scheduler = core(response_timeout_s=2.0)
     (stream,) = submit(scheduler, streaming=True, alone=True, now=0.0)
-    scheduler.part(0, 1, [Chunk(b"x" * WINDOW)], 1.0)
+    scheduler.parts(0, 1, [[Chunk(b"x" * WINDOW)]], 1.0)
     take(scheduler)
     scheduler.consumed(stream, WINDOW, 11.0)
     assert take(scheduler) == [actions.GrantCredit(0, 1, 0, WINDOW)]
@@ -311,21 +311,21 @@ def test_a_stalled_reader_in_a_shared_batch_is_ended_before_it_costs_its_neighbo
     answer(scheduler, 0, 1)
     take(scheduler)
     for _ in range(10):
-        scheduler.part(0, 2, [Chunk(b"s" * WINDOW), Chunk(b"f" * WINDOW)], 1.0)
+        scheduler.parts(0, 2, [[Chunk(b"s" * WINDOW)], [Chunk(b"f" * WINDOW)]], 1.0)
         scheduler.consumed(fast, WINDOW, 1.0)
     done = take(scheduler)
     assert [a.job for a in done if isinstance(a, actions.Fail)] == [slow]
-    assert len([1 for a in done if isinstance(a, actions.Deliver) and a.job is fast]) == 10
+    assert len([1 for a in done if isinstance(a, actions.DeliverParts) and a.job is fast]) == 10
 
 
 def test_parts_for_a_unary_caller_are_kept_up_to_the_response_limit_without_waiting_for_a_reader() -> None:
     scheduler = core()
     (unary,) = submit(scheduler)
     for _ in range(10):
-        scheduler.part(0, 1, [Chunk(b"x" * WINDOW)], 1.0)
+        scheduler.parts(0, 1, [[Chunk(b"x" * WINDOW)]], 1.0)
     done = take(scheduler)
     assert sum(a.nbytes for a in done if isinstance(a, actions.GrantCredit)) == 10 * WINDOW
-    scheduler.part(0, 1, [Chunk(b"x")], 1.0)
+    scheduler.parts(0, 1, [[Chunk(b"x")]], 1.0)
     assert failures(scheduler) == [(unary, errors.ResponseTooLarge)]
 
 
@@ -352,7 +352,7 @@ def test_each_item_of_a_batch_has_its_own_outcome() -> None:
     take(scheduler)
     scheduler.done(0, 1, [Chunk(b"a"), errors.HandlerRefused("no", 404), Dropped.DROPPED], 1.0)
     done = take(scheduler)
-    assert done[0] == actions.Deliver(a, Chunk(b"a"), True)
+    assert done[0] == actions.Deliver(a, Chunk(b"a"))
     assert [(x.job, type(x.error)) for x in done[1:] if isinstance(x, actions.Fail)] == [
         (b, errors.HandlerRefused),
         (c, errors.DeadlineExceeded),
@@ -395,7 +395,7 @@ def test_fail_all_answers_waiting_and_running_jobs() -> None:
 def test_a_reader_gets_credit_back_as_soon_as_it_has_read_a_quarter_of_its_window() -> None:
     scheduler = core()
     (stream,) = submit(scheduler, streaming=True, alone=True)
-    scheduler.part(0, 1, [Chunk(b"x" * 50)], 1.0)
+    scheduler.parts(0, 1, [[Chunk(b"x" * 50)]], 1.0)
     take(scheduler)
     scheduler.consumed(stream, WINDOW // 4 - 1, 1.0)
     assert take(scheduler) == []
@@ -406,7 +406,7 @@ def test_a_reader_gets_credit_back_as_soon_as_it_has_read_a_quarter_of_its_windo
 def test_a_handler_that_goes_on_after_its_only_reader_left_is_late_in_the_end() -> None:
     scheduler = core(response_timeout_s=2.0)
     (stream,) = submit(scheduler, streaming=True, alone=True, now=0.0)
-    scheduler.part(0, 1, [Chunk(b"x" * WINDOW)], 1.0)
+    scheduler.parts(0, 1, [[Chunk(b"x" * WINDOW)]], 1.0)
     assert wake(scheduler) == 31.0  # it waits for its reader
     scheduler.cancel(stream, 11.0)
     take(scheduler)

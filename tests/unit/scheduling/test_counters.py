@@ -68,7 +68,7 @@ def test_a_stream_is_in_flight_from_its_acceptance_to_its_end_however_it_ends(ri
     in_flight = []
     rig.submit(0.0, streaming=True)
     rig.core.dispatch(0.0)
-    rig.core.part(1, 1, [Chunk(b"part")], 1.0)
+    rig.core.parts(1, 1, [[Chunk(b"part")]], 1.0)
     in_flight.append(rig.counters.streams)
     rig.core.done(1, 1, [Chunk(b"end")], 2.0)
     in_flight.append(rig.counters.streams)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import pytest
 
 from stoker import errors
 from stoker.core.job import Job
+from stoker.core.reply import Chunk
 from stoker.pool.slot_states import Life, State
 from stoker.scheduling.core import SchedulerCore
 from stoker.scheduling.flight import WorkerState
@@ -79,6 +80,21 @@ class NeverGrantsCredit(SchedulerCore):
         pass
 
 
+class DeliversPartsOutOfOrder(SchedulerCore):
+    def parts(self, worker_id: int, batch_id: int, parts: Sequence[Sequence[Chunk]], now: float) -> None:
+        super().parts(worker_id, batch_id, [chunks[::-1] for chunks in parts], now)
+
+
+class LosesTheLastOfSeveralParts(SchedulerCore):
+    def parts(self, worker_id: int, batch_id: int, parts: Sequence[Sequence[Chunk]], now: float) -> None:
+        super().parts(worker_id, batch_id, [chunks[:-1] if len(chunks) > 2 else chunks for chunks in parts], now)
+
+
+class GrantsTwice(SchedulerCore):
+    def consumed(self, job: Job, nbytes: int, now: float) -> None:
+        super().consumed(job, 2 * nbytes, now)
+
+
 class IgnoresItsLimit(SchedulerCore):
     def submit(self, job: Job, now: float) -> None:
         limit, self._queue.limit = self._queue.limit, 1_000_000
@@ -95,6 +111,9 @@ class IgnoresItsLimit(SchedulerCore):
         LosesAnIdleWorker,
         SendsExpiredJobs,
         IgnoresItsLimit,
+        DeliversPartsOutOfOrder,
+        LosesTheLastOfSeveralParts,
+        GrantsTwice,
     ],
 )
 def test_a_fault_planted_in_the_scheduler_is_found(fault: type[SchedulerCore]) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from worker_rig import Rig
 
-from stoker.ipc.to_server import Metrics, Part, Results
+from stoker.ipc.to_server import Metrics, Parts, Results
 from stoker.worker import metrics, metrics_export
 from stoker.worker.context import Context
 from stoker.worker.metrics_export import Exporter
@@ -73,7 +73,7 @@ def test_values_of_a_stream_travel_before_its_parts(rig: Rig) -> None:
 
     rig.predict(b"a")
     rig.run(stream)
-    assert [type(message) for message, _ in rig.server.waiting()] == [Metrics, Part, Results]
+    assert [type(message) for message, _ in rig.server.waiting()] == [Metrics, Parts, Results]
 
 
 def test_what_is_recorded_while_no_batch_runs_is_printed(rig: Rig, capsys: pytest.CaptureFixture[str]) -> None:
