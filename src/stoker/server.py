@@ -28,7 +28,7 @@ from stoker.config.security import AccessPolicy
 from stoker.config.settings import Settings
 from stoker.core.clock import MonotonicClock
 from stoker.core.ports import AccessLog, TokenScope
-from stoker.frontend import sockets
+from stoker.frontend import open_files, sockets
 from stoker.frontend.grpc.authorization import guarded
 from stoker.frontend.grpc.engine import ConnectionAge
 from stoker.frontend.grpc.health import health_methods
@@ -89,6 +89,7 @@ class Server:
         self._on_started = on_started
         self._snapshot_settings = snapshot_settings
         self._budgets = _budgets(settings)
+        self._connections = settings.max_connections
         self._stop = asyncio.Event()
         self._stop_now = asyncio.Event()
         self._grpc: list[GrpcServer] = []
@@ -123,6 +124,7 @@ class Server:
             protection = Protection(self._settings, self._access)
             registry = await self._enter_registry(stack)
             await self._check_addresses()
+            self._connections = open_files.connections_of_each_listener(self._settings.max_connections)
             if not await self._load(registry):
                 return
             for frontend in self._make_grpc(registry, protection):
@@ -195,7 +197,7 @@ class Server:
                 telemetry=self._metrics,
                 tls=protection.grpc,
                 connection_age=age,
-                limits=_http2_limits(settings),
+                limits=_http2_limits(settings, self._connections),
                 budgets=self._budgets,
                 elsewhere=f"REST is served at {rest}.",
             )
@@ -215,7 +217,7 @@ class Server:
                 describe=partial(_describe_predictions, registry),
             ),
         }
-        headers, limits = cors_headers(settings), _limits(settings)
+        headers, limits = cors_headers(settings), _limits(settings, self._connections)
         for address, roles in roles_by_listener(settings):
             served = [api for role, api in apis.items() if role in roles]  # inference last: it knows every path
             if _has_metrics(settings, roles) and Role.METRICS not in roles:
@@ -325,9 +327,9 @@ def _has_metrics(settings: Settings, roles: Collection[Role]) -> bool:
     return settings.enable_metrics_api and (Role.METRICS in roles or len(roles) > 1)
 
 
-def _limits(settings: Settings) -> Limits:
+def _limits(settings: Settings, connections: int) -> Limits:
     return Limits(
-        connections=settings.max_connections,
+        connections=connections,
         first_s=settings.first_request_timeout_s,
         idle_s=settings.idle_timeout_s,
         head_s=settings.request_head_timeout_s,
@@ -337,9 +339,9 @@ def _limits(settings: Settings) -> Limits:
     )
 
 
-def _http2_limits(settings: Settings) -> Http2Limits:
+def _http2_limits(settings: Settings, connections: int) -> Http2Limits:
     return Http2Limits(
-        connections=settings.max_connections,
+        connections=connections,
         calls=settings.grpc_max_concurrent_calls,
         header_bytes=settings.grpc_max_metadata_size,
         first_s=settings.first_request_timeout_s,

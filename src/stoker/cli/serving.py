@@ -18,6 +18,7 @@ from stoker.config.load import Loaded
 from stoker.config.security import AccessPolicy
 from stoker.config.settings import Settings
 from stoker.errors import StartupError
+from stoker.frontend import open_files
 from stoker.snapshots.settings import properties_of
 from stoker.telemetry.capture import Capture, console_fd
 from stoker.telemetry.json_lines import lone_line
@@ -103,6 +104,7 @@ def _run(
         logs.announce(STARTED)
         on_started()
 
+    open_files.raise_limit()
     access_log = logs.access if loaded.settings.access_log else None
     metrics = _metrics(loaded.settings, logs)
     server = Server(

@@ -335,7 +335,7 @@ class Settings:
         "max_connections",
         units.whole_number,
         10_000,
-        "most connections per listener; more are closed at once",
+        "most connections per listener, fewer where ulimit -n is low; more are closed at once",
         minimum=1,
         ours=True,
     )
