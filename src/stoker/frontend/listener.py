@@ -20,6 +20,8 @@ from stoker.frontend.budget import ByteBudget, UnreadAnswers
 _log = logging.getLogger(__name__)
 
 SWEEP_S = 5.0
+HANDSHAKE_S = 20.0
+"""How long TLS may take to begin; until then a connection has no protocol that could look at it."""
 _BACKLOG = 4096
 _FLUSH_S = 1.0
 _WARN_EVERY_S = 60.0
@@ -152,7 +154,13 @@ class Listener:
         loop = asyncio.get_running_loop()
         kind = loop.create_unix_server if self._address.scheme == "unix" else loop.create_server
         try:
-            self._server = await kind(self._connect, sock=self._socket.socket, ssl=self._tls, backlog=_BACKLOG)
+            self._server = await kind(
+                self._connect,
+                sock=self._socket.socket,
+                backlog=_BACKLOG,
+                ssl=self._tls,
+                ssl_handshake_timeout=None if self._tls is None else HANDSHAKE_S,
+            )
         except BaseException:
             self._socket.close()
             raise
