@@ -127,12 +127,16 @@ _NO_WORKER = (
 )
 
 
+def _no_worker(model: str, version: str | None) -> str:
+    # The quote after the version stands alone in TorchServe's text too, and scripts match it.
+    return _NO_WORKER.format(model=model, version=f' Version {version}"' if version else "")
+
+
 class NoWorkers(CapacityError):
-    """The model is scaled to zero workers (TorchServe's text, shared with `QueueFull`)."""
+    """The model is scaled to zero workers. ``version``: only where the request named it."""
 
     def __init__(self, model: str, version: str | None = None) -> None:
-        # The quote after the version stands alone in TorchServe's text too, and scripts match it.
-        super().__init__(_NO_WORKER.format(model=model, version=f' Version {version}"' if version else ""))
+        super().__init__(_no_worker(model, version))
 
 
 class NoWorkersToDescribe(NoWorkers):
@@ -145,8 +149,11 @@ class NoWorkersToDescribe(NoWorkers):
         )
 
 
-class QueueFull(NoWorkers):
-    """As many jobs wait for the model as its queue may hold."""
+class QueueFull(CapacityError):
+    """As many jobs wait for the model as its queue may hold; TorchServe has the text of `NoWorkers` for it."""
+
+    def __init__(self, model: str, version: str | None = None) -> None:
+        super().__init__(_no_worker(model, version))
 
 
 class WorkersUnavailable(CapacityError):

@@ -35,6 +35,7 @@ class Job:
     ``deadline`` is in seconds of the monotonic clock.  ``streaming``: the consumer reads part by part (otherwise
     parts are kept and joined).  ``alone``: the job is a batch of its own (streams, describe).  The scheduler owns
     ``accepted_at`` and ``place``; nobody else writes them.  ``totals``: where the job is counted; None: nowhere.
+    ``named_version``: the version as the request named it; None: the request meant the default one.
     """
 
     __slots__ = (
@@ -45,6 +46,7 @@ class Job:
         "id",
         "inputs",
         "key",
+        "named_version",
         "place",
         "reply",
         "streaming",
@@ -63,6 +65,7 @@ class Job:
         request_id: str | None = None,
         reply: ReplyStream | None = None,
         totals: RequestTotals | None = None,
+        named_version: str | None = None,
     ) -> None:
         self.key = key
         self.inputs = inputs
@@ -73,6 +76,7 @@ class Job:
         self.id = request_id or new_request_id()
         self.reply = reply if reply is not None else ReplyStream()
         self.totals = totals
+        self.named_version = named_version
         self.accepted_at = 0.0
         self.place: object = None  # where the scheduler keeps it: queue, a batch, or nowhere any more
 

@@ -140,14 +140,13 @@ class Registry:
             alone=alone,
             request_id=request_id,
             totals=totals,
+            named_version=version,
         )
         try:
             entry.scheduler.submit(job)
-        except errors.ServingError as error:
+        except errors.ServingError:
             if counters is not None:
                 counters.refused += 1
-            if isinstance(error, errors.NoWorkers):  # its text names a version only where the request did
-                raise type(error)(model, version) from None
             raise
         return job.reply
 
@@ -209,9 +208,7 @@ class Registry:
         job = Job(entry.key, (), headers=headers, alone=True)
         try:
             entry.scheduler.submit(job)
-        except errors.NoWorkers as error:
-            if isinstance(error, errors.QueueFull):
-                raise type(error)(entry.key.name) from None
+        except errors.NoWorkers:
             raise errors.NoWorkersToDescribe(entry.key.name) from None
         parts_read, meta = [], None
         try:

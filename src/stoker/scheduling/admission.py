@@ -1,4 +1,4 @@
-"""May a new job join the queue?  PURE."""
+"""Decides whether a new job may join the queue.  PURE."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ class Admission:
     """``configured``: worker slots that exist. ``failure``: why none of them can live at present.
     ``closed``: set once, when the model is unregistered or the server stops.
 
-    ``torchserve_give_up``: TorchServe queues for workers that are gone for good; by default callers are told at once.
+    ``torchserve_give_up``: TorchServe queues for workers that are gone for good; by default that is an error at once.
     """
 
     __slots__ = ("_closed", "_configured", "_failure", "_spec", "_torchserve_give_up", "open")
@@ -22,7 +22,7 @@ class Admission:
         self._configured = 0
         self._failure: errors.ServingError | None = None
         self._closed: errors.ServingError | None = None
-        self.open = False  # kept, as every job asks: `refusal` is None
+        self.open = False  # whether `refusal` is None, cached because every job asks
 
     def close(self, error: errors.ServingError) -> None:
         self._closed = error
@@ -32,23 +32,26 @@ class Admission:
         self._configured, self._failure = configured, failure
         self.open = self.refusal() is None
 
-    def refusal(self) -> errors.ServingError | None:
+    def refusal(self, named_version: str | None = None) -> errors.ServingError | None:
         """Why no job of this model can be served now, whatever the queue; None when it can."""
-        return self._closed or self.hopeless()
+        return self._closed or self._hopeless(named_version)
 
     def hopeless(self) -> errors.ServingError | None:
         """Why even jobs that wait already cannot be served; None while a worker lives or may come back."""
+        return self._hopeless(self._spec.key.version)
+
+    def _hopeless(self, named_version: str | None) -> errors.ServingError | None:
         if self._configured == 0:
-            return errors.NoWorkers(self._spec.key.name, self._spec.key.version)
+            return errors.NoWorkers(self._spec.key.name, named_version)
         if self._failure is not None and not self._torchserve_give_up:
             return errors.WorkersUnavailable(model=self._spec.key.name, cause=self._failure.cause)
         return None
 
     def check(self, job: Job, *, queue_full: bool, now: float) -> None:
         """Raises the reason why ``job`` is not accepted."""
-        if not self.open and (refusal := self.refusal()) is not None:
+        if not self.open and (refusal := self.refusal(job.named_version)) is not None:
             raise refusal
         if job.deadline is not None and job.deadline <= now:
             raise errors.DeadlineExceeded()
         if queue_full:
-            raise errors.QueueFull(self._spec.key.name, self._spec.key.version)
+            raise errors.QueueFull(self._spec.key.name, job.named_version)

@@ -44,9 +44,17 @@ class MetricsCacheKeyError(KeyError):
 
 
 def __getattr__(name: str) -> Any:
-    """`MetricsCachePyYamlError` is one of YAML's errors: a worker without a metrics file does not import YAML."""
+    """Makes `MetricsCachePyYamlError`, one of YAML's errors, when it is used: few workers import YAML."""
     if name != "MetricsCachePyYamlError":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from stoker.worker.metrics_yaml import MetricsCachePyYamlError  # noqa: PLC0415 - see above
+    import yaml  # noqa: PLC0415 - see above
 
+    class MetricsCachePyYamlError(yaml.YAMLError):
+        """The metrics file is not YAML."""
+
+        def __init__(self, message: object) -> None:
+            super().__init__(f"Error parsing file: {message}")
+
+    MetricsCachePyYamlError.__qualname__ = name
+    globals()[name] = MetricsCachePyYamlError
     return MetricsCachePyYamlError

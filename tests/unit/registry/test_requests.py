@@ -85,15 +85,11 @@ async def test_a_request_without_a_name_means_the_one_model_of_the_start(
     assert world.registry.only_startup_model() == only
 
 
-@pytest.mark.parametrize("error", [errors.NoWorkers, errors.QueueFull])
-async def test_the_version_is_named_only_where_the_request_named_it(error: type[errors.NoWorkers]) -> None:
+async def test_a_job_knows_the_version_only_where_the_request_named_it() -> None:
     world = await world_with("a")
-    world.schedulers["a/1.0"].refusal = error("a", "1.0")
-
-    with pytest.raises(error, match=r'^Model "a" has no worker to serve'):
-        world.registry.submit("a", "", [])
-    with pytest.raises(error, match=r'^Model "a" Version 1.0" has no worker to serve'):
-        world.registry.submit("a", "1.0", [])
+    for version in ("", None, "1.0"):
+        world.registry.submit("a", version, [])
+    assert [job.named_version or None for job in world.schedulers["a/1.0"].jobs] == [None, None, "1.0"]
 
 
 async def test_a_request_without_a_model_and_one_for_an_unknown_model_are_different_errors() -> None:
@@ -150,6 +146,9 @@ async def test_a_describe_request_without_a_worker_has_torchserves_other_text() 
     world.schedulers["a/1.0"].refusal = errors.NoWorkers("a", "1.0")
 
     with pytest.raises(errors.NoWorkersToDescribe, match=r'^Model "a" has no worker to serve describe request'):
+        await world.registry.describe_customized("a", None)
+    world.schedulers["a/1.0"].refusal = errors.QueueFull("a")
+    with pytest.raises(errors.QueueFull):
         await world.registry.describe_customized("a", None)
 
 

@@ -40,8 +40,21 @@ def test_before_the_pool_has_said_anything_there_are_no_workers() -> None:
     assert refusal(it) == "NoWorkers"
 
 
-def test_a_model_scaled_to_zero_names_itself_and_its_version() -> None:
-    refused = admission(0).refusal()
+@pytest.mark.parametrize(("configured", "error"), [(0, errors.NoWorkers), (2, errors.QueueFull)])
+@pytest.mark.parametrize(
+    ("named", "subject"), [("2.0", 'Model "m" Version 2.0"'), ("", 'Model "m"'), (None, 'Model "m"')]
+)
+def test_the_version_is_named_only_where_the_request_named_it(
+    configured: int, error: type[errors.ServingError], named: str | None, subject: str
+) -> None:
+    job = Job(SPEC.key, [], named_version=named)
+    with pytest.raises(error) as refused:
+        admission(configured).check(job, queue_full=True, now=5.0)
+    assert refused.value.message.startswith(f"{subject} has no worker to serve inference request.")
+
+
+def test_jobs_that_wait_for_a_model_scaled_to_zero_learn_its_version() -> None:
+    refused = admission(0).hopeless()
     assert isinstance(refused, errors.NoWorkers)
     assert refused.message.startswith('Model "m" Version 2.0" has no worker to serve inference request.')
 
