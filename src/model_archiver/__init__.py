@@ -1,4 +1,4 @@
-"""The Python API of TorchServe's archiver, for scripts that import it; `stoker.archive.builder` does the work."""
+"""The Python API of TorchServe's archiver, over `stoker.archive.builder`."""
 
 from model_archiver.model_archiver import ModelArchiver
 from model_archiver.model_archiver_config import ModelArchiverConfig

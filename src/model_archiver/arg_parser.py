@@ -1,4 +1,4 @@
-"""The archiver's command line, for scripts that read it themselves."""
+"""The archiver's command line, for scripts that parse it themselves."""
 
 from __future__ import annotations
 
@@ -9,5 +9,5 @@ from stoker.cli import archiver
 class ArgParser:
     @staticmethod
     def export_model_args_parser() -> ModelArchiverConfig:
-        """The options of this process's command line."""
+        """Parses this process's command line."""
         return ModelArchiverConfig.from_args(archiver.make_parser().parse_args())

@@ -1,4 +1,4 @@
-"""`ModelArchiverConfig`: the options of one archive, as the command line has them."""
+"""`ModelArchiverConfig`: the options of one archive, as on the command line."""
 
 from __future__ import annotations
 
@@ -24,6 +24,6 @@ class ModelArchiverConfig:
 
     @classmethod
     def from_args(cls, args: Namespace) -> ModelArchiverConfig:
-        """From what the argument parser returned; options that were not given keep their defaults."""
+        """Reads what the argument parser returned; missing options keep their defaults."""
         given = {item.name: getattr(args, item.name, None) for item in fields(cls)}
         return cls(**{name: value for name, value in given.items() if value is not None})

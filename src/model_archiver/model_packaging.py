@@ -1,4 +1,4 @@
-"""From options to an archive, in the steps that scripts and tests of TorchServe know by name."""
+"""Builds an archive from options, in the steps that scripts and tests of TorchServe know by name."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def package_model(config: ModelArchiverConfig | Namespace, manifest: str) -> Non
 
 
 def generate_model_archive(config: ModelArchiverConfig | Namespace | None = None) -> None:
-    """``config`` None: the options of the command line."""
+    """Builds an archive. ``config`` None: the options of the command line."""
     if config is None:
         config = ArgParser.export_model_args_parser()
     package_model(config, manifest=ModelExportUtils.generate_manifest_json(config))

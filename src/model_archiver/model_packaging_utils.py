@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-import zipfile  # noqa: F401 - scripts and tests reach for it here
+import zipfile  # noqa: F401 - scripts and tests import it from here
 from argparse import Namespace
 from collections.abc import Iterable
 from pathlib import Path
@@ -35,10 +35,9 @@ class ModelExportUtils:
     def check_mar_already_exists(
         model_name: str, export_file_path: str | None, overwrite: bool, archive_format: str = "default"
     ) -> str:
-        """The directory to write to.
+        """Returns the directory to write to.
 
-        Raises:
-            ModelArchiverError: the archive is there and ``overwrite`` is not set.
+        Raises: ModelArchiverError: the archive exists and ``overwrite`` is not set.
         """
         folder = os.getcwd() if export_file_path is None else export_file_path
         target = ModelExportUtils.get_archive_export_path(folder, model_name, archive_format)
@@ -48,10 +47,9 @@ class ModelExportUtils:
 
     @staticmethod
     def find_unique(files: Iterable[str], suffix: str) -> str | None:
-        """The one file with this suffix, None when there is none.
+        """Returns the one file with this suffix, None if there is none.
 
-        Raises:
-            ModelArchiverError: there are several.
+        Raises: ModelArchiverError: there are several.
         """
         found = [file for file in files if file.endswith(suffix)]
         if len(found) > 1:
@@ -92,8 +90,8 @@ class ModelExportUtils:
 
     @staticmethod
     def copy_artifacts(model_name: str, runtime: str = "python", **kwargs: str | None) -> str:
-        """Copies what the archive will hold into a fresh folder and returns it. The files' kinds are the names of the
-        archiver's options, with dashes or underscores; files of another kind are copied as they are.
+        """Copies the archive's files into a new folder and returns it. The files' kinds are the names of the archiver's
+        options, with dashes or underscores; files of another kind are copied as they are.
 
         Raises:
             FileNotFoundError: a named file does not exist.
@@ -133,8 +131,9 @@ class ModelExportUtils:
 
     @staticmethod
     def check_model_name_regex_or_exit(model_name: str) -> None:
-        """Raises:
-        ModelArchiverError: the name has other characters than letters, digits, ``_``, ``-`` and ``.``
+        """Checks the name.
+
+        Raises: ModelArchiverError: it has characters other than letters, digits, ``_``, ``-`` and ``.``
         """
         builder.check_model_name(model_name)
 
@@ -145,7 +144,7 @@ class ModelExportUtils:
 
     @staticmethod
     def file_filter(current_file: str, files_to_exclude: Iterable[str]) -> bool:
-        """Whether the file belongs into an archive."""
+        """Tells whether the file belongs in an archive."""
         return current_file not in files_to_exclude and contents.wanted_file(current_file)
 
     @staticmethod

@@ -1,4 +1,4 @@
-"""The version of the archiver whose behaviour this is."""
+"""The version of the archiver whose behaviour this package has."""
 
 from stoker.archive.builder import ARCHIVER_VERSION
 

@@ -1,4 +1,4 @@
-"""TorchServe's package, for handlers and scripts that import it: every module here stands for one of stoker's."""
+"""TorchServe's package, for handlers and scripts that import it: every module stands for one of stoker's."""
 
 from ts.version import __version__
 

@@ -1,4 +1,4 @@
-"""The TorchServe release whose behaviour is the contract."""
+"""The TorchServe release whose behaviour stoker has."""
 
 from stoker import TORCHSERVE_VERSION as __version__
 

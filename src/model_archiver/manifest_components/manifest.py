@@ -1,4 +1,4 @@
-"""`Manifest`: what ``MAR-INF/MANIFEST.json`` says, ready to be written."""
+"""`Manifest`: the content of ``MAR-INF/MANIFEST.json``."""
 
 from __future__ import annotations
 

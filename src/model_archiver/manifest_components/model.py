@@ -7,7 +7,7 @@ from typing import Any
 
 
 class Model:
-    """Paths are kept without their directories: in an archive all named files lie at the root."""
+    """Keeps paths without their directories, because all named files are at the root of an archive."""
 
     def __init__(
         self,

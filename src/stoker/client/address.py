@@ -1,4 +1,4 @@
-"""The address of a server, as people write it: understood, or refused with one sentence.  PURE."""
+"""Parses the address of a server as people write it, or explains in one sentence why it cannot. PURE."""
 
 from __future__ import annotations
 
@@ -20,13 +20,17 @@ _LONGEST_SHOWN = 80
 
 
 class AddressError(ValueError):
-    """An address that cannot be understood; the message is a sentence."""
+    """An address that cannot be parsed; the message is a sentence."""
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """``text``: as gRPC connects to it. ``tls``: the scheme asks for TLS. ``path``: of a Unix socket, which has
-    neither ``host`` nor ``port``; it begins with a zero character in the abstract name space."""
+    """``text``: what gRPC connects to. ``tls``: the scheme asks for TLS.
+
+    ``path``: that of a Unix socket, which has neither ``host`` nor ``port``; it starts with a NUL character in the
+    abstract
+    namespace.
+    """
 
     text: str
     tls: bool = False
@@ -36,10 +40,9 @@ class Target:
 
 
 def parse(text: str, default_port: int) -> Target:
-    """``default_port``: where none is written, whatever the scheme.
+    """Parses an address. ``default_port``: used if none is given, whatever the scheme.
 
-    Raises:
-        AddressError
+    Raises: AddressError
     """
     word = text.strip()
     if not word or any(not c.isprintable() for c in word):
@@ -90,7 +93,7 @@ def _tcp(place: str, word: str, default_port: int) -> Target:
 
 
 def _split(place: str, word: str) -> tuple[str, str | None]:
-    """Host, and port as it is written; None: not written. Digits alone are a port of this machine."""
+    """Splits host and port; port None: not given. Digits alone are a port of this machine."""
     if bracketed := _BRACKETED.fullmatch(place):
         return bracketed["host"], bracketed["port"] or None
     if place.count(":") > 1 and _is_ipv6(place):

@@ -35,7 +35,7 @@ def _stream(definition: Callable[P, Call[T]]) -> Callable[Concatenate[AsyncClien
 
 
 class AsyncClient:
-    """See `Client`. Cancelling the task that awaits a call cancels the request on the server too."""
+    """See `Client`. Cancelling the awaiting task cancels the request on the server too."""
 
     def __init__(self, endpoint: Endpoint | None = None) -> None:
         self.endpoint = endpoint or Endpoint()

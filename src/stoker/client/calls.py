@@ -1,7 +1,7 @@
-"""Every call of the APIs, defined once: its arguments, the message they become and how its answer is read.
+"""Defines every call of the APIs once: its arguments, its message, and how its answer is read.
 
-`Client` and `AsyncClient` turn these functions into methods with the same arguments and docstrings; only the way a
-`Call` is carried out differs.  No channel is used here.
+`Client` and `AsyncClient` turn these functions into methods with the same arguments and docstrings, and differ only in
+how they run a `Call`.  This module uses no channel.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class Call(Generic[T]):
 
 
 def as_method(method: Callable[..., Any], definition: Callable[P, Call[T]]) -> None:
-    """Gives ``method`` the name, the docstring and, after ``self``, the arguments of ``definition``."""
+    """Gives ``method`` the name, docstring and arguments (after ``self``) of ``definition``."""
     signature = inspect.signature(definition)
     own = inspect.Parameter("self", inspect.Parameter.POSITIONAL_OR_KEYWORD)
     method.__name__ = definition.__name__

@@ -1,4 +1,4 @@
-"""How both clients secure their channels."""
+"""Makes the channel credentials of both clients."""
 
 from __future__ import annotations
 

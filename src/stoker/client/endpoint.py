@@ -1,4 +1,4 @@
-"""Where a server is and how to talk to it: addresses, tokens, limits. No connection is made here."""
+"""Describes where a server is and how to talk to it: addresses, tokens, limits. Does not connect."""
 
 from __future__ import annotations
 

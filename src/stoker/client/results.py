@@ -1,4 +1,4 @@
-"""What calls give back: predictions, and one exception for everything that can go wrong."""
+"""Results of calls: predictions, and one exception for everything that can go wrong."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Prediction(NamedTuple):
         return self.data.decode("utf-8", "replace")
 
     def json(self) -> Any:
-        """Raises ValueError when the handler did not answer with JSON."""
+        """Parses the answer. Raises ValueError if the handler did not answer with JSON."""
         return json.loads(self.data)
 
 
@@ -39,7 +39,7 @@ class CallError(Exception):
 
     @classmethod
     def of(cls, error: grpc.RpcError) -> CallError:
-        """TorchServe's details are two lines: a sentence and a class name."""
+        """Splits TorchServe's details, which are two lines: a message and a class name."""
         first, _, second = (error.details() or "").partition("\n")
         return cls(error.code(), first or "the server gave no details", second)
 
@@ -50,7 +50,7 @@ def headers_of(metadata: Any) -> dict[str, str]:
 
 @contextmanager
 def call_errors() -> Iterator[None]:
-    """grpc's exceptions inside become `CallError`."""
+    """Turns grpc's exceptions into `CallError` within the block."""
     try:
         yield
     except grpc.RpcError as error:

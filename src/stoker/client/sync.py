@@ -1,4 +1,4 @@
-"""The synchronous client: carries out the calls that `calls` defines."""
+"""The synchronous client: runs the calls that `calls` defines."""
 
 from __future__ import annotations
 

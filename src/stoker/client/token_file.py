@@ -12,10 +12,9 @@ class Tokens(NamedTuple):
 
 
 def parse(content: bytes) -> Tokens:
-    """From the server's own format, or plain words by name.
+    """Parses the server's own format, or tokens by name.
 
-    Raises:
-        ValueError: it holds no tokens.
+    Raises: ValueError: it contains no tokens.
     """
     found = json.loads(content)
     if not isinstance(found, dict):

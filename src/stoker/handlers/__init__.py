@@ -1,1 +1,1 @@
-"""Default handlers and what they share. Import rule: core and the handler-facing part of the worker, nothing else."""
+"""Default handlers and what they share. Imports only core and the handler-facing part of the worker."""

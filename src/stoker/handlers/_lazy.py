@@ -1,6 +1,6 @@
-"""`LazyAttribute`: a class attribute that is made when it is first read.
+"""Makes a class attribute when it is first read.
 
-It lets a handler class name torchvision transforms without importing torchvision for those who replace them.
+A handler class can thus name torchvision transforms without importing torchvision for users who replace them.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import Any
 
 
 class LazyAttribute:
-    """Reads as what ``make()`` returns; made once, shared by all instances. A subclass or instance may replace it."""
+    """Reads as the result of ``make()``, which runs once for all instances. Subclasses and instances may replace it."""
 
     def __init__(self, make: Callable[[], Any]) -> None:
         self._make = make

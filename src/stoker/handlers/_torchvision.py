@@ -1,4 +1,4 @@
-"""The way to torchvision for handlers: a clear message when it is absent, and a cure for one broken pairing.
+"""Imports torchvision for handlers, with a clear message if it is missing, and a workaround for one broken combination.
 
 torchvision's usual wheel is built for CUDA.  Beside a torch without CUDA its C++ part cannot load, and then even its
 Python part fails to import, because it refers to two operators that nobody declared.  Declaring them is enough for
@@ -36,7 +36,7 @@ def load(name: str = "torchvision") -> ModuleType:
 
 
 def cured(run: Callable[[], Result]) -> Result:
-    """``run()``, and a second time with the operators declared when it failed for their absence."""
+    """Runs ``run()``, and once more with the operators declared if it failed because they were missing."""
     try:
         return run()
     except RuntimeError as error:

@@ -160,7 +160,7 @@ class BaseHandler(abc.ABC):
         return PT230_AVAILABLE and isinstance(export, dict) and bool(export.get("aot_compile"))
 
     def _optimize_model(self) -> None:
-        """torch.compile or IPEX, if asked for. A failure costs speed, never the model."""
+        """Applies torch.compile or IPEX, if configured. A failure costs speed, never the model."""
         options = _compile_options(self.model_yaml_config.get("pt2"))
         if PT2_AVAILABLE and options is not None and check_valid_pt2_backend(options.get("backend", "inductor")):
             wanted = ", ".join(f"{name} {value}" for name, value in options.items())
@@ -196,7 +196,7 @@ class BaseHandler(abc.ABC):
         return data.tolist()
 
     def handle(self, data: Any, context: Context) -> Any:
-        """The entry point: one entry per row of ``data``. Emits HandlerTime."""
+        """Answers a batch: one entry per row of ``data``. Emits HandlerTime."""
         started = time.perf_counter()
         self.context = context
         if self._is_describe():
@@ -222,7 +222,7 @@ class BaseHandler(abc.ABC):
         return output
 
     def _infer_with_profiler(self, data: Any) -> tuple[Any, Any]:
-        """The steps under `torch.profiler`; `profiler_args` override what is recorded and where it goes."""
+        """Runs the steps under `torch.profiler`; `profiler_args` override what is recorded and where it goes."""
         if self.manifest is None and self.context is not None:
             self.manifest = self.context.manifest
         if "on_trace_ready" not in self.profiler_args:
@@ -248,7 +248,7 @@ class BaseHandler(abc.ABC):
     # -------------------------------------------------------------------------------- explain and describe
 
     def explain_handle(self, data_preprocess: Any, raw_data: Any) -> Any:
-        """Attributions for the class that the first row names as ``target`` (0 without one)."""
+        """Returns attributions for the class that the first row names as ``target`` (0 without one)."""
         logger.info("Calculating Explanations")
         inputs, target = None, 0
         row = raw_data[0] if raw_data else None
@@ -287,7 +287,8 @@ def _xla_device() -> Any:
 
 
 def _compile_options(section: object) -> dict[str, Any] | None:
-    """Arguments of `torch.compile` from the ``pt2`` section in any of its three spellings, None when not asked for."""
+    """Returns the arguments of `torch.compile` from any of the three spellings of the ``pt2`` section, None if there is
+    none."""
     if isinstance(section, str):
         return {"backend": section}
     if not isinstance(section, dict) or not section:

@@ -1,4 +1,4 @@
-"""English contractions and what they stand for. Users import it from `ts.torch_handler.contractions`."""
+"""Maps English contractions to their long forms. Users import it from `ts.torch_handler.contractions`."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ _here = threading.local()
 
 @dataclass
 class Slice:
-    """Some rows on their way through the stages. ``arrived``: where `MicroBatching.handle` waits for it."""
+    """Some rows in a stage. ``arrived``: where `MicroBatching.handle` waits for them."""
 
     index: int
     value: Any
@@ -34,19 +34,19 @@ class Slice:
 
 
 Stage = queue.SimpleQueue[Slice | None]
-"""Slices that wait for a stage; None asks one of its threads to leave."""
+"""Slices that wait for a stage; None tells one of its threads to exit."""
 
 
 @dataclass
 class WorkerThread:
-    """One thread of a stage; ``event`` is set when it has to leave."""
+    """One thread of a stage; ``event`` tells it to exit."""
 
     event: threading.Event
     thread: threading.Thread
 
 
 def execute_call(event: threading.Event, stage: Stage, following: Stage | None, handler: Any, method: str) -> None:
-    """The life of one thread: applies ``method`` to slices and passes them on, until it is asked to leave."""
+    """Runs one thread: applies ``method`` to slices and passes them on, until told to exit."""
     while not event.is_set():
         item = stage.get()
         if item is None:
@@ -60,14 +60,14 @@ def _apply(item: Slice, handler: Any, method: str) -> None:
     _here.index = item.index
     try:
         item.value = getattr(handler, method)(item.value)
-    except BaseException as error:  # raised again by `handle`, in the thread that asked
+    except BaseException as error:  # raised again by `handle`, in the calling thread
         item.error = error
     finally:
         _here.index = None
 
 
 class MicroBatching:
-    """Replaces a handler's ``handle``. ``parallelism``: threads per method, 1 where nothing is said."""
+    """Replaces a handler's ``handle``. ``parallelism``: threads per method, 1 by default."""
 
     def __init__(
         self, parent_handler: Any, micro_batch_size: int = 1, parallelism: dict[str, int] | None = None
@@ -84,12 +84,12 @@ class MicroBatching:
 
     @parallelism.setter
     def parallelism(self, parallelism: Mapping[str, int]) -> None:
-        """Takes effect with the next batch."""
+        """Sets the threads per method, from the next batch on."""
         self._parallelism = _checked(parallelism)
         self.shutdown()
 
     def __call__(self, data: Any, context: Any) -> Any:
-        """The entry point: as `BaseHandler.handle`, in slices."""
+        """Answers a batch like `BaseHandler.handle`, in slices."""
         started = time.perf_counter()
         self.handler.context = context
         output = self._answer(data)
@@ -101,12 +101,12 @@ class MicroBatching:
         handler = self.handler
         if handler._is_describe():
             return [handler.describe_handle()]
-        if handler._is_explain():  # attributions look at the batch as a whole
+        if handler._is_explain():  # attributions need the whole batch
             return handler.explain_handle(handler.preprocess(data), data)
         return self.handle(data)
 
     def handle(self, data: Any) -> list[Any]:
-        """The answers to all rows. Raises what the first failing slice raised."""
+        """Returns the answers to all rows. Raises the exception of the first failing slice."""
         self._start()
         arrived: queue.SimpleQueue[Slice] = queue.SimpleQueue()
         slices = [
@@ -123,7 +123,7 @@ class MicroBatching:
         return list(itertools.chain.from_iterable(each.value for each in slices))
 
     def get_micro_batch_idx(self) -> int | None:
-        """In a thread of a stage: the number of the slice it works on."""
+        """Returns the number of the slice that this thread of a stage is working on."""
         return getattr(_here, "index", None)
 
     def shutdown(self) -> None:

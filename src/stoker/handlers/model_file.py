@@ -11,11 +11,9 @@ from stoker.handlers.util import list_classes_from_module
 
 
 def model_class(model_dir: str | Path, model_file: str) -> type:
-    """The only class that ``model_file`` defines.
+    """Returns the only class that ``model_file`` defines.
 
-    Raises:
-        RuntimeError: no such file.
-        ValueError: it defines no class, or several.
+    Raises: RuntimeError: no such file.  ValueError: it defines no class, or several.
     """
     path = Path(model_dir, model_file)
     if not path.is_file():
@@ -27,9 +25,9 @@ def model_class(model_dir: str | Path, model_file: str) -> type:
 
 
 def import_by_base_name(path: Path) -> ModuleType:
-    """Imports ``path`` under its base name, so that its neighbours can import each other.
+    """Imports ``path`` under its base name, so that modules beside it can import each other.
 
-    A module of that name from another folder (another model loaded before in the same process) is replaced.
+    Replaces a module of that name from another folder (another model loaded before in the same process).
     """
     folder = str(path.parent)
     if folder not in sys.path:

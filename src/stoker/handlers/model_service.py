@@ -15,7 +15,7 @@ from typing import Any
 
 
 class ModelService:
-    """A subclass says what `inference` does with the first request's data."""
+    """Subclasses implement `inference` on the first request's data."""
 
     def __init__(
         self, model_name: str, model_dir: str, manifest: dict[str, Any] | None, gpu: int | None = None
@@ -25,7 +25,7 @@ class ModelService:
         self._signature: Any = None
 
     def initialize(self, context: Any) -> None:
-        """Reads the file that the manifest's entry ``Model.Signature`` names."""
+        """Reads the file named by the manifest's entry ``Model.Signature``."""
         self._context = context
         path = Path(context.system_properties.get("model_dir"), context.manifest["Model"]["Signature"])
         if not path.is_file():
@@ -34,11 +34,11 @@ class ModelService:
 
     @abstractmethod
     def inference(self, data: Any) -> Any:
-        """The answers to a list with the data of one request."""
+        """Returns the answers to a list with one request's data."""
 
     @abstractmethod
     def ping(self) -> Any:
-        """Whether the service is healthy."""
+        """Tells whether the service is healthy."""
 
     def signature(self) -> Any:
         return self._signature
@@ -56,7 +56,7 @@ class ModelService:
 
 
 class SingleNodeService(ModelService):
-    """`inference` in three steps, whose times are logged."""
+    """Runs `inference` in three steps and logs their times."""
 
     def inference(self, data: Any) -> Any:
         for name, step in (
@@ -81,7 +81,7 @@ class SingleNodeService(ModelService):
 
 
 def _parsed(text: str) -> Any:
-    """JSON, or what Python writes: older clients sent that."""
+    """Parses JSON, or Python literals, which older clients send."""
     try:
         return json.loads(text)
     except ValueError:

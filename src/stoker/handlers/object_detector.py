@@ -23,7 +23,9 @@ class ObjectDetector(VisionHandler):
     image_processing = LazyAttribute(_transforms.tensor_only)
 
     def _collate(self, images: list[Any]) -> Any:
-        """One tensor where the images of a batch have one size; detection models take a list as well."""
+        """Returns one tensor if all images of the batch have one size, else a list, which detection models
+        accept too.
+        """
         if len({image.shape for image in images}) == 1:
             return super()._collate(images)
         return [image.to(self.device) for image in images]

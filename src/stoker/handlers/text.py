@@ -41,13 +41,16 @@ class TextHandler(BaseHandler, ABC):
 
     @functools.cached_property
     def lig(self) -> Any:
-        """captum's layer integrated gradients over the model's ``embedding``."""
+        """Returns captum's layer integrated gradients over the model's ``embedding``."""
         from captum.attr import LayerIntegratedGradients  # noqa: PLC0415 - see the top
 
         return LayerIntegratedGradients(self.model, self.model.embedding)
 
     def get_source_vocab_path(self, ctx: Context) -> str:
-        """The vocabulary that the manifest names, or ``source_vocab.pt``; an exception when there is none."""
+        """Returns the vocabulary that the manifest names, or ``source_vocab.pt``.
+
+        Raises an exception if there is none.
+        """
         named = ((ctx.manifest or {}).get("model") or {}).get("sourceVocab")
         path = Path(ctx.system_properties["model_dir"], named or "source_vocab.pt")
         if not path.is_file():
@@ -66,13 +69,13 @@ class TextHandler(BaseHandler, ABC):
     def _remove_punctuation(self, text: str) -> str:
         return text.translate(_NO_PUNCTUATION)
 
-    _remove_puncutation = _remove_punctuation  # the name that older handlers call
+    _remove_puncutation = _remove_punctuation  # name used by older handlers
 
     def _tokenize(self, text: str) -> Any:
         return self.tokenizer(text)
 
     def get_word_token(self, input_tokens: Iterable[Any]) -> list[str]:
-        """The words of these indices."""
+        """Returns the words of these indices."""
         numbers = [int(token) for token in input_tokens]
         if hasattr(self.source_vocab, "lookup_tokens"):
             return list(self.source_vocab.lookup_tokens(numbers))
@@ -80,13 +83,15 @@ class TextHandler(BaseHandler, ABC):
         return [words.get(number, "<unk>") for number in numbers]
 
     def summarize_attributions(self, attributions: Any) -> Any:
-        """One number per token, scaled to length 1."""
+        """Returns one number per token, scaled to length 1."""
         summed = attributions.sum(dim=-1).squeeze(0)
         norm = summed.norm()
         return summed / norm if norm > 0 else summed
 
     def _index(self, token: str) -> int:
-        """The index of ``token``; unknown ones are ``<unk>``, or 0 where the vocabulary has no such entry."""
+        """Returns the index of ``token``; for unknown ones that of ``<unk>``, or 0 if the vocabulary has no
+        such entry.
+        """
         if isinstance(self.source_vocab, Mapping):
             unknown = self.source_vocab.get("<unk>", 0)
             return int(self.source_vocab.get(token, unknown))

@@ -16,7 +16,7 @@ from stoker.handlers.util import map_class_to_label
 
 
 class TextClassifier(TextHandler):
-    """For models of embedding bags: called with the token indices and the offsets ``[0]``."""
+    """For embedding-bag models: calls them with the token indices and the offsets ``[0]``."""
 
     ngrams = 2
 
@@ -45,7 +45,7 @@ class TextClassifier(TextHandler):
         return map_class_to_label(torch.softmax(data, dim=-1).tolist(), self.mapping)
 
     def get_insights(self, text_preprocess: Any, _: Any, target: Any = 0) -> Any:
-        """The weight of each token for class ``target``."""
+        """Returns the weight of each token for class ``target``."""
         from captum.attr import TokenReferenceBase  # noqa: PLC0415 - heavy, and only explanations need it
 
         indices, tokens = text_preprocess

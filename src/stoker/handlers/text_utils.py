@@ -16,7 +16,7 @@ _SEPARATED = re.compile(r"(['.,()!?])")
 
 
 def ngrams_iterator(token_list: Sequence[str], ngrams: int) -> Iterator[str]:
-    """The tokens, then all pairs, all triples, ... up to ``ngrams`` words joined by spaces."""
+    """Yields the tokens, then all pairs, all triples, ... up to ``ngrams`` words joined by spaces."""
     yield from token_list
     for size in range(2, ngrams + 1):
         for start in range(len(token_list) - size + 1):
@@ -24,10 +24,9 @@ def ngrams_iterator(token_list: Sequence[str], ngrams: int) -> Iterator[str]:
 
 
 def get_tokenizer(tokenizer: str | Tokenizer | None, language: str = "en") -> Tokenizer:
-    """The tokeniser of that name: ``basic_english``, ``spacy``, or None for splitting at spaces.
+    """Returns a tokeniser by name: ``basic_english``, ``spacy``, or None for splitting at spaces.
 
-    Raises:
-        ValueError: an unknown name, or ``basic_english`` for another language.
+    Raises: ValueError: an unknown name, or ``basic_english`` for another language.
     """
     if tokenizer is None:
         return str.split
@@ -43,7 +42,7 @@ def get_tokenizer(tokenizer: str | Tokenizer | None, language: str = "en") -> To
 
 
 def _basic_english(line: str) -> list[str]:
-    """Lower case; quotes go, semicolons and colons become spaces, other punctuation becomes words of its own."""
+    """Splits lower-case text: drops quotes, turns semicolons and colons into spaces, makes other punctuation words."""
     line = _BLANKED.sub(" ", _DROPPED.sub("", line.lower()))
     return _SEPARATED.sub(r" \1 ", line).split()
 

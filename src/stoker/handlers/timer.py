@@ -1,6 +1,6 @@
-"""`timed`: measures one method of a handler when its model-config.yaml says ``handler: {profile: true}``.
+"""Measures a handler method if its model-config.yaml says ``handler: {profile: true}``.
 
-It must never be the reason a handler fails: without a context, a config or metrics it just calls the method.
+Never makes a handler fail: without context, config or metrics it only calls the method.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What handlers and the code that loads them share: label files, class look-up, deprecation.
+"""Helpers for handlers and the code that loads them: label files, class look-up, deprecation.
 
 Users import it as `ts.utils.util`.  It must never import torch: the worker uses it before a handler asked for torch.
 """
@@ -60,7 +60,7 @@ class PT2Backend(str, enum.Enum):
 
 
 def check_valid_pt2_backend(backend: str) -> bool:
-    """Whether `torch.compile` may be asked for ``backend``; says so in the log when not."""
+    """Tells whether ``backend`` can be passed to `torch.compile`; logs if not."""
     known = any(backend == member.value for member in PT2Backend)
     if not known:
         log.warning("%s is not a supported backend", backend)
@@ -68,16 +68,18 @@ def check_valid_pt2_backend(backend: str) -> bool:
 
 
 def list_classes_from_module(module: ModuleType, parent_class: type | None = None) -> list[type]:
-    """The classes that ``module`` itself defines (imported ones do not count), below ``parent_class`` if given."""
+    """Returns the classes that ``module`` itself defines (not imported ones), subclasses of ``parent_class`` if
+    given.
+    """
     own = [member for _, member in inspect.getmembers(module, inspect.isclass) if member.__module__ == module.__name__]
     return [cls for cls in own if parent_class is None or issubclass(cls, parent_class)]
 
 
 def load_label_mapping(mapping_file_path: str | Path) -> dict[str, str] | None:
-    """Class id to label from an ``index_to_name.json``; None, with a warning, when there is no such file.
+    """Reads class ids and labels from an ``index_to_name.json``; returns None, with a warning, if there is no such
+    file.
 
-    Raises:
-        ValueError: the file is not a mapping of ids to labels.
+    Raises: ValueError: the file is not a mapping of ids to labels.
     """
     path = Path(mapping_file_path)
     if not path.is_file():
@@ -104,7 +106,9 @@ def map_class_to_label(
     mapping: Mapping[str, str] | None = None,
     lbl_classes: Sequence[Sequence[int]] | None = None,
 ) -> list[dict[str, Any]]:
-    """One ``{label: probability}`` per row of ``probs``, in its order; a class without a label keeps its number."""
+    """Returns ``{label: probability}`` for each row of ``probs``, in order; a class without a label keeps its
+    number.
+    """
     if not isinstance(probs, list):
         raise ValueError("Convert classes to list before doing mapping")
     if mapping is not None and not isinstance(mapping, dict):
@@ -118,7 +122,7 @@ def map_class_to_label(
 
 
 def get_yaml_config(yaml_file_path: str | Path) -> dict[str, Any]:
-    """The content of a YAML file; an empty file is an empty dict."""
+    """Returns the content of a YAML file, an empty dict for an empty file."""
     with Path(yaml_file_path).open(encoding="utf-8") as file:
         config: dict[str, Any] | None = yaml.safe_load(file)
     return config or {}
@@ -127,7 +131,7 @@ def get_yaml_config(yaml_file_path: str | Path) -> dict[str, Any]:
 def deprecated(
     version: str, replacement: str = "", klass: type[Warning] = PendingDeprecationWarning
 ) -> Callable[[Function], Function]:
-    """Marks a function that goes away after ``version``; each call warns with category ``klass``."""
+    """Marks a function to be removed after ``version``; each call warns with category ``klass``."""
 
     def decorate(func: Function) -> Function:
         advice = f" Use {replacement} instead." if replacement else ""

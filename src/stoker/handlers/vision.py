@@ -1,4 +1,5 @@
-"""`VisionHandler`: rows with images (or numbers) to one tensor. Users import it from `ts.torch_handler.vision_handler`.
+"""`VisionHandler`: turns rows with images (or numbers) into one tensor. Users import it from
+`ts.torch_handler.vision_handler`.
 
 PIL and captum are imported when an image or an explanation is first asked for.
 """
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class VisionHandler(BaseHandler, ABC):
-    """A subclass gives ``image_processing``, a callable from a PIL image to a tensor."""
+    """Subclasses provide ``image_processing``, a callable from a PIL image to a tensor."""
 
     image_processing: Any
 
@@ -34,14 +35,14 @@ class VisionHandler(BaseHandler, ABC):
 
     @functools.cached_property
     def ig(self) -> Any:
-        """captum's integrated gradients of the model."""
+        """Returns captum's integrated gradients of the model."""
         from captum.attr import IntegratedGradients  # noqa: PLC0415 - see the top
 
         return IntegratedGradients(self.model)
 
     @timed
     def preprocess(self, data: Any) -> Any:
-        """Each row is an encoded image (bytes, or base64 in a string) or nested numbers."""
+        """Reads each row as an encoded image (bytes, or base64 in a string) or as nested numbers."""
         return self._collate([self._read_image(row.get("data") or row.get("body")) for row in data])
 
     def _read_image(self, value: Any) -> Any:
@@ -58,5 +59,5 @@ class VisionHandler(BaseHandler, ABC):
         return torch.stack(images).to(self.device)
 
     def get_insights(self, tensor_data: Any, _: Any, target: Any = 0) -> Any:
-        """Integrated gradients of class ``target``, 15 steps, one list per request."""
+        """Returns integrated gradients of class ``target``, 15 steps, one list per request."""
         return self.ig.attribute(tensor_data, target=target, n_steps=15).tolist()

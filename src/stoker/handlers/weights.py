@@ -1,7 +1,8 @@
-"""Reads what `torch.save` wrote, without running code from it, and hands it to a model.
+"""Reads files of `torch.save` without running code from them, and loads them into a model.
 
-Laws: `weights_only` unless the operator said ``TS_TRUST_PICKLED_WEIGHTS=true``, and never a silent second try without
-it.  Files of the zip format are mapped, and a model on the CPU keeps the mapped pages: workers of one model share them.
+Invariants: uses `weights_only` unless the operator sets ``TS_TRUST_PICKLED_WEIGHTS=true``, and never retries silently
+without it.  Files of the zip format are mapped, and a model on the CPU keeps the mapped pages, so that workers of one
+model share them.
 """
 
 from __future__ import annotations
@@ -21,19 +22,18 @@ from packaging import version
 log = logging.getLogger(__name__)
 
 TRUST_VARIABLE = "TS_TRUST_PICKLED_WEIGHTS"
-_SAFE_SINCE = version.parse("2.10")  # before that, weights_only had holes that ran code
+_SAFE_SINCE = version.parse("2.10")  # older versions have holes in weights_only that run code
 
 
 def trusted() -> bool:
-    """Whether the operator trusts the archives of this server to run code while they are unpickled."""
+    """Tells whether the operator trusts this server's archives to run code while they are unpickled."""
     return os.environ.get(TRUST_VARIABLE, "").strip().lower() == "true"
 
 
 def load_file(path: str | Path, map_location: Any = "cpu") -> Any:
-    """The object in a `torch.save` file.
+    """Returns the object in a `torch.save` file.
 
-    Raises:
-        RuntimeError: the file holds more than tensors and plain containers, and the operator did not trust it.
+    Raises: RuntimeError: the file holds more than tensors and plain containers, and the operator did not trust it.
     """
     path, safe = Path(path), not trusted()
     if safe and version.parse(torch.__version__) < _SAFE_SINCE:
@@ -77,7 +77,7 @@ def _read_state(path: str | Path, map_location: Any) -> Any:
 
 
 def _may_share(model: torch.nn.Module, state: object) -> bool:
-    """Whether taking the tensors of ``state`` as they are gives the same model as copying their values."""
+    """Tells whether using the tensors of ``state`` directly gives the same model as copying their values."""
     own_way = type(model).load_state_dict is not torch.nn.Module.load_state_dict  # may not know `assign`
     if own_way or not isinstance(state, Mapping):
         return False

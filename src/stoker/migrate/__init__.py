@@ -1,1 +1,4 @@
-"""What would change for a TorchServe deployment that moves over: read only, nothing of an archive is executed."""
+"""Finds out what would change if a TorchServe deployment moved to stoker.
+
+Reads only; executes nothing of an archive.
+"""

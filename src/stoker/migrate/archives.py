@@ -1,6 +1,6 @@
-"""Reads the few files of an archive that say how it wants to be served, by the readers that unpack archives safely.
+"""Reads the few files of an archive that describe how to serve it, with the readers that unpack archives safely.
 
-Law: nothing is written, nothing is executed, and what is read is bounded, whatever the archive claims.
+Invariants: writes and executes nothing, and reads a bounded amount, whatever the archive claims.
 """
 
 from __future__ import annotations
@@ -24,23 +24,22 @@ _TEXTS = (".py", ".yaml", ".yml", ".txt", ".json")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Contents:
-    """``names``: every file. ``texts``: what the small ones among source, YAML, JSON and text files hold."""
+    """``names``: every file. ``texts``: contents of small source, YAML, JSON and text files."""
 
     names: frozenset[str]
     texts: Mapping[str, bytes]
 
     @property
     def manifest(self) -> Manifest:
-        """Raises InvalidArchive."""
+        """Parses the manifest. Raises InvalidArchive."""
         data = self.texts.get(MANIFEST_PATH)
         return Manifest(found=False) if data is None else Manifest.parse(data)
 
 
 def read(path: Path) -> Contents:
-    """Blocking.
+    """Reads an archive. Blocking.
 
-    Raises:
-        InvalidArchive: the server would refuse it.  OSError: it cannot be read.
+    Raises: InvalidArchive: the server would refuse it.  OSError: it cannot be read.
     """
     names: set[str] = set()
     texts: dict[str, bytes] = {}

@@ -1,6 +1,6 @@
-"""A TorchServe deployment on the disk: finds its parts, reads them, and has each one checked.
+"""Finds the parts of a TorchServe deployment on disk, and checks each.
 
-Law: only reads, and nothing of what it reads is executed.
+Invariant: reads only, and executes nothing of what it reads.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Reads a file of environment variables, as `docker run --env-file` and shell scripts have them."""
+"""Reads a file of environment variables, as for `docker run --env-file` and shell scripts."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ _LINE = re.compile(r"(?:export[ \t]+)?(?P<name>[A-Za-z_][A-Za-z0-9_]*)[ \t]*=[ \
 
 
 def read_env_file(file: Path) -> dict[str, str]:
-    """
-    Raises:
-        ConfigurationError: it cannot be read, or a line is no NAME=VALUE; file and line are named.
+    """Reads the file.
+
+    Raises: ConfigurationError: it cannot be read, or a line is not NAME=VALUE; names file and line.
     """
     variables: dict[str, str] = {}
     for number, line in enumerate(read_text(file).splitlines(), start=1):

@@ -1,4 +1,4 @@
-"""What was found: one `Finding` per item, and what all of them together mean for a script.  PURE."""
+"""Findings, one per item, and the exit status that follows from all of them. PURE."""
 
 from __future__ import annotations
 
@@ -18,8 +18,10 @@ class Verdict(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """``area``: the group it is shown in. ``item``: a key, a file, a model. ``text``: how it changes, or what to do.
-    ``where``: the line that said so, if there is one."""
+    """``area``: group for display.
+
+    ``item``: a key, a file, a model. ``text``: how it changes, or what to do. ``where``: its line, if any.
+    """
 
     area: str
     item: str
@@ -29,7 +31,7 @@ class Finding:
 
 
 def exit_code(findings: Iterable[Finding]) -> int:
-    """0: all the same or changed; 1: something is unsupported; 2: something cannot be read."""
+    """Returns 0: all the same or changed; 1: something is unsupported; 2: something cannot be read."""
     verdicts = {finding.verdict for finding in findings}
     if Verdict.UNREADABLE in verdicts:
         return 2

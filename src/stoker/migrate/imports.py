@@ -1,4 +1,7 @@
-"""What a handler's source imports from `ts`, read as text.  PURE.  Nothing is compiled to code, nothing is run."""
+"""Finds what a handler's source imports from `ts`. PURE.
+
+Reads the source as text; compiles and runs nothing.
+"""
 
 from __future__ import annotations
 
@@ -23,14 +26,13 @@ class Import(NamedTuple):
 
 
 def ts_imports(source: bytes) -> list[Import]:
-    """Every import from `ts`, wherever it stands.
+    """Returns every import from `ts`, wherever it is.
 
-    Raises:
-        ValueError: this is not Python source, for the Python that runs here; with the reason in one line.
+    Raises: ValueError: this is not Python source for the running Python; with the reason in one line.
     """
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of escapes in somebody's strings
+            warnings.simplefilter("ignore")  # about escapes in string literals
             tree = ast.parse(source)
     except SyntaxError as error:
         raise ValueError(f"line {error.lineno or 1}: {error.msg}") from None
@@ -42,7 +44,7 @@ def ts_imports(source: bytes) -> list[Import]:
 def missing(
     imports: list[Import], *, has_module: Callable[[str], bool], has_name: Callable[[str, str], bool]
 ) -> list[Import]:
-    """Those that would fail here."""
+    """Returns those that would fail here."""
     return [
         found
         for found in imports
@@ -51,7 +53,7 @@ def missing(
 
 
 def _found(tree: ast.AST) -> Iterator[Import]:
-    """Without recursion: sources may be nested as deeply as the parser allows."""
+    """Walks without recursion: sources may be nested as deeply as the parser allows."""
     waiting: list[tuple[ast.AST, bool]] = [(tree, False)]
     while waiting:
         node, guarded = waiting.pop()
@@ -71,7 +73,7 @@ def _of_node(node: ast.AST, guarded: bool) -> Iterator[Import]:
 
 
 def _catches_imports(node: ast.Try) -> bool:
-    """`except:` catches everything; of the rest, the names in the clause tell."""
+    """Tells whether a clause catches ImportError; a bare `except:` catches everything."""
     for handler in node.handlers:
         if handler.type is None or any(name in ast.unparse(handler.type) for name in _CATCH_IMPORTS):
             return True

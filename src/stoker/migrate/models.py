@@ -1,4 +1,7 @@
-"""Checks what an archive holds: manifest, model-config.yaml, handler source.  PURE.  Texts are parsed, never run."""
+"""Checks the contents of an archive: manifest, model-config.yaml, handler source.
+
+PURE. Parses texts, never runs them.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +33,7 @@ _INSTEAD = {
 
 
 def check(file: str, contents: Contents, settings: Settings) -> list[Finding]:
-    """``file``: the name in the model store. At least one finding."""
+    """Returns at least one finding. ``file``: the name in the model store."""
     try:
         manifest = contents.manifest
         _check_identity(manifest, settings)
@@ -54,7 +57,7 @@ Found = Iterator[tuple[Verdict, str, str]]
 
 
 def _check_identity(manifest: Manifest, settings: Settings) -> None:
-    """Raises InvalidArchive. A name that is missing is made of the file's at start."""
+    """Raises InvalidArchive. At start, a missing name is made from the file's name."""
     runtime = manifest.effective(default_model_name="unnamed").runtime
     if runtime == "LSP":
         raise InvalidArchive("its runtime is LSP, the C++ backend. Pack the model with a Python handler.")

@@ -1,4 +1,4 @@
-"""Findings as text for people and as an object for scripts.  PURE.  Every word is fit for a terminal."""
+"""Formats findings as text for people and as an object for scripts. PURE. Every word is safe for a terminal."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _ORDER = (Verdict.UNREADABLE, Verdict.UNSUPPORTED, Verdict.CHANGED, Verdict.SAME
 
 
 def lines(findings: Sequence[Finding]) -> Iterator[str]:
-    """By area; in each what needs a hand first, and what is plainly the same in one paragraph at the end."""
+    """Groups by area; each starts with what needs work and ends with unchanged items in one paragraph."""
     for area in dict.fromkeys(finding.area for finding in findings):
         yield f"{_plain(area)}"
         own = [finding for finding in findings if finding.area == area]

@@ -1,6 +1,6 @@
-"""Checks the settings of a deployment: the lines of its properties file and its TS_ variables.  PURE.
+"""Checks the settings of a deployment: the lines of its properties file and its TS_ variables. PURE.
 
-The table of settings says what each key means here; `_JUDGED` adds what an operator should know of some values.
+The table of settings says what each key means here; `_JUDGED` adds what an operator should know about some values.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _STANDARD_KEYSTORES = ("pkcs12", "p12", "pfx")
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """``settings``: what the server would have, without the values that it would refuse. ``given``: the texts."""
+    """``settings``: what the server would use, without values that it would refuse. ``given``: the texts."""
 
     settings: Settings
     findings: tuple[Finding, ...]
@@ -32,7 +32,7 @@ class Checked:
 
 
 def check(entries: Sequence[properties.Entry], *, file: str | None, environment: Mapping[str, str]) -> Checked:
-    """``file``: the name of the properties file; None: there is none."""
+    """Checks the settings. ``file``: name of the properties file; None: there is none."""
     area = file or "settings"
     given, findings = _from_file(entries, area, environment)
     variables = list(_variables(given, environment))
@@ -54,7 +54,7 @@ def check(entries: Sequence[properties.Entry], *, file: str | None, environment:
 
 
 _KEY_OF_VARIABLE: Mapping[str, str] = {row.env: key for key, row in ROWS.items() if row.env is not None}
-"""Variable -> key."""
+"""Keys by variable."""
 
 
 def _from_file(
@@ -78,7 +78,7 @@ def _from_file(
 
 
 def _variables(given: Mapping[str, Given], environment: Mapping[str, str]) -> Iterator[str]:
-    """Those that count."""
+    """Returns the variables that take effect."""
     enabled = _true("enable_envvars_config", given)
     urls = _true("use_env_allowed_urls", given)
     for name, key in _KEY_OF_VARIABLE.items():
@@ -239,7 +239,7 @@ _JUDGED: Mapping[str, Callable[[Any, str], Judgement]] = {
     "max_response_size": _if_set("An answer over it is an error for that request alone; the worker lives."),
     "model_snapshot": _snapshot,
 }
-"""By key: what else than 'the same', or the reason in the table of settings, is to be said."""
+"""Checks by key, for values that need more than 'the same' or the reason in the table of settings."""
 
 
 # ------------------------------------------------------------------------------------------ all together

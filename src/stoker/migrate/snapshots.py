@@ -1,4 +1,4 @@
-"""Checks a snapshot that TorchServe wrote: can its models be resumed?  PURE."""
+"""Checks whether the models of a TorchServe snapshot can be resumed. PURE."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ _KEY = "model_snapshot"
 
 
 def check(name: str, text: str, *, store: Container[str], newest: bool, environment: Mapping[str, str]) -> Finding:
-    """``store``: names of the archives. Of older ones it matters only that they can be read: they are not resumed."""
+    """Checks a snapshot.
+
+    ``store``: names of the archives. Older snapshots are not resumed, so only need to be readable.
+    """
     try:
         entries = {entry.key: entry.value for entry in properties.parse(text, file=name)}
         if _KEY not in entries:

@@ -1,6 +1,6 @@
-"""Which names of the package `ts` does this server have?  Found in its own source as text; nothing is imported.
+"""Finds out which names of the package `ts` this server has, from its source, without importing anything.
 
-Each module of `ts` is one line that names the stoker module it stands for, so a name is looked for there.
+Each module of `ts` is one line that names the stoker module it stands for, and names are looked up there.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ _ALIAS = "alias"
 
 
 def has_module(name: str) -> bool:
-    """``ts.a.b``, a module or a package."""
+    """Tells whether ``ts.a.b`` is a module or a package."""
     return _file(name) is not None
 
 
 def has_name(module: str, name: str) -> bool:
-    """Whether ``from module import name`` would work."""
+    """Tells whether ``from module import name`` would work."""
     if has_module(f"{module}.{name}"):
         return True
     names = _names(module)
@@ -55,7 +55,7 @@ def _alias_target(tree: ast.Module) -> str | None:
 
 
 def _bound(body: list[ast.stmt]) -> Iterator[str]:
-    """Names that a module's statements bind, those under conditions too."""
+    """Returns the names that a module's statements bind, conditional ones included."""
     for node in body:
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
             yield node.name

@@ -1,7 +1,7 @@
 """The messages and stubs of the three services, ready to import: ``from stoker.protos import inference_pb2``.
 
-Law: nothing here touches protobuf's default pool. A program may import its own stubs, made from TorchServe's files of
-the same names, beside these.
+Invariant: nothing here touches protobuf's default pool. A program may import its own stubs, made from TorchServe's
+files of the same names, beside these.
 """
 
 from stoker.protos._generated import inference_pb2, management_pb2, open_inference_grpc_pb2

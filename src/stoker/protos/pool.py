@@ -15,7 +15,7 @@ from stoker.protos._generated.descriptors import FILES
 
 
 def packaged_files() -> Iterable[descriptor_pb2.FileDescriptorProto]:
-    """All files, each after those that it imports."""
+    """Returns all files, each after those that it imports."""
     return descriptor_pb2.FileDescriptorSet.FromString(FILES).file
 
 
@@ -30,7 +30,7 @@ POOL = _load()
 
 
 def load_file(name: str) -> dict[str, Any]:
-    """What protoc's module for the file would hold: ``DESCRIPTOR`` and one class for each message."""
+    """Returns what protoc's module for the file would hold: ``DESCRIPTOR`` and one class per message."""
     file = POOL.FindFileByName(name)
     classes = {key: message_factory.GetMessageClass(kind) for key, kind in file.message_types_by_name.items()}
     return {"DESCRIPTOR": file, **classes}

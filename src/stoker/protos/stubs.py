@@ -1,6 +1,6 @@
-"""Client stubs over a `grpc.Channel` or a `grpc.aio.Channel`, made from the descriptors.
+"""Makes client stubs over a `grpc.Channel` or a `grpc.aio.Channel` from the descriptors.
 
-They are named, and are used, as the ones that protoc writes; grpc itself is not imported, the channel brings it.
+They have the names and the interface of protoc's stubs; grpc itself is not imported, the channel provides it.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ import torch
 
 
 class ArgmaxModel(torch.nn.Module):
-    """Gives the position of the largest number of each row."""
+    """Returns the position of the largest number of each row."""
 
     def forward(self, *input: Any) -> torch.Tensor:
         return torch.argmax(input[0], 1)

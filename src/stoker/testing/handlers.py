@@ -37,8 +37,10 @@ def make_context(
     gpu_id: int | None = None,
     limit_max_image_pixels: bool = True,
 ) -> Context:
-    """The context a worker makes for ``model_dir``. ``manifest`` (its section ``model``) and ``config`` stand for
-    the files of an archive that is not packed yet."""
+    """Makes the context that a worker makes for ``model_dir``.
+
+    ``manifest`` (its section ``model``) and ``config`` stand for the files of an archive that is not packed yet.
+    """
     context = loading.make_context(
         model_name=model_name,
         model_dir=str(model_dir),
@@ -55,7 +57,7 @@ def make_context(
 
 
 class LoadedHandler:
-    """An initialised handler. Leave it (``with``, or `close`) and the folder's modules are forgotten again."""
+    """An initialised handler. On exit (``with``, or `close`) the folder's modules are unloaded."""
 
     def __init__(self, entry_point: EntryPoint, context: Context, undo: Callable[[], None]) -> None:
         self.entry_point = entry_point
@@ -80,7 +82,7 @@ class LoadedHandler:
         return _checked(self.entry_point(rows, self.context), len(rows))
 
     def sendall(self, reply: bytes | bytearray) -> None:
-        """Takes an intermediate part as a worker of TorchServe would write it."""
+        """Takes an intermediate part, as a worker of TorchServe would write it."""
         self.parts.append(_bodies(bytes(reply)))
 
     def close(self) -> None:
@@ -117,7 +119,7 @@ def load_handler(
 
 
 def _forget(folder: str, before: Mapping[str, ModuleType]) -> None:
-    """Takes the modules of ``folder`` that were imported since ``before`` out of this process."""
+    """Removes the modules of ``folder`` imported since ``before`` from this process."""
     new = {name: module for name, module in sys.modules.items() if before.get(name) is not module}
     for name, module in new.items():
         file = getattr(module, "__file__", None)
@@ -128,7 +130,7 @@ def _forget(folder: str, before: Mapping[str, ModuleType]) -> None:
 
 
 def _import_own_file(path: Path) -> None:
-    """Two models of one test run may both have a ``handler.py``: the one of this folder must win."""
+    """Imports this folder's file: two models of one test run may both have a ``handler.py``."""
     file = path if path.suffix == ".py" else path.with_suffix(".py")
     if file.is_file():
         import_by_base_name(file)
@@ -153,7 +155,7 @@ def _checked(output: Any, count: int) -> list[Any]:
 
 
 def _bodies(reply: bytes) -> list[bytes]:
-    """The bodies in a reply: after a code and a message, per request id, type, status, phrase, headers and body."""
+    """Splits a reply: after code and message, each request has id, type, status, phrase, headers and body."""
     position, bodies = 4, []
 
     def number() -> int:

@@ -1,4 +1,4 @@
-"""`MockContext`: the context that TorchServe's own handler tests are written with."""
+"""The context that TorchServe's own handler tests use."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from stoker.worker.context import Context
 
 
 class MockContext(Context):
-    """A real `Context` for a model folder, with one request. Set ``explain`` to ask for explanations."""
+    """A real `Context` for a model folder, with one request. Set ``explain`` to request explanations."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""Fills model folders for handler tests: `copy_files` and `download_model`, as TorchServe's own tests call them."""
+"""Fills model folders for handler tests: `copy_files` and `download_model`, with TorchServe's names."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _TIMEOUT_S = 60.0
 
 
 def copy_files(src_dir: str | Path, dst_dir: str | Path, files: Mapping[str, str] | Iterable[str]) -> None:
-    """Copies ``files`` of one folder into another, which is made if it is missing. A mapping gives them new names."""
+    """Copies ``files`` from one folder into another, which is created if missing. A mapping renames them."""
     Path(dst_dir).mkdir(parents=True, exist_ok=True)
     names = files if isinstance(files, Mapping) else {name: name for name in files}
     for name, new_name in names.items():
@@ -22,10 +22,9 @@ def copy_files(src_dir: str | Path, dst_dir: str | Path, files: Mapping[str, str
 
 
 def download_model(model_url: str, model_dir: str | Path) -> str:
-    """Fetches ``model_url`` as ``model.pt`` into a folder unless it is there already; returns its path.
+    """Downloads ``model_url`` as ``model.pt`` into a folder unless it is there; returns its path.
 
-    Raises:
-        RuntimeError: it could not be fetched; nothing is left behind.
+    Raises: RuntimeError: the download failed; nothing is left behind.
     """
     if not model_url.startswith("https://"):
         raise RuntimeError(f"only https is downloaded: {model_url}")

@@ -42,7 +42,7 @@ class RunningServer:
         return (self.folder / "console.log").read_text(errors="replace")
 
     def stop(self, *, timeout_s: float = 30) -> int:
-        """Asks for a stop and returns the exit status; kills the process when it does not come."""
+        """Stops the server and returns the exit status; kills it if it does not end in time."""
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
         try:
@@ -54,7 +54,7 @@ class RunningServer:
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports that nobody had a moment ago, all different."""
+    """Returns different ports that were free just now."""
     with ExitStack() as stack:
         sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
         for one in sockets:

@@ -1,1 +1,1 @@
-"""Request envelopes: they translate a body format to what a handler takes, and its answer back."""
+"""Request envelopes: translate a body format to a handler's input, and its output back."""

@@ -11,7 +11,7 @@ from stoker.handlers.util import PredictionException
 
 
 class BaseEnvelope(ABC):
-    """A subclass says how to read and how to write one body format."""
+    """Defines one body format: subclasses implement reading and writing."""
 
     def __init__(self, handle_fn: Callable[[Any, Any], Any]) -> None:
         self._handle_fn = handle_fn
@@ -32,12 +32,12 @@ class BaseEnvelope(ABC):
 
 
 def body_of(row: dict[str, Any]) -> Any:
-    """What the client sent, whichever way it came."""
+    """Returns what the client sent, under either key."""
     return row.get("data") or row.get("body")
 
 
 def decoded(body: Any) -> Any:
-    """A body that arrived as bytes or text is JSON; the client is told when it is not."""
+    """Decodes a body that arrived as bytes or text as JSON; raises a client error if it is not JSON."""
     if not isinstance(body, bytes | bytearray | memoryview | str):
         return body
     try:
@@ -47,7 +47,7 @@ def decoded(body: Any) -> Any:
 
 
 def json_body_of(row: dict[str, Any]) -> dict[str, Any]:
-    """The JSON object that the client sent, decoded or not; the client is told when it is something else."""
+    """Returns the JSON object that the client sent, decoded or not; raises a client error if it is something else."""
     body = decoded(body_of(row))
     if not isinstance(body, dict):
         raise PredictionException("The request body is not a JSON object", 400)
@@ -55,7 +55,7 @@ def json_body_of(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def list_member(body: dict[str, Any], name: str) -> list[Any]:
-    """A list that the format requires; the client is told when it is missing."""
+    """Returns a list that the format requires; raises a client error if it is missing."""
     member = body.get(name)
     if not isinstance(member, list):
         raise PredictionException(f"The request body has no list '{name}'", 400)
