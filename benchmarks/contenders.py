@@ -1,4 +1,4 @@
-"""Everyone who can take part, in the order of the tables."""
+"""Everyone that takes part, in the order of the tables."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from stoker.bench.contenders import Stoker, TorchServe
 from stoker.bench.rest import StokerObserved, StokerRest, TorchServeRest
 
 MAIN = ("stoker-nghttp2", "stoker-grpcio", "torchserve", "bare-grpc-aio")
-"""They run everything; the others what `Point.for_peers` says."""
+"""They run everything; the others run what `Point.for_peers` says."""
 
 COMPARED = ("stoker-nghttp2", "torchserve")
-"""Whom the figures compare."""
+"""The two that the figures compare."""
 
 
 def everyone(torchserve: Path | None = None) -> list[Contender]:
-    """``torchserve``: an executable that is there already; None: the suite makes a venv of its own."""
+    """Returns all contenders. ``torchserve``: an existing executable; None: the suite makes a venv."""
     main: list[Contender] = [Stoker("nghttp2"), Stoker("grpcio"), TorchServe(torchserve), BareServer()]
     rest: list[Contender] = [StokerRest(), TorchServeRest(torchserve)]
     observed: list[Contender] = [StokerObserved(on=True), StokerObserved(on=False)]
@@ -27,7 +27,7 @@ def everyone(torchserve: Path | None = None) -> list[Contender]:
 
 
 def peers() -> list[Contender]:
-    """None, before the folder exists."""
+    """Returns nothing as long as the folder does not exist."""
     if importlib.util.find_spec("benchmarks.peers") is None:
         return []
     found: list[Contender] = list(importlib.import_module("benchmarks.peers").CONTENDERS)

@@ -1,7 +1,8 @@
-"""The figures that stoker is held to, with their bars and aims: P1 to P12 and REST are ratios to TorchServe of the same
-run, on/off is one to stoker itself.
+"""Computes the figures that stoker is held to, with their bars and aims, from a run's records. Pure.
 
-Pure: from a run's records to rows of a table. A ratio is taken within each round, then its median counts.
+P1 to P12 and REST are ratios to TorchServe in the same run, on/off is a ratio of stoker to itself.  A ratio is taken
+within
+each round; the median counts.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ class Row:
 
 @dataclass(frozen=True, kw_only=True)
 class Figure:
-    """``most``: the ratio may be at most that (latency, memory); else it must be at least that (throughput)."""
+    """``most``: the ratio has an upper bound (latency, memory); else a lower one (throughput)."""
 
     name: str
     what: str
@@ -238,14 +239,14 @@ FIGURES: tuple[Figure, ...] = (
 
 
 def rows(findings: Findings) -> list[Row]:
-    """All figures, in the order of their names."""
+    """Returns all figures, sorted by name."""
     found = [figure.row(findings) for figure in FIGURES]
     place = next(index for index, row in enumerate(found) if row.name == "P7")
     return [*found[:place], slope_row(findings), *found[place:]]
 
 
 def slope_row(findings: Findings, bar: float = 1.5, aim: float = 0.6) -> Row:
-    """P6b is absolute: milliseconds per megabyte from 10 to 50 MB."""
+    """Computes P6b, which is absolute: milliseconds per megabyte from 10 to 50 MB."""
     ours, theirs = (Spread.of(slopes(findings, name)) for name in (OURS, THEIRS))
     judged = verdict(ours, bar, aim, most=True)
     ours_text, theirs_text = (with_unit(spread, "ms/MB") for spread in (ours, theirs))

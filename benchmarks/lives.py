@@ -1,4 +1,4 @@
-"""What is measured on servers of their own: start-up, memory, scale-up, clients that leave with requests in flight."""
+"""Measurements on servers of their own: start-up, memory, scale-up, clients that disconnect during requests."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from stoker.errors import StokerError
 START_TIMEOUT_S = 60.0
 SETTLE_S = 1.0
 LONG_SETTLE_S = 5.0
-"""A server that is scaled has been up for a while: what it does in the background after its start is over."""
+"""Settling time before scaling: the server's background work after the start is over."""
 LEAVING_WARM_UP_S = 3.0
 
 
@@ -50,7 +50,7 @@ def first_answer(fresh: Fresh, running: Running, probe: Probe, began: float) -> 
 
 @dataclass(frozen=True, kw_only=True)
 class StartUp:
-    """Seconds until the first right answer; memory then, and after a load."""
+    """Measures seconds until the first right answer; memory then, and after a load."""
 
     name: str
     load: Closed
@@ -75,14 +75,14 @@ class StartUp:
 
 @dataclass(frozen=True, kw_only=True)
 class Memory:
-    """Memory per extra worker: the tree with few workers and with more, each after every worker has worked."""
+    """Measures memory per extra worker: the tree with few and with more workers, after every worker has worked."""
 
     name: str
     probe: Probe
     few: int
     many: int
     worker_s: float
-    """What a worker's start and first answer take, about."""
+    """Approximate time for a worker's start and first answer."""
 
     def seconds(self, options: Options) -> float:
         return (self.few + self.many) * self.worker_s + 14
@@ -99,7 +99,7 @@ class Memory:
         return Measured(more={f"pss_{n}_mib": size for n, size in found.items()} | {"pss_extra_mib": extra})
 
     def _used(self, fresh: Fresh, running: Running, workers: int) -> str | None:
-        """All workers ready and at work for a moment: what they touch when they answer counts."""
+        """Waits until all workers are ready and have worked: the pages that they touch when answering count."""
         _, problem = first_answer(fresh, running, self.probe, time.monotonic())
         if problem:
             return problem
@@ -113,7 +113,7 @@ class Memory:
 
 @dataclass(frozen=True, kw_only=True)
 class ScaleUp:
-    """Seconds until one more worker is ready, on a server that runs; then back again."""
+    """Measures seconds until one more worker is ready on a running server; then scales back."""
 
     name: str
     probe: Probe
@@ -148,7 +148,7 @@ def scaled(running: Running, workers: int) -> str | None:
 
 @dataclass(frozen=True, kw_only=True)
 class Leaving:
-    """The normal load; clients killed with requests in flight; the normal load again. The rate is the second load's."""
+    """Runs the normal load, clients killed during requests, and the normal load again, whose rate is reported."""
 
     name: str
     load: Closed
@@ -182,7 +182,7 @@ class Leaving:
 
 
 def kill_after(command: list[str], seconds: float) -> None:
-    """The kernel closes the dead client's connections, requests and all."""
+    """Kills the client; the kernel closes its connections, requests and all."""
     client = subprocess.Popen(
         command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
     )

@@ -1,4 +1,4 @@
-"""The models of the suite, packed as archives and unpacked for servers that run none: the same files for all."""
+"""The models of the suite, packed as archives and unpacked for servers without archives: the same files for all."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ ROOT = Path(__file__).resolve().parent.parent
 VISION = ("torch==2.13.0", "numpy", "pillow", "efficientnet-lite-pytorch==0.1.0")
 TEXT = ("torch==2.13.0", "numpy", "tokenizers", "safetensors")
 REQUIREMENTS = tuple(dict.fromkeys([*VISION, *TEXT]))
-"""What the handlers of all models import; every contender's venv has it."""
+"""Packages that the handlers of all models import; every contender's venv has them."""
 HANDLERS = ROOT / "benchmarks" / "handlers"
 
 
 def synthetic(name: str, home: Path, *, handler: str, handler_class: str, extra: tuple[str, ...] = ()) -> Model:
-    """A model that is a handler alone."""
+    """Makes a model that is only a handler."""
     home.mkdir(parents=True, exist_ok=True)
     request = builder.BuildRequest(
         model_name=name,
@@ -50,7 +50,7 @@ def parts(home: Path) -> Model:
 
 
 def example(name: str, home: Path, *, handler_class: str, requirements: tuple[str, ...]) -> Model:
-    """A model of examples/; its build is quick when there is nothing to do."""
+    """Builds a model of examples/; quick if it is up to date."""
     home.mkdir(parents=True, exist_ok=True)
     build = [sys.executable, "-m", f"examples.{name}.build_archive", "--output", str(home)]
     done = subprocess.run(build, cwd=ROOT, capture_output=True, text=True, check=False)
@@ -68,7 +68,7 @@ def text(home: Path) -> Model:
 
 
 def text_shared(home: Path) -> Model:
-    """The text model with ``shareWeights: true``: the same files but for model-config.yaml."""
+    """Makes the text model with ``shareWeights: true``: the same files except model-config.yaml."""
     plain = text(home)
     archive = home / "text_generation_shared.mar"
     if not archive.exists() or archive.stat().st_mtime < plain.archive.stat().st_mtime:

@@ -1,4 +1,4 @@
-"""Where a run takes place: folders, tools, options, and every server that it has started, so that all are ended."""
+"""Holds what a run uses: folders, tools, options, and every server it started, so that all can be ended."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from stoker.bench.ports import free_ports
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """``quick``: fewer points, so that a look takes minutes."""
+    """``quick``: fewer points, for a run of minutes."""
 
     rounds: int = 5
     duration_s: float = 2.0
@@ -28,7 +28,7 @@ class Options:
 
     @property
     def warm_up_s(self) -> float:
-        """What a server's warm-up takes, about (`Place.warm_up`)."""
+        """Returns the approximate time of a server's warm-up (`Place.warm_up`)."""
         return 3.0 if self.quick else 10.0
 
 
@@ -43,7 +43,7 @@ class Place:
         return self.home / "models"
 
     def venv(self, contender: Contender) -> Path:
-        """Contenders that are one program over two protocols share theirs."""
+        """Returns the venv. Contenders that are one program over two protocols share theirs."""
         return self.home / "venvs" / getattr(contender, "home_of", contender.name)
 
     def generator(self, wire: Wire) -> Generator:
@@ -51,14 +51,14 @@ class Place:
         return functools.partial(run, tool=tools.find_or_fetch(name, home=self.home / "tools"))
 
     def warm_up(self, load: Load, wire: Wire) -> None:
-        """The same rule for everyone: until the rate has settled, which takes a JVM some 20 seconds."""
+        """Loads until the rate has settled, by the same rule for all; a JVM takes some 20 seconds."""
         quick = self.options.quick
         patience, most_s = (1, 6.0) if quick else (3, 30.0)
         piece = replace(load, duration_s=1.0 if quick else 2.0)
         warm_up(piece, self.generator(wire), patience=patience, most_s=most_s)
 
     def start(self, contender: Contender, model: Model, **choices: Any) -> Running:
-        """Started, not necessarily ready. The caller ends it, by `stop`."""
+        """Starts a server, which may not be ready yet. The caller ends it with `stop`."""
         scratch_root = self.home / "scratch"
         scratch_root.mkdir(parents=True, exist_ok=True)
         scratch = Path(tempfile.mkdtemp(prefix=f"{contender.name}-", dir=scratch_root))

@@ -30,7 +30,7 @@ KIB, MB = 1024, 1_000_000
 RAISED_LIMIT = 128 << 20
 PARTS = [f"{number:06d}".ljust(32, ".").encode() for number in range(1000)]
 STREAMS = {1: 24, 8: 8}
-"""Tokens per stream, by the number of streams at once: one long stream, or eight short ones."""
+"""Tokens per stream, by the number of parallel streams: one long stream, or eight short ones."""
 TOKEN_S = 0.08
 
 FreshPoint = StartUp | Memory | ScaleUp | Leaving
@@ -38,7 +38,7 @@ FreshPoint = StartUp | Memory | ScaleUp | Leaving
 
 @dataclass(frozen=True, kw_only=True)
 class Loop:
-    """The forward loop that runs beside a group, at the name of the point that it is compared with."""
+    """The forward loop that runs beside a group, under the name of the point it is compared with."""
 
     point: str
     payload: bytes
@@ -57,9 +57,9 @@ class Group:
     fresh: tuple[FreshPoint, ...] = ()
     loops: tuple[Loop, ...] = ()
     rounds: int | None = None
-    """Fewer than the run's; for what is slow and hardly varies."""
+    """Rounds, if fewer than the run's: for slow points with little variance."""
     only: tuple[str, ...] | None = None
-    """The contenders concerned, where not all are."""
+    """The contenders of this group, if not all."""
 
 
 def message(prediction: bytes) -> bytes:
@@ -82,7 +82,7 @@ def parts_probe() -> Probe:
 
 
 def vision_probe(model: Model, cache: Path) -> Probe:
-    """Real pictures; the right answer has the same likeliest class as the bare handler's, just as likely."""
+    """Uses real pictures; the right answer has the bare handler's most likely class, with the same probability."""
     pictures = jpegs()
     right = [json.loads(answer) for answer in forward.reference(model, pictures, stream=False, cache=cache)]
 
@@ -100,14 +100,14 @@ def text_request(tokens: int) -> bytes:
 
 
 def text_probe(model: Model, tokens: int, cache: Path) -> Probe:
-    """One prompt; the right text is the bare handler's."""
+    """Uses one prompt; the right text is the bare handler's."""
     asked = text_request(tokens)
     right = forward.reference(model, [asked], stream=True, cache=cache.with_stem(f"{cache.stem}-{tokens}"))[0]
     return Probe(payload=lambda _: asked, check=lambda _, parts: b"".join(parts) == right, stream=True)
 
 
 def jpegs() -> list[bytes]:
-    """Photographs that scikit-image ships, as JPEG files of everyday size."""
+    """Returns photographs from scikit-image as JPEG files of everyday size."""
     from examples import building
     from PIL import Image
 
@@ -123,7 +123,7 @@ def jpegs() -> list[bytes]:
 
 
 def groups(letters: str, options: Options, place: Place) -> list[Group]:
-    """The groups of the workloads whose ``letters`` were asked for."""
+    """Returns the groups of the workloads with these ``letters``."""
     makers = {
         "a": small,
         "b": batched,

@@ -1,4 +1,4 @@
-"""What is measured on a server that runs: closed loops, open loops, text streams. One measurement a turn."""
+"""Measurements on a running server: closed loops, open loops, text streams. One measurement per turn."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from stoker.bench.scraping import scraping
 from stoker.bench.spread import latencies
 
 OVERHEAD_S = 0.6
-"""Checks before and after, starting the generator."""
+"""Time for the checks before and after, and for starting the generator."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,30 +49,30 @@ class Point(Protocol):
 
     @property
     def for_peers(self) -> bool:
-        """Whether the contenders without archives are measured here too."""
+        """Tells whether the contenders without archives are measured here too."""
 
     @property
     def grpc_only(self) -> bool: ...
 
     def seconds(self, options: Options) -> float:
-        """What one measurement takes, about."""
+        """Returns the approximate seconds of one measurement."""
 
     def measure(self, turn: Turn) -> Measured: ...
 
 
 @dataclass(frozen=True, kw_only=True)
 class Closed:
-    """``concurrency`` connections that ask again and again."""
+    """Runs ``concurrency`` connections that send one request after the other."""
 
     name: str
     probe: Probe
     concurrency: int
     same_size: bool = True
-    """Whether all answers have the same number of bytes, which is checked then."""
+    """Tells whether all answers have the same size, which is then checked."""
     for_peers: bool = False
     grpc_only: bool = False
     stretch: float = 1.0
-    """Times the duration, for slow models."""
+    """Factor on the duration, for slow models."""
 
     def seconds(self, options: Options) -> float:
         return options.duration_s * self.stretch + OVERHEAD_S
@@ -99,7 +99,7 @@ class Closed:
 
 @dataclass(frozen=True, kw_only=True)
 class ScrapedClosed(Closed):
-    """Meanwhile the metrics of a server that has them are read."""
+    """Runs the closed loop while the server's metrics are read."""
 
     def measure(self, turn: Turn) -> Measured:
         url = getattr(turn.running, "metrics_url", None)
@@ -113,13 +113,13 @@ class ScrapedClosed(Closed):
 
 @dataclass(frozen=True, kw_only=True)
 class Open:
-    """Requests at random times, ``rate`` a second, the same times for every contender."""
+    """Sends requests at random times, ``rate`` a second, the same times for every contender."""
 
     name: str
     probe: Probe
     rate: float
     answer: Callable[[bytes], bytes]
-    """The whole message of the right answer to a payload."""
+    """Returns the whole message of the right answer to a payload."""
     for_peers: bool = False
     grpc_only: bool = True
 
@@ -146,13 +146,13 @@ class Open:
 
 @dataclass(frozen=True, kw_only=True)
 class TextStreams:
-    """``streams`` clients read one stream each; the rate is parts a second."""
+    """Runs ``streams`` clients that read one stream each; the rate is parts a second."""
 
     name: str
     probe: Probe
     streams: int
     stream_s: float
-    """What one stream takes, about."""
+    """Approximate time of one stream."""
     for_peers: bool = True
     grpc_only: bool = False
 
@@ -181,7 +181,7 @@ class TextStreams:
         )
 
     def _parts(self, turn: Turn, pieces: list[str]) -> list[bytes]:
-        """Empty parts are not counted: a server may send one at the end."""
+        """Counts parts, except empty ones: a server may send one at the end."""
         bodies = [base64.b64decode(piece) for piece in pieces]
         if turn.contender.wire == "http":
             found = turn.running.parts(b"".join(bodies))

@@ -1,4 +1,4 @@
-"""What a run found: one record per contender, point and round, and notes for what is not a figure."""
+"""Results of a run: one record per contender, point and round, and notes for everything that is not a figure."""
 
 from __future__ import annotations
 
@@ -24,7 +24,10 @@ class Record:
 
 @dataclass
 class Findings:
-    """``absent``: who could not take part, and why. ``notes``: what a reader should know besides the figures."""
+    """``absent``: contenders that could not take part, and why.
+
+    ``notes``: what a reader should know besides the figures.
+    """
 
     machine: dict[str, str]
     options: dict[str, Any]
@@ -38,7 +41,7 @@ class Findings:
         self.records.append(Record(point, contender, turn, measured))
 
     def values(self, point: str, contender: str, pick: Pick) -> dict[int, float]:
-        """The usable figures by round."""
+        """Returns usable figures by round."""
         return {r.round: pick(r.measured) for r in self.of(point, contender) if r.measured.problem is None}
 
     def of(self, point: str, contender: str) -> list[Record]:

@@ -1,4 +1,4 @@
-"""From a run's records to what people read: the table in Markdown, the picture in SVG."""
+"""Turns a run's records into a Markdown report and an SVG picture."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
 
 
 def by_contender(findings: Findings, pick: Pick, wanted: object) -> str:
-    """A row per point, a column per contender."""
+    """Makes a row per point and a column per contender."""
     assert callable(wanted)
     names = findings.contenders()
     rows = []
@@ -86,7 +86,7 @@ def by_contender(findings: Findings, pick: Pick, wanted: object) -> str:
 
 
 def cell(findings: Findings, point: str, contender: str, pick: Pick) -> str:
-    """What was measured; ``-``: not offered or not asked; a failure is said, also beside good rounds."""
+    """Formats a measurement; ``-``: not offered or not requested; failures are shown, even beside good rounds."""
     spread = findings.spread(point, contender, pick)
     failed = len(findings.problems(point, contender))
     if spread is None:

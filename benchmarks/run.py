@@ -42,7 +42,7 @@ def main() -> int:
     if asked.list:
         listing(everyone)
         return 0
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: everything is ended
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: ends everything
     options = Options(rounds=asked.rounds, duration_s=asked.duration, quick=asked.quick)
     place = Place(HOME, options)
     findings = Findings(machine=machine.describe(), options=vars(options) | {"workloads": asked.workloads})
@@ -81,7 +81,7 @@ def run(asked: argparse.Namespace, place: Place, findings: Findings, contenders:
 
 
 def installed(contenders: Sequence[Contender], place: Place, findings: Findings) -> list[Contender]:
-    """Who is there, made so where possible. The others are named in the report, with the reason."""
+    """Returns contenders that are installed, or can be. The report names the others, with the reason."""
     ready = []
     for contender in contenders:
         home = place.venv(contender)

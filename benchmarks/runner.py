@@ -1,9 +1,10 @@
-"""Runs the plan: servers of a group stay up and take turns; whoever fails is reported and started again.
+"""Runs the plan: servers of a group stay up and take turns; failed ones are reported and restarted.
 
-How contenders share the machine: all servers of a group are started together and warmed up one by one. Then they idle
-while another one is measured. What idling costs is measured too: a server that uses more than `RESTLESS` of a core when
-nobody asks it anything is ended and started anew for each of its turns, so that it slows nobody down. The order of the
-contenders turns with every round.
+All servers of a group start together and are warmed up one by one.  Then they idle while another one is measured.
+Idling
+is measured too: a server that uses more than `RESTLESS` of a core when idle is ended and restarted for each of its
+turns,
+so that it slows no other.  The order of the contenders rotates with every round.
 """
 
 from __future__ import annotations
@@ -57,7 +58,7 @@ def point_is_grpc_only(point: Point | FreshPoint) -> bool:
 
 
 def estimate(group: Group, contenders: Sequence[Contender], options: Options) -> float:
-    """Seconds that the group takes, about."""
+    """Returns the approximate seconds of the group."""
     here = concerned(group, contenders, options)
     rounds = group.rounds or options.rounds
     turns = [(c, p) for c in here for p in (*group.points, *group.fresh) if takes_part(c, p)]
@@ -69,7 +70,7 @@ def estimate(group: Group, contenders: Sequence[Contender], options: Options) ->
 
 @dataclass
 class Seat:
-    """A contender's place in a group. ``restless``: to be started for each turn alone."""
+    """A contender in a group. ``restless``: restarted for each turn."""
 
     contender: Contender
     running: Running | None = None
@@ -83,9 +84,9 @@ class Runner:
     findings: Findings
     say: Callable[[str], None]
     _left_s: float = 0.0
-    """What is still to do when this group begins, about."""
+    """Approximate seconds left when this group begins."""
     _this_s: float = 0.0
-    """What this group takes, about."""
+    """Approximate seconds of this group."""
 
     def run(self, groups: Sequence[Group], contenders: Sequence[Contender]) -> None:
         options = self.place.options
@@ -143,12 +144,12 @@ class Runner:
             problem = self._ready(group, seat)
             if problem:
                 self.findings.notes.append(f"{seat.contender.name} did not start for '{group.title}': {problem}")
-                seat.failures = MOST_FAILURES  # who does not even start is not waited for again
+                seat.failures = MOST_FAILURES  # a server that does not even start is not waited for again
                 self._leave(seat)
         self._rest(seats)
 
     def _ready(self, group: Group, seat: Seat) -> str | None:
-        """Wait for the first right answer, then warm up."""
+        """Waits for the first right answer, then warms up."""
         assert seat.running is not None
         point = next(point for point in group.points if takes_part(seat.contender, point))
         checker = Checker(seat.running, seat.contender.wire, point.probe)
@@ -161,9 +162,9 @@ class Runner:
         return problem
 
     def _rest(self, seats: list[Seat]) -> None:
-        """Who costs something while idle is ended, and started anew for each turn."""
+        """Ends servers that are busy while idle; they are restarted for each turn."""
         waiting = [seat for seat in seats if seat.running is not None]
-        time.sleep(IDLE_S)  # what was under way ends
+        time.sleep(IDLE_S)  # work in progress ends
         before = [cpu_seconds(seat.running.pids()) for seat in waiting if seat.running]
         time.sleep(IDLE_S)
         for seat, used in zip(waiting, before, strict=True):
@@ -195,7 +196,7 @@ class Runner:
         self._note(point.name, name, turn, measured)
 
     def _again(self, group: Group, model: Model, seat: Seat) -> str | None:
-        """Start a server whose turn it is and that does not run."""
+        """Restarts a server that is not running when its turn comes."""
         if seat.failures >= MOST_FAILURES:
             return "given up after several failures"
         seat.running = self.place.start(seat.contender, model, **group.deployment)

@@ -1,6 +1,6 @@
-"""What the builds of the examples share: their command line, the packing, ImageNet's labels, scikit-image's pictures.
+"""Shared parts of the example builds: command line, packing, ImageNet's labels, scikit-image's pictures.
 
-Law: an archive appears under its name only when it is whole; a build with nothing new to do returns at once.
+Invariant: an archive appears under its name only when it is complete; a build that is up to date returns at once.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ CACHE = ROOT / ".cache" / "examples"
 
 @dataclass(frozen=True, kw_only=True)
 class Parts:
-    """The files of one archive. ``store``: pack without compressing, for weights that do not compress."""
+    """The files of one archive. ``store``: pack without compression, for weights that do not compress."""
 
     handler: str
     model_file: Path | None = None
@@ -34,7 +34,8 @@ class Parts:
 
 
 def main(folder: Path, prepare: Callable[[Path], Parts], *, after: Callable[[], None] | None = None) -> None:
-    """The command line of one example: packs what ``prepare(cache folder)`` returns into ``<output>/<folder>.mar``.
+    """Runs the command line of one example: packs what ``prepare(cache folder)`` returns into
+    ``<output>/<folder>.mar``.
 
     ``after`` runs even when the archive was up to date.
     """
@@ -66,7 +67,7 @@ def _options(name: str, folder: Path) -> argparse.Namespace:
 
 
 def _is_current(target: Path, folder: Path) -> bool:
-    """Whether ``target`` is younger than every source it is made of."""
+    """Tells whether ``target`` is newer than all its sources."""
     if not target.is_file():
         return False
     sources = [Path(__file__), *(path for path in folder.iterdir() if path.suffix in {".py", ".yaml"})]
@@ -88,7 +89,7 @@ def _pack(name: str, parts: Parts, target: Path) -> None:
             export_path=scratch,
         )
         ModelArchiver.generate_model_archive(config)
-        os.replace(Path(scratch, target.name), target)  # noqa: PTH105 - atomic, and that is the point
+        os.replace(Path(scratch, target.name), target)  # noqa: PTH105 - atomic, which is the point
 
 
 def _text(path: Path | None) -> str | None:
@@ -96,7 +97,7 @@ def _text(path: Path | None) -> str | None:
 
 
 def _shown(path: Path) -> str:
-    """``path`` as short as it can be said from the current directory."""
+    """Returns ``path`` relative to the current directory if that is shorter."""
     return os.path.relpath(path) if path.resolve().is_relative_to(Path.cwd()) else str(path)
 
 
@@ -104,7 +105,7 @@ def _shown(path: Path) -> str:
 
 
 def package_folder(package: str) -> Path:
-    """Where an installed package lies, found without importing it (its own dependencies may be missing)."""
+    """Returns the folder of an installed package without importing it (its own dependencies may be missing)."""
     spec = importlib.util.find_spec(package)
     if spec is None or not spec.submodule_search_locations:
         raise SystemExit(f"The package {package} is not installed; run scripts/install --examples first.")
@@ -112,12 +113,12 @@ def package_folder(package: str) -> Path:
 
 
 def picture(name: str) -> Path:
-    """A picture that scikit-image ships, e.g. ``coffee.png``."""
+    """Returns a picture from scikit-image, e.g. ``coffee.png``."""
     return package_folder("skimage") / "data" / name
 
 
 def write_labels(target: Path, *, note: str = "") -> Path:
-    """ImageNet's 1,000 labels in TorchServe's format: class number to [WordNet id, label].
+    """Writes ImageNet's 1,000 labels in TorchServe's format: class number to [WordNet id, label].
 
     ``note`` is added to every label, so that it shows in every answer.
     """

@@ -1,4 +1,4 @@
-"""Answers each row with a digest of its payload: next to no work, yet an answer that only this payload has."""
+"""Answers each row with a digest of its payload: almost no work, but an answer that only this payload has."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ SAMPLES, SAMPLE_BYTES = 64, 64
 
 
 def digest(payload: bytes | bytearray | memoryview) -> str:
-    """SHA-256 of all, or of length and 64 samples where hashing all would be most of the measured time."""
+    """Hashes everything, or length and 64 samples if hashing would dominate the measured time."""
     if len(payload) <= WHOLE_BYTES:
         return hashlib.sha256(payload).hexdigest()
     view, step = memoryview(payload), len(payload) // SAMPLES
@@ -22,7 +22,7 @@ def digest(payload: bytes | bytearray | memoryview) -> str:
 
 
 class Digest:
-    """The rows of a batch, each on its own."""
+    """Answers the rows of a batch independently."""
 
     most_rows: int | None = None
 

@@ -1,4 +1,4 @@
-"""The digest handler for batch size 1: a call with more than one row, or none, is an error."""
+"""The digest handler for batch size 1: refuses calls with more than one row, or none."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Streams 1,000 parts of 32 bytes; each begins with its number, so that a lost or doubled part is seen."""
+"""Streams 1,000 parts of 32 bytes; each starts with its number, so that lost or repeated parts are noticed."""
 
 from __future__ import annotations
 

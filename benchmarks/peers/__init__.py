@@ -1,4 +1,4 @@
-"""Other Python model servers, each with the same handler by the thinnest adapter it allows. README.md says how."""
+"""Other Python model servers, each with the same handler through the thinnest possible adapter. README.md says how."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
-"""What the peers share as contenders: their venv, the start of their server script, what they offer.
+"""Shared parts of the peers: their venv, the start of their server script, what they offer.
 
 A peer is data and one function: `Peer` holds the pinned packages and the note for the report, ``launch`` turns a
-deployment into the peer's own configuration. Its server script finds the handler by `hosting.hosted`.
+deployment
+into the peer's own configuration.  Its server script finds the handler with `hosting.hosted`.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ HOSTING = os.pathsep.join([str(FOLDER.parent.parent / "src"), str(FOLDER / "host
 """PYTHONPATH of every server script: `hosted`, and this repository's ``stoker`` and ``ts``."""
 ASKED_OF_PEERS = frozenset({Workload.SMALL, Workload.VISION, Workload.TEXT})
 HANDLER_NEEDS = ("pyyaml", "packaging")
-"""What ``ts.torch_handler.base_handler`` of this repository imports besides torch and numpy."""
+"""Packages that this repository's ``ts.torch_handler.base_handler`` imports besides torch and numpy."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +33,7 @@ class Peer:
     wire: Wire
     note: str
     packages: tuple[str, ...]
-    """Pinned, the server itself first."""
+    """Pinned versions, the server itself first."""
     launch: Callable[[Deployment], Running]
 
     def install(self, home: Path, requirements: tuple[str, ...]) -> None:
@@ -50,7 +51,7 @@ class Peer:
 
 
 class Api:
-    """How a payload becomes a request and a response an answer. Here: bytes both ways, parts as JSON lines."""
+    """Converts payloads to requests and responses to answers. Here: bytes both ways, parts as JSON lines."""
 
     path = "/predict"
 
@@ -65,7 +66,7 @@ class Api:
 
 
 class Server:
-    """A `Running`: processes that speak ``api``."""
+    """A `Running` whose processes use ``api``."""
 
     def __init__(self, spawned: Spawned, api: Api) -> None:
         self._spawned = spawned
@@ -102,12 +103,12 @@ class Server:
 
 
 def streams(model: Model) -> bool:
-    """Whether the handler sends parts. Servers that settle at their start whether a route streams must know."""
+    """Tells whether the handler streams. Some servers must know at start which routes do."""
     return "send_intermediate_predict_response" in model.handler_file.read_text()
 
 
 def task_of(deployment: Deployment) -> dict[str, object]:
-    """What a server script is told."""
+    """Returns the task for a server script."""
     model = deployment.model
     return {
         "handler_file": str(model.handler_file),
@@ -132,7 +133,7 @@ def run_in_venv(
     environment: Mapping[str, str] | None = None,
     task: Mapping[str, object] | None = None,
 ) -> Spawned:
-    """Start ``command``, the first word a program of the peer's venv, with its task (and ``task``) in a file."""
+    """Starts ``command``, whose first word is a program of the peer's venv, with its task (and ``task``) in a file."""
     file = deployment.scratch / "task.json"
     file.write_text(json.dumps({**task_of(deployment), **(task or {})}))
     binaries = deployment.home / "bin"

@@ -1,1 +1,1 @@
-"""What a server is compared with besides other servers: a hand-written gRPC server, a loop without any server."""
+"""Baselines besides other servers: a hand-written gRPC server, and a loop without any server."""

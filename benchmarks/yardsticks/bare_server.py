@@ -18,7 +18,7 @@ class BareServer:
     note = "a grpc.aio server of 20 lines that answers in its event loop: no workers, no batches"
 
     def install(self, home: Path, requirements: tuple[str, ...]) -> None:
-        """Runs in the environment of the suite."""
+        """Does nothing: runs in the environment of the suite."""
 
     def version(self, home: Path) -> str:
         import grpc

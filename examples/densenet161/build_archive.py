@@ -1,4 +1,4 @@
-"""Packs DenseNet-161 with ImageNet weights from torch's hub; with random ones when the hub is out of reach.
+"""Packs DenseNet-161 with ImageNet weights from torch's hub; or with random ones if the hub is unreachable.
 
 Random weights show in the build's output, in the worker's log and in every label of every answer.
 """
@@ -26,7 +26,7 @@ NOTE = " (RANDOM WEIGHTS)"
 
 
 def prepare(cache: Path) -> building.Parts:
-    import torch  # takes seconds: not for a build with nothing to do
+    import torch  # takes seconds: not needed if the build is up to date
 
     from stoker.handlers import _torchvision
 
@@ -51,7 +51,7 @@ def prepare(cache: Path) -> building.Parts:
 
 
 def _pretrained(torchvision: Any, hub: Path) -> torch.nn.Module | None:
-    """The model with its ImageNet weights, kept in ``hub`` once loaded; None when they cannot be had."""
+    """Returns the model with its ImageNet weights, kept in ``hub`` once loaded; None if they are unavailable."""
     choice = torchvision.models.DenseNet161_Weights.IMAGENET1K_V1
     kept = hub / "checkpoints" / Path(choice.url).name
     if not kept.exists() and not _answers(choice.url):
@@ -64,7 +64,7 @@ def _pretrained(torchvision: Any, hub: Path) -> torch.nn.Module | None:
     try:
         building.say(FOLDER.name, "loading ImageNet weights from torch's hub (115 MB, once)")
         model: torch.nn.Module = torchvision.models.densenet161(weights=choice, progress=sys.stderr.isatty())
-    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:  # no network, or half a file
+    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:  # no network, or an incomplete file
         kept.unlink(missing_ok=True)
         building.say(FOLDER.name, f"torch's hub failed: {error}")
         return None
@@ -74,7 +74,7 @@ def _pretrained(torchvision: Any, hub: Path) -> torch.nn.Module | None:
 
 
 def _answers(url: str) -> bool:
-    """Whether a server answers at ``url`` in time. In a thread, because looking up a name has no timeout."""
+    """Tells whether a server answers at ``url`` in time. Uses a thread, because name look-up has no timeout."""
     answered = threading.Event()
 
     def ask() -> None:
@@ -82,7 +82,7 @@ def _answers(url: str) -> bool:
             with urllib.request.urlopen(urllib.request.Request(url, method="HEAD"), timeout=HUB_TIMEOUT_S):
                 answered.set()
         except (OSError, ValueError):
-            pass  # then it stays unanswered
+            pass  # stays unanswered
 
     thread = threading.Thread(target=ask, daemon=True)
     thread.start()
@@ -91,7 +91,7 @@ def _answers(url: str) -> bool:
 
 
 def warn_if_random() -> None:
-    """Says it after every build, also when there was nothing to do."""
+    """Prints the warning after every build, even if it was up to date."""
     origin = building.CACHE / FOLDER.name / "weights.json"
     if origin.exists() and not json.loads(origin.read_text(encoding="utf-8"))["pretrained"]:
         line = "!" * 100

@@ -24,7 +24,7 @@ def prepare(cache: Path) -> building.Parts:
 
 
 def write_kitten() -> None:
-    """scikit-image's cat Chelsea, as the JPEG that TorchServe's documents ask for by this name."""
+    """Writes scikit-image's cat Chelsea as the JPEG that TorchServe's documents call kitten.jpg."""
     if KITTEN.exists():
         return
     from PIL import Image

@@ -1,7 +1,7 @@
-"""Pictures in, the five likeliest ImageNet classes out: ``{"espresso": 0.95, ...}`` per request.
+"""Classifies pictures: answers the five most likely ImageNet classes, ``{"espresso": 0.95, ...}``, per request.
 
-A picture comes as the bytes of a JPEG, PNG, ... file under ``data`` (gRPC) or ``body`` (REST), or as base64 text.  One
-that cannot be read is refused alone; the others of its batch are answered.
+A picture is the bytes of a JPEG, PNG, ... file under ``data`` (gRPC) or ``body`` (REST), or base64 text.  An unreadable
+one fails alone; the others of its batch are answered.
 """
 
 from __future__ import annotations
@@ -49,9 +49,9 @@ def _open(value: Any) -> Image.Image:
 
 
 def _to_tensor(picture: Image.Image) -> torch.Tensor:
-    """The middle of the picture as 3 x 224 x 224 numbers around zero.
+    """Converts the middle of the picture to 3 x 224 x 224 numbers around zero.
 
-    Cut and resized in one step: a picture of 1 x 100,000 pixels would not fit into memory at a height of 256.
+    Cuts and resizes in one step: a picture of 1 x 100,000 pixels would not fit into memory at a height of 256.
     """
     side = min(picture.size) * CROP / SHORT_SIDE
     left, top = ((length - side) / 2 for length in picture.size)

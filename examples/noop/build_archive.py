@@ -1,4 +1,4 @@
-"""Packs the handler; there is nothing else to pack."""
+"""Packs the handler, which is all there is."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A handler that does nothing: what is left of a request's time is the server's own."""
+"""A handler that does nothing: a request's time is the server's own."""
 
 from __future__ import annotations
 
@@ -6,5 +6,5 @@ from typing import Any
 
 
 def handle(data: Any, context: Any) -> list[str] | None:
-    """One "OK" per request. Called once with None when the worker starts."""
+    """Returns "OK" for each request. Called once with None when the worker starts."""
     return None if data is None else ["OK"] * len(data)

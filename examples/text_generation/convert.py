@@ -1,7 +1,8 @@
-"""Makes what the handler loads out of a GGUF file: weights.safetensors, tokenizer.json, shape.json.
+"""Converts a GGUF file to what the handler loads: weights.safetensors, tokenizer.json, shape.json.
 
-Done once, at build time: reading the quantised file takes several seconds, reading its result a fraction of one.
-Weights are kept in float16, which holds every 4-bit weight of the file to within a two-thousandth of its size.
+Done once, at build time: reading the quantised file takes several seconds, reading the result a fraction of one.
+Weights
+are kept in float16, which holds every 4-bit weight of the file to within a two-thousandth of its size.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ CONTROL_TOKEN = 3  # GGUF's type of tokens that stand for no text, e.g. the end 
 
 
 def convert(source: Path, folder: Path) -> tuple[Path, Path, Path]:
-    """The paths of the three files in ``folder``, made from ``source``."""
+    """Returns the paths of the three files in ``folder``, made from ``source``."""
     reader = gguf.GGUFReader(source)
     shape = _shape(reader)
     targets = folder / "weights.safetensors", folder / "tokenizer.json", folder / "shape.json"
@@ -51,7 +52,7 @@ def _shape(reader: gguf.GGUFReader) -> Shape:
 
 
 def _weights(reader: gguf.GGUFReader, layers: int) -> dict[str, torch.Tensor]:
-    """Matrices that are multiplied with the same vector become one, which is faster than several."""
+    """Joins matrices that multiply the same vector into one, which is faster."""
     found = {tensor.name: tensor for tensor in reader.tensors}
 
     def join(*names: str) -> torch.Tensor:
@@ -72,7 +73,7 @@ def _weights(reader: gguf.GGUFReader, layers: int) -> dict[str, torch.Tensor]:
 
 
 def _tokenizer(reader: gguf.GGUFReader) -> Tokenizer:
-    """Byte-level BPE that splits digits one by one, as this family of models was trained."""
+    """Makes a byte-level BPE tokenizer that splits digits, as this model family was trained."""
     tokens: list[str] = _field(reader, "tokenizer.ggml.tokens")
     merges = [tuple(merge.split(" ", 1)) for merge in _field(reader, "tokenizer.ggml.merges")]
     tokenizer = Tokenizer(models.BPE(vocab={token: i for i, token in enumerate(tokens)}, merges=merges))

@@ -1,4 +1,4 @@
-"""From prompts to pieces of text: greedy decoding of a batch, one piece per row and step."""
+"""Decodes a batch greedily: one piece of text per row and step."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Row(NamedTuple):
 
 
 class Step(NamedTuple):
-    """One piece of text per row, "" for those that have nothing new. ``last``: no row goes on."""
+    """One piece of text per row, "" for rows without new text. ``last``: every row is finished."""
 
     pieces: list[str]
     last: bool
@@ -25,7 +25,9 @@ class Step(NamedTuple):
 def generate(
     model: Llama, tokenizer: Tokenizer, rows: list[Row], *, end: int, cancelled: Callable[[int], bool]
 ) -> Iterator[Step]:
-    """Takes the likeliest next token of each row until it is ``end``, enough, or ``cancelled(row)``."""
+    """Takes the most likely next token of each row until it is ``end``, the maximum is reached, or
+    ``cancelled(row)``.
+    """
     cache = model.new_cache([len(row.tokens) for row in rows], new_tokens=max(row.max_new_tokens for row in rows))
     writers = [_Writer(tokenizer, row.max_new_tokens, end) for row in rows]
     columns = _padded(rows, end)
@@ -47,7 +49,7 @@ def _padded(rows: list[Row], filler: int) -> torch.Tensor:
 
 
 class _Writer:
-    """Turns the tokens of one row into text. A character can take several tokens: it is written with its last one."""
+    """Turns the tokens of one row into text. A character of several tokens is written with the last one."""
 
     def __init__(self, tokenizer: Tokenizer, limit: int, end: int) -> None:
         self._tokenizer = tokenizer

@@ -1,6 +1,6 @@
-"""Streams what SmolLM2 writes: a part per token, the returned value is the last one.
+"""Streams SmolLM2's text: a part per token; the returned value is the last part.
 
-A request that makes no sense is refused alone; the others of its batch are answered.  What a request is: see `prompts`.
+An invalid request fails alone; the others of its batch are answered.  `prompts` defines a request.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from ts.utils.util import PredictionException
 
 
 class TextGenerator:
-    """The entry point: the server makes one, calls `initialize` once and `handle` for each batch."""
+    """The entry point: the server makes one instance, calls `initialize` once and `handle` for each batch."""
 
     def initialize(self, context: Any) -> None:
         folder = Path(context.system_properties["model_dir"])
@@ -47,8 +47,8 @@ class TextGenerator:
         return answer
 
     def _stream(self, rows: list[Any], places: list[int], count: int, context: Any) -> list[str]:
-        """Sends all parts but the last, and returns that. ``places``: where the rows are in the batch."""
-        is_cancelled = getattr(context, "is_cancelled", lambda index: False)  # TorchServe has no such question
+        """Sends all parts but the last, and returns that. ``places``: positions of the rows in the batch."""
+        is_cancelled = getattr(context, "is_cancelled", lambda index: False)  # TorchServe's context lacks this method
         steps = generate(
             self._model, self._tokenizer, rows, end=self._end, cancelled=lambda row: is_cancelled(places[row])
         )
@@ -74,7 +74,7 @@ class TextGenerator:
 
 
 def _send(news: dict[int, str], count: int, context: Any) -> None:
-    """A part for those requests of the batch that have something new."""
+    """Sends a part to the requests of the batch that have new text."""
     parts = [news.get(place, "") for place in range(count)]
     ids = {place: context.request_ids[place] for place in news}
     send_intermediate_predict_response(parts, ids, "Prediction success", 200, context)

@@ -1,7 +1,8 @@
 """The Llama network in plain torch, for batches of prompts of different lengths, with a key-value cache.
 
-Rows are padded on the left, so that the newest token of every row is in the last column.  Nothing here knows about
-requests or text: token numbers in, logits out.  Keys and queries are rotated in *adjacent* pairs, as GGUF stores them.
+Rows are padded on the left, so that the newest token of every row is in the last column.  Takes token numbers and
+returns logits; requests and text are handled elsewhere.  Keys and queries are rotated in *adjacent* pairs, as GGUF
+stores them.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from torch.nn import functional as F
 
 @dataclass(frozen=True, kw_only=True)
 class Shape:
-    """The numbers that make a Llama this Llama; written by `convert`, read from the archive's shape.json."""
+    """The dimensions of a Llama; written by `convert`, read from the archive's shape.json."""
 
     layers: int
     heads: int
@@ -31,16 +32,16 @@ class Shape:
 
 
 class Cache:
-    """Keys and values of the columns that a batch has seen so far."""
+    """Keys and values of all columns so far."""
 
     def __init__(self, shape: Shape, *, padding: Tensor, columns: int) -> None:
-        self.padding = padding  # how many columns at the left of each row are no tokens
+        self.padding = padding  # number of padding columns at the left of each row
         self.used = 0
         rows = len(padding)
         self._kept = torch.empty(shape.layers, 2, rows, shape.kv_heads, columns, shape.head_width)
 
     def put(self, layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-        """Keeps those of the newest columns; returns those of all columns."""
+        """Stores those of the newest columns; returns those of all columns."""
         end = self.used + keys.shape[2]
         for kept, new in zip(self._kept[layer], (keys, values), strict=True):
             kept[:, :, self.used : end] = new
@@ -64,7 +65,8 @@ class Llama:
 
     @torch.inference_mode()
     def step(self, tokens: Tensor, cache: Cache) -> Tensor:
-        """Reads ``tokens`` (rows x new columns) after what ``cache`` holds; the logits of each row's next token."""
+        """Reads ``tokens`` (rows x new columns) after the columns in ``cache``; returns the logits of each row's next
+        token."""
         columns = torch.arange(cache.used, cache.used + tokens.shape[1])
         turns = self._turns(columns, cache)
         mask = _mask(columns, cache)
@@ -76,7 +78,7 @@ class Llama:
         return self._norm("norm", x[:, -1]) @ self._weights["embedding"].T  # input and output embedding are one
 
     def _turns(self, columns: Tensor, cache: Cache) -> Tensor:
-        """How far each position turns each pair, as complex numbers: rows x 1 x columns x pairs."""
+        """Returns the rotation of each position and pair, as complex numbers: rows x 1 x columns x pairs."""
         positions = (columns[None, :] - cache.padding[:, None]).clamp(min=0)
         angles = positions[:, None, :, None] * self._frequencies
         return torch.polar(torch.ones_like(angles), angles)
@@ -104,9 +106,10 @@ def _rotate(x: Tensor, turns: Tensor) -> Tensor:
 
 
 def _mask(columns: Tensor, cache: Cache) -> Tensor:
-    """Which columns each new column may look at: rows x 1 x new columns x all columns.
+    """Returns which columns each new column may attend to: rows x 1 x new columns x all columns.
 
-    Tokens look at the tokens of their row up to themselves.  Padding looks at itself, because a softmax over nothing is
+    Tokens attend to the tokens of their row up to themselves.  Padding attends to itself, because a softmax over
+    nothing is
     not a number and would spread.
     """
     every = torch.arange(int(columns[-1]) + 1)

@@ -1,6 +1,6 @@
-"""What a request asks for, under ``data`` or ``body``: text, or JSON.
+"""Parses a request under ``data`` or ``body``: text, or JSON.
 
-``{"prompt": "...", "max_new_tokens": 64, "chat": true}``; all but the prompt may be left out.
+``{"prompt": "...", "max_new_tokens": 64, "chat": true}``; all but the prompt are optional.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ SYSTEM = "You are a helpful AI assistant named SmolLM, trained by Hugging Face" 
 
 
 class Prompt(NamedTuple):
-    """``chat``: answer the text as a question; else go on writing where it ends."""
+    """``chat``: answer the text as a question; else continue it."""
 
     text: str
     max_new_tokens: int
@@ -22,10 +22,9 @@ class Prompt(NamedTuple):
 
 
 def read(row: dict[str, Any], *, default_new_tokens: int, most_new_tokens: int) -> Prompt:
-    """The request of one row.
+    """Parses one row.
 
-    Raises:
-        ValueError: it is not one; the text says why.
+    Raises: ValueError: it is not a valid request; the message says why.
     """
     asked = _fields(row.get("data") if row.get("data") is not None else row.get("body"))
     text, count = asked.get("prompt"), asked.get("max_new_tokens", default_new_tokens)
@@ -53,7 +52,9 @@ def _fields(value: Any) -> dict[str, Any]:
 
 
 def _json_or_text(text: str) -> Any:
-    """Only a JSON object is a request in JSON; a prompt may well be a number, or start with a brace."""
+    """Parses a JSON object as a request; anything else is text, because a prompt may be a number or start with
+    a brace.
+    """
     try:
         value = json.loads(text) if text.lstrip().startswith("{") else text
     except ValueError:
@@ -62,7 +63,7 @@ def _json_or_text(text: str) -> Any:
 
 
 def to_tokens(prompt: Prompt, tokenizer: Tokenizer) -> list[int]:
-    """The prompt as the model expects it. Text that spells a control token stays text: ``encode_special_tokens``."""
+    """Returns the prompt in the model's format. Control tokens in the text stay text: ``encode_special_tokens``."""
     tokenizer.encode_special_tokens = True
     if not prompt.chat:
         return _encode(tokenizer, prompt.text)
@@ -77,10 +78,9 @@ def to_tokens(prompt: Prompt, tokenizer: Tokenizer) -> list[int]:
 
 
 def token_id(tokenizer: Tokenizer, name: str) -> int:
-    """The number of a control token.
+    """Returns the number of a control token.
 
-    Raises:
-        ValueError: this tokenizer has none of that name.
+    Raises: ValueError: the tokenizer has none of that name.
     """
     number = tokenizer.token_to_id(name)
     if number is None:

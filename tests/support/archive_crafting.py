@@ -1,4 +1,4 @@
-"""Makes archives for tests, hostile ones included: members are written exactly as said, right or wrong."""
+"""Makes archives for tests, hostile ones included: writes members exactly as given, valid or not."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ def good_mar() -> bytes:
 
 
 def deflated(data: bytes) -> bytes:
-    """Without the header of zlib, as zip files have it."""
+    """Deflates without the zlib header, as zip files do."""
     compressor = zlib.compressobj(wbits=-15)
     return compressor.compress(data) + compressor.flush()
 
 
 class RawZip:
-    """Headers and directory written by hand, so that they may lie."""
+    """Writes headers and directory by hand, so that they can lie."""
 
     def __init__(self) -> None:
         self._local = bytearray()

@@ -1,4 +1,4 @@
-"""Builds the examples as a user does, and serves them with a real `torchserve` on ports of its own."""
+"""Builds the examples as a user does, and serves them with a real `torchserve` on free ports."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ CALL_S = 240.0  # far more than any call takes: a busy machine must not fail a t
 
 
 def build(name: str, *options: str) -> str:
-    """What the build of example ``name`` said; its archive is in `ARCHIVES`."""
+    """Builds example ``name`` into `ARCHIVES` and returns the output."""
     command = [sys.executable, "-m", f"examples.{name}.build_archive", "--output", str(ARCHIVES), *options]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -30,7 +30,7 @@ def build(name: str, *options: str) -> str:
 
 @contextmanager
 def serving(*names: str, folder: Path, batch_size: int | None = None) -> Iterator[Client]:
-    """A client of a server that serves these examples with one worker each."""
+    """Yields a client of a server that serves these examples with one worker each."""
     for name in names:
         build(name)
     inference, management = free_ports(2)

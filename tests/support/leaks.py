@@ -1,4 +1,4 @@
-"""What no client may learn from an error: looked for in every error answer that these tests get over HTTP."""
+"""Looks for what no client may learn from an error, in every error answer that these tests get over HTTP."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def telltale(text: str) -> str | None:
 
 
 async def look_for_leaks(response: httpx.Response) -> None:
-    """A hook for clients."""
+    """A hook for HTTP clients."""
     if response.status_code < 400:
         return
     await response.aread()

@@ -1,4 +1,4 @@
-"""`Metrics` whose lines go into lists, and models that requests were counted for."""
+"""`Metrics` whose lines go into lists, with models that have counted requests."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Rig:
         return found
 
     def request(self, key: ModelKey = KEY, *, named_version: bool = False, queued_s: float, took_s: float) -> None:
-        """One that is answered well."""
+        """Counts one request that is answered."""
         counters = self.counters(key)
         totals = counters.by_version if named_version else counters.by_default
         totals.requests += 1
@@ -58,7 +58,7 @@ def jobs(*request_ids: str) -> list[Job]:
 
 
 def undated(lines: list[str]) -> list[str]:
-    """Without the date in front and the number behind ``timestamp:``, which must both be there."""
+    """Removes the date in front and the number after ``timestamp:``, which must both be there."""
     found = []
     for line in lines:
         match = re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d,\d{3} - (.*,timestamp:)\d{10}", line)

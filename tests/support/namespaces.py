@@ -1,4 +1,4 @@
-"""Commands in namespaces of their own: a container without a container runtime, as far as the kernel lets us."""
+"""Runs commands in namespaces of their own: a container without a container runtime, as far as the kernel allows."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ LOOPBACK = "ip link set lo up 2>/dev/null || ifconfig lo up"
 
 
 def unshare(*options: str) -> list[str]:
-    """The prefix of a command; skips the test where the kernel refuses."""
+    """Returns the prefix of a command; skips the test if the kernel refuses."""
     prefix = ["unshare", *([] if os.geteuid() == 0 else ["--user", "--map-root-user"]), *options]
     refusal = _refusal(tuple(prefix))
     if refusal:
@@ -25,14 +25,14 @@ def unshare(*options: str) -> list[str]:
 
 
 def as_user(user: int) -> list[str]:
-    """The prefix that makes a command another user's; skips the test where that is not allowed."""
+    """Returns a prefix that runs a command as another user; skips the test if that is not allowed."""
     if os.geteuid() != 0:
         pytest.skip("only root can become another user")
     return ["setpriv", "--reuid", str(user), "--regid", str(user), "--clear-groups"]
 
 
 def readable_installation() -> str:
-    """Shell lines, for a mount namespace: what runs these tests can be read by every user, wherever it lies."""
+    """Shell lines for a mount namespace that make the installation under test readable for every user."""
     lines = []
     for path in {Path(sys.prefix).resolve(), Path(sys.base_prefix).resolve(), Path(__file__).resolve().parents[2]}:
         closed = [folder for folder in reversed(path.parents) if not folder.stat().st_mode & 0o001]

@@ -1,4 +1,4 @@
-"""Fixtures of the tests about forked workers: a torch that imports at once, and a switch for `pool_kit`."""
+"""Fixtures for tests of forked workers: a torch that imports at once, and a switch for `pool_kit`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A folder of its own for each test, and the real `torchserve` command in it."""
+"""Gives each test a folder of its own, with the real `torchserve` command in it."""
 
 from __future__ import annotations
 
@@ -52,12 +52,15 @@ def wait_until(condition: Callable[[], bool], what: str, seconds: float = 60) ->
 
 
 def wait_until_served(client: Client, model: str) -> None:
-    """The model is registered, or the server would not be up: an unknown name is an error at once."""
+    """Waits until the model answers.
+
+    A registered model is there once the server is up: an unknown name is an error at once.
+    """
     wait_until(lambda: client.health(model) == "SERVING", f"{model} is served")
 
 
 class Place:
-    """A current folder with ``models``, a temp folder and ports; no server is left when it is `closed`."""
+    """A current folder with ``models``, a temp folder and ports. No server remains after `close`."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -81,7 +84,7 @@ class Place:
 
     @property
     def port_lines(self) -> list[str]:
-        """Properties that keep the server's listeners away from everybody else's."""
+        """Returns properties that move the server's listeners to free ports."""
         inference, management = self.ports
         rest, rest_management, metrics = self.rest_ports
         return [
@@ -93,7 +96,7 @@ class Place:
         ]
 
     def configure(self, *lines: str) -> None:
-        """`config.properties`: free ports, the model API on, no tokens; and ``lines``."""
+        """Writes `config.properties`: free ports, the model API on, no tokens; and ``lines``."""
         text = [
             *self.port_lines,
             "enable_model_api=true",
@@ -104,11 +107,11 @@ class Place:
         (self.folder / "config.properties").write_text("\n".join(text))
 
     def owns(self, process: subprocess.Popen[bytes]) -> None:
-        """`close` ends it, if it has not ended."""
+        """Registers a process for `close` to end."""
         self._processes.append(process)
 
     def popen(self, *arguments: str) -> tuple[subprocess.Popen[bytes], Path]:
-        """The command and the file its output goes to: a server in the background keeps it open."""
+        """Starts the command with its output in a file, because a server in the background keeps it open."""
         self._outputs += 1
         output = self.folder / f"output-{self._outputs}"
         with output.open("wb") as stream:
@@ -119,7 +122,7 @@ class Place:
         return process, output
 
     def run(self, *arguments: str) -> tuple[int, str]:
-        """Exit status and what was printed by then."""
+        """Returns exit status and output."""
         process, output = self.popen(*arguments)
         status = process.wait(90)
         return status, output.read_text()

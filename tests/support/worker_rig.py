@@ -1,6 +1,6 @@
-"""A worker loop over a socket pair, with the test as its server: no process, no thread, no waiting.
+"""Runs a worker loop over a socket pair with the test as its server: no process, no thread, no waiting.
 
-The test writes all messages first, the last one `Stop`; `run` returns when the worker has answered them.
+The test writes all messages first, `Stop` last; `run` returns once the worker has answered them.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from stoker.worker.streaming import PartSender
 
 
 class FakeTime:
-    """Stands still unless told otherwise."""
+    """Stands still unless a test advances it."""
 
     def __init__(self) -> None:
         self.now = 1000.0
@@ -33,7 +33,7 @@ class FakeTime:
 
 
 class ServerEnd:
-    """What the server of the socket pair does: blocking sends and reads."""
+    """The server's end of the socket pair: blocking sends and reads."""
 
     def __init__(self, end: socket.socket) -> None:
         self.socket = end
@@ -53,7 +53,7 @@ class ServerEnd:
         return self._received.pop(0)
 
     def waiting(self) -> list[tuple[ToServer, bytes]]:
-        """Everything that was written so far."""
+        """Returns everything written so far."""
         self.socket.setblocking(False)
         try:
             while True:

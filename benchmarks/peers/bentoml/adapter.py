@@ -1,4 +1,4 @@
-"""BentoML over HTTP/1.1: its gRPC belongs to the services of before 1.2 and is hidden from its command line's help."""
+"""BentoML over HTTP/1.1. Its gRPC belongs to services from before 1.2, and its command line's help does not list it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from stoker.bench.contender import LOOPBACK, Deployment, WireRequest
 
 
 class Routes(Api):
-    """A route for streams."""
+    """Adds a route for streams."""
 
     def request(self, payload: bytes, *, stream: bool = False) -> WireRequest:
         headers = (("content-type", "application/octet-stream"),)

@@ -1,6 +1,6 @@
 """BentoML: one service process; bytes in, bytes out, parts as JSON lines.
 
-The handler runs in the event loop: a hop to a thread would cost a short handler more, and one worker computes one
+The handler runs in the event loop: switching to a thread would cost a short handler more, and one worker computes one
 request at a time either way. Streams run in BentoML's thread, so that parts leave as they come.
 """
 

@@ -15,7 +15,7 @@ async def body(request: Request) -> bytes:
 
 
 Payload = Annotated[bytes, Depends(body)]
-"""A request that is not annotated is parsed as JSON."""
+"""LitServe parses a request without annotation as JSON."""
 
 
 class Hosted(litserve.LitAPI):
@@ -27,7 +27,7 @@ class Hosted(litserve.LitAPI):
         return payload
 
 
-Hosted.decode_request.__annotations__["request"] = Payload  # an object: FastAPI cannot look up this file's names
+Hosted.decode_request.__annotations__["request"] = Payload  # an object: FastAPI cannot resolve names of this file
 
 
 class Answering(Hosted):
@@ -44,7 +44,7 @@ class Streaming(Hosted):
         yield from self.host.stream(payload)
 
     def encode_response(self, output: Iterator[bytes]) -> Iterator[str]:
-        for part in output:  # LitServe takes no other iterator than a generator's
+        for part in output:  # LitServe accepts only generators
             yield hosted.line(part)
 
 
@@ -55,13 +55,13 @@ if __name__ == "__main__":
         api,
         accelerator="cpu",
         workers_per_device=task["workers"],
-        timeout=task["response_timeout_s"],  # the default of 30 s is short for texts in a queue
-        fast_queue=True,  # ZeroMQ, as its guide says for more than 100 requests per second
+        timeout=task["response_timeout_s"],  # the default of 30 s is too short for queued texts
+        fast_queue=True,  # ZeroMQ, as its guide recommends above 100 requests per second
     )
     server.run(
         host=task["host"],
         port=task["port"],
-        num_api_servers=task["workers"],  # as many as workers, as its guide says
+        num_api_servers=task["workers"],  # one per worker, as its guide recommends
         log_level="warning",
         access_log=False,
         generate_client_file=False,

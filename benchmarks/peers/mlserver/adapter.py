@@ -15,7 +15,7 @@ MODEL = "hosted"
 
 class OpenInference(Api):
     def request(self, payload: bytes, *, stream: bool = False) -> WireRequest:
-        message = open_inference_pb2.ModelInferRequest(model_name=MODEL, id="1")  # else it makes up an id of its own
+        message = open_inference_pb2.ModelInferRequest(model_name=MODEL, id="1")  # otherwise it generates an id
         tensor = message.inputs.add(name="payload", datatype="BYTES", shape=[1])
         tensor.contents.bytes_contents.append(payload)
         method = "ModelStreamInfer" if stream else "ModelInfer"
@@ -45,9 +45,9 @@ def settings(deployment: Deployment) -> dict[str, object]:
         "grpc_port": deployment.port,
         "http_port": deployment.more_ports[0],
         "debug": False,  # its default logs every request
-        "parallel_workers": 0,  # the model in the server's process: a pool of one adds a queue, and cannot stream
+        "parallel_workers": 0,  # run the model in the server's process: a pool of one adds a queue, and cannot stream
         "metrics_endpoint": None,  # an interceptor around every call
-        "gzip_enabled": False,  # must be off for streams, says its guide
+        "gzip_enabled": False,  # must be off for streams, according to its guide
         "grpc_max_message_length": deployment.max_message_bytes,
         "logging_settings": {"version": 1, "incremental": True, "loggers": {"mlserver": {"level": "WARNING"}}},
         "environments_dir": str(deployment.scratch / "environments"),

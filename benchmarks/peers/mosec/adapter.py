@@ -9,7 +9,7 @@ from stoker.bench.contender import LOOPBACK, Deployment
 
 
 class Events(Api):
-    """Bytes both ways; the parts are server-sent events, each a JSON string."""
+    """Sends bytes both ways; parts are server-sent events, each a JSON string."""
 
     def parts(self, body: bytes) -> list[bytes]:
         data = (line.partition(b":")[2].strip() for line in body.splitlines() if line.startswith(b"data:"))
@@ -26,9 +26,9 @@ def flags(deployment: Deployment) -> list[str]:
     return [
         *("--address", LOOPBACK, "--port", str(deployment.port)),
         *("--path", str(deployment.scratch / "tmp" / "m")),  # its Unix sockets: by default under /tmp
-        *("--timeout", milliseconds),  # of a request; the default of 3 s is short for a text
+        *("--timeout", milliseconds),  # for a request; the default of 3 s is too short for a text
         *("--max-request-size", str(deployment.max_message_bytes)),
-        *("--log-level", "warning"),  # as its guide says for production
+        *("--log-level", "warning"),  # as its guide recommends for production
     ]
 
 

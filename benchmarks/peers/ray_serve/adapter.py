@@ -1,4 +1,4 @@
-"""Ray Serve over gRPC: its proxy carries a service of ours, whose messages hold bytes."""
+"""Ray Serve over gRPC: its proxy carries a service of ours, with bytes as messages."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SERVICE = "/stoker.bench.Peer"
 
 ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",  # no usage reports
-    "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",  # its guide's switch: user code and router in the replica's main loop
+    "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",  # its guide's switch: run user code and router in the replica's main loop
     "PYTHONPATH": os.pathsep.join([HOSTING, str(FOLDER / "ray_serve")]),
 }
 
@@ -34,7 +34,7 @@ class BytesMessages(Api):
 
 
 class Cluster(Server):
-    """A server whose files lie in a folder of their own: the paths of Ray's Unix sockets must be short."""
+    """A server with a short folder of its own, because the paths of Ray's Unix sockets must be short."""
 
     def __init__(self, spawned: Spawned, folder: str) -> None:
         super().__init__(spawned, BytesMessages())

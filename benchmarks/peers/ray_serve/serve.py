@@ -14,7 +14,7 @@ from ray.serve.config import gRPCOptions
 
 @serve.deployment(
     num_replicas=hosted.TASK["workers"],
-    max_ongoing_requests=128,  # more than the load has: else the proxy backs off before a replica that could queue
+    max_ongoing_requests=128,  # more than the load has: otherwise the proxy backs off before a replica that could queue
     ray_actor_options={"num_cpus": 0},
     logging_config={"log_level": "WARNING", "enable_access_log": False},
 )

@@ -1,4 +1,4 @@
-"""The gRPC service that Ray's proxy offers, as generated code would describe it."""
+"""The gRPC service for Ray's proxy, in the form of generated code."""
 
 from __future__ import annotations
 

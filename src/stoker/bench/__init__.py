@@ -1,5 +1,5 @@
-"""Measuring servers side by side: contenders, load generators, what a process tree costs, statistics, tables, pictures.
+"""Measures servers side by side: contenders, load generators, cost of a process tree, statistics, tables, pictures.
 
-Used by ``stoker bench`` (a user's own model) and by the suite in ``benchmarks/``. A load generator never shares a
-process with a server; what is published are ratios of contenders that took turns in one run.
+``stoker bench`` uses it for a user's own model, ``benchmarks/`` for the suite.  A load generator never shares a process
+with a server; published figures are ratios of contenders that took turns in one run.
 """

@@ -1,7 +1,7 @@
-"""Looks at what servers answer: before, during and after each load, with payloads that are all different.
+"""Checks what servers answer before, during and after each load, with payloads that all differ.
 
-During a load a slow side channel (a few requests a second) checks contents, so that a server that mixes answers up, or
-answers from a cache, is found out under pressure. Runs in the bench's own process, never in a server's.
+During a load, a slow side channel (a few requests a second) checks contents, so that a server that mixes up or caches
+answers is caught under pressure.  Runs in the bench's own process, never in a server's.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ import grpc
 from stoker.bench.contender import Running, Wire, WireRequest
 
 Check = Callable[[bytes, list[bytes]], bool]
-"""Whether the parts (one for a call that does not stream) are the right answer to the payload."""
+"""Tells whether the parts (one for a call that does not stream) are the right answer to the payload."""
 PERIOD_S = 0.2
 _CHANNEL_OPTIONS = [
     ("grpc.max_receive_message_length", -1),
     ("grpc.max_send_message_length", -1),
-    ("grpc.use_local_subchannel_pool", 1),  # no back-off inherited from the try before
+    ("grpc.use_local_subchannel_pool", 1),  # no back-off left over from the last attempt
 ]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Probe:
-    """How to look: ``payload(n)`` is the n-th payload, ``check`` knows its right answer."""
+    """How to check: ``payload(n)`` is the n-th payload, ``check`` knows its right answer."""
 
     payload: Callable[[int], bytes]
     check: Check
@@ -49,7 +49,7 @@ class Findings:
 
 class Client(Protocol):
     def ask(self, request: WireRequest, *, stream: bool, timeout_s: float) -> list[bytes]:
-        """The bodies of the response: the messages for gRPC, the one whole body for HTTP."""
+        """Returns the bodies of the response: the messages for gRPC, the one whole body for HTTP."""
 
     def close(self) -> None: ...
 
@@ -73,7 +73,7 @@ class GrpcClient:
 
 
 class HttpClient:
-    """A connection per request: slow is good enough here, and no half-read answer is left behind."""
+    """Opens a connection per request: fast enough here, and no half-read answer remains."""
 
     def __init__(self, endpoint: str) -> None:
         self._endpoint = endpoint
@@ -99,7 +99,7 @@ def client(wire: Wire, endpoint: str) -> Client:
 
 
 class Checker:
-    """Asks one server. One at a time, from one thread at a time."""
+    """Queries one server, one request at a time, from one thread at a time."""
 
     def __init__(self, running: Running, wire: Wire, probe: Probe) -> None:
         self._running = running
@@ -108,20 +108,20 @@ class Checker:
         self._number = 0
 
     def answer_bytes(self) -> int | None:
-        """What the body of every gRPC response has, frames included; None where answers differ in size."""
+        """Returns the body size of every gRPC response, frames included; None if answers differ in size."""
         if self._wire != "grpc":
             return None
         asking = client(self._wire, self._running.endpoint)
         try:
             sizes = {sum(map(framed_size, self._ask(asking, self._probe.payload(0)))) for _ in range(2)}
         except grpc.RpcError:
-            return None  # the checks say what is wrong
+            return None  # the checks report what is wrong
         finally:
             asking.close()
         return sizes.pop() if len(sizes) == 1 else None
 
     def once(self) -> str | None:
-        """Ask once; what was wrong with the answer, in a few words."""
+        """Asks once; returns what was wrong with the answer, in a few words."""
         self._number += 1
         payload = self._probe.payload(self._number)
         asking = client(self._wire, self._running.endpoint)
@@ -153,7 +153,9 @@ class Checker:
 
     @contextmanager
     def aside(self, findings: Findings) -> Iterator[None]:
-        """Ask every `PERIOD_S` while the block runs; one that hangs holds it up for ``probe.timeout_s`` at most."""
+        """Asks every `PERIOD_S` while the block runs; a hanging request delays its end by ``probe.timeout_s``
+        at most.
+        """
         over = threading.Event()
 
         def ask() -> None:
@@ -176,12 +178,12 @@ class Checker:
 
 
 def framed_size(message: bytes) -> int:
-    """With the five bytes in front of every gRPC message."""
+    """Returns the size with the five bytes before every gRPC message."""
     return len(message) + 5
 
 
 def wait_for_answer(checker: Checker, running: Running, *, timeout_s: float, pause_s: float = 0.005) -> str | None:
-    """Ask until the answer is right. None: it is; else why not, at the end of the time or of the server's process."""
+    """Asks until the answer is right. Returns None, or why it is not when time runs out or the server dies."""
     until = time.monotonic() + timeout_s
     while True:
         wrong = checker.once()

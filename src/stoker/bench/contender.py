@@ -1,4 +1,4 @@
-"""What can be measured: a `Contender` installs itself, says what it offers, and starts a `Deployment`.
+"""What can be measured: a `Contender` installs itself, lists what it offers, and starts a `Deployment`.
 
 A contender that runs TorchServe's archives serves ``deployment.model.archive``. One that cannot gets the **same handler
 class** by the thinnest adapter that it allows: its server's entry file calls ``handler_host.load(...)`` (a file of the
@@ -33,7 +33,7 @@ from typing import Literal, Protocol
 from stoker.errors import StokerError
 
 Wire = Literal["grpc", "http"]
-"""``grpc``: HTTP/2 without TLS; ``http``: HTTP/1.1 with kept-alive connections."""
+"""``grpc``: HTTP/2 without TLS; ``http``: HTTP/1.1 with keep-alive connections."""
 
 LOOPBACK = "127.0.0.1"
 
@@ -43,7 +43,7 @@ class CannotInstall(StokerError):
 
 
 class Workload(enum.Enum):
-    """What is asked of a contender. The letters are those of the tables."""
+    """What is measured, by the letters of the tables."""
 
     SMALL = "a"
     """One answer of 64 hexadecimal digits per request of 1 KiB or 150 KiB, batch size 1."""
@@ -84,7 +84,7 @@ class Model:
     config: Mapping[str, object] = field(default_factory=dict)
     """model-config.yaml, parsed: ``context.model_yaml_config``."""
     requirements: tuple[str, ...] = ()
-    """What the handler imports, as pip says it; ``install`` gets those of all models."""
+    """Requirements of the handler, in pip's syntax; ``install`` gets those of all models."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,11 +95,11 @@ class Deployment:
     home: Path
     """Where `Contender.install` put the venv."""
     scratch: Path
-    """An empty folder for this start alone: configuration files, logs, temporary files (TMPDIR)."""
+    """An empty folder for this start: configuration files, logs, temporary files (TMPDIR)."""
     port: int
     """The port under load."""
     more_ports: tuple[int, ...] = ()
-    """Five further free ports: management, metrics, whatever else the server insists on."""
+    """Five more free ports: management, metrics, whatever else the server needs."""
     batch_size: int = 1
     max_batch_delay_ms: int = 0
     workers: int = 1
@@ -111,47 +111,48 @@ class Deployment:
 
 @dataclass(frozen=True, kw_only=True)
 class WireRequest:
-    """A request as it goes over the wire."""
+    """A request as sent over the wire."""
 
     path: str
     """For gRPC ``/full.Service/Method``."""
     body: bytes
-    """For gRPC the serialised message without the five bytes of its frame: the load generators add those."""
+    """For gRPC the serialised message without the five bytes of its frame, which the load generators add."""
     headers: tuple[tuple[str, str], ...] = ()
     """Besides host, content-length and, for gRPC, content-type and te."""
 
 
 class Running(Protocol):
-    """A server that was started, not necessarily one that answers yet."""
+    """A server that was started; it may not answer yet."""
 
     @property
     def pid(self) -> int:
         """The root of the process tree whose CPU and memory are measured."""
 
     def pids(self) -> list[int]:
-        """Every process of the server, those included that left the tree (`Spawned.pids`)."""
+        """Returns every process of the server, including those that left the tree (`Spawned.pids`)."""
 
     @property
     def endpoint(self) -> str:
         """``host:port`` under load."""
 
     def request(self, payload: bytes, *, stream: bool = False) -> WireRequest:
-        """How to send ``payload``: the bytes that the handler finds in ``data``."""
+        """Wraps ``payload``: the bytes that the handler finds in ``data``."""
 
     def answer(self, body: bytes) -> bytes:
-        """What the handler answered, out of a response's body (gRPC: out of the serialised message)."""
+        """Extracts the handler's answer from a response's body (gRPC: from the serialised message)."""
 
     def parts(self, body: bytes) -> list[bytes]:
-        """The handler's parts, out of the whole body of a finished stream (HTTP only; gRPC has a message per part)."""
+        """Extracts the handler's parts from the whole body of a finished stream (HTTP only; gRPC has a message per
+        part)."""
 
     def alive(self) -> bool:
-        """Whether the process `pid` runs."""
+        """Tells whether the process `pid` runs."""
 
     def log_tail(self) -> str:
-        """The last lines that the server wrote, for the report of a failure."""
+        """Returns the last lines of the server's output, for the report of a failure."""
 
     def stop(self) -> None:
-        """End every process of the server, politely for a few seconds, then by SIGKILL."""
+        """Ends every process of the server: SIGTERM, and SIGKILL after a few seconds."""
 
 
 class Scraped(Protocol):
@@ -165,34 +166,37 @@ class Scalable(Protocol):
     """A `Running` that can change its number of workers while it serves (workload g)."""
 
     def scale(self, workers: int) -> None:
-        """Return when that many workers are ready."""
+        """Scales, and returns when that many workers are ready."""
 
 
 class Contender(Protocol):
     @property
     def name(self) -> str:
-        """As in ``--contenders`` and in the tables: lower case, no spaces."""
+        """Name for ``--contenders`` and the tables: lower case, no spaces."""
 
     @property
     def wire(self) -> Wire: ...
 
     @property
     def note(self) -> str:
-        """One line for the report: what was configured, and for a peer which of its APIs was taken and why."""
+        """One line for the report: the configuration, and for a peer which of its APIs was used and why."""
 
     def install(self, home: Path, requirements: tuple[str, ...]) -> None:
-        """Make or update the venv in ``home`` with the server and ``requirements``. Raises CannotInstall."""
+        """Makes or updates the venv in ``home`` with the server and ``requirements``. Raises CannotInstall."""
 
     def version(self, home: Path) -> str:
         """The installed server's version."""
 
     def offers(self, workload: Workload) -> bool:
-        """Whether the workload can be served with this server's own means."""
+        """Tells whether this server can run the workload by its own means."""
 
     def start(self, deployment: Deployment) -> Running: ...
 
 
 def thread_environment(threads: int) -> dict[str, str]:
-    """What numeric libraries read; torch's own default follows OMP_NUM_THREADS. 0: each server as it comes."""
+    """Returns variables that numeric libraries read; torch's default follows OMP_NUM_THREADS.
+
+    0: each server's own default.
+    """
     names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
     return dict.fromkeys(names, str(threads)) if threads else {}

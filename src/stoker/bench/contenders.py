@@ -1,4 +1,4 @@
-"""stoker, on either engine, and TorchServe 0.12.0: the contenders that run archives."""
+"""The contenders that run archives: stoker with each engine, and TorchServe 0.12.0."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ OVER_GRPC = frozenset(Workload) - {Workload.REST, Workload.METRICS}
 
 
 class Stoker:
-    """Runs from the environment that runs the bench: that one is stoker's own."""
+    """Runs stoker from the environment of the bench itself."""
 
     wire: Wire = "grpc"
 
@@ -32,7 +32,7 @@ class Stoker:
         self._engine = engine
 
     def install(self, home: Path, requirements: tuple[str, ...]) -> None:
-        """Nothing: scripts/install has done it."""
+        """Does nothing: scripts/install has done it."""
 
     def version(self, home: Path) -> str:
         return __version__
@@ -45,7 +45,7 @@ class Stoker:
 
 
 class TorchServe:
-    """The original, its loggers at WARN as its performance guide says."""
+    """Runs TorchServe with its loggers at WARN, as its performance guide recommends."""
 
     wire: Wire = "grpc"
     name = "torchserve"
@@ -90,7 +90,7 @@ def start_torchserve(
     *,
     log_config: Path | None = None,
 ) -> Spawned:
-    """Start a server of TorchServe's command line on ``deployment``."""
+    """Starts a server with TorchServe's command line on ``deployment``."""
     store, properties = deployment.scratch / "store", deployment.scratch / "config.properties"
     store.mkdir(parents=True, exist_ok=True)
     (store / deployment.model.archive.name).symlink_to(deployment.model.archive.resolve())
@@ -110,7 +110,7 @@ def api_of(spawned: Spawned, deployment: Deployment) -> TorchServeApi:
 
 
 def settings(deployment: Deployment) -> dict[str, str]:
-    """config.properties: the same for both servers."""
+    """Writes config.properties, the same for both servers."""
     management, rest, rest_management, metrics = deployment.more_ports[:4]
     return {
         "inference_address": f"http://{LOOPBACK}:{rest}",
@@ -122,14 +122,14 @@ def settings(deployment: Deployment) -> dict[str, str]:
         "enable_model_api": "true",
         "max_request_size": str(deployment.max_message_bytes),
         "max_response_size": str(deployment.max_message_bytes),
-        "job_queue_size": "1000",  # a load that ended leaves jobs behind: no reason to refuse the next
+        "job_queue_size": "1000",  # a finished load leaves jobs behind: no reason to refuse the next
         "load_models": deployment.model.archive.name,
         "models": _models(deployment),
     }
 
 
 def _models(deployment: Deployment) -> str:
-    """Batch size, delay and workers of the one model, as JSON on one line."""
+    """Returns batch size, delay and workers of the one model, as JSON on one line."""
     version = str(_model_section(deployment).get("modelVersion", "1.0"))
     wish = {
         "defaultVersion": "true",

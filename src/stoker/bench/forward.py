@@ -1,4 +1,4 @@
-"""The bare forward loop as a measurement, and as the source of the right answers of the real models."""
+"""Measures the bare forward loop, and takes from it the right answers of the real models."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ LOADING_S = 60.0
 
 
 class ForwardFailed(StokerError):
-    """The handler does not even run without a server."""
+    """The handler does not run even without a server."""
 
 
 def run(model: Model, payloads: Sequence[bytes], *, seconds: float, stream: bool, threads: int) -> dict[str, Any]:
-    """Figures of the loop over the first payload, and the answers to all of them."""
+    """Returns figures of the loop over the first payload, and the answers to all."""
     task = {
         "handler_file": str(model.handler_file),
         "handler_class": model.handler_class,
@@ -46,7 +46,7 @@ def run(model: Model, payloads: Sequence[bytes], *, seconds: float, stream: bool
 
 
 def measure(model: Model, payload: bytes, *, seconds: float, stream: bool, threads: int = 1) -> Measured:
-    """The rate is calls a second, or parts a second of a streaming handler."""
+    """Measures calls per second, or parts per second of a streaming handler."""
     try:
         figures = run(model, [payload], seconds=seconds, stream=stream, threads=threads)
     except ForwardFailed as error:
@@ -61,7 +61,7 @@ def measure(model: Model, payload: bytes, *, seconds: float, stream: bool, threa
 
 
 def reference(model: Model, payloads: Sequence[bytes], *, stream: bool, cache: Path) -> list[bytes]:
-    """The right answers, worked out once per archive."""
+    """Returns the right answers, computed once per archive."""
     stamp = f"{model.archive.stat().st_mtime_ns}-{len(payloads)}-{sum(map(len, payloads))}"
     if cache.exists():
         kept = json.loads(cache.read_text())

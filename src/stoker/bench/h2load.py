@@ -1,7 +1,7 @@
-"""h2load as a closed loop over gRPC: its command line, its report, its log of single requests.
+"""Runs h2load as a closed loop over gRPC, and parses its report and its request log.
 
-h2load counts HTTP status 200, which a failed gRPC call has too. A failed call has no message, so the number of bytes
-that came back must be that of the answered requests; contents are looked at by `checking`.
+h2load counts HTTP status 200, which a failed gRPC call has too.  A failed call has no message, so the number of bytes
+received must match the answered requests; `checking` checks the contents.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Report:
 
 
 def grpc_frame(message: bytes) -> bytes:
-    """A message as it lies in the HTTP/2 stream: not compressed, its length, itself."""
+    """Frames a message as in the HTTP/2 stream: not compressed, length, message."""
     return struct.pack(">BI", 0, len(message)) + message
 
 
@@ -50,7 +50,7 @@ def run(load: Load, *, tool: Path) -> LoadResult:
 
 
 def whole_seconds(duration_s: float) -> int:
-    """h2load knows no others."""
+    """h2load accepts only whole seconds."""
     return max(1, math.ceil(duration_s))
 
 
@@ -88,7 +88,7 @@ def parse(output: str) -> Report | None:
 
 
 def wrong_size(report: Report, load: Load) -> str | None:
-    """Requests under way when the time is over may have brought some bytes already: at most one answer each."""
+    """Checks the size. Requests in progress at the end may have received some bytes: at most one answer each."""
     if report.succeeded == 0:
         return "no request was answered"
     if load.answer_bytes is None:
@@ -101,7 +101,7 @@ def wrong_size(report: Report, load: Load) -> str | None:
 
 
 def parse_log(lines: list[str]) -> list[float]:
-    """Milliseconds of every answered request: ``start in us, HTTP status, duration in us`` a line."""
+    """Returns milliseconds per answered request from lines ``start in us, HTTP status, duration in us``."""
     fields = (line.split("\t") for line in lines)
     return [int(line[2]) / 1000 for line in fields if len(line) >= 3 and line[1] == "200"]
 

@@ -27,7 +27,7 @@ HANDLER_UTILS = "ts.handler_utils.utils"
 
 
 class Context:
-    """As much of TorchServe's context as handlers commonly ask for."""
+    """The part of TorchServe's context that handlers commonly use."""
 
     def __init__(self, folder: Path, manifest: dict[str, Any], config: dict[str, Any]) -> None:
         self.system_properties = {"model_dir": str(folder), "gpu_id": None, "batch_size": 1, "server_name": "host"}
@@ -60,7 +60,7 @@ class Host:
         return [to_bytes(item) for item in self._handle([{"data": row} for row in rows], self._context)]
 
     def stream(self, row: bytes) -> Iterator[bytes]:
-        """The handler runs in a thread of its own, at its own pace: a part is handed on as soon as it is sent."""
+        """Runs the handler in a thread at its own pace, and yields each part as soon as it is sent."""
         parts: queue.SimpleQueue[bytes | BaseException | None] = queue.SimpleQueue()
         thread = threading.Thread(target=self._run, args=(row, parts), daemon=True)
         thread.start()
@@ -90,13 +90,13 @@ def load(
     manifest: dict[str, Any] | None = None,
     config: dict[str, Any] | None = None,
 ) -> Host:
-    """Import the handler with ``folder`` first on sys.path, initialise it, and be ready to run it."""
+    """Imports the handler with ``folder`` first on sys.path, and initialises it."""
     sys.path.insert(0, str(folder))
     _catch_parts()
     module = _import_handler(str(handler_file))
     context = Context(Path(folder), manifest or {}, config or {})
     if handler_class is None and hasattr(module, "handle"):
-        module.handle(None, context)  # TorchServe's first call of a function: load what you need
+        module.handle(None, context)  # TorchServe's first call of a function, for loading
         return Host(module.handle, context)
     instance = _class_of(module, handler_class)()
     instance.context = context
@@ -105,7 +105,7 @@ def load(
 
 
 def _class_of(module: types.ModuleType, name: str | None) -> Any:
-    """The class of that name, or the only one that the module itself defines with a ``handle``."""
+    """Returns the class of that name, or the only one with a ``handle`` that the module itself defines."""
     if name is not None:
         return getattr(module, name)
     own = [c for c in vars(module).values() if isinstance(c, type) and c.__module__ == module.__name__]
@@ -114,14 +114,14 @@ def _class_of(module: types.ModuleType, name: str | None) -> Any:
 
 
 def _import_handler(handler: str) -> types.ModuleType:
-    """A Python file, or one of the built-in handlers by its name."""
+    """Imports a Python file, or a built-in handler by name."""
     if handler.endswith(".py"):
         return _import_file(Path(handler))
     return importlib.import_module(f"ts.torch_handler.{Path(handler).name}")
 
 
 def to_bytes(item: Any) -> bytes:
-    """As TorchServe serialises an answer."""
+    """Serialises an answer as TorchServe does."""
     if isinstance(item, bytes | bytearray | memoryview):
         return bytes(item)
     return (item if isinstance(item, str) else json.dumps(item)).encode()
@@ -137,7 +137,7 @@ def _import_file(path: Path) -> types.ModuleType:
 
 
 def _catch_parts() -> None:
-    """The real module where it is installed, else an empty one; the one function in it is ours."""
+    """Replaces one function, in the real module if it is installed, else in an empty one."""
     try:
         utils = __import__(HANDLER_UTILS, fromlist=["utils"])
     except ImportError:

@@ -1,7 +1,7 @@
-"""What a load is and what came out of it; running a load generator as a process of its own, bounded in time.
+"""Describes loads and their results, and runs a load generator as a process of its own, bounded in time.
 
-Law: no load generator outlives its time. It gets its planned duration and `GRACE_S`, then it is killed and the
-measurement says so: a server that hangs costs seconds, not the run.
+Invariant: no load generator outlives its time.  It gets its planned duration and `GRACE_S`, then it is killed and the
+measurement says so: a hanging server costs seconds, not the run.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ GRACE_S = 10.0
 
 @dataclass(frozen=True, kw_only=True)
 class Load:
-    """A closed loop: ``concurrency`` connections, each with one request under way at any time."""
+    """A closed loop: ``concurrency`` connections, each with one request in progress at any time."""
 
     endpoint: str
     wire: Wire
@@ -30,12 +30,12 @@ class Load:
     concurrency: int
     duration_s: float
     answer_bytes: int | None = None
-    """What the body of every response has, frames of gRPC included; None: not the same for all."""
+    """Body size of every response, gRPC frames included; None: it varies."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class LoadResult:
-    """``failed``: answers that were errors, or never came. ``problem``: why the figures must not be used."""
+    """``failed``: answers that were errors or never arrived. ``problem``: why the figures must not be used."""
 
     requests: int = 0
     seconds: float = 0.0
@@ -60,7 +60,7 @@ class Finished:
 
 
 def run_client(command: Sequence[str | Path], *, timeout_s: float, input_text: str = "") -> Finished:
-    """Run a load generator to its end and count its CPU time (that of its children too)."""
+    """Runs a load generator to its end and counts its CPU time (its children's too)."""
     process = subprocess.Popen(
         [str(word) for word in command],
         stdin=subprocess.PIPE,
@@ -75,13 +75,13 @@ def run_client(command: Sequence[str | Path], *, timeout_s: float, input_text: s
     try:
         output = _talk(process.stdin, process.stdout, input_text)
         _, status, usage = os.wait4(process.pid, 0)
-    except BaseException:  # Ctrl-C: the generator has a session of its own and did not hear it
+    except BaseException:  # Ctrl-C: the generator has a session of its own and did not get it
         _kill(process.pid, killed)
         os.wait4(process.pid, 0)
         raise
     finally:
         timer.cancel()
-        process.returncode = 0  # reaped here, which Popen cannot know
+        process.returncode = 0  # reaped here, without Popen knowing
         process.stdout.close()
     return Finished(output, usage.ru_utime + usage.ru_stime, os.waitstatus_to_exitcode(status), killed.is_set())
 
@@ -95,12 +95,12 @@ def why_unusable(finished: Finished) -> str | None:
 
 
 def _talk(stdin: IO[bytes], stdout: IO[bytes], text: str) -> str:
-    """What goes in is read by the generator before it writes anything, so neither pipe can block the other."""
+    """Writes the input first: the generator reads it before it writes, so neither pipe can block the other."""
     try:
         stdin.write(text.encode())
         stdin.close()
     except BrokenPipeError:
-        pass  # it ended at once; its status and output say why
+        pass  # it ended at once; status and output say why
     return stdout.read().decode(errors="replace")
 
 
@@ -109,4 +109,4 @@ def _kill(pid: int, killed: threading.Event) -> None:
     try:
         os.killpg(pid, signal.SIGKILL)
     except ProcessLookupError:
-        pass  # it ended in this moment
+        pass  # it ended just now

@@ -1,4 +1,4 @@
-"""Which machine it was: what a reader needs to judge the figures, and nothing that names the machine."""
+"""Describes the machine: what a reader needs to judge the figures, and nothing that identifies it."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ def describe() -> dict[str, str]:
 
 
 def cpu_model(cpuinfo: str) -> str:
-    """The processor's own name; some virtual machines give a family only."""
+    """Returns the processor's name; some virtual machines give only a family."""
     found = re.search(r"^model name\s*:\s*(.+)$", cpuinfo, re.MULTILINE)
     return found[1].strip() if found else platform.machine()
 
 
 def short_name(machine: dict[str, str]) -> str:
-    """For file names: ``amd-epyc-2-cores``."""
+    """Returns a name for files: ``amd-epyc-2-cores``."""
     words = re.sub(r"\(.*?\)|@.*$|\b(?:processor|cpu)\b", " ", machine["cpu"].lower())
     plain = re.sub(r"[^a-z0-9]+", "-", words).strip("-")
     return f"{plain}-{machine['cores']}-cores"

@@ -1,4 +1,4 @@
-"""One measurement of one contender: answers checked before, during and after the load, CPU of both sides counted."""
+"""Measures one contender once: checks answers before, during and after the load, and counts CPU time of both sides."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SETTLED = 0.05
 
 @dataclass(frozen=True, kw_only=True)
 class Measured:
-    """``problem``: the figures must not be used, and why."""
+    """``problem``: why the figures must not be used."""
 
     rate: float = 0.0
     latencies_ms: dict[str, float] = field(default_factory=dict)
@@ -40,7 +40,7 @@ def closed_loop(running: Running, checker: Checker, load: Load, generator: Gener
 
 
 def warm_up(load: Load, generator: Generator, *, patience: int, most_s: float) -> None:
-    """Load until ``patience`` loads in a row brought no more than the best before: a JVM compiles for a long while."""
+    """Loads until ``patience`` loads in a row did not beat the best before: a JVM compiles for a long time."""
     best, waited, spent = 0.0, 0, 0.0
     while waited < patience and spent < most_s:
         result = generator(load)
@@ -57,7 +57,7 @@ def watched(
     aside: bool = True,
     checks: int = CHECKS,
 ) -> Measured:
-    """Run a load between checks. ``aside``: look at answers while it lasts, too; they were served, so they count."""
+    """Runs a load between checks. ``aside``: also check answers during the load, which count as served."""
     findings = checker.several(checks)
     if findings.wrong:
         return Measured(checked=findings.asked, problem=findings.problem())

@@ -1,4 +1,4 @@
-"""An open-loop load generator over gRPC, a process of its own: ``python -m stoker.bench.open_loop < plan.json``.
+"""An open-loop load generator over gRPC, as a process of its own: ``python -m stoker.bench.open_loop < plan.json``.
 
 Standard input: a JSON object of `Plan`'s fields (bytes in base64). Standard output: one JSON object of figures.
 """
@@ -23,7 +23,7 @@ from stoker.bench.spread import latencies
 CHANNELS = 8
 CALL_TIMEOUT_S = 8.0
 MAX_LAG_MS = 5.0
-"""A generator whose median request leaves later than this is too busy for its figures to be used."""
+"""If the median request leaves later than this, the generator is too busy for its figures to count."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +41,7 @@ class Plan:
 def run(
     endpoint: str, request: WireRequest, expected: bytes, *, rate: float, duration_s: float, seed: int
 ) -> LoadResult:
-    """Start the generator as a process and read its figures."""
+    """Starts the generator as a process and reads its figures."""
     plan = Plan(
         endpoint=endpoint,
         path=request.path,
@@ -76,7 +76,7 @@ def result(figures: dict[str, Any], cpu_s: float, problem: str | None, duration_
 
 
 async def generate(plan: Plan) -> dict[str, Any]:
-    """Send every request at its time; wait for all answers."""
+    """Sends every request at its time; waits for all answers."""
     body, expected = base64.b64decode(plan.body), base64.b64decode(plan.expected)
     options = [("grpc.use_local_subchannel_pool", 1)]
     channels = [grpc.aio.insecure_channel(plan.endpoint, options=options) for _ in range(CHANNELS)]

@@ -1,7 +1,8 @@
-"""A user's own model measured: stoker on both engines, TorchServe where one is given, the bare handler.
+"""Measures a user's own model: stoker with each engine, TorchServe if given, the bare handler.
 
-Contenders take turns within each round. What the right answer is nobody knows here: every answer must be a success and
-not empty, and contenders that answer the same input differently are named.
+Contenders take turns within each round.  The right answer is unknown here: every answer must be a success and not
+empty,
+and contenders that answer the same input differently are reported.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ WARM_UP_PATIENCE, WARM_UP_MOST_S = 2, 24.0
 
 @dataclass(frozen=True, kw_only=True)
 class Wish:
-    """What to measure. ``threads``: 0 leaves them as each server sets them."""
+    """What to measure. ``threads``: 0 keeps each server's default."""
 
     archive: Path
     payload: bytes
@@ -49,7 +50,7 @@ class Wish:
 
 @dataclass
 class Outcome:
-    """By contender and concurrency, one `Measured` per round; ``loop``: the bare handler's, one per round."""
+    """One `Measured` per round, by contender and concurrency; ``loop``: that of the bare handler, one per round."""
 
     measured: dict[tuple[str, int], list[Measured]] = field(default_factory=dict)
     loop: list[Measured] = field(default_factory=list)
@@ -74,7 +75,7 @@ class Outcome:
 
 
 def read_model(archive: Path, folder: Path) -> Model:
-    """Unpack ``archive`` into ``folder``, as the server does: nothing outside of it is written."""
+    """Unpacks ``archive`` into ``folder`` as the server does: writes nothing outside."""
     with archive.open("rb") as file:
         unpack(file, folder, limits=UnpackLimits())
     manifest = Manifest.load(folder)
@@ -93,7 +94,7 @@ def read_model(archive: Path, folder: Path) -> Model:
 
 
 def compare(wish: Wish, contenders: Sequence[Contender], *, h2load_tool: Path, say: Callable[[str], None]) -> Outcome:
-    """Measure all of it; every server is ended at the end, also after Ctrl-C."""
+    """Measures everything, and ends every server, even after Ctrl-C."""
     outcome = Outcome()
     with ExitStack() as stack:
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="stoker-bench-")))
@@ -140,7 +141,7 @@ class _Session:
         )
 
     def ready(self, contender: Contender, running: Running) -> None:
-        """Wait for the first answer and warm up; who cannot answer is left out, with the reason."""
+        """Waits for the first answer and warms up; drops contenders that cannot answer, with the reason."""
         self.say(f"{contender.name}: starting, warming up")
         problem = wait_for_answer(self.checker(contender, running), running, timeout_s=START_TIMEOUT_S)
         if problem:
@@ -152,7 +153,7 @@ class _Session:
         self.servers.append((contender, running))
 
     def _look(self, contender: Contender, running: Running) -> None:
-        """Keep an answer, and its size where it is always the same: then every load's bytes are checked."""
+        """Keeps an answer, and its size if it is constant: then every load's bytes are checked."""
         asking = client(contender.wire, running.endpoint)
         request = running.request(self.wish.payload)
         bodies = [asking.ask(request, stream=False, timeout_s=60)[0] for _ in range(3)]

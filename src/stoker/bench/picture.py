@@ -1,6 +1,6 @@
-"""Curves over concurrency as an SVG file: one panel per figure, one line per contender with its spread. PURE.
+"""Draws curves over concurrency as SVG: one panel per figure, one line per contender with its spread. PURE.
 
-Hand-written, because a plotting library would be the largest dependency of the project for one picture.
+Written by hand, because a plotting library would be the project's largest dependency for one picture.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Panel:
 
 @dataclass(frozen=True)
 class Axis:
-    """From values to pixels, logarithmically."""
+    """Maps values to pixels, logarithmically."""
 
     low: float
     high: float
@@ -41,7 +41,7 @@ class Axis:
         return self.start + share * (self.end - self.start)
 
     def decades(self) -> list[float]:
-        """Where lines are drawn: 1, 2 and 5 of each decade."""
+        """Returns grid lines: 1, 2 and 5 of each decade."""
         first, last = math.floor(math.log10(self.low)), math.ceil(math.log10(self.high))
         every = [m * 10.0**e for e in range(first, last + 1) for m in (1, 2, 5)]
         return [value for value in every if self.low <= value <= self.high]
@@ -73,7 +73,7 @@ def draw(panels: Sequence[Panel], *, title: str, columns: int = 3) -> str:
 
 
 def _key(colours: Mapping[str, str], width: int) -> tuple[str, int]:
-    """Which colour is whose, and in how many rows."""
+    """Draws the legend, and returns its number of rows."""
     out, x, row = [], 12, 0
     for name, colour in colours.items():
         wide = 34 + 7 * len(name)
@@ -118,7 +118,7 @@ def _grid(across: Axis, up: Axis, points: Sequence[int]) -> str:
 
 
 def _line(line: Mapping[int, Spread], colour: str, across: Axis, up: Axis) -> str:
-    """Medians joined, least and greatest as a vertical stroke."""
+    """Joins medians, with a vertical stroke from least to greatest."""
     shown = [(across.at(c), spread) for c, spread in sorted(line.items()) if spread.low > 0]
     if not shown:
         return ""

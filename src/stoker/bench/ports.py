@@ -1,4 +1,4 @@
-"""Free TCP ports on loopback for servers that must be told theirs."""
+"""Finds free TCP ports on loopback, for servers that must be given theirs."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from stoker.bench.contender import LOOPBACK
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports that were free a moment ago; asked for together, so they differ."""
+    """Returns different ports that were free just now."""
     sockets = [socket.create_server((LOOPBACK, 0)) for _ in range(count)]
     ports = [listener.getsockname()[1] for listener in sockets]
     for listener in sockets:

@@ -1,7 +1,7 @@
-"""A server's processes: spawn, watch, end all of them; CPU time and memory of the tree from /proc.
+"""Manages a server's processes: spawns, watches and ends all of them; reads CPU time and memory of the tree from /proc.
 
-Law: whatever was spawned here is found again to be ended. Children are found by their parent; those that left their
-parent (daemons, launchers that exited) by a mark that every process inherits in its environment.
+Invariant: everything spawned here can be found again and ended.  Children are found by their parent; those that left it
+(daemons, launchers that exited) by a mark that every process inherits in its environment.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Spawned:
         return sorted(tree(self.pid) | marked(self._mark))
 
     def stop(self) -> None:
-        """SIGTERM to the root, which may tell the others; SIGKILL to what is left after `POLITE_S`."""
+        """Sends SIGTERM to the root, which may tell the others; SIGKILL to what is left after `POLITE_S`."""
         everyone = set(self.pids())
         if self._process.poll() is None:
             self._process.terminate()
@@ -68,7 +68,7 @@ class Spawned:
 def spawn(
     command: Sequence[str | Path], *, scratch: Path, endpoint: str, environment: Mapping[str, str] | None = None
 ) -> Spawned:
-    """Start ``command`` in ``scratch``, in a session of its own, all output into ``scratch/server.log``."""
+    """Starts ``command`` in ``scratch``, in a new session, with all output in ``scratch/server.log``."""
     mark, log, temporary = uuid.uuid4().hex, scratch / "server.log", scratch / "tmp"
     temporary.mkdir(parents=True, exist_ok=True)
     inherited = {name: value for name, value in os.environ.items() if name not in {"PYTHONPATH", "VIRTUAL_ENV"}}
@@ -91,7 +91,7 @@ def end_all(pids: Iterable[int]) -> None:
         try:
             os.kill(pid, signal.SIGKILL)
         except ProcessLookupError:
-            pass  # gone by itself
+            pass  # ended by itself
 
 
 # ------------------------------------------------------------------------------------------------------ /proc
@@ -107,7 +107,7 @@ class Usage:
 
 
 def tree(root: int) -> set[int]:
-    """``root`` and all its descendants that live."""
+    """Returns ``root`` and all its living descendants."""
     children: dict[int, list[int]] = {}
     for pid in every_pid():
         children.setdefault(parent_of(pid), []).append(pid)
@@ -140,17 +140,18 @@ def running(pid: int) -> bool:
 
 
 def stat_fields(pid: int) -> list[bytes]:
-    """/proc/PID/stat from the state on (the name before it may hold anything); empty when there is no such process."""
+    """Returns /proc/PID/stat from the state on (the name before it may contain anything); empty if there is no such
+    process."""
     return _read(pid, "stat").rpartition(b")")[2].split()
 
 
 def cpu_seconds(pids: Iterable[int]) -> float:
-    """User and system time of these processes and of the children that they have waited for."""
+    """Returns user and system time of these processes and of the children they have waited for."""
     return sum(sum(map(int, fields[11:15])) for pid in pids if (fields := stat_fields(pid))) / TICKS
 
 
 def pss_mib(pids: Iterable[int]) -> float:
-    """Proportional set size: shared pages are counted once, divided among those who share them."""
+    """Returns the proportional set size: shared pages are divided among their users."""
     return sum(_pss_kib(pid) for pid in pids) / 1024
 
 

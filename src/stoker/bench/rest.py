@@ -1,4 +1,4 @@
-"""The same two servers over REST, and stoker with its metrics, access log and console on and off."""
+"""The same two servers over REST, and stoker with metrics, access log and console on and off."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from stoker.bench.torchserve_api import TorchServeApi
 
 
 class RestApi(TorchServeApi):
-    """A `Running` whose port under load is that of the REST inference API. The payload is the body, as it is."""
+    """A `Running` whose port under load is the REST inference API. The payload is the unchanged body."""
 
     def __init__(self, spawned: Spawned, *, model: str, management_port: int, port: int) -> None:
         super().__init__(spawned, model=model, management_port=management_port)
@@ -43,7 +43,7 @@ class StokerRest(_OverRest):
     note = "REST /predictions, everything as it comes"
 
     def install(self, home: Path, requirements: tuple[str, ...]) -> None:
-        """Nothing: scripts/install has done it."""
+        """Does nothing: scripts/install has done it."""
 
     def version(self, home: Path) -> str:
         return __version__
@@ -53,7 +53,7 @@ class StokerRest(_OverRest):
 
 
 class TorchServeRest(_OverRest, TorchServe):
-    """In the environment of the one that is measured over gRPC."""
+    """Uses the environment of the TorchServe measured over gRPC."""
 
     wire: Wire = "http"
     name = "torchserve-rest"
@@ -65,7 +65,7 @@ class TorchServeRest(_OverRest, TorchServe):
 
 
 def rest_first(deployment: Deployment) -> Deployment:
-    """The port under load and the one of the other protocol change places."""
+    """Swaps the port under load with that of the other protocol."""
     management, other, *more = deployment.more_ports
     return replace(deployment, port=other, more_ports=(management, deployment.port, *more))
 
@@ -99,7 +99,7 @@ class StokerObserved:
         self._on = on
 
     def install(self, home: Path, requirements: tuple[str, ...]) -> None:
-        """Nothing: scripts/install has done it."""
+        """Does nothing: scripts/install has done it."""
 
     def version(self, home: Path) -> str:
         return __version__

@@ -1,4 +1,4 @@
-"""Reads a server's metrics once a second while it is under load, as Prometheus would, and looks at what it reads."""
+"""Reads a server's metrics once a second under load, as Prometheus would, and checks them."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ _TIMEOUT_S = 10.0
 
 @dataclass
 class Scrapes:
-    """``problem``: what was wrong with the first that failed."""
+    """``problem``: what was wrong with the first failed scrape."""
 
     count: int = 0
     problem: str | None = None
 
 
 def read(url: str) -> bytes:
-    with urllib.request.urlopen(url, timeout=_TIMEOUT_S) as answer:  # noqa: S310 - an address of ours
+    with urllib.request.urlopen(url, timeout=_TIMEOUT_S) as answer:  # noqa: S310 - our own address
         found: bytes = answer.read()
     return found
 
 
 @contextmanager
 def scraping(url: str, *, read: Callable[[str], bytes] = read) -> Iterator[Scrapes]:
-    """The first at once, then one every `PERIOD_S` while the block runs."""
+    """Scrapes at once, then every `PERIOD_S` while the block runs."""
     scrapes, over = Scrapes(), threading.Event()
 
     def scrape() -> None:

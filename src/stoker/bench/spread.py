@@ -1,4 +1,4 @@
-"""Figures of several rounds: median with min and max, ratios taken round by round, percentiles. PURE.
+"""Summarises several rounds: median with min and max, ratios taken round by round, percentiles. PURE.
 
 A ratio compares two contenders within one round, so that a slow minute of the machine counts for both.
 """
@@ -21,7 +21,7 @@ class Spread:
 
     @classmethod
     def of(cls, values: Sequence[float]) -> Spread | None:
-        """None where there is nothing to summarise."""
+        """Returns None if there is nothing to summarise."""
         if not values:
             return None
         return cls(statistics.median(values), min(values), max(values), len(values))
@@ -34,7 +34,7 @@ class Spread:
 
 
 def short(value: float, digits: int = 3) -> str:
-    """``value`` to ``digits`` significant digits, without exponents; thousands are grouped."""
+    """Formats to ``digits`` significant digits, without exponents and with grouped thousands."""
     if value == 0:
         return "0"
     places = 0
@@ -46,12 +46,12 @@ def short(value: float, digits: int = 3) -> str:
 
 
 def ratios(ours: Mapping[int, float], theirs: Mapping[int, float]) -> list[float]:
-    """``ours / theirs`` of every round (the keys) that both have."""
+    """Returns ``ours / theirs`` for every round (key) in both."""
     return [ours[turn] / theirs[turn] for turn in sorted(ours.keys() & theirs.keys()) if theirs[turn]]
 
 
 def percentile(ordered: Sequence[float], share: float) -> float:
-    """The value that ``share`` (0 to 1) of the sorted values do not exceed (nearest rank)."""
+    """Returns the value that ``share`` (0 to 1) of the sorted values do not exceed (nearest rank)."""
     if not ordered:
         raise ValueError("no values")
     rank = max(1, -(-len(ordered) * share // 1))
@@ -59,7 +59,7 @@ def percentile(ordered: Sequence[float], share: float) -> float:
 
 
 def latencies(milliseconds: Sequence[float]) -> dict[str, float]:
-    """The percentiles that are reported; empty where nothing was answered."""
+    """Returns the reported percentiles; empty if nothing was answered."""
     if not milliseconds:
         return {}
     ordered = sorted(milliseconds)

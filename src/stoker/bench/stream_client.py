@@ -1,4 +1,4 @@
-"""Several clients that read streams, a process of its own: ``python -m stoker.bench.stream_client < plan.json``.
+"""Several clients that read streams, as a process of their own: ``python -m stoker.bench.stream_client < plan.json``.
 
 For streams whose parts come slowly (text): it notes when each part came. Dense streams are h2load's.
 """
@@ -37,7 +37,7 @@ class Plan:
 
 @dataclass
 class Stream:
-    """What one client saw. ``pieces``: the messages (gRPC) or the chunks as they came (HTTP), in base64."""
+    """What one client received. ``pieces``: the messages (gRPC) or the chunks as received (HTTP), in base64."""
 
     first_ms: float = 0.0
     total_ms: float = 0.0
@@ -72,7 +72,7 @@ def run(wire: Wire, endpoint: str, request: WireRequest, *, streams: int) -> Str
 
 
 def read_all(plan: Plan) -> dict[str, Any]:
-    """All clients begin together."""
+    """Starts all clients together."""
     seen = [Stream() for _ in range(plan.streams)]
     together = threading.Barrier(plan.streams + 1)
     threads = [threading.Thread(target=read_one, args=(plan, stream, together)) for stream in seen]
@@ -86,7 +86,7 @@ def read_all(plan: Plan) -> dict[str, Any]:
 
 
 def read_one(plan: Plan, stream: Stream, together: threading.Barrier) -> None:
-    """Connect, begin with the others (also when there is nothing to begin: they wait), read to the end."""
+    """Connects, starts with the others (even with nothing to send, because they wait), reads to the end."""
     pieces = grpc_pieces(plan) if plan.wire == "grpc" else http_pieces(plan)
     stream.error = failure_of(lambda: next(pieces))
     together.wait(STREAM_TIMEOUT_S)
@@ -116,7 +116,7 @@ def failure_of(step: Callable[[], object]) -> str | None:
 
 
 def grpc_pieces(plan: Plan) -> Iterator[bytes]:
-    """First an empty piece, when it is connected; then the messages."""
+    """Yields an empty piece once connected; then the messages."""
     options = [("grpc.use_local_subchannel_pool", 1)]
     with grpc.insecure_channel(plan.endpoint, options=options) as channel:
         grpc.channel_ready_future(channel).result(STREAM_TIMEOUT_S)
@@ -126,7 +126,7 @@ def grpc_pieces(plan: Plan) -> Iterator[bytes]:
 
 
 def http_pieces(plan: Plan) -> Iterator[bytes]:
-    """First an empty piece, when it is connected; then what lies there whenever something does."""
+    """Yields an empty piece once connected; then the bytes as they arrive."""
     connection = http.client.HTTPConnection(plan.endpoint, timeout=STREAM_TIMEOUT_S)
     try:
         connection.connect()

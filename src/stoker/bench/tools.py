@@ -1,4 +1,4 @@
-"""Where h2load, wrk and prometheus are: on PATH, or unpacked from their Debian packages into a folder of our own."""
+"""Finds h2load, wrk and prometheus: on PATH, or unpacked from their Debian packages into a folder of our own."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from stoker.errors import StokerError
 
 PACKAGES = {"h2load": "nghttp2-client", "wrk": "wrk", "prometheus": "prometheus"}
 SERVICES = frozenset({"prometheus"})
-"""Packages that start a service where they are installed: they are only ever unpacked."""
+"""Packages that start a service when installed: only unpacked, never installed."""
 APT_TIMEOUT_S = 300
 
 
@@ -21,7 +21,7 @@ class ToolMissing(StokerError):
 
 
 def find(tool: str, *, home: Path | None = None) -> Path:
-    """Raises ToolMissing. ``home``: where `fetch` unpacks packages."""
+    """Finds a tool. Raises ToolMissing. ``home``: where `fetch` unpacks packages."""
     unpacked = home / "usr" / "bin" / tool if home else None
     if unpacked is not None and unpacked.exists():
         return unpacked
@@ -32,7 +32,7 @@ def find(tool: str, *, home: Path | None = None) -> Path:
 
 
 def find_or_fetch(tool: str, *, home: Path) -> Path:
-    """As `find`, but what is missing is installed (as root) or unpacked into ``home`` first."""
+    """Does the same as `find`, but first installs (as root) or unpacks into ``home`` what is missing."""
     try:
         return find(tool, home=home)
     except ToolMissing:
@@ -41,7 +41,7 @@ def find_or_fetch(tool: str, *, home: Path) -> Path:
 
 
 def _fetch(package: str, home: Path) -> None:
-    """Does nothing where there is no apt: `find` then says what is missing."""
+    """Does nothing without apt: `find` then says what is missing."""
     if shutil.which("apt-get") is None:
         return
     as_root = os.geteuid() == 0
@@ -51,14 +51,14 @@ def _fetch(package: str, home: Path) -> None:
     downloads = home / "packages"
     downloads.mkdir(parents=True, exist_ok=True)
     if not _try(["apt-get", "download", package], cwd=downloads) and as_root:
-        _try(["apt-get", "update"])  # a fresh machine knows no packages yet
+        _try(["apt-get", "update"])  # a fresh machine has no package lists yet
         _try(["apt-get", "download", package], cwd=downloads)
     for file in downloads.glob(f"{package}_*.deb"):
         _try(["dpkg-deb", "--extract", str(file), str(home)])
 
 
 def _try(command: Sequence[str], *, cwd: Path | None = None) -> bool:
-    """Whether it succeeded. `find` says in one sentence what is missing, whatever the reason."""
+    """Tells whether it succeeded. `find` reports what is missing, whatever the reason."""
     try:
         done = subprocess.run(command, cwd=cwd, capture_output=True, timeout=APT_TIMEOUT_S, check=False)
     except (OSError, subprocess.TimeoutExpired):

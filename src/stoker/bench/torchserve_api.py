@@ -1,4 +1,4 @@
-"""TorchServe's gRPC APIs as the bench uses them: requests of a `Running` and scaling, the same for both servers."""
+"""TorchServe's gRPC APIs for the bench: requests of a `Running` and scaling, the same for both servers."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class NotScaled(StokerError):
 
 
 class TorchServeApi:
-    """A `Running` (and `Scalable`) over processes that speak TorchServe's gRPC APIs."""
+    """A `Running` (and `Scalable`) over processes with TorchServe's gRPC APIs."""
 
     def __init__(self, spawned: Spawned, *, model: str, management_port: int) -> None:
         self._spawned = spawned
@@ -60,7 +60,10 @@ class TorchServeApi:
         return [self.answer(body)]
 
     def scale(self, workers: int, *, timeout_s: float = 120.0) -> None:
-        """Both servers answer a synchronous ScaleWorker when the workers are there; their description is asked too."""
+        """Scales.
+
+        Both servers answer a synchronous ScaleWorker once the workers are there; the description confirms it.
+        """
         wish = management_pb2.ScaleWorkerRequest(
             model_name=self._model, min_worker=workers, max_worker=workers, synchronous=True
         )

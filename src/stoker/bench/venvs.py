@@ -1,6 +1,6 @@
-"""A contender's own virtual environment. Making it again with the same wishes costs nothing.
+"""Makes a contender's own virtual environment. Does nothing if the requirements are unchanged.
 
-A stamp in the venv holds what was asked for; a venv without its stamp is one whose making was interrupted.
+A stamp in the venv holds the requirements; a venv without a stamp was interrupted.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ def make_venv(
     without_dependencies: Sequence[str] = (),
     interpreter: str = sys.executable,
 ) -> Path:
-    """A venv in ``home`` with ``packages``; returns its interpreter. ``without_dependencies`` are installed last."""
+    """Makes a venv in ``home`` with ``packages``; returns its interpreter. Installs ``without_dependencies`` last."""
     python, stamp = home / "bin" / "python", home / ".stoker-bench"
     wanted = "\n".join([interpreter, str(home), *packages, "--no-deps", *without_dependencies])
     if python.exists() and stamp.exists() and stamp.read_text() == wanted:
@@ -40,7 +40,7 @@ def make_venv(
 
 
 def run(command: Sequence[str], home: Path) -> None:
-    """Raises CannotInstall with the last line that the command wrote."""
+    """Runs a command. Raises CannotInstall with the last line that it wrote."""
     home.parent.mkdir(parents=True, exist_ok=True)
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=INSTALL_TIMEOUT_S, check=False)

@@ -1,4 +1,4 @@
-"""wrk as a closed loop over HTTP/1.1 for peers without gRPC. A script of ours sends the body and prints the figures."""
+"""Runs wrk as a closed loop over HTTP/1.1 for peers without gRPC. Our script sends the body and prints the figures."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def run(load: Load, *, tool: Path) -> LoadResult:
 
 
 def command(load: Load, lua: Path, tool: Path) -> list[str]:
-    seconds = f"{max(1, round(load.duration_s))}s"  # wrk knows whole seconds only
+    seconds = f"{max(1, round(load.duration_s))}s"  # wrk accepts only whole seconds
     url = f"http://{load.endpoint}{load.request.path}"
     return [str(tool), "-t", "1", "-c", str(load.concurrency), "-d", seconds, "--timeout", "20s", "-s", str(lua), url]
 
@@ -48,7 +48,7 @@ def script(load: Load, body: Path) -> str:
 
 
 def lua_text(text: str) -> str:
-    """A Lua string; every byte that is not plain ASCII as its number."""
+    """Quotes a Lua string; every byte that is not plain ASCII as its number."""
     plain = "".join(chr(b) if 32 <= b < 127 and b not in b'"\\' else f"\\{b:03d}" for b in text.encode())
     return f'"{plain}"'
 

@@ -1,4 +1,4 @@
-"""`TextIteratorStreamerBatch`: the text of a batch while a Hugging Face model generates it.
+"""`TextIteratorStreamerBatch`: yields the text of a batch while a Hugging Face model generates it.
 
 Give it as ``streamer=`` to ``generate`` in one thread and iterate over it in another.  It is called as transformers
 calls its own streamers (`put`, `end`) and needs nothing of that package.
@@ -45,7 +45,7 @@ class TextIteratorStreamerBatch:
         self._texts: queue.SimpleQueue[list[dict[str, str]] | None] = queue.SimpleQueue()
 
     def put(self, value: Any) -> None:
-        """New token ids: of shape (batch,), or (batch, length) for the prompt."""
+        """Takes new token ids: of shape (batch,), or (batch, length) for the prompt."""
         prompt, self._prompt_is_next = self._prompt_is_next, False
         if prompt and self.skip_prompt:
             return
@@ -53,7 +53,7 @@ class TextIteratorStreamerBatch:
         self._give([self._next_text(index, tokens) for index, tokens in enumerate(rows)])
 
     def end(self) -> None:
-        """Gives out what was held back, and ends the iteration."""
+        """Yields the text held back, and ends the iteration."""
         self._give([self._rest(index) for index in range(self.batch_size)])
         self._prompt_is_next = True
         self._texts.put(None)
@@ -91,5 +91,5 @@ class TextIteratorStreamerBatch:
 
 
 def _is_cjk(character: str) -> bool:
-    """Characters of scripts that put no spaces between words."""
+    """Tells whether a character belongs to a script without spaces between words."""
     return any(first <= ord(character) <= last for first, last in _CJK)

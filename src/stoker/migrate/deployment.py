@@ -25,8 +25,10 @@ _LOG4J = "log4j2*.xml"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deployment:
-    """``folder``: where TorchServe was started. ``file``: its properties file. ``model_store``: where the operator
-    says it is, for one that only the command line named."""
+    """``folder``: where TorchServe was started.
+
+    ``file``: its properties file. ``model_store``: the one given on the command line, if any.
+    """
 
     folder: Path
     file: Path | None
@@ -34,10 +36,9 @@ class Deployment:
 
     @classmethod
     def at(cls, path: Path, *, environment: Mapping[str, str], model_store: Path | None = None) -> Deployment:
-        """``path``: a properties file, or the folder of a deployment.
+        """Finds a deployment. ``path``: a properties file, or the folder of a deployment.
 
-        Raises:
-            ConfigurationError: there is nothing.
+        Raises: ConfigurationError: there is nothing.
         """
         if path.is_file():
             return cls(folder=path.absolute().parent, file=path, model_store=model_store)
@@ -51,7 +52,7 @@ class Deployment:
 
 
 def check(deployment: Deployment, *, environment: Mapping[str, str]) -> list[Finding]:
-    """In the order in which they are shown. Blocking."""
+    """Returns the findings in display order. Blocking."""
     try:
         checked = _settings(deployment, environment)
     except ConfigurationError as error:
@@ -79,7 +80,7 @@ def _settings(deployment: Deployment, environment: Mapping[str, str]) -> Checked
 
 
 def _store(deployment: Deployment, checked: Checked) -> Path | None:
-    """As said, else the folder of one of the usual names, else the deployment's own."""
+    """Returns the given model store, else a folder with a usual name, else the deployment's own."""
     if deployment.model_store is not None:
         return deployment.model_store
     given = checked.given.get("model_store")
@@ -90,7 +91,7 @@ def _store(deployment: Deployment, checked: Checked) -> Path | None:
 
 
 def _entries(store: Path | None) -> dict[str, Path]:
-    """Archives and model folders by name, in order. A folder is a model where it has a manifest."""
+    """Returns archives and model folders, sorted by name. A folder is a model if it has a manifest."""
     try:
         found = sorted(store.iterdir()) if store is not None else []
         return {path.name: path for path in found if not path.name.startswith(".") and _is_model(path)}
@@ -99,7 +100,7 @@ def _entries(store: Path | None) -> dict[str, Path]:
 
 
 def _folders_to_load(store: Path | None, checked: Checked) -> dict[str, Path]:
-    """Folders without a manifest are models where the start loads them."""
+    """Returns folders without a manifest that the start loads as models."""
     wanted = checked.settings.load_models
     if store is None or "model_store" not in checked.given:
         return {}
@@ -149,7 +150,7 @@ def _startup_models(deployment: Deployment, checked: Checked, names: Mapping[str
 
 
 def _not_by_name(path: Path, location: str, names: Mapping[str, Path]) -> tuple[Verdict, str]:
-    """A location that is no name in the model store: a path, or nothing."""
+    """Describes a location that is not a name in the model store: a path, or nothing."""
     by_path = "/" in location.rstrip("/")
     namesake = names.get(path.name)
     archive_in_store = by_path and namesake is not None and namesake.is_file()

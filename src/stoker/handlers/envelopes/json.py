@@ -28,14 +28,15 @@ class JSONEnvelope(BaseEnvelope):
         return self._batch_to_json(data, self._lengths)
 
     def _from_json(self, data: dict[str, Any]) -> list[Any]:
-        """The instances of one request: of its body, or of the row itself where the form has a field of that name."""
+        """Returns the instances of one request, from its body, or from the row itself if the form has a field of that
+        name."""
         is_form = "instances" in data and not body_of(data)
         body = {"instances": decoded(data["instances"])} if is_form else json_body_of(data)
         instances = list_member(body, "instances")
         return [_plain(each) for each in instances] if instances and isinstance(instances[0], dict) else instances
 
     def _batch_to_json(self, batch: Sequence[Any], lengths: Sequence[int]) -> list[str]:
-        """A string of JSON per request."""
+        """Returns a JSON string per request."""
         replies, start = [], 0
         for length in lengths:
             replies.append(self._to_json(batch[start : start + length]))
@@ -47,7 +48,7 @@ class JSONEnvelope(BaseEnvelope):
 
 
 def _plain(instance: Any) -> Any:
-    """``{"b64": text}`` and nothing else stands for bytes, as the instance or as one of its members."""
+    """Decodes ``{"b64": text}`` to bytes, as the instance or as one of its members."""
     if not isinstance(instance, dict):
         return instance
     if _is_base64(instance):

@@ -36,7 +36,7 @@ class KServev2Envelope(BaseEnvelope):
     def parse_input(self, data: Any) -> Any:
         body = json_body_of(data[0])
         rows = [_row(each) for each in list_member(body, "inputs")]
-        self._take("input_request_id")  # of a request whose handler failed
+        self._take("input_request_id")  # left by a request whose handler failed
         self.context.input_names = [row["name"] for row in rows]
         request_id = body.get("id")
         if request_id and str(request_id).strip():
@@ -71,7 +71,7 @@ class KServev2Envelope(BaseEnvelope):
         }
 
     def _take(self, name: str) -> Any:
-        """An attribute of the context that belongs to one request."""
+        """Takes an attribute that belongs to one request off the context."""
         value = getattr(self.context, name, None)
         if value is not None:
             delattr(self.context, name)
@@ -89,7 +89,7 @@ def _row(item: Any) -> dict[str, Any]:
 
 
 def _shaped(item: dict[str, Any]) -> Any:
-    """Nested lists. A shape around nothing is bounded: it could ask for any number of empty lists."""
+    """Nests a flat list by its shape. Bounds empty shapes: they could ask for any number of empty lists."""
     array = np.array(item["data"]).reshape(tuple(item["shape"]))
     if not array.size and math.prod(filter(None, array.shape)) > _MOST_EMPTY_LISTS:
         raise ValueError("no data for so large a shape")
@@ -97,7 +97,7 @@ def _shaped(item: dict[str, Any]) -> Any:
 
 
 def _array(output: Any) -> Any:
-    """Numbers and strings by numpy's rules; what has none of its kinds (rows of different lengths) as objects."""
+    """Converts numbers and strings by numpy's rules; other values (rows of different lengths) become objects."""
     if hasattr(output, "detach"):
         output = output.detach().cpu()
         return (output.float() if str(output.dtype) == "torch.bfloat16" else output).numpy()
