@@ -7,24 +7,29 @@ import datetime
 import http.client
 import socket
 import ssl
+import struct
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import grpc
+import psutil
 import pytest
 import trustme
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.serialization import pkcs12
+from google.protobuf.empty_pb2 import Empty
 from grpc_fakes import FakeInference, Ports, until
 from http_fakes import FakeReadiness, HttpPorts
 
 from stoker.config.address import Address
 from stoker.config.settings import Settings
+from stoker.frontend import listener
 from stoker.frontend.auth import OpenAuthorizer
+from stoker.frontend.grpc import engine_nghttp2
 from stoker.frontend.grpc.server import GrpcServer
 from stoker.frontend.http.app import App
 from stoker.frontend.http.inference import inference_api
@@ -307,10 +312,10 @@ async def test_https_without_a_certificate_makes_one_for_this_machine(caplog: py
 
 
 @asynccontextmanager
-async def grpc_server(settings: Settings) -> AsyncIterator[tuple[GrpcServer, Tls]]:
+async def grpc_server(settings: Settings, engine: str = "nghttp2") -> AsyncIterator[tuple[GrpcServer, Tls]]:
     tls = of_grpc(settings)
     assert tls is not None
-    ports = Ports("grpcio")
+    ports = Ports(engine)
     ports.inference.on_submit = lambda submission: submission.answer(b"fine")
     async with ports.server(tls=tls) as server:
         yield server, tls
@@ -347,8 +352,8 @@ def shown_serial(port: int, context: ssl.SSLContext) -> int:
         return x509.load_der_x509_certificate(certificate).serial_number
 
 
-async def test_grpc_answers_over_tls_to_who_trusts_its_authority(files: Files) -> None:
-    async with grpc_server(files.settings(GRPC)) as (server, _):
+async def test_grpc_answers_over_tls_to_who_trusts_its_authority(engine: str, files: Files) -> None:
+    async with grpc_server(files.settings(GRPC), engine) as (server, _):
         assert await predict(server.port, files.authority) == b"fine"
         assert await is_refused(lambda: predict(server.port, trustme.CA()))
         async with grpc.aio.insecure_channel(f"127.0.0.1:{server.port}") as plain:
@@ -358,18 +363,18 @@ async def test_grpc_answers_over_tls_to_who_trusts_its_authority(files: Files) -
 
 
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1])
-async def test_grpc_refuses_old_versions_of_tls(files: Files, version: ssl.TLSVersion) -> None:
+async def test_grpc_refuses_old_versions_of_tls(engine: str, files: Files, version: ssl.TLSVersion) -> None:
     context = old_client(files.authority, version)
-    async with grpc_server(files.settings(GRPC)) as (server, _):
+    async with grpc_server(files.settings(GRPC), engine) as (server, _):
         with pytest.raises((ssl.SSLError, ConnectionError)) as caught:
             await asyncio.to_thread(shown_serial, server.port, context)
         assert by_the_server(caught.value)
 
 
-async def test_grpc_lets_in_only_clients_of_the_given_authority(files: Files) -> None:
+async def test_grpc_lets_in_only_clients_of_the_given_authority(engine: str, files: Files) -> None:
     known = files.clients.issue_cert("client@example.org")
     stranger = trustme.CA().issue_cert("stranger@example.org")
-    async with grpc_server(files.settings(GRPC, mutual=True)) as (server, tls):
+    async with grpc_server(files.settings(GRPC, mutual=True), engine) as (server, tls):
         assert await predict(server.port, files.authority, known) == b"fine"
         assert await is_refused(lambda: predict(server.port, files.authority, None))
         assert await is_refused(lambda: predict(server.port, files.authority, stranger))
@@ -378,7 +383,9 @@ async def test_grpc_lets_in_only_clients_of_the_given_authority(files: Files) ->
         assert await is_refused(lambda: predict(server.port, files.authority, known))
 
 
-async def test_a_renewed_certificate_is_shown_to_new_grpc_connections_and_no_request_is_lost(files: Files) -> None:
+async def test_a_renewed_certificate_is_shown_to_new_grpc_connections_and_no_request_is_lost(
+    engine: str, files: Files
+) -> None:
     stop = False
     answers: list[bytes] = []
 
@@ -386,7 +393,7 @@ async def test_a_renewed_certificate_is_shown_to_new_grpc_connections_and_no_req
         while not stop:
             answers.append(await predict(port, files.authority))
 
-    async with grpc_server(files.settings(GRPC)) as (server, tls):
+    async with grpc_server(files.settings(GRPC), engine) as (server, tls):
         context = client_context(files.authority)
         loads = [asyncio.create_task(load(server.port)) for _ in range(2)]
         for _ in range(3):
@@ -400,7 +407,131 @@ async def test_a_renewed_certificate_is_shown_to_new_grpc_connections_and_no_req
     assert set(answers) == {b"fine"}
 
 
-async def test_grpc_takes_the_keystore_where_there_are_no_pem_files(files: Files) -> None:
+async def test_grpc_takes_the_keystore_where_there_are_no_pem_files(engine: str, files: Files) -> None:
     write_keystore(files)
-    async with grpc_server(replace(GRPC, keystore=files.keystore)) as (server, _):
+    async with grpc_server(replace(GRPC, keystore=files.keystore), engine) as (server, _):
         assert await predict(server.port, files.authority) == b"fine"
+
+
+async def test_grpc_takes_the_keystore_and_asks_clients_for_a_certificate(engine: str, files: Files) -> None:
+    write_keystore(files)
+    known = files.clients.issue_cert("client@example.org")
+    settings = replace(GRPC, keystore=files.keystore, client_ca_file=files.client_ca)
+    async with grpc_server(settings, engine) as (server, _):
+        assert await predict(server.port, files.authority, known) == b"fine"
+        assert await is_refused(lambda: predict(server.port, files.authority))
+
+
+# ---------------------------------------------------------------------- gRPC: TLS of the server's own loop
+
+PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes(3) + b"\x04" + bytes(5)
+SETTINGS_FRAME = 4
+
+
+def greeting(port: int, context: ssl.SSLContext, protocols: list[str]) -> tuple[str | None, int]:
+    """The protocol that was agreed on, and the kind of the server's first frame."""
+    if protocols:
+        context.set_alpn_protocols(protocols)
+    with (
+        socket.create_connection(("localhost", port), timeout=30) as sock,
+        context.wrap_socket(sock, server_hostname="localhost") as secured,
+    ):
+        secured.sendall(PREFACE)
+        return secured.selected_alpn_protocol(), secured.recv(100)[3]
+
+
+@pytest.mark.parametrize(
+    ("protocols", "agreed"), [(["h2"], "h2"), (["http/1.1", "h2"], "h2"), (["http/1.1"], None), ([], None)]
+)
+async def test_grpc_agrees_on_http2_and_serves_who_speaks_it_without_saying_so(
+    files: Files, protocols: list[str], agreed: str | None
+) -> None:
+    async with grpc_server(files.settings(GRPC)) as (server, _):
+        found = await asyncio.to_thread(greeting, server.port, client_context(files.authority), protocols)
+        assert found == (agreed, SETTINGS_FRAME)
+
+
+async def test_grpc_speaks_tls_1_2_with_forward_secrecy(files: Files) -> None:
+    context = client_context(files.authority)
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    async with grpc_server(files.settings(GRPC)) as (server, _):
+        assert await asyncio.to_thread(greeting, server.port, context, ["h2"]) == ("h2", SETTINGS_FRAME)
+        context.set_ciphers("AES128-SHA256:AES256-GCM-SHA384")  # RSA key exchange: without
+        with pytest.raises((ssl.SSLError, ConnectionError)):
+            await asyncio.to_thread(greeting, server.port, context, ["h2"])
+
+
+async def test_an_http1_client_of_the_grpc_port_is_told_over_tls(files: Files) -> None:
+    async with grpc_server(files.settings(GRPC)) as (server, _):
+        connection = http.client.HTTPSConnection(
+            "localhost", server.port, context=client_context(files.authority), timeout=30
+        )
+        await asyncio.to_thread(connection.request, "GET", "/ping")
+        answer = connection.getresponse()
+        assert (answer.status, answer.read()[:20]) == (400, b"This port speaks gRP")
+        connection.close()
+
+
+def answer_to(port: int, sent: bytes) -> bytes:
+    """What a plain socket gets until it is closed."""
+    with socket.create_connection(("localhost", port), timeout=30) as sock:
+        sock.sendall(sent)
+        try:
+            return b"".join(iter(lambda: sock.recv(1000), b""))
+        except ConnectionError:
+            return b""
+
+
+@pytest.mark.parametrize("sent", [PREFACE, b"GET / HTTP/1.1\r\n\r\n", b"\x16\x03\x01\x00\x05junk!"])
+async def test_what_is_no_tls_is_closed_by_the_tls_port(files: Files, sent: bytes) -> None:
+    async with grpc_server(files.settings(GRPC)) as (server, _):
+        assert SETTINGS_FRAME not in (await asyncio.to_thread(answer_to, server.port, sent))[3:4]
+        assert await predict(server.port, files.authority) == b"fine"
+
+
+async def test_tls_is_closed_by_the_plain_port(files: Files) -> None:
+    async with Ports("nghttp2").server() as server:
+        with pytest.raises((ssl.SSLError, ConnectionError)):
+            await asyncio.to_thread(greeting, server.port, client_context(files.authority), ["h2"])
+
+
+async def test_a_handshake_that_is_not_finished_in_time_is_dropped(
+    files: Files, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(listener, "HANDSHAKE_S", 0.2)
+    async with grpc_server(files.settings(GRPC)) as (server, _):
+        assert await asyncio.to_thread(answer_to, server.port, b"\x16\x03\x01\x02\x00") == b""
+        assert await predict(server.port, files.authority) == b"fine"
+    assert "Traceback" not in caplog.text
+
+
+def come_and_go(port: int, context: ssl.SSLContext, count: int) -> None:
+    """Every other one is reset."""
+    for number in range(count):
+        sock = socket.create_connection(("localhost", port), timeout=30)
+        secured = context.wrap_socket(sock, server_hostname="localhost")
+        secured.sendall(PREFACE)
+        if number % 2:
+            secured.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        secured.close()
+
+
+async def test_quick_tls_connections_leave_no_descriptor_and_no_memory(files: Files) -> None:
+    me, context = psutil.Process(), client_context(files.authority)
+    async with grpc_server(files.settings(GRPC)) as (server, _):
+        await asyncio.to_thread(come_and_go, server.port, context, 50)
+        files_before, bytes_before = me.num_fds(), me.memory_info().rss
+        await asyncio.to_thread(come_and_go, server.port, context, 200)
+        await until(lambda: me.num_fds() <= files_before)
+        assert me.memory_info().rss - bytes_before < 8 << 20  # a connection's state is some 50 KiB
+
+
+async def test_a_stop_does_not_wait_for_idle_tls_connections(files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine_nghttp2, "_FLUSH_S", 1000.0)
+    credentials = grpc.ssl_channel_credentials(files.authority.cert_pem.bytes())
+    async with AsyncExitStack() as channels, grpc_server(files.settings(GRPC)) as (server, _):
+        for number in range(10):
+            options = [("grpc.use_local_subchannel_pool", 1), ("number", number)]
+            made = grpc.aio.secure_channel(f"localhost:{server.port}", credentials, options)
+            channel = await channels.enter_async_context(made)
+            assert (await InferenceAPIsServiceStub(channel).Ping(Empty(), timeout=30)).health
