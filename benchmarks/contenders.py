@@ -6,13 +6,14 @@ import importlib
 import importlib.util
 from pathlib import Path
 
-from benchmarks.yardsticks.bare_server import BareServer
+from benchmarks.listeners import StokerTls, TorchServeTls, crowded, public
+from benchmarks.yardsticks.bare_server import BareNgh2, BareServer
 from stoker.bench.contender import Contender
 from stoker.bench.contenders import Stoker, TorchServe
 from stoker.bench.rest import StokerObserved, StokerRest, TorchServeRest
 
 MAIN = ("stoker-nghttp2", "stoker-grpcio", "torchserve", "bare-grpc-aio")
-"""They run everything; the others run what `Point.for_peers` says."""
+"""They run everything they offer; the others run what `Point.for_peers` says."""
 
 COMPARED = ("stoker-nghttp2", "torchserve")
 """The two that the figures compare."""
@@ -20,10 +21,11 @@ COMPARED = ("stoker-nghttp2", "torchserve")
 
 def everyone(torchserve: Path | None = None) -> list[Contender]:
     """Returns all contenders. ``torchserve``: an existing executable; None: the suite makes a venv."""
-    main: list[Contender] = [Stoker("nghttp2"), Stoker("grpcio"), TorchServe(torchserve), BareServer()]
+    main: list[Contender] = [Stoker("nghttp2"), Stoker("grpcio"), TorchServe(torchserve), BareServer(), BareNgh2()]
     rest: list[Contender] = [StokerRest(), TorchServeRest(torchserve)]
     observed: list[Contender] = [StokerObserved(on=True), StokerObserved(on=False)]
-    return [*main, *rest, *observed, *peers()]
+    listeners: list[Contender] = [StokerTls(), TorchServeTls(torchserve), public(), crowded()]
+    return [*main, *rest, *observed, *listeners, *peers()]
 
 
 def peers() -> list[Contender]:

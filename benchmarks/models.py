@@ -45,6 +45,10 @@ def digest(home: Path) -> Model:
     return synthetic("digest", home, handler="digest.py", handler_class="Digest")
 
 
+def ample(home: Path) -> Model:
+    return synthetic("ample", home, handler="ample.py", handler_class="Ample")
+
+
 def parts(home: Path) -> Model:
     return synthetic("parts", home, handler="parts.py", handler_class="Parts")
 

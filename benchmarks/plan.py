@@ -1,7 +1,7 @@
 """The plan of a run: every workload as groups of points on one deployment, and how long all of it takes.
 
-Time budget of a full run, about an hour: 5 rounds of 1 s (many short turns, because machines drift). stoker on both
-engines, TorchServe and the yardsticks run everything, some 45 minutes; the other peers (a) at 1 KiB, (c) and (d), some
+Time budget of a full run, about 70 minutes: 5 rounds of 1 s (many short turns, because machines drift). stoker on both
+engines, TorchServe and the yardsticks run everything, some 55 minutes; the other peers (a) at 1 KiB, (c) and (d), some
 10 more. A quick run: one round of 1 s, all contenders at (a), the rest for the two that the figures compare; 5 minutes.
 The runner prints its own sum before it starts.
 """
@@ -17,10 +17,12 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import models
+from benchmarks.crowds import Crowd
+from benchmarks.handlers import ample
 from benchmarks.handlers import digest as digests
 from benchmarks.lives import Leaving, Memory, ScaleUp, StartUp
 from benchmarks.place import Options, Place
-from benchmarks.points import Closed, Open, Point, ScrapedClosed, TextStreams
+from benchmarks.points import Closed, Open, Point, Reconnecting, ScrapedClosed, TextStreams
 from stoker.bench import forward
 from stoker.bench.checking import Probe
 from stoker.bench.contender import Model, Workload
@@ -33,7 +35,7 @@ STREAMS = {1: 24, 8: 8}
 """Tokens per stream, by the number of parallel streams: one long stream, or eight short ones."""
 TOKEN_S = 0.08
 
-FreshPoint = StartUp | Memory | ScaleUp | Leaving
+FreshPoint = StartUp | Memory | ScaleUp | Leaving | Crowd
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,6 +76,16 @@ def digest_probe(size: int) -> Probe:
     return Probe(
         payload=lambda number: random.Random(f"{size}-{number}").randbytes(size),
         check=lambda payload, parts: parts == [digests.digest(payload).encode()],
+    )
+
+
+def digest_message(payload: bytes) -> bytes:
+    return message(digests.digest(payload).encode())
+
+
+def ample_probe() -> Probe:
+    return Probe(
+        payload=lambda number: b"%d" % (number % 100), check=lambda payload, parts: parts == [ample.answer(payload)]
     )
 
 
@@ -135,6 +147,9 @@ def groups(letters: str, options: Options, place: Place) -> list[Group]:
         "h": leaving,
         "i": rest,
         "j": observed,
+        "k": tls,
+        "l": public,
+        "m": crowds,
     }
     return [group for letter in letters for group in makers[letter](options, place)]
 
@@ -150,7 +165,7 @@ def small(options: Options, _: Place) -> list[Group]:
             name="a 1KiB 500/s",
             probe=kib,
             rate=500,
-            answer=lambda payload: message(digests.digest(payload).encode()),
+            answer=digest_message,
         )
     )
     title = "no-op (digest) handler, batch size 1"
@@ -288,7 +303,7 @@ def rest(options: Options, _: Place) -> list[Group]:
             workload=Workload.REST,
             model=models.digest_one,
             points=points,
-            only=("stoker-rest", "torchserve-rest"),
+            only=("stoker-rest", "torchserve-rest", "mosec"),
         )
     ]
 
@@ -302,5 +317,52 @@ def observed(options: Options, _: Place) -> list[Group]:
             model=models.digest_one,
             points=(point,),
             only=("stoker-observed", "stoker-unobserved"),
+        )
+    ]
+
+
+def tls(options: Options, _: Place) -> list[Group]:
+    probe = digest_probe(KIB)
+    kept = Closed(name="k kept c=64", probe=probe, concurrency=64, for_peers=True)
+    new = Reconnecting(name="k new c=16", probe=probe, concurrency=16, answer=digest_message)
+    return [
+        Group(
+            title="gRPC with TLS, connections kept and new ones, batch size 1",
+            workload=Workload.TLS,
+            model=models.digest_one,
+            points=(kept, new),
+            only=("stoker-tls", "torchserve-tls"),
+        )
+    ]
+
+
+def public(options: Options, _: Place) -> list[Group]:
+    point = Closed(name="l 1KiB c=64", probe=digest_probe(KIB), concurrency=64, for_peers=True)
+    return [
+        Group(
+            title="a listener on every address against one on loopback, batch size 1",
+            workload=Workload.PUBLIC,
+            model=models.digest_one,
+            points=(point,),
+            only=("stoker-nghttp2", "stoker-public"),
+        )
+    ]
+
+
+def crowds(options: Options, _: Place) -> list[Group]:
+    probe = ample_probe()
+    points = (
+        Crowd(name="m idle", probe=probe, behaviour="idle", clients=10_000, payload=b"9"),
+        Crowd(name="m half sent", probe=probe, behaviour="half", clients=1000, payload=bytes(6 * MB)),
+        Crowd(name="m unread", probe=probe, behaviour="unread", clients=1000, payload=b"%d" % MB),
+    )
+    return [
+        Group(
+            title="memory with thousands of clients that hold it",
+            workload=Workload.CROWD,
+            model=models.ample,
+            fresh=points,
+            only=("stoker-crowded",),
+            rounds=1 if options.quick else 3,
         )
     ]

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Protocol
 
+from benchmarks import reconnecting
 from benchmarks.place import Options, Place
 from stoker.bench import open_loop, stream_client
 from stoker.bench.checking import Checker, Probe
@@ -140,6 +141,34 @@ class Open:
                 duration_s=duration_s,
                 seed=turn.round,
             )
+
+        return watched(turn.running, turn.checker(self.probe), generate)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reconnecting:
+    """``concurrency`` clients that open a TLS connection for each request, and close it."""
+
+    name: str
+    probe: Probe
+    concurrency: int
+    answer: Callable[[bytes], bytes]
+    """The whole message of the right answer to a payload."""
+    for_peers: bool = True
+    grpc_only: bool = True
+
+    def seconds(self, options: Options) -> float:
+        return options.duration_s + OVERHEAD_S + 1.0
+
+    def measure(self, turn: Turn) -> Measured:
+        payload = self.probe.payload(0)
+        request = turn.running.request(payload)
+        duration_s = turn.options.duration_s
+
+        def generate() -> LoadResult:
+            expected = self.answer(payload)
+            endpoint = turn.running.endpoint
+            return reconnecting.run(endpoint, request, expected, concurrency=self.concurrency, duration_s=duration_s)
 
         return watched(turn.running, turn.checker(self.probe), generate)
 

@@ -14,7 +14,9 @@ FIGURE_HEAD = ["figure", "what", "stoker", "other", "ratio", "bar", "aim", "resu
 LIFE = {
     "start_s": "first answer, s",
     "pss_idle_mib": "PSS idle, MiB",
-    "pss_after_mib": "PSS after load, MiB",
+    "pss_before_mib": "PSS before, MiB",
+    "pss_during_mib": "PSS during, at most, MiB",
+    "pss_after_mib": "PSS after, MiB",
     "scale_s": "scale-up, s",
     "pss_1_mib": "PSS 1 worker, MiB",
     "pss_3_mib": "PSS 3 workers, MiB",
@@ -22,6 +24,8 @@ LIFE = {
     "pss_extra_mib": "PSS per extra worker, MiB",
     "rate_before": "rate before, /s",
     "kept": "rate after / before",
+    "clients_kept": "clients still connected",
+    "sent_mib": "sent by the clients, MiB",
 }
 CURVES = (("a 1KiB c=", "1 KiB"), ("a 150KiB c=", "150 KiB"))
 
@@ -34,16 +38,16 @@ def markdown(findings: Findings, *, picture: str) -> str:
         "## Figures\n\nRatios within each round, to TorchServe unless said otherwise: median (least-greatest).",
         table(FIGURE_HEAD, [row.cells() for row in figures.rows(findings)]),
         "## Requests per second\n\nMedian (least-greatest). For (d) parts per second, for (e) streams of 1,000 parts.",
-        by_contender(findings, rate, lambda point: not point.startswith(("f ", "g "))),
+        by_contender(findings, rate, lambda point: not point.startswith(("f ", "g ", "m "))),
         "## Latency, p50 in ms\n\nFor (d) the time to the first part. `500/s`: open loop, Poisson arrivals.",
-        by_contender(findings, p50, lambda point: not point.startswith("g ")),
+        by_contender(findings, p50, lambda point: not point.startswith(("g ", "m "))),
         "## Latency, p99 in ms",
-        by_contender(findings, p99, lambda point: point[0] in "abchij"),
+        by_contender(findings, p99, lambda point: point[0] in "abchijkl"),
         "## CPU time of the server per request, in microseconds",
-        by_contender(findings, cpu, lambda point: not point.startswith("g ")),
+        by_contender(findings, cpu, lambda point: not point.startswith(("g ", "m "))),
         "## CPU cores that the load generator used",
-        by_contender(findings, lambda m: m.client_cores, lambda point: point[0] in "abcefij"),
-        "## Start-up, memory, scale-up, clients that leave",
+        by_contender(findings, lambda m: m.client_cores, lambda point: point[0] in "abcefijkl"),
+        "## Start-up, memory, scale-up, clients that leave or hold memory",
         life_table(findings),
         "## Who took part",
         contender_list(findings),
@@ -99,7 +103,7 @@ def cell(findings: Findings, point: str, contender: str, pick: Pick) -> str:
 def life_table(findings: Findings) -> str:
     rows = []
     names = findings.contenders()
-    for point in (point for point in findings.points() if point[0] in "gh"):
+    for point in (point for point in findings.points() if point[0] in "ghm"):
         for key, title in LIFE.items():
             cells = [cell(findings, point, name, extra(key)) for name in names]
             if any(text[0].isdigit() for text in cells):

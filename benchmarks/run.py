@@ -32,6 +32,9 @@ WORKLOADS = {
     "h": "clients that leave with requests in flight",
     "i": "REST /predictions, 1 KiB, batch size 1",
     "j": "metrics, access log and console on against off",
+    "k": "gRPC with TLS: connections kept, and a new one a request",
+    "l": "a listener on every address against one on loopback",
+    "m": "memory with 10,000 idle clients, 1,000 that stop half-way, 1,000 that do not read",
 }
 REQUIREMENTS = models.REQUIREMENTS
 
@@ -127,7 +130,7 @@ def listing(everyone: Sequence[Contender]) -> None:
     say("contenders:")
     for contender in everyone:
         letters = "".join(w.value for w in sorted(Workload, key=lambda w: w.value) if contender.offers(w))
-        say(f"    {contender.name:<15} {contender.wire}  {letters:<9} {contender.note}")
+        say(f"    {contender.name:<17} {contender.wire:<5}  {letters:<9} {contender.note}")
     say("workloads:")
     for letter, title in WORKLOADS.items():
         say(f"    {letter}  {title}")
@@ -138,11 +141,11 @@ def arguments(argv: Sequence[str]) -> argparse.Namespace:
         prog="scripts/bench",
         description="Measures stoker beside TorchServe and other servers: the same archive and handler, the same load, "
         "every answer checked. Prints the table of ratios; writes raw JSON, the table and a picture.",
-        epilog="A full run takes about an hour on 2 cores and wants a quiet machine. Ctrl-C ends every server.",
+        epilog="A full run takes about 70 minutes on 2 cores and wants a quiet machine. Ctrl-C ends every server.",
     )
     add = parser.add_argument
     add("--contenders", metavar="A,B", help="only these (see --list); default: all")
-    add("--workloads", default="abcdefghij", metavar="LETTERS", help="only these (see --list); default: all")
+    add("--workloads", default="abcdefghijklm", metavar="LETTERS", help="only these (see --list); default: all")
     add("--rounds", type=int, metavar="N", help="alternating rounds (default 5; with --quick 1)")
     add("--duration", type=float, metavar="S", help="seconds per measurement (default 1)")
     add("--quick", action="store_true", help="fewer points, one round: a look that takes 5 minutes")

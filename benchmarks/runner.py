@@ -50,7 +50,7 @@ def concerned(group: Group, contenders: Sequence[Contender], options: Options) -
 def takes_part(contender: Contender, point: Point | FreshPoint) -> bool:
     if contender.name in MAIN:
         return True
-    return getattr(point, "for_peers", False) and not (point_is_grpc_only(point) and contender.wire != "grpc")
+    return getattr(point, "for_peers", False) and not (point_is_grpc_only(point) and contender.wire == "http")
 
 
 def point_is_grpc_only(point: Point | FreshPoint) -> bool:

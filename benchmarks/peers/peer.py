@@ -35,6 +35,8 @@ class Peer:
     packages: tuple[str, ...]
     """Pinned versions, the server itself first."""
     launch: Callable[[Deployment], Running]
+    beside_rest: bool = False
+    """Whether it is compared with the REST API too."""
 
     def install(self, home: Path, requirements: tuple[str, ...]) -> None:
         make_venv(home, [*self.packages, *HANDLER_NEEDS, *requirements])
@@ -44,7 +46,7 @@ class Peer:
         return package_version(home / "bin" / "python", distribution)
 
     def offers(self, workload: Workload) -> bool:
-        return workload in ASKED_OF_PEERS
+        return workload in ASKED_OF_PEERS or (self.beside_rest and workload is Workload.REST)
 
     def start(self, deployment: Deployment) -> Running:
         return self.launch(deployment)

@@ -55,8 +55,14 @@ class Client(Protocol):
 
 
 class GrpcClient:
-    def __init__(self, endpoint: str) -> None:
-        self._channel = grpc.insecure_channel(endpoint, options=_CHANNEL_OPTIONS)
+    """``roots``: what signs the server's certificate; None: without TLS."""
+
+    def __init__(self, endpoint: str, roots: bytes | None = None) -> None:
+        if roots is None:
+            self._channel = grpc.insecure_channel(endpoint, options=_CHANNEL_OPTIONS)
+        else:
+            credentials = grpc.ssl_channel_credentials(roots)
+            self._channel = grpc.secure_channel(endpoint, credentials, options=_CHANNEL_OPTIONS)
 
     def ask(self, request: WireRequest, *, stream: bool, timeout_s: float) -> list[bytes]:
         if stream:
@@ -94,8 +100,10 @@ class HttpClient:
         """Nothing is kept open."""
 
 
-def client(wire: Wire, endpoint: str) -> Client:
-    return GrpcClient(endpoint) if wire == "grpc" else HttpClient(endpoint)
+def client(wire: Wire, running: Running) -> Client:
+    if wire == "http":
+        return HttpClient(running.endpoint)
+    return GrpcClient(running.endpoint, getattr(running, "roots", None))
 
 
 class Checker:
@@ -109,9 +117,9 @@ class Checker:
 
     def answer_bytes(self) -> int | None:
         """Returns the body size of every gRPC response, frames included; None if answers differ in size."""
-        if self._wire != "grpc":
+        if self._wire == "http":
             return None
-        asking = client(self._wire, self._running.endpoint)
+        asking = client(self._wire, self._running)
         try:
             sizes = {sum(map(framed_size, self._ask(asking, self._probe.payload(0)))) for _ in range(2)}
         except grpc.RpcError:
@@ -124,7 +132,7 @@ class Checker:
         """Asks once; returns what was wrong with the answer, in a few words."""
         self._number += 1
         payload = self._probe.payload(self._number)
-        asking = client(self._wire, self._running.endpoint)
+        asking = client(self._wire, self._running)
         try:
             parts = self._parts(self._ask(asking, payload))
             return None if self._probe.check(payload, parts) else f"wrong answer: {b' '.join(parts)[:80]!r}"

@@ -32,8 +32,8 @@ from typing import Literal, Protocol
 
 from stoker.errors import StokerError
 
-Wire = Literal["grpc", "http"]
-"""``grpc``: HTTP/2 without TLS; ``http``: HTTP/1.1 with keep-alive connections."""
+Wire = Literal["grpc", "grpcs", "http"]
+"""``grpc``: HTTP/2 without TLS; ``grpcs``: with TLS; ``http``: HTTP/1.1 with keep-alive connections."""
 
 LOOPBACK = "127.0.0.1"
 
@@ -65,6 +65,12 @@ class Workload(enum.Enum):
     """(a) at 1 KiB over REST: POST /predictions/MODEL."""
     METRICS = "j"
     """(a) at 1 KiB and c=64 by one server that measures and logs, and is scraped, and one that does neither."""
+    TLS = "k"
+    """(a) at 1 KiB over TLS: on connections that stay, and on a new connection for each request."""
+    PUBLIC = "l"
+    """(a) at 1 KiB and c=64 by a server that listens on every address, and one that listens on loopback."""
+    CROWD = "m"
+    """Memory while thousands of clients are idle, send half of a request, or do not read their answer."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,6 +166,14 @@ class Scraped(Protocol):
 
     @property
     def metrics_url(self) -> str: ...
+
+
+class Secured(Protocol):
+    """A `Running` that speaks TLS (wire ``grpcs``)."""
+
+    @property
+    def roots(self) -> bytes:
+        """The certificate that signs the server's, PEM."""
 
 
 class Scalable(Protocol):

@@ -18,7 +18,7 @@ STOKER = (sys.executable, "-m", "stoker.cli.torchserve")
 TORCHSERVE_PACKAGES = ("torch==2.13.0", "torchserve==0.12.0", "torch-model-archiver", "pyyaml", "psutil", "packaging")
 
 
-OVER_GRPC = frozenset(Workload) - {Workload.REST, Workload.METRICS}
+OVER_GRPC = frozenset(Workload) - {Workload.REST, Workload.METRICS, Workload.TLS, Workload.CROWD}
 
 
 class Stoker:
@@ -71,9 +71,9 @@ class TorchServe:
     def start(self, deployment: Deployment) -> TorchServeApi:
         return api_of(self.launch(deployment), deployment)
 
-    def launch(self, deployment: Deployment) -> Spawned:
+    def launch(self, deployment: Deployment, extra: Mapping[str, str] | None = None) -> Spawned:
         command = [str(self._executable(deployment.home))]
-        return start_torchserve(command, deployment, log_config=quiet_log_config())
+        return start_torchserve(command, deployment, extra, log_config=quiet_log_config())
 
     def _executable(self, home: Path) -> Path:
         return self._given or home / "bin" / "torchserve"

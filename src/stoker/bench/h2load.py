@@ -1,7 +1,7 @@
 """Runs h2load as a closed loop over gRPC, and parses its report and its request log.
 
-h2load counts HTTP status 200, which a failed gRPC call has too.  A failed call has no message, so the number of bytes
-received must match the answered requests; `checking` checks the contents.
+Over TLS it accepts any certificate.  h2load counts HTTP status 200, which a failed gRPC call has too.  A failed call
+has no message, so the number of bytes received must match the answered requests; `checking` checks the contents.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def command(load: Load, body: Path, log: Path) -> list[str]:
         *("-c", str(load.concurrency), "-m", "1", "-t", "1", "-w", "24", "-W", "26"),
         *("-d", str(body), f"--log-file={log}"),
         *(word for name, value in headers for word in ("-H", f"{name}: {value}")),
-        f"http://{load.endpoint}{load.request.path}",
+        f"{'https' if load.wire == 'grpcs' else 'http'}://{load.endpoint}{load.request.path}",
     ]
 
 

@@ -154,7 +154,7 @@ class _Session:
 
     def _look(self, contender: Contender, running: Running) -> None:
         """Keeps an answer, and its size if it is constant: then every load's bytes are checked."""
-        asking = client(contender.wire, running.endpoint)
+        asking = client(contender.wire, running)
         request = running.request(self.wish.payload)
         bodies = [asking.ask(request, stream=False, timeout_s=60)[0] for _ in range(3)]
         asking.close()

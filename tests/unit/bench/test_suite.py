@@ -80,13 +80,13 @@ def synthetic(letters: str, options: Options) -> list[plan.Group]:
 @pytest.mark.parametrize("quick", [True, False])
 def test_a_planned_measurement_belongs_to_somebody(quick: bool) -> None:
     options = Options(quick=quick)
-    for group in synthetic("abefhij", options):
+    for group in synthetic("abefhijklm", options):
         assert runner.concerned(group, everyone(), options), group.title
         assert 0 < runner.estimate(group, everyone(), options) < 1800
 
 
 def test_names_of_points_are_unique() -> None:
-    names = [point.name for group in synthetic("abefhij", Options()) for point in (*group.points, *group.fresh)]
+    names = [point.name for group in synthetic("abefhijklm", Options()) for point in (*group.points, *group.fresh)]
     assert len(names) == len(set(names))
 
 
@@ -159,15 +159,24 @@ def test_over_rest_the_payload_is_the_body_and_the_answer_too(tmp_path: Path) ->
 
 @pytest.mark.parametrize(
     ("letter", "names"),
-    [("i", ["stoker-rest", "torchserve-rest"]), ("j", ["stoker-observed", "stoker-unobserved"])],
+    [
+        ("i", ["stoker-rest", "torchserve-rest", "mosec"]),
+        ("j", ["stoker-observed", "stoker-unobserved"]),
+        ("k", ["stoker-tls", "torchserve-tls"]),
+        ("l", ["stoker-nghttp2", "stoker-public"]),
+        ("m", ["stoker-crowded"]),
+    ],
 )
 @pytest.mark.parametrize("quick", [True, False])
-def test_rest_and_metrics_are_between_two_servers_each(letter: str, names: list[str], quick: bool) -> None:
+def test_rest_metrics_tls_and_listeners_are_between_their_own_servers(
+    letter: str, names: list[str], quick: bool
+) -> None:
     options = Options(quick=quick)
     (group,) = synthetic(letter, options)
     assert [contender.name for contender in runner.concerned(group, everyone(), options)] == names
+    own = set(names) - {"mosec", "stoker-nghttp2"}
     for other in synthetic("abefh", options):
-        assert not {contender.name for contender in runner.concerned(other, everyone(), options)} & set(names)
+        assert not {contender.name for contender in runner.concerned(other, everyone(), options)} & own
 
 
 def test_one_program_over_two_protocols_is_installed_once(tmp_path: Path) -> None:

@@ -1,0 +1,131 @@
+"""Clients by the thousand that hold a server's memory, ``python -m benchmarks.crowd``, a process of its own.
+
+Its plan is a line of JSON on standard input. It prints one line of JSON when all are in place, and again every second
+with how many the server still keeps; it ends with its standard input.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import resource
+import socket
+import sys
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import ngh2
+
+from benchmarks.http2 import Call
+
+Behaviour = Literal["idle", "half", "unread"]
+"""``idle``: one call each, answered, then nothing. ``half``: half of a request, as far as the server takes it.
+``unread``: one call each, whose answer is never read: the window of 64 KiB keeps it out of the kernel's buffers."""
+
+AT_ONCE = 50
+"""Connections that are opened together."""
+PAUSE_S = 0.02
+SETTLE_S = 2.0
+REPORT_S = 1.0
+SMALL_BUFFER = 4096
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    endpoint: str
+    path: str
+    body: str
+    behaviour: Behaviour
+    clients: int
+
+    def call(self) -> Call:
+        body = base64.b64decode(self.body)
+        if self.behaviour == "half":
+            return Call(self.path, body, until=len(body) // 2)
+        return Call(self.path, body)
+
+
+class Client(asyncio.Protocol):
+    def __init__(self, call: Call, *, reads: bool) -> None:
+        self.call, self.lost = call, False
+        self._reads = reads
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        if not self._reads:
+            transport.pause_reading()
+        transport.write(self.call.to_send())
+
+    def data_received(self, data: bytes) -> None:
+        try:
+            self.call.receive(data)
+            self._transport.write(self.call.to_send())
+        except ngh2.NGH2Error:
+            self._transport.abort()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.lost = True
+
+
+def more_files(wanted: int) -> str | None:
+    """Raises this process' limit of open files, and that of what it starts; why not, if it cannot be ``wanted``."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < wanted:
+        return f"{wanted} open files are needed, the hard limit is {hard} (ulimit -Hn)"
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    return None
+
+
+async def gather(plan: Plan) -> list[Client]:
+    """All connected, a few at a time, as a backlog of connections allows."""
+    host, _, port = plan.endpoint.rpartition(":")
+    clients: list[Client] = []
+    while len(clients) < plan.clients:
+        count = min(AT_ONCE, plan.clients - len(clients))
+        clients += await asyncio.gather(*(connected(plan, host, int(port)) for _ in range(count)))
+        await asyncio.sleep(PAUSE_S)
+    return clients
+
+
+async def connected(plan: Plan, host: str, port: int) -> Client:
+    loop = asyncio.get_running_loop()
+    client = Client(plan.call(), reads=plan.behaviour != "unread")
+    plain = socket.socket()
+    plain.setblocking(False)
+    if plan.behaviour == "unread":
+        plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SMALL_BUFFER)
+    await loop.sock_connect(plain, (host, port))
+    await loop.create_connection(lambda: client, sock=plain)
+    return client
+
+
+def report(clients: list[Client]) -> dict[str, Any]:
+    return {
+        "kept": sum(not client.lost for client in clients),
+        "answered": sum(client.call.status == b"0" for client in clients),
+        "sent_mib": sum(client.call.sent for client in clients) / 2**20,
+    }
+
+
+async def stand(plan: Plan) -> None:
+    clients = await gather(plan)
+    await asyncio.sleep(SETTLE_S)
+    over = asyncio.ensure_future(asyncio.to_thread(sys.stdin.read))
+    while not over.done():
+        print(json.dumps(report(clients)), flush=True)
+        await asyncio.wait([over], timeout=REPORT_S)
+
+
+def main() -> None:
+    plan = Plan(**json.loads(sys.stdin.readline()))
+    problem = more_files(plan.clients + 100)
+    if problem:
+        raise SystemExit(problem)
+    asyncio.run(stand(plan))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,137 @@
+"""Memory of a server while thousands of clients are idle, send half of a request, or do not read their answer."""
+
+from __future__ import annotations
+
+import base64
+import json
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import IO, Any
+
+from benchmarks.crowd import AT_ONCE, PAUSE_S, Behaviour, Plan, more_files
+from benchmarks.lives import SETTLE_S, Fresh, first_answer
+from benchmarks.place import Options
+from stoker.bench.checking import Checker, Findings, Probe
+from stoker.bench.contender import Running
+from stoker.bench.h2load import grpc_frame
+from stoker.bench.measure import Measured
+from stoker.bench.processes import pss_mib
+
+GATHERING_S = 60.0
+"""What all clients may take to be in place, at most."""
+HOLD_S = 4.0
+SAMPLE_S = 0.25
+AFTER_S = 3.0
+ENDING_S = 10.0
+SPARE_FILES = 1000
+
+
+@dataclass
+class Reports:
+    """What the crowd's process says, a line at a time; ``last`` is None before it is in place."""
+
+    last: dict[str, Any] | None = None
+    words: list[str] = field(default_factory=list)
+
+    def read(self, lines: IO[str]) -> None:
+        for line in lines:
+            if line.startswith("{"):
+                self.last = json.loads(line)
+            else:
+                self.words.append(line.strip())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Crowd:
+    """A server of its own; its greatest memory counts, from the first of ``clients`` until all have been there for
+    `HOLD_S`. Meanwhile one more client asks and must be answered. ``payload``: of the crowd's requests."""
+
+    name: str
+    probe: Probe
+    behaviour: Behaviour
+    clients: int
+    payload: bytes
+    for_peers: bool = True
+
+    def seconds(self, options: Options) -> float:
+        return 5.0 + SETTLE_S + self.clients * (PAUSE_S / AT_ONCE + 0.0005) + HOLD_S + AFTER_S + 3.0
+
+    def measure(self, fresh: Fresh) -> Measured:
+        problem = more_files(self.clients + SPARE_FILES)
+        if problem:
+            return Measured(problem=problem)
+        with fresh.place.launched(fresh.contender, fresh.model) as running:
+            _, problem = first_answer(fresh, running, self.probe, time.monotonic())
+            if problem:
+                return Measured(problem=problem)
+            checker = Checker(running, fresh.contender.wire, self.probe)
+            asked = checker.several(10)
+            time.sleep(SETTLE_S)
+            before = pss_mib(running.pids())
+            with standing(self.plan(running)) as reports:
+                during = self._greatest(running, checker, reports, asked)
+                kept = reports.last
+            time.sleep(AFTER_S)
+            after = pss_mib(running.pids())
+            asked.wrong += checker.several(2).wrong
+        if kept is None:
+            return Measured(problem=f"the clients were not in place: {' '.join(reports.words)[-200:]}")
+        sizes = {"pss_before_mib": before, "pss_during_mib": during, "pss_after_mib": after}
+        more = {**sizes, "pss_growth_mib": during - before, "clients_kept": kept["kept"], "sent_mib": kept["sent_mib"]}
+        return Measured(checked=asked.asked, problem=asked.problem(), more=more)
+
+    def plan(self, running: Running) -> Plan:
+        request = running.request(self.payload)
+        body = base64.b64encode(grpc_frame(request.body)).decode()
+        return Plan(
+            endpoint=running.endpoint, path=request.path, body=body, behaviour=self.behaviour, clients=self.clients
+        )
+
+    def _greatest(self, running: Running, checker: Checker, reports: Reports, asked: Findings) -> float:
+        """Samples until the crowd has been there for long enough, or is late."""
+        found, late = 0.0, time.monotonic() + GATHERING_S
+        until = late
+        while time.monotonic() < until:
+            found = max(found, pss_mib(running.pids()))
+            if reports.last is not None and until == late:
+                until = time.monotonic() + HOLD_S
+            wrong = checker.once()
+            asked.asked += 1
+            asked.wrong += [wrong] if wrong else []
+            time.sleep(SAMPLE_S)
+        return found
+
+
+@contextmanager
+def standing(plan: Plan) -> Iterator[Reports]:
+    """The crowd, while the block runs."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "benchmarks.crowd"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    assert process.stdin is not None and process.stdout is not None
+    reports = Reports()
+    reader = threading.Thread(target=reports.read, args=(process.stdout,), name="bench-crowd")
+    reader.start()
+    try:
+        process.stdin.write(json.dumps(vars(plan)) + "\n")
+        process.stdin.flush()
+        yield reports
+    finally:
+        try:
+            process.stdin.close()
+            process.wait(ENDING_S)
+        except (OSError, subprocess.TimeoutExpired):
+            process.kill()
+            process.wait()
+        reader.join()
+        process.stdout.close()

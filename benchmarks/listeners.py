@@ -1,0 +1,88 @@
+"""The two servers over gRPC with TLS, both with the same kind of certificate, and stoker with a setting of its own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from stoker import __version__
+from stoker.bench.contender import Deployment, Wire, Workload
+from stoker.bench.contenders import STOKER, Stoker, TorchServe, api_of, start_torchserve
+from stoker.bench.processes import Spawned
+from stoker.bench.torchserve_api import TorchServeApi
+from stoker.frontend.certificates import self_signed
+
+
+class TlsApi(TorchServeApi):
+    """Its management port has TLS as well, so it is not scaled."""
+
+    def __init__(self, spawned: Spawned, deployment: Deployment) -> None:
+        super().__init__(spawned, model=deployment.model.name, management_port=deployment.more_ports[0])
+        self.roots = (deployment.scratch / "server.pem").read_bytes()
+
+
+def with_certificate(scratch: Path) -> dict[str, str]:
+    """The settings, for both servers; the files are made: ECDSA over P-256, signed by itself."""
+    identity, certificate, key = self_signed([]), scratch / "server.pem", scratch / "server.key"
+    certificate.write_bytes(identity.chain)
+    key.write_bytes(identity.key)
+    return {"enable_grpc_ssl": "true", "private_key_file": str(key), "certificate_file": str(certificate)}
+
+
+class _OverTls:
+    wire: Wire = "grpcs"
+
+    def offers(self, workload: Workload) -> bool:
+        return workload is Workload.TLS
+
+
+class StokerTls(_OverTls):
+    name = "stoker-tls"
+    note = "gRPC with TLS (enable_grpc_ssl), everything else as it comes"
+
+    def install(self, home: Path, requirements: tuple[str, ...]) -> None:
+        """Nothing: scripts/install has done it."""
+
+    def version(self, home: Path) -> str:
+        return __version__
+
+    def start(self, deployment: Deployment) -> TlsApi:
+        return TlsApi(start_torchserve(STOKER, deployment, with_certificate(deployment.scratch)), deployment)
+
+
+class TorchServeTls(_OverTls, TorchServe):
+    """In the environment of the one that is measured without TLS."""
+
+    wire: Wire = "grpcs"
+    name = "torchserve-tls"
+    note = "0.12.0 on Java 17, gRPC with TLS (enable_grpc_ssl), loggers at WARN"
+    home_of = TorchServe.name
+
+    def start(self, deployment: Deployment) -> TlsApi:
+        return TlsApi(self.launch(deployment, with_certificate(deployment.scratch)), deployment)
+
+
+class StokerWith(Stoker):
+    """stoker with settings of its own, for the workload that is about them. Reached over loopback all the same."""
+
+    def __init__(self, name: str, workload: Workload, **settings: str) -> None:
+        super().__init__("nghttp2")
+        self.name = name
+        said = ", ".join(f"{key}={value}" for key, value in settings.items())
+        self.note = f"gRPC, {said}, everything else as it comes"
+        self._workload = workload
+        self._settings = settings
+
+    def offers(self, workload: Workload) -> bool:
+        return workload is self._workload
+
+    def start(self, deployment: Deployment) -> TorchServeApi:
+        return api_of(start_torchserve(STOKER, deployment, self._settings), deployment)
+
+
+def public() -> StokerWith:
+    return StokerWith("stoker-public", Workload.PUBLIC, grpc_inference_address="0.0.0.0")
+
+
+def crowded() -> StokerWith:
+    """Room for one client more than the crowd."""
+    return StokerWith("stoker-crowded", Workload.CROWD, max_connections="11000")

@@ -1,0 +1,182 @@
+"""TLS, public listeners, crowds of clients and the bare echo take part as they should."""
+
+from __future__ import annotations
+
+import io
+import resource
+import ssl
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from benchmarks import crowd, crowds, listeners, plan, reconnecting
+from benchmarks.handlers import ample
+from benchmarks.handlers.digest import digest
+from benchmarks.http2 import Call
+from benchmarks.place import Options, Place
+from benchmarks.yardsticks.bare_server import BareNgh2, EchoApi
+from benchmarks.yardsticks.ngh2_echo import Echo
+
+from stoker.bench import checking, h2load
+from stoker.bench.contender import Deployment, Model, WireRequest, Workload
+from stoker.bench.loads import Load
+from stoker.config.settings import ROWS
+from stoker.protos import inference_pb2
+
+
+def deployment(scratch: Path) -> Deployment:
+    model = Model(name="m", archive=scratch / "m.mar", handler_file=scratch, handler_class=None, folder=scratch)
+    return Deployment(model=model, home=scratch, scratch=scratch, port=1, more_ports=(2, 3, 4, 5, 6))
+
+
+# ----------------------------------------------------------------------------------------------- TLS, listeners
+
+
+def test_both_servers_get_the_same_tls_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[dict[str, str]] = []
+    for module in ("benchmarks.listeners", "stoker.bench.contenders"):
+        monkeypatch.setattr(f"{module}.start_torchserve", lambda _, __, extra, **___: said.append(extra))
+    for contender in (listeners.StokerTls(), listeners.TorchServeTls()):
+        running = contender.start(deployment(tmp_path))
+        assert running.roots == (tmp_path / "server.pem").read_bytes()
+        assert contender.wire == "grpcs"
+    assert said[0] == said[1] and all(ROWS[key].field for key in said[0])
+    ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(said[0]["certificate_file"], said[0]["private_key_file"])
+
+
+def test_a_load_over_tls_goes_to_an_https_address() -> None:
+    request = WireRequest(path="/a.S/M", body=b"x")
+    for wire, scheme in (("grpc", "http"), ("grpcs", "https")):
+        load = Load(endpoint="e:1", wire=wire, request=request, concurrency=1, duration_s=1)  # type: ignore[arg-type]
+        assert h2load.command(load, Path("body"), Path("log"))[-1] == f"{scheme}://e:1/a.S/M"
+    assert Place(Path("unused"), Options()).generator("grpcs").func is h2load.run  # type: ignore[attr-defined]
+
+
+def test_answers_over_tls_are_checked_with_the_servers_own_certificate(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Any] = []
+    monkeypatch.setattr(checking, "GrpcClient", lambda *words: asked.append(words))
+    checking.client("grpcs", SimpleNamespace(endpoint="e", roots=b"pem"))  # type: ignore[arg-type]
+    checking.client("grpc", SimpleNamespace(endpoint="e"))  # type: ignore[arg-type]
+    assert asked == [("e", b"pem"), ("e", None)]
+
+
+@pytest.mark.parametrize(
+    ("contender", "setting"),
+    [
+        (listeners.public(), {"grpc_inference_address": "0.0.0.0"}),
+        (listeners.crowded(), {"max_connections": "11000"}),
+    ],
+)
+def test_a_server_that_is_set_otherwise_differs_in_that_setting_alone(
+    contender: listeners.StokerWith, setting: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = []
+    monkeypatch.setattr(listeners, "start_torchserve", lambda _, __, extra: said.append(extra))
+    contender.start(deployment(tmp_path))
+    assert said == [setting]
+    assert all(ROWS[key].field for key in setting), "settings that are read"
+    assert f"{next(iter(setting))}=" in contender.note
+
+
+# ------------------------------------------------------------------------------------------- connections anew
+
+
+def test_failed_requests_spoil_the_measurement_of_new_connections() -> None:
+    failed = {"milliseconds": [1.0], "failures": ["grpc-status b'13', 0 bytes"]}
+    assert reconnecting.result(failed, 0.1, None, 1.0).problem == "1 requests failed: grpc-status b'13', 0 bytes"
+    assert reconnecting.result({"milliseconds": []}, 0.1, None, 1.0).problem == "no request was answered"
+    good = reconnecting.result({"milliseconds": [1.0, 3.0, 2.0]}, 0.1, None, 2.0)
+    assert (good.rate, good.latencies_ms["p50"], good.problem) == (1.5, 2.0, None)
+
+
+def test_the_clients_are_divided_among_the_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    plans: list[str] = []
+
+    def run_client(_: Any, *, timeout_s: float, input_text: str) -> Any:
+        plans.append(input_text)
+        return SimpleNamespace(output='{"milliseconds": [1.0]}\n', cpu_s=0.1, status=0, timed_out=False)
+
+    monkeypatch.setattr(reconnecting, "run_client", run_client)
+    request = WireRequest(path="/p", body=b"x")
+    reconnecting.run("e:1", request, b"y", concurrency=16, duration_s=1.0)
+    assert f'"clients": {16 // reconnecting.PROCESSES}' in plans[0]
+
+
+# -------------------------------------------------------------------------------------- the call and the echo
+
+
+class Wire:
+    """A transport: what an `Echo` writes goes back into the call."""
+
+    def __init__(self, call: Call) -> None:
+        self.call, self.server = call, Echo()
+        self.server.connection_made(self)  # type: ignore[arg-type]
+
+    def write(self, data: bytes) -> None:
+        if data:
+            self.call.receive(data)
+
+    def talk(self) -> None:
+        while data := self.call.to_send():
+            self.server.data_received(data)
+
+
+@pytest.mark.parametrize("size", [0, 1, 70_000, 3_000_000])
+def test_the_bare_echo_sends_back_what_came(size: int) -> None:
+    call = Call("/p", h2load.grpc_frame(b"x" * size))
+    Wire(call).talk()
+    assert call.ended and call.status == b"0"
+    assert call.answer == h2load.grpc_frame(b"x" * size)
+
+
+def test_a_call_that_stops_half_way_stays_open() -> None:
+    call = Call("/p", bytes(200_000), until=100_000)
+    wire = Wire(call)
+    wire.talk()
+    assert (call.sent, call.ended, call.status) == (100_000, False, None)
+    assert sum(map(len, wire.server.bodies[1])) == 100_000
+
+
+def test_an_echo_passes_the_same_checks_as_a_digest() -> None:
+    sent = inference_pb2.PredictionsRequest(model_name="m", input={"data": b"payload"}).SerializeToString()
+    api = EchoApi(SimpleNamespace(), model="m", management_port=1)  # type: ignore[arg-type]
+    assert api.answer(sent) == digest(b"payload").encode()
+    assert BareNgh2().offers(Workload.SMALL) and not BareNgh2().offers(Workload.BATCHED)
+
+
+# --------------------------------------------------------------------------------------------------- crowds
+
+
+def test_the_large_answer_is_as_long_as_was_asked() -> None:
+    probe = plan.ample_probe()
+    assert ample.answer(b"1000000") == bytes(1_000_000)
+    assert ample.answer(bytes(100)) == ample.answer(b"999999999") == b"-"
+    assert probe.check(b"9", [bytes(9)]) and not probe.check(b"9", [bytes(8)])
+
+
+def test_what_the_crowd_says_is_kept_and_what_went_wrong_too() -> None:
+    reports = crowds.Reports()
+    reports.read(io.StringIO("OSError: too many\n"))
+    assert reports.last is None and reports.words == ["OSError: too many"]
+    reports.read(io.StringIO('{"kept": 3}\n{"kept": 2}\n'))
+    assert reports.last == {"kept": 2}
+
+
+def test_a_crowd_is_refused_where_files_cannot_be_opened(monkeypatch: pytest.MonkeyPatch) -> None:
+    raised: list[Any] = []
+    monkeypatch.setattr(resource, "setrlimit", lambda _, limits: raised.append(limits))
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (1024, 4096))
+    assert "hard limit is 4096" in (crowd.more_files(10_000) or "") and not raised
+    assert crowd.more_files(4000) is None and raised == [(4000, 4096)]
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (1024, resource.RLIM_INFINITY))
+    assert crowd.more_files(10_000) is None
+
+
+def test_a_request_that_is_sent_half_is_never_whole() -> None:
+    body = "AAAAAAA="
+    for behaviour, whole in (("idle", True), ("unread", True), ("half", False)):
+        wish = crowd.Plan(endpoint="e:1", path="/p", body=body, behaviour=behaviour, clients=1)  # type: ignore[arg-type]
+        call = wish.call()
+        Wire(call).talk()
+        assert call.ended is whole
