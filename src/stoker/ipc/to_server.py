@@ -38,11 +38,16 @@ class Meta(msgspec.Struct, array_like=True, frozen=True):
 
 
 class Failure(msgspec.Struct, array_like=True, frozen=True):
-    """Why one job has no result. ``kind``: raised | refused | resources | output | too_large."""
+    """Why one job has no result. ``kind``: raised | refused | resources | output | too_large.
+
+    ``size`` and ``limit``: bytes of a result that is too large.
+    """
 
     kind: str
     number: int
     message: str
+    size: int = 0
+    limit: int = 0
 
 
 DROPPED = -1

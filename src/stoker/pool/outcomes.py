@@ -5,7 +5,6 @@ Nothing a worker sends is trusted: counts, lengths and kinds are checked, and wh
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 
 from stoker.core.buffer import Buffer
@@ -85,23 +84,17 @@ def _meta(meta: Meta) -> ResponseMeta:
     return ResponseMeta(meta.status, meta.reason, meta.headers)
 
 
-def _too_large(message: str, number: int) -> HandlerError:
-    sizes = re.findall(r"\d+", message)
-    if len(sizes) == 2:
-        return ResponseTooLarge(int(sizes[0]), int(sizes[1]))
-    return HandlerError(message, number)
-
-
 _ERRORS: dict[str, Callable[[str, int], HandlerError]] = {
     "raised": HandlerRaised,
     "refused": HandlerRefused,
     "resources": OutOfResources,
     "output": InvalidOutput,
-    "too_large": _too_large,
 }
 
 
 def error_of(failure: Failure) -> HandlerError:
+    if failure.kind == "too_large":
+        return ResponseTooLarge(failure.size, failure.limit)
     make = _ERRORS.get(failure.kind)
     if make is None:
         raise FrameError(f"an unknown kind of failure: {failure.kind[:40]!r}")

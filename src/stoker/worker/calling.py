@@ -97,8 +97,7 @@ def _item(output: Any, max_bytes: int) -> Item:
 
 
 def too_large(size: int, limit: int) -> Failure:
-    text = f"The response is larger than max_response_size: {size} bytes, the limit is {limit}."
-    return Failure("too_large", 507, text)
+    return Failure("too_large", 507, "", size, limit)
 
 
 def status_number(value: Any) -> int:

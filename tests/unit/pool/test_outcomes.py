@@ -77,10 +77,9 @@ def test_a_failure_keeps_its_words_and_its_number(kind: str, error: type[Handler
 
 
 def test_a_result_over_the_limit_has_both_sizes() -> None:
-    text = "The response is larger than max_response_size: 11 bytes, the limit is 10."
-    error = error_of(Failure("too_large", 507, text))
+    error = error_of(Failure("too_large", 507, "", 11, 10))
     assert type(error) is ResponseTooLarge
-    assert error.message == text
+    assert error.message == "The response is larger than max_response_size: 11 bytes, the limit is 10."
 
 
 @pytest.mark.parametrize(
