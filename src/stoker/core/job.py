@@ -1,4 +1,4 @@
-"""The nouns of a request: `ModelKey`, `Input`, `Job`, `Batch`.  No method here does I/O."""
+"""The nouns of a request: `ModelKey`, `Input`, `Job`, `Place`, `Batch`.  No method here does I/O."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import itertools
 import secrets
 import uuid
 from collections.abc import Mapping, Sequence
+from enum import Enum
 from typing import NamedTuple
 
 from stoker.core.buffer import Buffer
@@ -27,6 +28,14 @@ class Input(NamedTuple):
     name: str
     content_type: str
     value: Buffer
+
+
+class Place(Enum):
+    """Where a job is outside of batches; see the table in `scheduling.core`."""
+
+    NEW = "new"  # not submitted, or refused
+    QUEUED = "queued"
+    OVER = "over"  # answered
 
 
 class Job:
@@ -78,7 +87,7 @@ class Job:
         self.totals = totals
         self.named_version = named_version
         self.accepted_at = 0.0
-        self.place: object = None  # where the scheduler keeps it: queue, a batch, or nowhere any more
+        self.place: Place | Batch = Place.NEW
 
 
 class Batch:
@@ -99,6 +108,6 @@ _count = itertools.count(_START)  # 2 ** 47 ids and more before the last group i
 def new_request_id() -> str:
     """A UUID in its usual spelling: random for this process, then counted, twenty times faster than `uuid.uuid4`.
 
-    Unique, as two processes share the 74 random bits of the prefix by no chance worth a thought; not a secret.
+    Unique: a collision of the 74 random bits of the prefix is negligible; not a secret.
     """
     return f"{_PREFIX}{next(_count):012x}"

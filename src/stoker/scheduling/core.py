@@ -9,7 +9,15 @@ Laws, checked over random interleavings:
   * no idle worker while a job waits past its time;
   * the queue never holds more than its limit, but for jobs that a dead worker gave back.
 
-A job is where its ``place`` says: `queue.QUEUED`, a `flight.Flight`, or None (not here, or over).
+What moves a job from one ``place`` to the next:
+
+    NEW       submit                                                        QUEUED
+    QUEUED    dispatch                                                      a Flight
+    QUEUED    cancel, deadline, fail_all, no worker can come                OVER
+    a Flight  done, cancel, deadline, fail_all, its reader or worker fails  OVER
+    a Flight  worker_lost, before the worker began the batch                QUEUED
+
+Whatever arrives for a job that is OVER is ignored.
 """
 
 from __future__ import annotations
@@ -18,7 +26,7 @@ from collections.abc import Iterator, Sequence
 from math import inf
 
 from stoker import errors
-from stoker.core.job import Batch, Job
+from stoker.core.job import Job
 from stoker.core.measures import ModelCounters
 from stoker.core.model import ModelSpec
 from stoker.core.ports import Outcome, QueueStatus
@@ -27,7 +35,7 @@ from stoker.scheduling import actions
 from stoker.scheduling.admission import Admission
 from stoker.scheduling.batching import PREFETCH_BATCHES, BatchingPolicy
 from stoker.scheduling.flight import OVERFLOW_WINDOWS, Flight, Stream, WorkerState
-from stoker.scheduling.queue import QUEUED, Deadlines, JobQueue
+from stoker.scheduling.queue import OVER, QUEUED, Deadlines, JobQueue
 
 
 class SchedulerCore:
@@ -74,19 +82,19 @@ class SchedulerCore:
             self._wake_by(job.deadline)
 
     def _taken_this_turn(self) -> int:
-        """How many of the jobs that wait idle workers take at the end of the turn."""
+        """How many waiting jobs idle workers take at the end of the turn."""
         return len(self._idle) * self._policy.size
 
     def cancel(self, job: Job, now: float) -> None:
-        """The caller left. Over for us at once; a worker that already runs it is told."""
-        if job.place is not None:
+        """Ends a job whose caller left; cancels it in the worker that holds it."""
+        if job.place is not OVER:
             self._end(job, errors.Cancelled(), now)
 
     def consumed(self, job: Job, nbytes: int, now: float) -> None:
-        """The consumer has read ``nbytes`` of a stream."""
+        """Grants the worker more credit: the consumer has read ``nbytes`` of a stream."""
         flight = job.place
         if isinstance(flight, Flight):
-            index = flight.batch.jobs.index(job)
+            index = flight.jobs.index(job)
             if (stream := flight.streams.get(index)) is not None:
                 self._read(flight, index, stream, nbytes, now)
 
@@ -128,11 +136,11 @@ class SchedulerCore:
             return
         self._idle.pop(worker_id, None)
         if started is None and worker.flights:
-            started = worker.flights[0].batch.id
+            started = worker.flights[0].id
         back: list[Job] = []
         for flight in worker.flights:
             self._streaming.discard(flight)
-            if flight.batch.id == started or flight.streams:
+            if flight.id == started or flight.streams:
                 for job in flight.unanswered():
                     self._end(job, error, now)
             else:
@@ -141,19 +149,19 @@ class SchedulerCore:
         self._fail_hopeless(now)
 
     def parts(self, worker_id: int, batch_id: int, parts: Sequence[Sequence[Chunk]], now: float) -> None:
-        """Intermediate parts for the jobs of the running batch: those of each job, in order."""
+        """Delivers intermediate parts of the running batch: those of each job, in order."""
         worker = self._workers.get(worker_id)
         flight = self._running(worker, batch_id, parts)
         if worker is None or flight is None:
             return
         self._streaming.add(flight)
-        for index, (job, chunks) in enumerate(zip(flight.batch.jobs, parts, strict=True)):
+        for index, (job, chunks) in enumerate(zip(flight.jobs, parts, strict=True)):
             if job.place is flight and chunks:
                 self._deliver_parts(flight, index, job, chunks, now)
         self._alive(worker, now)
 
     def done(self, worker_id: int, batch_id: int, outcomes: Sequence[Outcome], now: float) -> None:
-        """The end of the running batch: one final outcome for each job."""
+        """Ends the running batch: one final outcome for each job."""
         worker = self._workers.get(worker_id)
         flight = self._running(worker, batch_id, outcomes)
         if worker is None or flight is None:
@@ -165,11 +173,11 @@ class SchedulerCore:
         else:
             worker.service.record(now - worker.since)
         counters.batch_ended(len(outcomes), now - worker.since)
-        for job, outcome in zip(flight.batch.jobs, outcomes, strict=True):
+        for job, outcome in zip(flight.jobs, outcomes, strict=True):
             if job.place is not flight:
                 continue
             if type(outcome) is Chunk:  # nearly always
-                job.place = None
+                job.place = OVER
                 self.actions.append(actions.Deliver(job, outcome))
                 if job.totals is not None:
                     counters.served(job.totals, flight.sent_at - job.accepted_at, now - job.accepted_at)
@@ -182,14 +190,14 @@ class SchedulerCore:
             self._idle[worker_id] = worker
 
     def idle(self, worker_id: int) -> bool:
-        """Whether nothing is in flight there."""
+        """Returns whether nothing is in flight there."""
         worker = self._workers.get(worker_id)
         return worker is None or not worker.flights
 
     # ---------------------------------------------------------------------------------- time
 
     def dispatch(self, now: float) -> None:
-        """Sends what may leave now. To be called at the end of each turn in which something happened."""
+        """Sends what may leave now. Call it at the end of each turn in which something happened."""
         if self._deadlines:
             self._drop_expired(now)
         queue, policy = self._queue, self._policy
@@ -197,7 +205,7 @@ class SchedulerCore:
             worker = self._receiver(queue.waiting, head.alone, now)
             if worker is None:
                 return
-            self._send(worker, Batch(self._next_batch_id, queue.take(policy.size)), now)
+            self._send(worker, Flight(self._next_batch_id, queue.take(policy.size), now), now)
             self._next_batch_id += 1
         policy.left()
 
@@ -216,7 +224,7 @@ class SchedulerCore:
         self.wake_at = inf if wake is None else wake
 
     def next_wake(self) -> float | None:
-        """When `on_time` has something to do, should nothing happen before."""
+        """Returns when `on_time` has something to do, should nothing happen before."""
         timeout = self.spec.response_timeout_s
         times = [at for w in self._workers.values() if (at := w.late_at(timeout)) is not None]
         if (deadline := self._deadlines.earliest()) is not None:
@@ -238,13 +246,13 @@ class SchedulerCore:
 
     @property
     def drained(self) -> bool:
-        """Nothing waits, nothing is in a worker's hands."""
+        """Whether no job waits and no worker holds a batch."""
         return not len(self._queue) and all(not worker.flights for worker in self._workers.values())
 
     # ---------------------------------------------------------------------------------- inside
 
     def _receiver(self, waiting: int, alone: bool, now: float) -> WorkerState | None:
-        """Who gets the next batch: the worker idle for longest, else a busy one that may hold more."""
+        """Picks the worker for the next batch: the one idle for longest, else a busy one that may hold more."""
         if self._idle:
             if not self._policy.ready(waiting, alone, now):
                 self._wake_by(self._policy.ready_at())
@@ -259,16 +267,15 @@ class SchedulerCore:
                 receiver, fewest = worker, held
         return receiver
 
-    def _send(self, worker: WorkerState, batch: Batch, now: float) -> None:
-        flight = Flight(batch, now)
-        for job in batch.jobs:
+    def _send(self, worker: WorkerState, flight: Flight, now: float) -> None:
+        for job in flight.jobs:
             job.place = flight
         if not worker.flights:
             worker.since = now
             self._wake_by(now + self.spec.response_timeout_s)
         worker.flights.append(flight)
         self._policy.left()
-        self.actions.append(actions.Send(worker.id, batch))
+        self.actions.append(actions.Send(worker.id, flight))
 
     def _alive(self, worker: WorkerState, now: float) -> None:
         worker.sign_of_life(now)
@@ -280,11 +287,11 @@ class SchedulerCore:
         self._wake_by(worker.late_at(self.spec.response_timeout_s))
 
     def _running(self, worker: WorkerState | None, batch_id: int, outcomes: Sequence[object]) -> Flight | None:
-        """The batch that an answer is about; a worker that answers anything else is restarted."""
+        """Returns the batch that an answer is about; restarts a worker that answers anything else."""
         if worker is None:
             return None  # it was declared lost meanwhile
         flight = worker.flights[0] if worker.flights else None
-        if flight is not None and flight.batch.id == batch_id and len(outcomes) == len(flight.batch.jobs):
+        if flight is not None and flight.id == batch_id and len(outcomes) == len(flight.jobs):
             return flight
         self.actions.append(actions.Restart(worker.id, errors.WorkerDied("it answered what it was not asked")))
         return None
@@ -301,14 +308,14 @@ class SchedulerCore:
         place = job.place
         if place is QUEUED:
             self._queue.remove(job)
-        job.place = None
+        job.place = OVER
         self.actions.append(actions.Fail(job, error))
         self._count_failure(job, error)
         if isinstance(place, Flight):
             worker = next((w for w in self._workers.values() if place in w.flights), None)
             if worker is not None:
-                index = place.batch.jobs.index(job)
-                self.actions.append(actions.CancelInWorker(worker.id, place.batch.id, index))
+                index = place.jobs.index(job)
+                self.actions.append(actions.CancelInWorker(worker.id, place.id, index))
                 self._unblock(worker, now)
 
     def _count_failure(self, job: Job, error: errors.ServingError) -> None:
@@ -323,7 +330,7 @@ class SchedulerCore:
             counters.failed += 1
 
     def _fail_hopeless(self, now: float) -> None:
-        """Callers do not wait for workers that cannot come: they are told the cause."""
+        """Fails the jobs that wait for workers which cannot come."""
         if all(worker.draining for worker in self._workers.values()) and (cause := self._admission.hopeless()):
             for job in list(self._queue):
                 self._end(job, cause, now)
@@ -348,7 +355,7 @@ class SchedulerCore:
             self.actions.append(actions.DeliverParts(job, chunks, size))
             if stream.credit <= 0:
                 self._wake_by(stream.read_at + self._stall_timeout_s)
-            if not job.streaming:  # kept to be joined, so that nobody has to wait for a reader
+            if not job.streaming:  # its parts are joined later: no reader to wait for
                 self._read(flight, index, stream, size, now)
 
     def _read(self, flight: Flight, index: int, stream: Stream, nbytes: int, now: float) -> None:
@@ -359,7 +366,7 @@ class SchedulerCore:
             return  # few large grants: each is a message
         worker = next((w for w in self._workers.values() if w.flights and w.flights[0] is flight), None)
         if worker is not None:
-            self.actions.append(actions.GrantCredit(worker.id, flight.batch.id, index, stream.ungranted))
+            self.actions.append(actions.GrantCredit(worker.id, flight.id, index, stream.ungranted))
             stream.credit += stream.ungranted
             stream.ungranted = 0
             self._unblock(worker, now)
@@ -370,8 +377,8 @@ class SchedulerCore:
                 self._end(job, errors.StreamStalled(seconds=self._stall_timeout_s), now)
 
     def _stalled(self) -> Iterator[tuple[Job, Stream]]:
-        """Unanswered jobs whose consumer is a whole window behind."""
+        """Yields unanswered jobs whose consumer is a whole window behind."""
         for flight in self._streaming:
             for index, stream in flight.streams.items():
-                if stream.credit <= 0 and flight.batch.jobs[index].place is flight:
-                    yield flight.batch.jobs[index], stream
+                if stream.credit <= 0 and flight.jobs[index].place is flight:
+                    yield flight.jobs[index], stream

@@ -1,4 +1,4 @@
-"""Batches in workers' hands, and how far ahead of its reader each stream is.  PURE.
+"""Batches that workers hold, and how far each stream is ahead of its reader.  PURE.
 
 Credit: a job may have ``window`` bytes of parts on their way unread.  The worker counts the same numbers
 (`ipc.to_worker.Grant`), so both sides agree on when a handler has to wait for its readers.
@@ -34,23 +34,23 @@ class Stream:
         self.total += nbytes
 
 
-class Flight:
+class Flight(Batch):
     """A batch that was sent. A job of it is unanswered while its ``place`` is this flight."""
 
-    __slots__ = ("batch", "sent_at", "streams")
+    __slots__ = ("sent_at", "streams")
 
-    def __init__(self, batch: Batch, now: float) -> None:
-        self.batch = batch
+    def __init__(self, id: int, jobs: list[Job], now: float) -> None:
+        super().__init__(id, jobs)
         self.sent_at = now
         self.streams: dict[int, Stream] = {}  # by index; only jobs that got a part have one
 
     def unanswered(self) -> list[Job]:
-        return [job for job in self.batch.jobs if job.place is self]
+        return [job for job in self.jobs if job.place is self]
 
     def blocked(self) -> bool:
-        """Whether the handler waits for readers: no unanswered job of the batch has credit left."""
+        """Returns whether the handler waits for readers: no unanswered job of the batch has credit left."""
         live = False
-        for index, job in enumerate(self.batch.jobs):
+        for index, job in enumerate(self.jobs):
             if job.place is self:
                 stream = self.streams.get(index)
                 if stream is None or stream.credit > 0:
@@ -82,13 +82,13 @@ class WorkerState:
         self.blocked_at = now if flights and flights[0].streams and flights[0].blocked() else None
 
     def unblock(self, now: float) -> None:
-        """Readers caught up: the time spent waiting for them is taken off the running batch."""
+        """Does not count the time that the running batch waited for readers, once they caught up."""
         if self.blocked_at is not None and not (self.flights and self.flights[0].blocked()):
             self.since += now - self.blocked_at
             self.blocked_at = None
 
     def late_at(self, timeout_s: float) -> float | None:
-        """When the running batch has been silent for too long; None while nothing runs or readers are slow."""
+        """Returns when the running batch times out; None while nothing runs or it waits for readers."""
         if not self.flights or self.blocked_at is not None:
             return None
         return self.since + timeout_s

@@ -10,18 +10,12 @@ import heapq
 from collections import deque
 from collections.abc import Iterable, Iterator
 
-from stoker.core.job import Job
+from stoker.core.job import Job, Place
 
 _SWEEP_SLACK = 256  # sweeping tiny heaps costs more than it frees
 
 
-class Queued:
-    """The value of ``job.place`` while a job waits."""
-
-    __slots__ = ()
-
-
-QUEUED = Queued()
+QUEUED, OVER = Place.QUEUED, Place.OVER
 
 
 class JobQueue:
@@ -48,7 +42,7 @@ class JobQueue:
         self.waiting += 1
 
     def put_back(self, jobs: Iterable[Job]) -> None:
-        """To the head, in their old order: a worker died before it started them."""
+        """Puts jobs back to the head in their old order: a worker died before it started them."""
         back = list(jobs)
         for job in back:
             job.place = QUEUED
@@ -56,13 +50,13 @@ class JobQueue:
         self.waiting += len(back)
 
     def remove(self, job: Job) -> None:
-        job.place = None
+        job.place = OVER
         self.waiting -= 1
         if len(self._jobs) > 2 * self.waiting + _SWEEP_SLACK:
             self._jobs = deque(self)
 
     def head(self) -> Job | None:
-        """The job whose turn it is; None when nothing waits."""
+        """Returns the job whose turn it is, None when nothing waits."""
         jobs = self._jobs
         while jobs:
             if jobs[0].place is QUEUED:
@@ -71,7 +65,7 @@ class JobQueue:
         return None
 
     def take(self, most: int) -> list[Job]:
-        """Up to ``most`` jobs for one batch.  A job that must be alone is taken alone, and never overtaken."""
+        """Takes up to ``most`` jobs for one batch.  A job that must be alone is taken alone, and never overtaken."""
         jobs, taken = self._jobs, list[Job]()
         while jobs and len(taken) < most:
             job = jobs[0]
@@ -105,16 +99,16 @@ class Deadlines:
             self._sweep()
 
     def _sweep(self) -> None:
-        self._heap = [entry for entry in self._heap if entry[2].place is not None]
+        self._heap = [entry for entry in self._heap if entry[2].place is not OVER]
         heapq.heapify(self._heap)
         self._sweep_at = 2 * len(self._heap) + _SWEEP_SLACK
 
     def earliest(self) -> float | None:
-        while self._heap and self._heap[0][2].place is None:
+        while self._heap and self._heap[0][2].place is OVER:
             heapq.heappop(self._heap)
         return self._heap[0][0] if self._heap else None
 
     def pop_expired(self, now: float) -> Iterator[Job]:
-        """Unanswered jobs whose deadline has come. The caller must answer each."""
+        """Yields unanswered jobs whose deadline has come; the caller must answer each."""
         while (at := self.earliest()) is not None and at <= now:
             yield heapq.heappop(self._heap)[2]

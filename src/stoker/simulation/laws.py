@@ -6,7 +6,7 @@ from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Sequence
 
 from stoker import errors
-from stoker.core.job import Batch, Job
+from stoker.core.job import Batch, Job, Place
 from stoker.core.model import ModelSpec
 from stoker.core.reply import Chunk
 from stoker.scheduling import actions
@@ -118,7 +118,7 @@ class Laws:
             self._check(forming, "a worker is idle while a job waits past its time")
 
     def _in_hands_now(self) -> int:
-        return sum(len(flight.batch.jobs) for worker in self._core._workers.values() for flight in worker.flights)
+        return sum(len(flight.jobs) for worker in self._core._workers.values() for flight in worker.flights)
 
     def _idle_workers(self) -> int:
         return sum(1 for w in self._core._workers.values() if not w.flights and not w.draining)
@@ -131,5 +131,5 @@ class Laws:
         """Nothing more will happen: everything must be settled."""
         for job in self._jobs:
             self._check(self.ends[job.id] == 1, f"job {job.id} never got an answer")
-            self._check(job.place is None, f"job {job.id} is over and still held")
+            self._check(job.place is Place.OVER, f"job {job.id} is over and still held")
         self._check(self._core.drained, "something is left in the scheduler")

@@ -9,7 +9,7 @@ import pytest
 
 from stoker import errors
 from stoker.core.clock import MonotonicClock
-from stoker.core.job import Batch, Job, ModelKey
+from stoker.core.job import Batch, Job, ModelKey, Place
 from stoker.core.model import ModelSpec
 from stoker.core.reply import Chunk
 from stoker.scheduling.scheduler import Scheduler
@@ -127,7 +127,7 @@ async def test_a_consumer_may_submit_again_while_it_is_told() -> None:
     first, second = Job(KEY, []), Job(KEY, [])
     scheduler.submit(first)
     await turn()
-    first.reply.subscribe(lambda: scheduler.submit(second) if second.place is None else None)
+    first.reply.subscribe(lambda: scheduler.submit(second) if second.place is Place.NEW else None)
     scheduler.batch_done(link, 1, [Chunk(b"")])
     await turn()
     assert [batch.jobs for batch in link.batches] == [[first], [second]]
