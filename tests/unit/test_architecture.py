@@ -29,7 +29,6 @@ MAY_IMPORT: dict[str, set[str]] = {
     "worker": {"stoker.ipc", "stoker.archive.manifest"},
     "handlers": {"stoker.worker.context", "stoker.worker.exceptions"},
     "scheduling": {"stoker.config"},
-    "simulation": {"stoker.scheduling", "stoker.pool.slot_states"},
     "pool": {"stoker.config", "stoker.ipc"},
     "frontend": {"stoker.config"},
     "migrate": {"stoker.config", "stoker.archive", "stoker.snapshots"},
@@ -74,8 +73,8 @@ PURE_BY_NAME = (
 )
 SAMPLES = [
     ("stoker.scheduling.scheduler", "stoker.pool.pool", False),
-    ("stoker.simulation.world", "stoker.pool.slot_states", True),
-    ("stoker.simulation.world", "stoker.pool.child_process", False),
+    ("stoker.registry.registry", "stoker.snapshots.keeper", True),
+    ("stoker.snapshots.keeper", "stoker.registry.catalog", False),
     ("stoker.frontend.grpc.server", "stoker.protos", True),
     ("stoker.frontend.http.app", "stoker.protos", False),
     ("stoker.frontend.grpc.server", "stoker.telemetry.access", False),

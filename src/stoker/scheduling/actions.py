@@ -1,4 +1,4 @@
-"""What the scheduler wants done: the outputs of its pure core.  The asyncio shell and the simulation carry them out."""
+"""Outputs of the scheduler's pure core, which the asyncio shell carries out, and a simulation in the tests."""
 
 from __future__ import annotations
 

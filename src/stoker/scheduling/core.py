@@ -1,7 +1,8 @@
 """The scheduler of one model version as a pure state machine.
 
 Events go in as method calls with the time, actions come out in `SchedulerCore.actions`.  No socket, no task and no
-clock in here: under asyncio `scheduling.scheduler` carries the actions out, under a virtual clock `simulation` does.
+clock in here: under asyncio `scheduling.scheduler` carries the actions out, under a virtual clock the simulation of
+the tests does.
 
 Laws, checked over random interleavings:
   * every accepted job gets exactly one final action (`Deliver` or `Fail`), and before it its parts in their order;

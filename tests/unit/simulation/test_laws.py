@@ -6,6 +6,8 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 import pytest
+from simulation.laws import Broken
+from simulation.world import HopelessRule, World
 
 from stoker import errors
 from stoker.core.job import Job
@@ -13,8 +15,6 @@ from stoker.core.reply import Chunk
 from stoker.pool.slot_states import Life, State
 from stoker.scheduling.core import SchedulerCore
 from stoker.scheduling.flight import WorkerState
-from stoker.simulation.laws import Broken
-from stoker.simulation.world import HopelessRule, World
 
 SEEDS = 10_000
 

@@ -11,6 +11,7 @@ import random
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from simulation.laws import Laws
 from stoker import errors
 from stoker.core.job import Batch, Input, Job, ModelKey
 from stoker.core.model import ModelSpec
@@ -19,7 +20,6 @@ from stoker.core.reply import Chunk
 from stoker.pool.slot_states import Event, Life, State, hopeless
 from stoker.scheduling import actions
 from stoker.scheduling.core import SchedulerCore
-from stoker.simulation.laws import Laws
 
 WINDOW = 1000  # bytes of unread parts per stream; small, so that it is reached
 STALL_S = 3.0
@@ -205,7 +205,7 @@ class World:
         core: type[SchedulerCore] = SchedulerCore,
         hopeless: HopelessRule = hopeless,
     ) -> None:
-        self.rng = random.Random(seed)  # noqa: S311 - a simulation wants repeatable numbers
+        self.rng = random.Random(seed)
         self.scenario = scenario or Scenario.draw(self.rng)
         self.now = 0.0
         self.spec = self._spec()
