@@ -1,8 +1,8 @@
 """Each module of this package is one line: `alias(__name__, "stoker.handlers.base")`.
 
-Law: afterwards `ts.x` and the stoker module are ONE module object, so that TorchServe's rule "exactly one class defined
-in the module itself" holds for built-in handlers, and a test that patches `ts.x.name` patches what runs. The import
-system picks the replacement up from `sys.modules` when the aliasing file has run.
+Invariant: afterwards `ts.x` and the stoker module are ONE module object, so that TorchServe's rule "exactly one class
+defined in the module itself" holds for built-in handlers, and a test that patches `ts.x.name` patches what runs. The
+import system picks the replacement up from `sys.modules` when the aliasing file has run.
 """
 
 from __future__ import annotations

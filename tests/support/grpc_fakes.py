@@ -1,4 +1,4 @@
-"""What stands behind the gRPC listener in these tests: ports whose answers the test decides."""
+"""Fakes behind the gRPC listener: ports whose answers the test decides."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ def message(payload: bytes, *, packed: bool = False, length: int | None = None) 
 
 @dataclass
 class Answer:
-    """What came on one stream."""
+    """The answer on one stream."""
 
     headers: list[tuple[str, str]] = field(default_factory=list)
     body: bytearray = field(default_factory=bytearray)

@@ -1,4 +1,4 @@
-"""What stands behind an HTTP listener in these tests, and clients of it: a well-behaved one, and bare bytes."""
+"""Fakes behind an HTTP listener, and clients of it: a well-behaved one, and one that sends raw bytes."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ class Running:
         self._writers: list[asyncio.StreamWriter] = []
 
     async def raw(self, request: bytes) -> bytes:
-        """What the server answers to these very bytes until it closes the connection."""
+        """Returns the server's answer to these exact bytes, up to the end of the connection."""
         reader, writer = await self.connect()
         try:
             writer.write(request)

@@ -141,14 +141,14 @@ async def running(
 
 
 async def prepare_template(options: WorkerOptions) -> None:
-    """As if a worker with these options had imported torch a while ago. In the end, call ``templates.release()``."""
+    """Acts as if a worker with these options had imported torch before. At the end, call ``templates.release()``."""
     templates.acquire()
     start_template(options)
     await ready_template(options)
 
 
 def open_files() -> set[str]:
-    """What our file numbers point at, apart from the loop's own."""
+    """Returns what our descriptors point at, apart from the loop's own."""
     found = set()
     for number in Path("/proc/self/fd").iterdir():
         with contextlib.suppress(OSError):

@@ -1,4 +1,4 @@
-"""What the registry's unit tests use in place of archives, schedulers and processes."""
+"""Replaces archives, schedulers and processes in the registry's unit tests."""
 
 from __future__ import annotations
 

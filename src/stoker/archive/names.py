@@ -1,6 +1,6 @@
 """Decides which member names an archive may use.  Pure: strings in, safe path components or `UnsafeArchive` out.
 
-Laws: a name that could leave the target on *any* operating system is refused, not repaired; two names that a file
+Invariants: a name that could leave the target on *any* operating system is refused, not repaired; two names that a file
 system without case would store as one are refused; what an error shows of a name is printable and short.
 """
 

@@ -1,8 +1,10 @@
-"""`ModelStore`: from the url of a registration to an unpacked model, and back to nothing.
+"""`ModelStore`: turns the URL of a registration into an unpacked model, and removes it again.
 
-Called by the registry, on the event loop; everything that touches a disk or a network runs in threads.  Laws: a failed
-or cancelled `fetch_and_unpack` leaves nothing, neither unpacked files nor a download; what it returns stays until
-`discard`.
+The registry calls it on the event loop; everything that touches a disk or a network runs in threads.
+
+Invariants: a failed or cancelled `fetch_and_unpack` leaves nothing, neither unpacked files nor a download; what it
+returns
+stays until `discard`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Writes archives in TorchServe's four formats.  The same files give the same archive: members are in the order of
 their names, the manifest first, owners are left out, and with ``SOURCE_DATE_EPOCH`` set the times are fixed too.
 
-Law: the target appears whole or not at all, and an old one stays until the new one is complete.
+Invariant: the target appears whole or not at all, and an old one stays until the new one is complete.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """A strict reader of zip files: what one program would see in an archive is what every program would see.
 
-Laws: the directory at the end and the header before each member must agree; members never overlap; only the two
+Invariants: the directory at the end and the header before each member must agree; members never overlap; only the two
 methods that TorchServe reads (stored, deflated) are read; sizes and checksums are verified on the bytes themselves.
 zip64 is understood, encryption and archives in several volumes are refused.  Nothing here writes.
 """

@@ -11,7 +11,7 @@ standard library alone, in ``benchmarks/``, made for that), which makes an insta
 The adapter adds nothing: no schema, no base64 or JSON around the payload where the server can carry bytes. With
 ``batch_size`` 1 ``handle()`` gets exactly one row (the handler of the suite raises otherwise).
 
-Laws:
+Invariants:
 
 - ``install`` makes a venv of its own under ``home``, is quick when there is nothing to do, and raises `CannotInstall`
   with a sentence for the table when it cannot; the run goes on without that contender and says so.

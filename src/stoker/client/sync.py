@@ -36,10 +36,10 @@ def _stream(definition: Callable[P, Call[T]]) -> Callable[Concatenate[Client, P]
 
 
 class Client:
-    """Connects on entering. Every call raises `CallError`; ``timeout`` is in seconds, None waits for ever.
+    """Connects on entering. Every call raises `CallError`; ``timeout`` is in seconds, None waits without limit.
 
-    The timeout travels as the call's deadline: the server neither starts nor finishes work that is too late.
-    Entering raises `AddressError` where an address of the endpoint cannot be understood.
+    The timeout travels as the call's deadline: the server neither starts nor finishes work that is too late. Entering
+    raises `AddressError` where an address of the endpoint cannot be understood.
     """
 
     def __init__(self, endpoint: Endpoint | None = None) -> None:

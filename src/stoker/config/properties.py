@@ -1,6 +1,6 @@
 """Reads and writes the syntax of Java's `.properties` files, as `java.util.Properties` reads and stores it.  PURE.
 
-Text in, entries with their line numbers out, and back.  Law: what a key means is not known here.
+Converts text to entries with line numbers, and back, without knowing what a key means.
 """
 
 from __future__ import annotations

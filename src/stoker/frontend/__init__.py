@@ -1,1 +1,1 @@
-"""The listeners. They know protocols and `core.ports`, and nothing of what answers behind them."""
+"""The listeners. They depend on protocols and `core.ports`, and not on what answers behind the ports."""

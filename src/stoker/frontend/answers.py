@@ -1,8 +1,8 @@
-"""From a `ReplyStream` to an answer: whole, or part by part as the parts come.  PURE.
+"""Turns a `ReplyStream` into an answer: whole, or in parts as they arrive. PURE.
 
-An answer is moved by the reply's own listener: no task, no timer and no thread hop between a worker's frame and the
-connection.  A part is read from the reply only while the exchange has room, so that a client that does not read is felt
-by the worker and by nobody else.
+The reply's own listener moves the answer: no task, timer or thread switch between a worker's frame and the connection.
+A part is read from the reply only while the exchange has room, so a client that does not read slows its own worker
+only.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from stoker.errors import DeadlineExceeded, ServerStopping, StreamStalled
 from stoker.frontend.exchange import Exchange
 
 _NOT_AFTER_THE_REST = (StreamStalled, DeadlineExceeded, ServerStopping)
-"""Errors that do not wait until the client has read what came before them."""
+"""Errors that are sent without waiting until the client has read the parts before them."""
 
 _AT_ONCE_BYTES = 16 << 10
-"""Parts that wait are handed over together up to this size: less than any exchange has room for."""
+"""Waiting parts are sent together up to this size, which is below any exchange's limit."""
 
 
 class UnaryAnswer:
-    """One message at the end. The parts of a handler that answers in parts are kept in the reply until then."""
+    """Sends one message at the end. Parts of a streaming handler stay in the reply until then."""
 
     __slots__ = ("_exchange", "_reply")
 
@@ -43,7 +43,7 @@ class UnaryAnswer:
 
 
 class StreamAnswer:
-    """Part by part, as soon as each comes and there is room; whole, when the only part is the last."""
+    """Sends each part as soon as it arrives and there is room; whole, if the only part is the last."""
 
     __slots__ = ("_busy", "_exchange", "_reply")
 
@@ -56,7 +56,7 @@ class StreamAnswer:
         reply.subscribe(self._on_reply)
 
     def _on_reply(self) -> None:
-        """Reading may give the producer room to push at once; the outer call then goes on with it, in order."""
+        """Reads the reply. Reading may let the producer push at once; the outer call then handles that, in order."""
         if self._busy:
             return
         self._busy = True

@@ -1,9 +1,9 @@
-"""Who may call: the three answers to that question.
+"""Authenticates callers, in one of three ways.
 
-`OpenAuthorizer`: everyone. `TokenAuthorizer`: who shows the key that this server made and wrote into its key file.
-`FixedTokens`: who shows the token that the operator set. ``rejection``: what a caller without one is told.
+`OpenAuthorizer`: admits everyone.  `TokenAuthorizer`: checks the key that this server generated and wrote into its key
+file.  `FixedTokens`: checks the token that the operator set.  ``rejection``: the error for a caller without one.
 
-Laws: a check compares in constant time and does nothing else; no key is ever in a log line or an error.
+Invariants: a check compares in constant time and does nothing else; no key appears in a log line or an error.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _LARGEST_TOKEN_FILE = 64 << 10
 
 
 class OpenAuthorizer:
-    """Tokens are off."""
+    """Admits everyone: tokens are off."""
 
     def check(self, scope: TokenScope, authorization: str | None) -> None:
         pass
@@ -44,9 +44,9 @@ class OpenAuthorizer:
 
 
 class TokenAuthorizer:
-    """Keys made at start. They open nothing yet that anybody could know before they are `published`.
+    """Checks keys generated at start, which admit nobody before they are `published`.
 
-    ``folder``: where the key file is. ``lifetime_s``: of a management or inference key.
+    ``folder``: that of the key file.  ``lifetime_s``: that of a management or inference key.
     """
 
     def __init__(
@@ -68,10 +68,9 @@ class TokenAuthorizer:
 
     @contextmanager
     def published(self) -> Iterator[Path]:
-        """The key file exists meanwhile.
+        """Writes the key file for the duration of the block.
 
-        Raises:
-            StartupError: it cannot be written, so that nobody could use the server.
+        Raises: StartupError: it cannot be written, so nobody could use the server.
         """
         try:
             self._write(self._keys)
@@ -115,9 +114,10 @@ class TokenAuthorizer:
 
 
 class FixedTokens:
-    """Tokens that somebody else makes and knows, as a container's secret. No key file; `/token` replaces nothing.
+    """Checks tokens that the operator generated, such as a container's secret. Writes no key file; `/token` replaces
+    none.
 
-    ``given``: tokens by value. ``source``: a file or folder with the others, which `reload` reads again.
+    ``given``: tokens by value.  ``source``: a file or folder with the others, which `reload` rereads.
     """
 
     def __init__(
@@ -138,16 +138,15 @@ class FixedTokens:
 
     @property
     def paths(self) -> list[Path]:
-        """What to watch."""
+        """Returns the paths to watch."""
         if self._source is None:
             return []
         return [self._source, *(self._source / scope.value for scope in TokenScope)]
 
     def load(self) -> None:
-        """The first reading.
+        """Reads the tokens for the first time.
 
-        Raises:
-            ConfigurationError: file and reason are named.
+        Raises: ConfigurationError: names file and reason.
         """
         try:
             self._read()
@@ -160,7 +159,7 @@ class FixedTokens:
                 _log.warning("The %s token is short enough to be guessed", scope.value)
 
     def reload(self) -> None:
-        """Takes what the source says by now; the old tokens stay while it says nothing useful."""
+        """Rereads the source; keeps the old tokens while it is not valid."""
         before = self._keys
         try:
             self._read()

@@ -1,7 +1,8 @@
-"""How many bytes the server holds for clients at once, over all connections.  PURE.
+"""Limits the bytes that the server holds for clients, over all connections. PURE.
 
-Laws: nothing is taken twice and all of it is given back; who waits for room is served in order, so that a large
-request is not overtaken for ever by small ones; a request larger than the whole budget goes when it is alone.
+Invariants: every byte is counted once and given back; waiters are served in order, so small requests cannot starve a
+large
+one; a request larger than the whole budget proceeds when it is alone.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Waiter:
-    """``call`` is made once, when there is room for ``size`` bytes; it takes them itself."""
+    """A waiter. ``call`` runs once there is room for ``size`` bytes, and takes them itself."""
 
     size: int
     call: Callable[[], None]
@@ -31,11 +32,13 @@ class ByteBudget:
 
     @property
     def room(self) -> int:
-        """Negative when more was taken than the limit allows: bytes that are already there count all the same."""
+        """Returns the free bytes; negative if more is taken than the limit, because bytes already received
+        count too.
+        """
         return self.limit - self.taken
 
     def fits(self, size: int) -> bool:
-        """Whether ``size`` bytes may be taken now, without overtaking those that wait."""
+        """Tells whether ``size`` bytes may be taken now, without overtaking waiters."""
         return not self._waiting and self._has_room(size)
 
     def take(self, size: int) -> None:
@@ -47,23 +50,23 @@ class ByteBudget:
             self._serve()
 
     def when_room(self, call: Callable[[], None], size: int = 1) -> Waiter:
-        """Has ``call`` made as soon as ``size`` bytes fit and all that came before are served; maybe at once."""
+        """Runs ``call`` as soon as ``size`` bytes fit and all earlier waiters are served; maybe at once."""
         waiter = Waiter(size, call)
         self._waiting.append(waiter)
         self._serve()
         return waiter
 
     def forget(self, waiter: Waiter) -> None:
-        """Of a connection that was lost while it waited. Idempotent."""
+        """Removes a lost connection that was waiting. Idempotent."""
         if waiter in self._waiting:
             self._waiting.remove(waiter)
-            self._serve()  # it may have been the large one that kept the others
+            self._serve()  # it may have been the large request that blocked the others
 
     def _has_room(self, size: int) -> bool:
         return self.taken + size <= self.limit or self.taken <= 0
 
     def _serve(self) -> None:
-        if self._serving:  # a call gave something back: the outer loop goes on with it, in order
+        if self._serving:  # a call gave bytes back: the outer loop continues, in order
             return
         self._serving = True
         try:
@@ -75,13 +78,15 @@ class ByteBudget:
 
 class Reader(Protocol):
     def give_up(self) -> None:
-        """Drops the connection, and with it what it has not read."""
+        """Drops the connection and its unread bytes."""
         ...
 
 
 class UnreadAnswers:
-    """What clients were answered and have not read. Beyond the limit those that leave most unread are given up, so that
-    a reader that keeps up never pays for one that does not."""
+    """Limits unread answers.
+
+    Beyond the limit, it drops the clients with the most unread bytes, so that slow readers do not cost fast ones.
+    """
 
     __slots__ = ("_by_reader", "limit", "total")
 
@@ -91,7 +96,7 @@ class UnreadAnswers:
         self._by_reader: dict[Reader, int] = {}
 
     def set(self, reader: Reader, size: int) -> None:
-        """``size``: all that it leaves unread now; 0 forgets it."""
+        """Sets all that the client leaves unread now; 0 forgets it."""
         self.total += size - self._by_reader.pop(reader, 0)
         if size:
             self._by_reader[reader] = size
@@ -102,7 +107,7 @@ class UnreadAnswers:
 
 
 class Share:
-    """What one connection has of a budget, or waits for."""
+    """One connection's share of a budget, or its place in the queue."""
 
     __slots__ = ("_budget", "_waiter", "size")
 
@@ -116,19 +121,19 @@ class Share:
         return self._waiter is not None
 
     def reserve(self, size: int, call: Callable[[], None]) -> None:
-        """Takes ``size`` bytes, at once or when there is room; ``call`` is made only if it had to wait."""
+        """Takes ``size`` bytes, at once or when there is room; ``call`` runs only if it had to wait."""
         if self._budget.fits(size):
             self.take(size)
         else:
             self._waiter = self._budget.when_room(lambda: self._served(size, call), size)
 
     def take(self, size: int) -> None:
-        """Bytes that are there already, room or not."""
+        """Takes bytes that were already received, whether there is room or not."""
         self.size += size
         self._budget.take(size)
 
     def give_back(self) -> None:
-        """All of it; waits no longer. Idempotent."""
+        """Gives back everything and stops waiting. Idempotent."""
         waiter, self._waiter = self._waiter, None
         if waiter is not None:
             self._budget.forget(waiter)

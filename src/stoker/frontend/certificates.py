@@ -1,6 +1,6 @@
-"""Certificates and keys: read from PEM or PKCS#12 files, checked, and handed out as the PEM that TLS libraries take.
+"""Reads certificates and keys from PEM or PKCS#12 files, checks them, and returns PEM for TLS libraries.
 
-Laws: what is handed out fits together; an error names the file and what is wrong with it, and shows nothing of it.
+Invariants: what is returned matches; an error names the file and the problem, and shows nothing of its content.
 """
 
 from __future__ import annotations
@@ -34,13 +34,15 @@ _EC_PARAMETERS = re.compile(rb"-----BEGIN EC PARAMETERS-----.*?-----END EC PARAM
 
 
 class Unusable(Exception):
-    """``str()`` is a sentence with file and reason."""
+    """``str()`` is a message with file and reason."""
 
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """What a listener shows: its certificate first in ``chain``; both PEM. ``client_ca``: who must have signed the
-    certificates of its clients; None: they need none."""
+    """A listener's certificate (first in ``chain``) and key, both PEM.
+
+    ``client_ca``: authorities that must have signed the clients' certificates; None: clients need none.
+    """
 
     chain: bytes
     key: bytes = field(repr=False)
@@ -51,7 +53,7 @@ class Identity:
 
 
 def from_pem(certificate_file: Path, private_key_file: Path, client_ca: bytes | None = None) -> Identity:
-    """Raises Unusable."""
+    """Reads PEM files. Raises Unusable."""
     try:
         certificates = x509.load_pem_x509_certificates(_content(certificate_file))
     except ValueError:
@@ -66,7 +68,7 @@ def from_pem(certificate_file: Path, private_key_file: Path, client_ca: bytes | 
 
 
 def from_pkcs12(keystore: Path, password: str, client_ca: bytes | None = None) -> Identity:
-    """The first key and its certificates. Raises Unusable."""
+    """Reads the first key and its certificates. Raises Unusable."""
     content = _content(keystore)
     if content.startswith(_JAVA_KEY_STORES):
         raise Unusable(f"keystore: {keystore}: it is a Java key store (JKS), which cannot be read; {_CONVERT}")
@@ -84,13 +86,13 @@ def from_pkcs12(keystore: Path, password: str, client_ca: bytes | None = None) -
 
 
 def check_keystore_type(kind: str | None) -> None:
-    """Raises Unusable for what cannot be read. Java reads PKCS#12 under the name JKS too: there the content decides."""
+    """Checks the type by the content, because Java also reads PKCS#12 under the name JKS. Raises Unusable."""
     if (kind or "PKCS12").upper().replace("#", "") not in ("PKCS12", "P12", "JKS"):
         raise Unusable(f"keystore_type: {kind}: only PKCS12 can be read; {_CONVERT}")
 
 
 def self_signed(hosts: Iterable[str], client_ca: bytes | None = None) -> Identity:
-    """For this machine's names and ``hosts``, valid for a year; it exists in memory only."""
+    """Makes a certificate for this machine's names and ``hosts``, valid for a year, in memory only."""
     key = ec.generate_private_key(ec.SECP256R1())
     now = datetime.now(timezone.utc)
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "stoker self-signed")])
@@ -111,7 +113,7 @@ def self_signed(hosts: Iterable[str], client_ca: bytes | None = None) -> Identit
 
 
 def read_authorities(file: Path) -> bytes:
-    """The certificates in ``file``, as PEM. Raises Unusable."""
+    """Returns the certificates in ``file``, as PEM. Raises Unusable."""
     try:
         return _pem(x509.load_pem_x509_certificates(_content(file)))
     except ValueError:
@@ -148,7 +150,7 @@ def _private_key(file: Path) -> Any:
 
 
 def refusal(reason: str | None, identity: Identity) -> Unusable:
-    """What to do when OpenSSL does not take ``identity``, by the ``reason`` of its error."""
+    """Explains what to do if OpenSSL rejects ``identity``, from the ``reason`` of its error."""
     key = _key_words(x509.load_pem_x509_certificates(identity.chain)[0].public_key())
     what = _REFUSALS.get(reason or "", "OpenSSL refuses it: {reason}").format(
         key=key, reason=reason or "it is unusable"
@@ -157,7 +159,7 @@ def refusal(reason: str | None, identity: Identity) -> Unusable:
 
 
 def check_not_expired(identity: Identity, now: datetime) -> None:
-    """Raises Unusable: no client that checks would accept it."""
+    """Raises Unusable if the certificate has expired: no client that checks would accept it."""
     if now > identity.valid_until:
         raise Unusable(
             f"the certificate {identity.subject} has expired on {identity.valid_until:%Y-%m-%d}; renew it, or have one "

@@ -1,4 +1,4 @@
-"""From an error to its row in a protocol's table: one look-up for all tables."""
+"""Looks up the row of an error in a protocol's table."""
 
 from __future__ import annotations
 
@@ -12,8 +12,10 @@ Row = TypeVar("Row")
 
 
 def row_of(table: Mapping[type[Exception], Row], error: Exception) -> Row | None:
-    """The row of an error is that of its nearest base class. None is a mistake of ours: the client learns nothing of
-    our insides, the log everything."""
+    """Returns the row of the error's nearest base class.
+
+    None is a bug of ours: the client learns no internals, the log everything.
+    """
     for kind in type(error).__mro__:
         if kind in table:
             return table[kind]

@@ -1,10 +1,10 @@
-"""One request and the answer in progress, whatever protocol carries them.
+"""Represents one request and the answer in progress, for any protocol.
 
-Work is a plain function that begins something and returns; it answers through the exchange, then or later, on the
-event loop: whole (`respond`) or in parts (`send`, `finish`), or with an error (`fail`).
+Work is a plain function that starts something and returns.  It answers through the exchange, then or later, on the
+event
+loop: whole (`respond`), in parts (`send`, `finish`), or with an error (`fail`).
 
-Laws: exactly one end, which is a good one, a bad one, or that the client leaves (`cancelled`). Whatever comes after it
-is ignored.
+Invariant: an exchange ends exactly once: completed, failed or `cancelled`.  Whatever comes later is ignored.
 """
 
 from __future__ import annotations
@@ -21,12 +21,16 @@ if TYPE_CHECKING:
 
 
 class Exchange:
-    """``label`` and ``peer``: what and who, for the access log. ``deadline``: in seconds of the monotonic clock.
-    ``request_id``: what the handler sees, once the work has chosen it.
-    ``while_draining``: still served when the server drains, and not waited for then (health).
+    """An exchange.
+
+    ``label`` and ``peer``: request and client, for the access log.  ``deadline``: in seconds of the monotonic clock.
+    ``request_id``: the handler's id, once the work has chosen it.  ``while_draining``: served even while the server
+    drains,
+    and not waited for then (health).
 
     The work may set ``on_cancel`` (nothing can be answered any more) and ``on_writable`` (there is room again after
-    `send` said there was none).
+    `send`
+    returned False).
     """
 
     __slots__ = (
@@ -74,37 +78,37 @@ class Exchange:
         self.sent_bytes = 0
 
     def work(self) -> None:
-        """What the request asks for; called once, when the request is whole."""
+        """Starts what the request asks for. Called once, when the request is complete."""
         raise NotImplementedError
 
     # ------------------------------------------------------------------------------------- for the work
 
     def respond(self, chunks: Sequence[Chunk]) -> None:
-        """The whole answer: the data of all, the newest meta."""
+        """Sends the whole answer: the data of all chunks, the newest meta."""
         raise NotImplementedError
 
     def send(self, chunks: Sequence[Chunk]) -> bool:
-        """The next parts of an answer; they are always taken. False: no others before ``on_writable``."""
+        """Sends the next parts, always. False: send no more before ``on_writable``."""
         raise NotImplementedError
 
     def finish(self) -> None:
-        """The good end after the last part."""
+        """Completes the answer after its last part."""
         raise NotImplementedError
 
     def fail(self, error: Exception) -> None:
-        """The bad end: after all that was sent if there is room, else at once, and the rest is lost."""
+        """Aborts: after everything already sent if there is room, else at once, losing the rest."""
         raise NotImplementedError
 
     # -------------------------------------------------------------------------- for what carries the exchange
 
     def cancelled(self) -> None:
-        """The client left, or its deadline passed."""
+        """Ends the exchange because the client left, or its deadline passed."""
         callback = self.on_cancel
         if self._end(self._status_without_answer()) and callback is not None:
             callback()
 
     def abandon(self, error: Exception) -> None:
-        """The server gives the exchange up: the work behind it is cancelled and the client told why."""
+        """Ends the exchange for the server: cancels the work and tells the client why."""
         callback = self.on_cancel
         if self.ended:
             return
@@ -113,7 +117,7 @@ class Exchange:
             callback()
 
     def blocked(self) -> None:
-        """The client does not read as fast as is written to it."""
+        """Tells whether the client reads more slowly than we write."""
         self.writable = False
         if not self.ended:
             self.blocked_since = time.monotonic()
@@ -128,14 +132,14 @@ class Exchange:
             self.abandon(error)
 
     def _status_without_answer(self) -> int:
-        """For the access log, of a client that left."""
+        """Returns the access log's status for a client that left."""
         raise NotImplementedError
 
     def _end(self, status: int) -> bool:
-        """Whether this was the one end."""
+        """Ends the exchange; False if it has ended before."""
         if self.ended:
             return False
         self.ended = True
-        self.on_cancel = self.on_writable = None  # they hold what holds this exchange
+        self.on_cancel = self.on_writable = None  # they refer to objects that refer to this exchange
         self._open.end(self, status)
         return True

@@ -1,7 +1,8 @@
-"""`key_file.json`: the keys of a running server, for its owner's eyes only.
+"""Writes `key_file.json`: the keys of a running server, readable only by its owner.
 
-Laws: a reader sees the old file or the new one, whole; nobody but the owner can read it at any moment; a link in its
-place is replaced, never followed.
+Invariants: a reader sees the old file or the new one, whole; nobody but the owner can ever read it; a link in its place
+is
+replaced, never followed.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ class KeyFile:
         _sync_folder(self.path.parent)
 
     def remove(self) -> None:
-        """Unless another server's keys are in its place by now."""
+        """Removes the file, unless it now has another server's keys."""
         written, self._written = self._written, None
         try:
             fd = os.open(self.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -53,14 +54,14 @@ class KeyFile:
 
 
 def _make_private(fd: int) -> None:
-    """Raises PermissionError where the file system cannot keep others out."""
+    """Raises PermissionError if the file system cannot exclude other users."""
     os.fchmod(fd, _OWNER_ONLY)
     if os.fstat(fd).st_mode & 0o077:
         raise PermissionError("the file system cannot keep other users from reading it")
 
 
 def _sync_folder(folder: Path) -> None:
-    """So that the new name outlives a power cut; not every file system can, and the keys are valid without."""
+    """Makes the new name survive a power failure; not every file system can, and the keys are valid without."""
     try:
         fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     except OSError:

@@ -1,7 +1,7 @@
-"""Keys, and what opens with them: the bearer header, expiry, the text of a key file.  PURE.
+"""Generates and checks keys: bearer headers, expiry, the text of a key file. PURE.
 
-Times are seconds of the monotonic clock: a wall clock that is set neither revives a key nor ends it. Only the file
-speaks of wall-clock time, and ``wall_offset`` is what turns one into the other.
+Times are seconds of the monotonic clock: setting the wall clock neither revives a key nor ends it.  Only the file uses
+wall-clock time, converted by ``wall_offset``.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from typing import Any
 from stoker.core.ports import TokenScope
 
 KEY_BYTES = 32
-"""Of randomness in a key that is made here; it has 43 characters."""
+"""Random bytes per generated key (43 characters encoded)."""
 
 SHORTEST_SAFE = 22
-"""Characters of a key that somebody else chose: as many as 128 random bits need."""
+"""Fewest characters of a key chosen by the operator: as many as 128 random bits need."""
 
 _BEARER = re.compile(r"Bearer\s+(\S+)", re.ASCII)
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
@@ -30,13 +30,13 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """``expires_at`` None: never."""
+    """A key. ``expires_at`` None: never."""
 
     secret: bytes = field(repr=False)
     expires_at: float | None = None
 
     def opens(self, shown: bytes, now: float) -> bool:
-        """Takes as long for a wrong key as for the right one."""
+        """Tells whether the key is right, in constant time."""
         same = hmac.compare_digest(self.secret, shown)
         return same and (self.expires_at is None or now < self.expires_at)
 
@@ -46,7 +46,7 @@ class Key:
 
 
 NOBODYS = Key(b"", -math.inf)
-"""Opens nothing."""
+"""A key that admits nothing."""
 
 
 def new_key(expires_at: float | None = None) -> Key:
@@ -54,7 +54,7 @@ def new_key(expires_at: float | None = None) -> Key:
 
 
 def shown_key(authorization: str | None) -> bytes:
-    """The key in ``Bearer KEY``; empty for anything else, which opens nothing."""
+    """Returns the key in ``Bearer KEY``; empty, which admits nothing, for anything else."""
     found = _BEARER.fullmatch(authorization or "")
     return found[1].encode("utf-8", "replace") if found else b""
 
@@ -64,7 +64,7 @@ def shown_key(authorization: str | None) -> bytes:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Keyring:
-    """The three keys of a server. ``api`` is shown to have the others replaced, and never expires."""
+    """The three keys of a server. ``api`` replaces the other two, and never expires."""
 
     management: Key
     inference: Key
@@ -82,7 +82,7 @@ class Keyring:
 
 
 def file_text(keys: Keyring, wall_offset: float) -> str:
-    """TorchServe's format: its clients find their keys by these names."""
+    """Formats the keys as TorchServe does, because its clients look them up by these names."""
 
     def member(key: Key) -> dict[str, str]:
         return {"key": key.secret.decode()} | _expiration(key, wall_offset)
@@ -105,10 +105,9 @@ def _expiration(key: Key, wall_offset: float) -> dict[str, str]:
 
 
 def read_tokens(text: str, wall_offset: float) -> Mapping[TokenScope, Key]:
-    """A file that an operator wrote: the format of the key file, or ``{"inference": KEY, "management": KEY}``.
+    """Reads an operator's file: in the format of the key file, or ``{"inference": KEY, "management": KEY}``.
 
-    Raises:
-        ValueError: with half a sentence that shows nothing of the content.
+    Raises: ValueError: with half a sentence that shows nothing of the content.
     """
     try:
         content = json.loads(text)
@@ -132,7 +131,7 @@ def _read_member(name: str, member: Any, wall_offset: float) -> Key:
 
 
 def fixed_key(name: str, secret: Any) -> Key:
-    """Raises ValueError when ``secret`` could never be shown as a bearer token."""
+    """Makes a fixed key. Raises ValueError if ``secret`` cannot be sent as a bearer token."""
     word = secret.strip() if isinstance(secret, str) else ""
     if not word or not word.isascii() or not word.isprintable() or " " in word:
         raise ValueError(f"the key of {name} is not a word of printable ASCII")

@@ -21,7 +21,7 @@ _log = logging.getLogger(__name__)
 
 SWEEP_S = 5.0
 HANDSHAKE_S = 20.0
-"""How long TLS may take to begin; until then a connection has no protocol that could look at it."""
+"""Longest TLS handshake; until its end a connection has no protocol that could be checked."""
 _BACKLOG = 4096
 _FLUSH_S = 1.0
 _WARN_EVERY_S = 60.0
@@ -43,7 +43,7 @@ class Limits:
 
 
 class Budgets:
-    """Of all listeners together: bytes of requests that are not whole, bytes of answers that nobody has read."""
+    """Budgets of all listeners together: bytes of incomplete requests, bytes of unread answers."""
 
     def __init__(self, *, unparsed: int = 256 << 20, unread: int = 256 << 20) -> None:
         self.unparsed = ByteBudget(unparsed)
@@ -52,20 +52,20 @@ class Budgets:
 
 class Connection(Protocol):
     def look(self, now: float) -> None:
-        """Lets a client go that is quiet for too long."""
+        """Disconnects a client that is silent for too long."""
         ...
 
     def shutdown(self) -> None:
-        """The server stops: an idle connection ends at once, a busy one after its answer."""
+        """Shuts down: an idle connection closes at once, a busy one after its answer."""
         ...
 
     def give_up(self) -> None:
-        """Ends at once; what is unread is lost."""
+        """Closes at once; unread bytes are lost."""
         ...
 
 
 class Connections:
-    """Those of one listener. One timer looks at all of them, and none while there is none."""
+    """The connections of one listener. One timer checks all of them, and none runs while there are none."""
 
     def __init__(self, limit: int) -> None:
         self.open: set[Connection] = set()
@@ -75,7 +75,7 @@ class Connections:
         self._warned_at = 0.0
 
     def add(self, connection: Connection) -> bool:
-        """False: there are too many; the connection is to be dropped."""
+        """Adds a connection. False: there are too many; drop it."""
         if len(self.open) >= self._limit:
             self._warn()
             return False
@@ -94,7 +94,7 @@ class Connections:
             connection.shutdown()
 
     async def wait_closed(self, grace_s: float) -> None:
-        """Until all are closed by themselves; after ``grace_s`` those that are left are cut."""
+        """Waits up to ``grace_s`` until all have closed, then cuts the rest."""
         if self.open:
             self._closed = asyncio.get_running_loop().create_future()
             await asyncio.wait([self._closed], timeout=grace_s)
@@ -145,11 +145,11 @@ class Listener:
 
     @property
     def address(self) -> Address:
-        """Where it listens; with the port that is bound, also when 0 was asked for."""
+        """Returns its address, with the bound port even if 0 was requested."""
         return self._socket.address if self._socket is not None else self._address
 
     async def open(self) -> None:
-        """Raises BindError."""
+        """Opens the listener. Raises BindError."""
         self._socket = await sockets.listen(self._address, backlog=_BACKLOG, name=self._name)
         loop = asyncio.get_running_loop()
         kind = loop.create_unix_server if self._address.scheme == "unix" else loop.create_server
@@ -166,12 +166,12 @@ class Listener:
             raise
 
     def close(self) -> None:
-        """Accepts nothing from now on. Idempotent."""
+        """Stops accepting. Idempotent."""
         if self._server is not None and self._socket is not None:
             self._server.close()
             self._socket.close()
 
 
 def flush_time(grace_s: float, began: float) -> float:
-    """What is left of ``grace_s`` for clients to read what they were answered; a moment in any case."""
+    """Returns what is left of ``grace_s`` for clients to read their answers; never zero."""
     return max(_FLUSH_S, grace_s - (time.monotonic() - began))

@@ -1,4 +1,4 @@
-"""The exchanges that are open on one listener: admission, stalled readers, drain, access log."""
+"""Tracks the open exchanges of one listener: admission, stalled readers, drain, access log."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from stoker.frontend.exchange import Exchange
 _log = logging.getLogger(__name__)
 
 SWEEP_SECONDS = 0.5
-"""How often stalled streams are looked for while there may be any."""
+"""How often stalled streams are checked for while there may be any."""
 
 
 class OpenExchanges:
-    """Every exchange is begun and ended here, once. ``http_status``: of statuses that are not HTTP's, for counters."""
+    """Begins and ends every exchange, once. ``http_status``: converts other statuses to HTTP's, for counters."""
 
     def __init__(
         self,
@@ -47,7 +47,7 @@ class OpenExchanges:
     # ----------------------------------------------------------------------------- life of an exchange
 
     def begin(self, exchange: Exchange) -> None:
-        """Admits it and starts its work. Never raises: an exchange that cannot begin is answered here."""
+        """Admits an exchange and starts its work. Never raises: if it cannot begin, its error is answered here."""
         self.open.add(exchange)
         if self.draining and not exchange.while_draining:
             exchange.abandon(ServerStopping())
@@ -57,7 +57,7 @@ class OpenExchanges:
             self.run(exchange)
 
     def run(self, exchange: Exchange) -> None:
-        """Starts the work of an exchange that is open already, since its request came in pieces."""
+        """Starts the work of an exchange that is already open, because its request arrived in pieces."""
         try:
             exchange.work()
         except Exception as error:
@@ -68,7 +68,7 @@ class OpenExchanges:
         if self._access_log is not None:
             elapsed_ms = int((time.monotonic() - exchange.started_at) * 1000)
             self._access_log.record(exchange.peer, exchange.label, status, elapsed_ms, exchange.request_id)
-        if self._telemetry is not None and not exchange.while_draining:  # health checks are no requests
+        if self._telemetry is not None and not exchange.while_draining:  # health checks do not count as requests
             self._telemetry.answered(self._http_status.get(status, status))
         if self._idle is not None and not self._idle.done() and self.quiet:
             self._idle.set_result(None)
@@ -83,11 +83,11 @@ class OpenExchanges:
 
     @property
     def quiet(self) -> bool:
-        """Whether nothing is open that a drain waits for."""
+        """Tells whether a drain has nothing to wait for."""
         return all(exchange.while_draining for exchange in self.open)
 
     async def drain(self, grace_s: float) -> None:
-        """Refuses new exchanges from now on, waits for the open ones, then gives up those that are left."""
+        """Refuses new exchanges, waits for the open ones, then ends those that are left."""
         self.draining = True
         if not self.quiet:
             await self._wait_quiet(grace_s)
@@ -113,13 +113,13 @@ class OpenExchanges:
         self._sweep_timer = asyncio.get_running_loop().call_later(SWEEP_SECONDS, self._sweep)
 
     def _sweep(self) -> None:
-        """Ends exchanges whose client has not read for too long, also those whose job is long done."""
+        """Ends exchanges whose client has not read for too long, even if their job has finished."""
         self._sweep_timer = None
         now = time.monotonic()
         self._behind = {
             exchange: behind
             for exchange, behind in self._behind.items()
-            if not (exchange.writable or exchange.ended)  # one that caught up starts anew
+            if not (exchange.writable or exchange.ended)  # one that caught up starts again
         }
         for exchange, behind in list(self._behind.items()):
             error = self._verdict(exchange, behind, now)
@@ -141,7 +141,7 @@ class OpenExchanges:
 
 
 class _Behind(NamedTuple):
-    """Since when a client is behind, and how much had been sent to it then."""
+    """Since when a client is behind, and how much was sent to it before."""
 
     since: float
     sent_bytes: int

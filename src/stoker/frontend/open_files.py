@@ -1,7 +1,6 @@
-"""How many connections fit in the process's limit of open files, with room left for workers, archives and logs.
+"""Limits connections so that they fit in the process's limit of open files, with room for workers, archives and logs.
 
-Where that limit is reached, whatever comes next fails: a worker's restart, a log file. So the connections of each
-listener stop short of it.
+At that limit anything may fail: a worker's restart, a log file.  So the connections of each listener stop below it.
 """
 
 from __future__ import annotations
@@ -15,11 +14,11 @@ _LISTENERS = 5
 _FOR_CONNECTIONS = 0.75
 _LEAST = 8
 _ENOUGH = 1 << 20
-"""More only makes programs slow that close every file that may be open."""
+"""More only slows programs that close every possible descriptor."""
 
 
 def raise_limit() -> None:
-    """As far as the process may, which Java's virtual machine does too."""
+    """Raises the limit as far as the process may, as Java's virtual machine does."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = _ENOUGH if hard == resource.RLIM_INFINITY else min(hard, _ENOUGH)
     if soft == resource.RLIM_INFINITY or soft >= wanted:
@@ -31,7 +30,7 @@ def raise_limit() -> None:
 
 
 def connections_of_each_listener(most: int) -> int:
-    """``most``, or fewer where the limit of open files is low, which the log says then."""
+    """Returns ``most``, or less if the limit of open files is low, with a log line."""
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     if limit == resource.RLIM_INFINITY:
         return most
@@ -42,5 +41,5 @@ def connections_of_each_listener(most: int) -> int:
 
 
 def within(most: int, open_files: int) -> int:
-    """An equal share for each listener, so that none takes the others' connections."""
+    """Returns an equal share for each listener, so that none takes the others' connections."""
     return min(most, max(_LEAST, int(open_files * _FOR_CONNECTIONS) // _LISTENERS))

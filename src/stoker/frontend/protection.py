@@ -1,4 +1,4 @@
-"""What stands between the listeners and their callers: tokens and TLS, made from the settings and kept fresh."""
+"""Makes tokens and TLS of the listeners from the settings, and reloads them."""
 
 from __future__ import annotations
 
@@ -22,10 +22,9 @@ _log = logging.getLogger(__name__)
 
 
 class Protection:
-    """``https``: for the listeners with such an address; None when there is none. ``grpc``: for both, or None.
+    """``https``: for listeners with such an address; None if there is none. ``grpc``: for both, or None.
 
-    Raises:
-        ConfigurationError: a token file, certificate or key cannot be used.
+    Raises: ConfigurationError: a token file, certificate or key is unusable.
     """
 
     def __init__(self, settings: Settings, access: AccessPolicy) -> None:
@@ -36,10 +35,11 @@ class Protection:
 
     @asynccontextmanager
     async def kept(self) -> AsyncIterator[None]:
-        """Entered once every listener is open: a server that cannot start takes no other's key file.
+        """Keeps key file and reloading active within the block.
 
-        Raises:
-            StartupError: the key file cannot be written.
+        Entered once every listener is open, so that a server that cannot start does not replace another's key file.
+
+        Raises: StartupError: the key file cannot be written.
         """
         async with AsyncExitStack() as stack:
             if isinstance(self.authorizer, TokenAuthorizer):

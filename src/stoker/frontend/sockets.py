@@ -1,4 +1,4 @@
-"""Listening sockets: TCP, and Unix sockets that only their owner may use; who has an address."""
+"""Opens listening sockets: TCP, and Unix sockets that only their owner may use."""
 
 from __future__ import annotations
 
@@ -22,16 +22,18 @@ class ListeningSocket:
     remove: Callable[[], None] = lambda: None
 
     def close(self) -> None:
-        """Idempotent. The file of a Unix socket goes too, unless another server has put its own there since."""
+        """Closes the socket and removes the file of a Unix socket, unless another server has put its own there.
+
+        Idempotent.
+        """
         self.socket.close()
         self.remove()
 
 
 async def listen(address: Address, *, backlog: int, name: object = None) -> ListeningSocket:
-    """``name``: of the address in an error, where it is no URL.
+    """Opens a socket. ``name``: of the address in an error, if it is not a URL.
 
-    Raises:
-        BindError
+    Raises: BindError
     """
     try:
         if address.scheme == "unix":
@@ -42,10 +44,9 @@ async def listen(address: Address, *, backlog: int, name: object = None) -> List
 
 
 async def check_free(address: Address) -> None:
-    """Takes the address and lets go of it again.
+    """Binds the address and releases it again.
 
-    Raises:
-        BindError: nobody could listen there.
+    Raises: BindError: the address is unavailable.
     """
     try:
         if address.scheme == "unix":
@@ -68,7 +69,7 @@ async def _listen_tcp(address: Address, backlog: int) -> ListeningSocket:
 
 
 async def _bind_tcp(address: Address) -> socket.socket:
-    """Of a name's several addresses the first, IPv4 before IPv6, as TorchServe does."""
+    """Binds the first of a name's addresses, IPv4 before IPv6, as TorchServe does."""
     loop = asyncio.get_running_loop()
     found = await loop.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     family, kind, protocol, _, where = min(found, key=lambda info: info[0] != socket.AF_INET)
@@ -98,11 +99,9 @@ def _listen_unix(address: Address, backlog: int) -> ListeningSocket:
 
 
 def put_in_place(path: Path, bind: Callable[[str], object]) -> Callable[[], None]:
-    """Bound under another name and renamed, so that nobody ever finds it with other rights than 0600. What is given
-    removes it.
+    """Binds under another name and renames, so that the file never has a mode other than 0600. Returns its remover.
 
-    Raises:
-        OSError: the path is not free, or ``bind`` failed.
+    Raises: OSError: the path is in use, or ``bind`` failed.
     """
     _refuse_unless_free(path)
     new = path.with_name(f".{path.name[:32]}.{os.getpid()}")
@@ -119,7 +118,7 @@ def put_in_place(path: Path, bind: Callable[[str], object]) -> Callable[[], None
 
 
 def _refuse_unless_free(path: Path) -> None:
-    """A file that a server left behind is free; one that answers, or is no socket, is not."""
+    """Refuses a path in use. A dead server's file is free; one that answers, or is not a socket, is in use."""
     try:
         mode = path.lstat().st_mode
     except FileNotFoundError:

@@ -1,7 +1,8 @@
-"""TLS of the listeners: which certificate each kind shows, and how a new one comes into use without a restart.
+"""Provides TLS for the listeners, and replaces certificates without a restart.
 
-Laws: TLS 1.2 and 1.3, forward secrecy and authenticated encryption only; a new certificate, its key and the
-authorities of clients take effect together, for the next handshake; what cannot be used changes nothing.
+Invariants: TLS 1.2 and 1.3, forward secrecy and authenticated encryption only; a new certificate, its key and the
+client
+authorities take effect together, at the next handshake; unusable files change nothing.
 """
 
 from __future__ import annotations
@@ -22,14 +23,15 @@ from stoker.frontend.certificates import Identity, Unusable
 _log = logging.getLogger(__name__)
 
 CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20:!aNULL"
-"""Of TLS 1.2; those of 1.3 are all good."""
+"""Ciphers of TLS 1.2; all of 1.3's are good."""
 
 
 class Tls:
-    """One identity that is kept fresh. ``read`` makes it from the files at ``paths``, and raises Unusable.
-    ``protocol``: what is spoken inside, as ALPN names it.
+    """Keeps one identity up to date.
 
-    `load` comes first; `reload` may be called from any thread.
+    ``read`` makes it from the files at ``paths``, and raises Unusable.  ``protocol``: the ALPN name of the protocol
+    inside.
+    Call `load` first; `reload` may be called from any thread.
     """
 
     def __init__(self, read: Callable[[], Identity], *, paths: Sequence[Path], protocol: str = "http/1.1") -> None:
@@ -50,11 +52,11 @@ class Tls:
         return self._context
 
     def context_of(self, identity: Identity) -> ssl.SSLContext:
-        """Raises Unusable."""
+        """Makes a context. Raises Unusable."""
         return _context(identity, self._protocol)
 
     def load(self) -> None:
-        """Raises ConfigurationError."""
+        """Loads the identity. Raises ConfigurationError."""
         try:
             self._take(self._read())
         except Unusable as error:
@@ -80,7 +82,7 @@ class Tls:
         certificates.check_not_expired(identity, now)
         self._context = self.context_of(identity)
         self._identity = identity
-        if now < identity.valid_from:  # a clock may be wrong, here or where it was made
+        if now < identity.valid_from:  # the clock may be wrong, here or where it was issued
             _log.warning(
                 "The certificate %s is valid from %s on: clients will refuse it until then",
                 identity.subject,
@@ -89,7 +91,7 @@ class Tls:
 
 
 def listening_context(tls: Tls) -> ssl.SSLContext:
-    """Each handshake goes on with the newest certificate."""
+    """Returns a context that uses the newest certificate for each handshake."""
     listening = tls.context_of(tls.identity)
 
     def choose(connection: ssl.SSLObject, name: str | None, context: ssl.SSLContext) -> None:
@@ -103,7 +105,7 @@ def listening_context(tls: Tls) -> ssl.SSLContext:
 
 
 def of_https(settings: Settings) -> Tls | None:
-    """The keystore, else the two PEM files, else a certificate that is made here."""
+    """Uses the keystore, else the two PEM files, else a certificate generated here."""
     listeners = (settings.inference_address, settings.management_address, settings.metrics_address)
     hosts = [address.host for address in listeners if address.scheme == "https"]
     if not hosts:
@@ -120,12 +122,12 @@ def of_https(settings: Settings) -> Tls | None:
 
 
 def of_grpc(settings: Settings) -> Tls | None:
-    """The two PEM files, as TorchServe takes for gRPC; else the keystore."""
+    """Uses the two PEM files, as TorchServe does for gRPC; else the keystore."""
     if not settings.enable_grpc_ssl:
         return None
     if settings.certificate_file is not None and settings.private_key_file is not None:
         return _loaded(settings, *_pem_pair(settings.certificate_file, settings.private_key_file), protocol="h2")
-    assert settings.keystore is not None  # or `config.security.check` has refused to start
+    assert settings.keystore is not None  # otherwise `config.security.check` has refused to start
     return _loaded(settings, _keystore(settings), [settings.keystore], protocol="h2")
 
 
@@ -178,7 +180,7 @@ def _context(identity: Identity, protocol: str) -> ssl.SSLContext:
 
 
 def _load(context: ssl.SSLContext, identity: Identity) -> None:
-    """OpenSSL reads files only; this one is in memory and has no name."""
+    """Loads through a nameless file in memory, because OpenSSL reads files only."""
     fd = os.memfd_create("certificate", os.MFD_CLOEXEC)
     with os.fdopen(fd, "wb") as stream:
         stream.write(identity.key + identity.chain)
@@ -187,7 +189,8 @@ def _load(context: ssl.SSLContext, identity: Identity) -> None:
 
 
 def _ask_clients(context: ssl.SSLContext, authorities: bytes) -> None:
-    """A session is not resumed: its client must show its certificate to today's authorities."""
+    """Requests client certificates, without session resumption: clients must be checked against the current
+    authorities."""
     context.verify_mode = ssl.CERT_REQUIRED
     context.load_verify_locations(cadata=authorities.decode())
     context.options |= ssl.OP_NO_TICKET

@@ -1,4 +1,4 @@
-"""Looks every few seconds whether files have changed: mounted secrets and certificates are renewed under a server."""
+"""Checks every few seconds whether files have changed, because mounted secrets and certificates are renewed."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ _Seen = tuple[tuple[int, ...] | None, ...]
 
 
 class FileWatch:
-    """Calls ``changed``, in a thread, after any of ``paths`` is another file or has other content.
+    """Calls ``changed``, in a thread, after any of ``paths`` was replaced or has new content.
 
-    It is called once at the beginning too: nobody knows what happened since the files were first read.
+    Also calls it once at the beginning, because files may have changed since they were first read.
     """
 
     def __init__(self, paths: Sequence[Path], changed: Callable[[], None], *, interval_s: float = INTERVAL_S) -> None:

@@ -1,8 +1,8 @@
 """Imports torchvision for handlers, with a clear message if it is missing, and a workaround for one broken combination.
 
 torchvision's usual wheel is built for CUDA.  Beside a torch without CUDA its C++ part cannot load, and then even its
-Python part fails to import, because it refers to two operators that nobody declared.  Declaring them is enough for
-models and transforms; the operators themselves (and with them the detection models) stay unusable.
+Python part fails to import, because it refers to two undeclared operators.  Declaring them is enough for models and
+transforms; the operators themselves (and with them the detection models) stay unusable.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 Users import and patch it as `ts.torch_handler.base_handler`, so everything a test may replace (the module flags,
 `torch`, `setup_ort_session`) is looked up in this module at call time.
 
-Law: this module defines exactly one class, or archives that name ``base_handler`` stop loading.
+Invariant: this module defines exactly one class, or archives that name ``base_handler`` stop loading.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """`DenseNetHandler`: rows are tensors as `torch.save` writes them, answers are tensors.
 
-Law: request bytes are never unpickled; only tensors and plain containers are accepted, whatever the operator trusts.
+Invariant: request bytes are never unpickled; only tensors and plain containers are accepted, whatever the operator
+trusts.
 """
 
 from __future__ import annotations

@@ -63,8 +63,8 @@ class Logs:
     """The logs of a server. If ``log_location`` or ``metrics_location`` is missing or unwritable, only the console is
     left.
 
-    ``format``: text or json. ``console_lines``: all, or server: without access log and metrics. ``rolling``: false
-    leaves it to somebody who moves the files and calls `reopen`.
+    ``format``: text or json. ``console_lines``: all, or server: without access log and metrics. ``rolling``: False if
+    another program moves the files and calls `reopen`.
     """
 
     def __init__(

@@ -79,7 +79,7 @@ class Metrics:
         )
         self._logs_requests = self._mode.logged or self._mode.counters_logged
 
-    # ------------------------------------------------------------------------------------------ what is told
+    # -------------------------------------------------------------------------------------- what is counted
 
     def answered(self, http_status: int) -> None:
         """Counts an answered request. What changed is logged within a tenth of a second."""

@@ -1,6 +1,6 @@
-"""One call as a method sees it, whatever engine carries it.
+"""One gRPC call, for methods, whatever engine runs it.
 
-An engine makes a subclass of `Call`, which says how answers leave, and hands it to `OpenExchanges.begin`.
+An engine subclasses `Call` with the way answers leave, and passes it to `OpenExchanges.begin`.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class Method:
 
 
 class Call(Exchange):
-    """Chunks are encoded by the method. Services whose messages are no predictions use `reply` and `send_message`."""
+    """Encodes chunks with the method. Services other than predictions use `reply` and `send_message`."""
 
     __slots__ = ("_meta", "metadata", "method", "on_half_close", "on_message")
 
@@ -115,7 +115,7 @@ class Call(Exchange):
             self._answer(message, trailing_metadata(self._meta) if self._meta is not None else ())
 
     def reply(self, message: bytes, trailing: Trailing = ()) -> None:
-        """The whole answer, encoded."""
+        """Sends the whole encoded answer."""
         if self._end(OK):
             self._answer(message, trailing)
 
@@ -158,7 +158,7 @@ class Call(Exchange):
     # ------------------------------------------------------------------------------------ for engines
 
     def message(self, payload: bytes) -> None:
-        """The next message of a client's stream."""
+        """Takes the next message of a client's stream."""
         try:
             if self.on_message is not None and not self.ended:
                 self.on_message(payload)
@@ -166,7 +166,7 @@ class Call(Exchange):
             self.abandon(error)
 
     def half_closed(self) -> None:
-        """The client's stream has ended."""
+        """Notes that the client has ended its stream."""
         try:
             if self.on_half_close is not None and not self.ended:
                 self.on_half_close()
@@ -176,17 +176,17 @@ class Call(Exchange):
     # ------------------------------------------------------------------------- what engines implement
 
     def _answer(self, message: bytes, trailing: Trailing) -> None:
-        """The only message and the good end."""
+        """Sends the only message and completes."""
         raise NotImplementedError
 
     def _write(self, messages: Sequence[bytes]) -> bool:
-        """Takes the messages; whether there is room for others."""
+        """Sends the messages; returns whether there is room for more."""
         raise NotImplementedError
 
     def _finish(self, trailing: Trailing) -> None:
-        """Ends the stream after all that was written."""
+        """Completes the stream after everything written."""
         raise NotImplementedError
 
     def _refuse(self, status: Status) -> None:
-        """Ends the call: after all that was written if the call is writable, else at once, and the rest is lost."""
+        """Aborts the call: after everything written if the call is writable, else at once, losing the rest."""
         raise NotImplementedError

@@ -3,7 +3,7 @@
 libnghttp2 (through `ngh2`, which does no I/O) keeps the protocol's state; this file feeds it, hands its events to the
 connection's calls, and writes what it has to send once at the end of the loop's turn.
 
-Laws: no request byte is kept before its limit was checked; reading stops while the client does not read; a flood ends
+Invariants: no request byte is kept before its limit was checked; reading stops while the client does not read; a flood ends
 the connection; every call hears of its client's leaving exactly once.
 """
 

@@ -1,4 +1,4 @@
-"""TLS of a gRPC listener, for the engine that has it: each handshake asks whether there is a new certificate."""
+"""Makes the TLS credentials of grpcio's listener: each handshake checks for a new certificate."""
 
 from __future__ import annotations
 
@@ -11,11 +11,14 @@ from stoker.frontend.tls import Tls
 
 
 def server_credentials(tls: Tls) -> grpc.ServerCredentials:
-    """TLS 1.2 and 1.3, by gRPC's own defaults. Clients need a certificate where the identity says so."""
+    """Returns credentials for TLS 1.2 and 1.3 with gRPC's defaults.
+
+    Requires client certificates if the identity does.
+    """
     shown = tls.identity
 
     def newest() -> Any:
-        """Called on gRPC's threads; None: nothing new."""
+        """Returns the new certificate, None if there is none. Called on gRPC's threads."""
         nonlocal shown
         identity = tls.identity
         if identity is shown:

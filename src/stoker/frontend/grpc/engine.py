@@ -1,4 +1,4 @@
-"""What the server asks of an engine, and what every engine is given."""
+"""The interface of gRPC engines, and what every engine is given."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from stoker.frontend.tls import Tls
 
 
 class ConnectionAge(NamedTuple):
-    """A connection older than ``age_s`` is asked to end; its open calls have ``grace_s``. ``None``: no limit."""
+    """A connection older than ``age_s`` is asked to close; its open calls get ``grace_s``. ``None``: no limit."""
 
     age_s: float | None = None
     grace_s: float | None = None
@@ -43,10 +43,10 @@ class Setup:
 
 
 class Engine(Protocol):
-    """One listener. `start` raises `BindError`; `stop` ends what is still open and may be called once."""
+    """Runs one listener. `start` raises `BindError`; `stop` ends what is still open and may be called once."""
 
     async def start(self) -> int:
-        """Listens, and returns the port."""
+        """Listens and returns the port."""
         ...
 
     def start_draining(self) -> None:
@@ -57,7 +57,7 @@ class Engine(Protocol):
 
 
 def target(host: str, port: int) -> str:
-    """``host:port`` as gRPC libraries want it; a ``unix:`` address stands for itself."""
+    """Returns ``host:port`` for gRPC libraries; a ``unix:`` address is unchanged."""
     if host.startswith("unix:"):
         return host
     return f"[{host}]:{port}" if ":" in host and not host.startswith("[") else f"{host}:{port}"

@@ -26,7 +26,7 @@ from stoker.frontend.grpc.status import RESOURCE_EXHAUSTED, Status
 from stoker.frontend.open_exchanges import OpenExchanges
 
 ROOM_BYTES = 64 * 1024
-"""What a stream may have waiting here before its method is told to wait."""
+"""Bytes of a stream that may wait here before its method must wait."""
 
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
 
@@ -36,7 +36,7 @@ class GrpcioEngine:
         self._setup = setup
         self._unread = ByteBudget(setup.budgets.unread.limit)
         self._server: grpc.aio.Server | None = None
-        self._remove: Callable[[], None] = lambda: None  # the file of a Unix socket
+        self._remove: Callable[[], None] = lambda: None  # file of the Unix socket
 
     async def start(self) -> int:
         server = grpc.aio.server(options=server_options(self._setup))
@@ -64,7 +64,7 @@ class GrpcioEngine:
         return int(server.add_secure_port(address, server_credentials(self._setup.tls)))
 
     def start_draining(self) -> None:
-        pass  # gRPC's core can only stop listening, and health checks go on
+        pass  # gRPC's core can only stop listening, but health checks continue
 
     async def stop(self) -> None:
         server, self._server = self._server, None
@@ -79,7 +79,7 @@ class GrpcioEngine:
         return [grpc.method_handlers_generic_handler(name, handlers) for name, handlers in services.items()]
 
     def _handler(self, method: Method) -> grpc.RpcMethodHandler:
-        """A unary answer is a stream of one message: only so it is known here when the client has taken it."""
+        """Treats a unary answer as a stream of one message: only so we know when the client has taken it."""
         open_calls, unread = self._setup.open_calls, self._unread
 
         async def handle(request: bytes, context: Any) -> None:
@@ -110,7 +110,7 @@ def server_options(setup: Setup) -> list[tuple[str, int]]:
 
 
 class _GrpcioCall(Call):
-    """A queue between the method and the coroutine, which writes as fast as the client reads."""
+    """Queues answers between the method and the coroutine, which writes as fast as the client reads."""
 
     __slots__ = ("_cut", "_held", "_news", "_queue", "_queued_bytes", "_status", "_trailing", "_unread")
 
@@ -132,7 +132,7 @@ class _GrpcioCall(Call):
         self._news: asyncio.Future[None] | None = None
         self._cut = False
         self._unread = unread
-        self._held = 0  # of the budget
+        self._held = 0  # held of the budget
 
     async def run(self, context: Any) -> None:
         self._open.begin(self)
@@ -140,7 +140,7 @@ class _GrpcioCall(Call):
             await self._write_all(context)
         except asyncio.CancelledError:
             raise
-        except Exception:  # a write fails before the cancellation comes that says why: nobody is there any more
+        except Exception:  # a write fails before the cancellation arrives that says why: the client has left
             raise asyncio.CancelledError from None
         finally:
             self.cancelled()
@@ -151,7 +151,7 @@ class _GrpcioCall(Call):
             context.set_trailing_metadata(tuple(self._trailing))
 
     async def converse(self, requests: AsyncIterator[bytes], context: Any) -> None:
-        """`run`, while the client's messages are handed on."""
+        """Runs while also passing on the client's messages."""
         reader = asyncio.ensure_future(self._read_all(requests))
         try:
             await self.run(context)
@@ -159,7 +159,7 @@ class _GrpcioCall(Call):
             reader.cancel()
 
     async def _read_all(self, requests: AsyncIterator[bytes]) -> None:
-        await asyncio.sleep(0)  # until the method has begun
+        await asyncio.sleep(0)  # until the method has started
         async for message in requests:
             self.message(message)
         self.half_closed()
@@ -181,7 +181,7 @@ class _GrpcioCall(Call):
             self.became_writable()
 
     def _answer(self, message: bytes, trailing: Trailing) -> None:
-        """A large one is refused where too many are unread already: grpcio has no way to take it back later."""
+        """Refuses a large answer while too much is unread, because grpcio cannot take one back later."""
         if len(message) > ROOM_BYTES:
             if not self._unread.fits(len(message)):
                 self._refuse(Status(RESOURCE_EXHAUSTED, "Too many answers of this server are not read."))
@@ -206,7 +206,7 @@ class _GrpcioCall(Call):
         self._cut = not self.writable
         if self._cut:
             self._queue.clear()
-        self._wake()  # the status itself follows the write that is on its way, when the client reads or leaves
+        self._wake()  # the status follows the write in progress, when the client reads or leaves
 
     def _wake(self) -> None:
         if self._news is not None and not self._news.done():

@@ -64,7 +64,7 @@ def _check(health: HealthPort, call: Call) -> None:
 
 
 class _Watch:
-    """Sends each new state once. A client that reads slowly gets the newest, not every one between."""
+    """Sends each new state once; a slow reader gets only the newest."""
 
     __slots__ = ("_call", "_health", "_name", "_sent", "_unsubscribe")
 

@@ -24,7 +24,10 @@ SERVICE = "org.pytorch.serve.grpc.inference.InferenceAPIsService"
 
 
 def inference_methods(inference: InferencePort, *, status_codes: str = "correct") -> Sequence[Method]:
-    """``status_codes``: the setting grpc_status_codes. StreamPredictions2 is not served: UNIMPLEMENTED."""
+    """Returns the service's methods.
+
+    ``status_codes``: the setting grpc_status_codes. StreamPredictions2 is UNIMPLEMENTED.
+    """
     status_of = inference_status(status_codes)
 
     def method(name: str, kind: Kind, handle: Callable[[Call], None]) -> Method:
@@ -63,7 +66,7 @@ def _submit(inference: InferencePort, call: Call, *, streaming: bool) -> ReplySt
         request, inputs = large_request.parse(call.request)
     except DecodeError:
         raise MalformedMessage(message_type="PredictionsRequest") from None
-    call.request = b""  # its values live on in the inputs; two copies of a large one are one too many
+    call.request = b""  # its values live on in the inputs; a second copy of a large one would be waste
     if not request.model_name:
         raise BadRequest("Parameter model_name is required.")
     call.request_id = new_request_id()
@@ -79,7 +82,7 @@ def _submit(inference: InferencePort, call: Call, *, streaming: bool) -> ReplySt
 
 
 def prediction_response(*parts: Buffer) -> bytes:
-    """``PredictionResponse{prediction: parts joined}``, encoded here because protobuf would copy the bytes twice."""
+    """Encodes ``PredictionResponse{prediction: parts joined}`` here, because protobuf would copy the bytes twice."""
     size = sum(map(len, parts))
     if size > _SHORT:
         return b"".join((b"\x0a" + _varint(size), *parts))
@@ -97,4 +100,4 @@ def _varint(number: int) -> bytes:
 
 _SHORT = 4096
 _SHORT_FIELDS = (b"", *(b"\x0a" + _varint(size) for size in range(1, _SHORT + 1)))
-"""Tag and length of a field of each small size; none for no bytes, the field's default."""
+"""Tag and length of a field, by small size; empty for no bytes, the field's default."""

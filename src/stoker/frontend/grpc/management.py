@@ -1,6 +1,6 @@
 """The management service: six unary methods that answer with a sentence or with JSON.
 
-Law: an operation that was begun goes on when its client leaves; only the answer is lost then.
+Invariant: an operation continues when its client leaves; only the answer is lost.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _Operation = Coroutine[Any, Any, str]
 def management_methods(
     management: ManagementPort, *, status_codes: str = "correct", model_api_enabled: bool = False
 ) -> Sequence[Method]:
-    """``model_api_enabled``: whether models may be registered and unregistered."""
+    """Returns the service's methods. ``model_api_enabled``: models may be registered and unregistered."""
     service = _Service(management, status_codes=status_codes, model_api_enabled=model_api_enabled)
     status_of = management_status(status_codes)
     handlers: list[Callable[[Call], None]] = [
@@ -50,12 +50,12 @@ class _HasModelName(Protocol):
 
 
 class _Service:
-    """The methods carry the names of the service, which is where their paths come from."""
+    """Methods with the service's names, from which their paths are derived."""
 
     def __init__(self, management: ManagementPort, *, status_codes: str, model_api_enabled: bool) -> None:
         self._management = management
         self._model_api_enabled = model_api_enabled
-        # TorchServe sends a customized describe the way of a prediction, its errors too.
+        # TorchServe handles a customized describe like a prediction, errors included.
         self._status_of_prediction = inference_status(status_codes)
         self._operations: set[asyncio.Task[str]] = set()
 
@@ -92,7 +92,7 @@ class _Service:
         request = _parse(pb.UnregisterModelRequest, call)
         self._require_model_api()
         if not request.model_name:
-            raise BadRequest("Parameter url is required.")  # TorchServe's words for a missing name
+            raise BadRequest("Parameter url is required.")  # TorchServe's message for a missing name
         self._start(call, self._management.unregister(request.model_name, request.model_version or None))
 
     # ---------------------------------------------------------------------------------------- shared
@@ -105,7 +105,7 @@ class _Service:
         return _json((await self._management.describe_customized(name, version)).entries)
 
     def _start(self, call: Call, operation: _Operation, *, status_of: StatusOf | None = None) -> None:
-        """Runs the operation in a task of its own, which nobody cancels because a client left."""
+        """Runs the operation in a task of its own, which a leaving client does not cancel."""
         task = asyncio.get_running_loop().create_task(operation)
         self._operations.add(task)
         task.add_done_callback(lambda done: self._finished(call, done, status_of or call.method.status_of))
@@ -138,7 +138,7 @@ def _require_model_name(request: _HasModelName) -> None:
 
 
 def _register_request(request: pb.RegisterModelRequest) -> RegisterRequest:
-    """Numbers that are zero or less and empty strings are 'not given': proto3 cannot tell them apart."""
+    """Treats numbers of zero or less and empty strings as not given, because proto3 cannot tell the difference."""
     delay_ms = _positive(request.max_batch_delay)
     return RegisterRequest(
         url=request.url,
@@ -174,10 +174,10 @@ def _positive(number: int) -> int | None:
 
 
 def _json(value: object) -> str:
-    """As TorchServe prints it: indented by two, no escapes, no final newline."""
+    """Formats as TorchServe does: indented by two, no escapes, no final newline."""
     return json.dumps(value, indent=2, ensure_ascii=False)
 
 
 def _reply(call: Call, text: str) -> None:
-    sendable = text.encode("utf-8", "replace").decode()  # a handler's JSON may hold half a surrogate pair
+    sendable = text.encode("utf-8", "replace").decode()  # a handler's JSON may contain a lone surrogate
     call.reply(pb.ManagementResponse(msg=sendable).SerializeToString())

@@ -1,6 +1,6 @@
-"""gRPC's framing of messages: a flag, a length, the message.  PURE.
+"""Frames gRPC messages: a flag, a length, the message. PURE.
 
-Law: the length is checked when it arrives, before anything of the message is kept.
+Invariant: the length is checked when it arrives, before anything of the message is stored.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ _WINDOW_BITS = {"gzip": 16 + zlib.MAX_WBITS, "deflate": zlib.MAX_WBITS}
 
 
 class BadFraming(StokerError):
-    """The request is not framed as gRPC messages are."""
+    """The request does not have gRPC's framing."""
 
 
 class UnknownEncoding(StokerError):
-    """A message is compressed by a method that is not offered."""
+    """A message is compressed with an unsupported method."""
 
 
 class MessageReader:
-    """Assembles messages out of pieces of a request's body; none may be over ``limit`` bytes on the wire."""
+    """Assembles messages from pieces of a request's body. No message may exceed ``limit`` bytes on the wire."""
 
     __slots__ = ("_body", "_head", "_length", "_limit", "_packed")
 
@@ -37,19 +37,18 @@ class MessageReader:
 
     @property
     def incomplete(self) -> bool:
-        """Whether the body may not end here."""
+        """Tells whether the body ends in the middle of a message."""
         return self._body is not None or bool(self._head)
 
     @property
     def awaited_bytes(self) -> int:
-        """Size of the message that has begun to arrive; 0 between messages."""
+        """Returns the size of the message in progress; 0 between messages."""
         return 0 if self._body is None else self._length
 
     def feed(self, data: bytes) -> list[tuple[bool, bytes | bytearray]]:
-        """Returns the messages that are whole now, each with its flag for compression.
+        """Returns the messages that are now complete, each with its compression flag.
 
-        Raises:
-            MessageTooLarge, BadFraming
+        Raises: MessageTooLarge, BadFraming
         """
         messages: list[tuple[bool, bytes | bytearray]] = []
         at, end = 0, len(data)
@@ -62,7 +61,7 @@ class MessageReader:
                     messages.append((self._packed, data[at : at + length]))
                     at += length
                     continue
-                self._body, self._length = bytearray(), length  # it grows as it comes: a length is only a promise
+                self._body, self._length = bytearray(), length  # grows with the data: a length is only a promise
             at = self._fill(self._body, data, at)
             if len(self._body) == self._length:
                 body, self._body = self._body, None
@@ -96,10 +95,9 @@ def prefix(message: bytes, *, packed: bool = False) -> bytes:
 
 
 def inflate(packed: bytes | bytearray, encoding: str, limit: int) -> bytes:
-    """Unpacks piecewise, up to ``limit`` bytes and no further. ``encoding``: gzip or deflate.
+    """Decompresses piecewise, up to ``limit`` bytes. ``encoding``: gzip or deflate.
 
-    Raises:
-        UnknownEncoding, MessageTooLarge, BadFraming: the data is damaged or goes on after its end
+    Raises: UnknownEncoding, MessageTooLarge, BadFraming: the data is damaged or continues after its end
     """
     bits = _WINDOW_BITS.get(encoding)
     if bits is None:
@@ -122,6 +120,6 @@ def inflate(packed: bytes | bytearray, encoding: str, limit: int) -> bytes:
 
 
 def deflate(message: bytes, encoding: str) -> bytes:
-    """Packs fast rather than small: the answer waits for it."""
+    """Compresses fast rather than small, because the answer waits for it."""
     packer = zlib.compressobj(1, zlib.DEFLATED, _WINDOW_BITS[encoding])
     return packer.compress(message) + packer.flush()

@@ -1,7 +1,7 @@
-"""What of a call's metadata reaches the handler, and what of a handler's headers reaches the client.
+"""Converts call metadata to request headers for the handler, and a handler's headers to trailing metadata.
 
-Laws: names that gRPC, HTTP/2 or the worker border use for themselves never pass, either way; what leaves is valid on
-every engine, because an engine that refuses a header loses the whole answer.
+Invariants: names that gRPC, HTTP/2 or the worker protocol use never pass, either way; what leaves is valid on every
+engine, because an engine that refuses a header loses the whole answer.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Metadata = Sequence[tuple[str, str | bytes]]
 Trailing = Sequence[tuple[str, str]]
 
 MAX_TRAILING_BYTES = 4096
-"""Of all of a handler's headers, as HTTP/2 counts them. Clients refuse trailers of 8 KiB and more."""
+"""Limit for all headers of a handler, as HTTP/2 counts them. Clients refuse trailers of 8 KiB and more."""
 
 _ENTRY_OVERHEAD = 32
 
@@ -52,7 +52,7 @@ _HANDLER_COMMANDS = frozenset(
 )
 NOT_FOR_HANDLERS = _TRANSPORT | _HANDLER_COMMANDS | {"authorization"}
 _NOT_FOR_CLIENTS = _TRANSPORT | {"ts-status", "ts-reason"}
-_INTERNAL = frozenset({"ts_stream_next", "content-type"})  # in most answers: their absence is no news
+_INTERNAL = frozenset({"ts_stream_next", "content-type"})  # in most answers: dropping them is not logged
 
 _NAME = re.compile(r"[0-9a-z_.-]+")
 _VALUE = re.compile(r"[ -~]*")
@@ -62,9 +62,9 @@ _VALUE = re.compile(r"[ -~]*")
 
 
 def request_headers(metadata: Metadata) -> dict[str, str] | None:
-    """The user's own metadata; None when there is none, as in most calls.
+    """Returns the user's own metadata; None if there is none, as in most calls.
 
-    A name given several times has its values joined by commas; a binary value is in base64, as it travels.
+    Joins repeated names with commas; binary values are in base64, as on the wire.
     """
     headers: dict[str, str] | None = None
     for name, value in metadata:
@@ -81,7 +81,9 @@ def request_headers(metadata: Metadata) -> dict[str, str] | None:
 
 
 def trailing_metadata(meta: ResponseMeta | None) -> Trailing:
-    """What a handler set through its context, as trailing metadata. The status only if it says something."""
+    """Returns what a handler set through its context, as trailing metadata; the status only if it is not the
+    default.
+    """
     if meta is None:
         return ()
     trailing = list(_status(meta))
@@ -114,7 +116,10 @@ def _allowed(headers: Mapping[str, str], dropped: list[str]) -> Iterator[tuple[s
 
 
 def _sendable(name: str, value: str) -> bool:
-    """Names that end in -bin stand for bytes in gRPC, and a handler's headers are text."""
+    """Tells whether a header can be sent.
+
+    Names that end in -bin mean bytes in gRPC, but a handler's headers are text.
+    """
     if name in _NOT_FOR_CLIENTS or name.startswith("grpc-") or name.endswith("-bin"):
         return False
     return _NAME.fullmatch(name) is not None and _VALUE.fullmatch(value) is not None
@@ -124,7 +129,7 @@ _complained: set[str] = set()
 
 
 def _complain(dropped: list[str]) -> None:
-    """One line for all of an answer's dropped headers; a warning only for names that are new."""
+    """Logs one line for all dropped headers of an answer, as a warning only for new names."""
     if not dropped:
         return
     new = len(_complained) < 100 and not _complained.issuperset(dropped)

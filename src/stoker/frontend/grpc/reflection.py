@@ -26,7 +26,7 @@ V1 = "grpc.reflection.v1.ServerReflection"
 
 
 def reflection_methods(services: Iterable[str]) -> Sequence[Method]:
-    """Describes ``services`` and reflection itself."""
+    """Returns methods that describe ``services`` and reflection itself."""
     answerer = _Answerer([*services, V1ALPHA, V1])
     return [
         Method(
@@ -44,7 +44,7 @@ def _converse(answerer: _Answerer, call: Call) -> None:
     def answer(question: bytes) -> None:
         if call.writable:
             call.send_message(answerer.answer(question))
-        else:  # answers are many times the size of questions
+        else:  # answers are much larger than requests
             call.abandon(StreamStalled(seconds=0))
 
     call.on_message = answer
@@ -52,14 +52,14 @@ def _converse(answerer: _Answerer, call: Call) -> None:
 
 
 class _Answerer:
-    """Makes the servicer for the first question."""
+    """Creates the servicer at the first request."""
 
     def __init__(self, services: Sequence[str]) -> None:
         self._services = services
         self._servicer: Any = None
 
     def answer(self, question: bytes) -> bytes:
-        """Raises MalformedMessage."""
+        """Answers a request. Raises MalformedMessage."""
         from grpc_reflection.v1alpha import reflection_pb2  # noqa: PLC0415
         from grpc_reflection.v1alpha.reflection import ReflectionServicer  # noqa: PLC0415
 

@@ -1,4 +1,4 @@
-"""A gRPC call's request headers, and the headers of its answers.  PURE."""
+"""Parses a gRPC call's request headers, and makes the headers of its answers. PURE."""
 
 from __future__ import annotations
 

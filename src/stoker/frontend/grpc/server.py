@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 class GrpcServer:
     """Listens between ``__aenter__`` and ``__aexit__``. ``engine``: ``nghttp2`` or ``grpcio``; see `choose_engine`.
 
-    Entering raises `BindError` when the address cannot be had.  Leaving gives up what `drain` has not waited for.
+    Entering raises `BindError` if the address is unavailable.  Leaving ends the calls that `drain` did not wait for.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class GrpcServer:
 
     @property
     def port(self) -> int:
-        """The port that is bound, also when 0 was asked for."""
+        """Returns the bound port, even if 0 was requested."""
         return self._port
 
     @property
@@ -93,8 +93,10 @@ class GrpcServer:
             await engine.stop()
 
     async def drain(self, grace_s: float) -> None:
-        """From now on new calls are answered UNAVAILABLE. Waits for the open ones, at most ``grace_s``, then ends
-        them the same way. Health checks and watches go on until the end of the drain."""
+        """Answers new calls UNAVAILABLE, waits up to ``grace_s`` for the open ones, then ends them the same way.
+
+        Health checks and watches continue until the end of the drain.
+        """
         if self._engine is not None:
             self._engine.start_draining()
         await self._calls.drain(grace_s)
@@ -119,7 +121,7 @@ class GrpcServer:
 
 
 def _engine_class(name: str) -> Callable[[Setup], Engine]:
-    """Imports late: ngh2 may be missing on a platform, and grpc is large."""
+    """Imports late, because ngh2 may be missing on a platform, and grpc is large."""
     if name == "nghttp2":
         from stoker.frontend.grpc.engine_nghttp2 import Nghttp2Engine  # noqa: PLC0415
 
@@ -130,7 +132,7 @@ def _engine_class(name: str) -> Callable[[Setup], Engine]:
 
 
 def choose_engine(setting: str) -> str:
-    """The setting grpc_engine as ``nghttp2`` or ``grpcio``, the fallback where ngh2 is not installed."""
+    """Returns ``nghttp2``, or ``grpcio`` if the setting grpc_engine says so or ngh2 is not installed."""
     if setting == "native":
         log.warning("grpc_engine=native is no more; nghttp2, which is faster, is used instead")
     if setting == "grpcio":

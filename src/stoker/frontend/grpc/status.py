@@ -1,7 +1,7 @@
-"""Which gRPC status an error becomes: one table for each service.
+"""Maps errors to gRPC statuses, with one table per service.
 
-Column ``correct`` is what a gRPC client expects, column ``torchserve`` what TorchServe answers. Both carry TorchServe's
-words as the first line of details and its class name as the second, because clients in the field match them.
+Column ``correct`` is what a gRPC client expects, column ``torchserve`` what TorchServe answers.  Both have TorchServe's
+message as the first line of details and its class name as the second, because existing clients match them.
 """
 
 from __future__ import annotations
@@ -30,7 +30,10 @@ UNAVAILABLE = 14
 UNAUTHENTICATED = 16
 
 MAX_DETAILS_BYTES = 4096
-"""Of details as they travel, percent-encoded. Clients refuse headers of 8 KiB and more, and then lose the status."""
+"""Limit for details on the wire, percent-encoded.
+
+Clients refuse headers of 8 KiB and more, and then lose the status.
+"""
 
 
 HTTP = {
@@ -51,7 +54,7 @@ HTTP = {
     UNAVAILABLE: 503,
     UNAUTHENTICATED: 401,
 }
-"""The HTTP status of the same meaning, for request counters."""
+"""The HTTP status with the same meaning, for request counters."""
 
 
 class Status(NamedTuple):
@@ -104,7 +107,7 @@ INFERENCE: Table = {
     # workers
     e.WorkerDied: Row(UNAVAILABLE, INTERNAL, _INTERNAL_CLASS, "Worker died."),
     e.WorkerOutOfMemory: Row(RESOURCE_EXHAUSTED, RESOURCE_EXHAUSTED, _INTERNAL_CLASS, "Worker died."),
-    # A plain exception is no reason to try again: UNAVAILABLE would make clients retry a poisoned request.
+    # INTERNAL: UNAVAILABLE would make clients retry a request that always fails.
     e.HandlerError: Row(INTERNAL, UNAVAILABLE, _INTERNAL_CLASS),
     e.OutOfResources: Row(INTERNAL, INTERNAL, _INTERNAL_CLASS),
     e.ResponseTooLarge: Row(RESOURCE_EXHAUSTED, INTERNAL, _INTERNAL_CLASS, "Worker died."),
@@ -150,7 +153,7 @@ _NUMBERS = {
 
 
 def code_of_number(number: int) -> int:
-    """The gRPC code for a worker's HTTP-like number. Never `OK`: it is asked of errors only."""
+    """Returns the gRPC code for a worker's HTTP-like number; never `OK`, because it is used for errors only."""
     if number in _NUMBERS:
         return _NUMBERS[number]
     if 400 <= number < 500:

@@ -1,6 +1,6 @@
 """One call on an HTTP/2 stream: a request that arrives in pieces, and an answer that leaves as the windows allow.
 
-Laws: a message over the limit is refused when its length prefix arrives; window is given back for what was taken in,
+Invariants: a message over the limit is refused when its length prefix arrives; window is given back for what was taken in,
 and a large message gets none before its size is reserved in the budget; nothing is sent after the end.
 """
 

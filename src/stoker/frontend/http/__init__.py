@@ -1,2 +1,4 @@
-"""The HTTP frontend: TorchServe's REST APIs over HTTP/1.1 in the server's own loop. Starlette routes what is no
-prediction."""
+"""The HTTP frontend: TorchServe's REST APIs over HTTP/1.1 in the server's own loop.
+
+Starlette routes everything except predictions.
+"""

@@ -1,7 +1,7 @@
-"""What a listener serves: the APIs of its roles, as one ASGI application.
+"""Combines the APIs of a listener's roles into one ASGI application.
 
-An `Api` is the routes of one role (inference, management, metrics) and who may use them.  A listener that serves
-several roles tries them in order.
+An `Api` is the routes of one role (inference, management, metrics) and who may use them.  A listener with several roles
+tries them in order.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from stoker.errors import MethodNotAllowed, ResourceNotFound
 
 
 def everyone(request: Request) -> None:
-    """The `Api.admit` of an API that asks nothing."""
+    """Admits every request; the default of `Api.admit`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +31,7 @@ class Api:
 
 
 class App:
-    """An ASGI application. It raises what a request is to be answered with instead."""
+    """An ASGI application. It raises errors for the caller to answer."""
 
     def __init__(self, apis: Sequence[Api]) -> None:
         self._apis = apis
@@ -57,7 +57,7 @@ class App:
                 if match is Match.FULL:
                     return await _handle(route, scope, receive, send)
                 partial = partial or match is Match.PARTIAL
-        if partial:  # of an API that admitted the request
+        if partial:  # in an API that admitted the request
             raise MethodNotAllowed
         raise refusal or ResourceNotFound
 

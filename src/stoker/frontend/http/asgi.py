@@ -1,10 +1,10 @@
-"""What is no prediction: the request goes to the ASGI application, in a task of its own.
+"""Runs the ASGI application, in a task of its own, for requests that are not predictions.
 
-The application begins when the head is there, so that it can refuse a body before this is sent; it reads the body
-whole.
+The application starts once the head is there, so that it can refuse a body before it is sent; it reads the body whole.
 
-Law: a client that leaves does not cancel the application, which may be in the middle of an operation; only the end of
-a drain does.
+Invariant: a leaving client does not cancel the application, which may be in the middle of an operation; only the end of
+a
+drain does.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class AsgiExchange(HttpExchange):
         self._task = asyncio.get_running_loop().create_task(self._run())
 
     def wake(self) -> None:
-        """The body is whole, or the exchange has ended."""
+        """Wakes the application: the body is complete, or the exchange has ended."""
         if self._news is not None and not self._news.done():
             self._news.set_result(None)
 
@@ -60,7 +60,7 @@ class AsgiExchange(HttpExchange):
         except Exception as error:
             self.fail(error)
         finally:
-            self._task = None  # it holds this exchange
+            self._task = None  # it refers to this exchange
 
     def _scope(self) -> dict[str, Any]:
         head, connection = self.head, self.connection

@@ -1,4 +1,4 @@
-"""The token of a REST request, asked for before its route is looked for."""
+"""Checks the token of a REST request before its route is looked up."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from stoker.core.ports import Authorizer, TokenScope
 
 
 def with_token(authorizer: Authorizer, scope: TokenScope) -> Callable[[Request], None]:
-    """An `Api.admit`."""
+    """Makes an `Api.admit` that checks the token."""
 
     def admit(request: Request) -> None:
         authorizer.check(scope, authorization(request))
@@ -19,7 +19,7 @@ def with_token(authorizer: Authorizer, scope: TokenScope) -> Callable[[Request],
 
 
 def authorization(request: Request) -> str | None:
-    """The header as the client sent it; the first one, where it sent several."""
+    """Returns the header as sent; the first one if there are several."""
     for name, value in request.scope["headers"]:
         if name.lower() == b"authorization":
             return bytes(value).decode("latin-1")

@@ -1,6 +1,6 @@
-"""The body of a prediction as the handler's inputs: forms and uploads by field, everything else whole.
+"""Converts the body of a prediction to the handler's inputs: forms and uploads by field, everything else whole.
 
-Laws: nothing is read twice or copied without need; a form of absurd shape is refused, not parsed to its end.
+Invariants: nothing is read twice or copied without need; a form of an unreasonable shape is refused, not parsed.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ _LONGEST_KEPT = 100
 _BOUNDARY = re.compile(rb';\s*boundary\s*=\s*(?:"([^"]*)"|([^;\s]*))', re.IGNORECASE)
 
 Inputs = dict[str, Input]
-"""By name: of a name that comes several times the last one counts."""
+"""Inputs by name; the last value of a repeated name counts."""
 
 
 def read_body(body: Buffer, content_type: bytes) -> Inputs:
-    """Raises BadRequest."""
+    """Reads a body. Raises BadRequest."""
     mime = _kept_mime(content_type) if len(content_type) <= _LONGEST_KEPT else _mime(content_type)
     kind = mime.lower()
     if kind == "multipart/form-data":
@@ -37,14 +37,17 @@ def read_body(body: Buffer, content_type: bytes) -> Inputs:
 
 
 def _urlencoded(text: bytes) -> Inputs:
-    """Refuses what has this type by mistake, like JSON that `curl -d` sends: it would be a name without a value."""
+    """Parses a form.
+
+    Refuses content with this type by mistake, like JSON from `curl -d`: it would be a name without value.
+    """
     if text and b"=" not in text and b"&" not in text:
         raise BadRequest("The form has no field name=value. Other bodies need a content type of their own.")
     return read_query(text, "form")
 
 
 def _mime(content_type: bytes) -> str:
-    """Without parameters."""
+    """Returns the type without parameters."""
     return content_type.partition(b";")[0].strip().decode("latin-1")
 
 
@@ -52,7 +55,7 @@ _kept_mime = lru_cache(maxsize=256)(_mime)
 
 
 def read_query(text: bytes, what: str = "query") -> Inputs:
-    """``name=value&...`` as inputs without a content type."""
+    """Parses ``name=value&...`` as inputs without a content type."""
     if text.count(b"&") >= MAX_FIELDS:
         raise BadRequest(f"The {what} has more than {MAX_FIELDS} fields.")
     inputs: Inputs = {}
@@ -68,8 +71,8 @@ _STRAY = re.compile(rb"%(?![0-9a-fA-F]{2})")
 
 
 def _unquoted(text: bytes) -> bytes:
-    """By way of quoted-printable, which is the same with another sign and is decoded in C: a form of many megabytes
-    must not hold everybody up."""
+    """Decodes via quoted-printable, the same format with another sign, which is decoded in C: a form of many megabytes
+    must not block the loop."""
     text = text.replace(b"+", b" ")
     if b"%" not in text:
         return text
@@ -78,7 +81,7 @@ def _unquoted(text: bytes) -> bytes:
 
 
 def query_value(query: bytes, name: str) -> str | None:
-    """The last value of one parameter."""
+    """Returns the last value of one parameter."""
     wanted = name.encode()
     found = None
     for field in query.split(b"&"):
@@ -89,7 +92,7 @@ def query_value(query: bytes, name: str) -> str | None:
 
 
 def _multipart(body: Buffer, content_type: bytes, mime: str) -> Inputs:
-    """Without a boundary there are no parts to tell apart: the body goes to the handler whole."""
+    """Parses a multipart form. Without a boundary, the body goes to the handler whole."""
     given = _BOUNDARY.search(content_type)
     if given is None:
         return {"body": Input("body", mime, body)}
@@ -107,7 +110,7 @@ def _multipart(body: Buffer, content_type: bytes, mime: str) -> Inputs:
 
 
 def _described(headers: dict[bytes, bytes]) -> tuple[str, bytes]:
-    """Name and content type of a part: TorchServe gives a type to files only, whatever plain fields say."""
+    """Returns name and content type of a part. As in TorchServe, only files have a type."""
     disposition = headers.get(b"content-disposition", b"").decode("latin-1")
     _, options = parse_options_header(disposition)
     name = options.get(b"name")

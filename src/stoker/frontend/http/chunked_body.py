@@ -1,7 +1,8 @@
-"""A body in chunks, as the bytes of a connection bring it.  PURE.
+"""Reads a chunked body from the bytes of a connection. PURE.
 
-httptools reads the chunks.  It is never fed past the end of the body, so that what follows stays with the connection:
-a chunked body ends with an empty line, hence it is fed up to each of these.
+httptools parses the chunks.  It is never fed past the end of the body, so that what follows stays with the connection:
+a
+chunked body ends with an empty line, so it is fed up to each empty line.
 """
 
 from __future__ import annotations
@@ -16,27 +17,26 @@ from stoker.frontend.http.request_head import END, NOT_HTTP
 
 _HEAD = b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
 _MOST_BETWEEN = 64 << 10
-"""Bytes of chunk sizes, extensions and trailers between two bytes of the body."""
+"""Bytes of chunk sizes, extensions and trailers between two body bytes."""
 
 
 class ChunkedBody:
-    """``take`` gets the data. ``whole``: nothing more is to come."""
+    """``take`` gets the data. ``whole``: the body is complete."""
 
     __slots__ = ("_between", "_parser", "_seen", "_take", "whole")
 
     def __init__(self, take: Callable[[bytes], None]) -> None:
         self.whole = False
         self._take = take
-        self._seen = b""  # the newest bytes, which may be the begin of an empty line
+        self._seen = b""  # the newest bytes, which may be the start of an empty line
         self._between = 0
         self._parser: Any = httptools.HttpRequestParser(self)
         self._parser.feed_data(_HEAD)
 
     def feed(self, data: bytes) -> bytes:
-        """Returns what is left of ``data``, behind the end of the body.
+        """Returns what follows the end of the body.
 
-        Raises:
-            BadRequest
+        Raises: BadRequest
         """
         before = len(self._seen)
         window, start = self._seen + data, before
@@ -46,7 +46,7 @@ class ChunkedBody:
             self._feed(window[start:stop])
             start = stop
         if self.whole:
-            self._parser = None  # it holds this object
+            self._parser = None  # it refers to this object
         self._seen = window[-3:]
         return window[start:]
 

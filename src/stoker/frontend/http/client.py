@@ -1,4 +1,4 @@
-"""Is the client still there?  For work that nobody needs when it has left."""
+"""Cancels work when the client disconnects."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ T = TypeVar("T")
 
 
 async def whole_body(request: Request) -> bytes:
-    """
-    Raises:
-        Cancelled: the client left before it had sent all.
+    """Returns the whole body.
+
+    Raises: Cancelled: the client left before it had sent everything.
     """
     try:
         return await request.body()
@@ -25,10 +25,9 @@ async def whole_body(request: Request) -> bytes:
 
 
 async def unless_it_leaves(request: Request, work: Coroutine[Any, Any, T]) -> T:
-    """The result of ``work``, which is cancelled when the client leaves.
+    """Returns the result of ``work``, and cancels it when the client leaves.
 
-    Raises:
-        Cancelled: it left; and whatever ``work`` raises.
+    Raises: Cancelled: it left; and whatever ``work`` raises.
     """
     working = asyncio.ensure_future(work)
     leaving = asyncio.ensure_future(_left(request))

@@ -1,4 +1,4 @@
-"""CORS headers: what the settings say, for every answer that does not say something itself.  PURE."""
+"""Makes CORS headers from the settings, for answers that do not set them. PURE."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from stoker.config.settings import Settings
 
 
 def cors_headers(settings: Settings) -> Sequence[tuple[bytes, bytes]]:
-    """Only those that are set."""
+    """Returns the headers that are configured."""
     values = {
         b"access-control-allow-origin": settings.cors_allowed_origin,
         b"access-control-allow-methods": settings.cors_allowed_methods,

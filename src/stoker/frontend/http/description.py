@@ -1,4 +1,4 @@
-"""What every listener answers about itself: its OpenAPI document, by OPTIONS and at /api-description, to everyone."""
+"""Serves a listener's OpenAPI document, by OPTIONS and at /api-description, to everyone."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from stoker.frontend.http.routes import ANY_METHOD, both
 
 
 def description_api(operations: Sequence[openapi.Operation], *, version: str) -> Api:
-    """``version``: the server's, as its clients know it."""
+    """Returns the API. ``version``: the server's version for clients."""
     document = json_bytes(openapi.document("TorchServe APIs", version, operations))
 
     async def describe(request: Request) -> Response:

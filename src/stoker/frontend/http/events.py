@@ -1,6 +1,6 @@
-"""Answers as Server-Sent Events, for clients that accept these: an event for each part, comments while there is none.
+"""Answers with Server-Sent Events to clients that accept them: an event per part, comments while there is none.
 
-A handler that sets a content type of events itself, or a status of an error, is taken at its word instead.
+If a handler sets an event content type itself, or an error status, its answer is sent unchanged.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class EventExchange(HttpExchange):
         self.finish()
 
     def tick(self) -> bool:
-        """Once every `KEEP_ALIVE_S`: whether it goes on. Says something if nothing was said since the last time."""
+        """Runs every `KEEP_ALIVE_S`: sends a comment if nothing was sent since. False: the stream has ended."""
         if self.ended:
             return False
         if self._quiet and self._framed and self.writable:
@@ -71,7 +71,7 @@ class EventExchange(HttpExchange):
 
 
 class SignsOfLife:
-    """One timer for all event streams of a listener, and none while there is no stream."""
+    """Keeps all event streams of a listener alive with one timer, and none while there is no stream."""
 
     def __init__(self) -> None:
         self._streams: set[EventExchange] = set()

@@ -1,4 +1,4 @@
-"""A request over HTTP/1.1 and its answer: how status, headers, parts and errors are written."""
+"""Writes the answer to an HTTP/1.1 request: status, headers, parts and errors."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ _NO_BODY = (204, 304)
 _JSON = ((b"content-type", JSON_TYPE.encode()),)
 
 AnswerOf = Callable[[Exception], tuple[Answer, heads.Headers]]
-"""An error as the client sees it, and headers for it."""
+"""An error for the client, and its headers."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class AnswerStyle:
-    """What the answers of a listener have in common. ``headers``: on each that says nothing of that name itself."""
+    """Settings shared by all answers of a listener. ``headers``: added unless the answer sets them itself."""
 
     answer_of: AnswerOf
     headers: heads.Headers
@@ -45,7 +45,7 @@ class AnswerStyle:
         return cls(answer_of, headers, common, b"\r\n" + common + b"Content-Length: ")
 
     def common_headers(self, others: heads.Headers) -> bytes:
-        """Those of every answer, without what ``others`` say already."""
+        """Returns the common headers that ``others`` do not set."""
         if not self.headers or not others:
             return self.common
         said = {name.lower() for name, _ in others}
@@ -53,8 +53,10 @@ class AnswerStyle:
 
 
 class HttpExchange(Exchange):
-    """``whole``: the request was received to its end. ``keep_alive``: the connection goes on after the answer.
-    ``request`` is the body."""
+    """``whole``: the request was received completely.
+
+    ``keep_alive``: the connection stays open. ``request``: the body.
+    """
 
     __slots__ = ("_chunked", "_write", "connection", "head", "keep_alive", "status", "style", "whole")
 
@@ -85,7 +87,7 @@ class HttpExchange(Exchange):
             self.respond_with(*rendered(meta), data)
 
     def _respond_plainly(self, body: Buffer) -> None:
-        """What nearly all answers are, of few pieces."""
+        """Writes the common case in few pieces."""
         size = len(body)
         pieces = (_PLAIN, self.request_id.encode(), self.style.plain, b"%d" % size, _KEEP_ALIVE)
         if size > _LARGE:
@@ -96,7 +98,7 @@ class HttpExchange(Exchange):
         self._end(200)
 
     def respond_with(self, status: int, reason: str, headers: heads.Headers, body: Buffer) -> None:
-        """The whole answer, rendered."""
+        """Writes the whole rendered answer."""
         if self.ended:
             return
         if status in _NO_BODY:
@@ -122,17 +124,17 @@ class HttpExchange(Exchange):
         return self.writable
 
     def start(self, status: int, reason: str, headers: heads.Headers) -> None:
-        """The head of an answer in parts, whose first part fixes it."""
+        """Writes the head of an answer in parts, which its first part determines."""
         self._chunked = not self.head.http_1_0 and status not in _NO_BODY
         if self._chunked:
             headers = (*headers, (b"transfer-encoding", b"chunked"))
         else:
-            self.keep_alive = False  # only the end of the connection tells the end of the answer
+            self.keep_alive = False  # only closing the connection ends the answer
         self.started = True
         self._write(self._head(status, reason, headers))
 
     def write_parts(self, parts: Sequence[Buffer]) -> None:
-        """A chunk for each, as clients expect. An empty part is nothing, as a chunk of no bytes would be the end."""
+        """Writes each part as a chunk. Skips empty parts, because an empty chunk would be the end."""
         pieces: list[Buffer] = []
         for part in parts:
             size = len(part)
@@ -150,14 +152,16 @@ class HttpExchange(Exchange):
         self._end(self.status)
 
     def fail(self, error: Exception) -> None:
-        """An error document; nothing at all for a request that was too large, as from TorchServe. In the middle of an
-        answer HTTP has no way to say it: the client sees that the answer has no end."""
+        """Writes an error document, or nothing for a request that was too large, as TorchServe does.
+
+        In the middle of an answer HTTP cannot express an error: the client sees an incomplete answer.
+        """
         if self.ended:
             return
         if self.started:
             self.keep_alive = False
             if isinstance(error, StreamStalled):
-                self.connection.give_up()  # what it has not read yet is lost
+                self.connection.give_up()  # unread bytes are lost
             self._end(self.status)
             return
         answer, headers = self.style.answer_of(error)

@@ -1,12 +1,12 @@
-"""Is it a browser that was tricked into calling the management API?  PURE.
+"""Refuses requests that a browser was tricked into sending to the management API. PURE.
 
-Pages of other sites can make a browser send requests to this machine, and a name that suddenly resolves to this
-machine (DNS rebinding) makes such a page even one of the same origin.  Three marks tell: the Origin header, what
-the browser says in Sec-Fetch-Site, and the name in the Host header.  Programs send none of the first two, and reach
-the server by an address, by localhost or by the name of its machine.
+Pages of other sites can make a browser send requests to this machine, and a name that suddenly resolves to this machine
+(DNS rebinding) even makes such a page same-origin.  Three headers show it: Origin, Sec-Fetch-Site, and the name in
+Host.
+Programs send none of the first two, and reach the server by an address, by localhost or by its machine's name.
 
-A name that is none of these is refused in any case where the server listens to this machine alone.  A server that
-others reach goes by names it cannot know, so there only requests that carry a browser's mark are held to the list.
+If the server listens to this machine only, any other name is refused.  A server that others reach has names it cannot
+know, so there only requests with a browser's headers are held to the list.
 """
 
 from __future__ import annotations
@@ -23,9 +23,10 @@ _BROWSER = "mozilla/"
 
 
 class BrowserGuard:
-    """``hosts``: names besides localhost and IP addresses under which the server is known.  ``origins``: the
-    setting cors_allowed_origin; one origin, several between commas, or ``*``.  ``local``: no other machine
-    reaches the listener.
+    """``hosts``: the server's names besides localhost and IP addresses.
+
+    ``origins``: the setting cors_allowed_origin; one origin, several between commas, or ``*``. ``local``: no other
+    machine reaches the listener.
     """
 
     def __init__(self, *, hosts: Iterable[str] = (), origins: str | None = None, local: bool = True) -> None:
@@ -35,10 +36,9 @@ class BrowserGuard:
         self._local = local
 
     def check(self, *, host: str | None, origin: str | None, fetch_site: str | None, agent: str | None) -> None:
-        """The values of the headers Host, Origin, Sec-Fetch-Site and User-Agent; None for one that is not there.
+        """Checks the headers Host, Origin, Sec-Fetch-Site and User-Agent; None for a missing one.
 
-        Raises:
-            CallerRefused
+        Raises: CallerRefused
         """
         browser = origin is not None or fetch_site is not None or (agent or "").lower().startswith(_BROWSER)
         if host and (self._local or browser) and not self._knows(host):
@@ -66,7 +66,7 @@ class BrowserGuard:
 
 
 def _name_of(host: str) -> str | None:
-    """The name or address of a Host header; None for what is none."""
+    """Returns the name or address in a Host header; None if it is invalid."""
     try:
         name = urlsplit(f"//{host}").hostname
     except ValueError:
@@ -75,7 +75,7 @@ def _name_of(host: str) -> str | None:
 
 
 def _same_place(origin: str, host: str | None) -> bool:
-    """Whether the page came from this very server. A proxy in front may have spoken https for it."""
+    """Tells whether the page came from this server. A proxy in front may have used https."""
     try:
         page = urlsplit(origin)
         port = _DEFAULT_PORTS.get(page.scheme)
@@ -86,7 +86,7 @@ def _same_place(origin: str, host: str | None) -> bool:
 
 
 def _is_ip_address(name: str) -> bool:
-    """Whoever asks by address was not misled about a name."""
+    """Tells whether it is an IP address: such a client was not misled about a name."""
     try:
         ipaddress.ip_address(name)
     except ValueError:

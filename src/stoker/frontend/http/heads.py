@@ -1,6 +1,6 @@
-"""Status line and headers of an answer, as bytes.  PURE.
+"""Formats status line and headers of an answer. PURE.
 
-Laws: nothing that a handler sets can end a header, start another answer, or say how the answer is framed.
+Invariant: nothing that a handler sets can end a header, start another answer, or change the framing.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _NOT_FOR_HANDLERS = frozenset(
         *(name.decode().lower() for name, _ in ALWAYS),
     }
 )
-"""What the server says itself."""
+"""Headers that only the server sets."""
 _INTERNAL = frozenset({"ts_stream_next"})
 
 Headers = Sequence[tuple[bytes, bytes]]
@@ -47,7 +47,7 @@ STATUS_LINES = {status: f"HTTP/1.1 {status} {_phrase(status)}\r\n".encode() for 
 
 
 def status_line(status: int, reason: str = "") -> bytes:
-    """``reason``: the handler's own phrase."""
+    """Formats the status line. ``reason``: the handler's own phrase."""
     if not reason:
         return STATUS_LINES[status]
     phrase = re.sub(r"[^ -~]", "?", reason[:256]).strip()
@@ -59,7 +59,7 @@ def header_block(headers: Headers) -> bytes:
 
 
 def handler_headers(given: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
-    """What of the headers that a handler set goes out; what cannot is dropped with a log line."""
+    """Returns the handler's headers that can be sent; drops the others with a log line."""
     sent: list[tuple[bytes, bytes]] = []
     for raw_name, raw_value in given.items():
         name, value = str(raw_name), str(raw_value).strip()
@@ -73,5 +73,5 @@ def handler_headers(given: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
 
 
 def sendable_status(status: int) -> int:
-    """1xx would not be an answer, and three digits are all that HTTP has."""
+    """Checks a status: 1xx would not be an answer, and HTTP has three digits."""
     return status if 200 <= status <= 999 else 500

@@ -1,4 +1,4 @@
-"""The inference API beside the predictions (`predictions`): who is healthy, who is ready, what a path means."""
+"""Serves the inference API besides predictions (`predictions`): health, readiness, and OPTIONS."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from stoker.frontend.http.responses import json_response
 from stoker.frontend.http.routes import ANY_METHOD, both
 
 Describe = Callable[[str], Any]
-"""The OpenAPI document of one model's predictions, by its name; raises ModelNotFound."""
+"""Returns the OpenAPI document of a model's predictions; raises ModelNotFound."""
 
 
 def probe_routes(readiness: ReadinessPort) -> Sequence[BaseRoute]:
-    """/live and /ready: for orchestrators, without a token, on the inference and the management listener."""
+    """Returns /live and /ready for orchestrators, without a token, on the inference and the management listener."""
 
     async def live(request: Request) -> Response:
         return json_response({"live": True})
@@ -49,7 +49,7 @@ def inference_api(
     open_inference_protocol: bool = False,
     describe: Describe | None = None,
 ) -> Api:
-    """``describe``: what OPTIONS on a prediction path answers."""
+    """Returns the API. ``describe``: the answer to OPTIONS on a prediction path."""
 
     async def ping(request: Request) -> Response:
         healthy = inference.healthy()
@@ -64,7 +64,7 @@ def inference_api(
 
 
 class _PredictionOptions(BaseRoute):
-    """OPTIONS on any path that predicts: what the model takes."""
+    """Answers OPTIONS on any path that predicts with what the model takes."""
 
     def __init__(self, describe: Describe) -> None:
         self._describe = describe
@@ -83,7 +83,9 @@ class _PredictionOptions(BaseRoute):
 
 
 def _open_inference_routes(readiness: ReadinessPort) -> list[BaseRoute]:
-    """As TorchServe answers them, its misspelt key included; beside it the right one, and models, which it lacks."""
+    """Answers as TorchServe does, its misspelt key included; adds the correct key, and models, which TorchServe
+    lacks.
+    """
 
     async def model(request: Request) -> Response:
         name = request.path_params["model"]
@@ -125,7 +127,7 @@ async def _no_versions(request: Request) -> Response:
 
 
 def _require(readiness: ReadinessPort, model: str) -> bool:
-    """Whether it is ready."""
+    """Raises unless it is ready."""
     ready = readiness.model_ready(model)
     if ready is None:
         raise ModelNotFound(model=model)

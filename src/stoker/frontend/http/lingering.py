@@ -1,4 +1,6 @@
-"""The end of a connection whose client still sends: closed under it, it would lose the answer that says why."""
+"""Lets a client that still sends read its answer before the connection closes; closing at once would lose the
+answer.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,7 @@ class Lingering:
 
     def begin(self) -> None:
         if self._transport.can_write_eof():
-            with suppress(OSError):  # the client is gone, and nobody has noticed
+            with suppress(OSError):  # the client left unnoticed
                 self._transport.write_eof()
             self._loop.call_later(LINGER_S, self._close)
         else:

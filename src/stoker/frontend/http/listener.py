@@ -58,12 +58,12 @@ class HttpListener:
 
     @property
     def address(self) -> Address:
-        """Where it listens; with the port that is bound, also when 0 was asked for."""
+        """Returns its address, with the bound port even if 0 was requested."""
         return self._listener.address
 
     @property
     def port(self) -> int:
-        """0 for a Unix socket."""
+        """Returns the port; 0 for a Unix socket."""
         return self.address.port
 
     @property
@@ -80,11 +80,13 @@ class HttpListener:
         await self.drain(0.0)
 
     async def drain(self, grace_s: float) -> None:
-        """Accepts nothing from now on, lets open requests end within ``grace_s``, then answers the rest that the server
-        stops. Idempotent."""
+        """Stops accepting, gives open requests ``grace_s`` to finish, then answers the rest that the server stops.
+
+        Idempotent.
+        """
         began = time.monotonic()
         self._listener.close()
-        await asyncio.sleep(0)  # what was accepted in this turn is a connection now
+        await asyncio.sleep(0)  # by now, what was accepted in this turn is a connection
         self._connections.shutdown()  # an idle one closes now, a busy one after its answer
         await self._exchanges.drain(grace_s)
         await self._connections.wait_closed(flush_time(grace_s, began))

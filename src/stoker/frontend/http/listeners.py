@@ -1,4 +1,4 @@
-"""Which listener serves which APIs: roles with the same address share one.  PURE."""
+"""Assigns APIs to listeners: roles with the same address share one. PURE."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _ADDRESS: Mapping[Role, Callable[[Settings], Address]] = {
 
 
 def roles_by_listener(settings: Settings) -> Iterator[tuple[Address, tuple[Role, ...]]]:
-    """Two that ask for any free port (0) are never one."""
+    """Groups the roles. Two roles on any free port (0) never share one."""
     together: dict[Address, list[Role]] = {}
     for role in _wanted(settings):
         address = _ADDRESS[role](settings)

@@ -1,6 +1,6 @@
-"""The management API: models are listed, registered, described, scaled, made the default and unregistered.
+"""The management API: lists, registers, describes, scales and unregisters models, and sets default versions.
 
-Law: an operation that was begun goes on when its client leaves; only the answer is lost then.
+Invariant: an operation continues when its client leaves; only the answer is lost.
 """
 
 from __future__ import annotations
@@ -151,7 +151,7 @@ class _Routes:
 
     def _require_model_api(self) -> None:
         if not self._model_api_enabled:
-            raise MethodNotAllowed  # TorchServe names the reason over gRPC only
+            raise MethodNotAllowed  # TorchServe gives the reason only over gRPC
 
 
 # ------------------------------------------------------------------------------------------- translations
@@ -166,7 +166,7 @@ def _told(sentence: str) -> Response:
 
 
 def _headers_for_handler(request: Request) -> dict[str, str]:
-    """Without the token: who may manage models is not the business of a model's code."""
+    """Removes the token: a model's code must not see the credentials of those who manage models."""
     given = {name.title(): value for name, value in request.headers.items()}
     given.pop("Authorization", None)
     return given
@@ -179,9 +179,9 @@ def _answer_as_asked(response: Response, meta: ResponseMeta) -> None:
 
 
 def register_request(asked: Parameters) -> RegisterRequest:
-    """
-    Raises:
-        BadRequest, ArchiveNotFound
+    """Parses a registration.
+
+    Raises: BadRequest, ArchiveNotFound
     """
     if not asked.given("url"):
         raise BadRequest("Parameter url is required.")

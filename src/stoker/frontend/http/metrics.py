@@ -1,7 +1,7 @@
 """The metrics API: one path, Prometheus text.
 
-On the listener of the metrics nobody needs a token.  One that serves inference and management together has the path
-too, and there it is behind the token that everything else is behind.
+The metrics listener needs no token.  If inference and management share a listener, it has the path too, behind the
+management token.
 """
 
 from __future__ import annotations

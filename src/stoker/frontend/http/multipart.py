@@ -2,7 +2,7 @@
 
 More lenient than its RFCs where the meaning is clear: line breaks may be bare line feeds, text may stand before the
 first boundary, the end may lack its dashes.  A form without its end is refused: something is lost.
-Laws: linear time, whatever the body; values are places in the body, not copies.
+Invariants: linear time, whatever the body; values are places in the body, not copies.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ _MOST_HEADER_BYTES = 8192
 _MOST_LOOKALIKES = 1000
 _BLANKS = re.compile(rb"\s*")
 _TAIL = re.compile(rb"--|-?\Z|[ \t]{0,100}(?:\r?\n|\Z)")
-"""What may follow the boundary: the mark of the end, the end of a body that was cut there, or the end of the line."""
+"""What may follow the boundary: the end mark, the end of a truncated body, or a line end."""
 _HEADERS_END = re.compile(rb"\n\r?\n")
 _FOLD = re.compile(rb"\r?\n[ \t]+")
 
 
 class Part(NamedTuple):
-    """``headers`` by lower-case name."""
+    """``headers``: by lower-case name."""
 
     headers: dict[bytes, bytes]
     value: memoryview
 
 
 class _Delimiter(NamedTuple):
-    """``begin`` includes the line break before it, which is no part of the value there."""
+    """``begin`` includes the line break before it, which is not part of the value there."""
 
     begin: int
     end: int
@@ -38,7 +38,7 @@ class _Delimiter(NamedTuple):
 
 
 def parts(body: bytes | bytearray, boundary: bytes) -> Iterator[Part]:
-    """Raises BadRequest where the form cannot be read on."""
+    """Splits the form. Raises BadRequest if the form cannot be parsed further."""
     view = memoryview(body)
     mark = b"\n--" + boundary
     delimiter = _first(body, mark)
@@ -72,7 +72,7 @@ def _next(body: bytes | bytearray, mark: bytes, start: int, missing: str) -> _De
 
 
 def _delimiter(body: bytes | bytearray, begin: int, end: int) -> _Delimiter | None:
-    """None: something else goes on there that begins like the boundary."""
+    """Finds the delimiter; None: other content starts like the boundary."""
     tail = _TAIL.match(body, end)
     if tail is None:
         return None
@@ -80,7 +80,7 @@ def _delimiter(body: bytes | bytearray, begin: int, end: int) -> _Delimiter | No
 
 
 def _headers(body: bytes | bytearray, start: int) -> tuple[dict[bytes, bytes], int]:
-    """The headers of the part that begins there, and where its value does."""
+    """Returns the headers of the part that starts there, and where its value starts."""
     end = _HEADERS_END.search(body, start - 1, start + _MOST_HEADER_BYTES)
     if end is None:
         raise BadRequest("The headers of a part of the multipart form have no end, or are too long.")

@@ -1,7 +1,7 @@
-"""OpenAPI 3.0.1 documents, written from tables of operations.  PURE.
+"""Writes OpenAPI 3.0.1 documents from tables of operations. PURE.
 
-The titles, paths and operation ids are TorchServe's; statuses, parameters and schemas are what this server gives, and
-a test that calls it by the document keeps them true.
+Titles, paths and operation ids are TorchServe's; statuses, parameters and schemas are this server's, and a test that
+follows the document keeps them true.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def with_default(schema: Json, value: object) -> Json:
 
 
 def members(properties: Mapping[str, Json], *, optional: Sequence[str] = ()) -> Json:
-    """An object that has every property but those that are optional."""
+    """Describes an object with every property except the optional ones."""
     required = [name for name in properties if name not in optional]
     described: dict[str, Any] = {"type": "object", "properties": dict(properties)}
     return {**described, "required": required} if required else described
@@ -80,7 +80,7 @@ def listed(items: Json) -> Json:
 
 
 def answer(meaning: str, schema: Json | None = None, media_type: str = JSON) -> Json:
-    """Without a schema: a body of any kind, or none."""
+    """Describes an answer. Without a schema: a body of any kind, or none."""
     return {"description": meaning} if schema is None else _with_content(meaning, schema, media_type)
 
 

@@ -1,4 +1,4 @@
-"""The operations of each API as its OpenAPI document lists them.  PURE."""
+"""Lists the operations of each API for its OpenAPI document. PURE."""
 
 from __future__ import annotations
 
@@ -122,8 +122,10 @@ INFERENCE: Sequence[Operation] = (
 
 
 def predictions_of_model(model: str) -> dict[str, Any]:
-    """What OPTIONS on a prediction path of the model answers. The first path is misspelt in TorchServe too, and the
-    id of its operation is the model's name."""
+    """Describes a model's predictions, for OPTIONS on its prediction path.
+
+    The first path is misspelt in TorchServe too, and its operation id is the model's name.
+    """
     operations = (
         _prediction(f"/prediction/{model}", model),
         _prediction(f"/v1/models/{model}:predict", "kserve_v1_predictions"),
@@ -197,7 +199,7 @@ _LIST = Operation(
 
 
 def _of_model(path: str, *parameters: Json, prefix: str = "") -> Sequence[Operation]:
-    """What can be done with one model, or with one version of it."""
+    """Lists the operations on one model, or on one of its versions."""
     return (
         Operation(
             path=path,
@@ -268,12 +270,15 @@ MANAGEMENT: Sequence[Operation] = (_LIST, _REGISTER, *_ONE_MODEL)
 
 
 def management_of_model(model: str) -> dict[str, Any]:
-    """What OPTIONS on the management path of the model answers. Only the title names the model, as in TorchServe."""
+    """Describes a model's management, for OPTIONS on its management path.
+
+    As in TorchServe, only the title names the model.
+    """
     return document(f"RESTful Management API for: {model}", TORCHSERVE_VERSION, _ONE_MODEL)
 
 
 def of_listener(*, inference: bool, management: bool, metrics: bool) -> Sequence[Operation]:
-    """What a listener serves that has these APIs. One for metrics alone lists nothing else, as in TorchServe."""
+    """Describes a listener with these APIs. As in TorchServe, one for metrics alone lists nothing else."""
     if metrics and not (inference or management):
         return METRICS
     return [

@@ -1,4 +1,4 @@
-"""Schemas of what the server answers.  PURE."""
+"""Schemas of the server's answers. PURE."""
 
 from __future__ import annotations
 

@@ -1,8 +1,10 @@
-"""The parameters of a management request: those of its query string, or those of a JSON body.  PURE.
+"""Reads the parameters of a management request from its query string or its JSON body. PURE.
 
-A number in a query string that is none takes its default in silence, as in TorchServe; a flag is true only for the
-word true in any case; of a name that is given twice the first value counts.  A JSON body is read strictly: a value of
-the wrong kind is an error that names the parameter.
+As in TorchServe, an invalid number in a query string silently becomes its default, a flag is true only for the word
+true in
+any case, and the first value of a repeated name counts.  A JSON body is strict: a value of the wrong kind is an error
+that
+names the parameter.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ _JSON = "application/json"
 
 
 class Parameters:
-    """Values by name, as text. ``strict``: what cannot be understood is an error rather than the default."""
+    """Values by name, as text. ``strict``: invalid values are errors instead of defaults."""
 
     __slots__ = ("_strict", "_values")
 
@@ -30,7 +32,7 @@ class Parameters:
         self._strict = strict
 
     def text(self, name: str) -> str | None:
-        """None where it is not given or empty."""
+        """Returns the text; None if it is missing or empty."""
         return self._values.get(name) or None
 
     def given(self, name: str) -> bool:
@@ -41,10 +43,9 @@ class Parameters:
     @overload
     def whole(self, name: str, default: int) -> int: ...
     def whole(self, name: str, default: int | None = None) -> int | None:
-        """A number of 32 bits.
+        """Returns a 32-bit number.
 
-        Raises:
-            BadRequest: it is none, and the parameters are strict.
+        Raises: BadRequest: it is invalid, and the parameters are strict.
         """
         word = self._values.get(name)
         if word is None:
@@ -68,10 +69,9 @@ def from_query(query: str) -> Parameters:
 
 
 def from_request(query: str, content_type: str | None, body: bytes) -> Parameters:
-    """A JSON body takes the place of the query string; an empty one says nothing.
+    """Reads the request. A JSON body replaces the query string; an empty one does not.
 
-    Raises:
-        BadRequest: the body is no JSON object, or a value in it is neither text, number nor flag.
+    Raises: BadRequest: the body is not a JSON object, or a value in it is neither text, number nor flag.
     """
     if body and (content_type or "").partition(";")[0].strip().lower() == _JSON:
         return Parameters(_from_json(body), strict=True)
@@ -79,7 +79,7 @@ def from_request(query: str, content_type: str | None, body: bytes) -> Parameter
 
 
 def all_of(query: str, name: str) -> list[str]:
-    """Every value of a repeated parameter."""
+    """Returns every value of a repeated parameter."""
     return [value for key, value in parse_qsl(query, keep_blank_values=True) if key == name]
 
 
@@ -104,7 +104,7 @@ def _text(name: str, value: object) -> str:
 
 
 def _digits(number: int) -> str:
-    """No more of them than any parameter may have: very long ones cannot be written out."""
+    """Limits the digits to those a parameter may have: very long numbers cannot be formatted."""
     return str(number) if _LOWEST <= number <= _HIGHEST else "out of range"
 
 

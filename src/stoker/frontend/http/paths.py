@@ -1,6 +1,6 @@
-"""Which paths are predictions, and of what: TorchServe's own, SageMaker's, the legacy one, KServe's v1 and v2.  PURE.
+"""Finds out which paths are predictions: TorchServe's own, SageMaker's, the legacy one, KServe's v1 and v2. PURE.
 
-A path is percent-decoded before it is split, as in TorchServe.  Any method predicts, but for OPTIONS, which describes.
+As in TorchServe, a path is percent-decoded before it is split.  Any method predicts, except OPTIONS, which describes.
 """
 
 from __future__ import annotations
@@ -18,8 +18,10 @@ EXPLAIN: Mapping[str, str] = {"explain": "True"}
 
 
 class Target(NamedTuple):
-    """``model`` is empty where the request names it elsewhere. ``headers`` are the server's own words to the handler,
-    ``query``: whether parameters of the query are data of the request."""
+    """``model``: empty if the request names it elsewhere.
+
+    ``headers``: set by the server for the handler. ``query``: query parameters are data of the request.
+    """
 
     model: str
     version: str | None = None
@@ -28,7 +30,7 @@ class Target(NamedTuple):
 
 
 def target_of(path: bytes) -> Target | None:
-    """``path``: as in the request line, without the query. None: it is not a prediction."""
+    """Parses a path. ``path``: as in the request line, without the query. None: not a prediction."""
     return _kept(path) if len(path) <= _LONGEST_KEPT else _target(path)
 
 
@@ -94,4 +96,4 @@ _FAMILIES: Mapping[str, Callable[[list[str]], Target | None]] = {
     "v1": _kserve_v1,
     "v2": _kserve_v2,
 }
-"""By the first segment; any other may be a model's name in a legacy path."""
+"""Parsers by first segment; in a legacy path, any other segment may be a model's name."""

@@ -1,6 +1,6 @@
-"""The hot path: a whole HTTP request in, one job to the registry, its answer out.
+"""The hot path: turns a whole HTTP request into one job for the registry, and its reply into the answer.
 
-Nothing here waits, and nothing is made per request that could be made once: what a head means is kept with it.
+Nothing here waits, and nothing is made per request that can be made once: the meaning of a head is kept with the head.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from stoker.frontend.http.status import Answer, answer_of
 TOO_MANY_REQUESTS = 429
 _RETRY_AFTER: heads.Headers = [(b"retry-after", b"1")]
 _COMMANDS = frozenset({b"describe", b"explain", b"url_path"})
-"""Names by which the server tells a handler what to do: a client's header of that name is not one."""
+"""Header names that the server uses to instruct a handler; those from clients are dropped."""
 _NO_MODEL = "Parameter model_name is required."
 
 
@@ -36,7 +36,7 @@ class Route(NamedTuple):
 
 
 def answers_of_errors(queue_full_status: int) -> AnswerOf:
-    """``queue_full_status``: the setting of that name."""
+    """Returns the answers to errors. ``queue_full_status``: the setting of that name."""
 
     def answer(error: Exception) -> tuple[Answer, heads.Headers]:
         found = answer_of(error)
@@ -48,7 +48,7 @@ def answers_of_errors(queue_full_status: int) -> AnswerOf:
 
 
 class Predictions:
-    """Implements `site.Predictor`. ``hide_authorization``: where tokens are on, theirs is not the handler's."""
+    """Implements `site.Predictor`. ``hide_authorization``: tokens are on, so the handler does not get them."""
 
     def __init__(self, inference: InferencePort, *, authorizer: Authorizer, hide_authorization: bool = False) -> None:
         self._inference = inference
@@ -65,7 +65,7 @@ class Predictions:
         return Route(target, self._headers(head, target), head.facts.get(b"content-type", b""), events)
 
     def _headers(self, head: RequestHead, target: Target) -> dict[str, str]:
-        """Of a name that comes several times the last one counts, as in TorchServe."""
+        """Returns the handler's headers. As in TorchServe, the last value of a repeated name counts."""
         given = head.headers
         if not self._withheld.isdisjoint(head.facts):
             given = [header for header in given if header[0].lower() not in self._withheld]
@@ -102,7 +102,7 @@ class Predictions:
         )
 
     def _model_of(self, query: bytes, inputs: bodies.Inputs) -> str:
-        """Of /invocations: the query says it, else there is but one model, else a field of the body says it."""
+        """Finds the model of /invocations: the query, else the only startup model, else a field of the body."""
         model = bodies.query_value(query, "model_name") or self._inference.only_startup_model()
         if model is None and (field := inputs.get("model_name")) is not None:
             model = bytes(field.value).decode("utf-8", "replace")

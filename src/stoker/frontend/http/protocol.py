@@ -2,7 +2,7 @@
 
 A request that the listener's `Predictor` wants goes straight to it; all others go to the ASGI application (`asgi`).
 
-Laws: while an answer waits for its worker or its reader no further request is read, neither from the socket nor from
+Invariants: while an answer waits for its worker or its reader no further request is read, neither from the socket nor from
 what came with the last one; a head and a body are bounded before they are buffered; what is no HTTP gets one clear
 answer; a client that neither reads nor writes for too long is let go.
 """

@@ -1,4 +1,4 @@
-"""The body of one request as it arrives, counted or in chunks.  PURE."""
+"""Receives the body of one request, by length or in chunks. PURE."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from stoker.frontend.http.request_head import RequestHead
 
 
 class RequestBody:
-    """``data``: what has come. ``most``: how large it may become, which is its size where that is known."""
+    """``data``: received so far. ``most``: its largest possible size, which is exact if the length is known."""
 
     __slots__ = ("_chunks", "_limit", "data", "most", "whole")
 
@@ -20,10 +20,9 @@ class RequestBody:
         self._chunks = ChunkedBody(self.data.extend) if head.chunked else None
 
     def feed(self, received: bytes) -> bytes:
-        """Returns what is left, behind the end of the body.
+        """Returns what follows the end of the body.
 
-        Raises:
-            BadRequest, MessageTooLarge
+        Raises: BadRequest, MessageTooLarge
         """
         chunks, data = self._chunks, self.data
         if chunks is not None:

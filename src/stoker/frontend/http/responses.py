@@ -1,4 +1,4 @@
-"""Answers in TorchServe's spelling: pretty JSON that ends with a newline, the headers that are always there."""
+"""Formats answers as TorchServe does: pretty JSON that ends with a newline, and the constant headers."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ALWAYS: tuple[tuple[bytes, bytes], ...] = (
     (b"Cache-Control", b"no-cache; no-store, must-revalidate, private"),
     (b"Expires", b"Thu, 01 Jan 1970 00:00:00 UTC"),
 )
-"""On every answer, besides ``x-request-id`` and ``connection``. The listener adds them: no route has to."""
+"""Headers of every answer, besides ``x-request-id`` and ``connection``. The listener adds them."""
 
 
 def json_response(value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
@@ -30,7 +30,7 @@ def error_bytes(answer: Answer) -> bytes:
 
 
 def json_bytes(value: Any) -> bytes:
-    """Two spaces, no member that is null, one newline at the end."""
+    """Formats JSON: two spaces, no null members, one newline at the end."""
     text = json.dumps(_without_nulls(value), indent=2, ensure_ascii=False)
     return f"{text}\n".encode("utf-8", "replace")
 

@@ -1,4 +1,4 @@
-"""How routes are written down: TorchServe's habits with paths and methods."""
+"""Defines routes with TorchServe's habits for paths and methods."""
 
 from __future__ import annotations
 
@@ -14,5 +14,5 @@ ANY_METHOD = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE
 
 
 def both(path: str, endpoint: Endpoint, methods: Sequence[str]) -> list[Route]:
-    """A slash at the end of a path means nothing."""
+    """Makes routes with and without a slash at the end, which mean the same."""
     return [Route(path, endpoint, methods=methods), Route(f"{path}/", endpoint, methods=methods)]

@@ -1,4 +1,4 @@
-"""What the connections of one HTTP listener share, and what it asks of predictions."""
+"""What all connections of one HTTP listener share, and the interface of predictions."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ if TYPE_CHECKING:
 
 
 class Predictor(Protocol):
-    """Implemented by `predictions`. ``head.route`` is what `wants` found."""
+    """Implemented by `predictions`. ``head.route``: the result of `wants`."""
 
     def wants(self, head: RequestHead) -> Any:
-        """What is predicted, kept with the head; None: it is not a prediction."""
+        """Returns what is predicted, kept with the head; None: not a prediction."""
         ...
 
     def admit(self, head: RequestHead) -> None:
-        """Raises what the request is refused with, before its body is read."""
+        """Raises an error if the request is refused, before its body is read."""
         ...
 
     def predict(self, exchange: HttpExchange) -> None:
-        """The request is whole."""
+        """Predicts a complete request."""
         ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Site:
-    """``elsewhere``: where gRPC is served, for who looks for it here."""
+    """``elsewhere``: where gRPC is served, for clients that try it here."""
 
     app: ASGIApp
     predictor: Predictor | None

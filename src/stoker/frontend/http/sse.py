@@ -1,4 +1,4 @@
-"""Server-Sent Events: how one part of an answer, an error and a sign of life look on the wire.  PURE."""
+"""Formats Server-Sent Events: parts, errors and keep-alive comments. PURE."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ _LINE_END = re.compile(rb"\r\n|\n|\r")
 
 
 def wanted(accept: bytes) -> bool:
-    """``accept``: the header of that name."""
+    """Tells whether the client accepts events. ``accept``: its header of that name."""
     return _MEDIA_TYPE in accept.lower()
 
 
 def event(part: Buffer) -> bytes:
-    """One event; a part of several lines needs a ``data:`` for each."""
+    """Formats one event; each line of a part needs its own ``data:``."""
     lines = _LINE_END.split(bytes(part))
     return b"".join([b"data: %b\n" % line for line in lines]) + b"\n"
 

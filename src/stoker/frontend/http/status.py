@@ -1,7 +1,7 @@
-"""Which HTTP status an error becomes, and which of TorchServe's class names stands in its ``type``: one table.
+"""Maps errors to HTTP statuses and to TorchServe's class names in ``type``, in one table.
 
-The status numbers and names are TorchServe's, because clients in the field match them; deliberate differences are
-listed in docs/compatibility.md.
+Status numbers and names are TorchServe's, because existing clients match them; docs/compatibility.md lists deliberate
+differences.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ TABLE: Mapping[type[Exception], Row] = {
     # time
     e.DeadlineExceeded: Row(408, _TIMEOUT),
     e.ResponseTimeout: Row(500, _INTERNAL),
-    e.Cancelled: Row(499, _INTERNAL),  # nobody reads it; the access log does
+    e.Cancelled: Row(499, _INTERNAL),  # only for the access log: the client has left
     # workers; the number of a `HandlerError` is its own
     e.WorkerDied: Row(500, _INTERNAL),
     e.WorkerOutOfMemory: Row(INSUFFICIENT_RESOURCES, _INTERNAL),
@@ -88,7 +88,8 @@ def _status(row: Row, error: Exception) -> int:
 
 
 def status_of_number(number: int) -> int:
-    """The HTTP status for a worker's number: TorchServe turns 413 into 507, since the request was not too large."""
+    """Returns the HTTP status for a worker's number: TorchServe turns 413 into 507, because the request was not too
+    large."""
     if number == PAYLOAD_TOO_LARGE:
         return INSUFFICIENT_RESOURCES
     return number if 400 <= number <= 999 else 500
