@@ -1,10 +1,8 @@
 """Runs the plan: servers of a group stay up and take turns; failed ones are reported and restarted.
 
 All servers of a group start together and are warmed up one by one.  Then they idle while another one is measured.
-Idling
-is measured too: a server that uses more than `RESTLESS` of a core when idle is ended and restarted for each of its
-turns,
-so that it slows no other.  The order of the contenders rotates with every round.
+Idling is measured too: a server that uses more than `RESTLESS` of a core when idle is ended and restarted for each of
+its turns, so that it slows no other.  The order of the contenders rotates with every round.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """Shared parts of the peers: their venv, the start of their server script, what they offer.
 
 A peer is data and one function: `Peer` holds the pinned packages and the note for the report, ``launch`` turns a
-deployment
-into the peer's own configuration.  Its server script finds the handler with `hosting.hosted`.
+deployment into the peer's own configuration.  Its server script finds the handler with `hosting.hosted`.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """Converts a GGUF file to what the handler loads: weights.safetensors, tokenizer.json, shape.json.
 
 Done once, at build time: reading the quantised file takes several seconds, reading the result a fraction of one.
-Weights
-are kept in float16, which holds every 4-bit weight of the file to within a two-thousandth of its size.
+Weights are kept in float16, which holds every 4-bit weight of the file to within a two-thousandth of its size.
 """
 
 from __future__ import annotations

@@ -109,8 +109,7 @@ def _mask(columns: Tensor, cache: Cache) -> Tensor:
     """Returns which columns each new column may attend to: rows x 1 x new columns x all columns.
 
     Tokens attend to the tokens of their row up to themselves.  Padding attends to itself, because a softmax over
-    nothing is
-    not a number and would spread.
+    nothing is not a number and would spread.
     """
     every = torch.arange(int(columns[-1]) + 1)
     before = every[None, :] <= columns[:, None]

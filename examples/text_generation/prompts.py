@@ -52,8 +52,8 @@ def _fields(value: Any) -> dict[str, Any]:
 
 
 def _json_or_text(text: str) -> Any:
-    """Parses a JSON object as a request; anything else is text, because a prompt may be a number or start with
-    a brace.
+    """Parses a JSON object as a request; anything else is text, because a prompt may be a number or
+    start with a brace.
     """
     try:
         value = json.loads(text) if text.lstrip().startswith("{") else text

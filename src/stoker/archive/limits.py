@@ -1,7 +1,7 @@
 """Limits what unpacking an archive may cost.
 
-Counts everything while it is written and trusts no size in a header.  A compressed archive may grow by ``ratio``,
-per member and in total; the first ``free_bytes`` are exempt, because small text files compress well.
+Counts everything while it is written and trusts no size in a header.  A compressed archive may grow by ``ratio``, per
+member and in total; the first ``free_bytes`` are exempt, because small text files compress well.
 """
 
 from __future__ import annotations

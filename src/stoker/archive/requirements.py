@@ -1,8 +1,8 @@
 """Installs what an archive's requirements file asks for, and makes the virtual environment of a model.
 
-Only called where the operator switched it on (``install_py_dep_per_model``, ``useVenv``): pip runs code of the
-packages it installs.  It runs in a process of its own, in a process group that is killed whole at the time limit and
-on cancellation; what it prints goes to the log line by line.
+Only called where the operator switched it on (``install_py_dep_per_model``, ``useVenv``): pip runs code of the packages
+it installs.  It runs in a process of its own, in a process group that is killed whole at the time limit and on
+cancellation; what it prints goes to the log line by line.
 """
 
 from __future__ import annotations

@@ -1,10 +1,8 @@
 """Classifies the URL of a registration. PURE.
 
 `archive.local` finds local ones, `archive.download` fetches others.  The order matters: ``..`` is refused; what looks
-like
-``http(s)://`` or ``file://`` must match an allowed pattern; everything else is local.  A URL that is not allowed is
-never
-looked up as a name.
+like ``http(s)://`` or ``file://`` must match an allowed pattern; everything else is local.  A URL that is not allowed
+is never looked up as a name.
 """
 
 from __future__ import annotations

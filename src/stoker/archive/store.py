@@ -3,8 +3,7 @@
 The registry calls it on the event loop; everything that touches a disk or a network runs in threads.
 
 Invariants: a failed or cancelled `fetch_and_unpack` leaves nothing, neither unpacked files nor a download; what it
-returns
-stays until `discard`.
+returns stays until `discard`.
 """
 
 from __future__ import annotations
@@ -120,8 +119,8 @@ class ModelStore:
         self._folder.close()
 
     async def fetch_and_unpack(self, url: str, *, from_operator: bool = False, for_s3: bool = False) -> UnpackedModel:
-        """``from_operator``: the url comes from the command line or the settings, so any path may be named.
-        ``for_s3``: as `Downloader.download`.
+        """``from_operator``: the url comes from the command line or the settings, so any path may be named. ``for_s3``:
+        as `Downloader.download`.
 
         Raises:
             ArchiveError (all kinds), BadRequest, ServerStopping: nothing is left behind then, nor when cancelled.

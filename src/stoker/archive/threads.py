@@ -1,8 +1,7 @@
 """Runs blocking work off the event loop, and ends it when nothing waits for it any more.
 
 A thread cannot be killed.  So the work gets an event to check, and a cancelled caller sets the event and waits until
-the
-thread has cleaned up: after the await, nothing of the work remains, however it ended.
+the thread has cleaned up: after the await, nothing of the work remains, however it ended.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """Unpacks an archive into a folder of its own, or leaves nothing behind.
 
 The first bytes decide the format, not the file name.  Blocking: runs in a thread, and checks a stop flag between
-chunks.
-Links are never created, so no later member can be written through one.
+chunks. Links are never created, so no later member can be written through one.
 """
 
 from __future__ import annotations

@@ -2,8 +2,7 @@
 
 Requests arrive at random (Poisson): the gaps are exponentially distributed.  They are sent by this plan whether or not
 earlier ones were answered, and a latency counts from the planned time.  So a server that stalls makes many requests
-late,
-as it would for independent users; a closed loop would wait with it (coordinated omission).
+late, as it would for independent users; a closed loop would wait with it (coordinated omission).
 """
 
 from __future__ import annotations

@@ -161,8 +161,8 @@ class Checker:
 
     @contextmanager
     def aside(self, findings: Findings) -> Iterator[None]:
-        """Asks every `PERIOD_S` while the block runs; a hanging request delays its end by ``probe.timeout_s``
-        at most.
+        """Asks every `PERIOD_S` while the block runs; a hanging request delays its end by
+        ``probe.timeout_s`` at most.
         """
         over = threading.Event()
 

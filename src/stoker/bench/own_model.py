@@ -1,8 +1,7 @@
 """Measures a user's own model: stoker with each engine, TorchServe if given, the bare handler.
 
 Contenders take turns within each round.  The right answer is unknown here: every answer must be a success and not
-empty,
-and contenders that answer the same input differently are reported.
+empty, and contenders that answer the same input differently are reported.
 """
 
 from __future__ import annotations

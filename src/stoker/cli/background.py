@@ -21,8 +21,7 @@ def start(command: Sequence[str]) -> int:
     """Runs ``command`` in a new session without a terminal for input; returns the exit status.
 
     After some seconds it leaves a server that is still loading models to itself, as TorchServe's launcher does at once.
-    The
-    server prints when it is up.
+    The server prints when it is up.
     """
     reader, writer = os.pipe()
     try:

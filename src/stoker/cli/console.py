@@ -1,9 +1,8 @@
 """Handles standard streams and unexpected errors for every command, without a traceback.
 
 Invariants: if the reader leaves (`... | head`), a command ends quietly; other output errors print one message.  What
-the
-locale cannot encode is escaped.  A closed descriptor becomes /dev/null, so that no file of the command gets its number.
-A server continues without a console.
+the locale cannot encode is escaped.  A closed descriptor becomes /dev/null, so that no file of the command gets its
+number. A server continues without a console.
 """
 
 from __future__ import annotations

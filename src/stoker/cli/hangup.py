@@ -1,8 +1,7 @@
 """Handles SIGHUP: reopens the server's log files, as logrotate expects.
 
 The kernel sends the same signal when a terminal closes.  A server that was started in it then stops, like other
-programs,
-unless hang-ups are ignored (nohup).  One that was started without ``--foreground`` has no terminal.
+programs, unless hang-ups are ignored (nohup).  One that was started without ``--foreground`` has no terminal.
 """
 
 from __future__ import annotations

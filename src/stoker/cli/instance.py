@@ -2,9 +2,8 @@
 file.
 
 The lock decides, so two starts at the same time cannot both win.  It is on the private folder ``.model_server-<user
-id>``,
-whose record tells the server from a later process with the same pid; both are removed with the server.  The pid file is
-for `--stop`, `kill $(cat FILE)` and TorchServe's tools: the pid and a line end.
+id>``, whose record tells the server from a later process with the same pid; both are removed with the server.  The pid
+file is for `--stop`, `kill $(cat FILE)` and TorchServe's tools: the pid and a line end.
 
 Temp folders are often shared.  Files of other users are ignored, except that a pid file may name a living server if its
 owner also owns that process.
@@ -153,8 +152,7 @@ class Instance:
         """Returns a server of TorchServe's or of another user that the pid file names.
 
         If the record can be read, it shows whether the pid was reused; if not, the process belongs to a user who could
-        not be
-        stopped anyway.
+        not be stopped anyway.
         """
         owner = _owner(self.pid_file)
         try:

@@ -43,8 +43,8 @@ def check(
 ) -> None:
     """Say for each setting, variable, snapshot and archive: same, changed (how), unsupported (what to do).
 
-    Only reads; nothing of an archive is executed. Exit status 0: all the same or changed, 1: something is
-    unsupported, 2: something cannot be read.
+    Only reads; nothing of an archive is executed. Exit status 0: all the same or changed, 1: something is unsupported,
+    2: something cannot be read.
     """
     logging.getLogger("stoker").addHandler(logging.NullHandler())  # the findings say what it would log
     try:

@@ -1,8 +1,7 @@
 """Reorders words so that options may precede or follow the subcommand they belong to. PURE.
 
 Each option goes to the deepest command on the path that knows it.  An option that no command on the path knows is
-refused,
-with the nearest known one.
+refused, with the nearest known one.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """Keeps gRPC's log lines off standard error. Client commands import it before gRPC.
 
 The command's own error says what went wrong.  A ``GRPC_VERBOSITY`` set by the user wins.  gRPC reads the variable once,
-at
-import; child processes do not inherit it.
+at import; child processes do not inherit it.
 """
 
 from __future__ import annotations

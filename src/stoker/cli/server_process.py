@@ -2,8 +2,7 @@
 
 Invariant: exactly one process of a server has `process_id.SERVER_MARK` as an argument, because SageMaker's toolkit,
 watchdogs and `pgrep` know TorchServe by the class name on Java's command line.  Python ignores the option; workers do
-not
-inherit it.  The launcher becomes this process by exec (in the foreground, so the pid stays) or starts it.
+not inherit it.  The launcher becomes this process by exec (in the foreground, so the pid stays) or starts it.
 """
 
 from __future__ import annotations

@@ -46,8 +46,7 @@ def serve(
     """Runs a server.
 
     ``remarks``: more lines for the log.  ``levels``: log levels.  ``on_started`` is called after the line `STARTED` on
-    the
-    console.  ``snapshots``: write snapshots.
+    the console.  ``snapshots``: write snapshots.
 
     Raises: StartupError: with one clear message; nothing is left behind.
     """

@@ -1,8 +1,7 @@
 """Handles SIGTERM and SIGINT from the first to the last moment of a server's process.
 
 Invariant: a signal never interrupts a step of the start or of the stop; it is remembered, and the server stops as soon
-as
-it can.  The loop's own handlers take over while it runs.
+as it can.  The loop's own handlers take over while it runs.
 """
 
 from __future__ import annotations

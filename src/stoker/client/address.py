@@ -28,8 +28,7 @@ class Target:
     """``text``: what gRPC connects to. ``tls``: the scheme asks for TLS.
 
     ``path``: that of a Unix socket, which has neither ``host`` nor ``port``; it starts with a NUL character in the
-    abstract
-    namespace.
+    abstract namespace.
     """
 
     text: str

@@ -40,8 +40,7 @@ class Loaded:
     """The result of loading.
 
     ``given``: values by property name, except defaults.  ``file``: the properties file in use, unless it is a snapshot
-    of
-    which only the models are resumed.  ``snapshot``: where the models come from.  ``warnings``: for the log.
+    of which only the models are resumed.  ``snapshot``: where the models come from.  ``warnings``: for the log.
     """
 
     settings: Settings

@@ -1,9 +1,9 @@
 """The settings of a server: ONE table, read once, frozen.
 
 Each field below is a row: its property name, converter, default, unit, meaning, and who may set it.  Files, the
-environment, `torchserve --print-config` and the reference in the documentation are all derived from these rows
-(`ROWS`, which also has the keys of `accepted`).  A field has the name of its property; times are seconds as float
-and end in ``_s``, sizes are bytes.  `config.load` fills the table; everything else only reads a `Settings`.
+environment, `torchserve --print-config` and the reference in the documentation are all derived from these rows (`ROWS`,
+which also has the keys of `accepted`).  A field has the name of its property; times are seconds as float and end in
+``_s``, sizes are bytes.  `config.load` fills the table; everything else only reads a `Settings`.
 """
 
 # ruff: noqa: RUF009 - `setting()` is a dataclass field specifier, as `field()` is

@@ -1,8 +1,7 @@
 """Limits the bytes that the server holds for clients, over all connections. PURE.
 
 Invariants: every byte is counted once and given back; waiters are served in order, so small requests cannot starve a
-large
-one; a request larger than the whole budget proceeds when it is alone.
+large one; a request larger than the whole budget proceeds when it is alone.
 """
 
 from __future__ import annotations
@@ -32,8 +31,8 @@ class ByteBudget:
 
     @property
     def room(self) -> int:
-        """Returns the free bytes; negative if more is taken than the limit, because bytes already received
-        count too.
+        """Returns the free bytes; negative if more is taken than the limit, because bytes already
+        received count too.
         """
         return self.limit - self.taken
 

@@ -1,8 +1,7 @@
 """Represents one request and the answer in progress, for any protocol.
 
 Work is a plain function that starts something and returns.  It answers through the exchange, then or later, on the
-event
-loop: whole (`respond`), in parts (`send`, `finish`), or with an error (`fail`).
+event loop: whole (`respond`), in parts (`send`, `finish`), or with an error (`fail`).
 
 Invariant: an exchange ends exactly once: completed, failed or `cancelled`.  Whatever comes later is ignored.
 """
@@ -25,12 +24,10 @@ class Exchange:
 
     ``label`` and ``peer``: request and client, for the access log.  ``deadline``: in seconds of the monotonic clock.
     ``request_id``: the handler's id, once the work has chosen it.  ``while_draining``: served even while the server
-    drains,
-    and not waited for then (health).
+    drains, and not waited for then (health).
 
     The work may set ``on_cancel`` (nothing can be answered any more) and ``on_writable`` (there is room again after
-    `send`
-    returned False).
+    `send` returned False).
     """
 
     __slots__ = (

@@ -1,8 +1,7 @@
 """Provides TLS for the listeners, and replaces certificates without a restart.
 
 Invariants: TLS 1.2 and 1.3, forward secrecy and authenticated encryption only; a new certificate, its key and the
-client
-authorities take effect together, at the next handshake; unusable files change nothing.
+client authorities take effect together, at the next handshake; unusable files change nothing.
 """
 
 from __future__ import annotations
@@ -30,8 +29,7 @@ class Tls:
     """Keeps one identity up to date.
 
     ``read`` makes it from the files at ``paths``, and raises Unusable.  ``protocol``: the ALPN name of the protocol
-    inside.
-    Call `load` first; `reload` may be called from any thread.
+    inside. Call `load` first; `reload` may be called from any thread.
     """
 
     def __init__(self, read: Callable[[], Identity], *, paths: Sequence[Path], protocol: str = "http/1.1") -> None:

@@ -22,8 +22,8 @@ _CJK = (
 class TextIteratorStreamerBatch:
     """Each item is a list with one ``{"text": new text}`` per sequence of the batch.
 
-    Text is given out up to the last space: tokens after it may still change how the last word is written.
-    ``timeout``: seconds to wait for the next item, then `queue.Empty` is raised.
+    Text is given out up to the last space: tokens after it may still change how the last word is written. ``timeout``:
+    seconds to wait for the next item, then `queue.Empty` is raised.
     """
 
     def __init__(

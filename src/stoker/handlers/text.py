@@ -89,8 +89,8 @@ class TextHandler(BaseHandler, ABC):
         return summed / norm if norm > 0 else summed
 
     def _index(self, token: str) -> int:
-        """Returns the index of ``token``; for unknown ones that of ``<unk>``, or 0 if the vocabulary has no
-        such entry.
+        """Returns the index of ``token``; for unknown ones that of ``<unk>``, or 0 if the vocabulary has
+        no such entry.
         """
         if isinstance(self.source_vocab, Mapping):
             unknown = self.source_vocab.get("<unk>", 0)

@@ -68,8 +68,8 @@ def check_valid_pt2_backend(backend: str) -> bool:
 
 
 def list_classes_from_module(module: ModuleType, parent_class: type | None = None) -> list[type]:
-    """Returns the classes that ``module`` itself defines (not imported ones), subclasses of ``parent_class`` if
-    given.
+    """Returns the classes that ``module`` itself defines (not imported ones), subclasses of
+    ``parent_class`` if given.
     """
     own = [member for _, member in inspect.getmembers(module, inspect.isclass) if member.__module__ == module.__name__]
     return [cls for cls in own if parent_class is None or issubclass(cls, parent_class)]
@@ -106,8 +106,8 @@ def map_class_to_label(
     mapping: Mapping[str, str] | None = None,
     lbl_classes: Sequence[Sequence[int]] | None = None,
 ) -> list[dict[str, Any]]:
-    """Returns ``{label: probability}`` for each row of ``probs``, in order; a class without a label keeps its
-    number.
+    """Returns ``{label: probability}`` for each row of ``probs``, in order; a class without a label
+    keeps its number.
     """
     if not isinstance(probs, list):
         raise ValueError("Convert classes to list before doing mapping")

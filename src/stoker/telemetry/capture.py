@@ -1,6 +1,5 @@
 """Captures what is written to the server's standard output and error past its logs: by C libraries, by child processes,
-by
-Python at the end of a thread.
+by Python at the end of a thread.
 
 It appears in the logs in their format, and the writer never waits for a console that is not read.
 """

@@ -1,8 +1,7 @@
 """Reads from a log4j2 file of TorchServe what applies here: levels, and which logs stay off the console.
 
 Names everything else in the log, once.  Files, patterns and sizes are those of `telemetry.logs`, so that tools that
-read
-TorchServe's logs find what they expect.
+read TorchServe's logs find what they expect.
 """
 
 from __future__ import annotations

@@ -42,8 +42,7 @@ class Metrics:
     """Implements `core.ports.MetricsPort` and `RequestTelemetry`, and makes the `ModelTelemetry` of each model version.
 
     ``ts_log``, ``model_log``: where lines go.  ``config``: the metrics file, None for the packaged one.  ``as_json``:
-    write
-    JSON lines.
+    write JSON lines.
     """
 
     def __init__(

@@ -1,7 +1,7 @@
 """Assigns what handlers record to the metrics of the metrics file.
 
-The file's type and unit win over the handler's.  Metrics that the file does not name are dropped, unless
-auto-detection is on: then the handler's type and unit are used.
+The file's type and unit win over the handler's.  Metrics that the file does not name are dropped, unless auto-detection
+is on: then the handler's type and unit are used.
 
 Invariants: invalid input from a handler costs it that metric and one log line, and the memory per handler is bounded.
 """

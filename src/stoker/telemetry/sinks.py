@@ -60,8 +60,7 @@ class RollingFile:
     """Appends to ``path``.
 
     A new day or ``max_bytes`` moves it to ``path.1`` and so on, keeping ``keep`` of them; 0: never moved.
-    ``on_trouble`` is
-    called with a message once if the file cannot be written; later lines try again.
+    ``on_trouble`` is called with a message once if the file cannot be written; later lines try again.
     """
 
     def __init__(

@@ -36,12 +36,12 @@ def _joined(*parts: Buffer) -> bytes:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Method:
-    """``path`` is ``/package.Service/Name``. ``status_of`` is the service's table from errors to codes;
-    ``encode`` makes one message of the data of chunks.
+    """``path`` is ``/package.Service/Name``. ``status_of`` is the service's table from errors to codes; ``encode``
+    makes one message of the data of chunks.
 
     A method whose client sends a stream is called at once; it sets the call's ``on_message`` and ``on_half_close``.
-    ``keeps_deadline``: its work ends at the deadline by itself.  ``while_draining``: still
-    answered when the server drains, and not waited for then (health).
+    ``keeps_deadline``: its work ends at the deadline by itself.  ``while_draining``: still answered when the server
+    drains, and not waited for then (health).
     """
 
     path: str

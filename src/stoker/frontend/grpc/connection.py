@@ -1,10 +1,10 @@
-"""One HTTP/2 connection: bytes in, calls begun; answers out, as fast as the client reads.
+"""Runs one HTTP/2 connection: turns bytes into calls, and sends answers as fast as the client reads.
 
-libnghttp2 (through `ngh2`, which does no I/O) keeps the protocol's state; this file feeds it, hands its events to the
-connection's calls, and writes what it has to send once at the end of the loop's turn.
+libnghttp2 (through `ngh2`, which does no I/O) keeps the protocol's state.  This module feeds it, passes its events to
+the connection's calls, and writes its output once at the end of the loop's turn.
 
-Invariants: no request byte is kept before its limit was checked; reading stops while the client does not read; a flood ends
-the connection; every call hears of its client's leaving exactly once.
+Invariants: no request byte is stored before its limit was checked; reading stops while the client does not read; a
+flood ends the connection; every call learns exactly once that its client has left.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 WRITE_BYTES = 256 << 10
 _WINDOW = (1 << 31) - 1
 _HARD_HEADER_FACTOR = 8
-"""Header lists this many times over the limit are not decoded to their end: the connection is closed."""
+"""Header lists larger than this multiple of the limit are not decoded to the end; the connection closes."""
 _RESETS_AT_ONCE, _RESETS_PER_SECOND = 2_000, 200
 _GOAWAY_PAUSE_S = 0.2
-"""Between the two steps of a shutdown: what clients sent before they read of it still counts."""
+"""Time between the two steps of a shutdown: calls sent before the client sees the first step still count."""
 
 _MAX_CONCURRENT_STREAMS, _INITIAL_WINDOW_SIZE, _MAX_HEADER_LIST_SIZE = 3, 4, 6
 _NO_ERROR, _ENHANCE_YOUR_CALM = 0, 11
@@ -117,7 +117,7 @@ class Connection(asyncio.Protocol):
             self._receive(data)
 
     def _greet(self, data: bytes) -> bytes:
-        """Holds the first bytes until they are HTTP/2's preface; a client of another protocol is told so."""
+        """Holds the first bytes until they are HTTP/2's preface; tells a client of another protocol where to go."""
         assert self._greeting is not None
         data = self._greeting + data
         if data.startswith(PREFACE):
@@ -168,10 +168,10 @@ class Connection(asyncio.Protocol):
             self.plan_flush()
 
     def _note(self, event: object) -> None:
-        """Takes an event that brings no data, only perhaps an end."""
+        """Handles an event without data, which may still end the request."""
         self._settled = True
         if isinstance(event, ConnectionClosed):
-            self._draining = self._said_last_stream = True  # the client said goodbye, and nothing is open
+            self._draining = self._said_last_stream = True  # the client sent GOAWAY, and nothing is open
         elif isinstance(event, ngh2.TrailersReceived) and event.stream_id in self.calls:
             self.calls[event.stream_id].receive(b"", end=True)
 
@@ -192,7 +192,7 @@ class Connection(asyncio.Protocol):
 
     def _begin(self, event: RequestReceived) -> None:
         id = event.stream_id
-        if event.headers != self._headers:  # most calls of a connection have the same
+        if event.headers != self._headers:  # most calls of a connection have the same headers
             self._headers, self._head = event.headers, parse_head(event.headers)
             self._method = self._methods.get(self._head.path)
             self._refusal = self._refusal_of(self._head)
@@ -221,7 +221,7 @@ class Connection(asyncio.Protocol):
         return None
 
     def _refuse(self, id: int, headers: Headers, *, complete: bool) -> None:
-        """Answers once the client has sent something: some clients lose the status if it comes before that."""
+        """Answers once the client has sent something: some clients lose the status if it arrives earlier."""
         if complete:
             self.http2.send_response(id, headers, end_stream=True)
         else:
@@ -247,24 +247,25 @@ class Connection(asyncio.Protocol):
     # ------------------------------------------------------------------------------------------ for calls
 
     def take_in(self, id: int, nbytes: int) -> None:
-        """Gives the client ``nbytes`` of its windows back."""
+        """Returns ``nbytes`` to the client's flow-control windows."""
         try:
             self.http2.acknowledge_received_data(nbytes, id)
         except ngh2.NGH2Error:
-            pass  # the connection is ending
+            pass  # the connection is closing
 
     def widen(self, id: int, nbytes: int) -> None:
-        """Lets a large message come in one go."""
+        """Opens the window for a large message in one step."""
         try:
             self.http2.set_local_window_size(min(nbytes, self.limits.message_window), stream_id=id)
         except ngh2.NGH2Error:
-            pass  # the client has ended the stream already
+            pass  # the client has already ended the stream
 
     def wait_for_room(self, call: StreamCall) -> None:
         self._waiting.add(call)
 
     def reset_after(self, id: int) -> None:
-        """The stream is answered before its request ended: once the answer is out, the client may stop sending."""
+        """Resets a stream that is answered before its request ended, once the answer is out, so that the client stops
+        sending."""
         self._to_reset.add(id)
 
     def plan_flush(self) -> None:
@@ -308,7 +309,7 @@ class Connection(asyncio.Protocol):
             transport.close()
 
     def _write_out(self, transport: asyncio.Transport) -> None:
-        """Writes what may be sent, in pieces, until the transport has enough."""
+        """Writes what may be sent, in pieces, until the transport is full."""
         http2 = self.http2
         while not self._write_paused:
             if http2.queued_body_size() > WRITE_BYTES:
@@ -323,7 +324,7 @@ class Connection(asyncio.Protocol):
             self._flood.bytes_sent += len(data)
 
     def _reset_answered(self) -> bool:
-        """Resets answered streams in the same write as their trailers: gRPC's core takes a later reset for an error."""
+        """Resets answered streams in the same write as their trailers: gRPC's core treats a later reset as an error."""
         sent = [id for id in self._to_reset if not self.http2.queued_body_size(id)]
         for id in sent:
             self._to_reset.discard(id)
@@ -340,7 +341,7 @@ class Connection(asyncio.Protocol):
                 call.became_writable()
 
     def _count_unread(self, unread: int, transport: asyncio.Transport | None) -> None:
-        """Keeps the answers that the client has not read in the budget; while they are too many, no request is read."""
+        """Counts unread answers in the budget; while they are too many, no request is read."""
         self._unread = unread
         if transport is None:
             self._unread_answers.set(self, 0)
@@ -356,7 +357,7 @@ class Connection(asyncio.Protocol):
     # ----------------------------------------------------------------------------------------- time limits
 
     def look(self, now: float) -> None:
-        """Called every few seconds: ends what takes too long."""
+        """Ends whatever takes too long. Called every few seconds."""
         limits = self.limits
         if not self._settled and now - self.opened_at > limits.first_s:
             self._abort("no HTTP/2 settings came")
@@ -375,7 +376,7 @@ class Connection(asyncio.Protocol):
             self._look_for_stalled(now)
 
     def _look_for_stalled(self, now: float) -> None:
-        """Answers that the client does not take any byte of are dropped; so is a connection that takes nothing."""
+        """Drops answers of which the client reads nothing, and connections that read nothing."""
         stall_s, size_of = self.listener.setup.stall_s, self.http2.queued_body_size
         transport = self._transport
         assert transport is not None
@@ -396,8 +397,10 @@ class Connection(asyncio.Protocol):
     # -------------------------------------------------------------------------------------------- the end
 
     def shutdown(self, grace_s: float | None = None) -> None:
-        """Asks the client to take further calls elsewhere; closes when the open ones have ended, or after the grace.
-        Asked again, it does not wait for calls that may be on their way."""
+        """Asks the client to send new calls elsewhere; closes once the open ones have ended, or after the grace.
+
+        The second request does not wait for calls in transit.
+        """
         if self._transport is None:
             return
         if self._draining:
@@ -408,7 +411,7 @@ class Connection(asyncio.Protocol):
             try:
                 self.http2.send_shutdown_notice()
             except ngh2.NGH2Error:
-                self._transport.close()  # it was ending already
+                self._transport.close()  # already closing
                 return
             self.plan_flush()
         loop = asyncio.get_running_loop()
@@ -420,7 +423,7 @@ class Connection(asyncio.Protocol):
             loop.call_later(grace_s, self.give_up)
 
     def _say_last_stream(self) -> None:
-        """The second step; the connection closes when all calls up to the last are answered."""
+        """Takes the second step; the connection closes once all calls up to the last are answered."""
         if self._transport is None or self._said_last_stream:
             return
         self._said_last_stream = True
@@ -432,12 +435,12 @@ class Connection(asyncio.Protocol):
             self.plan_flush()
 
     def give_up(self) -> None:
-        """Ends at once; what is unread is lost."""
+        """Closes at once; unread bytes are lost."""
         if self._transport is not None:
             self._transport.abort()
 
     def _abort(self, reason: str, code: int | None = None) -> None:
-        """Ends a connection that breaks the rules; where the protocol's state allows, it is told why."""
+        """Closes a connection that breaks the rules, and tells the client why if the protocol's state allows."""
         _log.info("%s: connection closed: %s", self.peer, reason)
         transport = self._transport
         if transport is None:

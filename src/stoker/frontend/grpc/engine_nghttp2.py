@@ -1,6 +1,6 @@
 """Engine ``nghttp2``: gRPC over libnghttp2 on the server's own loop, for every listener.
 
-One `asyncio` protocol for each connection (`connection`), TLS by the loop, flow control and every limit ours.
+Uses one `asyncio` protocol per connection (`connection`) and the loop's TLS; flow control and all limits are ours.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _AGE_JITTER = 0.1
 
 
 class Nghttp2Engine:
-    """Its connections read ``setup``, ``methods`` by path, and ``configuration``."""
+    """Connections read its ``setup``, ``methods`` by path, and ``configuration``."""
 
     def __init__(self, setup: Setup) -> None:
         self.setup = setup
@@ -43,21 +43,20 @@ class Nghttp2Engine:
         self._threads: ThreadPoolExecutor | None = None
 
     async def start(self) -> int:
-        """Listens, and returns the port (0 for a Unix socket).
+        """Listens and returns the port (0 for a Unix socket).
 
-        Raises:
-            BindError
+        Raises: BindError
         """
         await self._listener.open()
         return self._listener.address.port
 
     def start_draining(self) -> None:
-        """Asks the clients of all connections to go elsewhere; listens on, for health checks."""
+        """Asks the clients of all connections to go elsewhere; keeps listening for health checks."""
         self.connections.shutdown()
 
     async def stop(self) -> None:
         self._listener.close()
-        await asyncio.sleep(0)  # what was accepted in this turn is a connection now
+        await asyncio.sleep(0)  # by now, what was accepted in this turn is a connection
         self.connections.shutdown()
         await self.connections.wait_closed(_FLUSH_S)
         if self._threads is not None:
@@ -67,24 +66,24 @@ class Nghttp2Engine:
 
     @property
     def slow_s(self) -> float:
-        """How long an unfinished request may send nothing; less while others wait for room."""
+        """Returns how long an incomplete request may be silent; less while others wait for room."""
         slow_s = self.setup.limits.slow_s
         return slow_s if self.setup.budgets.unparsed.fits(1) else min(slow_s, _SLOW_UNDER_PRESSURE_S)
 
     def opened(self, connection: Connection) -> bool:
-        """Counts a connection in; False: there are too many."""
+        """Counts a new connection. False: there are too many."""
         if not self.connections.add(connection):
             return False
         age_s, grace_s = self.setup.connection_age
         if age_s is not None:
-            spread = random.uniform(1 - _AGE_JITTER, 1 + _AGE_JITTER)  # noqa: S311 - no secret
+            spread = random.uniform(1 - _AGE_JITTER, 1 + _AGE_JITTER)  # noqa: S311 - not a secret
             asyncio.get_running_loop().call_later(age_s * spread, connection.shutdown, grace_s)
         return True
 
     def run_in_thread(
         self, work: Callable[[], _Result], done: Callable[[_Result | None, BaseException | None], None]
     ) -> None:
-        """Runs what would hold up the loop; ``done`` is called on the loop with the result or the error."""
+        """Runs blocking work in a thread; calls ``done`` on the loop with the result or the error."""
         loop = asyncio.get_running_loop()
         if self._threads is None:
             self._threads = ThreadPoolExecutor(1, "stoker-inflate")

@@ -1,8 +1,8 @@
-"""Requests with large values, read without copying these.  PURE.
+"""Reads requests with large values without copying the values. PURE.
 
-protobuf's parser copies every value, and hands out another copy: for 50 MB that is most of what the server does with
-the request.  Here large values are cut out of the message, as views of it; protobuf parses what is left.  A message
-that is not plainly what a client's encoder writes is left to protobuf whole, so that there is one judge of bad ones.
+protobuf's parser copies every value twice, which for 50 MB is most of the server's work on a request.  This module cuts
+large values out of the message as views; protobuf parses the rest.  Messages that do not look like a client encoder's
+output go to protobuf whole, so that only protobuf decides what is invalid.
 """
 
 from __future__ import annotations
@@ -18,14 +18,13 @@ _SKIPPED = frozenset((0x0A, 0x12, 0x22))  # the other fields of the message, str
 
 
 class _NotPlain(Exception):
-    """Nothing this file understands."""
+    """A message that this module does not handle."""
 
 
 def parse(message: bytes | bytearray) -> tuple[inference_pb2.PredictionsRequest, dict[str, Buffer]]:
-    """The request, and its inputs by name.
+    """Returns the request, and its inputs by name.
 
-    Raises:
-        DecodeError: as protobuf does.
+    Raises: DecodeError: as protobuf does.
     """
     if len(message) > LARGE_BYTES:
         try:
@@ -66,7 +65,7 @@ def _cut(message: bytes | bytearray) -> tuple[inference_pb2.PredictionsRequest, 
 
 
 def _entry(message: bytes | bytearray, start: int, stop: int) -> tuple[str, int]:
-    """An entry's key, and where its value begins; it ends with the entry."""
+    """Returns an entry's key, and where its value starts; the value ends with the entry."""
     if message[start] != _KEY:
         raise _NotPlain
     size, key = _varint(message, start + 1)
@@ -83,7 +82,7 @@ def _entry(message: bytes | bytearray, start: int, stop: int) -> tuple[str, int]
 
 
 def _varint(message: bytes | bytearray, position: int) -> tuple[int, int]:
-    """A length and where it ends. Lengths of more than 35 bits are none."""
+    """Returns a length and where it ends. Lengths of more than 35 bits are invalid."""
     number = 0
     for count, byte in enumerate(message[position : position + 5]):
         number |= (byte & 0x7F) << (7 * count)

@@ -1,4 +1,4 @@
-"""What one HTTP/2 connection may ask of the server, and which of its frames count as a flood.  PURE."""
+"""Limits what one HTTP/2 connection may use, and detects floods of frames. PURE."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class FloodGuard:
     def __init__(self, now: float) -> None:
         self._left = self.BURST
         self._seen_at = now
-        self.bytes_sent = 0  # since `allows` was asked last
+        self.bytes_sent = 0  # since the last call of `allows`
         self.requests = 0
 
     def allows(self, frames: int, now: float) -> bool:

@@ -81,8 +81,8 @@ def request_headers(metadata: Metadata) -> dict[str, str] | None:
 
 
 def trailing_metadata(meta: ResponseMeta | None) -> Trailing:
-    """Returns what a handler set through its context, as trailing metadata; the status only if it is not the
-    default.
+    """Returns what a handler set through its context, as trailing metadata; the status only if it is not
+    the default.
     """
     if meta is None:
         return ()

@@ -1,6 +1,6 @@
-"""One call on an HTTP/2 stream: a request that arrives in pieces, and an answer that leaves as the windows allow.
+"""Runs one call on an HTTP/2 stream: receives a request in pieces, and sends the answer as the windows allow.
 
-Invariants: a message over the limit is refused when its length prefix arrives; window is given back for what was taken in,
+Invariants: a message over the limit is refused when its length prefix arrives; window is returned for received bytes,
 and a large message gets none before its size is reserved in the budget; nothing is sent after the end.
 """
 
@@ -34,14 +34,14 @@ if TYPE_CHECKING:
     from stoker.frontend.grpc.connection import Connection
 
 ROOM_BYTES = 64 * 1024
-"""Bytes of a stream that may wait for the client before its method is told to wait."""
+"""Bytes of a stream that may wait for the client before its method must wait."""
 
 _SMALL_BYTES = 64 * 1024
 _INLINE_PACKED_BYTES = 4 * 1024
-"""A message of this size unpacks within milliseconds, whatever it holds."""
+"""A message up to this size decompresses within milliseconds, whatever it contains."""
 _COMPRESSED_BYTES = range(1024, 256 * 1024)
-"""Answers that are compressed if the client compressed its request: smaller ones do not shrink, larger ones would
-stall the loop."""
+"""Sizes of answers to compress if the client compressed its request: smaller ones do not shrink, larger ones would
+block the loop."""
 
 _NO_ERROR, _INTERNAL_ERROR, _REFUSED_STREAM, _CANCEL, _ENHANCE_YOUR_CALM = 0, 2, 7, 8, 11
 _INADEQUATE_SECURITY = 12
@@ -52,7 +52,7 @@ _RESET_CODES = {
     DEADLINE_EXCEEDED: _CANCEL,
     PERMISSION_DENIED: _INADEQUATE_SECURITY,
 }
-"""What a client that does not read can still be sent; clients map these back to the status."""
+"""What a client that does not read can still be sent; clients map these codes back to the status."""
 
 
 class StreamCall(Call):
@@ -107,7 +107,7 @@ class StreamCall(Call):
 
     @property
     def receiving(self) -> bool:
-        """Whether the client is expected to send more of a message, or its only message at all."""
+        """Tells whether the client must still send more of a message, or its only message at all."""
         if self._half_closed or self.ended or self._waiting:
             return False
         return not self._begun or (self._reader is not None and self._reader.incomplete)
@@ -115,7 +115,7 @@ class StreamCall(Call):
     # ------------------------------------------------------------------------------------------ the request
 
     def receive(self, data: bytes, *, end: bool) -> None:
-        """Takes one DATA frame's payload."""
+        """Receives one DATA frame's payload."""
         size = len(data) - messages.PREFIX_BYTES
         if end and size >= 0 and self._is_whole(data, size):
             self._half_closed = self._begun = True
@@ -136,7 +136,7 @@ class StreamCall(Call):
             self._pump()
 
     def _is_whole(self, data: bytes, size: int) -> bool:
-        """The usual request: one frame that holds one message and ends the stream."""
+        """Tells whether this is the common case: one frame with one message that ends the stream."""
         if self._reader is not None or self._half_closed or not self.method.one_request:
             return False
         return not data[0] and int.from_bytes(data[1:5], "big") == size
@@ -156,7 +156,7 @@ class StreamCall(Call):
             self._connection.take_in(self.id, len(data))
 
     def _reserve(self, size: int, *, completed: bool) -> None:
-        """Puts the message that is arriving into the budget; a large one that does not fit gets no more window."""
+        """Reserves the incoming message in the budget; a large one that does not fit gets no more window."""
         budget = self._connection.request_budget
         if completed and self._reserved:
             budget.give(self._reserved)
@@ -175,7 +175,7 @@ class StreamCall(Call):
             self._connection.widen(self.id, size)
 
     def _on_room(self, size: int) -> None:
-        """Other requests left the budget."""
+        """Continues once other requests have left the budget."""
         self._waiting = None
         self.received_at = time.monotonic()
         self._take_from_budget(size)
@@ -184,7 +184,7 @@ class StreamCall(Call):
         self._connection.plan_flush()
 
     def _pump(self) -> None:
-        """Hands whole messages on, in order, unpacked."""
+        """Passes on complete messages, in order, decompressed."""
         inbox = self._inbox
         while inbox and not self._unpacking and not self.ended:
             packed, message = inbox.popleft()
@@ -233,7 +233,7 @@ class StreamCall(Call):
             self._refuse_request(Status(UNIMPLEMENTED, "More than one request message."))
         else:
             self._begun = True
-            self.request = message  # type: ignore[assignment]  # as large as it is, it is never copied
+            self.request = message  # type: ignore[assignment]  # large: never copied
 
     def _request_ended(self) -> None:
         if self._reader is not None and self._reader.incomplete:
@@ -246,7 +246,7 @@ class StreamCall(Call):
             self._begin()
 
     def begin_stream(self) -> None:
-        """Starts a method that reads a stream of requests, before the first of them."""
+        """Starts a method that reads a stream of requests, before the first message."""
         self._begun = True
         self._begin()
 
@@ -260,13 +260,13 @@ class StreamCall(Call):
         self.abandon(DeadlineExceeded())
 
     def give_up_request(self) -> None:
-        """Refuses a request of which nothing came for too long; its client's own deadline may have passed."""
+        """Refuses a request that has been silent for too long; its client's own deadline may have passed."""
         late = self.deadline is not None and time.monotonic() >= self.deadline
         code = DEADLINE_EXCEEDED if late else CANCELLED
         self._refuse_request(Status(code, "The request did not arrive in time."))
 
     def _refuse_request(self, status: Status) -> None:
-        """Ends a call whose request cannot be read on; its work, if any, is cancelled."""
+        """Ends a call whose request cannot be read further, and cancels its work."""
         on_cancel = self.on_cancel
         self.refuse(status)
         if on_cancel is not None:
@@ -349,7 +349,7 @@ class StreamCall(Call):
         if not super()._end(code):
             return False
         if self._reader is None and self._timer is None:
-            return True  # the request came whole
+            return True  # the request was complete
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

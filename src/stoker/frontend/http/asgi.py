@@ -3,8 +3,7 @@
 The application starts once the head is there, so that it can refuse a body before it is sent; it reads the body whole.
 
 Invariant: a leaving client does not cancel the application, which may be in the middle of an operation; only the end of
-a
-drain does.
+a drain does.
 """
 
 from __future__ import annotations

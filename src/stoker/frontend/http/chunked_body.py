@@ -1,8 +1,7 @@
 """Reads a chunked body from the bytes of a connection. PURE.
 
 httptools parses the chunks.  It is never fed past the end of the body, so that what follows stays with the connection:
-a
-chunked body ends with an empty line, so it is fed up to each empty line.
+a chunked body ends with an empty line, so it is fed up to each empty line.
 """
 
 from __future__ import annotations

@@ -2,8 +2,7 @@
 
 Pages of other sites can make a browser send requests to this machine, and a name that suddenly resolves to this machine
 (DNS rebinding) even makes such a page same-origin.  Three headers show it: Origin, Sec-Fetch-Site, and the name in
-Host.
-Programs send none of the first two, and reach the server by an address, by localhost or by its machine's name.
+Host. Programs send none of the first two, and reach the server by an address, by localhost or by its machine's name.
 
 If the server listens to this machine only, any other name is refused.  A server that others reach has names it cannot
 know, so there only requests with a browser's headers are held to the list.

@@ -83,8 +83,8 @@ class _PredictionOptions(BaseRoute):
 
 
 def _open_inference_routes(readiness: ReadinessPort) -> list[BaseRoute]:
-    """Answers as TorchServe does, its misspelt key included; adds the correct key, and models, which TorchServe
-    lacks.
+    """Answers as TorchServe does, its misspelt key included; adds the correct key, and models, which
+    TorchServe lacks.
     """
 
     async def model(request: Request) -> Response:

@@ -1,5 +1,5 @@
-"""Lets a client that still sends read its answer before the connection closes; closing at once would lose the
-answer.
+"""Lets a client that still sends read its answer before the connection closes; closing at once would
+lose the answer.
 """
 
 from __future__ import annotations

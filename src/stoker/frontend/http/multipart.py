@@ -1,8 +1,8 @@
 """The parts of a multipart form, as browsers, devices and scripts write it.  PURE.
 
 More lenient than its RFCs where the meaning is clear: line breaks may be bare line feeds, text may stand before the
-first boundary, the end may lack its dashes.  A form without its end is refused: something is lost.
-Invariants: linear time, whatever the body; values are places in the body, not copies.
+first boundary, the end may lack its dashes.  A form without its end is refused: something is lost. Invariants: linear
+time, whatever the body; values are places in the body, not copies.
 """
 
 from __future__ import annotations

@@ -1,10 +1,8 @@
 """Reads the parameters of a management request from its query string or its JSON body. PURE.
 
 As in TorchServe, an invalid number in a query string silently becomes its default, a flag is true only for the word
-true in
-any case, and the first value of a repeated name counts.  A JSON body is strict: a value of the wrong kind is an error
-that
-names the parameter.
+true in any case, and the first value of a repeated name counts.  A JSON body is strict: a value of the wrong kind is an
+error that names the parameter.
 """
 
 from __future__ import annotations

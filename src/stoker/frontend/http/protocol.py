@@ -1,10 +1,10 @@
-"""One HTTP/1.1 connection: bytes in, one exchange at a time, its answer out.
+"""Runs one HTTP/1.1 connection: reads requests, one exchange at a time, and writes the answers.
 
 A request that the listener's `Predictor` wants goes straight to it; all others go to the ASGI application (`asgi`).
 
-Invariants: while an answer waits for its worker or its reader no further request is read, neither from the socket nor from
-what came with the last one; a head and a body are bounded before they are buffered; what is no HTTP gets one clear
-answer; a client that neither reads nor writes for too long is let go.
+Invariants: while an answer waits for its worker or its reader, no further request is read, neither from the socket nor
+from the bytes already received; heads and bodies are bounded before they are buffered; bytes that are not HTTP get one
+clear answer; a client that neither reads nor writes for too long is disconnected.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ from stoker.frontend.http.request_head import END, RequestHead
 from stoker.frontend.http.site import Site
 
 _FREE_BYTES = 16 << 10
-"""What a connection may hold of requests that are not whole without room in the budget."""
+"""Bytes of incomplete requests that a connection may hold without room in the budget."""
 _KEPT_HEAD = 4 << 10
 _LINE_END = b"\r\n"
 _LEAST_RATE = 500
-"""Bytes a second that a body must come with on average, from `Limits.slow_s` on."""
+"""Lowest average rate of a body, in bytes a second, after `Limits.slow_s`."""
 _TURN = 32
-"""Heads and bodies of one connection that are taken one after the other before others have their turn."""
+"""Heads and bodies of one connection that are handled in a row before others get their turn."""
 _GRACE_OF_TLS_S = 0.2
-"""How long a closed TLS connection waits for the client to say that it has heard of it."""
+"""How long a closed TLS connection waits for the client's acknowledgement."""
 
 
 class HttpConnection(asyncio.Protocol):
@@ -53,23 +53,23 @@ class HttpConnection(asyncio.Protocol):
         self._admit: Callable[[RequestHead], None] = site.predictor.admit if site.predictor else _no_predictor
         self.predict: Callable[[HttpExchange], None] = site.predictor.predict if site.predictor else _no_predictor
         self._exchange: HttpExchange | None = None
-        self._rest: bytes | bytearray = b""  # received, and not yet taken
-        self._at = 0  # where the rest begins in it
-        self._searched = 0  # no head ends before
-        self._raw = b""  # the newest head, and what it is
+        self._rest: bytes | bytearray = b""  # received, but not handled yet
+        self._at = 0  # where the rest starts in it
+        self._searched = 0  # no head ends before this position
+        self._raw = b""  # the newest head, and its meaning
         self._head = request_head.RequestHead(b"", b"", "1.1")
         self._body: RequestBody | None = None
         self._held = Share(site.budgets.unparsed)
         self._advancing = False
         self._reading = True
-        self._paused = False  # by the transport: the client does not read
+        self._paused = False  # paused by the transport: the client does not read
         self._unread = 0
-        self._stopping = False  # after the answer that is on its way nothing more is served
-        self._deaf = False  # what still comes is thrown away
+        self._stopping = False  # nothing is served after the current answer
+        self._deaf = False  # further input is discarded
         self._lingering: Lingering | None = None
         self._requests = 0
-        self._begun = 0.0  # when the head or the body that is being read began
-        self._quiet_since = time.monotonic()  # nothing was received or read since
+        self._begun = 0.0  # when the current head or body started
+        self._quiet_since = time.monotonic()  # when nothing has been received or read since
 
     # ------------------------------------------------------------------------------------ the connection
 
@@ -115,7 +115,7 @@ class HttpConnection(asyncio.Protocol):
         self._advance()
 
     def _advance(self) -> None:
-        """Takes what was received as far as it goes now; reads on only what can be taken."""
+        """Handles what was received as far as possible now; reads on only what can be handled."""
         if self._advancing:
             return
         self._advancing = True
@@ -136,8 +136,11 @@ class HttpConnection(asyncio.Protocol):
             self._wait_with_rest()
 
     def _wait_with_rest(self) -> None:
-        """Something was received ahead of its turn. Little of it is kept and reading goes on, so that a client that
-        leaves is noticed; much of it needs room, and without room is not served."""
+        """Handles input received ahead of its turn.
+
+        A little of it is kept and reading continues, so that a disconnect is noticed; much of it needs room in the
+        budget, and is not served without.
+        """
         if self._hungry or len(self._rest) <= _FREE_BYTES:
             self._read(True)
         else:
@@ -156,21 +159,21 @@ class HttpConnection(asyncio.Protocol):
 
     @property
     def _hungry(self) -> bool:
-        """Whether more bytes are what it waits for."""
+        """Tells whether it waits for more bytes."""
         exchange = self._exchange
         if exchange is None:
             return not self._paused and not self._held.waits
         return not exchange.whole and not self._held.waits
 
     def _step(self) -> bool:
-        """Whether it took something and there may be more to take."""
+        """Handles one step. Returns whether there may be more to handle."""
         exchange = self._exchange
         if exchange is None:
             return not (self._paused or self._held.waits) and self._take_head()
         return not (exchange.whole or self._held.waits) and self._take_body(exchange)
 
     def _take(self, stop: int) -> bytes:
-        """What was received, up to there."""
+        """Consumes the input up to a position."""
         rest, start = self._rest, self._at
         if stop < len(rest):
             self._at = stop
@@ -190,7 +193,7 @@ class HttpConnection(asyncio.Protocol):
 
     def _take_head(self) -> bool:
         rest, start = self._rest, self._at
-        while start < len(rest) and rest[start] in _LINE_END:  # some clients end a body so
+        while start < len(rest) and rest[start] in _LINE_END:  # some clients end a body like this
             start += 1
         self._at = start
         end = rest.find(END, max(start, self._searched))
@@ -309,7 +312,7 @@ class HttpConnection(asyncio.Protocol):
             self._close(still_sends=not exchange.whole or bool(self._rest) or not self._reading)
 
     def _refuse(self, error: Exception) -> None:
-        """Of bytes that cannot be understood; nothing after them can be either."""
+        """Refuses an unparseable request; nothing after it can be parsed either."""
         exchange = self._exchange
         if exchange is None:
             start = bytes(self._rest[self._at : self._at + 200]).partition(b"\r\n")[0]
@@ -319,7 +322,7 @@ class HttpConnection(asyncio.Protocol):
         exchange.abandon(error)
 
     def _close(self, *, still_sends: bool) -> None:
-        """A client that still sends would lose the answer if the connection were closed under it: it gets a moment."""
+        """Closes, after some time if the client still sends, because closing at once would lose the answer."""
         self._deaf, self._rest = True, b""
         if self._transport.is_closing():
             return
@@ -331,8 +334,10 @@ class HttpConnection(asyncio.Protocol):
         self._lingering.begin()
 
     def _close_now(self, *, at_once: bool = False) -> None:
-        """Once what was written is read. ``at_once``: TLS does not wait for the client's word, which an idle one does
-        not give."""
+        """Closes once the output is read.
+
+        ``at_once``: do not wait for TLS's acknowledgement, which an idle client does not send.
+        """
         self._deaf = True
         if self._paused:
             return
@@ -361,7 +366,7 @@ class HttpConnection(asyncio.Protocol):
             self._advance()
 
     def _count_unread(self) -> None:
-        """Asks the transport how much the client has left unread; that there is less of it is a sign of life."""
+        """Asks the transport how much the client has left unread; a decrease is a sign of life."""
         unread = self._transport.get_write_buffer_size() if self._paused else 0
         if unread < self._unread:
             self._quiet_since = time.monotonic()

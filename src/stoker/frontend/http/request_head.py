@@ -1,7 +1,7 @@
-"""The head of an HTTP/1.1 request: read, checked, and refused where two readers could understand it differently.  PURE.
+"""Parses the head of an HTTP/1.1 request, and refuses ambiguous ones. PURE.
 
-httptools judges the syntax; what it lets pass and a proxy in front could take for something else is refused here: two
-Host headers or none, two Authorization headers, a header that goes on in the next line, a bare CR or LF, a NUL.
+httptools checks the syntax.  What it accepts but a proxy in front could read differently is refused here: two Host
+headers or none, two Authorization headers, a header continued on the next line, a bare CR or LF, a NUL.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ _VERSIONS = {"1.0", "1.1"}
 
 class RequestHead:
     """``url`` and its ``path`` and ``query`` as in the request line; ``headers`` with names in the client's case,
-    ``facts`` some of them by lower-case name.  ``route``: what the server makes of it, kept with it because
-    clients repeat their heads.
+    ``facts`` some of them by lower-case name.  ``route``: what the server makes of it, kept with it because clients
+    repeat their heads.
     """
 
     __slots__ = (
@@ -69,7 +69,7 @@ class RequestHead:
 
 
 def _facts(headers: Sequence[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
-    """Raises BadRequest: a header that must stand alone came twice."""
+    """Collects the headers that the server uses. Raises BadRequest: a header that must be unique is repeated."""
     facts: dict[bytes, bytes] = {}
     for name, value in headers:
         lower = name.lower()
@@ -85,7 +85,7 @@ def _facts(headers: Sequence[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
 
 
 class _Collector:
-    """What httptools calls while it reads a head."""
+    """Callbacks for httptools while it reads a head."""
 
     def __init__(self) -> None:
         self.url = b""
@@ -99,10 +99,9 @@ class _Collector:
 
 
 def parse(raw: bytes) -> RequestHead:
-    """``raw`` ends with the empty line.
+    """Parses a head. ``raw`` ends with the empty line.
 
-    Raises:
-        BadRequest
+    Raises: BadRequest
     """
     refuse_ambiguous(raw)
     collector = _Collector()
@@ -110,7 +109,7 @@ def parse(raw: bytes) -> RequestHead:
     try:
         parser.feed_data(raw)
     except httptools.HttpParserUpgrade:
-        pass  # nothing is served but HTTP/1.1; curl offers HTTP/2 in this way and takes what it gets
+        pass  # only HTTP/1.1 is served; curl offers HTTP/2 like this and accepts HTTP/1.1
     except httptools.HttpParserError:
         raise BadRequest(NOT_HTTP) from None
     method, version = parser.get_method(), parser.get_http_version()
@@ -149,10 +148,9 @@ def refuse_ambiguous(raw: bytes | bytearray) -> None:
 
 
 def look_at_beginning(raw: bytes | bytearray, *, limit: int) -> None:
-    """What has come of a head whose end has not: is it one at all, and is it bounded?
+    """Checks the start of an incomplete head: is it a head at all, and is it bounded?
 
-    Raises:
-        BadRequest, HeadTooLarge
+    Raises: BadRequest, HeadTooLarge
     """
     if len(raw) > limit:
         raise HeadTooLarge(limit=limit)
@@ -163,5 +161,5 @@ def look_at_beginning(raw: bytes | bytearray, *, limit: int) -> None:
 
 
 def is_http_2(raw: bytes | bytearray) -> bool:
-    """The preface of a client that speaks HTTP/2 without asking."""
+    """Recognizes the preface of a client that speaks HTTP/2 without asking."""
     return _HTTP_2.match(raw) is not None
