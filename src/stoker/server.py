@@ -1,8 +1,8 @@
 """The composition root: builds the parts of a server, enters them in order, waits, and leaves in reverse.
 
-A server that says it is up is up: no listener opens before every model of the start is registered or given up.
-Leaving is the same list backwards: frontends close first, workers last.  Before that comes the drain: the first stop
-request refuses new work and waits for what was accepted; a second one stops waiting.
+No listener opens before every model of the start is registered or given up.  Leaving is the same list backwards:
+frontends close first, workers last.  Before that comes the drain: the first stop request refuses new work and waits for
+what was accepted; a second one stops waiting.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 class Server:
-    """One server. ``access``: how open it is; left out, as strict as the settings say.
+    """Serves until it is stopped. ``access``: how open it is; left out, as strict as the settings say.
 
     ``metrics``: left out, nothing is measured. ``on_started`` is called once, when the models of the start are
     registered and every listener is open; workers may still be loading then. ``snapshot_settings``: the properties that
@@ -97,7 +97,7 @@ class Server:
 
     @property
     def addresses(self) -> Mapping[str, str]:
-        """Where each API is served once started, e.g. ``{"REST inference": "http://127.0.0.1:8080", ...}``."""
+        """Addresses of the APIs once started, e.g. ``{"REST inference": "http://127.0.0.1:8080", ...}``."""
         names = ("gRPC inference", "gRPC management")
         hosts = (self._settings.grpc_inference_address, self._settings.grpc_management_address)
         found = {name: grpc_place(host, one.port) for name, host, one in zip(names, hosts, self._grpc, strict=True)}
@@ -106,16 +106,16 @@ class Server:
         return found
 
     def request_stop(self) -> None:
-        """Asks for a stop after a drain; asked again, the drain is cut short."""
+        """Asks for a stop after a drain; a second call cuts the drain short."""
         if self._stop.is_set():
             self._stop_now.set()
         self._stop.set()
 
     async def run(self) -> None:
-        """From the first model to the end of the last worker. A stop that comes before the server is up leaves at once.
+        """Runs from the first model to the end of the last worker. A stop before the server is up takes effect at once.
 
         Raises:
-            StartupError: an address cannot be had, or the settings ask for what cannot be kept.
+            StartupError: an address is taken, or settings contradict each other.
         """
         security.check(self._settings, self._access)
         async with AsyncExitStack() as stack:
@@ -133,9 +133,9 @@ class Server:
                 self._http.append((await stack.enter_async_context(listener), roles))
             await stack.enter_async_context(protection.kept())
             if self._stop.is_set():
-                return  # asked for while it started
+                return  # a stop was requested meanwhile
             self._tell_started()
-            _rest_the_collector()
+            _tune_gc()
             await self._stop.wait()
             await self._drain(registry)
 
@@ -203,7 +203,7 @@ class Server:
             )
 
     def _make_http(self, registry: Registry, protection: Protection) -> Iterator[tuple[HttpListener, tuple[Role, ...]]]:
-        """A listener serves the APIs of its roles: mostly one, several where addresses are equal."""
+        """Makes a listener per address: with the APIs of one role, or of several where addresses are equal."""
         settings, authorizer = self._settings, protection.authorizer
         predictions = Predictions(registry, authorizer=authorizer, hide_authorization=self._access.tokens)
         apis = {
@@ -265,7 +265,7 @@ class Server:
     # ------------------------------------------------------------------------------------- start and stop
 
     async def _check_addresses(self) -> None:
-        """Fails before models are loaded, which may take long, where somebody else has an address.
+        """Fails early where an address is taken: loading models may take long.
 
         Raises:
             BindError
@@ -279,7 +279,7 @@ class Server:
             await sockets.check_free(address)
 
     async def _load(self, registry: Registry) -> bool:
-        """Whether the models of the start are registered or given up; False: a stop came first."""
+        """Returns True once the models of the start are registered or given up, False if a stop came first."""
         loading = asyncio.ensure_future(registry.load_at_startup())
         stopping = asyncio.ensure_future(self._stop.wait())
         try:
@@ -308,7 +308,7 @@ class Server:
         self._on_started()
 
     async def _drain(self, registry: Registry) -> None:
-        """Health turns NOT_SERVING and new work is refused; what was accepted gets `drain_timeout` to end."""
+        """Turns health to NOT_SERVING, refuses new work, and gives accepted requests `drain_timeout` to end."""
         grace_s = self._settings.drain_timeout_s
         log.info("Stopping: requests in flight have %g s to end", grace_s, extra={"event": "server_stopping"})
         registry.close_admission()
@@ -323,7 +323,7 @@ def _describe_predictions(registry: Registry, model: str) -> dict[str, Any]:
 
 
 def _has_metrics(settings: Settings, roles: Collection[Role]) -> bool:
-    """The listener of the metrics has them; and one that serves inference and management together, as in TorchServe."""
+    """Whether a listener serves metrics: that of the metrics, and as in TorchServe one with several APIs."""
     return settings.enable_metrics_api and (Role.METRICS in roles or len(roles) > 1)
 
 
@@ -351,7 +351,7 @@ def _http2_limits(settings: Settings, connections: int) -> Http2Limits:
 
 
 def _budgets(settings: Settings) -> Budgets:
-    """For all listeners together."""
+    """Makes the budgets that all listeners share."""
     return Budgets(
         unparsed=settings.max_buffered_request_bytes or max(_BUFFERED, 4 * settings.max_request_size),
         unread=settings.max_buffered_response_bytes or max(_BUFFERED, 4 * settings.max_response_size),
@@ -359,7 +359,7 @@ def _budgets(settings: Settings) -> Budgets:
 
 
 def _where_grpc_is(settings: Settings, roles: Collection[Role]) -> str:
-    """For a gRPC client that calls a REST port."""
+    """Tells a gRPC client that calls a REST port where to go."""
     if Role.INFERENCE in roles:
         return f"gRPC is served on port {settings.grpc_inference_port}."
     return f"gRPC is served on port {settings.grpc_management_port}." if Role.MANAGEMENT in roles else ""
@@ -373,8 +373,8 @@ def _operations(settings: Settings, roles: Collection[Role]) -> Sequence[Operati
     )
 
 
-def _rest_the_collector() -> None:
-    """What the server is made of is not looked at again, and requests, which free themselves, less often."""
+def _tune_gc() -> None:
+    """Exempts what exists now from collection, and collects less often: requests leave no cycles."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(10_000, 20, 20)
@@ -406,7 +406,7 @@ def _make_store(settings: Settings) -> ModelStore:
 
 
 async def _unless(event: asyncio.Event, work: Iterable[Awaitable[object]]) -> None:
-    """Waits for all of ``work``, or until ``event``; then the rest is cancelled."""
+    """Waits for all of ``work``, or until ``event``; cancels the rest."""
     done = asyncio.gather(*work)
     interrupted = asyncio.ensure_future(event.wait())
     try:
@@ -417,7 +417,7 @@ async def _unless(event: asyncio.Event, work: Iterable[Awaitable[object]]) -> No
 
 
 async def _cancelled(future: asyncio.Future[Any]) -> None:
-    """Ends ``future`` if it has not ended; an error of its own is logged, since nobody else looks at it."""
+    """Ends ``future`` if it has not ended; logs an error of its own, which would be lost."""
     future.cancel()
     results = await asyncio.gather(future, return_exceptions=True)
     for result in results:
@@ -427,7 +427,7 @@ async def _cancelled(future: asyncio.Future[Any]) -> None:
 
 @contextmanager
 def _signals(stop: Callable[[], None]) -> Iterator[None]:
-    """Signals ask for a stop."""
+    """Lets signals ask for a stop inside the block."""
     loop = asyncio.get_running_loop()
     previous = {number: signal.getsignal(number) for number in _STOP_SIGNALS}
     for number in _STOP_SIGNALS:

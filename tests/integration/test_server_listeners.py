@@ -25,7 +25,7 @@ ANYWHERE = Address("http", "127.0.0.1", 0)
 
 @pytest.fixture(autouse=True)
 def _leave_the_collector_of_this_process_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(composition, "_rest_the_collector", lambda: None)
+    monkeypatch.setattr(composition, "_tune_gc", lambda: None)
 
 
 @asynccontextmanager

@@ -62,7 +62,7 @@ def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Start:
     made = Start(tmp_path)
     load: Callable[[Registry], Awaitable[None]] = made.load
     monkeypatch.setattr(Registry, "load_at_startup", lambda registry: load(registry))
-    monkeypatch.setattr(composition, "_rest_the_collector", lambda: None)
+    monkeypatch.setattr(composition, "_tune_gc", lambda: None)
     return made
 
 

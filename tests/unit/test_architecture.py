@@ -289,6 +289,46 @@ def aliased(module: str) -> list[str]:
     return [s for s in strings if s in MODULES]
 
 
+def runtime_imports(module: str) -> list[tuple[str, int]]:
+    """Imports without those under TYPE_CHECKING."""
+    typing_only = {
+        inner
+        for node in ast.walk(tree_of(module))
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
+        for inner in ast.walk(node)
+    }
+    return imports_of(module, (node for node in ast.walk(tree_of(module)) if node not in typing_only))
+
+
+def reachable(start: str, graph: dict[str, set[str]]) -> set[str]:
+    seen: set[str] = set()
+    waiting = list(graph[start])
+    while waiting:
+        module = waiting.pop()
+        if module not in seen:
+            seen.add(module)
+            waiting += graph[module]
+    return seen
+
+
+def circles(graph: dict[str, set[str]]) -> list[str]:
+    return sorted(module for module in graph if module in reachable(module, graph))
+
+
+def test_no_modules_import_each_other() -> None:
+    """In the frontend a connection and what happens on it know each other's types, and no more."""
+    graph = {
+        module: {name for name, _ in imports(module) if name in MODULES and name != module}
+        for module in MODULES
+        for imports in (runtime_imports if inside(module, "stoker.frontend") else imports_of,)
+    }
+    assert circles(graph) == []
+
+
+def test_a_circle_of_imports_is_found() -> None:
+    assert circles({"a": {"b"}, "b": {"c"}, "c": {"b"}}) == ["b", "c"]
+
+
 @pytest.mark.parametrize("module", NEVER_PULL_IN_TORCH)
 def test_the_server_and_torchless_modules_never_pull_in_torch(module: str) -> None:
     assert not {name for name in pulled_in(module) if name.split(".")[0] in ("torch", "torchvision", "numpy")}

@@ -1,4 +1,4 @@
-"""What comes back for a job: a stream of chunks, read by one frontend.
+"""The reply to a job: a stream of chunks, read by one frontend.
 
 A unary answer is a stream of one chunk.  The scheduler is the producer (`push`, `push_parts`, `fail`), a frontend
 the only consumer (`subscribe`, `read_nowait` / `next`, `cancel`).  Exactly one end: the chunk pushed with
@@ -12,11 +12,10 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 
 if TYPE_CHECKING:
     from stoker.core.buffer import Buffer
-    from stoker.core.job import Job
     from stoker.errors import ServingError
 
 
@@ -35,12 +34,15 @@ class Chunk(NamedTuple):
     meta: ResponseMeta | None = None
 
 
-class Producer(Protocol):
-    """Who is told what the consumer does (the scheduler)."""
+JobT_contra = TypeVar("JobT_contra", contravariant=True)
 
-    def job_cancelled(self, job: Job) -> None: ...
 
-    def job_consumed(self, job: Job, nbytes: int) -> None: ...
+class Producer(Protocol[JobT_contra]):
+    """Hears what the consumer does: the scheduler, of its jobs."""
+
+    def job_cancelled(self, job: JobT_contra) -> None: ...
+
+    def job_consumed(self, job: JobT_contra, nbytes: int) -> None: ...
 
 
 class ReplyStream:
@@ -51,15 +53,15 @@ class ReplyStream:
     def __init__(self) -> None:
         self._chunks: deque[Chunk] = deque()
         self._listener: Callable[[], None] | None = None
-        self._producer: Producer | None = None
-        self._job: Job | None = None
+        self._producer: Producer[Any] | None = None
+        self._job: Any = None
         self.backlog = 0
         self.ended = False
         self.error: ServingError | None = None
 
     # ------------------------------------------------------------------------------------ producer
 
-    def attach(self, producer: Producer, job: Job) -> None:
+    def attach(self, producer: Producer[JobT_contra], job: JobT_contra) -> None:
         self._producer, self._job = producer, job
 
     def push(self, chunk: Chunk, *, last: bool) -> None:

@@ -27,7 +27,7 @@ from stoker.errors import (
 from stoker.frontend.key_file import KeyFile
 from stoker.frontend.keys import NOBODYS, Key, Keyring, file_text, fixed_key, read_tokens, shown_key
 
-_log = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 _NOT_ROTATED = "Token Authentication failed. Token either incorrect, expired, or not provided correctly"
 _LARGEST_TOKEN_FILE = 64 << 10
@@ -98,10 +98,10 @@ class TokenAuthorizer:
             try:
                 self._write(renewed)
             except OSError as error:
-                _log.error("%s cannot be written, the old token stays: %s", self._file.path, error.strerror or error)
+                log.error("%s cannot be written, the old token stays: %s", self._file.path, error.strerror or error)
                 raise TokenNotReplaced from None
             self._keys = renewed
-        _log.info("The %s token was replaced", scope.value, extra={"event": "token_replaced"})
+        log.info("The %s token was replaced", scope.value, extra={"event": "token_replaced"})
 
     def _write(self, keys: Keyring) -> None:
         self._file.write(file_text(keys, self._wall() - self._monotonic()))
@@ -110,7 +110,7 @@ class TokenAuthorizer:
         try:
             self._file.remove()
         except OSError as error:
-            _log.warning("%s cannot be removed: %s", self._file.path, error.strerror or error)
+            log.warning("%s cannot be removed: %s", self._file.path, error.strerror or error)
 
 
 class FixedTokens:
@@ -154,9 +154,9 @@ class FixedTokens:
             raise ConfigurationError(f"Invalid configuration: token_file: {self._source}: {_reason(error)}") from None
         for scope in TokenScope:
             if self._keys[scope] is NOBODYS:
-                _log.warning("No %s token is set: nobody can use the %s API", scope.value, scope.value)
+                log.warning("No %s token is set: nobody can use the %s API", scope.value, scope.value)
             elif self._keys[scope].is_short:
-                _log.warning("The %s token is short enough to be guessed", scope.value)
+                log.warning("The %s token is short enough to be guessed", scope.value)
 
     def reload(self) -> None:
         """Rereads the source; keeps the old tokens while it is not valid."""
@@ -164,11 +164,11 @@ class FixedTokens:
         try:
             self._read()
         except (OSError, ValueError) as error:
-            _log.warning("%s was not read again, the old tokens stay: %s", self._source, _reason(error))
+            log.warning("%s was not read again, the old tokens stay: %s", self._source, _reason(error))
             return
         changed = [scope.value for scope in TokenScope if before[scope].secret != self._keys[scope].secret]
         if changed:
-            _log.info("New tokens: %s", ", ".join(changed), extra={"event": "token_replaced"})
+            log.info("New tokens: %s", ", ".join(changed), extra={"event": "token_replaced"})
 
     def _read(self) -> None:
         found = {} if self._source is None else _read_source(self._source, self._wall() - self._monotonic())

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Mapping
 from typing import TypeVar
 
-_log = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 Row = TypeVar("Row")
 
@@ -19,5 +19,5 @@ def row_of(table: Mapping[type[Exception], Row], error: Exception) -> Row | None
     for kind in type(error).__mro__:
         if kind in table:
             return table[kind]
-    _log.error("unexpected error while a request was answered", exc_info=error)
+    log.error("unexpected error while a request was answered", exc_info=error)
     return None

@@ -17,7 +17,7 @@ from stoker.config.address import Address
 from stoker.frontend import sockets
 from stoker.frontend.budget import ByteBudget, UnreadAnswers
 
-_log = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 SWEEP_S = 5.0
 HANDSHAKE_S = 20.0
@@ -121,7 +121,7 @@ class Connections:
         now = time.monotonic()
         if now - self._warned_at > _WARN_EVERY_S:
             self._warned_at = now
-            _log.warning("A listener has as many connections as max_connections allows: new ones are dropped")
+            log.warning("A listener has as many connections as max_connections allows: new ones are dropped")
 
 
 class Listener:

@@ -12,7 +12,7 @@ from stoker.core.ports import AccessLog, RequestTelemetry
 from stoker.errors import MessageTooLarge, ReaderTooSlow, ServerStopping, StreamStalled
 from stoker.frontend.exchange import Exchange
 
-_log = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 SWEEP_SECONDS = 0.5
 """How often stalled streams are checked for while there may be any."""
@@ -124,7 +124,7 @@ class OpenExchanges:
         for exchange, behind in list(self._behind.items()):
             error = self._verdict(exchange, behind, now)
             if error is not None:
-                _log.info("%s: the client does not read; stream ended", exchange.label)
+                log.info("%s: the client does not read; stream ended", exchange.label)
                 exchange.abandon(error)
         if self._behind:
             self._arm_sweep()

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import resource
 
-_log = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 _LISTENERS = 5
 _FOR_CONNECTIONS = 0.75
@@ -26,7 +26,7 @@ def raise_limit() -> None:
     try:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
     except (OSError, ValueError) as error:
-        _log.info("The limit of open files stays at %d: %s", soft, error)
+        log.info("The limit of open files stays at %d: %s", soft, error)
 
 
 def connections_of_each_listener(most: int) -> int:
@@ -36,7 +36,7 @@ def connections_of_each_listener(most: int) -> int:
         return most
     share = within(most, limit)
     if share < most:
-        _log.info("max_connections is %d instead of %d: the process may have %d open files", share, most, limit)
+        log.info("max_connections is %d instead of %d: the process may have %d open files", share, most, limit)
     return share
 
 

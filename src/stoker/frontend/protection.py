@@ -18,7 +18,7 @@ from stoker.frontend.auth import FixedTokens, OpenAuthorizer, TokenAuthorizer
 from stoker.frontend.tls import Tls
 from stoker.frontend.watch import FileWatch
 
-_log = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 
 class Protection:
@@ -43,7 +43,7 @@ class Protection:
         """
         async with AsyncExitStack() as stack:
             if isinstance(self.authorizer, TokenAuthorizer):
-                _log.info("The tokens are in %s", stack.enter_context(self.authorizer.published()))
+                log.info("The tokens are in %s", stack.enter_context(self.authorizer.published()))
             for renewed in (self.authorizer, self._https, self.grpc):
                 if isinstance(renewed, (FixedTokens, Tls)) and renewed.paths:
                     await stack.enter_async_context(FileWatch(renewed.paths, renewed.reload))

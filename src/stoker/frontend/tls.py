@@ -19,7 +19,7 @@ from stoker.errors import ConfigurationError
 from stoker.frontend import certificates
 from stoker.frontend.certificates import Identity, Unusable
 
-_log = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20:!aNULL"
 """Ciphers of TLS 1.2; all of 1.3's are good."""
@@ -69,9 +69,9 @@ class Tls:
                 return
             self._take(found)
         except Unusable as error:
-            _log.warning("The certificate was not replaced, the old one stays: %s", error)
+            log.warning("The certificate was not replaced, the old one stays: %s", error)
             return
-        _log.info(
+        log.info(
             "New certificate: %s, valid until %s", found.subject, found.valid_until, extra={"event": "certificate"}
         )
 
@@ -81,7 +81,7 @@ class Tls:
         self._context = self.context_of(identity)
         self._identity = identity
         if now < identity.valid_from:  # the clock may be wrong, here or where it was issued
-            _log.warning(
+            log.warning(
                 "The certificate %s is valid from %s on: clients will refuse it until then",
                 identity.subject,
                 identity.valid_from,
@@ -112,7 +112,7 @@ def of_https(settings: Settings) -> Tls | None:
         return _loaded(settings, _keystore(settings), [settings.keystore])
     if settings.certificate_file is not None and settings.private_key_file is not None:
         return _loaded(settings, *_pem_pair(settings.certificate_file, settings.private_key_file))
-    _log.warning(
+    log.warning(
         "https:// without a certificate: one was made that nobody has signed. Set certificate_file and private_key_file"
     )
     own = certificates.self_signed(hosts)

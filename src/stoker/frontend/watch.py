@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 
-_log = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 INTERVAL_S = 2.0
 
@@ -52,7 +52,7 @@ class FileWatch:
             try:
                 await asyncio.to_thread(self.look)
             except Exception:
-                _log.exception("Files that may be renewed could not be looked at")
+                log.exception("Files that may be renewed could not be looked at")
             await asyncio.sleep(self._interval_s)
 
 

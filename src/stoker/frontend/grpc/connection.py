@@ -27,7 +27,7 @@ from stoker.frontend.grpc.stream_call import ROOM_BYTES, StreamCall
 if TYPE_CHECKING:
     from stoker.frontend.grpc.engine_nghttp2 import Nghttp2Engine
 
-_log = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 WRITE_BYTES = 256 << 10
@@ -441,7 +441,7 @@ class Connection(asyncio.Protocol):
 
     def _abort(self, reason: str, code: int | None = None) -> None:
         """Closes a connection that breaks the rules, and tells the client why if the protocol's state allows."""
-        _log.info("%s: connection closed: %s", self.peer, reason)
+        log.info("%s: connection closed: %s", self.peer, reason)
         transport = self._transport
         if transport is None:
             return

@@ -18,7 +18,7 @@ from stoker.frontend.grpc.engine import Setup
 from stoker.frontend.listener import Connections, Listener
 from stoker.frontend.tls import listening_context
 
-_log = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 _Result = TypeVar("_Result")
 
 _FLUSH_S = 1.0

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from stoker.core.reply import ResponseMeta
 
-_log = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 Metadata = Sequence[tuple[str, str | bytes]]
 Trailing = Sequence[tuple[str, str]]
@@ -135,6 +135,6 @@ def _complain(dropped: list[str]) -> None:
     new = len(_complained) < 100 and not _complained.issuperset(dropped)
     _complained.update(dropped[:100] if new else ())
     names = ", ".join(repr(name[:64]) for name in dropped[:10])
-    _log.log(
+    log.log(
         logging.WARNING if new else logging.DEBUG, "response headers that gRPC cannot carry were dropped: %s", names
     )

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 
 from stoker.frontend.http.responses import ALWAYS
 
-_log = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 _NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _BAD_VALUE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
@@ -66,7 +66,7 @@ def handler_headers(given: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
         if name.lower() in _NOT_FOR_HANDLERS or name in _INTERNAL:
             continue
         if _NAME.fullmatch(name) is None or _BAD_VALUE.search(value) is not None:
-            _log.debug("a response header that HTTP cannot carry was dropped: %r", name[:64])
+            log.debug("a response header that HTTP cannot carry was dropped: %r", name[:64])
             continue
         sent.append((name.encode("latin-1"), value.encode("latin-1", "replace")))
     return sent
