@@ -161,10 +161,7 @@ def refusal(reason: str | None, identity: Identity) -> Unusable:
 def check_not_expired(identity: Identity, now: datetime) -> None:
     """Raises Unusable if the certificate has expired: no client that checks would accept it."""
     if now > identity.valid_until:
-        raise Unusable(
-            f"the certificate {identity.subject} has expired on {identity.valid_until:%Y-%m-%d}; renew it, or have one "
-            f"to try with made by: {_MAKE}"
-        )
+        raise Unusable(f"the certificate {identity.subject} has expired on {identity.valid_until:%Y-%m-%d}")
 
 
 def _key_words(key: Any) -> str:

@@ -1,7 +1,8 @@
 """Provides TLS for the listeners, and replaces certificates without a restart.
 
 Invariants: TLS 1.2 and 1.3, forward secrecy and authenticated encryption only; a new certificate, its key and the
-client authorities take effect together, at the next handshake; unusable files change nothing.
+client authorities take effect together, at the next handshake; unusable files change nothing. An expired
+certificate is served, with a warning, but never replaces a valid one.
 """
 
 from __future__ import annotations
@@ -67,6 +68,8 @@ class Tls:
             found = self._read()
             if found == self._identity:
                 return
+            if _now() <= self.identity.valid_until:
+                certificates.check_not_expired(found, _now())
             self._take(found)
         except Unusable as error:
             log.warning("The certificate was not replaced, the old one stays: %s", error)
@@ -76,16 +79,30 @@ class Tls:
         )
 
     def _take(self, identity: Identity) -> None:
-        now = datetime.now(timezone.utc)
-        certificates.check_not_expired(identity, now)
         self._context = self.context_of(identity)
         self._identity = identity
-        if now < identity.valid_from:  # the clock may be wrong, here or where it was issued
-            log.warning(
-                "The certificate %s is valid from %s on: clients will refuse it until then",
-                identity.subject,
-                identity.valid_from,
-            )
+        _warn_of_dates(identity, _now())
+
+
+def _now() -> datetime:
+    return datetime.now(timezone.utc)
+
+
+def _warn_of_dates(identity: Identity, now: datetime) -> None:
+    """Warns only: the clock may be wrong, here or where it was issued, and some clients do not check."""
+    if now < identity.valid_from:
+        log.warning(
+            "The certificate %s is valid from %s on: clients will refuse it until then",
+            identity.subject,
+            identity.valid_from,
+        )
+    if now > identity.valid_until:
+        log.warning(
+            "The certificate %s has expired on %s: it is served, but clients that check it refuse it. "
+            "Renew it; new files are noticed without a restart",
+            identity.subject,
+            identity.valid_until,
+        )
 
 
 def listening_context(tls: Tls) -> ssl.SSLContext:

@@ -218,10 +218,21 @@ def test_a_weak_signature_stops_with_what_to_ask_for(pair: tuple[Path, Path]) ->
         of_grpc(settings)
 
 
-def test_an_expired_certificate_stops_the_start(tmp_path: Path) -> None:
-    settings = certified(tmp_path, ec.generate_private_key(ec.SECP256R1()), days=-1)
-    with pytest.raises(ConfigurationError, match=r"c\.pem: .*CN=leaf has expired on \d{4}-\d\d-\d\d; renew it"):
-        of_grpc(settings)
+def test_an_expired_certificate_is_served_with_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    tls = of_grpc(certified(tmp_path, ec.generate_private_key(ec.SECP256R1()), days=-1))
+    assert tls is not None
+    (record,) = caplog.records
+    assert record.levelname == "WARNING"
+    assert f"CN=leaf has expired on {tls.identity.valid_until}: it is served" in record.getMessage()
+
+
+def test_an_expired_certificate_may_replace_an_expired_one(tmp_path: Path) -> None:
+    tls = of_grpc(certified(tmp_path, ec.generate_private_key(ec.SECP256R1()), days=-2))
+    assert tls is not None
+    before = tls.identity
+    certified(tmp_path, ec.generate_private_key(ec.SECP256R1()), days=-1)
+    tls.reload()
+    assert tls.identity != before
 
 
 def test_an_expired_certificate_replaces_no_valid_one(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
