@@ -74,7 +74,16 @@ def test_what_two_readers_could_understand_differently_is_refused(lines: list[by
 
 @pytest.mark.parametrize("begin", [b"GET / HTTP/1.1\r\nHost: x\r\nX: y\r", b"G", b"GET", b"POST /x HTTP/1.1\r\n"])
 def test_the_beginning_of_a_head_may_go_on(begin: bytes) -> None:
-    look_at_beginning(begin, limit=100)
+    assert not refused(begin)
+    assert refused(begin + b"\0"), "what follows is looked at too"
+
+
+def refused(begin: bytes) -> bool:
+    try:
+        look_at_beginning(begin, limit=100)
+    except BadRequest:
+        return True
+    return False
 
 
 @pytest.mark.parametrize("begin", [b"\x16\x03\x01\x02", b"GET /\x00", b"{", b"GET / HTTP/1.1\nHost: x", b"A" * 40])
