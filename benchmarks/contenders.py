@@ -15,8 +15,8 @@ from stoker.bench.rest import StokerObserved, StokerRest, TorchServeRest
 MAIN = ("stoker-nghttp2", "stoker-grpcio", "torchserve", "bare-grpc-aio")
 """They run everything they offer; the others run what `Point.for_peers` says."""
 
-COMPARED = ("stoker-nghttp2", "torchserve")
-"""The two that the figures compare."""
+COMPARED = ("stoker-nghttp2", "torchserve", "bare-grpc-aio")
+"""Those that the figures compare on every workload."""
 
 
 def everyone(torchserve: Path | None = None) -> list[Contender]:

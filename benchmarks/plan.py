@@ -2,7 +2,7 @@
 
 Time budget of a full run, about 70 minutes: 5 rounds of 1 s (many short turns, because machines drift). stoker on both
 engines, TorchServe and the yardsticks run everything, some 55 minutes; the other peers (a) at 1 KiB, (c) and (d), some
-10 more. A quick run: one round of 1 s, all contenders at (a), the rest for the two that the figures compare; 5 minutes.
+10 more. A quick run: one round of 1 s, all contenders at (a), the rest for those that the figures compare; 6 minutes.
 The runner prints its own sum before it starts.
 """
 

@@ -12,7 +12,7 @@ from benchmarks import reconnecting
 from benchmarks.place import Options, Place
 from stoker.bench import open_loop, stream_client
 from stoker.bench.checking import Checker, Probe
-from stoker.bench.contender import Contender, Model, Running
+from stoker.bench.contender import Contender, Model, Running, WireRequest
 from stoker.bench.loads import Load, LoadResult
 from stoker.bench.measure import Measured, closed_loop, watched
 from stoker.bench.processes import pss_mib
@@ -113,48 +113,13 @@ class ScrapedClosed(Closed):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Open:
-    """Sends requests at random times, ``rate`` a second, the same times for every contender."""
+class Known:
+    """Uses a generator that compares every answer with the right one: ``answer`` returns its message for a payload."""
 
     name: str
     probe: Probe
-    rate: float
     answer: Callable[[bytes], bytes]
-    """Returns the whole message of the right answer to a payload."""
     for_peers: bool = False
-    grpc_only: bool = True
-
-    def seconds(self, options: Options) -> float:
-        return options.duration_s + OVERHEAD_S + 0.5
-
-    def measure(self, turn: Turn) -> Measured:
-        payload = self.probe.payload(0)
-        request = turn.running.request(payload)
-        duration_s = turn.options.duration_s
-
-        def generate() -> LoadResult:
-            return open_loop.run(
-                turn.running.endpoint,
-                request,
-                self.answer(payload),
-                rate=self.rate,
-                duration_s=duration_s,
-                seed=turn.round,
-            )
-
-        return watched(turn.running, turn.checker(self.probe), generate)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Reconnecting:
-    """``concurrency`` clients that open a TLS connection for each request, and close it."""
-
-    name: str
-    probe: Probe
-    concurrency: int
-    answer: Callable[[bytes], bytes]
-    """The whole message of the right answer to a payload."""
-    for_peers: bool = True
     grpc_only: bool = True
 
     def seconds(self, options: Options) -> float:
@@ -163,14 +128,34 @@ class Reconnecting:
     def measure(self, turn: Turn) -> Measured:
         payload = self.probe.payload(0)
         request = turn.running.request(payload)
-        duration_s = turn.options.duration_s
-
-        def generate() -> LoadResult:
-            expected = self.answer(payload)
-            endpoint = turn.running.endpoint
-            return reconnecting.run(endpoint, request, expected, concurrency=self.concurrency, duration_s=duration_s)
-
+        generate = functools.partial(self.generate, turn, request, self.answer(payload))
         return watched(turn.running, turn.checker(self.probe), generate)
+
+    def generate(self, turn: Turn, request: WireRequest, expected: bytes) -> LoadResult:
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Open(Known):
+    """Sends requests at random times, ``rate`` a second, the same times for every contender."""
+
+    rate: float
+
+    def generate(self, turn: Turn, request: WireRequest, expected: bytes) -> LoadResult:
+        endpoint, duration_s = turn.running.endpoint, turn.options.duration_s
+        return open_loop.run(endpoint, request, expected, rate=self.rate, duration_s=duration_s, seed=turn.round)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reconnecting(Known):
+    """Runs ``concurrency`` clients that open a TLS connection for each request, and close it."""
+
+    concurrency: int
+    for_peers: bool = True
+
+    def generate(self, turn: Turn, request: WireRequest, expected: bytes) -> LoadResult:
+        endpoint, duration_s = turn.running.endpoint, turn.options.duration_s
+        return reconnecting.run(endpoint, request, expected, concurrency=self.concurrency, duration_s=duration_s)
 
 
 @dataclass(frozen=True, kw_only=True)

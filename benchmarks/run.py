@@ -148,7 +148,7 @@ def arguments(argv: Sequence[str]) -> argparse.Namespace:
     add("--workloads", default="abcdefghijklm", metavar="LETTERS", help="only these (see --list); default: all")
     add("--rounds", type=int, metavar="N", help="alternating rounds (default 5; with --quick 1)")
     add("--duration", type=float, metavar="S", help="seconds per measurement (default 1)")
-    add("--quick", action="store_true", help="fewer points, one round: a look that takes 5 minutes")
+    add("--quick", action="store_true", help="fewer points, one round: a look that takes 6 minutes")
     add("--output", type=Path, default=RESULTS, metavar="DIR", help="where results go (default benchmarks/results)")
     add("--torchserve", type=Path, metavar="FILE", help="an installed torchserve; default: a venv is made")
     add("--plan", action="store_true", help="install, print the plan and the time it takes, and stop")
