@@ -372,6 +372,28 @@ async def test_a_client_that_leaves_answers_unread_is_let_go(ports: Ports, monke
         assert await serves(server.port)
 
 
+@pytest.mark.parametrize("flood", [b"", frame(PING, 0, 0, bytes(8)) * 5000])
+async def test_a_client_that_reads_nothing_at_all_is_cut(
+    ports: Ports, monkeypatch: pytest.MonkeyPatch, flood: bytes
+) -> None:
+    """Its windows are as wide as can be: what is stuck lies in the socket, and an orderly end would wait behind it."""
+    monkeypatch.setattr(listener, "SWEEP_S", 0.05)
+    ports.inference.on_submit = lambda submission: submission.answer(bytes(MIB if submission.model == "big" else 1))
+    async with ports.server(stream_stall_timeout_s=0.3) as server, peer(server.port) as client:
+        await client.until(lambda: bool(client.settings))
+        client.reading = False
+        client.send(
+            frame(SETTINGS, 0, 0, INITIAL_WINDOW_SIZE.to_bytes(2, "big") + (1 << 30).to_bytes(4, "big")),
+            frame(WINDOW_UPDATE, 0, 0, (1 << 30).to_bytes(4, "big")),
+        )
+        for stream in range(1, 20, 2):
+            client.call(stream, BIG)
+        client.send(flood)
+        connections = server._engine.connections  # type: ignore[union-attr]
+        await until(lambda: not connections.open)
+        assert await serves(server.port)
+
+
 async def test_a_request_that_stops_half_way_is_given_up(ports: Ports, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(listener, "SWEEP_S", 0.05)
     async with ports.server(limits=Limits(slow_s=0.2)) as server, peer(server.port) as client:

@@ -372,14 +372,13 @@ class Connection(asyncio.Protocol):
             if call.receiving and now - call.received_at > slow_s:
                 call.give_up_request()
                 self.plan_flush()
-        if self._unread:
-            self._look_for_stalled(now)
+        transport = self._transport
+        if transport is not None and (self._unread or transport.is_closing()):
+            self._look_for_stalled(transport, now)
 
-    def _look_for_stalled(self, now: float) -> None:
+    def _look_for_stalled(self, transport: asyncio.Transport, now: float) -> None:
         """Drops answers of which the client reads nothing, and connections that read nothing."""
         stall_s, size_of = self.listener.setup.stall_s, self.http2.queued_body_size
-        transport = self._transport
-        assert transport is not None
         buffered = transport.get_write_buffer_size()
         if not buffered or buffered != self._stuck_bytes:
             self._stuck_bytes, self._stuck_since = buffered, now
@@ -448,8 +447,10 @@ class Connection(asyncio.Protocol):
         try:
             if code is not None:
                 self.http2.terminate_connection(code)
-            if not self._write_paused:
-                transport.write(self.http2.data_to_send(WRITE_BYTES))
+            if self._write_paused or transport.is_closing():
+                transport.abort()  # the client does not read: an orderly end would wait behind what it has not read
+                return
+            transport.write(self.http2.data_to_send(WRITE_BYTES))
             transport.close()
         except ngh2.NGH2Error:
             transport.abort()
