@@ -106,7 +106,7 @@ class Rig:
         self.server.send(Stop())
         self.loop(handle, decode=decode).run()
 
-    def loop(self, handle: Callable[[Any, Context], Any], *, decode: bool = True) -> Loop:
+    def loop(self, handle: Callable[[Any, Context], Any], *, decode: bool = True, poll_s: float = 0.0) -> Loop:
         return Loop(
             self.connection,
             self.inbox,
@@ -115,6 +115,7 @@ class Rig:
             Progress(self.marker),
             max_response_bytes=self._max_response,
             decode_input_request=decode,
+            poll_s=poll_s,
             monotonic=self.time,
         )
 

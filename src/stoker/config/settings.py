@@ -210,6 +210,17 @@ class Settings:
         False,
         "for debuggers: no response or start-up timeout, one worker per model unless it sets another number",
     )
+    worker_poll_us: int = setting(
+        "worker_poll_us",
+        units.whole_number,
+        400,
+        "how long a worker looks for its next batch before it sleeps, while batches come that fast and a core is free;"
+        " 0: it sleeps at once",
+        unit="us",
+        minimum=0,
+        maximum=10_000,
+        ours=True,
+    )
     initial_worker_port: int = setting(
         "initial_worker_port", units.whole_number, 9000, "number of the first worker", minimum=0
     )

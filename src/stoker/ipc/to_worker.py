@@ -19,6 +19,8 @@ class Load(msgspec.Struct, tag="load", array_like=True, frozen=True, kw_only=Tru
     max_response_bytes: int = 6_553_500
     stream_window_bytes: int = 1 << 20
     """How many bytes of unread parts one job may have on the way before the handler has to wait."""
+    poll_us: int = 0
+    """How long to look for the next batch before sleeping, at most."""
     metrics_config: str | None = None
     """The metrics file; None: the metrics that exist without one."""
 
@@ -34,10 +36,12 @@ class JobHeader(msgspec.Struct, array_like=True, frozen=True):
 
 
 class Predict(msgspec.Struct, tag="p", array_like=True, frozen=True):
-    """One ``handle()`` call over these jobs. Payload: the input values of all jobs, in order."""
+    """One ``handle()`` call over these jobs. Payload: the input values of all jobs, in order.
+    ``may_poll``: there is a core to spare for looking for the next batch."""
 
     batch_id: int
     jobs: list[JobHeader]
+    may_poll: bool = False
 
 
 class Cancel(msgspec.Struct, tag="c", array_like=True, frozen=True):

@@ -24,6 +24,7 @@ from stoker.ipc.frames import MAX_PAYLOAD_BYTES, Frame, FrameError
 from stoker.ipc.to_server import Hello, Loaded, LoadFailed, Metrics, Parts, Results
 from stoker.ipc.to_worker import Cancel, Grant, JobHeader, Load, Predict, Stop
 from stoker.pool import outcomes
+from stoker.pool.busy import BusyWorkers
 from stoker.pool.child_process import PROGRESS_BYTES, ChildProcess
 from stoker.pool.transport import FrameTransport
 
@@ -65,12 +66,14 @@ class Link:
         owner: LinkOwner,
         scheduler: SchedulerPort,
         max_payload_bytes: int,
+        busy: BusyWorkers,
         telemetry: ModelTelemetry | None = None,
     ) -> None:
         self._id = id
         self._telemetry: ModelTelemetry = telemetry or Unmeasured()
         self._owner = owner
         self._scheduler = scheduler
+        self._busy = busy
         self._progress_fd = process.progress_fd
         self._last_started: int | None = None
         self._sent: deque[_Sent] = deque()
@@ -97,8 +100,11 @@ class Link:
             payloads += [item.value for item in job.inputs]
             headers.append(JobHeader(job.id, inputs, dict(job.headers), job.deadline))
         refused: ServingError | None = None
+        if not self._sent:
+            self._busy.begins(self)
+        predict = Predict(batch.id, headers, self._busy.leave_a_core)
         try:
-            self._transport.write(codec.encode(Predict(batch.id, headers), payloads))
+            self._transport.write(codec.encode(predict, payloads))
         except (FrameError, UnicodeEncodeError, msgspec.MsgspecError):  # over 4 GiB, or text that is no text
             refused = BadRequest("The request cannot be sent to a worker.")
             asyncio.get_running_loop().call_soon(self._answer_refused)
@@ -139,6 +145,7 @@ class Link:
         """Remembers how far the worker came; everything said from now on is dropped. Idempotent."""
         self._transport.close()
         self._last_started, self._progress_fd = self.started(), -1
+        self._busy.rests(self)
 
     # ------------------------------------------------------------------------------------ from the worker
 
@@ -163,6 +170,8 @@ class Link:
         sent = self._running(message.batch_id)
         result = outcomes.of_results(message, payload, len(sent.jobs))
         self._sent.popleft()
+        if not self._sent:
+            self._busy.rests(self)
         self.served = True
         if message.seconds >= 0:
             self._telemetry.predicted(message.seconds, sent.jobs)
@@ -189,6 +198,8 @@ class Link:
         """Batches that no frame could carry are answered in their turn, too."""
         while self._sent and self._sent[0].refused is not None and self._progress_fd >= 0:
             batch_id, jobs, error = self._sent.popleft()
+            if not self._sent:
+                self._busy.rests(self)
             assert error is not None
             self._scheduler.batch_done(self, batch_id, [error] * len(jobs))
             self._owner.answered()

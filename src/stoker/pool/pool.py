@@ -13,13 +13,14 @@ from stoker.core.measures import Unmeasured
 from stoker.core.model import ModelSpec
 from stoker.core.ports import ModelTelemetry, SchedulerPort, WorkerStatus
 from stoker.errors import ServingError
+from stoker.pool.busy import BusyWorkers
 from stoker.pool.devices import Devices
 from stoker.pool.forking import templates
 from stoker.pool.ids import WorkerIds
 from stoker.pool.retry_turns import RetryTurns
 from stoker.pool.slot import Slot
 from stoker.pool.slot_states import State, hopeless
-from stoker.pool.spawning import WorkerOptions, WorkerSpawner
+from stoker.pool.spawning import WorkerOptions, WorkerSpawner, usable_cores
 from stoker.pool.watchdog import watchdog
 from stoker.pool.worker_process import SlotConfig
 
@@ -41,6 +42,7 @@ class WorkerPool:
         devices: Devices,
         ids: WorkerIds,
         on_change: Callable[[], None],
+        busy: BusyWorkers | None = None,
         clock: Clock | None = None,
         telemetry: ModelTelemetry | None = None,
     ) -> None:
@@ -51,6 +53,7 @@ class WorkerPool:
         self._spawner = WorkerSpawner(spec, options, on_metric=self._telemetry.printed)
         self._devices = devices
         self._ids = ids
+        self._busy = busy or BusyWorkers(usable_cores())
         self._on_change = on_change
         self._clock = clock or MonotonicClock()
         self._turns = RetryTurns(self._clock)  # by TorchServe's rule each slot tries, and gives up, for itself
@@ -135,6 +138,7 @@ class WorkerPool:
             spec=spec,
             options=self._options,
             gpu_id=self._gpu_id(),
+            busy=self._busy,
             telemetry=self._telemetry,
         )
         slot = Slot(

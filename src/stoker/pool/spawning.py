@@ -58,6 +58,7 @@ class WorkerOptions:
     decode_input_request: bool = True
     max_response_bytes: int = 6_553_500
     stream_window_bytes: int = 1 << 20
+    poll_us: int = 400
     give_up: bool = False
     blacklist_env_vars: str | None = None
     extra_env: Mapping[str, str] = field(default_factory=dict)
@@ -214,6 +215,7 @@ def load_message(spec: ModelSpec, options: WorkerOptions, *, gpu_id: int | None)
         decode_input_request=options.decode_input_request,
         max_response_bytes=options.max_response_bytes,
         stream_window_bytes=options.stream_window_bytes,
+        poll_us=options.poll_us,
         metrics_config=options.metrics_config,
     )
 

@@ -20,6 +20,7 @@ from stoker.errors import ServingError, WorkerDied
 from stoker.ipc.frames import FrameError
 from stoker.ipc.to_server import Loaded, LoadFailed
 from stoker.pool import causes
+from stoker.pool.busy import BusyWorkers
 from stoker.pool.child_process import ChildProcess
 from stoker.pool.link import Link
 from stoker.pool.logs import PipeLog
@@ -45,6 +46,7 @@ class SlotConfig:
     spec: ModelSpec
     options: WorkerOptions
     gpu_id: int | None
+    busy: BusyWorkers
     telemetry: ModelTelemetry = field(default_factory=Unmeasured)
 
     def log_extra(self, event: str) -> dict[str, Any]:
@@ -152,6 +154,7 @@ class WorkerProcess:
             owner=self,
             scheduler=self._scheduler,
             max_payload_bytes=max_payload,
+            busy=config.busy,
             telemetry=telemetry,
         )
         printed, errors = self._outputs

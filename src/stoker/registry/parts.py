@@ -9,10 +9,11 @@ from stoker.config.settings import Settings
 from stoker.core.clock import Clock
 from stoker.core.model import ModelSpec
 from stoker.core.ports import ModelTelemetryOf, SchedulerPort
+from stoker.pool.busy import BusyWorkers
 from stoker.pool.devices import Devices
 from stoker.pool.ids import WorkerIds
 from stoker.pool.pool import WorkerPool
-from stoker.pool.spawning import WorkerOptions
+from stoker.pool.spawning import WorkerOptions, usable_cores
 from stoker.registry.entry import PoolFactory, SchedulerFactory
 from stoker.scheduling.scheduler import Scheduler
 
@@ -33,9 +34,10 @@ def scheduler_factory(settings: Settings, clock: Clock, telemetry: ModelTelemetr
 
 
 def pool_factory(settings: Settings, devices: Devices, clock: Clock, telemetry: ModelTelemetryOf) -> PoolFactory:
-    """Worker ids and devices are shared by all pools that the returned factory makes."""
+    """Worker ids, devices and cores are shared by all pools that the returned factory makes."""
     options = worker_options(settings)
     ids = WorkerIds(settings.initial_worker_port)
+    busy = BusyWorkers(usable_cores())
 
     def make(spec: ModelSpec, *, scheduler: SchedulerPort, python: str, on_change: Callable[[], None]) -> WorkerPool:
         return WorkerPool(
@@ -44,6 +46,7 @@ def pool_factory(settings: Settings, devices: Devices, clock: Clock, telemetry: 
             options=replace(options, python=python),
             devices=devices,
             ids=ids,
+            busy=busy,
             on_change=on_change,
             clock=clock,
             telemetry=telemetry(spec.key),
@@ -59,6 +62,7 @@ def worker_options(settings: Settings) -> WorkerOptions:
         decode_input_request=settings.decode_input_request,
         max_response_bytes=settings.max_response_size,
         stream_window_bytes=settings.stream_window,
+        poll_us=settings.worker_poll_us,
         give_up=_give_up(settings),
         template=settings.worker_template,
         blacklist_env_vars=settings.blacklist_env_vars,

@@ -79,7 +79,8 @@ class Batch:
 
 
 class Inbox:
-    """``read_at``: monotonic seconds of the last look at the socket. ``stopping``: `Stop` was received."""
+    """``read_at``: monotonic seconds of the last look at the socket. ``stopping``: `Stop` was received. ``may_poll``:
+    whether there was a core to spare when the newest batch was sent."""
 
     def __init__(self, connection: Connection, *, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._connection = connection
@@ -89,6 +90,7 @@ class Inbox:
         self.current: Batch | None = None
         self.read_at = 0.0
         self.stopping = False
+        self.may_poll = False
 
     def renew_lock(self) -> None:
         """In a process that the handler forked: a thread that is not there may have held it."""
@@ -115,6 +117,18 @@ class Inbox:
             for message, payload in received:
                 self._take(message, payload)
 
+    def look(self, seconds: float) -> bool:
+        """Takes in the next messages if they come within ``seconds``, without going to sleep; whether they did."""
+        with self.lock:
+            end = self._monotonic() + seconds
+            while not (received := self._connection.receive(wait=False)):
+                if self._monotonic() >= end:
+                    return False
+            self.read_at = self._monotonic()
+            for message, payload in received:
+                self._take(message, payload)
+            return True
+
     def poll(self) -> None:
         """Takes in all that the server has sent so far."""
         with self.lock:
@@ -126,6 +140,7 @@ class Inbox:
     def _take(self, message: ToWorker, payload: memoryview) -> None:
         if isinstance(message, Predict):
             self.waiting.append(Batch(message, payload))
+            self.may_poll = message.may_poll
         elif isinstance(message, Grant):
             self._granted(message)
         elif isinstance(message, Cancel):

@@ -19,6 +19,7 @@ from stoker.worker.exceptions import JobCancelled
 from stoker.worker.inbox import Batch, Inbox
 from stoker.worker.loading import LoadedModel
 from stoker.worker.metrics_export import export
+from stoker.worker.polling import Polling
 from stoker.worker.progress import Progress
 from stoker.worker.streaming import PartSender
 
@@ -41,6 +42,7 @@ class Loop:
         *,
         max_response_bytes: int,
         decode_input_request: bool = True,
+        poll_s: float = 0.0,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._connection = connection
@@ -51,6 +53,7 @@ class Loop:
         self._progress = progress
         self._max_response = max_response_bytes
         self._decode = decode_input_request
+        self._polling = Polling(poll_s)
         self._monotonic = monotonic
         self._expected_s = 0.0
         self._held_since = 0.0
@@ -73,11 +76,20 @@ class Loop:
             self._connection.flush()
             if inbox.stopping:
                 return None
-            inbox.read(wait=True)
+            self._wait()
             self._now = inbox.read_at
         if self._now - inbox.read_at > _LOOK_AGAIN_S:
             inbox.poll()  # a cancellation may have come while the last batch ran
         return inbox.waiting.popleft()
+
+    def _wait(self) -> None:
+        """For the next message. Looks for it before it sleeps, while that pays."""
+        inbox, polling = self._inbox, self._polling
+        since = self._monotonic()
+        seconds = polling.seconds() if inbox.may_poll else 0.0
+        if not seconds or not inbox.look(seconds):
+            inbox.read(wait=True)
+        polling.waited(inbox.read_at - since, looked=seconds > 0)
 
     def _run(self, batch: Batch) -> None:
         data = rows.begin(batch, self._now, decode=self._decode)

@@ -95,7 +95,16 @@ def _loop(message: Load, connection: Connection, inbox: Inbox, model: loading.Lo
     limit, window = message.max_response_bytes, message.stream_window_bytes
     sender = PartSender(connection, inbox, window_bytes=window, max_part_bytes=limit)
     decode = message.decode_input_request
-    return Loop(connection, inbox, sender, model, progress, max_response_bytes=limit, decode_input_request=decode)
+    return Loop(
+        connection,
+        inbox,
+        sender,
+        model,
+        progress,
+        max_response_bytes=limit,
+        decode_input_request=decode,
+        poll_s=message.poll_us / 1e6,
+    )
 
 
 def _load(message: Load, connection: Connection) -> loading.LoadedModel:

@@ -20,6 +20,7 @@ from stoker.ipc import codec
 from stoker.ipc.frames import Decoder, FrameError
 from stoker.ipc.to_server import DROPPED, Hello, Loaded, LoadFailed, Metrics, Parts, Results, Sample, ToServer
 from stoker.ipc.to_worker import Cancel, Grant, Predict, ToWorker
+from stoker.pool.busy import BusyWorkers
 from stoker.pool.link import Link
 
 KEY = ModelKey("m", "1")
@@ -30,6 +31,7 @@ class Recorder:
 
     def __init__(self) -> None:
         self.telemetry = RecordingTelemetry(self)
+        self.busy = BusyWorkers(2)
         self.events: list[tuple[object, ...]] = []
         self.changed = asyncio.Event()
 
@@ -123,6 +125,7 @@ def play(request: pytest.FixtureRequest) -> Iterator[Callable[[Scenario], None]]
                 owner=recorder,
                 scheduler=recorder,  # type: ignore[arg-type]
                 max_payload_bytes=max_payload_bytes,
+                busy=recorder.busy,
                 telemetry=recorder.telemetry,
             )
             link.start()
@@ -223,6 +226,36 @@ def test_a_message_of_several_parts_is_one_event(play: Play) -> None:
         parts, done = await recorder.until(2)
         assert parts == ("part", 1, [[Chunk(b"a"), Chunk(b"b")], [Chunk(b"c")]])
         assert done[0] == "done"
+
+    play(scenario)
+
+
+def test_a_worker_may_look_for_its_next_batch_while_the_busy_ones_leave_a_core(play: Play) -> None:
+    async def scenario(link: Link, recorder: Recorder, peer: Peer) -> None:
+        link.send(batch(1, b"x"))
+        link.send(batch(2, b"x"))
+        recorder.busy.begins("another worker")
+        link.send(batch(3, b"x"))
+        heard = await peer.hear(3)
+        assert [message.may_poll for message, _ in heard if isinstance(message, Predict)] == [True, True, False]
+        for number in (1, 2):
+            await peer.say(Results(number, [0]))
+        await recorder.until(2)
+        assert not recorder.busy.leave_a_core
+        await peer.say(Results(3, [0]))
+        await recorder.until(3)
+        assert recorder.busy.leave_a_core
+
+    play(scenario)
+
+
+def test_a_worker_that_is_gone_is_busy_no_more(play: Play) -> None:
+    async def scenario(link: Link, recorder: Recorder, peer: Peer) -> None:
+        recorder.busy.begins("another worker")
+        link.send(batch(1, b"x"))
+        assert not recorder.busy.leave_a_core
+        link.close()
+        assert recorder.busy.leave_a_core
 
     play(scenario)
 

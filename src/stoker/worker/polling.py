@@ -1,0 +1,49 @@
+"""How long a worker looks for its next batch before it sleeps.  PURE.
+
+Being woken takes longer than a small request: a worker whose next batch comes within a moment looks for it instead.
+That takes a core for as long, so it is done only while batches do come that soon.  Laws: it looks no longer than twice
+the time that batches took of late; looking in vain again and again makes it rare; a worker that nobody asks looks once
+and sleeps.
+"""
+
+from __future__ import annotations
+
+_MOST_CREDIT = 8
+_LEAST_PENALTY, _MOST_PENALTY = 4, 64
+_SLEEPING = 2.5
+"""A batch that finds the worker asleep comes later: whoever sends it waits for it to be woken, too."""
+_FORGET = 0.1
+
+
+class Polling:
+    """``longest_s``: how long to look at most; 0: never.
+
+    Credit is what batches that came soon earn and looking in vain costs, each time twice as much as the time before.
+    """
+
+    __slots__ = ("_credit", "_longest_s", "_penalty", "_usual_s")
+
+    def __init__(self, longest_s: float) -> None:
+        self._longest_s = longest_s
+        self._credit = 0
+        self._penalty = _LEAST_PENALTY
+        self._usual_s = longest_s
+
+    def seconds(self) -> float:
+        """How long to look now."""
+        return min(self._longest_s, 2.0 * self._usual_s) if self._credit > 0 else 0.0
+
+    def waited(self, gap_s: float, *, looked: bool) -> None:
+        """The next message came after ``gap_s``; ``looked``: whether it was looked for."""
+        if looked and gap_s <= self._longest_s:
+            self._credit = min(_MOST_CREDIT, self._credit + 1)
+            self._penalty = max(_LEAST_PENALTY, self._penalty // 2)
+            self._usual_s += (gap_s - self._usual_s) * _FORGET
+        elif looked:
+            self._credit = max(-_MOST_PENALTY, self._credit - self._penalty)
+            self._penalty = min(_MOST_PENALTY, self._penalty * 2)
+        elif gap_s <= self._longest_s * _SLEEPING:
+            self._credit = min(1, self._credit + 1)
+            self._usual_s = self._longest_s
+        else:
+            self._credit = min(0, self._credit)

@@ -1,0 +1,26 @@
+"""Whether the workers at work leave a core to the server."""
+
+from __future__ import annotations
+
+import pytest
+
+from stoker.pool.busy import BusyWorkers
+
+
+@pytest.mark.parametrize(("cores", "workers", "left"), [(1, 1, False), (2, 1, True), (2, 2, False), (8, 7, True)])
+def test_the_busy_workers_leave_a_core_or_not(cores: int, workers: int, left: bool) -> None:
+    busy = BusyWorkers(cores)
+    for worker in range(workers):
+        busy.begins(worker)
+    assert busy.leave_a_core is left
+
+
+def test_workers_count_once_and_only_while_they_work() -> None:
+    busy = BusyWorkers(2)
+    busy.begins("a")
+    busy.begins("a")
+    assert busy.leave_a_core
+    busy.begins("b")
+    busy.rests("a")
+    busy.rests("a")
+    assert busy.leave_a_core
