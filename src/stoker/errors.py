@@ -49,7 +49,7 @@ class ServingError(StokerError):
 
     @property
     def cause(self) -> str:
-        """What happened, for a sentence that says already what it led to."""
+        """What happened, for a sentence that names the consequence already."""
         return self.message
 
 

@@ -1,4 +1,4 @@
-"""The one name that both sides of the worker border share with the nouns: it costs a worker no import."""
+"""The type of binary data, apart from the nouns: workers import it at no cost."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ from typing import Protocol
 
 class Clock(Protocol):
     def now(self) -> float:
-        """Seconds of a clock that never goes back, shared by all processes of one machine."""
+        """Returns seconds of a clock that never goes back, shared by all processes of one machine."""
         ...
 
 

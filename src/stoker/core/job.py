@@ -43,7 +43,7 @@ class Job:
 
     ``deadline`` is in seconds of the monotonic clock.  ``streaming``: the consumer reads part by part (otherwise
     parts are kept and joined).  ``alone``: the job is a batch of its own (streams, describe).  The scheduler owns
-    ``accepted_at`` and ``place``; nobody else writes them.  ``totals``: where the job is counted; None: nowhere.
+    ``accepted_at`` and ``place``.  ``totals``: where the job is counted; None: nowhere.
     ``named_version``: the version as the request named it; None: the request meant the default one.
     """
 
@@ -106,7 +106,7 @@ _count = itertools.count(_START)  # 2 ** 47 ids and more before the last group i
 
 
 def new_request_id() -> str:
-    """A UUID in its usual spelling: random for this process, then counted, twenty times faster than `uuid.uuid4`.
+    """Makes a UUID: random for this process, then counted, twenty times faster than `uuid.uuid4`.
 
     Unique: a collision of the 74 random bits of the prefix is negligible; not a secret.
     """

@@ -1,7 +1,7 @@
-"""What glibc's malloc is told, by the environment that a process starts with.  PURE.
+"""Settings of glibc's malloc, read from the environment when a process starts.  PURE.
 
-Large buffers come from the kernel each time anew, 4 KiB and one page fault at a time, and go back at once: a forward
-pass that allocates its activations so spends up to a third of its time there.  Pages of 2 MiB and memory that is kept
+malloc takes large buffers from the kernel each time anew, 4 KiB and one page fault at a time, and gives them back at
+once: a forward pass spends up to a third of its time there.  Pages of 2 MiB and memory that is kept
 for the next pass end that.  Other C libraries, and glibc before 2.35 for the pages, ignore it.
 """
 
@@ -23,11 +23,11 @@ WORKER = ":".join(
 
 
 def for_server(inherited: Mapping[str, str]) -> str | None:
-    """What the server's own process lacks; None: nothing."""
+    """Returns the value that the server's own process lacks; None: it has one."""
     return None if VARIABLE in inherited else SERVER
 
 
 def for_worker(inherited: Mapping[str, str]) -> str:
-    """The operator's own setting stands, the empty one included."""
+    """Keeps the operator's own setting, the empty one included."""
     theirs = inherited.get(VARIABLE, SERVER)
     return WORKER if theirs == SERVER else theirs

@@ -1,6 +1,6 @@
-"""What is counted of a model version: plain numbers that the data path adds to, and that a scrape reads.  PURE.
+"""Counters of a model version: plain numbers that the data path adds to and a scrape reads.  PURE.
 
-Nothing here knows names, labels or formats: per request it is a handful of additions.
+Names, labels and formats are elsewhere: a request costs a handful of additions.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ class ModelCounters:
         self.handler_s = -1.0
 
     def batch_ended(self, jobs: int, took_s: float) -> None:
-        """Results came ``took_s`` after the worker was free for the batch. Told before `served`."""
+        """Counts a batch whose results came ``took_s`` after the worker was free for it. Call it before `served`."""
         size = self.batch_size
         size.counts[bisect_left(JOBS, jobs)] += 1
         size.total += jobs
@@ -107,7 +107,7 @@ class ModelCounters:
         newest.overhead_s = took_s - seconds
 
     def served(self, totals: RequestTotals, queued_s: float, took_s: float) -> None:
-        """The job has its answer, the last part of it, ``took_s`` after it was accepted."""
+        """Counts a job that had its whole answer ``took_s`` after it was accepted."""
         latency = self.latency
         latency.counts[bisect_left(SECONDS, took_s)] += 1
         latency.total += took_s

@@ -1,4 +1,4 @@
-"""What the packages may ask of each other. Each Protocol names who implements it and who calls it.
+"""Interfaces between packages. Each Protocol names who implements it and who calls it.
 
 Everything here is called on the server's event loop.  Methods without ``async`` never wait.
 """
@@ -201,17 +201,17 @@ class WorkerLink(Protocol):
         ...
 
     def restart(self, reason: ServingError) -> None:
-        """Kill the process and start another (a response timeout); `SchedulerPort.worker_lost` follows."""
+        """Kills the process and starts another (a response timeout); `SchedulerPort.worker_lost` follows."""
         ...
 
 
 class SchedulerPort(Protocol):
-    """What happens to the workers of one model version. Implemented by the scheduler, called by the pool."""
+    """Hears what happens to the workers of one model version. Implemented by the scheduler, called by the pool."""
 
     def worker_ready(self, worker: WorkerLink) -> None: ...
 
     def worker_lost(self, worker: WorkerLink, error: ServingError) -> None:
-        """The process is gone. ``error`` is what the caller of the batch it had started is told."""
+        """The process is gone. ``error`` goes to the callers of the batch that it had started."""
         ...
 
     def worker_draining(self, worker: WorkerLink) -> None:
@@ -219,7 +219,7 @@ class SchedulerPort(Protocol):
         ...
 
     def worker_idle(self, worker: WorkerLink) -> bool:
-        """Whether nothing is in flight there, so that the process can be stopped."""
+        """Returns whether nothing is in flight there, so that the process can be stopped."""
         ...
 
     def batch_parts(self, worker: WorkerLink, batch_id: int, parts: Sequence[Sequence[Chunk]]) -> None:
@@ -271,7 +271,7 @@ class WorkerStatus:
 
 
 class TokenScope(Enum):
-    """Which key a listener asks for."""
+    """The kind of key that a listener asks for."""
 
     INFERENCE = "inference"
     MANAGEMENT = "management"
@@ -307,7 +307,7 @@ class RequestTelemetry(Protocol):
     """Implemented by telemetry, called by the frontends once per answered request; costs next to nothing."""
 
     def answered(self, http_status: int) -> None:
-        """gRPC codes are told as the HTTP status of the same meaning."""
+        """Counts an answered request; gRPC codes as the HTTP status of the same meaning."""
         ...
 
 
@@ -319,7 +319,7 @@ class ModelTelemetry(Protocol):
     def counters(self) -> ModelCounters | None: ...
 
     def predicted(self, seconds: float, jobs: Sequence[Job]) -> None:
-        """A handler call for these jobs ended well; told before its results are."""
+        """Counts a handler call that ended well, before its results."""
         ...
 
     def recorded(self, sample: HandlerSample) -> None:

@@ -1,6 +1,6 @@
-r"""What processes print, made fit for a log: whole lines, and tracebacks that stay together.  PURE.
+r"""Prepares output of processes for a log: whole lines, and tracebacks that stay together.  PURE.
 
-Lines are data of a stranger: whatever could forge a log line (``\r``, escape sequences, ...) is escaped, and what is
+Lines are untrusted: whatever could forge a log line (``\r``, escape sequences, ...) is escaped, and what is
 too long is cut into several.
 """
 
@@ -39,7 +39,7 @@ class LineSplitter:
         return whole
 
     def end(self) -> list[str]:
-        """The last line, when it had no line end."""
+        """Returns the last line, when it had no line end."""
         rest, self._rest = self._rest, b""
         return self._cut(rest) if rest else []
 
@@ -70,7 +70,7 @@ class Tracebacks:
         return bool(self._lines)
 
     def feed(self, line: str) -> list[str]:
-        """The records that are complete now; the lines of one are joined by line ends."""
+        """Returns the records that are complete now; the lines of one are joined by line ends."""
         if not self._lines and not line.endswith("):"):
             return [line]
         kind = _kind(line)
@@ -87,7 +87,7 @@ class Tracebacks:
         return complete
 
     def end(self) -> list[str]:
-        """Nothing more comes."""
+        """Returns what is open: no more lines follow."""
         lines, self._lines = self._lines, []
         blank = [lines.pop() for _ in range(len(lines) > 1 and not lines[-1])]
         return ["\n".join(lines), *blank] if lines else []
@@ -134,7 +134,7 @@ def _kind(line: str) -> _Kind:
 
 
 def indented(traceback: str) -> str:
-    """``traceback`` with further lines of an exception's text indented, so that its end can be seen."""
+    """Indents further lines of an exception's text in ``traceback``, so that its end can be seen."""
     lines = []
     state = None
     for line in traceback.splitlines():

@@ -1,6 +1,6 @@
-"""Folders of one user in a place where everybody may write, each held by a lock of the process that uses it.
+"""Folders of one user in a place where all may write, each locked by the process that uses it.
 
-Laws: a folder counts only if it is a real one, this user's, and nobody else can write there; a link is never followed.
+Laws: a folder counts only if it is a real one, this user's, and writable for no other; links are never followed.
 The lock is on the folder itself and ends with the process, however that dies, so who gets it knows that nobody uses
 the folder.  systemd-tmpfiles, which clears old files out of /tmp, leaves locked folders alone.
 """
@@ -21,7 +21,7 @@ _TRIES = 100
 
 
 class NotOurs(OSError):
-    """The name is taken by what this user cannot trust."""
+    """The name belongs to something that this user cannot trust."""
 
 
 class InUse(OSError):
@@ -29,7 +29,7 @@ class InUse(OSError):
 
 
 class PrivateFolder:
-    """A folder with a name that nobody can foresee, in ``parent``, which is made where it is missing.
+    """A folder with an unpredictable name in ``parent``, which is made where it is missing.
 
     `open` removes what killed processes of this user have left there; `close` removes the folder. Raises OSError.
     """
@@ -87,7 +87,7 @@ def sweep(parent: Path) -> None:
 
 
 def hold(path: Path, *, must_lock: bool = False) -> int:
-    """A descriptor that holds the folder until it is closed; child processes do not inherit it.
+    """Returns a descriptor that holds the folder until it is closed; child processes do not inherit it.
 
     ``must_lock``: where the file system has no locks, that is an error; else the folder is held without.
 
@@ -116,7 +116,7 @@ def is_ours(path: Path) -> bool:
 
 
 def remove_tree(path: Path) -> None:
-    """Also what a handler made read-only; a symbolic link itself, never what it points to."""
+    """Removes also what a handler made read-only; a symbolic link itself, never its target."""
     if path.is_symlink():
         path.unlink(missing_ok=True)
         return

@@ -76,7 +76,7 @@ class ReplyStream:
             listener()
 
     def push_parts(self, chunks: Sequence[Chunk], nbytes: int) -> None:
-        """Several chunks at once, of ``nbytes`` in all; the last one is yet to come."""
+        """Adds several chunks, of ``nbytes`` in all; the last one is yet to come."""
         if self.ended:
             return
         self._chunks.extend(chunks)
@@ -103,7 +103,7 @@ class ReplyStream:
     def subscribe(self, listener: Callable[[], None] | None) -> None:
         """Calls ``listener`` whenever there is something new to read, and at once if there already is.
 
-        It is forgotten after the end, of which it is told last.
+        Drops the listener after the end, which is its last call.
         """
         self._listener = None if self.ended else listener
         if listener is not None and (self._chunks or self.ended):
@@ -111,16 +111,16 @@ class ReplyStream:
 
     @property
     def exhausted(self) -> bool:
-        """Everything was read and nothing more will come; look at `error` now."""
+        """Whether everything was read and nothing more will come; look at `error` now."""
         return self.ended and not self._chunks
 
     @property
     def is_one_chunk(self) -> bool:
-        """What is left is one chunk and a good end; asked before the first is read: the answer is whole."""
+        """Whether one chunk and success are left; before the first read: whether the answer is whole."""
         return self.ended and self.error is None and len(self._chunks) == 1
 
     def read_nowait(self, nbytes: int = 0) -> list[Chunk]:
-        """The next chunks, until ``nbytes`` are reached: at least one, unless there is none now (see `exhausted`)."""
+        """Reads the next chunks until ``nbytes`` are reached: at least one, unless there is none (see `exhausted`)."""
         waiting, size = self._chunks, 0
         chunks: list[Chunk] = []
         while waiting and (not chunks or size < nbytes):
@@ -160,12 +160,12 @@ class ReplyStream:
             self.subscribe(None)
 
     def rest(self) -> Sequence[Chunk]:
-        """All that was not read yet, after the end: for those who want the whole answer (unary calls)."""
+        """Returns all unread chunks after the end: for unary calls, which want the whole answer."""
         chunks, self._chunks, self.backlog = self._chunks, deque(), 0
         return chunks
 
     def cancel(self) -> None:
-        """The consumer left: nothing more is read, and the producer may stop working. Idempotent."""
+        """Drops what is unread and lets the producer stop: the consumer left. Idempotent."""
         self._listener = None
         self._chunks.clear()
         producer, job = self._producer, self._job

@@ -1,7 +1,7 @@
-"""Text without the credentials that URLs carry: user and password, signatures, tokens.  PURE.
+"""Masks credentials of URLs in a text: user and password, signatures, tokens.  PURE.
 
-For what is logged or shown, where a URL may stand plain, percent-encoded or inside another one's query.  Rather too
-much is masked than too little.  The time is linear in the text, which may be a stranger's.
+For what is logged or shown, where a URL may stand plain, percent-encoded or inside another one's query.  Masks too
+much rather than too little.  The time is linear in the text, which may be a stranger's.
 """
 
 from __future__ import annotations

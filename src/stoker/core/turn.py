@@ -68,7 +68,7 @@ _turns: WeakKeyDictionary[asyncio.AbstractEventLoop, Turn] = WeakKeyDictionary()
 
 
 def current_turn() -> Turn:
-    """The turn of the running loop."""
+    """Returns the turn of the running loop."""
     loop = asyncio.get_running_loop()
     turn = _turns.get(loop)
     if turn is None:

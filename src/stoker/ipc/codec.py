@@ -1,4 +1,4 @@
-"""Messages to frame buffers and back: the only place that knows msgpack."""
+"""Turns messages into frame buffers and back: the only place that knows msgpack."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _NOT_A_MESSAGE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 
 def encode(message: ToWorker | ToServer, payloads: Sequence[Buffer] = ()) -> list[Buffer]:
-    """The buffers of one frame; `len` of each payload must be its size in bytes."""
+    """Returns the buffers of one frame; `len` of each payload must be its size in bytes."""
     return frames.encode(_encoder.encode(message), list(payloads), sum(map(len, payloads)))
 
 

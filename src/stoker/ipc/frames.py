@@ -1,4 +1,4 @@
-"""Bytes to frames and back. PURE: no socket here.
+"""Turns bytes into frames and back. PURE: no socket here.
 
 A frame is ``u32 header length, u32 payload length, header, payload`` (little-endian).  The header is one small
 msgpack message of `to_worker` or `to_server`; the payload is raw bytes that the header cuts into items.  Payloads
@@ -24,7 +24,7 @@ _DIRECT_READ_BYTES = 64 << 10  # frames longer than this are received straight i
 
 
 class FrameError(Exception):
-    """The peer does not speak this protocol; the connection is of no more use."""
+    """The peer broke the protocol; the connection cannot be used any more."""
 
 
 class Frame(NamedTuple):
@@ -33,11 +33,11 @@ class Frame(NamedTuple):
 
 
 class Decoder:
-    """Whole frames out of a byte stream.
+    """Cuts a byte stream into frames.
 
     Small frames are views of the chunk they came in.  For a large one `writable` offers the missing part of its
     buffers, so that a socket reads into them directly: one copy, whatever the size.  The payload of a large frame is a
-    buffer of its own, a bytearray that nobody else refers to.
+    buffer of its own, a bytearray without other references.
     """
 
     def __init__(self, max_payload_bytes: int = MAX_PAYLOAD_BYTES) -> None:
@@ -47,14 +47,14 @@ class Decoder:
         self._filled = 0
 
     def writable(self) -> memoryview | None:
-        """Where the next bytes must go (then call `wrote`), or None: read a chunk and `feed` it."""
+        """Returns the place for the next bytes (then call `wrote`), or None: read a chunk and `feed` it."""
         if self._large is None:
             return None
         header, payload = self._large
         return header[self._filled :] if self._filled < len(header) else payload[self._filled - len(header) :]
 
     def wrote(self, count: int) -> Frame | None:
-        """``count`` bytes were put into `writable`; the frame when that completes it."""
+        """Records ``count`` bytes put into `writable`; returns the frame when that completes it."""
         large = self._large
         assert large is not None
         self._filled += count
@@ -64,7 +64,7 @@ class Decoder:
         return large
 
     def feed(self, data: bytes) -> Iterator[Frame]:
-        """Frames completed by ``data``. Must be iterated to its end.
+        """Yields the frames that ``data`` completes. Must be iterated to its end.
 
         Raises:
             FrameError: a length over the limit; nothing of that frame was kept.
@@ -100,7 +100,7 @@ class Decoder:
         self._fill(have)
 
     def _fill(self, data: bytes) -> tuple[Frame | None, bytes]:
-        """The large frame if ``data`` completes it, and what is left of ``data``."""
+        """Returns the large frame if ``data`` completes it, and the rest of ``data``."""
         frame = None
         while data and (window := self.writable()) is not None:
             count = min(len(window), len(data))
@@ -111,7 +111,7 @@ class Decoder:
 
 
 def encode(header: bytes, payloads: list[Buffer], payload_bytes: int) -> list[Buffer]:
-    """The buffers of one frame, for a scattering write. Small payloads are joined: fewer, larger buffers."""
+    """Returns the buffers of one frame, for a scattering write. Small payloads are joined: fewer, larger buffers."""
     if payload_bytes > MAX_PAYLOAD_BYTES:
         raise FrameError(f"{payload_bytes} bytes do not fit into one frame")
     prefix = PREFIX.pack(len(header), payload_bytes)

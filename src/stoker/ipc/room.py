@@ -1,4 +1,4 @@
-"""Memory that a large payload is received into.
+"""Allocates memory that a large payload is received into.
 
 `bytearray(size)` first writes zeros into every page, and the kernel hands pages out 4 KiB at a time: for 50 MB that
 takes longer than receiving them.  Here nothing is written, and the kernel is asked for pages of 2 MiB.
@@ -15,7 +15,7 @@ _WORTH_IT_BYTES = 1 << 20
 
 
 def room(size: int) -> bytearray:
-    """``size`` bytes of no particular content: to be filled before anybody else sees them."""
+    """Allocates ``size`` bytes of arbitrary content: fill them before you pass them on."""
     if size < _WORTH_IT_BYTES:
         return bytearray(size)
     return _maker()(size)
@@ -23,7 +23,7 @@ def room(size: int) -> bytearray:
 
 @functools.cache
 def _maker() -> Callable[[int], bytearray]:
-    """ctypes is imported by the first large payload: most processes never see one."""
+    """Imports ctypes with the first large payload: most processes never see one."""
     try:
         import ctypes  # noqa: PLC0415 - see above
 
@@ -41,7 +41,7 @@ def _maker() -> Callable[[int], bytearray]:
         found = cast(bytearray, new(None, size))
         start = address(found)
         pages = -(-start // mmap.PAGESIZE) * mmap.PAGESIZE
-        advise(pages, start + size - pages, huge)  # a wish: whether it is granted changes nothing but the time
+        advise(pages, start + size - pages, huge)  # advice: ignoring it costs time only
         return found
 
     return unwritten

@@ -1,4 +1,4 @@
-"""What a worker can say. Sent by `worker.loop`, read by `pool.link`. Payloads: see each message."""
+"""Messages from a worker. Sent by `worker.loop`, read by `pool.link`. Payloads: see each message."""
 
 from __future__ import annotations
 

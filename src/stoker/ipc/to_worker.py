@@ -1,4 +1,4 @@
-"""What a worker can be told. Sent by `pool.link`, read by `worker.loop`. Payloads: see each message."""
+"""Messages to a worker. Sent by `pool.link`, read by `worker.loop`. Payloads: see each message."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Why a worker process ended, as a sentence for people, and as the error its callers get.  PURE.
+"""Explains why a worker process ended: a sentence for people, and the error that its callers get.  PURE.
 
-Law: causes are shown to clients, so they never carry a path.
+Law: a cause never carries a path, because clients see it.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ _NOT_ENOUGH_MEMORY = 507  # a worker's number for it
 
 
 def describe_exit(returncode: int) -> str:
-    """``returncode`` as `subprocess.Popen` has it: the exit code, or minus the signal's number."""
+    """Describes a ``returncode`` of `subprocess.Popen`: the exit code, or minus the signal's number."""
     if returncode < 0:
         return f"killed by signal {-returncode} ({_signal_name(-returncode)})"
     return f"exit code {returncode}"
 
 
 def death_of(returncode: int | None, *, out_of_memory: Callable[[], bool]) -> WorkerDied:
-    """The error for a process that nobody here killed. None: the only process that knew more is dead, too.
+    """Makes the error for a process that this server did not kill. None: the return code is lost.
 
-    ``out_of_memory``: whether the kernel says so; asked about processes that were killed from outside.
+    ``out_of_memory``: called for processes that were killed from outside; whether the kernel did it for memory.
     """
     if returncode is None:
         return WorkerDied("for an unknown reason")
@@ -34,7 +34,7 @@ def death_of(returncode: int | None, *, out_of_memory: Callable[[], bool]) -> Wo
 
 
 def load_failure(number: int, message: str) -> WorkerDied:
-    """The error for a worker that said itself why it cannot load the model."""
+    """Makes the error for a worker that reported why it cannot load the model."""
     return WorkerOutOfMemory(message) if number == _NOT_ENOUGH_MEMORY else WorkerDied(message)
 
 

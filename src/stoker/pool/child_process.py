@@ -1,7 +1,7 @@
-"""One worker process as the operating system sees it: birth, death, kill, reap.
+"""One child process as the operating system sees it: spawn, exit, kill, reap.
 
-Each worker leads a session and a process group of its own, so that it is killed together with whatever its handler
-started, and so that neither Ctrl-C nor the terminal reaches it.  Death is read from a pidfd: end-of-file on the socket
+Each worker leads a session and a process group of its own, so that a kill also ends whatever its handler
+started, and so that neither Ctrl-C nor the terminal reaches it.  A pidfd reports its death: end-of-file on the socket
 proves nothing, because a handler's own child may hold it open.
 
 Law: the group is killed *before* its leader is reaped: until then no other process can own its number.
@@ -112,7 +112,7 @@ def _started_at(pid: int) -> str | None:
 
 class ChildProcess:
     """A process with its plumbing. ``exited`` gets its return code (see `subprocess.Popen.returncode`) once it is
-    reaped, None where nobody knows it.
+    reaped, None where it is lost.
 
     The owner closes: `close` after ``exited`` is done.
     """
@@ -142,7 +142,7 @@ class ChildProcess:
         return self._ends.stderr_fd
 
     def watch(self) -> None:
-        """Raises OSError when there is no way to; then it does not live any more."""
+        """Watches for the exit. Raises OSError when that fails, and ends the process."""
         watchdog.add(self.pid)
         try:
             self._unwatch = self._handle.on_exit(self._reap)
@@ -170,7 +170,7 @@ class ChildProcess:
             self.exited.set_result(code)
 
     def memory_bytes(self) -> int:
-        """Resident size; 0 when there is no process or no /proc."""
+        """Reads the resident size; 0 when there is no process or no /proc."""
         try:
             return int(Path(f"/proc/{self.pid}/statm").read_text().split()[1]) * _PAGE_BYTES
         except (OSError, IndexError, ValueError):
@@ -188,7 +188,7 @@ def spawn(
     env: Mapping[str, str],
     kind: socket.SocketKind = socket.SOCK_STREAM,
 ) -> ChildProcess:
-    """``command`` gets the numbers of the worker's socket and of its progress marker.
+    """Starts a process. ``command`` gets the descriptors of the worker's socket and of its progress marker.
 
     Raises:
         OSError: no such interpreter or folder, or too many files or processes; nothing is left behind.
@@ -217,7 +217,7 @@ def spawn(
 
 @dataclass(slots=True, kw_only=True)
 class Ends:
-    """One side's ends of what joins the server and a worker: socket, progress marker, standard output and error."""
+    """One side of what joins the server and a worker: socket, progress marker, standard output and error."""
 
     sock: socket.socket
     progress_fd: int
@@ -243,7 +243,7 @@ class Ends:
 
 
 def plumb(kind: socket.SocketKind = socket.SOCK_STREAM) -> tuple[Ends, Ends]:
-    """Ours, which never block, and the worker's. Raises OSError: too many files; nothing is left open."""
+    """Returns our ends, which never block, and the worker's. Raises OSError: too many files; nothing is left open."""
     with ExitStack() as undo:
 
         def kept(fd: int) -> int:
@@ -270,7 +270,7 @@ def _pipe(kept: Callable[[int], int]) -> tuple[int, int]:
 
 
 def _progress_marker() -> int:
-    """Eight shared zero bytes; sealed, so that a worker cannot blow the file up at the server's cost."""
+    """Makes eight shared zero bytes, sealed so that a worker cannot enlarge the file."""
     if not hasattr(os, "memfd_create"):  # not Linux
         with tempfile.TemporaryFile(buffering=0) as file:
             file.truncate(PROGRESS_BYTES)
@@ -285,11 +285,11 @@ def kill_group(group: int) -> None:
     try:
         os.killpg(group, signal.SIGKILL)
     except (ProcessLookupError, PermissionError):
-        pass  # nobody left, or (macOS) only zombies
+        pass  # no process left, or (macOS) only zombies
 
 
 def reap_adopted(group: int) -> None:
-    """Takes the zombies among our children that were members of a killed group."""
+    """Reaps zombies that came to this process from a killed group."""
     try:
         while os.waitpid(-group, os.WNOHANG)[0]:
             pass
@@ -328,7 +328,7 @@ def _on_exit_by_thread(pid: int, callback: Callable[[], None], loop: asyncio.Abs
             os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
             loop.call_soon_threadsafe(on_loop)
         except (ChildProcessError, RuntimeError):
-            pass  # reaped already, or the loop is closed: nobody wants to know
+            pass  # reaped already, or the loop is closed
 
     def undo() -> None:
         nonlocal wanted

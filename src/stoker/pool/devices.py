@@ -1,4 +1,4 @@
-"""Which GPUs there are and which worker gets which.  torch is never asked: importing it takes seconds and memory.
+"""Finds GPUs and assigns them to workers, without torch: importing it takes seconds and memory.
 
 GPUs are numbered as a worker will see them: from 0, after CUDA_VISIBLE_DEVICES and its like were applied.
 """
@@ -51,7 +51,7 @@ class Devices:
 
     @classmethod
     def detect(cls, limit: int | None = None, *, environ: Mapping[str, str] | None = None) -> Devices:
-        """``limit``: number_of_gpu; more than there are is no more than there are."""
+        """Finds the GPUs of this machine, at most ``limit`` (number_of_gpu)."""
         environ = os.environ if environ is None else environ
         vendor = _vendor()
         physical, usage_of = _PROBES[vendor]() if vendor else (0, None)
@@ -67,9 +67,9 @@ class Devices:
         )
 
     def assign(self, device_ids: Sequence[int] | None = None, *, turn: int | None = None) -> int | None:
-        """The GPU of one more worker; None on a machine without any.
+        """Assigns a GPU to one more worker; None on a machine without any.
 
-        ``device_ids``: go round these only; a list with an id that does not exist is ignored. ``turn``: how many
+        ``device_ids``: takes turns among these only; ignores a list with an id that does not exist. ``turn``: how many
         workers of the model came before (default: how many of the server).
         """
         if not self.count:
@@ -92,13 +92,13 @@ class Devices:
         return everything
 
     def figures(self) -> list[GpuFigures]:
-        """Memory and utilisation of each GPU, where the driver tells. May take milliseconds; any thread."""
+        """Reads memory and utilisation of each GPU, where the driver has them. May take milliseconds; any thread."""
         if self._figures_of is None:
             return []
         return [found for gpu in range(self.count) if (found := self._figures_of(gpu)) is not None]
 
     def usage(self, gpu_id: int | None) -> str:
-        """As DescribeModel shows it."""
+        """Describes the usage as DescribeModel shows it."""
         if gpu_id is None or self._usage_of is None:
             return _NO_GPU
         usage = self._usage_of(gpu_id)
@@ -106,7 +106,7 @@ class Devices:
 
 
 def visible_devices(setting: str | None, physical: int) -> list[str]:
-    """The devices that CUDA_VISIBLE_DEVICES or its like leaves: numbers, or identifiers (``GPU-...``, ``MIG-...``).
+    """Lists devices that CUDA_VISIBLE_DEVICES or its like leaves: numbers or identifiers (``GPU-...``, ``MIG-...``).
 
     As CUDA reads it: everything from the first wrong or repeated number on does not exist.
     """
@@ -134,7 +134,7 @@ def _vendor() -> str | None:
 
 
 def _nvml() -> Any | None:
-    """NVIDIA's library, ready for use; None where there is no driver."""
+    """Initialises NVIDIA's library; None where there is no driver."""
     try:
         import pynvml  # noqa: PLC0415 - only where it is needed
 
@@ -205,7 +205,7 @@ def _apple() -> Probe:
 
 
 def _json_of(*command: str) -> Any:
-    """What a vendor's tool prints; None when it fails. Runs once, at the server's start."""
+    """Parses the output of a vendor's tool; None when it fails. Runs once, at the server's start."""
     try:
         done = subprocess.run(command, capture_output=True, timeout=_TOOL_TIMEOUT_S, check=True)
         return json.loads(done.stdout)

@@ -279,7 +279,7 @@ TemplateKey = tuple[str, tuple[tuple[str, str], ...]]
 
 
 class Templates:
-    """The shared templates of this server: one per `TemplateKey`, once a worker there was seen to import torch.
+    """Keeps the shared templates of this server: one per `TemplateKey`, once a worker there was seen to import torch.
 
     One that cannot be prepared is not tried again; one that is lost is started anew when the next spawned worker
     reports torch.
@@ -317,7 +317,7 @@ class Templates:
         template.start(None)
 
     async def get(self, key: TemplateKey) -> Template | None:
-        """A template that forks, or None. Waits for one in preparation."""
+        """Returns a template that forks, or None. Waits for one in preparation."""
         template = self._templates.get(key)
         if template is None:
             return None

@@ -1,7 +1,7 @@
-"""The server's end of the line to one worker process: `core.ports.WorkerLink`.
+"""The server's end of the connection to one worker process: `core.ports.WorkerLink`.
 
 Translates jobs to messages and messages to outcomes, and holds the worker to the protocol: batches are answered
-once, in the order sent, one outcome per job.  A worker that breaks it is recycled; the server lives.
+once, in the order sent, one outcome per job.  A worker that breaks it is restarted.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _PROGRESS = struct.Struct("<Q")
 
 
 class LinkOwner(Protocol):
-    """Who starts and ends the process (`pool.worker_process`)."""
+    """Starts and ends the process (`pool.worker_process`)."""
 
     def greeted(self) -> None: ...
 
@@ -43,7 +43,7 @@ class LinkOwner(Protocol):
         ...
 
     def lost(self, error: FrameError | None) -> None:
-        """Nothing more will be read: the worker closed the line (None) or broke the protocol."""
+        """Reading has ended: the worker closed the connection (None) or broke the protocol."""
         ...
 
     def restart(self, reason: ServingError) -> None: ...
@@ -105,7 +105,7 @@ class Link:
         predict = Predict(batch.id, headers, self._busy.leave_a_core)
         try:
             self._transport.write(codec.encode(predict, payloads))
-        except (FrameError, UnicodeEncodeError, msgspec.MsgspecError):  # over 4 GiB, or text that is no text
+        except (FrameError, UnicodeEncodeError, msgspec.MsgspecError):  # over 4 GiB, or text that is not Unicode
             refused = BadRequest("The request cannot be sent to a worker.")
             asyncio.get_running_loop().call_soon(self._answer_refused)
         self._sent.append(_Sent(batch.id, batch.jobs, refused))
@@ -117,7 +117,7 @@ class Link:
         self._transport.write(codec.encode(Grant(batch_id, index, nbytes)))
 
     def started(self) -> int | None:
-        """0: it never began one."""
+        """Id of the newest batch that the worker began; 0: none."""
         if self._progress_fd < 0:
             return self._last_started
         data = os.pread(self._progress_fd, PROGRESS_BYTES, 0)
@@ -138,11 +138,11 @@ class Link:
         self._transport.write(codec.encode(Stop()))
 
     def read_rest(self) -> None:
-        """The process is dead: deliver what it had answered before."""
+        """Delivers what a dead process had answered before."""
         self._transport.read_rest()
 
     def close(self) -> None:
-        """Remembers how far the worker came; everything said from now on is dropped. Idempotent."""
+        """Records the newest batch that began; drops all later messages. Idempotent."""
         self._transport.close()
         self._last_started, self._progress_fd = self.started(), -1
         self._busy.rests(self)
@@ -195,7 +195,7 @@ class Link:
         return self._sent[0]
 
     def _answer_refused(self) -> None:
-        """Batches that no frame could carry are answered in their turn, too."""
+        """Answers batches that no frame could carry, in their turn."""
         while self._sent and self._sent[0].refused is not None and self._progress_fd >= 0:
             batch_id, jobs, error = self._sent.popleft()
             if not self._sent:

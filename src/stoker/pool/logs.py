@@ -1,7 +1,7 @@
-"""What workers print, line by line into the model log.
+"""Writes what workers print into the model log, line by line.
 
-A pipe of a worker is read in small slices, one per turn of the loop: a worker that prints without end waits for
-the reader and neither grows the server's memory nor takes its time away from requests.
+Reads a pipe in small slices, one per turn of the loop: a worker that prints without end waits for the reader, and
+neither grows the server's memory nor delays requests.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ class PipeLog:
     """Reads one pipe of a worker until `close`; ``label`` becomes the thread name of the log lines, ``about`` what
     they say of the worker.
 
-    ``on_metric`` is told lines that begin with `METRIC`, and says whether that is what they are: then they are not
-    logged.  ``repeats`` holds back what a worker before this one has said of the same failure.
+    ``on_metric`` gets lines that begin with `METRIC`; those it takes are not logged.  ``repeats`` holds back what an
+    earlier worker has printed of the same failure.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class PipeLog:
             self._stop_reading()
 
     def _read(self, nbytes: int) -> int | None:
-        """How much there was: 0 at end of file, None when nothing is there now."""
+        """Returns the number of bytes read: 0 at end of file, None when nothing is there now."""
         try:
             data = os.read(self._fd, nbytes)
         except (BlockingIOError, InterruptedError):
@@ -92,7 +92,7 @@ class PipeLog:
             log.log(self._level, "%s", record, extra=self._extra)
 
     def loaded(self) -> None:
-        """From now on nothing is held back."""
+        """Stops holding back repeated output."""
         repeats, self._repeats = self._repeats, None
         if repeats is not None:
             self._write(repeats.loaded())

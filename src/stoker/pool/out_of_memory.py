@@ -1,6 +1,6 @@
-"""Whether it was for memory that the kernel killed a process: what its own counters say.
+"""Tells from the kernel's counters whether it killed a process for memory.
 
-SIGKILL alone proves nothing, an operator or a supervisor sends it, too.  The kernel counts the processes that it
+SIGKILL alone proves nothing: an operator or a supervisor may send it.  The kernel counts the processes that it
 kills for memory, in the control group of the dead process before it sends the signal, and once for the whole machine.
 """
 
@@ -22,14 +22,14 @@ class MemoryKills:
         self._explained = 0
 
     def count(self) -> int:
-        """How many there have been, as far as the nearest counter says; 0 where there is none."""
+        """Reads the nearest counter; 0 where there is none."""
         counts = (_read(file) for file in self._counters())
         return next((count for count in counts if count is not None), 0)
 
     def explain(self, since: int) -> bool:
-        """Whether a death may be put down to memory: there was a kill that no other death was put down to.
+        """Returns whether a kill for memory explains a death, one that explains no other.
 
-        ``since``: the `count` when the process was born.
+        ``since``: the `count` when the process started.
         """
         before = max(since, self._explained)
         if self.count() <= before:
@@ -38,7 +38,7 @@ class MemoryKills:
         return True
 
     def _counters(self) -> Iterator[Path]:
-        """The nearest first. Inside a container the path of a group may not be visible, its root is the group then."""
+        """Yields the nearest counter first. In a container a group's path may be invisible: its root is the group."""
         for unified, path in self._groups():
             top, name = _UNIFIED if unified else _VERSION_1
             yield self._root / top / path / name
@@ -46,7 +46,7 @@ class MemoryKills:
         yield self._root / "proc/vmstat"
 
     def _groups(self) -> list[tuple[bool, str]]:
-        """Whether it is a version 2 group, and its path: of each group of this process that may count memory."""
+        """Lists this process's groups that may count memory: whether of version 2, and the path."""
         try:
             lines = (self._root / "proc/self/cgroup").read_text().splitlines()
         except OSError:
@@ -68,4 +68,4 @@ def _read(file: Path) -> int | None:
 
 
 memory_kills = MemoryKills()
-"""Those that this server process and its workers are among."""
+"""Counts kills in the groups of this server and its workers."""

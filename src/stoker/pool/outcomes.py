@@ -1,6 +1,6 @@
-"""What a worker's frame says of each job of a batch.  PURE.
+"""Reads from a worker's frame what became of each job of a batch.  PURE.
 
-Nothing a worker sends is trusted: counts, lengths and kinds are checked, and what does not fit is a `FrameError`.
+Trusts nothing that a worker sends: counts, lengths or kinds that do not fit are a `FrameError`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from stoker.errors import HandlerError, HandlerRaised, HandlerRefused, InvalidOu
 from stoker.ipc.frames import FrameError
 from stoker.ipc.to_server import DROPPED, MOST_PARTS, Failure, Meta, Parts, Results
 
-_COPY_UP_TO_BYTES = 64 << 10  # a view would keep the whole chunk that it was received in alive
+_COPY_UP_TO_BYTES = 64 << 10  # a view would keep the whole received chunk alive
 
 
 def of_results(message: Results, payload: memoryview, jobs: int) -> list[Outcome]:
@@ -28,7 +28,7 @@ def of_results(message: Results, payload: memoryview, jobs: int) -> list[Outcome
 
 
 def of_parts(message: Parts, payload: memoryview, jobs: int) -> list[list[Chunk]]:
-    """The parts of each job, in order. The first one of each carries what the handler set."""
+    """Returns the parts of each job, in order. The first one of each carries what the handler set."""
     lengths = message.lengths
     if len(lengths) % jobs or not 0 < len(lengths) <= jobs * MOST_PARTS:
         raise FrameError(f"{len(lengths)} parts for a batch of {jobs}")

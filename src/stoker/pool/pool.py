@@ -1,4 +1,4 @@
-"""The workers of one model version: how many there are, and what the scheduler and the registry hear of them."""
+"""The workers of one model version: scales them, and reports changes to scheduler and registry."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 class WorkerPool:
     """All methods are for the event loop's thread; those without ``async`` never wait.
 
-    ``on_change``: anything that `statuses` shows may be different now.
+    ``on_change`` is called whenever `statuses` may have changed.
     """
 
     def __init__(
@@ -69,14 +69,14 @@ class WorkerPool:
     # ---------------------------------------------------------------------------------------- for the registry
 
     def scale(self, count: int) -> None:
-        """From now on there shall be ``count`` workers. No effect on a closed pool."""
+        """Sets the number of workers. No effect on a closed pool."""
         if self._closing is not None:
             return
         self._target = max(0, count)
         self._watch()
         active = self._active()
         for slot in sorted(active, key=_least_useful_first)[: max(0, len(active) - self._target)]:
-            # A batch that it runs ends by the response timeout at the latest; a stream may be cut off then.
+            # Its batch ends by the response timeout at the latest, which may cut off a stream.
             slot.retire(self._spec.response_timeout_s)
         for _ in range(self._target - len(active)):
             self._add_slot()
@@ -90,11 +90,11 @@ class WorkerPool:
             await waiter
 
     def statuses(self) -> list[WorkerStatus]:
-        """By id; retired slots are among them until their process is gone."""
+        """Lists slots by id, retired ones too until their process is gone."""
         return [slot.status() for slot in sorted(self._slots, key=lambda slot: slot.id)]
 
     def states(self) -> Mapping[str, int]:
-        """How many slots are in each state: cheaper than `statuses`."""
+        """Counts slots by state: cheaper than `statuses`."""
         return Counter(slot.state.name for slot in self._slots)
 
     async def close(self, grace_s: float) -> None:
@@ -168,7 +168,7 @@ class WorkerPool:
             log.error("The supervisor of %s failed", task.get_name(), exc_info=task.exception())
         self._changed()
 
-    # ---------------------------------------------------------------------------------------- what others hear
+    # ---------------------------------------------------------------------------------------- reports
 
     def _changed(self) -> None:
         self._forget_stopped()

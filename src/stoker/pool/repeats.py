@@ -1,7 +1,7 @@
-"""What a worker prints while it fails to load again and again: said once, then held back.  PURE.
+"""Holds back what a worker prints while it fails to load the same way again.  PURE.
 
-Each line is compared with the line at the same place of the attempt before, whatever numbers stand in it.  As long as
-they agree the log knows it already; from the first difference on, everything is logged.
+Compares each line with that at the same place of the attempt before, numbers aside.  Lines that agree are in the log
+already; from the first difference on, everything is logged.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Repeats:
         return [*self._release(), line]
 
     def loaded(self) -> list[str]:
-        """Forgets: should a later worker fail, its output is news."""
+        """Forgets the output: that of a later failure is new."""
         self._before = self._now = None
         return self._release()
 

@@ -1,4 +1,4 @@
-"""When slots of one model whose starts fail try again: one at a time, for all of them.  PURE.
+"""Decides when slots whose starts fail try again: one at a time for all slots of a model.  PURE.
 
 Slots of a model mostly fail for the same reason.  So a failed try postpones the others that fail alike to its own next
 one, where it is another slot's turn: six slots that cannot start cost one start, not six, per delay.  Delays are
@@ -30,14 +30,14 @@ class _Failing:
 
 
 class Retries:
-    """Slots are known by their numbers."""
+    """Knows slots by their numbers."""
 
     def __init__(self) -> None:
         self._failing: dict[int, _Failing] = {}
         self._trying: int | None = None
 
     def failed(self, slot: int, failures: int, now: float, *, after_load: bool = False) -> int:
-        """A start failed, the ``failures``-th one in a row of this slot; returns the seconds before the next try."""
+        """Records the slot's ``failures``-th failed start in a row; returns the seconds before the next try."""
         own = self._failing.setdefault(slot, _Failing())
         own.failures = max(own.failures + 1, failures)
         own.tried_at, own.after_load, own.free = now, after_load, False
@@ -56,7 +56,7 @@ class Retries:
                 yield other
 
     def wait_s(self, slot: int, now: float) -> float | None:
-        """How long the slot has to wait from now on; None: until another one's try has ended."""
+        """Returns how long the slot has to wait; None: until another one's try has ended."""
         own = self._failing.get(slot)
         if own is None or own.free:
             return 0.0
@@ -65,17 +65,17 @@ class Retries:
         return 0.0 if self._trying is None and self._next(now) == slot else None
 
     def _next(self, now: float) -> int:
-        """Of those that are due, the one that has not tried for longest."""
+        """Picks the due slot that has not tried for longest."""
         due = (number for number, one in self._failing.items() if not one.free and one.due_at <= now)
         return min(due, key=lambda number: self._failing[number].tried_at)
 
     def trying(self, slot: int) -> None:
-        """Its wait is over."""
+        """Records that the slot tries now."""
         if slot in self._failing and not self._failing[slot].free:
             self._trying = slot
 
     def loaded(self, slot: int) -> bool:
-        """A start went well. False: so did the one before, and its process died; call `steady` once this one is."""
+        """Records a start that went well. False: so did the last one, and its process died; call `steady` later."""
         own = self._failing.get(slot)
         if own is not None and own.after_load:
             return False
@@ -83,14 +83,14 @@ class Retries:
         return True
 
     def steady(self, slot: int) -> None:
-        """The slot's worker is as good as any."""
+        """Records that the slot's worker is reliable; others may try at once."""
         if self._failing.pop(slot, None) is not None:
             for other in self._failing.values():
                 other.free = True
         self._tried(slot)
 
     def forget(self, slot: int) -> None:
-        """The slot is retired."""
+        """Drops a retired slot."""
         self._failing.pop(slot, None)
         self._tried(slot)
 

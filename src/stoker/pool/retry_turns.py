@@ -43,7 +43,7 @@ class RetryTurns:
             self._waiting.discard(change)
 
     def loaded(self, slot: int) -> asyncio.TimerHandle | None:
-        """A timer: to be cancelled when the worker dies."""
+        """Returns a timer to cancel when the worker dies."""
         if self._retries.loaded(slot):
             self._wake()
             return None

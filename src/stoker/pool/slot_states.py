@@ -1,7 +1,7 @@
-"""The life of a worker slot: what may happen when, and when there is no hope of a worker.  PURE.
+"""States of a worker slot, and whether a model can still get a worker.  PURE.
 
-A slot is a place for one worker process; it outlives its processes.  Everything about its transitions is in `NEXT`; an
-event that a state does not list raises and changes nothing.  Times are arguments.
+A slot holds one worker process and outlives it.  `NEXT` has all transitions; an event that a state does not list raises
+and changes nothing.  Times are arguments.
 """
 
 from __future__ import annotations
@@ -58,8 +58,8 @@ def after(state: State, event: Event) -> State:
 
 
 class Life:
-    """Where a slot stands. ``start_failure``: why its newest start failed; None: that start went well, or is on its
-    way. A process that was ready once and died later did not fail to start."""
+    """The state of a slot. ``start_failure``: why its newest start failed; None: that start went well, or goes
+    on. A process that was ready once and died later did not fail to start."""
 
     __slots__ = ("start_failure", "state")
 
@@ -77,8 +77,8 @@ class Life:
 
 
 def hopeless(lives: Iterable[Life]) -> ServingError | None:
-    """Why no worker of a model can live at present, if none can: every slot's newest start failed, and none is on
-    its way. One failure tells nothing about the others: their workers live, or come back."""
+    """Returns why no worker of a model can live at present, if none can: every slot's newest start failed, and no
+    slot is starting. One failure alone proves nothing: other workers live, or come back."""
     failures = [life.start_failure for life in lives]
     return failures[0] if failures and all(failures) else None
 
@@ -87,7 +87,7 @@ BACKOFF_S = (1, 1, 2, 3, 5, 8, 13, 21, 34, 55, 89, 144, 233, 377, 610, 987, 1597
 
 
 def backoff_s(failures: int) -> int:
-    """How long to wait after the ``failures``-th failure in a row (counted from 1)."""
+    """Returns the delay after the ``failures``-th failure in a row (counted from 1)."""
     return BACKOFF_S[min(max(failures, 1), len(BACKOFF_S)) - 1]
 
 
@@ -106,7 +106,7 @@ class Recovery:
         return self.since is not None
 
     def failed(self, now: float) -> int:
-        """One more failure at ``now``; returns how many there are."""
+        """Counts one more failure at ``now``; returns how many there are."""
         self.failures += 1
         if self.since is None:
             self.since = now
@@ -117,5 +117,5 @@ class Recovery:
         self.since = None
 
     def exhausted(self, now: float) -> bool:
-        """TorchServe stops trying then (maxRetryTimeoutInSec); by default nobody asks."""
+        """Whether TorchServe would give up (maxRetryTimeoutInSec); only `worker_give_up` uses it."""
         return self.since is not None and now - self.since >= self.max_retry_s

@@ -1,4 +1,4 @@
-"""How workers come into being: what they are started with, and whether a template forks them or they are spawned.
+"""Starts workers: forks them from a template or spawns them, with their command line and environment.
 
 Spawning always works: whatever prevents a fork falls back to it.  With ``shareWeights`` the model has a template of its
 own, which initialises it once; all workers are forked from that one, unless it turns out that it must not be forked.
@@ -107,7 +107,7 @@ class WorkerSpawner:
         return spawned
 
     def torch_is_used(self) -> None:
-        """A worker of this model has imported torch, or will: so will the next one."""
+        """Prepares a template: a worker of this model has imported torch, or will, and so will the next one."""
         if not self._shares:
             prepare_template(self._options)
 
@@ -152,7 +152,7 @@ class WorkerSpawner:
         return None
 
     async def _initialised_template(self, env: dict[str, str]) -> Template | None:
-        """The model's own template, None if it must not be forked.
+        """Returns the model's own template, None if it must not be forked.
 
         Raises:
             WorkerDied: the model did not load there.
@@ -248,12 +248,12 @@ def prepare_template(options: WorkerOptions) -> None:
 
 
 async def ready_template(options: WorkerOptions) -> Template | None:
-    """The shared template, or None: spawn. Waits for one in preparation, which is quicker."""
+    """Returns the shared template, or None: spawn. Waits for one in preparation, which is quicker."""
     return await templates.get(_template_key(options)) if _can_fork(options) else None
 
 
 def _can_fork(options: WorkerOptions) -> bool:
-    """A template needs pidfds and `/proc`, and it forks only our own worker."""
+    """Whether workers can be forked: that needs pidfds and `/proc`, and our own worker module."""
     return options.template and options.worker_module == WORKER_MODULE and hasattr(os, "pidfd_open")
 
 
@@ -277,7 +277,7 @@ def worker_command(options: WorkerOptions, *, socket_fd: int, progress_fd: int, 
 
 
 def template_environment(inherited: Mapping[str, str], options: WorkerOptions) -> dict[str, str]:
-    """Without anything of a model, and with one thread: a process with several cannot be forked."""
+    """Makes an environment without a model, and with one thread: a process with several cannot be forked."""
     env = _allowed(inherited, options.blacklist_env_vars)
     env["PYTHONPATH"] = os.pathsep.join(filter(None, [inherited.get("PYTHONPATH", ""), *_homes(options)]))
     env.update(options.extra_env)
@@ -291,9 +291,9 @@ def _single_threaded(env: Mapping[str, str]) -> dict[str, str]:
 def worker_environment(
     inherited: Mapping[str, str], spec: ModelSpec, options: WorkerOptions, *, workers: int, cores: int | None = None
 ) -> dict[str, str]:
-    """``workers``: how many share this machine's ``cores`` for this model (default: those we may run on)."""
+    """``workers``: how many share ``cores`` for this model (default: the usable ones)."""
     env = _allowed(inherited, options.blacklist_env_vars)
-    if not any(name in env for name in _THREAD_COUNTS):  # one set by the operator rules the others too
+    if not any(name in env for name in _THREAD_COUNTS):  # one set by the operator decides the others too
         share = str(max(1, (cores or usable_cores()) // max(1, workers)))
         env.update(dict.fromkeys(_THREAD_COUNTS, share))
     env["PYTHONPATH"] = _python_path(inherited.get("PYTHONPATH", ""), spec, options)

@@ -22,8 +22,8 @@ _READS_AFTER_DEATH = 256  # what a dead peer left in the kernel is far less
 
 
 class FrameTransport:
-    """``on_frame`` gets each whole frame. ``on_lost`` is told once why no more will come: None for a closed socket, the
-    error when the peer does not speak the protocol.  A frame handler may raise `FrameError` too."""
+    """``on_frame`` gets each whole frame. ``on_lost`` is called once when no more will come: with None for a closed
+    socket, with the error when the peer breaks the protocol.  A frame handler may raise `FrameError` too."""
 
     def __init__(
         self,
@@ -51,7 +51,7 @@ class FrameTransport:
     # ------------------------------------------------------------------------------------------ writing
 
     def write(self, buffers: Iterable[Buffer]) -> None:
-        """Leaves at the end of the loop's turn; dropped once the connection is lost."""
+        """Sends at the end of the loop's turn; drops once the connection is lost."""
         if not self._open:
             return
         self._out.extend(buffers)
@@ -73,7 +73,7 @@ class FrameTransport:
         self._want_writable(bool(self._out) and self._open)
 
     def _forget(self, sent: int) -> None:
-        """Takes ``sent`` bytes off the front of what waits."""
+        """Drops ``sent`` bytes from the front of the buffers."""
         out = self._out
         while out and sent >= len(out[0]):
             sent -= len(out.popleft())
@@ -96,7 +96,7 @@ class FrameTransport:
             self._read_once()
 
     def _read_once(self) -> bool:
-        """Whether there may be more to read now."""
+        """Reads once; returns whether there may be more now."""
         try:
             return self._receive()
         except (BlockingIOError, InterruptedError):
@@ -124,7 +124,7 @@ class FrameTransport:
         return count > 0
 
     def read_rest(self) -> None:
-        """The peer is dead: handle what it said before."""
+        """Handles what a dead peer had sent before."""
         for _ in range(_READS_AFTER_DEATH):
             if not self._open or not self._read_once():
                 return
@@ -132,7 +132,7 @@ class FrameTransport:
     # ------------------------------------------------------------------------------------------ the end
 
     def close(self) -> None:
-        """No callback comes after this. Idempotent; the socket is the caller's to close."""
+        """Ends all callbacks. Idempotent; the caller closes the socket."""
         if self._open:
             self._open = False
             self._loop.remove_reader(self._fd)

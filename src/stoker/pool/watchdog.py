@@ -1,4 +1,4 @@
-"""A tiny process that outlives the server by a moment, to leave no orphans.
+"""Ends workers when the server dies: a tiny process that outlives it by a moment.
 
 A server that dies, even by SIGKILL, cannot clean up.  So a `/bin/sh` of its own session learns the process groups of
 the live workers over a pipe; at end-of-file, which the kernel delivers however the server died, it kills them.
@@ -30,7 +30,7 @@ exit 0
 
 
 class Watchdog:
-    """Started with the first worker; ended by `close` when the last pool of the server is gone."""
+    """Starts with the first worker; `close` ends it when the last pool of the server is gone."""
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
@@ -42,7 +42,7 @@ class Watchdog:
         return self._process.pid if self._process is not None else None
 
     def acquire(self) -> None:
-        """Each pool that may have workers counts as one user."""
+        """Counts one more user: each pool that may have workers is one."""
         self._users += 1
 
     async def release(self) -> None:
@@ -58,7 +58,7 @@ class Watchdog:
             self._tell("+", group)
 
     def remove(self, group: int) -> None:
-        """Must be called while the group's number cannot belong to anybody else yet."""
+        """Call it before the group is reaped: later its number may be another's."""
         if group in self._groups:
             self._groups.discard(group)
             self._tell("-", group)
@@ -116,4 +116,4 @@ def _close_pipe(process: subprocess.Popen[bytes]) -> None:
 
 
 watchdog = Watchdog()
-"""The one of this server process."""
+"""The watchdog of this server process."""

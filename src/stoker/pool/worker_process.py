@@ -111,7 +111,7 @@ class WorkerProcess:
 
     @property
     def has_begun(self) -> bool:
-        """Whether it ever began a batch."""
+        """Whether the worker ever began a batch."""
         return self._link is not None and self._link.started() != 0
 
     @property
@@ -217,7 +217,7 @@ class WorkerProcess:
         return self._process.exited
 
     async def wait_exit(self, or_until: asyncio.Future[None]) -> bool:
-        """True: the process ended; False: ``or_until`` came first."""
+        """Returns True when the process ended, False when ``or_until`` came first."""
         return await self._exits(None, or_until)
 
     async def _exits(self, timeout_s: float | None, *others: asyncio.Future[None]) -> bool:
@@ -226,7 +226,7 @@ class WorkerProcess:
         return self._exited.done()
 
     async def drain(self, hurry: asyncio.Future[None]) -> None:
-        """Lets the worker answer what it holds, then lets it stop; both only until ``hurry``."""
+        """Lets the worker answer what it holds, then stop; both only until ``hurry``."""
         idle = self._idle = asyncio.get_running_loop().create_future()
         self._check_idle()
         if not await self._exits(None, idle, hurry) and idle.done():
@@ -243,7 +243,7 @@ class WorkerProcess:
             self._idle.set_result(None)
 
     def kill(self, reason: ServingError) -> None:
-        """Ends the process group at once, or the wait for it to begin; the first reason counts."""
+        """Kills the process group, or cancels its start; the first reason counts."""
         if self._process is None and self._starting is not None and not self._starting.done():
             self.error = self.error or reason
             self._starting.cancel()

@@ -1,4 +1,4 @@
-"""Which model versions exist, and which of them is the default.  PURE: no waiting, no clock.
+"""Keeps the model versions and which of them is the default.  PURE: no waiting, no clock.
 
 The first version of a name becomes its default. It can be removed only when it is the last one.
 Laws: a name in the catalog always has a default; `find` costs one dict read, two with a version; every
@@ -32,7 +32,7 @@ class Catalog(Generic[E]):
     # ------------------------------------------------------------------------------------------ reading
 
     def find(self, name: str, version: str | None) -> E | None:
-        """The entry, or None: the hot path. An empty version means the default one."""
+        """Returns the entry, or None: the hot path. An empty version means the default one."""
         if not version:
             return self._defaults.get(name)
         versions = self._versions.get(name)
@@ -53,7 +53,7 @@ class Catalog(Generic[E]):
         raise errors.ModelVersionNotFound(model=name, version=version)
 
     def versions(self, name: str) -> list[E]:
-        """Every version of a name, in the order of registration.
+        """Returns every version of a name, in the order of registration.
 
         Raises:
             ModelNotFound
@@ -63,7 +63,7 @@ class Catalog(Generic[E]):
         return list(self._versions[name].values())
 
     def defaults(self) -> list[E]:
-        """The default version of every name, sorted by name."""
+        """Returns the default version of every name, sorted by name."""
         return [self._defaults[name] for name in sorted(self._defaults)]
 
     def is_default(self, entry: E) -> bool:

@@ -1,6 +1,6 @@
-"""What ListModels and DescribeModel answer, ready for JSON: TorchServe's members in TorchServe's order.
+"""Builds the answers of ListModels and DescribeModel, ready for JSON, with members in TorchServe's order.
 
-Our own members stand at the end of a worker's entry, and only when there is something to say.
+Members of our own stand at the end of a worker's entry, only where they say something.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def _how_it_is_served(entry: ModelEntry) -> dict[str, Any]:
 
 
 def _special_modes(entry: ModelEntry) -> dict[str, Any]:
-    """Modes that are not served are false, whatever the archive asks for."""
+    """Shows modes that are not served as false, whatever the archive asks for."""
     spec, yaml = entry.spec, entry.spec.yaml_config
     devices = {} if spec.device_ids is None else {"deviceIds": list(spec.device_ids)}
     kind = yaml.get("parallelType")
@@ -95,7 +95,7 @@ def queue(status: QueueStatus) -> dict[str, Any]:
 
 
 def list_models(defaults: Sequence[ModelEntry], limit: int, offset: int) -> dict[str, Any]:
-    """One page of the default versions. A limit that is not 0 to 100 means 100; with 0 there is no next page."""
+    """Returns one page of the default versions. A limit that is not 0 to 100 means 100; after 0 no page follows."""
     if limit == 0:
         return {"models": []}
     if not 0 < limit <= MAX_PAGE:
@@ -108,7 +108,7 @@ def list_models(defaults: Sequence[ModelEntry], limit: int, offset: int) -> dict
 
 
 def customized_metadata(output: Buffer) -> dict[str, Any] | None:
-    """What the handler answered to a describe request: None for nothing, empty for what is no JSON object."""
+    """Parses a handler's answer to a describe request: None for nothing, empty for what is no JSON object."""
     text = bytes(output).strip()
     if text in (b"", b"null"):
         return None
@@ -121,7 +121,7 @@ def customized_metadata(output: Buffer) -> dict[str, Any] | None:
 
 
 def utc(seconds: float) -> str:
-    """Seconds since 1970 as ``2026-01-31T12:00:00.123Z``."""
+    """Formats seconds since 1970 as ``2026-01-31T12:00:00.123Z``."""
     return datetime.fromtimestamp(seconds, timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
 
 
@@ -130,5 +130,5 @@ def _milliseconds(seconds: float) -> int:
 
 
 def _seconds(seconds: float) -> int | float:
-    """Whole seconds are written without a point, as TorchServe does."""
+    """Drops the fraction of whole seconds, as TorchServe does."""
     return int(seconds) if seconds == int(seconds) else seconds

@@ -1,6 +1,6 @@
 """One registered model version: what it is, its scheduler, its workers, its unpacked archive.
 
-The scheduler and the pool are known here only by what the registry asks of them, so that tests bring their own.
+Scheduler and pool are protocols here, so that tests can bring their own.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ class ModelEntry:
         self.confirmed = False
 
     def scale(self, min_workers: int, max_workers: int) -> None:
-        """Up to the minimum if below it, down to the maximum if above; nothing in between changes."""
+        """Scales up to the minimum or down to the maximum; nothing in between changes."""
         self.min_workers, self.max_workers = min_workers, max_workers
         self.target = min(max(self.target, min_workers), max_workers)
         self.pool.scale(self.target)
@@ -100,7 +100,7 @@ class ModelEntry:
         return sum(status.ready for status in self.pool.statuses())
 
     def start_failure(self) -> errors.ServingError | None:
-        """Why a worker that should run does not; None when none has failed. Read it once the pool has settled."""
+        """Returns why a worker that should run does not; None when none has failed. The pool must be settled."""
         return next((status.error for status in self.pool.statuses() if not status.ready and status.error), None)
 
     async def close(self, *, grace_s: float, error: errors.ServingError) -> None:

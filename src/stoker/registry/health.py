@@ -1,7 +1,7 @@
-"""Is the server healthy, is a model ready?  Answers are kept until something changes, so that probes cost nothing.
+"""Tells whether the server is healthy and a model ready; caches the answers until something changes.
 
-Two rules, on purpose: Ping keeps TorchServe's, which is patient with workers that are started again; the health
-service asks for workers that are ready now.
+Two rules, on purpose: Ping keeps TorchServe's, which tolerates workers that restart; the health service needs workers
+that are ready now.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 
 
 class HealthView:
-    """``changed`` may be called at any time and any number of times: listeners hear of it once per turn."""
+    """``changed`` may be called at any time and any number of times: listeners are called once per turn."""
 
     def __init__(self, catalog: Catalog[ModelEntry], *, clock: Clock) -> None:
         self._catalog = catalog
@@ -75,7 +75,7 @@ class HealthView:
         return Readiness(ready=not missing, models=missing)
 
     def _waited_for(self) -> tuple[str, ...]:
-        """A model that is scaled to zero keeps nobody waiting."""
+        """Whether a probe waits for the model: not for one scaled to zero."""
         return tuple(str(entry.key) for entry in self._catalog if entry.ready_workers() < entry.min_workers)
 
     # ---------------------------------------------------------------------------------------- listeners
@@ -101,7 +101,7 @@ class HealthView:
         for listener in list(self._listeners.values()):
             try:
                 listener()
-            except Exception:  # one listener's defect is not the others' loss
+            except Exception:  # a defect in one listener must not keep it from the others
                 log.exception("A listener for health changes failed")
 
 

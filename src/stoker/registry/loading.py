@@ -26,7 +26,7 @@ _MOST_NAMED = 5
 async def load_all(
     models: Sequence[StartupModel], *, operations: Operations, catalog: Catalog[ModelEntry], tasks: KeptTasks
 ) -> list[StartupModel]:
-    """Returns when each is registered or given up: which were. Workers go on starting."""
+    """Returns the models that were given up, once each is registered or given up. Workers go on starting."""
     reading, downloading = asyncio.Semaphore(AT_ONCE), asyncio.Semaphore(AT_ONCE)
     loads = [
         tasks.start(_load(model, downloading if is_remote(model.url) else reading, operations)) for model in models
@@ -38,7 +38,7 @@ async def load_all(
 
 
 async def _wait_and_tell(models: Sequence[StartupModel], loads: Sequence[asyncio.Task[ModelEntry | None]]) -> None:
-    """The server is not up before the last one is: whoever waits for it learns what for."""
+    """Logs what the start still waits for: the server is not up before the last model is."""
     pending = set(loads)
     while pending:
         _, pending = await asyncio.wait(pending, timeout=_TELL_S)
@@ -71,12 +71,12 @@ async def _load(model: StartupModel, gate: asyncio.Semaphore, operations: Operat
 
 
 def shown(model: StartupModel) -> str:
-    """As the operator wrote it, without what a url keeps secret."""
+    """Returns the operator's own words, without secrets of a URL."""
     return model.text.replace(model.url, redacted(model.url))
 
 
 def _check_in_store(model: StartupModel) -> None:
-    """What a snapshot names is here or nowhere: resuming fetches nothing."""
+    """Refuses a resumed model that is not in the store: resuming fetches nothing."""
     if model.saved is not None and is_remote(model.url):
         raise errors.ArchiveNotFound(url=redacted(model.url))
 
@@ -89,8 +89,8 @@ def _check_version(model: StartupModel, entry: ModelEntry) -> None:
 
 
 def _settle_defaults(loaded: Sequence[ModelEntry], operations: Operations, catalog: Catalog[ModelEntry]) -> None:
-    """Of several versions of one model the first in the list is the default, whichever was unpacked first,
-    unless somebody has chosen one meanwhile."""
+    """Makes the first listed version of each model the default, whichever was unpacked first, unless a client has
+    chosen one meanwhile."""
     seen: set[str] = set(operations.names_with_chosen_default)
     for entry in loaded:
         if entry.key.name not in seen and catalog.find(*entry.key) is entry:

@@ -1,6 +1,6 @@
-"""One lock per model name, so that operations on one model follow each other and others run beside them.
+"""Locks per model name: operations on one model follow each other, others run beside them.
 
-Law: a lock lives only while somebody holds it or waits for it; names that came and went leave nothing.
+Law: a lock exists only while it is held or waited for; names that came and went leave nothing.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How is a model version served?  Merges what the request, the archive and the settings say.  PURE.
+"""Merges what request, archive and settings say about how a model version is served.  PURE.
 
 Precedence, first that says something wins:
   batch size, batch delay      request, model-config.yaml, setting `models`, default
@@ -47,7 +47,7 @@ class Machine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sources:
-    """All that has a say. ``workers``: fewest and most, of a model that is resumed as it was.
+    """All inputs. ``workers``: fewest and most, of a model that is resumed.
     ``fallback_name``: for a manifest without a name, when the server loads at start."""
 
     request: RegisterRequest
@@ -61,7 +61,7 @@ class Sources:
 
 
 def model_spec(sources: Sources, *, url: str, model_dir: str) -> ModelSpec:
-    """``url``: as it may be shown, without credentials.
+    """``url``: without credentials, since it is shown.
 
     Raises:
         BadRequest, InvalidArchive, MissingDevices
@@ -121,7 +121,7 @@ def check_workers(min_workers: int, max_workers: int) -> None:
 
 
 def _identity(sources: Sources) -> tuple[ModelKey, ModelDefaults, str, str]:
-    """Name and version, what the setting `models` says of them, handler, runtime."""
+    """Returns name and version, what the setting `models` says of them, handler, runtime."""
     request, settings = sources.request, sources.settings
     manifest = sources.manifest.effective(
         model_name=request.model_name,
@@ -147,17 +147,17 @@ def _runtime(runtime: str | None) -> str:
 
 
 def _first(*values: T | None) -> T:
-    """The first that is given; the last one always is."""
+    """Returns the first value that is given; the last one always is."""
     return next(value for value in values if value is not None)
 
 
 def _timeout(settings: Settings, *values: float | None) -> float:
-    """While somebody debugs, nobody else's patience counts."""
+    """Returns the timeout; none while a handler is debugged."""
     return _FOREVER_S if settings.debug else _first(*values)
 
 
 def _worker_bounds(sources: Sources, defaults: ModelDefaults) -> tuple[int, int]:
-    """Fewest and most workers."""
+    """Returns fewest and most workers."""
     config, settings = sources.config, sources.settings
     if sources.workers is not None:
         check_workers(*sources.workers)
@@ -181,7 +181,7 @@ def _device_type(config: ModelConfig, machine: Machine) -> str:
 
 
 def _device_ids(config: ModelConfig, device_type: str, machine: Machine) -> tuple[int, ...] | None:
-    """One id that does not exist discards the list, as in TorchServe."""
+    """Discards a list with an id that does not exist, as TorchServe does."""
     if not config.device_ids or device_type == "cpu":
         return None
     if all(0 <= number < machine.gpus for number in config.device_ids):
@@ -194,7 +194,7 @@ def _device_ids(config: ModelConfig, device_type: str, machine: Machine) -> tupl
 
 
 def check_request(request: RegisterRequest) -> None:
-    """What can be refused before anything is fetched.
+    """Refuses what can be refused before anything is fetched.
 
     Raises:
         BadRequest
@@ -218,8 +218,8 @@ def check_request(request: RegisterRequest) -> None:
 
 
 def _check_supported(config: ModelConfig, machine: Machine) -> None:
-    """Keys of a model that change how its handler is called: serving it otherwise would give wrong answers in
-    silence. The others of `ModelValues.not_served_yet` are only left out."""
+    """Refuses keys that change how a handler is called: serving the model otherwise would give wrong answers
+    silently. The others of `ModelValues.not_served_yet` are only left out."""
     for key in _OTHER_HANDLER_PROTOCOL:
         if key in config.not_served_yet:
             raise _invalid(f"{key} is not supported by this version of the server.")
@@ -237,7 +237,7 @@ def _check_yaml_workers(config: ModelConfig) -> None:
 
 
 def _check_parallel(config: ModelConfig, machine: Machine) -> None:
-    """parallelLevel alone says nothing; "custom" on one device is an ordinary worker."""
+    """Ignores parallelLevel alone; "custom" on one device is an ordinary worker."""
     kind, devices = config.parallel_type, config.parallel_level or 0
     if kind is None:
         return

@@ -1,4 +1,4 @@
-"""What the registry asks of a model's name, before it looks anything up.  PURE.
+"""Checks a model's name before it is looked up.  PURE.
 
 Which names may be registered is one rule, that of `archive.manifest`.
 """
@@ -19,7 +19,7 @@ def require(name: str) -> None:
 
 
 def check_requested(name: str) -> None:
-    """The name a client wants; one in a manifest is checked with the manifest.
+    """Checks the name that a client wants; that of a manifest is checked with the manifest.
 
     Raises:
         BadRequest

@@ -1,4 +1,4 @@
-"""Register, scale, set the default, unregister: what changes the catalog, and in which order.
+"""Registers, scales, sets defaults, unregisters: every change of the catalog.
 
 Operations on one model name follow each other, those on different names run side by side.  A register that fails
 or is cut short leaves nothing: no entry, no worker, no file.
@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 
 
 class Operations:
-    """``changed`` is called after anything that health depends on may have changed, ``models_changed`` after somebody
+    """``changed`` is called after anything that health depends on may have changed, ``models_changed`` after a client
     changed which models there are or how they are served."""
 
     def __init__(
@@ -59,7 +59,7 @@ class Operations:
     async def register(
         self, request: RegisterRequest, *, at_startup: bool = False, workers: tuple[int, int] | None = None
     ) -> tuple[ModelEntry, str]:
-        """The new entry and TorchServe's sentence. ``workers``: fewest and most, whatever else says something."""
+        """Returns the new entry and TorchServe's sentence. ``workers``: fewest and most, which override all else."""
         self._check_running()
         prepared = await self._preparer.prepare(
             request, at_startup=at_startup, check=self._catalog.check_absent, workers=workers
@@ -142,7 +142,7 @@ class Operations:
             return _scaled(request) if await self._settle(entry, request.version or "null") else SCALING_UNFINISHED
 
     async def _settle(self, entry: ModelEntry, version_shown: str) -> bool:
-        """Waits until each worker is ready, or has failed; whether as many are ready as there should be.
+        """Waits until each worker is ready or has failed; returns whether enough are ready.
 
         Raises:
             WorkersFailedToStart
@@ -169,8 +169,8 @@ class Operations:
     # --------------------------------------------------------------------------------------- unregister
 
     async def unregister(self, model: str, version: str | None) -> str:
-        """From the first moment on nothing new is accepted; what was, is served as long as `drain_timeout`
-        allows. Cleaning goes on behind the caller's back when it takes too long."""
+        """Refuses new requests at once, and serves accepted ones as long as `drain_timeout` allows. A clean-up that
+        takes too long goes on after the answer."""
         self._check_running()
         if not model:
             raise errors.BadRequest("Parameter url is required.")  # TorchServe's words, wrong as they are
@@ -195,7 +195,7 @@ class Operations:
     async def _dismantle(
         self, entry: ModelEntry, *, grace_s: float, error: errors.ServingError, delete_download: bool = True
     ) -> None:
-        """Everything that belongs to the entry ends here: its jobs, its workers, its files."""
+        """Ends everything that belongs to the entry: its jobs, its workers, its files."""
         self.leaving.add(entry)
         await entry.close(grace_s=grace_s, error=error)
         self._preparer.discard(entry.unpacked, delete_download=delete_download)
@@ -208,7 +208,7 @@ class Operations:
             raise errors.ServerStopping()
 
     async def close(self) -> None:
-        """After the last operation was cut short: ends what is left. Downloaded archives stay in the store."""
+        """Ends what is left after the last operation was cut short. Downloaded archives stay in the store."""
         await self._cleanups.cancel_all()
         entries = [*self._catalog, *self.leaving]
         await asyncio.gather(*(self._close_entry(entry) for entry in entries))

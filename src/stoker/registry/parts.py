@@ -1,4 +1,4 @@
-"""The real scheduler and the real workers of a model version, made as the settings say."""
+"""Makes the scheduler and the workers of a model version from the settings."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def worker_options(settings: Settings) -> WorkerOptions:
 
 
 def _metrics_config(settings: Settings) -> str | None:
-    """A file that is not there must not keep workers from loading: they have the packaged one."""
+    """Returns the metrics file, or None for the packaged one where it is missing: workers load all the same."""
     file = settings.metrics_config
     return str(file) if file is not None and file.exists() else None
 

@@ -1,7 +1,7 @@
-"""From a request to a model that is ready to be published: archive unpacked, values merged, requirements installed.
+"""Prepares a requested model: unpacks the archive, merges values, installs requirements.
 
-Runs before the catalog is touched and without a lock, so that a slow download holds nobody up.
-Law: what `prepare` does not return, it has discarded.
+Runs before the catalog is touched and without a lock, so that a slow download delays no other operation.
+Law: `prepare` discards what it does not return.
 """
 
 from __future__ import annotations
@@ -89,14 +89,14 @@ class Preparer:
         return Prepared(spec=spec, unpacked=unpacked, python=await self._python(spec, unpacked))
 
     async def _model_config(self, unpacked: UnpackedModel) -> ModelConfig:
-        """An archive may come without; a file that is named and missing is an error."""
+        """Reads model-config.yaml. An archive may have none; a file that is named and missing is an error."""
         name = unpacked.manifest.config_file
         if name is None:
             return ModelConfig()
         return await asyncio.to_thread(ModelConfig.load, unpacked.model_dir / name)
 
     async def _python(self, spec: ModelSpec, unpacked: UnpackedModel) -> str:
-        """The interpreter of the workers. pip runs only where the operator allows it, whatever the archive says."""
+        """Returns the workers' interpreter. pip runs only where the operator allows it, whatever the archive says."""
         may_install = self._settings.install_py_dep_per_model
         installer = Installer(python=self._settings.python)
         model, manifest, folder = spec.key.name, unpacked.manifest, unpacked.model_dir

@@ -1,7 +1,7 @@
-"""The registry as the frontends see it: every model version, what may be done with it, and how well it is.
+"""The registry as the frontends see it: models, operations on them, health.
 
-`submit` is the hot path: one lookup, one job, no waiting.  What changes something runs as a kept task, so that a
-client that leaves does not stop it halfway.
+`submit` is the hot path: one lookup, one job, no waiting.  Operations run as tasks of their own, so that a client that
+leaves does not stop one halfway.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class Registry:
 
     The caller closes the store. ``snapshots``: writes the models down whenever they change.
 
-    Leaving, in this order: `close_admission`, `drain`, `close`.
+    To stop, call `close_admission`, `drain` and `close`, in this order.
     """
 
     def __init__(
@@ -228,7 +228,7 @@ class Registry:
         return await self._tasks.run(operation)
 
     def figures(self) -> list[ModelFigures]:
-        """How every model version is at the moment, for metrics."""
+        """Samples every model version, for metrics."""
         return [
             ModelFigures(key=entry.key, waiting=entry.scheduler.queue_status().pending, workers=entry.pool.states())
             for entry in self._catalog
@@ -252,8 +252,8 @@ class Registry:
     # ------------------------------------------------------------------------------------ start and stop
 
     async def load_at_startup(self) -> None:
-        """Loads what the snapshot or `load_models` says. Returns when each of these models is registered or given up,
-        and when that is written down; workers go on starting."""
+        """Loads the models of the snapshot or of `load_models`. Returns when each is registered or given up and a
+        snapshot of that is written; workers go on starting."""
         try:
             wanted = await self._startup_models()
         except errors.StokerError as error:
@@ -276,7 +276,7 @@ class Registry:
         return await asyncio.to_thread(models_to_load, self._settings.load_models, self._store.startup_names)
 
     def close_admission(self) -> None:
-        """Nothing new is accepted, neither requests nor operations; what was accepted goes on. Idempotent."""
+        """Refuses new requests and operations; accepted ones go on. Idempotent."""
         self._operations.stopping = self._health.stopping = True
         for entry in self._catalog:
             entry.scheduler.close_admission(errors.ServerStopping())

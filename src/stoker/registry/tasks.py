@@ -1,7 +1,7 @@
-"""Operations outlive their callers: a client that leaves in the middle does not stop what it started.
+"""Lets operations outlive their callers: a client that leaves does not stop what it started.
 
-Each operation is a task that is kept here. Its caller waits beside it, so that cancelling the caller ends the
-waiting only. `cancel_all` is for the end of the server; callers that still wait are told so.
+Each operation is a task kept here; cancelling its caller ends only the wait for it. `cancel_all` is for the end of the
+server; callers that still wait get `ServerStopping`.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class KeptTasks:
         try:
             await asyncio.wait({task})
         except asyncio.CancelledError:
-            task.add_done_callback(_log_outcome)  # nobody else is left to hear of it
+            task.add_done_callback(_log_outcome)  # the caller is gone
             raise
         if task.cancelled():
             raise errors.ServerStopping()

@@ -51,7 +51,7 @@ class GrantCredit(NamedTuple):
 
 
 class Restart(NamedTuple):
-    """The worker is beyond help: kill it and start another. It is reported lost next."""
+    """Kills a worker and starts another. The pool reports it lost next."""
 
     worker: int
     reason: ServingError

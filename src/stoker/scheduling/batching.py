@@ -1,7 +1,7 @@
-"""When does a batch leave, and how many jobs may a worker hold?  PURE decisions over numbers.
+"""Decides when a batch leaves and how many jobs a worker may hold.  PURE: numbers only.
 
 Adaptive batching (default): an idle worker takes what waits, at once; batches grow by themselves while workers are
-busy.  ``max_batch_delay`` never makes a caller wait for a batch that nobody needs.  Fixed batching is TorchServe's:
+busy.  ``max_batch_delay`` never makes a caller wait for a larger batch without need.  Fixed batching is TorchServe's:
 from the moment an idle worker and a first job met, wait for a full batch or the whole delay.
 """
 
@@ -17,7 +17,7 @@ _SLOWEST_DECAY = 0.99
 
 
 class ServiceTime:
-    """How long batches of a model take, learnt from answers. Seconds.
+    """Learns from answers how long batches of a model take, in seconds.
 
     ``prefetch``: how many batches may wait in a busy worker's socket: none until they are known to be short.
     """
@@ -59,9 +59,9 @@ class BatchingPolicy:
         return now >= self.forming_since + self.delay_s
 
     def ready_at(self) -> float | None:
-        """When a batch that is being formed leaves, at the latest."""
+        """Returns when a batch that is being formed leaves, at the latest."""
         return None if self.forming_since is None else self.forming_since + self.delay_s
 
     def left(self) -> None:
-        """A batch was taken, or nothing waits any more."""
+        """Forgets the delay: a batch was taken, or nothing waits any more."""
         self.forming_since = None

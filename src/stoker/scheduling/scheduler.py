@@ -74,7 +74,7 @@ class Scheduler:
         return self._core.queue_status()
 
     def close_admission(self, error: errors.ServingError) -> None:
-        """`submit` raises ``error`` from now on; what was accepted goes on."""
+        """Makes `submit` raise ``error``; accepted jobs go on."""
         self._core.close_admission(error)
 
     async def wait_drained(self, timeout_s: float) -> bool:
@@ -160,7 +160,7 @@ class Scheduler:
         self._set_timer()
 
     def _set_timer(self) -> None:
-        """One timer, never later than needed. It may be early: then it finds nothing to do and is set anew."""
+        """Sets one timer, never later than needed. An early one finds nothing to do and is set anew."""
         wake = self._core.wake_at
         if wake >= self._timer_at:
             return
@@ -170,14 +170,14 @@ class Scheduler:
         self._timer = asyncio.get_running_loop().call_later(max(0.0, wake - self._now()), self._on_timer)
 
     def _carry_out(self) -> None:
-        # A consumer may submit or cancel while it is told: that adds actions, for the next turn.
+        # A consumer may submit or cancel in its callback: that adds actions, for the next turn.
         todo, self._core.actions = iter(self._core.actions), []
         while True:
             try:
                 for action in todo:
                     self._do(action)
                 break
-            except Exception:  # one frontend's defect must not cost the other jobs their answers
+            except Exception:  # a defect in one frontend must not cost other jobs their answers
                 log.exception("An action of the scheduler failed")
         if self._drain_waiters and self._core.drained:
             for waiter in self._drain_waiters:

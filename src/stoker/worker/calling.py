@@ -1,4 +1,4 @@
-"""Calls the handler and says what came of it, in the contract's words. No socket here.
+"""Calls the handler and turns the outcome into answers, in the contract's words. No socket here.
 
 Laws: whatever a handler raises or returns, the worker lives, except for what is meant to end it (`SystemExit`,
 `KeyboardInterrupt`, a server that is gone).  Tracebacks go to standard error, never to a client.
@@ -33,7 +33,7 @@ _MAX_MESSAGE = 32 << 10
 
 
 class InvalidPart(Exception):
-    """An intermediate part broke a rule of outputs. ``failure`` is what the batch is told if nobody catches it."""
+    """An intermediate part broke a rule of outputs. ``failure`` answers the batch unless the handler catches it."""
 
     def __init__(self, failure: Failure) -> None:
         super().__init__(failure.message)
@@ -41,7 +41,7 @@ class InvalidPart(Exception):
 
 
 def invoke(entry_point: EntryPoint, rows: Any, context: Context) -> list[Any] | Failure:
-    """What ``handle`` returned if that is one entry per row, otherwise why not."""
+    """Returns what ``handle`` returned if that is one entry per row, otherwise the failure."""
     try:
         output = entry_point(rows, context)
     except Exception as error:
@@ -52,7 +52,7 @@ def invoke(entry_point: EntryPoint, rows: Any, context: Context) -> list[Any] | 
 
 
 def failure_of(error: Exception) -> Failure:
-    """The contract's table from exceptions to answers; says everything else on standard error."""
+    """Maps an exception to an answer by the contract's table; reports others on standard error."""
     if isinstance(error, PredictionException):
         return refused(error)
     if isinstance(error, InvalidPart):
@@ -64,19 +64,19 @@ def failure_of(error: Exception) -> Failure:
 
 
 def refused(error: PredictionException) -> Failure:
-    """In the handler's own words; a subclass that never called our constructor still has its text."""
+    """Keeps the handler's own words, also of a subclass that never called our constructor."""
     message = clean_text(getattr(error, "message", error.args[0] if error.args else ""))
     return Failure("refused", status_number(getattr(error, "error_code", 500)), message[:_MAX_MESSAGE])
 
 
 def report(error: BaseException) -> None:
-    """The traceback, on standard error."""
+    """Prints the traceback on standard error."""
     with contextlib.suppress(Exception):  # a handler may have closed standard error
         print(printed.indented("".join(traceback.format_exception(error))), file=sys.stderr, flush=True)  # noqa: T201
 
 
 def items_of(outputs: list[Any], *, max_bytes: int) -> list[Item] | Failure:
-    """Each output as bytes, or why this one fails; one `Failure` for all when an output has no bytes."""
+    """Turns each output into bytes or its failure; one `Failure` for all when an output has no bytes."""
     try:
         return [
             output if type(output) in _RAW and len(output) <= max_bytes else _item(output, max_bytes)
@@ -101,7 +101,7 @@ def too_large(size: int, limit: int) -> Failure:
 
 
 def status_number(value: Any) -> int:
-    """``value`` as an int that fits every protocol; 500 when it is no number."""
+    """Converts ``value`` to an int that fits every protocol; 500 when it is no number."""
     try:
         number = int(value)
     except (TypeError, ValueError, OverflowError):
@@ -110,7 +110,7 @@ def status_number(value: Any) -> int:
 
 
 def clean_text(value: Any) -> str:
-    """``value`` as text that can be encoded."""
+    """Converts ``value`` to text that can be encoded."""
     text = value if isinstance(value, str) else _text(value)
     return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
 

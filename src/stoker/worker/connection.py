@@ -1,7 +1,7 @@
 """The worker's end of the socket pair: whole messages in, several frames per write out.
 
 Laws: reads and writes block; a peer that is gone is `ServerGone`; a process forked from the worker never speaks
-here, it ends instead of answering twice.  What a message means is none of this file's business.
+here, it ends instead of answering twice.  Meanings of messages are elsewhere.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Connection:
         self.abandoned = False
 
     def abandon(self) -> None:
-        """This process is a fork of the worker: whatever was going to be said is the parent's to say."""
+        """Drops all that is queued: this process is a fork of the worker, and its parent sends it."""
         self.abandoned = True
         self._pending.clear()
         self.pending_bytes = 0
@@ -47,7 +47,7 @@ class Connection:
     # --------------------------------------------------------------------------------------------- reading
 
     def receive(self, *, wait: bool) -> list[Received]:
-        """The messages that one read completes. Without ``wait`` only what is there already, often nothing.
+        """Returns the messages that one read completes. Without ``wait`` only what is there already, often nothing.
 
         Raises:
             ServerGone: end of file.
@@ -83,7 +83,7 @@ class Connection:
     # --------------------------------------------------------------------------------------------- writing
 
     def queue(self, message: ToServer, payloads: Sequence[Buffer] = ()) -> None:
-        """Leaves with the next `flush`."""
+        """Queues a message for the next `flush`."""
         buffers = codec.encode(message, payloads)
         self._pending += buffers
         self.pending_bytes += sum(map(len, buffers))
@@ -92,7 +92,7 @@ class Connection:
         """Writes all that is queued.
 
         Raises:
-            ServerGone: nobody reads any more.
+            ServerGone: the server closed its end.
         """
         self.leave_if_forked()
         if not self._pending:
@@ -120,7 +120,7 @@ class Connection:
                 sent = 0
 
     def leave_if_forked(self, code: int = 0) -> None:
-        """A forked process that comes back from the handler has nothing to do here."""
+        """Ends a forked process that returned from the handler."""
         if self.abandoned:
             leave(code)
 

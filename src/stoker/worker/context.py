@@ -56,7 +56,7 @@ class RequestProcessor:
 
     _status_code = 200
     _reason_phrase: str | None = None
-    _response_header: dict[str, str] | None = None  # made when somebody asks: most handlers set nothing
+    _response_header: dict[str, str] | None = None  # made on demand: most handlers set nothing
 
     def __init__(self, request_header: dict[str, Any]) -> None:
         self._request_header = request_header
@@ -157,7 +157,7 @@ class Context:  # noqa: PLW1641 - it compares by content and changes, so it has 
         return self.get_request_header(idx, self.header_key_sequence_id)
 
     def is_cancelled(self, idx: int = 0) -> bool:
-        """Whether nobody waits for this request any more: long computations may ask and stop early."""
+        """Whether the client left this request: long computations may ask and stop early."""
         ask = getattr(self.cl_socket, "is_cancelled", None)
         return bool(ask(idx)) if ask is not None else False
 

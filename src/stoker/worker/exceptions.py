@@ -1,4 +1,4 @@
-"""What a handler may raise to choose its own answer, and what ends a handler from outside.
+"""Exceptions by which a handler chooses its own answer, and those that end a handler from outside.
 
 Users import `PredictionException` from `ts.utils.util` or `ts.service`.
 """
@@ -19,9 +19,9 @@ class PredictionException(Exception):
 
 
 class JobCancelled(BaseException):
-    """Nobody waits for any job of this batch any more. Not an `Exception`, so that a handler's own
+    """All clients of this batch left. Not an `Exception`, so that a handler's own
     ``except Exception`` cannot swallow it."""
 
 
 class ServerGone(BaseException):
-    """The server closed its end of the socket: there is nobody to work for."""
+    """The server closed its end of the socket."""

@@ -127,7 +127,7 @@ class ForkServer:
         return obstacle()
 
     def _announce(self, request: int, pid: int) -> None:
-        """The pidfd is opened here, where the number cannot mean another process."""
+        """Opens the pidfd, here where the number cannot mean another process."""
         try:
             pidfd = os.pidfd_open(pid)
         except OSError as error:
@@ -179,13 +179,13 @@ class ForkServer:
 
 
 def obstacle() -> str | None:
-    """Why a fork of this process could come out broken: a lock held by another thread would be held there for ever."""
+    """Returns why a fork could be broken: a lock that another thread holds would stay locked there."""
     threads = sum(1 for _ in _TASKS.iterdir())
     return None if threads == 1 else f"it has {threads} threads"
 
 
 def _import_what_handlers_need() -> None:
-    """torch, and our own base handler with what it imports: a tenth of a second of nearly every handler."""
+    """Imports torch, and our base handler with its imports: a tenth of a second of nearly every handler."""
     importlib.import_module("torch")
     with contextlib.suppress(Exception):  # a handler that needs them will report the error
         importlib.import_module("PIL.Image")

@@ -11,8 +11,8 @@ __all__ = ["import_class", "send_intermediate_predict_response"]
 
 
 def import_class(class_name: str, module_prefix: str | None = None) -> Any:
-    """The class that ``package.module.Class`` names, below ``module_prefix`` if given; ``Class`` alone is looked up in
-    ``module_prefix`` itself.
+    """Imports the class that ``package.module.Class`` names, below ``module_prefix`` if given; ``Class`` alone is
+    looked up in ``module_prefix`` itself.
 
     Raises:
         ImportError: there is no such module, or it has no such class.

@@ -1,9 +1,9 @@
-"""Batches that wait for their turn, and what the server says about them in the meantime.
+"""Keeps batches that wait for their turn, and reads what the server sends about them meanwhile.
 
 Whoever needs news reads the socket here: the loop between batches, a streaming handler while it waits for credit,
 a handler that asks whether its request is cancelled.  All of them hold `lock`, because handlers have threads.
 
-Law: nothing is ever skipped. A batch that arrives while somebody waits for a grant waits in `waiting`.
+Law: nothing is ever skipped. A batch that arrives while a handler waits for a grant waits in `waiting`.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _NOTHING_UNREAD: dict[int, int] = {}  # shared by all batches, and never written
 class Batch:
     """One `Predict`, from its arrival to its answer.
 
-    ``cancelled``: indices of jobs that nobody waits for.  ``payload`` is gone once the rows are made.  From its start
+    ``cancelled``: indices of jobs whose client left.  ``payload`` is gone once the rows are made.  From its start
     on, ``indices`` says which job each row of the handler is, ``processors`` and ``request_ids`` are those of the rows.
     ``targets``: (job index, row) of all rows, once a part was sent.  ``unread``: bytes of parts on their way to each
     job's reader.  ``failures``: jobs that failed while the handler runs.  Most batches have neither of these nor a
@@ -72,7 +72,7 @@ class Batch:
         self.unread[index] = self.unread.get(index, 0) + nbytes
 
     def live(self) -> list[int]:
-        """The jobs of the running handler call that somebody still waits for. Not to be changed."""
+        """Returns the jobs of the running handler call whose client still waits. Do not change the result."""
         if not self.cancelled and not self.failures:
             return self.indices
         return [index for index in self.indices if index not in self.cancelled and index not in self.failures]
@@ -97,7 +97,7 @@ class Inbox:
         self.lock = threading.RLock()
 
     def receive_load(self) -> Load | None:
-        """The first message; None when the server changed its mind. What comes right behind it is kept.
+        """Returns the first message; None when the server stops instead. Keeps what follows it.
 
         Raises:
             FrameError: something else came first.
@@ -110,7 +110,7 @@ class Inbox:
         raise FrameError(f"{type(message).__name__} before Load")
 
     def read(self, *, wait: bool) -> None:
-        """Takes in what the server has sent; with ``wait`` at least one message."""
+        """Handles what the server has sent; with ``wait`` at least one message."""
         with self.lock:
             received = self._connection.receive(wait=wait)
             self.read_at = self._monotonic()
@@ -130,7 +130,7 @@ class Inbox:
             return True
 
     def poll(self) -> None:
-        """Takes in all that the server has sent so far."""
+        """Handles all that the server has sent so far."""
         with self.lock:
             while received := self._connection.receive(wait=False):
                 for message, payload in received:

@@ -1,4 +1,4 @@
-"""Finds a model's entry point, calls its initialisation once, and says why that failed.
+"""Finds a model's entry point, calls its initialisation once, and reports why that failed.
 
 Laws: the FIRST import error is the one that is reported, so that a dependency missing in a user's file shows its own
 name; messages for clients are one line without paths, tracebacks go to standard error.
@@ -66,7 +66,7 @@ def make_context(
     limit_max_image_pixels: bool,
     metrics: Any,
 ) -> Context:
-    """The worker's only context, with the archive's manifest and model config."""
+    """Makes the worker's only context, with the archive's manifest and model config."""
     manifest = read_manifest(model_dir)
     config = read_model_config(model_dir, manifest)
     return Context(
@@ -83,7 +83,7 @@ def make_context(
 
 
 def read_manifest(model_dir: str) -> dict[str, Any] | None:
-    """The archive's manifest as it is, None if there is none."""
+    """Reads the archive's manifest, None if there is none."""
     path = Path(model_dir, "MAR-INF", "MANIFEST.json")
     if not path.is_file():
         return None
@@ -92,7 +92,7 @@ def read_manifest(model_dir: str) -> dict[str, Any] | None:
 
 
 def read_model_config(model_dir: str, manifest: dict[str, Any] | None) -> dict[str, Any]:
-    """The YAML file that the manifest names; empty if it names none."""
+    """Reads the YAML file that the manifest names; empty if it names none."""
     name = ((manifest or {}).get("model") or {}).get("configFile")
     if not name:
         return {}
@@ -103,7 +103,7 @@ def read_model_config(model_dir: str, manifest: dict[str, Any] | None) -> dict[s
 
 
 def make_importable(model_dir: str) -> None:
-    """Whoever started this process may not have put the model's folder on the path."""
+    """Puts the model's folder on the path, which the starter of this process may not have done."""
     if model_dir not in sys.path:
         sys.path.append(model_dir)
 
@@ -112,7 +112,7 @@ def make_importable(model_dir: str) -> None:
 
 
 def find_entry(handler: str, envelope: str | None = None) -> Entry:
-    """What ``handler`` names: ``file.py``, ``file.py:function``, ``dir/file`` or a built-in name.
+    """Finds what ``handler`` names: ``file.py``, ``file.py:function``, ``dir/file`` or a built-in name.
 
     Raises:
         ImportError: neither the archive nor the built-in handlers have it, or it needs what is not installed.
@@ -166,7 +166,7 @@ def _class_entry(module: ModuleType) -> Entry:
 
 
 def own_classes(module: ModuleType) -> list[type]:
-    """The classes that the module itself defines, not those it imports."""
+    """Returns the classes that the module itself defines, not those it imports."""
     return [cls for _, cls in inspect.getmembers(module, inspect.isclass) if cls.__module__ == module.__name__]
 
 
@@ -180,7 +180,7 @@ def _wrapped(entry_point: EntryPoint, envelope: str) -> EntryPoint:
 
 
 def load_failed(error: BaseException, model_dir: str) -> LoadFailed:
-    """The answer to a `Load` that raised ``error``."""
+    """Makes the answer to a `Load` that raised ``error``."""
     text = one_line(f"{type(error).__name__}: {error}", model_dir)
     return LoadFailed(number=507 if is_out_of_memory(error) else 500, message=text)
 
@@ -202,7 +202,7 @@ _PATH = re.compile(r"(?<![\w:/.~-])~?/(?:[^\s/'\"<>|:,;()\[\]]+/)*([^\s/'\"<>|:,
 
 
 def one_line(text: str, model_dir: str) -> str:
-    """``text`` for a client: no line breaks, files by their last name only, bounded."""
+    """Prepares ``text`` for a client: no line breaks, files by their last name only, bounded."""
     for folder in (model_dir, str(Path.home()), sys.prefix):
         text = text.replace(folder.rstrip(os.sep) + os.sep, "")
     text = " ".join(_PATH.sub(r"\1", text).split())

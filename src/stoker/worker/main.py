@@ -1,6 +1,6 @@
 """``python -u -m stoker.worker.main --socket-fd N --progress-fd N --name W-9000-model_1.0``: one worker process.
 
-Says `Hello`, loads what it is told to, runs batches until `Stop`.  It ends with the server: by a signal of the
+Sends `Hello`, loads the model, runs batches until `Stop`.  It ends with the server: by a signal of the
 kernel, and at the end of file on its socket.  Exit code 1: the model could not be loaded, or the peer spoke nonsense.
 
 With ``--template-fd N`` instead of the first two it is a template, and the workers that it forks go on here.
@@ -134,7 +134,7 @@ def _refuse(error: Exception, message: Load, connection: Connection) -> NoReturn
 
 
 def _options(arguments: list[str]) -> dict[str, str]:
-    """Pairs of a flag and its value, written by the server: `argparse` would be a tenth of a worker's imports."""
+    """Parses pairs of a flag and its value: `argparse` would be a tenth of a worker's imports."""
     missing = {"--name", "--socket-fd", "--progress-fd"} - set(arguments)
     if len(arguments) % 2 or (missing and "--template-fd" not in arguments):
         print(f"Started by the server, not by hand; missing: {' '.join(sorted(missing))}", file=sys.stderr)  # noqa: T201
@@ -145,12 +145,12 @@ def _options(arguments: list[str]) -> dict[str, str]:
 def _inherited_socket(fd: int) -> socket.socket:
     end = socket.socket(fileno=fd)
     end.setblocking(True)
-    end.set_inheritable(False)  # programs that the handler starts have no business with it
+    end.set_inheritable(False)  # not for programs that the handler starts
     return end
 
 
 def _die_with_the_server() -> None:
-    """A server that died before this call shows as end of file at the first write."""
+    """Has the kernel kill this process with the server; one that died before is noticed at the first write."""
     parent = os.getppid()
     _libc().prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != parent:

@@ -1,4 +1,4 @@
-"""Status and headers that a handler set, as the server is told: nothing in the usual case."""
+"""Collects status and headers that a handler set, for the server: usually nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What can be wrong with a metric or with the file that declares metrics (`ts.metrics.metric_cache_errors`).
+"""Errors of a metric or of the file that declares metrics (`ts.metrics.metric_cache_errors`).
 
 Each is one of Python's own errors too, as handlers catch them.
 """

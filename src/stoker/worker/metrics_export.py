@@ -1,4 +1,4 @@
-"""How what a handler records reaches the server: in front of the answer that leaves next, in the same write.
+"""Sends what a handler records to the server: in front of the next answer, in the same write.
 
 What is recorded while no batch runs (at loading, by threads, in a process that the handler forked), and what a batch
 records beyond all measure, is printed as TorchServe prints it: the server reads these lines, too.
@@ -30,7 +30,7 @@ class Exporter:
         self._connection: Connection | None = None
 
     def attach(self, inbox: Inbox, connection: Connection) -> None:
-        """From now on there is a server to tell."""
+        """Connects the exporter to the server."""
         self._inbox, self._connection = inbox, connection
 
     def __call__(self, sample: Sample) -> None:
@@ -52,7 +52,7 @@ class Exporter:
 
 
 export = Exporter()
-"""The one of this process: metrics are made before there is anybody to tell, in a template even in another process."""
+"""The exporter of this process: metrics exist before the connection does, in a template even in another process."""
 
 
 def _message(sample: Sample) -> to_server.Sample:

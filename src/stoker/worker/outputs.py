@@ -1,4 +1,4 @@
-"""What a handler returned, as bytes. Pure, and torch is never imported here, only recognised."""
+"""Turns what a handler returned into bytes. Pure: recognises torch without importing it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Unserialisable(Exception):
 
 
 def serialise(value: Any) -> Buffer:
-    """Bytes as they are, text as UTF-8, tensors as `torch.save` writes them, everything else as indented JSON.
+    """Returns bytes as they are, text as UTF-8, tensors as `torch.save` writes them, everything else as indented JSON.
 
     Raises:
         Unserialisable: it is none of these.

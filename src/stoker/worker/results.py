@@ -1,4 +1,4 @@
-"""A finished batch as one `Results` message: what each job gets, in the order of the jobs."""
+"""Makes one `Results` message of a finished batch: what each job gets, in the order of the jobs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The jobs of a batch, as the handler sees them: one dict of values per request, and its headers.
+"""Makes the handler's rows from the jobs of a batch: one dict of values per request, and its headers.
 
 Jobs that are cancelled or late are left out here.
 """
@@ -16,7 +16,7 @@ log = logging.getLogger(__name__)
 
 
 def begin(batch: Batch, now: float, *, decode: bool) -> list[dict[str, Any]]:
-    """The rows of the jobs that are still wanted; the batch learns which these are."""
+    """Makes rows of the jobs that still count, and records in the batch which these are."""
     rows: list[dict[str, Any]] = []
     indices, processors, ids = batch.indices, batch.processors, batch.request_ids
     payload, cancelled, end = batch.payload, batch.cancelled, 0
@@ -27,7 +27,7 @@ def begin(batch: Batch, now: float, *, decode: bool) -> list[dict[str, Any]]:
             end += sum(length for _, _, length in job.inputs)
             continue
         row: dict[str, Any] = {}
-        headers = cast(dict[str, Any], job.headers)  # fresh from the wire, nobody else reads it
+        headers = cast(dict[str, Any], job.headers)  # fresh from the wire, without other readers
         for name, content_type, length in job.inputs:
             start, end = end, end + length
             value = _value(payload, start, end)
@@ -41,7 +41,7 @@ def begin(batch: Batch, now: float, *, decode: bool) -> list[dict[str, Any]]:
 
 
 def _value(payload: memoryview, start: int, end: int) -> bytearray:
-    """A large payload that is one value came in a bytearray of its own (`ipc.frames`): the handler gets that one."""
+    """Returns a value; a large payload that is one value is in a bytearray of its own (`ipc.frames`), used as it is."""
     whole = payload.obj
     if isinstance(whole, bytearray) and len(whole) == end - start:
         payload.release()  # or the handler could not change its length
@@ -50,7 +50,7 @@ def _value(payload: memoryview, start: int, end: int) -> bytearray:
 
 
 def decoded(value: bytearray, content_type: str) -> Any:
-    """A parsed JSON document or a str if ``content_type`` says so and it is true, otherwise ``value``."""
+    """Returns a parsed JSON document or a str if ``content_type`` says so and it is true, otherwise ``value``."""
     mime = content_type.partition(";")[0].strip().lower()
     try:
         if mime == "application/json":

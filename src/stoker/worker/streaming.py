@@ -1,7 +1,7 @@
-"""Sends the intermediate parts of a batch, no faster than somebody reads them.
+"""Sends the intermediate parts of a batch, no faster than clients read them.
 
 Each job may have a window of unread bytes on its way.  Sending waits only while no job of the batch has credit left,
-and reads the socket meanwhile.  When nobody waits for any job of the batch, `JobCancelled` ends the handler.
+and reads the socket meanwhile.  When all clients of the batch left, `JobCancelled` ends the handler.
 
 Parts of a dense stream are held for a moment and leave in one message (`gathering` says when).
 
@@ -60,7 +60,7 @@ class PartSender:
         return self  # handlers copy contexts; there is one socket
 
     def is_cancelled(self, row: int) -> bool:
-        """Whether nobody waits for the request in this row of the running batch."""
+        """Returns whether the client of this row of the running batch left."""
         batch = self._inbox.current
         if batch is None or not 0 <= row < len(batch.indices):
             return False
@@ -72,10 +72,10 @@ class PartSender:
         return batch.indices[row] in batch.cancelled
 
     def send(self, ret: Any, req_id_map: Mapping[int, str], message: str, code: int) -> None:
-        """One part for each request named in ``req_id_map`` (row -> request id).
+        """Sends one part for each request named in ``req_id_map`` (row -> request id).
 
         Raises:
-            JobCancelled: nobody waits for this batch any more.
+            JobCancelled: all clients of this batch left.
             InvalidPart: ``ret`` breaks a rule of outputs; the whole batch fails unless the handler goes on.
         """
         if self._connection.abandoned:
@@ -97,7 +97,7 @@ class PartSender:
                 _refuse(batch, targets, code, message)
 
     def _items(self, batch: Batch, targets: Targets, ret: Any) -> list[calling.Item]:
-        """One for each target; a job whose own item cannot be sent fails alone."""
+        """Returns an item for each target; a job whose own item cannot be sent fails alone."""
         items = calling.items_of(_outputs(ret, targets), max_bytes=self._max_part)
         if isinstance(items, Failure):
             raise calling.InvalidPart(items)
@@ -122,7 +122,7 @@ class PartSender:
             self._hold_or_flush(batch, lengths, payloads, leaves=self._gathering.add(size, now))
 
     def _with_credit(self, batch: Batch) -> list[int]:
-        """The jobs that somebody waits for, once one of them may be sent something."""
+        """Returns the jobs whose client waits, once one of them has credit."""
         live = batch.live()
         while live and not self._any_credit(batch, live):
             self._flush()
@@ -140,7 +140,7 @@ class PartSender:
         return False
 
     def _look(self, now: float) -> None:
-        """Handlers that ask or stream are slow ones: finished batches leave now, news are taken in."""
+        """Sends finished batches and reads messages now: handlers that ask or stream are slow ones."""
         if self._connection.pending_bytes:
             self._connection.flush()
         if now - self._inbox.read_at > _LOOK_AGAIN_S:
