@@ -6,8 +6,10 @@ The bounds on memory are wide: they tell bounded from unbounded.
 from __future__ import annotations
 
 import asyncio
+import gc
 import gzip
 import resource
+import weakref
 import zlib
 from collections.abc import AsyncIterator
 
@@ -33,6 +35,7 @@ from h2_peer import (
 from stoker.core.reply import Chunk
 from stoker.frontend import listener
 from stoker.frontend.grpc import connection as connection_module
+from stoker.frontend.grpc.engine import ConnectionAge
 from stoker.frontend.grpc.limits import Limits
 from stoker.frontend.grpc.server import GrpcServer
 from stoker.frontend.listener import Budgets
@@ -580,6 +583,16 @@ async def test_a_goodbye_with_nothing_open_ends_the_connection_without_a_word_in
         await client.until(lambda: client.closed)
     await server.drain(1.0)
     assert "connection closed" not in caplog.text
+
+
+async def test_a_closed_connection_is_freed_long_before_its_age(ports: Ports) -> None:
+    async with ports.server(connection_age=ConnectionAge(age_s=1000.0, grace_s=1000.0)) as server:
+        connections = server._engine.connections.open  # type: ignore[union-attr]
+        async with peer(server.port) as client:
+            client.call(1, REQUEST)
+            assert (await client.answer(1)).status == OK
+            closed = weakref.ref(next(iter(connections)))
+        await until(lambda: not connections and (gc.collect(), closed())[1] is None)
 
 
 def test_the_module_of_connections_announces_what_the_limits_say() -> None:

@@ -88,6 +88,7 @@ class Connection(asyncio.Protocol):
         self._stuck_since = 0.0
         self._draining = False
         self._said_last_stream = False
+        self._timer: asyncio.TimerHandle | None = None  # of its age, then of its grace
 
     # --------------------------------------------------------------------------------------- the transport
 
@@ -183,6 +184,8 @@ class Connection(asyncio.Protocol):
         self._waiting.clear()
         calls, self.calls = self.calls, {}
         self._count_unread(0, None)
+        if self._timer is not None:
+            self._timer.cancel()  # it holds this connection
         with self._turn:
             for call in calls.values():
                 call.cancelled()
@@ -419,7 +422,10 @@ class Connection(asyncio.Protocol):
         else:
             self._say_last_stream()
         if grace_s is not None:
-            loop.call_later(grace_s, self.give_up)
+            self._timer = loop.call_later(grace_s, self.give_up)
+
+    def shutdown_after(self, age_s: float, grace_s: float | None) -> None:
+        self._timer = asyncio.get_running_loop().call_later(age_s, self.shutdown, grace_s)
 
     def _say_last_stream(self) -> None:
         """Takes the second step; the connection closes once all calls up to the last are answered."""

@@ -77,7 +77,7 @@ class Nghttp2Engine:
         age_s, grace_s = self.setup.connection_age
         if age_s is not None:
             spread = random.uniform(1 - _AGE_JITTER, 1 + _AGE_JITTER)  # noqa: S311 - not a secret
-            asyncio.get_running_loop().call_later(age_s * spread, connection.shutdown, grace_s)
+            connection.shutdown_after(age_s * spread, grace_s)
         return True
 
     def run_in_thread(
