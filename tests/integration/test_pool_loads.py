@@ -65,7 +65,7 @@ async def test_a_worker_that_exits_at_import_does_not_spin(tmp_path: Path, caplo
 async def test_a_load_that_fails_the_same_way_again_is_one_line_in_the_log(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, share: bool
 ) -> None:
-    """Its traceback each time would bury what else happens; another failure is told whole."""
+    """Its traceback each time would hide what else happens; another failure is logged whole."""
     caplog.set_level("INFO")
     async with running(tmp_path, "raises_at_initialize", workers=0, share_weights=share) as kit:
         broken = kit.model_dir / "broken"

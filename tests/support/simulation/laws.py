@@ -128,7 +128,7 @@ class Laws:
         self._check(wake is None or wake > now, "the timer came due and is due again: the loop would spin")
 
     def at_the_end(self, now: float) -> None:
-        """Nothing more will happen: everything must be settled."""
+        """Checks that everything is settled: nothing more will happen."""
         for job in self._jobs:
             self._check(self.ends[job.id] == 1, f"job {job.id} never got an answer")
             self._check(job.place is Place.OVER, f"job {job.id} is over and still held")

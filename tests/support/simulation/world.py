@@ -306,7 +306,7 @@ class World:
         self.after(delay_s, lambda: self.start(id, slot))
 
     def start(self, id: int, slot: Slot) -> None:
-        """A slot's process is born; it comes up some time later, unless it fails to load."""
+        """Starts a slot's process, which comes up some time later unless it fails to load."""
         if self.slots.get(id) is not slot:
             return
         slot.may_serve = True
