@@ -9,6 +9,8 @@ from typing import Any
 
 from stoker.core.buffer import Buffer
 
+_RAW = (bytes, bytearray)  # a union would be made anew for each value
+
 
 class Unserialisable(Exception):
     """No rule makes bytes of this value."""
@@ -20,7 +22,7 @@ def serialise(value: Any) -> Buffer:
     Raises:
         Unserialisable: it is none of these.
     """
-    if isinstance(value, bytes | bytearray):
+    if isinstance(value, _RAW):
         return value
     try:
         if isinstance(value, str):
