@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import resource
 import subprocess
 import sys
 import threading
@@ -13,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import IO, Any
 
-from benchmarks.crowd import AT_ONCE, PAUSE_S, Behaviour, Plan, more_files
+from benchmarks.crowd import AT_ONCE, PAUSE_S, Behaviour, Plan
 from benchmarks.lives import SETTLE_S, Fresh, first_answer
 from benchmarks.place import Options
 from stoker.bench.checking import Checker, Findings, Probe
@@ -21,6 +22,7 @@ from stoker.bench.contender import Running
 from stoker.bench.h2load import grpc_frame
 from stoker.bench.measure import Measured
 from stoker.bench.processes import pss_mib
+from stoker.frontend import open_files
 
 GATHERING_S = 60.0
 """What all clients may take to be in place, at most."""
@@ -28,7 +30,6 @@ HOLD_S = 4.0
 SAMPLE_S = 0.25
 AFTER_S = 3.0
 ENDING_S = 10.0
-SPARE_FILES = 1000
 
 
 @dataclass
@@ -62,9 +63,8 @@ class Crowd:
         return 5.0 + SETTLE_S + self.clients * (PAUSE_S / AT_ONCE + 0.0005) + HOLD_S + AFTER_S + 3.0
 
     def measure(self, fresh: Fresh) -> Measured:
-        problem = more_files(self.clients + SPARE_FILES)
-        if problem:
-            return Measured(problem=problem)
+        open_files.raise_limit()  # for the server as well, which inherits it
+        clients = allowed(self.clients)
         with fresh.place.launched(fresh.contender, fresh.model) as running:
             _, problem = first_answer(fresh, running, self.probe, time.monotonic())
             if problem:
@@ -73,7 +73,7 @@ class Crowd:
             asked = checker.several(10)
             time.sleep(SETTLE_S)
             before = pss_mib(running.pids())
-            with standing(self.plan(running)) as reports:
+            with standing(self.plan(running, clients)) as reports:
                 during = self._greatest(running, checker, reports, asked)
                 kept = reports.last
             time.sleep(AFTER_S)
@@ -82,15 +82,14 @@ class Crowd:
         if kept is None:
             return Measured(problem=f"the clients were not in place: {' '.join(reports.words)[-200:]}")
         sizes = {"pss_before_mib": before, "pss_during_mib": during, "pss_after_mib": after}
-        more = {**sizes, "pss_growth_mib": during - before, "clients_kept": kept["kept"], "sent_mib": kept["sent_mib"]}
+        growth = {"pss_growth_mib": during - before, "kib_each": (during - before) * 1024 / clients}
+        more = {**sizes, **growth, "clients": clients, "clients_kept": kept["kept"], "sent_mib": kept["sent_mib"]}
         return Measured(checked=asked.asked, problem=asked.problem(), more=more)
 
-    def plan(self, running: Running) -> Plan:
+    def plan(self, running: Running, clients: int) -> Plan:
         request = running.request(self.payload)
         body = base64.b64encode(grpc_frame(request.body)).decode()
-        return Plan(
-            endpoint=running.endpoint, path=request.path, body=body, behaviour=self.behaviour, clients=self.clients
-        )
+        return Plan(endpoint=running.endpoint, path=request.path, body=body, behaviour=self.behaviour, clients=clients)
 
     def _greatest(self, running: Running, checker: Checker, reports: Reports, asked: Findings) -> float:
         """Samples until the crowd has been there for long enough, or is late."""
@@ -105,6 +104,12 @@ class Crowd:
             asked.wrong += [wrong] if wrong else []
             time.sleep(SAMPLE_S)
         return found
+
+
+def allowed(clients: int) -> int:
+    """Returns ``clients``, or less where a server may not open that many files; there is room for one client more."""
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return clients if limit == resource.RLIM_INFINITY else open_files.within(clients + 1, limit) - 1
 
 
 @contextmanager

@@ -312,7 +312,7 @@ FIGURES: tuple[Figure, ...] = (
 
 
 CROWDS = (
-    ("m idle", "10,000 idle connections", 2 * BUDGET_MIB),
+    ("m idle", "idle connections (10,000 where open files allow)", 2 * BUDGET_MIB),
     ("m half sent", "1,000 clients that send half of 6 MB", BUDGET_MIB),
     ("m unread", "1,000 clients that do not read 1 MB", BUDGET_MIB),
 )

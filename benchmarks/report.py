@@ -24,7 +24,9 @@ LIFE = {
     "pss_extra_mib": "PSS per extra worker, MiB",
     "rate_before": "rate before, /s",
     "kept": "rate after / before",
+    "clients": "clients",
     "clients_kept": "clients still connected",
+    "kib_each": "PSS growth per client, KiB",
     "sent_mib": "sent by the clients, MiB",
 }
 CURVES = (("a 1KiB c=", "1 KiB"), ("a 150KiB c=", "150 KiB"))

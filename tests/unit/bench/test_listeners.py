@@ -22,6 +22,7 @@ from stoker.bench import checking, h2load
 from stoker.bench.contender import Deployment, Model, WireRequest, Workload
 from stoker.bench.loads import Load
 from stoker.config.settings import ROWS
+from stoker.frontend import open_files
 from stoker.protos import inference_pb2
 
 
@@ -163,14 +164,13 @@ def test_what_the_crowd_says_is_kept_and_what_went_wrong_too() -> None:
     assert reports.last == {"kept": 2}
 
 
-def test_a_crowd_is_refused_where_files_cannot_be_opened(monkeypatch: pytest.MonkeyPatch) -> None:
-    raised: list[Any] = []
-    monkeypatch.setattr(resource, "setrlimit", lambda _, limits: raised.append(limits))
-    monkeypatch.setattr(resource, "getrlimit", lambda _: (1024, 4096))
-    assert "hard limit is 4096" in (crowd.more_files(10_000) or "") and not raised
-    assert crowd.more_files(4000) is None and raised == [(4000, 4096)]
-    monkeypatch.setattr(resource, "getrlimit", lambda _: (1024, resource.RLIM_INFINITY))
-    assert crowd.more_files(10_000) is None
+@pytest.mark.parametrize(("limit", "clients"), [(20_000, 2999), (100_000, 10_000), (resource.RLIM_INFINITY, 10_000)])
+def test_a_crowd_is_as_large_as_the_open_files_of_a_server_allow(
+    limit: int, clients: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (limit, limit))
+    assert crowds.allowed(10_000) == clients
+    assert open_files.within(11_000, limit) > clients or limit == resource.RLIM_INFINITY, "one may ask meanwhile"
 
 
 def test_a_request_that_is_sent_half_is_never_whole() -> None:
