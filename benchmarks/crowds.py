@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import IO, Any
 
 from benchmarks.crowd import AT_ONCE, PAUSE_S, Behaviour, Plan
@@ -72,18 +73,18 @@ class Crowd:
             checker = Checker(running, fresh.contender.wire, self.probe)
             asked = checker.several(10)
             time.sleep(SETTLE_S)
-            before = pss_mib(running.pids())
+            before, files = pss_mib(running.pids()), open_now(running)
             with standing(self.plan(running, clients)) as reports:
                 during = self._greatest(running, checker, reports, asked)
-                kept = reports.last
+                said, kept = reports.last, open_now(running) - files
             time.sleep(AFTER_S)
             after = pss_mib(running.pids())
             asked.wrong += checker.several(2).wrong
-        if kept is None:
+        if said is None:
             return Measured(problem=f"the clients were not in place: {' '.join(reports.words)[-200:]}")
         sizes = {"pss_before_mib": before, "pss_during_mib": during, "pss_after_mib": after}
         growth = {"pss_growth_mib": during - before, "kib_each": (during - before) * 1024 / clients}
-        more = {**sizes, **growth, "clients": clients, "clients_kept": kept["kept"], "sent_mib": kept["sent_mib"]}
+        more = {**sizes, **growth, "clients": clients, "clients_kept": kept, "sent_mib": said["sent_mib"]}
         return Measured(checked=asked.asked, problem=asked.problem(), more=more)
 
     def plan(self, running: Running, clients: int) -> Plan:
@@ -104,6 +105,11 @@ class Crowd:
             asked.wrong += [wrong] if wrong else []
             time.sleep(SAMPLE_S)
         return found
+
+
+def open_now(running: Running) -> int:
+    """Counts the files and connections of the server, which knows better than the clients whom it has given up."""
+    return sum(1 for pid in running.pids() for _ in Path(f"/proc/{pid}/fd").iterdir())
 
 
 def allowed(clients: int) -> int:

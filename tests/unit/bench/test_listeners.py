@@ -160,8 +160,8 @@ def test_what_the_crowd_says_is_kept_and_what_went_wrong_too() -> None:
     reports = crowds.Reports()
     reports.read(io.StringIO("OSError: too many\n"))
     assert reports.last is None and reports.words == ["OSError: too many"]
-    reports.read(io.StringIO('{"kept": 3}\n{"kept": 2}\n'))
-    assert reports.last == {"kept": 2}
+    reports.read(io.StringIO('{"sent_mib": 3}\n{"sent_mib": 2}\n'))
+    assert reports.last == {"sent_mib": 2}
 
 
 @pytest.mark.parametrize(("limit", "clients"), [(20_000, 2999), (100_000, 10_000), (resource.RLIM_INFINITY, 10_000)])
