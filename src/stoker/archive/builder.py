@@ -44,11 +44,11 @@ Progress = Callable[[int], AbstractContextManager[writing.Count]]
 """Takes the number of bytes to write, and yields a function that counts bytes written."""
 
 
-def _unseen(total: int) -> AbstractContextManager[writing.Count]:
+def _no_progress(total: int) -> AbstractContextManager[writing.Count]:
     return nullcontext(lambda number: None)
 
 
-def build(request: BuildRequest, progress: Progress = _unseen) -> Path:
+def build(request: BuildRequest, progress: Progress = _no_progress) -> Path:
     """Builds the archive and returns its path.
 
     Raises: ArchiveNotBuilt: a bad option, or the target exists.  FileNotFoundError: a named file does not exist.

@@ -39,8 +39,8 @@ class Budget:
         self._total += nbytes
         if self._total > limits.total_bytes:
             raise refuse(member, f"the archive unpacks to more than {limits.total_bytes} bytes")
-        if self._grows_too_much(unpacked, packed) or self._grows_too_much(self._total, self._archive_bytes):
+        if self._exceeds_ratio(unpacked, packed) or self._exceeds_ratio(self._total, self._archive_bytes):
             raise refuse(member, f"it unpacks to more than {limits.ratio} times its size")
 
-    def _grows_too_much(self, unpacked: int, packed: int) -> bool:
+    def _exceeds_ratio(self, unpacked: int, packed: int) -> bool:
         return unpacked > self._limits.free_bytes and unpacked > self._limits.ratio * packed

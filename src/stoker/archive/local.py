@@ -87,7 +87,7 @@ class Places:
 
     def _at_path(self, url: str, name: str, from_operator: bool) -> Path:
         path = Path("/", url.lstrip("/")) if url.startswith("/") else Path(url).absolute()
-        allowed = from_operator or self._may_name(path)
+        allowed = from_operator or self._is_nameable(path)
         there = _is_model(path)
         if allowed and there:
             return path
@@ -103,7 +103,7 @@ class Places:
             inner = model_directory(directory)
         except OSError:
             raise ArchiveNotFound(url=redacted(url)) from None
-        if inner.is_symlink() and not from_operator and not self._may_name(inner):
+        if inner.is_symlink() and not from_operator and not self._is_nameable(inner):
             raise PathRefused(url=redacted(url))
         return inner
 
@@ -123,7 +123,7 @@ class Places:
         path = self.store / name
         return path if _trusted(path, self.store) and _is_model(path) else None
 
-    def _may_name(self, path: Path) -> bool:
+    def _is_nameable(self, path: Path) -> bool:
         return any(_inside(path, folder) for folder in self._folders())
 
 

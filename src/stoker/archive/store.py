@@ -158,9 +158,9 @@ class ModelStore:
         if delete_download and unpacked.downloaded is not None:
             unpacked.downloaded.unlink(missing_ok=True)
         for path in (unpacked.root, unpacked.venv_dir):
-            self._remove_soon(path)
+            self._remove_in_background(path)
 
-    def _remove_soon(self, path: Path) -> None:
+    def _remove_in_background(self, path: Path) -> None:
         if path.is_symlink():
             path.unlink(missing_ok=True)
             return

@@ -73,7 +73,7 @@ def run_client(command: Sequence[str | Path], *, timeout_s: float, input_text: s
     timer = threading.Timer(timeout_s, _kill, (process.pid, killed))
     timer.start()
     try:
-        output = _talk(process.stdin, process.stdout, input_text)
+        output = _communicate(process.stdin, process.stdout, input_text)
         _, status, usage = os.wait4(process.pid, 0)
     except BaseException:  # Ctrl-C: the generator has a session of its own and did not get it
         _kill(process.pid, killed)
@@ -94,7 +94,7 @@ def why_unusable(finished: Finished) -> str | None:
     return None
 
 
-def _talk(stdin: IO[bytes], stdout: IO[bytes], text: str) -> str:
+def _communicate(stdin: IO[bytes], stdout: IO[bytes], text: str) -> str:
     """Writes the input first: the generator reads it before it writes, so neither pipe can block the other."""
     try:
         stdin.write(text.encode())

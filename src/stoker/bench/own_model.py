@@ -33,7 +33,7 @@ WARM_UP_PATIENCE, WARM_UP_MOST_S = 2, 24.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wish:
+class BenchOptions:
     """What to measure. ``threads``: 0 keeps each server's default."""
 
     archive: Path
@@ -92,18 +92,20 @@ def read_model(archive: Path, folder: Path) -> Model:
     )
 
 
-def compare(wish: Wish, contenders: Sequence[Contender], *, h2load_tool: Path, say: Callable[[str], None]) -> Outcome:
+def compare(
+    options: BenchOptions, contenders: Sequence[Contender], *, h2load_tool: Path, say: Callable[[str], None]
+) -> Outcome:
     """Measures everything, and ends every server, even after Ctrl-C."""
     outcome = Outcome()
     with ExitStack() as stack:
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="stoker-bench-")))
-        model = read_model(wish.archive, scratch / "model")
-        session = _Session(wish, model, functools.partial(h2load.run, tool=h2load_tool), outcome, say)
+        model = read_model(options.archive, scratch / "model")
+        session = _Session(options, model, functools.partial(h2load.run, tool=h2load_tool), outcome, say)
         for contender in contenders:
             running = contender.start(session.deployment(scratch / contender.name))
             stack.callback(running.stop)
             session.ready(contender, running)
-        for turn in range(wish.rounds):
+        for turn in range(options.rounds):
             session.round(turn)
         session.memory()
     return outcome
@@ -111,7 +113,7 @@ def compare(wish: Wish, contenders: Sequence[Contender], *, h2load_tool: Path, s
 
 @dataclass
 class _Session:
-    wish: Wish
+    options: BenchOptions
     model: Model
     generator: Callable[[Load], Any]
     outcome: Outcome
@@ -121,7 +123,7 @@ class _Session:
 
     @property
     def probe(self) -> Probe:
-        return Probe(payload=lambda _: self.wish.payload, check=lambda _, parts: any(parts), timeout_s=60)
+        return Probe(payload=lambda _: self.options.payload, check=lambda _, parts: any(parts), timeout_s=60)
 
     def deployment(self, scratch: Path) -> Deployment:
         scratch.mkdir()
@@ -132,11 +134,11 @@ class _Session:
             scratch=scratch,
             port=port,
             more_ports=tuple(more),
-            batch_size=self.wish.batch_size,
-            max_batch_delay_ms=self.wish.max_batch_delay_ms,
-            workers=self.wish.workers,
-            threads=self.wish.threads,
-            max_message_bytes=max(6_553_500, 2 * len(self.wish.payload)),
+            batch_size=self.options.batch_size,
+            max_batch_delay_ms=self.options.max_batch_delay_ms,
+            workers=self.options.workers,
+            threads=self.options.threads,
+            max_message_bytes=max(6_553_500, 2 * len(self.options.payload)),
         )
 
     def ready(self, contender: Contender, running: Running) -> None:
@@ -147,14 +149,14 @@ class _Session:
             self.outcome.failed[contender.name] = problem
             return
         self._look(contender, running)
-        piece = self.load(contender, running, max(self.wish.concurrency), 2.0)
+        piece = self.load(contender, running, max(self.options.concurrency), 2.0)
         warm_up(piece, self.generator, patience=WARM_UP_PATIENCE, most_s=WARM_UP_MOST_S)
         self.servers.append((contender, running))
 
     def _look(self, contender: Contender, running: Running) -> None:
         """Keeps an answer, and its size if it is constant: then every load's bytes are checked."""
         asking = client(contender.wire, running)
-        request = running.request(self.wish.payload)
+        request = running.request(self.options.payload)
         bodies = [asking.ask(request, stream=False, timeout_s=60)[0] for _ in range(3)]
         asking.close()
         self.outcome.answers[contender.name] = running.answer(bodies[0])
@@ -168,7 +170,7 @@ class _Session:
         return Load(
             endpoint=running.endpoint,
             wire=contender.wire,
-            request=running.request(self.wish.payload),
+            request=running.request(self.options.payload),
             concurrency=concurrency,
             duration_s=duration_s,
             answer_bytes=self.sizes.get(contender.name),
@@ -177,22 +179,26 @@ class _Session:
     def round(self, turn: int) -> None:
         first = turn % max(1, len(self.servers))
         order = self.servers[first:] + self.servers[:first]
-        for concurrency in self.wish.concurrency:
+        for concurrency in self.options.concurrency:
             for contender, running in order:
-                load = self.load(contender, running, concurrency, self.wish.duration_s)
+                load = self.load(contender, running, concurrency, self.options.duration_s)
                 measured = closed_loop(running, self.checker(contender, running), load, self.generator)
                 self.outcome.measured.setdefault((contender.name, concurrency), []).append(measured)
                 shown = measured.problem or f"{measured.rate:,.1f} requests/s"
                 self.say(
-                    f"round {turn + 1} of {self.wish.rounds}: {contender.name}, concurrency {concurrency}: {shown}"
+                    f"round {turn + 1} of {self.options.rounds}: {contender.name}, concurrency {concurrency}: {shown}"
                 )
-        if self.wish.batch_size == 1:
+        if self.options.batch_size == 1:
             self.outcome.loop.append(self._loop())
 
     def _loop(self) -> Measured:
         failed = next((m for m in self.outcome.loop if m.problem), None)
         return failed or forward.measure(
-            self.model, self.wish.payload, seconds=self.wish.duration_s, stream=False, threads=self.wish.threads
+            self.model,
+            self.options.payload,
+            seconds=self.options.duration_s,
+            stream=False,
+            threads=self.options.threads,
         )
 
     def memory(self) -> None:

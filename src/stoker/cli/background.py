@@ -27,7 +27,7 @@ def start(command: Sequence[str]) -> int:
     try:
         process = subprocess.Popen(
             command,
-            env=server_process.environment_that_tells(writer),
+            env=server_process.environment_with_start_pipe(writer),
             stdin=subprocess.DEVNULL,
             pass_fds=(writer,),
             start_new_session=True,
@@ -42,7 +42,7 @@ def _wait(reader: int, process: subprocess.Popen[bytes]) -> int:
     ready, _, _ = select.select([reader], [], [], _PATIENCE_S)
     if not ready:
         print(_STILL_LOADING, flush=True)
-    if not ready or server_process.started_is_told(reader):
+    if not ready or server_process.wait_until_started(reader):
         process.returncode = 0  # it outlives this process, and Popen would warn
         return 0
     code = process.wait()

@@ -11,7 +11,7 @@ import typer
 from stoker.bench import machine, tools
 from stoker.bench.contender import CannotInstall, Contender
 from stoker.bench.contenders import Stoker, TorchServe
-from stoker.bench.own_model import Outcome, Wish, compare
+from stoker.bench.own_model import BenchOptions, Outcome, compare
 from stoker.bench.spread import Spread
 from stoker.cli import output
 from stoker.errors import StokerError
@@ -39,7 +39,7 @@ def bench(
     """Measure a model: requests per second, latency, CPU per request and memory. Starts and ends its own servers."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: ends every server
     try:
-        wish = Wish(
+        options = BenchOptions(
             archive=archive.resolve(),
             payload=file.read_bytes(),
             concurrency=numbers(concurrency),
@@ -50,10 +50,10 @@ def bench(
             workers=workers,
             threads=threads,
         )
-        outcome = compare(wish, contenders(engines, against), h2load_tool=tools.find("h2load"), say=output.note)
+        outcome = compare(options, contenders(engines, against), h2load_tool=tools.find("h2load"), say=output.note)
     except (StokerError, OSError) as error:
         output.fail(str(error))
-    show(outcome, wish)
+    show(outcome, options)
     if not outcome.measured:
         raise typer.Exit(1)
 
@@ -88,11 +88,11 @@ def executable(path: Path) -> Path:
     return found.absolute()
 
 
-def show(outcome: Outcome, wish: Wish) -> None:
+def show(outcome: Outcome, options: BenchOptions) -> None:
     facts = machine.describe()
-    output.note(f"{facts['cpu']}, {facts['cores']} cores; medians of {wish.rounds} rounds (least-greatest)")
+    output.note(f"{facts['cpu']}, {facts['cores']} cores; medians of {options.rounds} rounds (least-greatest)")
     names = list(dict.fromkeys(name for name, _ in outcome.measured))
-    rows = [row(outcome, name, c) for c in wish.concurrency for name in names]
+    rows = [row(outcome, name, c) for c in options.concurrency for name in names]
     output.table(HEAD, rows)
     loop = Spread.of([m.rate for m in outcome.loop if m.problem is None])
     if loop:

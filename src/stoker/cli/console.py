@@ -36,7 +36,7 @@ def command(main: Callable[_P, int | None]) -> Callable[_P, int]:
     return entry
 
 
-def outlive_output() -> None:
+def drop_failed_output() -> None:
     """Drops output that cannot be written from now on."""
     raw = getattr(getattr(sys.stdout, "buffer", None), "raw", None)
     if isinstance(raw, _Descriptor):
@@ -110,7 +110,7 @@ def _streams() -> Iterator[Callable[[], int]]:
     if sys.stdout is not sys.__stdout__ or sys.stderr is not sys.__stderr__:
         yield lambda: 0  # replaced by the caller, as in a notebook
         return
-    _fill_closed()
+    _replace_closed()
     old = sys.stdout, sys.stderr
     sys.stdout = _stream(1, sys.__stdout__, _leave)
     sys.stderr = _stream(2, sys.__stderr__, _ignore)
@@ -130,7 +130,7 @@ def _stream(fd: int, old: TextIO | None, on_loss: Callable[[OSError], object]) -
     )
 
 
-def _fill_closed() -> None:
+def _replace_closed() -> None:
     for fd in range(3):
         try:
             os.fstat(fd)

@@ -57,17 +57,17 @@ def environment(inherited: Mapping[str, str]) -> dict[str, str]:
     return dict(inherited) if wanted is None else {**inherited, malloc.VARIABLE: wanted}
 
 
-def environment_that_tells(writer: int) -> dict[str, str]:
-    """Returns the environment of a server whose `tell_started` writes to the pipe ``writer``."""
+def environment_with_start_pipe(writer: int) -> dict[str, str]:
+    """Returns the environment of a server whose `report_started` writes to the pipe ``writer``."""
     return {**environment(os.environ), _STARTED_FD: str(writer)}
 
 
-def started_is_told(reader: int) -> bool:
+def wait_until_started(reader: int) -> bool:
     """Waits until the server reports its start; False if it ended before."""
     return os.read(reader, 1) == _STARTED
 
 
-def tell_started() -> None:
+def report_started() -> None:
     """Tells a waiting launcher. Workers inherit neither the pipe nor the variable that names it."""
     try:
         writer = int(os.environ.pop(_STARTED_FD))

@@ -67,7 +67,7 @@ def serve(
         log.info("Settings: %s; model store: %s; logs: %s", *_places(loaded), extra={"event": "server_starting"})
         for text in (*_remarks(loaded), *remarks, *_pid_file_remarks(instance)):
             log.warning("%s", text)
-        _tell_resumed(loaded)
+        _log_resumed(loaded)
         _run(loaded, access, logs, signals, on_started, properties_of(loaded) if snapshots else None)
         log.info("Server stopped.", extra={"event": "server_stopped"})
 
@@ -77,7 +77,7 @@ def _reopen(logs: Logs) -> None:
     log.info("A hang-up was received: the log files are opened anew", extra={"event": "logs_reopened"})
 
 
-def _tell_resumed(loaded: Loaded) -> None:
+def _log_resumed(loaded: Loaded) -> None:
     snapshot = loaded.settings.model_snapshot
     if snapshot is not None:
         log.info(

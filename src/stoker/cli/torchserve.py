@@ -90,7 +90,7 @@ def temp_dir() -> Path:
 
 
 def _serve(options: StartOptions) -> int:
-    console.outlive_output()
+    console.drop_failed_output()
     signals = StopSignals()
     with signals.listening():
         loaded = _load(options)
@@ -106,7 +106,7 @@ def _serve(options: StartOptions) -> int:
             remarks=remarks,
             levels=levels,
             signals=signals,
-            on_started=server_process.tell_started,
+            on_started=server_process.report_started,
             snapshots=not options.no_config_snapshots,
         )
     return 0

@@ -44,8 +44,8 @@ def check(entries: Sequence[properties.Entry], *, file: str | None, environment:
         if finding.verdict is not Verdict.UNSUPPORTED and ROWS[key].field:
             values[ROWS[key].field] = parsed
     settings = Settings(**values)
-    findings += _left_to_defaults(settings, given, area)
-    findings += _who_can_reach(settings, given, environment, file is not None)
+    findings += _check_defaults(settings, given, area)
+    findings += _check_reachability(settings, given, environment, file is not None)
     findings += _other_variables(environment, {*variables})
     return Checked(settings, tuple(findings), given)
 
@@ -245,7 +245,7 @@ _JUDGED: Mapping[str, Callable[[Any, str], Judgement]] = {
 # ------------------------------------------------------------------------------------------ all together
 
 
-def _left_to_defaults(settings: Settings, given: Mapping[str, Given], area: str) -> Iterator[Finding]:
+def _check_defaults(settings: Settings, given: Mapping[str, Given], area: str) -> Iterator[Finding]:
     if "allowed_urls" not in given:
         text = (
             "TorchServe fetches archives from every http(s):// and file:// URL, stoker from https:// only. "
@@ -260,7 +260,7 @@ def _left_to_defaults(settings: Settings, given: Mapping[str, Given], area: str)
         yield Finding(area, "allowed_model_paths (not set)", Verdict.CHANGED, text)
 
 
-def _who_can_reach(
+def _check_reachability(
     settings: Settings, given: Mapping[str, Given], environment: Mapping[str, str], file_in_use: bool
 ) -> Iterator[Finding]:
     mentioned = security.mentioned_topics(given.keys(), environment)

@@ -110,14 +110,14 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         if self._greeting is not None:
-            data = self._greet(data)
+            data = self._expect_preface(data)
             if not data:
                 return
         self.now = time.monotonic()
         with self._turn:
             self._receive(data)
 
-    def _greet(self, data: bytes) -> bytes:
+    def _expect_preface(self, data: bytes) -> bytes:
         """Holds the first bytes until they are HTTP/2's preface; tells a client of another protocol where to go."""
         assert self._greeting is not None
         data = self._greeting + data
@@ -406,7 +406,7 @@ class Connection(asyncio.Protocol):
         if self._transport is None:
             return
         if self._draining:
-            self._say_last_stream()
+            self._send_final_goaway()
             return
         self._draining = True
         with self._turn:
@@ -418,16 +418,16 @@ class Connection(asyncio.Protocol):
             self.plan_flush()
         loop = asyncio.get_running_loop()
         if self.calls:
-            loop.call_later(_GOAWAY_PAUSE_S, self._say_last_stream)
+            loop.call_later(_GOAWAY_PAUSE_S, self._send_final_goaway)
         else:
-            self._say_last_stream()
+            self._send_final_goaway()
         if grace_s is not None:
             self._timer = loop.call_later(grace_s, self.give_up)
 
     def shutdown_after(self, age_s: float, grace_s: float | None) -> None:
         self._timer = asyncio.get_running_loop().call_later(age_s, self.shutdown, grace_s)
 
-    def _say_last_stream(self) -> None:
+    def _send_final_goaway(self) -> None:
         """Takes the second step; the connection closes once all calls up to the last are answered."""
         if self._transport is None or self._said_last_stream:
             return

@@ -24,7 +24,7 @@ async def whole_body(request: Request) -> bytes:
         raise Cancelled from None
 
 
-async def unless_it_leaves(request: Request, work: Coroutine[Any, Any, T]) -> T:
+async def cancel_on_disconnect(request: Request, work: Coroutine[Any, Any, T]) -> T:
     """Returns the result of ``work``, and cancels it when the client leaves.
 
     Raises: Cancelled: it left; and whatever ``work`` raises.

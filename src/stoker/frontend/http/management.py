@@ -111,7 +111,7 @@ class _Routes:
 
     async def _describe_customized(self, request: Request, model: str, version: str | None) -> Response:
         asked = self._management.describe_customized(model, version, headers=_headers_for_handler(request))
-        entries, meta = await client.unless_it_leaves(request, asked)
+        entries, meta = await client.cancel_on_disconnect(request, asked)
         response = json_response(entries)
         if meta is not None:
             _answer_as_asked(response, meta)

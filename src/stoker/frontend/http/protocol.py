@@ -65,7 +65,7 @@ class HttpConnection(asyncio.Protocol):
         self._paused = False  # paused by the transport: the client does not read
         self._unread = 0
         self._stopping = False  # nothing is served after the current answer
-        self._deaf = False  # further input is discarded
+        self._discarding = False  # further input is discarded
         self._lingering: Lingering | None = None
         self._requests = 0
         self._begun = 0.0  # when the current head or body started
@@ -83,13 +83,13 @@ class HttpConnection(asyncio.Protocol):
             self.client, self.server = (peer[0], peer[1]), (own[0], own[1])
             self.peer = f"[{peer[0]}]:{peer[1]}" if ":" in peer[0] else f"{peer[0]}:{peer[1]}"
         if not self._site.connections.add(self):
-            self._deaf = True
+            self._discarding = True
             self._transport.abort()
 
     def connection_lost(self, error: Exception | None) -> None:
         exchange, self._exchange = self._exchange, None
         self._lingering = None
-        self._deaf = True
+        self._discarding = True
         self._rest = b""
         self._held.give_back()
         self._site.budgets.unread.set(self, 0)
@@ -99,7 +99,7 @@ class HttpConnection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._quiet_since = time.monotonic()
-        if self._deaf:
+        if self._discarding:
             if self._lingering is not None:
                 self._lingering.discard(len(data))
             return
@@ -127,7 +127,7 @@ class HttpConnection(asyncio.Protocol):
             self._refuse(error)
         finally:
             self._advancing = False
-        if not self._rest or self._deaf:
+        if not self._rest or self._discarding:
             self._read(True)
         elif goes_on:
             self._read(False)
@@ -141,7 +141,7 @@ class HttpConnection(asyncio.Protocol):
         A little of it is kept and reading continues, so that a disconnect is noticed; much of it needs room in the
         budget, and is not served without.
         """
-        if self._hungry or len(self._rest) <= _FREE_BYTES:
+        if self._needs_input or len(self._rest) <= _FREE_BYTES:
             self._read(True)
         else:
             self._read(False)
@@ -158,7 +158,7 @@ class HttpConnection(asyncio.Protocol):
                 exchange.keep_alive = False
 
     @property
-    def _hungry(self) -> bool:
+    def _needs_input(self) -> bool:
         """Tells whether it waits for more bytes."""
         exchange = self._exchange
         if exchange is None:
@@ -214,7 +214,7 @@ class HttpConnection(asyncio.Protocol):
             self._begun = self._quiet_since
         self._rest, self._at = begun, 0
         if begun:
-            request_head.look_at_beginning(begun, limit=self._site.limits.head_bytes)
+            request_head.check_partial_head(begun, limit=self._site.limits.head_bytes)
             self._searched = max(1, len(begun) - 3)
             if len(begun) > _FREE_BYTES and not self._held.size:
                 self._held.reserve(self._site.limits.head_bytes, self._has_room)
@@ -323,7 +323,7 @@ class HttpConnection(asyncio.Protocol):
 
     def _close(self, *, still_sends: bool) -> None:
         """Closes, after some time if the client still sends, because closing at once would lose the answer."""
-        self._deaf, self._rest = True, b""
+        self._discarding, self._rest = True, b""
         if self._transport.is_closing():
             return
         if not still_sends:
@@ -338,7 +338,7 @@ class HttpConnection(asyncio.Protocol):
 
         ``at_once``: do not wait for TLS's acknowledgement, which an idle client does not send.
         """
-        self._deaf = True
+        self._discarding = True
         if self._paused:
             return
         self._transport.close()
@@ -360,7 +360,7 @@ class HttpConnection(asyncio.Protocol):
         self._count_unread()
         if self._exchange is not None:
             self._exchange.became_writable()
-        elif self._deaf:
+        elif self._discarding:
             self._close_now()
         else:
             self._advance()
@@ -380,7 +380,7 @@ class HttpConnection(asyncio.Protocol):
         if self._paused or self._transport.is_closing():
             self._count_unread()
         limits, quiet, exchange = self._site.limits, now - self._quiet_since, self._exchange
-        if self._paused or self._deaf:
+        if self._paused or self._discarding:
             if quiet > limits.slow_s:
                 self._transport.abort()
         elif exchange is not None:

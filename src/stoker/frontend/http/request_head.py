@@ -147,7 +147,7 @@ def refuse_ambiguous(raw: bytes | bytearray) -> None:
         raise BadRequest(NOT_HTTP)
 
 
-def look_at_beginning(raw: bytes | bytearray, *, limit: int) -> None:
+def check_partial_head(raw: bytes | bytearray, *, limit: int) -> None:
     """Checks the start of an incomplete head: is it a head at all, and is it bounded?
 
     Raises: BadRequest, HeadTooLarge

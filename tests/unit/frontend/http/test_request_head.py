@@ -6,7 +6,7 @@ from __future__ import annotations
 import pytest
 
 from stoker.errors import BadRequest, HeadTooLarge
-from stoker.frontend.http.request_head import RequestHead, is_http_2, look_at_beginning, parse
+from stoker.frontend.http.request_head import RequestHead, is_http_2, check_partial_head, parse
 
 
 def head(*lines: bytes, start: bytes = b"POST /predictions/m?a=1 HTTP/1.1") -> RequestHead:
@@ -80,7 +80,7 @@ def test_the_beginning_of_a_head_may_go_on(begin: bytes) -> None:
 
 def refused(begin: bytes) -> bool:
     try:
-        look_at_beginning(begin, limit=100)
+        check_partial_head(begin, limit=100)
     except BadRequest:
         return True
     return False
@@ -89,12 +89,12 @@ def refused(begin: bytes) -> bool:
 @pytest.mark.parametrize("begin", [b"\x16\x03\x01\x02", b"GET /\x00", b"{", b"GET / HTTP/1.1\nHost: x", b"A" * 40])
 def test_the_beginning_of_something_else_is_refused_before_it_ends(begin: bytes) -> None:
     with pytest.raises(BadRequest):
-        look_at_beginning(begin, limit=100)
+        check_partial_head(begin, limit=100)
 
 
 def test_a_head_without_an_end_is_bounded() -> None:
     with pytest.raises(HeadTooLarge, match="larger than 100 bytes"):
-        look_at_beginning(b"GET / HTTP/1.1\r\n" + b"x" * 100, limit=100)
+        check_partial_head(b"GET / HTTP/1.1\r\n" + b"x" * 100, limit=100)
 
 
 def test_the_preface_of_http_2_is_known() -> None:
