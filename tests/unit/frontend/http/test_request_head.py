@@ -6,7 +6,7 @@ from __future__ import annotations
 import pytest
 
 from stoker.errors import BadRequest, HeadTooLarge
-from stoker.frontend.http.request_head import RequestHead, is_http_2, check_partial_head, parse
+from stoker.frontend.http.request_head import RequestHead, check_partial_head, is_http_2, parse
 
 
 def head(*lines: bytes, start: bytes = b"POST /predictions/m?a=1 HTTP/1.1") -> RequestHead:
