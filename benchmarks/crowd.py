@@ -1,7 +1,7 @@
-"""Clients by the thousand that hold a server's memory, ``python -m benchmarks.crowd``, a process of its own.
+"""Runs thousands of clients that occupy a server's memory, in a process of its own: ``python -m benchmarks.crowd``.
 
-Its plan is a line of JSON on standard input. It prints one line of JSON when all are in place, and again every second
-with how much has been sent; it ends with its standard input.
+Reads its plan as a line of JSON from standard input.  Prints one line of JSON once all are connected, and every second
+how much has been sent; ends with its standard input.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Behaviour = Literal["idle", "half", "unread"]
 ``unread``: one call each, whose answer is never read: the window of 64 KiB keeps it out of the kernel's buffers."""
 
 AT_ONCE = 50
-"""Connections that are opened together."""
+"""Connections to open together."""
 PAUSE_S = 0.02
 SETTLE_S = 2.0
 REPORT_S = 1.0
@@ -72,7 +72,7 @@ class Client(asyncio.Protocol):
 
 
 async def gather(plan: Plan) -> list[Client]:
-    """All connected, a few at a time, as a backlog of connections allows."""
+    """Connects all clients, a few at a time, as a backlog of connections allows."""
     host, _, port = plan.endpoint.rpartition(":")
     clients: list[Client] = []
     while len(clients) < plan.clients:

@@ -1,4 +1,4 @@
-"""Memory of a server while thousands of clients are idle, send half of a request, or do not read their answer."""
+"""Measures a server's memory while thousands of clients are idle, send half a request, or do not read their answer."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from stoker.bench.processes import pss_mib
 from stoker.frontend import open_files
 
 GATHERING_S = 60.0
-"""What all clients may take to be in place, at most."""
+"""Longest time for all clients to connect."""
 HOLD_S = 4.0
 SAMPLE_S = 0.25
 AFTER_S = 3.0
@@ -35,7 +35,7 @@ ENDING_S = 10.0
 
 @dataclass
 class Reports:
-    """What the crowd's process says, a line at a time; ``last`` is None before it is in place."""
+    """Reads the reports of the crowd's process, one line each; ``last`` is None before all are connected."""
 
     last: dict[str, Any] | None = None
     words: list[str] = field(default_factory=list)
@@ -50,8 +50,11 @@ class Reports:
 
 @dataclass(frozen=True, kw_only=True)
 class Crowd:
-    """A server of its own; its greatest memory counts, from the first of ``clients`` until all have been there for
-    `HOLD_S`. Meanwhile one more client asks and must be answered. ``payload``: of the crowd's requests."""
+    """Measures the greatest memory of a server of its own, from the first of ``clients`` until all have stayed for
+    `HOLD_S`.
+
+    Meanwhile one more client asks and must be answered.  ``payload``: that of the crowd's requests.
+    """
 
     name: str
     probe: Probe
@@ -93,7 +96,7 @@ class Crowd:
         return Plan(endpoint=running.endpoint, path=request.path, body=body, behaviour=self.behaviour, clients=clients)
 
     def _greatest(self, running: Running, checker: Checker, reports: Reports, asked: Findings) -> float:
-        """Samples until the crowd has been there for long enough, or is late."""
+        """Samples until the crowd has stayed long enough, or is late."""
         found, late = 0.0, time.monotonic() + GATHERING_S
         until = late
         while time.monotonic() < until:
@@ -108,19 +111,19 @@ class Crowd:
 
 
 def open_now(running: Running) -> int:
-    """Counts the files and connections of the server, which knows better than the clients whom it has given up."""
+    """Counts the server's files and connections; the server knows which clients it has disconnected."""
     return sum(1 for pid in running.pids() for _ in Path(f"/proc/{pid}/fd").iterdir())
 
 
 def allowed(clients: int) -> int:
-    """Returns ``clients``, or less where a server may not open that many files; there is room for one client more."""
+    """Returns ``clients``, or less if a server may not open that many files, with room for one more client."""
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     return clients if limit == resource.RLIM_INFINITY else open_files.within(clients + 1, limit) - 1
 
 
 @contextmanager
 def standing(plan: Plan) -> Iterator[Reports]:
-    """The crowd, while the block runs."""
+    """Runs the crowd within the block."""
     process = subprocess.Popen(
         [sys.executable, "-m", "benchmarks.crowd"],
         stdin=subprocess.PIPE,

@@ -15,7 +15,7 @@ from stoker.bench.spread import Spread, ratios, short, slope
 OURS, THEIRS, BARE, LIMIT = "stoker-nghttp2", "torchserve", "bare-grpc-aio", "bare-ngh2"
 REST, CROWDED = "stoker-rest", "stoker-crowded"
 BUDGET_MIB = 256
-"""What requests that are being received may take, and answers that are not read: each its own budget, by default."""
+"""Budgets of incomplete requests and of unread answers, each, by default."""
 
 
 @dataclass(frozen=True)
@@ -316,7 +316,7 @@ CROWDS = (
     ("m half sent", "1,000 clients that send half of 6 MB", BUDGET_MIB),
     ("m unread", "1,000 clients that do not read 1 MB", BUDGET_MIB),
 )
-"""Idle connections have no budget of their own: they are held against both together."""
+"""Idle connections have no budget of their own, so they are compared with the sum of both."""
 
 
 def rows(findings: Findings) -> list[Row]:
@@ -328,7 +328,7 @@ def rows(findings: Findings) -> list[Row]:
 
 
 def slope_row(findings: Findings, bar: float = 0.6, aim: float = 0.4) -> Row:
-    """P6b: milliseconds per megabyte from 10 to 50 MB, against a server that passes the payload to nobody."""
+    """Computes P6b: milliseconds per megabyte from 10 to 50 MB, against a bare server without workers."""
     ours, theirs = slopes(findings, OURS), slopes(findings, BARE)
     ratio = Spread.of(ratios(ours, theirs))
     ours_text, theirs_text = (with_unit(Spread.of(list(found.values())), "ms/MB") for found in (ours, theirs))
@@ -344,7 +344,7 @@ def slopes(findings: Findings, contender: str) -> dict[int, float]:
 
 
 def crowd_row(findings: Findings, point: str, what: str, budget_mib: float) -> Row:
-    """M1: how far the memory grew at most, against what is allowed for it."""
+    """Computes M1: the largest growth of memory, against the allowed one."""
     grown = findings.spread(point, CROWDED, extra("pss_growth_mib"))
     ratio = findings.spread(point, CROWDED, lambda measured: extra("pss_growth_mib")(measured) / budget_mib)
     ours, budget = with_unit(grown, "MiB"), f"budget {budget_mib:g} MiB"

@@ -1,4 +1,4 @@
-"""One gRPC call over HTTP/2 as bytes, for clients that open connections by the thousand."""
+"""Encodes one gRPC call over HTTP/2 as bytes, for clients that open thousands of connections."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ RPC_HEADERS = ((b"content-type", b"application/grpc"), (b"te", b"trailers"))
 
 
 class Call:
-    """The client's side of a connection with one call. Bytes in by `receive`, bytes out by `to_send`.
+    """The client's side of a connection with one call. `receive` takes bytes, `to_send` returns them.
 
-    ``body``: the message with its five bytes in front. ``until``: so much of it is sent and the rest never; None: all.
+    ``body``: the message with its five-byte prefix.  ``until``: send this much and never the rest; None: all.
     """
 
     def __init__(self, path: str, body: bytes, *, until: int | None = None, scheme: str = "http") -> None:
@@ -38,7 +38,7 @@ class Call:
                 self.ended = True
 
     def to_send(self) -> bytes:
-        """All that may be sent now: of the body as much as the server has room for."""
+        """Returns everything that may be sent now: as much of the body as the server has room for."""
         pieces = []
         while True:
             self._feed()

@@ -1,4 +1,4 @@
-"""The two servers over gRPC with TLS, both with the same kind of certificate, and stoker with a setting of its own."""
+"""Both servers over gRPC with TLS, with the same kind of certificate, and stoker with other settings."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from stoker.frontend.certificates import self_signed
 
 
 class TlsApi(TorchServeApi):
-    """Its management port has TLS as well, so it is not scaled."""
+    """Uses TLS on its management port too, so it is not scaled."""
 
     def __init__(self, spawned: Spawned, deployment: Deployment) -> None:
         super().__init__(spawned, model=deployment.model.name, management_port=deployment.more_ports[0])
@@ -21,7 +21,7 @@ class TlsApi(TorchServeApi):
 
 
 def with_certificate(scratch: Path) -> dict[str, str]:
-    """The settings, for both servers; the files are made: ECDSA over P-256, signed by itself."""
+    """Returns the settings for both servers, and makes the files: ECDSA over P-256, self-signed."""
     identity, certificate, key = self_signed([]), scratch / "server.pem", scratch / "server.key"
     certificate.write_bytes(identity.chain)
     key.write_bytes(identity.key)
@@ -40,7 +40,7 @@ class StokerTls(_OverTls):
     note = "gRPC with TLS (enable_grpc_ssl), everything else as it comes"
 
     def install(self, home: Path, requirements: tuple[str, ...]) -> None:
-        """Nothing: scripts/install has done it."""
+        """Does nothing: scripts/install has done it."""
 
     def version(self, home: Path) -> str:
         return __version__
@@ -50,7 +50,7 @@ class StokerTls(_OverTls):
 
 
 class TorchServeTls(_OverTls, TorchServe):
-    """In the environment of the one that is measured without TLS."""
+    """Uses the environment of the TorchServe measured without TLS."""
 
     wire: Wire = "grpcs"
     name = "torchserve-tls"
@@ -62,7 +62,7 @@ class TorchServeTls(_OverTls, TorchServe):
 
 
 class StokerWith(Stoker):
-    """stoker with settings of its own, for the workload that is about them. Reached over loopback all the same."""
+    """Runs stoker with settings of its own, for a workload about them, over loopback."""
 
     def __init__(self, name: str, workload: Workload, **settings: str) -> None:
         super().__init__("nghttp2")
@@ -84,5 +84,5 @@ def public() -> StokerWith:
 
 
 def crowded() -> StokerWith:
-    """Room for one client more than the crowd."""
+    """Leaves room for one client more than the crowd."""
     return StokerWith("stoker-crowded", Workload.CROWD, max_connections="11000")

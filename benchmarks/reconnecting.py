@@ -49,7 +49,7 @@ class Seen:
 
 
 def run(endpoint: str, request: WireRequest, expected: bytes, *, concurrency: int, duration_s: float) -> LoadResult:
-    """Start the generator as a process and read its figures."""
+    """Starts the generator as a process and reads its figures."""
     plan = Plan(
         endpoint=endpoint,
         path=request.path,
@@ -83,7 +83,7 @@ def result(figures: dict[str, Any], cpu_s: float, problem: str | None, duration_
 
 
 def generate(plan: Plan) -> dict[str, Any]:
-    """All processes begin at one instant of the monotonic clock, which they share."""
+    """Starts all processes at one instant of the monotonic clock, which they share."""
     begin = time.monotonic() + STARTING_S
     with ProcessPoolExecutor(PROCESSES) as pool:
         found = list(pool.map(ask_until, [plan] * PROCESSES, [begin] * PROCESSES))
@@ -112,7 +112,7 @@ def client_context() -> ssl.SSLContext:
 
 
 def ask_again(plan: Plan, context: ssl.SSLContext, begin: float, seen: Seen) -> None:
-    """A request that begins in time counts; the others of its thread end with the time."""
+    """Repeats requests. One that starts in time counts; the others of its thread end with the time."""
     host, _, port = plan.endpoint.rpartition(":")
     body, expected = base64.b64decode(plan.body), base64.b64decode(plan.expected)
     time.sleep(max(0.0, begin - time.monotonic()))

@@ -30,7 +30,7 @@ examples:
 
 
 class CannotRead(Exception):
-    """A file that was to be sent; the message is a sentence."""
+    """A file to send that cannot be read; the message is a sentence."""
 
 
 def ping(client: Client, args: argparse.Namespace) -> None:
@@ -38,7 +38,7 @@ def ping(client: Client, args: argparse.Namespace) -> None:
 
 
 def register(client: Client, args: argparse.Namespace) -> None:
-    """The archive given; else NAME.mar in the server's model store; else the public model zoo's."""
+    """Registers the given archive, else NAME.mar in the server's model store, else the one in the public model zoo."""
     candidates = [args.archive] if args.archive else [f"{args.model_name}.mar", MODEL_ZOO.format(args.model_name)]
     for number, url in enumerate(candidates):
         print(f"Registering {args.model_name} from {url}", flush=True)
@@ -86,7 +86,7 @@ def scale(client: Client, args: argparse.Namespace) -> None:
 
 
 def content(args: argparse.Namespace) -> bytes:
-    """What is sent."""
+    """Returns the data to send."""
     data = read(Path(args.model_input))
     if not data:
         raise CannotRead(f"{args.model_input} is empty: there is nothing to send.")
@@ -139,7 +139,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def add_connection(to: argparse.ArgumentParser, defaults: dict[str, object]) -> None:
-    """The same options before and after the command; only the first ones have defaults, or they would win."""
+    """Adds the same options before and after the command; only the first ones have defaults, or they would win."""
 
     def add(*names: str, key: str, **details: object) -> None:
         to.add_argument(*names, dest=key, default=defaults.get(key, None if defaults else argparse.SUPPRESS), **details)

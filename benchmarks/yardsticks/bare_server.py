@@ -15,7 +15,7 @@ from stoker.protos import inference_pb2
 
 
 class _Bare:
-    """A script of this folder. Runs in the environment of the suite."""
+    """Runs a script of this folder in the environment of the suite."""
 
     wire: Wire = "grpc"
     offered: frozenset[Workload]
@@ -61,7 +61,7 @@ class BareNgh2(_Bare):
 
 
 class EchoApi(TorchServeApi):
-    """What comes back is the request. The digest that others answer is made of it here, so the same checks hold."""
+    """Expects the request as the answer. Computes here the digest that others answer, so that the same checks apply."""
 
     def answer(self, body: bytes) -> bytes:
         return digest(inference_pb2.PredictionsRequest.FromString(body).input["data"]).encode()

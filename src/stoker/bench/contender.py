@@ -1,4 +1,4 @@
-"""What can be measured: a `Contender` installs itself, lists what it offers, and starts a `Deployment`.
+"""Defines what can be measured: a `Contender` installs itself, lists what it offers, and starts a `Deployment`.
 
 A contender that runs TorchServe's archives serves ``deployment.model.archive``. One that cannot gets the **same handler
 class** by the thinnest adapter that it allows: its server's entry file calls ``handler_host.load(...)`` (a file of the

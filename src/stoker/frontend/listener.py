@@ -1,6 +1,6 @@
-"""One bound address and the connections that are open on it: their number, their time, their end.
+"""Manages one bound address and its open connections: their number, their timeouts, their end.
 
-What a connection speaks is its own; here it is an `asyncio.Protocol` that can be looked at, shut down and cut.
+A connection is an `asyncio.Protocol` that can be checked, shut down and cut, whatever protocol it speaks.
 """
 
 from __future__ import annotations
@@ -29,9 +29,11 @@ _WARN_EVERY_S = 60.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """Of each connection, but for ``connections``: how many a listener has.  ``first_s``: without a request since it
-    opened, ``idle_s``: between requests, ``head_s``: from the first byte of a head to its last, ``slow_s``: neither the
-    rest of a request arrives nor what is answered is read."""
+    """Limits per connection; ``connections``: those per listener.
+
+    ``first_s``: time without a request after opening.  ``idle_s``: between requests.  ``head_s``: from the first to the
+    last byte of a head.  ``slow_s``: without receiving the rest of a request or having an answer read.
+    """
 
     connections: int = 10_000
     first_s: float = 60.0
@@ -125,8 +127,10 @@ class Connections:
 
 
 class Listener:
-    """Listens between `open` and `close`. ``connect`` makes the protocol of a new connection; ``name``: of the address
-    in an error, where it is no URL."""
+    """Listens between `open` and `close`.
+
+    ``connect`` makes a new connection's protocol; ``name``: of the address in an error, if it is not a URL.
+    """
 
     def __init__(
         self,

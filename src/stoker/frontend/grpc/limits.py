@@ -9,12 +9,13 @@ KIB, MIB = 1 << 10, 1 << 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """Per connection, but for ``connections``: how many a listener has.
+    """Limits per connection; ``connections``: those per listener.
 
-    ``header_bytes``: of one call's header list; more is refused for that call alone.  ``first_s``: from the connection
-    to its first SETTINGS.  ``idle_s``: without a call.  ``slow_s``: without a byte of an unfinished request.
-    ``stream_window``: what a call may send before its message's size is known.  ``message_window``: the most of a large
-    message that may be on its way.  ``unread_bytes``: of answers, before no more requests are read.
+    ``header_bytes``: one call's header list; a larger one is refused for that call alone.  ``first_s``: from the
+    connection to its first SETTINGS.  ``idle_s``: time without a call.  ``slow_s``: time without a byte of an
+    incomplete request.  ``stream_window``: bytes that a call may send before its message's size is known.
+    ``message_window``: most bytes of a large message in transit.  ``unread_bytes``: of answers, beyond which no more
+    requests are read.
     """
 
     connections: int = 10_000

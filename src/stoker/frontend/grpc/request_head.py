@@ -73,7 +73,7 @@ def status_trailers(status: Status, trailing: Iterable[tuple[str, str]] = ()) ->
 
 
 def seconds_of_timeout(text: str) -> float | None:
-    """Parses grpc-timeout; None when malformed."""
+    """Parses grpc-timeout; returns None if it is malformed."""
     digits, unit = text[:-1], text[-1:]
     if unit not in _UNITS or not digits.isascii() or not digits.isdigit() or len(digits) > 8:
         return None

@@ -15,7 +15,7 @@ _LOOK_S = 0.2
 
 
 class Lingering:
-    """What the client sends from now on is counted by `discard`, and thrown away. ``close`` ends the connection."""
+    """Counts input with `discard` and drops it. ``close`` ends the connection."""
 
     __slots__ = ("_close", "_discarded", "_end", "_loop", "_seen", "_transport")
 
@@ -41,7 +41,7 @@ class Lingering:
             self._close()
 
     def _look(self) -> None:
-        """TLS has no half of a connection to close: it ends when the client sends no more."""
+        """Closes in the end. TLS has no half-close, so it waits until the client stops sending."""
         if self._seen == self._discarded or self._loop.time() >= self._end:
             self._close()
         else:

@@ -19,10 +19,13 @@ from stoker.frontend.open_exchanges import OpenExchanges
 
 
 class HttpListener:
-    """Listens between ``__aenter__`` and ``__aexit__``. ``tls``: only for an https address. ``headers``: more for every
-    answer (CORS). ``predictor``: what of the requests takes the short way past ``app``.
+    """Listens between ``__aenter__`` and ``__aexit__``.
 
-    Entering raises `BindError` when the address cannot be had.  Leaving gives up what `drain` has not waited for.
+    ``tls``: only for an https address.  ``headers``: added to every answer (CORS).  ``predictor``: takes requests that
+    need not go through ``app``.
+
+    Entering raises `BindError` if the address is unavailable.  Leaving ends the exchanges that `drain` did not wait
+    for.
     """
 
     def __init__(
