@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import stoker.cli.quiet_grpc  # noqa: F401 - before everything that imports gRPC
+from stoker.cli import console
 from stoker.cli.diagnosis import Failure, explain
 from stoker.cli.forgiving import ForgivingParser
 from stoker.client import AddressError, Api, CallError, Client, Endpoint, token_file
@@ -189,4 +190,4 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(console.command(main)())

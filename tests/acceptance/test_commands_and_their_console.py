@@ -16,6 +16,7 @@ from cryptography.x509.oid import NameOID
 from torchserve_kit import TORCHSERVE, Place, archive, wait_until_served
 
 BIN = TORCHSERVE.parent
+CLIENT_SCRIPT = Path(__file__).resolve().parents[2] / "ts_scripts" / "torchserve_grpc_client.py"
 ALL_ASCII = {"LC_ALL": "POSIX", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "PYTHONIOENCODING": "ascii"}
 
 
@@ -59,6 +60,7 @@ FULL = "error: the output cannot be written: No space left on device\n"
         "torchserve --stop",
         "torch-model-archiver --help",
         "stoker --help",
+        f"python {CLIENT_SCRIPT} --help",
         "stoker inspect models/echo.mar",
         "stoker inspect models/echo.mar --json",
     ],
