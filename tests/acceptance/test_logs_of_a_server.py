@@ -77,7 +77,7 @@ def test_each_log_has_its_lines_in_torchserves_form(place: Place) -> None:
     place.start()
     use(place)
     lines = {
-        "ts_log": rf"{DATE} \[INFO \] W-\d+-m_1\.0 stoker\.pool\.handle - Worker W-\d+-m_1\.0 is ready",
+        "ts_log": rf"{DATE} \[INFO \] W-\d+-m_1\.0 stoker\.pool\.slot - Worker W-\d+-m_1\.0 is ready",
         "model_log": rf"{DATE} \[INFO \] W-\d+-m_1\.0-stdout MODEL_LOG - printed by the handler",
         "access_log": rf'{DATE} - /127\.0\.0\.1:\d+ "gRPC \S+/Predictions HTTP/2\.0" 0 \d+',
         "ts_metrics": rf"{DATE} - QueueTime\.Milliseconds:0\.0\|#Level:Host\|#hostname:[^,]+,timestamp:\d+",
