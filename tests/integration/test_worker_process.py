@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -213,6 +213,14 @@ def test_a_mistake_in_the_handler_costs_its_batch_only(worker: Start) -> None:
         assert "ZeroDivisionError" in process.finish()[2]
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Children die of SIGINT also where a shell has started the tests in the background, and so has it ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.mark.parametrize(
     ("body", "status"),
     [
@@ -224,7 +232,7 @@ def test_a_mistake_in_the_handler_costs_its_batch_only(worker: Start) -> None:
     ],
 )
 def test_a_handler_that_ends_the_process_ends_it_with_that_status_and_the_marker_names_its_batch(
-    worker: Start, body: str, status: int
+    worker: Start, interruptible: None, body: str, status: int
 ) -> None:
     with worker(handler(body)) as process:
         loaded(process)
