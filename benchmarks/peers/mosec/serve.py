@@ -29,7 +29,7 @@ class Streaming(SSEWorker):
         super().__init__()
         self._host = hosted.load()
 
-    def deserialize(self, data: bytes) -> bytes:  # type: ignore[override]
+    def deserialize(self, data: bytes) -> bytes:  # type: ignore[override]  # as above
         return bytes(data)
 
     def serialize(self, data: str) -> bytes:

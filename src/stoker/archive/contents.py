@@ -1,4 +1,4 @@
-"""Which file goes into an archive under which name, before anything is written.
+"""Decides which files go into an archive and under which names, before anything is written.
 
 TorchServe's rules: a named file lies at the root under its own base name; the contents of a directory are merged into
 the root; patterns are expanded; a later file of the same name replaces an earlier one (said in the log).  Left out:

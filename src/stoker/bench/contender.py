@@ -43,7 +43,7 @@ class CannotInstall(StokerError):
 
 
 class Workload(enum.Enum):
-    """What is measured, by the letters of the tables."""
+    """One kind of load; the values are the letters that the result tables use."""
 
     SMALL = "a"
     """One answer of 64 hexadecimal digits per request of 1 KiB or 150 KiB, batch size 1."""

@@ -312,8 +312,8 @@ class RequestTelemetry(Protocol):
 
 
 class ModelTelemetry(Protocol):
-    """What is measured of one model version. Implemented by telemetry, called by the pool. Nothing here raises or
-    waits. ``counters``: added to by registry and scheduler themselves; None where nothing is measured."""
+    """Records metrics of one model version. Implemented by telemetry, called by the pool. Nothing here raises or
+    waits. ``counters``: incremented by registry and scheduler directly; None where metrics are off."""
 
     @property
     def counters(self) -> ModelCounters | None: ...

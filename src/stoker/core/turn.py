@@ -15,7 +15,7 @@ from types import TracebackType
 from weakref import WeakKeyDictionary
 
 _ROUNDS = 4
-"""What is done may defer more: a write follows a dispatch. What goes on longer waits its turn like all others."""
+"""Rounds per turn: a deferred dispatch defers a write in its turn. Callbacks beyond that run in the next turn."""
 
 
 class Turn:

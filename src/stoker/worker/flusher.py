@@ -27,7 +27,7 @@ class Flusher:
         self._thread: threading.Thread | None = None
 
     def watch(self) -> None:
-        """Something is held. Call it with the lock that ``flush`` takes."""
+        """Schedules a flush of the held parts. Call it with the lock that ``flush`` takes."""
         if self._wanted.is_set():
             return
         self._wanted.set()

@@ -1,4 +1,4 @@
-"""Which parts of a dense stream leave together.  PURE.
+"""Decides which parts of a dense stream are sent in one message.  PURE.
 
 Law: a part leaves at once unless it follows several others within less than half a millisecond each; so the first one
 does, and each of a stream of a token now and then.  What is held leaves with the part that comes a millisecond after

@@ -37,7 +37,7 @@ class MetricsCacheValueError(ValueError):
 
 
 class MetricsCacheKeyError(KeyError):
-    """Something that must be there is missing."""
+    """A metric, its type or a key of the metrics file does not exist."""
 
     def __init__(self, message: object) -> None:
         super().__init__(f"{message}")

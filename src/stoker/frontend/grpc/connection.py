@@ -176,9 +176,6 @@ class Connection(asyncio.Protocol):
         elif isinstance(event, ngh2.TrailersReceived) and event.stream_id in self.calls:
             self.calls[event.stream_id].receive(b"", end=True)
 
-    def eof_received(self) -> bool:
-        return False
-
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
         self._waiting.clear()
