@@ -329,3 +329,43 @@ class RequirementsFailed(ArchiveError):
 
 class ArchiveNotBuilt(StokerError):
     """The model archive was not built."""  # told to whoever runs the archiver, so it may name paths
+
+
+# --------------------------------------------------------------------------------------------- workflows
+
+
+class WorkflowNotFound(ClientError):
+    """Workflow not found: {workflow}"""
+
+
+class WorkflowError(ManagementError):
+    """The workflow cannot be served."""
+
+
+class WorkflowAlreadyRegistered(WorkflowError):
+    """Workflow {workflow} is already registered."""
+
+
+class WorkflowNotRegistered(WorkflowError):
+    """Workflow {workflow} has failed to register. Failures: {failures}"""
+
+
+class InvalidWorkflow(WorkflowError):
+    """The workflow archive or its specification is not valid."""
+
+
+class InvalidGraph(InvalidWorkflow):
+    """Not a valid DAG"""
+
+
+class WorkflowArchiveNotFound(WorkflowError):
+    """Workflow not found at: {url}"""
+
+
+class NodeFailed(ServingError):
+    """A node of a workflow failed for good.  ``error``: why; frontends answer with its status."""
+
+    def __init__(self, node: str, error: ServingError) -> None:
+        super().__init__(f"Error executing {node}: {error.message}")
+        self.node = node
+        self.error = error

@@ -1,11 +1,17 @@
-"""The messages and stubs of the three services, ready to import: ``from stoker.protos import inference_pb2``.
+"""The messages and stubs of all services, ready to import: ``from stoker.protos import inference_pb2``.
 
 Invariant: nothing here touches protobuf's default pool. A program may import its own stubs, made from TorchServe's
 files of the same names, beside these.
 """
 
-from stoker.protos._generated import inference_pb2, management_pb2, open_inference_grpc_pb2
-from stoker.protos.stubs import GRPCInferenceServiceStub, InferenceAPIsServiceStub, ManagementAPIsServiceStub
+from stoker.protos._generated import inference_pb2, management_pb2, open_inference_grpc_pb2, workflow_pb2
+from stoker.protos.stubs import (
+    GRPCInferenceServiceStub,
+    InferenceAPIsServiceStub,
+    ManagementAPIsServiceStub,
+    WorkflowAPIsServiceStub,
+    WorkflowInferenceAPIsServiceStub,
+)
 
 open_inference_pb2 = open_inference_grpc_pb2
 
@@ -13,8 +19,11 @@ __all__ = [
     "GRPCInferenceServiceStub",
     "InferenceAPIsServiceStub",
     "ManagementAPIsServiceStub",
+    "WorkflowAPIsServiceStub",
+    "WorkflowInferenceAPIsServiceStub",
     "inference_pb2",
     "management_pb2",
     "open_inference_grpc_pb2",
     "open_inference_pb2",
+    "workflow_pb2",
 ]

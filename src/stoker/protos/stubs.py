@@ -64,3 +64,19 @@ class GRPCInferenceServiceStub(_Stub):
     ServerMetadata: Callable[..., Any]
     ModelMetadata: Callable[..., Any]
     ModelInfer: Callable[..., Any]
+
+
+class WorkflowAPIsServiceStub(_Stub):
+    SERVICE = "org.pytorch.serve.grpc.workflow.WorkflowAPIsService"
+
+    RegisterWorkflow: Callable[..., Any]
+    UnregisterWorkflow: Callable[..., Any]
+    DescribeWorkflow: Callable[..., Any]
+    ListWorkflows: Callable[..., Any]
+
+
+class WorkflowInferenceAPIsServiceStub(_Stub):
+    SERVICE = "org.pytorch.serve.grpc.workflow.WorkflowInferenceAPIsService"
+
+    Predict: Callable[..., Any]
+    StreamPredict: Callable[..., Any]

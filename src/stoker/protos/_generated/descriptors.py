@@ -168,5 +168,53 @@ FILES = (
     b'peninference.ModelMetadataResponse"\x00\x12\x81\x01\n\nModelIn'
     b"fer\x127.org.pytorch.serve.grpc.openinference.Model"
     b"InferRequest\x1a8.org.pytorch.serve.grpc.openinfere"
-    b'nce.ModelInferResponse"\x00B\x02P\x01b\x06proto3'
+    b'nce.ModelInferResponse"\x00B\x02P\x01b\x06proto3\n\xe5\x11\n\x0eworkflo'
+    b"w.proto\x12\x1forg.pytorch.serve.grpc.workflow\x1a\x0finfere"
+    b'nce.proto\x1a\x10management.proto"\xf9\x01\n\x17RegisterWorkflow'
+    b"Request\x12\x10\n\x03url\x18\x01 \x01(\tR\x03url\x12#\n\rworkflow_name\x18\x02 \x01(\t"
+    b"R\x0cworkflowName\x12)\n\x10response_timeout\x18\x03 \x01(\x05R\x0frespon"
+    b"seTimeout\x12'\n\x0fstartup_timeout\x18\x04 \x01(\x05R\x0estartupTimeo"
+    b"ut\x12\x1c\n\ns3_sse_kms\x18\x05 \x01(\x08R\x08s3SseKms\x12%\n\x0bsynchronous\x18"
+    b'\x06 \x01(\x08H\x00R\x0bsynchronous\x88\x01\x01B\x0e\n\x0c_synchronous"@\n\x19Unreg'
+    b"isterWorkflowRequest\x12#\n\rworkflow_name\x18\x01 \x01(\tR\x0cwor"
+    b'kflowName">\n\x17DescribeWorkflowRequest\x12#\n\rworkflow'
+    b'_name\x18\x01 \x01(\tR\x0cworkflowName"T\n\x14ListWorkflowsReques'
+    b"t\x12\x14\n\x05limit\x18\x01 \x01(\x05R\x05limit\x12&\n\x0fnext_page_token\x18\x02 \x01(\x05"
+    b'R\rnextPageToken"\xe7\x01\n\x16WorkflowPredictRequest\x12#\n\rwo'
+    b"rkflow_name\x18\x01 \x01(\tR\x0cworkflowName\x12X\n\x05input\x18\x02 \x03(\x0b2B"
+    b".org.pytorch.serve.grpc.workflow.WorkflowPredict"
+    b"Request.InputEntryR\x05input\x12\x14\n\x05nodes\x18\x03 \x03(\tR\x05nodes\x1a"
+    b"8\n\nInputEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n\x05value\x18\x02 \x01(\x0cR\x05"
+    b'value:\x028\x01"\xf7\x02\n\x17WorkflowPredictResponse\x12_\n\x07outputs'
+    b"\x18\x01 \x03(\x0b2E.org.pytorch.serve.grpc.workflow.Workflo"
+    b"wPredictResponse.OutputsEntryR\x07outputs\x12Y\n\x05trace\x18"
+    b"\x02 \x03(\x0b2C.org.pytorch.serve.grpc.workflow.Workflow"
+    b"PredictResponse.TraceEntryR\x05trace\x1a:\n\x0cOutputsEntr"
+    b"y\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n\x05value\x18\x02 \x01(\x0cR\x05value:\x028\x01\x1ad\n"
+    b"\nTraceEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12@\n\x05value\x18\x02 \x01(\x0b2*.o"
+    b"rg.pytorch.serve.grpc.workflow.NodeTraceR\x05value:"
+    b'\x028\x01"Y\n\tNodeTrace\x12\x1a\n\x08attempts\x18\x01 \x01(\x05R\x08attempts\x12\x19\n\x08'
+    b'queue_us\x18\x02 \x01(\x03R\x07queueUs\x12\x15\n\x06run_us\x18\x03 \x01(\x03R\x05runUs"\x9c'
+    b"\x01\n\x0cWorkflowPart\x12\x12\n\x04node\x18\x01 \x01(\tR\x04node\x12\x12\n\x04data\x18\x02 \x01("
+    b"\x0cR\x04data\x12\x12\n\x04last\x18\x03 \x01(\x08R\x04last\x12E\n\x06status\x18\x04 \x01(\x0b2(.or"
+    b"g.pytorch.serve.grpc.inference.StatusH\x00R\x06status\x88"
+    b"\x01\x01B\t\n\x07_status2\xb2\x04\n\x13WorkflowAPIsService\x12\x85\x01\n\x10Regist"
+    b"erWorkflow\x128.org.pytorch.serve.grpc.workflow.Reg"
+    b"isterWorkflowRequest\x1a5.org.pytorch.serve.grpc.ma"
+    b'nagement.ManagementResponse"\x00\x12\x89\x01\n\x12UnregisterWork'
+    b"flow\x12:.org.pytorch.serve.grpc.workflow.Unregiste"
+    b"rWorkflowRequest\x1a5.org.pytorch.serve.grpc.manage"
+    b'ment.ManagementResponse"\x00\x12\x85\x01\n\x10DescribeWorkflow\x128'
+    b".org.pytorch.serve.grpc.workflow.DescribeWorkflo"
+    b"wRequest\x1a5.org.pytorch.serve.grpc.management.Man"
+    b'agementResponse"\x00\x12\x7f\n\rListWorkflows\x125.org.pytorch'
+    b".serve.grpc.workflow.ListWorkflowsRequest\x1a5.org."
+    b"pytorch.serve.grpc.management.ManagementResponse"
+    b'"\x002\x9b\x02\n\x1cWorkflowInferenceAPIsService\x12~\n\x07Predict\x127'
+    b".org.pytorch.serve.grpc.workflow.WorkflowPredict"
+    b"Request\x1a8.org.pytorch.serve.grpc.workflow.Workfl"
+    b'owPredictResponse"\x00\x12{\n\rStreamPredict\x127.org.pytor'
+    b"ch.serve.grpc.workflow.WorkflowPredictRequest\x1a-."
+    b'org.pytorch.serve.grpc.workflow.WorkflowPart"\x000\x01'
+    b"B\x02P\x01b\x06proto3"
 )
