@@ -33,7 +33,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "frontend": {"stoker.config"},
     "migrate": {"stoker.config", "stoker.archive", "stoker.snapshots"},
     "snapshots": {"stoker.config"},
-    "workflows": set(),
+    "workflows": {"stoker.config", "stoker.archive"},
     "registry": {"stoker.config", "stoker.archive", "stoker.scheduling", "stoker.pool", "stoker.snapshots"},
 }
 """Besides core and errors, which everyone may import. A package may always import itself."""

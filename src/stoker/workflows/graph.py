@@ -21,13 +21,14 @@ DEFAULT_BATCH_DELAY_S = 0.05
 class Serving:
     """How a node is served and how often it is tried: the globals of a specification, and each node's own.
 
-    ``retry_attempts``: attempts after the first.  ``timeout_s``: of each attempt, from submission to reply.
+    ``batch_size`` and ``max_batch_delay_s`` None: as the model's archive says. ``retry_attempts``: attempts after the
+    first.  ``timeout_s``: of each attempt, from submission to reply.
     """
 
     min_workers: int = 1
     max_workers: int = 1
-    batch_size: int = 1
-    max_batch_delay_s: float = DEFAULT_BATCH_DELAY_S
+    batch_size: int | None = 1
+    max_batch_delay_s: float | None = DEFAULT_BATCH_DELAY_S
     retry_attempts: int = DEFAULT_RETRY_ATTEMPTS
     timeout_s: float = DEFAULT_TIMEOUT_S
 
