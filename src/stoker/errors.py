@@ -291,6 +291,10 @@ class ArchiveNotFound(ArchiveError):
     """Model not found at: {url}"""
 
 
+class RelativeUrlRefused(ArchiveNotFound):
+    """Relative path is not allowed in url: {url}"""
+
+
 class UrlRefused(ArchiveNotFound):
     """Given URL {url} does not match any allowed URL(s): see the setting allowed_urls"""
 
@@ -360,6 +364,10 @@ class InvalidGraph(InvalidWorkflow):
 
 class WorkflowArchiveNotFound(WorkflowError):
     """Workflow not found at: {url}"""
+
+
+class WorkflowArchiveExists(WorkflowError):
+    """Workflow file already exists {file}"""
 
 
 class NodeFailed(ServingError):

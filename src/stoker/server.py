@@ -391,7 +391,7 @@ def _connection_ages(settings: Settings) -> tuple[ConnectionAge, ConnectionAge]:
 
 def _make_store(settings: Settings) -> ModelStore:
     return ModelStore(
-        model_store=settings.model_store,
+        settings.model_store,
         temp_dir=settings.temp_dir,
         allowed_model_paths=settings.allowed_model_paths,
         allowed_urls=",".join(settings.allowed_urls),

@@ -138,7 +138,7 @@ def opened(folder: Path, **options: object) -> Iterator[ModelStore]:
     (folder / "store").mkdir(exist_ok=True)
     options.setdefault("allowed_urls", "http://.*")
     options.setdefault("allow_private_urls", True)
-    store = ModelStore(model_store=folder / "store", temp_dir=folder / "tmp", **options)  # type: ignore[arg-type]
+    store = ModelStore(folder / "store", temp_dir=folder / "tmp", **options)  # type: ignore[arg-type]
     try:
         yield store
     finally:
@@ -504,7 +504,7 @@ async def test_of_two_downloads_of_one_name_one_wins(tmp_path: Path, peer: Peer)
     with opened(tmp_path) as store:
         results = await asyncio.gather(*(store.fetch_and_unpack(url) for _ in range(5)), return_exceptions=True)
     kinds = sorted(type(result).__name__ for result in results)
-    assert kinds == ["ArchiveExists"] * 4 + ["UnpackedModel"]
+    assert kinds == ["ArchiveExists"] * 4 + ["Unpacked"]
     assert in_store(tmp_path) == ["m.mar"]
 
 

@@ -39,7 +39,7 @@ class Written:
 async def running(folder: Path, written: Written | None = None, **values: Any) -> AsyncIterator[Registry]:
     settings = Settings(**{"model_store": folder / "store", "temp_dir": folder / "temp", **values})
     store = ModelStore(
-        model_store=settings.model_store,
+        settings.model_store,
         temp_dir=settings.temp_dir,
         allowed_model_paths=settings.allowed_model_paths,
     )

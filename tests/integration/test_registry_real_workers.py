@@ -75,7 +75,7 @@ def places(tmp_path: Path) -> tuple[Path, Path]:
 
 @contextlib.asynccontextmanager
 async def running(places: tuple[Path, Path], **settings: object) -> AsyncIterator[Registry]:
-    store = ModelStore(model_store=places[0], temp_dir=places[1])
+    store = ModelStore(places[0], temp_dir=places[1])
     registry = Registry(
         settings=Settings(model_store=places[0], temp_dir=places[1], **settings),  # type: ignore[arg-type]
         store=store,

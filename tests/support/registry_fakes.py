@@ -9,7 +9,7 @@ from typing import Any
 
 from stoker import errors
 from stoker.archive.manifest import Manifest
-from stoker.archive.store import UnpackedModel
+from stoker.archive.store import Unpacked, UnpackedModel
 from stoker.config.settings import Settings
 from stoker.core.job import Job
 from stoker.core.model import ModelSpec
@@ -140,7 +140,7 @@ class FakeStore:
         manifest = Manifest(
             **{"model_name": name or None, "model_version": version or "1.0", "handler": "h.py", **self.extra}
         )
-        unpacked = UnpackedModel(
+        unpacked = Unpacked(
             manifest=manifest, model_dir=Path("/nowhere"), root=Path("/nowhere"), url=url, file_name=url
         )
         self.unpacked.append(unpacked)

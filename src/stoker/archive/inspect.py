@@ -16,7 +16,8 @@ import yaml
 
 from stoker.archive.contents import BUILTIN_HANDLERS
 from stoker.archive.limits import UnpackLimits
-from stoker.archive.manifest import MANIFEST_PATH, MAX_MANIFEST_BYTES, Manifest
+from stoker.archive.manifest import MANIFEST_PATH, Manifest
+from stoker.archive.manifest_json import MAX_MANIFEST_BYTES
 from stoker.archive.members import Entry, at_most, kind_of, members
 from stoker.archive.names import shown
 from stoker.errors import ArchiveNotFound, ArchiveUnreadable, InvalidArchive

@@ -9,22 +9,20 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from stoker.archive.manifest_json import file_of, parse_json, read_bytes, text_of
 from stoker.archive.names import safe_parts, shown
-from stoker.archive.regular import NotRegular, open_regular
 from stoker.core.model import RUNTIMES
-from stoker.errors import ArchiveUnreadable, InvalidArchive, UnsafeArchive
+from stoker.errors import InvalidArchive, UnsafeArchive
 
 log = logging.getLogger(__name__)
 
 MANIFEST_PATH = "MAR-INF/MANIFEST.json"
-MAX_MANIFEST_BYTES = 1 << 20
 MAX_NAME_CHARS = 255
 DEFAULT_VERSION = "1.0"
 
@@ -59,35 +57,27 @@ class Manifest:
         Raises:
             InvalidArchive: the manifest cannot be used.  ArchiveUnreadable: the disk failed.
         """
-        try:
-            with open_regular(model_dir / MANIFEST_PATH) as file:
-                data = file.read(MAX_MANIFEST_BYTES + 1)
-        except (FileNotFoundError, NotADirectoryError):
-            return cls(found=False)
-        except NotRegular:
-            raise InvalidArchive(f"{MANIFEST_PATH} is not a file.") from None
-        except OSError as error:
-            raise ArchiveUnreadable(f"Failed to read {MANIFEST_PATH}: {os.strerror(error.errno or 0)}") from error
-        return cls.parse(data)
+        data = read_bytes(model_dir, MANIFEST_PATH)
+        return cls(found=False) if data is None else cls.parse(data)
 
     @classmethod
     def parse(cls, data: bytes) -> Manifest:
-        raw = _parse_json(data)
+        raw = parse_json(data)
         model = raw.get("model")
         if not isinstance(model, dict):
             raise InvalidArchive("Missing Model entry in manifest file.")
         manifest = cls(
-            model_name=_text(model, "modelName"),
+            model_name=text_of(model, "modelName"),
             model_version=_version(model, data),
             runtime=_runtime(raw),
             handler=_handler(model),
-            serialized_file=_file(model, "serializedFile"),
-            model_file=_file(model, "modelFile"),
-            requirements_file=_file(model, "requirementsFile"),
-            config_file=_file(model, "configFile"),
-            source_vocab=_file(model, "sourceVocab"),
-            archiver_version=_text(raw, "archiverVersion"),
-            created_on=_text(raw, "createdOn"),
+            serialized_file=file_of(model, "serializedFile"),
+            model_file=file_of(model, "modelFile"),
+            requirements_file=file_of(model, "requirementsFile"),
+            config_file=file_of(model, "configFile"),
+            source_vocab=file_of(model, "sourceVocab"),
+            archiver_version=text_of(raw, "archiverVersion"),
+            created_on=text_of(raw, "createdOn"),
             raw=raw,
         )
         _warn_of_gaps(manifest)
@@ -179,36 +169,11 @@ def default_model_name(url: str) -> str:
 # ------------------------------------------------------------------------------------------- the parts
 
 
-def _parse_json(data: bytes) -> dict[str, Any]:
-    if len(data) > MAX_MANIFEST_BYTES:
-        raise InvalidArchive(f"The manifest is larger than {MAX_MANIFEST_BYTES} bytes.")
-    try:
-        raw = json.loads(data.decode("utf-8-sig"))
-    except (ValueError, RecursionError):
-        raise InvalidArchive("Failed to parse signature.json.") from None
-    if not isinstance(raw, dict):
-        raise InvalidArchive("Failed to parse signature.json.")
-    return raw
-
-
-def _text(where: Mapping[str, Any], key: str) -> str | None:
-    value = where.get(key)
-    if value is None or value == "":
-        return None
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, (int, float)):
-        return str(value)
-    if not isinstance(value, str):
-        raise InvalidArchive("Failed to parse signature.json.")
-    return value
-
-
 def _version(model: Mapping[str, Any], data: bytes) -> str:
     if isinstance(model.get("modelVersion"), float):  # 1.10 without quotes: keep the spelling
         spelled = json.loads(data.decode("utf-8-sig"), parse_float=str)
         return str(spelled["model"]["modelVersion"])
-    return _text(model, "modelVersion") or DEFAULT_VERSION
+    return text_of(model, "modelVersion") or DEFAULT_VERSION
 
 
 def _runtime(raw: Mapping[str, Any]) -> str | None:
@@ -217,21 +182,8 @@ def _runtime(raw: Mapping[str, Any]) -> str | None:
     return value if value in RUNTIMES else None
 
 
-def _file(model: Mapping[str, Any], key: str) -> str | None:
-    value = _text(model, key)
-    if value is None:
-        return None
-    try:
-        inside = bool(safe_parts(value))
-    except UnsafeArchive:
-        inside = False
-    if not inside:
-        raise InvalidArchive(f"The manifest names a file outside the archive: {key}: {shown(value)}")
-    return value
-
-
 def _handler(model: Mapping[str, Any]) -> str | None:
-    value = _text(model, "handler")
+    value = text_of(model, "handler")
     if value is not None and handler_leaves(value):
         raise InvalidArchive(f"The manifest names a file outside the archive: handler: {shown(value)}")
     return value

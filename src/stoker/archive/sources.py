@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from urllib.parse import SplitResult, urlsplit, urlunsplit
 
 from stoker.core.secrets import masked
-from stoker.errors import ArchiveNotFound, BadRequest, ConfigurationError, UrlRefused
+from stoker.errors import ArchiveNotFound, BadRequest, ConfigurationError, RelativeUrlRefused, UrlRefused
 
 DEFAULT_ALLOWED_URLS = "https://.*"
 MAX_URL_CHARS = 4096
@@ -91,7 +91,7 @@ def check_url(url: str) -> None:
     if not url:
         raise BadRequest("Parameter url is required.")
     if ".." in url:
-        raise ArchiveNotFound(f"Relative path is not allowed in url: {redacted(url)}")
+        raise RelativeUrlRefused(url=redacted(url))
     if len(url) > MAX_URL_CHARS or "\0" in url:
         raise ArchiveNotFound(url=redacted(url)[:100])
 

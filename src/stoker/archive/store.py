@@ -1,6 +1,6 @@
-"""`ModelStore`: turns the URL of a registration into an unpacked model, and removes it again.
+"""`ModelStore` and `WorkflowStore`: turn the URL of a registration into an unpacked archive, and remove it again.
 
-The registry calls it on the event loop; everything that touches a disk or a network runs in threads.
+Called on the event loop; everything that touches a disk or a network runs in threads.
 
 Invariants: a failed or cancelled `fetch_and_unpack` leaves nothing, neither unpacked files nor a download; what it
 returns stays until `discard`.
@@ -12,11 +12,12 @@ import asyncio
 import logging
 import secrets
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, ClassVar, Generic, TypeVar
 
 from stoker.archive import sources
 from stoker.archive.download import Downloader, DownloadLimits
@@ -28,25 +29,47 @@ from stoker.archive.regular import open_regular
 from stoker.archive.sources import AllowedUrls
 from stoker.archive.threads import Stop, run_stoppable
 from stoker.archive.unpack import unpack
+from stoker.archive.workflow_manifest import WorkflowManifest
 from stoker.core.private_folder import PrivateFolder, remove_tree
-from stoker.errors import ArchiveNotFound, ArchiveUnreadable, ConfigurationError, ModelStoreMissing, ServerStopping
+from stoker.errors import (
+    ArchiveExists,
+    ArchiveNotFound,
+    ArchiveUnreadable,
+    ConfigurationError,
+    InvalidArchive,
+    InvalidWorkflow,
+    ModelStoreMissing,
+    PathRefused,
+    ServerStopping,
+    WorkflowArchiveExists,
+    WorkflowArchiveNotFound,
+)
 
 log = logging.getLogger(__name__)
 
-_ARCHIVE_SUFFIXES = (".mar", ".model", ".tar.gz")
 _THREADS = 4
+_SHOWN_CHARS = 300
+_NOT_FOUND = {
+    ArchiveNotFound: "Workflow not found in workflow store: {url}",
+    PathRefused: "Given path {url} is not in the workflow store: see the setting allowed_model_paths",
+    ModelStoreMissing: "Workflow store has not been configured.",
+}
+"""Texts for a workflow of errors that a model's url can have; the others are the same for both."""
+
+
+M = TypeVar("M")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class UnpackedModel:
-    """An unpacked model. ``root`` is what `ModelStore.discard` deletes, ``model_dir`` where the handler's files are.
+class Unpacked(Generic[M]):
+    """An unpacked archive. ``root`` is what `discard` deletes, ``model_dir`` where the handler's files are.
 
     ``url``: as registered, without credentials. ``file_name``: its name in the store. ``downloaded``: the file that the
     registration brought into the store, None when it was there before. ``in_place``: a directory, used where it lies.
     ``elsewhere``: its path, where its name in the store does not find it.
     """
 
-    manifest: Manifest
+    manifest: M
     model_dir: Path
     root: Path
     url: str
@@ -57,15 +80,24 @@ class UnpackedModel:
 
     @property
     def venv_dir(self) -> Path:
-        """Returns where the model's virtual environment belongs; `ModelStore.discard` deletes it too."""
+        """Returns where the model's virtual environment belongs; `discard` deletes it too."""
         return self.root.with_name(self.root.name + ".venv")
 
 
-class ModelStore:
+UnpackedModel = Unpacked[Manifest]
+UnpackedWorkflow = Unpacked[WorkflowManifest]
+
+
+class _Store(ABC, Generic[M]):
+    """A folder of archives of one kind. ``SUFFIXES``: of their files."""
+
+    KIND: ClassVar[str]
+    SUFFIXES: ClassVar[tuple[str, ...]]
+
     def __init__(
         self,
+        store: Path | None,
         *,
-        model_store: Path | None,
         temp_dir: Path,
         allowed_model_paths: tuple[Path, ...] = (),
         allowed_urls: AllowedUrls | str = sources.DEFAULT_ALLOWED_URLS,
@@ -73,8 +105,8 @@ class ModelStore:
         unpack_limits: UnpackLimits = UnpackLimits(),  # noqa: B008 - frozen
         download_limits: DownloadLimits = DownloadLimits(),  # noqa: B008 - frozen
     ) -> None:
-        self._store = model_store
-        self._places = Places(model_store, allowed_model_paths)
+        self._store = store
+        self._places = Places(store, allowed_model_paths)
         self._allowed = AllowedUrls.parse(allowed_urls) if isinstance(allowed_urls, str) else allowed_urls
         self._limits = unpack_limits
         self._temp_dir = temp_dir
@@ -118,7 +150,11 @@ class ModelStore:
         self._threads.shutdown(wait=True)
         self._folder.close()
 
-    async def fetch_and_unpack(self, url: str, *, from_operator: bool = False, for_s3: bool = False) -> UnpackedModel:
+    @abstractmethod
+    def _load(self, folder: Path) -> M:
+        """Reads the manifest of an unpacked archive. Blocking. Raises ArchiveError."""
+
+    async def fetch_and_unpack(self, url: str, *, from_operator: bool = False, for_s3: bool = False) -> Unpacked[M]:
         """``from_operator``: the url comes from the command line or the settings, so any path may be named. ``for_s3``:
         as `Downloader.download`.
 
@@ -140,7 +176,7 @@ class ModelStore:
             downloaded.unlink(missing_ok=True)
             raise
 
-    async def check_links(self, unpacked: UnpackedModel, names: Iterable[str]) -> None:
+    async def check_links(self, unpacked: Unpacked[M], names: Iterable[str]) -> None:
         """Checks that the files of these names are where they seem to be. Unpacked models have no links.
 
         Raises: InvalidArchive
@@ -153,8 +189,8 @@ class ModelStore:
         if unpacked.in_place:
             await asyncio.get_running_loop().run_in_executor(self._threads, work)
 
-    def discard(self, unpacked: UnpackedModel, *, delete_download: bool) -> None:
-        """Moves the model out of the way at once and deletes it in the background. Idempotent, never fails."""
+    def discard(self, unpacked: Unpacked[M], *, delete_download: bool) -> None:
+        """Moves the files out of the way at once and deletes them in the background. Idempotent, never fails."""
         if delete_download and unpacked.downloaded is not None:
             unpacked.downloaded.unlink(missing_ok=True)
         for path in (unpacked.root, unpacked.venv_dir):
@@ -174,7 +210,7 @@ class ModelStore:
             remove_tree(gone if gone.exists() else path)
 
     def startup_names(self) -> list[str]:
-        """Returns what ``load_models=all`` loads: archives and directories of the store, sorted by name.
+        """Returns what ``all`` loads at the start: archives and directories of the store, sorted by name.
 
         Raises: ModelStoreMissing: the store cannot be read.
         """
@@ -183,20 +219,23 @@ class ModelStore:
         try:
             entries = sorted(self._store.iterdir())
         except OSError as error:
-            raise ModelStoreMissing(f"Cannot list the model store: {error.strerror}") from None
-        return [entry.name for entry in entries if not entry.name.startswith(".") and _is_model(entry)]
+            raise ModelStoreMissing(f"Cannot list the {self.KIND} store: {error.strerror}") from None
+        return [entry.name for entry in entries if not entry.name.startswith(".") and self._is_archive(entry)]
+
+    def _is_archive(self, entry: Path) -> bool:
+        return entry.name.endswith(self.SUFFIXES) and entry.is_file()
 
     # ------------------------------------------------------------------------------------- in threads
 
-    async def _run(self, work: Callable[[Stop], UnpackedModel]) -> UnpackedModel:
-        def opened(stop: Stop) -> UnpackedModel:
+    async def _run(self, work: Callable[[Stop], Unpacked[M]]) -> Unpacked[M]:
+        def opened(stop: Stop) -> Unpacked[M]:
             self.open()
             return work(stop)
 
         return await run_stoppable(self._threads, opened, undo=lambda unpacked: remove_tree(unpacked.root))
 
-    async def _unpack_local(self, url: str, from_operator: bool) -> UnpackedModel:
-        def work(stop: Stop) -> UnpackedModel:
+    async def _unpack_local(self, url: str, from_operator: bool) -> Unpacked[M]:
+        def work(stop: Stop) -> Unpacked[M]:
             path, elsewhere = self._places.find(url, from_operator=from_operator)
             if path.is_dir():
                 return self._link_directory(url, path, elsewhere=elsewhere)
@@ -210,12 +249,12 @@ class ModelStore:
 
     def _unpack_file(
         self, url: str, path: Path, stop: Stop, *, downloaded: Path | None = None, elsewhere: str | None = None
-    ) -> UnpackedModel:
+    ) -> Unpacked[M]:
         root = self._new_root()
         with _open(url, path) as file:
             try:
                 unpack(file, root, limits=self._limits, stop=stop, name=path.name)
-                return _described(url, root, root, path.name, downloaded=downloaded, elsewhere=elsewhere)
+                return self._described(url, root, root, path.name, downloaded=downloaded, elsewhere=elsewhere)
             except OSError as error:
                 remove_tree(root)
                 log.error("Cannot unpack %s: %s", path.name, error, extra={"event": "unpack_failed"})
@@ -224,7 +263,7 @@ class ModelStore:
                 remove_tree(root)
                 raise
 
-    def _link_directory(self, url: str, directory: Path, *, elsewhere: str | None) -> UnpackedModel:
+    def _link_directory(self, url: str, directory: Path, *, elsewhere: str | None) -> Unpacked[M]:
         """Links to a directory that is used in place, so that `discard` never touches the operator's own files.
 
         The link has the directory's name, so that handlers can import it as a package.
@@ -234,7 +273,7 @@ class ModelStore:
         try:
             root.mkdir(mode=0o700)
             model_dir.symlink_to(directory.absolute(), target_is_directory=True)
-            return _described(url, root, model_dir, sources.file_name(url), in_place=True, elsewhere=elsewhere)
+            return self._described(url, root, model_dir, sources.file_name(url), in_place=True, elsewhere=elsewhere)
         except OSError as error:
             remove_tree(root)
             raise ArchiveUnreadable(url=sources.redacted(url)) from error
@@ -242,9 +281,68 @@ class ModelStore:
             remove_tree(root)
             raise
 
+    def _described(
+        self,
+        url: str,
+        root: Path,
+        model_dir: Path,
+        file_name: str,
+        *,
+        downloaded: Path | None = None,
+        in_place: bool = False,
+        elsewhere: str | None = None,
+    ) -> Unpacked[M]:
+        return Unpacked(
+            manifest=self._load(model_dir),
+            model_dir=model_dir,
+            root=root,
+            url=sources.redacted(url),
+            file_name=file_name,
+            downloaded=downloaded,
+            in_place=in_place,
+            elsewhere=elsewhere,
+        )
 
-def _is_model(entry: Path) -> bool:
-    return entry.is_dir() or (entry.name.endswith(_ARCHIVE_SUFFIXES) and entry.is_file())
+
+class ModelStore(_Store[Manifest]):
+    KIND = "model"
+    SUFFIXES = (".mar", ".model", ".tar.gz")
+
+    def _load(self, folder: Path) -> Manifest:
+        return Manifest.load(folder)
+
+    def _is_archive(self, entry: Path) -> bool:
+        return entry.is_dir() or super()._is_archive(entry)
+
+
+class WorkflowStore(_Store[WorkflowManifest]):
+    """As `ModelStore`, with the errors of workflows."""
+
+    KIND = "workflow"
+    SUFFIXES = (".war",)
+
+    async def fetch_and_unpack(
+        self, url: str, *, from_operator: bool = False, for_s3: bool = False
+    ) -> UnpackedWorkflow:
+        """As of models, with other errors.
+
+        Raises: WorkflowError, DownloadFailed, ArchiveUnreadable, ServerStopping
+        """
+        if not url:
+            raise WorkflowArchiveNotFound(url="")
+        try:
+            return await super().fetch_and_unpack(url, from_operator=from_operator, for_s3=for_s3)
+        except ArchiveNotFound as error:
+            text = _NOT_FOUND.get(type(error))
+            message = error.message if text is None else text.format(url=sources.redacted(url)[:_SHOWN_CHARS])
+            raise WorkflowArchiveNotFound(message) from None
+        except ArchiveExists:
+            raise WorkflowArchiveExists(file=sources.file_name(url)) from None
+        except InvalidArchive as error:
+            raise InvalidWorkflow(error.message) from None
+
+    def _load(self, folder: Path) -> WorkflowManifest:
+        return WorkflowManifest.load(folder, check=lambda name: self._places.check_inside(folder, name))
 
 
 def _open(url: str, path: Path) -> BinaryIO:
@@ -252,25 +350,3 @@ def _open(url: str, path: Path) -> BinaryIO:
         return open_regular(path)
     except OSError:
         raise ArchiveNotFound(url=sources.redacted(url)) from None
-
-
-def _described(
-    url: str,
-    root: Path,
-    model_dir: Path,
-    file_name: str,
-    *,
-    downloaded: Path | None = None,
-    in_place: bool = False,
-    elsewhere: str | None = None,
-) -> UnpackedModel:
-    return UnpackedModel(
-        manifest=Manifest.load(model_dir),
-        model_dir=model_dir,
-        root=root,
-        url=sources.redacted(url),
-        file_name=file_name,
-        downloaded=downloaded,
-        in_place=in_place,
-        elsewhere=elsewhere,
-    )

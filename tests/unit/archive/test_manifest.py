@@ -11,7 +11,8 @@ from archive_crafting import MANIFEST
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stoker.archive.manifest import MANIFEST_PATH, MAX_MANIFEST_BYTES, Manifest, check_model_name, default_model_name
+from stoker.archive.manifest import MANIFEST_PATH, Manifest, check_model_name, default_model_name
+from stoker.archive.manifest_json import MAX_MANIFEST_BYTES
 from stoker.errors import InvalidArchive, StokerError
 
 

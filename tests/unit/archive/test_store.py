@@ -21,7 +21,7 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def store(folder: Path) -> Iterator[ModelStore]:
-    store = ModelStore(model_store=folder / "store", temp_dir=folder / "tmp")
+    store = ModelStore(folder / "store", temp_dir=folder / "tmp")
     yield store
     store.close()
 
@@ -125,14 +125,14 @@ async def test_what_is_not_there_is_not_found(store: ModelStore) -> None:
 
 
 async def test_without_a_store_nothing_can_be_loaded(tmp_path: Path) -> None:
-    store = ModelStore(model_store=None, temp_dir=tmp_path)
+    store = ModelStore(None, temp_dir=tmp_path)
     with pytest.raises(ModelStoreMissing):
         await store.fetch_and_unpack("m.mar")
     with pytest.raises(ModelStoreMissing):
         await store.fetch_and_unpack("https://host.example/m.mar")
     assert store.startup_names() == []
     store.close()
-    store = ModelStore(model_store=tmp_path / "gone", temp_dir=tmp_path)
+    store = ModelStore(tmp_path / "gone", temp_dir=tmp_path)
     with pytest.raises(ModelStoreMissing, match=r"^Cannot list the model store: No such file or directory$"):
         store.startup_names()
     store.close()
