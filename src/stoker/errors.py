@@ -370,6 +370,10 @@ class WorkflowArchiveExists(WorkflowError):
     """Workflow file already exists {file}"""
 
 
+class NodeTimeout(DeadlineExceeded):
+    """The node did not answer within its timeout-ms, {milliseconds:g}."""
+
+
 class NodeFailed(ServingError):
     """A node of a workflow failed for good.  ``error``: why; frontends answer with its status."""
 

@@ -85,6 +85,16 @@ class Graph:
         leaves = tuple(name for name, after in successors.items() if not after)
         return Graph(connected, starts[0], leaves)
 
+    def needed_by(self, wanted: Iterable[str]) -> Sequence[str]:
+        """Returns the nodes that ``wanted`` depend on, and these, in the order of the graph."""
+        needed, left = set[str](), list(wanted)
+        while left:
+            name = left.pop()
+            if name not in needed:
+                needed.add(name)
+                left.extend(self.nodes[name].predecessors)
+        return [name for name in self.nodes if name in needed]
+
 
 def _neighbours(
     nodes: Mapping[str, Node], edges: Iterable[tuple[str, str]]

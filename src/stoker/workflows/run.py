@@ -1,0 +1,310 @@
+"""Carries out one execution: submits its nodes to their schedulers, and moves their replies.
+
+There is no task and no thread per node, and a timer only for a back-off: a reply's own listener takes the next step.
+The caller reads a `ReplyStream` as from any model. A node that streams to the caller is read no faster than the caller
+reads.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from stoker import errors
+from stoker.core.buffer import Buffer
+from stoker.core.job import Job, ModelKey
+from stoker.core.measures import RequestTotals
+from stoker.core.reply import Chunk, ReplyStream
+from stoker.workflows import execution as steps
+from stoker.workflows.answers import Form, Trace
+from stoker.workflows.execution import Execution
+
+log = logging.getLogger(__name__)
+
+_READ_BYTES = 16 << 10
+_UNREAD_BYTES = 64 << 10
+
+
+class NodeModel(Protocol):
+    """The model that serves a node.  ``totals``: where its jobs are counted."""
+
+    @property
+    def key(self) -> ModelKey: ...
+
+    @property
+    def totals(self) -> RequestTotals | None: ...
+
+    @property
+    def streams_alone(self) -> bool: ...
+
+    def submit(self, job: Job) -> None: ...
+
+
+class Observer(Protocol):
+    """Hears of a workflow's runs."""
+
+    def node_retried(self, node: str) -> None: ...
+
+    def run_ended(self, run: Run, error: errors.ServingError | None) -> None:
+        """Exactly once. ``error``: None when it was answered, `Cancelled` when the caller left."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """``alone``: whether a node that streams to the caller is a batch of its own; None: as its model says."""
+
+    form: Form
+    request_id: str
+    headers: Mapping[str, str] | None = None
+    alone: bool | None = None
+
+
+class Run:
+    """One request. Implements `core.reply.Producer` for the caller's reply, which ends when the run does.
+
+    ``call_later``: as the event loop's.
+    """
+
+    __slots__ = (
+        "_asked",
+        "_attempts",
+        "_call_later",
+        "_execution",
+        "_models",
+        "_now",
+        "_observer",
+        "_reply",
+        "_tail",
+        "traces",
+    )
+
+    def __init__(
+        self,
+        execution: Execution,
+        asked: Asked,
+        *,
+        models: Mapping[str, NodeModel],
+        observer: Observer,
+        now: Callable[[], float],
+        call_later: Callable[..., object],
+    ) -> None:
+        self._execution = execution
+        self._asked = asked
+        self._models = models
+        self._observer = observer
+        self._now = now
+        self._call_later = call_later
+        self._reply = ReplyStream()
+        self._attempts: dict[str, _Attempt] = {}
+        self._tail: Buffer = b""
+        self.traces: dict[str, Trace] = {}
+
+    def begin(self) -> ReplyStream:
+        self._reply.attach(self, self)
+        self._execution.begin(self._now())
+        self._carry_out()
+        return self._reply
+
+    def abandon(self, error: errors.ServingError) -> None:
+        """Ends the run before its time. Idempotent."""
+        if not self._execution.over:
+            self._execution.cancel()
+            self._carry_out()
+            self._end(error)
+
+    # ------------------------------------------------------------------------------------ the caller
+
+    def job_cancelled(self, job: Run) -> None:
+        self.abandon(errors.Cancelled())
+
+    def job_consumed(self, job: Run, nbytes: int) -> None:
+        for attempt in list(self._attempts.values()):
+            attempt.resume()
+
+    def room(self) -> bool:
+        """Returns whether the caller has read enough to be sent more."""
+        return self._reply.backlog < _UNREAD_BYTES
+
+    def broke(self, error: Exception) -> None:
+        """A defect of ours: the caller gets an answer, and the log all of it."""
+        log.error("A workflow's run broke", exc_info=error)
+        self.abandon(errors.ServingError("Internal server error"))
+
+    # ------------------------------------------------------------------------------------ the nodes
+
+    def part(self, node: str, data: Buffer) -> None:
+        """Passes on a part of a node's output, which is not the last."""
+        self._execution.seen(node)
+        self._push_part(self._asked.form.part(node, data, last=False))
+
+    def replied(self, attempt: _Attempt, output: Buffer) -> None:
+        """``output``: all of it, or the last part of what streams to the caller."""
+        if not self._ended_in_turn(attempt):
+            return
+        node, form, execution = attempt.node, self._asked.form, self._execution
+        if form.traces:
+            self.traces[node] = self._traced(attempt)
+        streamed = form.streams and node in execution.wanted
+        if streamed:
+            self._tail = form.part(node, output, last=True)
+        execution.replied(node, attempt.number, output, self._now())
+        if streamed and not execution.over:
+            self._push_part(self._tail)
+        self._carry_out()
+
+    def failed(self, attempt: _Attempt, error: errors.ServingError) -> None:
+        if self._ended_in_turn(attempt):
+            self._execution.failed(attempt.node, attempt.number, error, self._now())
+            self._carry_out()
+
+    def _ended_in_turn(self, attempt: _Attempt) -> bool:
+        """Forgets an attempt that has ended; False if it was cancelled while its reply was being read."""
+        if self._attempts.get(attempt.node) is not attempt:
+            return False
+        del self._attempts[attempt.node]
+        return True
+
+    def _traced(self, attempt: _Attempt) -> Trace:
+        """Reads what was measured of this attempt alone, and adds it to its model's totals."""
+        own, shared = attempt.job.totals, self._models[attempt.node].totals
+        assert own is not None
+        if shared is not None:
+            shared.latency_s += own.latency_s
+            shared.queued_s += own.queued_s
+        return Trace(attempt.number + 1, own.queued_s, own.latency_s - own.queued_s)
+
+    def _push_part(self, part: Buffer) -> None:
+        self._reply.push_parts([Chunk(part)], len(part))
+
+    # ------------------------------------------------------------------------------------ the actions
+
+    def _carry_out(self) -> None:
+        actions = self._execution.actions
+        while actions:
+            action = actions.popleft()
+            if isinstance(action, steps.Submit):
+                self._submit(action)
+            elif isinstance(action, steps.Answer):
+                self._answer()
+            elif isinstance(action, steps.CancelAttempt):
+                if (attempt := self._attempts.pop(action.node, None)) is not None:
+                    attempt.job.reply.cancel()
+            elif isinstance(action, steps.BackOff):
+                self._back_off(action)
+            else:
+                self._end(action.error)
+
+    def _submit(self, action: steps.Submit) -> None:
+        node, model, asked = action.node, self._models[action.node], self._asked
+        streaming = asked.form.streams and self._execution.is_last(node)
+        totals = RequestTotals() if asked.form.traces else model.totals
+        job = Job(
+            model.key,
+            self._execution.inputs_of(node),
+            headers=asked.headers,
+            deadline=action.deadline,
+            streaming=streaming,
+            alone=streaming and (model.streams_alone if asked.alone is None else asked.alone),
+            request_id=f"{asked.request_id}/{node}",
+            totals=totals,
+        )
+        try:
+            model.submit(job)
+        except errors.ServingError as error:
+            self._execution.failed(node, action.attempt, error, self._now())
+            return
+        kind = _StreamedAttempt if streaming else _Attempt
+        attempt = self._attempts[node] = kind(self, node, action.attempt, job)
+        job.reply.subscribe(attempt.on_reply)
+
+    def _back_off(self, action: steps.BackOff) -> None:
+        self._observer.node_retried(action.node)
+        delay = max(0.0, action.until - self._now())
+        self._call_later(delay, self._backoff_passed, action.node, action.attempt)
+
+    def _backoff_passed(self, node: str, attempt: int) -> None:
+        self._execution.backoff_passed(node, attempt, self._now())
+        self._carry_out()
+
+    def _answer(self) -> None:
+        form = self._asked.form
+        answer = self._tail if form.streams else form.whole(self._execution.outputs(), self.traces)
+        self._observer.run_ended(self, None)
+        self._reply.push(Chunk(answer), last=True)
+
+    def _end(self, error: errors.ServingError) -> None:
+        self._observer.run_ended(self, error)
+        if isinstance(error, errors.NodeFailed) and (part := self._asked.form.failure(error)) is not None:
+            self._push_part(part)
+        self._reply.fail(error)
+
+
+class _Attempt:
+    """One attempt at a node, whose output is wanted whole."""
+
+    __slots__ = ("job", "node", "number", "run")
+
+    def __init__(self, run: Run, node: str, number: int, job: Job) -> None:
+        self.run = run
+        self.node = node
+        self.number = number
+        self.job = job
+
+    def on_reply(self) -> None:
+        try:
+            self._read()
+        except Exception as error:
+            self.run.broke(error)
+
+    def _read(self) -> None:
+        reply = self.job.reply
+        if not reply.ended:
+            return
+        if reply.error is not None:
+            self.run.failed(self, reply.error)
+        else:
+            self.run.replied(self, _joined([chunk.data for chunk in reply.rest()]))
+
+    def resume(self) -> None:
+        """The caller has read: goes on where it was waited for."""
+
+
+class _StreamedAttempt(_Attempt):
+    """One attempt at a node whose parts the caller gets as they come, and nobody else."""
+
+    __slots__ = ("_busy",)
+
+    def __init__(self, run: Run, node: str, number: int, job: Job) -> None:
+        super().__init__(run, node, number, job)
+        self._busy = False
+
+    def resume(self) -> None:
+        self.on_reply()
+
+    def _read(self) -> None:
+        """Reading may make the producer push, and the caller read, at once: the outer call handles that, in order."""
+        if self._busy:
+            return
+        self._busy = True
+        try:
+            self._move()
+        finally:
+            self._busy = False
+
+    def _move(self) -> None:
+        reply, run = self.job.reply, self.run
+        while run.room() and (chunks := reply.read_nowait(_READ_BYTES)):
+            last = chunks.pop() if reply.exhausted and reply.error is None else None
+            for chunk in chunks:
+                run.part(self.node, chunk.data)
+            if last is not None:
+                run.replied(self, last.data)
+        if reply.exhausted and reply.error is not None:
+            run.failed(self, reply.error)
+
+
+def _joined(parts: list[Buffer]) -> Buffer:
+    return parts[0] if len(parts) == 1 else b"".join(parts)
