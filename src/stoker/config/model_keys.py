@@ -12,6 +12,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from stoker.config import open_inference
+from stoker.core.tensors import TensorInterface
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelValues:
@@ -43,6 +46,7 @@ class ModelValues:
     max_sequence_job_queue_size: int | None = None
     max_num_sequence: int | None = None
     async_communication: bool | None = None
+    tensors: TensorInterface | None = None
 
     @property
     def not_served_yet(self) -> tuple[str, ...]:
@@ -64,6 +68,10 @@ def over(values: T, fallback: ModelValues) -> dict[str, Any]:
 
 class OutOfRange(ValueError):
     """A number out of any server's range: an error, where a value of a wrong type is only ignored."""
+
+
+class Unusable(OutOfRange):
+    """A section that only stoker reads, and that contradicts itself or is not understood."""
 
 
 # ------------------------------------------------------------------------------------- converters
@@ -140,6 +148,13 @@ def _map(value: Any) -> Mapping[str, Any]:
     if not isinstance(value, dict):
         raise ValueError("not a map of keys")
     return value
+
+
+def _tensors(value: Any) -> TensorInterface:
+    try:
+        return open_inference.interface(value)
+    except ValueError as error:
+        raise Unusable(str(error)) from None
 
 
 # ------------------------------------------------------------------------------------------ the table
@@ -327,6 +342,15 @@ MODEL_KEYS: tuple[ModelRow, ...] = (
         "false",
         "call an asynchronous handler with many requests at once",
         served=False,
+    ),
+    _row(
+        "openInference",
+        "tensors",
+        _tensors,
+        "map",
+        "-",
+        "tensors that the model takes and gives; see [open-inference.md](open-inference.md)",
+        ours=True,
     ),
 )
 """Every key of a model, in the order of the reference."""

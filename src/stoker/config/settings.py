@@ -163,8 +163,8 @@ class Settings:
     ts_open_inference_protocol: bool = setting(
         "ts_open_inference_protocol",
         lambda text: text.strip().lower() in ("oip", "true"),
-        False,
-        "true or oip: serve the REST paths of the open inference protocol",
+        True,
+        "true or oip: serve the open inference protocol (KServe v2), over gRPC and REST",
         always_env=True,
     )
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from stoker.core.job import ModelKey
+from stoker.core.tensors import PLAIN, TensorInterface
 
 RUNTIMES = ("python", "python3", "LSP")
 """The words that TorchServe knows."""
@@ -44,4 +45,5 @@ class ModelSpec:
     device_type: str | None = None
     device_ids: tuple[int, ...] | None = None
     loaded_at_startup: bool = False
+    tensors: TensorInterface = PLAIN
     yaml_config: Mapping[str, Any] = field(default_factory=dict)

@@ -28,6 +28,7 @@ from stoker.config.settings import Settings
 from stoker.core.job import ModelKey
 from stoker.core.model import RUNTIMES, ModelSpec
 from stoker.core.ports import RegisterRequest
+from stoker.core.tensors import PLAIN
 from stoker.registry import names
 
 T = TypeVar("T")
@@ -100,6 +101,7 @@ def model_spec(sources: Sources, *, url: str, model_dir: str) -> ModelSpec:
         device_type=device_type,
         device_ids=_device_ids(config, device_type, sources.machine),
         loaded_at_startup=sources.at_startup,
+        tensors=_first(config.tensors, PLAIN),
         yaml_config=config.raw,
     )
 

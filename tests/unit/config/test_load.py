@@ -111,7 +111,8 @@ def test_the_servers_home_always_comes_from_the_environment(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("file", "environment", "on"),
     [
-        ("", {}, False),
+        ("", {}, True),
+        ("ts_open_inference_protocol=false", {}, False),
         ("ts_open_inference_protocol=true", {}, True),
         ("", {"TS_OPEN_INFERENCE_PROTOCOL": "oip"}, True),
         ("ts_open_inference_protocol=true", {"TS_OPEN_INFERENCE_PROTOCOL": "no"}, False),

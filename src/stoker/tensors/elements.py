@@ -1,0 +1,219 @@
+"""Converts the elements of a tensor between raw bytes and Python values, without numpy. PURE.
+
+Raw bytes are little-endian and in row order, whatever the machine.  Functions raise ValueError with a sentence for the
+client when data does not fit.
+"""
+
+from __future__ import annotations
+
+import struct
+import sys
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from stoker.core.buffer import Buffer
+from stoker.tensors.datatypes import BYTES, Datatype
+
+MAX_DIMENSIONS = 32
+MOST_EMPTY = 10_000
+"""Entries of a shape without elements: they would become as many empty lists, of no data."""
+
+_LENGTH = struct.Struct("<I")
+_SWAP = sys.byteorder == "big"
+
+
+# ------------------------------------------------------------------------------------------------- shapes
+
+
+def count_of(shape: Sequence[int]) -> int:
+    """Returns the number of elements. Raises ValueError for a shape that is none, or absurd."""
+    if len(shape) > MAX_DIMENSIONS:
+        raise ValueError(f"has more than {MAX_DIMENSIONS} dimensions")
+    count = others = 1
+    for size in shape:
+        if size < 0:
+            raise ValueError("has a negative dimension")
+        count *= size
+        others *= size or 1
+    if not count and others > MOST_EMPTY:
+        raise ValueError("has no elements and is too large")
+    return count
+
+
+def nested(values: list[Any], shape: Sequence[int]) -> Any:
+    """Nests a flat list by its shape; the only value, where the shape has no dimension."""
+    if not shape:
+        return values[0]
+    for size in reversed(shape[1:]):
+        count = len(values) // size if size else _empty_lists(shape, values)
+        values = [values[at * size : (at + 1) * size] for at in range(count)]
+    return values
+
+
+def _empty_lists(shape: Sequence[int], values: list[Any]) -> int:
+    """Returns how many lists of no elements stand in the innermost dimension of size 0."""
+    count = 1
+    for size in shape:
+        if not size:
+            break
+        count *= size
+    return len(values) if values else count
+
+
+def flat(value: Any, count: int) -> list[Any]:
+    """Flattens nested lists. Raises ValueError if there are other than ``count`` elements."""
+    while value and isinstance(value[0], list):
+        if not all(isinstance(each, list) for each in value):
+            raise ValueError("is a mixture of lists and elements")
+        value = [element for each in value for element in each]
+    if len(value) != count:
+        raise ValueError(f"has {len(value)} elements where its shape has {count}")
+    return list(value)
+
+
+# ------------------------------------------------------------------------------------------------- checks
+
+
+def check(datatype: Datatype, shape: Sequence[int], data: Buffer) -> None:
+    """Raises ValueError unless the data has exactly the elements of the shape."""
+    count = count_of(shape)
+    if datatype.size:
+        if count * datatype.size != len(data):
+            raise ValueError(f"has {len(data)} bytes where its shape has {count * datatype.size}")
+        return
+    found = sum(1 for _ in _spans(data))
+    if found != count:
+        raise ValueError(f"has {found} elements where its shape has {count}")
+
+
+def _spans(data: Buffer) -> Iterator[tuple[int, int]]:
+    """Yields start and end of each element of BYTES."""
+    at, end = 0, len(data)
+    while at < end:
+        if at + 4 > end:
+            raise ValueError("ends within the length of an element")
+        start = at + 4
+        at = start + _LENGTH.unpack_from(data, at)[0]
+        if at > end:
+            raise ValueError("ends within an element")
+        yield start, at
+
+
+# ------------------------------------------------------------------------------------------- raw to values
+
+
+def values_of(datatype: Datatype, data: Buffer) -> list[Any]:
+    """Returns the elements as Python values; of BYTES as bytearrays."""
+    if datatype.code:
+        if datatype.name == "BOOL":
+            return list(map(bool, data))
+        return numbers(datatype.code, data).tolist()
+    if datatype.name == BYTES:
+        view = memoryview(data)
+        return [bytearray(view[start:end]) for start, end in _spans(data)]
+    if datatype.name == "FP16":
+        return list(struct.unpack(f"<{len(data) // 2}e", data))
+    return numbers("f", _widened(data)).tolist()
+
+
+def numbers(code: str, data: Buffer) -> array[Any]:
+    found = array(code)
+    found.frombytes(data)
+    if _SWAP:
+        found.byteswap()
+    return found
+
+
+def _widened(data: Buffer) -> bytearray:
+    """Converts BF16 to FP32, of which it is the upper half."""
+    wide = bytearray(2 * len(data))
+    wide[2::4] = data[0::2]
+    wide[3::4] = data[1::2]
+    return wide
+
+
+# ------------------------------------------------------------------------------------------- values to raw
+
+
+def raw_of(datatype: Datatype, values: Iterable[Any]) -> bytes:
+    """Returns the bytes of the elements. Raises ValueError: an element is not of the datatype."""
+    try:
+        if datatype.name == BYTES:
+            return joined(values)
+        if datatype.name == "BOOL":
+            return _booleans(values)
+        if datatype.code:
+            return _numbers(datatype, values)
+        values = [_number(value) for value in values]
+        if datatype.name == "FP16":
+            return struct.pack(f"<{len(values)}e", *values)
+        return _narrowed(values)
+    except (TypeError, OverflowError, struct.error, UnicodeEncodeError):
+        raise ValueError(f"has elements that are no {datatype.name}") from None
+
+
+def _numbers(datatype: Datatype, values: Iterable[Any]) -> bytes:
+    found = array(datatype.code, values)
+    if _SWAP:
+        found.byteswap()
+    return found.tobytes()
+
+
+def _booleans(values: Iterable[Any]) -> bytes:
+    found = bytes(values)
+    if found.strip(b"\x00\x01"):
+        raise TypeError
+    return found
+
+
+def _number(value: Any) -> float:
+    if isinstance(value, str | bytes):
+        raise TypeError
+    return float(value)
+
+
+def _narrowed(values: Sequence[float]) -> bytes:
+    """Converts to BF16: the upper halves of FP32, rounded to even."""
+    wide = array("I", array("f", values).tobytes())
+    narrow = array("H", [_rounded(bits) for bits in wide])
+    if _SWAP:
+        narrow.byteswap()
+    return narrow.tobytes()
+
+
+def _rounded(bits: int) -> int:
+    if bits & 0x7FFF_FFFF > 0x7F80_0000:  # NaN stays one
+        return (bits >> 16) | 0x40
+    return (bits + 0x7FFF + ((bits >> 16) & 1)) >> 16
+
+
+def joined(elements: Iterable[Buffer | str]) -> bytes:
+    """Writes each element of BYTES after its length; strings as UTF-8."""
+    pieces: list[Buffer] = []
+    for element in elements:
+        piece = element.encode() if isinstance(element, str) else element
+        pieces += (_LENGTH.pack(len(piece)), piece)
+    return b"".join(pieces)
+
+
+# --------------------------------------------------------------------------------------------------- rows
+
+
+def rows_of(datatype: Datatype, shape: Sequence[int], data: Buffer) -> Iterator[Buffer]:
+    """Yields the data of each row: of each entry of the first dimension. The data must have passed `check`."""
+    view, rows = memoryview(data), shape[0]
+    if datatype.size:
+        size = len(data) // rows if rows else 0
+        for row in range(rows):
+            yield view[row * size : (row + 1) * size]
+        return
+    elements, each = _spans(data), count_of(shape[1:])
+    for _ in range(rows):
+        if not each:
+            yield b""
+            continue
+        first = last = next(elements)
+        for _ in range(each - 1):
+            last = next(elements)
+        yield view[first[0] - 4 : last[1]]
