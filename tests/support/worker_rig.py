@@ -10,6 +10,7 @@ import socket
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from stoker.core.tensors import PLAIN, TensorInterface
 from stoker.ipc import codec, frames
 from stoker.ipc.to_server import DROPPED, Failure, Meta, Parts, Results, ToServer
 from stoker.ipc.to_worker import JobHeader, Predict, Stop, ToWorker
@@ -20,6 +21,7 @@ from stoker.worker.loading import LoadedModel
 from stoker.worker.loop import Loop
 from stoker.worker.progress import Progress
 from stoker.worker.streaming import PartSender
+from stoker.worker.tensors import TensorForms
 
 
 class FakeTime:
@@ -72,7 +74,15 @@ class ServerEnd:
 
 
 class Rig:
-    def __init__(self, *, window_bytes: int = 1 << 20, max_response_bytes: int = 1 << 20, metrics: Any = None) -> None:
+    def __init__(
+        self,
+        *,
+        window_bytes: int = 1 << 20,
+        max_response_bytes: int = 1 << 20,
+        metrics: Any = None,
+        interface: TensorInterface = PLAIN,
+    ) -> None:
+        self.tensors = TensorForms(interface, "m")
         ours, theirs = socket.socketpair()
         self.server = ServerEnd(ours)
         self.time = FakeTime()
@@ -83,6 +93,7 @@ class Rig:
         self.sender = PartSender(
             self.connection,
             self.inbox,
+            tensors=self.tensors,
             window_bytes=window_bytes,
             max_part_bytes=max_response_bytes,
             monotonic=self.time,
@@ -113,6 +124,7 @@ class Rig:
             self.sender,
             LoadedModel(handle, self.context),
             Progress(self.marker),
+            tensors=self.tensors,
             max_response_bytes=self._max_response,
             decode_input_request=decode,
             poll_s=poll_s,

@@ -12,6 +12,7 @@ from typing import NamedTuple
 from stoker.core.buffer import Buffer
 from stoker.core.measures import RequestTotals
 from stoker.core.reply import ReplyStream
+from stoker.core.tensors import TensorJob
 
 
 class ModelKey(NamedTuple):
@@ -44,7 +45,8 @@ class Job:
     ``deadline`` is in seconds of the monotonic clock.  ``streaming``: the consumer reads part by part (otherwise
     parts are kept and joined).  ``alone``: the job is a batch of its own (streams, describe).  The scheduler owns
     ``accepted_at`` and ``place``.  ``totals``: where the job is counted; None: nowhere.
-    ``named_version``: the version as the request named it; None: the request meant the default one.
+    ``named_version``: the version as the request named it; None: the request meant the default one.  ``tensors``:
+    what its inputs are in the open inference protocol; None: it does not speak it.
     """
 
     __slots__ = (
@@ -59,6 +61,7 @@ class Job:
         "place",
         "reply",
         "streaming",
+        "tensors",
         "totals",
     )
 
@@ -75,6 +78,7 @@ class Job:
         reply: ReplyStream | None = None,
         totals: RequestTotals | None = None,
         named_version: str | None = None,
+        tensors: TensorJob | None = None,
     ) -> None:
         self.key = key
         self.inputs = inputs
@@ -86,6 +90,7 @@ class Job:
         self.reply = reply if reply is not None else ReplyStream()
         self.totals = totals
         self.named_version = named_version
+        self.tensors = tensors
         self.accepted_at = 0.0
         self.place: Place | Batch = Place.NEW
 

@@ -12,7 +12,9 @@ from typing import Any, NamedTuple, Protocol
 
 from stoker.core.job import Batch, Input, Job, ModelKey
 from stoker.core.measures import HandlerSample, ModelCounters
+from stoker.core.model import ModelSpec
 from stoker.core.reply import Chunk, ReplyStream, ResponseMeta
+from stoker.core.tensors import TensorJob
 from stoker.errors import ServingError
 
 # ------------------------------------------------------------------------- frontends -> registry
@@ -32,9 +34,11 @@ class InferencePort(Protocol):
         streaming: bool = False,
         alone: bool | None = None,
         request_id: str | None = None,
+        tensors: TensorJob | None = None,
     ) -> ReplyStream:
         """Queues one request. An empty ``version`` means the default one. ``request_id``: what the handler sees as its
-        id, where the frontend has told the client one already.
+        id, where the frontend has told the client one already. ``tensors``: the inputs are tensors, and so is the
+        answer (`stoker.tensors.replies`).
 
         ``deadline``: seconds of the monotonic clock. ``streaming``: the consumer reads part by part, and the handler
         may have to wait for it. Else it may read all at the end: the handler never waits for it. ``alone``: the job
@@ -52,6 +56,25 @@ class InferencePort(Protocol):
 
     def only_startup_model(self) -> str | None:
         """The model that a request means which names none: the one that was loaded at start, if it was one."""
+        ...
+
+
+class TensorPort(Protocol):
+    """Implemented by the registry, called by the open inference protocol.
+
+    Its methods raise ModelNotFound and ModelVersionNotFound; an empty ``version`` means the default one.
+    """
+
+    def model_spec(self, model: str, version: str | None) -> ModelSpec: ...
+
+    def versions(self, model: str) -> Sequence[str]:
+        """Returns every version, in the order of registration."""
+        ...
+
+    def version_ready(self, model: str, version: str | None) -> bool: ...
+
+    def rows_admitted(self, model: str, version: str | None) -> int:
+        """Returns how many more jobs one request may queue now, so that others can queue theirs too."""
         ...
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
+from stoker.core.tensors import PLAIN, TensorInterface, TensorJob
+
 
 class Load(msgspec.Struct, tag="load", array_like=True, frozen=True, kw_only=True):
     """First message: load this model and answer `to_server.Loaded` or `to_server.LoadFailed`."""
@@ -23,16 +25,18 @@ class Load(msgspec.Struct, tag="load", array_like=True, frozen=True, kw_only=Tru
     """How long to look for the next batch before sleeping, at most."""
     metrics_config: str | None = None
     """The metrics file; None: the metrics that exist without one."""
+    tensors: TensorInterface = PLAIN
 
 
 class JobHeader(msgspec.Struct, array_like=True, frozen=True):
     """``inputs``: (name, content type, length); the values follow one another in the payload.
-    ``deadline``: seconds of CLOCK_MONOTONIC."""
+    ``deadline``: seconds of CLOCK_MONOTONIC. ``tensors``: of a request of the open inference protocol."""
 
     request_id: str
     inputs: list[tuple[str, str, int]]
     headers: dict[str, str]
     deadline: float | None
+    tensors: TensorJob | None = None
 
 
 class Predict(msgspec.Struct, tag="p", array_like=True, frozen=True):

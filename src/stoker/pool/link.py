@@ -98,7 +98,7 @@ class Link:
         for job in batch.jobs:
             inputs = [(item.name, item.content_type, len(item.value)) for item in job.inputs]
             payloads += [item.value for item in job.inputs]
-            headers.append(JobHeader(job.id, inputs, dict(job.headers), job.deadline))
+            headers.append(JobHeader(job.id, inputs, dict(job.headers), job.deadline, job.tensors))
         refused: ServingError | None = None
         if not self._sent:
             self._busy.begins(self)

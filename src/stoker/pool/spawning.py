@@ -217,6 +217,7 @@ def load_message(spec: ModelSpec, options: WorkerOptions, *, gpu_id: int | None)
         stream_window_bytes=options.stream_window_bytes,
         poll_us=options.poll_us,
         metrics_config=options.metrics_config,
+        tensors=spec.tensors,
     )
 
 

@@ -92,6 +92,8 @@ def items_of(outputs: list[Any], *, max_bytes: int) -> list[Item] | Failure:
 def _item(output: Any, max_bytes: int) -> Item:
     if isinstance(output, PredictionException):
         return refused(output)
+    if isinstance(output, Failure):
+        return output
     data = serialise(output)
     return data if len(data) <= max_bytes else too_large(len(data), max_bytes)
 

@@ -32,12 +32,13 @@ class Batch:
     on, ``indices`` says which job each row of the handler is, ``processors`` and ``request_ids`` are those of the rows.
     ``targets``: (job index, row) of all rows, once a part was sent.  ``unread``: bytes of parts on their way to each
     job's reader.  ``failures``: jobs that failed while the handler runs.  Most batches have neither of these nor a
-    cancelled job, so they are made when they are needed.
+    cancelled job, so they are made when they are needed.  ``has_tensors``: of some rows the result is tensors.
     """
 
     __slots__ = (
         "cancelled",
         "failures",
+        "has_tensors",
         "id",
         "indices",
         "jobs",
@@ -57,6 +58,7 @@ class Batch:
         self.cancelled = _NOBODY
         self.failures = _NO_FAILURES
         self.unread = _NOTHING_UNREAD
+        self.has_tensors = False
         self.indices: list[int] = []
         self.processors: list[RequestProcessor] = []
         self.request_ids: dict[int, str] = {}

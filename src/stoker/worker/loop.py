@@ -22,6 +22,7 @@ from stoker.worker.metrics_export import export
 from stoker.worker.polling import Polling
 from stoker.worker.progress import Progress
 from stoker.worker.streaming import PartSender
+from stoker.worker.tensors import TensorForms
 
 _HOLD_S = 0.001
 _HOLD_BYTES = 64 << 10
@@ -40,6 +41,7 @@ class Loop:
         model: LoadedModel,
         progress: Progress,
         *,
+        tensors: TensorForms,
         max_response_bytes: int,
         decode_input_request: bool = True,
         poll_s: float = 0.0,
@@ -51,6 +53,7 @@ class Loop:
         self._entry_point = model.entry_point
         self._context = model.context
         self._progress = progress
+        self._tensors = tensors
         self._max_response = max_response_bytes
         self._decode = decode_input_request
         self._polling = Polling(poll_s)
@@ -92,9 +95,11 @@ class Loop:
         polling.waited(inbox.read_at - since, looked=seconds > 0)
 
     def _run(self, batch: Batch) -> None:
-        data = rows.begin(batch, self._now, decode=self._decode)
+        data = rows.begin(batch, self._now, decode=self._decode, tensors=self._tensors)
         self._spent = -1.0
         outputs = self._call(batch, data) if data else []
+        if batch.has_tensors and isinstance(outputs, list):
+            outputs = self._tensors.answers([batch.jobs[index] for index in batch.indices], outputs)
         answer, payloads = results.make(batch, outputs, max_bytes=self._max_response, seconds=self._spent)
         self._reply(answer, payloads)
 

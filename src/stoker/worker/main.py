@@ -30,6 +30,7 @@ from stoker.worker.loop import Loop
 from stoker.worker.metrics_export import export
 from stoker.worker.progress import Progress
 from stoker.worker.streaming import PartSender
+from stoker.worker.tensors import TensorForms
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_NAME = 15
@@ -93,7 +94,8 @@ def _serve(connection: Connection, progress: Progress, model: loading.LoadedMode
 
 def _loop(message: Load, connection: Connection, inbox: Inbox, model: loading.LoadedModel, progress: Progress) -> Loop:
     limit, window = message.max_response_bytes, message.stream_window_bytes
-    sender = PartSender(connection, inbox, window_bytes=window, max_part_bytes=limit)
+    tensors = TensorForms(message.tensors, message.model_name)
+    sender = PartSender(connection, inbox, tensors=tensors, window_bytes=window, max_part_bytes=limit)
     decode = message.decode_input_request
     return Loop(
         connection,
@@ -101,6 +103,7 @@ def _loop(message: Load, connection: Connection, inbox: Inbox, model: loading.Lo
         sender,
         model,
         progress,
+        tensors=tensors,
         max_response_bytes=limit,
         decode_input_request=decode,
         poll_s=message.poll_us / 1e6,

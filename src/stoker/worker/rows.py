@@ -11,11 +11,12 @@ from typing import Any, cast
 
 from stoker.worker.context import RequestProcessor
 from stoker.worker.inbox import Batch
+from stoker.worker.tensors import TensorForms
 
 log = logging.getLogger(__name__)
 
 
-def begin(batch: Batch, now: float, *, decode: bool) -> list[dict[str, Any]]:
+def begin(batch: Batch, now: float, *, decode: bool, tensors: TensorForms) -> list[dict[str, Any]]:
     """Makes rows of the jobs that still count, and records in the batch which these are."""
     rows: list[dict[str, Any]] = []
     indices, processors, ids = batch.indices, batch.processors, batch.request_ids
@@ -33,6 +34,9 @@ def begin(batch: Batch, now: float, *, decode: bool) -> list[dict[str, Any]]:
             value = _value(payload, start, end)
             row[name] = decoded(value, content_type) if content_type and decode else value
             headers[name] = {"content-type": content_type}
+        if job.tensors is not None:
+            batch.has_tensors = True
+            row = tensors.row(job.tensors, row, headers)
         ids[len(rows)] = job.request_id
         indices.append(index)
         rows.append(row)

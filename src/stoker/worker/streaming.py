@@ -26,6 +26,7 @@ from stoker.worker.flusher import Flusher
 from stoker.worker.gathering import HOLD_S, Gathering
 from stoker.worker.inbox import Batch, Inbox
 from stoker.worker.metrics_export import export
+from stoker.worker.tensors import TensorForms
 
 _LOOK_AGAIN_S = 0.001
 
@@ -40,12 +41,14 @@ class PartSender:
         connection: Connection,
         inbox: Inbox,
         *,
+        tensors: TensorForms,
         window_bytes: int,
         max_part_bytes: int,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._connection = connection
         self._inbox = inbox
+        self._tensors = tensors
         self._window = window_bytes
         self._max_part = max_part_bytes
         self._monotonic = monotonic
@@ -98,7 +101,10 @@ class PartSender:
 
     def _items(self, batch: Batch, targets: Targets, ret: Any) -> list[calling.Item]:
         """Returns an item for each target; a job whose own item cannot be sent fails alone."""
-        items = calling.items_of(_outputs(ret, targets), max_bytes=self._max_part)
+        outputs = _outputs(ret, targets)
+        if batch.has_tensors:
+            outputs = self._tensors.answers([batch.jobs[index] for index, _ in targets], outputs)
+        items = calling.items_of(outputs, max_bytes=self._max_part)
         if isinstance(items, Failure):
             raise calling.InvalidPart(items)
         if Failure in map(type, items):
