@@ -4,7 +4,13 @@ Invariant: nothing here touches protobuf's default pool. A program may import it
 files of the same names, beside these.
 """
 
-from stoker.protos._generated import inference_pb2, management_pb2, open_inference_grpc_pb2, workflow_pb2
+from stoker.protos._generated import (
+    grpc_predict_v2_pb2,
+    inference_pb2,
+    management_pb2,
+    open_inference_grpc_pb2,
+    workflow_pb2,
+)
 from stoker.protos.stubs import (
     GRPCInferenceServiceStub,
     InferenceAPIsServiceStub,
@@ -21,6 +27,7 @@ __all__ = [
     "ManagementAPIsServiceStub",
     "WorkflowAPIsServiceStub",
     "WorkflowInferenceAPIsServiceStub",
+    "grpc_predict_v2_pb2",
     "inference_pb2",
     "management_pb2",
     "open_inference_grpc_pb2",
