@@ -30,11 +30,14 @@ from stoker.core.clock import MonotonicClock
 from stoker.core.ports import AccessLog, TokenScope
 from stoker.frontend import open_files, sockets
 from stoker.frontend.grpc.authorization import guarded
+from stoker.frontend.grpc.call import Method
 from stoker.frontend.grpc.engine import ConnectionAge
 from stoker.frontend.grpc.health import health_methods
 from stoker.frontend.grpc.inference import inference_methods
 from stoker.frontend.grpc.limits import Limits as Http2Limits
 from stoker.frontend.grpc.management import management_methods
+from stoker.frontend.grpc.open_inference import health_methods as open_health_methods
+from stoker.frontend.grpc.open_inference import open_inference_methods
 from stoker.frontend.grpc.server import GrpcServer, choose_engine
 from stoker.frontend.http.app import Api, App
 from stoker.frontend.http.cors import cors_headers
@@ -50,6 +53,7 @@ from stoker.frontend.http.openapi_operations import of_listener, predictions_of_
 from stoker.frontend.http.predictions import Predictions, answers_of_errors
 from stoker.frontend.listener import Budgets, Limits
 from stoker.frontend.open_exchanges import OpenExchanges
+from stoker.frontend.open_inference.service import OpenInference
 from stoker.frontend.protection import Protection
 from stoker.pool.devices import Devices
 from stoker.registry.registry import Registry
@@ -172,10 +176,16 @@ class Server:
 
     def _make_grpc(self, registry: Registry, protection: Protection) -> Iterator[GrpcServer]:
         settings, codes = self._settings, self._settings.grpc_status_codes
-        health, authorizer = health_methods(registry), protection.authorizer
-        inference = guarded(inference_methods(registry, status_codes=codes), authorizer, TokenScope.INFERENCE)
+        health, authorizer = list(health_methods(registry)), protection.authorizer
+        tensors: Sequence[Method] = ()
+        if settings.ts_open_inference_protocol:
+            tensors = open_inference_methods(self._open_inference(registry), registry, status_codes=codes)
+            health += open_health_methods(registry)
+        inference = guarded(
+            [*inference_methods(registry, status_codes=codes), *tensors], authorizer, TokenScope.INFERENCE
+        )
         management = guarded(
-            management_methods(registry, status_codes=codes, model_api_enabled=self._access.model_api),
+            [*management_methods(registry, status_codes=codes, model_api_enabled=self._access.model_api), *tensors],
             authorizer,
             TokenScope.MANAGEMENT,
         )
@@ -201,6 +211,9 @@ class Server:
                 budgets=self._budgets,
                 elsewhere=f"REST is served at {rest}.",
             )
+
+    def _open_inference(self, registry: Registry) -> OpenInference:
+        return OpenInference(registry, registry, max_response_bytes=self._settings.max_response_size)
 
     def _make_http(self, registry: Registry, protection: Protection) -> Iterator[tuple[HttpListener, tuple[Role, ...]]]:
         """Makes a listener per address: with the APIs of one role, or of several where addresses are equal."""

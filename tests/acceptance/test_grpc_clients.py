@@ -13,7 +13,6 @@ import signal
 import subprocess
 import sys
 import textwrap
-import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -21,6 +20,7 @@ from typing import Any
 
 import pytest
 import trustme
+from client_programs import Program
 from google.protobuf import any_pb2, empty_pb2
 from grpc_health.v1 import health_pb2
 
@@ -92,46 +92,6 @@ SEEN: dict[str, Any] = {
     "drain": [31, "OK"],
     "after_the_stop": "UNAVAILABLE",
 }
-
-
-class Program:
-    """A client's process. ``seen``: its results by case; ``errors``: what it wrote to standard error."""
-
-    def __init__(self, command: list[str]) -> None:
-        self.seen: dict[str, Any] = {}
-        self.draining = threading.Event()
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        self._errors: list[str] = []
-        self._readers = [threading.Thread(target=read) for read in (self._read_results, self._read_errors)]
-        for reader in self._readers:
-            reader.start()
-
-    def _read_results(self) -> None:
-        assert self.process.stdout is not None
-        for line in self.process.stdout:
-            said = json.loads(line)
-            self.seen[said["case"]] = said["result"]
-            if said["case"] == "draining":
-                self.draining.set()
-        self.draining.set()  # it has ended, for good or bad
-
-    def _read_errors(self) -> None:
-        assert self.process.stderr is not None
-        self._errors.extend(self.process.stderr)
-
-    @property
-    def errors(self) -> str:
-        return "".join(self._errors)
-
-    def wait(self) -> None:
-        try:
-            self.process.wait(60)
-        finally:
-            self.process.kill()
-            for reader in self._readers:
-                reader.join()
-            self.process.stdout.close()  # type: ignore[union-attr]
-            self.process.stderr.close()  # type: ignore[union-attr]
 
 
 def command_of(client: str, place: Path) -> list[str] | str:

@@ -15,6 +15,7 @@ import grpc.aio
 from stoker.core.job import Input, Job, ModelKey
 from stoker.core.ports import Description, Health, RegisterRequest, ScaleRequest
 from stoker.core.reply import Chunk, ReplyStream, ResponseMeta
+from stoker.core.tensors import TensorJob
 from stoker.frontend.grpc.call import Method
 from stoker.frontend.grpc.health import health_methods
 from stoker.frontend.grpc.inference import inference_methods
@@ -50,6 +51,7 @@ class Submission:
     kinds: dict[str, str] = field(default_factory=dict)
     request_id: str = ""
     alone: bool | None = None
+    tensors: TensorJob | None = None
 
     def job_cancelled(self, job: Job) -> None:
         self.cancelled = True
@@ -84,6 +86,7 @@ class FakeInference:
         streaming: bool = False,
         alone: bool | None = None,
         request_id: str | None = None,
+        tensors: TensorJob | None = None,
     ) -> ReplyStream:
         if self.refusal is not None:
             raise self.refusal
@@ -91,7 +94,7 @@ class FakeInference:
         values = {item.name: bytes(item.value) for item in inputs}
         submission = Submission(model, version, values, headers, deadline, streaming, job.reply)
         submission.kinds = {item.name: item.content_type for item in inputs}
-        submission.request_id, submission.alone = job.id, alone
+        submission.request_id, submission.alone, submission.tensors = job.id, alone, tensors
         job.reply.attach(submission, job)
         self.submissions.append(submission)
         if self.on_submit is not None:

@@ -171,14 +171,6 @@ def _home(parsed: Any, text: str) -> Judgement:
     )
 
 
-def _open_inference(parsed: Any, text: str) -> Judgement:
-    if not parsed:
-        return _SAME
-    return Verdict.UNSUPPORTED, (
-        "The REST paths of the open inference protocol are served, its gRPC service is not: move its clients to /v2."
-    )
-
-
 def _keystore_type(parsed: Any, text: str) -> Judgement:
     if parsed is None or parsed.lower() in _STANDARD_KEYSTORES:
         return _SAME
@@ -227,7 +219,6 @@ _JUDGED: Mapping[str, Callable[[Any, str], Judgement]] = {
     "tsConfigFile": _label,
     "vmargs": _vmargs,
     "model_server_home": _home,
-    "ts_open_inference_protocol": _open_inference,
     "keystore_type": _keystore_type,
     "allowed_urls": _urls,
     "models": _models,

@@ -66,7 +66,10 @@ class HealthView:
         entry = self._catalog.find(model, version)
         if entry is None:
             return Health.UNKNOWN
-        return _health(not self.stopping and entry.ready_workers() >= max(1, entry.min_workers))
+        return _health(self.ready(entry))
+
+    def ready(self, entry: ModelEntry) -> bool:
+        return not self.stopping and entry.ready_workers() >= max(1, entry.min_workers)
 
     def readiness(self) -> Readiness:
         if self.stopping:

@@ -19,6 +19,7 @@ from stoker.config.settings import Settings
 from stoker.core.clock import Clock
 from stoker.core.job import Input, Job, ModelKey
 from stoker.core.measures import Unmeasured
+from stoker.core.model import ModelSpec
 from stoker.core.ports import (
     Description,
     Health,
@@ -30,6 +31,7 @@ from stoker.core.ports import (
     ScaleRequest,
 )
 from stoker.core.reply import ReplyStream, ResponseMeta
+from stoker.core.tensors import TensorJob
 from stoker.pool.devices import Devices
 from stoker.pool.spawning import usable_cores
 from stoker.registry import describe, loading, names, parts
@@ -117,6 +119,7 @@ class Registry:
         streaming: bool = False,
         alone: bool | None = None,
         request_id: str | None = None,
+        tensors: TensorJob | None = None,
     ) -> ReplyStream:
         entry = self._catalog.find(model, version)
         if entry is None:
@@ -141,6 +144,7 @@ class Registry:
             request_id=request_id,
             totals=totals,
             named_version=version,
+            tensors=tensors,
         )
         try:
             entry.scheduler.submit(job)
@@ -165,6 +169,22 @@ class Registry:
     def only_startup_model(self) -> str | None:
         names = {entry.key.name for entry in self._catalog if entry.spec.loaded_at_startup}
         return names.pop() if len(names) == 1 else None
+
+    def model_spec(self, model: str, version: str | None) -> ModelSpec:
+        entry = self._catalog.find(model, version)
+        if entry is None:
+            raise self._not_found(model, version)
+        return entry.spec
+
+    def versions(self, model: str) -> list[str]:
+        names.require(model)
+        return [entry.key.version for entry in self._catalog.versions(model)]
+
+    def version_ready(self, model: str, version: str | None) -> bool:
+        return self._health.ready(self._entry(model, version))
+
+    def rows_admitted(self, model: str, version: str | None) -> int:
+        return self._entry(model, version).scheduler.queue_status().remaining // 2
 
     # --------------------------------------------------------------------------------------- management
 

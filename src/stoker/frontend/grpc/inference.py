@@ -18,6 +18,7 @@ from stoker.frontend.grpc import large_request
 from stoker.frontend.grpc.call import Call, Kind, Method
 from stoker.frontend.grpc.metadata import request_headers
 from stoker.frontend.grpc.status import inference_status
+from stoker.frontend.grpc.varint import varint
 from stoker.protos import inference_pb2
 
 SERVICE = "org.pytorch.serve.grpc.inference.InferenceAPIsService"
@@ -85,19 +86,10 @@ def prediction_response(*parts: Buffer) -> bytes:
     """Encodes ``PredictionResponse{prediction: parts joined}`` here, because protobuf would copy the bytes twice."""
     size = sum(map(len, parts))
     if size > _SHORT:
-        return b"".join((b"\x0a" + _varint(size), *parts))
+        return b"".join((b"\x0a" + varint(size), *parts))
     return b"".join((_SHORT_FIELDS[size], *parts))
 
 
-def _varint(number: int) -> bytes:
-    encoded = bytearray()
-    while number > 0x7F:
-        encoded.append(number & 0x7F | 0x80)
-        number >>= 7
-    encoded.append(number)
-    return bytes(encoded)
-
-
 _SHORT = 4096
-_SHORT_FIELDS = (b"", *(b"\x0a" + _varint(size) for size in range(1, _SHORT + 1)))
+_SHORT_FIELDS = (b"", *(b"\x0a" + varint(size) for size in range(1, _SHORT + 1)))
 """Tag and length of a field, by small size; empty for no bytes, the field's default."""

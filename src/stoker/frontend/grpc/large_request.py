@@ -10,6 +10,7 @@ from __future__ import annotations
 from google.protobuf.message import DecodeError
 
 from stoker.core.buffer import Buffer
+from stoker.frontend.grpc.varint import read_varint
 from stoker.protos import inference_pb2
 
 LARGE_BYTES = 64 << 10
@@ -82,10 +83,7 @@ def _entry(message: bytes | bytearray, start: int, stop: int) -> tuple[str, int]
 
 
 def _varint(message: bytes | bytearray, position: int) -> tuple[int, int]:
-    """Returns a length and where it ends. Lengths of more than 35 bits are invalid."""
-    number = 0
-    for count, byte in enumerate(message[position : position + 5]):
-        number |= (byte & 0x7F) << (7 * count)
-        if byte < 0x80:
-            return number, position + count + 1
-    raise _NotPlain
+    found = read_varint(message, position)
+    if found is None:
+        raise _NotPlain
+    return found

@@ -136,6 +136,13 @@ MANAGEMENT: Table = {
     e.RequirementsFailed: Row(INVALID_ARGUMENT, INVALID_ARGUMENT, _MODEL_CLASS),
 }
 
+MODELS: Table = {
+    **INFERENCE,
+    e.ModelNotFound: Row(NOT_FOUND, NOT_FOUND, _NOT_FOUND_CLASS),
+    e.ModelVersionNotFound: Row(NOT_FOUND, NOT_FOUND, _VERSION_CLASS),
+}
+"""Questions of the open inference protocol about a model."""
+
 _NUMBERS = {
     400: INVALID_ARGUMENT,
     401: UNAUTHENTICATED,
@@ -163,26 +170,32 @@ def code_of_number(number: int) -> int:
 
 def inference_status(status_codes: str) -> StatusOf:
     """``status_codes``: ``correct`` or ``torchserve``, the setting grpc_status_codes."""
-    return _StatusTable(INFERENCE, torchserve=status_codes == "torchserve")
+    return StatusTable(INFERENCE, torchserve=status_codes == "torchserve")
 
 
 def management_status(status_codes: str) -> StatusOf:
-    return _StatusTable(MANAGEMENT, torchserve=status_codes == "torchserve")
+    return StatusTable(MANAGEMENT, torchserve=status_codes == "torchserve")
 
 
-class _StatusTable:
-    def __init__(self, table: Table, *, torchserve: bool) -> None:
+class StatusTable:
+    """``second_line``: details name TorchServe's class too."""
+
+    def __init__(self, table: Table, *, torchserve: bool, second_line: bool = True) -> None:
         self._table = table
         self._torchserve = torchserve
+        self._second_line = second_line
 
     def __call__(self, error: Exception) -> Status:
         row = row_of(self._table, error)
         if row is None:
-            return Status(INTERNAL, _details("Internal server error", _INTERNAL_CALL))
+            return Status(INTERNAL, self._details("Internal server error", _INTERNAL_CALL))
         words = str(error)
         if self._torchserve and row.words is not None:
             words = row.words
-        return Status(self._code(row, error), _details(words, row.second))
+        return Status(self._code(row, error), self._details(words, row.second))
+
+    def _details(self, words: str, second: str) -> str:
+        return _details(words, second if self._second_line else "")
 
     def _code(self, row: Row, error: Exception) -> int:
         if isinstance(error, e.HandlerRefused):

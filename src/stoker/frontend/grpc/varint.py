@@ -1,0 +1,27 @@
+"""Reads and writes the lengths in protobuf messages, for large values that protobuf would copy. PURE."""
+
+from __future__ import annotations
+
+
+def varint(number: int) -> bytes:
+    if number <= 0x7F:
+        return _SMALL[number]
+    encoded = bytearray()
+    while number > 0x7F:
+        encoded.append(number & 0x7F | 0x80)
+        number >>= 7
+    encoded.append(number)
+    return bytes(encoded)
+
+
+_SMALL = [bytes([number]) for number in range(0x80)]
+
+
+def read_varint(message: bytes | bytearray, position: int) -> tuple[int, int] | None:
+    """Returns a length and where it ends; None for more than 35 bits, or no end."""
+    number = 0
+    for count, byte in enumerate(message[position : position + 5]):
+        number |= (byte & 0x7F) << (7 * count)
+        if byte < 0x80:
+            return number, position + count + 1
+    return None

@@ -1,0 +1,98 @@
+"""Checks a request before it is queued: tensors against themselves, and against what the model takes. PURE.
+
+Everything wrong raises BadRequest, with a sentence that names the tensor.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from stoker.core.tensors import Parameters, Tensor, TensorInterface, TensorSpec
+from stoker.errors import BadRequest
+from stoker.frontend.open_inference.request import InferRequest
+from stoker.tensors import elements
+from stoker.tensors.datatypes import DATATYPES
+
+_LEAST, _MOST = -(2**63), 2**64
+
+
+def check(request: InferRequest, interface: TensorInterface) -> None:
+    names = set()
+    for tensor in request.inputs:
+        if tensor.name in names:
+            raise BadRequest(f"Input '{tensor.name}' is there twice.")
+        names.add(tensor.name)
+        _check_tensor(tensor)
+    if interface.inputs:
+        _check_against(request.inputs, names, interface.inputs)
+    if request.parameters:
+        _check_parameters(request.parameters)
+    if request.outputs:
+        _check_outputs(request.outputs, interface.outputs)
+
+
+def _check_tensor(tensor: Tensor) -> None:
+    datatype = DATATYPES.get(tensor.datatype)
+    if datatype is None:
+        raise BadRequest(f"The datatype of input '{tensor.name}' is unknown: {tensor.datatype[:32]}")
+    try:
+        elements.check(datatype, tensor.shape, tensor.data)
+    except ValueError as error:
+        raise BadRequest(f"Input '{tensor.name}' {error}.") from None
+    if tensor.parameters:
+        _check_parameters(tensor.parameters)
+
+
+def _check_parameters(parameters: Parameters) -> None:
+    for name, value in parameters.items():
+        if name.startswith("shared_memory"):
+            raise BadRequest("Shared memory is not supported.")
+        if type(value) is int and not _LEAST <= value < _MOST:
+            raise BadRequest(f"Parameter '{name}' is out of range.")
+
+
+def _check_outputs(outputs: Sequence[tuple[str, Parameters]], specs: Sequence[TensorSpec]) -> None:
+    known = {spec.name for spec in specs}
+    for name, parameters in outputs:
+        if known and name not in known:
+            raise unknown_output(name)
+        if "classification" in parameters:
+            raise BadRequest("The parameter 'classification' is not supported.")
+        _check_parameters(parameters)
+
+
+def unknown_output(name: str) -> BadRequest:
+    return BadRequest(f"The model has no output '{name}'.")
+
+
+def _check_against(tensors: Sequence[Tensor], names: set[str], specs: Sequence[TensorSpec]) -> None:
+    known: Mapping[str, TensorSpec] = {spec.name: spec for spec in specs}
+    for spec in specs:
+        if spec.name not in names:
+            raise BadRequest(f"Input '{spec.name}' is missing.")
+    for tensor in tensors:
+        spec = known.get(tensor.name)  # type: ignore[assignment]
+        if spec is None:
+            raise BadRequest(f"The model has no input '{tensor.name}'.")
+        if tensor.datatype != spec.datatype:
+            raise BadRequest(f"Input '{tensor.name}' is {tensor.datatype}, the model takes {spec.datatype}.")
+        if not _fits(tensor.shape, spec.shape):
+            raise BadRequest(
+                f"Input '{tensor.name}' has the shape {list(tensor.shape)}, the model takes {list(spec.shape)}."
+            )
+
+
+def _fits(shape: Sequence[int], wanted: Sequence[int]) -> bool:
+    return len(shape) == len(wanted) and all(size in (-1, given) for given, size in zip(shape, wanted, strict=True))
+
+
+def rows_of(tensors: Sequence[Tensor]) -> int:
+    """Returns the size of the batch dimension, which all inputs share; 1 without inputs."""
+    rows = None
+    for tensor in tensors:
+        if not tensor.shape:
+            raise BadRequest(f"Input '{tensor.name}' has no batch dimension.")
+        if rows is not None and tensor.shape[0] != rows:
+            raise BadRequest(f"Inputs differ in the batch dimension: {rows}, and {tensor.shape[0]} of '{tensor.name}'.")
+        rows = tensor.shape[0]
+    return 1 if rows is None else rows

@@ -1,0 +1,63 @@
+"""Parameters that mean something to the server; the others are the handler's. PURE."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from stoker.core.tensors import NONE, Parameters
+from stoker.errors import BadRequest
+
+EMPTY_FINAL = "triton_enable_empty_final_response"
+FINAL = "triton_final_response"
+_RESERVED = ("sequence_", "triton_", "binary_data")
+_RESERVED_NAMES = frozenset({"priority", "timeout"})
+_SEQUENCE_HEADERS = {
+    "sequence_id": "ts_request_sequence_id",
+    "sequence_start": "ts_request_sequence_start",
+    "sequence_end": "ts_request_sequence_end",
+}
+
+
+def for_handler(parameters: Parameters) -> Parameters:
+    if not parameters:
+        return NONE
+    return {
+        name: value
+        for name, value in parameters.items()
+        if name not in _RESERVED_NAMES and not name.startswith(_RESERVED)
+    }
+
+
+def headers(given: Mapping[str, str] | None, parameters: Parameters) -> Mapping[str, str] | None:
+    """Adds the headers of a sequence to those of the request."""
+    sequence = sequence_id(parameters)
+    if not sequence:
+        return given
+    found = {**(given or {}), _SEQUENCE_HEADERS["sequence_id"]: sequence}
+    for name in ("sequence_start", "sequence_end"):
+        if parameters.get(name) is True:
+            found[_SEQUENCE_HEADERS[name]] = "true"
+    return found
+
+
+def sequence_id(parameters: Parameters) -> str:
+    """Returns the id; empty for a request of no sequence, as 0 and the empty string mean."""
+    found = parameters.get("sequence_id") if parameters else None
+    return str(found) if found else ""
+
+
+def deadline(given: float | None, parameters: Parameters, now: float) -> float | None:
+    """Returns the earlier of the client's deadline and that of the parameter ``timeout`` (microseconds; 0: none).
+
+    Raises BadRequest: it is no number.
+    """
+    timeout = parameters.get("timeout") if parameters else None
+    if not timeout:
+        return given
+    try:
+        seconds = int(timeout) / 1e6
+    except ValueError:
+        raise BadRequest("The parameter 'timeout' is no number of microseconds.") from None
+    if seconds < 0:
+        raise BadRequest("The parameter 'timeout' is negative.")
+    return now + seconds if given is None else min(given, now + seconds)

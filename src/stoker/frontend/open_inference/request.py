@@ -1,0 +1,32 @@
+"""A request for inference, as both protocols read it. PURE."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from stoker.core.buffer import Buffer
+from stoker.core.tensors import NONE, Parameters, Tensor
+
+
+class InferRequest(NamedTuple):
+    """``version``: empty for the default one. ``outputs``: those that the client wants, with their parameters; empty:
+    all. ``document``: the whole request in JSON, as the client sent it, where it is that."""
+
+    model: str
+    version: str
+    id: str
+    inputs: Sequence[Tensor]
+    outputs: Sequence[tuple[str, Parameters]] = ()
+    parameters: Parameters = NONE
+    document: Buffer | None = None
+
+
+class InferAnswer(NamedTuple):
+    """``outputs``: those that the client wants, in its order."""
+
+    model: str
+    version: str
+    id: str
+    outputs: Sequence[Tensor]
+    parameters: Parameters = NONE
