@@ -135,7 +135,7 @@ class ModelExportUtils:
 
         Raises: ModelArchiverError: it has characters other than letters, digits, ``_``, ``-`` and ``.``
         """
-        builder.check_model_name(model_name)
+        builder.check_name(model_name)
 
     @staticmethod
     def validate_inputs(model_name: str, export_path: str | None) -> None:

@@ -332,7 +332,7 @@ class RequirementsFailed(ArchiveError):
 
 
 class ArchiveNotBuilt(StokerError):
-    """The model archive was not built."""  # told to whoever runs the archiver, so it may name paths
+    """The archive was not built."""  # told to whoever runs the archiver, so it may name paths
 
 
 # --------------------------------------------------------------------------------------------- workflows

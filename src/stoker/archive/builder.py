@@ -19,7 +19,7 @@ FORMATS = tuple(writing.SUFFIXES)
 ARCHIVER_VERSION = "0.12.0"
 """The version of TorchServe's archiver whose behaviour this is, as archives name it."""
 
-_MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_\-.]*")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_\-.]*")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +53,7 @@ def build(request: BuildRequest, progress: Progress = _no_progress) -> Path:
 
     Raises: ArchiveNotBuilt: a bad option, or the target exists.  FileNotFoundError: a named file does not exist.
     """
-    check_model_name(request.model_name)
+    check_name(request.model_name)
     _check_choices(request)
     folder = check_export_path(request.export_path)
     target = check_target(request.model_name, folder, archive_format=request.archive_format, force=request.force)
@@ -88,12 +88,12 @@ def manifest_dict(request: BuildRequest) -> dict[str, Any]:
     """Returns the manifest in TorchServe's order of keys, without what was not given."""
     model = {
         "modelName": request.model_name,
-        "serializedFile": _base_name(request.serialized_file),
-        "handler": _base_name(request.handler),
-        "modelFile": _base_name(request.model_file),
+        "serializedFile": base_name(request.serialized_file),
+        "handler": base_name(request.handler),
+        "modelFile": base_name(request.model_file),
         "modelVersion": request.version,
-        "requirementsFile": _base_name(request.requirements_file),
-        "configFile": _base_name(request.config_file),
+        "requirementsFile": base_name(request.requirements_file),
+        "configFile": base_name(request.config_file),
     }
     return {
         "createdOn": created_on(),
@@ -107,18 +107,18 @@ def created_on() -> str:
     return time.strftime("%d/%m/%Y %H:%M:%S", time.localtime(writing.now()))
 
 
-def _base_name(path: str | None) -> str | None:
+def base_name(path: str | None) -> str | None:
     return path.rpartition("/")[2] if path else None
 
 
 # ---------------------------------------------------------------------------------------------- checks
 
 
-def check_model_name(name: str) -> None:
-    if not _MODEL_NAME.fullmatch(name):
+def check_name(name: str, kind: str = "model") -> None:
+    if not _NAME.fullmatch(name):
         raise ArchiveNotBuilt(
-            "Model name contains special characters.\n"
-            "The allowed regular expression filter for model name is: ^[A-Za-z0-9][A-Za-z0-9_\\-.]*$"
+            f"{kind.capitalize()} name contains special characters.\n"
+            f"The allowed regular expression filter for {kind} name is: ^[A-Za-z0-9][A-Za-z0-9_\\-.]*$"
         )
 
 
@@ -128,10 +128,12 @@ def check_export_path(export_path: str | None) -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError):
-        raise ArchiveNotBuilt(
-            f"Given export-path {folder} is not a directory. Point to a valid export-path directory."
-        ) from None
+        raise ArchiveNotBuilt(no_directory(folder)) from None
     return folder
+
+
+def no_directory(path: Path | str) -> str:
+    return f"Given export-path {path} is not a directory. Point to a valid export-path directory."
 
 
 def target_path(model_name: str, folder: Path, *, archive_format: str) -> Path:
@@ -147,10 +149,10 @@ def check_target(model_name: str, folder: Path, *, archive_format: str, force: b
     return target
 
 
-def already_exists(target: Path | str) -> str:
+def already_exists(target: Path | str, kind: str = "model") -> str:
     return (
         f"{target} already exists.\n"
-        "Please specify --force/-f option to overwrite the model archive output file.\n"
+        f"Please specify --force/-f option to overwrite the {kind} archive output file.\n"
         "See -h/--help for more details."
     )
 

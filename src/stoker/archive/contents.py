@@ -50,9 +50,10 @@ def handler_path(handler: str) -> Path | None:
 class Collector:
     """Collects `contents`. ``leave_out``: the archive being written, in case it is among the files."""
 
-    def __init__(self, *, leave_out: Path | None = None) -> None:
+    def __init__(self, *, leave_out: Path | None = None, manifest_path: str = MANIFEST_PATH) -> None:
         self.contents: Contents = {}
         self._leave_out = leave_out
+        self._manifest_path = manifest_path
 
     def add_file(self, path: Path) -> None:
         """Raises:
@@ -83,9 +84,9 @@ class Collector:
 
         Raises: ArchiveNotBuilt: the server would refuse a name.
         """
-        self.contents.pop(MANIFEST_PATH, None)  # from an unpacked archive: the new manifest replaces it
+        self.contents.pop(self._manifest_path, None)  # from an unpacked archive: the new manifest replaces it
         tree = NameTree()
-        tree.add(safe_parts(MANIFEST_PATH), directory=False)
+        tree.add(safe_parts(self._manifest_path), directory=False)
         try:
             for name in sorted(self.contents):
                 tree.add(safe_parts(name), directory=False)

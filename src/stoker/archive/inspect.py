@@ -16,38 +16,28 @@ import yaml
 
 from stoker.archive.contents import BUILTIN_HANDLERS
 from stoker.archive.limits import UnpackLimits
+from stoker.archive.listing import Listing, Scanner
 from stoker.archive.manifest import MANIFEST_PATH, Manifest
-from stoker.archive.manifest_json import MAX_MANIFEST_BYTES
-from stoker.archive.members import Entry, at_most, kind_of, members
 from stoker.archive.names import shown
-from stoker.errors import ArchiveNotFound, ArchiveUnreadable, InvalidArchive
+from stoker.errors import InvalidArchive
 
 _MAX_READ_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Inspection:
-    """What was found.
+class Inspection(Listing):
+    """What was found in a model archive.
 
     ``manifest``: None if it cannot be read. ``config``: top level of the model config, with nested values shown by
     type.
     """
 
-    file: str
-    format: str
-    archive_bytes: int
-    entries: tuple[Entry, ...]
     manifest: Manifest | None
     config: Mapping[str, object]
-    warnings: tuple[str, ...]
 
     @property
     def handler(self) -> str | None:
         return self.manifest.handler if self.manifest else None
-
-    @property
-    def total_bytes(self) -> int:
-        return sum(entry.size for entry in self.entries)
 
 
 def inspect_archive(path: Path, *, limits: UnpackLimits = UnpackLimits()) -> Inspection:  # noqa: B008 - frozen
@@ -55,92 +45,52 @@ def inspect_archive(path: Path, *, limits: UnpackLimits = UnpackLimits()) -> Ins
 
     Raises: ArchiveNotFound, ArchiveUnreadable: there is nothing to inspect.
     """
-    if not path.exists():
-        raise ArchiveNotFound(f"There is no file {path}.")
-    try:
-        if kind_of(path) == "unknown":
-            raise ArchiveUnreadable(
-                f"{path} is no model archive: it is {_what_it_is(path)}, neither a zip file nor a tar.gz file."
-            )
-        return _Inspector(path, limits).run()
-    except OSError as error:
-        raise ArchiveUnreadable(f"Cannot read {path}: {error.strerror}") from error
+    return _Inspector(path, limits).run()
 
 
-def _what_it_is(path: Path) -> str:
-    return "no file" if not path.is_file() else "empty" if not path.stat().st_size else "something else"
-
-
-class _Inspector:
-    def __init__(self, path: Path, limits: UnpackLimits) -> None:
-        self._path = path
-        self._limits = limits
-        self._entries: list[Entry] = []
-        self._warnings: list[str] = []
-
+class _Inspector(Scanner):
     def run(self) -> Inspection:
-        kind = kind_of(self._path)
-        contents = self._scan(kind, {MANIFEST_PATH})
-        manifest = self._manifest(contents.get(MANIFEST_PATH))
-        config = self._config(kind, manifest)
-        if manifest is not None:
-            self._check_files(manifest)
-        return Inspection(
-            file=self._path.name,
-            format=kind,
-            archive_bytes=self._path.stat().st_size if self._path.is_file() else 0,
-            entries=tuple(self._entries),
-            manifest=manifest,
-            config=config,
-            warnings=tuple(dict.fromkeys(self._warnings)),
-        )
-
-    def _scan(self, kind: str, wanted: set[str]) -> dict[str, bytes]:
-        """Lists the members and returns the contents of the ``wanted`` ones, up to one byte over the limit."""
-        self._entries.clear()
-        read: dict[str, bytes] = {}
-        try:
-            for entry, content in members(self._path, limits=self._limits):
-                self._entries.append(entry)
-                if entry.name in wanted:
-                    read[entry.name] = at_most(content, MAX_MANIFEST_BYTES)
-        except InvalidArchive as error:
-            self._warnings.append(error.message)
-        return read
+        with self.reading():
+            contents = self.scan({MANIFEST_PATH})
+            manifest = self._manifest(contents.get(MANIFEST_PATH))
+            config = self._config(manifest)
+            if manifest is not None:
+                self._check_files(manifest)
+            return Inspection(**self.facts(), manifest=manifest, config=config)
 
     # --------------------------------------------------------------------------------- what it means
 
     def _manifest(self, data: bytes | None) -> Manifest | None:
         if data is None:
-            self._warnings.append(f"There is no {MANIFEST_PATH}: name and handler must be given at registration.")
+            self.warnings.append(f"There is no {MANIFEST_PATH}: name and handler must be given at registration.")
             return Manifest(found=False)
         try:
             manifest = Manifest.parse(data)
             manifest.effective(default_model_name="unnamed")
         except InvalidArchive as error:
-            self._warnings.append(error.message)
+            self.warnings.append(error.message)
             return None
         if manifest.model_name is None:
-            self._warnings.append("The manifest has no model name.")
+            self.warnings.append("The manifest has no model name.")
         return manifest
 
-    def _config(self, kind: str, manifest: Manifest | None) -> Mapping[str, object]:
+    def _config(self, manifest: Manifest | None) -> Mapping[str, object]:
         name = manifest.config_file if manifest else None
-        if name is None or name not in {entry.name for entry in self._entries}:
+        if name is None or name not in {entry.name for entry in self.entries}:
             return {}
-        data = self._scan(kind, {name}).get(name, b"")
+        data = self.scan({name}).get(name, b"")
         if len(data) > _MAX_READ_BYTES:
-            self._warnings.append(f"The configuration file is larger than {_MAX_READ_BYTES} bytes.")
+            self.warnings.append(f"The configuration file is larger than {_MAX_READ_BYTES} bytes.")
             return {}
         try:
             config = yaml.safe_load(data)
         except (yaml.YAMLError, ValueError, RecursionError):
-            self._warnings.append(f"The configuration file is not valid YAML: {shown(name)}")
+            self.warnings.append(f"The configuration file is not valid YAML: {shown(name)}")
             return {}
         return _summary(config) if isinstance(config, dict) else {}
 
     def _check_files(self, manifest: Manifest) -> None:
-        there = {entry.name for entry in self._entries}
+        there = {entry.name for entry in self.entries}
         named = {
             "serializedFile": manifest.serialized_file,
             "modelFile": manifest.model_file,
@@ -149,11 +99,11 @@ class _Inspector:
         }
         for key, name in named.items():
             if name is not None and name not in there:
-                self._warnings.append(f"The manifest names a file that is missing: {key}: {shown(name)}")
+                self.warnings.append(f"The manifest names a file that is missing: {key}: {shown(name)}")
         if manifest.found and manifest.handler is None:
-            self._warnings.append("The manifest has no handler.")
+            self.warnings.append("The manifest has no handler.")
         if manifest.handler is not None and not _has_handler(manifest.handler, there):
-            self._warnings.append(f"The handler is neither in the archive nor built in: {shown(manifest.handler)}")
+            self.warnings.append(f"The handler is neither in the archive nor built in: {shown(manifest.handler)}")
 
 
 def _summary(config: Mapping[Any, Any]) -> dict[str, object]:

@@ -16,7 +16,7 @@ import time
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import IO, BinaryIO, cast
+from typing import IO, BinaryIO, NamedTuple, cast
 
 from stoker.archive.contents import Contents
 from stoker.archive.manifest import MANIFEST_PATH
@@ -48,8 +48,20 @@ class _Counted:
         return data
 
 
+class _Manifest(NamedTuple):
+    path: str
+    data: bytes
+
+
 def write_archive(
-    target: Path, contents: Contents, manifest: str, *, archive_format: str, name: str, count: Count = _uncounted
+    target: Path,
+    contents: Contents,
+    manifest: str,
+    *,
+    archive_format: str,
+    name: str,
+    count: Count = _uncounted,
+    manifest_path: str = MANIFEST_PATH,
 ) -> None:
     """Writes an archive.
 
@@ -57,7 +69,7 @@ def write_archive(
     """
     part = target.with_name(f".{target.name}.{secrets.token_hex(8)}.part")
     try:
-        _WRITERS[archive_format](part, contents, manifest.encode(), name, count)
+        _WRITERS[archive_format](part, contents, _Manifest(manifest_path, manifest.encode()), name, count)
         _put_in_place(part, target)
     finally:
         remove_tree(part) if part.is_dir() else part.unlink(missing_ok=True)
@@ -85,17 +97,17 @@ def _file_time(stamp: float) -> float:
 # ------------------------------------------------------------------------------------------------ zip
 
 
-def _write_deflated(part: Path, contents: Contents, manifest: bytes, _name: str, count: Count) -> None:
+def _write_deflated(part: Path, contents: Contents, manifest: _Manifest, _name: str, count: Count) -> None:
     _write_zip(part, contents, manifest, zipfile.ZIP_DEFLATED, count)
 
 
-def _write_stored(part: Path, contents: Contents, manifest: bytes, _name: str, count: Count) -> None:
+def _write_stored(part: Path, contents: Contents, manifest: _Manifest, _name: str, count: Count) -> None:
     _write_zip(part, contents, manifest, zipfile.ZIP_STORED, count)
 
 
-def _write_zip(part: Path, contents: Contents, manifest: bytes, method: int, count: Count) -> None:
+def _write_zip(part: Path, contents: Contents, manifest: _Manifest, method: int, count: Count) -> None:
     with zipfile.ZipFile(part, "x", method) as archive:
-        archive.writestr(_zip_info(MANIFEST_PATH, now(), 0o644, method), manifest)
+        archive.writestr(_zip_info(manifest.path, now(), 0o644, method), manifest.data)
         for name, path in contents.items():
             found = path.stat()
             info = _zip_info(name, _file_time(found.st_mtime), _mode(found.st_mode), method)
@@ -121,13 +133,14 @@ def _mode(mode: int) -> int:
 # ---------------------------------------------------------------------------------------------- tar.gz
 
 
-def _write_tgz(part: Path, contents: Contents, manifest: bytes, name: str, count: Count) -> None:
+def _write_tgz(part: Path, contents: Contents, manifest: _Manifest, name: str, count: Count) -> None:
     with (
         part.open("xb") as file,
         gzip.GzipFile(filename="", mode="wb", fileobj=file, mtime=int(now())) as packed,
         tarfile.open(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT) as archive,
     ):
-        archive.addfile(_tar_info(f"{name}/{MANIFEST_PATH}", len(manifest), now(), 0o644), io.BytesIO(manifest))
+        info = _tar_info(f"{name}/{manifest.path}", len(manifest.data), now(), 0o644)
+        archive.addfile(info, io.BytesIO(manifest.data))
         for member, path in contents.items():
             found = path.stat()
             info = _tar_info(f"{name}/{member}", found.st_size, _file_time(found.st_mtime), _mode(found.st_mode))
@@ -144,11 +157,11 @@ def _tar_info(name: str, size: int, stamp: float, mode: int) -> tarfile.TarInfo:
 # ------------------------------------------------------------------------------------------- directory
 
 
-def _write_directory(part: Path, contents: Contents, manifest: bytes, _name: str, count: Count) -> None:
+def _write_directory(part: Path, contents: Contents, manifest: _Manifest, _name: str, count: Count) -> None:
     copy_files(part, contents, count)
-    path = part / MANIFEST_PATH
+    path = part / manifest.path
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(manifest)
+    path.write_bytes(manifest.data)
 
 
 def copy_files(folder: Path, contents: Contents, count: Count = _uncounted) -> None:
@@ -161,7 +174,7 @@ def copy_files(folder: Path, contents: Contents, count: Count = _uncounted) -> N
         shutil.copystat(path, target)
 
 
-_WRITERS: dict[str, Callable[[Path, Contents, bytes, str, Count], None]] = {
+_WRITERS: dict[str, Callable[[Path, Contents, _Manifest, str, Count], None]] = {
     "default": _write_deflated,
     "zip-store": _write_stored,
     "tgz": _write_tgz,

@@ -84,7 +84,7 @@ def test_a_broken_manifest_is_a_warning(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("data", "what"), [(b"", "it is empty"), (b"text", "it is something else")])
 def test_what_is_no_archive_is_said_in_a_sentence(tmp_path: Path, data: bytes, what: str) -> None:
-    with pytest.raises(ArchiveUnreadable, match=f"is no model archive: {what}"):
+    with pytest.raises(ArchiveUnreadable, match=f"is no archive: {what}"):
         inspect_archive(written(tmp_path, data))
 
 

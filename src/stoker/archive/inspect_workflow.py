@@ -1,0 +1,64 @@
+"""Shows what is in a workflow archive, as `inspect` does for a model's."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from stoker.archive.limits import UnpackLimits
+from stoker.archive.listing import Listing, Scanner
+from stoker.archive.names import shown
+from stoker.archive.workflow_manifest import MANIFEST_PATH, WorkflowManifest, check_name
+from stoker.errors import InvalidArchive, WorkflowError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkflowInspection(Listing):
+    """What was found. ``manifest``: None if it cannot be read; with the specification's content, empty if missing."""
+
+    manifest: WorkflowManifest | None
+
+
+def is_workflow(path: Path) -> bool:
+    """Tells by the file's name, and for a directory by its manifest."""
+    return path.name.lower().endswith(".war") or (path.is_dir() and (path / MANIFEST_PATH).exists())
+
+
+def inspect_workflow(path: Path, *, limits: UnpackLimits = UnpackLimits()) -> WorkflowInspection:  # noqa: B008 - frozen
+    """Inspects an archive. Blocking.
+
+    Raises: ArchiveNotFound, ArchiveUnreadable: there is nothing to inspect.
+    """
+    return _Inspector(path, limits).run()
+
+
+class _Inspector(Scanner):
+    def run(self) -> WorkflowInspection:
+        with self.reading():
+            manifest = self._manifest(self.scan({MANIFEST_PATH}).get(MANIFEST_PATH))
+            if manifest is not None:
+                content = self.scan({manifest.spec_file}).get(manifest.spec_file, b"")
+                manifest = replace(manifest, specification=content)
+                self._check_files(manifest)
+            return WorkflowInspection(**self.facts(), manifest=manifest)
+
+    def _manifest(self, data: bytes | None) -> WorkflowManifest | None:
+        if data is None:
+            self.warnings.append(f"There is no {MANIFEST_PATH}: this is no workflow archive.")
+            return None
+        try:
+            manifest = WorkflowManifest.parse(data)
+        except (InvalidArchive, WorkflowError) as error:
+            self.warnings.append(error.message)
+            return None
+        try:
+            check_name("Workflow", manifest.workflow_name)
+        except WorkflowError as error:
+            self.warnings.append(f"{error.message}; the registration must give another one.")
+        return manifest
+
+    def _check_files(self, manifest: WorkflowManifest) -> None:
+        there = {entry.name for entry in self.entries}
+        for key, name in {"specFile": manifest.spec_file, "handler": manifest.handler}.items():
+            if name is not None and name not in there:
+                self.warnings.append(f"The manifest names a file that is missing: {key}: {shown(name)}")

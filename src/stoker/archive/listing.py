@@ -1,0 +1,86 @@
+"""Lists what an archive holds, for the inspections of models and of workflows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from stoker.archive.limits import UnpackLimits
+from stoker.archive.manifest_json import MAX_MANIFEST_BYTES
+from stoker.archive.members import Entry, at_most, kind_of, members
+from stoker.errors import ArchiveNotFound, ArchiveUnreadable, InvalidArchive
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listing:
+    """``archive_bytes``: 0 for a directory. ``warnings``: what the server would refuse, and what has no effect."""
+
+    file: str
+    format: str
+    archive_bytes: int
+    entries: tuple[Entry, ...]
+    warnings: tuple[str, ...]
+
+    @property
+    def total_bytes(self) -> int:
+        return sum(entry.size for entry in self.entries)
+
+
+class Scanner:
+    """Reads one archive, perhaps several times; collects ``entries`` and ``warnings``."""
+
+    def __init__(self, path: Path, limits: UnpackLimits) -> None:
+        self._path = path
+        self._limits = limits
+        self._kind = ""
+        self.entries: list[Entry] = []
+        self.warnings: list[str] = []
+
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """Finds out the format; `scan` is for inside the block.
+
+        Raises: ArchiveNotFound, ArchiveUnreadable: there is nothing to list.
+        """
+        if not self._path.exists():
+            raise ArchiveNotFound(f"There is no file {self._path}.")
+        try:
+            self._kind = kind_of(self._path)
+            if self._kind == "unknown":
+                raise ArchiveUnreadable(
+                    f"{self._path} is no archive: it is {_what_it_is(self._path)}, neither a zip file nor a tar.gz "
+                    "file."
+                )
+            yield
+        except OSError as error:
+            raise ArchiveUnreadable(f"Cannot read {self._path}: {error.strerror}") from error
+
+    def scan(self, wanted: set[str]) -> dict[str, bytes]:
+        """Lists the members and returns the contents of the ``wanted`` ones, up to one byte over the limit."""
+        self.entries.clear()
+        read: dict[str, bytes] = {}
+        try:
+            for entry, content in members(self._path, limits=self._limits):
+                self.entries.append(entry)
+                if entry.name in wanted:
+                    read[entry.name] = at_most(content, MAX_MANIFEST_BYTES)
+        except InvalidArchive as error:
+            self.warnings.append(error.message)
+        return read
+
+    def facts(self) -> dict[str, Any]:
+        """Returns the fields of `Listing`."""
+        return {
+            "file": self._path.name,
+            "format": self._kind,
+            "archive_bytes": self._path.stat().st_size if self._path.is_file() else 0,
+            "entries": tuple(self.entries),
+            "warnings": tuple(dict.fromkeys(self.warnings)),
+        }
+
+
+def _what_it_is(path: Path) -> str:
+    return "no file" if not path.is_file() else "empty" if not path.stat().st_size else "something else"

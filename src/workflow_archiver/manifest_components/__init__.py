@@ -1,0 +1,1 @@
+"""The parts of ``MANIFEST.json`` as objects."""

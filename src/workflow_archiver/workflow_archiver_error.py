@@ -1,0 +1,5 @@
+"""The archiver's one exception."""
+
+from stoker.errors import ArchiveNotBuilt as WorkflowArchiverError
+
+__all__ = ["WorkflowArchiverError"]
