@@ -68,7 +68,7 @@ DANGEROUS_CALLS = {"eval", "exec", "yaml.load", "yaml.unsafe_load", "os.system",
 PICKLE_NAMES = {"UnpicklingError"}
 
 PURE_BY_NAME = (
-    "stoker.scheduling.batching",
+    "stoker.scheduling.core",
     "stoker.ipc.frames",
     "stoker.pool.slot_states",
     "stoker.registry.catalog",

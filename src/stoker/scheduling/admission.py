@@ -1,4 +1,4 @@
-"""Decides whether a new job may join the queue.  PURE."""
+"""Decides whether a model can serve a new job at all.  PURE."""
 
 from __future__ import annotations
 
@@ -47,11 +47,9 @@ class Admission:
             return errors.WorkersUnavailable(model=self._spec.key.name, cause=self._failure.cause)
         return None
 
-    def check(self, job: Job, *, queue_full: bool, now: float) -> None:
-        """Raises the reason why ``job`` is not accepted."""
+    def check(self, job: Job, now: float) -> None:
+        """Raises why ``job`` is not accepted, room in the queue aside."""
         if not self.open and (refusal := self.refusal(job.named_version)) is not None:
             raise refusal
         if job.deadline is not None and job.deadline <= now:
             raise errors.DeadlineExceeded()
-        if queue_full:
-            raise errors.QueueFull(self._spec.key.name, job.named_version)

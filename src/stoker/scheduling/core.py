@@ -7,8 +7,7 @@ the tests does.
 Laws, checked over random interleavings:
   * every accepted job gets exactly one final action (`Deliver` or `Fail`), and before it its parts in their order;
   * a worker gets batches only while it is ready, and answers the oldest of them first;
-  * no idle worker while a job waits past its time;
-  * the queue never holds more than its limit, but for jobs that a dead worker gave back.
+  * no idle worker while a job waits past its time, and no more jobs wait than may: both by the model's policy.
 
 What moves a job from one ``place`` to the next:
 
@@ -34,9 +33,9 @@ from stoker.core.ports import Outcome, QueueStatus
 from stoker.core.reply import Chunk
 from stoker.scheduling import actions
 from stoker.scheduling.admission import Admission
-from stoker.scheduling.batching import PREFETCH_BATCHES, BatchingPolicy
 from stoker.scheduling.flight import OVERFLOW_WINDOWS, Flight, Stream, WorkerState
-from stoker.scheduling.queue import OVER, QUEUED, Deadlines, JobQueue
+from stoker.scheduling.policies import policy_of
+from stoker.scheduling.queue import OVER, QUEUED, Deadlines
 
 
 class SchedulerCore:
@@ -57,11 +56,9 @@ class SchedulerCore:
         self._stall_timeout_s = stream_stall_timeout_s
         self._max_joined_bytes = max_joined_bytes
         self._admission = Admission(spec, torchserve_give_up)
-        self._queue = JobQueue(spec.job_queue_size)
+        self._policy = policy_of(spec)  # holds the jobs that wait
         self._deadlines = Deadlines()
-        self._policy = BatchingPolicy(spec.batch_size, spec.max_batch_delay_s, spec.batching == "fixed")
         self._workers: dict[int, WorkerState] = {}
-        self._idle: dict[int, WorkerState] = {}  # in the order in which they fell idle
         self._streaming: set[Flight] = set()  # flights that have sent parts
         self._next_batch_id = 1
         self.wake_at = inf
@@ -71,20 +68,14 @@ class SchedulerCore:
 
     def submit(self, job: Job, now: float) -> None:
         """Accepts ``job``, or raises why not and keeps nothing of it. Call `dispatch` before the turn ends."""
-        queue = self._queue
-        full = queue.full and queue.waiting >= queue.limit + self._taken_this_turn()
-        self._admission.check(job, queue_full=full, now=now)
+        self._admission.check(job, now)
+        self._policy.put(job, now)
         job.accepted_at = now
-        queue.put(job)
         if job.streaming:
             self._counters.streams += 1
         if job.deadline is not None:
             self._deadlines.add(job)
             self._wake_by(job.deadline)
-
-    def _taken_this_turn(self) -> int:
-        """How many waiting jobs idle workers take at the end of the turn."""
-        return len(self._idle) * self._policy.size
 
     def cancel(self, job: Job, now: float) -> None:
         """Ends a job whose caller left; cancels it in the worker that holds it."""
@@ -104,7 +95,7 @@ class SchedulerCore:
 
     def fail_all(self, error: errors.ServingError, now: float) -> None:
         """Answers everything that is left."""
-        for job in list(self._queue):
+        for job in list(self._policy.jobs()):
             self._end(job, error, now)
         for worker in self._workers.values():
             for flight in worker.flights:
@@ -118,13 +109,13 @@ class SchedulerCore:
         self._fail_hopeless(now)
 
     def worker_ready(self, worker_id: int) -> None:
-        worker = WorkerState(worker_id)
-        self._workers[worker_id] = self._idle[worker_id] = worker
+        worker = self._workers[worker_id] = WorkerState(worker_id)
+        self._policy.worker_ready(worker)
 
     def worker_draining(self, worker_id: int) -> None:
         if (worker := self._workers.get(worker_id)) is not None:
             worker.draining = True
-            self._idle.pop(worker_id, None)
+            self._policy.worker_draining(worker)
 
     def worker_lost(self, worker_id: int, error: errors.ServingError, started: int | None, now: float) -> None:
         """``started``: the newest batch it began, None when unknown (then the oldest it held).
@@ -135,18 +126,20 @@ class SchedulerCore:
         worker = self._workers.pop(worker_id, None)
         if worker is None:
             return
-        self._idle.pop(worker_id, None)
         if started is None and worker.flights:
             started = worker.flights[0].id
+        begun: list[Flight] = []
         back: list[Job] = []
         for flight in worker.flights:
             self._streaming.discard(flight)
             if flight.id == started or flight.streams:
+                begun.append(flight)
                 for job in flight.unanswered():
                     self._end(job, error, now)
             else:
                 back += flight.unanswered()
-        self._queue.put_back(back)
+        for job, reason in self._policy.worker_lost(worker, begun, back, error):
+            self._end(job, reason, now)
         self._fail_hopeless(now)
 
     def parts(self, worker_id: int, batch_id: int, parts: Sequence[Sequence[Chunk]], now: float) -> None:
@@ -171,8 +164,6 @@ class SchedulerCore:
         counters = self._counters
         if flight.streams:
             self._streaming.discard(flight)
-        else:
-            worker.service.record(now - worker.since)
         counters.batch_ended(len(outcomes), now - worker.since)
         for job, outcome in zip(flight.jobs, outcomes, strict=True):
             if job.place is not flight:
@@ -186,9 +177,9 @@ class SchedulerCore:
                     counters.streams -= 1
             else:
                 self._fail(job, outcome, now)
+        for job, reason in self._policy.batch_done(worker, flight, outcomes, now):
+            self._end(job, reason, now)
         self._alive(worker, now)
-        if not worker.flights and not worker.draining:
-            self._idle[worker_id] = worker
 
     def idle(self, worker_id: int) -> bool:
         """Returns whether nothing is in flight there."""
@@ -201,14 +192,13 @@ class SchedulerCore:
         """Sends what may leave now. Call it at the end of each turn in which something happened."""
         if self._deadlines:
             self._drop_expired(now)
-        queue, policy = self._queue, self._policy
-        while (head := queue.head()) is not None:
-            worker = self._receiver(queue.waiting, head.alone, now)
-            if worker is None:
-                return
-            self._send(worker, Flight(self._next_batch_id, queue.take(policy.size), now), now)
+        policy = self._policy
+        while (batch := policy.next_batch(now)) is not None:
+            worker, jobs = batch
+            self._send(worker, Flight(self._next_batch_id, jobs, now), now)
             self._next_batch_id += 1
-        policy.left()
+        if (at := policy.wake_at) < self.wake_at:
+            self.wake_at = at
 
     def on_time(self, now: float) -> None:
         """Does what has come due; call at `next_wake` at the latest."""
@@ -230,8 +220,8 @@ class SchedulerCore:
         times = [at for w in self._workers.values() if (at := w.late_at(timeout)) is not None]
         if (deadline := self._deadlines.earliest()) is not None:
             times.append(deadline)
-        if self._idle and (ready_at := self._policy.ready_at()) is not None:
-            times.append(ready_at)
+        if (policy_wakes_at := self._policy.wake_at) < inf:
+            times.append(policy_wakes_at)
         times += (stream.read_at + self._stall_timeout_s for _, stream in self._stalled())
         return min(times, default=None)
 
@@ -242,31 +232,14 @@ class SchedulerCore:
     # ---------------------------------------------------------------------------------- queries
 
     def queue_status(self) -> QueueStatus:
-        waiting = len(self._queue)
-        return QueueStatus(pending=waiting, remaining=max(0, self._queue.limit - waiting))
+        return QueueStatus(pending=self._policy.waiting, remaining=self._policy.remaining)
 
     @property
     def drained(self) -> bool:
         """Whether no job waits and no worker holds a batch."""
-        return not len(self._queue) and all(not worker.flights for worker in self._workers.values())
+        return not self._policy.waiting and all(not worker.flights for worker in self._workers.values())
 
     # ---------------------------------------------------------------------------------- inside
-
-    def _receiver(self, waiting: int, alone: bool, now: float) -> WorkerState | None:
-        """Picks the worker for the next batch: the one idle for longest, else a busy one that may hold more."""
-        if self._idle:
-            if not self._policy.ready(waiting, alone, now):
-                self._wake_by(self._policy.ready_at())
-                return None
-            return self._idle.pop(next(iter(self._idle)))
-        if self._policy.fixed or alone or waiting < self._policy.size:
-            return None  # a batch that waits anyway may as well grow
-        receiver, fewest = None, PREFETCH_BATCHES + 1
-        for worker in self._workers.values():
-            held = len(worker.flights)
-            if held <= worker.service.prefetch and held < fewest and not worker.draining:
-                receiver, fewest = worker, held
-        return receiver
 
     def _send(self, worker: WorkerState, flight: Flight, now: float) -> None:
         for job in flight.jobs:
@@ -275,7 +248,6 @@ class SchedulerCore:
             worker.since = now
             self._wake_by(now + self.spec.response_timeout_s)
         worker.flights.append(flight)
-        self._policy.left()
         self.actions.append(actions.Send(worker.id, flight))
 
     def _alive(self, worker: WorkerState, now: float) -> None:
@@ -308,7 +280,7 @@ class SchedulerCore:
         """Ends an unanswered job with an error, wherever it is."""
         place = job.place
         if place is QUEUED:
-            self._queue.remove(job)
+            self._policy.remove(job)
         job.place = OVER
         self.actions.append(actions.Fail(job, error))
         self._count_failure(job, error)
@@ -333,7 +305,7 @@ class SchedulerCore:
     def _fail_hopeless(self, now: float) -> None:
         """Fails the jobs that wait for workers which cannot come."""
         if all(worker.draining for worker in self._workers.values()) and (cause := self._admission.hopeless()):
-            for job in list(self._queue):
+            for job in list(self._policy.jobs()):
                 self._end(job, cause, now)
 
     def _drop_expired(self, now: float) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import deque
 
 from stoker.core.job import Batch, Job
-from stoker.scheduling.batching import ServiceTime
+from stoker.scheduling.service_time import ServiceTime
 
 OVERFLOW_WINDOWS = 4  # a stalled reader that shares its batch may buffer this many windows, then its stream ends
 

@@ -113,8 +113,9 @@ class Laws:
         self._check(wake is None or core.wake_at <= wake, "the timer would come too late")
         self._check(self._may_serve() or not waiting, "a job waits for a worker that cannot come")
         if self._idle_workers() and waiting:
-            ready_at = core._policy.ready_at()
-            forming = self._spec.batching == "fixed" and ready_at is not None and now < ready_at
+            forming = (
+                self._spec.batching == "fixed" and now < core._policy.wake_at <= now + self._spec.max_batch_delay_s
+            )
             self._check(forming, "a worker is idle while a job waits past its time")
 
     def _in_hands_now(self) -> int:

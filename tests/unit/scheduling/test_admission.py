@@ -1,4 +1,4 @@
-"""Why a job may not join the queue, and which reason counts first."""
+"""Why a model cannot serve a job at all, and which reason counts first."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ def admission(configured: int = 2, failure: errors.ServingError | None = None, *
     return it
 
 
-def refusal(it: Admission, *, deadline: float | None = None, queue_full: bool = False, now: float = 5.0) -> str:
+def refusal(it: Admission, *, deadline: float | None = None, now: float = 5.0) -> str:
     """The class of the error, "" where there is none."""
     try:
-        it.check(Job(SPEC.key, [Input("data", "", b"")], deadline=deadline), queue_full=queue_full, now=now)
+        it.check(Job(SPEC.key, [Input("data", "", b"")], deadline=deadline), now)
     except errors.ServingError as error:
         return type(error).__name__
     return ""
@@ -40,16 +40,13 @@ def test_before_the_pool_has_said_anything_there_are_no_workers() -> None:
     assert refusal(it) == "NoWorkers"
 
 
-@pytest.mark.parametrize(("configured", "error"), [(0, errors.NoWorkers), (2, errors.QueueFull)])
 @pytest.mark.parametrize(
     ("named", "subject"), [("2.0", 'Model "m" Version 2.0"'), ("", 'Model "m"'), (None, 'Model "m"')]
 )
-def test_the_version_is_named_only_where_the_request_named_it(
-    configured: int, error: type[errors.ServingError], named: str | None, subject: str
-) -> None:
+def test_the_version_is_named_only_where_the_request_named_it(named: str | None, subject: str) -> None:
     job = Job(SPEC.key, [], named_version=named)
-    with pytest.raises(error) as refused:
-        admission(configured).check(job, queue_full=True, now=5.0)
+    with pytest.raises(errors.NoWorkers) as refused:
+        admission(0).check(job, 5.0)
     assert refused.value.message.startswith(f"{subject} has no worker to serve inference request.")
 
 
@@ -87,7 +84,7 @@ def test_what_closed_the_model_counts_before_everything_else_and_for_ever(
     assert it.refusal() is STOPPING
     it.pool_status(2, None)
     assert not it.open
-    assert refusal(it, queue_full=True, deadline=1.0) == "ServerStopping"
+    assert refusal(it, deadline=1.0) == "ServerStopping"
 
 
 def test_a_closed_model_is_not_hopeless_for_jobs_that_it_has_accepted() -> None:
@@ -101,8 +98,6 @@ def test_a_deadline_that_has_come_is_too_late(deadline: float, refused: str) -> 
     assert refusal(admission(), deadline=deadline, now=5.0) == refused
 
 
-def test_a_full_queue_is_named_only_where_nothing_else_is_wrong() -> None:
-    assert refusal(admission(), queue_full=True) == "QueueFull"
-    assert refusal(admission(), queue_full=True, deadline=1.0) == "DeadlineExceeded"
-    assert refusal(admission(0), queue_full=True) == "NoWorkers"
-    assert refusal(admission(2, BROKEN), queue_full=True) == "WorkersUnavailable"
+def test_a_model_that_cannot_serve_says_so_before_it_looks_at_the_deadline() -> None:
+    assert refusal(admission(0), deadline=1.0) == "NoWorkers"
+    assert refusal(admission(2, BROKEN), deadline=1.0) == "WorkersUnavailable"

@@ -14,7 +14,7 @@ from stoker.core.job import Job
 from stoker.core.reply import Chunk
 from stoker.pool.slot_states import Life, State
 from stoker.scheduling.core import SchedulerCore
-from stoker.scheduling.flight import WorkerState
+from stoker.scheduling.policies.queued import QueuedPolicy
 
 SEEDS = 10_000
 
@@ -43,8 +43,8 @@ def test_a_seed_repeats_itself() -> None:
 
 class ForgetsTheJobsOfDeadWorkers(SchedulerCore):
     def worker_lost(self, worker_id: int, error: errors.ServingError, started: int | None, now: float) -> None:
-        self._workers.pop(worker_id, None)
-        self._idle.pop(worker_id, None)
+        if (worker := self._workers.pop(worker_id, None)) is not None:
+            self._policy.worker_draining(worker)
 
 
 class RequeuesWhatWasBegun(SchedulerCore):
@@ -65,8 +65,9 @@ class AnswersCancelledJobsAgain(SchedulerCore):
 
 
 class LosesAnIdleWorker(SchedulerCore):
-    def _receiver(self, waiting: int, alone: bool, now: float) -> WorkerState | None:
-        return None if waiting == 2 else super()._receiver(waiting, alone, now)
+    def dispatch(self, now: float) -> None:
+        if self._policy.waiting != 2:
+            super().dispatch(now)
 
 
 class SendsExpiredJobs(SchedulerCore):
@@ -97,9 +98,11 @@ class GrantsTwice(SchedulerCore):
 
 class IgnoresItsLimit(SchedulerCore):
     def submit(self, job: Job, now: float) -> None:
-        limit, self._queue.limit = self._queue.limit, 1_000_000
+        assert isinstance(self._policy, QueuedPolicy)
+        queue = self._policy.queue
+        limit, queue.limit = queue.limit, 1_000_000
         super().submit(job, now)
-        self._queue.limit = limit
+        queue.limit = limit
 
 
 @pytest.mark.parametrize(

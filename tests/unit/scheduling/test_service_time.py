@@ -1,16 +1,10 @@
-"""When a batch leaves, and how much a busy worker may hold, as numbers."""
+"""How much a busy worker may hold, as numbers."""
 
 from __future__ import annotations
 
 import pytest
 
-from stoker.scheduling.batching import (
-    PREFETCH_BATCHES,
-    PREFETCH_SLOWEST_S,
-    PREFETCH_WORK_S,
-    BatchingPolicy,
-    ServiceTime,
-)
+from stoker.scheduling.service_time import PREFETCH_BATCHES, PREFETCH_SLOWEST_S, PREFETCH_WORK_S, ServiceTime
 
 
 def learnt(*seconds: float) -> ServiceTime:
@@ -18,9 +12,6 @@ def learnt(*seconds: float) -> ServiceTime:
     for each in seconds:
         service.record(each)
     return service
-
-
-# ----------------------------------------------------------------------------------------------- service time
 
 
 def test_nothing_is_sent_ahead_to_a_worker_of_which_nothing_is_known() -> None:
@@ -77,42 +68,3 @@ def test_the_slowest_batch_is_never_below_the_newest() -> None:
     assert service.slowest == pytest.approx(0.00396)
     service.record(0.005)
     assert service.slowest == 0.005
-
-
-# ---------------------------------------------------------------------------------------------------- policy
-
-
-def test_adaptive_batching_never_waits() -> None:
-    policy = BatchingPolicy(size=8, delay_s=10.0, fixed=False)
-    assert policy.ready(1, alone=False, now=0.0)
-    assert policy.ready_at() is None
-
-
-def test_fixed_batching_waits_the_whole_delay_from_the_moment_a_worker_met_a_job() -> None:
-    policy = BatchingPolicy(size=8, delay_s=0.5, fixed=True)
-    assert not policy.ready(1, alone=False, now=3.0)
-    assert not policy.ready(2, alone=False, now=3.4)
-    assert policy.ready_at() == 3.5
-    assert policy.ready(2, alone=False, now=3.5)
-
-
-@pytest.mark.parametrize("waiting", [8, 9])
-def test_fixed_batching_does_not_wait_for_more_than_a_full_batch(waiting: int) -> None:
-    policy = BatchingPolicy(size=8, delay_s=0.5, fixed=True)
-    assert not policy.ready(7, alone=False, now=3.0)
-    assert policy.ready(waiting, alone=False, now=3.0)
-
-
-def test_fixed_batching_does_not_hold_up_a_job_that_travels_alone() -> None:
-    policy = BatchingPolicy(size=8, delay_s=0.5, fixed=True)
-    assert policy.ready(1, alone=True, now=3.0)
-    assert policy.ready_at() is None
-
-
-def test_the_delay_of_the_next_batch_begins_anew() -> None:
-    policy = BatchingPolicy(size=8, delay_s=0.5, fixed=True)
-    policy.ready(1, alone=False, now=3.0)
-    policy.left()
-    assert policy.ready_at() is None
-    assert not policy.ready(1, alone=False, now=3.6)
-    assert policy.ready_at() == 4.1

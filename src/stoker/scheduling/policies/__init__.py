@@ -1,0 +1,17 @@
+"""Batching policies: which of the jobs that wait goes to which worker, and when.  PURE.
+
+One file a policy, behind the interface of `policies.policy`; the core asks `policy_of` for the one of its model.
+"""
+
+from __future__ import annotations
+
+from stoker.core.model import ModelSpec
+from stoker.scheduling.policies.adaptive import AdaptivePolicy
+from stoker.scheduling.policies.fixed import FixedPolicy
+from stoker.scheduling.policies.policy import Policy
+
+__all__ = ["Policy", "policy_of"]
+
+
+def policy_of(spec: ModelSpec) -> Policy:
+    return FixedPolicy(spec) if spec.batching == "fixed" else AdaptivePolicy(spec)
