@@ -1,9 +1,9 @@
 """The end of the event loop's turn, as a place to put work: what arrives together then leaves together.
 
-`asyncio`'s ``call_soon`` alone would do, at the price of one more round of the loop (a system call, and the interpreter
-lock let go and fought for) for each link of the chain: dispatch, then write.  A callback of the loop that brings much
-work, such as a socket's, is therefore wrapped in ``with turn:`` and what it defers is done as it ends.  Outside of such
-a callback, `defer` is ``call_soon``.
+A callback of the loop that brings much work, such as a socket's, is wrapped in ``with turn:``.  What it defers is done
+as it ends, which spares a round of the loop.  While several such callbacks come in one round, it is done once, after
+all of them: requests of many connections then share one dispatch and one write to the worker.  Outside of such a
+callback, `defer` is ``call_soon``.
 """
 
 from __future__ import annotations
@@ -17,17 +17,25 @@ from weakref import WeakKeyDictionary
 _ROUNDS = 4
 """Rounds per turn: a deferred dispatch defers a write in its turn. Callbacks beyond that run in the next turn."""
 
+_LONE_ROUNDS = 2
+"""Rounds of the loop with one callback each after which nothing is gathered any more."""
+_LOOK_AGAIN = 64
+"""Callbacks after which it is looked again whether several come in one round."""
+
 
 class Turn:
     """One for each loop: `current_turn`. Not thread-safe."""
 
-    __slots__ = ("_due", "_loop", "_planned", "_within")
+    __slots__ = ("_callbacks", "_due", "_gathers", "_lone", "_loop", "_planned", "_within")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._due: deque[Callable[[], None]] = deque()
         self._planned = False
         self._within = False
+        self._gathers = False
+        self._callbacks = 0  # in this round while it gathers, else until it looks again
+        self._lone = 0
 
     def defer(self, callback: Callable[[], None]) -> None:
         """Calls ``callback`` once at the end of this turn, after what was deferred before."""
@@ -41,6 +49,17 @@ class Turn:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._callbacks += 1
+        if self._gathers:
+            self._within = False
+            if self._due:
+                self._plan()
+        else:
+            if self._callbacks >= _LOOK_AGAIN:
+                self._gathers, self._callbacks, self._lone = True, 0, 0
+            self._run()
+
+    def _run(self) -> None:
         due = self._due
         try:
             for _ in range(_ROUNDS):
@@ -60,8 +79,12 @@ class Turn:
 
     def _on_planned(self) -> None:
         self._planned = False
-        with self:
-            pass
+        if self._gathers:
+            self._lone = self._lone + 1 if self._callbacks <= 1 else 0
+            self._gathers = self._lone < _LONE_ROUNDS
+            self._callbacks = 0
+        self._within = True
+        self._run()
 
 
 _turns: WeakKeyDictionary[asyncio.AbstractEventLoop, Turn] = WeakKeyDictionary()
