@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from enum import Enum
 from typing import NamedTuple
 
+from msgspec import Struct
+
 from stoker.core.buffer import Buffer
 from stoker.core.measures import RequestTotals
 from stoker.core.reply import ReplyStream
@@ -23,7 +25,7 @@ class ModelKey(NamedTuple):
         return f"{self.name}/{self.version}"
 
 
-class Input(NamedTuple):
+class Input(Struct, frozen=True):
     """One named value of a request, e.g. ``("data", "", b"...")``. No content type is the empty string."""
 
     name: str

@@ -10,12 +10,14 @@ No call here blocks and none is thread-safe: everything happens on the server's 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 
+from msgspec import Struct
+
+from stoker.core.buffer import Buffer
+
 if TYPE_CHECKING:
-    from stoker.core.buffer import Buffer
     from stoker.errors import ServingError
 
 
@@ -27,7 +29,7 @@ class ResponseMeta(NamedTuple):
     headers: Mapping[str, str] = {}
 
 
-class Chunk(NamedTuple):
+class Chunk(Struct, frozen=True):
     """One part of an answer. ``meta`` is None when the handler set nothing (the usual case)."""
 
     data: Buffer
@@ -46,12 +48,15 @@ class Producer(Protocol[JobT_contra]):
 
 
 class ReplyStream:
-    """``backlog``: bytes pushed and not yet read.  ``error``: how it ended, None when well or not yet."""
+    """``backlog``: bytes pushed and not yet read.  ``error``: how it ended, None when well or not yet.
+
+    Its end drops job, producer and listener, so that no cycle is left to the collector.
+    """
 
     __slots__ = ("_chunks", "_job", "_listener", "_producer", "backlog", "ended", "error")
 
     def __init__(self) -> None:
-        self._chunks: deque[Chunk] = deque()
+        self._chunks: list[Chunk] = []
         self._listener: Callable[[], None] | None = None
         self._producer: Producer[Any] | None = None
         self._job: Any = None
@@ -71,7 +76,8 @@ class ReplyStream:
         self.backlog += len(chunk.data)
         listener = self._listener
         if last:
-            self._end(None)
+            self.ended = True
+            self._producer = self._job = self._listener = None
         if listener is not None:
             listener()
 
@@ -88,15 +94,11 @@ class ReplyStream:
         if self.ended:
             return
         listener = self._listener
-        self._end(error)
-        if listener is not None:
-            listener()
-
-    def _end(self, error: ServingError | None) -> None:
         self.ended = True
         self.error = error
-        # No cycle job -> reply -> job or listener -> reply -> listener is left to the collector.
         self._producer = self._job = self._listener = None
+        if listener is not None:
+            listener()
 
     # ------------------------------------------------------------------------------------ consumer
 
@@ -121,12 +123,12 @@ class ReplyStream:
 
     def read_nowait(self, nbytes: int = 0) -> list[Chunk]:
         """Reads the next chunks until ``nbytes`` are reached: at least one, unless there is none (see `exhausted`)."""
-        waiting, size = self._chunks, 0
-        chunks: list[Chunk] = []
-        while waiting and (not chunks or size < nbytes):
-            chunk = waiting.popleft()
-            size += len(chunk.data)
-            chunks.append(chunk)
+        waiting, size, count = self._chunks, 0, 0
+        while count < len(waiting) and (not count or size < nbytes):
+            size += len(waiting[count].data)
+            count += 1
+        chunks = waiting[:count]
+        del waiting[:count]
         self.backlog -= size
         if chunks and self._producer is not None and self._job is not None:
             self._producer.job_consumed(self._job, size)
@@ -161,7 +163,7 @@ class ReplyStream:
 
     def rest(self) -> Sequence[Chunk]:
         """Returns all unread chunks after the end: for unary calls, which want the whole answer."""
-        chunks, self._chunks, self.backlog = self._chunks, deque(), 0
+        chunks, self._chunks, self.backlog = self._chunks, [], 0
         return chunks
 
     def cancel(self) -> None:

@@ -17,9 +17,9 @@ from weakref import WeakKeyDictionary
 _ROUNDS = 4
 """Rounds per turn: a deferred dispatch defers a write in its turn. Callbacks beyond that run in the next turn."""
 
-_LONE_ROUNDS = 2
+_LONE_ROUNDS = 8
 """Rounds of the loop with one callback each after which nothing is gathered any more."""
-_LOOK_AGAIN = 64
+_LOOK_AGAIN = 256
 """Callbacks after which it is looked again whether several come in one round."""
 
 

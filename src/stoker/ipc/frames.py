@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from typing import NamedTuple
 
+from msgspec import Struct
 from stoker.core.buffer import Buffer
 from stoker.ipc.room import room
 
@@ -27,7 +27,7 @@ class FrameError(Exception):
     """The peer broke the protocol; the connection cannot be used any more."""
 
 
-class Frame(NamedTuple):
+class Frame(Struct):
     header: memoryview
     payload: memoryview
 
@@ -50,8 +50,8 @@ class Decoder:
         """Returns the place for the next bytes (then call `wrote`), or None: read a chunk and `feed` it."""
         if self._large is None:
             return None
-        header, payload = self._large
-        return header[self._filled :] if self._filled < len(header) else payload[self._filled - len(header) :]
+        header, filled = self._large.header, self._filled
+        return header[filled:] if filled < len(header) else self._large.payload[filled - len(header) :]
 
     def wrote(self, count: int) -> Frame | None:
         """Records ``count`` bytes put into `writable`; returns the frame when that completes it."""
@@ -75,9 +75,6 @@ class Decoder:
                 yield frame
         if self._rest:
             data, self._rest = self._rest + data, b""
-        yield from self._feed_small(data)
-
-    def _feed_small(self, data: bytes) -> Iterator[Frame]:
         view, offset, end = memoryview(data), 0, len(data)
         while end - offset >= PREFIX.size:
             header, payload = PREFIX.unpack_from(data, offset)

@@ -12,13 +12,12 @@ class BusyWorkers:
     def __init__(self, cores: int) -> None:
         self._cores = cores
         self._busy: set[object] = set()
+        self.leave_a_core = cores > 0
 
     def begins(self, worker: object) -> None:
         self._busy.add(worker)
+        self.leave_a_core = len(self._busy) < self._cores
 
     def rests(self, worker: object) -> None:
         self._busy.discard(worker)
-
-    @property
-    def leave_a_core(self) -> bool:
-        return len(self._busy) < self._cores
+        self.leave_a_core = len(self._busy) < self._cores

@@ -10,12 +10,12 @@ import asyncio
 import os
 import struct
 from collections import deque
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 import msgspec
 
 from stoker.core.buffer import Buffer
-from stoker.core.job import Batch, Job
+from stoker.core.job import Batch
 from stoker.core.measures import HandlerSample, Unmeasured
 from stoker.core.ports import ModelTelemetry, SchedulerPort
 from stoker.errors import BadRequest, ServingError
@@ -39,7 +39,7 @@ class LinkOwner(Protocol):
     def loaded(self, message: Loaded | LoadFailed) -> None: ...
 
     def answered(self) -> None:
-        """A batch ended."""
+        """All batches ended."""
         ...
 
     def lost(self, error: FrameError | None) -> None:
@@ -47,12 +47,6 @@ class LinkOwner(Protocol):
         ...
 
     def restart(self, reason: ServingError) -> None: ...
-
-
-class _Sent(NamedTuple):
-    batch_id: int
-    jobs: list[Job]
-    refused: ServingError | None  # it could not be put into a frame, so the worker never saw it
 
 
 class Link:
@@ -69,14 +63,15 @@ class Link:
         busy: BusyWorkers,
         telemetry: ModelTelemetry | None = None,
     ) -> None:
-        self._id = id
+        self.id = id
         self._telemetry: ModelTelemetry = telemetry or Unmeasured()
         self._owner = owner
         self._scheduler = scheduler
         self._busy = busy
         self._progress_fd = process.progress_fd
         self._last_started: int | None = None
-        self._sent: deque[_Sent] = deque()
+        self._sent: deque[Batch] = deque()
+        self._refused: dict[int, ServingError] = {}  # batches that fit into no frame, so the worker never saw them
         self._expected: tuple[type, ...] = (Hello,)  # apart from answers to batches
         self._transport = FrameTransport(
             process.sock,
@@ -88,27 +83,23 @@ class Link:
 
     # ------------------------------------------------------------------------------- for the scheduler
 
-    @property
-    def id(self) -> int:
-        return self._id
-
     def send(self, batch: Batch) -> None:
         headers: list[JobHeader] = []
         payloads: list[Buffer] = []
         for job in batch.jobs:
-            inputs = [(item.name, item.content_type, len(item.value)) for item in job.inputs]
-            payloads += [item.value for item in job.inputs]
+            inputs: list[tuple[str, str, int]] = []
+            for item in job.inputs:
+                payloads.append(item.value)
+                inputs.append((item.name, item.content_type, len(item.value)))
             headers.append(JobHeader(job.id, inputs, dict(job.headers), job.deadline, job.tensors))
-        refused: ServingError | None = None
         if not self._sent:
             self._busy.begins(self)
-        predict = Predict(batch.id, headers, self._busy.leave_a_core)
+        self._sent.append(batch)
         try:
-            self._transport.write(codec.encode(predict, payloads))
+            self._transport.write(codec.encode(Predict(batch.id, headers, self._busy.leave_a_core), payloads))
         except (FrameError, UnicodeEncodeError, msgspec.MsgspecError):  # over 4 GiB, or text that is not Unicode
-            refused = BadRequest("The request cannot be sent to a worker.")
+            self._refused[batch.id] = BadRequest("The request cannot be sent to a worker.")
             asyncio.get_running_loop().call_soon(self._answer_refused)
-        self._sent.append(_Sent(batch.id, batch.jobs, refused))
 
     def cancel(self, batch_id: int, index: int) -> None:
         self._transport.write(codec.encode(Cancel(batch_id, index)))
@@ -150,11 +141,11 @@ class Link:
     # ------------------------------------------------------------------------------------ from the worker
 
     def _on_frame(self, frame: Frame) -> None:
-        message = codec.decode_to_server(frame.header)
+        message, payload = codec.decode_to_server(frame.header), frame.payload
         if isinstance(message, Results):
-            self._on_results(message, frame.payload)
+            self._on_results(message, payload)
         elif isinstance(message, Parts):
-            self._on_parts(message, frame.payload)
+            self._on_parts(message, payload)
         elif isinstance(message, Metrics):
             self._on_metrics(message)
         elif not isinstance(message, self._expected):
@@ -167,21 +158,25 @@ class Link:
             self._owner.loaded(message)
 
     def _on_results(self, message: Results, payload: memoryview) -> None:
-        sent = self._running(message.batch_id)
-        result = outcomes.of_results(message, payload, len(sent.jobs))
+        batch = self._running(message.batch_id)
+        result = outcomes.of_results(message, payload, len(batch.jobs))
         self._sent.popleft()
-        if not self._sent:
-            self._busy.rests(self)
         self.served = True
         if message.seconds >= 0:
-            self._telemetry.predicted(message.seconds, sent.jobs)
-        self._scheduler.batch_done(self, sent.batch_id, result)
-        self._answer_refused()
+            self._telemetry.predicted(message.seconds, batch.jobs)
+        self._scheduler.batch_done(self, batch.id, result)
+        if self._refused:
+            self._answer_refused()
+        if not self._sent:
+            self._rest()
+
+    def _rest(self) -> None:
+        self._busy.rests(self)
         self._owner.answered()
 
     def _on_parts(self, message: Parts, payload: memoryview) -> None:
-        sent = self._running(message.batch_id)
-        self._scheduler.batch_parts(self, sent.batch_id, outcomes.of_parts(message, payload, len(sent.jobs)))
+        batch = self._running(message.batch_id)
+        self._scheduler.batch_parts(self, batch.id, outcomes.of_parts(message, payload, len(batch.jobs)))
 
     def _on_metrics(self, message: Metrics) -> None:
         for each in message.samples:
@@ -189,17 +184,16 @@ class Link:
                 HandlerSample(each.name, each.type, each.unit, each.dimensions, each.value, each.request_ids)
             )
 
-    def _running(self, batch_id: int) -> _Sent:
-        if not self._sent or self._sent[0].batch_id != batch_id:
+    def _running(self, batch_id: int) -> Batch:
+        if not self._sent or self._sent[0].id != batch_id:
             raise FrameError(f"an answer for batch {batch_id}, which is not the one whose turn it is")
         return self._sent[0]
 
     def _answer_refused(self) -> None:
         """Answers batches that no frame could carry, in their turn."""
-        while self._sent and self._sent[0].refused is not None and self._progress_fd >= 0:
-            batch_id, jobs, error = self._sent.popleft()
+        while self._sent and self._sent[0].id in self._refused and self._progress_fd >= 0:
+            batch = self._sent.popleft()
+            error = self._refused.pop(batch.id)
+            self._scheduler.batch_done(self, batch.id, [error] * len(batch.jobs))
             if not self._sent:
-                self._busy.rests(self)
-            assert error is not None
-            self._scheduler.batch_done(self, batch_id, [error] * len(jobs))
-            self._owner.answered()
+                self._rest()

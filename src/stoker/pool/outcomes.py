@@ -18,6 +18,8 @@ _COPY_UP_TO_BYTES = 64 << 10  # a view would keep the whole received chunk alive
 
 
 def of_results(message: Results, payload: memoryview, jobs: int) -> list[Outcome]:
+    if jobs == 1 and message.lengths == [len(payload)] and not message.failures and not message.metas:
+        return [Chunk(bytes(payload) if len(payload) <= _COPY_UP_TO_BYTES else payload)]  # nearly always
     if len(message.lengths) != jobs:
         raise FrameError(f"{len(message.lengths)} results for a batch of {jobs}")
     _check(message, payload, jobs)

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+
+from msgspec import Struct
 
 from stoker.core.job import Batch, Job
 from stoker.core.reply import Chunk
 from stoker.errors import ServingError
 
 
-class Send(NamedTuple):
+class Send(Struct, frozen=True):
     worker: int
     batch: Batch
 
 
-class DeliverParts(NamedTuple):
+class DeliverParts(Struct, frozen=True):
     """Chunks for the consumer, of ``nbytes`` in all; more will come."""
 
     job: Job
@@ -23,34 +24,34 @@ class DeliverParts(NamedTuple):
     nbytes: int
 
 
-class Deliver(NamedTuple):
+class Deliver(Struct, frozen=True):
     """The last chunk, or the only one: the job is over."""
 
     job: Job
     chunk: Chunk
 
 
-class Fail(NamedTuple):
+class Fail(Struct, frozen=True):
     """The job is over, with an error."""
 
     job: Job
     error: ServingError
 
 
-class CancelInWorker(NamedTuple):
+class CancelInWorker(Struct, frozen=True):
     worker: int
     batch_id: int
     job_index: int
 
 
-class GrantCredit(NamedTuple):
+class GrantCredit(Struct, frozen=True):
     worker: int
     batch_id: int
     job_index: int
     nbytes: int
 
 
-class Restart(NamedTuple):
+class Restart(Struct, frozen=True):
     """Kills a worker and starts another. The pool reports it lost next."""
 
     worker: int

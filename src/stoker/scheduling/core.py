@@ -252,7 +252,7 @@ class SchedulerCore:
 
     def _alive(self, worker: WorkerState, now: float) -> None:
         worker.sign_of_life(now)
-        if worker.flights:
+        if now + self.spec.response_timeout_s < self.wake_at:  # otherwise it wakes early enough
             self._wake_by(worker.late_at(self.spec.response_timeout_s))
 
     def _unblock(self, worker: WorkerState, now: float) -> None:

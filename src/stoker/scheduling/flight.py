@@ -40,7 +40,8 @@ class Flight(Batch):
     __slots__ = ("sent_at", "streams")
 
     def __init__(self, id: int, jobs: list[Job], now: float) -> None:
-        super().__init__(id, jobs)
+        self.id = id
+        self.jobs = jobs
         self.sent_at = now
         self.streams: dict[int, Stream] = {}  # by index; only jobs that got a part have one
 

@@ -68,7 +68,8 @@ class Scheduler:
         """
         self._core.submit(job, self._now())
         job.reply.attach(self, job)
-        self._turn()
+        if not self._turn_scheduled:
+            self._turn()
 
     def queue_status(self) -> QueueStatus:
         return self._core.queue_status()
@@ -131,7 +132,8 @@ class Scheduler:
 
     def batch_done(self, worker: WorkerLink, batch_id: int, outcomes: Sequence[Outcome]) -> None:
         self._core.done(worker.id, batch_id, outcomes, self._now())
-        self._turn()
+        if not self._turn_scheduled:
+            self._turn()
 
     def pool_status(self, configured: int, failure: errors.ServingError | None) -> None:
         self._core.pool_status(configured, failure, self._now())
@@ -175,7 +177,12 @@ class Scheduler:
         while True:
             try:
                 for action in todo:
-                    self._do(action)
+                    if type(action) is actions.Deliver:  # this and the next are nearly all
+                        action.job.reply.push(action.chunk, last=True)
+                    elif type(action) is actions.Send and (link := self._links.get(action.worker)) is not None:
+                        link.send(action.batch)
+                    else:
+                        self._do(action)
                 break
             except Exception:  # a defect in one frontend must not cost other jobs their answers
                 log.exception("An action of the scheduler failed")
@@ -185,19 +192,15 @@ class Scheduler:
                     waiter.set_result(None)
 
     def _do(self, action: actions.Action) -> None:
-        if isinstance(action, actions.Deliver):
-            action.job.reply.push(action.chunk, last=True)
-        elif isinstance(action, actions.DeliverParts):
+        if isinstance(action, actions.DeliverParts):
             action.job.reply.push_parts(action.chunks, action.nbytes)
         elif isinstance(action, actions.Fail):
             action.job.reply.fail(action.error)
         elif (link := self._links.get(action.worker)) is None:
             pass  # it died meanwhile; what it held is settled already
-        elif isinstance(action, actions.Send):
-            link.send(action.batch)
         elif isinstance(action, actions.CancelInWorker):
             link.cancel(action.batch_id, action.job_index)
         elif isinstance(action, actions.GrantCredit):
             link.grant(action.batch_id, action.job_index, action.nbytes)
-        else:
+        elif isinstance(action, actions.Restart):
             link.restart(action.reason)

@@ -72,7 +72,7 @@ class Connection:
             return [] if frame is None else [(codec.decode_to_worker(frame.header), frame.payload)]
         data = self._socket.recv(_READ_BYTES, flags)
         self._some(len(data))
-        return [(codec.decode_to_worker(header), payload) for header, payload in self._decoder.feed(data)]
+        return [(codec.decode_to_worker(frame.header), frame.payload) for frame in self._decoder.feed(data)]
 
     @staticmethod
     def _some(count: int) -> int:

@@ -70,9 +70,9 @@ def test_the_rest_is_all_that_was_not_read_yet() -> None:
     meta = ResponseMeta(507, "no", {"k": "v"})
     reply.push(Chunk(b"a"), last=False)
     reply.push(Chunk(b"b", meta), last=False)
-    assert reply.read_nowait() == [(b"a", None)]
+    assert reply.read_nowait() == [Chunk(b"a")]
     reply.push(Chunk(b"c"), last=True)
-    assert list(reply.rest()) == [(b"b", meta), (b"c", None)]
+    assert list(reply.rest()) == [Chunk(b"b", meta), Chunk(b"c")]
     assert reply.backlog == 0 and reply.exhausted
 
 

@@ -18,7 +18,7 @@ def wire(*contents: tuple[bytes, bytes]) -> bytes:
 
 
 def plain(found: list[frames.Frame]) -> list[tuple[bytes, bytes]]:
-    return [(bytes(header), bytes(payload)) for header, payload in found]
+    return [(bytes(frame.header), bytes(frame.payload)) for frame in found]
 
 
 def read_directly(decoder: frames.Decoder, data: bytes) -> list[frames.Frame]:

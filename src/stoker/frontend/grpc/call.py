@@ -121,10 +121,10 @@ class Call(Exchange):
 
     def send(self, chunks: Sequence[Chunk]) -> bool:
         encode, messages = self.method.encode, []
-        for data, meta in chunks:
-            messages.append(encode(data))
-            if meta is not None:
-                self._meta = meta
+        for chunk in chunks:
+            messages.append(encode(chunk.data))
+            if chunk.meta is not None:
+                self._meta = chunk.meta
         return self.send_messages(messages)
 
     def send_message(self, message: bytes) -> bool:

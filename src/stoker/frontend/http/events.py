@@ -40,7 +40,7 @@ class EventExchange(HttpExchange):
         if not self.started:
             self.start(*self._as_events(*rendered(chunks[0].meta)))
         self._quiet = False
-        self.write_parts([sse.event(data) if self._framed and len(data) else data for data, _ in chunks])
+        self.write_parts([sse.event(one.data) if self._framed and len(one.data) else one.data for one in chunks])
         return self.writable
 
     def _as_events(self, status: int, reason: str, headers: heads.Headers) -> tuple[int, str, heads.Headers]:
