@@ -184,13 +184,14 @@ def test_packages_import_only_what_the_architecture_allows(package: str) -> None
     assert not wrong, "\n".join(wrong)
 
 
-def test_the_ground_floor_imports_only_the_standard_library() -> None:
+def test_the_ground_floor_imports_only_the_standard_library_and_msgspec() -> None:
+    """Objects of each request are msgspec's, made several times as fast as named tuples."""
     wrong = [
         f"{module}:{line} imports {imported}"
         for module in STOKER
         if package_of(module) in ("core", "errors")
         for imported, line in imports_of(module)
-        if imported.split(".")[0] not in sys.stdlib_module_names | {"stoker"}
+        if imported.split(".")[0] not in sys.stdlib_module_names | {"stoker", "msgspec"}
     ]
     assert not wrong, "\n".join(wrong)
 

@@ -27,7 +27,7 @@ class Exchange:
     drains, and not waited for then (health).
 
     The work may set ``on_cancel`` (nothing can be answered any more) and ``on_writable`` (there is room again after
-    `send` returned False).
+    `send` returned False); what carries the exchange ``on_end``.
     """
 
     __slots__ = (
@@ -37,6 +37,7 @@ class Exchange:
         "ended",
         "label",
         "on_cancel",
+        "on_end",
         "on_writable",
         "peer",
         "request",
@@ -69,6 +70,7 @@ class Exchange:
         self.while_draining = while_draining
         self.on_cancel: Callable[[], None] | None = None
         self.on_writable: Callable[[], None] | None = None
+        self.on_end: Callable[[], None] | None = None
         self.started = self.ended = False
         self.writable = True
         self.blocked_since = 0.0
@@ -139,4 +141,7 @@ class Exchange:
         self.ended = True
         self.on_cancel = self.on_writable = None  # they refer to objects that refer to this exchange
         self._open.end(self, status)
+        if self.on_end is not None:
+            on_end, self.on_end = self.on_end, None
+            on_end()
         return True

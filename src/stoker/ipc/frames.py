@@ -13,6 +13,7 @@ import struct
 from collections.abc import Iterator
 
 from msgspec import Struct
+
 from stoker.core.buffer import Buffer
 from stoker.ipc.room import room
 

@@ -58,4 +58,5 @@ class Restart(Struct, frozen=True):
     reason: ServingError
 
 
-Action = Send | DeliverParts | Deliver | Fail | CancelInWorker | GrantCredit | Restart
+Rare = DeliverParts | Fail | CancelInWorker | GrantCredit | Restart
+Action = Send | Deliver | Rare

@@ -179,8 +179,9 @@ class Scheduler:
                 for action in todo:
                     if type(action) is actions.Deliver:  # this and the next are nearly all
                         action.job.reply.push(action.chunk, last=True)
-                    elif type(action) is actions.Send and (link := self._links.get(action.worker)) is not None:
-                        link.send(action.batch)
+                    elif type(action) is actions.Send:
+                        if (link := self._links.get(action.worker)) is not None:
+                            link.send(action.batch)
                     else:
                         self._do(action)
                 break
@@ -191,7 +192,7 @@ class Scheduler:
                 if not waiter.done():
                     waiter.set_result(None)
 
-    def _do(self, action: actions.Action) -> None:
+    def _do(self, action: actions.Rare) -> None:
         if isinstance(action, actions.DeliverParts):
             action.job.reply.push_parts(action.chunks, action.nbytes)
         elif isinstance(action, actions.Fail):
@@ -202,5 +203,5 @@ class Scheduler:
             link.cancel(action.batch_id, action.job_index)
         elif isinstance(action, actions.GrantCredit):
             link.grant(action.batch_id, action.job_index, action.nbytes)
-        elif isinstance(action, actions.Restart):
+        else:
             link.restart(action.reason)

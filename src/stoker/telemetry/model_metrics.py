@@ -75,7 +75,11 @@ class HandlerMetrics:
             return None
         if self._log is not None:
             to_log, template = self._log.append, self._log.template(family.declared, labels)
-            return lambda ms, jobs: to_log(template, round(ms, 2), _ids(jobs))
+
+            def record(ms: float, jobs: Sequence[Job]) -> None:
+                to_log(template, round(ms, 2), jobs[0].id if len(jobs) == 1 else [job.id for job in jobs])
+
+            return record
         put = family.setter(labels)
         return lambda ms, jobs: family.update(labels, ms) if put is None else put(ms)
 
@@ -147,10 +151,6 @@ class ModelMetrics:
         if sample is not None:
             self.recorded(sample)
         return sample is not None
-
-
-def _ids(jobs: Sequence[Job]) -> RequestIds:
-    return jobs[0].id if len(jobs) == 1 else [job.id for job in jobs]
 
 
 def _model_dimensions(model: str) -> list[tuple[str, str]]:

@@ -82,8 +82,8 @@ class Call(Exchange):
         metadata: Metadata,
         peer: str,
         time_remaining: float | None,
+        now: float,
     ) -> None:
-        now = time.monotonic()
         super().__init__(
             open_exchanges,
             method.label,

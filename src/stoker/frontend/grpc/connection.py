@@ -146,14 +146,14 @@ class Connection(asyncio.Protocol):
         idle_frames = 0
         for event in self.http2.events():
             if isinstance(event, DataReceived):
+                data = event.data
                 call = self.calls.get(event.stream_id)
-                size = len(event.data)
                 if call is not None:
-                    call.receive(event.data, end=event.end_stream)
+                    call.receive(data, end=event.end_stream)
                 else:
-                    self.take_in(event.stream_id, size)
+                    self.take_in(event.stream_id, len(data))
                     self._answer_refused(event.stream_id)
-                if not size:
+                if not data:
                     idle_frames += 1
             elif isinstance(event, RequestReceived):
                 self._flood.requests += 1
@@ -234,8 +234,10 @@ class Connection(asyncio.Protocol):
             self.reset_after(id)
 
     def _stream_closed(self, id: int) -> None:
-        self._to_reset.discard(id)
-        self._refused.pop(id, None)
+        if self._to_reset:
+            self._to_reset.discard(id)
+        if self._refused:
+            self._refused.pop(id, None)
         call = self.calls.pop(id, None)
         if call is not None and not call.ended:
             call.cancelled()
@@ -311,13 +313,12 @@ class Connection(asyncio.Protocol):
     def _write_out(self, transport: asyncio.Transport) -> None:
         """Writes what may be sent, in pieces, until the transport is full."""
         http2 = self.http2
-        while not self._write_paused:
-            if http2.queued_body_size() > WRITE_BYTES:
-                data = http2.data_to_send(WRITE_BYTES)
-            else:
-                data = http2.data_to_send()
-                if self._to_reset and self._reset_answered():
-                    data += http2.data_to_send()
+        more = True
+        while more and not self._write_paused:
+            more = http2.queued_body_size() > WRITE_BYTES
+            data = http2.data_to_send(WRITE_BYTES if more else None)
+            if not more and self._to_reset and self._reset_answered():
+                data += http2.data_to_send()
             if not data:
                 return
             transport.write(data)

@@ -7,6 +7,7 @@ is ever unpacked.  grpc.aio makes a coroutine for each call; it waits here for w
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
 from functools import lru_cache
@@ -124,6 +125,7 @@ class _GrpcioCall(Call):
             metadata=context.invocation_metadata() or (),
             peer=readable_peer(context.peer()),
             time_remaining=context.time_remaining(),
+            now=time.monotonic(),
         )
         self._status: Status | None = None
         self._trailing: Trailing = ()

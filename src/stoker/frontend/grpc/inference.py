@@ -9,7 +9,7 @@ from functools import partial
 from google.protobuf.message import DecodeError
 
 from stoker.core.buffer import Buffer
-from stoker.core.job import Input, new_request_id
+from stoker.core.job import new_request_id
 from stoker.core.ports import InferencePort
 from stoker.core.reply import ReplyStream
 from stoker.errors import BadRequest, MalformedMessage
@@ -74,7 +74,7 @@ def _submit(inference: InferencePort, call: Call, *, streaming: bool) -> ReplySt
     return inference.submit(
         request.model_name,
         request.model_version or None,
-        [Input(name, "", value) for name, value in inputs.items()],
+        inputs,
         headers=request_headers(call.metadata) if call.metadata else None,
         deadline=call.deadline,
         streaming=streaming,

@@ -10,6 +10,7 @@ from __future__ import annotations
 from google.protobuf.message import DecodeError
 
 from stoker.core.buffer import Buffer
+from stoker.core.job import Input
 from stoker.frontend.grpc.varint import read_varint
 from stoker.protos import inference_pb2
 
@@ -22,8 +23,8 @@ class _NotPlain(Exception):
     """A message that this module does not handle."""
 
 
-def parse(message: bytes | bytearray) -> tuple[inference_pb2.PredictionsRequest, dict[str, Buffer]]:
-    """Returns the request, and its inputs by name.
+def parse(message: bytes | bytearray) -> tuple[inference_pb2.PredictionsRequest, list[Input]]:
+    """Returns the request, and its inputs.
 
     Raises: DecodeError: as protobuf does.
     """
@@ -34,10 +35,10 @@ def parse(message: bytes | bytearray) -> tuple[inference_pb2.PredictionsRequest,
             pass
     request = inference_pb2.PredictionsRequest.FromString(bytes(message))
     values = request.input
-    return request, {name: values[name] for name in values}
+    return request, [Input(name, "", values[name]) for name in values]
 
 
-def _cut(message: bytes | bytearray) -> tuple[inference_pb2.PredictionsRequest, dict[str, Buffer]]:
+def _cut(message: bytes | bytearray) -> tuple[inference_pb2.PredictionsRequest, list[Input]]:
     view, inputs, rest = memoryview(message), dict[str, Buffer](), list[memoryview]()
     position = 0
     while position < len(message):
@@ -62,7 +63,7 @@ def _cut(message: bytes | bytearray) -> tuple[inference_pb2.PredictionsRequest, 
         if name in inputs:
             raise _NotPlain
         inputs[name] = small[name]
-    return request, inputs
+    return request, [Input(name, "", value) for name, value in inputs.items()]
 
 
 def _entry(message: bytes | bytearray, start: int, stop: int) -> tuple[str, int]:

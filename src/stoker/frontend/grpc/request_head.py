@@ -18,7 +18,7 @@ PACKINGS = ("gzip", "deflate")
 OK_TRAILERS: Headers = ((b"grpc-status", b"0"),)
 
 _UNITS = {"H": 3600.0, "M": 60.0, "S": 1.0, "m": 1e-3, "u": 1e-6, "n": 1e-9}
-_TRANSPORT = frozenset({b"te", b"user-agent", b"accept-encoding", b"connection"})
+_TRANSPORT = frozenset({b"te", b"user-agent", b"accept-encoding", b"connection", b"content-length"})
 _MESSAGE_SAFE = " !\"#$&'()*+,/:;<=>?@[\\]^`{|}"
 
 

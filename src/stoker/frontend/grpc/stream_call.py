@@ -86,6 +86,7 @@ class StreamCall(Call):
             head.metadata,
             connection.peer,
             head.timeout_s,
+            connection.now,
         )
         self._connection = connection
         self.id = id
@@ -116,8 +117,7 @@ class StreamCall(Call):
 
     def receive(self, data: bytes, *, end: bool) -> None:
         """Receives one DATA frame's payload."""
-        size = len(data) - messages.PREFIX_BYTES
-        if end and size >= 0 and self._is_whole(data, size):
+        if end and not self._begun and self._reader is None and messages.is_whole(data):  # nearly always
             self._half_closed = self._begun = True
             self._connection.take_in(self.id, len(data))
             self.request = data[messages.PREFIX_BYTES :]
@@ -135,16 +135,11 @@ class StreamCall(Call):
         else:
             self._pump()
 
-    def _is_whole(self, data: bytes, size: int) -> bool:
-        """Tells whether this is the common case: one frame with one message that ends the stream."""
-        if self._reader is not None or self._half_closed or not self.method.one_request:
-            return False
-        return not data[0] and int.from_bytes(data[1:5], "big") == size
-
     def _feed(self, data: bytes) -> None:
         if self._reader is None:
             self._reader = messages.MessageReader(self._connection.max_message_bytes)
             self._inbox = deque()
+            self.on_end = self._release
         assert self._inbox is not None
         self.received_at = self._connection.now
         done = self._reader.feed(data)
@@ -254,6 +249,7 @@ class StreamCall(Call):
         if self.deadline is not None and not self.method.keeps_deadline:
             delay_s = self.deadline - self.started_at
             self._timer = asyncio.get_running_loop().call_later(delay_s, self._on_deadline)
+            self.on_end = self._release
         self._connection.open_calls.begin(self)
 
     def _on_deadline(self) -> None:
@@ -345,11 +341,8 @@ class StreamCall(Call):
 
     # ---------------------------------------------------------------------------------------------- the end
 
-    def _end(self, code: int) -> bool:
-        if not super()._end(code):
-            return False
-        if self._reader is None and self._timer is None:
-            return True  # the request was complete
+    def _release(self) -> None:
+        """Gives back what an incomplete request or its timer holds."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -363,4 +356,3 @@ class StreamCall(Call):
         if self._withheld:
             self._connection.take_in(self.id, self._withheld)
         self._inbox = self._reader = None
-        return True

@@ -80,7 +80,7 @@ class HttpExchange(Exchange):
     def respond(self, chunks: Sequence[Chunk]) -> None:
         if self.ended:
             return
-        data, meta = chunks[0] if len(chunks) == 1 else _joined(chunks)
+        data, meta = (chunks[0].data, chunks[0].meta) if len(chunks) == 1 else _joined(chunks)
         if meta is None and self.keep_alive and not self.head.is_head:
             self._respond_plainly(data)
         else:

@@ -7,7 +7,9 @@ import random
 import pytest
 from google.protobuf.message import DecodeError
 
-from stoker.frontend.grpc.large_request import LARGE_BYTES, parse
+from stoker.core.buffer import Buffer
+from stoker.frontend.grpc import large_request
+from stoker.frontend.grpc.large_request import LARGE_BYTES
 from stoker.protos import inference_pb2
 
 LARGE = bytes(range(256)) * (LARGE_BYTES // 128)
@@ -16,6 +18,12 @@ LARGE = bytes(range(256)) * (LARGE_BYTES // 128)
 def encoded(**inputs: bytes) -> bytes:
     request = inference_pb2.PredictionsRequest(model_name="m", model_version="2", input=inputs)
     return request.SerializeToString()
+
+
+def parse(message: bytes | bytearray) -> tuple[inference_pb2.PredictionsRequest, dict[str, Buffer]]:
+    request, inputs = large_request.parse(message)
+    assert len({item.name for item in inputs}) == len(inputs)
+    return request, {item.name: item.value for item in inputs}
 
 
 def entry(key: bytes, value: bytes, *, key_tag: int = 0x0A, value_tag: int = 0x12) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -68,7 +69,14 @@ def begun(open_calls: OpenExchanges, handle: Callable[[Call], None], *, request:
 
 def begun_as(open_calls: OpenExchanges, method: Method, *, request: bytes, **options: Any) -> Any:
     call = RecordingCall(
-        open_calls, method, request=request, metadata=(), peer="1.2.3.4:5", time_remaining=None, **options
+        open_calls,
+        method,
+        request=request,
+        metadata=(),
+        peer="1.2.3.4:5",
+        time_remaining=None,
+        now=time.monotonic(),
+        **options,
     )
     open_calls.begin(call)
     return call

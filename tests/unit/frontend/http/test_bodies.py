@@ -22,7 +22,7 @@ def multipart(*parts: tuple[str, bytes], end: str = "--B--\r\n") -> bytes:
 
 def read(*parts: tuple[str, bytes]) -> dict[str, Input]:
     found = bodies.read_body(multipart(*parts), b"multipart/form-data; boundary=B")
-    return {name: item._replace(value=bytes(item.value)) for name, item in found.items()}
+    return {name: Input(item.name, item.content_type, bytes(item.value)) for name, item in found.items()}
 
 
 @pytest.mark.parametrize(
