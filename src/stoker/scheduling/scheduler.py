@@ -177,9 +177,9 @@ class Scheduler:
         while True:
             try:
                 for action in todo:
-                    if type(action) is actions.Deliver:  # this and the next are nearly all
+                    if isinstance(action, actions.Deliver):  # this and the next are nearly all
                         action.job.reply.push(action.chunk, last=True)
-                    elif type(action) is actions.Send:
+                    elif isinstance(action, actions.Send):
                         if (link := self._links.get(action.worker)) is not None:
                             link.send(action.batch)
                     else:
