@@ -32,7 +32,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "scheduling": {"stoker.config"},
     "pool": {"stoker.config", "stoker.ipc"},
     "frontend": {"stoker.config", "stoker.tensors"},
-    "migrate": {"stoker.config", "stoker.archive", "stoker.snapshots"},
+    "migrate": {"stoker.config", "stoker.archive", "stoker.snapshots", "stoker.workflows.specification"},
     "snapshots": {"stoker.config"},
     "workflows": {"stoker.config", "stoker.archive"},
     "registry": {"stoker.config", "stoker.archive", "stoker.scheduling", "stoker.pool", "stoker.snapshots"},

@@ -13,7 +13,7 @@ from stoker.archive.names import shown
 from stoker.config import properties
 from stoker.config.load import CONFIG_FILE_VARIABLE, DEFAULT_FILE, read_text
 from stoker.errors import ConfigurationError, InvalidArchive
-from stoker.migrate import archives, models, settings, snapshots
+from stoker.migrate import archives, models, settings, snapshots, workflows
 from stoker.migrate.archives import MODEL_SUFFIXES, WORKFLOW_SUFFIX
 from stoker.migrate.findings import Finding, Verdict
 from stoker.migrate.settings import Checked
@@ -66,7 +66,7 @@ def check(deployment: Deployment, *, environment: Mapping[str, str]) -> list[Fin
         *_snapshots(deployment, environment, names),
         *_startup_models(deployment, checked, names),
         *_archives(store, names, checked),
-        *_workflows(deployment, checked, store),
+        *_workflows(deployment, checked, store, names),
     ]
 
 
@@ -190,16 +190,19 @@ def _snapshots(deployment: Deployment, environment: Mapping[str, str], names: Ma
         newest = False
 
 
-def _workflows(deployment: Deployment, checked: Checked, store: Path | None) -> Iterator[Finding]:
+def _workflows(
+    deployment: Deployment, checked: Checked, store: Path | None, names: Mapping[str, Path]
+) -> Iterator[Finding]:
     given = checked.given.get("workflow_store")
     folder = deployment.folder / given.text.strip() if given is not None and given.text.strip() else store
     try:
-        found = sorted(path.name for path in folder.iterdir() if path.name.endswith(WORKFLOW_SUFFIX)) if folder else []
+        found = sorted(path for path in folder.iterdir() if path.name.endswith(WORKFLOW_SUFFIX)) if folder else []
     except OSError:
         found = []
-    for name in found:
-        text = (
-            "Workflows are not part of this version: call its models one after the other, from a client or from a "
-            "handler of its own."
-        )
-        yield Finding("workflows", shown(name), Verdict.UNSUPPORTED, text)
+    for path in found:
+        try:
+            yield from workflows.check(shown(path.name), archives.read(path), names)
+        except InvalidArchive as error:
+            yield Finding(workflows.AREA, shown(path.name), Verdict.UNSUPPORTED, f"It cannot be registered: {error}")
+        except OSError as error:
+            yield Finding(workflows.AREA, shown(path.name), Verdict.UNREADABLE, f"It cannot be read: {error.strerror}.")

@@ -5,7 +5,7 @@ PURE. Parses texts, never runs them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from stoker.archive.contents import BUILTIN_HANDLERS
@@ -16,9 +16,10 @@ from stoker.config.model_config import ModelConfig
 from stoker.config.model_keys import BY_NAME
 from stoker.config.settings import Settings
 from stoker.errors import InvalidArchive
-from stoker.migrate import imports, ts_names
+from stoker.migrate import sources, ts_names
 from stoker.migrate.archives import Contents
 from stoker.migrate.findings import Finding, Verdict
+from stoker.migrate.sources import Found
 
 AREA = "models"
 _TORCHSERVES_TIMEOUT_S = 120.0
@@ -44,7 +45,7 @@ def check(file: str, contents: Contents, settings: Settings) -> list[Finding]:
         *_files(manifest, contents),
         *_requirements(manifest, settings),
         *_config(manifest, contents, settings),
-        *_sources(manifest, contents),
+        *sources.check(_module(manifest.handler or ""), contents),
     ]
     if not found:
         return [Finding(AREA, file, Verdict.SAME)]
@@ -52,8 +53,6 @@ def check(file: str, contents: Contents, settings: Settings) -> list[Finding]:
 
 
 _SENDS_PARTS = b"send_intermediate_predict_response"
-
-Found = Iterator[tuple[Verdict, str, str]]
 
 
 def _check_identity(manifest: Manifest, settings: Settings) -> None:
@@ -178,27 +177,3 @@ def _is_one_device(key: str, config: ModelConfig) -> bool:
 
 
 # -------------------------------------------------------------------------------------------- the sources
-
-
-def _sources(manifest: Manifest, contents: Contents) -> Found:
-    module = _module(manifest.handler or "")
-    for name in sorted(contents.names):
-        if not name.endswith(".py"):
-            continue
-        if name not in contents.texts:
-            yield Verdict.CHANGED, "It is too large to be checked.", shown(name)
-            continue
-        try:
-            found = imports.ts_imports(contents.texts[name])
-        except ValueError as error:
-            own = name.rpartition("/")[2] == f"{module}.py"
-            verdict = Verdict.UNSUPPORTED if own else Verdict.CHANGED
-            yield verdict, f"It is no source for this Python: {error}.", shown(name)
-            continue
-        for one in imports.missing(found, has_module=ts_names.has_module, has_name=ts_names.has_name):
-            lacks = f"It imports {one}, which stoker's package ts does not have"
-            where = f"{shown(name)}, line {one.line}"
-            if one.guarded:
-                yield Verdict.CHANGED, f"{lacks}; it catches the error of that.", where
-            else:
-                yield Verdict.UNSUPPORTED, f"{lacks}: do without it.", where

@@ -147,14 +147,33 @@ def test_the_newest_snapshot_must_find_its_archives(tmp_path: Path) -> None:
     assert "gone.mar" in of(found, "20240101000000000-startup.cfg").text
 
 
+WAR = {
+    "WAR-INF/MANIFEST.json": json.dumps(
+        {"createdOn": "x", "archiverVersion": "1", "workflow": {"workflowName": "w", "specFile": "w.yaml"}}
+    ),
+    "w.yaml": "models: {m: {url: a.mar}}\ndag: {m: []}",
+}
+
+
 def test_workflows_and_log_settings_are_found_beside_it(tmp_path: Path) -> None:
     mar(tmp_path / "models" / "a.mar", members())
-    mar(tmp_path / "flows" / "w.war", {"WAR-INF/MANIFEST.json": "{}"})
+    mar(tmp_path / "flows" / "w.war", WAR)
+    mar(tmp_path / "flows" / "bad.war", {"WAR-INF/MANIFEST.json": "{}"})
+    (tmp_path / "flows" / "none.war").write_text("no archive")
     (tmp_path / "config.properties").write_text("model_store=models\nworkflow_store=flows")
     (tmp_path / "log4j2.xml").write_text("<Configuration/>")
     found = check(tmp_path)
-    assert of(found, "w.war").verdict is Verdict.UNSUPPORTED
+    assert of(found, "w.war") == Finding("workflows", "w.war", Verdict.SAME)
+    assert of(found, "bad.war").verdict is Verdict.UNSUPPORTED
+    assert of(found, "bad.war").text == "It cannot be registered: Missing Workflow entry in manifest file."
+    assert of(found, "none.war").verdict is Verdict.UNSUPPORTED
     assert of(found, "log4j2.xml").verdict is Verdict.CHANGED
+
+
+def test_workflows_lie_in_the_model_store_where_no_other_is_named(tmp_path: Path) -> None:
+    mar(tmp_path / "models" / "a.mar", members())
+    mar(tmp_path / "models" / "w.war", WAR)
+    assert of(check(tmp_path), "w.war").verdict is Verdict.SAME
 
 
 def test_a_file_that_cannot_be_read_is_status_2(tmp_path: Path) -> None:
