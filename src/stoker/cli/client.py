@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import sys
-from pathlib import Path
-from typing import Annotated, Any
+from functools import partial
+from typing import Annotated
 
 import typer
 
-from stoker.cli import connecting, output, progress
+from stoker.cli import connecting, output, progress, sending, workflow_client
 from stoker.cli.connecting import Connection
 from stoker.cli.registering import watched
 from stoker.client import Api
@@ -38,18 +37,10 @@ Examples:
 """
 
 app = typer.Typer(no_args_is_help=True, help="Talk to a stoker or TorchServe server over gRPC.", epilog=_EPILOG)
+app.add_typer(workflow_client.app, name="workflow")
 
 Model = Annotated[str, typer.Argument(help="Name of the model.", show_default=False)]
 Version = Annotated[str | None, typer.Option("--version", help="Version; its default one if not given.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Answer as JSON.")]
-Inputs = Annotated[
-    list[str] | None,
-    typer.Argument(
-        metavar="[NAME=]FILE...", help="What to send; '-' is standard input; the name is 'data' if not given."
-    ),
-]
-Text = Annotated[str | None, typer.Option(help="Send this text as the input 'data'.")]
-Out = Annotated[Path | None, typer.Option("--output", "-o", help="Write the answer's bytes into this file.")]
 
 
 @app.callback()
@@ -85,26 +76,26 @@ def connect(
 
 
 @app.command()
-def ping(context: typer.Context, as_json: AsJson = False) -> None:
+def ping(context: typer.Context, as_json: output.AsJson = False) -> None:
     """Ask for the server's health (TorchServe's rule)."""
     connection: Connection = context.obj
     seconds = connection.within(_ASK_S)
     with connection.client(Api.INFERENCE, timeout=seconds) as client:
-        _say(client.ping(timeout=seconds), as_json)
+        output.status(client.ping(timeout=seconds), as_json)
 
 
 @app.command()
 def health(
     context: typer.Context,
     name: Annotated[str, typer.Argument(help="'', MODEL or MODEL/VERSION")] = "",
-    as_json: AsJson = False,
+    as_json: output.AsJson = False,
 ) -> None:
     """Ask grpc.health.v1, as Kubernetes does. Status 1 unless SERVING."""
     connection: Connection = context.obj
     seconds = connection.within(_ASK_S)
     with connection.client(Api.INFERENCE, timeout=seconds) as client:
         status = client.health(name, timeout=seconds)
-    _say(status, as_json)
+    output.status(status, as_json)
     raise typer.Exit(0 if status == "SERVING" else 1)
 
 
@@ -112,20 +103,20 @@ def health(
 def predict(
     context: typer.Context,
     model: Model,
-    inputs: Inputs = None,
-    text: Text = None,
+    inputs: sending.Inputs = None,
+    text: sending.Text = None,
     version: Version = None,
-    out: Out = None,
+    out: sending.Out = None,
 ) -> None:
     """Send one request, print the answer. Also called 'infer'."""
     connection: Connection = context.obj
     seconds = connection.within(None)
     if out is not None:
-        _check_writable(out)
-    payload = _payload(inputs or [], text)
+        sending.check_writable(out)
+    payload = sending.payload(inputs or [], text)
     with (
         connection.client(Api.INFERENCE, timeout=seconds) as client,
-        progress.spinner(f"Sent {_size(payload)} to {model}, waiting for its answer", quiet=connection.quiet),
+        progress.spinner(f"Sent {sending.size(payload)} to {model}, waiting for its answer", quiet=connection.quiet),
     ):
         answer = client.predict(model, payload, version=version, timeout=seconds)
     if out is None:
@@ -138,14 +129,14 @@ def predict(
 def stream(
     context: typer.Context,
     model: Model,
-    inputs: Inputs = None,
-    text: Text = None,
+    inputs: sending.Inputs = None,
+    text: sending.Text = None,
     version: Version = None,
 ) -> None:
     """Send one request, print the parts of the answer as they come. Also called 'infer_stream'."""
     connection: Connection = context.obj
     seconds = connection.within(None)
-    payload = _payload(inputs or [], text)
+    payload = sending.payload(inputs or [], text)
     with connection.client(Api.INFERENCE, timeout=seconds) as client:
         for part in client.predict_stream(model, payload, version=version, timeout=seconds):
             output.part(part.data)
@@ -168,7 +159,7 @@ def register(
     ] = 0,
     handler: Annotated[str | None, typer.Option(help="Handler in place of the archive's: MODULE:FUNCTION.")] = None,
     wait: Annotated[bool, typer.Option(help="Wait until the workers are ready.")] = True,
-    as_json: AsJson = False,
+    as_json: output.AsJson = False,
 ) -> None:
     """Serve a model."""
     connection: Connection = context.obj
@@ -189,16 +180,16 @@ def register(
             synchronous=wait,
             timeout=seconds,
         )
-    _say(message, as_json)
+    output.status(message, as_json)
 
 
 @app.command()
-def unregister(context: typer.Context, model: Model, version: Version = None, as_json: AsJson = False) -> None:
+def unregister(context: typer.Context, model: Model, version: Version = None, as_json: output.AsJson = False) -> None:
     """Stop serving a model, or one version of it."""
     connection: Connection = context.obj
     seconds = connection.within(None)
     with connection.client(Api.MANAGEMENT, timeout=seconds) as client:
-        _say(client.unregister(model, version=version, timeout=seconds), as_json)
+        output.status(client.unregister(model, version=version, timeout=seconds), as_json)
 
 
 @app.command()
@@ -209,7 +200,7 @@ def scale(
     max_workers: Annotated[int, typer.Option(min=0, help="At most so many; 0: as many as MIN_WORKERS.")] = 0,
     version: Version = None,
     wait: Annotated[bool, typer.Option(help="Wait until it is done.")] = True,
-    as_json: AsJson = False,
+    as_json: output.AsJson = False,
 ) -> None:
     """Set the number of a model's workers."""
     connection: Connection = context.obj
@@ -226,7 +217,7 @@ def scale(
             synchronous=wait,
             timeout=seconds,
         )
-    _say(message, as_json)
+    output.status(message, as_json)
 
 
 @app.command("set-default")
@@ -234,28 +225,22 @@ def set_default(
     context: typer.Context,
     model: Model,
     version: Annotated[str, typer.Argument(show_default=False)],
-    as_json: AsJson = False,
+    as_json: output.AsJson = False,
 ) -> None:
     """Set the version that requests without a version go to."""
     connection: Connection = context.obj
     seconds = connection.within(None)
     with connection.client(Api.MANAGEMENT, timeout=seconds) as client:
-        _say(client.set_default(model, version, timeout=seconds), as_json)
+        output.status(client.set_default(model, version, timeout=seconds), as_json)
 
 
 @app.command("list")
-def list_models(context: typer.Context, as_json: AsJson = False) -> None:
+def list_models(context: typer.Context, as_json: output.AsJson = False) -> None:
     """Show all models."""
     connection: Connection = context.obj
     seconds = connection.within(_ASK_S)
-    models: list[dict[str, Any]] = []
     with connection.client(Api.MANAGEMENT, timeout=seconds) as client:
-        page: dict[str, Any] = {"nextPageToken": "0"}
-        while (
-            "nextPageToken" in page
-            and (page := client.list_models(offset=int(page["nextPageToken"]), timeout=seconds))["models"]
-        ):
-            models += page["models"]
+        models = connecting.all_pages(partial(client.list_models, timeout=seconds), "models")
     if as_json:
         output.say(json.dumps(models, indent=2))
     else:
@@ -278,57 +263,7 @@ def describe(
     output.say(json.dumps(found, indent=2))
 
 
-# ----------------------------------------------------------------------------------------- what is sent
-
-
-def _payload(inputs: list[str], text: str | None) -> dict[str, bytes]:
-    """Parses ``NAME=FILE`` or ``FILE`` (the name is then ``data``); ``-`` is standard input."""
-    named = {"data": text.encode()} if text is not None else {}
-    for item in inputs:
-        name, path = _named(item)
-        content = _standard_input() if path == "-" else output.read_file(Path(path))
-        if not content:
-            output.fail(f"{'Standard input' if path == '-' else path} is empty: there is nothing to send.")
-        named[name] = content
-    if not named:
-        output.fail(
-            "There is nothing to send: give a FILE, NAME=FILE, - for standard input, or --text TEXT.",
-            connecting.USAGE_STATUS,
-        )
-    return named
-
-
-def _named(item: str) -> tuple[str, str]:
-    """Treats a file whose name contains ``=`` as a file."""
-    name, equals, path = item.partition("=")
-    if not equals or Path(item).exists():
-        return "data", item
-    return name or "data", path
-
-
-def _standard_input() -> bytes:
-    if sys.stdin.isatty():
-        output.note("Reading standard input; Ctrl-D ends it.")
-    return sys.stdin.buffer.read()
-
-
-def _check_writable(out: Path) -> None:
-    """Checks before sending, because an answer that cannot be stored is lost."""
-    if out.is_dir():
-        output.fail(f"{out} is a directory: --output takes a file.")
-    if not out.parent.is_dir():
-        output.fail(f"There is no directory {out.parent} for --output.")
-
-
-def _size(payload: dict[str, bytes]) -> str:
-    return output.size(sum(len(content) for content in payload.values()))
-
-
 def _likely_name(url: str) -> str:
     """Guesses the model's name before the server has read its manifest."""
     name = url.rstrip("/").rpartition("/")[2].partition("?")[0]
     return name.removesuffix(".tar.gz").removesuffix(".mar").removesuffix(".model")
-
-
-def _say(answer: str, as_json: bool) -> None:
-    output.say(json.dumps({"status": answer}) if as_json else answer)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
 
@@ -76,6 +76,15 @@ class Connection:
                 yield client
         except CallError as error:
             output.fail(diagnosis.explain(Failure(error, self.endpoint, api, timeout)))
+
+
+def all_pages(page_at: Callable[..., dict[str, Any]], kind: str) -> list[dict[str, Any]]:
+    """Returns the entries of all pages. ``page_at`` takes the offset; ``kind``: the member with the entries."""
+    entries: list[dict[str, Any]] = []
+    page: dict[str, Any] = {"nextPageToken": "0"}
+    while "nextPageToken" in page and (page := page_at(offset=int(page["nextPageToken"])))[kind]:
+        entries += page[kind]
+    return entries
 
 
 def connection(

@@ -45,7 +45,7 @@ def explain(failure: Failure) -> str:
     if error.reason or error.code.name not in _MAY_BE_THE_ADDRESS:
         return str(error)
     if error.code.name == "UNIMPLEMENTED":
-        return _other_api(failure) or str(error)
+        return _other_api(failure) or _no_workflows(failure) or str(error)
     return _address(failure, probe.look(failure.target)) or _late(failure) or str(error)
 
 
@@ -127,6 +127,12 @@ def _other_api(failure: Failure) -> str | None:
         f"{failure.target.text} is the {other.value} API; the {failure.api.value} API is on another port, "
         f"{failure.api.default_port} unless the server was told otherwise (--{failure.api.value})."
     )
+
+
+def _no_workflows(failure: Failure) -> str | None:
+    if "workflow" not in failure.error.message:
+        return None
+    return f"The server at {failure.target.text} has no workflows over gRPC. TorchServe has them over REST only."
 
 
 def _serves(endpoint: Endpoint, api: Api) -> bool:

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import Annotated, NoReturn
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
+AsJson = Annotated[bool, typer.Option("--json", help="Answer as JSON.")]
+
 
 def say(text: str) -> None:
     print(text)
+
+
+def status(answer: str, as_json: bool) -> None:
+    """Prints the server's sentence."""
+    say(json.dumps({"status": answer}) if as_json else answer)
 
 
 def answer(data: bytes) -> None:

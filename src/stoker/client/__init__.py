@@ -8,7 +8,18 @@ with Client() as client:
 from stoker.client.address import AddressError
 from stoker.client.aio import AsyncClient
 from stoker.client.endpoint import Api, Endpoint
-from stoker.client.results import CallError, Prediction
+from stoker.client.results import CallError, NodeTrace, Prediction, WorkflowPart, WorkflowPrediction
 from stoker.client.sync import Client
 
-__all__ = ["AddressError", "Api", "AsyncClient", "CallError", "Client", "Endpoint", "Prediction"]
+__all__ = [
+    "AddressError",
+    "Api",
+    "AsyncClient",
+    "CallError",
+    "Client",
+    "Endpoint",
+    "NodeTrace",
+    "Prediction",
+    "WorkflowPart",
+    "WorkflowPrediction",
+]

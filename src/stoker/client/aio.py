@@ -8,7 +8,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import grpc
 
-from stoker.client import calls
+from stoker.client import calls, workflow_calls
 from stoker.client.calls import Call, Service
 from stoker.client.credentials import channel_credentials
 from stoker.client.endpoint import Api, Endpoint
@@ -63,6 +63,12 @@ class AsyncClient:
     set_default = _method(calls.set_default)
     list_models = _method(calls.list_models)
     describe = _method(calls.describe)
+    predict_workflow = _method(workflow_calls.predict_workflow)
+    stream_workflow = _stream(workflow_calls.stream_workflow)
+    register_workflow = _method(workflow_calls.register_workflow)
+    unregister_workflow = _method(workflow_calls.unregister_workflow)
+    list_workflows = _method(workflow_calls.list_workflows)
+    describe_workflow = _method(workflow_calls.describe_workflow)
 
     def _channel(self, api: Api) -> Any:
         address, options = self.endpoint.target(api).text, self.endpoint.channel_options()

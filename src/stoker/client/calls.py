@@ -18,7 +18,14 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from stoker.client.endpoint import Api
 from stoker.client.results import Prediction
-from stoker.protos import InferenceAPIsServiceStub, ManagementAPIsServiceStub, inference_pb2, management_pb2
+from stoker.protos import (
+    InferenceAPIsServiceStub,
+    ManagementAPIsServiceStub,
+    WorkflowAPIsServiceStub,
+    WorkflowInferenceAPIsServiceStub,
+    inference_pb2,
+    management_pb2,
+)
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -32,15 +39,24 @@ class Service(Enum):
     INFERENCE = "inference"
     MANAGEMENT = "management"
     HEALTH = "health"
+    WORKFLOWS = "workflows"
+    WORKFLOW_INFERENCE = "workflow inference"
 
     @property
     def api(self) -> Api:
-        return Api.MANAGEMENT if self is Service.MANAGEMENT else Api.INFERENCE
+        return Api.MANAGEMENT if self in (Service.MANAGEMENT, Service.WORKFLOWS) else Api.INFERENCE
 
     def stub(self, channel: Any) -> Any:
-        if self is Service.MANAGEMENT:
-            return ManagementAPIsServiceStub(channel)
-        return InferenceAPIsServiceStub(channel) if self is Service.INFERENCE else health_pb2_grpc.HealthStub(channel)
+        return _STUBS[self](channel)
+
+
+_STUBS: Mapping[Service, Callable[[Any], Any]] = {
+    Service.INFERENCE: InferenceAPIsServiceStub,
+    Service.MANAGEMENT: ManagementAPIsServiceStub,
+    Service.HEALTH: health_pb2_grpc.HealthStub,
+    Service.WORKFLOWS: WorkflowAPIsServiceStub,
+    Service.WORKFLOW_INFERENCE: WorkflowInferenceAPIsServiceStub,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +193,7 @@ def register(
         startup_timeout=startup_timeout_s,
         synchronous=synchronous,
     )
-    return _management("RegisterModel", request, timeout, _sentence)
+    return _management("RegisterModel", request, timeout, sentence)
 
 
 def unregister(model: str, *, version: str | None = None, timeout: float | None = None) -> Call[str]:
@@ -188,7 +204,7 @@ def unregister(model: str, *, version: str | None = None, timeout: float | None 
             ``timeout`` seconds.
     """
     request = management_pb2.UnregisterModelRequest(model_name=model, model_version=version or "")
-    return _management("UnregisterModel", request, timeout, _sentence)
+    return _management("UnregisterModel", request, timeout, sentence)
 
 
 def scale(
@@ -219,7 +235,7 @@ def scale(
         max_worker=max_workers,
         synchronous=synchronous,
     )
-    return _management("ScaleWorker", request, timeout, _sentence)
+    return _management("ScaleWorker", request, timeout, sentence)
 
 
 def set_default(model: str, version: str, *, timeout: float | None = None) -> Call[str]:
@@ -229,7 +245,7 @@ def set_default(model: str, version: str, *, timeout: float | None = None) -> Ca
         CallError: NOT_FOUND; DEADLINE_EXCEEDED after ``timeout`` seconds.
     """
     request = management_pb2.SetDefaultRequest(model_name=model, model_version=version)
-    return _management("SetDefault", request, timeout, _sentence)
+    return _management("SetDefault", request, timeout, sentence)
 
 
 def list_models(*, limit: int = 100, offset: int = 0, timeout: float | None = 10) -> Call[dict[str, Any]]:
@@ -239,7 +255,7 @@ def list_models(*, limit: int = 100, offset: int = 0, timeout: float | None = 10
         CallError: DEADLINE_EXCEEDED after ``timeout`` seconds; UNAVAILABLE; PERMISSION_DENIED.
     """
     request = management_pb2.ListModelsRequest(limit=limit, next_page_token=offset)
-    return _management("ListModels", request, timeout, _json)
+    return _management("ListModels", request, timeout, parsed_json)
 
 
 def describe(
@@ -251,7 +267,7 @@ def describe(
         CallError: NOT_FOUND; DEADLINE_EXCEEDED after ``timeout`` seconds; UNAVAILABLE; PERMISSION_DENIED.
     """
     request = management_pb2.DescribeModelRequest(model_name=model, model_version=version or "", customized=customized)
-    return _management("DescribeModel", request, timeout, _json)
+    return _management("DescribeModel", request, timeout, parsed_json)
 
 
 # ------------------------------------------------------------------------------- messages and answers
@@ -262,12 +278,14 @@ def _management(method: str, request: Any, timeout: float | None, read: Callable
 
 
 def _prediction(model: str, payload: Payload, version: str | None) -> Any:
+    return inference_pb2.PredictionsRequest(model_name=model, model_version=version or "", input=inputs(payload))
+
+
+def inputs(payload: Payload) -> Mapping[str, bytes]:
     """A bare payload becomes the input ``data``, by TorchServe's convention."""
     if isinstance(payload, str):
         payload = payload.encode()
-    if not isinstance(payload, Mapping):
-        payload = {"data": bytes(payload)}
-    return inference_pb2.PredictionsRequest(model_name=model, model_version=version or "", input=payload)
+    return payload if isinstance(payload, Mapping) else {"data": bytes(payload)}
 
 
 def _predicted(reply: Any, headers: Headers) -> Prediction:
@@ -282,9 +300,9 @@ def _serving_status(reply: Any, _: Headers) -> str:
     return str(health_pb2.HealthCheckResponse.ServingStatus.Name(reply.status))
 
 
-def _sentence(reply: Any, _: Headers) -> str:
+def sentence(reply: Any, _: Headers) -> str:
     return str(reply.msg)
 
 
-def _json(reply: Any, _: Headers) -> Any:
+def parsed_json(reply: Any, _: Headers) -> Any:
     return json.loads(reply.msg)

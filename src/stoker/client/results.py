@@ -1,4 +1,4 @@
-"""Results of calls: predictions, and one exception for everything that can go wrong."""
+"""Results of calls: answers of models and workflows, and one exception for everything that can go wrong."""
 
 from __future__ import annotations
 
@@ -26,6 +26,50 @@ class Prediction(NamedTuple):
     def json(self) -> Any:
         """Parses the answer. Raises ValueError if the handler did not answer with JSON."""
         return json.loads(self.data)
+
+
+class NodeTrace(NamedTuple):
+    """How a node of a workflow fared. ``queue_s`` and ``run_s``: seconds of its last attempt, waiting and running."""
+
+    attempts: int
+    queue_s: float
+    run_s: float
+
+
+class WorkflowPrediction(NamedTuple):
+    """The answer of a workflow. ``outputs``: bytes by node. ``trace``: by node, of all that ran."""
+
+    outputs: Mapping[str, bytes]
+    trace: Mapping[str, NodeTrace] = {}
+    headers: Mapping[str, str] = {}
+
+    @property
+    def data(self) -> bytes:
+        """The one output. Raises ValueError where there are several."""
+        if len(self.outputs) != 1:
+            raise ValueError(f"the workflow answered with {len(self.outputs)} outputs: {', '.join(self.outputs)}")
+        return next(iter(self.outputs.values()))
+
+    @property
+    def text(self) -> str:
+        return self.data.decode("utf-8", "replace")
+
+    def json(self) -> Any:
+        """Parses the one output. Raises ValueError if it is not JSON."""
+        return json.loads(self.data)
+
+
+class WorkflowPart(NamedTuple):
+    """One part of one node's output. ``error``: why the call is about to fail, "" in all other parts."""
+
+    node: str
+    data: bytes
+    last: bool = False
+    error: str = ""
+
+    @property
+    def text(self) -> str:
+        return self.data.decode("utf-8", "replace")
 
 
 class CallError(Exception):

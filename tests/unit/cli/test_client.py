@@ -41,6 +41,20 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (["predict", "m"], 2, "error: There is nothing to send: give a FILE"),
         (["predict", "m", "text", "-o", "folder"], 1, "error: folder is a directory: --output takes a file."),
         (["predict", "m", "text", "-o", "gone/answer"], 1, "error: There is no directory gone for --output."),
+        (["workflow", "predict", "w"], 2, "error: There is nothing to send: give a FILE"),
+        (
+            ["workflow", "predict", "w", "text", "-o", "folder"],
+            1,
+            "error: folder is a directory: --output takes a file.",
+        ),
+        (["workflow", "stream", "w", "gone"], 1, "error: There is no file gone."),
+        (
+            ["workflow", "register", "w.war", "--wurkers", "1"],
+            2,
+            "error: stoker client workflow register has no option",
+        ),
+        (["workflow", "list", "-a", REFUSED], 1, f"error: No server listens at {REFUSED}. Start one with:"),
+        (["workflow", "predict", "w", "--text", "x", "-a", REFUSED], 1, f"error: No server listens at {REFUSED}."),
         (["ping", "--address", "ftp://h"], 2, "error: 'ftp://' is not understood."),
         (["ping", "--adress", "h"], 2, "error: stoker client ping has no option --adress. Did you mean --address?"),
         (["ping", "--timeout", "0"], 2, "error: --timeout takes a number of seconds above 0, not 0."),
@@ -75,6 +89,12 @@ def test_what_is_no_archive_cannot_be_inspected(capsys: pytest.CaptureFixture[st
 def test_every_command_has_help(capsys: pytest.CaptureFixture[str], command: str) -> None:
     assert run("client", command, "--help") == 0
     assert "Usage: stoker client" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("command", ["register", "unregister", "list", "describe", "predict", "stream"])
+def test_every_command_of_workflows_has_help(capsys: pytest.CaptureFixture[str], command: str) -> None:
+    assert run("client", "workflow", command, "--help") == 0
+    assert f"Usage: stoker client workflow {command}" in capsys.readouterr().out
 
 
 def test_the_help_of_the_client_has_examples_and_the_exit_status(capsys: pytest.CaptureFixture[str]) -> None:

@@ -184,6 +184,13 @@ def test_the_other_api_is_recognised(monkeypatch: pytest.MonkeyPatch, serves: bo
     assert said in explain(failure("UNIMPLEMENTED", "Method not found!"))
 
 
+def test_a_server_without_workflows_is_recognised(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(diagnosis, "_serves", lambda endpoint, api: False)
+    words = "Method not found: org.pytorch.serve.grpc.workflow.WorkflowInferenceAPIsService/Predict"
+    said = explain(failure("UNIMPLEMENTED", words))
+    assert said.endswith("has no workflows over gRPC. TorchServe has them over REST only.")
+
+
 @pytest.mark.parametrize("by", ["Deadline Exceeded", "The deadline passed before the request was served."])
 def test_a_deadline_that_passed_names_the_seconds(monkeypatch: pytest.MonkeyPatch, by: str) -> None:
     monkeypatch.setattr(probe, "look", lambda target: Speaks.GRPC)

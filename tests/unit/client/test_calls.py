@@ -7,7 +7,9 @@ import inspect
 import grpc
 import pytest
 
-from stoker.client import Api, AsyncClient, CallError, Client, Endpoint, Prediction, calls
+from stoker.client import Api, AsyncClient, CallError, Client, Endpoint, Prediction, calls, workflow_calls
+from stoker.client.results import NodeTrace, WorkflowPart, WorkflowPrediction
+from stoker.protos import workflow_pb2
 
 
 @pytest.mark.parametrize("payload", [b"abc", bytearray(b"abc"), memoryview(b"abc"), "abc", {"data": b"abc"}])
@@ -57,12 +59,17 @@ CALLS = (
     "ping", "health", "predict", "predict_stream", "register", "unregister", "scale", "set_default", "list_models",
     "describe",
 )  # fmt: skip
+WORKFLOW_CALLS = (
+    "predict_workflow", "stream_workflow", "register_workflow", "unregister_workflow", "list_workflows",
+    "describe_workflow",
+)  # fmt: skip
 
 
 @pytest.mark.parametrize("kind", [Client, AsyncClient])
-@pytest.mark.parametrize("name", CALLS)
+@pytest.mark.parametrize("name", CALLS + WORKFLOW_CALLS)
 def test_both_clients_take_the_arguments_of_the_one_definition(kind: type, name: str) -> None:
-    definition, method = getattr(calls, name), getattr(kind, name)
+    definition = getattr(calls if name in CALLS else workflow_calls, name)
+    method = getattr(kind, name)
     own, *rest = inspect.signature(method).parameters.values()
     assert own.name == "self" and rest == list(inspect.signature(definition).parameters.values())
     assert method.__doc__ == definition.__doc__ and method.__name__ == name
@@ -71,9 +78,53 @@ def test_both_clients_take_the_arguments_of_the_one_definition(kind: type, name:
 
 @pytest.mark.parametrize("kind", [Client, AsyncClient])
 def test_every_public_method_of_a_client_is_one_of_the_calls(kind: type) -> None:
-    assert {name for name in vars(kind) if not name.startswith("_")} == set(CALLS)
+    assert {name for name in vars(kind) if not name.startswith("_")} == {*CALLS, *WORKFLOW_CALLS}
 
 
 def test_an_option_that_does_not_exist_is_refused_before_anything_is_sent() -> None:
     with Client() as client, pytest.raises(TypeError, match="batch_sise"):
         client.register("m.mar", batch_sise=3)  # type: ignore[call-arg]  # what the test is about
+
+
+# ------------------------------------------------------------------------------------------- workflows
+
+
+def test_a_workflow_is_asked_for_its_leaves_unless_nodes_are_named() -> None:
+    message = workflow_calls.predict_workflow("w", "abc").request
+    assert (message.workflow_name, dict(message.input), list(message.nodes)) == ("w", {"data": b"abc"}, [])
+    message = workflow_calls.stream_workflow("w", {"a": b"1", "b": b"2"}, nodes=["x", "y"]).request
+    assert (dict(message.input), list(message.nodes)) == ({"a": b"1", "b": b"2"}, ["x", "y"])
+
+
+def test_a_registration_of_a_workflow_says_whether_it_waits() -> None:
+    """Not given means true on the wire, so that the call and its REST twin do the same."""
+    for wanted in (True, False):
+        message = workflow_calls.register_workflow("w.war", synchronous=wanted).request
+        assert message.HasField("synchronous") and message.synchronous is wanted
+    assert [field.name for field, _ in message.ListFields()] == ["url", "synchronous"]
+
+
+def test_workflow_calls_go_to_the_api_that_has_their_token() -> None:
+    assert workflow_calls.predict_workflow("w", b"").service.api is Api.INFERENCE
+    assert workflow_calls.describe_workflow("w").service.api is Api.MANAGEMENT
+
+
+def test_outputs_are_bytes_by_node_and_times_are_seconds() -> None:
+    trace = {"a": workflow_pb2.NodeTrace(attempts=2, queue_us=1500, run_us=2_000_000)}
+    reply = workflow_pb2.WorkflowPredictResponse(outputs={"a": b'{"x": 1}'}, trace=trace)
+    found = workflow_calls.predict_workflow("w", b"").read(reply, {"h": "1"})
+    assert found == WorkflowPrediction({"a": b'{"x": 1}'}, {"a": NodeTrace(2, 0.0015, 2.0)}, {"h": "1"})
+    assert (found.data, found.text, found.json()) == (b'{"x": 1}', '{"x": 1}', {"x": 1})
+
+
+def test_one_output_cannot_be_had_where_there_are_several() -> None:
+    with pytest.raises(ValueError, match="2 outputs: a, b"):
+        _ = WorkflowPrediction({"a": b"", "b": b""}).data
+
+
+def test_a_part_names_its_node_and_the_last_one_before_an_error_says_why() -> None:
+    read = workflow_calls.stream_workflow("w", b"").read
+    assert read(workflow_pb2.WorkflowPart(node="a", data=b"x"), {}) == WorkflowPart("a", b"x")
+    failed = workflow_pb2.WorkflowPart(node="a", last=True)
+    failed.status.message = "Error executing a: no"
+    assert read(failed, {}) == WorkflowPart("a", b"", last=True, error="Error executing a: no")

@@ -1,0 +1,63 @@
+"""The inputs of a request as words of the command line: files, text, standard input."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from stoker.cli import connecting, output
+
+Inputs = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[NAME=]FILE...", help="What to send; '-' is standard input; the name is 'data' if not given."
+    ),
+]
+Text = Annotated[str | None, typer.Option(help="Send this text as the input 'data'.")]
+Out = Annotated[Path | None, typer.Option("--output", "-o", help="Write the answer's bytes into this file.")]
+
+
+def payload(inputs: list[str], text: str | None) -> dict[str, bytes]:
+    """Parses ``NAME=FILE`` or ``FILE`` (the name is then ``data``); ``-`` is standard input."""
+    named = {"data": text.encode()} if text is not None else {}
+    for item in inputs:
+        name, path = _named(item)
+        content = _standard_input() if path == "-" else output.read_file(Path(path))
+        if not content:
+            output.fail(f"{'Standard input' if path == '-' else path} is empty: there is nothing to send.")
+        named[name] = content
+    if not named:
+        output.fail(
+            "There is nothing to send: give a FILE, NAME=FILE, - for standard input, or --text TEXT.",
+            connecting.USAGE_STATUS,
+        )
+    return named
+
+
+def _named(item: str) -> tuple[str, str]:
+    """Treats a file whose name contains ``=`` as a file."""
+    name, equals, path = item.partition("=")
+    if not equals or Path(item).exists():
+        return "data", item
+    return name or "data", path
+
+
+def _standard_input() -> bytes:
+    if sys.stdin.isatty():
+        output.note("Reading standard input; Ctrl-D ends it.")
+    return sys.stdin.buffer.read()
+
+
+def check_writable(out: Path) -> None:
+    """Checks before sending, because an answer that cannot be stored is lost."""
+    if out.is_dir():
+        output.fail(f"{out} is a directory: --output takes a file.")
+    if not out.parent.is_dir():
+        output.fail(f"There is no directory {out.parent} for --output.")
+
+
+def size(payload: dict[str, bytes]) -> str:
+    return output.size(sum(len(content) for content in payload.values()))
