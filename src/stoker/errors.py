@@ -342,8 +342,16 @@ class WorkflowNotFound(ClientError):
     """Workflow not found: {workflow}"""
 
 
+class WorkflowUnregistered(CapacityError):
+    """Workflow "{workflow}" was unregistered before the request was served."""
+
+
 class WorkflowError(ManagementError):
     """The workflow cannot be served."""
+
+
+class ModelOfWorkflow(WorkflowError):
+    """Model {model} belongs to workflow {workflow}: unregister the workflow."""
 
 
 class WorkflowAlreadyRegistered(WorkflowError):

@@ -110,6 +110,9 @@ class FakePool:
             error=self.error,
         )
 
+    def states(self) -> dict[str, int]:
+        return {"READY": self.count}
+
     async def close(self, grace_s: float) -> None:
         if self.close_gate is not None:
             await self.close_gate.wait()

@@ -156,6 +156,7 @@ class HealthPort(Protocol):
     """Implemented by the registry, called by the gRPC health service and readiness probes.
 
     Names: ``""`` (the server), ``MODEL``, ``MODEL/VERSION``. SERVING = at least max(1, minWorkers) ready.
+    ``workflow:NAME``: every node of it is SERVING.
     """
 
     def health(self, name: str) -> Health: ...

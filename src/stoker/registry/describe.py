@@ -29,10 +29,11 @@ def describe(entry: ModelEntry) -> dict[str, Any]:
 
 def _how_it_is_served(entry: ModelEntry) -> dict[str, Any]:
     spec = entry.spec
+    url = {"modelUrl": spec.url} if entry.unpacked is not None else {}  # functions of workflows have none
     return {
         "modelName": spec.key.name,
         "modelVersion": spec.key.version,
-        "modelUrl": spec.url,
+        **url,
         "runtime": spec.runtime,
         "minWorkers": entry.min_workers,
         "maxWorkers": entry.max_workers,
@@ -95,16 +96,21 @@ def queue(status: QueueStatus) -> dict[str, Any]:
 
 
 def list_models(defaults: Sequence[ModelEntry], limit: int, offset: int) -> dict[str, Any]:
-    """Returns one page of the default versions. A limit that is not 0 to 100 means 100; after 0 no page follows."""
+    """Returns one page of the default versions, without functions of workflows."""
+    models = [{"modelName": e.key.name, "modelUrl": e.spec.url} for e in defaults if e.unpacked is not None]
+    return page("models", models, limit, offset)
+
+
+def page(name: str, entries: Sequence[Mapping[str, str]], limit: int, offset: int) -> dict[str, Any]:
+    """Returns one page of a list. A limit that is not 0 to 100 means 100; after 0 no page follows."""
     if limit == 0:
-        return {"models": []}
+        return {name: []}
     if not 0 < limit <= MAX_PAGE:
         limit = MAX_PAGE
     start = max(0, offset)
     end = start + limit
-    page: dict[str, Any] = {"nextPageToken": str(end)} if end <= len(defaults) else {}
-    page["models"] = [{"modelName": e.key.name, "modelUrl": e.spec.url} for e in defaults[start:end]]
-    return page
+    token = {"nextPageToken": str(end)} if end <= len(entries) else {}
+    return {**token, name: list(entries[start:end])}
 
 
 def customized_metadata(output: Buffer) -> dict[str, Any] | None:

@@ -6,6 +6,7 @@ Scheduler and pool are protocols here, so that tests can bring their own.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from stoker import errors
@@ -53,8 +54,23 @@ class PoolFactory(Protocol):
     ) -> ModelWorkers: ...
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeRole:
+    """What a workflow makes of a model that is one of its nodes: ``workers`` of it start, at least ``min_workers``
+    must be ready, and ``envelope`` takes the place of the setting `service_envelope`."""
+
+    workflow: str
+    min_workers: int
+    workers: int
+    envelope: str | None = None
+
+    def applied_to(self, spec: ModelSpec) -> ModelSpec:
+        return replace(spec, envelope=self.envelope)
+
+
 class ModelEntry:
-    """``min_workers`` and ``max_workers`` are those of the newest scale; ``target`` is how many should run.
+    """``unpacked``: None for a function of a workflow. ``role``: None for a model that is no node of one.
+    ``min_workers`` and ``max_workers`` are those of the newest scale; ``target`` is how many should run.
     ``counters``: where its requests are counted, None: nowhere. ``confirmed``: its registration has succeeded."""
 
     __slots__ = (
@@ -64,6 +80,7 @@ class ModelEntry:
         "max_workers",
         "min_workers",
         "pool",
+        "role",
         "scheduler",
         "spec",
         "target",
@@ -74,11 +91,13 @@ class ModelEntry:
         self,
         spec: ModelSpec,
         *,
-        unpacked: UnpackedModel,
+        unpacked: UnpackedModel | None,
         scheduler: ModelScheduler,
         pool: ModelWorkers,
         counters: ModelCounters | None = None,
+        role: NodeRole | None = None,
     ) -> None:
+        self.role = role
         self.counters = counters
         self.key: ModelKey = spec.key
         self.spec = spec

@@ -48,7 +48,8 @@ class Machine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sources:
-    """All inputs. ``workers``: fewest and most, of a model that is resumed.
+    """All inputs. ``workers``: fewest and most, of a model that is resumed. ``fewest_workers``: of a workflow's node,
+    besides the request's ``initial_workers``.
     ``fallback_name``: for a manifest without a name, when the server loads at start."""
 
     request: RegisterRequest
@@ -58,6 +59,7 @@ class Sources:
     machine: Machine
     at_startup: bool = False
     workers: tuple[int, int] | None = None
+    fewest_workers: int | None = None
     fallback_name: str | None = None
 
 
@@ -167,7 +169,7 @@ def _worker_bounds(sources: Sources, defaults: ModelDefaults) -> tuple[int, int]
     if config.min_workers is not None and config.max_workers is not None:
         return config.min_workers, config.max_workers
     if (given := sources.request.initial_workers) is not None:
-        return given, given
+        return (given if sources.fewest_workers is None else min(sources.fewest_workers, given)), given
     if sources.at_startup and defaults.min_workers is not None:
         return defaults.min_workers, max(defaults.min_workers, defaults.max_workers or 0)
     count = settings.default_workers_per_model

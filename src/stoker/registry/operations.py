@@ -10,13 +10,17 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
 
 from stoker import errors
 from stoker.config.settings import Settings
+from stoker.core.job import ModelKey
 from stoker.core.ports import SCALING_BEGUN, SCALING_UNFINISHED, ModelTelemetryOf, RegisterRequest, ScaleRequest
 from stoker.registry import merge, names
 from stoker.registry.catalog import Catalog
-from stoker.registry.entry import ModelEntry, PoolFactory, SchedulerFactory
+from stoker.registry.entry import ModelEntry, NodeRole, PoolFactory, SchedulerFactory
 from stoker.registry.locks import KeyedLocks
 from stoker.registry.preparing import Prepared, Preparer
 from stoker.registry.tasks import KeptTasks
@@ -61,28 +65,60 @@ class Operations:
     ) -> tuple[ModelEntry, str]:
         """Returns the new entry and TorchServe's sentence. ``workers``: fewest and most, which override all else."""
         self._check_running()
+        prepared = await self._preparer.prepare(request, at_startup=at_startup, check=self._check_free, workers=workers)
+        return await self._enter(prepared, request.synchronous)
+
+    async def register_node(self, request: RegisterRequest, role: NodeRole) -> ModelEntry:
+        """Registers the model of a workflow's node."""
+        self._check_running()
         prepared = await self._preparer.prepare(
-            request, at_startup=at_startup, check=self._catalog.check_absent, workers=workers
+            request, at_startup=False, check=partial(self._check_free, role=role), fewest_workers=role.min_workers
         )
+        entry, _ = await self._enter(replace(prepared, spec=role.applied_to(prepared.spec)), request.synchronous, role)
+        return entry
+
+    async def register_function(self, request: RegisterRequest, role: NodeRole, *, folder: Path) -> ModelEntry:
+        """Registers a function of a workflow's handler file, ``request.handler``, which the workflow has unpacked to
+        ``folder`` and will remove."""
+        self._check_running()
+        prepared = self._preparer.prepare_function(request, folder=folder, fewest_workers=role.min_workers)
+        self._check_free(prepared.spec.key, role)
+        entry, _ = await self._enter(replace(prepared, spec=role.applied_to(prepared.spec)), request.synchronous, role)
+        return entry
+
+    async def _enter(
+        self, prepared: Prepared, synchronous: bool, role: NodeRole | None = None
+    ) -> tuple[ModelEntry, str]:
         entry = None
         try:
             async with self._locks.hold(prepared.spec.key.name):
-                entry = self._publish(prepared)
-                return entry, await self._start(entry, request.synchronous)
+                entry = self._publish(prepared, role)
+                return entry, await self._start(entry, synchronous)
         except BaseException:
             if entry is None:
                 self._preparer.discard(prepared.unpacked, delete_download=True)
             raise
 
-    def _publish(self, prepared: Prepared) -> ModelEntry:
+    def _check_free(self, key: ModelKey, role: NodeRole | None = None) -> None:
+        """The name of a node's model is its own: no other version stands beside it, before or after it.
+
+        Raises:
+            AlreadyRegistered
+        """
+        present = self._catalog.find(key.name, None)
+        if present is not None and (role is not None or present.role is not None):
+            raise errors.AlreadyRegistered(model=key.name, version=present.key.version)
+        self._catalog.check_absent(key)
+
+    def _publish(self, prepared: Prepared, role: NodeRole | None) -> ModelEntry:
         self._check_running()
-        self._catalog.check_absent(prepared.spec.key)  # again: others may have come first meanwhile
-        entry = self._build(prepared)
+        self._check_free(prepared.spec.key, role)  # again: others may have come first meanwhile
+        entry = self._build(prepared, role)
         self._catalog.add(entry)
         self._changed()
         return entry
 
-    def _build(self, prepared: Prepared) -> ModelEntry:
+    def _build(self, prepared: Prepared, role: NodeRole | None) -> ModelEntry:
         scheduler = self._scheduler_factory(prepared.spec)
         pool = self._pool_factory(prepared.spec, scheduler=scheduler, python=prepared.python, on_change=self._changed)
         return ModelEntry(
@@ -91,6 +127,7 @@ class Operations:
             scheduler=scheduler,
             pool=pool,
             counters=self._telemetry(prepared.spec.key).counters,
+            role=role,
         )
 
     async def _start(self, entry: ModelEntry, synchronous: bool) -> str:
@@ -100,15 +137,17 @@ class Operations:
             await self._withdraw(entry, error)
             raise
         entry.confirmed = True
-        if not entry.spec.loaded_at_startup:
+        if not entry.spec.loaded_at_startup and entry.role is None:
             self._models_changed()
         log.info("Model %s registered: %s", entry.key, text, extra=_event("model_registered", entry))
         return text
 
     async def _start_workers(self, entry: ModelEntry, synchronous: bool) -> str:
         registered = f'Model "{entry.key.name}" Version: {entry.key.version} registered with'
+        if entry.role is not None:
+            entry.target = entry.role.workers
         entry.scale(entry.min_workers, entry.max_workers)
-        if not entry.min_workers:
+        if not entry.target:
             return f"{registered} 0 initial workers. Use scale workers API to add workers for the model."
         if not synchronous:
             return SCALING_BEGUN
@@ -136,7 +175,8 @@ class Operations:
             entry = self._catalog.lookup(request.model, request.version)
             entry.scale(request.min_workers, most)
             self._changed()
-            self._models_changed()
+            if entry.role is None:
+                self._models_changed()
             if not request.synchronous:
                 return SCALING_BEGUN
             return _scaled(request) if await self._settle(entry, request.version or "null") else SCALING_UNFINISHED
@@ -175,12 +215,25 @@ class Operations:
         if not model:
             raise errors.BadRequest("Parameter url is required.")  # TorchServe's words, wrong as they are
         async with self._locks.hold(model):
+            present = self._catalog.lookup(model, version)
+            if present.role is not None:
+                raise errors.ModelOfWorkflow(model=model, workflow=present.role.workflow)
             entry = self._catalog.remove(model, version)
-            self.leaving.add(entry)
-            self._changed()
             self._models_changed()
-            await self._clean_up(entry)
+            await self._leave(entry)
         return f'Model "{model}" unregistered'
+
+    async def unregister_node(self, entry: ModelEntry) -> None:
+        """As `unregister`, for the workflow that the model belongs to."""
+        async with self._locks.hold(entry.key.name):
+            if self._catalog.find(*entry.key) is entry:
+                self._catalog.remove(*entry.key)
+                await self._leave(entry)
+
+    async def _leave(self, entry: ModelEntry) -> None:
+        self.leaving.add(entry)
+        self._changed()
+        await self._clean_up(entry)
 
     async def _clean_up(self, entry: ModelEntry) -> None:
         grace_s = self._settings.drain_timeout_s

@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 
-from stoker.archive.manifest import default_model_name
+from stoker.archive.manifest import Manifest, default_model_name
 from stoker.archive.requirements import Installer
 from stoker.archive.store import ModelStore, UnpackedModel
 from stoker.config.model_config import ModelConfig
@@ -26,10 +27,10 @@ _VENV_FOLDER = ".stoker-venv"  # no name that an operator's own directory, used 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prepared:
-    """``python``: the interpreter of this model's workers."""
+    """``python``: the interpreter of this model's workers. ``unpacked``: None for what nobody unpacked for it."""
 
     spec: ModelSpec
-    unpacked: UnpackedModel
+    unpacked: UnpackedModel | None
     python: str
 
 
@@ -46,8 +47,9 @@ class Preparer:
         at_startup: bool,
         check: Callable[[ModelKey], None],
         workers: tuple[int, int] | None = None,
+        fewest_workers: int | None = None,
     ) -> Prepared:
-        """``check`` may refuse the model as soon as its name and version are known.
+        """``check`` may refuse the model as soon as its name and version are known. The other two: see `merge.Sources`.
 
         Raises:
             BadRequest, ArchiveError (all kinds), MissingDevices, and what ``check`` raises
@@ -55,13 +57,31 @@ class Preparer:
         merge.check_request(request)
         unpacked = await self._store.fetch_and_unpack(request.url, from_operator=at_startup, for_s3=request.s3_sse_kms)
         try:
-            return await self._finish(request, unpacked, at_startup, check, workers)
+            return await self._finish(request, unpacked, at_startup, check, workers, fewest_workers)
         except BaseException:
             self.discard(unpacked, delete_download=True)
             raise
 
-    def discard(self, unpacked: UnpackedModel, *, delete_download: bool) -> None:
-        self._store.discard(unpacked, delete_download=delete_download)
+    def prepare_function(self, request: RegisterRequest, *, folder: Path, fewest_workers: int) -> Prepared:
+        """As `prepare`, for a function in a file that is unpacked already, and has no manifest.
+
+        Raises:
+            BadRequest
+        """
+        sources = Sources(
+            request=request,
+            manifest=Manifest(),
+            config=ModelConfig(),
+            settings=self._settings,
+            machine=self._machine,
+            fewest_workers=fewest_workers,
+        )
+        spec = merge.model_spec(sources, url=request.url, model_dir=str(folder))
+        return Prepared(spec=spec, unpacked=None, python=self._settings.python)
+
+    def discard(self, unpacked: UnpackedModel | None, *, delete_download: bool) -> None:
+        if unpacked is not None:
+            self._store.discard(unpacked, delete_download=delete_download)
 
     async def _finish(
         self,
@@ -70,6 +90,7 @@ class Preparer:
         at_startup: bool,
         check: Callable[[ModelKey], None],
         workers: tuple[int, int] | None,
+        fewest_workers: int | None,
     ) -> Prepared:
         manifest, default_handler = unpacked.manifest, self._settings.default_service_handler
         handler = request.handler or manifest.handler or default_handler
@@ -82,6 +103,7 @@ class Preparer:
             machine=self._machine,
             at_startup=at_startup,
             workers=workers,
+            fewest_workers=fewest_workers,
             fallback_name=default_model_name(unpacked.file_name) if at_startup else None,
         )
         spec = merge.model_spec(sources, url=unpacked.url, model_dir=str(unpacked.model_dir))

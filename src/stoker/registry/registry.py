@@ -10,11 +10,11 @@ import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from types import TracebackType
-from typing import Any
+from typing import Any, Protocol
 
 from stoker import errors
 from stoker.archive.store import ModelStore
-from stoker.config.model_snapshot import SnapshotModel
+from stoker.config.model_snapshot import SnapshotModel, SnapshotWorkflow
 from stoker.config.settings import Settings
 from stoker.core.clock import Clock
 from stoker.core.job import Input, Job, ModelKey
@@ -32,6 +32,7 @@ from stoker.core.ports import (
 )
 from stoker.core.reply import ReplyStream, ResponseMeta
 from stoker.core.tensors import TensorJob
+from stoker.core.workflows import PREFIX
 from stoker.pool.devices import Devices
 from stoker.pool.spawning import usable_cores
 from stoker.registry import describe, loading, names, parts
@@ -48,6 +49,32 @@ from stoker.snapshots.keeper import SnapshotKeeper, Writer
 log = logging.getLogger(__name__)
 
 _DESCRIBE = {"describe": "True"}
+
+
+class WorkflowsPort(Protocol):
+    """What the registry asks of the workflows beside it."""
+
+    def submit(
+        self,
+        name: str,
+        inputs: Sequence[Input],
+        *,
+        headers: Mapping[str, str] | None,
+        deadline: float | None,
+        streaming: bool,
+        alone: bool | None,
+        request_id: str | None,
+    ) -> ReplyStream | None:
+        """As `InferencePort.submit`. None: no workflow has the name."""
+        ...
+
+    async def load_at_startup(self) -> Sequence[str]:
+        """Returns what was given up, in the operator's words."""
+        ...
+
+    def saved(self) -> Sequence[SnapshotWorkflow]: ...
+
+    def health(self, name: str) -> Health: ...
 
 
 class Registry:
@@ -92,8 +119,26 @@ class Registry:
             served=self._saved_models,
             is_registered=lambda key: self._catalog.find(*key) is not None,
             chosen_defaults=self._operations.names_with_chosen_default,
+            workflows=lambda: () if self._workflows is None else self._workflows.saved(),
             resumed=settings.model_snapshot,
         )
+        self._workflows: WorkflowsPort | None = None
+
+    @property
+    def nodes(self) -> Operations:
+        """Registers and unregisters the models of workflows' nodes."""
+        return self._operations
+
+    def attach(self, workflows: WorkflowsPort) -> None:
+        """Asks ``workflows`` about what no model has the name of; loads and saves them with the models."""
+        self._workflows = workflows
+
+    def workflows_changed(self, forgotten: str | None = None) -> None:
+        """A client changed which workflows there are. ``forgotten``: the one that was unregistered."""
+        if forgotten is not None:
+            self._snapshots.forget_workflow(forgotten)
+        self._health.changed()
+        self._snapshots.changed()
 
     def _models_changed(self) -> None:
         self._snapshots.changed()
@@ -103,7 +148,7 @@ class Registry:
         return [
             saved_model(entry, default=self._catalog.is_default(entry), default_handler=handler)
             for entry in self._catalog
-            if entry.confirmed
+            if entry.confirmed and entry.role is None
         ]
 
     # ---------------------------------------------------------------------------------------- inference
@@ -123,7 +168,16 @@ class Registry:
     ) -> ReplyStream:
         entry = self._catalog.find(model, version)
         if entry is None:
-            raise self._not_found(model, version)
+            return self._submit_to_workflow(
+                model,
+                version,
+                inputs,
+                headers=headers,
+                deadline=deadline,
+                streaming=streaming,
+                alone=alone,
+                request_id=request_id,
+            )
         spec = entry.spec
         if spec.client_timeout_s:
             patience = self._now() + spec.client_timeout_s
@@ -153,6 +207,14 @@ class Registry:
                 counters.refused += 1
             raise
         return job.reply
+
+    def _submit_to_workflow(self, model: str, version: str | None, inputs: Sequence[Input], **how: Any) -> ReplyStream:
+        reply = None
+        if self._workflows is not None and not version and not self._operations.stopping:
+            reply = self._workflows.submit(model, inputs, **how)
+        if reply is None:
+            raise self._not_found(model, version)
+        return reply
 
     def _not_found(self, model: str, version: str | None) -> errors.ServingError:
         if self._operations.stopping:
@@ -257,6 +319,8 @@ class Registry:
     # ------------------------------------------------------------------------------------------- health
 
     def health(self, name: str) -> Health:
+        if self._workflows is not None and name.startswith(PREFIX):
+            return self._workflows.health(name.removeprefix(PREFIX))
         return self._health.health(name)
 
     def readiness(self) -> Readiness:
@@ -272,19 +336,24 @@ class Registry:
     # ------------------------------------------------------------------------------------ start and stop
 
     async def load_at_startup(self) -> None:
-        """Loads the models of the snapshot or of `load_models`. Returns when each is registered or given up and a
-        snapshot of that is written; workers go on starting."""
+        """Loads the models of the snapshot or of `load_models`, then the workflows. Returns when each is registered or
+        given up and a snapshot of that is written; workers of models go on starting."""
+        loaded, failed = await self._load_models()
+        if self._workflows is not None:
+            failed = [*failed, *await self._workflows.load_at_startup()]
+        self._health.failed = failed
+        await self._snapshots.started(loaded=loaded, all_loaded=not failed)
+
+    async def _load_models(self) -> tuple[list[SnapshotModel], list[str]]:
+        """Returns what was resumed, and what was given up in the operator's words."""
         try:
             wanted = await self._startup_models()
         except errors.StokerError as error:
             log.error("Failed to load the models of the start: %s", error, extra={"event": "model_load_failed"})
-            self._health.failed = self._settings.load_models
-            await self._snapshots.started(loaded=(), all_loaded=False)
-            return
+            return [], list(self._settings.load_models)
         failed = await loading.load_all(wanted, operations=self._operations, catalog=self._catalog, tasks=self._tasks)
-        self._health.failed = [loading.shown(model) for model in failed]
         loaded = [model.saved for model in wanted if model not in failed and model.saved is not None]
-        await self._snapshots.started(loaded=loaded, all_loaded=not failed)
+        return loaded, [loading.shown(model) for model in failed]
 
     async def _startup_models(self) -> list[StartupModel]:
         """
@@ -296,10 +365,11 @@ class Registry:
         return await asyncio.to_thread(models_to_load, self._settings.load_models, self._store.startup_names)
 
     def close_admission(self) -> None:
-        """Refuses new requests and operations; accepted ones go on. Idempotent."""
+        """Refuses new requests and operations; accepted ones go on: workflows still reach their nodes. Idempotent."""
         self._operations.stopping = self._health.stopping = True
         for entry in self._catalog:
-            entry.scheduler.close_admission(errors.ServerStopping())
+            if entry.role is None:
+                entry.scheduler.close_admission(errors.ServerStopping())
         self._health.changed()
 
     async def drain(self, grace_s: float) -> None:

@@ -73,14 +73,15 @@ def models_to_resume(snapshot: ModelSnapshot) -> list[StartupModel]:
 
 def saved_model(entry: ModelEntry, *, default: bool, default_handler: str | None) -> SnapshotModel:
     """Describes a served model for a snapshot. ``default_handler``: that of archives without one."""
-    spec = entry.spec
+    spec, unpacked = entry.spec, entry.unpacked
+    assert unpacked is not None, "functions of workflows are not saved on their own"
     level = spec.yaml_config.get("parallelLevel")
-    usual_handlers = (entry.unpacked.manifest.handler, default_handler)
+    usual_handlers = (unpacked.manifest.handler, default_handler)
     return SnapshotModel(
         name=spec.key.name,
         version=spec.key.version,
         default=default,
-        mar_name=entry.unpacked.file_name,
+        mar_name=unpacked.file_name,
         min_workers=entry.min_workers,
         max_workers=entry.max_workers,
         batch_size=spec.batch_size,
@@ -90,5 +91,5 @@ def saved_model(entry: ModelEntry, *, default: bool, default_handler: str | None
         runtime=spec.runtime,
         parallel_level=level if isinstance(level, int) else 0,
         handler=None if spec.handler in usual_handlers else spec.handler,
-        url=entry.unpacked.elsewhere,
+        url=unpacked.elsewhere,
     )
