@@ -96,7 +96,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--ts-config", metavar="FILE", help="properties file")
     add("--model-store", metavar="DIR", help="folder with the model archives; mandatory here or in the file")
-    add("--workflow-store", metavar="DIR", help="folder with workflows (no effect in this version)")
+    add("--workflow-store", metavar="DIR", help="folder with the workflow archives; the model store if not given")
     add("--models", metavar="MODEL", nargs="+", help="models to load: [name=]location ..., or all")
     add("--log-config", metavar="FILE", help="log4j2 file of TorchServe (its levels count)")
     add("--cpp-log-config", metavar="FILE", help="log file settings of the C++ backend (no effect: there is none)")

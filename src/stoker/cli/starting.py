@@ -38,6 +38,10 @@ def serve(
     config: Annotated[
         Path | None, typer.Option("--config", "--ts-config", "-c", help="A config.properties file.")
     ] = None,
+    workflow_store: Annotated[
+        Path | None,
+        typer.Option(help="Directory of the workflow archives; the model store if not given.", show_default=False),
+    ] = None,
     no_tokens: Annotated[
         bool, typer.Option("--no-tokens", "--disable-token-auth", "--dt", help="Ask no client for a token.")
     ] = False,
@@ -60,9 +64,6 @@ def serve(
         bool, typer.Option("--print-config", help="Show every setting and where it comes from; start nothing.")
     ] = False,
     log_config: Annotated[Path | None, typer.Option(help="A log4j2 file of TorchServe: its levels count.")] = None,
-    workflow_store: Annotated[
-        Path | None, typer.Option(help="Directory of workflows.", rich_help_panel=_NO_EFFECT)
-    ] = None,
     cpp_log_config: Annotated[
         Path | None, typer.Option(help="Log file settings of the C++ backend.", rich_help_panel=_NO_EFFECT)
     ] = None,

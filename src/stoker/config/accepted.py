@@ -22,7 +22,6 @@ ACCEPTED: tuple[Row, ...] = (
     row("netty_client_threads", units.whole_number, "threads that talk to workers", "0", unused=_NO_JVM),
     row("prefer_direct_buffer", units.boolean, "buffer type of the JVM", "false", unused=_NO_JVM),
     row("initial_distribution_port", units.whole_number, "first port of the ranks", "29500", unused=_NO_DISTRIBUTED),
-    row("workflow_store", path, "folder with workflows", unused="workflows are not part of this version"),
     row(
         "ts_header_key_sequence_id",
         units.string,

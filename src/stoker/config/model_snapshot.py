@@ -1,7 +1,10 @@
-"""The JSON value of the key `model_snapshot`: which model versions a server had, and how they were served.  PURE.
+"""The JSON value of the key `model_snapshot`: which models and workflows a server had, and how they were served.  PURE.
 
     {"name": "FILE", "modelCount": 1, "created": 1700000000000,
-     "models": {"MODEL": {"VERSION": {"defaultVersion": true, "marName": "FILE", "minWorkers": 1, ...}}}}
+     "models": {"MODEL": {"VERSION": {"defaultVersion": true, "marName": "FILE", "minWorkers": 1, ...}}},
+     "workflows": {"WORKFLOW": {"warName": "FILE", ...}}}
+
+The models of a workflow's nodes are not among the models: the workflow brings them.
 
 Members of our own stand at the end and only where there is something to say; TorchServe reads past them.
 """
@@ -60,6 +63,18 @@ class SnapshotModel:
     url: str | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SnapshotWorkflow:
+    """``war_name``: the file in the workflow store. ``url``: as `SnapshotModel.url`. Timeouts None: those of the
+    settings."""
+
+    name: str
+    war_name: str
+    response_timeout_s: float | None = None
+    startup_timeout_s: float | None = None
+    url: str | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class ModelSnapshot:
     """``resume``: a start that names no file may take these models instead of those of `load_models`. False while the
@@ -69,6 +84,7 @@ class ModelSnapshot:
     models: tuple[SnapshotModel, ...]
     resume: bool = True
     ignored: tuple[str, ...] = ()
+    workflows: tuple[SnapshotWorkflow, ...] = ()
 
 
 def encode(snapshot: ModelSnapshot, *, file_name: str, created_ms: int) -> str:
@@ -77,6 +93,8 @@ def encode(snapshot: ModelSnapshot, *, file_name: str, created_ms: int) -> str:
         models.setdefault(model.name, {})[model.version] = _members(model)
     head: dict[str, Any] = {"name": file_name, "modelCount": len(snapshot.models), "created": created_ms}
     tail: dict[str, Any] = {} if snapshot.resume else {"resume": False}
+    if snapshot.workflows:
+        tail["workflows"] = {workflow.name: _workflow_members(workflow) for workflow in snapshot.workflows}
     text = json.dumps({**head, "models": models, **tail}, indent=2)
     return text.replace("$", _DOLLAR)
 
@@ -99,6 +117,15 @@ def _members(model: SnapshotModel) -> dict[str, Any]:
     return members | {name: value for name, value in extras.items() if value is not None}
 
 
+def _workflow_members(workflow: SnapshotWorkflow) -> dict[str, Any]:
+    extras = {
+        "responseTimeout": None if workflow.response_timeout_s is None else _whole(workflow.response_timeout_s),
+        "startupTimeout": None if workflow.startup_timeout_s is None else _whole(workflow.startup_timeout_s),
+        "workflowUrl": workflow.url,
+    }
+    return {"warName": workflow.war_name, **{name: value for name, value in extras.items() if value is not None}}
+
+
 def _whole(value: float) -> int | float:
     """TorchServe has whole numbers only; what is none is written as it is rather than wrong."""
     rounded = round(value)
@@ -118,10 +145,12 @@ def decode(text: str) -> ModelSnapshot:
     whole = lenient_json.members(lenient_json.parse(text, unique=(1, 2)), "the value")
     models = lenient_json.members(whole.get("models"), "models")
     found = [_Version(members, name, version) for name, version, members in _versions(models)]
+    workflows = lenient_json.members(whole.get("workflows", {}), "workflows")
     return ModelSnapshot(
         tuple(version.model() for version in found),
         resume="resume" not in whole or lenient_json.flag(whole["resume"]),
         ignored=tuple(name for version in found for name in version.ignored()),
+        workflows=tuple(_workflow(name, members) for name, members in workflows.items()),
     )
 
 
@@ -131,37 +160,14 @@ def _versions(models: Mapping[str, Any]) -> Iterator[tuple[str, str, Any]]:
             yield name, version, members
 
 
-class _Version:
-    """The members of one model version, each read as the kind it must have."""
+class _Members:
+    """The members of one object, each read as the kind it must have. ``what``: the object."""
 
-    def __init__(self, members: Any, name: str, version: str) -> None:
-        self._name, self._version = name, version
-        self._what = f"version {version} of model {name}"
-        self._members = lenient_json.members(members, self._what)
+    def __init__(self, members: Any, what: str) -> None:
+        self._what = what
+        self._members = lenient_json.members(members, what)
 
-    def model(self) -> SnapshotModel:
-        mar_name = self._read("marName", lenient_json.text)
-        if not mar_name:
-            raise ValueError(f"{self._what} has no marName")
-        fewest = self._read("minWorkers", _worker_count, 1)
-        return SnapshotModel(
-            name=self._name,
-            version=self._version,
-            default=self._read("defaultVersion", lenient_json.flag, False),
-            mar_name=mar_name,
-            min_workers=fewest,
-            max_workers=max(fewest, self._read("maxWorkers", _count, fewest)),
-            batch_size=self._read("batchSize", _count, 1),
-            max_batch_delay_s=self._read("maxBatchDelay", _not_negative, _DEFAULT_DELAY_MS) / 1000,
-            response_timeout_s=self._read("responseTimeout", _not_negative, _DEFAULT_TIMEOUT_S),
-            startup_timeout_s=self._read("startupTimeout", _not_negative, _DEFAULT_TIMEOUT_S),
-            runtime=self._read("runtimeType", _runtime, _DEFAULT_RUNTIME),
-            parallel_level=self._read("parallelLevel", _count, 0),
-            handler=self._read("handler", lenient_json.text),
-            url=self._read("modelUrl", lenient_json.text),
-        )
-
-    def _read(self, name: str, convert: Callable[[Any], T], default: Any = None) -> Any:
+    def read(self, name: str, convert: Callable[[Any], T], default: Any = None) -> Any:
         value = self._members.get(name)
         if value is None:
             return default
@@ -169,6 +175,49 @@ class _Version:
             return convert(value)
         except ValueError as error:
             raise ValueError(f"{name} of {self._what}: {error}") from None
+
+    def needed_text(self, name: str) -> str:
+        text: str | None = self.read(name, lenient_json.text)
+        if not text:
+            raise ValueError(f"{self._what} has no {name}")
+        return text
+
+
+def _workflow(name: str, members: Any) -> SnapshotWorkflow:
+    found = _Members(members, f"workflow {name}")
+    return SnapshotWorkflow(
+        name=name,
+        war_name=found.needed_text("warName"),
+        response_timeout_s=found.read("responseTimeout", _not_negative),
+        startup_timeout_s=found.read("startupTimeout", _not_negative),
+        url=found.read("workflowUrl", lenient_json.text),
+    )
+
+
+class _Version(_Members):
+    def __init__(self, members: Any, name: str, version: str) -> None:
+        super().__init__(members, f"version {version} of model {name}")
+        self._name, self._version = name, version
+
+    def model(self) -> SnapshotModel:
+        mar_name = self.needed_text("marName")
+        fewest = self.read("minWorkers", _worker_count, 1)
+        return SnapshotModel(
+            name=self._name,
+            version=self._version,
+            default=self.read("defaultVersion", lenient_json.flag, False),
+            mar_name=mar_name,
+            min_workers=fewest,
+            max_workers=max(fewest, self.read("maxWorkers", _count, fewest)),
+            batch_size=self.read("batchSize", _count, 1),
+            max_batch_delay_s=self.read("maxBatchDelay", _not_negative, _DEFAULT_DELAY_MS) / 1000,
+            response_timeout_s=self.read("responseTimeout", _not_negative, _DEFAULT_TIMEOUT_S),
+            startup_timeout_s=self.read("startupTimeout", _not_negative, _DEFAULT_TIMEOUT_S),
+            runtime=self.read("runtimeType", _runtime, _DEFAULT_RUNTIME),
+            parallel_level=self.read("parallelLevel", _count, 0),
+            handler=self.read("handler", lenient_json.text),
+            url=self.read("modelUrl", lenient_json.text),
+        )
 
     def ignored(self) -> Iterator[str]:
         return (f"{name} of {self._what}" for name in self._members if name not in _MEMBERS)

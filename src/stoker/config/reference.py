@@ -16,6 +16,7 @@ from stoker.config.settings import ROWS
 _GROUPS = {
     "inference_address": "Listeners",
     "model_store": "Models and workers",
+    "workflow_store": "Workflows",
     "stream_window": "Streams and the stop",
     "allowed_urls": "Archives",
     "disable_token_authorization": "Security, and where values come from",

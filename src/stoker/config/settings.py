@@ -301,6 +301,33 @@ class Settings:
         shown="the installation",
     )
 
+    # ---------------------------------------------------------------------------------------- workflows
+
+    workflow_store: Path | None = setting(
+        "workflow_store", rows.path, None, "folder with the workflow archives", shown="the model store"
+    )
+    load_workflows: tuple[str, ...] = setting(
+        "load_workflows",
+        rows.model_list,
+        (),
+        "workflows to load at start, after the models: all, or a comma-separated list of [name=]location",
+        ours=True,
+    )
+    workflow_api: str = setting(
+        "workflow_api",
+        units.one_of("correct", "torchserve"),
+        "correct",
+        "torchserve: clients may register and unregister workflows whatever enable_model_api says",
+        ours=True,
+    )
+    workflow_status_codes: str = setting(
+        "workflow_status_codes",
+        units.one_of("correct", "torchserve"),
+        "correct",
+        "torchserve: a failed request of a workflow is answered with status 500 and no cause over REST",
+        ours=True,
+    )
+
     # -------------------------------------------------------------------------------- streams and stop
 
     stream_window: int = setting(

@@ -222,7 +222,6 @@ _JUDGED: Mapping[str, Callable[[Any, str], Judgement]] = {
     "keystore_type": _keystore_type,
     "allowed_urls": _urls,
     "models": _models,
-    "workflow_store": _if_set("No effect: workflows are not part of this version."),
     "debug": _if_set(
         "The server starts the workers itself, where TorchServe waits for one on port 9000; time limits never pass."
     ),

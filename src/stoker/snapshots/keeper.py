@@ -16,7 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-from stoker.config.model_snapshot import ModelSnapshot, SnapshotModel
+from stoker.config.model_snapshot import ModelSnapshot, SnapshotModel, SnapshotWorkflow
 from stoker.core.job import ModelKey
 
 T = TypeVar("T")
@@ -32,7 +32,8 @@ class Writer(Protocol):
 
 class SnapshotKeeper:
     """``writer`` None: nothing is written. ``served``: the confirmed models; ``is_registered``: also of others.
-    ``chosen_defaults``: names whose default version a client chose since. ``resumed``: what this start resumes."""
+    ``chosen_defaults``: names whose default version a client chose since. ``workflows``: those that are served.
+    ``resumed``: what this start resumes."""
 
     def __init__(
         self,
@@ -41,15 +42,18 @@ class SnapshotKeeper:
         served: Callable[[], Iterable[SnapshotModel]],
         is_registered: Callable[[ModelKey], bool],
         chosen_defaults: Set[str],
+        workflows: Callable[[], Iterable[SnapshotWorkflow]] = tuple,
         resumed: ModelSnapshot | None = None,
         pause_s: float = _PAUSE_S,
     ) -> None:
         self._writer = writer
         self._served = served
+        self._workflows = workflows
         self._is_registered = is_registered
         self._chosen_defaults = chosen_defaults
         self._pause_s = pause_s
         self._missing = {_key(model): model for model in (resumed.models if resumed else ())}
+        self._missing_workflows = {workflow.name: workflow for workflow in (resumed.workflows if resumed else ())}
         self._is_resumed = resumed is not None
         self._has_changed = resumed is not None and resumed.resume
         self._all_loaded: bool | None = None
@@ -88,6 +92,11 @@ class SnapshotKeeper:
         for key in found:
             del self._missing[key]
         if found:
+            self.changed()
+
+    def forget_workflow(self, name: str) -> None:
+        """As `forget`."""
+        if self._missing_workflows.pop(name, None) is not None:
             self.changed()
 
     async def close(self) -> None:
@@ -163,8 +172,13 @@ class SnapshotKeeper:
             *(replace(model, default=model.default and model.name not in awaited) for model in self._served()),
             *(replace(model, default=model.default and model.name in awaited) for model in self._missing.values()),
         ]
-        complete = self._is_resumed or (self._all_loaded is True and bool(models))
-        return ModelSnapshot(tuple(models), resume=self._has_changed or complete)
+        served = {workflow.name: workflow for workflow in self._workflows()}
+        self._missing_workflows = {
+            name: workflow for name, workflow in self._missing_workflows.items() if name not in served
+        }
+        workflows = (*served.values(), *self._missing_workflows.values())
+        complete = self._is_resumed or (self._all_loaded is True and bool(models or workflows))
+        return ModelSnapshot(tuple(models), resume=self._has_changed or complete, workflows=workflows)
 
 
 def _key(model: SnapshotModel) -> ModelKey:

@@ -21,7 +21,9 @@ from stoker.errors import ConfigurationError
 from stoker.snapshots import files as snapshot_files
 
 _KEY = "model_snapshot"
-_NOT_SETTINGS = (_KEY, "load_models")
+_REPLACED = {"load_models": "models", "load_workflows": "workflows"}
+"""Settings whose place a snapshot takes, and what they name."""
+_NOT_SETTINGS = (_KEY, *_REPLACED)
 
 
 def load_for_start(
@@ -118,13 +120,14 @@ def _read(file: Path, environment: Mapping[str, str]) -> _Content:
 
 
 def _ignored_models(loaded: Loaded, snapshot: Path, *, but_not_of: str | None = None) -> Iterator[str]:
-    """Warns of a `load_models` that the snapshot replaces, unless it is the snapshot's own."""
-    given = loaded.given.get("load_models")
-    if given is not None and not (but_not_of and given.where.startswith(but_not_of)):
-        yield (
-            f"{given.where}: load_models is ignored, the models of the snapshot {snapshot} are resumed. "
-            "Started with --no-config-snapshots, and without naming it, the server does not resume it."
-        )
+    """Warns of settings that the snapshot replaces, unless they are the snapshot's own."""
+    for key, what in _REPLACED.items():
+        given = loaded.given.get(key)
+        if given is not None and not (but_not_of and given.where.startswith(but_not_of)):
+            yield (
+                f"{given.where}: {key} is ignored, the {what} of the snapshot {snapshot} are resumed. "
+                "Started with --no-config-snapshots, and without naming it, the server does not resume it."
+            )
 
 
 def _other_settings(content: _Content, settings: Settings, file: Path) -> Iterator[str]:

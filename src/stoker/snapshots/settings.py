@@ -11,7 +11,7 @@ from stoker.config.load import Loaded
 from stoker.config.rows import Origin
 from stoker.config.settings import ROWS
 
-_LEFT_OUT = ("model_snapshot", "load_models", "version", "tsConfigFile")
+_LEFT_OUT = ("model_snapshot", "load_models", "load_workflows", "version", "tsConfigFile")
 """The snapshot itself holds the models; the rest only labels a file."""
 
 
