@@ -173,8 +173,10 @@ def own_classes(module: ModuleType) -> list[type]:
 
 
 def _wrapped(entry_point: EntryPoint, envelope: str) -> EntryPoint:
-    module = importlib.import_module(_ENVELOPES + envelope)
-    wrapped: EntryPoint = own_classes(module)[0](entry_point).handle
+    """``envelope``: ``NAME``, or ``NAME:input`` or ``NAME:output`` for one side of it."""
+    name, _, side = envelope.partition(":")
+    module = importlib.import_module(_ENVELOPES + name)
+    wrapped: EntryPoint = getattr(own_classes(module)[0](entry_point), f"handle_{side}" if side else "handle")
     return wrapped
 
 

@@ -203,3 +203,57 @@ def test_a_tensor_that_is_none_is_the_clients_mistake(context: Context, tensor: 
     with pytest.raises(PredictionException) as error:
         v2(context, [tensor])
     assert error.value.error_code == 400
+
+
+# ---------------------------------------------------------------------------------------------- one side only
+
+
+def input_side(kind: Callable[..., BaseEnvelope], handle: Callable[[Any], Any], rows: Any, context: Any = None) -> Any:
+    return kind(lambda data, _: handle(data)).handle_input(rows, context)
+
+
+def output_side(kind: Callable[..., BaseEnvelope], handle: Callable[[Any], Any], rows: Any, context: Any = None) -> Any:
+    return kind(lambda data, _: handle(data)).handle_output(rows, context)
+
+
+@pytest.mark.parametrize(("instances", "output"), [([1, 2], [[1, 2]]), ([1], [1])])
+def test_the_first_node_of_a_workflow_reads_the_format_and_answers_in_its_own(
+    context: Context, instances: Any, output: Any
+) -> None:
+    assert input_side(KServeEnvelope, list, [{"body": as_bytes({"instances": instances})}], context) == output
+
+
+def test_the_first_node_keeps_the_instances_of_each_request_apart() -> None:
+    rows = [{"body": as_bytes({"instances": [1, 2]})}, {"body": as_bytes({"instances": [3]})}]
+
+    assert input_side(JSONEnvelope, list, rows) == [[1, 2], 3]
+
+
+@pytest.mark.parametrize(
+    ("kind", "output"),
+    [
+        (BodyEnvelope, 7),
+        (JSONEnvelope, '{"predictions": [7]}'),
+        (KServeEnvelope, {"predictions": [7]}),
+    ],
+)
+def test_the_last_node_of_a_workflow_gets_rows_and_answers_each_in_the_format(
+    context: Context, kind: Any, output: Any
+) -> None:
+    rows = [{"body": bytearray(b"a")}, {"body": bytearray(b"b")}]
+    seen: list[Any] = []
+
+    assert output_side(kind, lambda data: seen.extend(data) or [7, 7], rows, context) == [output, output]
+    assert seen == rows
+
+
+def test_the_last_node_answers_in_the_open_inference_protocol(context: Context) -> None:
+    (answer,) = output_side(KServev2Envelope, lambda data: [[1, 2]], [{"body": b""}], context)
+
+    assert answer["outputs"] == [{"name": "output-0", "datatype": "INT64", "data": [1, 2], "shape": [2]}]
+
+
+@pytest.mark.parametrize("side", [input_side, output_side])
+def test_what_is_no_list_passes_either_side_as_it_is(side: Any, context: Context) -> None:
+    assert side(BodyEnvelope, lambda data: None, [{"body": b""}], context) is None
+    assert side(BodyEnvelope, lambda data: data, None, context) is None

@@ -24,6 +24,24 @@ class BaseEnvelope(ABC):
         results = self._handle_fn(data, context)
         return self.format_output(results) if results else results
 
+    def handle_input(self, data: Any, context: Any) -> Any:
+        """Reads the format and does not write it: for the first node of a workflow.
+
+        Returns one output for each request: what the handler made of its only row, else the list of all.
+        """
+        self.context = context
+        results = self._handle_fn(self.parse_input(data) if data else data, context)
+        return self._by_request(results, len(data)) if data and isinstance(results, list) else results
+
+    def handle_output(self, data: Any, context: Any) -> Any:
+        """Writes the format and does not read it: for the last node of a workflow. Requests are answered one by one."""
+        self.context = context
+        results = self._handle_fn(data, context)
+        return [self.format_output([result])[0] for result in results] if isinstance(results, list) else results
+
+    def _by_request(self, results: list[Any], requests: int) -> list[Any]:
+        return results if len(results) == requests else [results]
+
     @abstractmethod
     def parse_input(self, data: Any) -> Any: ...
 

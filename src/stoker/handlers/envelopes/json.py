@@ -27,6 +27,13 @@ class JSONEnvelope(BaseEnvelope):
     def format_output(self, data: Any) -> Any:
         return self._batch_to_json(data, self._lengths)
 
+    def handle_output(self, data: Any, context: Any) -> Any:
+        self._lengths = [1]
+        return super().handle_output(data, context)
+
+    def _by_request(self, results: list[Any], requests: int) -> list[Any]:
+        return [each[0] if len(each) == 1 else each for each in _slices(results, self._lengths)]
+
     def _from_json(self, data: dict[str, Any]) -> list[Any]:
         """Returns the instances of one request, from its body, or from the row itself if the form has a field of that
         name."""
@@ -37,14 +44,19 @@ class JSONEnvelope(BaseEnvelope):
 
     def _batch_to_json(self, batch: Sequence[Any], lengths: Sequence[int]) -> list[str]:
         """Returns a JSON string per request."""
-        replies, start = [], 0
-        for length in lengths:
-            replies.append(self._to_json(batch[start : start + length]))
-            start += length
-        return replies
+        return [self._to_json(each) for each in _slices(batch, lengths)]
 
     def _to_json(self, output: Any) -> str:
         return json.dumps({"predictions": output})
+
+
+def _slices(batch: Sequence[Any], lengths: Sequence[int]) -> list[Sequence[Any]]:
+    """Returns what belongs to each request."""
+    slices, start = [], 0
+    for length in lengths:
+        slices.append(batch[start : start + length])
+        start += length
+    return slices
 
 
 def _plain(instance: Any) -> Any:
