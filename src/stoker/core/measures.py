@@ -121,6 +121,19 @@ class ModelCounters:
         newest.served += 1
 
 
+class WorkflowCounters:
+    """Requests of one workflow by how they ended, and attempts of its nodes after the first."""
+
+    __slots__ = ("cancelled", "failed", "latency_s", "ok", "retries")
+
+    def __init__(self) -> None:
+        self.ok = 0
+        self.failed = 0
+        self.cancelled = 0
+        self.latency_s = 0.0
+        self.retries: dict[str, int] = {}
+
+
 class HandlerSample(NamedTuple):
     """One value that a handler recorded. ``type``: counter, gauge or histogram. ``request_ids``: joined with commas."""
 

@@ -1,49 +1,18 @@
-"""How the outputs of nodes become one answer.  PURE.
-
-A `Form` is what a frontend wants to send: `PlainForm` is TorchServe's; services of their own bring their own.
-"""
+"""TorchServe's answer of a workflow: the bytes of the only leaf, or one JSON object of all leaves.  PURE."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any, NamedTuple, Protocol
+from typing import Any
 
 from stoker.core.buffer import Buffer
+from stoker.core.workflows import Trace
 from stoker.errors import NodeFailed
 
 
-class Trace(NamedTuple):
-    """How a node fared: attempts in all, and of the last one how long it waited and ran."""
-
-    attempts: int
-    queued_s: float
-    run_s: float
-
-
-class Form(Protocol):
-    """``streams``: the caller reads parts as they come, then `part` makes each; else `whole` makes the only one.
-
-    ``traces``: whether `whole` wants them; they are not measured for nothing.
-    """
-
-    @property
-    def streams(self) -> bool: ...
-
-    @property
-    def traces(self) -> bool: ...
-
-    def part(self, node: str, data: Buffer, *, last: bool) -> Buffer: ...
-
-    def whole(self, outputs: Mapping[str, Buffer], traces: Mapping[str, Trace]) -> Buffer: ...
-
-    def failure(self, error: NodeFailed) -> Buffer | None:
-        """Makes a part that says what failed, before the answer ends with the error; None: no such part."""
-        ...
-
-
 class PlainForm:
-    """The answer of /wfpredict and Predictions: the bytes of the only leaf, else a JSON object of all leaves."""
+    """Implements `core.workflows.Form` for /wfpredict and Predictions."""
 
     __slots__ = ("streams",)
     traces = False

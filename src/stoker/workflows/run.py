@@ -16,9 +16,9 @@ from stoker import errors
 from stoker.core.buffer import Buffer
 from stoker.core.job import Job, ModelKey
 from stoker.core.measures import RequestTotals
-from stoker.core.reply import Chunk, ReplyStream
+from stoker.core.reply import Chunk, ReplyStream, ResponseMeta
+from stoker.core.workflows import Form, Trace
 from stoker.workflows import execution as steps
-from stoker.workflows.answers import Form, Trace
 from stoker.workflows.execution import Execution
 
 log = logging.getLogger(__name__)
@@ -54,12 +54,14 @@ class Observer(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
-    """``alone``: whether a node that streams to the caller is a batch of its own; None: as its model says."""
+    """``alone``: whether a node that streams to the caller is a batch of its own; None: as its model says.
+    ``meta``: of each chunk of the answer; what nodes set is dropped."""
 
     form: Form
     request_id: str
     headers: Mapping[str, str] | None = None
     alone: bool | None = None
+    meta: ResponseMeta | None = None
 
 
 class Run:
@@ -177,7 +179,7 @@ class Run:
         return Trace(attempt.number + 1, own.queued_s, own.latency_s - own.queued_s)
 
     def _push_part(self, part: Buffer) -> None:
-        self._reply.push_parts([Chunk(part)], len(part))
+        self._reply.push_parts([Chunk(part, self._asked.meta)], len(part))
 
     # ------------------------------------------------------------------------------------ the actions
 
@@ -233,7 +235,7 @@ class Run:
         form = self._asked.form
         answer = self._tail if form.streams else form.whole(self._execution.outputs(), self.traces)
         self._observer.run_ended(self, None)
-        self._reply.push(Chunk(answer), last=True)
+        self._reply.push(Chunk(answer, self._asked.meta), last=True)
 
     def _end(self, error: errors.ServingError) -> None:
         self._observer.run_ended(self, error)

@@ -9,7 +9,8 @@ from stoker.core.buffer import Buffer
 from stoker.core.job import Input, Job, ModelKey
 from stoker.core.measures import RequestTotals
 from stoker.core.reply import Chunk, ReplyStream, ResponseMeta
-from stoker.workflows.answers import STREAMED, WHOLE, Form, Trace
+from stoker.core.workflows import Form, Trace
+from stoker.workflows.answers import STREAMED, WHOLE
 from stoker.workflows.execution import Execution
 from stoker.workflows.graph import Graph, Node, Serving
 from stoker.workflows.run import Asked, Run

@@ -1,0 +1,81 @@
+"""Replaces workflow archives in unit tests; models, workers and schedulers are those of `registry_fakes`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+from registry_fakes import World
+
+from stoker import errors
+from stoker.archive.store import Unpacked, UnpackedWorkflow
+from stoker.archive.workflow_manifest import WorkflowManifest
+from stoker.config.settings import Settings
+from stoker.workflows.service import Workflows
+
+TWO_FUNCTIONS: dict[str, Any] = {"models": {}, "dag": {"pre": ["post"]}}
+DIAMOND: dict[str, Any] = {
+    "models": {"m1": {"url": "a.mar"}, "m2": {"url": "b.mar", "max-workers": 3}},
+    "dag": {"pre": ["m1", "m2"], "m1": ["post"], "m2": ["post"]},
+}
+
+
+class FakeWorkflowStore:
+    """``archives``: specifications by url, e.g. ``w.war``."""
+
+    def __init__(self, archives: dict[str, Any]) -> None:
+        self.archives = archives
+        self.unpacked: list[UnpackedWorkflow] = []
+        self.discarded: list[UnpackedWorkflow] = []
+        self.from_operator: list[bool] = []
+
+    async def fetch_and_unpack(
+        self, url: str, *, from_operator: bool = False, for_s3: bool = False
+    ) -> UnpackedWorkflow:
+        self.from_operator.append(from_operator)
+        if url not in self.archives:
+            raise errors.WorkflowArchiveNotFound(url=url)
+        manifest = WorkflowManifest(
+            workflow_name=url.removesuffix(".war"),
+            spec_file="spec.yaml",
+            handler="handler.py",
+            archiver_version="1",
+            created_on="today",
+            specification=yaml.safe_dump(self.archives[url], sort_keys=False).encode(),
+        )
+        unpacked: UnpackedWorkflow = Unpacked(
+            manifest=manifest, model_dir=Path("/war"), root=Path("/war"), url=url, file_name=url
+        )
+        self.unpacked.append(unpacked)
+        return unpacked
+
+    def discard(self, unpacked: UnpackedWorkflow, *, delete_download: bool) -> None:
+        self.discarded.append(unpacked)
+
+    def startup_names(self) -> list[str]:
+        return sorted(self.archives)
+
+    @property
+    def left(self) -> int:
+        return len(self.unpacked) - len({id(each) for each in self.discarded})
+
+
+class WorkflowRig:
+    """Workflows over a registry with fakes around it."""
+
+    def __init__(self, *, snapshots: Any = None, **settings: Any) -> None:
+        self.world = World(snapshots=snapshots, **settings)
+        self.store = FakeWorkflowStore({"two.war": TWO_FUNCTIONS, "diamond.war": DIAMOND})
+        self.workflows = Workflows(
+            settings=Settings(**settings),
+            registry=self.world.registry,
+            store=self.store,  # type: ignore[arg-type]
+            clock=self.world.clock,
+        )
+        self.registry = self.world.registry
+        self.registry.attach(self.workflows)
+
+    def models(self) -> set[str]:
+        """Names of all registered models, functions of workflows too."""
+        return {figures.key.name for figures in self.registry.figures()}
