@@ -21,7 +21,7 @@ from typing import Any
 from stoker import TORCHSERVE_VERSION, __version__
 from stoker.archive.download import DownloadLimits
 from stoker.archive.limits import UnpackLimits
-from stoker.archive.store import ModelStore
+from stoker.archive.store import ModelStore, WorkflowStore
 from stoker.config import security
 from stoker.config.address import grpc_address, grpc_place
 from stoker.config.security import AccessPolicy
@@ -39,6 +39,7 @@ from stoker.frontend.grpc.management import management_methods
 from stoker.frontend.grpc.open_inference import health_methods as open_health_methods
 from stoker.frontend.grpc.open_inference import open_inference_methods
 from stoker.frontend.grpc.server import GrpcServer, choose_engine
+from stoker.frontend.grpc.workflows import workflow_inference_methods, workflow_management_methods
 from stoker.frontend.http.app import Api, App
 from stoker.frontend.http.cors import cors_headers
 from stoker.frontend.http.description import description_api
@@ -51,6 +52,7 @@ from stoker.frontend.http.metrics import metrics_api, metrics_routes
 from stoker.frontend.http.openapi import Operation
 from stoker.frontend.http.openapi_operations import of_listener, predictions_of_model
 from stoker.frontend.http.predictions import Predictions, answers_of_errors
+from stoker.frontend.http.workflows import workflow_routes
 from stoker.frontend.listener import Budgets, Limits
 from stoker.frontend.open_exchanges import OpenExchanges
 from stoker.frontend.open_inference.service import OpenInference
@@ -61,6 +63,7 @@ from stoker.snapshots import files as snapshot_files
 from stoker.snapshots.folder import SnapshotFolder
 from stoker.telemetry.metrics import Metrics
 from stoker.telemetry.system import SystemMetrics
+from stoker.workflows.service import Workflows
 
 log = logging.getLogger(__name__)
 
@@ -127,13 +130,14 @@ class Server:
             stack.callback(self._metrics.flush)
             protection = Protection(self._settings, self._access)
             registry = await self._enter_registry(stack)
+            workflows = await self._enter_workflows(stack, registry)
             await self._check_addresses()
             self._connections = open_files.connections_of_each_listener(self._settings.max_connections)
             if not await self._load(registry):
                 return
-            for frontend in self._make_grpc(registry, protection):
+            for frontend in self._make_grpc(registry, workflows, protection):
                 self._grpc.append(await stack.enter_async_context(frontend))
-            for listener, roles in self._make_http(registry, protection):
+            for listener, roles in self._make_http(registry, workflows, protection):
                 self._http.append((await stack.enter_async_context(listener), roles))
             await stack.enter_async_context(protection.kept())
             if self._stop.is_set():
@@ -141,7 +145,7 @@ class Server:
             self._tell_started()
             _tune_gc()
             await self._stop.wait()
-            await self._drain(registry)
+            await self._drain(registry, workflows)
 
     # ------------------------------------------------------------------------------------------ the parts
 
@@ -168,33 +172,54 @@ class Server:
             await stack.enter_async_context(system)
         return await stack.enter_async_context(registry)
 
+    async def _enter_workflows(self, stack: AsyncExitStack, registry: Registry) -> Workflows:
+        settings = self._settings
+        store = _make_workflow_store(settings)
+        stack.push_async_callback(asyncio.to_thread, store.close)
+        workflows = Workflows(
+            settings=settings, registry=registry, store=store, clock=MonotonicClock(), counters=self._metrics.workflow
+        )
+        registry.attach(workflows)
+        stack.push_async_callback(workflows.close)
+        return workflows
+
+    @property
+    def _workflow_api(self) -> bool:
+        return self._access.model_api or self._settings.workflow_api == "torchserve"
+
     def _snapshot_folder(self) -> SnapshotFolder | None:
         if self._snapshot_settings is None:
             return None
         folder = snapshot_files.folder_of(self._settings.log_location)
         return SnapshotFolder(folder, settings=self._snapshot_settings, kept=self._settings.snapshots_kept)
 
-    def _make_grpc(self, registry: Registry, protection: Protection) -> Iterator[GrpcServer]:
+    def _make_grpc(self, registry: Registry, workflows: Workflows, protection: Protection) -> Iterator[GrpcServer]:
         settings, codes = self._settings, self._settings.grpc_status_codes
         health, authorizer = list(health_methods(registry)), protection.authorizer
         tensors: Sequence[Method] = ()
         if settings.ts_open_inference_protocol:
             tensors = open_inference_methods(self._open_inference(registry), registry, status_codes=codes)
             health += open_health_methods(registry)
-        inference = guarded(
-            [*inference_methods(registry, status_codes=codes), *tensors], authorizer, TokenScope.INFERENCE
-        )
-        management = guarded(
-            [*management_methods(registry, status_codes=codes, model_api_enabled=self._access.model_api), *tensors],
-            authorizer,
-            TokenScope.MANAGEMENT,
+        inference = [
+            *inference_methods(registry, status_codes=codes),
+            *workflow_inference_methods(workflows, status_codes=codes),
+            *tensors,
+        ]
+        management = [
+            *management_methods(registry, status_codes=codes, model_api_enabled=self._access.model_api),
+            *workflow_management_methods(workflows, status_codes=codes, enabled=self._workflow_api),
+            *tensors,
+        ]
+        apis = (
+            guarded(inference, authorizer, TokenScope.INFERENCE),
+            guarded(management, authorizer, TokenScope.MANAGEMENT),
         )
         hosts = (settings.grpc_inference_address, settings.grpc_management_address)
         ports = (settings.grpc_inference_port, settings.grpc_management_port)
         ages = _connection_ages(settings)
         engine = choose_engine(settings.grpc_engine)
         rests = (settings.inference_address, settings.management_address)
-        for host, port, methods, age, rest in zip(hosts, ports, (inference, management), ages, rests, strict=True):
+        for host, port, methods, age, rest in zip(hosts, ports, apis, ages, rests, strict=True):
             yield GrpcServer(
                 host=host,
                 port=port,
@@ -215,12 +240,14 @@ class Server:
     def _open_inference(self, registry: Registry) -> OpenInference:
         return OpenInference(registry, registry, max_response_bytes=self._settings.max_response_size)
 
-    def _make_http(self, registry: Registry, protection: Protection) -> Iterator[tuple[HttpListener, tuple[Role, ...]]]:
+    def _make_http(
+        self, registry: Registry, workflows: Workflows, protection: Protection
+    ) -> Iterator[tuple[HttpListener, tuple[Role, ...]]]:
         """Makes a listener per address: with the APIs of one role, or of several where addresses are equal."""
         settings, authorizer = self._settings, protection.authorizer
         predictions = Predictions(registry, authorizer=authorizer, hide_authorization=self._access.tokens)
         apis = {
-            Role.MANAGEMENT: self._management_api(registry, protection),
+            Role.MANAGEMENT: self._management_api(registry, workflows, protection),
             Role.METRICS: metrics_api(self._metrics),
             Role.INFERENCE: inference_api(
                 registry,
@@ -240,7 +267,7 @@ class Server:
                 app=App([description_api(_operations(settings, roles), version=TORCHSERVE_VERSION), *served]),
                 predictor=predictions if Role.INFERENCE in roles else None,
                 exchanges=self._open_exchanges(),
-                answer_of=answers_of_errors(settings.queue_full_status),
+                answer_of=answers_of_errors(settings.queue_full_status, settings.workflow_status_codes),
                 headers=headers,
                 max_request_size=settings.max_request_size,
                 tls=protection.https if address.scheme == "https" else None,
@@ -260,7 +287,7 @@ class Server:
             stream_min_bytes_per_s=settings.stream_min_bytes_per_second,
         )
 
-    def _management_api(self, registry: Registry, protection: Protection) -> Api:
+    def _management_api(self, registry: Registry, workflows: Workflows, protection: Protection) -> Api:
         settings, place = self._settings, self._settings.management_address
         guard = BrowserGuard(
             hosts=[*settings.allowed_hosts, socket.gethostname(), place.host],
@@ -273,7 +300,11 @@ class Server:
             guard=None if place.scheme == "unix" else guard,
             model_api_enabled=self._access.model_api,
         )
-        return replace(api, open_routes=[*api.open_routes, *probe_routes(registry)])
+        return replace(
+            api,
+            routes=[*api.routes, *workflow_routes(workflows, enabled=self._workflow_api)],
+            open_routes=[*api.open_routes, *probe_routes(registry)],
+        )
 
     # ------------------------------------------------------------------------------------- start and stop
 
@@ -320,14 +351,15 @@ class Server:
             log.warning("%s", text)
         self._on_started()
 
-    async def _drain(self, registry: Registry) -> None:
+    async def _drain(self, registry: Registry, workflows: Workflows) -> None:
         """Turns health to NOT_SERVING, refuses new work, and gives accepted requests `drain_timeout` to end."""
         grace_s = self._settings.drain_timeout_s
         log.info("Stopping: requests in flight have %g s to end", grace_s, extra={"event": "server_stopping"})
+        workflows.close_admission()
         registry.close_admission()
         drains = [frontend.drain(grace_s) for frontend in self._grpc]
         drains += [listener.drain(grace_s) for listener, _ in self._http]
-        await _unless(self._stop_now, [*drains, registry.drain(grace_s)])
+        await _unless(self._stop_now, [*drains, workflows.drain(grace_s), registry.drain(grace_s)])
 
 
 def _describe_predictions(registry: Registry, model: str) -> dict[str, Any]:
@@ -403,19 +435,27 @@ def _connection_ages(settings: Settings) -> tuple[ConnectionAge, ConnectionAge]:
 
 
 def _make_store(settings: Settings) -> ModelStore:
-    return ModelStore(
-        settings.model_store,
-        temp_dir=settings.temp_dir,
-        allowed_model_paths=settings.allowed_model_paths,
-        allowed_urls=",".join(settings.allowed_urls),
-        allow_private_urls=settings.allow_private_urls,
-        unpack_limits=UnpackLimits(
+    return ModelStore(settings.model_store, **_store_options(settings))
+
+
+def _make_workflow_store(settings: Settings) -> WorkflowStore:
+    """As in TorchServe, workflows are in the model store unless they have a store of their own."""
+    return WorkflowStore(settings.workflow_store or settings.model_store, **_store_options(settings))
+
+
+def _store_options(settings: Settings) -> dict[str, Any]:
+    return {
+        "temp_dir": settings.temp_dir,
+        "allowed_model_paths": settings.allowed_model_paths,
+        "allowed_urls": ",".join(settings.allowed_urls),
+        "allow_private_urls": settings.allow_private_urls,
+        "unpack_limits": UnpackLimits(
             entries=settings.unpack_max_files,
             total_bytes=settings.unpack_max_size,
             ratio=settings.unpack_max_ratio,
         ),
-        download_limits=DownloadLimits(max_bytes=settings.download_max_size, total_s=settings.download_timeout_s),
-    )
+        "download_limits": DownloadLimits(max_bytes=settings.download_max_size, total_s=settings.download_timeout_s),
+    }
 
 
 async def _unless(event: asyncio.Event, work: Iterable[Awaitable[object]]) -> None:

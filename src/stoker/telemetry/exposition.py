@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from itertools import chain
+from types import MappingProxyType
 
 from stoker.core.job import ModelKey
-from stoker.core.measures import Histogram, ModelCounters
+from stoker.core.measures import Histogram, ModelCounters, WorkflowCounters
 from stoker.core.ports import ModelFigures
 from stoker.telemetry.family import escaped
 
 Sample = tuple[str, str, float]
 """Name, label set in braces, value."""
+
+Family = tuple[str, str, str, Iterable[Sample]]
+"""Name, type, meaning, samples."""
 
 Counted = Sequence[tuple[ModelKey, ModelCounters]]
 
@@ -38,9 +43,23 @@ _OUTCOMES: tuple[tuple[str, Callable[[ModelCounters], int]], ...] = (
 )
 
 
-def text(counted: Counted, figures: Iterable[ModelFigures], names: Collection[str] = ()) -> Iterator[str]:
-    """Returns the text. ``names``: only samples with these exact names."""
-    for name, kind, meaning, samples in _families(counted, list(figures)):
+_WORKFLOW_STATUSES: tuple[tuple[str, Callable[[WorkflowCounters], int]], ...] = (
+    ("ok", lambda counters: counters.ok),
+    ("failed", lambda counters: counters.failed),
+    ("cancelled", lambda counters: counters.cancelled),
+)
+
+
+def text(
+    counted: Counted,
+    figures: Iterable[ModelFigures],
+    names: Collection[str] = (),
+    workflows: Mapping[str, WorkflowCounters] = MappingProxyType({}),
+) -> Iterator[str]:
+    """Returns the text. ``names``: only samples with these exact names. ``workflows``: by name; without any, nothing is
+    said of them."""
+    families = _families(counted, list(figures))
+    for name, kind, meaning, samples in chain(families, _of_workflows(workflows) if workflows else ()):
         lines = [f"{sample}{labels} {_number(value)}\n" for sample, labels, value in samples if _wanted(sample, names)]
         if lines or not names:
             yield f"# HELP {name} {meaning}\n# TYPE {name} {kind}\n"
@@ -51,7 +70,7 @@ def _wanted(name: str, names: Collection[str]) -> bool:
     return not names or name in names
 
 
-def _families(counted: Counted, figures: Sequence[ModelFigures]) -> Iterator[tuple[str, str, str, Iterable[Sample]]]:
+def _families(counted: Counted, figures: Sequence[ModelFigures]) -> Iterator[Family]:
     for name, meaning, histogram_of in _HISTOGRAMS:
         yield name, "histogram", meaning, _histograms(name, counted, histogram_of)
     yield (
@@ -87,6 +106,43 @@ def _families(counted: Counted, figures: Sequence[ModelFigures]) -> Iterator[tup
         "Streaming requests that are not over.",
         [("stoker_streams_in_flight", _labels(key), counters.streams) for key, counters in counted if key in live],
     )
+
+
+def _of_workflows(workflows: Mapping[str, WorkflowCounters]) -> Iterator[Family]:
+    yield (
+        "ts_workflow_requests_total",
+        "counter",
+        "Requests of a workflow, by how they ended.",
+        [
+            ("ts_workflow_requests_total", _workflow_labels(name, "status", status), count(counters))
+            for name, counters in workflows.items()
+            for status, count in _WORKFLOW_STATUSES
+        ],
+    )
+    yield (
+        "ts_workflow_latency_microseconds",
+        "counter",
+        "From the acceptance of a workflow's requests to their answers, in all.",
+        [
+            ("ts_workflow_latency_microseconds", _workflow_labels(name), round(counters.latency_s * 1e6, 3))
+            for name, counters in workflows.items()
+        ],
+    )
+    yield (
+        "ts_workflow_node_retries_total",
+        "counter",
+        "Attempts at a node of a workflow after the first.",
+        [
+            ("ts_workflow_node_retries_total", _workflow_labels(name, "node", node), count)
+            for name, counters in workflows.items()
+            for node, count in counters.retries.items()
+        ],
+    )
+
+
+def _workflow_labels(name: str, label: str = "", value: str = "") -> str:
+    more = f',{label}="{escaped(value)}"' if label else ""
+    return f'{{workflow="{escaped(name)}"{more}}}'
 
 
 def _histograms(name: str, counted: Counted, histogram_of: Callable[[ModelCounters], Histogram]) -> Iterator[Sample]:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from stoker.core.job import ModelKey
-from stoker.core.measures import ModelCounters, Newest, Unmeasured
+from stoker.core.measures import ModelCounters, Newest, Unmeasured, WorkflowCounters
 from stoker.core.ports import ModelFigures, ModelTelemetry
 from stoker.telemetry import declared as declarations
 from stoker.telemetry import exposition
@@ -61,6 +61,7 @@ class Metrics:
         self._newest = Newest()
         self._logged: dict[tuple[str, Labels], float] = {}
         self._models: dict[ModelKey, ModelMetrics] = {}
+        self._workflows: dict[str, WorkflowCounters] = {}
         self._figures: Callable[[], Iterable[ModelFigures]] = tuple
         self._requests_2xx = self._requests_4xx = self._requests_5xx = 0
         declared = _read(config)
@@ -101,6 +102,13 @@ class Metrics:
             self._models[key] = found
             self._forget_oldest()
         return found
+
+    def workflow(self, name: str) -> WorkflowCounters:
+        """Returns the same counters for the same name, also when it is registered anew."""
+        counters = self._workflows.setdefault(name, WorkflowCounters())
+        if len(self._workflows) > MAX_FORGOTTEN:
+            del self._workflows[next(iter(self._workflows))]
+        return counters
 
     def watch(self, figures: Callable[[], Iterable[ModelFigures]]) -> None:
         """Sets the source of figures about the registered models."""
@@ -153,7 +161,7 @@ class Metrics:
                 yield from family.text(names)
         yield from self._handlers.text(names)
         counted = [(each.key, each.counters) for each in self._models.values()]
-        yield from exposition.text(counted, self._figures(), names)
+        yield from exposition.text(counted, self._figures(), names, self._workflows)
 
     def _now(self) -> Iterator[Named]:
         yield from self._counters()
@@ -171,7 +179,8 @@ class Metrics:
                 yield name, (_HOST, host), count
         for (model, version), (requests, latency_s, queued_s) in self._inference_totals().items():
             labels = (model, version, host)
-            yield "ts_inference_requests_total", labels, requests
+            if requests:
+                yield "ts_inference_requests_total", labels, requests
             yield "ts_inference_latency_microseconds", labels, round(latency_s * 1e6, 3)
             yield "ts_queue_latency_microseconds", labels, round(queued_s * 1e6, 3)
 
@@ -181,7 +190,7 @@ class Metrics:
         for key, model in self._models.items():
             counters = model.counters
             for version, totals in (("default", counters.by_default), (key.version, counters.by_version)):
-                if totals.requests:
+                if totals.requests or totals.latency_s:  # jobs of workflows are no requests of their own
                     requests, latency_s, queued_s = found.get((key.name, version), (0, 0.0, 0.0))
                     found[key.name, version] = (
                         requests + totals.requests,

@@ -1,7 +1,8 @@
 """grpc.health.v1: Check and Watch, on both ports.
 
-Names: ``""`` and the full names of the services stand for the server, ``MODEL`` and ``MODEL/VERSION`` for a model. Both
-methods go on while the server drains, and say NOT_SERVING then: that is how load balancers learn of it.
+Names: ``""`` and the full names of the services stand for the server, ``MODEL`` and ``MODEL/VERSION`` for a model,
+``workflow:NAME`` for a workflow. Both methods go on while the server drains, and say NOT_SERVING then: that is how load
+balancers learn of it.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ WHOLE_SERVER = frozenset(
         SERVICE,
         "org.pytorch.serve.grpc.inference.InferenceAPIsService",
         "org.pytorch.serve.grpc.management.ManagementAPIsService",
+        "org.pytorch.serve.grpc.workflow.WorkflowAPIsService",
+        "org.pytorch.serve.grpc.workflow.WorkflowInferenceAPIsService",
     }
 )
 

@@ -1,28 +1,18 @@
-"""The management service: six unary methods that answer with a sentence or with JSON.
-
-Invariant: an operation continues when its client leaves; only the answer is lost.
-"""
+"""The management service: six unary methods that answer with a sentence or with JSON."""
 
 from __future__ import annotations
 
-import asyncio
-import json
-from collections.abc import Callable, Coroutine, Sequence
-from typing import Any, Protocol, TypeVar
-
-from google.protobuf.message import DecodeError, Message
+from collections.abc import Callable, Sequence
+from typing import Protocol
 
 from stoker.core.ports import ManagementPort, RegisterRequest, ScaleRequest
-from stoker.errors import BadRequest, MalformedMessage, ModelApiDisabled, ServerStopping
+from stoker.errors import BadRequest, ModelApiDisabled
 from stoker.frontend.grpc.call import Call, Kind, Method
-from stoker.frontend.grpc.status import StatusOf, inference_status, management_status
+from stoker.frontend.grpc.operations import MOST_LISTED, LongOperations, json_text, parse, positive, reply
+from stoker.frontend.grpc.status import inference_status, management_status
 from stoker.protos import management_pb2 as pb
 
 SERVICE = "org.pytorch.serve.grpc.management.ManagementAPIsService"
-MOST_LISTED = 100
-
-_Request = TypeVar("_Request", bound=Message)
-_Operation = Coroutine[Any, Any, str]
 
 
 def management_methods(
@@ -57,43 +47,43 @@ class _Service:
         self._model_api_enabled = model_api_enabled
         # TorchServe handles a customized describe like a prediction, errors included.
         self._status_of_prediction = inference_status(status_codes)
-        self._operations: set[asyncio.Task[str]] = set()
+        self._operations = LongOperations()
 
     def DescribeModel(self, call: Call) -> None:
-        request = _parse(pb.DescribeModelRequest, call)
+        request = parse(pb.DescribeModelRequest, call)
         name, version = request.model_name, request.model_version or None
         if request.customized and version != "all":
-            self._start(call, self._describe_customized(name, version), status_of=self._status_of_prediction)
+            self._operations.start(call, self._describe_customized(name, version), status_of=self._status_of_prediction)
         else:
-            _reply(call, _json(self._management.describe(name, version)))
+            reply(call, json_text(self._management.describe(name, version)))
 
     def ListModels(self, call: Call) -> None:
-        request = _parse(pb.ListModelsRequest, call)
+        request = parse(pb.ListModelsRequest, call)
         limit = request.limit if 0 < request.limit <= MOST_LISTED else MOST_LISTED
-        _reply(call, _json(self._management.list_models(limit, max(0, request.next_page_token))))
+        reply(call, json_text(self._management.list_models(limit, max(0, request.next_page_token))))
 
     def RegisterModel(self, call: Call) -> None:
-        request = _parse(pb.RegisterModelRequest, call)
+        request = parse(pb.RegisterModelRequest, call)
         self._require_model_api()
         if not request.url:
             raise BadRequest("Parameter url is required.")
-        self._start(call, self._management.register(_register_request(request)))
+        self._operations.start(call, self._management.register(_register_request(request)))
 
     def ScaleWorker(self, call: Call) -> None:
-        request = _parse(pb.ScaleWorkerRequest, call)
+        request = parse(pb.ScaleWorkerRequest, call)
         _require_model_name(request)
-        self._start(call, self._management.scale(_scale_request(request)))
+        self._operations.start(call, self._management.scale(_scale_request(request)))
 
     def SetDefault(self, call: Call) -> None:
-        request = _parse(pb.SetDefaultRequest, call)
-        self._start(call, self._management.set_default(request.model_name, request.model_version))
+        request = parse(pb.SetDefaultRequest, call)
+        self._operations.start(call, self._management.set_default(request.model_name, request.model_version))
 
     def UnregisterModel(self, call: Call) -> None:
-        request = _parse(pb.UnregisterModelRequest, call)
+        request = parse(pb.UnregisterModelRequest, call)
         self._require_model_api()
         if not request.model_name:
             raise BadRequest("Parameter url is required.")  # TorchServe's message for a missing name
-        self._start(call, self._management.unregister(request.model_name, request.model_version or None))
+        self._operations.start(call, self._management.unregister(request.model_name, request.model_version or None))
 
     # ---------------------------------------------------------------------------------------- shared
 
@@ -102,34 +92,10 @@ class _Service:
             raise ModelApiDisabled
 
     async def _describe_customized(self, name: str, version: str | None) -> str:
-        return _json((await self._management.describe_customized(name, version)).entries)
-
-    def _start(self, call: Call, operation: _Operation, *, status_of: StatusOf | None = None) -> None:
-        """Runs the operation in a task of its own, which a leaving client does not cancel."""
-        task = asyncio.get_running_loop().create_task(operation)
-        self._operations.add(task)
-        task.add_done_callback(lambda done: self._finished(call, done, status_of or call.method.status_of))
-
-    def _finished(self, call: Call, task: asyncio.Task[str], status_of: StatusOf) -> None:
-        self._operations.discard(task)
-        if task.cancelled():
-            call.fail(ServerStopping())
-            return
-        error = task.exception()
-        if error is None:
-            _reply(call, task.result())
-        else:
-            call.refuse(status_of(error if isinstance(error, Exception) else RuntimeError(repr(error))))
+        return json_text((await self._management.describe_customized(name, version)).entries)
 
 
 # ------------------------------------------------------------------------------------------- messages
-
-
-def _parse(kind: type[_Request], call: Call) -> _Request:
-    try:
-        return kind.FromString(call.request)
-    except DecodeError:
-        raise MalformedMessage(message_type=kind.DESCRIPTOR.name) from None
 
 
 def _require_model_name(request: _HasModelName) -> None:
@@ -139,25 +105,25 @@ def _require_model_name(request: _HasModelName) -> None:
 
 def _register_request(request: pb.RegisterModelRequest) -> RegisterRequest:
     """Treats numbers of zero or less and empty strings as not given, because proto3 cannot tell the difference."""
-    delay_ms = _positive(request.max_batch_delay)
+    delay_ms = positive(request.max_batch_delay)
     return RegisterRequest(
         url=request.url,
         model_name=request.model_name or None,
         handler=request.handler or None,
         runtime=request.runtime or None,
-        batch_size=_positive(request.batch_size),
+        batch_size=positive(request.batch_size),
         max_batch_delay_s=None if delay_ms is None else delay_ms / 1000,
-        initial_workers=_positive(request.initial_workers),
-        response_timeout_s=_positive(request.response_timeout),
-        startup_timeout_s=_positive(request.startup_timeout),
+        initial_workers=positive(request.initial_workers),
+        response_timeout_s=positive(request.response_timeout),
+        startup_timeout_s=positive(request.startup_timeout),
         synchronous=request.synchronous,
         s3_sse_kms=request.s3_sse_kms,
     )
 
 
 def _scale_request(request: pb.ScaleWorkerRequest) -> ScaleRequest:
-    fewest = _positive(request.min_worker) or 1
-    most = _positive(request.max_worker)
+    fewest = positive(request.min_worker) or 1
+    most = positive(request.max_worker)
     if most is not None and most < fewest:
         raise BadRequest("max_worker cannot be less than min_worker.")
     return ScaleRequest(
@@ -167,17 +133,3 @@ def _scale_request(request: pb.ScaleWorkerRequest) -> ScaleRequest:
         max_workers=most,
         synchronous=request.synchronous,
     )
-
-
-def _positive(number: int) -> int | None:
-    return number if number > 0 else None
-
-
-def _json(value: object) -> str:
-    """Formats as TorchServe does: indented by two, no escapes, no final newline."""
-    return json.dumps(value, indent=2, ensure_ascii=False)
-
-
-def _reply(call: Call, text: str) -> None:
-    sendable = text.encode("utf-8", "replace").decode()  # a handler's JSON may contain a lone surrogate
-    call.reply(pb.ManagementResponse(msg=sendable).SerializeToString())

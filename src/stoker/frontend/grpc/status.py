@@ -82,6 +82,7 @@ _INTERNAL_CLASS = f"{_HTTP}.InternalServerException"
 _NOT_FOUND_CLASS = f"{_ARCHIVE}.model.ModelNotFoundException"
 _VERSION_CLASS = f"{_ARCHIVE}.model.ModelVersionNotFoundException"
 _MODEL_CLASS = f"{_ARCHIVE}.model.ModelException"
+_WORKFLOW = f"{_ARCHIVE}.workflow"
 
 Table = Mapping[type[Exception], Row]
 
@@ -93,6 +94,7 @@ INFERENCE: Table = {
     e.MessageTooLarge: Row(RESOURCE_EXHAUSTED, RESOURCE_EXHAUSTED, _BAD_REQUEST_CALL),
     e.ModelNotFound: Row(NOT_FOUND, INTERNAL, _NOT_FOUND_CLASS),
     e.ModelVersionNotFound: Row(NOT_FOUND, INTERNAL, _VERSION_CLASS),
+    e.WorkflowNotFound: Row(NOT_FOUND, NOT_FOUND, f"{_WORKFLOW}.WorkflowNotFoundException"),
     e.TokenRejected: Row(PERMISSION_DENIED, PERMISSION_DENIED, ""),
     # capacity
     e.CapacityError: Row(UNAVAILABLE, UNAVAILABLE, _INTERNAL_CALL),
@@ -134,6 +136,14 @@ MANAGEMENT: Table = {
     e.ArchiveExists: Row(INTERNAL, INTERNAL, _INTERNAL_CLASS),
     e.ArchiveUnreadable: Row(INTERNAL, INTERNAL, _INTERNAL_CLASS),
     e.RequirementsFailed: Row(INVALID_ARGUMENT, INVALID_ARGUMENT, _MODEL_CLASS),
+    # workflows: TorchServe has none over gRPC
+    e.WorkflowError: Row(INTERNAL, INTERNAL, f"{_WORKFLOW}.WorkflowException"),
+    e.WorkflowAlreadyRegistered: Row(ALREADY_EXISTS, ALREADY_EXISTS, f"{_HTTP}.ConflictStatusException"),
+    e.ModelOfWorkflow: Row(FAILED_PRECONDITION, FAILED_PRECONDITION, f"{_HTTP}.ConflictStatusException"),
+    e.InvalidWorkflow: Row(INVALID_ARGUMENT, INVALID_ARGUMENT, f"{_WORKFLOW}.InvalidWorkflowException"),
+    e.InvalidGraph: Row(INVALID_ARGUMENT, INVALID_ARGUMENT, "org.pytorch.serve.ensemble.InvalidDAGException"),
+    e.WorkflowArchiveNotFound: Row(NOT_FOUND, NOT_FOUND, f"{_WORKFLOW}.WorkflowNotFoundException"),
+    e.WorkflowArchiveExists: Row(ALREADY_EXISTS, ALREADY_EXISTS, "java.nio.file.FileAlreadyExistsException"),
 }
 
 MODELS: Table = {
@@ -186,6 +196,8 @@ class StatusTable:
         self._second_line = second_line
 
     def __call__(self, error: Exception) -> Status:
+        if isinstance(error, e.NodeFailed):  # with the code of what happened to the node
+            return Status(self(error.error).code, _details(str(error), _INTERNAL_CLASS))
         row = row_of(self._table, error)
         if row is None:
             return Status(INTERNAL, self._details("Internal server error", _INTERNAL_CALL))

@@ -1,6 +1,7 @@
-"""Finds out which paths are predictions: TorchServe's own, SageMaker's, the legacy one, KServe's v1 and v2. PURE.
+"""Finds out which paths are predictions: of TorchServe, SageMaker, KServe v1 and v2, legacy ones and workflows. PURE.
 
-As in TorchServe, a path is percent-decoded before it is split.  Any method predicts, except OPTIONS, which describes.
+As in TorchServe, a path is percent-decoded before it is split.  Any method predicts, except OPTIONS, which describes a
+model's predictions, and predicts with a workflow.
 """
 
 from __future__ import annotations
@@ -10,7 +11,10 @@ from functools import lru_cache
 from typing import NamedTuple
 from urllib.parse import unquote
 
+from stoker.core.workflows import PREFIX
+
 _NOT_LEGACY = frozenset({"", "api-description", "metrics", "ping", "token", "wfpredict", "workflows"})
+_WFPREDICT = "wfpredict"
 _LONGEST_KEPT = 256
 
 PREDICT: Mapping[str, str] = {"explain": "False"}
@@ -21,12 +25,14 @@ class Target(NamedTuple):
     """``model``: empty if the request names it elsewhere.
 
     ``headers``: set by the server for the handler. ``query``: query parameters are data of the request.
+    ``any_method``: OPTIONS predicts too.
     """
 
     model: str
     version: str | None = None
     headers: Mapping[str, str] = {}
     query: bool = False
+    any_method: bool = False
 
 
 def target_of(path: bytes) -> Target | None:
@@ -41,7 +47,7 @@ def _target(path: bytes) -> Target | None:
     if len(segments) > 2 and not segments[-1] and segments[1] not in ("predictions", "explanations"):
         segments.pop()  # a slash at the end
     first, rest = segments[1], segments[2:]
-    family = _FAMILIES.get(first)
+    family = _FAMILIES.get(first) or (_workflow if first.lower() == _WFPREDICT else None)
     return family(rest) if family is not None else _legacy(first, rest)
 
 
@@ -79,6 +85,11 @@ def _kserve_v2(rest: list[str]) -> Target | None:
     if len(rest) != 3 or rest[0] != "models" or not rest[1] or rest[2] not in ("infer", "explain"):
         return None
     return Target(rest[1], headers=PREDICT if rest[2] == "infer" else EXPLAIN)
+
+
+def _workflow(rest: list[str]) -> Target | None:
+    """/wfpredict/{workflow}, the first word in any case; what follows is ignored."""
+    return Target(PREFIX + rest[0], any_method=True) if rest and rest[0] else None
 
 
 def _legacy(model: str, rest: list[str]) -> Target | None:

@@ -10,14 +10,14 @@ from typing import NamedTuple
 
 from stoker.core.ports import Authorizer, InferencePort, TokenScope
 from stoker.core.reply import ReplyStream
-from stoker.errors import BadRequest, QueueFull
+from stoker.errors import BadRequest, NodeFailed, QueueFull
 from stoker.frontend.answers import StreamAnswer
 from stoker.frontend.http import bodies, heads, sse
 from stoker.frontend.http.events import EventExchange, SignsOfLife
 from stoker.frontend.http.exchange import AnswerOf, HttpExchange
 from stoker.frontend.http.paths import Target, target_of
 from stoker.frontend.http.request_head import RequestHead
-from stoker.frontend.http.status import Answer, answer_of
+from stoker.frontend.http.status import Answer, answer_of, torchserves_answer_of
 
 TOO_MANY_REQUESTS = 429
 _RETRY_AFTER: heads.Headers = [(b"retry-after", b"1")]
@@ -35,12 +35,15 @@ class Route(NamedTuple):
     events: bool
 
 
-def answers_of_errors(queue_full_status: int) -> AnswerOf:
-    """Returns the answers to errors. ``queue_full_status``: the setting of that name."""
+def answers_of_errors(queue_full_status: int, workflow_status_codes: str = "correct") -> AnswerOf:
+    """Returns the answers to errors. The arguments are the settings of these names."""
 
     def answer(error: Exception) -> tuple[Answer, heads.Headers]:
+        if isinstance(error, NodeFailed) and workflow_status_codes == "torchserve":
+            return torchserves_answer_of(error), ()
         found = answer_of(error)
-        if isinstance(error, QueueFull) and queue_full_status == TOO_MANY_REQUESTS:
+        cause = error.error if isinstance(error, NodeFailed) else error
+        if isinstance(cause, QueueFull) and queue_full_status == TOO_MANY_REQUESTS:
             return found._replace(status=TOO_MANY_REQUESTS), _RETRY_AFTER
         return found, ()
 
@@ -57,8 +60,8 @@ class Predictions:
         self._signs = SignsOfLife()
 
     def wants(self, head: RequestHead) -> Route | None:
-        target = None if head.method == b"OPTIONS" else target_of(head.path)
-        if target is None:
+        target = target_of(head.path)
+        if target is None or (head.method == b"OPTIONS" and not target.any_method):
             return None
         accept = head.facts.get(b"accept")
         events = accept is not None and sse.wanted(accept)

@@ -34,6 +34,8 @@ _INTERNAL = "InternalServerException"
 _UNAVAILABLE = "ServiceUnavailableException"
 _TIMEOUT = "RequestTimeoutException"
 _NOT_FOUND = "ModelNotFoundException"
+_NO_WORKFLOW = "WorkflowNotFoundException"
+_CONFLICT = "ConflictStatusException"
 
 TABLE: Mapping[type[Exception], Row] = {
     e.ServingError: Row(500, _INTERNAL),
@@ -59,7 +61,7 @@ TABLE: Mapping[type[Exception], Row] = {
     e.WorkerOutOfMemory: Row(INSUFFICIENT_RESOURCES, _INTERNAL),
     # management
     e.ManagementError: Row(500, _INTERNAL),
-    e.AlreadyRegistered: Row(409, "ConflictStatusException"),
+    e.AlreadyRegistered: Row(409, _CONFLICT),
     e.CannotRemoveDefault: Row(403, "InvalidModelVersionException"),
     e.UnregisterTimeout: Row(408, _TIMEOUT),
     e.WorkersOutOfMemory: Row(INSUFFICIENT_RESOURCES, _INTERNAL),
@@ -71,14 +73,50 @@ TABLE: Mapping[type[Exception], Row] = {
     e.ArchiveExists: Row(500, _INTERNAL),
     e.ArchiveUnreadable: Row(500, _INTERNAL),
     e.RequirementsFailed: Row(400, "ModelException"),
+    # workflows
+    e.WorkflowNotFound: Row(404, _NO_WORKFLOW),
+    e.WorkflowArchiveNotFound: Row(404, _NO_WORKFLOW),
+    e.WorkflowError: Row(500, "WorkflowException"),
+    e.WorkflowAlreadyRegistered: Row(409, _CONFLICT),
+    e.ModelOfWorkflow: Row(409, _CONFLICT),
+    e.InvalidWorkflow: Row(400, "InvalidWorkflowException"),
+    e.InvalidGraph: Row(400, "InvalidDAGException"),
+    e.WorkflowArchiveExists: Row(409, "FileAlreadyExistsException"),
 }
+
+OF_NODE: Mapping[type[Exception], int] = {
+    e.ServingError: 500,
+    e.CapacityError: 503,
+    e.WorkerDied: 503,
+    e.WorkerOutOfMemory: INSUFFICIENT_RESOURCES,
+    e.DeadlineExceeded: 504,
+    e.ResponseTimeout: 504,
+    e.OutOfResources: INSUFFICIENT_RESOURCES,
+    e.ResponseTooLarge: INSUFFICIENT_RESOURCES,
+}
+"""Status of a workflow's request by what happened to its node; `HandlerRefused` has the handler's own."""
 
 
 def answer_of(error: Exception) -> Answer:
+    if isinstance(error, e.NodeFailed):
+        return Answer(_status_of_node(error.error), answer_of(error.error).type, str(error))
     row = row_of(TABLE, error)
     if row is None:
         return Answer(500, _INTERNAL, "Internal server error")
     return Answer(_status(row, error), row.type, str(error))
+
+
+def torchserves_answer_of(error: e.NodeFailed) -> Answer:
+    """Answers as TorchServe does, which does not say what happened to the node."""
+    cause = error.error
+    unserved = isinstance(cause, (e.NoWorkers, e.QueueFull))
+    return Answer(500, _INTERNAL, cause.message if unserved else f"Error executing {error.node}")
+
+
+def _status_of_node(cause: e.ServingError) -> int:
+    if isinstance(cause, e.HandlerRefused):
+        return status_of_number(cause.number)
+    return row_of(OF_NODE, cause) or 500
 
 
 def _status(row: Row, error: Exception) -> int:

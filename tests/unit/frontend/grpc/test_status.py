@@ -29,6 +29,8 @@ def an(kind: type[e.ServingError]) -> e.ServingError:
     made.message = "words"
     if isinstance(made, e.HandlerError):
         made.number = 503
+    if isinstance(made, e.NodeFailed):
+        made.error = e.ServingError("words")
     return made
 
 

@@ -1,0 +1,69 @@
+"""What management services share: operations that take a while, and answers of text.
+
+Invariant: an operation continues when its client leaves; only the answer is lost.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+from google.protobuf.message import DecodeError, Message
+
+from stoker.errors import MalformedMessage, ServerStopping
+from stoker.frontend.grpc.call import Call
+from stoker.frontend.grpc.status import StatusOf
+from stoker.protos import management_pb2
+
+MOST_LISTED = 100
+
+Request = TypeVar("Request", bound=Message)
+
+
+class LongOperations:
+    """Operations in progress, each a task of its own, which a leaving client does not cancel."""
+
+    def __init__(self) -> None:
+        self._tasks: set[asyncio.Task[str]] = set()
+
+    def start(self, call: Call, operation: Coroutine[Any, Any, str], *, status_of: StatusOf | None = None) -> None:
+        """Runs the operation and answers with its sentence. ``status_of``: the method's, if not given."""
+        task = asyncio.get_running_loop().create_task(operation)
+        self._tasks.add(task)
+        task.add_done_callback(lambda done: self._finished(call, done, status_of or call.method.status_of))
+
+    def _finished(self, call: Call, task: asyncio.Task[str], status_of: StatusOf) -> None:
+        self._tasks.discard(task)
+        if task.cancelled():
+            call.fail(ServerStopping())
+            return
+        error = task.exception()
+        if error is None:
+            reply(call, task.result())
+        else:
+            call.refuse(status_of(error if isinstance(error, Exception) else RuntimeError(repr(error))))
+
+
+def parse(kind: type[Request], call: Call) -> Request:
+    """Raises: MalformedMessage"""
+    try:
+        return kind.FromString(call.request)
+    except DecodeError:
+        raise MalformedMessage(message_type=kind.DESCRIPTOR.name) from None
+
+
+def positive(number: int) -> int | None:
+    """Treats numbers of zero or less as not given, because proto3 cannot tell the difference."""
+    return number if number > 0 else None
+
+
+def json_text(value: object) -> str:
+    """Formats as TorchServe does: indented by two, no escapes, no final newline."""
+    return json.dumps(value, indent=2, ensure_ascii=False)
+
+
+def reply(call: Call, text: str) -> None:
+    sendable = text.encode("utf-8", "replace").decode()  # a handler's JSON may contain a lone surrogate
+    call.reply(management_pb2.ManagementResponse(msg=sendable).SerializeToString())
