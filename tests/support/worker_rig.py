@@ -16,11 +16,12 @@ from stoker.ipc.to_server import DROPPED, Failure, Meta, Parts, Results, ToServe
 from stoker.ipc.to_worker import JobHeader, Predict, Stop, ToWorker
 from stoker.worker.connection import Connection
 from stoker.worker.context import Context
+from stoker.worker.continuous import ContinuousLoop
 from stoker.worker.inbox import Inbox
 from stoker.worker.loading import LoadedModel
 from stoker.worker.loop import Loop
 from stoker.worker.progress import Progress
-from stoker.worker.streaming import PartSender
+from stoker.worker.streaming import PartSender, StepSender
 from stoker.worker.tensors import TensorForms
 
 
@@ -98,6 +99,7 @@ class Rig:
             max_part_bytes=max_response_bytes,
             monotonic=self.time,
         )
+        self._window = window_bytes
         self._max_response = max_response_bytes
         self._ids = itertools.count(1)
         self._jobs: dict[int, int] = {}  # of each batch
@@ -130,6 +132,30 @@ class Rig:
             poll_s=poll_s,
             monotonic=self.time,
         )
+
+    def run_continuously(self, handle: Callable[[Any, Context], Any]) -> None:
+        """As `run`, with requests that join and leave between two calls. They are batches of one."""
+        self.server.send(Stop())
+        limit = self._max_response
+        sender = StepSender(
+            self.connection,
+            self.inbox,
+            tensors=self.tensors,
+            window_bytes=self._window,
+            max_part_bytes=limit,
+            monotonic=self.time,
+        )
+        ContinuousLoop(
+            self.connection,
+            self.inbox,
+            sender,
+            LoadedModel(handle, self.context),
+            Progress(self.marker),
+            tensors=self.tensors,
+            window_bytes=self._window,
+            max_response_bytes=limit,
+            monotonic=self.time,
+        ).run()
 
     def answers(self) -> list[Answer]:
         """Parts that left in one message are that many answers."""

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from stoker.core.buffer import Buffer
-from stoker.worker import calling
+from stoker.worker import calling, stopping
 from stoker.worker.context import Context
 from stoker.worker.outputs import serialise
 from stoker.worker.rows import decoded
@@ -123,7 +123,9 @@ def create_predict_response(
     for idx, request_id in req_id_map.items():
         reply += _string(request_id.encode())
         reply += (
-            _NO_FACTS + _INT.pack(code) + _NO_FACTS * 2 if context is None else _facts(idx, context, ts_stream_next)
+            _NO_FACTS + _INT.pack(code) + _NO_FACTS * 2
+            if context is None
+            else _facts(idx, context, None if ret is None else ret[idx], ts_stream_next)
         )
         reply += _string(b"error" if ret is None else serialise(ret[idx]))
     return reply + _INT.pack(END_OF_LIST)
@@ -141,10 +143,13 @@ def encode_response_headers(resp_hdr_map: Mapping[str, str]) -> bytes | bytearra
     return encoded
 
 
-def _facts(idx: int, context: Context, ts_stream_next: bool) -> bytearray:
-    """Content type, status, reason phrase and headers that the handler set."""
+def _facts(idx: int, context: Context, output: Any, ts_stream_next: bool) -> bytearray:
+    """Content type, status, reason phrase and headers that the handler set, and whether more parts come."""
     if ts_stream_next:
         context.set_response_header(idx, "ts_stream_next", "true")
+    elif context.stopping_criteria:
+        if (last := stopping.is_last(context.stopping_criteria, idx, output)) is not None:
+            context.set_response_header(idx, "ts_stream_next", "false" if last else "true")
     elif context.get_response_headers(idx).get("ts_stream_next") == "true":
         context.set_response_header(idx, "ts_stream_next", "false")
     status, phrase = context.get_response_status(idx)

@@ -95,7 +95,12 @@ class RequestProcessor:
 
 
 class Context:  # noqa: PLW1641 - it compares by content and changes, so it has no hash
-    """``idx`` is the place of a request in the batch, as in the rows that the handler gets."""
+    """``idx`` is the place of a request in the batch, as in the rows that the handler gets.
+
+    For handlers that batch continuously. ``stopping_criteria``: set by the handler, one function per row (`stopping`).
+    ``cancelled``: ids of requests that took part in earlier calls and have ended since by no criterion: their client
+    left, their deadline passed, or they failed.
+    """
 
     def __init__(
         self,
@@ -124,6 +129,7 @@ class Context:  # noqa: PLW1641 - it compares by content and changes, so it has 
         self.request_processor: list[RequestProcessor] = [RequestProcessor({})]
         self._metrics = metrics
         self.stopping_criteria: Any = None
+        self.cancelled: frozenset[str] = frozenset()
         self.cl_socket: Any = None
         self.header_key_sequence_id = os.environ.get("TS_REQUEST_SEQUENCE_ID", "ts_request_sequence_id")
         self.header_key_sequence_start = os.environ.get("TS_REQUEST_SEQUENCE_START", "ts_request_sequence_start")

@@ -81,7 +81,8 @@ class Batch:
 
 
 class Inbox:
-    """``read_at``: monotonic seconds of the last look at the socket. ``stopping``: `Stop` was received. ``may_poll``:
+    """``current``: the batch that the handler runs; ``running``: those in progress where it batches continuously.
+    ``read_at``: monotonic seconds of the last look at the socket. ``stopping``: `Stop` was received. ``may_poll``:
     whether there was a core to spare when the newest batch was sent."""
 
     def __init__(self, connection: Connection, *, monotonic: Callable[[], float] = time.monotonic) -> None:
@@ -90,6 +91,7 @@ class Inbox:
         self.lock = threading.RLock()
         self.waiting: deque[Batch] = deque()
         self.current: Batch | None = None
+        self.running: list[Batch] = []
         self.read_at = 0.0
         self.stopping = False
         self.may_poll = False
@@ -153,8 +155,8 @@ class Inbox:
             raise FrameError(f"{type(message).__name__} is not expected now")
 
     def _granted(self, grant: Grant) -> None:
-        batch = self.current
-        if batch is not None and batch.id == grant.batch_id and grant.index in batch.unread:
+        batch = self._find(grant.batch_id)
+        if batch is not None and grant.index in batch.unread:
             batch.add_unread(grant.index, -grant.nbytes)
 
     def _cancelled(self, cancel: Cancel) -> None:
@@ -165,4 +167,4 @@ class Inbox:
     def _find(self, batch_id: int) -> Batch | None:
         if self.current is not None and self.current.id == batch_id:
             return self.current
-        return next((batch for batch in self.waiting if batch.id == batch_id), None)
+        return next((batch for batch in (*self.running, *self.waiting) if batch.id == batch_id), None)

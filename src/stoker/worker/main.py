@@ -17,7 +17,7 @@ import signal
 import socket
 import sys
 import time
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from stoker.ipc.frames import FrameError
 from stoker.ipc.to_server import Hello, Loaded
@@ -29,8 +29,11 @@ from stoker.worker.inbox import Inbox
 from stoker.worker.loop import Loop
 from stoker.worker.metrics_export import export
 from stoker.worker.progress import Progress
-from stoker.worker.streaming import PartSender
+from stoker.worker.streaming import PartSender, StepSender
 from stoker.worker.tensors import TensorForms
+
+if TYPE_CHECKING:
+    from stoker.worker.continuous import ContinuousLoop
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_NAME = 15
@@ -92,9 +95,25 @@ def _serve(connection: Connection, progress: Progress, model: loading.LoadedMode
     _loop(message, connection, inbox, model, progress).run()
 
 
-def _loop(message: Load, connection: Connection, inbox: Inbox, model: loading.LoadedModel, progress: Progress) -> Loop:
+def _loop(
+    message: Load, connection: Connection, inbox: Inbox, model: loading.LoadedModel, progress: Progress
+) -> Loop | ContinuousLoop:
     limit, window = message.max_response_bytes, message.stream_window_bytes
     tensors = TensorForms(message.tensors, message.model_name)
+    if message.continuous:
+        from stoker.worker.continuous import ContinuousLoop  # noqa: PLC0415 - other workers do not need it
+
+        return ContinuousLoop(
+            connection,
+            inbox,
+            StepSender(connection, inbox, tensors=tensors, window_bytes=window, max_part_bytes=limit),
+            model,
+            progress,
+            tensors=tensors,
+            window_bytes=window,
+            max_response_bytes=limit,
+            decode_input_request=message.decode_input_request,
+        )
     sender = PartSender(connection, inbox, tensors=tensors, window_bytes=window, max_part_bytes=limit)
     decode = message.decode_input_request
     return Loop(

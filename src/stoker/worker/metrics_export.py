@@ -41,7 +41,9 @@ class Exporter:
 
     def _is_soon_answered(self) -> bool:
         inbox, connection = self._inbox, self._connection
-        return inbox is not None and inbox.current is not None and connection is not None and not connection.abandoned
+        if inbox is None or connection is None or connection.abandoned:
+            return False
+        return inbox.current is not None or bool(inbox.running)
 
     def queue(self, connection: Connection) -> None:
         """Puts all that waits in front of what is queued next."""

@@ -192,6 +192,48 @@ class PartSender:
                     return  # the loop, or the next part, will find out
 
 
+class StepSender(PartSender):
+    """What `Context.cl_socket` is where the handler batches continuously: the rows of a step are batches of their own.
+
+    What a handler sends in the middle of a step leaves at once; it does not wait for readers, who are waited for
+    between two steps.
+    """
+
+    def is_cancelled(self, row: int) -> bool:
+        """Returns whether the client of this row of the running step left."""
+        running = self._inbox.running
+        if not 0 <= row < len(running):
+            return False
+        if self._inbox.lock.acquire(blocking=False):
+            try:
+                self._look(self._monotonic())
+            finally:
+                self._inbox.lock.release()
+        return bool(running[row].cancelled)
+
+    def send(self, ret: Any, req_id_map: Mapping[int, str], message: str, code: int) -> None:
+        """Sends one part for each request named in ``req_id_map`` (row -> request id).
+
+        Raises:
+            InvalidPart: ``ret`` breaks a rule of outputs; the step fails unless the handler goes on.
+        """
+        if self._connection.abandoned:
+            raise RuntimeError("a process forked from the worker cannot send parts")
+        if not _is_first_rank():
+            return
+        with self._inbox.lock:
+            known = {batch.jobs[0].request_id: batch for batch in self._inbox.running}
+            for row, name in sorted(req_id_map.items()):
+                if (batch := known.get(name)) is None or not batch.live():
+                    continue
+                if code != 200:
+                    _refuse(batch, [(0, row)], code, message)
+                elif not isinstance(item := self._items(batch, [(0, row)], ret)[0], Failure):
+                    batch.add_unread(0, len(item))
+                    self._connection.queue(Parts(batch.id, [len(item)], metas.collect(batch)), [item])
+            self._connection.flush()
+
+
 def send_intermediate_predict_response(
     ret: Any, req_id_map: Mapping[int, str], message: str, code: int, context: Context | None
 ) -> None:
