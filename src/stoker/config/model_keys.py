@@ -295,8 +295,7 @@ MODEL_KEYS: tuple[ModelRow, ...] = (
         _switch,
         "true, false",
         "false",
-        "let requests join and leave the batch between steps",
-        served=False,
+        "let requests join and leave the batch between two calls of a handler made for it",
     ),
     _row(
         "sequenceBatching",

@@ -19,6 +19,7 @@ class ModelSpec:
 
     ``url`` is what the client gave at registration. ``job_queue_size`` counts jobs that wait, not those in
     a worker's hands.  ``batching``: ``adaptive`` or ``fixed`` (TorchServe's: always wait the whole delay).
+    ``continuous``: requests join and leave between two calls of the handler.
     ``share_weights``: the model is initialised once and its workers are forked from there.
     ``use_venv``: its workers have a virtual environment of their own.
     """
@@ -40,6 +41,7 @@ class ModelSpec:
     job_queue_size: int = 100
     batching: str = "adaptive"
     stream_batching: bool = False
+    continuous: bool = False
     share_weights: bool = False
     use_venv: bool = False
     device_type: str | None = None

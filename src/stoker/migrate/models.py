@@ -25,7 +25,6 @@ AREA = "models"
 _TORCHSERVES_TIMEOUT_S = 120.0
 _INSTEAD = {
     "sequenceBatching": "it needs a server that keeps a sequence on one worker",
-    "continuousBatching": "its handler expects to be called again for requests that are not finished",
     "asyncCommunication": "its handler is asynchronous",
     "parallelType": "it needs several ranks for one model",
     "torchrun": "it needs several ranks for one model",

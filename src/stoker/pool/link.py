@@ -1,7 +1,8 @@
 """The server's end of the connection to one worker process: `core.ports.WorkerLink`.
 
 Translates jobs to messages and messages to outcomes, and holds the worker to the protocol: batches are answered
-once, in the order sent, one outcome per job.  A worker that breaks it is restarted.
+once, one outcome per job, in the order sent, unless the model batches continuously.  A worker that breaks it is
+restarted.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ class LinkOwner(Protocol):
 
 
 class Link:
-    """``served``: the worker has answered at least one batch."""
+    """``any_order``: batches may be answered in any order. ``served``: the worker has answered at least one."""
 
     def __init__(
         self,
@@ -61,6 +62,7 @@ class Link:
         scheduler: SchedulerPort,
         max_payload_bytes: int,
         busy: BusyWorkers,
+        any_order: bool = False,
         telemetry: ModelTelemetry | None = None,
     ) -> None:
         self.id = id
@@ -68,6 +70,7 @@ class Link:
         self._owner = owner
         self._scheduler = scheduler
         self._busy = busy
+        self._any_order = any_order
         self._progress_fd = process.progress_fd
         self._last_started: int | None = None
         self._sent: deque[Batch] = deque()
@@ -160,7 +163,7 @@ class Link:
     def _on_results(self, message: Results, payload: memoryview) -> None:
         batch = self._running(message.batch_id)
         result = outcomes.of_results(message, payload, len(batch.jobs))
-        self._sent.popleft()
+        self._sent.remove(batch)  # nearly always the first
         self.served = True
         if message.seconds >= 0:
             self._telemetry.predicted(message.seconds, batch.jobs)
@@ -185,15 +188,21 @@ class Link:
             )
 
     def _running(self, batch_id: int) -> Batch:
-        if not self._sent or self._sent[0].id != batch_id:
-            raise FrameError(f"an answer for batch {batch_id}, which is not the one whose turn it is")
-        return self._sent[0]
+        for batch in self._sent:
+            if batch.id == batch_id and batch_id not in self._refused:
+                return batch
+            if not self._any_order:
+                break
+        raise FrameError(f"an answer for batch {batch_id}, which is not one whose turn it is")
 
     def _answer_refused(self) -> None:
         """Answers batches that no frame could carry, in their turn."""
-        while self._sent and self._sent[0].id in self._refused and self._progress_fd >= 0:
-            batch = self._sent.popleft()
-            error = self._refused.pop(batch.id)
-            self._scheduler.batch_done(self, batch.id, [error] * len(batch.jobs))
-            if not self._sent:
-                self._rest()
+        for batch in list(self._sent):
+            if batch.id in self._refused and self._progress_fd >= 0:
+                self._sent.remove(batch)
+                error = self._refused.pop(batch.id)
+                self._scheduler.batch_done(self, batch.id, [error] * len(batch.jobs))
+                if not self._sent:
+                    self._rest()
+            elif not self._any_order:
+                return

@@ -218,6 +218,7 @@ def load_message(spec: ModelSpec, options: WorkerOptions, *, gpu_id: int | None)
         poll_us=options.poll_us,
         metrics_config=options.metrics_config,
         tensors=spec.tensors,
+        continuous=spec.continuous,
     )
 
 

@@ -155,6 +155,7 @@ class WorkerProcess:
             scheduler=self._scheduler,
             max_payload_bytes=max_payload,
             busy=config.busy,
+            any_order=config.spec.continuous,
             telemetry=telemetry,
         )
         printed, errors = self._outputs

@@ -56,7 +56,7 @@ def _special_modes(entry: ModelEntry) -> dict[str, Any]:
         "parallelLevel": _number(yaml, "parallelLevel", 0),
         "deviceType": spec.device_type or "cpu",
         **devices,
-        "continuousBatching": False,
+        "continuousBatching": spec.continuous,
         "useJobTicket": False,
         "useVenv": spec.use_venv,
         "stateful": False,

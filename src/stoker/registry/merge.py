@@ -37,7 +37,7 @@ log = logging.getLogger(__name__)
 _DEFAULT_BATCH_DELAY_S = 0.1
 _DEFAULT_RETRY_TIMEOUT_S = 300.0
 _FOREVER_S = 2.0**31 - 1
-_OTHER_HANDLER_PROTOCOL = ("sequenceBatching", "continuousBatching", "asyncCommunication")
+_OTHER_HANDLER_PROTOCOL = ("sequenceBatching", "asyncCommunication")
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +98,7 @@ def model_spec(sources: Sources, *, url: str, model_dir: str) -> ModelSpec:
         job_queue_size=_first(config.job_queue_size, settings.job_queue_size),
         batching=_first(config.batching, "adaptive"),
         stream_batching=_first(config.stream_batching, False),
+        continuous=_first(config.continuous_batching, False),
         share_weights=_first(config.share_weights, False),
         use_venv=_first(config.use_venv, False),
         device_type=device_type,
@@ -224,6 +225,8 @@ def check_request(request: RegisterRequest) -> None:
 def _check_supported(config: ModelConfig, machine: Machine) -> None:
     """Refuses keys that change how a handler is called: serving the model otherwise would give wrong answers
     silently. The others of `ModelValues.not_served_yet` are only left out."""
+    if config.async_communication and config.continuous_batching:
+        raise _invalid("continuousBatching and asyncCommunication call a handler in different ways: choose one.")
     for key in _OTHER_HANDLER_PROTOCOL:
         if key in config.not_served_yet:
             raise _invalid(f"{key} is not supported by this version of the server.")

@@ -45,7 +45,6 @@ def test_an_ordinary_archive_is_the_same() -> None:
     "yaml",
     [
         "sequenceBatching: true",
-        "continuousBatching: true",
         "asyncCommunication: true",
         "parallelType: tp",
         "torchrun: {nproc-per-node: 2}",
@@ -62,6 +61,7 @@ def test_a_key_that_is_not_served_is_unsupported_and_named(yaml: str) -> None:
     "yaml",
     [
         "sequenceBatching: false",
+        "continuousBatching: true",
         "minWorkers: 1\nmaxWorkers: 2",
         "handler: {anything: [1]}",
         "parallelType: custom",

@@ -113,7 +113,7 @@ Scenario = Callable[[Link, Recorder, Peer], Awaitable[None]]
 def play(request: pytest.FixtureRequest) -> Iterator[Callable[[Scenario], None]]:
     loop = request.param()
 
-    async def stage(scenario: Scenario, max_payload_bytes: int) -> None:
+    async def stage(scenario: Scenario, max_payload_bytes: int, any_order: bool) -> None:
         ours, theirs = socket.socketpair()
         with ours, theirs:
             ours.setblocking(False)
@@ -126,6 +126,7 @@ def play(request: pytest.FixtureRequest) -> Iterator[Callable[[Scenario], None]]
                 scheduler=recorder,  # type: ignore[arg-type]
                 max_payload_bytes=max_payload_bytes,
                 busy=recorder.busy,
+                any_order=any_order,
                 telemetry=recorder.telemetry,
             )
             link.start()
@@ -133,8 +134,8 @@ def play(request: pytest.FixtureRequest) -> Iterator[Callable[[Scenario], None]]
             link.close()
             os.close(process.progress_fd)
 
-    def run(scenario: Scenario, *, max_payload_bytes: int = 100 << 20) -> None:
-        loop.run_until_complete(stage(scenario, max_payload_bytes))
+    def run(scenario: Scenario, *, max_payload_bytes: int = 100 << 20, any_order: bool = False) -> None:
+        loop.run_until_complete(stage(scenario, max_payload_bytes, any_order))
 
     yield run
     loop.close()
@@ -385,6 +386,35 @@ def test_a_batch_that_no_frame_can_carry_is_answered_in_its_turn(play: Play) -> 
         assert [type(outcome) for outcome in refused[2]] == [BadRequest, BadRequest]  # type: ignore[attr-defined]
 
     play(scenario)
+
+
+def test_batches_of_a_model_that_batches_continuously_end_in_any_order(play: Play) -> None:
+    async def scenario(link: Link, recorder: Recorder, peer: Peer) -> None:
+        for number in (1, 2, 3):
+            link.send(batch(number, b"a"))
+        await peer.say(Parts(2, [1]), b"x")
+        await peer.say(Results(3, [1]), b"c")
+        await peer.say(Parts(1, [1]), b"y")
+        await peer.say(Results(2, [1]), b"b")
+        await peer.say(Results(1, [1]), b"a")
+        events = await recorder.until(5)
+        assert [event[:2] for event in events] == [("part", 2), ("done", 3), ("part", 1), ("done", 2), ("done", 1)]
+        await peer.say(Results(2, [1]), b"b")
+        assert (await recorder.until(6))[5][0] == "lost"  # an answer is given once
+
+    play(scenario, any_order=True)
+
+
+def test_where_batches_end_in_any_order_one_that_no_frame_can_carry_waits_for_none(play: Play) -> None:
+    async def scenario(link: Link, recorder: Recorder, peer: Peer) -> None:
+        link.send(batch(1, b"a"))
+        link.send(batch(2, b"b", headers={"h": "\ud800"}))
+        (refused,) = await recorder.until(1)
+        assert refused[:2] == ("done", 2)
+        await peer.say(Results(1, [0]))
+        assert (await recorder.until(2))[1][:2] == ("done", 1)
+
+    play(scenario, any_order=True)
 
 
 def test_a_first_batch_that_no_frame_can_carry_is_answered_soon(play: Play) -> None:

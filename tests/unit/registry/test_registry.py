@@ -48,14 +48,20 @@ async def test_the_earlier_of_the_callers_and_the_models_deadline_counts(
 
 
 @pytest.mark.parametrize(
-    ("streaming", "stream_batching", "alone"), [(False, False, False), (True, False, True), (True, True, False)]
+    ("streaming", "changed", "alone"),
+    [
+        (False, {}, False),
+        (True, {}, True),
+        (True, {"stream_batching": True}, False),
+        (True, {"continuous": True}, False),
+    ],
 )
 async def test_a_stream_is_a_batch_of_its_own_unless_the_model_says_otherwise(
-    streaming: bool, stream_batching: bool, alone: bool
+    streaming: bool, changed: dict[str, bool], alone: bool
 ) -> None:
     world = await world_with("a")
     entry = next(iter(world.registry._catalog))
-    entry.spec = _changed(entry.spec, stream_batching=stream_batching)
+    entry.spec = _changed(entry.spec, **changed)
 
     world.registry.submit("a", None, [], streaming=streaming)
 
