@@ -33,16 +33,23 @@ class Parts:
     store: bool = False
 
 
-def main(folder: Path, prepare: Callable[[Path], Parts], *, after: Callable[[], None] | None = None) -> None:
+def main(
+    folder: Path,
+    prepare: Callable[[Path], Parts],
+    *,
+    after: Callable[[], None] | None = None,
+    sources: Path | None = None,
+) -> None:
     """Runs the command line of one example: packs what ``prepare(cache folder)`` returns into
     ``<output>/<folder>.mar``.
 
-    ``after`` runs even when the archive was up to date.
+    ``after`` runs even when the archive was up to date. ``sources``: another folder whose files go into the archive.
     """
     name = folder.name
     options = _options(name, folder)
     target = options.output / f"{name}.mar"
-    if not options.force and _is_current(target, folder):
+    folders = [folder] if sources is None else [folder, sources]
+    if not options.force and _is_current(target, folders):
         say(name, f"{_shown(target)} is up to date (--force builds it anew)")
     else:
         cache = CACHE / name
@@ -66,11 +73,12 @@ def _options(name: str, folder: Path) -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _is_current(target: Path, folder: Path) -> bool:
+def _is_current(target: Path, folders: list[Path]) -> bool:
     """Tells whether ``target`` is newer than all its sources."""
     if not target.is_file():
         return False
-    sources = [Path(__file__), *(path for path in folder.iterdir() if path.suffix in {".py", ".yaml"})]
+    files = [path for folder in folders for path in folder.iterdir()]
+    sources = [Path(__file__), *(path for path in files if path.suffix in {".py", ".yaml"})]
     return all(path.stat().st_mtime <= target.stat().st_mtime for path in sources)
 
 
