@@ -6,7 +6,7 @@ the tests does.
 
 Laws, checked over random interleavings:
   * every accepted job gets exactly one final action (`Deliver` or `Fail`), and before it its parts in their order;
-  * a worker gets batches only while it is ready, and answers the oldest of them first;
+  * a worker gets batches only while it is ready, and answers the oldest of them first, unless they run at once;
   * no idle worker while a job waits past its time, and no more jobs wait than may: both by the model's policy.
 
 What moves a job from one ``place`` to the next:
@@ -109,7 +109,7 @@ class SchedulerCore:
         self._fail_hopeless(now)
 
     def worker_ready(self, worker_id: int) -> None:
-        worker = self._workers[worker_id] = WorkerState(worker_id)
+        worker = self._workers[worker_id] = self._policy.new_worker(worker_id)
         self._policy.worker_ready(worker)
 
     def worker_draining(self, worker_id: int) -> None:
@@ -118,21 +118,19 @@ class SchedulerCore:
             self._policy.worker_draining(worker)
 
     def worker_lost(self, worker_id: int, error: errors.ServingError, started: int | None, now: float) -> None:
-        """``started``: the newest batch it began, None when unknown (then the oldest it held).
+        """``started``: the newest batch it began, None when unknown.
 
-        That batch fails.  What it had not begun goes back to the queue's head, as does a batch whose answer was
+        What runs fails.  What it had not begun goes back to the queue's head, as does a batch whose answer was
         lost on the way and of which the caller has seen nothing.
         """
         worker = self._workers.pop(worker_id, None)
         if worker is None:
             return
-        if started is None and worker.flights:
-            started = worker.flights[0].id
         begun: list[Flight] = []
         back: list[Job] = []
         for flight in worker.flights:
             self._streaming.discard(flight)
-            if flight.id == started or flight.streams:
+            if flight.streams or worker.had_begun(flight, started):
                 begun.append(flight)
                 for job in flight.unanswered():
                     self._end(job, error, now)
@@ -160,11 +158,11 @@ class SchedulerCore:
         flight = self._running(worker, batch_id, outcomes)
         if worker is None or flight is None:
             return
-        worker.flights.popleft()
+        worker.ended(flight)
         counters = self._counters
         if flight.streams:
             self._streaming.discard(flight)
-        counters.batch_ended(len(outcomes), now - worker.since)
+        counters.batch_ended(len(outcomes), worker.took(flight, now))
         for job, outcome in zip(flight.jobs, outcomes, strict=True):
             if job.place is not flight:
                 continue
@@ -244,10 +242,8 @@ class SchedulerCore:
     def _send(self, worker: WorkerState, flight: Flight, now: float) -> None:
         for job in flight.jobs:
             job.place = flight
-        if not worker.flights:
-            worker.since = now
-            self._wake_by(now + self.spec.response_timeout_s)
-        worker.flights.append(flight)
+        worker.sent(flight, now)
+        self._wake_by(now + self.spec.response_timeout_s)
         self.actions.append(actions.Send(worker.id, flight))
 
     def _alive(self, worker: WorkerState, now: float) -> None:
@@ -263,8 +259,8 @@ class SchedulerCore:
         """Returns the batch that an answer is about; restarts a worker that answers anything else."""
         if worker is None:
             return None  # it was declared lost meanwhile
-        flight = worker.flights[0] if worker.flights else None
-        if flight is not None and flight.id == batch_id and len(outcomes) == len(flight.jobs):
+        flight = worker.answering(batch_id)
+        if flight is not None and len(outcomes) == len(flight.jobs):
             return flight
         self.actions.append(actions.Restart(worker.id, errors.WorkerDied("it answered what it was not asked")))
         return None
@@ -337,7 +333,7 @@ class SchedulerCore:
         stream.read_at = now
         if stream.ungranted * 4 < self._window:
             return  # few large grants: each is a message
-        worker = next((w for w in self._workers.values() if w.flights and w.flights[0] is flight), None)
+        worker = next((w for w in self._workers.values() if w.runs(flight)), None)
         if worker is not None:
             self.actions.append(actions.GrantCredit(worker.id, flight.id, index, stream.ungranted))
             stream.credit += stream.ungranted

@@ -61,7 +61,7 @@ class Flight(Batch):
 
 
 class WorkerState:
-    """One ready worker as the scheduler sees it: its batches in order.
+    """One ready worker as the scheduler sees it. It runs its batches one after the other, in order.
 
     ``since``: when the running batch began or last gave a sign of life; ``blocked_at``: since when it waits for slow
     readers, which is not its fault and does not count against the response timeout.
@@ -77,14 +77,42 @@ class WorkerState:
         self.since = 0.0
         self.blocked_at: float | None = None
 
+    def sent(self, flight: Flight, now: float) -> None:
+        if not self.flights:
+            self.since = now
+        self.flights.append(flight)
+
+    def answering(self, batch_id: int) -> Flight | None:
+        """Returns the batch that an answer is about; None when it is not the turn of that one."""
+        flights = self.flights
+        return flights[0] if flights and flights[0].id == batch_id else None
+
+    def ended(self, flight: Flight) -> None:
+        self.flights.popleft()
+
+    def took(self, flight: Flight, now: float) -> float:
+        """Returns how long a batch that ends now kept the worker."""
+        return now - self.since
+
+    def runs(self, flight: Flight) -> bool:
+        return bool(self.flights) and self.flights[0] is flight
+
+    def had_begun(self, flight: Flight, started: int | None) -> bool:
+        """``started``: the newest batch that a dead worker began; None when unknown (then the oldest it held)."""
+        return flight.id == (self.flights[0].id if started is None else started)
+
+    def blocked(self) -> bool:
+        """Returns whether the worker waits for readers."""
+        flights = self.flights
+        return bool(flights) and bool(flights[0].streams) and flights[0].blocked()
+
     def sign_of_life(self, now: float) -> None:
         self.since = now
-        flights = self.flights
-        self.blocked_at = now if flights and flights[0].streams and flights[0].blocked() else None
+        self.blocked_at = now if self.blocked() else None
 
     def unblock(self, now: float) -> None:
         """Does not count the time that the running batch waited for readers, once they caught up."""
-        if self.blocked_at is not None and not (self.flights and self.flights[0].blocked()):
+        if self.blocked_at is not None and not self.blocked():
             self.since += now - self.blocked_at
             self.blocked_at = None
 
@@ -93,3 +121,40 @@ class WorkerState:
         if not self.flights or self.blocked_at is not None:
             return None
         return self.since + timeout_s
+
+
+class SteppingWorker(WorkerState):
+    """A worker that batches continuously: all its batches run at once, each of one job, and end in any order.
+
+    Batches join in the order sent. A report about any of them is a sign of life of the step that they share.
+    """
+
+    __slots__ = ("_by_id",)
+
+    def __init__(self, id: int) -> None:
+        super().__init__(id)
+        self._by_id: dict[int, Flight] = {}
+
+    def sent(self, flight: Flight, now: float) -> None:
+        super().sent(flight, now)
+        self._by_id[flight.id] = flight
+        self.unblock(now)  # it has nobody to wait for yet, so the next step begins
+
+    def answering(self, batch_id: int) -> Flight | None:
+        return self._by_id.get(batch_id)
+
+    def ended(self, flight: Flight) -> None:
+        self.flights.remove(flight)
+        del self._by_id[flight.id]
+
+    def took(self, flight: Flight, now: float) -> float:
+        return now - flight.sent_at
+
+    def runs(self, flight: Flight) -> bool:
+        return flight.id in self._by_id
+
+    def had_begun(self, flight: Flight, started: int | None) -> bool:
+        return started is None or flight.id <= started
+
+    def blocked(self) -> bool:
+        return bool(self.flights) and all(flight.blocked() for flight in self.flights)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from stoker.core.model import ModelSpec
 from stoker.scheduling.policies.adaptive import AdaptivePolicy
+from stoker.scheduling.policies.continuous import ContinuousPolicy
 from stoker.scheduling.policies.fixed import FixedPolicy
 from stoker.scheduling.policies.policy import Policy
 
@@ -14,4 +15,6 @@ __all__ = ["Policy", "policy_of"]
 
 
 def policy_of(spec: ModelSpec) -> Policy:
+    if spec.continuous:
+        return ContinuousPolicy(spec)
     return FixedPolicy(spec) if spec.batching == "fixed" else AdaptivePolicy(spec)

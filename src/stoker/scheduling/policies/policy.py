@@ -61,6 +61,10 @@ class Policy(ABC):
 
     # ---------------------------------------------------------------------------------------- workers
 
+    def new_worker(self, id: int) -> WorkerState:
+        """Makes the state of a worker: how it runs the batches that it holds."""
+        return WorkerState(id)
+
     @abstractmethod
     def worker_ready(self, worker: WorkerState) -> None: ...
 

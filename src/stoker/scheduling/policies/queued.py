@@ -33,10 +33,13 @@ class QueuedPolicy(Policy):
 
     def put(self, job: Job, now: float) -> None:
         queue = self.queue
-        # Idle workers take as many as their batches hold at the end of the turn.
-        if queue.waiting >= queue.limit and queue.waiting >= queue.limit + len(self.idle) * self.size:
+        if queue.waiting >= queue.limit and queue.waiting >= queue.limit + self.taken_this_turn():
             raise QueueFull(self._key.name, job.named_version)
         queue.put(job)
+
+    def taken_this_turn(self) -> int:
+        """Returns how many waiting jobs workers take at the end of the turn."""
+        return len(self.idle) * self.size
 
     def remove(self, job: Job) -> None:
         self.queue.remove(job)
