@@ -24,7 +24,7 @@ class Laws:
     """
 
     def __init__(self, core: SchedulerCore, spec: ModelSpec, seed: int, *, may_serve: Callable[[], bool]) -> None:
-        self._core, self._spec, self._seed = core, spec, seed
+        self.core, self.spec, self._seed = core, spec, seed
         self._may_serve = may_serve
         self._jobs: list[Job] = []
         self._sent: set[int] = set()
@@ -35,7 +35,7 @@ class Laws:
         self.outcomes: Counter[str] = Counter()
         self.peak_waiting = 0
 
-    def _check(self, holds: bool, law: str) -> None:
+    def check(self, holds: bool, law: str) -> None:
         if not holds:
             raise Broken(f"seed {self._seed}: {law}")
 
@@ -45,7 +45,7 @@ class Laws:
     def refused(self, error: errors.ServingError) -> None:
         """A job was not accepted."""
         hopeless = isinstance(error, errors.WorkersUnavailable)
-        self._check(not hopeless or not self._may_serve(), "a job was refused though a worker may come")
+        self.check(not hopeless or not self._may_serve(), "a job was refused though a worker may come")
 
     def action(self, action: actions.Action, now: float) -> None:
         if isinstance(action, actions.Send):
@@ -54,7 +54,7 @@ class Laws:
             self._parts(action)
         elif isinstance(action, actions.Deliver):
             self._own(action.job, action.chunk)
-            self._check(not self._parts_due[action.job.id], f"job {action.job.id} ended before all its parts came")
+            self.check(not self._parts_due[action.job.id], f"job {action.job.id} ended before all its parts came")
             self._end(action.job, "answered")
         elif isinstance(action, actions.GrantCredit):
             self._grant(action)
@@ -64,13 +64,13 @@ class Laws:
 
     def _batch(self, action: actions.Send, now: float) -> None:
         jobs = action.batch.jobs
-        self._check(0 < len(jobs) <= self._spec.batch_size, f"a batch of {len(jobs)} jobs left")
-        self._check(len(jobs) == 1 or not any(job.alone for job in jobs), "a job that must be alone has company")
-        self._check(action.batch.id not in self._sent, "a batch was sent twice")
+        self.check(0 < len(jobs) <= self.spec.batch_size, f"a batch of {len(jobs)} jobs left")
+        self.check(len(jobs) == 1 or not any(job.alone for job in jobs), "a job that must be alone has company")
+        self.check(action.batch.id not in self._sent, "a batch was sent twice")
         self._sent.add(action.batch.id)
         for job in jobs:
-            self._check(not self.ends[job.id], f"job {job.id} was sent after its end")
-            self._check(job.deadline is None or job.deadline > now, f"expired job {job.id} was sent to a worker")
+            self.check(not self.ends[job.id], f"job {job.id} was sent after its end")
+            self.check(job.deadline is None or job.deadline > now, f"expired job {job.id} was sent to a worker")
 
     def sent(self, batch: Batch, parts: Sequence[Sequence[Chunk]]) -> None:
         """A worker sends parts of its running batch, each with a chunk for each job."""
@@ -81,56 +81,62 @@ class Laws:
 
     def _parts(self, action: actions.DeliverParts) -> None:
         job, due = action.job, self._parts_due[action.job.id]
-        self._check(not self.ends[job.id], f"job {job.id} got a part after its end")
+        self.check(not self.ends[job.id], f"job {job.id} got a part after its end")
         for chunk in action.chunks:
             self._own(job, chunk)
-            self._check(bool(due) and due.popleft() is chunk, f"job {job.id} got a part that was not its turn")
+            self.check(bool(due) and due.popleft() is chunk, f"job {job.id} got a part that was not its turn")
         size = sum(len(chunk.data) for chunk in action.chunks)
-        self._check(size == action.nbytes, f"the parts of job {job.id} were counted wrong")
+        self.check(size == action.nbytes, f"the parts of job {job.id} were counted wrong")
 
     def _grant(self, action: actions.GrantCredit) -> None:
         stream = action.batch_id, action.job_index
         self._unread[stream] -= action.nbytes
-        self._check(action.nbytes > 0 <= self._unread[stream], "a worker was granted more than was read")
+        self.check(action.nbytes > 0 <= self._unread[stream], "a worker was granted more than was read")
 
     def _own(self, job: Job, chunk: Chunk) -> None:
         own = job.id.encode()
         data = bytes(chunk.data)
-        self._check(data == own * (len(data) // len(own)), f"job {job.id} got another job's answer")
+        self.check(data == own * (len(data) // len(own)), f"job {job.id} got another job's answer")
 
     def _end(self, job: Job, how: str) -> None:
         self.ends[job.id] += 1
         self.outcomes[how] += 1
-        self._check(self.ends[job.id] == 1, f"job {job.id} ended twice, the second time: {how}")
+        self.check(self.ends[job.id] == 1, f"job {job.id} ended twice, the second time: {how}")
 
     def after_turn(self, now: float) -> None:
-        core = self._core
+        core = self.core
         waiting = core.queue_status().pending
         self.peak_waiting = max(self.peak_waiting, waiting)
         given_back = self._in_hands = max(self._in_hands, self._in_hands_now())
-        self._check(waiting <= self._spec.job_queue_size + self._spec.batch_size + given_back, "the queue overflows")
+        self.check(waiting <= self.spec.job_queue_size + self.spec.batch_size + given_back, "the queue overflows")
         wake = core.next_wake()
-        self._check(wake is None or core.wake_at <= wake, "the timer would come too late")
-        self._check(self._may_serve() or not waiting, "a job waits for a worker that cannot come")
-        if self._idle_workers() and waiting:
-            forming = (
-                self._spec.batching == "fixed" and now < core._policy.wake_at <= now + self._spec.max_batch_delay_s
-            )
-            self._check(forming, "a worker is idle while a job waits past its time")
+        self.check(wake is None or core.wake_at <= wake, "the timer would come too late")
+        self.check(self._may_serve() or not waiting, "a job waits for a worker that cannot come")
+        if waiting:
+            self.check(not self.unserved(now), "a worker is idle while a job waits past its time")
+
+    def unserved(self, now: float) -> bool:
+        """Whether a worker could take a job that waits past its time."""
+        return self._idle_workers() > 0 and not self.forming(now)
+
+    def forming(self, now: float) -> bool:
+        """Whether a batch is being formed."""
+        wake_at = self.core._policy.wake_at
+        return self.spec.batching == "fixed" and now < wake_at <= now + self.spec.max_batch_delay_s
 
     def _in_hands_now(self) -> int:
-        return sum(len(flight.jobs) for worker in self._core._workers.values() for flight in worker.flights)
+        return sum(len(flight.jobs) for worker in self.core._workers.values() for flight in worker.flights)
 
     def _idle_workers(self) -> int:
-        return sum(1 for w in self._core._workers.values() if not w.flights and not w.draining)
+        return sum(1 for w in self.core._workers.values() if not w.flights and not w.draining)
 
     def timer_moved_on(self, now: float) -> None:
-        wake = self._core.next_wake()
-        self._check(wake is None or wake > now, "the timer came due and is due again: the loop would spin")
+        wake = self.core.next_wake()
+        self.check(wake is None or wake > now, "the timer came due and is due again: the loop would spin")
 
     def at_the_end(self, now: float) -> None:
         """Checks that everything is settled: nothing more will happen."""
         for job in self._jobs:
-            self._check(self.ends[job.id] == 1, f"job {job.id} never got an answer")
-            self._check(job.place is Place.OVER, f"job {job.id} is over and still held")
-        self._check(self._core.drained, "something is left in the scheduler")
+            self.check(self.ends[job.id] == 1, f"job {job.id} never got an answer")
+            self.check(job.place is Place.OVER, f"job {job.id} is over and still held")
+        self.check(self.core.drained, "something is left in the scheduler")

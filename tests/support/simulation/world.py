@@ -191,11 +191,15 @@ class Slot:
         self.may_serve = True
 
 
+WorkerAction = actions.Send | actions.CancelInWorker | actions.GrantCredit | actions.Restart
 HopelessRule = Callable[[Iterable[Life]], errors.ServingError | None]
 
 
 class World:
     """Runs one seed. `run` raises `laws.Broken` when a law of the scheduler, or of the pool, is broken."""
+
+    worker_type = Worker
+    laws_type = Laws
 
     def __init__(
         self,
@@ -218,7 +222,7 @@ class World:
         self.workers: dict[int, Worker] = {}
         self.slots = {number: Slot() for number in range(self.scenario.workers)}
         self._hopeless = hopeless
-        self.laws = Laws(self.core, self.spec, seed, may_serve=self._may_serve)
+        self.laws = self.laws_type(self.core, self.spec, seed, may_serve=self._may_serve)
         self._events: list[tuple[float, int, Callable[[], None]]] = []
         self._count = 0
 
@@ -281,7 +285,7 @@ class World:
             [Input("data", "", b"")],
             deadline=deadline,
             streaming=streaming,
-            alone=streaming and not self.spec.stream_batching,
+            alone=self._is_alone(streaming),
             request_id=f"<{number}>",
         )
         if rng.random() < scenario.rescale:
@@ -294,6 +298,9 @@ class World:
         self.laws.accepted(job)
         if rng.random() < scenario.cancel:
             self.after(rng.random() * 0.1, lambda: self.core.cancel(job, self.now))
+
+    def _is_alone(self, streaming: bool) -> bool:
+        return streaming and not self.spec.stream_batching
 
     def _read(self, job: Job, nbytes: int) -> None:
         """The consumer reads what came, at once, later, or never."""
@@ -323,7 +330,7 @@ class World:
             self._enter(slot, Event.EXITED, errors.WorkerDied("exit code 1"))
             self._start_after(0.05, id, slot)
             return
-        self.workers[id] = Worker(self, id)
+        self.workers[id] = self.worker_type(self, id)
         self._enter(slot, Event.GREETED)
         self._enter(slot, Event.LOADED)
         self.core.worker_ready(id)
@@ -383,9 +390,7 @@ class World:
             elif not isinstance(action, actions.Deliver | actions.Fail):
                 self._for_worker(action)
 
-    def _for_worker(
-        self, action: actions.Send | actions.CancelInWorker | actions.GrantCredit | actions.Restart
-    ) -> None:
+    def _for_worker(self, action: WorkerAction) -> None:
         worker = self.workers[action.worker]
         if isinstance(action, actions.Send):
             self.after(0.0, lambda: worker.receive(action.batch))
