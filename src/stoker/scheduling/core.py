@@ -158,11 +158,11 @@ class SchedulerCore:
         flight = self._running(worker, batch_id, outcomes)
         if worker is None or flight is None:
             return
-        worker.ended(flight)
+        took_s = worker.ended(flight, now)
         counters = self._counters
         if flight.streams:
             self._streaming.discard(flight)
-        counters.batch_ended(len(outcomes), worker.took(flight, now))
+        counters.batch_ended(len(outcomes), took_s)
         for job, outcome in zip(flight.jobs, outcomes, strict=True):
             if job.place is not flight:
                 continue
@@ -242,8 +242,12 @@ class SchedulerCore:
     def _send(self, worker: WorkerState, flight: Flight, now: float) -> None:
         for job in flight.jobs:
             job.place = flight
-        worker.sent(flight, now)
-        self._wake_by(now + self.spec.response_timeout_s)
+        if not worker.flights:
+            worker.since = now
+            self._wake_by(now + self.spec.response_timeout_s)
+        worker.flights.append(flight)
+        if worker.blocked_at is not None:
+            self._unblock(worker, now)  # where batches run at once, the new one waits for no reader
         self.actions.append(actions.Send(worker.id, flight))
 
     def _alive(self, worker: WorkerState, now: float) -> None:

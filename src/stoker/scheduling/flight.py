@@ -77,21 +77,14 @@ class WorkerState:
         self.since = 0.0
         self.blocked_at: float | None = None
 
-    def sent(self, flight: Flight, now: float) -> None:
-        if not self.flights:
-            self.since = now
-        self.flights.append(flight)
-
     def answering(self, batch_id: int) -> Flight | None:
         """Returns the batch that an answer is about; None when it is not the turn of that one."""
         flights = self.flights
         return flights[0] if flights and flights[0].id == batch_id else None
 
-    def ended(self, flight: Flight) -> None:
+    def ended(self, flight: Flight, now: float) -> float:
+        """Forgets a batch; returns how long it kept the worker."""
         self.flights.popleft()
-
-    def took(self, flight: Flight, now: float) -> float:
-        """Returns how long a batch that ends now kept the worker."""
         return now - self.since
 
     def runs(self, flight: Flight) -> bool:
@@ -103,12 +96,11 @@ class WorkerState:
 
     def blocked(self) -> bool:
         """Returns whether the worker waits for readers."""
-        flights = self.flights
-        return bool(flights) and bool(flights[0].streams) and flights[0].blocked()
+        return bool(self.flights) and self.flights[0].blocked()
 
     def sign_of_life(self, now: float) -> None:
         self.since = now
-        self.blocked_at = now if self.blocked() else None
+        self.blocked_at = now if self.flights and self.flights[0].streams and self.blocked() else None
 
     def unblock(self, now: float) -> None:
         """Does not count the time that the running batch waited for readers, once they caught up."""
@@ -129,29 +121,17 @@ class SteppingWorker(WorkerState):
     Batches join in the order sent. A report about any of them is a sign of life of the step that they share.
     """
 
-    __slots__ = ("_by_id",)
-
-    def __init__(self, id: int) -> None:
-        super().__init__(id)
-        self._by_id: dict[int, Flight] = {}
-
-    def sent(self, flight: Flight, now: float) -> None:
-        super().sent(flight, now)
-        self._by_id[flight.id] = flight
-        self.unblock(now)  # it has nobody to wait for yet, so the next step begins
+    __slots__ = ()
 
     def answering(self, batch_id: int) -> Flight | None:
-        return self._by_id.get(batch_id)
+        return next((flight for flight in self.flights if flight.id == batch_id), None)
 
-    def ended(self, flight: Flight) -> None:
+    def ended(self, flight: Flight, now: float) -> float:
         self.flights.remove(flight)
-        del self._by_id[flight.id]
-
-    def took(self, flight: Flight, now: float) -> float:
         return now - flight.sent_at
 
     def runs(self, flight: Flight) -> bool:
-        return flight.id in self._by_id
+        return flight in self.flights
 
     def had_begun(self, flight: Flight, started: int | None) -> bool:
         return started is None or flight.id <= started
