@@ -37,7 +37,7 @@ class _OverTls:
 
 class StokerTls(_OverTls):
     name = "stoker-tls"
-    note = "gRPC with TLS (enable_grpc_ssl), everything else as it comes"
+    note = "gRPC with TLS (enable_grpc_ssl), loggers at WARN"
 
     def install(self, home: Path, requirements: tuple[str, ...]) -> None:
         """Does nothing: scripts/install has done it."""
@@ -68,7 +68,7 @@ class StokerWith(Stoker):
         super().__init__("nghttp2")
         self.name = name
         said = ", ".join(f"{key}={value}" for key, value in settings.items())
-        self.note = f"gRPC, {said}, everything else as it comes"
+        self.note = f"gRPC, {said}, loggers at WARN"
         self._workload = workload
         self._settings = settings
 

@@ -28,7 +28,7 @@ class Stoker:
 
     def __init__(self, engine: str) -> None:
         self.name = f"stoker-{engine}"
-        self.note = f"grpc_engine={engine}, everything else as it comes"
+        self.note = f"grpc_engine={engine}, loggers at WARN"
         self._engine = engine
 
     def install(self, home: Path, requirements: tuple[str, ...]) -> None:
@@ -73,7 +73,7 @@ class TorchServe:
 
     def launch(self, deployment: Deployment, extra: Mapping[str, str] | None = None) -> Spawned:
         command = [str(self._executable(deployment.home))]
-        return start_torchserve(command, deployment, extra, log_config=quiet_log_config())
+        return start_torchserve(command, deployment, extra)
 
     def _executable(self, home: Path) -> Path:
         return self._given or home / "bin" / "torchserve"
@@ -87,10 +87,8 @@ def start_torchserve(
     command: Sequence[str],
     deployment: Deployment,
     extra: Mapping[str, str] | None = None,
-    *,
-    log_config: Path | None = None,
 ) -> Spawned:
-    """Starts a server with TorchServe's command line on ``deployment``."""
+    """Starts a server with TorchServe's command line on ``deployment``, its loggers at WARN."""
     store, properties = deployment.scratch / "store", deployment.scratch / "config.properties"
     store.mkdir(parents=True, exist_ok=True)
     (store / deployment.model.archive.name).symlink_to(deployment.model.archive.resolve())
@@ -98,7 +96,7 @@ def start_torchserve(
         "".join(f"{key}={value}\n" for key, value in {**settings(deployment), **(extra or {})}.items())
     )
     flags = ["--start", "--foreground", "--ncs", "--model-store", str(store), "--ts-config", str(properties)]
-    flags += ["--log-config", str(log_config)] if log_config else []
+    flags += ["--log-config", str(quiet_log_config())]
     environment = {**thread_environment(deployment.threads), "LOG_LOCATION": str(deployment.scratch / "logs")}
     environment["METRICS_LOCATION"] = environment["LOG_LOCATION"]
     endpoint = f"{LOOPBACK}:{deployment.port}"

@@ -40,7 +40,7 @@ class _OverRest:
 
 class StokerRest(_OverRest):
     name = "stoker-rest"
-    note = "REST /predictions, everything as it comes"
+    note = "REST /predictions, loggers at WARN"
 
     def install(self, home: Path, requirements: tuple[str, ...]) -> None:
         """Does nothing: scripts/install has done it."""
