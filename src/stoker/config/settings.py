@@ -214,8 +214,8 @@ class Settings:
         "worker_poll_us",
         units.whole_number,
         400,
-        "how long a worker polls for its next batch before it sleeps, if batches arrive that fast and a core is free; "
-        "0: sleep at once",
+        "how long a worker polls for its next batch before it sleeps, if batches arrive that fast and a core is free, "
+        "and the server for a lone answer, at most 200; 0: sleep at once",
         unit="us",
         minimum=0,
         maximum=10_000,

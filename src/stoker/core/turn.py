@@ -37,6 +37,11 @@ class Turn:
         self._callbacks = 0  # in this round while it gathers, else until it looks again
         self._lone = 0
 
+    @property
+    def gathers(self) -> bool:
+        """Tells whether several callbacks come in one round of late."""
+        return self._gathers
+
     def defer(self, callback: Callable[[], None]) -> None:
         """Calls ``callback`` once at the end of this turn, after what was deferred before."""
         self._due.append(callback)

@@ -1,6 +1,7 @@
 """How many workers of the whole server are at work, and so whether there is a core to spare.  PURE.
 
-Law: a worker looks for its next batch only while the busy ones, itself among them, leave a core to the server.
+Laws: a worker looks for its next batch only while the busy ones, itself among them, leave a core to the server; the
+server looks for the answer of a worker only while no other is busy, and never takes the only core.
 """
 
 from __future__ import annotations
@@ -12,12 +13,17 @@ class BusyWorkers:
     def __init__(self, cores: int) -> None:
         self._cores = cores
         self._busy: set[object] = set()
-        self.leave_a_core = cores > 0
+        self._count()
 
     def begins(self, worker: object) -> None:
         self._busy.add(worker)
-        self.leave_a_core = len(self._busy) < self._cores
+        self._count()
 
     def rests(self, worker: object) -> None:
         self._busy.discard(worker)
-        self.leave_a_core = len(self._busy) < self._cores
+        self._count()
+
+    def _count(self) -> None:
+        busy = len(self._busy)
+        self.leave_a_core = busy < self._cores
+        self.only_one = busy == 1 < self._cores

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import os
 import struct
+import time
 from collections import deque
 from typing import Protocol
 
@@ -18,7 +19,9 @@ import msgspec
 from stoker.core.buffer import Buffer
 from stoker.core.job import Batch
 from stoker.core.measures import HandlerSample, Unmeasured
+from stoker.core.polling import Polling
 from stoker.core.ports import ModelTelemetry, SchedulerPort
+from stoker.core.turn import current_turn
 from stoker.errors import BadRequest, ServingError
 from stoker.ipc import codec
 from stoker.ipc.frames import MAX_PAYLOAD_BYTES, Frame, FrameError
@@ -30,6 +33,8 @@ from stoker.pool.child_process import PROGRESS_BYTES, ChildProcess
 from stoker.pool.transport import FrameTransport
 
 _PROGRESS = struct.Struct("<Q")
+_LONGEST_POLL_S = 0.0002
+"""The loop serves nobody else meanwhile."""
 
 
 class LinkOwner(Protocol):
@@ -64,6 +69,7 @@ class Link:
         busy: BusyWorkers,
         any_order: bool = False,
         telemetry: ModelTelemetry | None = None,
+        poll_s: float = 0.0,
     ) -> None:
         self.id = id
         self._telemetry: ModelTelemetry = telemetry or Unmeasured()
@@ -81,7 +87,12 @@ class Link:
             max_payload_bytes=min(max_payload_bytes, MAX_PAYLOAD_BYTES),
             on_frame=self._on_frame,
             on_lost=owner.lost,
+            patience=self._patience,
         )
+        self._polling = Polling(min(poll_s, _LONGEST_POLL_S))
+        self._looked = False
+        self._asked_at = 0.0
+        self._turn = current_turn()
         self.served = False
 
     # ------------------------------------------------------------------------------- for the scheduler
@@ -143,6 +154,19 @@ class Link:
 
     # ------------------------------------------------------------------------------------ from the worker
 
+    def _patience(self) -> float:
+        """How long to wait on the spot for the answer of a lone batch, which comes sooner than the loop is woken."""
+        if len(self._sent) != 1 or self._asked_at or not self._busy.only_one or self._turn.gathers:
+            return 0.0
+        self._asked_at = time.monotonic()
+        seconds = self._polling.seconds()
+        self._looked = seconds > 0.0
+        return seconds
+
+    def _learn(self) -> None:
+        self._polling.waited(time.monotonic() - self._asked_at, looked=self._looked)
+        self._asked_at = 0.0
+
     def _on_frame(self, frame: Frame) -> None:
         message, payload = codec.decode_to_server(frame.header), frame.payload
         if isinstance(message, Results):
@@ -165,6 +189,8 @@ class Link:
         result = outcomes.of_results(message, payload, len(batch.jobs))
         self._sent.remove(batch)  # nearly always the first
         self.served = True
+        if self._asked_at:
+            self._learn()
         if message.seconds >= 0:
             self._telemetry.predicted(message.seconds, batch.jobs)
         self._scheduler.batch_done(self, batch.id, result)

@@ -157,6 +157,7 @@ class WorkerProcess:
             busy=config.busy,
             any_order=config.spec.continuous,
             telemetry=telemetry,
+            poll_s=config.options.poll_us / 1e6,
         )
         printed, errors = self._outputs
         about = {**config.log_extra("worker_output"), "pid": process.pid}

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from stoker.core.buffer import Buffer
+from stoker.core.polling import Polling
 from stoker.ipc.to_server import Failure, Results
 from stoker.worker import calling, results, rows
 from stoker.worker.connection import Connection
@@ -19,7 +20,6 @@ from stoker.worker.exceptions import JobCancelled
 from stoker.worker.inbox import Batch, Inbox
 from stoker.worker.loading import LoadedModel
 from stoker.worker.metrics_export import export
-from stoker.worker.polling import Polling
 from stoker.worker.progress import Progress
 from stoker.worker.streaming import PartSender
 from stoker.worker.tensors import TensorForms

@@ -36,6 +36,40 @@ async def test_outside_of_a_callback_it_is_done_in_the_loops_next_turn() -> None
     assert done == ["it"]
 
 
+async def rounds(callbacks: int, count: int) -> list[int]:
+    """How often the end of the turn came in each round of the loop with so many callbacks."""
+    turn, loop, ends = current_turn(), asyncio.get_running_loop(), [0]
+
+    def end() -> None:
+        ends[-1] += 1
+
+    def callback(planned: list[bool]) -> None:
+        with turn:
+            if not planned[0]:
+                planned[0] = True
+                turn.defer(lambda: (end(), planned.__setitem__(0, False)))
+
+    for _ in range(count):
+        planned = [False]
+        for _ in range(callbacks):
+            loop.call_soon(callback, planned)
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        ends.append(0)
+    return ends[:-1]
+
+
+async def test_callbacks_that_come_together_share_one_end_of_the_turn() -> None:
+    assert (await rounds(callbacks=50, count=20))[-1] == 1
+
+
+async def test_callbacks_that_come_alone_again_end_their_turn_themselves() -> None:
+    await rounds(callbacks=50, count=20)
+    assert current_turn().gathers
+    await rounds(callbacks=1, count=20)
+    assert not current_turn().gathers
+
+
 async def test_work_that_defers_itself_for_ever_lets_others_have_their_turn() -> None:
     turn, count = current_turn(), 0
 

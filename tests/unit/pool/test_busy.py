@@ -15,6 +15,18 @@ def test_the_busy_workers_leave_a_core_or_not(cores: int, workers: int, left: bo
     assert busy.leave_a_core is left
 
 
+def test_one_worker_alone_is_told_from_several_and_from_none_and_needs_a_second_core() -> None:
+    busy = BusyWorkers(4)
+    seen = [busy.only_one]
+    for change in (busy.begins, busy.begins, busy.rests, busy.rests):
+        change("a" if len(seen) in (1, 4) else "b")
+        seen.append(busy.only_one)
+    assert seen == [False, True, False, True, False]
+    alone = BusyWorkers(1)
+    alone.begins("a")
+    assert not alone.only_one
+
+
 def test_workers_count_once_and_only_while_they_work() -> None:
     busy = BusyWorkers(2)
     busy.begins("a")

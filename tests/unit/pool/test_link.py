@@ -15,6 +15,7 @@ from stoker.core.job import Batch, Input, Job, ModelKey
 from stoker.core.measures import HandlerSample, Unmeasured
 from stoker.core.ports import Outcome
 from stoker.core.reply import Chunk
+from stoker.core.turn import current_turn
 from stoker.errors import BadRequest, ServingError
 from stoker.ipc import codec
 from stoker.ipc.frames import Decoder, FrameError
@@ -128,6 +129,7 @@ def play(request: pytest.FixtureRequest) -> Iterator[Callable[[Scenario], None]]
                 busy=recorder.busy,
                 any_order=any_order,
                 telemetry=recorder.telemetry,
+                poll_s=0.01,
             )
             link.start()
             await scenario(link, recorder, Peer(theirs))
@@ -159,6 +161,29 @@ def test_jobs_travel_with_their_inputs_headers_and_deadlines(play: Play) -> None
         assert (message.jobs[0].headers, message.jobs[0].deadline) == ({"h": "v"}, 5.5)
         assert message.jobs[1].inputs == []
         assert payload == b"123"
+
+    play(scenario)
+
+
+async def answered_on_the_spot(link: Link, recorder: Recorder, peer: Peer, *numbers: int) -> bool:
+    """Whether answers that are there when the batches leave are read before the loop looks at the socket."""
+    before = len(recorder.events)
+    with current_turn():
+        for number in numbers:
+            link.send(batch(number, b"x"))
+            peer.sock.send(b"".join(codec.encode(Results(number, [1]), [b"y"])))
+    found = len(recorder.events) > before
+    await recorder.until(before + len(numbers))
+    return found
+
+
+def test_the_answer_of_a_lone_batch_is_looked_for_once_answers_come_in_a_moment(play: Play) -> None:
+    async def scenario(link: Link, recorder: Recorder, peer: Peer) -> None:
+        assert [await answered_on_the_spot(link, recorder, peer, number) for number in (1, 2, 3)] == [False, True, True]
+        assert not await answered_on_the_spot(link, recorder, peer, 4, 5)
+        assert await answered_on_the_spot(link, recorder, peer, 6)
+        recorder.busy.begins("another worker")
+        assert not await answered_on_the_spot(link, recorder, peer, 7)
 
     play(scenario)
 

@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from stoker.worker.polling import Polling
+from stoker.core.polling import Polling
 
 LONGEST_S = 0.0004
 

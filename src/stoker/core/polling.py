@@ -1,9 +1,9 @@
-"""How long a worker looks for its next batch before it sleeps.  PURE.
+"""Decides how long to look at a socket before going to sleep: a worker for its next batch, the server for an answer.
 
-Being woken takes longer than a small request: a worker whose next batch comes within a moment looks for it instead.
-That takes a core for as long, so it is done only while batches do come that soon.  Laws: it looks no longer than twice
-the time that batches took of late; looking in vain again and again makes it rare; a worker that nobody asks looks once
-and sleeps.
+Being woken takes longer than a small request: who is sent the next message within a moment looks for it instead.
+That takes a core for as long, so it is done only while messages do come that soon.  Laws: it looks no longer than twice
+the time that messages took of late; looking in vain again and again makes it rare; a worker that has no requests looks
+once and sleeps.  PURE.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ from __future__ import annotations
 _MOST_CREDIT = 8
 _LEAST_PENALTY, _MOST_PENALTY = 4, 64
 _SLEEPING = 2.5
-"""A batch that finds the worker asleep comes later: whoever sends it waits for it to be woken, too."""
+"""A message that finds its reader asleep comes later: whoever sends it waits for it to be woken, too."""
 _FORGET = 0.1
 
 
 class Polling:
     """``longest_s``: how long to look at most; 0: never.
 
-    Credit is what batches that came soon earn and looking in vain costs, each time twice as much as the time before.
+    Credit is what messages that came soon earn and looking in vain costs, each time twice as much as the time before.
     """
 
     __slots__ = ("_credit", "_longest_s", "_penalty", "_usual_s")
