@@ -69,6 +69,10 @@ class ResourceNotFound(ClientError):
     """Requested resource is not found, please refer to API document."""
 
 
+class NotSupported(ClientError):
+    """This server does not support {what}."""
+
+
 class MethodNotAllowed(ClientError):
     """Requested method is not allowed, please refer to API document."""
 
@@ -254,6 +258,10 @@ class ManagementError(ServingError):
 
 class ModelApiDisabled(ManagementError):
     """Model API disabled"""
+
+
+class RepositoryElsewhere(ManagementError):
+    """The model repository is served on the management port."""
 
 
 class AlreadyRegistered(ManagementError):

@@ -55,6 +55,7 @@ from stoker.frontend.http.predictions import Predictions, answers_of_errors
 from stoker.frontend.http.workflows import workflow_routes
 from stoker.frontend.listener import Budgets, Limits
 from stoker.frontend.open_exchanges import OpenExchanges
+from stoker.frontend.open_inference.repository import Repository
 from stoker.frontend.open_inference.service import OpenInference
 from stoker.frontend.protection import Protection
 from stoker.pool.devices import Devices
@@ -196,19 +197,17 @@ class Server:
     def _make_grpc(self, registry: Registry, workflows: Workflows, protection: Protection) -> Iterator[GrpcServer]:
         settings, codes = self._settings, self._settings.grpc_status_codes
         health, authorizer = list(health_methods(registry)), protection.authorizer
-        tensors: Sequence[Method] = ()
         if settings.ts_open_inference_protocol:
-            tensors = open_inference_methods(self._open_inference(registry), registry, status_codes=codes)
             health += open_health_methods(registry)
         inference = [
             *inference_methods(registry, status_codes=codes),
             *workflow_inference_methods(workflows, status_codes=codes),
-            *tensors,
+            *self._open_methods(registry, Role.INFERENCE),
         ]
         management = [
             *management_methods(registry, status_codes=codes, model_api_enabled=self._access.model_api),
             *workflow_management_methods(workflows, status_codes=codes, enabled=self._workflow_api),
-            *tensors,
+            *self._open_methods(registry, Role.MANAGEMENT),
         ]
         apis = (
             guarded(inference, authorizer, TokenScope.INFERENCE),
@@ -237,8 +236,28 @@ class Server:
                 elsewhere=f"REST is served at {rest}.",
             )
 
+    def _open_methods(self, registry: Registry, role: Role) -> Sequence[Method]:
+        """Returns the methods of the open inference protocol on the port of a role."""
+        if not self._settings.ts_open_inference_protocol:
+            return ()
+        return open_inference_methods(
+            self._open_inference(registry),
+            registry,
+            self._repository(registry, role),
+            status_codes=self._settings.grpc_status_codes,
+        )
+
     def _open_inference(self, registry: Registry) -> OpenInference:
         return OpenInference(registry, registry, max_response_bytes=self._settings.max_response_size)
+
+    def _repository(self, registry: Registry, role: Role) -> Repository:
+        return Repository(
+            registry,
+            registry,
+            workers=self._settings.default_workers_per_model,
+            model_api_enabled=self._access.model_api,
+            served=role is Role.MANAGEMENT or self._settings.oip_repository_on_inference_port,
+        )
 
     def _make_http(
         self, registry: Registry, workflows: Workflows, protection: Protection

@@ -46,6 +46,26 @@ HANDLERS: Mapping[str, str] = {
         def handle(data, context):
             return None if data is None else [float(sum(row["x"])) for row in data]
         """,
+    "parts": """
+        from ts.handler_utils.utils import send_intermediate_predict_response
+
+        def handle(data, context):
+            if data is None:
+                return None
+            count = data[0]["count"][0]
+            for number in range(count - 1):
+                send_intermediate_predict_response([f"part {number}"], context.request_ids, "", 200, context)
+            return ["end"]
+        """,
+    "pauses": """
+        import time
+
+        def handle(data, context):
+            if data is None:
+                return None
+            time.sleep(data[0]["pause"][0])
+            return [1.0]
+        """,
     "configured": """
         def handle(data, context):
             if data is None:
@@ -63,6 +83,9 @@ MODELS: Mapping[str, tuple[str, str]] = {
     "sums": ("sums", "{mode: tensors}"),
     "sums_of_8": ("sums", "{mode: tensors}\nbatchSize: 8"),
     "document": ("document", "{mode: v2}"),
+    "parts": ("parts", "{mode: tensors, batchDimension: null}"),
+    "pauses": ("pauses", "{mode: tensors}\nminWorkers: 2\nmaxWorkers: 2"),
+    "spare": ("echo", "{mode: tensors}"),
     "configured": (
         "configured",
         """
@@ -105,6 +128,7 @@ CONFIGURED = {
         {"name": "label", "datatype": "BYTES", "shape": ["-1"]},
     ],
 }
+LOADED_AS_IT_IS = "Models are loaded as their archives are: the request must have no parameters."
 SEEN: Mapping[str, Mapping[str, Any]] = {
     "triton_grpc": {
         "datatypes": dict.fromkeys(ALL, True),
@@ -138,6 +162,35 @@ SEEN: Mapping[str, Mapping[str, Any]] = {
             "plain": {"name": "document", "versions": ["1.0"], "platform": "pytorch_torchserve"},
             "unknown": ["NOT_FOUND", "Model not found: nobody"],
         },
+        "streams": {
+            "marked": [["a", ["part 0"], False], ["a", ["part 1"], False], ["a", ["end"], True]],
+            "empty": [["b", ["part 0"], False], ["b", ["part 1"], False], ["b", ["end"], False], ["b", None, True]],
+            "errors": [["error", "Model not found: nobody"], ["error", "Prediction failed"]],
+            "alive": ["e", ["end"], True],
+        },
+        "sequences": ["0", "1", "2"],
+        "parallel_streams": [0, 0, 0, 0],
+        "about_models": {
+            "config": {
+                "name": "configured",
+                "max_batch_size": 1,
+                "input": [
+                    {"name": "a", "data_type": "TYPE_INT32", "dims": ["2"]},
+                    {"name": "b", "data_type": "TYPE_STRING", "dims": ["1"]},
+                ],
+            },
+            "stats": [True, True],
+            "all": True,
+            "not_supported": ["UNIMPLEMENTED"],
+        },
+        "repository": {
+            "before": [" UNAVAILABLE"],
+            "not_here": ["PERMISSION_DENIED", "The model repository is served on the management port."],
+            "unknown": ["NOT_FOUND", "Model not found: nobody"],
+            "config": ["INVALID_ARGUMENT", LOADED_AS_IT_IS],
+            "loaded": [["1.0 READY"], True],
+            "unloaded": [[" UNAVAILABLE"], ["NOT_FOUND", "Model not found: spare"]],
+        },
     },
 }
 CASES = [(program, case) for program, cases in SEEN.items() for case in cases]
@@ -167,7 +220,8 @@ def programs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, 
     if not PYTHON.exists():
         pytest.skip("tritonclient and kserve are not installed (scripts/install --clients)")
     folder = tmp_path_factory.mktemp("open-inference")
-    settings = {"load_models": "all", "default_workers_per_model": 1}
+    loaded = [f"{name}.mar" for name in MODELS if name != "spare"]
+    settings = {"load_models": ",".join(loaded), "default_workers_per_model": 1}
     archives = [archive(folder, name) for name in MODELS]
     with running_server(archives=archives, settings=settings) as server, ExitStack() as stack:
         place = folder / "place.json"
@@ -178,7 +232,8 @@ def programs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, 
             stack.callback(programs[name].wait)
         stack.close()
         yield programs
-        assert server.console.count("Traceback") == server.console.count("ValueError: on purpose")
+        on_purpose = sum(map(server.console.count, ("ValueError: on purpose", "KeyError: 'count'")))
+        assert server.console.count("Traceback") == on_purpose
 
 
 @pytest.mark.timeout(240)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import queue
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -122,6 +124,114 @@ def metadata() -> dict[str, Any]:
     }
 
 
+class Stream:
+    """A stream of the client, and what its callback saw."""
+
+    def __init__(self) -> None:
+        self._client = triton.InferenceServerClient(PLACE["inference"])
+        self.seen: queue.Queue[Any] = queue.Queue()
+
+    def __enter__(self) -> Stream:
+        self._client.start_stream(callback=lambda result, error: self.seen.put(self._plain(result, error)))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._client.stop_stream()
+        self._client.close()
+
+    @staticmethod
+    def _plain(result: Any, error: Any) -> list[Any]:
+        if error is not None:
+            return ["error", str(error.message())]
+        response = result.get_response()
+        values = result.as_numpy(response.outputs[0].name).tolist() if response.outputs else None
+        if isinstance(values, list) and values and isinstance(values[0], bytes):
+            values = [value.decode() for value in values]
+        return [response.id, values, response.parameters["triton_final_response"].bool_param]
+
+    def send(self, model: str, *inputs: Any, **options: Any) -> None:
+        self._client.async_stream_infer(model, list(inputs), **options)
+
+    def take(self, count: int) -> list[Any]:
+        return [self.seen.get(timeout=60) for _ in range(count)]
+
+
+def streams() -> dict[str, Any]:
+    parts = tensor("count", np.array([3], dtype=np.int32), "INT32")
+    with Stream() as stream:
+        stream.send("parts", parts, request_id="a")
+        marked = stream.take(3)
+        stream.send("parts", parts, request_id="b", enable_empty_final_response=True)
+        empty_at_the_end = stream.take(4)
+        stream.send("nobody", parts, request_id="c")
+        stream.send("parts", tensor("wrong", np.zeros(1, dtype=np.int32), "INT32"), request_id="d")
+        errors = sorted(stream.take(2))
+        stream.send("parts", parts, request_id="e")
+        alive = stream.take(3)[-1]
+    return {"marked": marked, "empty": empty_at_the_end, "errors": errors, "alive": alive}
+
+
+def sequences() -> list[Any]:
+    """Requests of one sequence follow one another, although the slow one is first."""
+    with Stream() as stream:
+        for number, seconds in enumerate([0.3, 0.0, 0.0]):
+            pause = tensor("pause", np.array([[seconds]], dtype=np.float32), "FP32")
+            stream.send("pauses", pause, request_id=str(number), sequence_id=7, sequence_start=not number)
+        return [answer[0] for answer in stream.take(3)]
+
+
+def parallel_streams() -> list[int]:
+    """Every stream gets the answers to its own requests."""
+    x = tensor("x", np.zeros((1, 2), dtype=np.float32), "FP32")
+    found: list[set[str]] = []
+
+    def run(name: str) -> None:
+        with Stream() as stream:
+            for number in range(20):
+                stream.send("echo", x, request_id=f"{name}-{number}")
+            found.append({answer[0] for answer in stream.take(20)} - {f"{name}-{number}" for number in range(20)})
+
+    threads = [threading.Thread(target=run, args=(name,)) for name in "abcd"]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return [len(wrong) for wrong in found]
+
+
+def repository() -> dict[str, Any]:
+    with triton.InferenceServerClient(PLACE["management"]) as client:
+        seen = {
+            "before": state_of(client, "spare"),
+            "not_here": error_of(lambda: CLIENT.load_model("spare")),
+            "unknown": error_of(lambda: client.load_model("nobody")),
+            "config": error_of(lambda: client.load_model("spare", config="{}")),
+        }
+        client.load_model("spare")
+        client.load_model("spare")
+        seen["loaded"] = [state_of(client, "spare"), CLIENT.is_model_ready("spare")]
+        client.unload_model("spare")
+        seen["unloaded"] = [state_of(client, "spare"), error_of(lambda: CLIENT.is_model_ready("spare"))]
+        return seen
+
+
+def state_of(client: Any, model: str) -> list[str]:
+    models = client.get_model_repository_index().models
+    return [f"{one.version} {one.state}" for one in models if one.name == model]
+
+
+def about_models() -> dict[str, Any]:
+    config = CLIENT.get_model_config("configured", as_json=True)["config"]
+    stats = CLIENT.get_inference_statistics("sums").model_stats[0]
+    total = stats.inference_stats
+    return {
+        "config": {key: config[key] for key in ("name", "max_batch_size", "input")},
+        "stats": [stats.inference_count == stats.execution_count == total.success.count, total.compute_infer.ns > 0],
+        "all": len(CLIENT.get_inference_statistics().model_stats) > 4,
+        "not_supported": error_of(CLIENT.get_trace_settings)[:1],
+    }
+
+
 def main() -> None:
     say("datatypes", every_datatype("echo", "output"))
     say("datatypes_of_lists", every_datatype("as_lists", "output"))
@@ -131,6 +241,11 @@ def main() -> None:
     say("configured", configured())
     say("errors", errors())
     say("metadata", metadata())
+    say("streams", streams())
+    say("sequences", sequences())
+    say("parallel_streams", parallel_streams())
+    say("about_models", about_models())
+    say("repository", repository())
 
 
 main()

@@ -167,6 +167,14 @@ class Settings:
         "true or oip: serve the open inference protocol (KServe v2), over gRPC and REST",
         always_env=True,
     )
+    oip_repository_on_inference_port: bool = setting(
+        "oip_repository_on_inference_port",
+        units.boolean,
+        False,
+        "let clients of the open inference protocol list, load and unload models on the inference port too, with its "
+        "token; they always may on the management port",
+        ours=True,
+    )
 
     # ----------------------------------------------------------------------------- models and workers
 

@@ -59,6 +59,16 @@ class InferencePort(Protocol):
         ...
 
 
+class RepositoryEntry(NamedTuple):
+    """A version that is served, or an archive of the model store that is not. ``state``: READY, LOADING or
+    UNAVAILABLE; ``reason``: why, without paths."""
+
+    name: str
+    version: str
+    state: str
+    reason: str
+
+
 class TensorPort(Protocol):
     """Implemented by the registry, called by the open inference protocol.
 
@@ -75,6 +85,16 @@ class TensorPort(Protocol):
 
     def rows_admitted(self, model: str, version: str | None) -> int:
         """Returns how many more jobs one request may queue now, so that others can queue theirs too."""
+        ...
+
+    def counters(self, model: str, version: str | None) -> Sequence[tuple[ModelKey, ModelCounters | None]]:
+        """Returns what is counted for a version; an empty ``version`` means all, an empty ``model`` all models."""
+        ...
+
+    async def repository(self) -> list[RepositoryEntry]: ...
+
+    async def archives(self) -> Sequence[str]:
+        """Returns the names of what lies in the model store; none where it cannot be read."""
         ...
 
 

@@ -130,6 +130,12 @@ class Exchange:
         except Exception as error:
             self.abandon(error)
 
+    def wait_for_drain(self, wait: bool) -> None:
+        """Says whether a server that stops must wait for the exchange now: not for an idle conversation."""
+        if self.while_draining is wait:
+            self.while_draining = not wait
+            self._open.check_quiet()
+
     def _status_without_answer(self) -> int:
         """Returns the access log's status for a client that left."""
         raise NotImplementedError

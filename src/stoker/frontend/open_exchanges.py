@@ -70,6 +70,10 @@ class OpenExchanges:
             self._access_log.record(exchange.peer, exchange.label, status, elapsed_ms, exchange.request_id)
         if self._telemetry is not None and not exchange.while_draining:  # health checks do not count as requests
             self._telemetry.answered(self._http_status.get(status, status))
+        self.check_quiet()
+
+    def check_quiet(self) -> None:
+        """Ends the wait of a drain that has nothing to wait for any more."""
         if self._idle is not None and not self._idle.done() and self.quiet:
             self._idle.set_result(None)
 

@@ -18,7 +18,7 @@ from stoker.config.model_snapshot import SnapshotModel, SnapshotWorkflow
 from stoker.config.settings import Settings
 from stoker.core.clock import Clock
 from stoker.core.job import Input, Job, ModelKey
-from stoker.core.measures import Unmeasured
+from stoker.core.measures import ModelCounters, Unmeasured
 from stoker.core.model import ModelSpec
 from stoker.core.ports import (
     Description,
@@ -28,6 +28,7 @@ from stoker.core.ports import (
     ModelTelemetryOf,
     Readiness,
     RegisterRequest,
+    RepositoryEntry,
     ScaleRequest,
 )
 from stoker.core.reply import ReplyStream, ResponseMeta
@@ -35,7 +36,7 @@ from stoker.core.tensors import TensorJob
 from stoker.core.workflows import PREFIX
 from stoker.pool.devices import Devices
 from stoker.pool.spawning import usable_cores
-from stoker.registry import describe, loading, names, parts
+from stoker.registry import describe, loading, names, parts, repository
 from stoker.registry.catalog import Catalog
 from stoker.registry.entry import ModelEntry, PoolFactory, SchedulerFactory
 from stoker.registry.health import HealthView
@@ -247,6 +248,22 @@ class Registry:
 
     def rows_admitted(self, model: str, version: str | None) -> int:
         return self._entry(model, version).scheduler.queue_status().remaining // 2
+
+    def counters(self, model: str, version: str | None) -> list[tuple[ModelKey, ModelCounters | None]]:
+        if version:
+            entries = [self._entry(model, version)]
+        else:
+            entries = self._catalog.versions(model) if model else list(self._catalog)
+        return [(entry.key, entry.counters) for entry in entries]
+
+    async def repository(self) -> list[RepositoryEntry]:
+        return repository.index(self._catalog, await self.archives(), ready=self._health.ready)
+
+    async def archives(self) -> list[str]:
+        try:
+            return await asyncio.to_thread(self._store.startup_names)
+        except errors.ModelStoreMissing:
+            return []
 
     # --------------------------------------------------------------------------------------- management
 

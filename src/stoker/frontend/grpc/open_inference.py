@@ -7,20 +7,20 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from functools import partial
-from typing import Any, TypeVar
-
-from google.protobuf.message import DecodeError, Message
+from typing import NamedTuple
 
 from stoker.core.job import new_request_id
 from stoker.core.ports import ReadinessPort, TensorPort
-from stoker.core.tensors import TensorSpec
-from stoker.errors import BadRequest, MalformedMessage
+from stoker.errors import BadRequest
 from stoker.frontend.grpc import infer_messages
 from stoker.frontend.grpc.call import Call, Kind, Method
+from stoker.frontend.grpc.infer_stream import InferStream
 from stoker.frontend.grpc.metadata import request_headers
-from stoker.frontend.grpc.status import INFERENCE, MODELS, StatusTable
+from stoker.frontend.grpc.model_repository import ModelMethods, RepositoryMethods
+from stoker.frontend.grpc.operations import parse
+from stoker.frontend.grpc.status import INFERENCE, MANAGEMENT, MODELS, StatusTable, Table
 from stoker.frontend.open_inference import controls, described
+from stoker.frontend.open_inference.repository import Repository
 from stoker.frontend.open_inference.request import InferAnswer
 from stoker.frontend.open_inference.service import OpenInference
 from stoker.protos import grpc_predict_v2_pb2 as pb
@@ -28,8 +28,6 @@ from stoker.protos import grpc_predict_v2_pb2 as pb
 STANDARD = "inference.GRPCInferenceService"
 TORCHSERVE = "org.pytorch.serve.grpc.openinference.GRPCInferenceService"
 SERVICES = (STANDARD, TORCHSERVE)
-
-_Request = TypeVar("_Request", bound=Message)
 
 
 def health_methods(readiness: ReadinessPort) -> Sequence[Method]:
@@ -55,32 +53,45 @@ def health_methods(readiness: ReadinessPort) -> Sequence[Method]:
 
 
 def open_inference_methods(
-    inference: OpenInference, models: TensorPort, *, status_codes: str = "correct"
+    inference: OpenInference, models: TensorPort, repository: Repository, *, status_codes: str = "correct"
 ) -> Sequence[Method]:
+    about_models, about_repository = ModelMethods(models), RepositoryMethods(repository)
     methods = []
     for service in SERVICES:
         one = _Service(inference, models, typed=service == TORCHSERVE)
-        status = partial(StatusTable, torchserve=status_codes == "torchserve", second_line=service == TORCHSERVE)
-        method = partial(_method, service)
+        tables = _Tables(torchserve=status_codes == "torchserve", second_line=service == TORCHSERVE)
+        unary, stream = Kind.UNARY, Kind.BIDIRECTIONAL
+        rows: list[tuple[Callable[[Call], None], Kind, Table]] = [
+            (one.ModelInfer, unary, INFERENCE),
+            (one.ModelStreamInfer, stream, INFERENCE),
+            (one.ServerMetadata, unary, MODELS),
+            (one.ModelReady, unary, MODELS),
+            (one.ModelMetadata, unary, MODELS),
+            (about_models.ModelConfig, unary, MODELS),
+            (about_models.ModelStatistics, unary, MODELS),
+            (about_repository.RepositoryIndex, unary, MANAGEMENT),
+            (about_repository.RepositoryModelLoad, unary, MANAGEMENT),
+            (about_repository.RepositoryModelUnload, unary, MANAGEMENT),
+        ]
         methods += [
-            method(one.ModelInfer, status(INFERENCE), keeps_deadline=True),
-            method(one.ServerMetadata, status(MODELS)),
-            method(one.ModelReady, status(MODELS)),
-            method(one.ModelMetadata, status(MODELS)),
+            Method(
+                path=f"/{service}/{handle.__name__}",
+                kind=kind,
+                handle=handle,
+                status_of=tables.status_of(table),
+                keeps_deadline=handle == one.ModelInfer,
+            )
+            for handle, kind, table in rows
         ]
     return methods
 
 
-def _method(
-    service: str, handle: Callable[[Call], None], status_of: StatusTable, *, keeps_deadline: bool = False
-) -> Method:
-    return Method(
-        path=f"/{service}/{handle.__name__}",
-        kind=Kind.UNARY,
-        handle=handle,
-        status_of=status_of,
-        keeps_deadline=keeps_deadline,
-    )
+class _Tables(NamedTuple):
+    torchserve: bool
+    second_line: bool
+
+    def status_of(self, table: Table) -> StatusTable:
+        return StatusTable(table, torchserve=self.torchserve, second_line=self.second_line)
 
 
 class _Service:
@@ -106,6 +117,9 @@ class _Service:
         if running is not None:
             call.on_cancel = running.cancel
 
+    def ModelStreamInfer(self, call: Call) -> None:
+        InferStream(self._inference, call, typed=self._typed).begin()
+
     def ServerMetadata(self, call: Call) -> None:
         answer = pb.ServerMetadataResponse(
             name=described.SERVER, version=described.VERSION, extensions=described.EXTENSIONS
@@ -123,15 +137,8 @@ class _Service:
         request = parse(pb.ModelMetadataRequest, call)
         if not request.name:
             raise BadRequest("Parameter model_name is required.")
-        interface = self._models.model_spec(request.name, request.version).tensors
-        answer = pb.ModelMetadataResponse(
-            name=request.name,
-            versions=[request.version] if request.version else self._models.versions(request.name),
-            platform=interface.platform,
-            inputs=[_metadata(spec) for spec in interface.inputs],
-            outputs=[_metadata(spec) for spec in interface.outputs],
-        )
-        call.reply(answer.SerializeToString())
+        found = described.metadata(self._models, request.name, request.version)
+        call.reply(pb.ModelMetadataResponse(**found).SerializeToString())
 
 
 class _Unary:
@@ -150,14 +157,3 @@ class _Unary:
 
     def failed(self, error: Exception) -> None:
         self._call.fail(error)
-
-
-def parse(kind: type[_Request], call: Call) -> _Request:
-    try:
-        return kind.FromString(call.request)
-    except DecodeError:
-        raise MalformedMessage(message_type=kind.DESCRIPTOR.name) from None
-
-
-def _metadata(spec: TensorSpec) -> Any:
-    return pb.ModelMetadataResponse.TensorMetadata(name=spec.name, datatype=spec.datatype, shape=spec.shape)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 from google.protobuf.message import DecodeError, Message
@@ -20,28 +20,42 @@ from stoker.protos import management_pb2
 MOST_LISTED = 100
 
 Request = TypeVar("Request", bound=Message)
+Result = TypeVar("Result")
 
 
 class LongOperations:
     """Operations in progress, each a task of its own, which a leaving client does not cancel."""
 
     def __init__(self) -> None:
-        self._tasks: set[asyncio.Task[str]] = set()
+        self._tasks: set[asyncio.Task[Any]] = set()
 
     def start(self, call: Call, operation: Coroutine[Any, Any, str], *, status_of: StatusOf | None = None) -> None:
         """Runs the operation and answers with its sentence. ``status_of``: the method's, if not given."""
+        self.run(call, operation, sentence, status_of=status_of)
+
+    def run(
+        self,
+        call: Call,
+        operation: Coroutine[Any, Any, Result],
+        encode: Callable[[Result], bytes],
+        *,
+        status_of: StatusOf | None = None,
+    ) -> None:
+        """Runs the operation and answers with its encoded result."""
         task = asyncio.get_running_loop().create_task(operation)
         self._tasks.add(task)
-        task.add_done_callback(lambda done: self._finished(call, done, status_of or call.method.status_of))
+        task.add_done_callback(lambda done: self._finished(call, done, encode, status_of or call.method.status_of))
 
-    def _finished(self, call: Call, task: asyncio.Task[str], status_of: StatusOf) -> None:
+    def _finished(
+        self, call: Call, task: asyncio.Task[Result], encode: Callable[[Result], bytes], status_of: StatusOf
+    ) -> None:
         self._tasks.discard(task)
         if task.cancelled():
             call.fail(ServerStopping())
             return
         error = task.exception()
         if error is None:
-            reply(call, task.result())
+            call.reply(encode(task.result()))
         else:
             call.refuse(status_of(error if isinstance(error, Exception) else RuntimeError(repr(error))))
 
@@ -65,5 +79,9 @@ def json_text(value: object) -> str:
 
 
 def reply(call: Call, text: str) -> None:
+    call.reply(sentence(text))
+
+
+def sentence(text: str) -> bytes:
     sendable = text.encode("utf-8", "replace").decode()  # a handler's JSON may contain a lone surrogate
-    call.reply(management_pb2.ManagementResponse(msg=sendable).SerializeToString())
+    return management_pb2.ManagementResponse(msg=sendable).SerializeToString()

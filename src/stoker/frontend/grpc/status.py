@@ -123,6 +123,7 @@ MANAGEMENT: Table = {
     e.ModelVersionNotFound: Row(NOT_FOUND, NOT_FOUND, _VERSION_CLASS),
     e.ManagementError: Row(INTERNAL, INTERNAL, _INTERNAL_CLASS),
     e.ModelApiDisabled: Row(PERMISSION_DENIED, PERMISSION_DENIED, _MODEL_CLASS),
+    e.RepositoryElsewhere: Row(PERMISSION_DENIED, PERMISSION_DENIED, _MODEL_CLASS),
     # TorchServe answers the next three without a text.
     e.AlreadyRegistered: Row(ALREADY_EXISTS, UNKNOWN, f"{_HTTP}.ConflictStatusException"),
     e.CannotRemoveDefault: Row(FAILED_PRECONDITION, UNKNOWN, f"{_HTTP}.InvalidModelVersionException"),

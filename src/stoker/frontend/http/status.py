@@ -42,6 +42,7 @@ TABLE: Mapping[type[Exception], Row] = {
     # the request
     e.ClientError: Row(400, _BAD_REQUEST),
     e.ResourceNotFound: Row(404, "ResourceNotFoundException"),
+    e.NotSupported: Row(501, "NotImplementedException"),
     e.MethodNotAllowed: Row(405, "MethodNotAllowedException"),
     e.CallerRefused: Row(403, "ForbiddenException"),
     e.ModelNotFound: Row(404, _NOT_FOUND),
@@ -62,6 +63,9 @@ TABLE: Mapping[type[Exception], Row] = {
     # management
     e.ManagementError: Row(500, _INTERNAL),
     e.AlreadyRegistered: Row(409, _CONFLICT),
+    e.ModelApiDisabled: Row(403, "ModelException"),
+    e.RepositoryElsewhere: Row(403, "ModelException"),
+    e.AlreadyRegistered: Row(409, "ConflictStatusException"),
     e.CannotRemoveDefault: Row(403, "InvalidModelVersionException"),
     e.UnregisterTimeout: Row(408, _TIMEOUT),
     e.WorkersOutOfMemory: Row(INSUFFICIENT_RESOURCES, _INTERNAL),

@@ -1,10 +1,17 @@
-"""Says what the server and its models are, as the open inference protocol puts it. PURE."""
+"""Says what the server and its models are, as the open inference protocol puts it: documents for JSON and protobuf.
+PURE."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from stoker import TORCHSERVE_VERSION
+from stoker.core.measures import Histogram, ModelCounters
+from stoker.core.model import ModelSpec
+from stoker.core.ports import TensorPort
+from stoker.core.tensors import TensorSpec
+from stoker.tensors.datatypes import BYTES
 
 SERVER = "Torchserve"
 VERSION = TORCHSERVE_VERSION
@@ -18,3 +25,74 @@ EXTENSIONS: Sequence[str] = (
     "sequence",
     "sequence(string_id)",
 )
+
+
+def metadata(models: TensorPort, model: str, version: str | None) -> dict[str, Any]:
+    """Raises ModelNotFound, ModelVersionNotFound."""
+    interface = models.model_spec(model, version).tensors
+    return {
+        "name": model,
+        "versions": [version] if version else list(models.versions(model)),
+        "platform": interface.platform,
+        "inputs": [_tensor(spec) for spec in interface.inputs],
+        "outputs": [_tensor(spec) for spec in interface.outputs],
+    }
+
+
+def _tensor(spec: TensorSpec) -> dict[str, Any]:
+    return {"name": spec.name, "datatype": spec.datatype, "shape": list(spec.shape)}
+
+
+def config(spec: ModelSpec) -> dict[str, Any]:
+    """Describes a model as a config of Triton, where dimensions are without that of the batch."""
+    interface = spec.tensors
+    batched = interface.rows and interface.batched
+    return {
+        "name": spec.key.name,
+        "platform": interface.platform,
+        "backend": "python",
+        "max_batch_size": spec.batch_size if batched else 0,
+        "input": [_dims(each, batched=batched) for each in interface.inputs],
+        "output": [_dims(each, batched=batched) for each in interface.outputs],
+        "model_transaction_policy": {"decoupled": False},
+    }
+
+
+def _dims(spec: TensorSpec, *, batched: bool) -> dict[str, Any]:
+    kind = "STRING" if spec.datatype == BYTES else spec.datatype
+    return {"name": spec.name, "data_type": f"TYPE_{kind}", "dims": list(spec.shape[1:] if batched else spec.shape)}
+
+
+def statistics(models: TensorPort, model: str, version: str | None) -> dict[str, Any]:
+    """Describes one version, all of one model (empty version), or all models (empty name).
+
+    Raises: ModelNotFound, ModelVersionNotFound
+    """
+    return {
+        "model_stats": [
+            {"name": key.name, "version": key.version, **_counted(counters)}
+            for key, counters in models.counters(model, version)
+        ]
+    }
+
+
+def _counted(counters: ModelCounters | None) -> dict[str, Any]:
+    counted = counters or ModelCounters()
+    none = {"count": 0, "ns": 0}
+    return {
+        "last_inference": 0,
+        "inference_count": int(counted.batch_size.total),
+        "execution_count": counted.batch_size.count,
+        "inference_stats": {
+            "success": _duration(counted.latency),
+            "fail": {"count": counted.failed, "ns": 0},
+            "queue": _duration(counted.queue_wait),
+            "compute_input": none,
+            "compute_infer": _duration(counted.handler_time),
+            "compute_output": none,
+        },
+    }
+
+
+def _duration(seconds: Histogram) -> dict[str, int]:
+    return {"count": seconds.count, "ns": round(seconds.total * 1e9)}

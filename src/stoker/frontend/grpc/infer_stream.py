@@ -1,0 +1,191 @@
+"""ModelStreamInfer: requests and answers on one call, each as it comes.
+
+Requests run at the same time, those of one sequence one after the other.  An error answers its request; the stream goes
+on.  Only a client that sends and sends without reading ends it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+
+from stoker.core.job import new_request_id
+from stoker.errors import QueueFull, StreamStalled
+from stoker.frontend.grpc import infer_messages
+from stoker.frontend.grpc.call import Call
+from stoker.frontend.grpc.metadata import request_headers
+from stoker.frontend.grpc.varint import varint
+from stoker.frontend.open_inference import controls
+from stoker.frontend.open_inference.request import InferAnswer, InferRequest
+from stoker.frontend.open_inference.service import OpenInference, Running
+from stoker.protos import grpc_predict_v2_pb2 as pb
+
+MOST_UNANSWERED = 1000
+"""Requests of one stream, and messages that may wait while its client does not read."""
+_MOST_UNREAD_BYTES = 16 << 20
+_FINAL = {controls.FINAL: True}
+_RESPONSE = b"\x12"  # tag of ModelStreamInferResponse.infer_response
+
+
+class InferStream:
+    """One call. ``typed``: answers to requests without inputs have typed contents."""
+
+    def __init__(self, inference: OpenInference, call: Call, *, typed: bool) -> None:
+        self._inference = inference
+        self._call = call
+        self._typed = typed
+        self._headers = request_headers(call.metadata) if call.metadata else None
+        self._open: set[_Request] = set()
+        self._sequences: dict[str, deque[_Request]] = {}
+        self._unread: deque[bytes] = deque()
+        self._unread_bytes = 0
+        self._half_closed = False
+
+    def begin(self) -> None:
+        call = self._call
+        call.on_message, call.on_half_close = self._message, self._half_close
+        call.on_cancel, call.on_writable = self._cancel, self._resume
+        call.wait_for_drain(False)
+
+    # ---------------------------------------------------------------------------------------- requests
+
+    def _message(self, message: bytes) -> None:
+        """Keeps a message unread while the client does not read: its answer would wait here too."""
+        if self._call.writable and not self._unread:
+            self._take(message)
+            return
+        self._unread.append(message)
+        self._unread_bytes += len(message)
+        if len(self._unread) > MOST_UNANSWERED or self._unread_bytes > _MOST_UNREAD_BYTES:
+            self._call.abandon(StreamStalled(seconds=0))
+
+    def _take(self, message: bytes) -> None:
+        try:
+            read, raw = infer_messages.read(message)
+        except Exception as error:
+            self.send_error("", error)
+            return
+        request = _Request(self, read, raw=not self._typed if raw is None else raw)
+        if len(self._open) >= MOST_UNANSWERED:
+            self.send_error(read.id, QueueFull(read.model))
+            return
+        self._open.add(request)
+        self._call.wait_for_drain(True)
+        if not request.sequence:
+            self._start(request)
+            return
+        waiting = self._sequences.setdefault(request.sequence, deque())
+        waiting.append(request)
+        if len(waiting) == 1:
+            self._start(request)
+
+    def _start(self, request: _Request) -> None:
+        read = request.read
+        try:
+            request.running = self._inference.start(
+                read,
+                request,
+                headers=self._headers,
+                deadline=controls.deadline(self._call.deadline, read.parameters, time.monotonic()),
+                request_id=new_request_id(),
+                streaming=True,
+            )
+        except Exception as error:
+            request.failed(error)
+
+    def done(self, request: _Request) -> None:
+        """Notes that a request has its last answer."""
+        if request not in self._open:
+            return
+        self._open.remove(request)
+        if request.sequence and request.sequence in self._sequences:
+            asyncio.get_running_loop().call_soon(self._start_next, request.sequence)
+        self._rest()
+
+    def _start_next(self, sequence: str) -> None:
+        waiting = self._sequences[sequence]
+        waiting.popleft()
+        if not waiting:
+            del self._sequences[sequence]
+        elif not self._call.ended:
+            self._start(waiting[0])
+
+    def _half_close(self) -> None:
+        self._half_closed = True
+        self._rest()
+
+    def _rest(self) -> None:
+        """Ends the call after the last answer, or lets the server stop while there is nothing to answer."""
+        if self._open or self._unread:
+            return
+        if self._half_closed:
+            self._call.finish()
+        else:
+            self._call.wait_for_drain(False)
+
+    def _cancel(self) -> None:
+        for request in list(self._open):
+            if request.running is not None:
+                request.running.cancel()
+
+    def _resume(self) -> None:
+        for request in list(self._open):
+            if request.running is not None:
+                request.running.resume()
+        while self._unread and self.writable:
+            message = self._unread.popleft()
+            self._unread_bytes -= len(message)
+            self._take(message)
+        self._rest()
+
+    # ----------------------------------------------------------------------------------------- answers
+
+    @property
+    def writable(self) -> bool:
+        return self._call.writable
+
+    def send(self, answer: InferAnswer, *, raw: bool) -> None:
+        message = infer_messages.write(answer, raw=raw)
+        self._call.send_message(b"".join((_RESPONSE, varint(len(message)), message)))
+
+    def send_error(self, id: str, error: Exception) -> None:
+        words = self._call.method.status_of(error).details.partition("\n")[0]
+        answer = pb.ModelStreamInferResponse(error_message=words, infer_response=pb.ModelInferResponse(id=id))
+        self._call.send_message(answer.SerializeToString())
+
+
+class _Request:
+    """One request of the stream: `service.Receiver`. The last answer is marked; where the client asks for it, the mark
+    is an answer of its own."""
+
+    __slots__ = ("_marks", "_raw", "_stream", "read", "running", "sequence")
+
+    def __init__(self, stream: InferStream, read: InferRequest, *, raw: bool) -> None:
+        self._stream = stream
+        self._raw = raw
+        self._marks = read.parameters.get(controls.EMPTY_FINAL) is True
+        self.read = read
+        self.running: Running | None = None
+        sequence = controls.sequence_id(read.parameters)
+        self.sequence = f"{read.model}/{sequence}" if sequence else ""
+
+    @property
+    def writable(self) -> bool:
+        return self._stream.writable
+
+    def answered(self, answer: InferAnswer, *, last: bool) -> None:
+        if self._marks:
+            self._stream.send(answer, raw=self._raw)
+            if last:
+                empty = InferAnswer(answer.model, answer.version, answer.id, (), _FINAL)
+                self._stream.send(empty, raw=self._raw)
+        else:
+            marked = answer._replace(parameters={**answer.parameters, **_FINAL}) if last else answer
+            self._stream.send(marked, raw=self._raw)
+        if last:
+            self._stream.done(self)
+
+    def failed(self, error: Exception) -> None:
+        self._stream.send_error(self.read.id, error)
+        self._stream.done(self)

@@ -1,0 +1,36 @@
+"""Lists what is served and what could be, as a model repository. PURE."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from stoker.core.ports import RepositoryEntry
+from stoker.registry.catalog import Catalog
+from stoker.registry.entry import ModelEntry
+
+READY, LOADING, UNAVAILABLE = "READY", "LOADING", "UNAVAILABLE"
+
+
+def index(
+    catalog: Catalog[ModelEntry], archives: Sequence[str], *, ready: Callable[[ModelEntry], bool]
+) -> list[RepositoryEntry]:
+    """Returns one entry for each version, sorted by name, then the archives that no version was made of."""
+    entries = sorted(catalog, key=lambda entry: entry.key)
+    used = {entry.spec.url for entry in entries} | {entry.key.name for entry in entries}
+    served = [RepositoryEntry(*entry.key, *_state(entry, ready(entry))) for entry in entries]
+    names = [(archive, archive.removesuffix(".mar")) for archive in archives]
+    stored = [
+        RepositoryEntry(name, "", UNAVAILABLE, "not loaded")
+        for archive, name in names
+        if archive not in used and name not in used
+    ]
+    return [*served, *stored]
+
+
+def _state(entry: ModelEntry, ready: bool) -> tuple[str, str]:
+    if ready:
+        return READY, ""
+    failure = entry.start_failure()
+    if failure is not None:
+        return UNAVAILABLE, failure.cause
+    return (LOADING, "") if entry.min_workers else (UNAVAILABLE, "no workers")
