@@ -44,11 +44,14 @@ from stoker.frontend.http.app import Api, App
 from stoker.frontend.http.cors import cors_headers
 from stoker.frontend.http.description import description_api
 from stoker.frontend.http.guards import BrowserGuard
+from stoker.frontend.http.infer import RestInference
 from stoker.frontend.http.inference import inference_api, probe_routes
 from stoker.frontend.http.listener import HttpListener
 from stoker.frontend.http.listeners import Role, roles_by_listener
 from stoker.frontend.http.management import management_api
 from stoker.frontend.http.metrics import metrics_api, metrics_routes
+from stoker.frontend.http.open_inference import health_routes as open_health_routes
+from stoker.frontend.http.open_inference import open_inference_routes
 from stoker.frontend.http.openapi import Operation
 from stoker.frontend.http.openapi_operations import of_listener, predictions_of_model
 from stoker.frontend.http.predictions import Predictions, answers_of_errors
@@ -250,6 +253,17 @@ class Server:
     def _open_inference(self, registry: Registry) -> OpenInference:
         return OpenInference(registry, registry, max_response_bytes=self._settings.max_response_size)
 
+    def _rest_inference(self, registry: Registry) -> RestInference | None:
+        if not self._settings.ts_open_inference_protocol:
+            return None
+        size = self._settings.max_request_size
+        return RestInference(self._open_inference(registry), registry, max_request_size=size)
+
+    def _with_open_routes(self, api: Api, registry: Registry, role: Role) -> Api:
+        routes = open_inference_routes(registry, self._repository(registry, role))
+        health = open_health_routes(registry)
+        return replace(api, routes=[*routes, *api.routes], open_routes=[*health, *api.open_routes])
+
     def _repository(self, registry: Registry, role: Role) -> Repository:
         return Repository(
             registry,
@@ -264,7 +278,12 @@ class Server:
     ) -> Iterator[tuple[HttpListener, tuple[Role, ...]]]:
         """Makes a listener per address: with the APIs of one role, or of several where addresses are equal."""
         settings, authorizer = self._settings, protection.authorizer
-        predictions = Predictions(registry, authorizer=authorizer, hide_authorization=self._access.tokens)
+        predictions = Predictions(
+            registry,
+            authorizer=authorizer,
+            hide_authorization=self._access.tokens,
+            tensors=self._rest_inference(registry),
+        )
         apis = {
             Role.MANAGEMENT: self._management_api(registry, workflows, protection),
             Role.METRICS: metrics_api(self._metrics),
@@ -272,10 +291,12 @@ class Server:
                 registry,
                 authorizer=authorizer,
                 readiness=registry,
-                open_inference_protocol=settings.ts_open_inference_protocol,
                 describe=partial(_describe_predictions, registry),
             ),
         }
+        if settings.ts_open_inference_protocol:
+            for role in (Role.MANAGEMENT, Role.INFERENCE):
+                apis[role] = self._with_open_routes(apis[role], registry, role)
         headers, limits = cors_headers(settings), _limits(settings, self._connections)
         for address, roles in roles_by_listener(settings):
             served = [api for role, api in apis.items() if role in roles]  # inference last: it knows every path
@@ -286,7 +307,12 @@ class Server:
                 app=App([description_api(_operations(settings, roles), version=TORCHSERVE_VERSION), *served]),
                 predictor=predictions if Role.INFERENCE in roles else None,
                 exchanges=self._open_exchanges(),
-                answer_of=answers_of_errors(settings.queue_full_status, settings.workflow_status_codes),
+                answer_of=answers_of_errors(
+                    settings.queue_full_status,
+                    settings.workflow_status_codes,
+                    open_inference_protocol=settings.ts_open_inference_protocol,
+                    grpc_status_codes=settings.grpc_status_codes,
+                ),
                 headers=headers,
                 max_request_size=settings.max_request_size,
                 tls=protection.https if address.scheme == "https" else None,

@@ -17,7 +17,7 @@ import pytest
 from client_programs import Program
 
 from stoker.archive.builder import BuildRequest, build
-from stoker.testing.server import running_server
+from stoker.testing.server import RunningServer, running_server
 
 ROOT = Path(__file__).resolve().parents[2]
 PROGRAMS = ROOT / "tests" / "clients"
@@ -80,7 +80,7 @@ HANDLERS: Mapping[str, str] = {
 MODELS: Mapping[str, tuple[str, str]] = {
     "echo": ("echo", "{mode: tensors, as: numpy}"),
     "as_lists": ("echo", "{mode: tensors}"),
-    "sums": ("sums", "{mode: tensors}"),
+    "sums": ("sums", "{mode: tensors}\njobQueueSize: 100"),
     "sums_of_8": ("sums", "{mode: tensors}\nbatchSize: 8"),
     "document": ("document", "{mode: v2}"),
     "parts": ("parts", "{mode: tensors, batchDimension: null}"),
@@ -129,7 +129,7 @@ CONFIGURED = {
     ],
 }
 LOADED_AS_IT_IS = "Models are loaded as their archives are: the request must have no parameters."
-SEEN: Mapping[str, Mapping[str, Any]] = {
+SEEN: dict[str, dict[str, Any]] = {
     "triton_grpc": {
         "datatypes": dict.fromkeys(ALL, True),
         "datatypes_of_lists": {name: name in OF_LISTS for name in ALL},
@@ -183,15 +183,83 @@ SEEN: Mapping[str, Mapping[str, Any]] = {
             "all": True,
             "not_supported": ["UNIMPLEMENTED"],
         },
-        "repository": {
-            "before": [" UNAVAILABLE"],
-            "not_here": ["PERMISSION_DENIED", "The model repository is served on the management port."],
-            "unknown": ["NOT_FOUND", "Model not found: nobody"],
-            "config": ["INVALID_ARGUMENT", LOADED_AS_IT_IS],
-            "loaded": [["1.0 READY"], True],
-            "unloaded": [[" UNAVAILABLE"], ["NOT_FOUND", "Model not found: spare"]],
+    },
+}
+SEEN |= {
+    "triton_http": {
+        "datatypes": {
+            name: [True, True] + ([] if name.startswith("FP") else [True])
+            for name in ("BOOL", "UINT8", "UINT64", "INT64", "FP16", "FP32", "FP64", "BYTES")
+        },
+        "binary_bytes": True,
+        "compressed": [1000.0, 1000.0],
+        "configured": {"total": [3, 7], "label": ["q", "rrr"], "head": ["configured", "1.0", "r-7"]},
+        "errors": {
+            "model": ["404", "Model not found: nobody"],
+            "version": ["404", "Model version: 9 does not exist for model: echo"],
+            "missing": ["400", "Input 'b' is missing."],
+            "handler": ["500", "Prediction failed"],
+            "refused": ["404", "not today"],
+            "timeout": ["504", "The deadline passed before the request was served."],
+        },
+        "metadata": {
+            "live": [True, True, True],
+            "version": True,
+            "nobody": False,
+            "server": ["Torchserve", True],
+            "model": {
+                **CONFIGURED,
+                "inputs": [
+                    {"name": "a", "datatype": "INT32", "shape": [-1, 2]},
+                    {"name": "b", "datatype": "BYTES", "shape": [-1, 1]},
+                ],
+                "outputs": [
+                    {"name": "total", "datatype": "INT64", "shape": [-1]},
+                    {"name": "label", "datatype": "BYTES", "shape": [-1]},
+                ],
+            },
+            "config": {"name": "a", "data_type": "TYPE_INT32", "dims": [2]},
+            "stats": ["sums"],
+            "all": True,
+            "trace": ["501"],
         },
     },
+    "triton_aio": {
+        "http": [True] * 8,
+        "http_health": [True, True],
+        "grpc": [True] * 8,
+        "grpc_stream": ["0", "1", "2"],
+    },
+    "kserve_clients": {
+        "grpc_health": [True, True, True],
+        "grpc_typed": [["total", [3, 7]]],
+        "grpc_raw": ["r-1", "FP16", [[0.5, 1.5]]],
+        "grpc_error": ["INTERNAL", "Prediction failed"],
+        "rest_health": [True, True, True],
+        "rest_json": ["r-1", [3.0, 7.0]],
+        "rest_binary": [[1.5, 2.5]],
+        "rest_error": [404, "Model not found: nobody"],
+    },
+}
+
+
+def repository_seen(refused: str, missing: str, wrong: str) -> dict[str, Any]:
+    return {
+        "before": [" UNAVAILABLE"],
+        "not_here": [refused, "The model repository is served on the management port."],
+        "unknown": [missing, "Model not found: nobody"],
+        "config": [wrong, LOADED_AS_IT_IS],
+        "loaded": [["1.0 READY"], True],
+        "unloaded": [[" UNAVAILABLE"], False],
+        "again": [missing, "Model not found: spare"],
+    }
+
+
+LAST = "triton_repository"
+"""Runs after the others: while it loads a model, the server is not ready."""
+SEEN[LAST] = {
+    "grpc": repository_seen("PERMISSION_DENIED", "NOT_FOUND", "INVALID_ARGUMENT"),
+    "http": repository_seen("403", "404", "400"),
 }
 CASES = [(program, case) for program, cases in SEEN.items() for case in cases]
 
@@ -214,23 +282,35 @@ def dedented(text: str) -> str:
     return "\n".join(line[8:] for line in lines) + "\n"
 
 
+def where_is(server: RunningServer) -> dict[str, str]:
+    return {
+        "inference": server.endpoint.inference,
+        "management": server.endpoint.management,
+        "rest": server.inference.removeprefix("http://"),
+        "rest_management": server.management.removeprefix("http://"),
+    }
+
+
 @pytest.fixture(scope="module")
 def programs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, Program]]:
     """Every program, after the last of them has ended."""
     if not PYTHON.exists():
         pytest.skip("tritonclient and kserve are not installed (scripts/install --clients)")
     folder = tmp_path_factory.mktemp("open-inference")
-    loaded = [f"{name}.mar" for name in MODELS if name != "spare"]
-    settings = {"load_models": ",".join(loaded), "default_workers_per_model": 1}
+    loaded = [f"{name}.mar" for name in MODELS if not name.startswith("spare")]
+    settings = {"load_models": ",".join(loaded), "default_workers_per_model": 1, "job_queue_size": 1000}
     archives = [archive(folder, name) for name in MODELS]
-    with running_server(archives=archives, settings=settings) as server, ExitStack() as stack:
+    with running_server(archives=archives, settings=settings) as server:
         place = folder / "place.json"
-        place.write_text(json.dumps({"inference": server.endpoint.inference, "management": server.endpoint.management}))
+        place.write_text(json.dumps(where_is(server)))
+        commands = {name: [str(PYTHON), str(PROGRAMS / f"{name}.py"), str(place)] for name in SEEN}
         programs = {}
-        for name in SEEN:
-            programs[name] = Program([str(PYTHON), str(PROGRAMS / f"{name}.py"), str(place)])
-            stack.callback(programs[name].wait)
-        stack.close()
+        with ExitStack() as stack:
+            for name in commands.keys() - {LAST}:
+                programs[name] = Program(commands[name])
+                stack.callback(programs[name].wait)
+        programs[LAST] = Program(commands[LAST])
+        programs[LAST].wait()
         yield programs
         on_purpose = sum(map(server.console.count, ("ValueError: on purpose", "KeyError: 'count'")))
         assert server.console.count("Traceback") == on_purpose

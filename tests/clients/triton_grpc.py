@@ -199,27 +199,6 @@ def parallel_streams() -> list[int]:
     return [len(wrong) for wrong in found]
 
 
-def repository() -> dict[str, Any]:
-    with triton.InferenceServerClient(PLACE["management"]) as client:
-        seen = {
-            "before": state_of(client, "spare"),
-            "not_here": error_of(lambda: CLIENT.load_model("spare")),
-            "unknown": error_of(lambda: client.load_model("nobody")),
-            "config": error_of(lambda: client.load_model("spare", config="{}")),
-        }
-        client.load_model("spare")
-        client.load_model("spare")
-        seen["loaded"] = [state_of(client, "spare"), CLIENT.is_model_ready("spare")]
-        client.unload_model("spare")
-        seen["unloaded"] = [state_of(client, "spare"), error_of(lambda: CLIENT.is_model_ready("spare"))]
-        return seen
-
-
-def state_of(client: Any, model: str) -> list[str]:
-    models = client.get_model_repository_index().models
-    return [f"{one.version} {one.state}" for one in models if one.name == model]
-
-
 def about_models() -> dict[str, Any]:
     config = CLIENT.get_model_config("configured", as_json=True)["config"]
     stats = CLIENT.get_inference_statistics("sums").model_stats[0]
@@ -245,7 +224,6 @@ def main() -> None:
     say("sequences", sequences())
     say("parallel_streams", parallel_streams())
     say("about_models", about_models())
-    say("repository", repository())
 
 
 main()

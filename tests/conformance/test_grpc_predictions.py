@@ -228,8 +228,7 @@ async def test_methods_that_are_not_served_are_unimplemented(run: Running) -> No
     both_ways = run.inference.StreamPredictions2(iter([request()]))
     assert (await failure_of(both_ways.read())).code() is CODE.UNIMPLEMENTED
     for path in (
-        "/org.pytorch.serve.grpc.openinference.GRPCInferenceService/ServerLive",
-        "/inference.GRPCInferenceService/ModelInfer",
+        "/inference.GRPCInferenceService/TraceSetting",
         "/org.pytorch.serve.grpc.inference.InferenceAPIsService/Nothing",
     ):
         assert (await failure_of(run.channel.unary_unary(path)(b""))).code() is CODE.UNIMPLEMENTED

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import AsyncIterator
-from typing import Any
 
 import httpx
 import pytest
@@ -336,39 +335,6 @@ async def test_the_servers_own_token_is_not_shown_to_the_handler() -> None:
         ports.inference.on_submit = echo
         await server.client.get("/predictions/m", headers={"Authorization": "Bearer secret"})
         assert not {name for name in ports.inference.submissions[0].headers or {} if name.lower() == "authorization"}
-
-
-# -------------------------------------------------------------------------------- the open inference protocol
-
-OIP: dict[str, tuple[int, Any]] = {
-    "/v2/health/ready": (200, {"ready": True}),
-    "/v2/health/live": (200, {"live": True}),
-    "/v2": (
-        200,
-        {
-            "name": "Torchserve",
-            "version": "0.12.0",
-            "extenstion": ["kserve", "kubeflow"],
-            "extensions": ["kserve", "kubeflow"],
-        },
-    ),
-    "/v2/models/m/versions/1": (501, {"error": "Model versioning is not yet supported."}),
-    "/v2/models/m/versions/1/infer": (501, {"error": "Model versioning is not yet supported."}),
-    "/v2/models/m/ready": (200, {"name": "m", "ready": True}),
-    "/v2/models/late/ready": (503, {"name": "late", "ready": False}),
-}
-
-
-@pytest.mark.parametrize("path", OIP)
-async def test_the_open_inference_protocol_answers_where_it_is_on(path: str) -> None:
-    ports = HttpPorts(open_inference_protocol=True)
-    ports.readiness.models = {"m": True, "late": False}
-    async with running(ports) as server:
-        response = await server.client.get(path)
-        assert (response.status_code, response.json()) == OIP[path]
-        assert (await server.client.get("/v2/models/unknown/ready")).status_code == 404
-    async with running(HttpPorts()) as server:
-        assert (await server.client.get(path)).status_code == 404
 
 
 # ------------------------------------------------------------------------------------ access log and counters

@@ -13,14 +13,21 @@ from typing import Any
 import grpc.aio
 
 from stoker.core.job import Input, Job, ModelKey
-from stoker.core.ports import Description, Health, RegisterRequest, ScaleRequest
+from stoker.core.measures import ModelCounters
+from stoker.core.model import ModelSpec
+from stoker.core.ports import Description, Health, Readiness, RegisterRequest, RepositoryEntry, ScaleRequest
 from stoker.core.reply import Chunk, ReplyStream, ResponseMeta
-from stoker.core.tensors import TensorJob
+from stoker.core.tensors import PLAIN, TensorInterface, TensorJob
+from stoker.errors import ModelNotFound, ModelVersionNotFound
 from stoker.frontend.grpc.call import Method
 from stoker.frontend.grpc.health import health_methods
 from stoker.frontend.grpc.inference import inference_methods
 from stoker.frontend.grpc.management import management_methods
+from stoker.frontend.grpc.open_inference import health_methods as open_health_methods
+from stoker.frontend.grpc.open_inference import open_inference_methods
 from stoker.frontend.grpc.server import GrpcServer
+from stoker.frontend.open_inference.repository import Repository
+from stoker.frontend.open_inference.service import OpenInference
 from stoker.protos import InferenceAPIsServiceStub, ManagementAPIsServiceStub
 
 LIMIT = 6_553_500
@@ -113,6 +120,70 @@ class FakeInference:
 
 
 @dataclass
+class FakeModels:
+    """The registry as the open inference protocol sees it. ``specs``: by name, in the order of registration."""
+
+    specs: dict[str, list[ModelSpec]] = field(default_factory=dict)
+    not_ready: set[str] = field(default_factory=set)
+    room: int = 100
+    stored: list[str] = field(default_factory=list)
+    counted: dict[ModelKey, ModelCounters] = field(default_factory=dict)
+
+    def add(self, name: str = "m", version: str = "1.0", interface: TensorInterface = PLAIN, **values: Any) -> None:
+        key = ModelKey(name, version)
+        spec = ModelSpec(key=key, url=f"{name}.mar", model_dir="/", handler="h", tensors=interface, **values)
+        self.specs.setdefault(name, []).append(spec)
+
+    def model_spec(self, model: str, version: str | None) -> ModelSpec:
+        if model not in self.specs:
+            raise ModelNotFound(model=model)
+        for spec in self.specs[model]:
+            if version in (None, "", spec.key.version):
+                return spec
+        raise ModelVersionNotFound(model=model, version=version)
+
+    def versions(self, model: str) -> list[str]:
+        self.model_spec(model, None)
+        return [spec.key.version for spec in self.specs[model]]
+
+    def version_ready(self, model: str, version: str | None) -> bool:
+        self.model_spec(model, version)
+        return model not in self.not_ready
+
+    def rows_admitted(self, model: str, version: str | None) -> int:
+        return self.room
+
+    def counters(self, model: str, version: str | None) -> list[tuple[ModelKey, ModelCounters | None]]:
+        if version:
+            specs = [self.model_spec(model, version)]
+        elif model:
+            self.model_spec(model, None)
+            specs = self.specs[model]
+        else:
+            specs = [spec for each in self.specs.values() for spec in each]
+        return [(spec.key, self.counted.get(spec.key)) for spec in specs]
+
+    async def repository(self) -> list[RepositoryEntry]:
+        served = [RepositoryEntry(*key, "READY", "") for key, _ in self.counters("", None)]
+        return [*served, *(RepositoryEntry(name, "", "UNAVAILABLE", "not loaded") for name in self.stored)]
+
+    async def archives(self) -> list[str]:
+        return [f"{name}.mar" for name in self.stored]
+
+
+@dataclass
+class FakeReadiness:
+    state: Readiness = field(default_factory=lambda: Readiness(ready=True))
+    models: dict[str, bool] = field(default_factory=dict)
+
+    def readiness(self) -> Readiness:
+        return self.state
+
+    def model_ready(self, model: str) -> bool | None:
+        return self.models.get(model)
+
+
+@dataclass
 class FakeManagement:
     """``answer`` or ``error`` is what every operation comes to; ``hold`` keeps it from ending."""
 
@@ -197,6 +268,10 @@ class FakeAccessLog:
         self.request_ids.append(request_id)
 
 
+def repository_of(management: FakeManagement, models: FakeModels, enabled: bool, served: bool) -> Repository:
+    return Repository(management, models, workers=0, model_api_enabled=enabled, served=served)
+
+
 @dataclass
 class Ports:
     """A listener with everything behind it."""
@@ -205,6 +280,9 @@ class Ports:
     inference: FakeInference = field(default_factory=FakeInference)
     management: FakeManagement = field(default_factory=FakeManagement)
     health: FakeHealth = field(default_factory=FakeHealth)
+    models: FakeModels = field(default_factory=FakeModels)
+    readiness: FakeReadiness = field(default_factory=FakeReadiness)
+    repository_served: bool = True
     access_log: FakeAccessLog = field(default_factory=FakeAccessLog)
     status_codes: str = "correct"
     model_api_enabled: bool = True
@@ -216,6 +294,13 @@ class Ports:
                 self.management, status_codes=self.status_codes, model_api_enabled=self.model_api_enabled
             ),
             *health_methods(self.health),
+            *open_health_methods(self.readiness),
+            *open_inference_methods(
+                OpenInference(self.inference, self.models, max_response_bytes=LIMIT),
+                self.models,
+                repository_of(self.management, self.models, self.model_api_enabled, self.repository_served),
+                status_codes=self.status_codes,
+            ),
         ]
 
     def server(self, *, port: int = 0, **options: Any) -> GrpcServer:

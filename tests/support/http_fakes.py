@@ -6,36 +6,35 @@ import asyncio
 import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import httpx
-from grpc_fakes import FakeAccessLog, FakeInference, Submission
+from grpc_fakes import (
+    FakeAccessLog,
+    FakeInference,
+    FakeManagement,
+    FakeModels,
+    FakeReadiness,
+    Submission,
+    repository_of,
+)
 from leaks import look_for_leaks
 
 from stoker.config.address import Address
-from stoker.core.ports import Readiness, TokenScope
+from stoker.core.ports import TokenScope
 from stoker.core.reply import ResponseMeta
 from stoker.errors import ResourceNotFound, TokenRejected
 from stoker.frontend.http.app import App
+from stoker.frontend.http.infer import RestInference
 from stoker.frontend.http.inference import inference_api
 from stoker.frontend.http.listener import HttpListener
+from stoker.frontend.http.open_inference import health_routes, open_inference_routes
 from stoker.frontend.http.predictions import Predictions, answers_of_errors
 from stoker.frontend.listener import Budgets, Limits
 from stoker.frontend.open_exchanges import OpenExchanges
+from stoker.frontend.open_inference.service import OpenInference
 
 LIMIT = 100_000
-
-
-@dataclass
-class FakeReadiness:
-    state: Readiness = field(default_factory=lambda: Readiness(ready=True))
-    models: dict[str, bool] = field(default_factory=dict)
-
-    def readiness(self) -> Readiness:
-        return self.state
-
-    def model_ready(self, model: str) -> bool | None:
-        return self.models.get(model)
 
 
 @dataclass
@@ -68,6 +67,11 @@ class HttpPorts:
     access_log: FakeAccessLog = field(default_factory=FakeAccessLog)
     telemetry: FakeTelemetry = field(default_factory=FakeTelemetry)
     open_inference_protocol: bool = False
+    models: FakeModels = field(default_factory=FakeModels)
+    management: FakeManagement = field(default_factory=FakeManagement)
+    model_api_enabled: bool = True
+    repository_served: bool = True
+    status_codes: str = "correct"
     queue_full_status: int = 503
     headers: tuple[tuple[bytes, bytes], ...] = ()
     describe: Callable[[str], dict[str, str]] | None = None
@@ -80,10 +84,19 @@ class HttpPorts:
             self.inference,
             authorizer=self.authorizer,
             readiness=self.readiness,
-            open_inference_protocol=self.open_inference_protocol,
             describe=self.describe,
         )
+        if self.open_inference_protocol:
+            repository = repository_of(self.management, self.models, self.model_api_enabled, self.repository_served)
+            routes = [*open_inference_routes(self.models, repository), *api.routes]
+            api = replace(api, routes=routes, open_routes=[*health_routes(self.readiness), *api.open_routes])
         return App([api])
+
+    def tensors(self) -> RestInference | None:
+        if not self.open_inference_protocol:
+            return None
+        inference = OpenInference(self.inference, self.models, max_response_bytes=LIMIT)
+        return RestInference(inference, self.models, max_request_size=LIMIT)
 
     def listener(
         self,
@@ -96,7 +109,10 @@ class HttpPorts:
         min_bytes_per_s: int = 0,
     ) -> HttpListener:
         predictions = Predictions(
-            self.inference, authorizer=self.authorizer, hide_authorization=self.authorizer.token is not None
+            self.inference,
+            authorizer=self.authorizer,
+            hide_authorization=self.authorizer.token is not None,
+            tensors=self.tensors(),
         )
         return HttpListener(
             address=address or Address("http", "127.0.0.1", 0),
@@ -109,7 +125,11 @@ class HttpPorts:
                 stream_stall_timeout_s=stall_s,
                 stream_min_bytes_per_s=min_bytes_per_s,
             ),
-            answer_of=answers_of_errors(self.queue_full_status),
+            answer_of=answers_of_errors(
+                self.queue_full_status,
+                open_inference_protocol=self.open_inference_protocol,
+                grpc_status_codes=self.status_codes,
+            ),
             headers=self.headers,
             max_request_size=LIMIT,
             limits=limits,

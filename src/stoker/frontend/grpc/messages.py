@@ -5,22 +5,14 @@ Invariant: the length is checked when it arrives, before anything of the message
 
 from __future__ import annotations
 
-import zlib
-
 from stoker.errors import MessageTooLarge, StokerError
 
 PREFIX_BYTES = 5
 _SMALL = 64 << 10
-_PIECE = 64 << 10
-_WINDOW_BITS = {"gzip": 16 + zlib.MAX_WBITS, "deflate": zlib.MAX_WBITS}
 
 
 class BadFraming(StokerError):
     """The request does not have gRPC's framing."""
-
-
-class UnknownEncoding(StokerError):
-    """A message is compressed with an unsupported method."""
 
 
 class MessageReader:
@@ -98,34 +90,3 @@ def is_whole(data: bytes) -> bool:
 
 def prefix(message: bytes, *, packed: bool = False) -> bytes:
     return (b"\x01" if packed else b"\x00") + len(message).to_bytes(4, "big")
-
-
-def inflate(packed: bytes | bytearray, encoding: str, limit: int) -> bytes:
-    """Decompresses piecewise, up to ``limit`` bytes. ``encoding``: gzip or deflate.
-
-    Raises: UnknownEncoding, MessageTooLarge, BadFraming: the data is damaged or continues after its end
-    """
-    bits = _WINDOW_BITS.get(encoding)
-    if bits is None:
-        raise UnknownEncoding
-    unpacker, out, data = zlib.decompressobj(bits), bytearray(), bytes(packed)
-    try:
-        while not unpacker.eof:
-            piece = unpacker.decompress(data, _PIECE)
-            out += piece
-            if len(out) > limit:
-                raise MessageTooLarge(size=len(out), limit=limit)
-            data = unpacker.unconsumed_tail
-            if not piece and not data:
-                break
-    except zlib.error:
-        raise BadFraming from None
-    if not unpacker.eof or unpacker.unused_data:
-        raise BadFraming
-    return bytes(out)
-
-
-def deflate(message: bytes, encoding: str) -> bytes:
-    """Compresses fast rather than small, because the answer waits for it."""
-    packer = zlib.compressobj(1, zlib.DEFLATED, _WINDOW_BITS[encoding])
-    return packer.compress(message) + packer.flush()

@@ -14,6 +14,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from stoker.errors import DeadlineExceeded, MessageTooLarge
+from stoker.frontend import compression
 from stoker.frontend.budget import Waiter
 from stoker.frontend.grpc import messages
 from stoker.frontend.grpc.call import Call, Method, Trailing
@@ -190,7 +191,7 @@ class StreamCall(Call):
             else:
                 self._unpacking = True
                 self._connection.listener.run_in_thread(
-                    partial(messages.inflate, message, self._encoding, self._connection.max_message_bytes),
+                    partial(compression.inflate, message, self._encoding, self._connection.max_message_bytes),
                     self._on_unpacked,
                 )
         if self._half_closed and not inbox and not self._unpacking and not self.ended:
@@ -198,7 +199,7 @@ class StreamCall(Call):
 
     def _unpack(self, message: bytes | bytearray) -> None:
         try:
-            unpacked = messages.inflate(message, self._encoding, self._connection.max_message_bytes)
+            unpacked = compression.inflate(message, self._encoding, self._connection.max_message_bytes)
         except Exception as error:
             self._refuse_request(self._status_of(error))
         else:
@@ -215,9 +216,9 @@ class StreamCall(Call):
             self._pump()
 
     def _status_of(self, error: BaseException | None) -> Status:
-        if isinstance(error, messages.UnknownEncoding):
+        if isinstance(error, compression.UnknownEncoding):
             return Status(UNIMPLEMENTED, f"The compression {self._encoding[:40]!r} is not supported.")
-        if isinstance(error, messages.BadFraming):
+        if isinstance(error, messages.BadFraming | compression.BadCompression):
             return Status(INTERNAL, str(error))
         return self.method.status_of(error if isinstance(error, Exception) else MemoryError())
 
@@ -309,7 +310,7 @@ class StreamCall(Call):
 
     def _framed(self, payload: bytes) -> bytes:
         if self._packs and len(payload) in _COMPRESSED_BYTES:
-            smaller = messages.deflate(payload, self._encoding)
+            smaller = compression.deflate(payload, self._encoding)
             if len(smaller) < len(payload):
                 return messages.prefix(smaller, packed=True) + smaller
         return messages.prefix(payload) + payload

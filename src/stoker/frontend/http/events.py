@@ -54,7 +54,7 @@ class EventExchange(HttpExchange):
         if self.ended or not self.started or not self._framed or isinstance(error, StreamStalled):
             super().fail(error)
             return
-        answer, _ = self.style.answer_of(error)
+        answer, _ = self.style.answer_of(error, self.head.path)
         self.write_parts([sse.error_event(answer)])
         self.finish()
 

@@ -26,8 +26,8 @@ _KEEP_ALIVE = b"\r\nconnection: keep-alive\r\n\r\n"
 _NO_BODY = (204, 304)
 _JSON = ((b"content-type", JSON_TYPE.encode()),)
 
-AnswerOf = Callable[[Exception], tuple[Answer, heads.Headers]]
-"""An error for the client, and its headers."""
+AnswerOf = Callable[[Exception, bytes], tuple[Answer, heads.Headers]]
+"""An error for the client that asked for a path, and its headers."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -164,7 +164,7 @@ class HttpExchange(Exchange):
                 self.connection.give_up()  # unread bytes are lost
             self._end(self.status)
             return
-        answer, headers = self.style.answer_of(error)
+        answer, headers = self.style.answer_of(error, self.head.path)
         body = error_bytes(answer) if answer.status != PAYLOAD_TOO_LARGE else b""
         if answer.status == UNAUTHORIZED:
             headers = (*headers, (b"www-authenticate", b"Bearer"))

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import BaseRoute, Match, Route
+from starlette.routing import BaseRoute, Match
 from starlette.types import Receive, Scope, Send
 
-from stoker import TORCHSERVE_VERSION
 from stoker.core.ports import Authorizer, InferencePort, ReadinessPort, TokenScope
-from stoker.errors import ModelNotFound
 from stoker.frontend.http.app import Api
 from stoker.frontend.http.authorization import with_token
 from stoker.frontend.http.paths import target_of
@@ -46,7 +44,6 @@ def inference_api(
     *,
     authorizer: Authorizer,
     readiness: ReadinessPort,
-    open_inference_protocol: bool = False,
     describe: Describe | None = None,
 ) -> Api:
     """Returns the API. ``describe``: the answer to OPTIONS on a prediction path."""
@@ -55,9 +52,8 @@ def inference_api(
         healthy = inference.healthy()
         return json_response({"status": "Healthy" if healthy else "Unhealthy"}, 200 if healthy else 500)
 
-    protocol = _open_inference_routes(readiness) if open_inference_protocol else []
     return Api(
-        routes=[*both("/ping", ping, ANY_METHOD), *protocol, *([_PredictionOptions(describe)] if describe else [])],
+        routes=[*both("/ping", ping, ANY_METHOD), *([_PredictionOptions(describe)] if describe else [])],
         open_routes=probe_routes(readiness),
         admit=with_token(authorizer, TokenScope.INFERENCE),
     )
@@ -80,55 +76,3 @@ class _PredictionOptions(BaseRoute):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self.handle(scope, receive, send)
-
-
-def _open_inference_routes(readiness: ReadinessPort) -> list[BaseRoute]:
-    """Answers as TorchServe does, its misspelt key included; adds the correct key, and models, which
-    TorchServe lacks.
-    """
-
-    async def model(request: Request) -> Response:
-        name = request.path_params["model"]
-        _require(readiness, name)
-        return json_response({"name": name, "platform": "pytorch_torchserve", "inputs": [], "outputs": []})
-
-    async def model_ready(request: Request) -> Response:
-        name = request.path_params["model"]
-        ready = _require(readiness, name)
-        return json_response({"name": name, "ready": ready}, 200 if ready else 503)
-
-    extensions = ["kserve", "kubeflow"]
-    server = {
-        "name": "Torchserve",
-        "version": TORCHSERVE_VERSION,
-        "extenstion": extensions,
-        "extensions": extensions,
-    }
-    return [
-        *both("/v2/health/ready", _always({"ready": True}), ANY_METHOD),
-        *both("/v2/health/live", _always({"live": True}), ANY_METHOD),
-        *both("/v2", _always(server), ANY_METHOD),
-        Route("/v2/{path:path}/versions", _no_versions, methods=ANY_METHOD),
-        Route("/v2/{path:path}/versions/{rest:path}", _no_versions, methods=ANY_METHOD),
-        *both("/v2/models/{model}", model, ANY_METHOD),
-        *both("/v2/models/{model}/ready", model_ready, ANY_METHOD),
-    ]
-
-
-def _always(document: Any) -> Callable[[Request], Awaitable[Response]]:
-    async def answer(request: Request) -> Response:
-        return json_response(document)
-
-    return answer
-
-
-async def _no_versions(request: Request) -> Response:
-    return json_response({"error": "Model versioning is not yet supported."}, 501)
-
-
-def _require(readiness: ReadinessPort, model: str) -> bool:
-    """Raises unless it is ready."""
-    ready = readiness.model_ready(model)
-    if ready is None:
-        raise ModelNotFound(model=model)
-    return ready

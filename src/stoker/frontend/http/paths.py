@@ -26,6 +26,7 @@ class Target(NamedTuple):
 
     ``headers``: set by the server for the handler. ``query``: query parameters are data of the request.
     ``any_method``: OPTIONS predicts too.
+    ``tensors``: the open inference protocol is spoken here; ``only_tensors``: and nothing else.
     """
 
     model: str
@@ -33,6 +34,8 @@ class Target(NamedTuple):
     headers: Mapping[str, str] = {}
     query: bool = False
     any_method: bool = False
+    tensors: bool = False
+    only_tensors: bool = False
 
 
 def target_of(path: bytes) -> Target | None:
@@ -81,10 +84,13 @@ def _kserve_v1(rest: list[str]) -> Target | None:
 
 
 def _kserve_v2(rest: list[str]) -> Target | None:
-    """/v2/models/{model}/infer, or /explain"""
+    """/v2/models/{model}/infer, or /explain, or /v2/models/{model}/versions/{version}/infer"""
+    if len(rest) == 5 and rest[0] == "models" and rest[1] and rest[2] == "versions" and rest[4] == "infer":
+        return Target(rest[1], rest[3], headers=PREDICT, tensors=True, only_tensors=True)
     if len(rest) != 3 or rest[0] != "models" or not rest[1] or rest[2] not in ("infer", "explain"):
         return None
-    return Target(rest[1], headers=PREDICT if rest[2] == "infer" else EXPLAIN)
+    infer = rest[2] == "infer"
+    return Target(rest[1], headers=PREDICT if infer else EXPLAIN, tensors=infer)
 
 
 def _workflow(rest: list[str]) -> Target | None:

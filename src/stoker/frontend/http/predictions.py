@@ -15,11 +15,13 @@ from stoker.frontend.answers import StreamAnswer
 from stoker.frontend.http import bodies, heads, sse
 from stoker.frontend.http.events import EventExchange, SignsOfLife
 from stoker.frontend.http.exchange import AnswerOf, HttpExchange
+from stoker.frontend.http.infer import RestInference
 from stoker.frontend.http.paths import Target, target_of
 from stoker.frontend.http.request_head import RequestHead
-from stoker.frontend.http.status import Answer, answer_of, torchserves_answer_of
+from stoker.frontend.http.status import Answer, answer_of, open_inference_answer_of, torchserves_answer_of
 
 TOO_MANY_REQUESTS = 429
+_OPEN_INFERENCE = b"/v2/"
 _RETRY_AFTER: heads.Headers = [(b"retry-after", b"1")]
 _COMMANDS = frozenset({b"describe", b"explain", b"url_path"})
 """Header names that the server uses to instruct a handler; those from clients are dropped."""
@@ -35,13 +37,24 @@ class Route(NamedTuple):
     events: bool
 
 
-def answers_of_errors(queue_full_status: int, workflow_status_codes: str = "correct") -> AnswerOf:
-    """Returns the answers to errors. The arguments are the settings of these names."""
+def answers_of_errors(
+    queue_full_status: int,
+    workflow_status_codes: str = "correct",
+    *,
+    open_inference_protocol: bool = False,
+    grpc_status_codes: str = "correct",
+) -> AnswerOf:
+    """Returns the answers to errors. The arguments are the settings of these names; gRPC's counts for the open inference
+    protocol, which is the same over both."""
+    torchserve = grpc_status_codes == "torchserve"
 
-    def answer(error: Exception) -> tuple[Answer, heads.Headers]:
+    def answer(error: Exception, path: bytes) -> tuple[Answer, heads.Headers]:
         if isinstance(error, NodeFailed) and workflow_status_codes == "torchserve":
             return torchserves_answer_of(error), ()
-        found = answer_of(error)
+        if open_inference_protocol and path.startswith(_OPEN_INFERENCE):
+            found = open_inference_answer_of(error, torchserve=torchserve)
+        else:
+            found = answer_of(error)
         cause = error.error if isinstance(error, NodeFailed) else error
         if isinstance(cause, QueueFull) and queue_full_status == TOO_MANY_REQUESTS:
             return found._replace(status=TOO_MANY_REQUESTS), _RETRY_AFTER
@@ -51,17 +64,28 @@ def answers_of_errors(queue_full_status: int, workflow_status_codes: str = "corr
 
 
 class Predictions:
-    """Implements `site.Predictor`. ``hide_authorization``: tokens are on, so the handler does not get them."""
+    """Implements `site.Predictor`. ``hide_authorization``: tokens are on, so the handler does not get them.
+    ``tensors``: serves the open inference protocol; None: it is off."""
 
-    def __init__(self, inference: InferencePort, *, authorizer: Authorizer, hide_authorization: bool = False) -> None:
+    def __init__(
+        self,
+        inference: InferencePort,
+        *,
+        authorizer: Authorizer,
+        hide_authorization: bool = False,
+        tensors: RestInference | None = None,
+    ) -> None:
         self._inference = inference
+        self._tensors = tensors
         self._authorizer = authorizer
         self._withheld = _COMMANDS | {b"authorization"} if hide_authorization else _COMMANDS
         self._signs = SignsOfLife()
 
     def wants(self, head: RequestHead) -> Route | None:
         target = target_of(head.path)
-        if target is None or (head.method == b"OPTIONS" and not target.any_method):
+        if target is None or (target.only_tensors and self._tensors is None):
+            return None
+        if head.method == b"OPTIONS" and not target.any_method:
             return None
         accept = head.facts.get(b"accept")
         events = accept is not None and sse.wanted(accept)
@@ -83,6 +107,12 @@ class Predictions:
         self._authorizer.check(TokenScope.INFERENCE, value)
 
     def predict(self, exchange: HttpExchange) -> None:
+        route: Route = exchange.head.route
+        if route.target.tensors and self._tensors is not None and not route.events:
+            if self._tensors.infer(exchange, route):
+                return
+            if route.target.only_tensors:
+                raise BadRequest("The body is no request of the open inference protocol.")
         StreamAnswer(exchange, self._submit(exchange))
         if isinstance(exchange, EventExchange) and not exchange.ended:
             self._signs.add(exchange)

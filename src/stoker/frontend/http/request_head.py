@@ -19,9 +19,11 @@ NOT_HTTP = "The request is not valid HTTP/1.1."
 _FACTS = frozenset(
     {b"describe", b"explain", b"url_path"}
     | {b"accept", b"authorization", b"connection", b"content-length", b"content-type", b"expect", b"host"}
-    | {b"transfer-encoding"}
+    | {b"content-encoding", b"inference-header-content-length", b"transfer-encoding"}
 )
-_ONCE = frozenset({b"authorization", b"content-length", b"host", b"transfer-encoding"})
+_ONCE = frozenset(
+    {b"authorization", b"content-length", b"host", b"inference-header-content-length", b"transfer-encoding"}
+)
 _AMBIGUOUS = re.compile(rb"\x00|\r(?!\n)|(?<!\r)\n|\n[ \t]")
 _HTTP_2 = re.compile(rb"PRI \* HTTP/2")
 _METHOD = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,32}( |\Z)")

@@ -26,7 +26,9 @@ def json_response(value: Any, status: int = 200, headers: Mapping[str, str] | No
 
 
 def error_bytes(answer: Answer) -> bytes:
-    return json_bytes({"code": answer.status, "type": answer.type, "message": answer.message})
+    return json_bytes(
+        {"error": answer.error or None, "code": answer.status, "type": answer.type, "message": answer.message}
+    )
 
 
 def json_bytes(value: Any) -> bytes:

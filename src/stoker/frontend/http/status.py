@@ -17,11 +17,13 @@ PAYLOAD_TOO_LARGE = 413
 
 
 class Answer(NamedTuple):
-    """The members of TorchServe's error document."""
+    """The members of TorchServe's error document. ``error``: the message for clients of the open inference protocol,
+    who look there; empty for others."""
 
     status: int
     type: str
     message: str
+    error: str = ""
 
 
 class Row(NamedTuple):
@@ -65,7 +67,6 @@ TABLE: Mapping[type[Exception], Row] = {
     e.AlreadyRegistered: Row(409, _CONFLICT),
     e.ModelApiDisabled: Row(403, "ModelException"),
     e.RepositoryElsewhere: Row(403, "ModelException"),
-    e.AlreadyRegistered: Row(409, "ConflictStatusException"),
     e.CannotRemoveDefault: Row(403, "InvalidModelVersionException"),
     e.UnregisterTimeout: Row(408, _TIMEOUT),
     e.WorkersOutOfMemory: Row(INSUFFICIENT_RESOURCES, _INTERNAL),
@@ -121,6 +122,18 @@ def _status_of_node(cause: e.ServingError) -> int:
     if isinstance(cause, e.HandlerRefused):
         return status_of_number(cause.number)
     return row_of(OF_NODE, cause) or 500
+
+
+def open_inference_answer_of(error: Exception, *, torchserve: bool = False) -> Answer:
+    """Returns the answer on a path of the open inference protocol. ``torchserve``: handlers' errors are 503, which its
+    clients retry."""
+    answer = answer_of(error)
+    status = answer.status
+    if isinstance(error, e.DeadlineExceeded):
+        status = 504
+    elif isinstance(error, e.HandlerRaised | e.InvalidOutput) and not torchserve:
+        status = 500
+    return answer._replace(status=status, error=answer.message)
 
 
 def _status(row: Row, error: Exception) -> int:

@@ -21,7 +21,7 @@ PREDICTION_PATHS = {
     "/m/1.0/predict": Target("m", "1.0", query=True),
     "/v1/models/m:predict": Target("m", headers=PREDICT),
     "/v1/models/m:explain": Target("m", headers=EXPLAIN),
-    "/v2/models/m/infer": Target("m", headers=PREDICT),
+    "/v2/models/m/infer": Target("m", headers=PREDICT, tensors=True),
     "/v2/models/m/explain": Target("m", headers=EXPLAIN),
 }
 OTHER_PATHS = [

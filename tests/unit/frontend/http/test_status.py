@@ -61,7 +61,7 @@ def test_an_error_has_torchserves_status_name_and_words(error: Exception, status
 
 def test_a_mistake_of_ours_tells_the_client_nothing_of_our_insides(caplog: pytest.LogCaptureFixture) -> None:
     answer = answer_of(KeyError("/home/secret"))
-    assert answer == (500, "InternalServerException", "Internal server error")
+    assert answer == (500, "InternalServerException", "Internal server error", "")
     assert "unexpected error" in caplog.text
 
 

@@ -1,0 +1,49 @@
+"""Decompresses requests and compresses answers, within bounds. PURE."""
+
+from __future__ import annotations
+
+import zlib
+
+from stoker.errors import MessageTooLarge, StokerError
+
+_PIECE = 64 << 10
+_WINDOW_BITS = {"gzip": 16 + zlib.MAX_WBITS, "deflate": zlib.MAX_WBITS}
+
+
+class BadCompression(StokerError):
+    """The data is damaged or continues after its end."""
+
+
+class UnknownEncoding(BadCompression):
+    """The data is compressed with an unsupported method."""
+
+
+def inflate(packed: bytes | bytearray, encoding: str, limit: int) -> bytes:
+    """Decompresses piecewise, up to ``limit`` bytes. ``encoding``: gzip or deflate.
+
+    Raises: UnknownEncoding, MessageTooLarge, BadCompression
+    """
+    bits = _WINDOW_BITS.get(encoding)
+    if bits is None:
+        raise UnknownEncoding
+    unpacker, out, data = zlib.decompressobj(bits), bytearray(), bytes(packed)
+    try:
+        while not unpacker.eof:
+            piece = unpacker.decompress(data, _PIECE)
+            out += piece
+            if len(out) > limit:
+                raise MessageTooLarge(size=len(out), limit=limit)
+            data = unpacker.unconsumed_tail
+            if not piece and not data:
+                break
+    except zlib.error:
+        raise BadCompression from None
+    if not unpacker.eof or unpacker.unused_data:
+        raise BadCompression
+    return bytes(out)
+
+
+def deflate(message: bytes, encoding: str) -> bytes:
+    """Compresses fast rather than small, because the answer waits for it."""
+    packer = zlib.compressobj(1, zlib.DEFLATED, _WINDOW_BITS[encoding])
+    return packer.compress(message) + packer.flush()

@@ -1,0 +1,210 @@
+"""Reads and writes the bodies of the open inference protocol: JSON, or JSON with binary tensors behind it. PURE."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+
+from stoker.core.buffer import Buffer
+from stoker.core.tensors import NONE, Parameters, Tensor
+from stoker.errors import BadRequest
+from stoker.frontend.open_inference.request import InferAnswer, InferRequest
+from stoker.tensors import elements
+from stoker.tensors.datatypes import BYTES, DATATYPES
+
+LENGTH_HEADER = b"inference-header-content-length"
+SIZE = "binary_data_size"
+_WANTED, _WANTED_ALL = "binary_data", "binary_data_output"
+_decode = msgspec.json.Decoder().decode
+_encode = msgspec.json.Encoder().encode
+
+
+class Wanted(NamedTuple):
+    """Which outputs the client wants as binary data: ``by_name`` as it says, the others as ``default``."""
+
+    default: bool
+    by_name: Mapping[str, bool]
+
+    def binary(self, name: str) -> bool:
+        return self.by_name.get(name, self.default)
+
+
+# ----------------------------------------------------------------------------------------------- requests
+
+
+def document_of(body: Buffer, header_length: int | None) -> dict[str, Any] | None:
+    """Returns the JSON document; None: the body is something else.
+
+    Raises BadRequest: a body with binary data is something else.
+    """
+    if header_length is None:
+        return _object(body)
+    if not 0 <= header_length <= len(body):
+        raise BadRequest(f"Inference-Header-Content-Length is {header_length}, the body has {len(body)} bytes.")
+    document = _object(memoryview(body)[:header_length])
+    if document is None:
+        raise BadRequest("What Inference-Header-Content-Length counts is no JSON object.")
+    return document
+
+
+def _object(text: Buffer) -> dict[str, Any] | None:
+    try:
+        found = _decode(text)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        found = _with_nan(text)
+    return found if isinstance(found, dict) else None
+
+
+def _with_nan(text: Buffer) -> Any:
+    """Reads what many clients write and JSON does not know: NaN and Infinity."""
+    raw = bytes(text)
+    if b"NaN" not in raw and b"Infinity" not in raw:
+        return None
+    try:
+        return json.loads(raw)
+    except (ValueError, RecursionError):
+        return None
+
+
+def request_of(
+    document: Mapping[str, Any], body: Buffer, header_length: int | None, *, model: str, version: str
+) -> tuple[InferRequest, Wanted]:
+    """Raises BadRequest."""
+    data = memoryview(body)[header_length:] if header_length is not None else None
+    inputs = _inputs(document, data)
+    outputs = _outputs(document)
+    parameters = _parameters(document, "the request")
+    id = document.get("id", "")
+    if not isinstance(id, str):
+        raise BadRequest("The id of the request is no text.")
+    by_name = {name: given[_WANTED] is True for name, given in outputs if _WANTED in given}
+    request = InferRequest(
+        model, version, id, inputs, outputs, parameters, None if _has_binary(inputs) or data else body
+    )
+    return request, Wanted(parameters.get(_WANTED_ALL) is True, by_name)
+
+
+def _inputs(document: Mapping[str, Any], data: memoryview | None) -> list[Tensor]:
+    given = document.get("inputs")
+    if not isinstance(given, list):
+        raise BadRequest("The request has no list 'inputs'.")
+    inputs, at = [], 0
+    for entry in given:
+        name, datatype, shape = _head(entry)
+        parameters = _parameters(entry, f"input '{name}'")
+        if SIZE in parameters:
+            size = parameters[SIZE]
+            if data is None or type(size) is not int or not 0 <= size <= len(data) - at:
+                raise BadRequest(f"The binary data of input '{name}' is not in the body.")
+            raw: Buffer = data[at : at + size]
+            at, text = at + size, False
+        else:
+            raw, text = _raw(entry, name, datatype, shape), True
+        inputs.append(Tensor(name, datatype, shape, raw, parameters, text))
+    if data is not None and at != len(data):
+        raise BadRequest(f"The body has {len(data) - at} bytes of binary data that belong to no input.")
+    return inputs
+
+
+def _head(entry: Any) -> tuple[str, str, list[int]]:
+    if not isinstance(entry, dict):
+        raise BadRequest("An input is no JSON object.")
+    name, datatype, shape = entry.get("name"), entry.get("datatype"), entry.get("shape")
+    if not isinstance(name, str) or not name:
+        raise BadRequest("An input has no name.")
+    if not isinstance(datatype, str) or datatype not in DATATYPES:
+        raise BadRequest(f"The datatype of input '{name}' is unknown: {str(datatype)[:32]}")
+    if not isinstance(shape, list) or not all(type(size) is int for size in shape):
+        raise BadRequest(f"The shape of input '{name}' is no list of whole numbers.")
+    return name, datatype, shape
+
+
+def _raw(entry: Mapping[str, Any], name: str, datatype: str, shape: Sequence[int]) -> bytes:
+    data = entry.get("data")
+    if not isinstance(data, list):
+        raise BadRequest(f"Input '{name}' has no list 'data'.")
+    try:
+        values = elements.flat(data, elements.count_of(shape))
+        return elements.raw_of(DATATYPES[datatype], values)
+    except ValueError as error:
+        raise BadRequest(f"Input '{name}' {error}.") from None
+
+
+def _outputs(document: Mapping[str, Any]) -> list[tuple[str, Parameters]]:
+    given = document.get("outputs") or []
+    if not isinstance(given, list):
+        raise BadRequest("'outputs' is no list.")
+    outputs = []
+    for entry in given:
+        name = entry.get("name") if isinstance(entry, dict) else None
+        if not isinstance(name, str):
+            raise BadRequest("A requested output has no name.")
+        outputs.append((name, _parameters(entry, f"output '{name}'")))
+    return outputs
+
+
+def _parameters(entry: Mapping[str, Any], whose: str) -> Parameters:
+    given = entry.get("parameters")
+    if not given:
+        return NONE
+    if not isinstance(given, dict) or not all(isinstance(value, bool | int | float | str) for value in given.values()):
+        raise BadRequest(f"The parameters of {whose} are no map of texts, numbers and booleans.")
+    return given
+
+
+def _has_binary(inputs: Sequence[Tensor]) -> bool:
+    return not all(tensor.text for tensor in inputs)
+
+
+# ------------------------------------------------------------------------------------------------ answers
+
+
+def write(answer: InferAnswer, wanted: Wanted) -> tuple[bytes, int | None]:
+    """Returns the body, and how many bytes of it are JSON, if others follow.
+
+    Raises BadRequest: JSON cannot hold an output that the client wants in it.
+    """
+    binary: list[Buffer] = []
+    outputs = [_output(tensor, wanted, binary) for tensor in answer.outputs]
+    document: dict[str, Any] = {"model_name": answer.model, "model_version": answer.version}
+    if answer.id:
+        document["id"] = answer.id
+    if answer.parameters:
+        document["parameters"] = answer.parameters
+    text = _json({**document, "outputs": outputs}, answer.outputs)
+    return (b"".join((text, *binary)), len(text)) if binary else (text, None)
+
+
+def _output(tensor: Tensor, wanted: Wanted, binary: list[Buffer]) -> dict[str, Any]:
+    described: dict[str, Any] = {"name": tensor.name, "datatype": tensor.datatype, "shape": list(tensor.shape)}
+    parameters = dict(tensor.parameters)
+    if wanted.binary(tensor.name):
+        binary.append(tensor.data)
+        return {**described, "parameters": {**parameters, SIZE: len(tensor.data)}}
+    if parameters:
+        described["parameters"] = parameters
+    values = elements.values_of(DATATYPES[tensor.datatype], tensor.data)
+    return {**described, "data": _texts(tensor.name, values) if tensor.datatype == BYTES else values}
+
+
+def _texts(name: str, values: Sequence[bytes]) -> list[str]:
+    try:
+        return [value.decode() for value in values]
+    except UnicodeDecodeError:
+        raise BadRequest(f"Output '{name}' is no UTF-8 text: ask for it as binary data.") from None
+
+
+def _json(document: Mapping[str, Any], outputs: Sequence[Tensor]) -> bytes:
+    """Writes compact JSON; numbers that it does not know as Python and most clients do, NaN and Infinity."""
+    finite = all(
+        all(map(math.isfinite, entry["data"]))
+        for entry, tensor in zip(document["outputs"], outputs, strict=True)
+        if DATATYPES[tensor.datatype].is_float and "data" in entry
+    )
+    if finite:
+        return _encode(document)
+    return json.dumps(document, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "replace")

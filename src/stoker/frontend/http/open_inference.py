@@ -1,0 +1,137 @@
+"""The REST paths of the open inference protocol besides infer: health, metadata, statistics, the repository."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Sequence
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
+
+from stoker.core.ports import ReadinessPort, TensorPort
+from stoker.errors import BadRequest, NotSupported
+from stoker.frontend.http import client
+from stoker.frontend.http.responses import json_response
+from stoker.frontend.http.routes import ANY_METHOD, Endpoint, both
+from stoker.frontend.open_inference import described
+from stoker.frontend.open_inference.repository import Repository
+
+_NOT_SUPPORTED = ("systemsharedmemory", "cudasharedmemory", "trace", "logging")
+
+
+def health_routes(readiness: ReadinessPort) -> Sequence[BaseRoute]:
+    """Returns routes that need no token."""
+
+    async def live(request: Request) -> Response:
+        return json_response({"live": True})
+
+    async def ready(request: Request) -> Response:
+        state = readiness.readiness().ready
+        return json_response({"ready": state}, 200 if state else 503)
+
+    return [*both("/v2/health/live", live, ANY_METHOD), *both("/v2/health/ready", ready, ANY_METHOD)]
+
+
+def open_inference_routes(models: TensorPort, repository: Repository) -> Sequence[BaseRoute]:
+    routes = _Routes(models, repository)
+    one, version = "/v2/models/{model}", "/v2/models/{model}/versions/{version}"
+    get = ["GET", "HEAD"]
+    rows: list[tuple[str, Endpoint, Sequence[str]]] = [
+        ("/v2", routes.server, ANY_METHOD),
+        ("/v2/models", routes.names, get),
+        ("/v2/models/stats", routes.statistics, get),
+        ("/v2/repository/index", routes.index, ["POST"]),
+        ("/v2/repository/models/{model}/load", routes.load, ["POST"]),
+        ("/v2/repository/models/{model}/unload", routes.unload, ["POST"]),
+    ]
+    for path in (one, version):
+        rows += [
+            (path, routes.metadata, get),
+            (f"{path}/ready", routes.ready, get),
+            (f"{path}/config", routes.config, get),
+            (f"{path}/stats", routes.statistics, get),
+        ]
+    found = [route for path, endpoint, methods in rows for route in both(path, endpoint, methods)]
+    for word in _NOT_SUPPORTED:
+        found.append(Route(f"/v2/{word}", routes.refuse, methods=ANY_METHOD))
+        found.append(Route(f"/v2/{word}/{{rest:path}}", routes.refuse, methods=ANY_METHOD))
+    return found
+
+
+class _Routes:
+    def __init__(self, models: TensorPort, repository: Repository) -> None:
+        self._models = models
+        self._repository = repository
+
+    async def server(self, request: Request) -> Response:
+        return json_response(
+            {
+                "name": described.SERVER,
+                "version": described.VERSION,
+                "extenstion": ["kserve", "kubeflow"],  # TorchServe's spelling
+                "extensions": described.EXTENSIONS,
+            }
+        )
+
+    async def names(self, request: Request) -> Response:
+        return json_response({"models": sorted({key.name for key, _ in self._models.counters("", None)})})
+
+    async def metadata(self, request: Request) -> Response:
+        return json_response(described.metadata(self._models, *_model_of(request)))
+
+    async def ready(self, request: Request) -> Response:
+        model, version = _model_of(request)
+        ready = self._models.version_ready(model, version)
+        return json_response({"name": model, "ready": ready}, 200 if ready else 503)
+
+    async def config(self, request: Request) -> Response:
+        return json_response(described.config(self._models.model_spec(*_model_of(request))))
+
+    async def statistics(self, request: Request) -> Response:
+        model, version = request.path_params.get("model", ""), request.path_params.get("version")
+        return json_response(described.statistics(self._models, model, version))
+
+    async def index(self, request: Request) -> Response:
+        asked = _object(await client.whole_body(request))
+        entries = await self._repository.index(only_ready=asked.get("ready") is True)
+        return json_response([_shown(*entry) for entry in entries])
+
+    async def load(self, request: Request) -> Response:
+        asked = _object(await client.whole_body(request)).get("parameters") or ()
+        await self._repository.load(request.path_params["model"], _names(asked))
+        return Response(b"")
+
+    async def unload(self, request: Request) -> Response:
+        await client.whole_body(request)
+        await self._repository.unload(request.path_params["model"])
+        return Response(b"")
+
+    async def refuse(self, request: Request) -> Response:
+        raise NotSupported(what="this extension of the open inference protocol")
+
+
+def _model_of(request: Request) -> tuple[str, str | None]:
+    return request.path_params["model"], request.path_params.get("version")
+
+
+def _shown(name: str, version: str, state: str, reason: str) -> dict[str, str]:
+    entry = {"name": name, "version": version, "state": state, "reason": reason}
+    return {key: value for key, value in entry.items() if value}
+
+
+def _object(body: bytes) -> dict[str, Any]:
+    if not body.strip():
+        return {}
+    try:
+        found = json.loads(body)
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict):
+        raise BadRequest("The body is no JSON object.")
+    return found
+
+
+def _names(parameters: Any) -> Collection[str]:
+    return list(parameters) if isinstance(parameters, dict) else ["?"] if parameters else []

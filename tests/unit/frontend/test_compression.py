@@ -1,0 +1,44 @@
+"""Compression of requests and answers, within bounds."""
+
+from __future__ import annotations
+
+import gzip
+import zlib
+
+import pytest
+
+from stoker.errors import MessageTooLarge
+from stoker.frontend.compression import BadCompression, UnknownEncoding, deflate, inflate
+
+LIMIT = 1000
+
+
+@pytest.mark.parametrize(("encoding", "pack"), [("gzip", gzip.compress), ("deflate", zlib.compress)])
+def test_what_was_packed_is_unpacked(encoding: str, pack: object) -> None:
+    assert callable(pack)
+    data = b"abc" * 300
+    assert inflate(pack(data), encoding, LIMIT) == data
+    assert inflate(deflate(data, encoding), encoding, LIMIT) == data
+    assert inflate(pack(b""), encoding, LIMIT) == b""
+
+
+def test_unpacking_stops_at_the_limit() -> None:
+    assert len(inflate(gzip.compress(bytes(LIMIT)), "gzip", LIMIT)) == LIMIT
+    with pytest.raises(MessageTooLarge):
+        inflate(gzip.compress(bytes(LIMIT + 1)), "gzip", LIMIT)
+    with pytest.raises(MessageTooLarge):
+        inflate(gzip.compress(bytes(50_000_000)), "gzip", LIMIT)
+
+
+@pytest.mark.parametrize(
+    "damaged",
+    [b"", b"no gzip", gzip.compress(b"x" * 99)[:-1], gzip.compress(b"x") + b"more", gzip.compress(b"x")[:12]],
+)
+def test_damaged_data_is_refused(damaged: bytes) -> None:
+    with pytest.raises(BadCompression):
+        inflate(damaged, "gzip", LIMIT)
+
+
+def test_an_encoding_that_is_not_offered_is_refused() -> None:
+    with pytest.raises(UnknownEncoding):
+        inflate(b"x", "br", LIMIT)
