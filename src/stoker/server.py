@@ -30,37 +30,30 @@ from stoker.core.clock import MonotonicClock
 from stoker.core.ports import AccessLog, TokenScope
 from stoker.frontend import open_files, sockets
 from stoker.frontend.grpc.authorization import guarded
-from stoker.frontend.grpc.call import Method
 from stoker.frontend.grpc.engine import ConnectionAge
 from stoker.frontend.grpc.health import health_methods
 from stoker.frontend.grpc.inference import inference_methods
 from stoker.frontend.grpc.limits import Limits as Http2Limits
 from stoker.frontend.grpc.management import management_methods
-from stoker.frontend.grpc.open_inference import health_methods as open_health_methods
-from stoker.frontend.grpc.open_inference import open_inference_methods
 from stoker.frontend.grpc.server import GrpcServer, choose_engine
 from stoker.frontend.grpc.workflows import workflow_inference_methods, workflow_management_methods
 from stoker.frontend.http.app import Api, App
 from stoker.frontend.http.cors import cors_headers
 from stoker.frontend.http.description import description_api
 from stoker.frontend.http.guards import BrowserGuard
-from stoker.frontend.http.infer import RestInference
 from stoker.frontend.http.inference import inference_api, probe_routes
 from stoker.frontend.http.listener import HttpListener
 from stoker.frontend.http.listeners import Role, roles_by_listener
 from stoker.frontend.http.management import management_api
 from stoker.frontend.http.metrics import metrics_api, metrics_routes
-from stoker.frontend.http.open_inference import health_routes as open_health_routes
-from stoker.frontend.http.open_inference import open_inference_routes
 from stoker.frontend.http.openapi import Operation
 from stoker.frontend.http.openapi_operations import of_listener, predictions_of_model
 from stoker.frontend.http.predictions import Predictions, answers_of_errors
 from stoker.frontend.http.workflows import workflow_routes
 from stoker.frontend.listener import Budgets, Limits
 from stoker.frontend.open_exchanges import OpenExchanges
-from stoker.frontend.open_inference.repository import Repository
-from stoker.frontend.open_inference.service import OpenInference
 from stoker.frontend.protection import Protection
+from stoker.frontend.protocol_v2 import ProtocolV2
 from stoker.pool.devices import Devices
 from stoker.registry.registry import Registry
 from stoker.snapshots import files as snapshot_files
@@ -199,18 +192,17 @@ class Server:
 
     def _make_grpc(self, registry: Registry, workflows: Workflows, protection: Protection) -> Iterator[GrpcServer]:
         settings, codes = self._settings, self._settings.grpc_status_codes
-        health, authorizer = list(health_methods(registry)), protection.authorizer
-        if settings.ts_open_inference_protocol:
-            health += open_health_methods(registry)
+        authorizer, tensors = protection.authorizer, self._protocol_v2(registry)
+        open_methods = [*health_methods(registry), *tensors.open_methods()]
         inference = [
             *inference_methods(registry, status_codes=codes),
             *workflow_inference_methods(workflows, status_codes=codes),
-            *self._open_methods(registry, Role.INFERENCE),
+            *tensors.methods(Role.INFERENCE),
         ]
         management = [
             *management_methods(registry, status_codes=codes, model_api_enabled=self._access.model_api),
             *workflow_management_methods(workflows, status_codes=codes, enabled=self._workflow_api),
-            *self._open_methods(registry, Role.MANAGEMENT),
+            *tensors.methods(Role.MANAGEMENT),
         ]
         apis = (
             guarded(inference, authorizer, TokenScope.INFERENCE),
@@ -226,7 +218,7 @@ class Server:
                 host=host,
                 port=port,
                 engine=engine,
-                methods=[*methods, *health],
+                methods=[*methods, *open_methods],
                 max_message_bytes=settings.max_request_size,
                 access_log=self._access_log,
                 stream_stall_timeout_s=settings.stream_stall_timeout_s,
@@ -239,50 +231,19 @@ class Server:
                 elsewhere=f"REST is served at {rest}.",
             )
 
-    def _open_methods(self, registry: Registry, role: Role) -> Sequence[Method]:
-        """Returns the methods of the open inference protocol on the port of a role."""
-        if not self._settings.ts_open_inference_protocol:
-            return ()
-        return open_inference_methods(
-            self._open_inference(registry),
-            registry,
-            self._repository(registry, role),
-            status_codes=self._settings.grpc_status_codes,
-        )
-
-    def _open_inference(self, registry: Registry) -> OpenInference:
-        return OpenInference(registry, registry, max_response_bytes=self._settings.max_response_size)
-
-    def _rest_inference(self, registry: Registry) -> RestInference | None:
-        if not self._settings.ts_open_inference_protocol:
-            return None
-        size = self._settings.max_request_size
-        return RestInference(self._open_inference(registry), registry, max_request_size=size)
-
-    def _with_open_routes(self, api: Api, registry: Registry, role: Role) -> Api:
-        routes = open_inference_routes(registry, self._repository(registry, role))
-        health = open_health_routes(registry)
-        return replace(api, routes=[*routes, *api.routes], open_routes=[*health, *api.open_routes])
-
-    def _repository(self, registry: Registry, role: Role) -> Repository:
-        return Repository(
-            registry,
-            registry,
-            workers=self._settings.default_workers_per_model,
-            model_api_enabled=self._access.model_api,
-            served=role is Role.MANAGEMENT or self._settings.oip_repository_on_inference_port,
-        )
+    def _protocol_v2(self, registry: Registry) -> ProtocolV2:
+        return ProtocolV2(registry, self._settings, model_api_enabled=self._access.model_api)
 
     def _make_http(
         self, registry: Registry, workflows: Workflows, protection: Protection
     ) -> Iterator[tuple[HttpListener, tuple[Role, ...]]]:
         """Makes a listener per address: with the APIs of one role, or of several where addresses are equal."""
-        settings, authorizer = self._settings, protection.authorizer
+        settings, authorizer, tensors = self._settings, protection.authorizer, self._protocol_v2(registry)
         predictions = Predictions(
             registry,
             authorizer=authorizer,
             hide_authorization=self._access.tokens,
-            tensors=self._rest_inference(registry),
+            tensors=tensors.rest_inference(),
         )
         apis = {
             Role.MANAGEMENT: self._management_api(registry, workflows, protection),
@@ -294,9 +255,8 @@ class Server:
                 describe=partial(_describe_predictions, registry),
             ),
         }
-        if settings.ts_open_inference_protocol:
-            for role in (Role.MANAGEMENT, Role.INFERENCE):
-                apis[role] = self._with_open_routes(apis[role], registry, role)
+        for role in (Role.MANAGEMENT, Role.INFERENCE):
+            apis[role] = tensors.with_routes(apis[role], role)
         headers, limits = cors_headers(settings), _limits(settings, self._connections)
         for address, roles in roles_by_listener(settings):
             served = [api for role, api in apis.items() if role in roles]  # inference last: it knows every path

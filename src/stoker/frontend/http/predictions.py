@@ -44,8 +44,9 @@ def answers_of_errors(
     open_inference_protocol: bool = False,
     grpc_status_codes: str = "correct",
 ) -> AnswerOf:
-    """Returns the answers to errors. The arguments are the settings of these names; gRPC's counts for the open inference
-    protocol, which is the same over both."""
+    """Returns the answers to errors. The arguments are the settings of these names; that of gRPC's counts for the open
+    inference protocol too, which is the same over both.
+    """
     torchserve = grpc_status_codes == "torchserve"
 
     def answer(error: Exception, path: bytes) -> tuple[Answer, heads.Headers]:
