@@ -6,7 +6,7 @@ import importlib
 import importlib.util
 from pathlib import Path
 
-from benchmarks.listeners import StokerTls, TorchServeTls, crowded, public
+from benchmarks.listeners import StokerTls, TorchServeTls, chained, crowded, public
 from benchmarks.yardsticks.bare_server import BareNgh2, BareServer
 from stoker.bench.contender import Contender
 from stoker.bench.contenders import Stoker, TorchServe
@@ -24,7 +24,7 @@ def everyone(torchserve: Path | None = None) -> list[Contender]:
     main: list[Contender] = [Stoker("nghttp2"), Stoker("grpcio"), TorchServe(torchserve), BareServer(), BareNgh2()]
     rest: list[Contender] = [StokerRest(), TorchServeRest(torchserve)]
     observed: list[Contender] = [StokerObserved(on=True), StokerObserved(on=False)]
-    listeners: list[Contender] = [StokerTls(), TorchServeTls(torchserve), public(), crowded()]
+    listeners: list[Contender] = [StokerTls(), TorchServeTls(torchserve), public(), crowded(), chained()]
     return [*main, *rest, *observed, *listeners, *peers()]
 
 

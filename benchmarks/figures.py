@@ -13,7 +13,7 @@ from stoker.bench.forward import NAME as LOOP
 from stoker.bench.spread import Spread, ratios, short, slope
 
 OURS, THEIRS, BARE, LIMIT = "stoker-nghttp2", "torchserve", "bare-grpc-aio", "bare-ngh2"
-REST, CROWDED = "stoker-rest", "stoker-crowded"
+REST, CROWDED, WORKFLOW = "stoker-rest", "stoker-crowded", "stoker-workflow"
 BUDGET_MIB = 256
 """Budgets of incomplete requests and of unread answers, each, by default."""
 
@@ -324,7 +324,7 @@ def rows(findings: Findings) -> list[Row]:
     found = [figure.row(findings) for figure in FIGURES]
     place = next(index for index, row in enumerate(found) if row.name == "P7")
     crowds = [crowd_row(findings, *crowd) for crowd in CROWDS]
-    return [*found[:place], slope_row(findings), *found[place:-2], *crowds, *found[-2:]]
+    return [*found[:place], slope_row(findings), *found[place:-2], *crowds, workflow_row(findings), *found[-2:]]
 
 
 def slope_row(findings: Findings, bar: float = 0.6, aim: float = 0.4) -> Row:
@@ -341,6 +341,16 @@ def slopes(findings: Findings, contender: str) -> dict[int, float]:
     small, large = (findings.values(f"f {size}MB", contender, p50) for size in (10, 50))
     both = sorted(small.keys() & large.keys())
     return {turn: slope([(10, small[turn]), (50, large[turn])]) for turn in both}
+
+
+def workflow_row(findings: Findings, bar: float = 1.0, aim: float = 0.7) -> Row:
+    """Computes W1: the latency of a workflow of two functions, against two calls one after the other."""
+    point, what = "n workflow c=1", "workflow of two functions, 1 KiB, c=1, p50, against two calls"
+    workflow, calls = (findings.spread(point, WORKFLOW, pick) for pick in (p50, extra("calls_p50_ms")))
+    ratio = findings.spread(point, WORKFLOW, extra("workflow_share"))
+    bar_text, aim_text = (f"at most {bound:g} x" for bound in (bar, aim))
+    ours, theirs = with_unit(workflow, "ms"), with_unit(calls, "ms")
+    return Row("W1", what, ours, theirs, ratio, bar_text, aim_text, verdict(ratio, bar, aim, most=True))
 
 
 def crowd_row(findings: Findings, point: str, what: str, budget_mib: float) -> Row:

@@ -79,6 +79,11 @@ class StokerWith(Stoker):
         return api_of(start_torchserve(STOKER, deployment, self._settings), deployment)
 
 
+def chained() -> StokerWith:
+    """Serves a workflow, which stands in the deployment where a model does."""
+    return StokerWith("stoker-workflow", Workload.WORKFLOW, load_models="", models="{}", load_workflows="all")
+
+
 def public() -> StokerWith:
     return StokerWith("stoker-public", Workload.PUBLIC, grpc_inference_address="0.0.0.0")
 

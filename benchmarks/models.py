@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from stoker.archive import builder
+from stoker.archive import builder, workflow_builder
 from stoker.bench.contender import Model
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -51,6 +51,26 @@ def ample(home: Path) -> Model:
 
 def parts(home: Path) -> Model:
     return synthetic("parts", home, handler="parts.py", handler_class="Parts")
+
+
+def chain(home: Path) -> Model:
+    """Makes a workflow of two functions. Its name stands where that of a model does."""
+    folder = home / "chain"
+    folder.mkdir(parents=True, exist_ok=True)
+    (home / "chain.war").unlink(missing_ok=True)
+    spec = folder / "workflow.yaml"
+    spec.write_text("models: {}\ndag: {first: [second]}\n")
+    handler = HANDLERS / "chain.py"
+    request = workflow_builder.WorkflowBuildRequest(
+        workflow_name="chain", spec_file=str(spec), handler=str(handler), export_path=str(home)
+    )
+    return Model(
+        name="chain",
+        archive=workflow_builder.build(request),
+        handler_file=handler,
+        handler_class=None,
+        folder=folder,
+    )
 
 
 def example(name: str, home: Path, *, handler_class: str, requirements: tuple[str, ...]) -> Model:

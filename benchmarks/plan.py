@@ -17,8 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import models
+from benchmarks.chains import Chain
 from benchmarks.crowds import Crowd
-from benchmarks.handlers import ample
+from benchmarks.handlers import ample, chain
 from benchmarks.handlers import digest as digests
 from benchmarks.lives import Leaving, Memory, ScaleUp, StartUp
 from benchmarks.place import Options, Place
@@ -76,6 +77,13 @@ def digest_probe(size: int) -> Probe:
     return Probe(
         payload=lambda number: random.Random(f"{size}-{number}").randbytes(size),
         check=lambda payload, parts: parts == [digests.digest(payload).encode()],
+    )
+
+
+def chain_probe() -> Probe:
+    return Probe(
+        payload=lambda number: random.Random(number).randbytes(KIB),
+        check=lambda payload, parts: parts == [chain.digest(chain.digest(payload).encode()).encode()],
     )
 
 
@@ -150,6 +158,7 @@ def groups(letters: str, options: Options, place: Place) -> list[Group]:
         "k": tls,
         "l": public,
         "m": crowds,
+        "n": workflow,
     }
     return [group for letter in letters for group in makers[letter](options, place)]
 
@@ -229,6 +238,19 @@ def text(options: Options, place: Place) -> list[Group]:
             model=models.text,
             points=points,
             loops=(Loop(point="d 1 stream", payload=text_request(STREAMS[1]), stream=True),),
+        )
+    ]
+
+
+def workflow(options: Options, _: Place) -> list[Group]:
+    point = Chain(name="n workflow c=1", probe=chain_probe())
+    return [
+        Group(
+            title="a workflow of two functions beside two calls of them, one client",
+            workload=Workload.WORKFLOW,
+            model=models.chain,
+            points=(point,),
+            only=("stoker-workflow",),
         )
     ]
 

@@ -44,7 +44,7 @@ def markdown(findings: Findings, *, picture: str) -> str:
         "## Latency, p50 in ms\n\nFor (d) the time to the first part. `500/s`: open loop, Poisson arrivals.",
         by_contender(findings, p50, lambda point: not point.startswith(("g ", "m "))),
         "## Latency, p99 in ms",
-        by_contender(findings, p99, lambda point: point[0] in "abchijkl"),
+        by_contender(findings, p99, lambda point: point[0] in "abchijkln"),
         "## CPU time of the server per request, in microseconds",
         by_contender(findings, cpu, lambda point: not point.startswith(("g ", "m "))),
         "## CPU cores that the load generator used",

@@ -35,6 +35,7 @@ WORKLOADS = {
     "k": "gRPC with TLS: connections kept, and a new one a request",
     "l": "a listener on every address against one on loopback",
     "m": "memory with 10,000 idle clients, 1,000 that stop half-way, 1,000 that do not read",
+    "n": "a workflow of two functions beside two calls of them",
 }
 REQUIREMENTS = models.REQUIREMENTS
 

@@ -11,11 +11,13 @@ import json
 import os
 import tempfile
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from model_archiver import ModelArchiver, ModelArchiverConfig
+from workflow_archiver.workflow_packaging import package_workflow
+from workflow_archiver.workflow_packaging_utils import WorkflowExportUtils
 
 ROOT = Path(__file__).resolve().parent.parent
 CACHE = ROOT / ".cache" / "examples"
@@ -33,39 +35,62 @@ class Parts:
     store: bool = False
 
 
+@dataclass(frozen=True, kw_only=True)
+class WorkflowParts:
+    """The files of one workflow archive. ``handler``: the functions that are nodes."""
+
+    spec_file: Path
+    handler: Path | None = None
+
+
+Prepare = Callable[[Path], Parts | WorkflowParts]
+
+
 def main(
     folder: Path,
-    prepare: Callable[[Path], Parts],
+    prepare: Prepare,
     *,
-    after: Callable[[], None] | None = None,
+    suffix: str = ".mar",
     sources: Path | None = None,
+    models: Mapping[Path, Prepare] | None = None,
+    after: Callable[[], None] | None = None,
 ) -> None:
     """Runs the command line of one example: packs what ``prepare(cache folder)`` returns into
-    ``<output>/<folder>.mar``.
+    ``<output>/<folder><suffix>``.
 
-    ``after`` runs even when the archive was up to date. ``sources``: another folder whose files go into the archive.
+    ``sources``: another folder whose files go into the archive. ``models``: other examples that are packed beside it.
+    ``after`` runs even when the archives were up to date.
     """
+    options = _options(folder, suffix)
+    for other, its_parts in (models or {}).items():
+        _build(other, its_parts, options, ".mar")
+    _build(folder, prepare, options, suffix, sources)
+    if after is not None:
+        after()
+
+
+def _build(
+    folder: Path, prepare: Prepare, options: argparse.Namespace, suffix: str, sources: Path | None = None
+) -> None:
     name = folder.name
-    options = _options(name, folder)
-    target = options.output / f"{name}.mar"
+    target = options.output / f"{name}{suffix}"
     folders = [folder] if sources is None else [folder, sources]
     if not options.force and _is_current(target, folders):
         say(name, f"{_shown(target)} is up to date (--force builds it anew)")
-    else:
-        cache = CACHE / name
-        cache.mkdir(parents=True, exist_ok=True)
-        _pack(name, prepare(cache), target)
-        say(name, f"wrote {_shown(target)}, {target.stat().st_size / 1e6:.1f} MB")
-    if after is not None:
-        after()
+        return
+    cache = CACHE / name
+    cache.mkdir(parents=True, exist_ok=True)
+    _pack(name, prepare(cache), target)
+    say(name, f"wrote {_shown(target)}, {_size(target)}")
 
 
 def say(name: str, text: str) -> None:
     print(f"    [{name}] {text}", flush=True)
 
 
-def _options(name: str, folder: Path) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog=f"examples/{name}/build", description=f"Builds {name}.mar.")
+def _options(folder: Path, suffix: str) -> argparse.Namespace:
+    name = folder.name
+    parser = argparse.ArgumentParser(prog=f"examples/{name}/build", description=f"Builds {name}{suffix}.")
     parser.add_argument(
         "--output", type=Path, default=folder / "build-output", metavar="DIR", help="where to (default: build-output/)"
     )
@@ -82,22 +107,46 @@ def _is_current(target: Path, folders: list[Path]) -> bool:
     return all(path.stat().st_mtime <= target.stat().st_mtime for path in sources)
 
 
-def _pack(name: str, parts: Parts, target: Path) -> None:
+def _pack(name: str, parts: Parts | WorkflowParts, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{name}-", dir=target.parent) as scratch:
-        config = ModelArchiverConfig(
-            model_name=name,
-            version="1.0",
-            handler=parts.handler,
-            model_file=_text(parts.model_file),
-            serialized_file=_text(parts.serialized_file),
-            config_file=_text(parts.config_file),
-            extra_files=",".join(map(str, parts.extra_files)) or None,
-            archive_format="zip-store" if parts.store else "default",
-            export_path=scratch,
-        )
-        ModelArchiver.generate_model_archive(config)
+        if isinstance(parts, WorkflowParts):
+            _archive_workflow(name, parts, scratch)
+        else:
+            _archive_model(name, parts, scratch)
         os.replace(Path(scratch, target.name), target)  # noqa: PTH105 - atomic, which is the point
+
+
+def _archive_model(name: str, parts: Parts, folder: str) -> None:
+    config = ModelArchiverConfig(
+        model_name=name,
+        version="1.0",
+        handler=parts.handler,
+        model_file=_text(parts.model_file),
+        serialized_file=_text(parts.serialized_file),
+        config_file=_text(parts.config_file),
+        extra_files=",".join(map(str, parts.extra_files)) or None,
+        archive_format="zip-store" if parts.store else "default",
+        export_path=folder,
+    )
+    ModelArchiver.generate_model_archive(config)
+
+
+def _archive_workflow(name: str, parts: WorkflowParts, folder: str) -> None:
+    options = argparse.Namespace(
+        workflow_name=name,
+        spec_file=str(parts.spec_file),
+        handler=_text(parts.handler),
+        extra_files=None,
+        export_path=folder,
+        force=False,
+    )
+    package_workflow(options, WorkflowExportUtils.generate_manifest_json(options))
+
+
+def _size(path: Path) -> str:
+    size = path.stat().st_size
+    return f"{size / 1e6:.1f} MB" if size > 100_000 else f"{size} bytes"
 
 
 def _text(path: Path | None) -> str | None:

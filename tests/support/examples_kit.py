@@ -29,9 +29,9 @@ def build(name: str, *options: str) -> str:
 
 
 @contextmanager
-def serving(*names: str, folder: Path, batch_size: int | None = None) -> Iterator[Client]:
-    """Yields a client of a server that serves these examples with one worker each."""
-    for name in names:
+def serving(*names: str, folder: Path, batch_size: int | None = None, workflow: str = "") -> Iterator[Client]:
+    """Yields a client of a server that serves these examples with one worker each, or this one, a workflow."""
+    for name in filter(None, (*names, workflow)):
         build(name)
     inference, management = free_ports(2)
     config = folder / "config.properties"
@@ -45,6 +45,8 @@ def serving(*names: str, folder: Path, batch_size: int | None = None) -> Iterato
         for name in names:
             options = {} if batch_size is None else {"batch_size": batch_size}
             client.register(f"{name}.mar", initial_workers=1, synchronous=True, timeout=CALL_S, **options)
+        if workflow:
+            client.register_workflow(f"{workflow}.war", timeout=CALL_S)
         yield client
 
 

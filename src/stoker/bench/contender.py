@@ -71,6 +71,8 @@ class Workload(enum.Enum):
     """(a) at 1 KiB and c=64 by a server that listens on every address, and one that listens on loopback."""
     CROWD = "m"
     """Memory while thousands of clients are idle, send half of a request, or do not read their answer."""
+    WORKFLOW = "n"
+    """A workflow of two functions, beside two calls of them one after the other."""
 
 
 @dataclass(frozen=True, kw_only=True)

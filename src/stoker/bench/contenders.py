@@ -18,7 +18,13 @@ STOKER = (sys.executable, "-m", "stoker.cli.torchserve")
 TORCHSERVE_PACKAGES = ("torch==2.13.0", "torchserve==0.12.0", "torch-model-archiver", "pyyaml", "psutil", "packaging")
 
 
-OVER_GRPC = frozenset(Workload) - {Workload.REST, Workload.METRICS, Workload.TLS, Workload.CROWD}
+OVER_GRPC = frozenset(Workload) - {
+    Workload.REST,
+    Workload.METRICS,
+    Workload.TLS,
+    Workload.CROWD,
+    Workload.WORKFLOW,
+}
 
 
 class Stoker:

@@ -6,6 +6,7 @@ A server of TorchServe has none of them over gRPC: it answers UNIMPLEMENTED.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, TypeVar
 
 from stoker.client.calls import Call, Headers, Payload, Service, inputs, parsed_json, sentence
@@ -38,7 +39,7 @@ def predict_workflow(
             its name; UNAVAILABLE, no worker or no server; DEADLINE_EXCEEDED; PERMISSION_DENIED, a token is needed.
     """
     request = _request(workflow, payload, nodes)
-    return Call(Service.WORKFLOW_INFERENCE, "Predict", request, timeout, _predicted, metadata)
+    return Call(Service.WORKFLOW_INFERENCE, "Predict", request, timeout, partial(_predicted, nodes), metadata)
 
 
 def stream_workflow(
@@ -132,12 +133,14 @@ def _request(workflow: str, payload: Payload, nodes: Sequence[str]) -> Any:
     return workflow_pb2.WorkflowPredictRequest(workflow_name=workflow, input=inputs(payload), nodes=nodes)
 
 
-def _predicted(reply: Any, headers: Headers) -> WorkflowPrediction:
+def _predicted(nodes: Sequence[str], reply: Any, headers: Headers) -> WorkflowPrediction:
+    """Puts the outputs in the order of ``nodes``, since protobuf's maps have none."""
+    outputs = {node: reply.outputs[node] for node in nodes or sorted(reply.outputs) if node in reply.outputs}
     trace = {
         node: NodeTrace(one.attempts, queue_s=one.queue_us / 1e6, run_s=one.run_us / 1e6)
-        for node, one in reply.trace.items()
+        for node, one in sorted(reply.trace.items())
     }
-    return WorkflowPrediction(dict(reply.outputs), trace, headers)
+    return WorkflowPrediction(outputs, trace, headers)
 
 
 def _part(reply: Any, _: Headers) -> WorkflowPart:

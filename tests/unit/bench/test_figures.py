@@ -73,6 +73,13 @@ def test_the_slope_is_judged_against_the_server_that_passes_the_payload_to_nobod
     assert slope.ratio is not None and slope.ratio.median == 0.5
 
 
+@pytest.mark.parametrize(("share", "verdict"), [(0.7, "aim reached"), (1.0, "bar reached"), (1.01, "missed")])
+def test_a_workflow_is_judged_against_the_calls_that_it_replaces(share: float, verdict: str) -> None:
+    measured = Measured(latencies_ms={"p50": share}, more={"calls_p50_ms": 1.0, "workflow_share": share})
+    judged = row(findings(("n workflow c=1", "stoker-workflow", [measured])), "W1")
+    assert (judged.verdict, judged.theirs) == (verdict, "1.00 ms")
+
+
 @pytest.mark.parametrize(
     ("name", "point", "ours", "theirs", "verdicts"),
     [

@@ -80,13 +80,13 @@ def synthetic(letters: str, options: Options) -> list[plan.Group]:
 @pytest.mark.parametrize("quick", [True, False])
 def test_a_planned_measurement_belongs_to_somebody(quick: bool) -> None:
     options = Options(quick=quick)
-    for group in synthetic("abefhijklm", options):
+    for group in synthetic("abefhijklmn", options):
         assert runner.concerned(group, everyone(), options), group.title
         assert 0 < runner.estimate(group, everyone(), options) < 1800
 
 
 def test_names_of_points_are_unique() -> None:
-    names = [point.name for group in synthetic("abefhijklm", Options()) for point in (*group.points, *group.fresh)]
+    names = [point.name for group in synthetic("abefhijklmn", Options()) for point in (*group.points, *group.fresh)]
     assert len(names) == len(set(names))
 
 

@@ -117,6 +117,13 @@ def test_outputs_are_bytes_by_node_and_times_are_seconds() -> None:
     assert (found.data, found.text, found.json()) == (b'{"x": 1}', '{"x": 1}', {"x": 1})
 
 
+def test_outputs_stand_in_the_order_in_which_they_were_asked_for() -> None:
+    reply = workflow_pb2.WorkflowPredictResponse(outputs=dict.fromkeys("abcdefgh", b""))
+    read = workflow_calls.predict_workflow("w", b"", nodes="hcebx").read
+    assert list(read(reply, {}).outputs) == list("hceb")
+    assert list(workflow_calls.predict_workflow("w", b"").read(reply, {}).outputs) == list("abcdefgh")
+
+
 def test_one_output_cannot_be_had_where_there_are_several() -> None:
     with pytest.raises(ValueError, match="2 outputs: a, b"):
         _ = WorkflowPrediction({"a": b"", "b": b""}).data
