@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.util
 import io
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import examples_kit
 import pytest
@@ -25,14 +23,6 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
         yield client
 
 
-def picture(name: str) -> bytes:
-    """One that scikit-image ships. It is found without an import, because it is installed without its dependencies."""
-    spec = importlib.util.find_spec("skimage")
-    assert spec is not None
-    assert spec.submodule_search_locations
-    return Path(spec.submodule_search_locations[0], "data", name).read_bytes()
-
-
 def classes(client: Client, content: bytes) -> dict[str, float]:
     answer: dict[str, float] = client.predict(NAME, content, timeout=examples_kit.CALL_S).json()
     return answer
@@ -40,7 +30,7 @@ def classes(client: Client, content: bytes) -> dict[str, float]:
 
 @pytest.mark.parametrize(("name", "label"), [("coffee.png", "espresso"), ("camera.png", "tripod")])
 def test_a_picture_is_what_it_shows(client: Client, name: str, label: str) -> None:
-    answer = classes(client, picture(name))
+    answer = classes(client, examples_kit.picture(name))
     assert len(answer) == 5
     assert next(iter(answer)) == label
     assert answer[label] > 0.9
@@ -52,7 +42,7 @@ def test_the_kitten_that_the_build_writes_is_a_cat(client: Client) -> None:
 
 
 def test_one_unreadable_picture_spoils_no_other_of_its_batch(client: Client) -> None:
-    good, bad = picture("coffee.png"), b"this is no picture"
+    good, bad = examples_kit.picture("coffee.png"), b"this is no picture"
     with ThreadPoolExecutor(8) as callers:
         calls = [callers.submit(classes, client, content) for content in (good, bad) * 4]
     assert all(next(iter(call.result())) == "espresso" for call in calls[::2])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import socket
 import subprocess
@@ -26,6 +27,14 @@ def build(name: str, *options: str) -> str:
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
+
+
+def picture(name: str) -> bytes:
+    """One that scikit-image ships. It is found without an import, because it is installed without its dependencies."""
+    spec = importlib.util.find_spec("skimage")
+    assert spec is not None
+    assert spec.submodule_search_locations
+    return Path(spec.submodule_search_locations[0], "data", name).read_bytes()
 
 
 @contextmanager
