@@ -73,6 +73,7 @@ class HttpPorts:
     repository_served: bool = True
     status_codes: str = "correct"
     queue_full_status: int = 503
+    workflow_status_codes: str = "correct"
     headers: tuple[tuple[bytes, bytes], ...] = ()
     describe: Callable[[str], dict[str, str]] | None = None
 
@@ -127,6 +128,7 @@ class HttpPorts:
             ),
             answer_of=answers_of_errors(
                 self.queue_full_status,
+                self.workflow_status_codes,
                 open_inference_protocol=self.open_inference_protocol,
                 grpc_status_codes=self.status_codes,
             ),

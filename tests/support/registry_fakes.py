@@ -28,7 +28,7 @@ class FakeClock:
 
 
 class FakeScheduler:
-    """Answers each job at once, unless ``held``; then when the test says so."""
+    """Answers each job at once, with ``error`` if there is one, unless ``held``; then when the test says so."""
 
     def __init__(self, spec: ModelSpec) -> None:
         self.spec = spec
@@ -36,6 +36,7 @@ class FakeScheduler:
         self.answer = b"answer"
         self.meta: ResponseMeta | None = None
         self.held = False
+        self.error: errors.ServingError | None = None
         self.refusal: errors.ServingError | None = None
         self._drained = asyncio.Event()
 
@@ -43,7 +44,9 @@ class FakeScheduler:
         if self.refusal is not None:
             raise self.refusal
         self.jobs.append(job)
-        if not self.held:
+        if self.error is not None:
+            job.reply.fail(self.error)
+        elif not self.held:
             job.reply.push(Chunk(self.answer, self.meta), last=True)
 
     def answer_all(self) -> None:

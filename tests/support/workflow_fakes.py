@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from registry_fakes import World
+from registry_fakes import FakeScheduler, World
 
 from stoker import errors
 from stoker.archive.store import Unpacked, UnpackedWorkflow
@@ -75,6 +75,10 @@ class WorkflowRig:
         )
         self.registry = self.world.registry
         self.registry.attach(self.workflows)
+
+    def node(self, model: str) -> FakeScheduler:
+        """Returns the scheduler of a node, e.g. ``two__pre``."""
+        return self.world.schedulers[f"{model}/1.0"]
 
     def models(self) -> set[str]:
         """Names of all registered models, functions of workflows too."""
