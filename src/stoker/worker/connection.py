@@ -53,7 +53,8 @@ class Connection:
             ServerGone: end of file.
             FrameError: the peer does not speak this protocol.
         """
-        self.leave_if_forked()
+        if self.abandoned:
+            leave()
         flags = 0 if wait else socket.MSG_DONTWAIT
         while True:
             try:
@@ -63,22 +64,18 @@ class Connection:
             except ConnectionError:
                 raise ServerGone from None
             if received or not wait:
-                return received
+                return [(codec.decode_to_worker(frame.header), frame.payload) for frame in received]
 
-    def _read_once(self, flags: int) -> list[Received]:
+    def _read_once(self, flags: int) -> list[frames.Frame]:
         window = self._decoder.writable()
-        if window is not None:
-            frame = self._decoder.wrote(self._some(self._socket.recv_into(window, 0, flags)))
-            return [] if frame is None else [(codec.decode_to_worker(frame.header), frame.payload)]
-        data = self._socket.recv(_READ_BYTES, flags)
-        self._some(len(data))
-        return [(codec.decode_to_worker(frame.header), frame.payload) for frame in self._decoder.feed(data)]
-
-    @staticmethod
-    def _some(count: int) -> int:
-        if count == 0:
-            raise ServerGone
-        return count
+        if window is None:
+            data = self._socket.recv(_READ_BYTES, flags)
+            if data:
+                return list(self._decoder.feed(data))
+        elif count := self._socket.recv_into(window, 0, flags):
+            frame = self._decoder.wrote(count)
+            return [] if frame is None else [frame]
+        raise ServerGone
 
     # --------------------------------------------------------------------------------------------- writing
 
@@ -94,7 +91,8 @@ class Connection:
         Raises:
             ServerGone: the server closed its end.
         """
-        self.leave_if_forked()
+        if self.abandoned:
+            leave()
         if not self._pending:
             return
         pending, self._pending, self.pending_bytes = self._pending, [], 0
@@ -125,7 +123,7 @@ class Connection:
             leave(code)
 
 
-def leave(code: int) -> NoReturn:
+def leave(code: int = 0) -> NoReturn:
     """Ends the process now: no exit handlers, no waiting for the handler's threads."""
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(Exception):  # a handler may have replaced or closed them

@@ -2,7 +2,7 @@
 
 Before a batch starts, jobs that are cancelled or late are left out: they answer `DROPPED`.  The answers of quick
 handlers are held back for a moment, so that several leave in one write; never while there is nothing to do, and
-never while a handler runs that was slow of late.
+never while a handler runs that is not quick on average.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from stoker.core.buffer import Buffer
 from stoker.core.polling import Polling
 from stoker.ipc.to_server import Failure, Results
 from stoker.worker import calling, results, rows
-from stoker.worker.connection import Connection
+from stoker.worker.connection import Connection, leave
 from stoker.worker.exceptions import JobCancelled
 from stoker.worker.inbox import Batch, Inbox
 from stoker.worker.loading import LoadedModel
@@ -28,8 +28,8 @@ _HOLD_S = 0.001
 _HOLD_BYTES = 64 << 10
 _SLOW_S = 0.0003
 _LARGE_BATCH_BYTES = 16 << 10
-_LOOK_AGAIN_S = 0.0003
-_FORGET = 0.98  # per batch: a slow one is remembered for some hundred batches
+_LOOK_AGAIN_S = 0.001
+_WEIGHT = 0.05  # of the newest batch: a slow one counts for some dozens, one that merely lost the processor does not
 
 
 class Loop:
@@ -118,10 +118,11 @@ class Loop:
             with inbox.lock:  # a thread of the handler may be sending a part right now
                 self._sender.queue_held()
                 inbox.current = None
-        connection.leave_if_forked(1 if isinstance(outputs, Failure) else 0)
+        if connection.abandoned:
+            leave(1 if isinstance(outputs, Failure) else 0)
         started, self._now = self._now, self._monotonic()
         spent = self._now - started
-        self._expected_s = max(spent, self._expected_s * _FORGET)
+        self._expected_s += (spent - self._expected_s) * (_WEIGHT if self._expected_s else 1.0)
         if type(outputs) is list:
             self._spent = spent
         return outputs
@@ -131,8 +132,9 @@ class Loop:
         context.request_ids = batch.request_ids
         context.request_processor = batch.processors
         context.cl_socket = self._sender
-        if context.metrics is not None:
-            context.metrics.set_request_ids(batch.request_ids)
+        metrics = context.metrics
+        if metrics is not None:
+            metrics.set_request_ids(batch.request_ids)
 
     def _reply(self, answer: Results, payloads: list[Buffer]) -> None:
         connection = self._connection

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import logging
-from typing import Any, cast
+from typing import Any
 
 from stoker.worker.context import RequestProcessor
 from stoker.worker.inbox import Batch
@@ -28,7 +28,7 @@ def begin(batch: Batch, now: float, *, decode: bool, tensors: TensorForms) -> li
             end += sum(length for _, _, length in job.inputs)
             continue
         row: dict[str, Any] = {}
-        headers = cast(dict[str, Any], job.headers)  # fresh from the wire, without other readers
+        headers: dict[str, Any] = job.headers  # fresh from the wire, without other readers
         for name, content_type, length in job.inputs:
             start, end = end, end + length
             value = _value(payload, start, end)

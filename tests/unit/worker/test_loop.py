@@ -71,7 +71,7 @@ def test_answers_wait_at_most_a_moment_while_quick_batches_go_on(rig: Rig) -> No
     assert sum(seen) + len(rig.answers()) == 12
 
 
-def test_finished_answers_leave_before_a_handler_that_was_slow_of_late(rig: Rig) -> None:
+def test_finished_answers_leave_before_a_slow_handler(rig: Rig) -> None:
     held: list[int] = []
 
     def handle(data: Any, context: Context) -> Any:
@@ -83,6 +83,35 @@ def test_finished_answers_leave_before_a_handler_that_was_slow_of_late(rig: Rig)
         rig.predict(b"x")
     rig.run(handle)
     assert held == [0, 0, 0, 0]
+
+
+def test_one_batch_that_took_long_does_not_part_the_answers_of_quick_ones(rig: Rig) -> None:
+    held: list[int] = []
+
+    def handle(data: Any, context: Context) -> Any:
+        held.append(rig.connection.pending_bytes)
+        rig.time.now += 0.004 if len(held) == 50 else 0.00001  # once it lost the processor
+        return echo(data, context)
+
+    for _ in range(60):
+        rig.predict(b"x")
+    rig.run(handle)
+    assert held[49] > 0
+    assert all(held[51:])
+
+
+def test_a_handler_that_takes_long_now_and_then_keeps_few_answers_waiting(rig: Rig) -> None:
+    held: list[int] = []
+
+    def handle(data: Any, context: Context) -> Any:
+        held.append(rig.connection.pending_bytes)
+        rig.time.now += 0.05 if len(held) % 20 == 0 else 0.00001
+        return echo(data, context)
+
+    for _ in range(120):
+        rig.predict(b"x")
+    rig.run(handle)
+    assert not any(held[40:])
 
 
 def test_finished_answers_leave_before_a_large_batch(rig: Rig) -> None:
