@@ -12,6 +12,7 @@ import os
 import struct
 import time
 from collections import deque
+from collections.abc import Callable
 from typing import Protocol
 
 import msgspec
@@ -70,6 +71,7 @@ class Link:
         any_order: bool = False,
         telemetry: ModelTelemetry | None = None,
         poll_s: float = 0.0,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self.id = id
         self._telemetry: ModelTelemetry = telemetry or Unmeasured()
@@ -91,6 +93,7 @@ class Link:
         )
         self._polling = Polling(min(poll_s, _LONGEST_POLL_S))
         self._looked = False
+        self._monotonic = monotonic
         self._asked_at = 0.0
         self._turn = current_turn()
         self.served = False
@@ -158,13 +161,13 @@ class Link:
         """How long to wait on the spot for the answer of a lone batch, which comes sooner than the loop is woken."""
         if len(self._sent) != 1 or self._asked_at or not self._busy.only_one or self._turn.gathers:
             return 0.0
-        self._asked_at = time.monotonic()
+        self._asked_at = self._monotonic()
         seconds = self._polling.seconds()
         self._looked = seconds > 0.0
         return seconds
 
     def _learn(self) -> None:
-        self._polling.waited(time.monotonic() - self._asked_at, looked=self._looked)
+        self._polling.waited(self._monotonic() - self._asked_at, looked=self._looked)
         self._asked_at = 0.0
 
     def _on_frame(self, frame: Frame) -> None:

@@ -130,6 +130,7 @@ def play(request: pytest.FixtureRequest) -> Iterator[Callable[[Scenario], None]]
                 any_order=any_order,
                 telemetry=recorder.telemetry,
                 poll_s=0.01,
+                monotonic=lambda: 1.0,
             )
             link.start()
             await scenario(link, recorder, Peer(theirs))
