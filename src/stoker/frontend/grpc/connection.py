@@ -144,17 +144,23 @@ class Connection(asyncio.Protocol):
             self._abort(str(error))
             return
         idle_frames = 0
-        for event in self.http2.events():
+        pieces: list[bytes] = []
+        events = self.http2.events()
+        for number, event in enumerate(events, 1):
             if isinstance(event, DataReceived):
-                data = event.data
-                call = self.calls.get(event.stream_id)
+                data, id = event.data, event.stream_id
+                idle_frames += not data
+                if number < len(events) and _more_of_it(events[number], id):
+                    pieces.append(data)
+                    continue
+                if pieces:
+                    data, pieces = b"".join((*pieces, data)), []
+                call = self.calls.get(id)
                 if call is not None:
                     call.receive(data, end=event.end_stream)
                 else:
-                    self.take_in(event.stream_id, len(data))
-                    self._answer_refused(event.stream_id)
-                if not data:
-                    idle_frames += 1
+                    self.take_in(id, len(data))
+                    self._answer_refused(id)
             elif isinstance(event, RequestReceived):
                 self._flood.requests += 1
                 self._begin(event)
@@ -458,6 +464,11 @@ class Connection(asyncio.Protocol):
             transport.close()
         except ngh2.NGH2Error:
             transport.abort()
+
+
+def _more_of_it(event: object, id: int) -> bool:
+    """Tells whether the event is data of the same stream: pieces that came together are handled together."""
+    return isinstance(event, DataReceived) and event.stream_id == id
 
 
 def _peer(name: object) -> str:
