@@ -20,8 +20,10 @@ SERVICES = [
     "grpc.health.v1.Health",
     "grpc.reflection.v1.ServerReflection",
     "grpc.reflection.v1alpha.ServerReflection",
+    "inference.GRPCInferenceService",
     "org.pytorch.serve.grpc.inference.InferenceAPIsService",
     "org.pytorch.serve.grpc.management.ManagementAPIsService",
+    "org.pytorch.serve.grpc.openinference.GRPCInferenceService",
 ]
 
 
