@@ -20,32 +20,12 @@ from stoker.frontend.http.openapi import (
     parameter,
     with_default,
 )
-from stoker.frontend.http.openapi_schemas import DOCUMENT, ERROR, MODEL_DESCRIPTION, MODEL_LIST, STATUS
+from stoker.frontend.http.openapi_parts import EVERY, TOO_LARGE, UNKNOWN, errors, prediction, query, told
+from stoker.frontend.http.openapi_schemas import DOCUMENT, MODEL_DESCRIPTION, MODEL_LIST, STATUS
+from stoker.frontend.http.openapi_workflows import WORKFLOW_MANAGEMENT, WORKFLOW_PREDICTION
 
 _MODEL_API_VERSION = "1.0.0"
 METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
-
-_MEANINGS = {
-    "400": "A parameter is missing or wrong, or the token was not accepted",
-    "403": "A web page of another site, or under another name, made the request",
-    "404": "There is no such path, model or version",
-    "405": "The method is not allowed, or the model API is switched off",
-    "408": "It took too long",
-    "409": "The model version is registered already",
-    "500": "It failed",
-    "503": "There is no worker, the queue is full, or the server stops",
-    "507": "Memory or another resource ran out",
-}
-_TOO_LARGE = {"413": answer("The request is larger than max_request_size; the answer is empty")}
-
-
-def _errors(*statuses: int) -> dict[str, Json]:
-    return {str(status): answer(_MEANINGS[str(status)], ERROR) for status in statuses}
-
-
-def _told(meaning: str = "What was done") -> dict[str, Json]:
-    return {"200": answer(meaning, STATUS)}
-
 
 _MODEL = parameter("path", "model_name", TEXT, "Name of the model", required=True)
 _VERSION = parameter("path", "model_version", TEXT, "Version of the model", required=True)
@@ -81,27 +61,6 @@ METRICS: Sequence[Operation] = (
 
 # -------------------------------------------------------------------------------------------------- inference
 
-_ANSWER_OF_HANDLER = {
-    "200": answer("What the handler answered; it chooses the content type"),
-    "default": answer("Status and body that the handler chose"),
-}
-
-
-def _prediction(path: str, id: str, *parameters: Json) -> Operation:
-    return Operation(
-        path=path,
-        method="post",
-        id=id,
-        summary="Predicts with a model. Also by GET, PUT and DELETE",
-        parameters=parameters,
-        body={
-            "description": "Input of the model, of any type; the fields of a form are inputs of their own",
-            "content": {"*/*": {"schema": {"type": "string", "format": "binary"}}},
-        },
-        responses={**_ANSWER_OF_HANDLER, **_errors(400, 404, 408, 500, 503, 507), **_TOO_LARGE},
-    )
-
-
 INFERENCE: Sequence[Operation] = (
     Operation(
         path="/ping",
@@ -110,14 +69,15 @@ INFERENCE: Sequence[Operation] = (
         summary="Whether all models have the workers they should have",
         responses={
             "200": answer("They have", STATUS),
-            **_errors(400),
+            **errors(400),
             "500": answer("They have not", STATUS),
         },
     ),
-    _prediction("/v1/models/{model_name}:predict", "kserve_v1_predictions", _MODEL),
-    _prediction("/v2/models/{model_name}/infer", "kserve_v2_predictions", _MODEL),
-    _prediction("/predictions/{model_name}", "predictions", _MODEL),
-    _prediction("/predictions/{model_name}/{model_version}", "version_predictions", _MODEL, _VERSION),
+    prediction("/v1/models/{model_name}:predict", "kserve_v1_predictions", _MODEL),
+    prediction("/v2/models/{model_name}/infer", "kserve_v2_predictions", _MODEL),
+    prediction("/predictions/{model_name}", "predictions", _MODEL),
+    prediction("/predictions/{model_name}/{model_version}", "version_predictions", _MODEL, _VERSION),
+    WORKFLOW_PREDICTION,
 )
 
 
@@ -127,22 +87,14 @@ def predictions_of_model(model: str) -> dict[str, Any]:
     The first path is misspelt in TorchServe too, and its operation id is the model's name.
     """
     operations = (
-        _prediction(f"/prediction/{model}", model),
-        _prediction(f"/v1/models/{model}:predict", "kserve_v1_predictions"),
-        _prediction(f"/v2/models/{model}/infer", "kserve_v2_predictions"),
+        prediction(f"/prediction/{model}", model),
+        prediction(f"/v1/models/{model}:predict", "kserve_v1_predictions"),
+        prediction(f"/v2/models/{model}/infer", "kserve_v2_predictions"),
     )
     return document(f"RESTful API for: {model}", _MODEL_API_VERSION, operations)
 
 
 # ------------------------------------------------------------------------------------------------- management
-
-_EVERY = _errors(400, 403, 500, 503)
-_UNKNOWN = _errors(404)
-
-
-def _query(name: str, schema: Json, meaning: str, *, required: bool = False) -> Json:
-    return parameter("query", name, schema, meaning, required=required)
-
 
 _REGISTRATION: dict[str, tuple[Json, str]] = {
     "url": (TEXT, "Name of an archive in the model store, or an allowed URL"),
@@ -163,7 +115,7 @@ _REGISTER = Operation(
     method="post",
     id="registerModel",
     summary="Registers a model. Parameters are in the query, or in a JSON body that takes its place",
-    parameters=[_query(name, schema, meaning) for name, (schema, meaning) in _REGISTRATION.items()],
+    parameters=[query(name, schema, meaning) for name, (schema, meaning) in _REGISTRATION.items()],
     body={
         "description": "The parameters as a JSON object",
         "content": {
@@ -176,12 +128,12 @@ _REGISTER = Operation(
         },
     },
     responses={
-        **_told("Registered"),
+        **told("Registered"),
         "202": answer("Registered; its workers are starting", STATUS),
         "206": answer("Registered; not all workers are ready", STATUS),
-        **_EVERY,
-        **_errors(404, 405, 409, 507),
-        **_TOO_LARGE,
+        **EVERY,
+        **errors(404, 405, 409, 507),
+        **TOO_LARGE,
     },
 )
 
@@ -191,10 +143,10 @@ _LIST = Operation(
     id="listModels",
     summary="Lists the models, each in its default version",
     parameters=[
-        _query("limit", with_default(WHOLE, 100), "Most models listed, at most 100"),
-        _query("next_page_token", with_default(WHOLE, 0), "nextPageToken of the page before"),
+        query("limit", with_default(WHOLE, 100), "Most models listed, at most 100"),
+        query("next_page_token", with_default(WHOLE, 0), "nextPageToken of the page before"),
     ],
-    responses={"200": answer("One page", MODEL_LIST), **_EVERY},
+    responses={"200": answer("One page", MODEL_LIST), **EVERY},
 )
 
 
@@ -208,13 +160,13 @@ def _of_model(path: str, *parameters: Json, prefix: str = "") -> Sequence[Operat
             summary="Describes a model; the version all: every version of it",
             parameters=[
                 *parameters,
-                _query("customized", with_default(FLAG, False), "Ask the handler too; it may choose the status"),
+                query("customized", with_default(FLAG, False), "Ask the handler too; it may choose the status"),
             ],
             responses={
                 "200": answer("One entry for each version", listed(MODEL_DESCRIPTION)),
                 "default": answer("Status that the handler chose"),
-                **_EVERY,
-                **_errors(404, 408, 507),
+                **EVERY,
+                **errors(404, 408, 507),
             },
         ),
         Operation(
@@ -224,18 +176,18 @@ def _of_model(path: str, *parameters: Json, prefix: str = "") -> Sequence[Operat
             summary="Sets the number of workers",
             parameters=[
                 *parameters,
-                _query("min_worker", with_default(WHOLE, 1), "Fewest workers; 0: none"),
-                _query("max_worker", WHOLE, "Most workers; as many as the fewest if not given"),
-                _query("number_gpu", WHOLE, "Ignored"),
-                _query("synchronous", with_default(FLAG, False), "Answer when it is done"),
-                _query("timeout", WHOLE, "Ignored"),
+                query("min_worker", with_default(WHOLE, 1), "Fewest workers; 0: none"),
+                query("max_worker", WHOLE, "Most workers; as many as the fewest if not given"),
+                query("number_gpu", WHOLE, "Ignored"),
+                query("synchronous", with_default(FLAG, False), "Answer when it is done"),
+                query("timeout", WHOLE, "Ignored"),
             ],
             responses={
-                **_told("Done"),
+                **told("Done"),
                 "202": answer("Workers are starting or stopping", STATUS),
                 "206": answer("Not all workers are ready", STATUS),
-                **_EVERY,
-                **_errors(404, 507),
+                **EVERY,
+                **errors(404, 507),
             },
         ),
         Operation(
@@ -244,7 +196,7 @@ def _of_model(path: str, *parameters: Json, prefix: str = "") -> Sequence[Operat
             id=f"{prefix}unregisterModel",
             summary="Unregisters a model version",
             parameters=parameters,
-            responses={**_told("Unregistered"), **_EVERY, **_errors(404, 405, 408)},
+            responses={**told("Unregistered"), **EVERY, **errors(404, 405, 408)},
         ),
     )
 
@@ -256,7 +208,7 @@ def _set_default(path: str, *parameters: Json) -> Operation:
         id="setDefault",
         summary="Makes a version the default one",
         parameters=parameters,
-        responses={**_told(), **_EVERY, **_UNKNOWN},
+        responses={**told(), **EVERY, **UNKNOWN},
     )
 
 
@@ -266,7 +218,7 @@ _ONE_MODEL: Sequence[Operation] = (
     _set_default("/models/{model_name}/{model_version}/set-default", _MODEL, _VERSION),
 )
 
-MANAGEMENT: Sequence[Operation] = (_LIST, _REGISTER, *_ONE_MODEL)
+MANAGEMENT: Sequence[Operation] = (_LIST, _REGISTER, *_ONE_MODEL, *WORKFLOW_MANAGEMENT)
 
 
 def management_of_model(model: str) -> dict[str, Any]:

@@ -13,6 +13,23 @@ MODEL_LIST: Json = members(
     optional=["nextPageToken"],
 )
 
+WORKFLOW_LIST: Json = members(
+    {"nextPageToken": TEXT, "workflows": listed(members({"workflowName": TEXT, "workflowUrl": TEXT}))},
+    optional=["nextPageToken"],
+)
+
+WORKFLOW_DESCRIPTION: Json = members(
+    {
+        "workflowName": TEXT,
+        "workflowUrl": TEXT,
+        "minWorkers": WHOLE,
+        "maxWorkers": WHOLE,
+        "batchSize": WHOLE,
+        "maxBatchDelay": WHOLE,
+        "workflowDag": TEXT,
+    }
+)
+
 _NUMBER: Json = {"type": "number"}
 _SIZE: Json = {"type": "integer", "format": "int64"}
 
@@ -62,5 +79,5 @@ MODEL_DESCRIPTION: Json = members(
         "jobQueueStatus": members({"remainingCapacity": WHOLE, "pendingRequests": WHOLE}),
         "customizedMetadata": {"type": "object"},
     },
-    optional=["deviceIds", "customizedMetadata"],
+    optional=["modelUrl", "deviceIds", "customizedMetadata"],  # functions of workflows have no url
 )

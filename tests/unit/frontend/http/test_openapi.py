@@ -31,6 +31,7 @@ def test_the_inference_listener_lists_torchserves_paths_and_ids() -> None:
         ("/v2/models/{model_name}/infer", "post", "kserve_v2_predictions"),
         ("/predictions/{model_name}", "post", "predictions"),
         ("/predictions/{model_name}/{model_version}", "post", "version_predictions"),
+        ("/wfpredict/{workflow_name}", "post", "workflowPredictions"),
         ("/api-description", "get", "api-description"),
     ]
 
