@@ -135,7 +135,9 @@ class FakeStore:
         self.unreadable = False
         self.asked_for_s3: list[bool] = []
 
-    async def fetch_and_unpack(self, url: str, *, from_operator: bool = False, for_s3: bool = False) -> UnpackedModel:
+    async def fetch_and_unpack(
+        self, url: str, *, from_operator: bool = False, for_s3: bool = False, keep: bool = True
+    ) -> UnpackedModel:
         self.asked_for_s3.append(for_s3)
         if self.gate is not None:
             await self.gate.wait()

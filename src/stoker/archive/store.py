@@ -154,9 +154,11 @@ class _Store(ABC, Generic[M]):
     def _load(self, folder: Path) -> M:
         """Reads the manifest of an unpacked archive. Blocking. Raises ArchiveError."""
 
-    async def fetch_and_unpack(self, url: str, *, from_operator: bool = False, for_s3: bool = False) -> Unpacked[M]:
+    async def fetch_and_unpack(
+        self, url: str, *, from_operator: bool = False, for_s3: bool = False, keep: bool = True
+    ) -> Unpacked[M]:
         """``from_operator``: the url comes from the command line or the settings, so any path may be named. ``for_s3``:
-        as `Downloader.download`.
+        as `Downloader.download`. ``keep``: a downloaded archive goes into the store; else it is only unpacked.
 
         Raises:
             ArchiveError (all kinds), BadRequest, ServerStopping: nothing is left behind then, nor when cancelled.
@@ -167,6 +169,8 @@ class _Store(ABC, Generic[M]):
         if not sources.is_remote(url):
             return await self._unpack_local(url, from_operator)
         sources.check_allowed(url, self._allowed)
+        if not keep:
+            return await self._fetch_and_forget(url, for_s3)
         if self._store is None:
             raise ModelStoreMissing
         downloaded = await self._downloader.download(url, self._store, for_s3=for_s3)
@@ -175,6 +179,20 @@ class _Store(ABC, Generic[M]):
         except BaseException:
             downloaded.unlink(missing_ok=True)
             raise
+
+    async def _fetch_and_forget(self, url: str, for_s3: bool) -> Unpacked[M]:
+        def make_folder() -> Path:
+            self.open()
+            folder = self._new_root()
+            folder.mkdir(mode=0o700)
+            return folder
+
+        folder = await asyncio.get_running_loop().run_in_executor(self._threads, make_folder)
+        try:
+            file = await self._downloader.download(url, folder, for_s3=for_s3)
+            return await self._run(lambda stop: self._unpack_file(url, file, stop))
+        finally:
+            self._remove_in_background(folder)
 
     async def check_links(self, unpacked: Unpacked[M], names: Iterable[str]) -> None:
         """Checks that the files of these names are where they seem to be. Unpacked models have no links.
@@ -322,7 +340,7 @@ class WorkflowStore(_Store[WorkflowManifest]):
     SUFFIXES = (".war",)
 
     async def fetch_and_unpack(
-        self, url: str, *, from_operator: bool = False, for_s3: bool = False
+        self, url: str, *, from_operator: bool = False, for_s3: bool = False, keep: bool = True
     ) -> UnpackedWorkflow:
         """As of models, with other errors.
 
@@ -331,7 +349,7 @@ class WorkflowStore(_Store[WorkflowManifest]):
         if not url:
             raise WorkflowArchiveNotFound(url="")
         try:
-            return await super().fetch_and_unpack(url, from_operator=from_operator, for_s3=for_s3)
+            return await super().fetch_and_unpack(url, from_operator=from_operator, for_s3=for_s3, keep=keep)
         except ArchiveNotFound as error:
             text = _NOT_FOUND.get(type(error))
             message = error.message if text is None else text.format(url=sources.redacted(url)[:_SHOWN_CHARS])

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -71,19 +70,18 @@ class Operations:
     async def register_node(self, request: RegisterRequest, role: NodeRole) -> ModelEntry:
         """Registers the model of a workflow's node."""
         self._check_running()
-        prepared = await self._preparer.prepare(
-            request, at_startup=False, check=partial(self._check_free, role=role), fewest_workers=role.min_workers
-        )
-        entry, _ = await self._enter(replace(prepared, spec=role.applied_to(prepared.spec)), request.synchronous, role)
+        check = partial(self._check_free, role=role)
+        prepared = await self._preparer.prepare(request, at_startup=False, check=check, role=role)
+        entry, _ = await self._enter(prepared, request.synchronous, role)
         return entry
 
     async def register_function(self, request: RegisterRequest, role: NodeRole, *, folder: Path) -> ModelEntry:
         """Registers a function of a workflow's handler file, ``request.handler``, which the workflow has unpacked to
         ``folder`` and will remove."""
         self._check_running()
-        prepared = self._preparer.prepare_function(request, folder=folder, fewest_workers=role.min_workers)
+        prepared = self._preparer.prepare_function(request, role, folder=folder)
         self._check_free(prepared.spec.key, role)
-        entry, _ = await self._enter(replace(prepared, spec=role.applied_to(prepared.spec)), request.synchronous, role)
+        entry, _ = await self._enter(prepared, request.synchronous, role)
         return entry
 
     async def _enter(

@@ -20,6 +20,7 @@ from stoker.core.job import ModelKey
 from stoker.core.model import ModelSpec
 from stoker.core.ports import RegisterRequest
 from stoker.registry import merge
+from stoker.registry.entry import NodeRole
 from stoker.registry.merge import Machine, Sources
 
 _VENV_FOLDER = ".stoker-venv"  # no name that an operator's own directory, used in place, would have
@@ -47,22 +48,25 @@ class Preparer:
         at_startup: bool,
         check: Callable[[ModelKey], None],
         workers: tuple[int, int] | None = None,
-        fewest_workers: int | None = None,
+        role: NodeRole | None = None,
     ) -> Prepared:
-        """``check`` may refuse the model as soon as its name and version are known. The other two: see `merge.Sources`.
+        """``check`` may refuse the model as soon as its name and version are known. ``workers``: see `merge.Sources`.
+        ``role``: of a node, whose archive is fetched anew at each start and so is not kept in the store.
 
         Raises:
             BadRequest, ArchiveError (all kinds), MissingDevices, and what ``check`` raises
         """
         merge.check_request(request)
-        unpacked = await self._store.fetch_and_unpack(request.url, from_operator=at_startup, for_s3=request.s3_sse_kms)
+        unpacked = await self._store.fetch_and_unpack(
+            request.url, from_operator=at_startup, for_s3=request.s3_sse_kms, keep=role is None
+        )
         try:
-            return await self._finish(request, unpacked, at_startup, check, workers, fewest_workers)
+            return await self._finish(request, unpacked, at_startup, check, workers, role)
         except BaseException:
             self.discard(unpacked, delete_download=True)
             raise
 
-    def prepare_function(self, request: RegisterRequest, *, folder: Path, fewest_workers: int) -> Prepared:
+    def prepare_function(self, request: RegisterRequest, role: NodeRole, *, folder: Path) -> Prepared:
         """As `prepare`, for a function in a file that is unpacked already, and has no manifest.
 
         Raises:
@@ -74,10 +78,10 @@ class Preparer:
             config=ModelConfig(),
             settings=self._settings,
             machine=self._machine,
-            fewest_workers=fewest_workers,
+            fewest_workers=role.min_workers,
         )
         spec = merge.model_spec(sources, url=request.url, model_dir=str(folder))
-        return Prepared(spec=spec, unpacked=None, python=self._settings.python)
+        return Prepared(spec=role.applied_to(spec), unpacked=None, python=self._settings.python)
 
     def discard(self, unpacked: UnpackedModel | None, *, delete_download: bool) -> None:
         if unpacked is not None:
@@ -90,7 +94,7 @@ class Preparer:
         at_startup: bool,
         check: Callable[[ModelKey], None],
         workers: tuple[int, int] | None,
-        fewest_workers: int | None,
+        role: NodeRole | None,
     ) -> Prepared:
         manifest, default_handler = unpacked.manifest, self._settings.default_service_handler
         handler = request.handler or manifest.handler or default_handler
@@ -103,10 +107,12 @@ class Preparer:
             machine=self._machine,
             at_startup=at_startup,
             workers=workers,
-            fewest_workers=fewest_workers,
+            fewest_workers=None if role is None else role.min_workers,
             fallback_name=default_model_name(unpacked.file_name) if at_startup else None,
         )
         spec = merge.model_spec(sources, url=unpacked.url, model_dir=str(unpacked.model_dir))
+        if role is not None:
+            spec = role.applied_to(spec)
         check(spec.key)
         return Prepared(spec=spec, unpacked=unpacked, python=await self._python(spec, unpacked))
 

@@ -103,7 +103,7 @@ class Execution:
     """``wanted``: the nodes whose outputs are the answer; the leaves if none are named. What they do not depend on is
     not run."""
 
-    __slots__ = ("_deadline", "_inputs", "_missing", "_steps", "actions", "graph", "over", "wanted")
+    __slots__ = ("_inputs", "_missing", "_steps", "actions", "deadline", "graph", "over", "wanted")
 
     def __init__(
         self,
@@ -118,7 +118,7 @@ class Execution:
         self.actions: deque[Action] = deque()
         self.over = False
         self._inputs = inputs
-        self._deadline = deadline
+        self.deadline = deadline
         names = graph.needed_by(wanted) if wanted else graph.nodes
         self._steps = {name: _Step(graph.nodes[name]) for name in names}
         self._missing = len(self.wanted)
@@ -151,11 +151,11 @@ class Execution:
         if step is None:
             return
         until = now + min(_FIRST_BACKOFF_S * 2**attempt, _LONGEST_BACKOFF_S)
-        if self._may_retry(step, error) and (self._deadline is None or until < self._deadline):
+        if self._may_retry(step, error) and (self.deadline is None or until < self.deadline):
             step.state = State.BACKING_OFF
             self.actions.append(BackOff(node, attempt, until))
             return
-        if isinstance(error, errors.DeadlineExceeded) and (self._deadline is None or now < self._deadline):
+        if isinstance(error, errors.DeadlineExceeded) and (self.deadline is None or now < self.deadline):
             error = errors.NodeTimeout(milliseconds=step.node.serving.timeout_s * 1000)
         step.state = State.DONE
         self._stop()
@@ -212,8 +212,8 @@ class Execution:
     def _submit(self, step: _Step, now: float) -> None:
         step.state = State.RUNNING
         deadline = now + step.node.serving.timeout_s
-        if self._deadline is not None and self._deadline < deadline:
-            deadline = self._deadline
+        if self.deadline is not None and self.deadline < deadline:
+            deadline = self.deadline
         self.actions.append(Submit(step.node.name, step.attempt, deadline))
 
     def _may_retry(self, step: _Step, error: errors.ServingError) -> bool:

@@ -52,6 +52,14 @@ class Observer(Protocol):
         ...
 
 
+class Timer(Protocol):
+    def cancel(self) -> object: ...
+
+
+CallLater = Callable[..., Timer]
+"""As the event loop's: seconds, function, arguments."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
     """``alone``: whether a node that streams to the caller is a batch of its own; None: as its model says.
@@ -65,10 +73,7 @@ class Asked:
 
 
 class Run:
-    """One request. Implements `core.reply.Producer` for the caller's reply, which ends when the run does.
-
-    ``call_later``: as the event loop's.
-    """
+    """One request. Implements `core.reply.Producer` for the caller's reply, which ends when the run does."""
 
     __slots__ = (
         "_asked",
@@ -91,7 +96,7 @@ class Run:
         models: Mapping[str, NodeModel],
         observer: Observer,
         now: Callable[[], float],
-        call_later: Callable[..., object],
+        call_later: CallLater,
     ) -> None:
         self._execution = execution
         self._asked = asked
@@ -193,7 +198,7 @@ class Run:
                 self._answer()
             elif isinstance(action, steps.CancelAttempt):
                 if (attempt := self._attempts.pop(action.node, None)) is not None:
-                    attempt.job.reply.cancel()
+                    attempt.cancel()
             elif isinstance(action, steps.BackOff):
                 self._back_off(action)
             else:
@@ -207,7 +212,7 @@ class Run:
             model.key,
             self._execution.inputs_of(node),
             headers=asked.headers,
-            deadline=action.deadline,
+            deadline=self._execution.deadline if streaming else action.deadline,
             streaming=streaming,
             alone=streaming and (model.streams_alone if asked.alone is None else asked.alone),
             request_id=f"{asked.request_id}/{node}",
@@ -218,8 +223,12 @@ class Run:
         except errors.ServingError as error:
             self._execution.failed(node, action.attempt, error, self._now())
             return
-        kind = _StreamedAttempt if streaming else _Attempt
-        attempt = self._attempts[node] = kind(self, node, action.attempt, job)
+        if streaming:
+            timeout_s = max(0.0, action.deadline - self._now())
+            attempt: _Attempt = _StreamedAttempt(self, node, action.attempt, job, timeout_s, self._call_later)
+        else:
+            attempt = _Attempt(self, node, action.attempt, job)
+        self._attempts[node] = attempt
         job.reply.subscribe(attempt.on_reply)
 
     def _back_off(self, action: steps.BackOff) -> None:
@@ -273,18 +282,39 @@ class _Attempt:
     def resume(self) -> None:
         """The caller has read: goes on where it was waited for."""
 
+    def cancel(self) -> None:
+        self.job.reply.cancel()
+
 
 class _StreamedAttempt(_Attempt):
-    """One attempt at a node whose parts the caller gets as they come, and nobody else."""
+    """One attempt at a node whose parts the caller gets as they come, and nobody else.
 
-    __slots__ = ("_busy",)
+    The node's timeout is for its first part: how long a stream may be, only the request's deadline says.
+    """
 
-    def __init__(self, run: Run, node: str, number: int, job: Job) -> None:
+    __slots__ = ("_busy", "_timer")
+
+    def __init__(self, run: Run, node: str, number: int, job: Job, timeout_s: float, call_later: CallLater) -> None:
         super().__init__(run, node, number, job)
         self._busy = False
+        self._timer: Timer | None = call_later(timeout_s, self._on_late)
+
+    def _on_late(self) -> None:
+        self._timer = None
+        self.job.reply.cancel()
+        self.run.failed(self, errors.DeadlineExceeded())
+
+    def _in_time(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
     def resume(self) -> None:
         self.on_reply()
+
+    def cancel(self) -> None:
+        self._in_time()
+        super().cancel()
 
     def _read(self) -> None:
         """Reading may make the producer push, and the caller read, at once: the outer call handles that, in order."""
@@ -299,12 +329,14 @@ class _StreamedAttempt(_Attempt):
     def _move(self) -> None:
         reply, run = self.job.reply, self.run
         while run.room() and (chunks := reply.read_nowait(_READ_BYTES)):
+            self._in_time()
             last = chunks.pop() if reply.exhausted and reply.error is None else None
             for chunk in chunks:
                 run.part(self.node, chunk.data)
             if last is not None:
                 run.replied(self, last.data)
         if reply.exhausted and reply.error is not None:
+            self._in_time()
             run.failed(self, reply.error)
 
 

@@ -164,3 +164,24 @@ async def test_a_closed_store_says_that_the_server_stops(store: ModelStore) -> N
     store.close()
     with pytest.raises(ServerStopping):
         await store.fetch_and_unpack("m.mar")
+
+
+async def test_what_is_not_to_be_kept_is_fetched_beside_a_file_of_its_name_and_only_unpacked(folder: Path) -> None:
+    """A node of a workflow may come from a URL whose file name is in the store already."""
+    (folder / "elsewhere").mkdir()
+    (folder / "elsewhere" / "m.mar").write_bytes(good_mar())
+    (folder / "store" / "m.mar").write_bytes(b"another")
+    url = f"file://{folder}/elsewhere/m.mar"
+    store = ModelStore(folder / "store", temp_dir=folder / "tmp", allowed_urls="file://.*")
+    both = await asyncio.gather(*(store.fetch_and_unpack(url, keep=False) for _ in range(2)))
+
+    assert [unpacked.manifest.model_name for unpacked in both] == ["m", "m"]
+    assert (folder / "store" / "m.mar").read_bytes() == b"another"
+    for unpacked in both:
+        store.discard(unpacked, delete_download=True)
+    with pytest.raises(InvalidArchive):
+        (folder / "elsewhere" / "m.mar").write_bytes(b"no archive")
+        await store.fetch_and_unpack(url, keep=False)
+    store.close()
+    assert left(folder) == []
+    assert (folder / "elsewhere" / "m.mar").exists()

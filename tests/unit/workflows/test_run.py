@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 import pytest
 
@@ -57,6 +58,16 @@ class FakeModel:
         self.consumed += nbytes
 
 
+@dataclass
+class FakeTimer:
+    delay: float
+    fire: Callable[[], object]
+    cancelled: bool = False
+
+    def cancel(self) -> None:
+        self.cancelled = True
+
+
 class Rig:
     """A run of ``names`` and ``edges`` over fake models. Implements `run.Observer`."""
 
@@ -67,7 +78,7 @@ class Rig:
         self.time = 100.0
         self.retried: list[str] = []
         self.ends: list[errors.ServingError | None] = []
-        self.timers: list[tuple[float, Callable[..., object], tuple[object, ...]]] = []
+        self.timers: list[FakeTimer] = []
         self.headers: Mapping[str, str] = {"x-mine": "1"}
         self.run = Run(
             Execution(self.graph, [Input("data", "", b"in")], deadline=None, wanted=wanted),
@@ -75,8 +86,13 @@ class Rig:
             models=self.models,
             observer=self,
             now=lambda: self.time,
-            call_later=lambda delay, call, *given: self.timers.append((delay, call, given)),
+            call_later=self._call_later,
         )
+
+    def _call_later(self, delay: float, call: Callable[..., object], *given: object) -> FakeTimer:
+        timer = FakeTimer(delay, lambda: call(*given))
+        self.timers.append(timer)
+        return timer
 
     def begin(self) -> ReplyStream:
         return self.run.begin()
@@ -182,9 +198,9 @@ def test_a_failed_attempt_is_followed_by_another_after_its_pause() -> None:
 
     assert not reply.ended
     assert rig.retried == ["a"]
-    ((delay, call, given),) = rig.timers
-    assert delay > 0
-    call(*given)
+    (timer,) = rig.timers
+    assert timer.delay > 0
+    timer.fire()
     assert len(rig["a"].jobs) == 2
     rig["a"].answer(b"A")
     assert text_of(reply) == b"A"
@@ -196,8 +212,8 @@ def test_a_pause_that_passes_after_the_caller_left_starts_nothing() -> None:
     reply = rig.begin()
     rig["a"].fail(errors.WorkerDied("signal 9"))
     reply.cancel()
-    ((_, call, given),) = rig.timers
-    call(*given)
+    (timer,) = rig.timers
+    timer.fire()
 
     assert len(rig["a"].jobs) == 1
     assert len(rig.ends) == 1
@@ -295,6 +311,38 @@ def test_a_stream_that_breaks_after_a_part_is_not_begun_anew() -> None:
     assert text_of(reply) == b"one"
     assert isinstance(reply.error, errors.NodeFailed)
     assert len(rig["a"].jobs) == 1
+
+
+def test_a_streams_first_part_has_the_nodes_timeout_and_the_rest_takes_as_long_as_it_takes() -> None:
+    rig = Rig("a", form=STREAMED)
+    rig.begin()
+    (timer,) = rig.timers
+    assert timer.delay == 10.0
+    assert rig["a"].job.deadline is None
+    rig["a"].part(b"one")
+
+    assert timer.cancelled
+
+
+def test_a_stream_whose_first_part_is_late_is_begun_anew() -> None:
+    rig = Rig("a", form=STREAMED)
+    reply = rig.begin()
+    rig.timers[0].fire()
+    assert rig["a"].cancelled == [rig["a"].job]
+    rig.timers[1].fire()
+    rig["a"].answer(b"in time")
+
+    assert text_of(reply) == b"in time"
+    assert rig.timers[2].cancelled
+    assert rig.ends == [None]
+
+
+def test_the_timer_of_a_stream_ends_with_its_caller() -> None:
+    rig = Rig("a", form=STREAMED)
+    reply = rig.begin()
+    reply.cancel()
+
+    assert rig.timers[0].cancelled
 
 
 def test_a_caller_that_leaves_in_the_middle_of_a_part_is_not_sent_the_rest() -> None:
