@@ -29,6 +29,7 @@ from stoker.archive.regular import open_regular
 from stoker.archive.sources import AllowedUrls
 from stoker.archive.threads import Stop, run_stoppable
 from stoker.archive.unpack import unpack
+from stoker.archive.workflow_manifest import MANIFEST_PATH as WORKFLOW_MANIFEST
 from stoker.archive.workflow_manifest import WorkflowManifest
 from stoker.core.private_folder import PrivateFolder, remove_tree
 from stoker.errors import (
@@ -330,7 +331,7 @@ class ModelStore(_Store[Manifest]):
         return Manifest.load(folder)
 
     def _is_archive(self, entry: Path) -> bool:
-        return entry.is_dir() or super()._is_archive(entry)
+        return _is_model_directory(entry) or super()._is_archive(entry)
 
 
 class WorkflowStore(_Store[WorkflowManifest]):
@@ -359,8 +360,20 @@ class WorkflowStore(_Store[WorkflowManifest]):
         except InvalidArchive as error:
             raise InvalidWorkflow(error.message) from None
 
+    def _is_archive(self, entry: Path) -> bool:
+        return _has_workflow(entry) or super()._is_archive(entry)
+
     def _load(self, folder: Path) -> WorkflowManifest:
         return WorkflowManifest.load(folder, check=lambda name: self._places.check_inside(folder, name))
+
+
+def _has_workflow(directory: Path) -> bool:
+    return (directory / WORKFLOW_MANIFEST).is_file()
+
+
+def _is_model_directory(entry: Path) -> bool:
+    """Any directory may be a model, unless it says that it is a workflow."""
+    return entry.is_dir() and not _has_workflow(entry)
 
 
 def _open(url: str, path: Path) -> BinaryIO:

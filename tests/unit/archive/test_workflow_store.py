@@ -10,7 +10,7 @@ import pytest
 from archive_crafting import RawZip, good_mar, tar_bytes, tar_member, tree, zip_bytes
 
 from stoker.archive.limits import UnpackLimits
-from stoker.archive.store import WorkflowStore
+from stoker.archive.store import ModelStore, WorkflowStore
 from stoker.errors import InvalidWorkflow, StokerError, WorkflowArchiveExists, WorkflowArchiveNotFound
 
 MANIFEST = {
@@ -144,12 +144,18 @@ async def test_without_a_store_nothing_can_be_loaded(tmp_path: Path) -> None:
     store.close()
 
 
-def test_at_start_only_workflow_archives_are_loaded(folder: Path, store: WorkflowStore) -> None:
+def test_at_start_only_workflows_are_loaded(folder: Path, store: WorkflowStore) -> None:
     """The model store is the workflow store where no other is named, so models lie beside them."""
     for name in ("m.mar", "b.tar.gz", "readme.txt", ".hidden.war", "a.war"):
         (folder / "store" / name).write_bytes(b"x")
-    (folder / "store" / "directory.war").mkdir()
-    assert store.startup_names() == ["a.war", "w.war"]
+    (folder / "store" / "model").mkdir()
+    manifest = folder / "store" / "unpacked" / "WAR-INF" / "MANIFEST.json"
+    manifest.parent.mkdir(parents=True)
+    manifest.write_bytes(FILES["WAR-INF/MANIFEST.json"])
+    assert store.startup_names() == ["a.war", "unpacked", "w.war"]
+    models = ModelStore(folder / "store", temp_dir=folder / "tmp")
+    assert models.startup_names() == ["b.tar.gz", "m.mar", "model"]
+    models.close()
 
 
 HOSTILE = {
