@@ -84,8 +84,11 @@ class Registrar:
         try:
             manifest = unpacked.manifest
             name = manifest.name(request.workflow_name)
-            found = specification.parse(
-                manifest.specification, name=manifest.spec_file, has_handler=manifest.handler is not None
+            found = await asyncio.to_thread(  # a hostile one takes seconds
+                specification.parse,
+                manifest.specification,
+                name=manifest.spec_file,
+                has_handler=manifest.handler is not None,
             )
         except BaseException:
             self.discard(unpacked)
