@@ -23,8 +23,10 @@ WHOLE_SERVER = frozenset(
     {
         "",
         SERVICE,
+        "inference.GRPCInferenceService",
         "org.pytorch.serve.grpc.inference.InferenceAPIsService",
         "org.pytorch.serve.grpc.management.ManagementAPIsService",
+        "org.pytorch.serve.grpc.openinference.GRPCInferenceService",
         "org.pytorch.serve.grpc.workflow.WorkflowAPIsService",
         "org.pytorch.serve.grpc.workflow.WorkflowInferenceAPIsService",
     }
