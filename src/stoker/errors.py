@@ -160,6 +160,21 @@ class QueueFull(CapacityError):
         super().__init__(_no_worker(model, version))
 
 
+class SequenceQueueFull(QueueFull):
+    """As many requests of the sequence wait as may."""
+
+
+class TooManySequences(QueueFull):
+    """As many sequences are open as may."""
+
+
+class SequenceClosed(CapacityError):
+    """The sequence is closed, or was never opened where clients must open it."""
+
+    def __init__(self, model: str, version: str | None = None) -> None:
+        super().__init__(_no_worker(model, version))
+
+
 class WorkersUnavailable(CapacityError):
     """Model "{model}" cannot be served now, its workers fail to start: {cause}"""
 

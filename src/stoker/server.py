@@ -25,6 +25,7 @@ from stoker.archive.store import ModelStore, WorkflowStore
 from stoker.config import security
 from stoker.config.address import grpc_address, grpc_place
 from stoker.config.security import AccessPolicy
+from stoker.config.sequence_names import sequence_names
 from stoker.config.settings import Settings
 from stoker.core.clock import MonotonicClock
 from stoker.core.ports import AccessLog, TokenScope
@@ -195,7 +196,7 @@ class Server:
         authorizer, tensors = protection.authorizer, self._protocol_v2(registry)
         open_methods = [*health_methods(registry), *tensors.open_methods()]
         inference = [
-            *inference_methods(registry, status_codes=codes),
+            *inference_methods(registry, status_codes=codes, names=sequence_names(settings)),
             *workflow_inference_methods(workflows, status_codes=codes),
             *tensors.methods(Role.INFERENCE),
         ]

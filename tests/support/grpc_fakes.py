@@ -17,6 +17,7 @@ from stoker.core.measures import ModelCounters
 from stoker.core.model import ModelSpec
 from stoker.core.ports import Description, Health, Readiness, RegisterRequest, RepositoryEntry, ScaleRequest
 from stoker.core.reply import Chunk, ReplyStream, ResponseMeta
+from stoker.core.sequences import Membership, SequenceLimits, in_sequence, membership
 from stoker.core.tensors import PLAIN, TensorInterface, TensorJob
 from stoker.errors import ModelNotFound, ModelVersionNotFound
 from stoker.frontend.grpc.call import Method
@@ -80,6 +81,7 @@ class FakeInference:
     on_submit: Callable[[Submission], None] | None = None
     is_healthy: bool = True
     startup_model: str | None = None
+    sequences: SequenceLimits | None = None
     submissions: list[Submission] = field(default_factory=list)
 
     def submit(
@@ -94,10 +96,15 @@ class FakeInference:
         alone: bool | None = None,
         request_id: str | None = None,
         tensors: TensorJob | None = None,
+        member: Membership | None = None,
     ) -> ReplyStream:
         if self.refusal is not None:
             raise self.refusal
         job = Job(ModelKey(model, version or "1.0"), inputs, headers=headers, deadline=deadline, request_id=request_id)
+        if self.sequences is not None:
+            member = member or membership(self.sequences.names, inputs, headers)
+            job = in_sequence(job, self.sequences, member, "ts-seq-generated")
+            headers = job.headers
         values = {item.name: bytes(item.value) for item in inputs}
         submission = Submission(model, version, values, headers, deadline, streaming, job.reply)
         submission.kinds = {item.name: item.content_type for item in inputs}
@@ -107,6 +114,9 @@ class FakeInference:
         if self.on_submit is not None:
             self.on_submit(submission)
         return job.reply
+
+    def has_sequences(self, model: str, version: str | None) -> bool:
+        return self.sequences is not None
 
     def healthy(self) -> bool:
         return self.is_healthy

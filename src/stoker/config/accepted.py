@@ -14,7 +14,6 @@ _NO_SOCKETS = "workers are reached over inherited Unix sockets, which have no na
 _IN_PROCESS = "the server process measures system metrics itself, without a command"
 _NO_DISTRIBUTED = "models over several ranks are not part of this version"
 _NO_LAUNCHER = "workers share the cores without it; to pin them, start torchserve under numactl or taskset"
-_NO_SEQUENCES = "sequence batching is not part of this version"
 _LABEL = "it only labels the file"
 
 ACCEPTED: tuple[Row, ...] = (
@@ -22,27 +21,6 @@ ACCEPTED: tuple[Row, ...] = (
     row("netty_client_threads", units.whole_number, "threads that talk to workers", "0", unused=_NO_JVM),
     row("prefer_direct_buffer", units.boolean, "buffer type of the JVM", "false", unused=_NO_JVM),
     row("initial_distribution_port", units.whole_number, "first port of the ranks", "29500", unused=_NO_DISTRIBUTED),
-    row(
-        "ts_header_key_sequence_id",
-        units.string,
-        "header that names a sequence",
-        "ts_request_sequence_id",
-        unused=_NO_SEQUENCES,
-    ),
-    row(
-        "ts_header_key_sequence_start",
-        units.string,
-        "header that starts a sequence",
-        "ts_request_sequence_start",
-        unused=_NO_SEQUENCES,
-    ),
-    row(
-        "ts_header_key_sequence_end",
-        units.string,
-        "header that ends a sequence",
-        "ts_request_sequence_end",
-        unused=_NO_SEQUENCES,
-    ),
     row(
         "system_metrics_cmd", units.string, "command that prints system metrics", origin=Origin.FILE, unused=_IN_PROCESS
     ),

@@ -45,6 +45,7 @@ class ModelValues:
     sequence_timeout_s: float | None = None
     max_sequence_job_queue_size: int | None = None
     max_num_sequence: int | None = None
+    sequence_unknown: str | None = None
     async_communication: bool | None = None
     tensors: TensorInterface | None = None
 
@@ -303,8 +304,7 @@ MODEL_KEYS: tuple[ModelRow, ...] = (
         _switch,
         "true, false",
         "false",
-        "send the requests of one sequence to one worker, in order",
-        served=False,
+        "send the requests of one sequence to one worker, in order; see [sequences.md](sequences.md)",
     ),
     _row(
         "sequenceMaxIdleMSec",
@@ -312,7 +312,7 @@ MODEL_KEYS: tuple[ModelRow, ...] = (
         _milliseconds,
         "number",
         "none",
-        "how long a sequence may stay idle",
+        "how long a sequence may stay idle; needed with sequenceBatching",
         unit="ms",
     ),
     _row(
@@ -321,7 +321,7 @@ MODEL_KEYS: tuple[ModelRow, ...] = (
         _milliseconds,
         "number",
         "none",
-        "longest life of a sequence",
+        "longest life of a sequence; one that is busy may live longer",
         unit="ms",
     ),
     _row(
@@ -333,6 +333,15 @@ MODEL_KEYS: tuple[ModelRow, ...] = (
         "most waiting requests per sequence",
     ),
     _row("maxNumSequence", "max_num_sequence", _positive, "number", "1", "most sequences at the same time"),
+    _row(
+        "sequenceUnknown",
+        "sequence_unknown",
+        _word("open", "refuse"),
+        "open, refuse",
+        "open",
+        "refuse: a request with an unknown id is refused unless it has the start flag",
+        ours=True,
+    ),
     _row(
         "asyncCommunication",
         "async_communication",

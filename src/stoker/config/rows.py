@@ -140,6 +140,14 @@ def token(text: str) -> str | None:
     return word or None
 
 
+def header_name(text: str) -> str:
+    """Returns a name that is valid in HTTP and gRPC."""
+    word = text.strip()
+    if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", word) is None or word.lower().startswith("grpc-"):
+        raise ValueError("the name of a header has letters, digits, '_', '-' and '.', and does not begin with grpc-")
+    return word
+
+
 def regex(text: str) -> str | None:
     word = text.strip()
     try:

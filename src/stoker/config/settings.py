@@ -176,6 +176,25 @@ class Settings:
         ours=True,
     )
 
+    ts_header_key_sequence_id: str = setting(
+        "ts_header_key_sequence_id",
+        rows.header_name,
+        "ts_request_sequence_id",
+        "header, metadata entry or input that names the sequence of a request",
+    )
+    ts_header_key_sequence_start: str = setting(
+        "ts_header_key_sequence_start",
+        rows.header_name,
+        "ts_request_sequence_start",
+        "the same for the flag of the first request of a sequence",
+    )
+    ts_header_key_sequence_end: str = setting(
+        "ts_header_key_sequence_end",
+        rows.header_name,
+        "ts_request_sequence_end",
+        "the same for the flag of the last request of a sequence",
+    )
+
     # ----------------------------------------------------------------------------- models and workers
 
     model_store: Path | None = setting("model_store", rows.path, None, "folder with the model archives")

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from stoker.core.job import ModelKey
+from stoker.core.sequences import SequenceLimits
 from stoker.core.tensors import PLAIN, TensorInterface
 
 RUNTIMES = ("python", "python3", "LSP")
@@ -21,6 +22,7 @@ class ModelSpec:
     a worker's hands.  ``batching``: ``adaptive`` or ``fixed`` (TorchServe's: always wait the whole delay).
     ``continuous``: requests join and leave between two calls of the handler.
     ``share_weights``: the model is initialised once and its workers are forked from there.
+    ``sequences``: how requests that share state are kept together; None: they are not.
     ``use_venv``: its workers have a virtual environment of their own.
     """
 
@@ -48,4 +50,5 @@ class ModelSpec:
     device_ids: tuple[int, ...] | None = None
     loaded_at_startup: bool = False
     tensors: TensorInterface = PLAIN
+    sequences: SequenceLimits | None = None
     yaml_config: Mapping[str, Any] = field(default_factory=dict)

@@ -14,6 +14,7 @@ from stoker.core.job import Batch, Input, Job, ModelKey
 from stoker.core.measures import HandlerSample, ModelCounters
 from stoker.core.model import ModelSpec
 from stoker.core.reply import Chunk, ReplyStream, ResponseMeta
+from stoker.core.sequences import Membership
 from stoker.core.tensors import TensorJob
 from stoker.errors import ServingError
 
@@ -35,10 +36,12 @@ class InferencePort(Protocol):
         alone: bool | None = None,
         request_id: str | None = None,
         tensors: TensorJob | None = None,
+        member: Membership | None = None,
     ) -> ReplyStream:
         """Queues one request. An empty ``version`` means the default one. ``request_id``: what the handler sees as its
         id, where the frontend has told the client one already. ``tensors``: the inputs are tensors, and so is the
-        answer (`stoker.tensors.replies`).
+        answer (`stoker.tensors.replies`). ``member``: what the request says of its sequence; None: what is found in
+        its inputs and headers. The reply of a model with sequences is a `SequenceReply`.
 
         ``deadline``: seconds of the monotonic clock. ``streaming``: the consumer reads part by part, and the handler
         may have to wait for it. Else it may read all at the end: the handler never waits for it. ``alone``: the job
@@ -48,6 +51,10 @@ class InferencePort(Protocol):
             ModelNotFound, ModelVersionNotFound, NoWorkers, QueueFull, WorkersUnavailable, ServerStopping,
             DeadlineExceeded: at once; nothing was queued then.
         """
+        ...
+
+    def has_sequences(self, model: str, version: str | None) -> bool:
+        """Whether requests of the model belong to sequences; False for an unknown one."""
         ...
 
     def healthy(self) -> bool:
@@ -242,6 +249,10 @@ class WorkerLink(Protocol):
 
     def started(self) -> int | None:
         """Id of the newest batch that the worker began, also after its death; None when it cannot be known."""
+        ...
+
+    def drained(self) -> None:
+        """A worker that drains may stop now, without having answered a batch just before."""
         ...
 
     def restart(self, reason: ServingError) -> None:

@@ -115,6 +115,9 @@ class Exchange:
         if callback is not None:
             callback()
 
+    def drain(self) -> None:
+        """Notes that the server stops soon: work that waits for its client may end the exchange."""
+
     def blocked(self) -> None:
         """Tells whether the client reads more slowly than we write."""
         self.writable = False

@@ -93,6 +93,8 @@ class OpenExchanges:
     async def drain(self, grace_s: float) -> None:
         """Refuses new exchanges, waits for the open ones, then ends those that are left."""
         self.draining = True
+        for exchange in list(self.open):
+            exchange.drain()
         if not self.quiet:
             await self._wait_quiet(grace_s)
         for exchange in list(self.open):

@@ -24,7 +24,6 @@ from stoker.migrate.sources import Found
 AREA = "models"
 _TORCHSERVES_TIMEOUT_S = 120.0
 _INSTEAD = {
-    "sequenceBatching": "it needs a server that keeps a sequence on one worker",
     "asyncCommunication": "its handler is asynchronous",
     "parallelType": "it needs several ranks for one model",
     "torchrun": "it needs several ranks for one model",

@@ -46,7 +46,7 @@ class LinkOwner(Protocol):
     def loaded(self, message: Loaded | LoadFailed) -> None: ...
 
     def answered(self) -> None:
-        """All batches ended."""
+        """All batches ended, or the scheduler needs a draining worker no longer."""
         ...
 
     def lost(self, error: FrameError | None) -> None:
@@ -130,6 +130,9 @@ class Link:
             return self._last_started
         data = os.pread(self._progress_fd, PROGRESS_BYTES, 0)
         return int(_PROGRESS.unpack(data)[0]) if len(data) == PROGRESS_BYTES else None
+
+    def drained(self) -> None:
+        self._owner.answered()
 
     def restart(self, reason: ServingError) -> None:
         self._owner.restart(reason)

@@ -12,6 +12,7 @@ from typing import Any
 
 from stoker.core.buffer import Buffer
 from stoker.core.ports import QueueStatus, WorkerStatus
+from stoker.core.sequences import SequenceLimits
 from stoker.registry.entry import ModelEntry
 
 MAX_PAGE = 100
@@ -59,11 +60,20 @@ def _special_modes(entry: ModelEntry) -> dict[str, Any]:
         "continuousBatching": spec.continuous,
         "useJobTicket": False,
         "useVenv": spec.use_venv,
-        "stateful": False,
-        "sequenceMaxIdleMSec": _number(yaml, "sequenceMaxIdleMSec", 0),
-        "sequenceTimeoutMSec": _number(yaml, "sequenceTimeoutMSec", 0),
-        "maxNumSequence": _number(yaml, "maxNumSequence", 0),
-        "maxSequenceJobQueueSize": _number(yaml, "maxSequenceJobQueueSize", 0),
+        **_sequences(spec.sequences, yaml),
+    }
+
+
+def _sequences(limits: SequenceLimits | None, yaml: Mapping[str, Any]) -> dict[str, Any]:
+    if limits is None:
+        names = ("sequenceMaxIdleMSec", "sequenceTimeoutMSec", "maxNumSequence", "maxSequenceJobQueueSize")
+        return {"stateful": False, **{name: _number(yaml, name, 0) for name in names}}
+    return {
+        "stateful": True,
+        "sequenceMaxIdleMSec": _milliseconds(limits.max_idle_s),
+        "sequenceTimeoutMSec": _milliseconds(limits.max_life_s),
+        "maxNumSequence": limits.most,
+        "maxSequenceJobQueueSize": limits.waiting,
     }
 
 

@@ -24,10 +24,12 @@ from stoker.archive.names import shown
 from stoker.config.model_config import ModelConfig
 from stoker.config.model_defaults import ModelDefaults
 from stoker.config.model_keys import MAX_WORKERS
+from stoker.config.sequence_names import sequence_names
 from stoker.config.settings import Settings
 from stoker.core.job import ModelKey
 from stoker.core.model import RUNTIMES, ModelSpec
 from stoker.core.ports import RegisterRequest
+from stoker.core.sequences import SequenceLimits
 from stoker.core.tensors import PLAIN
 from stoker.registry import names
 
@@ -37,7 +39,7 @@ log = logging.getLogger(__name__)
 _DEFAULT_BATCH_DELAY_S = 0.1
 _DEFAULT_RETRY_TIMEOUT_S = 300.0
 _FOREVER_S = 2.0**31 - 1
-_OTHER_HANDLER_PROTOCOL = ("sequenceBatching", "asyncCommunication")
+_OTHER_HANDLER_PROTOCOL = ("asyncCommunication",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +107,7 @@ def model_spec(sources: Sources, *, url: str, model_dir: str) -> ModelSpec:
         device_ids=_device_ids(config, device_type, sources.machine),
         loaded_at_startup=sources.at_startup,
         tensors=_first(config.tensors, PLAIN),
+        sequences=_sequences(config, settings),
         yaml_config=config.raw,
     )
 
@@ -195,6 +198,21 @@ def _device_ids(config: ModelConfig, device_type: str, machine: Machine) -> tupl
     return None
 
 
+def _sequences(config: ModelConfig, settings: Settings) -> SequenceLimits | None:
+    if not config.sequence_batching:
+        return None
+    if config.sequence_max_idle_s is None:
+        raise _invalid("sequenceBatching needs sequenceMaxIdleMSec, which must be more than 0.")
+    return SequenceLimits(
+        max_idle_s=config.sequence_max_idle_s,
+        max_life_s=_first(config.sequence_timeout_s, 0.0),
+        most=_first(config.max_num_sequence, 1),
+        waiting=_first(config.max_sequence_job_queue_size, 1),
+        refuse_unknown=config.sequence_unknown == "refuse",
+        names=sequence_names(settings),
+    )
+
+
 # ------------------------------------------------------------------------------------------------- refusals
 
 
@@ -225,8 +243,9 @@ def check_request(request: RegisterRequest) -> None:
 def _check_supported(config: ModelConfig, machine: Machine) -> None:
     """Refuses keys that change how a handler is called: serving the model otherwise would give wrong answers
     silently. The others of `ModelValues.not_served_yet` are only left out."""
-    if config.async_communication and config.continuous_batching:
-        raise _invalid("continuousBatching and asyncCommunication call a handler in different ways: choose one.")
+    if config.async_communication and (config.sequence_batching or config.continuous_batching):
+        other = "sequenceBatching" if config.sequence_batching else "continuousBatching"
+        raise _invalid(f"{other} and asyncCommunication call a handler in different ways: choose one.")
     for key in _OTHER_HANDLER_PROTOCOL:
         if key in config.not_served_yet:
             raise _invalid(f"{key} is not supported by this version of the server.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+from stoker.config.sequence_names import sequence_names, worker_environment
 from stoker.config.settings import Settings
 from stoker.core.clock import Clock
 from stoker.core.model import ModelSpec
@@ -66,7 +67,7 @@ def worker_options(settings: Settings) -> WorkerOptions:
         give_up=_give_up(settings),
         template=settings.worker_template,
         blacklist_env_vars=settings.blacklist_env_vars,
-        extra_env=_ipex(settings),
+        extra_env={**_ipex(settings), **worker_environment(sequence_names(settings))},
         metrics_config=_metrics_config(settings),
     )
     home = settings.model_server_home

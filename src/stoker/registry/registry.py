@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import uuid
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Protocol
@@ -32,6 +33,7 @@ from stoker.core.ports import (
     ScaleRequest,
 )
 from stoker.core.reply import ReplyStream, ResponseMeta
+from stoker.core.sequences import Membership, SequenceLimits, in_sequence, membership
 from stoker.core.tensors import TensorJob
 from stoker.core.workflows import PREFIX
 from stoker.pool.devices import Devices
@@ -166,6 +168,7 @@ class Registry:
         alone: bool | None = None,
         request_id: str | None = None,
         tensors: TensorJob | None = None,
+        member: Membership | None = None,
     ) -> ReplyStream:
         entry = self._catalog.find(model, version)
         if entry is None:
@@ -201,6 +204,8 @@ class Registry:
             named_version=version,
             tensors=tensors,
         )
+        if spec.sequences is not None:
+            job = self._in_sequence(job, spec.sequences, member)
         try:
             entry.scheduler.submit(job)
         except errors.ServingError:
@@ -217,6 +222,11 @@ class Registry:
             raise self._not_found(model, version)
         return reply
 
+    def _in_sequence(self, job: Job, limits: SequenceLimits, member: Membership | None) -> Job:
+        """Puts a request into the sequence that it names, or into one of its own."""
+        member = member or membership(limits.names, job.inputs, job.headers)
+        return in_sequence(job, limits, member, f"ts-seq-{uuid.uuid4()}")
+
     def _not_found(self, model: str, version: str | None) -> errors.ServingError:
         if self._operations.stopping:
             return errors.ServerStopping()
@@ -225,6 +235,10 @@ class Registry:
         except errors.ServingError as error:
             return error
         raise AssertionError("it was not there a moment ago")
+
+    def has_sequences(self, model: str, version: str | None) -> bool:
+        entry = self._catalog.find(model, version)
+        return entry is not None and entry.spec.sequences is not None
 
     def healthy(self) -> bool:
         return self._health.healthy()

@@ -58,5 +58,11 @@ class Restart(Struct, frozen=True):
     reason: ServingError
 
 
-Rare = DeliverParts | Fail | CancelInWorker | GrantCredit | Restart
+class Drained(Struct, frozen=True):
+    """A draining worker is no longer needed."""
+
+    worker: int
+
+
+Rare = DeliverParts | Fail | CancelInWorker | GrantCredit | Restart | Drained
 Action = Send | Deliver | Rare

@@ -180,9 +180,9 @@ class SchedulerCore:
         self._alive(worker, now)
 
     def idle(self, worker_id: int) -> bool:
-        """Returns whether nothing is in flight there."""
+        """Returns whether nothing is in flight there, nor will be once it drains."""
         worker = self._workers.get(worker_id)
-        return worker is None or not worker.flights
+        return worker is None or not (worker.flights or self._policy.holds(worker))
 
     # ---------------------------------------------------------------------------------- time
 
@@ -209,6 +209,9 @@ class SchedulerCore:
                 self.actions.append(actions.Restart(worker.id, reason))
                 worker.since = now  # asked once; it is reported lost soon
         self.dispatch(now)
+        for worker in self._workers.values():
+            if worker.draining and self.idle(worker.id):
+                self.actions.append(actions.Drained(worker.id))
         wake = self.next_wake()
         self.wake_at = inf if wake is None else wake
 

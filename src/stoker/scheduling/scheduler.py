@@ -203,5 +203,7 @@ class Scheduler:
             link.cancel(action.batch_id, action.job_index)
         elif isinstance(action, actions.GrantCredit):
             link.grant(action.batch_id, action.job_index, action.nbytes)
+        elif isinstance(action, actions.Drained):
+            link.drained()
         else:
             link.restart(action.reason)

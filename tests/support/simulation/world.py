@@ -191,7 +191,7 @@ class Slot:
         self.may_serve = True
 
 
-WorkerAction = actions.Send | actions.CancelInWorker | actions.GrantCredit | actions.Restart
+WorkerAction = actions.Send | actions.CancelInWorker | actions.GrantCredit | actions.Restart | actions.Drained
 HopelessRule = Callable[[Iterable[Life]], errors.ServingError | None]
 
 
@@ -398,5 +398,5 @@ class World:
             self.after(0.0, lambda: worker.cancel(action.batch_id, action.job_index))
         elif isinstance(action, actions.GrantCredit):
             self.after(0.0, lambda: worker.grant(action.batch_id, action.job_index, action.nbytes))
-        else:
+        elif isinstance(action, actions.Restart):
             self.after(0.0, lambda: self.kill(worker, action.reason))

@@ -39,7 +39,8 @@ class Method:
     """``path`` is ``/package.Service/Name``. ``status_of`` is the service's table from errors to codes; ``encode``
     makes one message of the data of chunks.
 
-    A method whose client sends a stream is called at once; it sets the call's ``on_message`` and ``on_half_close``.
+    A method whose client sends a stream is called at once; it sets the call's ``on_message`` and ``on_half_close``,
+    and may set ``on_drain``: the server stops soon.
     ``keeps_deadline``: its work ends at the deadline by itself.  ``while_draining``: still answered when the server
     drains, and not waited for then (health).
     """
@@ -68,9 +69,13 @@ class Method:
 
 
 class Call(Exchange):
-    """Encodes chunks with the method. Services other than predictions use `reply` and `send_message`."""
+    """Encodes chunks with the method's ``encode``, unless the work sets another one. Services other than predictions
+    use `reply` and `send_message`.
 
-    __slots__ = ("_meta", "metadata", "method", "on_half_close", "on_message")
+    Only of a client's stream: ``reading``: its messages are taken; see `pause_reading`.
+    """
+
+    __slots__ = ("_meta", "encode", "metadata", "method", "on_drain", "on_half_close", "on_message", "reading")
 
     request: bytes
 
@@ -95,9 +100,13 @@ class Call(Exchange):
         )
         self.method = method
         self.metadata = metadata
+        self.encode = method.encode
         self._meta: ResponseMeta | None = None
-        self.on_message: Callable[[bytes], None] | None = None
-        self.on_half_close: Callable[[], None] | None = None
+        if not method.one_request:
+            self.reading = True
+            self.on_message: Callable[[bytes], None] | None = None
+            self.on_half_close: Callable[[], None] | None = None
+            self.on_drain: Callable[[], None] | None = None
 
     def work(self) -> None:
         self.method.handle(self)
@@ -110,7 +119,7 @@ class Call(Exchange):
             parts.append(chunk.data)
             if chunk.meta is not None:
                 self._meta = chunk.meta
-        message = self.method.encode(*parts)
+        message = self.encode(*parts)
         if self._end(OK):
             self._answer(message, trailing_metadata(self._meta) if self._meta is not None else ())
 
@@ -120,7 +129,7 @@ class Call(Exchange):
             self._answer(message, trailing)
 
     def send(self, chunks: Sequence[Chunk]) -> bool:
-        encode, messages = self.method.encode, []
+        encode, messages = self.encode, []
         for chunk in chunks:
             messages.append(encode(chunk.data))
             if chunk.meta is not None:
@@ -151,6 +160,24 @@ class Call(Exchange):
         if self._end(status.code):
             self._refuse(status)
 
+    def send_initial_metadata(self, metadata: Trailing) -> None:
+        """Sets metadata that leave with the first message, or before the only one. Call it before any of them."""
+        raise NotImplementedError
+
+    def pause_reading(self) -> None:
+        """Takes no more messages of the client's stream, whose flow control then stops it."""
+        self.reading = False
+
+    def resume_reading(self) -> None:
+        if not self.reading and not self.ended:
+            self.reading = True
+            self._read_on()
+
+    def drain(self) -> None:
+        """Notes that the server stops soon."""
+        if not self.method.one_request and self.on_drain is not None:
+            self.on_drain()
+
     def _status_without_answer(self) -> int:
         late = self.deadline is not None and time.monotonic() >= self.deadline
         return DEADLINE_EXCEEDED if late else CANCELLED
@@ -174,6 +201,10 @@ class Call(Exchange):
             self.abandon(error)
 
     # ------------------------------------------------------------------------- what engines implement
+
+    def _read_on(self) -> None:
+        """Takes the messages that came while reading was paused, and those to come."""
+        raise NotImplementedError
 
     def _answer(self, message: bytes, trailing: Trailing) -> None:
         """Sends the only message and completes."""

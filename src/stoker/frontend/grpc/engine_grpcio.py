@@ -113,7 +113,18 @@ def server_options(setup: Setup) -> list[tuple[str, int]]:
 class _GrpcioCall(Call):
     """Queues answers between the method and the coroutine, which writes as fast as the client reads."""
 
-    __slots__ = ("_cut", "_held", "_news", "_queue", "_queued_bytes", "_status", "_trailing", "_unread")
+    __slots__ = (
+        "_cut",
+        "_held",
+        "_initial",
+        "_news",
+        "_queue",
+        "_queued_bytes",
+        "_resumed",
+        "_status",
+        "_trailing",
+        "_unread",
+    )
 
     def __init__(
         self, open_calls: OpenExchanges, method: Method, request: bytes, context: Any, unread: ByteBudget
@@ -128,7 +139,9 @@ class _GrpcioCall(Call):
             now=time.monotonic(),
         )
         self._status: Status | None = None
+        self._initial: Trailing = ()
         self._trailing: Trailing = ()
+        self._resumed: asyncio.Future[None] | None = None
         self._queue: deque[bytes] = deque()
         self._queued_bytes = 0
         self._news: asyncio.Future[None] | None = None
@@ -164,7 +177,17 @@ class _GrpcioCall(Call):
         await asyncio.sleep(0)  # until the method has started
         async for message in requests:
             self.message(message)
+            if not self.reading:
+                self._resumed = asyncio.get_running_loop().create_future()
+                await self._resumed
         self.half_closed()
+
+    def _read_on(self) -> None:
+        if self._resumed is not None and not self._resumed.done():
+            self._resumed.set_result(None)
+
+    def send_initial_metadata(self, metadata: Trailing) -> None:
+        self._initial = metadata
 
     async def _write_all(self, context: Any) -> None:
         while True:
@@ -177,6 +200,9 @@ class _GrpcioCall(Call):
 
     async def _write_one(self, context: Any) -> None:
         message = self._queue.popleft()
+        if self._initial:
+            await context.send_initial_metadata(tuple(self._initial))
+            self._initial = ()
         await context.write(message)
         self._queued_bytes -= len(message)
         if not self.writable and self._queued_bytes < ROOM_BYTES:

@@ -44,9 +44,6 @@ _HANDLER_COMMANDS = frozenset(
     {
         "describe",
         "explain",
-        "ts_request_sequence_end",
-        "ts_request_sequence_id",
-        "ts_request_sequence_start",
         "url_path",
     }
 )

@@ -100,6 +100,7 @@ INFERENCE: Table = {
     e.CapacityError: Row(UNAVAILABLE, UNAVAILABLE, _INTERNAL_CALL),
     e.NoWorkers: Row(UNAVAILABLE, INTERNAL, _INTERNAL_CALL),
     e.QueueFull: Row(RESOURCE_EXHAUSTED, INTERNAL, _INTERNAL_CALL),
+    e.SequenceClosed: Row(FAILED_PRECONDITION, INTERNAL, _INTERNAL_CALL),
     e.WorkersUnavailable: Row(UNAVAILABLE, INTERNAL, _INTERNAL_CALL),
     e.StreamStalled: Row(RESOURCE_EXHAUSTED, RESOURCE_EXHAUSTED, _INTERNAL_CALL),
     # time
@@ -182,6 +183,17 @@ def code_of_number(number: int) -> int:
 def inference_status(status_codes: str) -> StatusOf:
     """``status_codes``: ``correct`` or ``torchserve``, the setting grpc_status_codes."""
     return StatusTable(INFERENCE, torchserve=status_codes == "torchserve")
+
+
+def in_stream_status(status_codes: str) -> StatusOf:
+    """Returns the statuses of errors that do not end their call; `reason_of` says more."""
+    return StatusTable(INFERENCE, torchserve=status_codes == "torchserve", second_line=False)
+
+
+def reason_of(error: Exception) -> str:
+    """Returns TorchServe's class name for an error of the inference service."""
+    row = row_of(INFERENCE, error)
+    return row.second if row is not None else _INTERNAL_CALL
 
 
 def management_status(status_codes: str) -> StatusOf:

@@ -65,6 +65,7 @@ class StreamCall(Call):
         "_encoding",
         "_half_closed",
         "_headed",
+        "_headers",
         "_inbox",
         "_packs",
         "_reader",
@@ -101,6 +102,9 @@ class StreamCall(Call):
         self._begun = False
         self._half_closed = False
         self._headed = False
+        self._headers = RESPONSE_HEADERS
+        if self._packs:
+            self._headers += ((b"grpc-encoding", head.encoding.encode()),)
         self._unpacking = False
         self._timer: asyncio.TimerHandle | None = None
         self.received_at = self.started_at
@@ -110,9 +114,13 @@ class StreamCall(Call):
     @property
     def receiving(self) -> bool:
         """Tells whether the client must still send more of a message, or its only message at all."""
-        if self._half_closed or self.ended or self._waiting:
+        if self._half_closed or self.ended or self._waiting or self._paused:
             return False
         return not self._begun or (self._reader is not None and self._reader.incomplete)
+
+    @property
+    def _paused(self) -> bool:
+        return not self.method.one_request and not self.reading
 
     # ------------------------------------------------------------------------------------------ the request
 
@@ -146,7 +154,7 @@ class StreamCall(Call):
         done = self._reader.feed(data)
         self._inbox.extend(done)
         self._reserve(self._reader.awaited_bytes, completed=bool(done))
-        if self._waiting:
+        if self._waiting or self._paused:
             self._withheld += len(data)
         else:
             self._connection.take_in(self.id, len(data))
@@ -175,14 +183,23 @@ class StreamCall(Call):
         self._waiting = None
         self.received_at = time.monotonic()
         self._take_from_budget(size)
+        if not self._paused:
+            self._return_window()
+
+    def _return_window(self) -> None:
         withheld, self._withheld = self._withheld, 0
         self._connection.take_in(self.id, withheld)
         self._connection.plan_flush()
 
+    def _read_on(self) -> None:
+        if not self._waiting:
+            self._return_window()
+        self._pump()
+
     def _pump(self) -> None:
         """Passes on complete messages, in order, decompressed."""
         inbox = self._inbox
-        while inbox and not self._unpacking and not self.ended:
+        while inbox and not self._unpacking and not self.ended and not self._paused:
             packed, message = inbox.popleft()
             if not packed:
                 self._deliver(message)
@@ -273,11 +290,10 @@ class StreamCall(Call):
 
     def _answer(self, payload: bytes, trailing: Trailing) -> None:
         http2, id = self._connection.http2, self.id
+        http2.send_response(id, self._headers)
         if self._packs or len(payload) >= _SMALL_BYTES:
-            http2.send_response(id, self._response_headers())
             self._send_message(payload)
         else:
-            http2.send_response(id, RESPONSE_HEADERS)
             http2.send_data(id, b"\x00" + len(payload).to_bytes(4, "big") + payload)
         http2.send_trailers(id, status_trailers(Status(OK, ""), trailing) if trailing else OK_TRAILERS)
         self._connection.plan_flush()
@@ -288,7 +304,7 @@ class StreamCall(Call):
         connection = self._connection
         if not self._headed:
             self._headed = True
-            connection.http2.send_response(self.id, self._response_headers())
+            connection.http2.send_response(self.id, self._headers)
         if len(payloads) > 1 and sum(map(len, payloads)) < _SMALL_BYTES:
             connection.http2.send_data(self.id, b"".join(map(self._framed, payloads)))
         else:
@@ -315,10 +331,8 @@ class StreamCall(Call):
                 return messages.prefix(smaller, packed=True) + smaller
         return messages.prefix(payload) + payload
 
-    def _response_headers(self) -> Headers:
-        if self._packs:
-            return (*RESPONSE_HEADERS, (b"grpc-encoding", self._encoding.encode()))
-        return RESPONSE_HEADERS
+    def send_initial_metadata(self, metadata: Trailing) -> None:
+        self._headers += tuple((name.encode("latin-1"), value.encode("latin-1")) for name, value in metadata)
 
     def _finish(self, trailing: Trailing) -> None:
         self._end_with(status_trailers(Status(OK, ""), trailing) if trailing else OK_TRAILERS)

@@ -10,11 +10,14 @@ from stoker.scheduling.policies.adaptive import AdaptivePolicy
 from stoker.scheduling.policies.continuous import ContinuousPolicy
 from stoker.scheduling.policies.fixed import FixedPolicy
 from stoker.scheduling.policies.policy import Policy
+from stoker.scheduling.policies.sequence import SequencePolicy
 
 __all__ = ["Policy", "policy_of"]
 
 
 def policy_of(spec: ModelSpec) -> Policy:
+    if spec.sequences is not None:
+        return SequencePolicy(spec, spec.sequences)
     if spec.continuous:
         return ContinuousPolicy(spec)
     return FixedPolicy(spec) if spec.batching == "fixed" else AdaptivePolicy(spec)

@@ -72,6 +72,10 @@ class Policy(ABC):
     def worker_draining(self, worker: WorkerState) -> None:
         """Notes that the worker takes nothing new; what it holds it finishes."""
 
+    def holds(self, worker: WorkerState) -> bool:
+        """Whether the worker is needed for more than its batches, so that it cannot stop yet."""
+        return False
+
     @abstractmethod
     def batch_done(self, worker: WorkerState, flight: Flight, outcomes: Sequence[Outcome], now: float) -> Unserved:
         """Notes the end of a batch; it has left the worker's flights already."""

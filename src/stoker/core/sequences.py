@@ -1,0 +1,152 @@
+"""The nouns of sequences: requests that share state in one worker.  PURE.
+
+A request names its sequence in a field of its message, in an input, or in a header or metadata entry, in this order.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from stoker.core.buffer import Buffer
+from stoker.core.job import Input, Job
+from stoker.core.reply import Chunk, ReplyStream, ResponseMeta
+from stoker.errors import BadRequest
+
+OPENED = "ts_request_sequence_opened"
+"""Header of the first request of a sequence that reaches a worker, whoever chose the id."""
+TRUE = "true"
+MAX_ID_BYTES = 256
+
+_ID = re.compile(rf"[ -:<-~]{{1,{MAX_ID_BYTES}}}")
+_LONGEST_FLAG = 16
+
+
+class SequenceNames(NamedTuple):
+    """Names of the headers, metadata entries and inputs that say which sequence a request belongs to."""
+
+    id: str = "ts_request_sequence_id"
+    start: str = "ts_request_sequence_start"
+    end: str = "ts_request_sequence_end"
+
+
+class SequenceLimits(NamedTuple):
+    """How a model's sequences are served. Times are seconds.
+
+    ``max_idle_s``: from a sequence's newest answer until it is closed. ``max_life_s``: from its first request; looked
+    at whenever it has nothing to do; 0 is unlimited. ``most``: sequences at a time. ``waiting``: requests of one that
+    may wait besides the one that runs. ``refuse_unknown``: an unknown id needs a start flag.
+    """
+
+    max_idle_s: float
+    max_life_s: float = 0.0
+    most: int = 1
+    waiting: int = 1
+    refuse_unknown: bool = False
+    names: SequenceNames = SequenceNames()
+
+
+class Membership(NamedTuple):
+    """What a request says of its sequence. ``id``: empty where it names none."""
+
+    id: str = ""
+    starts: bool = False
+    ends: bool = False
+
+
+def membership(
+    names: SequenceNames, inputs: Sequence[Input], headers: Mapping[str, str] | None, field: str = ""
+) -> Membership:
+    """Reads what a request says. ``field``: the id that its message names in a field of its own.
+
+    Raises: BadRequest: the id cannot be one.
+    """
+    headers = headers or {}
+    given = {name: data for name, _, data in inputs if name in names}
+    said = {name: _text(given[name]) if name in given else value_in_any_case(headers, name) or "" for name in names}
+    id = field or said[names.id]
+    if id and _ID.fullmatch(id) is None:
+        raise BadRequest(f"The id of a sequence is 1 to {MAX_ID_BYTES} printable ASCII characters without semicolons.")
+    return Membership(id, _flag(said[names.start]), _flag(said[names.end]))
+
+
+def _text(data: Buffer) -> str:
+    """Decodes an id or a flag; of what is too long for one, enough to be refused."""
+    return bytes(data[: MAX_ID_BYTES + 1]).decode("utf-8", "replace")
+
+
+def _flag(text: str) -> bool:
+    return text[:_LONGEST_FLAG].strip().lower() in ("true", "1")
+
+
+class SequenceJob(Job):
+    """A request of a sequence. Its headers are its own, not shared with other requests."""
+
+    __slots__ = ("member",)
+
+    def __init__(self, job: Job, member: Membership, headers: Mapping[str, str], reply: SequenceReply) -> None:
+        super().__init__(
+            job.key,
+            job.inputs,
+            headers=headers,
+            deadline=job.deadline,
+            streaming=job.streaming,
+            alone=job.alone,
+            request_id=job.id,
+            reply=reply,
+            totals=job.totals,
+            named_version=job.named_version,
+            tensors=job.tensors,
+        )
+        self.member = member
+
+
+class SequenceReply(ReplyStream):
+    """A reply whose parts name their sequence in a header, where the handler did not."""
+
+    __slots__ = ("_header", "_plain", "sequence_id")
+
+    def __init__(self, sequence_id: str, header: str) -> None:
+        super().__init__()
+        self.sequence_id = sequence_id
+        self._header = header
+        self._plain = ResponseMeta(headers={header: sequence_id})
+
+    def push(self, chunk: Chunk, *, last: bool) -> None:
+        super().push(self._named(chunk), last=last)
+
+    def push_parts(self, chunks: Sequence[Chunk], nbytes: int) -> None:
+        super().push_parts([self._named(chunk) for chunk in chunks], nbytes)
+
+    def _named(self, chunk: Chunk) -> Chunk:
+        meta = chunk.meta
+        if meta is None:
+            return Chunk(chunk.data, self._plain)
+        if value_in_any_case(meta.headers, self._header) is not None:
+            return chunk
+        return Chunk(chunk.data, meta._replace(headers={**meta.headers, self._header: self.sequence_id}))
+
+
+def value_in_any_case(headers: Mapping[str, str], wanted: str) -> str | None:
+    """Returns the value of the first header whose name differs by nothing but its case."""
+    found = headers.get(wanted)
+    if found is not None:
+        return found
+    wanted = wanted.lower()
+    return next((value for name, value in headers.items() if name.lower() == wanted), None)
+
+
+def in_sequence(job: Job, limits: SequenceLimits, member: Membership, generated_id: str) -> SequenceJob:
+    """Makes ``job`` a request of its sequence; of a new one, ``generated_id``, where it names none."""
+    names = limits.names
+    if not member.id:
+        member = Membership(generated_id, True, member.ends)
+    ours = {name.lower() for name in (*names, OPENED)}
+    headers = {name: value for name, value in job.headers.items() if name.lower() not in ours}
+    headers[names.id] = member.id
+    if member.starts:
+        headers[names.start] = TRUE
+    if member.ends:
+        headers[names.end] = TRUE
+    return SequenceJob(job, member, headers, SequenceReply(member.id, names.id))

@@ -1,0 +1,85 @@
+"""Reads requests of the inference service, and encodes its answers. PURE."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from google.protobuf.message import DecodeError
+
+from stoker.core.buffer import Buffer
+from stoker.core.job import Input
+from stoker.errors import BadRequest, MalformedMessage
+from stoker.frontend.grpc import large_request
+from stoker.frontend.grpc.status import Status
+from stoker.frontend.grpc.varint import varint
+from stoker.protos import inference_pb2
+
+
+class PredictionRequest(NamedTuple):
+    """``version``: None for the default one. ``sequence_id``: empty for none."""
+
+    model: str
+    version: str | None
+    inputs: list[Input]
+    sequence_id: str
+
+
+def read_request(message: bytes | bytearray) -> PredictionRequest:
+    """Parses a PredictionsRequest.
+
+    Raises: MalformedMessage, BadRequest: it names no model
+    """
+    try:
+        request, inputs = large_request.parse(message)
+    except DecodeError:
+        raise MalformedMessage(message_type="PredictionsRequest") from None
+    if not request.model_name:
+        raise BadRequest("Parameter model_name is required.")
+    return PredictionRequest(
+        request.model_name,
+        request.model_version or None,
+        [Input(name, "", value) for name, value in inputs.items()],
+        request.sequence_id,
+    )
+
+
+def prediction_response(*parts: Buffer) -> bytes:
+    """Encodes ``PredictionResponse{prediction: parts joined}`` here, because protobuf would copy the bytes twice."""
+    size = sum(map(len, parts))
+    if size > _SHORT:
+        return b"".join((b"\x0a" + varint(size), *parts))
+    return b"".join((_SHORT_FIELDS[size], *parts))
+
+
+_SHORT = 4096
+_SHORT_FIELDS = (b"", *(b"\x0a" + varint(size) for size in range(1, _SHORT + 1)))
+"""Tag and length of a field, by small size; empty for no bytes, the field's default."""
+
+
+def response_in(sequence_id: str) -> Callable[..., bytes]:
+    """Returns `prediction_response` for answers that name their sequence."""
+    if not sequence_id:
+        return prediction_response
+    encoded = sequence_id.encode()
+    field = b"\x12" + varint(len(encoded)) + encoded
+
+    def encode(*parts: Buffer) -> bytes:
+        return prediction_response(*parts) + field
+
+    return encode
+
+
+def error_response(status: Status, reason: str, sequence_id: str) -> bytes:
+    """Encodes an error of one request of a stream that goes on. ``reason``: TorchServe's name of the error."""
+    response = inference_pb2.PredictionResponse()
+    response.status.code = status.code
+    response.status.message = status.details
+    if reason:
+        text = reason.encode()
+        response.status.details.add(
+            type_url="type.googleapis.com/google.rpc.ErrorInfo", value=b"\x0a" + varint(len(text)) + text
+        )
+    if sequence_id:
+        response.sequence_id = sequence_id
+    return response.SerializeToString()
