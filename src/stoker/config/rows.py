@@ -144,7 +144,7 @@ def header_name(text: str) -> str:
     """Returns a name that is valid in HTTP and gRPC."""
     word = text.strip()
     if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", word) is None or word.lower().startswith("grpc-"):
-        raise ValueError("the name of a header has letters, digits, '_', '-' and '.', and does not begin with grpc-")
+        raise ValueError(f"{word!r} is not a name of a header: letters, digits, '_', '-', '.', not grpc- in front")
     return word
 
 

@@ -15,9 +15,7 @@ def sequence_names(settings: Settings) -> SequenceNames:
 
 
 def worker_environment(names: SequenceNames) -> dict[str, str]:
-    """Returns the variables from which a handler's context knows the names."""
-    return {
-        "TS_REQUEST_SEQUENCE_ID": names.id,
-        "TS_REQUEST_SEQUENCE_START": names.start,
-        "TS_REQUEST_SEQUENCE_END": names.end,
-    }
+    """Returns the variables from which a handler's context knows names that are not the defaults."""
+    variables = ("TS_REQUEST_SEQUENCE_ID", "TS_REQUEST_SEQUENCE_START", "TS_REQUEST_SEQUENCE_END")
+    chosen = zip(variables, names, SequenceNames(), strict=True)
+    return {variable: name for variable, name, default in chosen if name != default}

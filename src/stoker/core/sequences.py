@@ -63,7 +63,7 @@ def membership(
     Raises: BadRequest: the id cannot be one.
     """
     headers = headers or {}
-    given = {name: data for name, _, data in inputs if name in names}
+    given = {item.name: item.value for item in inputs if item.name in names}
     said = {name: _text(given[name]) if name in given else value_in_any_case(headers, name) or "" for name in names}
     id = field or said[names.id]
     if id and _ID.fullmatch(id) is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Sequence
 
+from simulation.sequences import SequenceLaws
 from stoker import errors
 from stoker.core.job import Batch, Job, Place
 from stoker.core.model import ModelSpec
@@ -34,6 +35,7 @@ class Laws:
         self.ends: Counter[str] = Counter()
         self.outcomes: Counter[str] = Counter()
         self.peak_waiting = 0
+        self.sequences = SequenceLaws(core, spec.sequences, self.check) if spec.sequences is not None else None
 
     def check(self, holds: bool, law: str) -> None:
         if not holds:
@@ -41,6 +43,8 @@ class Laws:
 
     def accepted(self, job: Job) -> None:
         self._jobs.append(job)
+        if self.sequences is not None:
+            self.sequences.accepted(job)
 
     def refused(self, error: errors.ServingError) -> None:
         """A job was not accepted."""
@@ -68,6 +72,8 @@ class Laws:
         self.check(len(jobs) == 1 or not any(job.alone for job in jobs), "a job that must be alone has company")
         self.check(action.batch.id not in self._sent, "a batch was sent twice")
         self._sent.add(action.batch.id)
+        if self.sequences is not None:
+            self.sequences.sent(action.batch)
         for job in jobs:
             self.check(not self.ends[job.id], f"job {job.id} was sent after its end")
             self.check(job.deadline is None or job.deadline > now, f"expired job {job.id} was sent to a worker")
@@ -108,11 +114,15 @@ class Laws:
         waiting = core.queue_status().pending
         self.peak_waiting = max(self.peak_waiting, waiting)
         given_back = self._in_hands = max(self._in_hands, self._in_hands_now())
-        self.check(waiting <= self.spec.job_queue_size + self.spec.batch_size + given_back, "the queue overflows")
+        if self.sequences is not None:
+            self.sequences.after_turn(now)
+        else:
+            room = self.spec.job_queue_size + self.spec.batch_size + given_back
+            self.check(waiting <= room, "the queue overflows")
         wake = core.next_wake()
         self.check(wake is None or core.wake_at <= wake, "the timer would come too late")
         self.check(self._may_serve() or not waiting, "a job waits for a worker that cannot come")
-        if waiting:
+        if waiting and self.sequences is None:
             self.check(not self.unserved(now), "a worker is idle while a job waits past its time")
 
     def unserved(self, now: float) -> bool:
@@ -140,3 +150,5 @@ class Laws:
             self.check(self.ends[job.id] == 1, f"job {job.id} never got an answer")
             self.check(job.place is Place.OVER, f"job {job.id} is over and still held")
         self.check(self.core.drained, "something is left in the scheduler")
+        if self.sequences is not None:
+            self.sequences.at_the_end()

@@ -9,14 +9,16 @@ from __future__ import annotations
 import heapq
 import random
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from simulation.laws import Laws
+from simulation.sequences import draw_limits, drawn_job, handlers_end
 from stoker import errors
 from stoker.core.job import Batch, Input, Job, ModelKey
 from stoker.core.model import ModelSpec
 from stoker.core.ports import Dropped, Outcome
 from stoker.core.reply import Chunk
+from stoker.core.sequences import SequenceLimits
 from stoker.pool.slot_states import Event, Life, State, hopeless
 from stoker.scheduling import actions
 from stoker.scheduling.core import SchedulerCore
@@ -49,6 +51,11 @@ class Scenario:
     stalled_reader: float = 0.1
     rescale: float = 0.0
     load_failure: float = 0.0
+    sequences: SequenceLimits | None = None
+
+    @classmethod
+    def draw_sequences(cls, rng: random.Random) -> Scenario:
+        return replace(cls.draw(rng), sequences=draw_limits(rng))
 
     @classmethod
     def draw(cls, rng: random.Random) -> Scenario:
@@ -78,6 +85,7 @@ class Worker:
         self.world, self.id = world, id
         self.inbox: list[Batch] = []
         self.cancelled: set[tuple[int, int]] = set()
+        self.dropped: set[int] | None = None  # jobs that it left out; None: it may leave out any that is cancelled
         self.running: Batch | None = None
         self.started = 0
         self.credit: dict[int, int] = {}
@@ -97,6 +105,10 @@ class Worker:
         world, rng = self.world, self.world.rng
         batch = self.running = self.inbox.pop(0)
         self.started = batch.id
+        if world.laws.sequences is not None:
+            self.dropped = {i for i in range(len(batch.jobs)) if (batch.id, i) in self.cancelled}
+            kept = [job for i, job in enumerate(batch.jobs) if i not in self.dropped]
+            world.laws.sequences.runs(self, kept)
         self.credit = dict.fromkeys(range(len(batch.jobs)), WINDOW)
         self.parts_left = rng.randint(0, 8) if any(job.streaming for job in batch.jobs) else 0
         if rng.random() < world.scenario.hang:
@@ -159,14 +171,17 @@ class Worker:
     def flush(self) -> None:
         unsent, self.unsent = self.unsent, []
         for batch, outcomes in unsent if self.alive else ():
+            self.world.landed(batch)
             self.world.core.done(self.id, batch.id, outcomes, self.world.now)
 
     def outcome(self, batch: Batch, index: int) -> Outcome:
-        if (batch.id, index) in self.cancelled and self.world.rng.random() < 0.5:
+        may_drop = (batch.id, index) in self.cancelled if self.dropped is None else index in self.dropped
+        if may_drop and (self.dropped or self.world.rng.random() < 0.5):
             return Dropped.DROPPED
         if self.world.rng.random() < self.world.scenario.handler_error:
             return errors.HandlerRaised()
-        return Chunk(batch.jobs[index].id.encode())
+        job, world = batch.jobs[index], self.world
+        return Chunk(job.id.encode(), handlers_end(job, world.rng) if world.spec.sequences is not None else None)
 
     def cancel(self, batch_id: int, index: int) -> None:
         self.cancelled.add((batch_id, index))
@@ -239,6 +254,7 @@ class World:
             job_queue_size=scenario.queue_size,
             response_timeout_s=RESPONSE_TIMEOUT_S,
             stream_batching=scenario.batch_size == 4,
+            sequences=scenario.sequences,
         )
 
     def after(self, delay_s: float, what: Callable[[], None]) -> None:
@@ -288,6 +304,8 @@ class World:
             alone=self._is_alone(streaming),
             request_id=f"<{number}>",
         )
+        if scenario.sequences is not None:
+            job = drawn_job(job, scenario.sequences, rng)
         if rng.random() < scenario.rescale:
             self.rescale(rng.randint(1, 4))
         try:
@@ -375,10 +393,16 @@ class World:
         del self.workers[worker.id]
         started = worker.started if self.rng.random() < 0.8 else None
         lost = error or errors.WorkerDied("killed")
+        for flight in self.core._workers[worker.id].flights:
+            self.landed(flight)
         self.core.worker_lost(worker.id, lost, started, self.now)
         if (slot := self.slots.get(worker.id)) is not None:
             self._enter(slot, Event.EXITED, lost)
             self._start_after(0.05, worker.id, slot)
+
+    def landed(self, batch: Batch) -> None:
+        if self.laws.sequences is not None:
+            self.laws.sequences.landed(batch)
 
     def _carry_out(self) -> None:
         todo, self.core.actions = self.core.actions, []

@@ -44,7 +44,6 @@ def test_an_ordinary_archive_is_the_same() -> None:
 @pytest.mark.parametrize(
     "yaml",
     [
-        "sequenceBatching: true",
         "asyncCommunication: true",
         "parallelType: tp",
         "torchrun: {nproc-per-node: 2}",
@@ -60,7 +59,7 @@ def test_a_key_that_is_not_served_is_unsupported_and_named(yaml: str) -> None:
 @pytest.mark.parametrize(
     "yaml",
     [
-        "sequenceBatching: false",
+        "sequenceBatching: true\nsequenceMaxIdleMSec: 100",
         "continuousBatching: true",
         "minWorkers: 1\nmaxWorkers: 2",
         "handler: {anything: [1]}",

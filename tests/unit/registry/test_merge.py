@@ -222,7 +222,17 @@ def test_the_whole_yaml_goes_to_the_handler() -> None:
         (errors.BadRequest, "cannot have more than 4096 workers", {"api": {"initial_workers": HUGE}}),
         (errors.InvalidArchive, r"maxWorkers \(1\) is less than", {"yaml": {"minWorkers": 2, "maxWorkers": 1}}),
         (errors.InvalidArchive, r"minWorkers: \d+ is out of range", {"yaml": {"minWorkers": HUGE, "maxWorkers": HUGE}}),
-        (errors.InvalidArchive, "sequenceBatching is not supported", {"yaml": {"sequenceBatching": True}}),
+        (errors.InvalidArchive, "sequenceBatching needs sequenceMaxIdleMSec", {"yaml": {"sequenceBatching": True}}),
+        (
+            errors.InvalidArchive,
+            "sequenceBatching needs sequenceMaxIdleMSec",
+            {"yaml": {"sequenceBatching": True, "sequenceMaxIdleMSec": 0}},
+        ),
+        (
+            errors.InvalidArchive,
+            "sequenceBatching and asyncCommunication",
+            {"yaml": {"sequenceBatching": True, "sequenceMaxIdleMSec": 9, "asyncCommunication": True}},
+        ),
         (
             errors.InvalidArchive,
             "continuousBatching and asyncCommunication",

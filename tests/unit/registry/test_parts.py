@@ -26,6 +26,7 @@ from stoker.registry.parts import worker_options
         ({"metrics_config": Path(__file__)}, "metrics_config", __file__),
         ({"model_server_home": Path("/home")}, "server_home", Path("/home")),
         ({"ipex_enable": True}, "extra_env", {"TS_IPEX_ENABLE": "true"}),
+        ({"ts_header_key_sequence_id": "X-Session"}, "extra_env", {"TS_REQUEST_SEQUENCE_ID": "X-Session"}),
         ({"ipex_gpu_enable": True}, "extra_env", {"TS_IPEX_GPU_ENABLE": "true"}),
     ],
 )

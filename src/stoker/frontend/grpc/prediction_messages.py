@@ -39,7 +39,7 @@ def read_request(message: bytes | bytearray) -> PredictionRequest:
     return PredictionRequest(
         request.model_name,
         request.model_version or None,
-        [Input(name, "", value) for name, value in inputs.items()],
+        inputs,
         request.sequence_id,
     )
 

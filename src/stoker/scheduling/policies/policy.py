@@ -5,8 +5,7 @@ streams and all answers.  The core reports what happens as method calls, and ask
 each turn until nothing more may leave.
 
 What every policy keeps:
-  * a job that it was given leaves it once: in a batch, by `Policy.remove`, or among what `batch_done` and
-    `worker_lost` return;
+  * a job that it was given leaves it once: in a batch, or by `Policy.remove`;
   * a worker gets batches only between `worker_ready` and `worker_draining` or `worker_lost`;
   * a worker that may take a job gets one in the same turn, or at ``wake_at``.
 """
@@ -23,7 +22,7 @@ from stoker.errors import ServingError
 from stoker.scheduling.flight import Flight, WorkerState
 
 Unserved = Iterable[tuple[Job, ServingError]]
-"""Jobs that waited and can no longer be served, each with the reason; the core answers them."""
+"""Jobs that wait and can no longer be served, each with the reason; the core removes and answers them."""
 
 
 class Policy(ABC):

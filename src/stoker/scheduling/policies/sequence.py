@@ -110,6 +110,8 @@ class SequencePolicy(Policy):
         self._waiting -= 1
         if isinstance(job, SequenceJob) and job.member.ends:
             sequence.ending = True
+        if sequence.closed:
+            return
         if sequence.queue:
             if was_next:
                 self._now_ready(sequence)

@@ -26,7 +26,7 @@ def test_values_of_one_name_are_joined_and_binary_ones_are_base64() -> None:
     assert request_headers(given) == {"a": "1,2", "b-bin": "AP8="}
 
 
-@pytest.mark.parametrize("name", ["authorization", "explain", "describe", "url_path", "ts_request_sequence_start"])
+@pytest.mark.parametrize("name", ["authorization", "explain", "describe", "url_path"])
 def test_names_that_command_a_handler_or_carry_a_token_are_removed(name: str) -> None:
     assert request_headers(((name, "x"), ("y", "z"))) == {"y": "z"}
 
