@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 import threading
 import time
@@ -337,6 +338,23 @@ async def test_models_and_functions_work_together(running: Running) -> None:
 
     assert await running.ask("w", "x") == "<x>"
     assert running.registry.list_models(100, 0)["models"] == [{"modelName": "w__m", "modelUrl": "angle.mar"}]
+
+
+async def test_a_model_that_batches_continuously_may_be_a_leaf_or_an_inner_node(running: Running) -> None:
+    source = (Path(__file__).resolve().parents[1] / "handlers" / "countdown.py").read_text()
+    config = "batchSize: 4\ncontinuousBatching: true\n"
+    model_archive(running.folder / "store", "countdown", source, config=config)
+    models = {"timeout-ms": 60000, "steps": {"url": "countdown.mar", "batch-size": -1}}
+    await running.register("leaf", {"models": models, "dag": {"pre": ["steps"]}})
+    await running.register("inner", {"models": models, "dag": {"steps": ["post"]}})
+    asked = '{"parts": 3, "pause_s": 0.01}'
+    whole = await asyncio.gather(*(running.ask("leaf", asked) for _ in range(8)))
+    inner = await asyncio.gather(*(running.ask("inner", asked) for _ in range(8)))
+
+    for answer in (*whole, *inner):
+        parts = [json.loads(line) for line in answer.splitlines()]
+        assert [part["part"] for part in parts] == [1, 2, 3]
+    assert max(json.loads(line)["rows"] for answer in whole for line in answer.splitlines()) > 1
 
 
 async def test_a_start_loads_workflows_and_a_stop_serves_what_was_accepted(tmp_path: Path) -> None:

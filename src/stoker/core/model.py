@@ -52,3 +52,8 @@ class ModelSpec:
     tensors: TensorInterface = PLAIN
     sequences: SequenceLimits | None = None
     yaml_config: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def streams_alone(self) -> bool:
+        """Whether a stream is a batch of its own unless its frontend says otherwise."""
+        return not (self.stream_batching or self.continuous)

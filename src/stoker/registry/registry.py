@@ -187,7 +187,7 @@ class Registry:
             patience = self._now() + spec.client_timeout_s
             deadline = patience if deadline is None else min(deadline, patience)
         if alone is None:
-            alone = streaming and not (spec.stream_batching or spec.continuous)
+            alone = streaming and spec.streams_alone
         counters, totals = entry.counters, None
         if counters is not None:
             totals = counters.by_version if version else counters.by_default

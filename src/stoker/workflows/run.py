@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from stoker import errors
 from stoker.core.buffer import Buffer
@@ -60,8 +59,7 @@ CallLater = Callable[..., Timer]
 """As the event loop's: seconds, function, arguments."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
+class Asked(NamedTuple):
     """``alone``: whether a node that streams to the caller is a batch of its own; None: as its model says.
     ``meta``: of each chunk of the answer; what nodes set is dropped."""
 
@@ -215,7 +213,7 @@ class Run:
             deadline=self._execution.deadline if streaming else action.deadline,
             streaming=streaming,
             alone=streaming and (model.streams_alone if asked.alone is None else asked.alone),
-            request_id=f"{asked.request_id}/{node}",
+            request_id=f"{asked.request_id}/{node}" + (f"/{action.attempt}" if action.attempt else ""),
             totals=totals,
         )
         try:

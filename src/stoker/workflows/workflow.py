@@ -23,7 +23,7 @@ class EntryModel:
     def __init__(self, entry: ModelEntry) -> None:
         self.entry = entry
         self.key: ModelKey = entry.key
-        self.streams_alone = not entry.spec.stream_batching
+        self.streams_alone = entry.spec.streams_alone
         self.totals: RequestTotals | None = entry.counters.by_default if entry.counters is not None else None
         self._counters = entry.counters
         self._scheduler = entry.scheduler

@@ -201,7 +201,7 @@ def test_a_failed_attempt_is_followed_by_another_after_its_pause() -> None:
     (timer,) = rig.timers
     assert timer.delay > 0
     timer.fire()
-    assert len(rig["a"].jobs) == 2
+    assert [job.id for job in rig["a"].jobs] == ["id/a", "id/a/1"]
     rig["a"].answer(b"A")
     assert text_of(reply) == b"A"
     assert rig.ends == [None]
