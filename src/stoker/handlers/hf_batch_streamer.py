@@ -20,7 +20,7 @@ _CJK = (
 
 
 class TextIteratorStreamerBatch:
-    """Each item is a list with one ``{"text": new text}`` per sequence of the batch.
+    """Each item is a step: a list with one ``{"text": new text}`` per sequence of the batch, often "".
 
     Text is given out up to the last space: tokens after it may still change how the last word is written. ``timeout``:
     seconds to wait for the next item, then `queue.Empty` is raised.
@@ -42,19 +42,28 @@ class TextIteratorStreamerBatch:
         self._tokens: list[list[int]] = [[] for _ in range(batch_size)]
         self._given: list[int] = [0] * batch_size
         self._prompt_is_next = True
-        self._texts: queue.SimpleQueue[list[dict[str, str]] | None] = queue.SimpleQueue()
+        self._texts: queue.SimpleQueue[list[str] | None] = queue.SimpleQueue()
 
     def put(self, value: Any) -> None:
-        """Takes new token ids: of shape (batch,), or (batch, length) for the prompt."""
+        """Takes new token ids: of shape (batch,), or (batch, length) for the prompt.
+
+        Raises:
+            ValueError: it is of another batch size.
+        """
+        if value.shape[0] != self.batch_size:
+            raise ValueError(
+                f"TextIteratorStreamerBatch batch size is set to {self.batch_size} "
+                f"but got input tensor of shape {value.shape}"
+            )
         prompt, self._prompt_is_next = self._prompt_is_next, False
         if prompt and self.skip_prompt:
             return
         rows = value.reshape(self.batch_size, -1).tolist()
-        self._give([self._next_text(index, tokens) for index, tokens in enumerate(rows)])
+        self._texts.put([self._next_text(index, tokens) for index, tokens in enumerate(rows)])
 
     def end(self) -> None:
         """Yields the text held back, and ends the iteration."""
-        self._give([self._rest(index) for index in range(self.batch_size)])
+        self._texts.put([self._rest(index) for index in range(self.batch_size)])
         self._prompt_is_next = True
         self._texts.put(None)
 
@@ -65,11 +74,7 @@ class TextIteratorStreamerBatch:
         texts = self._texts.get(timeout=self.timeout)
         if texts is None:
             raise StopIteration
-        return texts
-
-    def _give(self, texts: list[str]) -> None:
-        if any(texts):
-            self._texts.put([{"text": text} for text in texts])
+        return [{"text": text} for text in texts]
 
     def _next_text(self, index: int, tokens: list[int]) -> str:
         self._tokens[index] += tokens

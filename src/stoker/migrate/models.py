@@ -162,7 +162,8 @@ def _config_keys(document: Mapping[str, Any], config: ModelConfig, settings: Set
 
 def _streams(config: ModelConfig, contents: Contents) -> Found:
     streams = any(name.endswith(".py") and _SENDS_PARTS in text for name, text in contents.texts.items())
-    if streams and (config.batch_size or 1) > 1 and config.stream_batching is None:
+    shares = config.stream_batching is not None or config.continuous_batching
+    if streams and (config.batch_size or 1) > 1 and not shares:
         text = (
             "A StreamPredictions request is a batch of its own, where TorchServe lets such requests share one. "
             "streamBatching: true restores that, for handlers that compute a batch together."

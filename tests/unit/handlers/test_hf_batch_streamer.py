@@ -25,7 +25,7 @@ def test_words_are_given_out_when_they_are_whole() -> None:
     for step in ([0, 4], [1, 5], [2, 6], [7, 0]):
         streamer.put(torch.tensor(step))
     streamer.end()
-    assert texts(streamer) == [["", "你"], ["Hello ", "好"], ["", "\n"], ["world!", "Hello"]]
+    assert texts(streamer) == [["", "你"], ["Hello ", "好"], ["", "\n"], ["", ""], ["world!", "Hello"]]
 
 
 def test_the_prompt_can_be_left_out() -> None:
@@ -33,14 +33,23 @@ def test_the_prompt_can_be_left_out() -> None:
     streamer.put(torch.tensor([[0, 1, 2]]))
     streamer.put(torch.tensor([7]))
     streamer.end()
-    assert texts(streamer) == [["!"]]
+    assert texts(streamer) == [[""], ["!"]]
 
 
 def test_decode_options_reach_the_tokenizer() -> None:
     streamer = TextIteratorStreamerBatch(Tokenizer(), 1, mark="|")
     streamer.put(torch.tensor([[0]]))
     streamer.end()
-    assert texts(streamer) == [["Hello|"]]
+    assert texts(streamer) == [[""], ["Hello|"]]
+
+
+@pytest.mark.parametrize("shape", [(3,), (1, 2), (0, 5)])
+def test_tokens_of_another_batch_size_are_refused_with_transformers_words(shape: tuple[int, ...]) -> None:
+    streamer = TextIteratorStreamerBatch(Tokenizer(), 2)
+    with pytest.raises(ValueError, match=r"batch size is set to 2 but got input tensor of shape torch.Size\(\["):
+        streamer.put(torch.zeros(shape))
+    streamer.end()
+    assert texts(streamer) == [["", ""]]
 
 
 def test_a_model_that_says_nothing_in_time_ends_the_wait() -> None:

@@ -187,6 +187,7 @@ STREAMS = b"from ts.handler_utils.utils import send_intermediate_predict_respons
         ("batchSize: 8", STREAMS, True),
         ("batchSize: 8\nstreamBatching: true", STREAMS, False),
         ("batchSize: 8\nstreamBatching: false", STREAMS, False),
+        ("batchSize: 8\ncontinuousBatching: true", STREAMS, False),
         ("batchSize: 1", STREAMS, False),
         ("batchSize: 8", HANDLER, False),
     ],
