@@ -6,6 +6,7 @@ import importlib
 import importlib.util
 from pathlib import Path
 
+from benchmarks.continuous import StokerContinuous
 from benchmarks.listeners import StokerTls, TorchServeTls, chained, crowded, public
 from benchmarks.yardsticks.bare_server import BareNgh2, BareServer
 from stoker.bench.contender import Contender
@@ -25,7 +26,7 @@ def everyone(torchserve: Path | None = None) -> list[Contender]:
     rest: list[Contender] = [StokerRest(), TorchServeRest(torchserve)]
     observed: list[Contender] = [StokerObserved(on=True), StokerObserved(on=False)]
     listeners: list[Contender] = [StokerTls(), TorchServeTls(torchserve), public(), crowded(), chained()]
-    return [*main, *rest, *observed, *listeners, *peers()]
+    return [*main, StokerContinuous(), *rest, *observed, *listeners, *peers()]
 
 
 def peers() -> list[Contender]:

@@ -14,6 +14,7 @@ from stoker.bench.spread import Spread, ratios, short, slope
 
 OURS, THEIRS, BARE, LIMIT = "stoker-nghttp2", "torchserve", "bare-grpc-aio", "bare-ngh2"
 REST, CROWDED, WORKFLOW = "stoker-rest", "stoker-crowded", "stoker-workflow"
+CONTINUOUS = "stoker-continuous"
 BUDGET_MIB = 256
 """Budgets of incomplete requests and of unread answers, each, by default."""
 
@@ -232,6 +233,16 @@ FIGURES: tuple[Figure, ...] = (
         aim=0.98,
         unit="parts/s",
         against=LOOP,
+    ),
+    Figure(
+        name="D8",
+        what="SmolLM2, 8 streams, batched continuously",
+        point="d 8 streams",
+        pick=rate,
+        bar=1.5,
+        aim=1.8,
+        unit="parts/s",
+        ours=CONTINUOUS,
     ),
     Figure(
         name="REST",

@@ -91,6 +91,11 @@ def text(home: Path) -> Model:
     return example("text_generation", home, handler_class="TextGenerator", requirements=TEXT)
 
 
+def text_continuous(home: Path) -> Model:
+    handler_class = "ContinuousTextGenerator"
+    return example("text_generation_continuous", home, handler_class=handler_class, requirements=TEXT)
+
+
 def text_shared(home: Path) -> Model:
     """Makes the text model with ``shareWeights: true``: the same files except model-config.yaml."""
     plain = text(home)

@@ -37,18 +37,19 @@ class Cache:
 
     def __init__(self, shape: Shape, tokens: int) -> None:
         self.used = 0
-        self._kept = torch.empty(shape.layers, 2, shape.kv_heads, tokens, shape.head_width)
+        self._kept = torch.empty(shape.layers, 2, shape.kv_heads, tokens, shape.head_width).unbind()
 
     def begin_as(self, other: Cache, tokens: int) -> None:
         """Copies the first ``tokens`` of another sequence that begins with the same."""
-        self._kept[:, :, :, :tokens] = other._kept[:, :, :, :tokens]
+        for kept, known in zip(self._kept, other._kept, strict=True):
+            kept[:, :, :tokens] = known[:, :, :tokens]
         self.used = tokens
 
     def put(self, layer: int, keys_and_values: Tensor) -> Tensor:
         """Stores those of the newest tokens (2 x heads x tokens x width); returns those of all tokens."""
-        end = self.used + keys_and_values.shape[2]
-        self._kept[layer, :, :, self.used : end] = keys_and_values
-        return self._kept[layer, :, :, :end]
+        kept, new = self._kept[layer], keys_and_values.shape[2]
+        kept.narrow(2, self.used, new).copy_(keys_and_values)
+        return kept.narrow(2, 0, self.used + new)
 
 
 class Llama:
