@@ -30,7 +30,7 @@ class ContinuousTextGenerator(TextGenerator):
             del self._texts[gone]
         refused = {}
         for row, name in ids.items():
-            if name not in self._texts:
+            if data[row] or name not in self._texts:
                 asked = self._row_or_refusal(data[row])
                 if isinstance(asked, PredictionException):
                     refused[row] = asked
