@@ -341,6 +341,16 @@ async def test_several_leaves_are_one_message_of_a_stream(rig: WorkflowRig, clie
     assert parts == [b'{\n  "b": "answer",\n  "c": "answer"\n}\n']
 
 
+async def test_messages_of_a_bidirectional_call_are_answered_one_by_one(rig: WorkflowRig, client: Client) -> None:
+    await register(rig)
+    asked = [prediction("two", sequence_id="a"), prediction("other"), prediction("two", sequence_id="a")]
+    answers = [answer async for answer in client.inference.StreamPredictions2(iter(asked))]
+
+    good = [(each.prediction, each.sequence_id) for each in answers if not each.HasField("status")]
+    assert good == [(b"answer", "a"), (b"answer", "a")]
+    assert [each.status.message for each in answers if each.HasField("status")] == ["Model not found: other"]
+
+
 async def test_metadata_and_deadline_reach_every_node(rig: WorkflowRig, client: Client) -> None:
     await register(rig)
     await client.inference.Predictions(prediction("two"), metadata=(("x-mine", "1"),), timeout=3600)

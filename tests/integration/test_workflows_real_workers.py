@@ -25,6 +25,7 @@ from stoker.core.clock import MonotonicClock
 from stoker.core.job import Input
 from stoker.core.measures import WorkflowCounters
 from stoker.core.ports import Health, ScaleRequest
+from stoker.core.sequences import SequenceReply
 from stoker.core.workflows import RegisterWorkflowRequest
 from stoker.pool.devices import Devices
 from stoker.registry.registry import Registry
@@ -91,6 +92,19 @@ def counts(data, context):
 ANGLE = """
 def handle(data, context):
     return None if data is None else [b"<" + row["body"] + b">" for row in data]
+"""
+SUMS = """
+sums = {}
+
+def handle(data, context):
+    if data is None:
+        return None
+    answers = []
+    for index, row in enumerate(data):
+        sequence = context.get_sequence_id(index)
+        sums[sequence] = sums.get(sequence, 0) + int(row["body"])
+        answers.append(str(sums[sequence]))
+    return answers
 """
 TWO = {"models": {"retry-attempts": 0, "timeout-ms": 60000}, "dag": {"pre": ["post"]}}
 
@@ -355,6 +369,32 @@ async def test_a_model_that_batches_continuously_may_be_a_leaf_or_an_inner_node(
         parts = [json.loads(line) for line in answer.splitlines()]
         assert [part["part"] for part in parts] == [1, 2, 3]
     assert max(json.loads(line)["rows"] for answer in whole for line in answer.splitlines()) > 1
+
+
+async def test_nodes_with_sequences_see_the_requests_of_each_in_order_and_once(running: Running) -> None:
+    config = "sequenceBatching: true\nsequenceMaxIdleMSec: 60000\nmaxNumSequence: 4\nbatchSize: 4\n"
+    model_archive(running.folder / "store", "sums", SUMS, config=config)
+    models = {"timeout-ms": 60000, "retry-attempts": 5, "sum": {"url": "sums.mar", "batch-size": -1}}
+    await running.register("w", {"models": models, "dag": {"pre": ["sum"], "sum": ["post"]}})
+
+    async def add(sequence: str, number: int) -> str:
+        headers = {"ts_request_sequence_id": sequence}
+        reply = running.registry.submit("w", None, [Input("data", "", b"%d" % number)], headers=headers)
+        assert isinstance(reply, SequenceReply)
+        assert reply.sequence_id == sequence
+        chunk = await reply.next()
+        assert chunk is not None
+        return bytes(chunk.data).decode()
+
+    async def sums(sequence: str) -> list[str]:
+        return [await add(sequence, number) for number in (1, 2, 3)]
+
+    assert await asyncio.gather(*(sums(sequence) for sequence in "abc")) == [["1", "3", "6"]] * 3
+    first = asyncio.ensure_future(add("a", 1))
+    await asyncio.sleep(0)
+    with pytest.raises(errors.SequenceQueueFull):
+        await add("a", 1)
+    assert await first == "7"
 
 
 async def test_a_start_loads_workflows_and_a_stop_serves_what_was_accepted(tmp_path: Path) -> None:

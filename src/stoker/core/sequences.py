@@ -6,6 +6,7 @@ A request names its sequence in a field of its message, in an input, or in a hea
 from __future__ import annotations
 
 import re
+import uuid
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -126,6 +127,10 @@ class SequenceReply(ReplyStream):
         if value_in_any_case(meta.headers, self._header) is not None:
             return chunk
         return Chunk(chunk.data, meta._replace(headers={**meta.headers, self._header: self.sequence_id}))
+
+
+def new_sequence_id() -> str:
+    return f"ts-seq-{uuid.uuid4()}"
 
 
 def value_in_any_case(headers: Mapping[str, str], wanted: str) -> str | None:

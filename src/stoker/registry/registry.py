@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import uuid
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Protocol
@@ -33,7 +32,7 @@ from stoker.core.ports import (
     ScaleRequest,
 )
 from stoker.core.reply import ReplyStream, ResponseMeta
-from stoker.core.sequences import Membership, SequenceLimits, in_sequence, membership
+from stoker.core.sequences import Membership, SequenceLimits, in_sequence, membership, new_sequence_id
 from stoker.core.tensors import TensorJob
 from stoker.core.workflows import PREFIX
 from stoker.pool.devices import Devices
@@ -67,9 +66,12 @@ class WorkflowsPort(Protocol):
         streaming: bool,
         alone: bool | None,
         request_id: str | None,
+        member: Membership | None,
     ) -> ReplyStream | None:
         """As `InferencePort.submit`. None: no workflow has the name."""
         ...
+
+    def has_sequences(self, name: str) -> bool: ...
 
     async def load_at_startup(self) -> Sequence[str]:
         """Returns what was given up, in the operator's words."""
@@ -181,6 +183,7 @@ class Registry:
                 streaming=streaming,
                 alone=alone,
                 request_id=request_id,
+                member=member,
             )
         spec = entry.spec
         if spec.client_timeout_s:
@@ -225,7 +228,7 @@ class Registry:
     def _in_sequence(self, job: Job, limits: SequenceLimits, member: Membership | None) -> Job:
         """Puts a request into the sequence that it names, or into one of its own."""
         member = member or membership(limits.names, job.inputs, job.headers)
-        return in_sequence(job, limits, member, f"ts-seq-{uuid.uuid4()}")
+        return in_sequence(job, limits, member, new_sequence_id())
 
     def _not_found(self, model: str, version: str | None) -> errors.ServingError:
         if self._operations.stopping:
@@ -238,7 +241,9 @@ class Registry:
 
     def has_sequences(self, model: str, version: str | None) -> bool:
         entry = self._catalog.find(model, version)
-        return entry is not None and entry.spec.sequences is not None
+        if entry is None:
+            return self._workflows is not None and self._workflows.has_sequences(model)
+        return entry.spec.sequences is not None
 
     def healthy(self) -> bool:
         return self._health.healthy()

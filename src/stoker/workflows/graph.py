@@ -85,6 +85,13 @@ class Graph:
         leaves = tuple(name for name, after in successors.items() if not after)
         return Graph(connected, starts[0], leaves)
 
+    def without_retries(self, names: Iterable[str]) -> Graph:
+        """Returns the graph with one attempt at each of these nodes: what keeps state must see a request once."""
+        nodes = dict(self.nodes)
+        for name in names:
+            nodes[name] = replace(nodes[name], serving=replace(nodes[name].serving, retry_attempts=0))
+        return replace(self, nodes=nodes)
+
     def needed_by(self, wanted: Iterable[str]) -> Sequence[str]:
         """Returns the nodes that ``wanted`` depend on, and these, in the order of the graph."""
         needed, left = set[str](), list(wanted)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from stoker import errors
 from stoker.archive.store import UnpackedWorkflow, WorkflowStore
@@ -124,6 +124,8 @@ class Registrar:
             raise
         entries = (task.result() for task in tasks)
         models = {node: EntryModel(entry) for node, entry in zip(found.graph.nodes, entries, strict=True)}
+        stateful = [node for node, model in models.items() if model.sequences is not None]
+        found = replace(found, graph=found.graph.without_retries(stateful))
         workflow = Workflow(name, found, models, counters=self._counters(name), now=self._now)
         return Registered(workflow=workflow, unpacked=unpacked, request=request)
 

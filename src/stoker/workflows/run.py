@@ -16,6 +16,7 @@ from stoker.core.buffer import Buffer
 from stoker.core.job import Job, ModelKey
 from stoker.core.measures import RequestTotals
 from stoker.core.reply import Chunk, ReplyStream, ResponseMeta
+from stoker.core.sequences import Membership
 from stoker.core.workflows import Form, Trace
 from stoker.workflows import execution as steps
 from stoker.workflows.execution import Execution
@@ -38,7 +39,9 @@ class NodeModel(Protocol):
     @property
     def streams_alone(self) -> bool: ...
 
-    def submit(self, job: Job) -> None: ...
+    def submit(self, job: Job, member: Membership | None) -> Job:
+        """Returns the job whose reply is to be read. ``member``: the sequence that the request belongs to."""
+        ...
 
 
 class Observer(Protocol):
@@ -61,13 +64,14 @@ CallLater = Callable[..., Timer]
 
 class Asked(NamedTuple):
     """``alone``: whether a node that streams to the caller is a batch of its own; None: as its model says.
-    ``meta``: of each chunk of the answer; what nodes set is dropped."""
+    ``meta``: of each chunk of the answer; what nodes set is dropped. ``member``: for nodes with sequences."""
 
     form: Form
     request_id: str
     headers: Mapping[str, str] | None = None
     alone: bool | None = None
     meta: ResponseMeta | None = None
+    member: Membership | None = None
 
 
 class Run:
@@ -95,6 +99,7 @@ class Run:
         observer: Observer,
         now: Callable[[], float],
         call_later: CallLater,
+        reply: ReplyStream | None = None,
     ) -> None:
         self._execution = execution
         self._asked = asked
@@ -102,7 +107,7 @@ class Run:
         self._observer = observer
         self._now = now
         self._call_later = call_later
-        self._reply = ReplyStream()
+        self._reply = reply or ReplyStream()
         self._attempts: dict[str, _Attempt] = {}
         self._tail: Buffer = b""
         self.traces: dict[str, Trace] = {}
@@ -217,7 +222,7 @@ class Run:
             totals=totals,
         )
         try:
-            model.submit(job)
+            job = model.submit(job, asked.member)
         except errors.ServingError as error:
             self._execution.failed(node, action.attempt, error, self._now())
             return

@@ -16,6 +16,7 @@ from stoker.core.job import Input, new_request_id
 from stoker.core.measures import WorkflowCounters
 from stoker.core.ports import Health
 from stoker.core.reply import ReplyStream, ResponseMeta
+from stoker.core.sequences import Membership
 from stoker.core.workflows import PREFIX, Form, RegisterWorkflowRequest
 from stoker.registry.describe import page
 from stoker.registry.locks import KeyedLocks
@@ -77,6 +78,7 @@ class Workflows:
         streaming: bool,
         alone: bool | None,
         request_id: str | None,
+        member: Membership | None,
     ) -> ReplyStream | None:
         forced = name.startswith(PREFIX)
         registered = self._registered.get(name.removeprefix(PREFIX) if forced else name)
@@ -92,8 +94,13 @@ class Workflows:
             headers=headers,
             alone=alone,
             meta=_JSON,
+            member=member,
         )
         return workflow.submit(inputs, asked, deadline=deadline)
+
+    def has_sequences(self, name: str) -> bool:
+        registered = self._registered.get(name.removeprefix(PREFIX))
+        return registered is not None and registered.workflow.has_sequences
 
     def predict(
         self,

@@ -9,6 +9,7 @@ from stoker import errors
 from stoker.core.job import Input, Job, ModelKey
 from stoker.core.measures import RequestTotals, WorkflowCounters
 from stoker.core.reply import ReplyStream
+from stoker.core.sequences import Membership, SequenceLimits, SequenceReply, in_sequence, membership, new_sequence_id
 from stoker.registry.entry import ModelEntry
 from stoker.workflows.execution import Execution
 from stoker.workflows.run import Asked, Run
@@ -28,13 +29,20 @@ class EntryModel:
         self._counters = entry.counters
         self._scheduler = entry.scheduler
 
-    def submit(self, job: Job) -> None:
+    @property
+    def sequences(self) -> SequenceLimits | None:
+        return self.entry.spec.sequences
+
+    def submit(self, job: Job, member: Membership | None) -> Job:
+        if member is not None and self.sequences is not None:
+            job = in_sequence(job, self.sequences, member, member.id)
         try:
             self._scheduler.submit(job)
         except errors.ServingError:
             if self._counters is not None:
                 self._counters.refused += 1
             raise
+        return job
 
     @property
     def ready(self) -> bool:
@@ -59,6 +67,9 @@ class Workflow:
         self.models = models
         self._counters = counters
         self._now = now
+        self._sequences = next((limits for model in models.values() if (limits := model.sequences)), None)
+        self._sequence_of: dict[Run, str] = {}
+        self._busy_sequences: set[str] = set()
         self._runs: dict[Run, float] = {}  # with the time of their beginning
         self._idle: asyncio.Future[None] | None = None
 
@@ -71,6 +82,7 @@ class Workflow:
         Raises:
             BadRequest: ``wanted`` names no node of the workflow
             DeadlineExceeded
+            SequenceQueueFull: the request before it in its sequence is not answered yet
         """
         now = self._now()
         if deadline is not None and deadline <= now:
@@ -79,6 +91,9 @@ class Workflow:
         for node in wanted:
             if node not in graph.nodes:
                 raise errors.BadRequest(f"Workflow {self.name} has no node {node}.")
+        reply = None
+        if self._sequences is not None:
+            asked, reply = self._in_sequence(self._sequences, inputs, asked)
         run = Run(
             Execution(graph, inputs, deadline=deadline, wanted=wanted),
             asked,
@@ -86,20 +101,42 @@ class Workflow:
             observer=self,
             now=self._now,
             call_later=asyncio.get_running_loop().call_later,
+            reply=reply,
         )
         self._runs[run] = now
+        if reply is not None:
+            self._sequence_of[run] = reply.sequence_id
+            self._busy_sequences.add(reply.sequence_id)
         try:
             return run.begin()
         except BaseException:
-            self._runs.pop(run, None)
+            self._forget(run)
             raise
+
+    def _in_sequence(
+        self, limits: SequenceLimits, inputs: Sequence[Input], asked: Asked
+    ) -> tuple[Asked, SequenceReply]:
+        """Puts a request into the sequence that it names, or into one of its own. Requests of one sequence go through
+        the workflow one after the other, so that each node sees them in order."""
+        member = asked.member or membership(limits.names, inputs, asked.headers)
+        if not member.id:
+            member = Membership(new_sequence_id(), True, member.ends)
+        if member.id in self._busy_sequences:
+            raise errors.SequenceQueueFull(self.name)
+        return asked._replace(member=member), SequenceReply(member.id, limits.names.id)
+
+    def _forget(self, run: Run) -> float:
+        """Returns when the run began."""
+        if self._sequence_of:
+            self._busy_sequences.discard(self._sequence_of.pop(run, ""))
+        return self._runs.pop(run, 0.0)
 
     def node_retried(self, node: str) -> None:
         retries = self._counters.retries
         retries[node] = retries.get(node, 0) + 1
 
     def run_ended(self, run: Run, error: errors.ServingError | None) -> None:
-        begun = self._runs.pop(run)
+        begun = self._forget(run)
         counters = self._counters
         if error is None:
             counters.ok += 1
@@ -113,6 +150,10 @@ class Workflow:
             self._idle = None
 
     # ------------------------------------------------------------------------------------------ the end
+
+    @property
+    def has_sequences(self) -> bool:
+        return self._sequences is not None
 
     @property
     def ready(self) -> bool:

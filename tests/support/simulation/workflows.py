@@ -20,6 +20,7 @@ from stoker.core.measures import RequestTotals
 from stoker.core.model import ModelSpec
 from stoker.core.ports import Outcome
 from stoker.core.reply import Chunk
+from stoker.core.sequences import Membership
 from stoker.scheduling import actions
 from stoker.scheduling.core import SchedulerCore
 from stoker.workflows.answers import STREAMED, WHOLE
@@ -104,11 +105,12 @@ class NodeModel:
         for number in self.workers:
             self.core.worker_ready(number)
 
-    def submit(self, job: Job) -> None:
+    def submit(self, job: Job, member: Membership | None) -> Job:
         self.world.submitted(self.name, job)
         self.core.submit(job, self.world.now)
         job.reply.attach(self, job)
         self.world.accepted(self.name, job)
+        return job
 
     def job_cancelled(self, job: Job) -> None:
         self.core.cancel(job, self.world.now)

@@ -10,6 +10,7 @@ from stoker.core.buffer import Buffer
 from stoker.core.job import Input, Job, ModelKey
 from stoker.core.measures import RequestTotals
 from stoker.core.reply import Chunk, ReplyStream, ResponseMeta
+from stoker.core.sequences import Membership
 from stoker.core.workflows import Form, Trace
 from stoker.workflows.answers import STREAMED, WHOLE
 from stoker.workflows.execution import Execution
@@ -30,13 +31,14 @@ class FakeModel:
         self.refusal: errors.ServingError | None = None
         self.answers_at_once: bytes | None = None
 
-    def submit(self, job: Job) -> None:
+    def submit(self, job: Job, member: Membership | None) -> Job:
         if self.refusal is not None:
             raise self.refusal
         self.jobs.append(job)
         job.reply.attach(self, job)
         if self.answers_at_once is not None:
             self.answer(self.answers_at_once)
+        return job
 
     @property
     def job(self) -> Job:
