@@ -34,7 +34,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "frontend": {"stoker.config", "stoker.tensors"},
     "migrate": {"stoker.config", "stoker.archive", "stoker.snapshots", "stoker.workflows.specification"},
     "snapshots": {"stoker.config"},
-    "workflows": {"stoker.config", "stoker.archive", "stoker.registry"},
+    "workflows": {"stoker.config", "stoker.tensors", "stoker.archive", "stoker.registry"},
     "registry": {"stoker.config", "stoker.archive", "stoker.scheduling", "stoker.pool", "stoker.snapshots"},
 }
 """Besides core and errors, which everyone may import. A package may always import itself."""

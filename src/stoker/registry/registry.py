@@ -66,9 +66,14 @@ class WorkflowsPort(Protocol):
         streaming: bool,
         alone: bool | None,
         request_id: str | None,
+        tensors: TensorJob | None,
         member: Membership | None,
     ) -> ReplyStream | None:
         """As `InferencePort.submit`. None: no workflow has the name."""
+        ...
+
+    def model_spec(self, name: str) -> ModelSpec | None:
+        """How requests with tensors are served. None: no workflow has the name."""
         ...
 
     def has_sequences(self, name: str) -> bool: ...
@@ -183,6 +188,7 @@ class Registry:
                 streaming=streaming,
                 alone=alone,
                 request_id=request_id,
+                tensors=tensors,
                 member=member,
             )
         spec = entry.spec
@@ -254,9 +260,12 @@ class Registry:
 
     def model_spec(self, model: str, version: str | None) -> ModelSpec:
         entry = self._catalog.find(model, version)
-        if entry is None:
+        if entry is not None:
+            return entry.spec
+        spec = None if self._workflows is None or version else self._workflows.model_spec(model)
+        if spec is None:
             raise self._not_found(model, version)
-        return entry.spec
+        return spec
 
     def versions(self, model: str) -> list[str]:
         names.require(model)

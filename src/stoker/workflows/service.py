@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from stoker import errors
@@ -14,9 +15,11 @@ from stoker.config.settings import Settings
 from stoker.core.clock import Clock
 from stoker.core.job import Input, new_request_id
 from stoker.core.measures import WorkflowCounters
+from stoker.core.model import ModelSpec
 from stoker.core.ports import Health
 from stoker.core.reply import ReplyStream, ResponseMeta
 from stoker.core.sequences import Membership
+from stoker.core.tensors import PLAIN, TensorJob
 from stoker.core.workflows import PREFIX, Form, RegisterWorkflowRequest
 from stoker.registry.describe import page
 from stoker.registry.locks import KeyedLocks
@@ -27,6 +30,7 @@ from stoker.workflows import describe
 from stoker.workflows.answers import STREAMED, WHOLE
 from stoker.workflows.registration import Registered, Registrar
 from stoker.workflows.run import Asked
+from stoker.workflows.tensors import TENSORS, plain_inputs
 from stoker.workflows.workflow import Workflow
 
 log = logging.getLogger(__name__)
@@ -78,6 +82,7 @@ class Workflows:
         streaming: bool,
         alone: bool | None,
         request_id: str | None,
+        tensors: TensorJob | None,
         member: Membership | None,
     ) -> ReplyStream | None:
         forced = name.startswith(PREFIX)
@@ -87,16 +92,27 @@ class Workflows:
                 raise errors.WorkflowNotFound(workflow=name.removeprefix(PREFIX))
             return None
         workflow = registered.workflow
-        streams = streaming and len(workflow.specification.graph.leaves) == 1
         asked = Asked(
-            form=STREAMED if streams else WHOLE,
+            form=STREAMED if streaming and len(workflow.specification.graph.leaves) == 1 else WHOLE,
             request_id=request_id or new_request_id(),
             headers=headers,
             alone=alone,
             meta=_JSON,
             member=member,
         )
+        if tensors is not None:
+            inputs, asked = plain_inputs(inputs, tensors), asked._replace(form=TENSORS, meta=None)
         return workflow.submit(inputs, asked, deadline=deadline)
+
+    def model_spec(self, name: str) -> ModelSpec | None:
+        """Returns that of the start node, under the workflow's name; its own tensors are of no concern."""
+        name = name.removeprefix(PREFIX)
+        registered = self._registered.get(name)
+        if registered is None:
+            return None
+        workflow = registered.workflow
+        spec = workflow.models[workflow.specification.graph.start].entry.spec
+        return replace(spec, key=spec.key._replace(name=name), tensors=PLAIN)
 
     def has_sequences(self, name: str) -> bool:
         registered = self._registered.get(name.removeprefix(PREFIX))
