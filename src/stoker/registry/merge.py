@@ -246,8 +246,6 @@ def _check_supported(config: ModelConfig, machine: Machine) -> None:
     if config.async_communication and (config.sequence_batching or config.continuous_batching):
         other = "sequenceBatching" if config.sequence_batching else "continuousBatching"
         raise _invalid(f"{other} and asyncCommunication call a handler in different ways: choose one.")
-    if config.sequence_batching and config.continuous_batching:
-        raise _invalid("sequenceBatching with continuousBatching is not supported by this version of the server.")
     for key in _OTHER_HANDLER_PROTOCOL:
         if key in config.not_served_yet:
             raise _invalid(f"{key} is not supported by this version of the server.")

@@ -146,7 +146,9 @@ class SchedulerCore:
         flight = self._running(worker, batch_id, parts)
         if worker is None or flight is None:
             return
-        self._streaming.add(flight)
+        if flight not in self._streaming:
+            self._streaming.add(flight)
+            self._policy.stepped(flight)
         for index, (job, chunks) in enumerate(zip(flight.jobs, parts, strict=True)):
             if job.place is flight and chunks:
                 self._deliver_parts(flight, index, job, chunks, now)

@@ -88,10 +88,10 @@ class SequenceLaws:
             self._homes[id] = worker, number
 
     def landed(self, batch: Batch) -> None:
-        """The batch is answered, or its worker is lost."""
+        """The batch is answered, or its worker is lost; or the next job of its sequence may join it."""
         for job in batch.jobs:
-            if isinstance(job, SequenceJob):
-                self._flying.pop(job.member.id, None)
+            if isinstance(job, SequenceJob) and self._flying.get(job.member.id) is job:
+                del self._flying[job.member.id]
 
     def after_turn(self, now: float) -> None:
         policy = self._policy
@@ -127,11 +127,15 @@ class SequenceLaws:
     def _nothing_starves(self, now: float) -> None:
         if now < self._policy.wake_at and self._policy._delay_s:
             return  # a batch forms
-        for bound in self._policy._workers.values():
-            idle = not bound.worker.flights and self._core._workers.get(bound.worker.id) is bound.worker
+        policy = self._policy
+        for bound in policy._workers.values():
+            room = policy._room(bound.worker) > 0 and self._core._workers.get(bound.worker.id) is bound.worker
             ready = any(each.state is State.READY for each in bound.sequences)
-            unbound = self._policy._unbound.count() and not bound.worker.draining
-            self._check(not (idle and (ready or unbound)), "a worker is idle while a sequence has a job for it")
+            unbound = policy._unbound.count() > 0 and not bound.worker.draining
+            oldest = policy._oldest(bound, unbound_too=unbound)
+            alone = oldest is not None and oldest.queue[0][1].alone and len(bound.worker.flights) > 0
+            starves = room and (ready or unbound) and not alone
+            self._check(not starves, "a worker is idle while a sequence has a job for it")
 
     def at_the_end(self) -> None:
         policy = self._policy

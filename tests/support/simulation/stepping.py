@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from simulation.laws import Laws
+from simulation.sequences import handlers_end
 from simulation.world import WINDOW, Scenario, Worker, WorkerAction, World
 from stoker import errors
 from stoker.core.job import Batch
@@ -45,7 +46,8 @@ class SteppingLaws(Laws):
         self._joined.add(job.id)
 
     def step(self, rows: int, *, alone: bool) -> None:
-        self.check(0 < rows <= self.spec.batch_size, f"a step of {rows} rows")
+        slots = self.spec.batch_size * (1 if self.spec.sequences is None else 2)
+        self.check(0 < rows <= slots, f"a step of {rows} rows")
         self.check(rows == 1 or not alone, "a job that must be alone has company in a step")
 
     def unserved(self, now: float) -> bool:
@@ -107,15 +109,19 @@ class SteppingProcess(Worker):
         gone = [row for row in self.rows if (row.batch.id, 0) in self.cancelled]
         self.rows = [row for row in self.rows if row not in gone]
         for row in gone:
+            self.world.landed(row.batch)
             self.world.core.done(self.id, row.batch.id, [Dropped.DROPPED], self.world.now)
 
     def join(self) -> None:
         rng = self.world.rng
         for batch in self.inbox:
             if (batch.id, 0) in self.cancelled:
+                self.world.landed(batch)
                 self.world.core.done(self.id, batch.id, [Dropped.DROPPED], self.world.now)
                 continue
             self.laws.joined(batch)
+            if self.laws.sequences is not None:
+                self.laws.sequences.runs(self, batch.jobs)
             self.started = batch.id
             self.rows.append(Row(batch, rng.choice([0, 0, 1, 3, 8])))
         self.inbox = []
@@ -127,6 +133,7 @@ class SteppingProcess(Worker):
         if self.world.rng.random() < self.world.scenario.handler_error:
             failed, self.rows = self.rows, []
             for row in failed:
+                self.world.landed(row.batch)
                 self.world.core.done(self.id, row.batch.id, [errors.HandlerRaised()], self.world.now)
         else:
             self.rows = [row for row in self.rows if self.goes_on(row)]
@@ -135,12 +142,15 @@ class SteppingProcess(Worker):
     def goes_on(self, row: Row) -> bool:
         world, own = self.world, row.batch.jobs[0].id.encode()
         if row.left == 0:
-            world.core.done(self.id, row.batch.id, [Chunk(own)], world.now)
+            meta = handlers_end(row.batch.jobs[0], world.rng) if world.spec.sequences is not None else None
+            world.landed(row.batch)
+            world.core.done(self.id, row.batch.id, [Chunk(own, meta)], world.now)
             return False
         row.left -= 1
         part = Chunk(own * world.rng.randint(1, 200))
         row.credit -= len(part.data)
         world.laws.sent(row.batch, [[part]])
+        world.landed(row.batch)  # its sequence's next job may join
         world.core.parts(self.id, row.batch.id, [[part]], world.now)
         return True
 
@@ -170,3 +180,14 @@ class SteppingWorld(World):
 
     def _is_alone(self, streaming: bool) -> bool:
         return self.rng.random() < 0.05
+
+
+class SteppingSequencesWorld(SteppingWorld):
+    """As `SteppingWorld`, of a model with sequences."""
+
+    def __init__(
+        self, seed: int, *, scenario: Scenario | None = None, core: type[SchedulerCore] = SchedulerCore
+    ) -> None:
+        rng = random.Random(f"stepping sequences {seed}")
+        drawn = replace(scenario or Scenario.draw_sequences(rng), batch_size=rng.choice([1, 2, 4]))
+        super().__init__(seed, scenario=drawn, core=core)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from stoker.core.model import ModelSpec
 from stoker.scheduling.policies.adaptive import AdaptivePolicy
 from stoker.scheduling.policies.continuous import ContinuousPolicy
+from stoker.scheduling.policies.continuous_sequence import ContinuousSequencePolicy
 from stoker.scheduling.policies.fixed import FixedPolicy
 from stoker.scheduling.policies.policy import Policy
 from stoker.scheduling.policies.sequence import SequencePolicy
@@ -17,7 +18,7 @@ __all__ = ["Policy", "policy_of"]
 
 def policy_of(spec: ModelSpec) -> Policy:
     if spec.sequences is not None:
-        return SequencePolicy(spec, spec.sequences)
+        return (ContinuousSequencePolicy if spec.continuous else SequencePolicy)(spec, spec.sequences)
     if spec.continuous:
         return ContinuousPolicy(spec)
     return FixedPolicy(spec) if spec.batching == "fixed" else AdaptivePolicy(spec)

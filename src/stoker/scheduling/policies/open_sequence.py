@@ -29,7 +29,8 @@ class State(Enum):
 
 
 class OpenSequence:
-    """``queue``: jobs that wait, each with its number in the order of acceptance. ``running``: jobs in the worker.
+    """``queue``: jobs that wait, each with its number in the order of acceptance. ``running``: jobs in the worker,
+    ``joining``: those of them for which the next one has to wait.
 
     ``counted``: it takes one of the model's places; a request outside of sequences is served as one that does not.
     ``begun``: a worker has run a job of it, so its state is there. ``announced``: a job that opens it was sent.
@@ -45,6 +46,7 @@ class OpenSequence:
         "counted",
         "ending",
         "id",
+        "joining",
         "opened_at",
         "queue",
         "running",
@@ -58,7 +60,7 @@ class OpenSequence:
         self.counted = counted
         self.opened_at = self.answered_at = now
         self.queue: deque[tuple[int, Job]] = deque()
-        self.running = 0
+        self.running = self.joining = 0
         self.worker: WorkerState | None = None
         self.begun = self.announced = self.sealed = self.ending = self.closed = self.timed = False
 
@@ -66,7 +68,7 @@ class OpenSequence:
     def state(self) -> State:
         if self.closed:
             return State.CLOSED
-        if self.running:
+        if self.joining or (self.running and not self.queue):
             return State.RUNNING
         if self.queue:
             return State.UNBOUND if self.worker is None else State.READY

@@ -71,6 +71,9 @@ class Policy(ABC):
     def worker_draining(self, worker: WorkerState) -> None:
         """Notes that the worker takes nothing new; what it holds it finishes."""
 
+    def stepped(self, flight: Flight) -> None:  # noqa: B027 - most policies need not know
+        """Notes the first part of a batch: whatever ran before it has seen its jobs."""
+
     def holds(self, worker: WorkerState) -> bool:
         """Whether the worker is needed for more than its batches, so that it cannot stop yet."""
         return False

@@ -31,6 +31,7 @@ class SequencePolicy(Policy):
         self._delay_s = spec.max_batch_delay_s if spec.batching == "fixed" else 0.0
         self._open: dict[str, OpenSequence] = {}
         self._held: dict[Job, tuple[int, OpenSequence]] = {}  # jobs that wait or run, with their numbers
+        self._joined: set[Job] = set()  # that run, and for which the next of their sequence need not wait
         self._waiting = 0
         self._numbers = 0
         self._workers: dict[int, BoundSequences] = {}
@@ -127,10 +128,10 @@ class SequencePolicy(Policy):
         self.wake_at = self._idle.wake_at
         if not self._waiting:
             return None
-        idle = [bound for bound in self._workers.values() if not bound.worker.flights]
-        takers = sum(not bound.worker.draining for bound in idle)
-        for bound in sorted(idle, key=lambda bound: len(bound.sequences)):
-            if self._delay_s and self._forming(bound, now):
+        free = [bound for bound in self._workers.values() if self._room(bound.worker)]
+        takers = sum(not bound.worker.draining for bound in free)
+        for bound in sorted(free, key=lambda bound: len(bound.sequences)):
+            if self._delay_s and not bound.worker.flights and self._forming(bound, now):
                 continue
             bound.forming_since = None
             # New sequences are spread: they stay where they begin.
@@ -138,6 +139,10 @@ class SequencePolicy(Policy):
             if jobs := self._take(bound, fresh):
                 return bound.worker, jobs
         return None
+
+    def _room(self, worker: WorkerState) -> int:
+        """Returns how many jobs the next batch of a worker may have."""
+        return 0 if worker.flights else self._rows
 
     def _forming(self, bound: BoundSequences, now: float) -> bool:
         """Tells whether fixed batching waits for more rows."""
@@ -158,9 +163,9 @@ class SequencePolicy(Policy):
     def _take(self, bound: BoundSequences, fresh: int) -> list[Job]:
         """Takes a worker's batch: at most ``fresh`` jobs of sequences that are new to it."""
         jobs: list[Job] = []
-        while len(jobs) < self._rows:
+        while len(jobs) < self._room(bound.worker):
             sequence = self._oldest(bound, unbound_too=fresh > 0)
-            if sequence is None or (jobs and sequence.queue[0][1].alone):
+            if sequence is None or (sequence.queue[0][1].alone and (jobs or bound.worker.flights)):
                 break
             if sequence.worker is None:
                 fresh -= 1
@@ -180,6 +185,7 @@ class SequencePolicy(Policy):
         _, job = sequence.queue.popleft()
         self._waiting -= 1
         sequence.running += 1
+        sequence.joining += 1
         if not sequence.announced and sequence.counted:
             sequence.announced = True
             job.headers = {**job.headers, OPENED: TRUE}
@@ -191,6 +197,8 @@ class SequencePolicy(Policy):
         for job, outcome in zip(flight.jobs, outcomes, strict=True):
             sequence = self._held.pop(job)[1]
             sequence.running -= 1
+            sequence.joining -= job not in self._joined
+            self._joined.discard(job)
             sequence.answered_at = now
             over[sequence] = None
             if outcome is Dropped.DROPPED:
@@ -216,12 +224,12 @@ class SequencePolicy(Policy):
         return [sequence for sequence in named if sequence is not None and sequence in bound.sequences]
 
     def _answered(self, sequence: OpenSequence, now: float) -> Unserved:
-        if sequence.running:
-            return ()
         if sequence.ending:
-            return self._close(sequence)
+            return self._unserved(sequence) if sequence.running else self._close(sequence)
         if sequence.queue:
             self._now_ready(sequence)
+        elif sequence.running:
+            pass
         elif self._idle.closes_at(sequence) <= now:
             self._expire(sequence)
         else:
@@ -259,6 +267,7 @@ class SequencePolicy(Policy):
                     self._held[job][1].begun = True
                 if job not in back:
                     del self._held[job]
+                self._joined.discard(job)
         for job in reversed(back):
             number, sequence = self._held[job]
             sequence.queue.appendleft((number, job))
@@ -266,7 +275,7 @@ class SequencePolicy(Policy):
             self._waiting += 1
         unserved: list[tuple[Job, ServingError]] = []
         for sequence in list(bound.sequences):
-            sequence.running = 0
+            sequence.running = sequence.joining = 0
             if sequence.begun or not sequence.queue:
                 unserved += [(job, error) for job, _ in self._close(sequence)]
             else:
@@ -294,4 +303,7 @@ class SequencePolicy(Policy):
             del self._open[sequence.id]
         if sequence.worker is not None:
             self._workers[sequence.worker.id].sequences.discard(sequence)
+        return self._unserved(sequence)
+
+    def _unserved(self, sequence: OpenSequence) -> Unserved:
         return [(job, SequenceClosed(self._key.name, job.named_version)) for _, job in sequence.queue]
