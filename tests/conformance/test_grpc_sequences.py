@@ -157,8 +157,8 @@ async def test_a_first_message_without_id_and_start_flag_is_an_error_of_its_own(
 
 async def test_a_start_flag_alone_begins_a_sequence(run: Running) -> None:
     run.ports.inference.on_submit = echo
-    (answer,) = await conversation(run, request(ts_request_sequence_start=b"true"))
-    assert (answer.prediction, answer.sequence_id) == (b"in", "ts-seq-generated")
+    answers = await conversation(run, request(ts_request_sequence_start=b"true"), request())
+    assert [(a.prediction, a.sequence_id) for a in answers] == [(b"in", "ts-seq-generated")] * 2
 
 
 async def test_a_model_without_sequences_gets_ordinary_requests(ports: Ports) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from stoker.cli import connecting, output, progress, sending, workflow_client
+from stoker.cli import connecting, output, progress, sending, sequence_client, workflow_client
 from stoker.cli.connecting import Connection
 from stoker.cli.registering import watched
 from stoker.client import Api
@@ -31,6 +31,8 @@ Examples:
 
   stoker client stream chat --text "Tell me a story"
 
+  stoker client sequence voice_activity speech.pcm --piece 1024
+
   stoker client --address gpu-box --token-file key_file.json describe densenet161
 
   stoker client list --json --address https://models.example.com:7071
@@ -38,6 +40,7 @@ Examples:
 
 app = typer.Typer(no_args_is_help=True, help="Talk to a stoker or TorchServe server over gRPC.", epilog=_EPILOG)
 app.add_typer(workflow_client.app, name="workflow")
+app.command()(sequence_client.sequence)
 
 Model = Annotated[str, typer.Argument(help="Name of the model.", show_default=False)]
 Version = Annotated[str | None, typer.Option("--version", help="Version; its default one if not given.")]

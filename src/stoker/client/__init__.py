@@ -8,7 +8,8 @@ with Client() as client:
 from stoker.client.address import AddressError
 from stoker.client.aio import AsyncClient
 from stoker.client.endpoint import Api, Endpoint
-from stoker.client.results import CallError, NodeTrace, Prediction, WorkflowPart, WorkflowPrediction
+from stoker.client.results import CallError, NodeTrace, Prediction, SequencePart, WorkflowPart, WorkflowPrediction
+from stoker.client.sequence_calls import SequenceRequest
 from stoker.client.sync import Client
 
 __all__ = [
@@ -20,6 +21,8 @@ __all__ = [
     "Endpoint",
     "NodeTrace",
     "Prediction",
+    "SequencePart",
+    "SequenceRequest",
     "WorkflowPart",
     "WorkflowPrediction",
 ]

@@ -8,7 +8,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import grpc
 
-from stoker.client import calls, workflow_calls
+from stoker.client import calls, sequence_calls, workflow_calls
 from stoker.client.calls import Call, Service
 from stoker.client.credentials import channel_credentials
 from stoker.client.endpoint import Api, Endpoint
@@ -57,6 +57,7 @@ class AsyncClient:
     health = _method(calls.health)
     predict = _method(calls.predict)
     predict_stream = _stream(calls.predict_stream)
+    predict_sequences = _stream(sequence_calls.predict_sequences)
     register = _method(calls.register)
     unregister = _method(calls.unregister)
     scale = _method(calls.scale)

@@ -110,6 +110,7 @@ def predict(
     payload: Payload,
     *,
     version: str | None = None,
+    sequence_id: str | None = None,
     timeout: float | None = None,
     metadata: Mapping[str, str | bytes] | None = None,
 ) -> Call[Prediction]:
@@ -118,6 +119,7 @@ def predict(
     Args:
         payload: the input ``data``, or a map of inputs.
         version: None: the model's default version.
+        sequence_id: of a model that keeps state; None: the server begins a sequence, and the answer has its id.
         timeout: seconds until the deadline, which the server knows too; None: no deadline.
         metadata: reaches the handler as request headers.
 
@@ -125,7 +127,8 @@ def predict(
         CallError: NOT_FOUND, no such model or version; RESOURCE_EXHAUSTED, the queue is full; UNAVAILABLE, no worker
             or no server; INTERNAL, the handler failed; DEADLINE_EXCEEDED; PERMISSION_DENIED, a token is needed.
     """
-    return Call(Service.INFERENCE, "Predictions", _prediction(model, payload, version), timeout, _predicted, metadata)
+    request = _prediction(model, payload, version, sequence_id)
+    return Call(Service.INFERENCE, "Predictions", request, timeout, _predicted, metadata)
 
 
 def predict_stream(
@@ -133,6 +136,7 @@ def predict_stream(
     payload: Payload,
     *,
     version: str | None = None,
+    sequence_id: str | None = None,
     timeout: float | None = None,
     metadata: Mapping[str, str | bytes] | None = None,
 ) -> Call[Prediction]:
@@ -140,9 +144,8 @@ def predict_stream(
 
     Args and errors: as `predict`; ``timeout`` is for the whole stream.
     """
-    return Call(
-        Service.INFERENCE, "StreamPredictions", _prediction(model, payload, version), timeout, _predicted, metadata
-    )
+    request = _prediction(model, payload, version, sequence_id)
+    return Call(Service.INFERENCE, "StreamPredictions", request, timeout, _predicted, metadata)
 
 
 # ------------------------------------------------------------------------------------------- management
@@ -277,8 +280,11 @@ def _management(method: str, request: Any, timeout: float | None, read: Callable
     return Call(Service.MANAGEMENT, method, request, timeout, read)
 
 
-def _prediction(model: str, payload: Payload, version: str | None) -> Any:
-    return inference_pb2.PredictionsRequest(model_name=model, model_version=version or "", input=inputs(payload))
+def _prediction(model: str, payload: Payload, version: str | None, sequence_id: str | None) -> Any:
+    request = inference_pb2.PredictionsRequest(model_name=model, model_version=version or "", input=inputs(payload))
+    if sequence_id:
+        request.sequence_id = sequence_id
+    return request
 
 
 def inputs(payload: Payload) -> Mapping[str, bytes]:
@@ -289,7 +295,7 @@ def inputs(payload: Payload) -> Mapping[str, bytes]:
 
 
 def _predicted(reply: Any, headers: Headers) -> Prediction:
-    return Prediction(reply.prediction, headers)
+    return Prediction(reply.prediction, headers, reply.sequence_id)
 
 
 def _ping_status(reply: Any, _: Headers) -> str:

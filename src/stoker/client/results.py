@@ -14,10 +14,12 @@ class Prediction(NamedTuple):
     """One answer, or one part of a stream.
 
     ``headers``: what the handler set as response headers (trailing metadata; empty for the parts of a stream).
+    ``sequence_id``: of a model that keeps state.
     """
 
     data: bytes
     headers: Mapping[str, str] = {}
+    sequence_id: str = ""
 
     @property
     def text(self) -> str:
@@ -26,6 +28,18 @@ class Prediction(NamedTuple):
     def json(self) -> Any:
         """Parses the answer. Raises ValueError if the handler did not answer with JSON."""
         return json.loads(self.data)
+
+
+class SequencePart(NamedTuple):
+    """One part of an answer in a sequence. ``error``: what went wrong with the request instead; the call goes on."""
+
+    sequence_id: str
+    data: bytes
+    error: CallError | None = None
+
+    @property
+    def text(self) -> str:
+        return self.data.decode("utf-8", "replace")
 
 
 class NodeTrace(NamedTuple):

@@ -7,9 +7,21 @@ import inspect
 import grpc
 import pytest
 
-from stoker.client import Api, AsyncClient, CallError, Client, Endpoint, Prediction, calls, workflow_calls
+from stoker.client import (
+    Api,
+    AsyncClient,
+    CallError,
+    Client,
+    Endpoint,
+    Prediction,
+    SequencePart,
+    SequenceRequest,
+    calls,
+    sequence_calls,
+    workflow_calls,
+)
 from stoker.client.results import NodeTrace, WorkflowPart, WorkflowPrediction
-from stoker.protos import workflow_pb2
+from stoker.protos import inference_pb2, workflow_pb2
 
 
 @pytest.mark.parametrize("payload", [b"abc", bytearray(b"abc"), memoryview(b"abc"), "abc", {"data": b"abc"}])
@@ -64,11 +76,15 @@ WORKFLOW_CALLS = (
     "describe_workflow",
 )  # fmt: skip
 
+SEQUENCE_CALLS = ("predict_sequences",)
+HOMES = {**dict.fromkeys(CALLS, calls), **dict.fromkeys(WORKFLOW_CALLS, workflow_calls)}
+HOMES |= dict.fromkeys(SEQUENCE_CALLS, sequence_calls)
+
 
 @pytest.mark.parametrize("kind", [Client, AsyncClient])
-@pytest.mark.parametrize("name", CALLS + WORKFLOW_CALLS)
+@pytest.mark.parametrize("name", HOMES)
 def test_both_clients_take_the_arguments_of_the_one_definition(kind: type, name: str) -> None:
-    definition = getattr(calls if name in CALLS else workflow_calls, name)
+    definition = getattr(HOMES[name], name)
     method = getattr(kind, name)
     own, *rest = inspect.signature(method).parameters.values()
     assert own.name == "self" and rest == list(inspect.signature(definition).parameters.values())
@@ -78,12 +94,41 @@ def test_both_clients_take_the_arguments_of_the_one_definition(kind: type, name:
 
 @pytest.mark.parametrize("kind", [Client, AsyncClient])
 def test_every_public_method_of_a_client_is_one_of_the_calls(kind: type) -> None:
-    assert {name for name in vars(kind) if not name.startswith("_")} == {*CALLS, *WORKFLOW_CALLS}
+    assert {name for name in vars(kind) if not name.startswith("_")} == set(HOMES)
 
 
 def test_an_option_that_does_not_exist_is_refused_before_anything_is_sent() -> None:
     with Client() as client, pytest.raises(TypeError, match="batch_sise"):
         client.register("m.mar", batch_sise=3)  # type: ignore[call-arg]  # what the test is about
+
+
+# ------------------------------------------------------------------------------------------- sequences
+
+
+def test_a_request_of_a_sequence_says_what_is_given_and_no_more() -> None:
+    whole = SequenceRequest("m", b"1", "s", start=True, end=True, version="2.0")
+    messages = list(sequence_calls.predict_sequences([SequenceRequest("m", "1"), whole]).request)
+    assert (dict(messages[0].input), messages[0].HasField("sequence_id")) == ({"data": b"1"}, False)
+    assert (messages[1].sequence_id, messages[1].model_version) == ("s", "2.0")
+    flags = {"ts_request_sequence_start": b"true", "ts_request_sequence_end": b"true"}
+    assert dict(messages[1].input) == {"data": b"1", **flags}
+
+
+def test_a_part_is_data_or_an_error_of_its_own() -> None:
+    read = sequence_calls.predict_sequences([]).read
+    assert read(inference_pb2.PredictionResponse(prediction=b"1", sequence_id="s"), {}) == SequencePart("s", b"1")
+    failed = inference_pb2.PredictionResponse(sequence_id="s")
+    failed.status.code, failed.status.message = 8, "full"
+    error = read(failed, {}).error
+    assert error is not None
+    assert (error.code, error.message) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "full")
+
+
+def test_an_unary_request_may_belong_to_a_sequence() -> None:
+    assert calls.predict("m", b"", sequence_id="s").request.sequence_id == "s"
+    assert not calls.predict("m", b"").request.HasField("sequence_id")
+    read = calls.predict_stream("m", b"", sequence_id="s").read
+    assert read(inference_pb2.PredictionResponse(sequence_id="s"), {}) == Prediction(b"", {}, "s")
 
 
 # ------------------------------------------------------------------------------------------- workflows

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import pytest
 from simulation.laws import Broken, Laws
+from simulation.stepping import SteppingSequencesWorld
 from simulation.world import Scenario, World
 
 from stoker.core.job import Job, Place
@@ -15,6 +16,7 @@ from stoker.core.model import ModelSpec
 from stoker.errors import ServingError
 from stoker.scheduling.core import SchedulerCore
 from stoker.scheduling.flight import Flight, WorkerState
+from stoker.scheduling.policies.continuous_sequence import ContinuousSequencePolicy
 from stoker.scheduling.policies.open_sequence import BoundSequences, OpenSequence
 from stoker.scheduling.policies.policy import Unserved
 from stoker.scheduling.policies.sequence import SequencePolicy
@@ -37,6 +39,36 @@ def test_thousands_of_interleavings_keep_every_law_of_sequences() -> None:
         rows += laws.sequences.rows
     assert set(outcomes) >= {"answered", "Cancelled", "DeadlineExceeded", "SequenceClosed", "WorkerDied"}
     assert rows > 10 * SEEDS
+
+
+def test_interleavings_of_continuous_batches_keep_every_law_of_sequences() -> None:
+    outcomes: Counter[str] = Counter()
+    for seed in range(1_000):
+        outcomes += SteppingSequencesWorld(seed).run().outcomes
+    assert set(outcomes) >= {"answered", "Cancelled", "SequenceClosed", "WorkerDied", "StreamStalled"}
+
+
+class JoinsAtOnce(ContinuousSequencePolicy):
+    """A job joins the same step as the one before it."""
+
+    def _started(self, sequence: OpenSequence) -> Job:
+        job = super()._started(sequence)
+        sequence.joining = 0
+        self._joined.add(job)
+        self._now_ready(sequence)
+        return job
+
+
+def test_a_fault_planted_in_the_continuous_policy_is_found() -> None:
+    class Faulty(SchedulerCore):
+        def __init__(self, spec: ModelSpec, **options: object) -> None:
+            super().__init__(spec, **options)  # type: ignore[arg-type]
+            assert spec.sequences is not None
+            self._policy = JoinsAtOnce(spec, spec.sequences)
+
+    with pytest.raises(Broken, match="two jobs of sequence"):
+        for seed in range(300):
+            SteppingSequencesWorld(seed, core=Faulty).run()
 
 
 class ForgetsTheWorker(SequencePolicy):

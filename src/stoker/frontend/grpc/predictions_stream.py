@@ -58,7 +58,6 @@ class PredictionsStream:
         except ServingError as error:
             self._add("", _failed(error))
         else:
-            self._newest_id = member.id
             self._serve(request, member)
         self._go_on()
 
@@ -77,7 +76,9 @@ class PredictionsStream:
             reply = _failed(error)  # others use the sequence too
         except ServingError as error:
             reply = _failed(error)
-        self._add(reply.sequence_id if isinstance(reply, SequenceReply) else member.id, reply)
+        id = reply.sequence_id if isinstance(reply, SequenceReply) else member.id
+        self._newest_id = id
+        self._add(id, reply)
 
     def _submit(self, request: PredictionRequest, member: Membership) -> ReplyStream:
         headers = {**self._metadata, self._names.id: member.id} if member.id else self._metadata

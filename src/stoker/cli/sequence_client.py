@@ -1,0 +1,75 @@
+"""Implements ``stoker client sequence``: files, pieces of a file or lines as the requests of one sequence."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from stoker.cli import connecting, output
+from stoker.cli.connecting import Connection
+from stoker.client import Api, CallError, SequenceRequest
+
+
+def sequence(
+    context: typer.Context,
+    model: Annotated[str, typer.Argument(help="Name of the model.", show_default=False)],
+    files: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="[FILE]...", help="A request each; none: each line of standard input is one."),
+    ] = None,
+    piece: Annotated[int, typer.Option(min=0, help="Cut files into requests of so many bytes; 0: do not.")] = 0,
+    id: Annotated[str | None, typer.Option("--id", help="Go on with this sequence, or name a new one.")] = None,
+    end: Annotated[
+        bool | None, typer.Option("--end/--open", help="Close the sequence, or not. Closed if it has no --id.")
+    ] = None,
+    version: Annotated[str | None, typer.Option("--version", help="Version; its default one if not given.")] = None,
+) -> None:
+    """Send requests that belong together to a model that keeps state, print the answers in order."""
+    connection: Connection = context.obj
+    seconds = connection.within(None)
+    payloads = _pieces(files, piece) if files else _lines()
+    ends = id is None if end is None else end
+    failed: CallError | None = None
+    with connection.client(Api.INFERENCE, timeout=seconds) as client:
+        requests = _requests(model, payloads, id, version, ends=ends)
+        for part in client.predict_sequences(requests, timeout=seconds):
+            if part.error is None:
+                output.part(part.data + b"\n")
+            else:
+                output.note(str(part.error))
+                failed = part.error
+    raise typer.Exit(0 if failed is None else 1)
+
+
+def _requests(
+    model: str, payloads: Iterable[bytes], id: str | None, version: str | None, *, ends: bool
+) -> Iterator[SequenceRequest]:
+    """Marks the first request of a sequence without an id, and the last one of a sequence that ends."""
+    before: SequenceRequest | None = None
+    for payload in payloads:
+        if before is not None:
+            yield before
+        before = SequenceRequest(model, payload, id or "", start=id is None and before is None, version=version)
+    if before is not None:
+        yield before._replace(end=ends)
+
+
+def _pieces(files: list[Path], size: int) -> Iterator[bytes]:
+    contents = [output.read_file(file) for file in files]  # what cannot be read is told before anything is sent
+    if not any(contents):
+        output.fail("There is nothing to send: the files are empty.", connecting.USAGE_STATUS)
+    return (content[at : at + (size or len(content))] for content in contents for at in _starts(len(content), size))
+
+
+def _starts(length: int, size: int) -> range:
+    return range(0, length, size or max(1, length))
+
+
+def _lines() -> Iterator[bytes]:
+    if sys.stdin.isatty():
+        output.note("Reading standard input, a request a line; Ctrl-D ends it.")
+    return (line.rstrip(b"\r\n") for line in sys.stdin.buffer)
