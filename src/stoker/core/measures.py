@@ -56,10 +56,7 @@ class Newest:
 
 
 class ModelCounters:
-    """``totals`` in the calls below: those of the job; jobs without any are not measured.
-
-    ``handler_s``: how long the handler ran for the batch whose results come next; negative: it failed.
-    """
+    """``totals`` in the calls below: those of the job; jobs without any are not measured."""
 
     __slots__ = (
         "batch_size",
@@ -67,7 +64,6 @@ class ModelCounters:
         "by_version",
         "cancelled",
         "failed",
-        "handler_s",
         "handler_time",
         "latency",
         "newest",
@@ -88,23 +84,23 @@ class ModelCounters:
         self.cancelled = 0
         self.refused = 0
         self.streams = 0
-        self.handler_s = -1.0
 
-    def batch_ended(self, jobs: int, took_s: float) -> None:
-        """Counts a batch whose results came ``took_s`` after the worker was free for it. Call it before `served`."""
+    def batch_ended(self, jobs: int, took_s: float, handler_s: float) -> None:
+        """Counts a batch whose results came ``took_s`` after the worker was free for it. Call it before `served`.
+
+        ``handler_s``: how long the handler ran; negative: it failed.
+        """
         size = self.batch_size
         size.counts[bisect_left(JOBS, jobs)] += 1
         size.total += jobs
-        seconds = self.handler_s
-        if seconds < 0:
+        if handler_s < 0:
             return
-        self.handler_s = -1.0
         handler = self.handler_time
-        handler.counts[bisect_left(SECONDS, seconds)] += 1
-        handler.total += seconds
+        handler.counts[bisect_left(SECONDS, handler_s)] += 1
+        handler.total += handler_s
         newest = self.newest
         newest.batches += 1
-        newest.overhead_s = took_s - seconds
+        newest.overhead_s = took_s - handler_s
 
     def served(self, totals: RequestTotals, queued_s: float, took_s: float) -> None:
         """Counts a job that had its whole answer ``took_s`` after it was accepted."""

@@ -281,8 +281,11 @@ class SchedulerPort(Protocol):
         """One intermediate part for each job of the batch, in order."""
         ...
 
-    def batch_done(self, worker: WorkerLink, batch_id: int, outcomes: Sequence[Outcome]) -> None:
-        """The final outcome of each job of the batch, in order."""
+    def batch_done(
+        self, worker: WorkerLink, batch_id: int, outcomes: Sequence[Outcome], handler_s: float = -1.0
+    ) -> None:
+        """The final outcome of each job of the batch, in order. ``handler_s``: how long the handler ran; negative:
+        it was not called or failed."""
         ...
 
     def pool_status(self, configured: int, failure: ServingError | None) -> None:

@@ -199,7 +199,7 @@ class Link:
             self._learn()
         if message.seconds >= 0:
             self._telemetry.predicted(message.seconds, batch.jobs)
-        self._scheduler.batch_done(self, batch.id, result)
+        self._scheduler.batch_done(self, batch.id, result, message.seconds)
         if self._refused:
             self._answer_refused()
         if not self._sent:

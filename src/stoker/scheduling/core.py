@@ -154,8 +154,10 @@ class SchedulerCore:
                 self._deliver_parts(flight, index, job, chunks, now)
         self._alive(worker, now)
 
-    def done(self, worker_id: int, batch_id: int, outcomes: Sequence[Outcome], now: float) -> None:
-        """Ends the running batch: one final outcome for each job."""
+    def done(
+        self, worker_id: int, batch_id: int, outcomes: Sequence[Outcome], now: float, handler_s: float = -1.0
+    ) -> None:
+        """Ends the running batch: one final outcome for each job. ``handler_s``: see `SchedulerPort.batch_done`."""
         worker = self._workers.get(worker_id)
         flight = self._running(worker, batch_id, outcomes)
         if worker is None or flight is None:
@@ -164,7 +166,8 @@ class SchedulerCore:
         counters = self._counters
         if flight.streams:
             self._streaming.discard(flight)
-        counters.batch_ended(len(outcomes), took_s)
+        counters.batch_ended(len(outcomes), took_s, handler_s)
+        flight.handler_s = handler_s
         for job, outcome in zip(flight.jobs, outcomes, strict=True):
             if job.place is not flight:
                 continue

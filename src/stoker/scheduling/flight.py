@@ -37,12 +37,13 @@ class Stream:
 class Flight(Batch):
     """A batch that was sent. A job of it is unanswered while its ``place`` is this flight."""
 
-    __slots__ = ("sent_at", "streams")
+    __slots__ = ("handler_s", "sent_at", "streams")
 
     def __init__(self, id: int, jobs: list[Job], now: float) -> None:
         self.id = id
         self.jobs = jobs
         self.sent_at = now
+        self.handler_s = -1.0  # how long its handler ran, once it has ended well
         self.streams: dict[int, Stream] = {}  # by index; only jobs that got a part have one
 
     def unanswered(self) -> list[Job]:

@@ -130,8 +130,10 @@ class Scheduler:
         self._core.parts(worker.id, batch_id, parts, self._now())
         self._turn()
 
-    def batch_done(self, worker: WorkerLink, batch_id: int, outcomes: Sequence[Outcome]) -> None:
-        self._core.done(worker.id, batch_id, outcomes, self._now())
+    def batch_done(
+        self, worker: WorkerLink, batch_id: int, outcomes: Sequence[Outcome], handler_s: float = -1.0
+    ) -> None:
+        self._core.done(worker.id, batch_id, outcomes, self._now(), handler_s)
         if not self._turn_scheduled:
             self._turn()
 

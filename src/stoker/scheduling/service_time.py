@@ -22,12 +22,14 @@ class ServiceTime:
         self.slowest = 0.0
         self.prefetch = 0
 
-    def record(self, seconds: float) -> None:
+    def record(self, seconds: float, handler_s: float = -1.0) -> None:
+        """``seconds``: until the server read the answer, which it may do late. ``handler_s``: how long the handler ran;
+        negative: unknown."""
         if self.average is None:
             self.average = seconds
         else:
             self.average += _EWMA_WEIGHT * (seconds - self.average)
-        self.slowest = max(seconds, self.slowest * _SLOWEST_DECAY)
+        self.slowest = max(handler_s if handler_s >= 0.0 else seconds, self.slowest * _SLOWEST_DECAY)
         if self.slowest > PREFETCH_SLOWEST_S:
             self.prefetch = 0
         else:

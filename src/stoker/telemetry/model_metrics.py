@@ -139,7 +139,6 @@ class ModelMetrics:
         self.worker_loaded = load_time
 
     def predicted(self, seconds: float, jobs: Sequence[Job]) -> None:
-        self.counters.handler_s = seconds
         if self._prediction_time is not None:
             self._prediction_time(seconds * 1000, jobs)
 

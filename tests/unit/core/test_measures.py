@@ -24,10 +24,9 @@ def test_what_a_request_took_is_in_the_histogram_and_in_the_totals_of_how_it_was
 
 def test_the_overhead_of_a_batch_is_what_the_handler_did_not_take() -> None:
     counters = ModelCounters()
-    counters.handler_s = 0.75
-    counters.batch_ended(3, 1.0)
+    counters.batch_ended(3, 1.0, 0.75)
     assert (counters.newest.overhead_s, counters.newest.batches) == (0.25, 1)
     assert counters.handler_time.counts[SECONDS.index(1.0)] == 1
     assert counters.batch_size.counts[JOBS.index(4)] == 1
-    counters.batch_ended(1, 5.0)  # one whose handler failed: nothing is known of it
+    counters.batch_ended(1, 5.0, -1.0)  # one whose handler failed: nothing is known of it
     assert (counters.newest.batches, counters.batch_size.count) == (1, 2)

@@ -49,7 +49,7 @@ class Recorder:
     def batch_parts(self, worker: object, batch_id: int, parts: Sequence[Sequence[Chunk]]) -> None:
         self._note("part", batch_id, list(parts))
 
-    def batch_done(self, worker: object, batch_id: int, outcomes: Sequence[Outcome]) -> None:
+    def batch_done(self, worker: object, batch_id: int, outcomes: Sequence[Outcome], handler_s: float = -1.0) -> None:
         self._note("done", batch_id, list(outcomes))
 
     def greeted(self) -> None:

@@ -56,8 +56,8 @@ def part(scheduler: SchedulerCore, batch: int, size: int = 1, now: float = 0.0) 
     scheduler.parts(0, batch, [[Chunk(b"p" * size)]], now)
 
 
-def end(scheduler: SchedulerCore, batch: int, outcome: Any = None, now: float = 0.0) -> None:
-    scheduler.done(0, batch, [outcome or Chunk(b"end")], now)
+def end(scheduler: SchedulerCore, batch: int, outcome: Any = None, now: float = 0.0, handler_s: float = -1.0) -> None:
+    scheduler.done(0, batch, [outcome or Chunk(b"end")], now, handler_s)
     scheduler.dispatch(now)
 
 
@@ -266,6 +266,5 @@ def test_what_the_handler_did_not_spend_counts_from_when_its_job_was_sent() -> N
     scheduler = core(counters=counters)
     submit(scheduler, now=1.0)
     part(scheduler, 1, now=3.0)
-    counters.handler_s = 1.5
-    end(scheduler, 1, now=3.5)
+    end(scheduler, 1, now=3.5, handler_s=1.5)
     assert counters.newest.overhead_s == pytest.approx(1.0)

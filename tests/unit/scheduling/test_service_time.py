@@ -49,6 +49,14 @@ def test_one_slow_batch_stops_what_is_sent_ahead_although_the_average_is_short()
     assert service.prefetch == 0
 
 
+def test_an_answer_that_the_server_was_slow_to_read_does_not_make_its_batch_slow() -> None:
+    service = learnt(*[0.0001] * 100)
+    service.record(PREFETCH_SLOWEST_S * 1.5, 0.0001)
+    assert service.prefetch > 0
+    service.record(PREFETCH_SLOWEST_S * 1.5, PREFETCH_SLOWEST_S * 1.4)
+    assert service.prefetch == 0
+
+
 def test_a_batch_at_the_bound_is_not_slow() -> None:
     assert learnt(*[0.00001] * 100, PREFETCH_SLOWEST_S).prefetch > 0
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
 
 from google.protobuf.message import DecodeError
+from msgspec import Struct
 
 from stoker.core.buffer import Buffer
 from stoker.core.job import Input
@@ -16,7 +16,7 @@ from stoker.frontend.grpc.varint import varint
 from stoker.protos import inference_pb2
 
 
-class PredictionRequest(NamedTuple):
+class PredictionRequest(Struct, frozen=True):
     """``version``: None for the default one. ``sequence_id``: empty for none."""
 
     model: str
