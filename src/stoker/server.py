@@ -12,16 +12,13 @@ import gc
 import logging
 import signal
 import socket
-from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from stoker import TORCHSERVE_VERSION, __version__
-from stoker.archive.download import DownloadLimits
-from stoker.archive.limits import UnpackLimits
-from stoker.archive.store import ModelStore, WorkflowStore
+from stoker import TORCHSERVE_VERSION, __version__, server_options
 from stoker.config import security
 from stoker.config.address import grpc_address, grpc_place
 from stoker.config.security import AccessPolicy
@@ -31,10 +28,8 @@ from stoker.core.clock import MonotonicClock
 from stoker.core.ports import AccessLog, TokenScope
 from stoker.frontend import open_files, sockets
 from stoker.frontend.grpc.authorization import guarded
-from stoker.frontend.grpc.engine import ConnectionAge
 from stoker.frontend.grpc.health import health_methods
 from stoker.frontend.grpc.inference import inference_methods
-from stoker.frontend.grpc.limits import Limits as Http2Limits
 from stoker.frontend.grpc.management import management_methods
 from stoker.frontend.grpc.server import GrpcServer, choose_engine
 from stoker.frontend.grpc.workflows import workflow_inference_methods, workflow_management_methods
@@ -47,11 +42,9 @@ from stoker.frontend.http.listener import HttpListener
 from stoker.frontend.http.listeners import Role, roles_by_listener
 from stoker.frontend.http.management import management_api
 from stoker.frontend.http.metrics import metrics_api, metrics_routes
-from stoker.frontend.http.openapi import Operation
-from stoker.frontend.http.openapi_operations import of_listener, predictions_of_model
+from stoker.frontend.http.openapi_operations import predictions_of_model
 from stoker.frontend.http.predictions import Predictions, answers_of_errors
 from stoker.frontend.http.workflows import workflow_routes
-from stoker.frontend.listener import Budgets, Limits
 from stoker.frontend.open_exchanges import OpenExchanges
 from stoker.frontend.protection import Protection
 from stoker.frontend.protocol_v2 import ProtocolV2
@@ -65,7 +58,6 @@ from stoker.workflows.service import Workflows
 
 log = logging.getLogger(__name__)
 
-_BUFFERED = 256 << 20
 _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -93,7 +85,7 @@ class Server:
         self._metrics = metrics or Metrics(mode="off")
         self._on_started = on_started
         self._snapshot_settings = snapshot_settings
-        self._budgets = _budgets(settings)
+        self._budgets = server_options.budgets(settings)
         self._connections = settings.max_connections
         self._stop = asyncio.Event()
         self._stop_now = asyncio.Event()
@@ -149,7 +141,7 @@ class Server:
 
     async def _enter_registry(self, stack: AsyncExitStack) -> Registry:
         settings = self._settings
-        store = _make_store(settings)
+        store = server_options.model_store(settings)
         stack.push_async_callback(asyncio.to_thread, store.close)
         await asyncio.to_thread(store.open)
         devices = await asyncio.to_thread(Devices.detect, settings.number_of_gpu)
@@ -172,7 +164,7 @@ class Server:
 
     async def _enter_workflows(self, stack: AsyncExitStack, registry: Registry) -> Workflows:
         settings = self._settings
-        store = _make_workflow_store(settings)
+        store = server_options.workflow_store(settings)
         stack.push_async_callback(asyncio.to_thread, store.close)
         workflows = Workflows(
             settings=settings, registry=registry, store=store, clock=MonotonicClock(), counters=self._metrics.workflow
@@ -211,7 +203,7 @@ class Server:
         )
         hosts = (settings.grpc_inference_address, settings.grpc_management_address)
         ports = (settings.grpc_inference_port, settings.grpc_management_port)
-        ages = _connection_ages(settings)
+        ages = server_options.connection_ages(settings)
         engine = choose_engine(settings.grpc_engine)
         rests = (settings.inference_address, settings.management_address)
         for host, port, methods, age, rest in zip(hosts, ports, apis, ages, rests, strict=True):
@@ -227,7 +219,7 @@ class Server:
                 telemetry=self._metrics,
                 tls=protection.grpc,
                 connection_age=age,
-                limits=_http2_limits(settings, self._connections),
+                limits=server_options.grpc_limits(settings, self._connections),
                 budgets=self._budgets,
                 elsewhere=f"REST is served at {rest}.",
             )
@@ -258,14 +250,15 @@ class Server:
         }
         for role in (Role.MANAGEMENT, Role.INFERENCE):
             apis[role] = tensors.with_routes(apis[role], role)
-        headers, limits = cors_headers(settings), _limits(settings, self._connections)
+        headers, limits = cors_headers(settings), server_options.http_limits(settings, self._connections)
         for address, roles in roles_by_listener(settings):
             served = [api for role, api in apis.items() if role in roles]  # inference last: it knows every path
-            if _has_metrics(settings, roles) and Role.METRICS not in roles:
+            if server_options.has_metrics(settings, roles) and Role.METRICS not in roles:
                 served[0] = replace(served[0], routes=[*metrics_routes(self._metrics), *served[0].routes])
+            described = server_options.operations(settings, roles)
             listener = HttpListener(
                 address=address,
-                app=App([description_api(_operations(settings, roles), version=TORCHSERVE_VERSION), *served]),
+                app=App([description_api(described, version=TORCHSERVE_VERSION), *served]),
                 predictor=predictions if Role.INFERENCE in roles else None,
                 exchanges=self._open_exchanges(),
                 answer_of=answers_of_errors(
@@ -279,7 +272,7 @@ class Server:
                 tls=protection.https if address.scheme == "https" else None,
                 limits=limits,
                 budgets=self._budgets,
-                elsewhere=_where_grpc_is(settings, roles),
+                elsewhere=server_options.where_grpc_is(settings, roles),
             )
             yield listener, roles
 
@@ -373,95 +366,11 @@ def _describe_predictions(registry: Registry, model: str) -> dict[str, Any]:
     return predictions_of_model(model)
 
 
-def _has_metrics(settings: Settings, roles: Collection[Role]) -> bool:
-    """Whether a listener serves metrics: that of the metrics, and as in TorchServe one with several APIs."""
-    return settings.enable_metrics_api and (Role.METRICS in roles or len(roles) > 1)
-
-
-def _limits(settings: Settings, connections: int) -> Limits:
-    return Limits(
-        connections=connections,
-        first_s=settings.first_request_timeout_s,
-        idle_s=settings.idle_timeout_s,
-        head_s=settings.request_head_timeout_s,
-        slow_s=settings.client_timeout_s,
-        head_bytes=settings.max_request_head_size,
-        header_count=settings.max_request_headers,
-    )
-
-
-def _http2_limits(settings: Settings, connections: int) -> Http2Limits:
-    return Http2Limits(
-        connections=connections,
-        calls=settings.grpc_max_concurrent_calls,
-        header_bytes=settings.grpc_max_metadata_size,
-        first_s=settings.first_request_timeout_s,
-        idle_s=settings.idle_timeout_s,
-        slow_s=settings.client_timeout_s,
-    )
-
-
-def _budgets(settings: Settings) -> Budgets:
-    """Makes the budgets that all listeners share."""
-    return Budgets(
-        unparsed=settings.max_buffered_request_bytes or max(_BUFFERED, 4 * settings.max_request_size),
-        unread=settings.max_buffered_response_bytes or max(_BUFFERED, 4 * settings.max_response_size),
-    )
-
-
-def _where_grpc_is(settings: Settings, roles: Collection[Role]) -> str:
-    """Tells a gRPC client that calls a REST port where to go."""
-    if Role.INFERENCE in roles:
-        return f"gRPC is served on port {settings.grpc_inference_port}."
-    return f"gRPC is served on port {settings.grpc_management_port}." if Role.MANAGEMENT in roles else ""
-
-
-def _operations(settings: Settings, roles: Collection[Role]) -> Sequence[Operation]:
-    return of_listener(
-        inference=Role.INFERENCE in roles,
-        management=Role.MANAGEMENT in roles,
-        metrics=_has_metrics(settings, roles),
-    )
-
-
 def _tune_gc() -> None:
     """Exempts what exists now from collection, and collects less often: requests leave no cycles."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(10_000, 20, 20)
-
-
-def _connection_ages(settings: Settings) -> tuple[ConnectionAge, ConnectionAge]:
-    return (
-        ConnectionAge(settings.grpc_inference_max_connection_age_s, settings.grpc_inference_max_connection_age_grace_s),
-        ConnectionAge(
-            settings.grpc_management_max_connection_age_s, settings.grpc_management_max_connection_age_grace_s
-        ),
-    )
-
-
-def _make_store(settings: Settings) -> ModelStore:
-    return ModelStore(settings.model_store, **_store_options(settings))
-
-
-def _make_workflow_store(settings: Settings) -> WorkflowStore:
-    """As in TorchServe, workflows are in the model store unless they have a store of their own."""
-    return WorkflowStore(settings.workflow_store or settings.model_store, **_store_options(settings))
-
-
-def _store_options(settings: Settings) -> dict[str, Any]:
-    return {
-        "temp_dir": settings.temp_dir,
-        "allowed_model_paths": settings.allowed_model_paths,
-        "allowed_urls": ",".join(settings.allowed_urls),
-        "allow_private_urls": settings.allow_private_urls,
-        "unpack_limits": UnpackLimits(
-            entries=settings.unpack_max_files,
-            total_bytes=settings.unpack_max_size,
-            ratio=settings.unpack_max_ratio,
-        ),
-        "download_limits": DownloadLimits(max_bytes=settings.download_max_size, total_s=settings.download_timeout_s),
-    }
 
 
 async def _unless(event: asyncio.Event, work: Iterable[Awaitable[object]]) -> None:

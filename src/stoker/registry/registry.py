@@ -10,11 +10,11 @@ import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from types import TracebackType
-from typing import Any, Protocol
+from typing import Any
 
 from stoker import errors
 from stoker.archive.store import ModelStore
-from stoker.config.model_snapshot import SnapshotModel, SnapshotWorkflow
+from stoker.config.model_snapshot import SnapshotModel
 from stoker.config.settings import Settings
 from stoker.core.clock import Clock
 from stoker.core.job import Input, Job, ModelKey
@@ -46,45 +46,12 @@ from stoker.registry.operations import Operations
 from stoker.registry.preparing import Preparer
 from stoker.registry.startup_models import StartupModel, models_to_load, models_to_resume, saved_model
 from stoker.registry.tasks import KeptTasks, T
+from stoker.registry.workflows_port import WorkflowsPort
 from stoker.snapshots.keeper import SnapshotKeeper, Writer
 
 log = logging.getLogger(__name__)
 
 _DESCRIBE = {"describe": "True"}
-
-
-class WorkflowsPort(Protocol):
-    """What the registry asks of the workflows beside it."""
-
-    def submit(
-        self,
-        name: str,
-        inputs: Sequence[Input],
-        *,
-        headers: Mapping[str, str] | None,
-        deadline: float | None,
-        streaming: bool,
-        alone: bool | None,
-        request_id: str | None,
-        tensors: TensorJob | None,
-        member: Membership | None,
-    ) -> ReplyStream | None:
-        """As `InferencePort.submit`. None: no workflow has the name."""
-        ...
-
-    def model_spec(self, name: str) -> ModelSpec | None:
-        """How requests with tensors are served. None: no workflow has the name."""
-        ...
-
-    def has_sequences(self, name: str) -> bool: ...
-
-    async def load_at_startup(self) -> Sequence[str]:
-        """Returns what was given up, in the operator's words."""
-        ...
-
-    def saved(self) -> Sequence[SnapshotWorkflow]: ...
-
-    def health(self, name: str) -> Health: ...
 
 
 class Registry:

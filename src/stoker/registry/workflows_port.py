@@ -1,0 +1,48 @@
+"""The interface of the workflows beside the registry: it asks them about names that no model has."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from stoker.config.model_snapshot import SnapshotWorkflow
+from stoker.core.job import Input
+from stoker.core.model import ModelSpec
+from stoker.core.ports import Health
+from stoker.core.reply import ReplyStream
+from stoker.core.sequences import Membership
+from stoker.core.tensors import TensorJob
+
+
+class WorkflowsPort(Protocol):
+    """What the registry asks of the workflows beside it."""
+
+    def submit(
+        self,
+        name: str,
+        inputs: Sequence[Input],
+        *,
+        headers: Mapping[str, str] | None,
+        deadline: float | None,
+        streaming: bool,
+        alone: bool | None,
+        request_id: str | None,
+        tensors: TensorJob | None,
+        member: Membership | None,
+    ) -> ReplyStream | None:
+        """As `InferencePort.submit`. None: no workflow has the name."""
+        ...
+
+    def model_spec(self, name: str) -> ModelSpec | None:
+        """How requests with tensors are served. None: no workflow has the name."""
+        ...
+
+    def has_sequences(self, name: str) -> bool: ...
+
+    async def load_at_startup(self) -> Sequence[str]:
+        """Returns what was given up, in the operator's words."""
+        ...
+
+    def saved(self) -> Sequence[SnapshotWorkflow]: ...
+
+    def health(self, name: str) -> Health: ...
