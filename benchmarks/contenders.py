@@ -8,10 +8,10 @@ from pathlib import Path
 
 from benchmarks.continuous import StokerContinuous
 from benchmarks.listeners import StokerTls, TorchServeTls, chained, crowded, public
+from benchmarks.rest import StokerObserved, StokerRest, TorchServeRest
 from benchmarks.yardsticks.bare_server import BareNgh2, BareServer
 from stoker.bench.contender import Contender
 from stoker.bench.contenders import Stoker, TorchServe
-from stoker.bench.rest import StokerObserved, StokerRest, TorchServeRest
 
 MAIN = ("stoker-nghttp2", "stoker-grpcio", "torchserve", "bare-grpc-aio")
 """They run everything they offer; the others run what `Point.for_peers` says."""

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from stoker.bench import h2load, tools, wrk
+from benchmarks import wrk
+from stoker.bench import h2load, tools
 from stoker.bench.contender import Contender, Deployment, Model, Running, Wire
 from stoker.bench.loads import Load
 from stoker.bench.measure import Generator, warm_up

@@ -10,13 +10,13 @@ from typing import Protocol
 
 from benchmarks import reconnecting
 from benchmarks.place import Options, Place
+from benchmarks.scraping import scraping
 from stoker.bench import open_loop, stream_client
 from stoker.bench.checking import Checker, Probe
 from stoker.bench.contender import Contender, Model, Running, WireRequest
 from stoker.bench.loads import Load, LoadResult
 from stoker.bench.measure import Measured, closed_loop, watched
 from stoker.bench.processes import pss_mib
-from stoker.bench.scraping import scraping
 from stoker.bench.spread import latencies
 
 OVERHEAD_S = 0.6

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from benchmarks import figures
+from benchmarks.picture import Panel, draw
 from benchmarks.records import Findings, Pick, cpu, extra, p50, p99, rate
 from stoker.bench.forward import NAME as LOOP
-from stoker.bench.picture import Panel, draw
 from stoker.bench.spread import Spread
 
 FIGURE_HEAD = ["figure", "what", "stoker", "other", "ratio", "bar", "aim", "result"]

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from benchmarks import wrk
 
-from stoker.bench import h2load, wrk
+from stoker.bench import h2load
 from stoker.bench.contender import WireRequest
 from stoker.bench.loads import Load
 

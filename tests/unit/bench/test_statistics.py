@@ -5,10 +5,10 @@ from __future__ import annotations
 import itertools
 
 import pytest
+from benchmarks.picture import Axis, Panel, draw
 
 from stoker.bench import arrivals, machine
 from stoker.bench.arrivals import Sent
-from stoker.bench.picture import Axis, Panel, draw
 from stoker.bench.spread import Spread, latencies, percentile, ratios, short, slope
 
 

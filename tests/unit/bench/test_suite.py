@@ -7,12 +7,12 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from benchmarks import plan, runner
+from benchmarks import plan, rest, runner, scraping
 from benchmarks.contenders import everyone
 from benchmarks.handlers import digest
 from benchmarks.place import Options, Place
 
-from stoker.bench import handler_host, measure, rest, scraping
+from stoker.bench import handler_host, measure
 from stoker.bench.contender import Deployment, Model, WireRequest
 from stoker.bench.contenders import TorchServe, settings
 from stoker.bench.loads import Load, LoadResult

@@ -22,7 +22,7 @@ class Scrapes:
 
 
 def read(url: str) -> bytes:
-    with urllib.request.urlopen(url, timeout=_TIMEOUT_S) as answer:  # noqa: S310 - our own address
+    with urllib.request.urlopen(url, timeout=_TIMEOUT_S) as answer:
         found: bytes = answer.read()
     return found
 
