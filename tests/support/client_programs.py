@@ -42,6 +42,7 @@ class Program:
             self.process.wait(60)
         finally:
             self.process.kill()
+            self.process.wait()
             for reader in self._readers:
                 reader.join()
             self.process.stdout.close()  # type: ignore[union-attr]

@@ -30,6 +30,7 @@ from stoker.frontend.grpc.server import GrpcServer
 from stoker.frontend.open_inference.repository import Repository
 from stoker.frontend.open_inference.service import OpenInference
 from stoker.protos import InferenceAPIsServiceStub, ManagementAPIsServiceStub
+from stoker.tensors import jobs
 
 LIMIT = 6_553_500
 UNLIMITED = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
@@ -95,7 +96,7 @@ class FakeInference:
         streaming: bool = False,
         alone: bool | None = None,
         request_id: str | None = None,
-        tensors: TensorJob | None = None,
+        tensors: bytes = b"",
         member: Membership | None = None,
     ) -> ReplyStream:
         if self.refusal is not None:
@@ -108,7 +109,8 @@ class FakeInference:
         values = {item.name: bytes(item.value) for item in inputs}
         submission = Submission(model, version, values, headers, deadline, streaming, job.reply)
         submission.kinds = {item.name: item.content_type for item in inputs}
-        submission.request_id, submission.alone, submission.tensors = job.id, alone, tensors
+        submission.request_id, submission.alone = job.id, alone
+        submission.tensors = jobs.decode(tensors) if tensors else None
         job.reply.attach(submission, job)
         self.submissions.append(submission)
         if self.on_submit is not None:

@@ -14,7 +14,6 @@ from msgspec import Struct
 from stoker.core.buffer import Buffer
 from stoker.core.measures import RequestTotals
 from stoker.core.reply import ReplyStream
-from stoker.core.tensors import TensorJob
 
 
 class ModelKey(NamedTuple):
@@ -48,7 +47,7 @@ class Job:
     parts are kept and joined).  ``alone``: the job is a batch of its own (streams, describe).  The scheduler owns
     ``accepted_at`` and ``place``.  ``totals``: where the job is counted; None: nowhere.
     ``named_version``: the version as the request named it; None: the request meant the default one.  ``tensors``:
-    what its inputs are in the open inference protocol; None: it does not speak it.
+    what its inputs are in the open inference protocol (`stoker.tensors.jobs`); empty: it does not speak it.
     """
 
     __slots__ = (
@@ -80,7 +79,7 @@ class Job:
         reply: ReplyStream | None = None,
         totals: RequestTotals | None = None,
         named_version: str | None = None,
-        tensors: TensorJob | None = None,
+        tensors: bytes = b"",
     ) -> None:
         self.key = key
         self.inputs = inputs

@@ -15,7 +15,6 @@ from stoker.core.measures import HandlerSample, ModelCounters
 from stoker.core.model import ModelSpec
 from stoker.core.reply import Chunk, ReplyStream, ResponseMeta
 from stoker.core.sequences import Membership
-from stoker.core.tensors import TensorJob
 from stoker.errors import ServingError
 
 # ------------------------------------------------------------------------- frontends -> registry
@@ -35,13 +34,14 @@ class InferencePort(Protocol):
         streaming: bool = False,
         alone: bool | None = None,
         request_id: str | None = None,
-        tensors: TensorJob | None = None,
+        tensors: bytes = b"",
         member: Membership | None = None,
     ) -> ReplyStream:
         """Queues one request. An empty ``version`` means the default one. ``request_id``: what the handler sees as its
-        id, where the frontend has told the client one already. ``tensors``: the inputs are tensors, and so is the
-        answer (`stoker.tensors.replies`). ``member``: what the request says of its sequence; None: what is found in
-        its inputs and headers. The reply of a model with sequences is a `SequenceReply`.
+        id, where the frontend has told the client one already. ``tensors``: what the inputs are as tensors
+        (`stoker.tensors.jobs`); the answer is tensors then too (`stoker.tensors.replies`). ``member``: what the request
+        says of its sequence; None: what is found in its inputs and headers. The reply of a model with sequences is a
+        `SequenceReply`.
 
         ``deadline``: seconds of the monotonic clock. ``streaming``: the consumer reads part by part, and the handler
         may have to wait for it. Else it may read all at the end: the handler never waits for it. ``alone``: the job

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from stoker.core.tensors import PLAIN, TensorInterface, TensorJob
+from stoker.core.tensors import PLAIN, TensorInterface
 
 
 class Load(msgspec.Struct, tag="load", array_like=True, frozen=True, kw_only=True):
@@ -33,13 +33,14 @@ class Load(msgspec.Struct, tag="load", array_like=True, frozen=True, kw_only=Tru
 
 class JobHeader(msgspec.Struct, array_like=True, frozen=True):
     """``inputs``: (name, content type, length); the values follow one another in the payload.
-    ``deadline``: seconds of CLOCK_MONOTONIC. ``tensors``: of a request of the open inference protocol."""
+    ``deadline``: seconds of CLOCK_MONOTONIC. ``tensors``: of the open inference protocol
+    (`stoker.tensors.jobs`)."""
 
     request_id: str
     inputs: list[tuple[str, str, int]]
     headers: dict[str, str]
     deadline: float | None
-    tensors: TensorJob | None = None
+    tensors: bytes = b""
 
 
 class Predict(msgspec.Struct, tag="p", array_like=True, frozen=True):

@@ -33,7 +33,6 @@ from stoker.core.ports import (
 )
 from stoker.core.reply import ReplyStream, ResponseMeta
 from stoker.core.sequences import Membership, SequenceLimits, in_sequence, membership, new_sequence_id
-from stoker.core.tensors import TensorJob
 from stoker.core.workflows import PREFIX
 from stoker.pool.devices import Devices
 from stoker.pool.spawning import usable_cores
@@ -141,7 +140,7 @@ class Registry:
         streaming: bool = False,
         alone: bool | None = None,
         request_id: str | None = None,
-        tensors: TensorJob | None = None,
+        tensors: bytes = b"",
         member: Membership | None = None,
     ) -> ReplyStream:
         entry = self._catalog.find(model, version)

@@ -34,7 +34,7 @@ def begin(batch: Batch, now: float, *, decode: bool, tensors: TensorForms) -> li
             value = _value(payload, start, end)
             row[name] = decoded(value, content_type) if content_type and decode else value
             headers[name] = {"content-type": content_type}
-        if job.tensors is not None:
+        if job.tensors:
             batch.has_tensors = True
             row = tensors.row(job.tensors, row, headers)
         ids[len(rows)] = job.request_id

@@ -12,9 +12,8 @@ from stoker.tensors import elements
 from stoker.tensors.datatypes import BYTES, DATATYPES
 
 _DOCUMENT_TYPE = {"content-type": "application/json"}
-_NO_TYPE = {"content-type": ""}
 
-Values = Mapping[str, bytearray]
+Values = dict[str, Any]
 Convert = Callable[[TensorHead, bytearray], Any]
 
 
@@ -26,18 +25,17 @@ class RowMaker:
         self._convert: Convert = _CONVERTERS[interface.values]()
 
     def row(self, job: TensorJob, inputs: Values, headers: dict[str, Any]) -> dict[str, Any]:
-        """``headers``: gets the content type of each value, as those of other requests do."""
+        """Makes the row of ``inputs``. ``headers``: those of the request, and the content type of each input."""
         if job.form is Form.JSON:
-            return dict(inputs)
+            return inputs
         if job.form is Form.DOCUMENT:
             headers["body"] = _DOCUMENT_TYPE
             return {"body": self._document(job, inputs)}
-        row: dict[str, Any] = {}
+        row = inputs
         for head, (name, data) in zip(job.tensors, inputs.items(), strict=True):
-            headers[name] = _NO_TYPE
             row[name] = self._value(head, data)
-        if len(row) == 1:
-            row.setdefault("data", row[name])
+        if len(row) == 1 and "data" not in row:
+            row["data"] = row[name]
         if job.parameters:
             row.setdefault("parameters", dict(job.parameters))
         return row
@@ -45,8 +43,11 @@ class RowMaker:
     def _value(self, head: TensorHead, data: bytearray) -> Any:
         """BYTES of one element is that element, because handlers that know nothing of tensors read no list."""
         if head.datatype == BYTES:
+            if int.from_bytes(data[:4], "little") == len(data) - 4:
+                del data[:4]
+                return data
             values = elements.values_of(DATATYPES[BYTES], data)
-            return values[0] if len(values) == 1 else elements.nested(values, head.shape)
+            return elements.nested(values, head.shape)
         return self._convert(head, data)
 
     def _document(self, job: TensorJob, inputs: Values) -> dict[str, Any]:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from stoker.core.tensors import TensorInterface
+from stoker.core.tensors import Form, TensorInterface
 from stoker.ipc.to_server import Failure
 from stoker.ipc.to_worker import JobHeader
-from stoker.tensors import replies
+from stoker.tensors import jobs, replies
+from stoker.tensors.datatypes import BYTES
 from stoker.worker.exceptions import PredictionException
 from stoker.worker.tensor_results import NotATensor, answer
 from stoker.worker.tensor_rows import RowMaker
@@ -19,21 +20,35 @@ class TensorForms:
 
     def __init__(self, interface: TensorInterface, model_name: str) -> None:
         self._interface = interface
-        self.row = RowMaker(interface, model_name).row
+        self._rows = RowMaker(interface, model_name)
+        self._text_output = _text_output(interface)
 
-    def answers(self, jobs: Iterable[JobHeader], outputs: list[Any]) -> list[Any]:
+    def row(self, job: bytes, inputs: dict[str, Any], headers: dict[str, Any]) -> dict[str, Any]:
+        return self._rows.row(jobs.decode(job), inputs, headers)
+
+    def answers(self, of: Iterable[JobHeader], outputs: list[Any]) -> list[Any]:
         """Replaces the results of requests with tensors by their bytes, or by why there are none."""
-        return [
-            output if job.tensors is None else self._answer(job, output)
-            for job, output in zip(jobs, outputs, strict=True)
-        ]
+        return [self._answer(job, output) if job.tensors else output for job, output in zip(of, outputs, strict=True)]
 
-    def _answer(self, job: JobHeader, output: Any) -> Any:
-        assert job.tensors is not None
+    def _answer(self, header: JobHeader, output: Any) -> Any:
+        if self._text_output and isinstance(output, bytes | bytearray):
+            shape = () if jobs.decode(header.tensors).form is Form.ROW else (1,)
+            return replies.encode_text(self._text_output, shape, output)
         if isinstance(output, PredictionException | Failure):
             return output
-        names = job.tensors.names or [name for name, _, _ in job.inputs]
+        job = jobs.decode(header.tensors)
+        names = job.names or [name for name, _, _ in header.inputs]
         try:
-            return replies.encode(answer(output, job.tensors, self._interface, names))
+            return replies.encode(answer(output, job, self._interface, names))
         except NotATensor as error:
             return Failure("output", 503, str(error))
+
+
+def _text_output(interface: TensorInterface) -> str:
+    """Returns the output that a text always is; empty where that depends."""
+    if not interface.rows:
+        return ""
+    if not interface.outputs:
+        return "output"
+    first = interface.outputs[0]
+    return first.name if first.datatype == BYTES else ""

@@ -1,14 +1,14 @@
 """Reads ModelInferRequest, writes ModelInferResponse. PURE.
 
-Large raw contents are cut out of the message as views, because protobuf's parser would copy them twice; what goes out
-is joined once.
+Raw contents are cut out of the message as views, because protobuf's parser would copy them twice, and the rest, which
+clients repeat, is parsed once; what goes out is joined once.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from google.protobuf.message import DecodeError
 
@@ -16,13 +16,14 @@ from stoker.core.buffer import Buffer
 from stoker.core.tensors import NONE, Parameters, Tensor
 from stoker.errors import BadRequest, InvalidOutput, MalformedMessage
 from stoker.frontend.grpc.varint import read_varint, varint
-from stoker.frontend.open_inference.request import InferAnswer, InferRequest
+from stoker.frontend.open_inference.request import InferAnswer, InferRequest, Template
 from stoker.protos import grpc_predict_v2_pb2 as pb
 from stoker.tensors import elements
 from stoker.tensors.datatypes import DATATYPES, Datatype
 
-LARGE_BYTES = 64 << 10
-_RAW_INPUT, _RAW_OUTPUT, _ID = 0x3A, b"\x32", b"\x1a"  # tags: fields 7, 6 and 3, each a length and bytes
+_RAW_INPUT, _ID_TAG = 0x3A, 0x1A  # tags: fields 7 and 3 of a request
+_RAW_OUTPUT, _ID = b"\x32", b"\x1a"  # fields 6 and 3 of a response
+_MOST_KEPT, _LONGEST_KEPT = 512, 2048
 _LENGTH_DELIMITED = 2
 
 
@@ -35,53 +36,97 @@ def read(message: bytes | bytearray) -> tuple[InferRequest, bool | None]:
     Raises: MalformedMessage, BadRequest
     """
     try:
-        request, raw = _parsed(message)
-    except DecodeError:
-        raise MalformedMessage(message_type="ModelInferRequest") from None
-    inputs = _raw_inputs(request, raw) if raw else [_typed_input(tensor) for tensor in request.inputs]
-    outputs = [(output.name, parameters_of(output.parameters)) for output in request.outputs]
-    return (
-        InferRequest(
-            request.model_name,
-            request.model_version,
-            request.id,
-            inputs,
-            outputs,
-            parameters_of(request.parameters),
-        ),
-        bool(raw) if inputs else None,
-    )
-
-
-def _parsed(message: bytes | bytearray) -> tuple[pb.ModelInferRequest, Sequence[Buffer]]:
-    if len(message) > LARGE_BYTES:
         cut = _cut(message)
-        if cut is not None:
-            rest, raw = cut
-            return pb.ModelInferRequest.FromString(rest), raw
-    request = pb.ModelInferRequest.FromString(bytes(message))
-    return request, request.raw_input_contents
+        if cut is None or not cut.raw:
+            return _parsed(pb.ModelInferRequest.FromString(bytes(message)))
+        kept = _kept.get(cut.rest)
+        if kept is None or len(cut.raw) != len(kept[0].inputs):
+            request, _ = _parsed(pb.ModelInferRequest.FromString(cut.rest), cut.raw)
+            kept = request, _keep(cut.rest, request)
+        return _filled(kept[0], cut, kept[1]), True
+    except (DecodeError, UnicodeDecodeError):
+        raise MalformedMessage(message_type="ModelInferRequest") from None
 
 
-def _cut(message: bytes | bytearray) -> tuple[bytes, Sequence[Buffer]] | None:
-    """Returns the message without its raw contents, and these; None where it is no sequence of plain fields."""
-    view, raw, rest = memoryview(message), list[memoryview](), list[memoryview]()
-    position = 0
-    while position < len(message):
+class _Cut(NamedTuple):
+    """``rest``: the message without its id and its raw contents."""
+
+    rest: bytes
+    id: bytes
+    raw: Sequence[memoryview]
+
+
+_kept: dict[bytes, tuple[InferRequest, Template | None]] = {}
+"""Requests without id and data, by their messages."""
+
+
+def _keep(rest: bytes, request: InferRequest) -> Template | None:
+    if len(rest) > _LONGEST_KEPT:
+        return None
+    if len(_kept) >= _MOST_KEPT:
+        _kept.clear()
+    template = Template()
+    empty = [tensor._replace(data=b"") for tensor in request.inputs]
+    _kept[rest] = request._replace(inputs=empty), template
+    return template
+
+
+def _filled(request: InferRequest, cut: _Cut, template: Template | None) -> InferRequest:
+    inputs = [
+        Tensor(name, datatype, shape, data, parameters)
+        for (name, datatype, shape, _, parameters, _), data in zip(request.inputs, cut.raw, strict=True)
+    ]
+    model, version, _, _, outputs, parameters, _, _ = request
+    return InferRequest(model, version, cut.id.decode(), inputs, outputs, parameters, None, template)
+
+
+def _cut(message: bytes | bytearray) -> _Cut | None:
+    """Cuts a message; None where it is no sequence of plain fields. A client's encoder writes those in order, so most
+    of the rest is one piece."""
+    view, end = memoryview(message), len(message)
+    raw: list[memoryview] = []
+    rest: list[memoryview] = []
+    id = b""
+    position = begun = 0
+    while position < end:
         tag = message[position]
-        field = read_varint(message, position + 1)
-        if tag & 7 != _LENGTH_DELIMITED or tag > 0x7F or field is None:
+        if tag & 7 != _LENGTH_DELIMITED or tag > 0x7F:
             return None
-        size, start = field
+        start = position + 2
+        size = message[position + 1] if start <= end else end
+        if size > 0x7F:
+            field = read_varint(message, position + 1)
+            if field is None:
+                return None
+            size, start = field
         stop = start + size
-        if stop > len(message):
+        if stop > end:
             return None
-        if tag == _RAW_INPUT:
-            raw.append(view[start:stop])
-        else:
-            rest.append(view[position:stop])
+        if tag in (_RAW_INPUT, _ID_TAG):
+            rest.append(view[begun:position])
+            begun = stop
+            if tag == _RAW_INPUT:
+                raw.append(view[start:stop])
+            else:
+                id = bytes(view[start:stop])
         position = stop
-    return b"".join(rest), raw
+    rest.append(view[begun:end])
+    return _Cut(b"".join(rest), id, raw)
+
+
+def _parsed(message: pb.ModelInferRequest, raw: Sequence[Buffer] = ()) -> tuple[InferRequest, bool | None]:
+    raw = raw or message.raw_input_contents
+    inputs = _raw_inputs(message, raw) if raw else [_typed_input(tensor) for tensor in message.inputs]
+    outputs = [(output.name, parameters_of(output.parameters)) for output in message.outputs]
+    request = InferRequest(
+        message.model_name,
+        message.model_version,
+        message.id,
+        inputs,
+        outputs,
+        parameters_of(message.parameters),
+    )
+    return request, bool(raw) if inputs else None
 
 
 def _raw_inputs(request: pb.ModelInferRequest, raw: Sequence[Buffer]) -> list[Tensor]:

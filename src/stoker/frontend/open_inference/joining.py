@@ -81,8 +81,8 @@ def rows(answers: Sequence[Answer]) -> Answer:
     """
     first, count = answers[0], len(answers)
     if count == 1:
-        outputs = [tensor._replace(shape=[1, *tensor.shape]) for tensor in first.outputs]
-        return first._replace(outputs=outputs)
+        outputs = [Tensor(name, kind, [1, *shape], data, given) for name, kind, shape, data, given, _ in first.outputs]
+        return Answer(outputs, *first[1:])
     heads = [(tensor.name, tensor.datatype, tensor.shape) for tensor in first.outputs]
     for answer in answers:
         if [(tensor.name, tensor.datatype, tensor.shape) for tensor in answer.outputs] != heads:

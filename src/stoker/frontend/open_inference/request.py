@@ -3,10 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from stoker.core.buffer import Buffer
 from stoker.core.tensors import NONE, Parameters, Tensor
+
+
+class Template:
+    """What requests have in common that differ in nothing but id and data: clients repeat themselves.
+
+    ``plan``: how the newest of them was queued, with what was found out about all of them then.
+    """
+
+    __slots__ = ("plan",)
+
+    def __init__(self) -> None:
+        self.plan: Any = None
 
 
 class InferRequest(NamedTuple):
@@ -20,6 +32,7 @@ class InferRequest(NamedTuple):
     outputs: Sequence[tuple[str, Parameters]] = ()
     parameters: Parameters = NONE
     document: Buffer | None = None
+    template: Template | None = None
 
 
 class InferAnswer(NamedTuple):

@@ -7,20 +7,16 @@ request and cancels the rest.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Protocol
 
-from stoker.core.job import Input
-from stoker.core.model import ModelSpec
 from stoker.core.ports import InferencePort, TensorPort
 from stoker.core.reply import ReplyStream
-from stoker.core.tensors import Form, Tensor, TensorHead, TensorJob
 from stoker.errors import BadRequest, ResponseTooLarge
-from stoker.frontend.open_inference import checks, controls, joining
+from stoker.frontend.open_inference import controls, joining
+from stoker.frontend.open_inference.plans import Plan, plan_of, rows_of
 from stoker.frontend.open_inference.request import InferAnswer, InferRequest
-from stoker.tensors.datatypes import DATATYPES
-from stoker.tensors.elements import rows_of
 from stoker.tensors.replies import Answer
 
 _AT_ONCE_BYTES = 16 << 10
@@ -73,99 +69,49 @@ class OpenInference:
         """
         if not request.model:
             raise BadRequest("Parameter model_name is required.")
-        spec = self._models.model_spec(request.model, request.version)
-        checks.check(request, spec.tensors)
-        how = _Submission(self._inference, request, controls.headers(headers, request.parameters), deadline, streaming)
-        if spec.tensors.rows and spec.tensors.batched:
-            rows = checks.rows_of(request.inputs)
-            if rows != 1:
-                return self._start_rows(how, rows, spec, receiver, request_id)
-            reply = how.submit(*_row_job(request, _only_row(request.inputs)), request_id)
-        else:
-            reply = how.submit(*_whole_job(request, spec), request_id)
-        kind = _Streamed if streaming else _Whole
-        return kind(reply, request, spec, receiver).begin()
-
-    def _start_rows(
-        self, how: _Submission, rows: int, spec: ModelSpec, receiver: Receiver, request_id: str
-    ) -> Running | None:
-        if not rows:
-            receiver.answered(joining.finished(joining.no_rows(spec.tensors.outputs), how.request, spec), last=True)
-            return None
-        how.streaming = False
-        batch = _Batch(how, rows, spec, receiver, models=self._models, max_bytes=self._max_response)
-        return batch.begin(request_id)
-
-
-class _Submission:
-    """How the jobs of one request are queued."""
-
-    def __init__(
-        self,
-        inference: InferencePort,
-        request: InferRequest,
-        headers: Mapping[str, str] | None,
-        deadline: float | None,
-        streaming: bool,
-    ) -> None:
-        self.request = request
-        self.streaming = streaming
-        self._inference = inference
-        self._headers = headers
-        self._deadline = deadline
-
-    def submit(self, inputs: Sequence[Input], job: TensorJob, request_id: str | None = None) -> ReplyStream:
-        return self._inference.submit(
-            self.request.model,
-            self.request.version or None,
-            inputs,
-            headers=self._headers,
-            deadline=self._deadline,
-            streaming=self.streaming,
+        plan = plan_of(request, self._models.model_spec(request.model, request.version))
+        headers = controls.headers(headers, request.parameters)
+        rows = plan.rows
+        if rows is not None and rows != 1:
+            return self._start_rows(plan, request, receiver, headers=headers, deadline=deadline)
+        reply = self._inference.submit(
+            request.model,
+            request.version or None,
+            plan.inputs(request),
+            headers=headers,
+            deadline=deadline,
+            streaming=streaming,
             alone=False,
             request_id=request_id,
-            tensors=job,
+            tensors=plan.job,
         )
+        kind = _Streamed if streaming else _Whole
+        return kind(reply, request, plan, receiver).begin()
 
-
-# --------------------------------------------------------------------------------------------------- jobs
-
-
-def _whole_job(request: InferRequest, spec: ModelSpec) -> tuple[Sequence[Input], TensorJob]:
-    if spec.tensors.rows:
-        form = Form.WHOLE
-    elif request.document is not None:
-        names = [tensor.name for tensor in request.inputs]
-        return [Input("body", "application/json", request.document)], TensorJob(Form.JSON, names=names)
-    else:
-        form = Form.DOCUMENT
-    return _job(form, request, request.inputs)
-
-
-def _row_job(request: InferRequest, row: Sequence[Tensor]) -> tuple[Sequence[Input], TensorJob]:
-    return _job(Form.ROW, request, row)
-
-
-def _job(form: Form, request: InferRequest, tensors: Sequence[Tensor]) -> tuple[Sequence[Input], TensorJob]:
-    inputs = [Input(tensor.name, "", tensor.data) for tensor in tensors]
-    heads = [
-        TensorHead(datatype, shape, parameters or None, text) for _, datatype, shape, _, parameters, text in tensors
-    ]
-    parameters = controls.for_handler(request.parameters) or None
-    return inputs, TensorJob(form, request.id, heads, parameters, request.outputs)
-
-
-def _only_row(tensors: Sequence[Tensor]) -> Sequence[Tensor]:
-    return [tensor._replace(shape=tensor.shape[1:]) for tensor in tensors]
-
-
-def _rows(tensors: Sequence[Tensor]) -> Iterator[Sequence[Tensor]]:
-    pieces = [rows_of(DATATYPES[tensor.datatype], tensor.shape, tensor.data) for tensor in tensors]
-    shapes = [tensor.shape[1:] for tensor in tensors]
-    for row in zip(*pieces, strict=True):
-        yield [
-            tensor._replace(shape=shape, data=data) for tensor, shape, data in zip(tensors, shapes, row, strict=True)
-        ]
+    def _start_rows(
+        self,
+        plan: Plan,
+        request: InferRequest,
+        receiver: Receiver,
+        *,
+        headers: Mapping[str, str] | None,
+        deadline: float | None,
+    ) -> Running | None:
+        if not plan.rows:
+            answer = joining.no_rows(plan.spec.tensors.outputs)
+            receiver.answered(joining.finished(answer, request, plan.spec), last=True)
+            return None
+        submit = partial(
+            self._inference.submit,
+            request.model,
+            request.version or None,
+            headers=headers,
+            deadline=deadline,
+            alone=False,
+            tensors=plan.job,
+        )
+        batch = _Batch(submit, request, plan, receiver, models=self._models, max_bytes=self._max_response)
+        return batch.begin()
 
 
 # ------------------------------------------------------------------------------------------------ answers
@@ -174,12 +120,12 @@ def _rows(tensors: Sequence[Tensor]) -> Iterator[Sequence[Tensor]]:
 class _OneJob:
     """The answer to a request that is one job."""
 
-    __slots__ = ("_busy", "_receiver", "_reply", "_request", "_spec")
+    __slots__ = ("_busy", "_plan", "_receiver", "_reply", "_request")
 
-    def __init__(self, reply: ReplyStream, request: InferRequest, spec: ModelSpec, receiver: Receiver) -> None:
+    def __init__(self, reply: ReplyStream, request: InferRequest, plan: Plan, receiver: Receiver) -> None:
         self._reply = reply
         self._request = request
-        self._spec = spec
+        self._plan = plan
         self._receiver = receiver
         self._busy = False
 
@@ -207,9 +153,9 @@ class _OneJob:
         raise NotImplementedError
 
     def _finished(self, answer: Answer) -> InferAnswer:
-        if self._spec.tensors.rows and self._spec.tensors.batched:
+        if self._plan.rows is not None:
             answer = joining.rows([answer])
-        return joining.finished(answer, self._request, self._spec)
+        return joining.finished(answer, self._request, self._plan.spec)
 
 
 class _Whole(_OneJob):
@@ -245,35 +191,37 @@ class _Batch:
 
     def __init__(
         self,
-        how: _Submission,
-        rows: int,
-        spec: ModelSpec,
+        submit: Callable[..., ReplyStream],
+        request: InferRequest,
+        plan: Plan,
         receiver: Receiver,
         *,
         models: TensorPort,
         max_bytes: int,
     ) -> None:
-        self._how = how
-        self._spec = spec
+        rows = plan.rows or 0
+        self._queue = submit
+        self._request = request
+        self._spec = plan.spec
         self._receiver = receiver
         self._models = models
         self._room = max_bytes
         self._max_bytes = max_bytes
-        self._left = iter(enumerate(_rows(how.request.inputs)))
+        self._left = iter(enumerate(rows_of(request.inputs)))
         self._unqueued = rows
         self._answers: list[Answer] = [Answer(())] * rows
         self._open: dict[int, ReplyStream] = {}
         self._over = self._submitting = False
 
-    def begin(self, request_id: str) -> Running | None:
+    def begin(self) -> Running | None:
         """Raises what the first row is refused with."""
-        self._submit(request_id)
+        self._submit()
         self._go_on()
         return None if self._over else self
 
-    def _submit(self, request_id: str | None = None) -> None:
-        number, row = next(self._left)
-        reply = self._how.submit(*_row_job(self._how.request, row), request_id)
+    def _submit(self) -> None:
+        number, inputs = next(self._left)
+        reply = self._queue(inputs)
         self._unqueued -= 1
         self._open[number] = reply
         reply.subscribe(partial(self._on_reply, number, reply))
@@ -287,7 +235,7 @@ class _Batch:
             self._submit_more()
             if not self._unqueued and not self._open and not self._over:
                 self._over = True
-                answer = joining.finished(joining.rows(self._answers), self._how.request, self._spec)
+                answer = joining.finished(joining.rows(self._answers), self._request, self._spec)
                 self._receiver.answered(answer, last=True)
         except Exception as error:
             self._fail(error)
@@ -295,7 +243,7 @@ class _Batch:
             self._submitting = False
 
     def _submit_more(self) -> None:
-        request = self._how.request
+        request = self._request
         while self._unqueued and not self._over:
             if self._open and self._models.rows_admitted(request.model, request.version) < 1:
                 return
