@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from stoker.core.tensors import Form, TensorInterface
+from stoker.core.tensors import TensorInterface
 from stoker.ipc.to_server import Failure
 from stoker.ipc.to_worker import JobHeader
 from stoker.tensors import jobs, replies
@@ -14,6 +14,8 @@ from stoker.worker.exceptions import PredictionException
 from stoker.worker.tensor_results import NotATensor, answer
 from stoker.worker.tensor_rows import RowMaker
 
+_RAW = (bytes, bytearray)  # a union would be made anew for each result
+
 
 class TensorForms:
     """The forms of one model."""
@@ -21,7 +23,7 @@ class TensorForms:
     def __init__(self, interface: TensorInterface, model_name: str) -> None:
         self._interface = interface
         self._rows = RowMaker(interface, model_name)
-        self._text_output = _text_output(interface)
+        self._text_head = _text_head(interface)
 
     def row(self, job: bytes, inputs: dict[str, Any], headers: dict[str, Any]) -> dict[str, Any]:
         return self._rows.row(jobs.decode(job), inputs, headers)
@@ -31,9 +33,8 @@ class TensorForms:
         return [self._answer(job, output) if job.tensors else output for job, output in zip(of, outputs, strict=True)]
 
     def _answer(self, header: JobHeader, output: Any) -> Any:
-        if self._text_output and isinstance(output, bytes | bytearray):
-            shape = () if jobs.decode(header.tensors).form is Form.ROW else (1,)
-            return replies.encode_text(self._text_output, shape, output)
+        if self._text_head and isinstance(output, _RAW):
+            return replies.encode_text(self._text_head, output)
         if isinstance(output, PredictionException | Failure):
             return output
         job = jobs.decode(header.tensors)
@@ -44,11 +45,9 @@ class TensorForms:
             return Failure("output", 503, str(error))
 
 
-def _text_output(interface: TensorInterface) -> str:
-    """Returns the output that a text always is; empty where that depends."""
-    if not interface.rows:
-        return ""
-    if not interface.outputs:
-        return "output"
-    first = interface.outputs[0]
-    return first.name if first.datatype == BYTES else ""
+def _text_head(interface: TensorInterface) -> bytes:
+    """Returns the head of the answer that a text always is; empty where that depends on the request."""
+    if not interface.rows or (interface.outputs and interface.outputs[0].datatype != BYTES):
+        return b""
+    name = interface.outputs[0].name if interface.outputs else "output"
+    return replies.text_head(name, () if interface.batched else (1,))

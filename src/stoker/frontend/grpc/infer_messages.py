@@ -7,8 +7,7 @@ clients repeat, is parsed once; what goes out is joined once.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any
 
 from google.protobuf.message import DecodeError
 
@@ -37,27 +36,26 @@ def read(message: bytes | bytearray) -> tuple[InferRequest, bool | None]:
     """
     try:
         cut = _cut(message)
-        if cut is None or not cut.raw:
+        if cut is None:
             return _parsed(pb.ModelInferRequest.FromString(bytes(message)))
-        kept = _kept.get(cut.rest)
-        if kept is None or len(cut.raw) != len(kept[0].inputs):
-            request, _ = _parsed(pb.ModelInferRequest.FromString(cut.rest), cut.raw)
-            kept = request, _keep(cut.rest, request)
-        return _filled(kept[0], cut, kept[1]), True
+        rest, id, raw = cut
+        kept = _kept.get(rest)
+        if kept is None or len(raw) != len(kept[0].inputs):
+            request, _ = _parsed(pb.ModelInferRequest.FromString(rest), raw)
+            kept = request, _keep(rest, request)
+        (model, version, _, tensors, outputs, parameters, _, _), template = kept
+        inputs = [
+            Tensor(name, datatype, shape, data, given)
+            for (name, datatype, shape, _, given, _), data in zip(tensors, raw, strict=True)
+        ]
+        text = id.decode() if id else ""
+        return InferRequest(model, version, text, inputs, outputs, parameters, None, template), True
     except (DecodeError, UnicodeDecodeError):
         raise MalformedMessage(message_type="ModelInferRequest") from None
 
 
-class _Cut(NamedTuple):
-    """``rest``: the message without its id and its raw contents."""
-
-    rest: bytes
-    id: bytes
-    raw: Sequence[memoryview]
-
-
 _kept: dict[bytes, tuple[InferRequest, Template | None]] = {}
-"""Requests without id and data, by their messages."""
+"""Requests without id and data, by their messages without these."""
 
 
 def _keep(rest: bytes, request: InferRequest) -> Template | None:
@@ -66,23 +64,13 @@ def _keep(rest: bytes, request: InferRequest) -> Template | None:
     if len(_kept) >= _MOST_KEPT:
         _kept.clear()
     template = Template()
-    empty = [tensor._replace(data=b"") for tensor in request.inputs]
-    _kept[rest] = request._replace(inputs=empty), template
+    _kept[rest] = request._replace(inputs=[tensor._replace(data=b"") for tensor in request.inputs]), template
     return template
 
 
-def _filled(request: InferRequest, cut: _Cut, template: Template | None) -> InferRequest:
-    inputs = [
-        Tensor(name, datatype, shape, data, parameters)
-        for (name, datatype, shape, _, parameters, _), data in zip(request.inputs, cut.raw, strict=True)
-    ]
-    model, version, _, _, outputs, parameters, _, _ = request
-    return InferRequest(model, version, cut.id.decode(), inputs, outputs, parameters, None, template)
-
-
-def _cut(message: bytes | bytearray) -> _Cut | None:
-    """Cuts a message; None where it is no sequence of plain fields. A client's encoder writes those in order, so most
-    of the rest is one piece."""
+def _cut(message: bytes | bytearray) -> tuple[bytes, bytes, Sequence[memoryview]] | None:
+    """Returns the message without id and raw contents, the id, the contents; None: it has none, or is no sequence of
+    plain fields. A client's encoder writes those in order, so most of the rest is one piece."""
     view, end = memoryview(message), len(message)
     raw: list[memoryview] = []
     rest: list[memoryview] = []
@@ -103,15 +91,19 @@ def _cut(message: bytes | bytearray) -> _Cut | None:
         if stop > end:
             return None
         if tag in (_RAW_INPUT, _ID_TAG):
-            rest.append(view[begun:position])
+            if begun < position:
+                rest.append(view[begun:position])
             begun = stop
             if tag == _RAW_INPUT:
                 raw.append(view[start:stop])
             else:
                 id = bytes(view[start:stop])
         position = stop
-    rest.append(view[begun:end])
-    return _Cut(b"".join(rest), id, raw)
+    if not raw:
+        return None
+    if begun < end:
+        rest.append(view[begun:end])
+    return b"".join(rest), id, raw
 
 
 def _parsed(message: pb.ModelInferRequest, raw: Sequence[Buffer] = ()) -> tuple[InferRequest, bool | None]:
@@ -191,26 +183,26 @@ def write(answer: InferAnswer, *, raw: bool) -> bytes:
         text = answer.id.encode("utf-8", "replace")
         pieces += (_ID, varint(len(text)), text)
     for tensor in outputs:
-        pieces += (_RAW_OUTPUT, varint(len(tensor.data)), tensor.data)
+        data = tensor.data
+        pieces += (_RAW_OUTPUT, varint(len(data)), data)
     return b"".join(pieces)
 
 
+_heads: dict[tuple[bytes, str, str], bytes] = {}
+"""Encoded answers without id and data, by what makes them."""
+
+
 def _head(answer: InferAnswer) -> bytes:
-    """Returns all but id and contents; kept where it is the same from answer to answer."""
-    if answer.parameters or any(tensor.parameters for tensor in answer.outputs):
-        return _message(answer._replace(id=""), typed=False).SerializeToString()
-    shapes = tuple([(name, datatype, tuple(shape)) for name, datatype, shape, _, _, _ in answer.outputs])
-    return _plain_head(answer.model, answer.version, shapes)
-
-
-@lru_cache(maxsize=512)
-def _plain_head(model: str, version: str, outputs: tuple[tuple[str, str, tuple[int, ...]], ...]) -> bytes:
-    tensors = [Tensor(name, datatype, shape, b"") for name, datatype, shape in outputs]
-    return _message(InferAnswer(model, version, "", tensors), typed=False).SerializeToString()
-
-
-def message_of(answer: InferAnswer, *, raw: bool) -> pb.ModelInferResponse:
-    return pb.ModelInferResponse.FromString(write(answer, raw=raw))
+    """Returns all but id and contents."""
+    key = (answer.head, answer.model, answer.version)
+    found = _heads.get(key) if answer.head else None
+    if found is None:
+        found = _message(answer._replace(id=""), typed=False).SerializeToString()
+        if answer.head:
+            if len(_heads) >= _MOST_KEPT:
+                _heads.clear()
+            _heads[key] = found
+    return found
 
 
 def _message(answer: InferAnswer, *, typed: bool) -> pb.ModelInferResponse:

@@ -181,7 +181,7 @@ class _Request:
                 empty = InferAnswer(answer.model, answer.version, answer.id, (), _FINAL)
                 self._stream.send(empty, raw=self._raw)
         else:
-            marked = answer._replace(parameters={**answer.parameters, **_FINAL}) if last else answer
+            marked = answer._replace(parameters={**answer.parameters, **_FINAL}, head=b"") if last else answer
             self._stream.send(marked, raw=self._raw)
         if last:
             self._stream.done(self)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from stoker.core.model import ModelSpec
 from stoker.core.reply import Chunk, ResponseMeta
-from stoker.core.tensors import NONE, Parameters, Tensor, TensorSpec
+from stoker.core.tensors import Parameters, Tensor, TensorSpec
 from stoker.errors import HandlerRefused, InvalidOutput
 from stoker.frontend.open_inference.checks import unknown_output
 from stoker.frontend.open_inference.request import InferAnswer, InferRequest
@@ -17,8 +17,9 @@ from stoker.tensors.replies import Answer
 _NOT_PARAMETERS = frozenset({"content-type", "ts_stream_next"})
 
 
-def read(chunk: Chunk) -> Answer:
+def read(chunk: Chunk, *, batched: bool = False) -> Answer:
     """Reads an answer, or a part of one. Headers that the handler set become parameters, an error status the error.
+    ``batched``: it is that of a batch of one row.
 
     Raises:
         HandlerRefused, InvalidOutput
@@ -26,32 +27,32 @@ def read(chunk: Chunk) -> Answer:
     if chunk.meta is not None and chunk.meta.status >= 400:
         raise HandlerRefused(chunk.meta.reason or "Prediction failed", chunk.meta.status)
     try:
-        answer = replies.decode(chunk.data)
+        answer = replies.decode(chunk.data, batched=batched)
     except ValueError:
         raise InvalidOutput("Invalid model predict output") from None
     if chunk.meta is None:
         return answer
-    return answer._replace(parameters={**answer.parameters, **_parameters(chunk.meta)})
+    return answer._replace(parameters={**answer.parameters, **_parameters(chunk.meta)}, head=b"")
 
 
 def _parameters(meta: ResponseMeta) -> Parameters:
     return {name: value for name, value in meta.headers.items() if name.lower() not in _NOT_PARAMETERS}
 
 
-def whole(chunks: Sequence[Chunk]) -> Answer:
+def whole(chunks: Sequence[Chunk], *, batched: bool = False) -> Answer:
     """Joins the parts of a handler that streams: texts one after the other.
 
     Raises:
         InvalidOutput: the parts are other tensors.
     """
     if len(chunks) == 1:
-        return read(chunks[0])
-    parts = [read(chunk) for chunk in chunks]
+        return read(chunks[0], batched=batched)
+    parts = [read(chunk, batched=batched) for chunk in chunks]
     last = parts[-1]
     if any(list(map(_kind, part.outputs)) != list(map(_kind, last.outputs)) for part in parts):
         raise InvalidOutput("The handler sends parts that cannot be joined; use ModelStreamInfer.")
     outputs = [_concatenated([part.outputs[number] for part in parts]) for number in range(len(last.outputs))]
-    return last._replace(outputs=outputs)
+    return last._replace(outputs=outputs, head=b"")
 
 
 def _kind(tensor: Tensor) -> tuple[str, str, int]:
@@ -80,9 +81,6 @@ def rows(answers: Sequence[Answer]) -> Answer:
         InvalidOutput: rows differ in names, datatypes or shapes.
     """
     first, count = answers[0], len(answers)
-    if count == 1:
-        outputs = [Tensor(name, kind, [1, *shape], data, given) for name, kind, shape, data, given, _ in first.outputs]
-        return Answer(outputs, *first[1:])
     heads = [(tensor.name, tensor.datatype, tensor.shape) for tensor in first.outputs]
     for answer in answers:
         if [(tensor.name, tensor.datatype, tensor.shape) for tensor in answer.outputs] != heads:
@@ -91,7 +89,8 @@ def rows(answers: Sequence[Answer]) -> Answer:
         Tensor(name, datatype, [count, *shape], b"".join([answer.outputs[number].data for answer in answers]))
         for number, (name, datatype, shape) in enumerate(heads)
     ]
-    return first._replace(outputs=outputs, parameters=_merged(answer.parameters for answer in answers))
+    parameters = _merged(answer.parameters for answer in answers)
+    return first._replace(outputs=outputs, parameters=parameters, head=b"")
 
 
 def _merged(parameters: Iterable[Parameters]) -> Parameters:
@@ -113,17 +112,12 @@ def finished(answer: Answer, request: InferRequest, spec: ModelSpec) -> InferAns
     Raises:
         BadRequest: there is no such output.
     """
-    outputs: Sequence[Tensor] = answer.outputs
+    outputs, id, model, version, parameters, head = answer
     if request.outputs:
         named: Mapping[str, Tensor] = {tensor.name: tensor for tensor in outputs}
         for name, _ in request.outputs:
             if name not in named:
                 raise unknown_output(name)
-        outputs = [named[name] for name, _ in request.outputs]
-    return InferAnswer(
-        answer.model_name or spec.key.name,
-        answer.model_version or spec.key.version,
-        answer.id or request.id,
-        outputs,
-        answer.parameters or NONE,
-    )
+        outputs, head = [named[name] for name, _ in request.outputs], b""
+    key = spec.key
+    return InferAnswer(model or key.name, version or key.version, id or request.id, outputs, parameters, head)

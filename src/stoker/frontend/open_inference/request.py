@@ -36,10 +36,12 @@ class InferRequest(NamedTuple):
 
 
 class InferAnswer(NamedTuple):
-    """``outputs``: those that the client wants, in its order."""
+    """``outputs``: those that the client wants, in its order. ``head``: the same for answers that have model, version
+    and all of the outputs but data in common; empty: not known."""
 
     model: str
     version: str
     id: str
     outputs: Sequence[Tensor]
     parameters: Parameters = NONE
+    head: bytes = b""

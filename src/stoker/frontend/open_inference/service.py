@@ -120,12 +120,13 @@ class OpenInference:
 class _OneJob:
     """The answer to a request that is one job."""
 
-    __slots__ = ("_busy", "_plan", "_receiver", "_reply", "_request")
+    __slots__ = ("_batched", "_busy", "_plan", "_receiver", "_reply", "_request")
 
     def __init__(self, reply: ReplyStream, request: InferRequest, plan: Plan, receiver: Receiver) -> None:
         self._reply = reply
         self._request = request
         self._plan = plan
+        self._batched = plan.rows is not None
         self._receiver = receiver
         self._busy = False
 
@@ -153,8 +154,6 @@ class _OneJob:
         raise NotImplementedError
 
     def _finished(self, answer: Answer) -> InferAnswer:
-        if self._plan.rows is not None:
-            answer = joining.rows([answer])
         return joining.finished(answer, self._request, self._plan.spec)
 
 
@@ -168,7 +167,7 @@ class _Whole(_OneJob):
         if reply.error is not None:
             self._receiver.failed(reply.error)
         else:
-            self._receiver.answered(self._finished(joining.whole(reply.rest())), last=True)
+            self._receiver.answered(self._finished(joining.whole(reply.rest(), batched=self._batched)), last=True)
 
 
 class _Streamed(_OneJob):
@@ -179,7 +178,7 @@ class _Streamed(_OneJob):
         while receiver.writable and (chunks := reply.read_nowait(_AT_ONCE_BYTES)):
             for number, chunk in enumerate(chunks, 1):
                 last = reply.exhausted and reply.error is None and number == len(chunks)
-                receiver.answered(self._finished(joining.read(chunk)), last=last)
+                receiver.answered(self._finished(joining.read(chunk, batched=self._batched)), last=last)
             if reply.exhausted and reply.error is None:
                 return
         if reply.exhausted and reply.error is not None:
