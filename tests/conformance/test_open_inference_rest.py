@@ -1,0 +1,386 @@
+"""The open inference protocol over REST: JSON and binary tensors, versions, error documents, the repository."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from typing import Any
+
+import pytest
+from http_fakes import HttpPorts, Running, running
+from tensor_kit import CONFIGURED, ROWS, answering, echo, raw
+
+from stoker import errors as e
+from stoker.core.ports import Readiness
+from stoker.core.tensors import Form, Tensor
+
+LENGTH = "Inference-Header-Content-Length"
+
+
+@pytest.fixture
+def ports() -> HttpPorts:
+    ports = HttpPorts(open_inference_protocol=True)
+    ports.models.add("m", "1.0", ROWS)
+    ports.models.add("m", "2.0", ROWS)
+    ports.models.add("configured", "1.0", CONFIGURED)
+    ports.models.add("plain")
+    ports.inference.on_submit = echo
+    return ports
+
+
+def tensor(datatype: str, shape: list[int], data: Any, name: str = "x") -> dict[str, Any]:
+    return {"name": name, "datatype": datatype, "shape": shape, "data": data}
+
+
+def body(*inputs: Any, **members: Any) -> dict[str, Any]:
+    return {"inputs": list(inputs), **members}
+
+
+X = tensor("FP32", [1, 2], [1.0, 2.5])
+
+
+async def post(server: Running, document: Any, path: str = "/v2/models/m/infer", **options: Any) -> Any:
+    return await server.client.post(path, content=json.dumps(document), **options)
+
+
+def with_binary(document: Any, *data: bytes) -> tuple[bytes, dict[str, str]]:
+    text = json.dumps(document).encode()
+    return text + b"".join(data), {LENGTH: str(len(text))}
+
+
+# ------------------------------------------------------------------------------------------------- infer
+
+VALUES: dict[str, list[Any]] = {
+    "BOOL": [True, False],
+    "INT8": [-128, 127],
+    "INT64": [-(2**63), 1],
+    "UINT64": [0, 2**63 + 5],
+    "FP16": [0.5, -1.5],
+    "BF16": [0.5, -1.5],
+    "FP32": [0.5, 1.0],
+    "FP64": [0.1, -1.0],
+    "BYTES": ["é", ""],
+}
+
+
+@pytest.mark.parametrize("datatype", VALUES)
+async def test_every_datatype_in_json_keeps_its_values(ports: HttpPorts, datatype: str) -> None:
+    async with running(ports) as server:
+        response = await post(server, body(tensor(datatype, [2], VALUES[datatype]), id="7"))
+    assert (response.status_code, response.headers["content-type"]) == (200, "application/json")
+    assert response.json() == {
+        "model_name": "m",
+        "model_version": "1.0",
+        "id": "7",
+        "outputs": [{"name": "x", "datatype": datatype, "shape": [2], "data": VALUES[datatype]}],
+    }
+
+
+async def test_numbers_that_json_lacks_are_written_as_python_does(ports: HttpPorts) -> None:
+    text = '{"inputs":[{"name":"x","datatype":"FP32","shape":[3],"data":[NaN,Infinity,-Infinity]}]}'
+    async with running(ports) as server:
+        response = await server.client.post("/v2/models/m/infer", content=text)
+    assert '"data":[NaN,Infinity,-Infinity]' in response.text
+
+
+async def test_nested_data_and_any_or_no_content_type_are_understood(ports: HttpPorts) -> None:
+    nested = body(tensor("INT32", [2, 2], [[1, 2], [3, 4]]))
+    async with running(ports) as server:
+        for kind in ("application/json", "application/octet-stream", "text/plain"):
+            response = await post(server, nested, headers={"content-type": kind})
+            assert response.json()["outputs"][0]["data"] == [1, 2, 3, 4]
+
+
+async def test_binary_tensors_come_and_go_behind_the_json(ports: HttpPorts) -> None:
+    inputs = [
+        {"name": "a", "datatype": "FP16", "shape": [1, 2], "parameters": {"binary_data_size": 4}},
+        tensor("BYTES", [1], ["text"], "b"),
+        {"name": "c", "datatype": "BYTES", "shape": [1], "parameters": {"binary_data_size": 7}},
+    ]
+    half, text = raw("FP16", 0.5, 1.0), raw("BYTES", b"\xff\0x")
+    content, headers = with_binary(body(*inputs, parameters={"binary_data_output": True}), half, text)
+    async with running(ports) as server:
+        response = await server.client.post("/v2/models/m/infer", content=content, headers=headers)
+    head = json.loads(response.content[: int(response.headers[LENGTH])])
+    assert response.headers["content-type"] == "application/octet-stream"
+    assert [out["parameters"]["binary_data_size"] for out in head["outputs"]] == [4, 8, 7]
+    assert response.content[int(response.headers[LENGTH]) :] == half + raw("BYTES", b"text") + text
+
+
+async def test_each_requested_output_says_how_it_is_wanted(ports: HttpPorts) -> None:
+    a, b = Tensor("a", "INT8", [], b"\1"), Tensor("b", "INT8", [], b"\2")
+    ports.inference.on_submit = answering(a, b)
+    outputs = [{"name": "b", "parameters": {"binary_data": True}}, {"name": "a"}]
+    async with running(ports) as server:
+        response = await post(server, body(X, outputs=outputs))
+    head = json.loads(response.content[: int(response.headers[LENGTH])])
+    assert [(out["name"], out.get("data")) for out in head["outputs"]] == [("b", None), ("a", [1])]
+    assert response.content.endswith(b"}\2")
+
+
+async def test_bytes_that_are_no_text_must_be_asked_for_as_binary_data(ports: HttpPorts) -> None:
+    ports.inference.on_submit = answering(Tensor("o", "BYTES", [], raw("BYTES", b"\xff")))
+    async with running(ports) as server:
+        response = await post(server, body(X))
+        assert (response.status_code, "binary data" in response.json()["error"]) == (400, True)
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "br"])
+async def test_a_compressed_body_is_unpacked_within_bounds(ports: HttpPorts, encoding: str) -> None:
+    async with running(ports) as server:
+        content = gzip.compress(json.dumps(body(X)).encode())
+        headers = {"content-encoding": encoding}
+        response = await server.client.post("/v2/models/m/infer", content=content, headers=headers)
+        assert response.status_code == (200 if encoding == "gzip" else 400)
+        bomb = gzip.compress(bytes(10_000_000))
+        response = await server.client.post("/v2/models/m/infer", content=bomb, headers={"content-encoding": "gzip"})
+        assert response.status_code == 413
+
+
+async def test_a_version_is_chosen_by_its_path_and_named_in_the_answer(ports: HttpPorts) -> None:
+    async with running(ports) as server:
+        response = await post(server, body(X), "/v2/models/m/versions/2.0/infer")
+        assert (response.json()["model_version"], ports.inference.submissions[0].version) == ("2.0", "2.0")
+        response = await post(server, body(X), "/v2/models/m/versions/9/infer")
+        assert (response.status_code, response.json()["error"]) == (
+            404,
+            "Model version: 9 does not exist for model: m",
+        )
+
+
+async def test_torchserves_handlers_get_the_clients_document(ports: HttpPorts) -> None:
+    ports.inference.on_submit = answering(Tensor("x", "FP32", [1], raw("FP32", 1.0)))
+    document = body(X, id="7", own={"member": 1})
+    async with running(ports) as server:
+        response = await post(server, document, "/v2/models/plain/infer")
+    (job,) = ports.inference.submissions
+    assert json.loads(job.inputs["body"]) == document
+    assert job.tensors is not None
+    assert (job.kinds, job.tensors.form, job.tensors.names) == ({"body": "application/json"}, Form.JSON, ["x"])
+    assert response.json()["id"] == "7"
+
+
+@pytest.mark.parametrize("content", [b"\xff\xd8 a picture", b"[1, 2]", b'{"instances": [1]}', b""])
+async def test_a_body_of_another_kind_reaches_torchserves_handlers_as_it_is(ports: HttpPorts, content: bytes) -> None:
+    ports.inference.on_submit = lambda submission: submission.answer(submission.inputs["body"])
+    async with running(ports) as server:
+        response = await server.client.post("/v2/models/plain/infer", content=content)
+    assert (response.status_code, response.content, ports.inference.submissions[0].tensors) == (200, content, None)
+
+
+async def test_the_rows_of_a_batch_are_jobs(ports: HttpPorts) -> None:
+    async with running(ports) as server:
+        response = await post(server, body(tensor("INT8", [3], [1, 2, 3])))
+    assert response.json()["outputs"] == [tensor("INT8", [3], [1, 2, 3])]
+    assert len(ports.inference.submissions) == 3
+
+
+async def test_the_requests_headers_reach_the_handler(ports: HttpPorts) -> None:
+    async with running(ports) as server:
+        await post(server, body(X), headers={"X-Own": "1"})
+    assert (ports.inference.submissions[0].headers or {})["X-Own"] == "1"
+
+
+async def test_where_the_protocol_is_off_its_paths_are_predictions_or_unknown() -> None:
+    ports = HttpPorts()
+    ports.inference.on_submit = lambda submission: submission.answer(b"as ever")
+    async with running(ports) as server:
+        assert (await post(server, body(X))).content == b"as ever"
+        assert (await post(server, body(X), "/v2/models/m/versions/1/infer")).status_code == 404
+        for path in ("/v2", "/v2/health/live", "/v2/models/m", "/v2/models/m/ready"):
+            assert (await server.client.get(path)).status_code == 404
+
+
+# ------------------------------------------------------------------------------------------------ errors
+
+BAD: list[tuple[Any, str]] = [
+    ({"inputs": 1}, "The request has no list 'inputs'."),
+    ({}, "The request has no list 'inputs'."),
+    (body("x"), "An input is no JSON object."),
+    (body({"datatype": "INT8"}), "An input has no name."),
+    (body(tensor("int8", [1], [1])), "The datatype of input 'x' is unknown: int8"),
+    (body(tensor("INT8", [1.5], [1])), "The shape of input 'x' is no list of whole numbers."),  # type: ignore[list-item]
+    (body(tensor("INT8", [1], 1)), "Input 'x' has no list 'data'."),
+    (body(tensor("INT8", [2], [1])), "Input 'x' has 1 elements where its shape has 2."),
+    (body(tensor("INT8", [1], [1.5])), "Input 'x' has elements that are no INT8."),
+    (body(tensor("BYTES", [1], [1])), "Input 'x' has elements that are no BYTES."),
+    (body(tensor("INT8", [-1], [1])), "Input 'x' has a negative dimension."),
+    (body(tensor("INT8", [0, 10**9], [])), "Input 'x' has no elements and is too large."),
+    (body(X, X), "Input 'x' is there twice."),
+    (body(X, id=7), "The id of the request is no text."),
+    (body(X, outputs="o"), "'outputs' is no list."),
+    (body(X, outputs=[{}]), "A requested output has no name."),
+    (body(X, parameters={"a": {}}), "The parameters of the request are no map of texts, numbers and booleans."),
+    (body(X, parameters={"a": 2**70}), "Parameter 'a' is out of range."),
+    (body(X, parameters={"timeout": "soon"}), "The parameter 'timeout' is no number of microseconds."),
+    (body({**X, "parameters": {"binary_data_size": 8}}), "The binary data of input 'x' is not in the body."),
+    (body({**X, "parameters": {"shared_memory_region": "r"}}), "Shared memory is not supported."),
+    (
+        body(X, outputs=[{"name": "x", "parameters": {"classification": 2}}]),
+        "The parameter 'classification' is not supported.",
+    ),
+]
+
+
+@pytest.mark.parametrize(("document", "text"), BAD)
+async def test_a_request_that_cannot_be_served_says_why_and_queues_nothing(
+    ports: HttpPorts, document: Any, text: str
+) -> None:
+    async with running(ports) as server:
+        response = await post(server, document)
+    assert (response.status_code, response.json()) == (
+        400,
+        {"error": text, "code": 400, "type": "BadRequestException", "message": text},
+    )
+    assert not ports.inference.submissions
+
+
+@pytest.mark.parametrize(
+    ("length", "text"),
+    [
+        ("x", "Inference-Header-Content-Length is no number."),
+        ("-1", "Inference-Header-Content-Length is no number."),
+        ("9999", "Inference-Header-Content-Length is 9999, the body has"),
+        ("3", "What Inference-Header-Content-Length counts is no JSON object."),
+    ],
+)
+async def test_a_length_that_is_wrong_is_refused(ports: HttpPorts, length: str, text: str) -> None:
+    async with running(ports) as server:
+        response = await post(server, body(X), headers={LENGTH: length})
+    assert (response.status_code, response.json()["error"].startswith(text)) == (400, True)
+
+
+async def test_binary_data_that_belongs_to_no_input_is_refused(ports: HttpPorts) -> None:
+    content, headers = with_binary(body(X), b"abc")
+    async with running(ports) as server:
+        response = await server.client.post("/v2/models/m/infer", content=content, headers=headers)
+    assert response.json()["error"] == "The body has 3 bytes of binary data that belong to no input."
+
+
+ERRORS: list[tuple[Exception, int, int]] = [
+    (e.NoWorkers("m"), 503, 503),
+    (e.QueueFull("m"), 503, 503),
+    (e.HandlerRaised(), 500, 503),
+    (e.InvalidOutput("odd"), 500, 503),
+    (e.HandlerRefused("no", 404), 404, 404),
+    (e.DeadlineExceeded(), 504, 504),
+    (e.WorkerDied(), 500, 500),
+    (RuntimeError("secret"), 500, 500),
+]
+
+
+@pytest.mark.parametrize("mode", ["correct", "torchserve"])
+async def test_errors_are_documents_that_both_kinds_of_client_read(ports: HttpPorts, mode: str) -> None:
+    ports.status_codes = mode
+    async with running(ports) as server:
+        for error, correct, torchserve in ERRORS:
+            ports.inference.on_submit = lambda submission, error=error: submission.reply.fail(error)
+            response = await post(server, body(X))
+            said = response.json()
+            assert response.status_code == said["code"] == (correct if mode == "correct" else torchserve), error
+            assert said["error"] == said["message"] != ""
+            assert "secret" not in response.text
+
+
+async def test_other_paths_keep_torchserves_error_document(ports: HttpPorts) -> None:
+    async with running(ports) as server:
+        ports.inference.refusal = e.ModelNotFound(model="m")
+        assert "error" not in (await server.client.get("/predictions/m")).json()
+        assert "error" in (await server.client.get("/v2/nothing")).json()
+
+
+# ------------------------------------------------------------------------------- health, metadata, repository
+
+
+async def test_health_needs_no_token_and_says_how_it_is(ports: HttpPorts) -> None:
+    ports.authorizer.token = "secret"
+    async with running(ports) as server:
+        assert (await server.client.get("/v2/health/live")).json() == {"live": True}
+        assert (await server.client.get("/v2/health/ready")).json() == {"ready": True}
+        ports.readiness.state = Readiness(ready=False)
+        response = await server.client.get("/v2/health/ready")
+        assert (response.status_code, response.json()) == (503, {"ready": False})
+        assert (await server.client.get("/v2/models/m")).status_code == 400
+        assert (await post(server, body(X))).status_code == 400
+
+
+GETS: dict[str, tuple[int, Any]] = {
+    "/v2/models": (200, {"models": ["configured", "m", "plain"]}),
+    "/v2/models/m": (
+        200,
+        {"name": "m", "versions": ["1.0", "2.0"], "platform": "pytorch_torchserve", "inputs": [], "outputs": []},
+    ),
+    "/v2/models/configured/versions/1.0": (
+        200,
+        {
+            "name": "configured",
+            "versions": ["1.0"],
+            "platform": "onnx",
+            "inputs": [
+                {"name": "a", "datatype": "INT32", "shape": [-1, 2]},
+                {"name": "b", "datatype": "BYTES", "shape": [-1]},
+            ],
+            "outputs": [
+                {"name": "total", "datatype": "INT64", "shape": [-1]},
+                {"name": "label", "datatype": "BYTES", "shape": [-1]},
+            ],
+        },
+    ),
+    "/v2/models/m/ready": (200, {"name": "m", "ready": True}),
+    "/v2/models/m/versions/2.0/ready": (200, {"name": "m", "ready": True}),
+    "/v2/models/plain/ready": (503, {"name": "plain", "ready": False}),
+}
+
+
+@pytest.mark.parametrize("path", GETS)
+async def test_questions_about_models_are_answered(ports: HttpPorts, path: str) -> None:
+    ports.models.not_ready = {"plain"}
+    async with running(ports) as server:
+        for slash in ("", "/"):
+            response = await server.client.get(path + slash)
+            assert (response.status_code, response.json()) == GETS[path]
+
+
+@pytest.mark.parametrize("end", ["", "/ready", "/config", "/stats", "/versions/1.0/config"])
+async def test_questions_about_an_unknown_model_are_not_found(ports: HttpPorts, end: str) -> None:
+    async with running(ports) as server:
+        response = await server.client.get(f"/v2/models/nobody{end}")
+        assert (response.status_code, response.json()["error"]) == (404, "Model not found: nobody")
+
+
+async def test_the_server_says_what_it_speaks(ports: HttpPorts) -> None:
+    async with running(ports) as server:
+        said = (await server.client.get("/v2")).json()
+    assert (said["name"], said["version"], said["extenstion"]) == ("Torchserve", "0.12.0", ["kserve", "kubeflow"])
+    assert {"binary_tensor_data", "model_repository", "sequence(string_id)"} <= set(said["extensions"])
+
+
+@pytest.mark.parametrize("path", ["/v2/trace/setting", "/v2/logging", "/v2/systemsharedmemory/status"])
+async def test_extensions_that_are_not_served_say_so(ports: HttpPorts, path: str) -> None:
+    async with running(ports) as server:
+        assert (await server.client.get(path)).status_code == 501
+
+
+async def test_the_repository_loads_lists_and_unloads(ports: HttpPorts) -> None:
+    ports.models.stored = ["spare"]
+    async with running(ports) as server:
+        entries = (await server.client.post("/v2/repository/index")).json()
+        assert {"name": "spare", "state": "UNAVAILABLE", "reason": "not loaded"} in entries
+        ready = (await server.client.post("/v2/repository/index", json={"ready": True})).json()
+        assert {entry["state"] for entry in ready} == {"READY"}
+        assert (await server.client.post("/v2/repository/models/spare/load", json={})).status_code == 200
+        assert (await server.client.post("/v2/repository/models/m/unload")).status_code == 200
+        refused = await server.client.post("/v2/repository/models/spare/load", json={"parameters": {"config": "{}"}})
+        assert (refused.status_code, "parameters" in refused.json()["error"]) == (400, True)
+        assert (await server.client.post("/v2/repository/index", content=b"[")).status_code == 400
+    assert [asked[0] for asked in ports.management.asked] == ["register", "unregister", "unregister"]
+
+
+async def test_the_repository_is_closed_where_it_is_not_served_or_the_model_api_is_off(ports: HttpPorts) -> None:
+    for option in ("repository_served", "model_api_enabled"):
+        setattr(ports, option, False)
+        async with running(ports) as server:
+            response = await server.client.post("/v2/repository/models/m/unload")
+            assert response.status_code == 403
+        setattr(ports, option, True)
+    assert not ports.management.asked
