@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from stoker.core.sequences import Membership, SequenceNames, membership
 from stoker.core.tensors import NONE, Parameters
 from stoker.errors import BadRequest
 
@@ -38,6 +39,15 @@ def headers(given: Mapping[str, str] | None, parameters: Parameters) -> Mapping[
         if parameters.get(name) is True:
             found[_SEQUENCE_HEADERS[name]] = "true"
     return found
+
+
+def member(parameters: Parameters) -> Membership | None:
+    """Returns what the request says of its sequence; None: it belongs to none.
+
+    Raises BadRequest: the id cannot be one.
+    """
+    found = headers(None, parameters) if parameters else None
+    return membership(SequenceNames(), (), found) if found else None
 
 
 def sequence_id(parameters: Parameters) -> str:

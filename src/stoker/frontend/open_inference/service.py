@@ -84,6 +84,7 @@ class OpenInference:
             alone=False,
             request_id=request_id,
             tensors=plan.job,
+            member=controls.member(request.parameters),
         )
         kind = _Streamed if streaming else _Whole
         return kind(reply, request, plan, receiver).begin()
@@ -109,6 +110,7 @@ class OpenInference:
             deadline=deadline,
             alone=False,
             tensors=plan.job,
+            member=controls.member(request.parameters),
         )
         batch = _Batch(submit, request, plan, receiver, models=self._models, max_bytes=self._max_response)
         return batch.begin()
