@@ -120,7 +120,7 @@ class Run:
 
     def abandon(self, error: errors.ServingError) -> None:
         """Ends the run before its time. Idempotent."""
-        if not self._execution.over:
+        if not self._reply.ended:
             self._execution.cancel()
             self._carry_out()
             self._end(error)

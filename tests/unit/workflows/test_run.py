@@ -233,6 +233,20 @@ def test_a_defect_of_ours_is_answered_too(monkeypatch: pytest.MonkeyPatch, caplo
     assert len(rig.ends) == 1
 
 
+def test_an_answer_that_cannot_be_made_is_an_error(caplog: pytest.LogCaptureFixture) -> None:
+    class Full(Named):
+        def whole(self, outputs: Mapping[str, Buffer], traces: Mapping[str, Trace]) -> Buffer:
+            raise MemoryError("no room")
+
+    rig = Rig("a", form=Full(streams=False))
+    reply = rig.begin()
+    rig["a"].answer(b"A")
+
+    assert isinstance(reply.error, errors.ServingError)
+    assert "no room" in caplog.text
+    assert len(rig.ends) == 1
+
+
 # ---------------------------------------------------------------------------------------------- leaving
 
 

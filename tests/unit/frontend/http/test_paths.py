@@ -23,6 +23,11 @@ PREDICTION_PATHS = {
     "/v1/models/m:explain": Target("m", headers=EXPLAIN),
     "/v2/models/m/infer": Target("m", headers=PREDICT, tensors=True),
     "/v2/models/m/explain": Target("m", headers=EXPLAIN),
+    "/wfpredict/w": Target("workflow:w", any_method=True),
+    "/WfPredict/w": Target("workflow:w", any_method=True),
+    "/wfpredict/w/": Target("workflow:w", any_method=True),
+    "/wfpredict/w/1.0/predict": Target("workflow:w", any_method=True),
+    "/wfpredict/a%20b": Target("workflow:a b", any_method=True),
 }
 OTHER_PATHS = [
     "/",
@@ -40,6 +45,9 @@ OTHER_PATHS = [
     "/models/m/predict",
     "/metrics/predict",
     "/workflows/predict",
+    "/wfpredict",
+    "/wfpredict/",
+    "/wfpredict//w",
     "/token/predict",
     "//predict",
     "/m/1.0/x/predict",
