@@ -83,7 +83,7 @@ def _log_resumed(loaded: Loaded) -> None:
         log.info(
             "Models resumed from %s: %s; settings from %s",
             loaded.snapshot or loaded.file,
-            model_snapshot.describe(snapshot.models),
+            model_snapshot.describe(snapshot),
             _places(loaded)[0],
             extra={"event": "snapshot_resumed"},
         )

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -246,7 +246,9 @@ def _runtime(value: Any) -> str:
     return word
 
 
-def describe(models: Sequence[SnapshotModel]) -> str:
-    """For a log line: the first few models by name and version."""
-    shown = ", ".join(f"{model.name}/{model.version}" for model in models[:10])
-    return f"{shown} and {len(models) - 10} more" if len(models) > 10 else shown or "none"
+def describe(snapshot: ModelSnapshot) -> str:
+    """For a log line: the first few models by name and version, and workflows."""
+    names = [f"{model.name}/{model.version}" for model in snapshot.models]
+    names += [f"workflow {workflow.name}" for workflow in snapshot.workflows]
+    shown = ", ".join(names[:10])
+    return f"{shown} and {len(names) - 10} more" if len(names) > 10 else shown or "none"

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stoker.config import model_snapshot, properties
-from stoker.config.model_snapshot import ModelSnapshot, SnapshotModel
+from stoker.config.model_snapshot import ModelSnapshot, SnapshotModel, SnapshotWorkflow, decode, describe, encode
 
 ONE = SnapshotModel(name="one", version="1.0", default=True, mar_name="one.mar", min_workers=2, max_workers=3)
 
@@ -120,3 +120,40 @@ def test_a_snapshot_is_read_as_machines_write_it(members: str, means: dict[str, 
 def test_what_is_no_snapshot_is_an_error(text: str) -> None:
     with pytest.raises(ValueError):
         model_snapshot.decode(text)
+
+
+def test_workflows_are_written_and_read_again() -> None:
+    workflows = (
+        SnapshotWorkflow(name="a", war_name="a.war"),
+        SnapshotWorkflow(name="b", war_name="b.war", response_timeout_s=7, startup_timeout_s=1.5, url="/srv/b.war"),
+    )
+    text = encode(ModelSnapshot((), workflows=workflows), file_name="f", created_ms=1)
+
+    assert json.loads(text)["workflows"]["a"] == {"warName": "a.war"}
+    assert decode(text).workflows == workflows
+
+
+def test_a_snapshot_without_workflows_says_nothing_of_them() -> None:
+    assert "workflows" not in json.loads(encode(ModelSnapshot(()), file_name="f", created_ms=1))
+
+
+@pytest.mark.parametrize(
+    ("workflows", "reason"),
+    [
+        ({"w": {}}, "workflow w has no warName"),
+        ({"w": {"warName": "w.war", "responseTimeout": -1}}, "responseTimeout of workflow w: '-1' is less than 0"),
+        ([], "workflows"),
+    ],
+)
+def test_what_is_wrong_with_a_workflow_is_named(workflows: object, reason: str) -> None:
+    with pytest.raises(ValueError, match=reason):
+        decode(json.dumps({"name": "f", "models": {}, "workflows": workflows}))
+
+
+def test_the_log_names_what_is_resumed() -> None:
+    model = SnapshotModel(name="m", version="1.0", default=True, mar_name="m.mar")
+    workflow = SnapshotWorkflow(name="w", war_name="w.war")
+
+    assert describe(ModelSnapshot((model,), workflows=(workflow,))) == "m/1.0, workflow w"
+    assert describe(ModelSnapshot(())) == "none"
+    assert describe(ModelSnapshot((model,) * 12)).endswith(" and 2 more")
