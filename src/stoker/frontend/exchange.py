@@ -10,13 +10,24 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from stoker.core.buffer import Buffer
 from stoker.core.reply import Chunk
 
-if TYPE_CHECKING:
-    from stoker.frontend.open_exchanges import OpenExchanges
+
+class Tracker(Protocol):
+    """Keeps the open exchanges of a listener (`open_exchanges`)."""
+
+    def begin(self, exchange: Exchange) -> None: ...
+
+    def blocked(self, exchange: Exchange) -> None:
+        """Notes that the client is behind."""
+        ...
+
+    def check_quiet(self) -> None: ...
+
+    def end(self, exchange: Exchange, status: int) -> None: ...
 
 
 class Exchange:
@@ -51,7 +62,7 @@ class Exchange:
 
     def __init__(
         self,
-        open_exchanges: OpenExchanges,
+        open_exchanges: Tracker,
         label: str,
         peer: str,
         request: Buffer = b"",

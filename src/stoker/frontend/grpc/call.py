@@ -9,16 +9,12 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import TYPE_CHECKING
 
 from stoker.core.buffer import Buffer
 from stoker.core.reply import Chunk, ResponseMeta
-from stoker.frontend.exchange import Exchange
+from stoker.frontend.exchange import Exchange, Tracker
 from stoker.frontend.grpc.metadata import Metadata, Trailing, trailing_metadata
 from stoker.frontend.grpc.status import CANCELLED, DEADLINE_EXCEEDED, OK, Status, StatusOf
-
-if TYPE_CHECKING:
-    from stoker.frontend.open_exchanges import OpenExchanges
 
 __all__ = ["Call", "Kind", "Metadata", "Method", "Trailing"]
 
@@ -81,7 +77,7 @@ class Call(Exchange):
 
     def __init__(
         self,
-        open_exchanges: OpenExchanges,
+        open_exchanges: Tracker,
         method: Method,
         request: bytes,
         metadata: Metadata,

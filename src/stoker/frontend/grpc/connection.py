@@ -12,20 +12,20 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import Protocol
 
 import ngh2
 from ngh2 import ConnectionClosed, DataReceived, RequestReceived, StreamClosed
 
 from stoker.core.turn import current_turn
 from stoker.frontend.grpc.call import Method
+from stoker.frontend.grpc.engine import Setup
 from stoker.frontend.grpc.limits import FloodGuard, Limits
 from stoker.frontend.grpc.request_head import RESPONSE_HEADERS, Headers, RequestHead, parse_head, status_trailers
 from stoker.frontend.grpc.status import RESOURCE_EXHAUSTED, UNIMPLEMENTED, Status
-from stoker.frontend.grpc.stream_call import ROOM_BYTES, StreamCall
-
-if TYPE_CHECKING:
-    from stoker.frontend.grpc.engine_nghttp2 import Nghttp2Engine
+from stoker.frontend.grpc.stream_call import ROOM_BYTES, RunInThread, StreamCall
+from stoker.frontend.listener import Connections
 
 log = logging.getLogger(__name__)
 
@@ -51,10 +51,34 @@ def configuration(limits: Limits) -> ngh2.Configuration:
     )
 
 
+class Host(Protocol):
+    """What a connection needs of its engine (`engine_nghttp2`). ``methods``: by path."""
+
+    setup: Setup
+
+    @property
+    def methods(self) -> Mapping[bytes, Method]: ...
+
+    configuration: ngh2.Configuration
+    connections: Connections
+
+    @property
+    def run_in_thread(self) -> RunInThread: ...
+
+    @property
+    def slow_s(self) -> float:
+        """Returns how long an incomplete request may be silent."""
+        ...
+
+    def opened(self, connection: Connection) -> bool:
+        """Counts a new connection. False: there are too many."""
+        ...
+
+
 class Connection(asyncio.Protocol):
     """``peer``: where the client is, as the access log shows it. ``now``: when bytes last arrived (monotonic)."""
 
-    def __init__(self, listener: Nghttp2Engine) -> None:
+    def __init__(self, listener: Host) -> None:
         self.listener = listener
         setup = listener.setup
         self.limits = setup.limits
@@ -62,6 +86,7 @@ class Connection(asyncio.Protocol):
         self.request_budget = setup.budgets.unparsed
         self.max_message_bytes = setup.max_message_bytes
         self._unread_answers = setup.budgets.unread
+        self.run_in_thread = listener.run_in_thread
         self.http2 = ngh2.Connection(ngh2.Role.SERVER, listener.configuration)
         self.peer = ""
         self.now = self.opened_at = time.monotonic()

@@ -9,13 +9,15 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import Protocol
+
+import ngh2
 
 from stoker.errors import DeadlineExceeded, MessageTooLarge
 from stoker.frontend import compression
-from stoker.frontend.budget import Waiter
+from stoker.frontend.budget import ByteBudget, Waiter
 from stoker.frontend.grpc import messages
 from stoker.frontend.grpc.call import Call, Method, Trailing
 from stoker.frontend.grpc.request_head import OK_TRAILERS, RESPONSE_HEADERS, Headers, RequestHead, status_trailers
@@ -30,9 +32,7 @@ from stoker.frontend.grpc.status import (
     UNIMPLEMENTED,
     Status,
 )
-
-if TYPE_CHECKING:
-    from stoker.frontend.grpc.connection import Connection
+from stoker.frontend.open_exchanges import OpenExchanges
 
 ROOM_BYTES = 64 * 1024
 """Bytes of a stream that may wait for the client before its method must wait."""
@@ -54,6 +54,32 @@ _RESET_CODES = {
     PERMISSION_DENIED: _INADEQUATE_SECURITY,
 }
 """What a client that does not read can still be sent; clients map these codes back to the status."""
+
+
+RunInThread = Callable[[Callable[[], bytes], Callable[[bytes | None, BaseException | None], None]], None]
+"""Runs blocking work in a thread; calls the second function on the loop with the result or the error."""
+
+
+class Carrier(Protocol):
+    """What a call needs of its connection (`connection`)."""
+
+    http2: ngh2.Connection
+    open_calls: OpenExchanges
+    request_budget: ByteBudget
+    max_message_bytes: int
+    run_in_thread: RunInThread
+    peer: str
+    now: float
+
+    def take_in(self, id: int, nbytes: int) -> None: ...
+
+    def widen(self, id: int, nbytes: int) -> None: ...
+
+    def wait_for_room(self, call: StreamCall) -> None: ...
+
+    def reset_after(self, id: int) -> None: ...
+
+    def plan_flush(self) -> None: ...
 
 
 class StreamCall(Call):
@@ -80,7 +106,7 @@ class StreamCall(Call):
         "unread_since",
     )
 
-    def __init__(self, connection: Connection, id: int, method: Method, head: RequestHead) -> None:
+    def __init__(self, connection: Carrier, id: int, method: Method, head: RequestHead) -> None:
         super().__init__(
             connection.open_calls,
             method,
@@ -207,7 +233,7 @@ class StreamCall(Call):
                 self._unpack(message)
             else:
                 self._unpacking = True
-                self._connection.listener.run_in_thread(
+                self._connection.run_in_thread(
                     partial(compression.inflate, message, self._encoding, self._connection.max_message_bytes),
                     self._on_unpacked,
                 )

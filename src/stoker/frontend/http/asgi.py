@@ -9,23 +9,33 @@ a drain does.
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 from urllib.parse import unquote
 
-from starlette.types import Message
+from starlette.types import ASGIApp, Message
 
 from stoker.errors import ServerStopping
-from stoker.frontend.http.exchange import HttpExchange
+from stoker.frontend.http.exchange import Carrier, HttpExchange
+from stoker.frontend.http.request_head import RequestHead
 
-if TYPE_CHECKING:
-    from stoker.frontend.http.protocol import HttpConnection
-    from stoker.frontend.http.request_head import RequestHead
+
+class AsgiCarrier(Carrier, Protocol):
+    app: ASGIApp
+    scheme: str
+    client: tuple[str, int] | None
+    server: tuple[str, int] | None
+
+    def expects_body(self, exchange: HttpExchange) -> None:
+        """Tells a client that waits for it to send the body."""
+        ...
 
 
 class AsgiExchange(HttpExchange):
+    connection: AsgiCarrier
+
     __slots__ = ("_news", "_response", "_taken", "_task")
 
-    def __init__(self, connection: HttpConnection, head: RequestHead, started_at: float) -> None:
+    def __init__(self, connection: AsgiCarrier, head: RequestHead, started_at: float) -> None:
         super().__init__(connection, head, started_at)
         self._news: asyncio.Future[None] | None = None
         self._response: Message | None = None

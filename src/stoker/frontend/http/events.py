@@ -7,16 +7,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from stoker.core.reply import Chunk
 from stoker.errors import StreamStalled
 from stoker.frontend.http import heads, sse
-from stoker.frontend.http.exchange import HttpExchange, rendered
-
-if TYPE_CHECKING:
-    from stoker.frontend.http.protocol import HttpConnection
-    from stoker.frontend.http.request_head import RequestHead
+from stoker.frontend.http.exchange import Carrier, HttpExchange, rendered
+from stoker.frontend.http.request_head import RequestHead
 
 KEEP_ALIVE_S = 15.0
 _SSE_HEADERS = ((b"content-type", b"text/event-stream; charset=utf-8"),)
@@ -25,7 +21,7 @@ _SSE_HEADERS = ((b"content-type", b"text/event-stream; charset=utf-8"),)
 class EventExchange(HttpExchange):
     __slots__ = ("_framed", "_quiet")
 
-    def __init__(self, connection: HttpConnection, head: RequestHead, started_at: float) -> None:
+    def __init__(self, connection: Carrier, head: RequestHead, started_at: float) -> None:
         super().__init__(connection, head, started_at)
         self._framed = True
         self._quiet = False

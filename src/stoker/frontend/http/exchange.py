@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from stoker.core.buffer import Buffer
 from stoker.core.job import new_request_id
@@ -12,12 +12,10 @@ from stoker.core.reply import Chunk, ResponseMeta
 from stoker.errors import StreamStalled
 from stoker.frontend.exchange import Exchange
 from stoker.frontend.http import heads
+from stoker.frontend.http.request_head import RequestHead
 from stoker.frontend.http.responses import ALWAYS, JSON_TYPE, UNAUTHORIZED, error_bytes
 from stoker.frontend.http.status import PAYLOAD_TOO_LARGE, Answer
-
-if TYPE_CHECKING:
-    from stoker.frontend.http.protocol import HttpConnection
-    from stoker.frontend.http.request_head import RequestHead
+from stoker.frontend.open_exchanges import OpenExchanges
 
 CLIENT_LEFT = 499
 _LARGE = 64 << 10
@@ -52,6 +50,20 @@ class AnswerStyle:
         return heads.header_block([*ALWAYS, *(item for item in self.headers if item[0].lower() not in said)])
 
 
+class Carrier(Protocol):
+    """What an exchange needs of its connection (`protocol`)."""
+
+    exchanges: OpenExchanges
+    style: AnswerStyle
+    peer: str
+    write: Callable[[Buffer], None]
+    predict: Callable[[HttpExchange], None]
+
+    def exchange_ended(self, exchange: HttpExchange) -> None: ...
+
+    def give_up(self) -> None: ...
+
+
 class HttpExchange(Exchange):
     """``whole``: the request was received completely.
 
@@ -60,7 +72,7 @@ class HttpExchange(Exchange):
 
     __slots__ = ("_chunked", "_write", "connection", "head", "keep_alive", "status", "style", "whole")
 
-    def __init__(self, connection: HttpConnection, head: RequestHead, started_at: float) -> None:
+    def __init__(self, connection: Carrier, head: RequestHead, started_at: float) -> None:
         super().__init__(connection.exchanges, head.line, connection.peer, started_at=started_at)
         self.connection = connection
         self.head = head

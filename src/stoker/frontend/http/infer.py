@@ -16,7 +16,7 @@ from stoker.frontend.open_inference.request import InferAnswer
 from stoker.frontend.open_inference.service import OpenInference
 
 if TYPE_CHECKING:
-    from stoker.frontend.http.predictions import Route
+    from stoker.frontend.http.paths import Route
 
 _JSON: tuple[bytes, bytes] = (b"content-type", JSON_TYPE.encode())
 _BINARY: tuple[bytes, bytes] = (b"content-type", b"application/octet-stream")

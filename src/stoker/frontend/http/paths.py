@@ -114,3 +114,12 @@ _FAMILIES: Mapping[str, Callable[[list[str]], Target | None]] = {
     "v2": _kserve_v2,
 }
 """Parsers by first segment; in a legacy path, any other segment may be a model's name."""
+
+
+class Route(NamedTuple):
+    """A head that predicts. ``headers``: for the handler. ``events``: the client accepts Server-Sent Events."""
+
+    target: Target
+    headers: Mapping[str, str]
+    content_type: bytes
+    events: bool

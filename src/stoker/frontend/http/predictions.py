@@ -5,9 +5,6 @@ Nothing here waits, and nothing is made per request that can be made once: the m
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import NamedTuple
-
 from stoker.core.ports import Authorizer, InferencePort, TokenScope
 from stoker.core.reply import ReplyStream
 from stoker.errors import BadRequest, NodeFailed, QueueFull
@@ -16,7 +13,7 @@ from stoker.frontend.http import bodies, heads, sse
 from stoker.frontend.http.events import EventExchange, SignsOfLife
 from stoker.frontend.http.exchange import AnswerOf, HttpExchange
 from stoker.frontend.http.infer import RestInference
-from stoker.frontend.http.paths import Target, target_of
+from stoker.frontend.http.paths import Route, Target, target_of
 from stoker.frontend.http.request_head import RequestHead
 from stoker.frontend.http.status import Answer, answer_of, open_inference_answer_of, torchserves_answer_of
 
@@ -26,15 +23,6 @@ _RETRY_AFTER: heads.Headers = [(b"retry-after", b"1")]
 _COMMANDS = frozenset({b"describe", b"explain", b"url_path"})
 """Header names that the server uses to instruct a handler; those from clients are dropped."""
 _NO_MODEL = "Parameter model_name is required."
-
-
-class Route(NamedTuple):
-    """A head that predicts. ``headers``: for the handler. ``events``: the client accepts Server-Sent Events."""
-
-    target: Target
-    headers: Mapping[str, str]
-    content_type: bytes
-    events: bool
 
 
 def answers_of_errors(

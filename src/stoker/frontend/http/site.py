@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from starlette.types import ASGIApp
 
+from stoker.frontend.http.exchange import AnswerStyle, HttpExchange
+from stoker.frontend.http.request_head import RequestHead
 from stoker.frontend.listener import Budgets, Connections, Limits
 from stoker.frontend.open_exchanges import OpenExchanges
-
-if TYPE_CHECKING:
-    from stoker.frontend.http.exchange import AnswerStyle, HttpExchange
-    from stoker.frontend.http.request_head import RequestHead
 
 
 class Predictor(Protocol):
