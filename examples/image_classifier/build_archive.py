@@ -18,6 +18,7 @@ def prepare(cache: Path) -> building.Parts:
         handler=str(FOLDER / "handler.py"),
         model_file=FOLDER / "model.py",
         serialized_file=weights,
+        config_file=FOLDER / "model-config.yaml",
         extra_files=(labels,),
         store=True,
     )

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import io
+import subprocess
+import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import examples_kit
 import pytest
@@ -56,3 +59,17 @@ def test_a_picture_of_one_pixel_by_many_is_answered(client: Client) -> None:
     file = io.BytesIO()
     Image.new("L", (1, 100_000)).save(file, "PNG")
     assert len(classes(client, file.getvalue())) == 5
+
+
+def test_tritonclient_classifies_pictures_in_one_request(client: Client, tmp_path: Path) -> None:
+    python = Path(sys.prefix) / "clients" / "python" / "bin" / "python"
+    if not python.exists():
+        pytest.skip("tritonclient is not installed (scripts/install --clients)")
+    for name in ("coffee.png", "camera.png"):
+        (tmp_path / name).write_bytes(examples_kit.picture(name))
+    script = examples_kit.ROOT / "examples" / NAME / "infer_triton.py"
+    command = [python, script, "--address", client.endpoint.inference, "coffee.png", "camera.png"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False)
+    lines = done.stdout.splitlines()
+    assert lines[:1] == ["image: BYTES [-1] -> classes: BYTES [-1]"], done.stderr
+    assert [line.rsplit(" ", 1)[0] for line in lines[1:]] == ["coffee.png: espresso", "camera.png: tripod"]
