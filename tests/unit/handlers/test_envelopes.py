@@ -115,14 +115,14 @@ def test_inputs_of_the_open_inference_protocol_are_rows_with_nested_data(context
     answer = v2(context, inputs, lambda data: seen.extend(data) or [[[2, 4], [6, 8]], "out"], id="mine")
     assert seen == [
         {"name": "x", "shape": [2, 2], "datatype": "FP32", "data": [[1, 2], [3, 4]], "parameters": {"p": 1}},
-        {"name": "raw", "shape": [-1], "datatype": "BYTES", "data": "text"},
+        {"name": "raw", "shape": [-1], "datatype": "BYTES", "data": ["text", "more"]},
     ]
     assert answer == {
         "id": "mine",
         "model_name": "m",
         "model_version": "2.0",
         "outputs": [
-            {"name": "x", "datatype": "INT64", "data": [2, 4, 6, 8], "shape": [4]},
+            {"name": "x", "datatype": "INT64", "data": [2, 4, 6, 8], "shape": [2, 2]},
             {"name": "raw", "datatype": "BYTES", "data": ["out"], "shape": [1]},
         ],
     }
@@ -154,6 +154,29 @@ def test_the_handler_finds_id_and_names_of_its_own_request_on_the_context(contex
     assert not hasattr(context, "input_names") and not hasattr(context, "input_request_id")
 
 
+def test_an_array_keeps_its_shape(context: Context) -> None:
+    one = {"name": "x", "shape": [1], "datatype": "INT8", "data": [1]}
+    (output,) = v2(context, [one], lambda _: [torch.ones(2, 3)])["outputs"]
+    assert (output["shape"], output["data"]) == ([2, 3], [1.0] * 6)
+
+
+def test_every_request_of_a_batch_is_answered_with_its_own_outputs(context: Context) -> None:
+    def body(*values: int, **members: Any) -> dict[str, Any]:
+        inputs = [{"name": f"x{value}", "shape": [1], "datatype": "INT8", "data": [value]} for value in values]
+        return {"body": {"inputs": inputs, **members}}
+
+    rows = [body(1, 2, id="a"), body(3)]
+    context.request_ids = {0: "first", 1: "second"}
+    answers = through(KServev2Envelope, lambda data: [row["data"] for row in data], rows, context)
+    assert [answer["id"] for answer in answers] == ["a", "second"]
+    assert [[(o["name"], o["data"]) for o in answer["outputs"]] for answer in answers] == [
+        [("x1", [1]), ("x2", [2])],
+        [("x3", [3])],
+    ]
+    with pytest.raises(PredictionException, match="1 outputs of 3 inputs"):
+        through(KServev2Envelope, lambda data: [1], rows, context)
+
+
 def test_more_outputs_than_inputs_are_numbered(context: Context) -> None:
     one = {"name": "x", "shape": [1], "datatype": "INT8", "data": [1]}
     assert [output["name"] for output in v2(context, [one], lambda _: [1, 2])["outputs"]] == ["x", "output-1"]
@@ -162,11 +185,13 @@ def test_more_outputs_than_inputs_are_numbered(context: Context) -> None:
 @pytest.mark.parametrize(
     ("output", "datatype", "data"),
     [
-        (torch.ones(1, 2), "FP32", [1.0, 1.0]),
+        (torch.ones(2), "FP32", [1.0, 1.0]),
         (torch.ones(1, requires_grad=True), "FP32", [1.0]),
         (torch.ones(1, dtype=torch.bfloat16), "FP32", [1.0]),
         ([torch.tensor(1), torch.tensor(2)], "INT64", [1, 2]),
-        ([1.5, 2.5], "FP64", [1.5, 2.5]),
+        ([1.5, 2.5], "FP32", [1.5, 2.5]),
+        (np.array([1.5]), "FP64", [1.5]),
+        (np.int32([1]), "INT32", [1]),
         (3, "INT64", [3]),
         (True, "BOOL", [True]),
         (np.float16([1]), "FP16", [1.0]),

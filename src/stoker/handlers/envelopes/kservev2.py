@@ -1,13 +1,13 @@
-"""`KServev2Envelope`: the open inference protocol. One request per batch; its inputs are the handler's rows.
+"""`KServev2Envelope`: the open inference protocol. The inputs of all requests are the handler's rows.
 
 A row is the input as it came (name, shape, datatype and what else it has), its ``data`` a nested list of that shape or,
-for BYTES, the first string.  The request's id and the names of its inputs are on the context while the handler runs.
+for BYTES, its only string, else a list of them.  The first request's id and the names of the inputs are on the context
+while the handler runs.  A result is an output, of its own shape and, if it is an array, datatype.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -34,40 +34,43 @@ _MOST_EMPTY_LISTS = 10_000
 
 class KServev2Envelope(BaseEnvelope):
     def parse_input(self, data: Any) -> Any:
-        body = json_body_of(data[0])
-        rows = [_row(each) for each in list_member(body, "inputs")]
+        bodies = [json_body_of(row) for row in data]
+        requests = [[_row(each) for each in list_member(body, "inputs")] for body in bodies]
         self._take("input_request_id")  # left by a request whose handler failed
+        rows = [row for request in requests for row in request]
         self.context.input_names = [row["name"] for row in rows]
-        request_id = body.get("id")
-        if request_id and str(request_id).strip():
-            self.context.input_request_id = request_id
+        self.context.input_counts = [len(request) for request in requests]
+        self.context.input_ids = ids = [_id(body) for body in bodies]
+        if ids[0]:
+            self.context.input_request_id = ids[0]
         return rows
 
     def format_output(self, data: Any) -> Any:
+        names, counts = self._take("input_names") or [], self._take("input_counts") or [0]
+        ids = self._take("input_ids") or [""]
+        self._take("input_request_id")
+        outputs = list(data)
+        if len(counts) == 1:
+            counts = [len(outputs)]  # a handler may make more outputs of one request, or fewer
+        elif len(outputs) != sum(counts):
+            raise PredictionException(f"The handler made {len(outputs)} outputs of {sum(counts)} inputs", 500)
+        answers, at = [], 0
+        for index, count in enumerate(counts):
+            some, their_names = outputs[at : at + count], names[at : at + count]
+            answers.append(self._answer(ids[index] or self.context.get_request_id(index), some, their_names))
+            at += count
+        return answers
+
+    def _answer(self, id: Any, outputs: list[Any], names: list[Any]) -> dict[str, Any]:
         model = (self.context.manifest or {}).get("model", {})
-        return [
-            {
-                "id": self._take("input_request_id") or self.context.get_request_id(0),
-                "model_name": model.get("modelName"),
-                "model_version": model.get("modelVersion"),
-                "outputs": self._batch_to_json(data),
-            }
-        ]
-
-    def _batch_to_json(self, data: Iterable[Any]) -> list[dict[str, Any]]:
-        names = self._take("input_names") or []
-        return [
-            self._to_json(output, names[index] if index < len(names) else f"output-{index}")
-            for index, output in enumerate(data)
-        ]
-
-    def _to_json(self, data: Any, input_name: Any) -> dict[str, Any]:
-        values = _array(data).flatten()
         return {
-            "name": input_name,
-            "datatype": _DATATYPES.get(values.dtype.name, "BYTES"),
-            "data": values.tolist(),
-            "shape": list(values.shape),
+            "id": id,
+            "model_name": model.get("modelName"),
+            "model_version": model.get("modelVersion"),
+            "outputs": [
+                _to_json(output, names[index] if index < len(names) else f"output-{index}")
+                for index, output in enumerate(outputs)
+            ],
         }
 
     def _take(self, name: str) -> Any:
@@ -78,14 +81,34 @@ class KServev2Envelope(BaseEnvelope):
         return value
 
 
+def _id(body: dict[str, Any]) -> Any:
+    """Returns the request's id; empty for one without."""
+    id = body.get("id")
+    return id if id and str(id).strip() else ""
+
+
+def _to_json(data: Any, name: Any) -> dict[str, Any]:
+    values = _array(data)
+    datatype = _DATATYPES.get(values.dtype.name, "BYTES")
+    if datatype == "FP64" and not hasattr(data, "dtype"):
+        datatype = "FP32"  # Python's numbers say nothing of the model's
+    shape = list(values.shape) or [1]
+    return {"name": name, "datatype": datatype, "data": values.flatten().tolist(), "shape": shape}
+
+
 def _row(item: Any) -> dict[str, Any]:
     for member in ("name", "datatype", "data"):
         if not isinstance(item, dict) or member not in item:
             raise PredictionException(f"An input has no '{member}'", 400)
     try:
-        return {**item, "data": item["data"][0] if item["datatype"] == "BYTES" else _shaped(item)}
+        return {**item, "data": _texts(item["data"]) if item["datatype"] == "BYTES" else _shaped(item)}
     except (ValueError, TypeError, LookupError, OverflowError) as error:
         raise PredictionException(f"The data of input '{item['name']}' does not fit its shape", 400) from error
+
+
+def _texts(data: Any) -> Any:
+    first = data[0]
+    return first if len(data) == 1 or isinstance(data, str) else data
 
 
 def _shaped(item: dict[str, Any]) -> Any:
