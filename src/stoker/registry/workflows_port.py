@@ -11,7 +11,6 @@ from stoker.core.model import ModelSpec
 from stoker.core.ports import Health
 from stoker.core.reply import ReplyStream
 from stoker.core.sequences import Membership
-from stoker.core.tensors import TensorJob
 
 
 class WorkflowsPort(Protocol):
@@ -27,7 +26,7 @@ class WorkflowsPort(Protocol):
         streaming: bool,
         alone: bool | None,
         request_id: str | None,
-        tensors: TensorJob | None,
+        tensors: bytes,
         member: Membership | None,
     ) -> ReplyStream | None:
         """As `InferencePort.submit`. None: no workflow has the name."""

@@ -19,13 +19,14 @@ from stoker.core.model import ModelSpec
 from stoker.core.ports import Health
 from stoker.core.reply import ReplyStream, ResponseMeta
 from stoker.core.sequences import Membership
-from stoker.core.tensors import PLAIN, TensorJob
+from stoker.core.tensors import PLAIN
 from stoker.core.workflows import PREFIX, Form, RegisterWorkflowRequest
 from stoker.registry.describe import page
 from stoker.registry.locks import KeyedLocks
 from stoker.registry.registry import Registry
 from stoker.registry.startup_models import StartupModel, models_to_load
 from stoker.registry.tasks import KeptTasks
+from stoker.tensors import jobs
 from stoker.workflows import describe
 from stoker.workflows.answers import STREAMED, WHOLE
 from stoker.workflows.registration import Registered, Registrar
@@ -82,7 +83,7 @@ class Workflows:
         streaming: bool,
         alone: bool | None,
         request_id: str | None,
-        tensors: TensorJob | None,
+        tensors: bytes,
         member: Membership | None,
     ) -> ReplyStream | None:
         forced = name.startswith(PREFIX)
@@ -100,8 +101,8 @@ class Workflows:
             meta=_JSON,
             member=member,
         )
-        if tensors is not None:
-            inputs, asked = plain_inputs(inputs, tensors), asked._replace(form=TENSORS, meta=None)
+        if tensors:
+            inputs, asked = plain_inputs(inputs, jobs.decode(tensors)), asked._replace(form=TENSORS, meta=None)
         return workflow.submit(inputs, asked, deadline=deadline)
 
     def model_spec(self, name: str) -> ModelSpec | None:

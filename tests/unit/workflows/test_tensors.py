@@ -66,7 +66,7 @@ async def test_the_start_node_gets_the_data_of_each_tensor_and_of_one_text_the_t
 
     (job,) = rig.node("fork__a").jobs
     assert [(each.name, bytes(each.value)) for each in job.inputs] == [("t", b"hello"), ("n", bytes(numbers.data))]
-    assert job.tensors is None
+    assert not job.tensors
 
 
 async def test_only_the_outputs_that_a_client_names_are_answered(rig: WorkflowRig) -> None:
