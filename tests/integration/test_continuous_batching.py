@@ -139,6 +139,17 @@ def test_a_client_that_leaves_frees_its_slot_and_the_handler_hears_of_it(client:
         each.close()  # type: ignore[attr-defined]
 
 
+def test_a_client_that_leaves_over_rest_frees_its_slot_too(client: Client, server: RunningServer) -> None:
+    other = stream(client, asked(-1, pause_s=0.01))
+    before = next(other)["gone"]
+    with closing(http.client.HTTPConnection(urlsplit(server.inference).netloc, timeout=CALL_S)) as connection:
+        connection.request("POST", f"/predictions/{NAME}", asked(-1))
+        with connection.getresponse() as response:
+            assert json.loads(response.readline())["part"] == 1
+    assert next(part for part in other if part["gone"] > before)["gone"] == before + 1
+    other.close()  # type: ignore[attr-defined]
+
+
 def test_a_deadline_ends_one_stream_and_the_handler_hears_of_it(client: Client) -> None:
     other = stream(client, asked(-1, pause_s=0.01))
     before = next(other)["gone"]

@@ -90,6 +90,17 @@ def test_a_streamed_reply_says_whether_more_comes() -> None:
     assert context.get_response_headers(0) == {"ts_stream_next": "false"}
 
 
+@pytest.mark.parametrize(
+    ("verdict", "headers"), [(True, {"ts_stream_next": "false"}), (False, {"ts_stream_next": "true"}), (None, {})]
+)
+def test_a_criterion_says_whether_more_comes_as_in_torchserve(verdict: Any, headers: dict[str, str]) -> None:
+    context = Context("m", "", None, 1, None, "")
+    seen: list[str] = []
+    context.stopping_criteria = {0: lambda part: seen.append(part) or verdict}
+    classic.create_predict_response(["x"], {0: "id"}, "m", 200, context)
+    assert (context.get_response_headers(0), seen) == (headers, ["x"])
+
+
 def service(handle: Any) -> Service:
     return Service("m", "/d", None, handle, None, 1)
 

@@ -19,7 +19,7 @@ from stoker.worker.streaming import send_intermediate_predict_response
 @pytest.fixture
 def rig(monkeypatch: pytest.MonkeyPatch) -> Iterator[Rig]:
     exporter = Exporter()
-    for module in ("loop", "streaming", "metrics_export"):
+    for module in ("loop", "continuous", "streaming", "metrics_export"):
         monkeypatch.setattr(f"stoker.worker.{module}.export", exporter)
     rig = Rig(metrics=metrics.new_cache("m", emit=exporter))
     exporter.attach(rig.inbox, rig.connection)
@@ -48,6 +48,16 @@ def test_values_of_a_batch_travel_in_one_message_before_its_results_and_in_the_s
     assert seen.request_ids == "id-1-0,id-1-1"
     assert (took.name, took.request_ids) == ("Took", "id-1-0")
     assert writes == [2]
+
+
+def test_values_of_a_step_travel_before_its_answers(rig: Rig) -> None:
+    rig.predict(b"a")
+    rig.predict(b"b")
+    rig.run_continuously(count)
+    first, *answers = [message for message, _ in rig.server.waiting()]
+    assert isinstance(first, Metrics)
+    assert [sample.request_ids for sample in first.samples] == ["id-1-0,id-2-0", "id-1-0"]
+    assert [type(answer) for answer in answers] == [Results, Results]
 
 
 def test_the_time_of_a_handler_that_ended_well_comes_with_the_results_and_costs_no_message(rig: Rig) -> None:
