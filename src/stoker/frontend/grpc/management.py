@@ -7,8 +7,16 @@ from typing import Protocol
 
 from stoker.core.ports import ManagementPort, RegisterRequest, ScaleRequest
 from stoker.errors import BadRequest, ModelApiDisabled
-from stoker.frontend.grpc.call import Call, Kind, Method
-from stoker.frontend.grpc.operations import MOST_LISTED, LongOperations, json_text, parse, positive, reply
+from stoker.frontend.grpc.call import Call, Method
+from stoker.frontend.grpc.operations import (
+    MOST_LISTED,
+    LongOperations,
+    json_text,
+    parse,
+    positive,
+    reply,
+    unary_methods,
+)
 from stoker.frontend.grpc.status import inference_status, management_status
 from stoker.protos import management_pb2 as pb
 
@@ -20,7 +28,6 @@ def management_methods(
 ) -> Sequence[Method]:
     """Returns the service's methods. ``model_api_enabled``: models may be registered and unregistered."""
     service = _Service(management, status_codes=status_codes, model_api_enabled=model_api_enabled)
-    status_of = management_status(status_codes)
     handlers: list[Callable[[Call], None]] = [
         service.DescribeModel,
         service.ListModels,
@@ -29,10 +36,7 @@ def management_methods(
         service.SetDefault,
         service.UnregisterModel,
     ]
-    return [
-        Method(path=f"/{SERVICE}/{handle.__name__}", kind=Kind.UNARY, handle=handle, status_of=status_of)
-        for handle in handlers
-    ]
+    return unary_methods(SERVICE, handlers, management_status(status_codes))
 
 
 class _HasModelName(Protocol):

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from typing import Any, TypeVar
 
 from google.protobuf.message import DecodeError, Message
 
 from stoker.errors import MalformedMessage, ServerStopping
-from stoker.frontend.grpc.call import Call
+from stoker.frontend.grpc.call import Call, Kind, Method
 from stoker.frontend.grpc.status import StatusOf
 from stoker.protos import management_pb2
 
@@ -58,6 +58,14 @@ class LongOperations:
             call.reply(encode(task.result()))
         else:
             call.refuse(status_of(error if isinstance(error, Exception) else RuntimeError(repr(error))))
+
+
+def unary_methods(service: str, handlers: Iterable[Callable[[Call], None]], status_of: StatusOf) -> Sequence[Method]:
+    """Makes methods of functions that have the methods' names."""
+    return [
+        Method(path=f"/{service}/{handle.__name__}", kind=Kind.UNARY, handle=handle, status_of=status_of)
+        for handle in handlers
+    ]
 
 
 def parse(kind: type[Request], call: Call) -> Request:

@@ -22,7 +22,15 @@ from stoker.errors import BadRequest, ModelApiDisabled, NodeFailed
 from stoker.frontend.answers import StreamAnswer, UnaryAnswer
 from stoker.frontend.grpc.call import Call, Kind, Method
 from stoker.frontend.grpc.metadata import request_headers
-from stoker.frontend.grpc.operations import MOST_LISTED, LongOperations, json_text, parse, positive, reply
+from stoker.frontend.grpc.operations import (
+    MOST_LISTED,
+    LongOperations,
+    json_text,
+    parse,
+    positive,
+    reply,
+    unary_methods,
+)
 from stoker.frontend.grpc.status import StatusOf, inference_status, management_status
 from stoker.protos import inference_pb2
 from stoker.protos import workflow_pb2 as pb
@@ -45,17 +53,13 @@ def workflow_management_methods(
 ) -> Sequence[Method]:
     """Returns the methods. ``enabled``: workflows may be registered and unregistered."""
     service = _Management(workflows, enabled=enabled)
-    status_of = management_status(status_codes)
     handlers: list[Callable[[Call], None]] = [
         service.RegisterWorkflow,
         service.UnregisterWorkflow,
         service.DescribeWorkflow,
         service.ListWorkflows,
     ]
-    return [
-        Method(path=f"/{MANAGEMENT_SERVICE}/{handle.__name__}", kind=Kind.UNARY, handle=handle, status_of=status_of)
-        for handle in handlers
-    ]
+    return unary_methods(MANAGEMENT_SERVICE, handlers, management_status(status_codes))
 
 
 class _Management:

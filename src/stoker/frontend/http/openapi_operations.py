@@ -8,7 +8,6 @@ from typing import Any
 from stoker import TORCHSERVE_VERSION
 from stoker.frontend.http.openapi import (
     FLAG,
-    JSON,
     TEXT,
     WHOLE,
     Json,
@@ -16,11 +15,10 @@ from stoker.frontend.http.openapi import (
     answer,
     document,
     listed,
-    members,
     parameter,
     with_default,
 )
-from stoker.frontend.http.openapi_parts import EVERY, TOO_LARGE, UNKNOWN, errors, prediction, query, told
+from stoker.frontend.http.openapi_parts import EVERY, UNKNOWN, errors, listing, prediction, query, registration, told
 from stoker.frontend.http.openapi_schemas import DOCUMENT, MODEL_DESCRIPTION, MODEL_LIST, STATUS
 from stoker.frontend.http.openapi_workflows import WORKFLOW_MANAGEMENT, WORKFLOW_PREDICTION
 
@@ -110,44 +108,19 @@ _REGISTRATION: dict[str, tuple[Json, str]] = {
     "s3_sse_kms": (with_default(FLAG, False), "Sign the download for S3"),
 }
 
-_REGISTER = Operation(
-    path="/models",
-    method="post",
-    id="registerModel",
-    summary="Registers a model. Parameters are in the query, or in a JSON body that takes its place",
-    parameters=[query(name, schema, meaning) for name, (schema, meaning) in _REGISTRATION.items()],
-    body={
-        "description": "The parameters as a JSON object",
-        "content": {
-            JSON: {
-                "schema": members(
-                    {name: {**schema, "description": meaning} for name, (schema, meaning) in _REGISTRATION.items()},
-                    optional=[name for name in _REGISTRATION if name != "url"],
-                )
-            }
-        },
-    },
-    responses={
+_REGISTER = registration(
+    "/models",
+    "registerModel",
+    "Registers a model",
+    _REGISTRATION,
+    {
         **told("Registered"),
         "202": answer("Registered; its workers are starting", STATUS),
         "206": answer("Registered; not all workers are ready", STATUS),
-        **EVERY,
-        **errors(404, 405, 409, 507),
-        **TOO_LARGE,
+        **errors(507),
     },
 )
-
-_LIST = Operation(
-    path="/models",
-    method="get",
-    id="listModels",
-    summary="Lists the models, each in its default version",
-    parameters=[
-        query("limit", with_default(WHOLE, 100), "Most models listed, at most 100"),
-        query("next_page_token", with_default(WHOLE, 0), "nextPageToken of the page before"),
-    ],
-    responses={"200": answer("One page", MODEL_LIST), **EVERY},
-)
+_LIST = listing("/models", "listModels", "Lists the models, each in its default version", "models", MODEL_LIST)
 
 
 def _of_model(path: str, *parameters: Json, prefix: str = "") -> Sequence[Operation]:

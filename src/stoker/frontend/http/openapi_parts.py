@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from stoker.frontend.http.openapi import Json, Operation, answer, parameter
+from collections.abc import Mapping
+
+from stoker.frontend.http.openapi import JSON, WHOLE, Json, Operation, answer, members, parameter, with_default
 from stoker.frontend.http.openapi_schemas import ERROR, STATUS
 
 _MEANINGS = {
@@ -58,3 +60,36 @@ UNKNOWN = errors(404)
 
 def query(name: str, schema: Json, meaning: str, *, required: bool = False) -> Json:
     return parameter("query", name, schema, meaning, required=required)
+
+
+Parameters = Mapping[str, tuple[Json, str]]
+"""Schema and meaning by name; ``url`` is the one that is required."""
+
+
+def registration(path: str, id: str, summary: str, parameters: Parameters, responses: Mapping[str, Json]) -> Operation:
+    described = {name: {**schema, "description": meaning} for name, (schema, meaning) in parameters.items()}
+    schema = members(described, optional=[name for name in parameters if name != "url"])
+    return Operation(
+        path=path,
+        method="post",
+        id=id,
+        summary=f"{summary}. Parameters are in the query, or in a JSON body that takes its place",
+        parameters=[query(name, schema, meaning) for name, (schema, meaning) in parameters.items()],
+        body={"description": "The parameters as a JSON object", "content": {JSON: {"schema": schema}}},
+        responses={**responses, **EVERY, **errors(404, 405, 409), **TOO_LARGE},
+    )
+
+
+def listing(path: str, id: str, summary: str, what: str, page: Json) -> Operation:
+    """Describes a list, page by page. ``what``: its entries."""
+    return Operation(
+        path=path,
+        method="get",
+        id=id,
+        summary=summary,
+        parameters=[
+            query("limit", with_default(WHOLE, 100), f"Most {what} listed, at most 100"),
+            query("next_page_token", with_default(WHOLE, 0), "nextPageToken of the page before"),
+        ],
+        responses={"200": answer("One page", page), **EVERY},
+    )

@@ -9,18 +9,16 @@ from collections.abc import Sequence
 
 from stoker.frontend.http.openapi import (
     FLAG,
-    JSON,
     TEXT,
     WHOLE,
     Json,
     Operation,
     answer,
     listed,
-    members,
     parameter,
     with_default,
 )
-from stoker.frontend.http.openapi_parts import BODY, EVERY, TOO_LARGE, UNKNOWN, errors, query, told
+from stoker.frontend.http.openapi_parts import BODY, EVERY, TOO_LARGE, UNKNOWN, errors, listing, registration, told
 from stoker.frontend.http.openapi_schemas import WORKFLOW_DESCRIPTION, WORKFLOW_LIST
 
 _WORKFLOW = parameter("path", "workflow_name", TEXT, "Name of the workflow", required=True)
@@ -50,36 +48,13 @@ _REGISTRATION: dict[str, tuple[Json, str]] = {
 }
 
 WORKFLOW_MANAGEMENT: Sequence[Operation] = (
-    Operation(
-        path="/workflows",
-        method="get",
-        id="listWorkflows",
-        summary="Lists the workflows",
-        parameters=[
-            query("limit", with_default(WHOLE, 100), "Most workflows listed, at most 100"),
-            query("next_page_token", with_default(WHOLE, 0), "nextPageToken of the page before"),
-        ],
-        responses={"200": answer("One page", WORKFLOW_LIST), **EVERY},
-    ),
-    Operation(
-        path="/workflows",
-        method="post",
-        id="registerWorkflow",
-        summary="Registers a workflow and a model for each node, or nothing. Parameters are in the query, or in a JSON "
-        "body that takes its place",
-        parameters=[query(name, schema, meaning) for name, (schema, meaning) in _REGISTRATION.items()],
-        body={
-            "description": "The parameters as a JSON object",
-            "content": {
-                JSON: {
-                    "schema": members(
-                        {name: {**schema, "description": meaning} for name, (schema, meaning) in _REGISTRATION.items()},
-                        optional=[name for name in _REGISTRATION if name != "url"],
-                    )
-                }
-            },
-        },
-        responses={**told("Registered"), **EVERY, **errors(404, 405, 409), **TOO_LARGE},
+    listing("/workflows", "listWorkflows", "Lists the workflows", "workflows", WORKFLOW_LIST),
+    registration(
+        "/workflows",
+        "registerWorkflow",
+        "Registers a workflow and a model for each node, or nothing",
+        _REGISTRATION,
+        told("Registered"),
     ),
     Operation(
         path="/workflows/{workflow_name}",
