@@ -93,6 +93,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     archives = [
         archive(folder, "sums", SUMS, workers + LIMITS.format(idle=60_000)),
         archive(folder, "brief", SUMS, workers + LIMITS.format(idle=100)),
+        archive(folder, "shrinking", SUMS, workers + LIMITS.format(idle=1_500)),
         archive(folder, "steps", STEPS, workers + LIMITS.format(idle=60_000) + "continuousBatching: true\n"),
     ]
     with running_server(archives=archives, settings={"load_models": "all"}) as running:
@@ -249,3 +250,15 @@ def test_a_description_is_no_request_of_a_sequence(client: Client) -> None:
     (described,) = client.describe("sums", timeout=30)
     assert described["stateful"] is True
     assert (described["maxNumSequence"], described["sequenceMaxIdleMSec"]) == (3, 60_000)
+
+
+def test_a_worker_that_drains_serves_its_sequences_until_they_close(client: Client) -> None:
+    """Without them it would stop at once: nothing runs there, and the state would be lost."""
+    ids = ("a", "b")
+    assert answers(list(client.predict_sequences([SequenceRequest("shrinking", "1", id) for id in ids], timeout=30)))
+    client.scale("shrinking", min_workers=1, timeout=30)
+    for expected in ("2", "3", "4"):
+        asyncio.run(asyncio.sleep(0.1))
+        assert [client.predict("shrinking", "1", sequence_id=id, timeout=30).text for id in ids] == [expected] * 2
+    while len(client.describe("shrinking")[0]["workers"]) > 1:
+        asyncio.run(asyncio.sleep(0.2))

@@ -50,6 +50,16 @@ class ModelValues:
     tensors: TensorInterface | None = None
 
     @property
+    def contradiction(self) -> str | None:
+        """Returns why these values cannot be served together."""
+        if self.async_communication and (self.sequence_batching or self.continuous_batching):
+            other = "sequenceBatching" if self.sequence_batching else "continuousBatching"
+            return f"{other} and asyncCommunication call a handler in different ways: choose one."
+        if self.sequence_batching and self.sequence_max_idle_s is None:
+            return "sequenceBatching needs sequenceMaxIdleMSec, which must be more than 0."
+        return None
+
+    @property
     def not_served_yet(self) -> tuple[str, ...]:
         """Returns the keys that ask for features this version lacks."""
         return tuple(key.name for key in MODEL_KEYS if not key.served and getattr(self, key.field))

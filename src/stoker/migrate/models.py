@@ -138,6 +138,8 @@ def _config_keys(document: Mapping[str, Any], config: ModelConfig, settings: Set
     for key in config.not_served_yet:
         if not _is_one_device(key, config):
             yield Verdict.UNSUPPORTED, f"{key} is not part of this version: {_INSTEAD[key]}.", "model-config.yaml"
+    if config.contradiction is not None:
+        yield Verdict.UNSUPPORTED, f"It is refused at registration: {config.contradiction}", "model-config.yaml"
     fewest, most = config.min_workers, config.max_workers
     if fewest is not None and most is not None and most < fewest:
         yield (

@@ -199,10 +199,8 @@ def _device_ids(config: ModelConfig, device_type: str, machine: Machine) -> tupl
 
 
 def _sequences(config: ModelConfig, settings: Settings) -> SequenceLimits | None:
-    if not config.sequence_batching:
+    if not config.sequence_batching or config.sequence_max_idle_s is None:
         return None
-    if config.sequence_max_idle_s is None:
-        raise _invalid("sequenceBatching needs sequenceMaxIdleMSec, which must be more than 0.")
     return SequenceLimits(
         max_idle_s=config.sequence_max_idle_s,
         max_life_s=_first(config.sequence_timeout_s, 0.0),
@@ -243,9 +241,8 @@ def check_request(request: RegisterRequest) -> None:
 def _check_supported(config: ModelConfig, machine: Machine) -> None:
     """Refuses keys that change how a handler is called: serving the model otherwise would give wrong answers
     silently. The others of `ModelValues.not_served_yet` are only left out."""
-    if config.async_communication and (config.sequence_batching or config.continuous_batching):
-        other = "sequenceBatching" if config.sequence_batching else "continuousBatching"
-        raise _invalid(f"{other} and asyncCommunication call a handler in different ways: choose one.")
+    if config.contradiction is not None:
+        raise _invalid(config.contradiction)
     for key in _OTHER_HANDLER_PROTOCOL:
         if key in config.not_served_yet:
             raise _invalid(f"{key} is not supported by this version of the server.")

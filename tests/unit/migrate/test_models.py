@@ -56,6 +56,12 @@ def test_a_key_that_is_not_served_is_unsupported_and_named(yaml: str) -> None:
     assert yaml.partition(":")[0] in found.text
 
 
+def test_sequences_without_an_idle_limit_are_refused_where_torchserve_fails_every_request() -> None:
+    (found,) = with_config("sequenceBatching: true")
+    assert found.verdict is Verdict.UNSUPPORTED
+    assert "sequenceBatching needs sequenceMaxIdleMSec" in found.text
+
+
 @pytest.mark.parametrize(
     "yaml",
     [
