@@ -22,6 +22,7 @@ from h2_peer import (
     GOAWAY,
     HEADERS,
     PING,
+    PREDICTIONS,
     PREFACE,
     RST_STREAM,
     SETTINGS,
@@ -33,6 +34,7 @@ from h2_peer import (
 )
 
 from stoker.core.reply import Chunk
+from stoker.errors import ModelNotFound
 from stoker.frontend import listener
 from stoker.frontend.grpc import connection as connection_module
 from stoker.frontend.grpc.engine import ConnectionAge
@@ -42,7 +44,7 @@ from stoker.frontend.listener import Budgets
 from stoker.protos import inference_pb2
 
 MIB = 1 << 20
-OK, CANCELLED, UNKNOWN, RESOURCE_EXHAUSTED, UNIMPLEMENTED, INTERNAL = 0, 1, 2, 8, 12, 13
+OK, CANCELLED, UNKNOWN, NOT_FOUND, RESOURCE_EXHAUSTED, UNIMPLEMENTED, INTERNAL = 0, 1, 2, 5, 8, 12, 13
 ENHANCE_YOUR_CALM, NO_ERROR = 11, 0
 INITIAL_WINDOW_SIZE = 4
 GOODBYE = frame(GOAWAY, 0, 0, bytes(8))
@@ -598,3 +600,26 @@ async def test_a_closed_connection_is_freed_long_before_its_age(ports: Ports) ->
 def test_the_module_of_connections_announces_what_the_limits_say() -> None:
     made = connection_module.configuration(Limits(header_bytes=1000))
     assert (made.auto_window_update, made.max_inbound_header_list_size) == (False, 8000)
+
+
+@pytest.mark.parametrize(
+    "path", [PREDICTIONS, "/org.pytorch.serve.grpc.inference.InferenceAPIsService/Ping", "/no.such.Service/Method"]
+)
+@pytest.mark.parametrize("ended", [True, False], ids=["whole", "half"])
+async def test_a_request_that_is_reset_as_it_arrives_disturbs_no_other_call(
+    server: GrpcServer, ports: Ports, path: str, ended: bool
+) -> None:
+    """An answer that is there at once has no stream any more when request and reset arrive together."""
+    flags, cancel = END_STREAM if ended else 0, (8).to_bytes(4, "big")
+    async with peer(server.port) as client:
+        client.call(1, REQUEST)
+        assert (await client.answer(1)).status == OK
+        ports.inference.refusal = ModelNotFound(model="m")
+        for id in (3, 5, 7):
+            head, body = client.headers(id, path=path), frame(DATA, flags, id, message(REQUEST))
+            client.send(head, body, frame(RST_STREAM, 0, id, cancel))
+        client.send(client.headers(9, path=path, end=True), frame(RST_STREAM, 0, 9, cancel))
+        client.call(11, REQUEST)
+
+        assert (await client.answer(11)).status == NOT_FOUND
+    await until(lambda: server.open_calls == 0)

@@ -254,15 +254,21 @@ class Connection(asyncio.Protocol):
     def _refuse(self, id: int, headers: Headers, *, complete: bool) -> None:
         """Answers once the client has sent something: some clients lose the status if it arrives earlier."""
         if complete:
-            self.http2.send_response(id, headers, end_stream=True)
+            self._send_refusal(id, headers)
         else:
             self._refused[id] = headers
 
     def _answer_refused(self, id: int) -> None:
         headers = self._refused.pop(id, None)
         if headers is not None:
-            self.http2.send_response(id, headers, end_stream=True)
+            self._send_refusal(id, headers)
             self.reset_after(id)
+
+    def _send_refusal(self, id: int, headers: Headers) -> None:
+        try:
+            self.http2.send_response(id, headers, end_stream=True)
+        except ngh2.StreamUnavailableError:
+            pass  # the client reset the stream in the same read, which a later event says
 
     def _stream_closed(self, id: int) -> None:
         if self._to_reset:

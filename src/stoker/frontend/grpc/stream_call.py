@@ -372,10 +372,13 @@ class StreamCall(Call):
 
     def _end_with(self, trailers: Headers) -> None:
         http2 = self._connection.http2
-        if self._headed:
-            http2.send_trailers(self.id, trailers)
-        else:
-            http2.send_response(self.id, (*RESPONSE_HEADERS, *trailers), end_stream=True)
+        try:
+            if self._headed:
+                http2.send_trailers(self.id, trailers)
+            else:
+                http2.send_response(self.id, (*RESPONSE_HEADERS, *trailers), end_stream=True)
+        except ngh2.StreamUnavailableError:
+            return  # the client reset the stream in the same read, which a later event says
         self._connection.plan_flush()
         if not self._half_closed:
             self._connection.reset_after(self.id)
