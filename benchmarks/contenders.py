@@ -9,6 +9,7 @@ from pathlib import Path
 from benchmarks.continuous import StokerContinuous
 from benchmarks.listeners import StokerTls, TorchServeTls, chained, crowded, public
 from benchmarks.rest import StokerObserved, StokerRest, TorchServeRest
+from benchmarks.tensors import StokerAsked
 from benchmarks.yardsticks.bare_server import BareNgh2, BareServer
 from stoker.bench.contender import Contender
 from stoker.bench.contenders import Stoker, TorchServe
@@ -26,7 +27,8 @@ def everyone(torchserve: Path | None = None) -> list[Contender]:
     rest: list[Contender] = [StokerRest(), TorchServeRest(torchserve)]
     observed: list[Contender] = [StokerObserved(on=True), StokerObserved(on=False)]
     listeners: list[Contender] = [StokerTls(), TorchServeTls(torchserve), public(), crowded(), chained()]
-    return [*main, StokerContinuous(), *rest, *observed, *listeners, *peers()]
+    asked: list[Contender] = [StokerAsked(tensors=True), StokerAsked(tensors=False)]
+    return [*main, StokerContinuous(), *asked, *rest, *observed, *listeners, *peers()]
 
 
 def peers() -> list[Contender]:

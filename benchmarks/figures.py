@@ -299,6 +299,18 @@ FIGURES: tuple[Figure, ...] = (
         against=OURS,
     ),
     Figure(
+        name="O1",
+        what="CPU per request of the open inference protocol, raw contents, 1 KiB, c=16, against Predictions",
+        point="o 1KiB c=16",
+        pick=cpu,
+        bar=1.15,
+        aim=1.05,
+        unit="us",
+        most=True,
+        ours="stoker-open-inference",
+        against="stoker-predictions",
+    ),
+    Figure(
         name="on/off",
         what="metrics, access log and console on against off, as P1",
         point="j 1KiB c=64",

@@ -23,14 +23,20 @@ REQUIREMENTS = tuple(dict.fromkeys([*VISION, *TEXT]))
 HANDLERS = ROOT / "benchmarks" / "handlers"
 
 
-def synthetic(name: str, home: Path, *, handler: str, handler_class: str, extra: tuple[str, ...] = ()) -> Model:
-    """Makes a model that is only a handler."""
+def synthetic(
+    name: str, home: Path, *, handler: str, handler_class: str, extra: tuple[str, ...] = (), config: str = ""
+) -> Model:
+    """Makes a model that is only a handler. ``config``: its model-config.yaml."""
     home.mkdir(parents=True, exist_ok=True)
+    config_file = home / f"{name}.yaml"
+    if config:
+        config_file.write_text(config)
     request = builder.BuildRequest(
         model_name=name,
         version="1.0",
         handler=str(HANDLERS / handler),
         extra_files=",".join(str(HANDLERS / file) for file in extra) or None,
+        config_file=str(config_file) if config else None,
         export_path=str(home),
         force=True,
     )
@@ -39,6 +45,18 @@ def synthetic(name: str, home: Path, *, handler: str, handler_class: str, extra:
 
 def digest_one(home: Path) -> Model:
     return synthetic("digest_one", home, handler="digest_one.py", handler_class="DigestOne", extra=("digest.py",))
+
+
+def digest_tensors(home: Path) -> Model:
+    """Makes the digest model with metadata for the open inference protocol; for others it is the same."""
+    return synthetic(
+        "digest_tensors",
+        home,
+        handler="digest_one.py",
+        handler_class="DigestOne",
+        extra=("digest.py",),
+        config="openInference:\n  inputs: [{name: data, datatype: BYTES, shape: [-1]}]\n",
+    )
 
 
 def digest(home: Path) -> Model:

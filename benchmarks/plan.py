@@ -159,6 +159,7 @@ def groups(letters: str, options: Options, place: Place) -> list[Group]:
         "l": public,
         "m": crowds,
         "n": workflow,
+        "o": tensors,
     }
     return [group for letter in letters for group in makers[letter](options, place)]
 
@@ -251,6 +252,22 @@ def workflow(options: Options, _: Place) -> list[Group]:
             model=models.chain,
             points=(point,),
             only=("stoker-workflow",),
+        )
+    ]
+
+
+def tensors(options: Options, _: Place) -> list[Group]:
+    points = tuple(
+        Closed(name=f"o 1KiB c={count}", probe=digest_probe(KIB), concurrency=count)
+        for count in ((16,) if options.quick else (1, 16, 64))
+    )
+    return [
+        Group(
+            title="the open inference protocol beside Predictions, 1 KiB",
+            workload=Workload.TENSORS,
+            model=models.digest_tensors,
+            points=points,
+            only=("stoker-open-inference", "stoker-predictions"),
         )
     ]
 

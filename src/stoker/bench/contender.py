@@ -73,6 +73,8 @@ class Workload(enum.Enum):
     """Memory while thousands of clients are idle, send half of a request, or do not read their answer."""
     WORKFLOW = "n"
     """A workflow of two functions, beside two calls of them one after the other."""
+    TENSORS = "o"
+    """(a) at 1 KiB by one server that is asked over the open inference protocol, and one over Predictions."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -24,6 +24,7 @@ OVER_GRPC = frozenset(Workload) - {
     Workload.TLS,
     Workload.CROWD,
     Workload.WORKFLOW,
+    Workload.TENSORS,
 }
 
 

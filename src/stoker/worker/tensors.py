@@ -14,7 +14,7 @@ from stoker.worker.exceptions import PredictionException
 from stoker.worker.tensor_results import NotATensor, answer
 from stoker.worker.tensor_rows import RowMaker
 
-_RAW = (bytes, bytearray)  # a union would be made anew for each result
+_TEXTS = (bytes, bytearray, str)  # a union would be made anew for each result
 
 
 class TensorForms:
@@ -33,8 +33,9 @@ class TensorForms:
         return [self._answer(job, output) if job.tensors else output for job, output in zip(of, outputs, strict=True)]
 
     def _answer(self, header: JobHeader, output: Any) -> Any:
-        if self._text_head and isinstance(output, _RAW):
-            return replies.encode_text(self._text_head, output)
+        if self._text_head and isinstance(output, _TEXTS):
+            text = output if not isinstance(output, str) else output.encode("utf-8", "replace")
+            return replies.encode_text(self._text_head, text)
         if isinstance(output, PredictionException | Failure):
             return output
         job = jobs.decode(header.tensors)
