@@ -258,7 +258,7 @@ def workflow(options: Options, _: Place) -> list[Group]:
 
 def tensors(options: Options, _: Place) -> list[Group]:
     points = tuple(
-        Closed(name=f"o 1KiB c={count}", probe=digest_probe(KIB), concurrency=count)
+        Closed(name=f"o 1KiB c={count}", probe=digest_probe(KIB), concurrency=count, for_peers=True)
         for count in ((16,) if options.quick else (1, 16, 64))
     )
     return [

@@ -36,6 +36,7 @@ WORKLOADS = {
     "l": "a listener on every address against one on loopback",
     "m": "memory with 10,000 idle clients, 1,000 that stop half-way, 1,000 that do not read",
     "n": "a workflow of two functions beside two calls of them",
+    "o": "the open inference protocol beside Predictions",
 }
 REQUIREMENTS = models.REQUIREMENTS
 
@@ -146,7 +147,7 @@ def arguments(argv: Sequence[str]) -> argparse.Namespace:
     )
     add = parser.add_argument
     add("--contenders", metavar="A,B", help="only these (see --list); default: all")
-    add("--workloads", default="abcdefghijklm", metavar="LETTERS", help="only these (see --list); default: all")
+    add("--workloads", default="".join(WORKLOADS), metavar="LETTERS", help="only these (see --list); default: all")
     add("--rounds", type=int, metavar="N", help="alternating rounds (default 5; with --quick 1)")
     add("--duration", type=float, metavar="S", help="seconds per measurement (default 1)")
     add("--quick", action="store_true", help="fewer points, one round: a look that takes 6 minutes")
