@@ -391,8 +391,7 @@ async def test_the_config_has_dimensions_without_that_of_the_batch(call: Client)
 
 async def test_statistics_are_those_of_the_metrics(call: Client) -> None:
     counters = ModelCounters()
-    counters.handler_s = 0.25
-    counters.batch_ended(3, 0.5)
+    counters.batch_ended(3, 0.5, 0.25)
     counters.served(RequestTotals(), 0.125, 0.5)
     counters.failed = 2
     call.run.ports.models.counted[ModelKey("m", "2.0")] = counters

@@ -7,7 +7,6 @@ on.  Only a client that sends and sends without reading ends it.
 from __future__ import annotations
 
 import asyncio
-import time
 from collections import deque
 
 from stoker.core.job import new_request_id
@@ -87,7 +86,7 @@ class InferStream:
                 read,
                 request,
                 headers=self._headers,
-                deadline=controls.deadline(self._call.deadline, read.parameters, time.monotonic()),
+                deadline=self._call.deadline,
                 request_id=new_request_id(),
                 streaming=True,
             )

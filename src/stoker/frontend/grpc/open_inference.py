@@ -5,7 +5,6 @@ Health needs no token, as that of gRPC does not; see `health_methods`.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -19,7 +18,7 @@ from stoker.frontend.grpc.metadata import request_headers
 from stoker.frontend.grpc.model_repository import ModelMethods, RepositoryMethods
 from stoker.frontend.grpc.operations import parse
 from stoker.frontend.grpc.status import INFERENCE, MANAGEMENT, MODELS, StatusTable, Table
-from stoker.frontend.open_inference import controls, described
+from stoker.frontend.open_inference import described
 from stoker.frontend.open_inference.repository import Repository
 from stoker.frontend.open_inference.request import InferAnswer
 from stoker.frontend.open_inference.service import OpenInference
@@ -111,7 +110,7 @@ class _Service:
             request,
             _Unary(call, raw=not self._typed if raw is None else raw),
             headers=request_headers(call.metadata) if call.metadata else None,
-            deadline=controls.deadline(call.deadline, request.parameters, time.monotonic()),
+            deadline=call.deadline,
             request_id=call.request_id,
         )
         if running is not None:

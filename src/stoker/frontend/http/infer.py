@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING
 
 from stoker.core.ports import TensorPort
@@ -11,7 +10,6 @@ from stoker.frontend.compression import BadCompression, inflate
 from stoker.frontend.http import infer_bodies
 from stoker.frontend.http.exchange import HttpExchange
 from stoker.frontend.http.responses import JSON_TYPE
-from stoker.frontend.open_inference import controls
 from stoker.frontend.open_inference.request import InferAnswer
 from stoker.frontend.open_inference.service import OpenInference
 
@@ -51,7 +49,7 @@ class RestInference:
             request,
             _Receiver(exchange, wanted),
             headers=route.headers,
-            deadline=controls.deadline(exchange.deadline, request.parameters, time.monotonic()),
+            deadline=exchange.deadline,
             request_id=exchange.request_id,
         )
         if running is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from stoker.core.sequences import Membership, SequenceNames, membership
+from stoker.core.sequences import TRUE, Membership, SequenceNames, membership
 from stoker.core.tensors import NONE, Parameters
 from stoker.errors import BadRequest
 
@@ -29,25 +29,21 @@ def for_handler(parameters: Parameters) -> Parameters:
     }
 
 
-def headers(given: Mapping[str, str] | None, parameters: Parameters) -> Mapping[str, str] | None:
-    """Adds the headers of a sequence to those of the request."""
-    sequence = sequence_id(parameters)
-    if not sequence:
-        return given
-    found = {**(given or {}), _SEQUENCE_HEADERS["sequence_id"]: sequence}
-    for name in ("sequence_start", "sequence_end"):
-        if parameters.get(name) is True:
-            found[_SEQUENCE_HEADERS[name]] = "true"
-    return found
-
-
-def member(parameters: Parameters) -> Membership | None:
-    """Returns what the request says of its sequence; None: it belongs to none.
+def sequence(
+    headers: Mapping[str, str] | None, parameters: Parameters
+) -> tuple[Mapping[str, str] | None, Membership | None]:
+    """Returns the headers with those of the sequence that the request names, and what it says of it.
 
     Raises BadRequest: the id cannot be one.
     """
-    found = headers(None, parameters) if parameters else None
-    return membership(SequenceNames(), (), found) if found else None
+    id = sequence_id(parameters)
+    if not id:
+        return headers, None
+    found = {_SEQUENCE_HEADERS["sequence_id"]: id}
+    for name in ("sequence_start", "sequence_end"):
+        if parameters.get(name) is True:
+            found[_SEQUENCE_HEADERS[name]] = TRUE
+    return {**(headers or {}), **found}, membership(SequenceNames(), (), found)
 
 
 def sequence_id(parameters: Parameters) -> str:

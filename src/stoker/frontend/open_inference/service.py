@@ -7,12 +7,14 @@ request and cancels the rest.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Protocol
 
 from stoker.core.ports import InferencePort, TensorPort
 from stoker.core.reply import ReplyStream
+from stoker.core.sequences import Membership
 from stoker.errors import BadRequest, ResponseTooLarge
 from stoker.frontend.open_inference import controls, joining
 from stoker.frontend.open_inference.plans import Plan, plan_of, rows_of
@@ -70,10 +72,13 @@ class OpenInference:
         if not request.model:
             raise BadRequest("Parameter model_name is required.")
         plan = plan_of(request, self._models.model_spec(request.model, request.version))
-        headers = controls.headers(headers, request.parameters)
+        member = None
+        if request.parameters:
+            deadline = controls.deadline(deadline, request.parameters, time.monotonic())
+            headers, member = controls.sequence(headers, request.parameters)
         rows = plan.rows
         if rows is not None and rows != 1:
-            return self._start_rows(plan, request, receiver, headers=headers, deadline=deadline)
+            return self._start_rows(plan, request, receiver, headers=headers, deadline=deadline, member=member)
         reply = self._inference.submit(
             request.model,
             request.version or None,
@@ -84,7 +89,7 @@ class OpenInference:
             alone=False,
             request_id=request_id,
             tensors=plan.job,
-            member=controls.member(request.parameters),
+            member=member,
         )
         kind = _Streamed if streaming else _Whole
         return kind(reply, request, plan, receiver).begin()
@@ -97,6 +102,7 @@ class OpenInference:
         *,
         headers: Mapping[str, str] | None,
         deadline: float | None,
+        member: Membership | None,
     ) -> Running | None:
         if not plan.rows:
             answer = joining.no_rows(plan.spec.tensors.outputs)
@@ -110,7 +116,7 @@ class OpenInference:
             deadline=deadline,
             alone=False,
             tensors=plan.job,
-            member=controls.member(request.parameters),
+            member=member,
         )
         batch = _Batch(submit, request, plan, receiver, models=self._models, max_bytes=self._max_response)
         return batch.begin()
