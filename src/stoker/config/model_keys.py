@@ -47,6 +47,7 @@ class ModelValues:
     max_num_sequence: int | None = None
     sequence_unknown: str | None = None
     async_communication: bool | None = None
+    async_concurrency: int | None = None
     tensors: TensorInterface | None = None
 
     @property
@@ -55,6 +56,8 @@ class ModelValues:
         if self.async_communication and (self.sequence_batching or self.continuous_batching):
             other = "sequenceBatching" if self.sequence_batching else "continuousBatching"
             return f"{other} and asyncCommunication call a handler in different ways: choose one."
+        if self.async_communication and self.share_weights:
+            return "shareWeights and asyncCommunication exclude each other: an event loop cannot be forked."
         if self.sequence_batching and self.sequence_max_idle_s is None:
             return "sequenceBatching needs sequenceMaxIdleMSec, which must be more than 0."
         return None
@@ -358,8 +361,16 @@ MODEL_KEYS: tuple[ModelRow, ...] = (
         _switch,
         "true, false",
         "false",
-        "call an asynchronous handler with many requests at once",
-        served=False,
+        "call an asynchronous handler with many requests at once; see [async-handlers.md](async-handlers.md)",
+    ),
+    _row(
+        "asyncConcurrency",
+        "async_concurrency",
+        _count,
+        "number",
+        "256",
+        "with asyncCommunication: most requests that a worker has at a time",
+        ours=True,
     ),
     _row(
         "openInference",

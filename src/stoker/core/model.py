@@ -21,6 +21,7 @@ class ModelSpec:
     ``url`` is what the client gave at registration. ``job_queue_size`` counts jobs that wait, not those in
     a worker's hands.  ``batching``: ``adaptive`` or ``fixed`` (TorchServe's: always wait the whole delay).
     ``continuous``: requests join and leave between two calls of the handler.
+    ``async_jobs``: most requests at a time of a worker whose handler is asynchronous; 0: it is not.
     ``share_weights``: the model is initialised once and its workers are forked from there.
     ``sequences``: how requests that share state are kept together; None: they are not.
     ``use_venv``: its workers have a virtual environment of their own.
@@ -44,6 +45,7 @@ class ModelSpec:
     batching: str = "adaptive"
     stream_batching: bool = False
     continuous: bool = False
+    async_jobs: int = 0
     share_weights: bool = False
     use_venv: bool = False
     device_type: str | None = None
@@ -56,4 +58,9 @@ class ModelSpec:
     @property
     def streams_alone(self) -> bool:
         """Whether a stream is a batch of its own unless its frontend says otherwise."""
-        return not (self.stream_batching or self.continuous)
+        return not (self.stream_batching or self.concurrent)
+
+    @property
+    def concurrent(self) -> bool:
+        """Whether a worker runs several batches at once, which end in any order."""
+        return self.continuous or self.async_jobs > 0

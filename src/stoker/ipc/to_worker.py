@@ -29,6 +29,9 @@ class Load(msgspec.Struct, tag="load", array_like=True, frozen=True, kw_only=Tru
     continuous: bool = False
     """Whether requests join and leave between two calls of the handler. Each is a batch of its own then; batches may
     end in any order."""
+    asynchronous: bool = False
+    """Whether the handler is a coroutine function, called once per request with many calls at a time. Each request is
+    a batch of its own then; batches may end in any order."""
 
 
 class JobHeader(msgspec.Struct, array_like=True, frozen=True):
@@ -44,8 +47,8 @@ class JobHeader(msgspec.Struct, array_like=True, frozen=True):
 
 
 class Predict(msgspec.Struct, tag="p", array_like=True, frozen=True):
-    """One ``handle()`` call over these jobs, or one that joins those in progress (`Load.continuous`). Payload: the
-    input values of all jobs, in order.
+    """One ``handle()`` call over these jobs, or one that joins those in progress (`Load.continuous`,
+    `Load.asynchronous`). Payload: the input values of all jobs, in order.
     ``may_poll``: there is a core to spare for looking for the next batch."""
 
     batch_id: int

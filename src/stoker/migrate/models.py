@@ -24,7 +24,6 @@ from stoker.migrate.sources import Found
 AREA = "models"
 _TORCHSERVES_TIMEOUT_S = 120.0
 _INSTEAD = {
-    "asyncCommunication": "its handler is asynchronous",
     "parallelType": "it needs several ranks for one model",
     "torchrun": "it needs several ranks for one model",
     "useJobTicket": "requests would wait where TorchServe refuses them; jobQueueSize: 1 comes near",

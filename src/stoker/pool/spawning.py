@@ -219,6 +219,7 @@ def load_message(spec: ModelSpec, options: WorkerOptions, *, gpu_id: int | None)
         metrics_config=options.metrics_config,
         tensors=spec.tensors,
         continuous=spec.continuous,
+        asynchronous=spec.async_jobs > 0,
     )
 
 

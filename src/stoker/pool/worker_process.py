@@ -155,7 +155,7 @@ class WorkerProcess:
             scheduler=self._scheduler,
             max_payload_bytes=max_payload,
             busy=config.busy,
-            any_order=config.spec.continuous,
+            any_order=config.spec.concurrent,
             telemetry=telemetry,
             poll_s=config.options.poll_us / 1e6,
         )

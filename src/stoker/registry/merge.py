@@ -39,7 +39,7 @@ log = logging.getLogger(__name__)
 _DEFAULT_BATCH_DELAY_S = 0.1
 _DEFAULT_RETRY_TIMEOUT_S = 300.0
 _FOREVER_S = 2.0**31 - 1
-_OTHER_HANDLER_PROTOCOL = ("asyncCommunication",)
+_DEFAULT_ASYNC_JOBS = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +101,7 @@ def model_spec(sources: Sources, *, url: str, model_dir: str) -> ModelSpec:
         batching=_first(config.batching, "adaptive"),
         stream_batching=_first(config.stream_batching, False),
         continuous=_first(config.continuous_batching, False),
+        async_jobs=_first(config.async_concurrency, _DEFAULT_ASYNC_JOBS) if config.async_communication else 0,
         share_weights=_first(config.share_weights, False),
         use_venv=_first(config.use_venv, False),
         device_type=device_type,
@@ -243,9 +244,6 @@ def _check_supported(config: ModelConfig, machine: Machine) -> None:
     silently. The others of `ModelValues.not_served_yet` are only left out."""
     if config.contradiction is not None:
         raise _invalid(config.contradiction)
-    for key in _OTHER_HANDLER_PROTOCOL:
-        if key in config.not_served_yet:
-            raise _invalid(f"{key} is not supported by this version of the server.")
     _check_parallel(config, machine)
 
 

@@ -152,7 +152,7 @@ class SchedulerCore:
         for index, (job, chunks) in enumerate(zip(flight.jobs, parts, strict=True)):
             if job.place is flight and chunks:
                 self._deliver_parts(flight, index, job, chunks, now)
-        self._alive(worker, now)
+        self._alive(worker, now, flight)
 
     def done(
         self, worker_id: int, batch_id: int, outcomes: Sequence[Outcome], now: float, handler_s: float = -1.0
@@ -210,15 +210,22 @@ class SchedulerCore:
         for worker in self._workers.values():
             late_at = worker.late_at(self.spec.response_timeout_s)
             if late_at is not None and late_at <= now:
-                reason = errors.ResponseTimeout(seconds=self.spec.response_timeout_s)
-                self.actions.append(actions.Restart(worker.id, reason))
-                worker.since = now  # asked once; it is reported lost soon
+                self._time_out(worker, now)
         self.dispatch(now)
         for worker in self._workers.values():
             if worker.draining and self.idle(worker.id):
                 self.actions.append(actions.Drained(worker.id))
         wake = self.next_wake()
         self.wake_at = inf if wake is None else wake
+
+    def _time_out(self, worker: WorkerState, now: float) -> None:
+        reason = errors.ResponseTimeout(seconds=self.spec.response_timeout_s)
+        late = worker.give_up(now, self.spec.response_timeout_s)
+        for flight in late:
+            for job in flight.unanswered():
+                self._end(job, reason, now)
+        if not late:
+            self.actions.append(actions.Restart(worker.id, reason))  # it is reported lost soon
 
     def next_wake(self) -> float | None:
         """Returns when `on_time` has something to do, should nothing happen before."""
@@ -258,8 +265,8 @@ class SchedulerCore:
             self._unblock(worker, now)  # where batches run at once, the new one waits for no reader
         self.actions.append(actions.Send(worker.id, flight))
 
-    def _alive(self, worker: WorkerState, now: float) -> None:
-        worker.sign_of_life(now)
+    def _alive(self, worker: WorkerState, now: float, flight: Flight | None = None) -> None:
+        worker.sign_of_life(now, flight)
         if now + self.spec.response_timeout_s < self.wake_at:  # otherwise it wakes early enough
             self._wake_by(worker.late_at(self.spec.response_timeout_s))
 

@@ -11,6 +11,7 @@ from collections import deque
 from stoker.core.job import Batch, Job
 from stoker.scheduling.service_time import ServiceTime
 
+CANCEL_TIMEOUT_S = 5.0  # an event loop that is alive acknowledges a cancellation long before
 OVERFLOW_WINDOWS = 4  # a stalled reader that shares its batch may buffer this many windows, then its stream ends
 
 
@@ -99,7 +100,8 @@ class WorkerState:
         """Returns whether the worker waits for readers."""
         return bool(self.flights) and self.flights[0].blocked()
 
-    def sign_of_life(self, now: float) -> None:
+    def sign_of_life(self, now: float, flight: Flight | None = None) -> None:
+        """``flight``: the batch that goes on; None: one has ended."""
         self.since = now
         self.blocked_at = now if self.flights and self.flights[0].streams and self.blocked() else None
 
@@ -114,6 +116,11 @@ class WorkerState:
         if not self.flights or self.blocked_at is not None:
             return None
         return self.since + timeout_s
+
+    def give_up(self, now: float, timeout_s: float) -> list[Flight]:
+        """Returns the batches whose jobs have timed out; none: the worker itself has. Call it at `late_at`, once."""
+        self.since = now
+        return []
 
 
 class SteppingWorker(WorkerState):
@@ -139,3 +146,45 @@ class SteppingWorker(WorkerState):
 
     def blocked(self) -> bool:
         return bool(self.flights) and all(flight.blocked() for flight in self.flights)
+
+
+class ConcurrentWorker(SteppingWorker):
+    """A worker whose handler is asynchronous: its batches have nothing in common but the event loop.
+
+    Each has a response timeout of its own, since it began or last sent a part, which ends its job alone.  Only when
+    that cancellation is not acknowledged is the loop itself silent, and the worker late.
+    """
+
+    __slots__ = ("_alive_at", "_given_up_at")
+
+    def __init__(self, id: int) -> None:
+        super().__init__(id)
+        self._alive_at: dict[int, float] = {}  # of the batches that have sent parts
+        self._given_up_at: dict[int, float] = {}
+
+    def ended(self, flight: Flight, now: float) -> float:
+        self._alive_at.pop(flight.id, None)
+        self._given_up_at.pop(flight.id, None)
+        return super().ended(flight, now)
+
+    def sign_of_life(self, now: float, flight: Flight | None = None) -> None:
+        if flight is not None:
+            self._alive_at[flight.id] = now
+
+    def late_at(self, timeout_s: float) -> float | None:
+        times = (self._late_at(flight, timeout_s) for flight in self.flights)
+        return min((at for at in times if at is not None), default=None)
+
+    def _late_at(self, flight: Flight, timeout_s: float) -> float | None:
+        if (given_up_at := self._given_up_at.get(flight.id)) is not None:
+            return given_up_at + CANCEL_TIMEOUT_S
+        if flight.blocked():
+            return None
+        alive_at = self._alive_at.get(flight.id, flight.sent_at)
+        return max([alive_at, *(stream.read_at for stream in flight.streams.values())]) + timeout_s
+
+    def give_up(self, now: float, timeout_s: float) -> list[Flight]:
+        late = [f for f in self.flights if (at := self._late_at(f, timeout_s)) is not None and at <= now]
+        silent = any(flight.id in self._given_up_at for flight in late)
+        self._given_up_at.update((flight.id, now) for flight in late)
+        return [] if silent else late

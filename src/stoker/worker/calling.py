@@ -46,9 +46,14 @@ def invoke(entry_point: EntryPoint, rows: Any, context: Context) -> list[Any] | 
         output = entry_point(rows, context)
     except Exception as error:
         return failure_of(error)
+    return checked(output, len(rows))
+
+
+def checked(output: Any, rows: int) -> list[Any] | Failure:
+    """Returns what a handler returned if that is one entry per row, otherwise the failure."""
     if not isinstance(output, list):
         return NOT_A_LIST
-    return output if len(output) == len(rows) else WRONG_LENGTH
+    return output if len(output) == rows else WRONG_LENGTH
 
 
 def failure_of(error: Exception) -> Failure:

@@ -37,6 +37,9 @@ class Connection:
         self.pending_bytes = 0
         self.abandoned = False
 
+    def fileno(self) -> int:
+        return self._socket.fileno()
+
     def abandon(self) -> None:
         """Drops all that is queued: this process is a fork of the worker, and its parent sends it."""
         self.abandoned = True

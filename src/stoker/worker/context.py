@@ -167,6 +167,12 @@ class Context:  # noqa: PLW1641 - it compares by content and changes, so it has 
         ask = getattr(self.cl_socket, "is_cancelled", None)
         return bool(ask(idx)) if ask is not None else False
 
+    async def drain(self) -> None:
+        """Waits until the client has read enough of the parts sent so far. For asynchronous handlers."""
+        drain = getattr(self.cl_socket, "drain", None)
+        if drain is not None:
+            await drain()
+
     # ------------------------------------------------------------------------------------------- responses
 
     def set_response_content_type(self, idx: int, value: str) -> None:

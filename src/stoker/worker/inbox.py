@@ -81,9 +81,10 @@ class Batch:
 
 
 class Inbox:
-    """``current``: the batch that the handler runs; ``running``: those in progress where it batches continuously.
+    """``current``: the batch that the handler runs; ``running``: those in progress where several run at once.
     ``read_at``: monotonic seconds of the last look at the socket. ``stopping``: `Stop` was received. ``may_poll``:
-    whether there was a core to spare when the newest batch was sent."""
+    whether there was a core to spare when the newest batch was sent. ``on_news``: called with a batch that was
+    cancelled or whose reader has read."""
 
     def __init__(self, connection: Connection, *, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._connection = connection
@@ -95,6 +96,7 @@ class Inbox:
         self.read_at = 0.0
         self.stopping = False
         self.may_poll = False
+        self.on_news: Callable[[Batch], None] | None = None
 
     def renew_lock(self) -> None:
         """In a process that the handler forked: a thread that is not there may have held it."""
@@ -158,11 +160,15 @@ class Inbox:
         batch = self._find(grant.batch_id)
         if batch is not None and grant.index in batch.unread:
             batch.add_unread(grant.index, -grant.nbytes)
+            if self.on_news is not None:
+                self.on_news(batch)
 
     def _cancelled(self, cancel: Cancel) -> None:
         batch = self._find(cancel.batch_id)
         if batch is not None:  # otherwise it crossed the answer
             batch.cancelled |= {cancel.index}
+            if self.on_news is not None:
+                self.on_news(batch)
 
     def _find(self, batch_id: int) -> Batch | None:
         if self.current is not None and self.current.id == batch_id:

@@ -54,8 +54,12 @@ def load(message: Load, *, metrics: Any = None) -> LoadedModel:
     )
     make_importable(message.model_dir)
     TensorForms(message.tensors, message.model_name)  # raises here what would fail each request later
-    entry = find_entry(message.handler, message.envelope)
-    entry.initialize(context)
+    entry = find_entry(message.handler, message.envelope, asynchronous=message.asynchronous)
+    started = entry.initialize(context)
+    if message.asynchronous and inspect.isawaitable(started):
+        import asyncio  # noqa: PLC0415 - other workers do not need it
+
+        asyncio.get_event_loop().run_until_complete(_awaited(started))
     return LoadedModel(entry.entry_point, context)
 
 
@@ -113,17 +117,19 @@ def make_importable(model_dir: str) -> None:
 # -------------------------------------------------------------------------------------------- entry points
 
 
-def find_entry(handler: str, envelope: str | None = None) -> Entry:
+def find_entry(handler: str, envelope: str | None = None, *, asynchronous: bool = False) -> Entry:
     """Finds what ``handler`` names: ``file.py``, ``file.py:function``, ``dir/file`` or a built-in name.
 
     Raises:
         ImportError: neither the archive nor the built-in handlers have it, or it needs what is not installed.
-        ValueError: the module has no function ``handle`` and not exactly one class of its own with that method.
+        ValueError: the module has no function ``handle`` and not exactly one class of its own with that method, or that
+            is a coroutine function where it must be none, or the reverse.
     """
     module_name, function_name = _parse(handler)
     module = _import(module_name)
     own_function = hasattr(module, function_name)
     entry = _function_entry(module, function_name) if own_function else _class_entry(module)
+    _check_kind(entry.entry_point, envelope, asynchronous=asynchronous)
     return entry._replace(entry_point=_wrapped(entry.entry_point, envelope)) if envelope else entry
 
 
@@ -148,6 +154,21 @@ def _import_built_in(name: str, first: ModuleNotFoundError) -> ModuleType:
         if error.name is not None and error.name.startswith(_BUILT_IN + name.partition(".")[0]):
             raise first from None
         raise  # a built-in handler that lacks a dependency
+
+
+def _check_kind(entry_point: EntryPoint, envelope: str | None, *, asynchronous: bool) -> None:
+    """Refuses a handler that would be called in a way that it is not made for."""
+    is_async = inspect.iscoroutinefunction(inspect.unwrap(entry_point)) or inspect.iscoroutinefunction(entry_point)
+    if is_async and not asynchronous:
+        raise ValueError("the handler's handle is 'async def': it needs asyncCommunication: true in model-config.yaml")
+    if asynchronous and not is_async:
+        raise ValueError("asyncCommunication needs a handler whose handle is 'async def'")
+    if asynchronous and envelope:
+        raise ValueError("asyncCommunication and service_envelope exclude each other: an envelope cannot wait")
+
+
+async def _awaited(started: Any) -> None:
+    await started
 
 
 def _function_entry(module: ModuleType, name: str) -> Entry:

@@ -33,6 +33,7 @@ from stoker.worker.streaming import PartSender, StepSender
 from stoker.worker.tensors import TensorForms
 
 if TYPE_CHECKING:
+    from stoker.worker.asynchronous import AsyncLoop
     from stoker.worker.continuous import ContinuousLoop
 
 _PR_SET_PDEATHSIG = 1
@@ -89,6 +90,10 @@ def _serve(connection: Connection, progress: Progress, model: loading.LoadedMode
     if message is None:
         return
     started = time.monotonic()
+    if message.asynchronous:
+        from stoker.worker.asynchronous import make_event_loop  # noqa: PLC0415 - other workers do not need it
+
+        make_event_loop()
     model = model or _load(message, connection)
     export.attach(inbox, connection)
     connection.queue(Loaded(seconds=time.monotonic() - started, torch="torch" in sys.modules))
@@ -97,13 +102,11 @@ def _serve(connection: Connection, progress: Progress, model: loading.LoadedMode
 
 def _loop(
     message: Load, connection: Connection, inbox: Inbox, model: loading.LoadedModel, progress: Progress
-) -> Loop | ContinuousLoop:
+) -> Loop | ContinuousLoop | AsyncLoop:
     limit, window = message.max_response_bytes, message.stream_window_bytes
-    tensors = TensorForms(message.tensors, message.model_name)
-    if message.continuous:
-        from stoker.worker.continuous import ContinuousLoop  # noqa: PLC0415 - other workers do not need it
-
-        return ContinuousLoop(
+    tensors, decode = TensorForms(message.tensors, message.model_name), message.decode_input_request
+    if message.continuous or message.asynchronous:
+        return _loop_of_several(message)(
             connection,
             inbox,
             StepSender(connection, inbox, tensors=tensors, window_bytes=window, max_part_bytes=limit),
@@ -112,14 +115,12 @@ def _loop(
             tensors=tensors,
             window_bytes=window,
             max_response_bytes=limit,
-            decode_input_request=message.decode_input_request,
+            decode_input_request=decode,
         )
-    sender = PartSender(connection, inbox, tensors=tensors, window_bytes=window, max_part_bytes=limit)
-    decode = message.decode_input_request
     return Loop(
         connection,
         inbox,
-        sender,
+        PartSender(connection, inbox, tensors=tensors, window_bytes=window, max_part_bytes=limit),
         model,
         progress,
         tensors=tensors,
@@ -127,6 +128,17 @@ def _loop(
         decode_input_request=decode,
         poll_s=message.poll_us / 1e6,
     )
+
+
+def _loop_of_several(message: Load) -> type[ContinuousLoop | AsyncLoop]:
+    """Returns the loop of a handler that has several requests at a time; other workers do not need them."""
+    if message.asynchronous:
+        from stoker.worker.asynchronous import AsyncLoop  # noqa: PLC0415 - see above
+
+        return AsyncLoop
+    from stoker.worker.continuous import ContinuousLoop  # noqa: PLC0415 - see above
+
+    return ContinuousLoop
 
 
 def _load(message: Load, connection: Connection) -> loading.LoadedModel:

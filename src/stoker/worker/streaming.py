@@ -12,7 +12,9 @@ ours: a handler may change what it has sent; it leaves before its batch's end, a
 from __future__ import annotations
 
 import os
+import threading
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -33,8 +35,23 @@ _LOOK_AGAIN_S = 0.001
 Targets = Sequence[tuple[int, int]]
 
 
-class PartSender:
-    """What `Context.cl_socket` is in a worker."""
+class Channel(ABC):
+    """What `Context.cl_socket` is in a worker: the way of intermediate parts."""
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Channel:
+        return self  # handlers copy contexts; there is one socket
+
+    @abstractmethod
+    def is_cancelled(self, row: int) -> bool:
+        """Returns whether the client of this row left."""
+
+    @abstractmethod
+    def send(self, ret: Any, req_id_map: Mapping[int, str], message: str, code: int) -> None:
+        """Sends one part for each request named in ``req_id_map`` (row -> request id)."""
+
+
+class PartSender(Channel):
+    """The channel of a handler that is called for one batch at a time."""
 
     def __init__(
         self,
@@ -58,9 +75,6 @@ class PartSender:
         self._lengths: list[int] = []
         self._payloads: list[Buffer] = []
         self._metas: dict[int, Meta] = {}
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> PartSender:
-        return self  # handlers copy contexts; there is one socket
 
     def is_cancelled(self, row: int) -> bool:
         """Returns whether the client of this row of the running batch left."""
@@ -193,11 +207,15 @@ class PartSender:
 
 
 class StepSender(PartSender):
-    """What `Context.cl_socket` is where the handler batches continuously: the rows of a step are batches of their own.
+    """The channel of a handler that batches continuously: the rows of a step are batches of their own.
 
     What a handler sends in the middle of a step leaves at once; it does not wait for readers, who are waited for
     between two steps.
     """
+
+    @property
+    def lock(self) -> threading.RLock:
+        return self._inbox.lock
 
     def is_cancelled(self, row: int) -> bool:
         """Returns whether the client of this row of the running step left."""
@@ -224,14 +242,23 @@ class StepSender(PartSender):
         with self._inbox.lock:
             known = {batch.jobs[0].request_id: batch for batch in self._inbox.running}
             for row, name in sorted(req_id_map.items()):
-                if (batch := known.get(name)) is None or not batch.live():
-                    continue
-                if code != 200:
-                    _refuse(batch, [(0, row)], code, message)
-                elif not isinstance(item := self._items(batch, [(0, row)], ret)[0], Failure):
-                    batch.add_unread(0, len(item))
-                    self._connection.queue(Parts(batch.id, [len(item)], metas.collect(batch)), [item])
+                if (batch := known.get(name)) is not None:
+                    self.queue_part(batch, row, ret, message, code)
             self._connection.flush()
+
+    def queue_part(self, batch: Batch, row: int, ret: Any, message: str, code: int) -> None:
+        """Queues a part of a request that is a batch of its own. Call it with the inbox's lock.
+
+        Raises:
+            InvalidPart
+        """
+        if not batch.live():
+            return
+        if code != 200:
+            _refuse(batch, [(0, row)], code, message)
+        elif not isinstance(item := self._items(batch, [(0, row)], ret)[0], Failure):
+            batch.add_unread(0, len(item))
+            self._connection.queue(Parts(batch.id, [len(item)], metas.collect(batch)), [item])
 
 
 def send_intermediate_predict_response(
@@ -243,7 +270,7 @@ def send_intermediate_predict_response(
     ``message`` as their error. Does nothing on ranks other than 0.
     """
     channel = context.cl_socket if context is not None else None
-    if isinstance(channel, PartSender):
+    if isinstance(channel, Channel):
         channel.send(ret, req_id_map, message, code)
     elif not _is_first_rank():
         return

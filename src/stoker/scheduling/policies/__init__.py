@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from stoker.core.model import ModelSpec
 from stoker.scheduling.policies.adaptive import AdaptivePolicy
+from stoker.scheduling.policies.asynchronous import AsyncPolicy
 from stoker.scheduling.policies.continuous import ContinuousPolicy
 from stoker.scheduling.policies.continuous_sequence import ContinuousSequencePolicy
 from stoker.scheduling.policies.fixed import FixedPolicy
@@ -19,6 +20,8 @@ __all__ = ["Policy", "policy_of"]
 def policy_of(spec: ModelSpec) -> Policy:
     if spec.sequences is not None:
         return (ContinuousSequencePolicy if spec.continuous else SequencePolicy)(spec, spec.sequences)
+    if spec.async_jobs:
+        return AsyncPolicy(spec)
     if spec.continuous:
         return ContinuousPolicy(spec)
     return FixedPolicy(spec) if spec.batching == "fixed" else AdaptivePolicy(spec)

@@ -1,0 +1,75 @@
+"""Sends the parts of one request of an asynchronous handler, and lets the handler wait for its reader.
+
+Law: `JobChannel.send` never waits, since that would stop every other request of the worker.  A handler that awaits
+`Context.drain` after its parts goes no faster than its reader; one that does not is ended by the server once it is
+several windows ahead.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from stoker.worker.exceptions import JobCancelled
+from stoker.worker.inbox import Batch
+from stoker.worker.streaming import Channel, StepSender
+
+
+class JobChannel(Channel):
+    """``look``: reads what the server sent, where that may be done; ``leave``: has what is queued written soon."""
+
+    def __init__(
+        self,
+        sender: StepSender,
+        batch: Batch,
+        *,
+        window_bytes: int,
+        look: Callable[[], None],
+        leave: Callable[[], None],
+    ) -> None:
+        self._sender = sender
+        self._batch = batch
+        self._window = window_bytes
+        self._look = look
+        self._leave = leave
+        self._news: asyncio.Event | None = None
+        self.answered = False
+
+    def is_cancelled(self, row: int) -> bool:
+        """Returns whether the client left."""
+        self._look()
+        return row == 0 and bool(self._batch.cancelled)
+
+    def send(self, ret: Any, req_id_map: Mapping[int, str], message: str, code: int) -> None:
+        """Sends one part.
+
+        Raises:
+            JobCancelled: the client left.
+            InvalidPart: ``ret`` breaks a rule of outputs; the request fails unless the handler goes on.
+        """
+        batch = self._batch
+        self._look()
+        with self._sender.lock:
+            if self.answered:
+                return
+            if batch.cancelled:
+                raise JobCancelled
+            for row, name in req_id_map.items():
+                if name == batch.jobs[0].request_id:
+                    self._sender.queue_part(batch, row, ret, message, code)
+            self._leave()
+
+    async def drain(self) -> None:
+        """Waits while the reader is a window behind."""
+        batch = self._batch
+        while batch.unread.get(0, 0) >= self._window and not (batch.cancelled or self.answered):
+            if self._news is None:
+                self._news = asyncio.Event()
+            self._news.clear()
+            await self._news.wait()
+
+    def wake(self) -> None:
+        """Lets `drain` look again. Call it in the event loop's thread."""
+        if self._news is not None:
+            self._news.set()
