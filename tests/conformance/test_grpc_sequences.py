@@ -303,7 +303,7 @@ async def test_a_client_that_does_not_read_is_not_read_either(run: Running) -> N
 
     sending = asyncio.ensure_future(send())
     await asyncio.sleep(0.5)
-    assert len(run.ports.inference.submissions) < 1_000
+    assert len(run.ports.inference.submissions) < 200
     sizes = [len(answer.prediction) async for answer in call]
     await sending
     assert sizes == [len(part)] * 2_000
