@@ -13,6 +13,7 @@ from math import inf
 from stoker.core.job import Job
 from stoker.core.model import ModelSpec
 from stoker.scheduling.flight import SteppingWorker, WorkerState
+from stoker.scheduling.policies.forming import Forming
 from stoker.scheduling.policies.queued import QueuedPolicy
 
 
@@ -21,8 +22,7 @@ class ContinuousPolicy(QueuedPolicy):
 
     def __init__(self, spec: ModelSpec) -> None:
         super().__init__(spec)
-        self._delay_s = spec.max_batch_delay_s if spec.batching == "fixed" else 0.0
-        self._forming_since: float | None = None
+        self._forming = Forming(spec.max_batch_delay_s if spec.batching == "fixed" else 0.0)
 
     def new_worker(self, id: int) -> WorkerState:
         return SteppingWorker(id)
@@ -30,12 +30,15 @@ class ContinuousPolicy(QueuedPolicy):
     def next_batch(self, now: float) -> tuple[WorkerState, list[Job]] | None:
         self.wake_at = inf
         if (head := self.queue.head()) is None:
-            self._forming_since = None
+            self._forming.over()
             return None
-        worker = self._receiver(head)
-        if worker is None or not (worker.flights or head.alone or self._formed(now)):
+        if (worker := self._receiver(head)) is None:
             return None
-        self._forming_since = None
+        begins = worker.flights or head.alone or self.queue.waiting >= self.size
+        if not begins and now < (due := self._forming.due(now)):
+            self.wake_at = due
+            return None
+        self._forming.over()
         return worker, self.queue.take(1)
 
     def _receiver(self, head: Job) -> WorkerState | None:
@@ -46,18 +49,6 @@ class ContinuousPolicy(QueuedPolicy):
     def _taken(self, worker: WorkerState) -> int:
         flights = worker.flights
         return self.size if flights and flights[0].jobs[0].alone else len(flights)
-
-    def _formed(self, now: float) -> bool:
-        """Whether an idle worker begins now."""
-        if not self._delay_s or self.queue.waiting >= self.size:
-            return True
-        if self._forming_since is None:
-            self._forming_since = now
-        due = self._forming_since + self._delay_s
-        if now < due:
-            self.wake_at = due
-            return False
-        return True
 
     def taken_this_turn(self) -> int:
         return sum(self.size - self._taken(worker) for worker in self.workers.values())

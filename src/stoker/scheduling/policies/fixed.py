@@ -10,28 +10,24 @@ from math import inf
 from stoker.core.job import Job
 from stoker.core.model import ModelSpec
 from stoker.scheduling.flight import WorkerState
+from stoker.scheduling.policies.forming import Forming
 from stoker.scheduling.policies.queued import QueuedPolicy
 
 
 class FixedPolicy(QueuedPolicy):
     def __init__(self, spec: ModelSpec) -> None:
         super().__init__(spec)
-        self._delay_s = spec.max_batch_delay_s
-        self._forming_since: float | None = None
+        self._forming = Forming(spec.max_batch_delay_s)
 
     def next_batch(self, now: float) -> tuple[WorkerState, list[Job]] | None:
         self.wake_at = inf
         if (head := self.queue.head()) is None:
-            self._forming_since = None
+            self._forming.over()
             return None
         if not self.idle:
             return None
-        if not head.alone and self.queue.waiting < self.size:
-            if self._forming_since is None:
-                self._forming_since = now
-            due = self._forming_since + self._delay_s
-            if now < due:
-                self.wake_at = due
-                return None
-        self._forming_since = None
+        if not head.alone and self.queue.waiting < self.size and now < (due := self._forming.due(now)):
+            self.wake_at = due
+            return None
+        self._forming.over()
         return self.take()
