@@ -1,7 +1,8 @@
 """Batches continuously: a request takes part in as many steps as it asks for, and each part tells of its step.
 
 A request is JSON: ``parts``: how many, negative: no end; ``plain``: one answer, without a verdict. ``pause_s``: how
-long its steps take. ``fault``: what goes wrong in its second step: ``raise``, ``refuse``, ``die`` or ``criterion``.
+long its steps take. ``size``: bytes to add to each part. ``fault``: what goes wrong in its second step: ``raise``,
+``refuse``, ``die`` or ``criterion``.
 """
 
 import json
@@ -53,4 +54,5 @@ class Countdown:
         return lambda part: self.taken[name] == asked["parts"]
 
     def part(self, name, rows):
-        return json.dumps({"part": self.taken[name], "step": self.step, "rows": rows, "gone": len(self.gone)}) + "\n"
+        facts = {"part": self.taken[name], "step": self.step, "rows": rows, "gone": len(self.gone)}
+        return json.dumps({**facts, "filler": "x" * self.asked[name].get("size", 0)}) + "\n"

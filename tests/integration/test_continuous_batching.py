@@ -40,7 +40,7 @@ def packed(folder: Path, *, config: str = CONFIG) -> Path:
 @pytest.fixture(scope="module", params=["nghttp2", "grpcio"])
 def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     archive = packed(tmp_path_factory.mktemp("archives"))
-    settings = {"grpc_engine": request.param, "load_models": "all"}
+    settings = {"grpc_engine": request.param, "load_models": "all", "stream_window": 100_000}
     with running_server(archives=[archive], settings=settings) as server:
         yield server
 
@@ -180,6 +180,16 @@ def test_a_step_that_fails_ends_all_its_streams_after_their_parts_and_the_next_o
             list(each)
         assert failed.value.code is code
     assert len(list(stream(client, asked(2)))) == 2
+
+
+def test_a_reader_that_stalls_loses_its_stream_and_others_get_all_their_parts(client: Client) -> None:
+    stalled = stream(client, asked(-1, size=100_000))
+    assert next(stalled)["part"] == 1
+    parts = [part["part"] for part in stream(client, asked(400))]
+    assert parts == list(range(1, 401))
+    with pytest.raises(CallError) as ended:
+        list(stalled)
+    assert ended.value.code is grpc.StatusCode.RESOURCE_EXHAUSTED
 
 
 def test_a_criterion_that_fails_ends_its_own_stream_only(client: Client) -> None:
