@@ -16,7 +16,7 @@ import stoker.cli.quiet_grpc  # noqa: F401 - before everything that imports gRPC
 from stoker.cli import console
 from stoker.cli.diagnosis import Failure, explain
 from stoker.cli.forgiving import ForgivingParser
-from stoker.client import AddressError, Api, CallError, Client, Endpoint, token_file
+from stoker.client import AddressError, Api, CallError, Client, Endpoint, SequenceRequest, token_file
 
 MODEL_ZOO = "https://torchserve.s3.amazonaws.com/mar_files/{}.mar"
 Command = Callable[[Client, argparse.Namespace], None]
@@ -62,6 +62,19 @@ def infer(client: Client, args: argparse.Namespace) -> None:
 def infer_stream(client: Client, args: argparse.Namespace) -> None:
     for part in client.predict_stream(args.model_name, content(args), version=args.version, timeout=args.timeout):
         print(part.text, flush=True)
+
+
+def infer_stream2(client: Client, args: argparse.Namespace) -> None:
+    """Sends files, separated by commas, as the requests of one sequence. The first error of one is the command's."""
+    files = [read(Path(name.strip())) for name in args.input_files.split(",")]
+    requests = [SequenceRequest(args.model_name, data, args.sequence_id, version=args.version) for data in files]
+    failed = None
+    for part in client.predict_sequences(requests, timeout=args.timeout):
+        if part.error is None:
+            print(part.text, flush=True)
+        failed = failed or part.error
+    if failed is not None:
+        raise failed
 
 
 def unregister(client: Client, args: argparse.Namespace) -> None:
@@ -128,6 +141,15 @@ def parser() -> argparse.ArgumentParser:
         "send FILE to a model, print part by part",
         "model_name",
         "model_input",
+    )
+    add(
+        "infer_stream2",
+        infer_stream2,
+        Api.INFERENCE,
+        "send FILE,FILE... as the requests of a sequence to a model that keeps state",
+        "model_name",
+        "sequence_id",
+        "input_files",
     )
     registering = add("register", register, Api.MANAGEMENT, "serve a model with one worker", "model_name")
     registering.add_argument("archive", nargs="?", help="file in the model store, or URL")

@@ -238,6 +238,19 @@ def test_the_command_line_sends_lines_and_pieces_as_one_sequence(server: Running
     assert b"NOT_FOUND: Model not found: nothing" in wrong.stderr
 
 
+def test_the_client_of_torchserves_name_sends_files_as_a_sequence(server: RunningServer, tmp_path: Path) -> None:
+    for name in ("1", "2"):
+        (tmp_path / name).write_text(name)
+    script = Path(__file__).resolve().parents[2] / "ts_scripts" / "torchserve_grpc_client.py"
+    command = [sys.executable, script, "--inference", server.endpoint.inference, "infer_stream2", "sums", "old client"]
+    done = subprocess.run([*command, "1, 2"], cwd=tmp_path, capture_output=True, timeout=60, check=True)
+    assert done.stdout.split() == [b"1", b"3"]
+    (tmp_path / "word").write_text("x")
+    failed = subprocess.run([*command, "2,word"], cwd=tmp_path, capture_output=True, timeout=60, check=False)
+    assert (failed.returncode, failed.stdout.split()) == (1, [b"5"])
+    assert b"Prediction failed" in failed.stderr
+
+
 def test_a_bad_id_is_refused_over_http_and_grpc(client: Client, server: RunningServer) -> None:
     with pytest.raises(CallError) as refused:
         client.predict("sums", "1", sequence_id="a;b", timeout=30)

@@ -35,6 +35,7 @@ def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     [
         (["infer", "m", "gone.jpg"], 1, "There is no file gone.jpg."),
         (["infer_stream", "m", "folder"], 1, "folder is a directory, not a file."),
+        (["infer_stream2", "m", "s", "text,gone"], 1, "There is no file gone."),
         (["infer", "m", "empty"], 1, "empty is empty: there is nothing to send."),
         (["infer", "m", "text", "--inference", REFUSED], 1, f"No server listens at {REFUSED}."),
         (["--inference", f"http://{REFUSED}", "ping"], 1, f"No server listens at {REFUSED}."),
@@ -72,7 +73,7 @@ def test_the_tokens_of_the_servers_file_are_used(script: ModuleType) -> None:
 
 @pytest.mark.parametrize(
     "words", [["register", "m"], ["register", "m", "m.mar"], ["infer", "m", "f"], ["infer_stream", "m", "f"],
-              ["unregister", "m"], ["ping"]]
+              ["infer_stream2", "m", "seq_0", "f,g"], ["unregister", "m"], ["ping"]]
 )  # fmt: skip
 def test_the_commands_of_torchserves_client_are_there(script: ModuleType, words: list[str]) -> None:
     assert script.parser().parse_args(words).action == words[0]
