@@ -36,6 +36,7 @@ ROWS: list[tuple[Exception, grpc.StatusCode, grpc.StatusCode, str, str]] = [
     (e.NoWorkers("m"), CODE.UNAVAILABLE, CODE.INTERNAL, f'Model "m" {NO_WORKER}', INTERNAL_CALL),
     (e.NoWorkers("m", "2"), CODE.UNAVAILABLE, CODE.INTERNAL, f'Model "m" Version 2" {NO_WORKER}', INTERNAL_CALL),
     (e.QueueFull("m"), CODE.RESOURCE_EXHAUSTED, CODE.INTERNAL, f'Model "m" {NO_WORKER}', INTERNAL_CALL),
+    (e.NoJobTicket("m"), CODE.RESOURCE_EXHAUSTED, CODE.INTERNAL, f'Model "m" {NO_WORKER}', INTERNAL_CALL),
     (e.HandlerRaised(), CODE.INTERNAL, CODE.UNAVAILABLE, "Prediction failed", INTERNAL_CLASS),
     (e.HandlerRefused("my words", 404), CODE.NOT_FOUND, CODE.NOT_FOUND, "my words", INTERNAL_CLASS),
     (e.HandlerRefused("my words", 500), CODE.INTERNAL, CODE.INTERNAL, "my words", INTERNAL_CLASS),
@@ -109,6 +110,42 @@ async def test_an_empty_version_means_the_default_one_and_no_values_are_no_value
     run.ports.inference.on_submit = answering(b"x")
     await run.inference.Predictions(request(input={}))
     assert (run.ports.inference.submissions[0].version, run.ports.inference.submissions[0].inputs) == (None, {})
+
+
+EXPLAIN = {"explain": "True"}
+
+
+@pytest.mark.parametrize("method", ["Predictions", "StreamPredictions"])
+@pytest.mark.parametrize(
+    ("name", "metadata", "headers"),
+    [
+        ("m", [("explain", "true")], EXPLAIN),
+        ("m", [("explain", "True"), ("x-user", "7")], {**EXPLAIN, "x-user": "7"}),
+        ("explanations/m", [], EXPLAIN),
+        ("explanations/m", [("x-user", "7"), ("explain", "1")], {**EXPLAIN, "x-user": "7"}),
+        ("m", [("explain", "false")], None),
+        ("m", [("explain", "False"), ("x-user", "7")], {"x-user": "7"}),
+    ],
+)
+async def test_an_explanation_is_asked_for_by_metadata_or_by_name(
+    run: Running, method: str, name: str, metadata: list[tuple[str, str]], headers: dict[str, str] | None
+) -> None:
+    """TorchServe has them over REST only. The handler sees what it sees there; no prediction shares the batch."""
+    run.ports.inference.on_submit = answering(b"because")
+    call = getattr(run.inference, method)(request(model_name=name), metadata=metadata)
+    answer = (await call).prediction if method == "Predictions" else b"".join(await drained(call))
+    assert answer == b"because"
+    (got,) = run.ports.inference.submissions
+    assert (got.model, got.headers) == ("m", headers)
+    assert got.alone is (True if headers and "explain" in headers else None)
+
+
+async def test_a_name_without_a_model_explains_nothing(run: Running) -> None:
+    error = await failure_of(run.inference.Predictions(request(model_name="explanations/")))
+    assert (error.code(), error.details()) == (
+        CODE.INVALID_ARGUMENT,
+        f"Parameter model_name is required.\n{BAD_REQUEST}",
+    )
 
 
 @pytest.mark.parametrize("size", [0, 1, 127, 128, 16_383, 16_384, 5_000_000])
@@ -269,7 +306,7 @@ async def test_a_callers_own_metadata_reaches_the_handler_and_nothing_else_does(
         ("x-many", "2"),
         ("x-raw-bin", b"\x00\xff"),
         ("authorization", "Bearer token"),
-        ("explain", "True"),
+        ("explain", "no"),
         ("describe", "True"),
         ("ts_request_sequence_id", "7"),
     )

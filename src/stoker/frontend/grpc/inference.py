@@ -12,7 +12,7 @@ from stoker.core.reply import ReplyStream
 from stoker.core.sequences import SequenceNames, SequenceReply, membership
 from stoker.frontend.answers import StreamAnswer, UnaryAnswer
 from stoker.frontend.grpc.call import Call, Kind, Method
-from stoker.frontend.grpc.metadata import request_headers
+from stoker.frontend.grpc.metadata import EXPLAIN, request_headers
 from stoker.frontend.grpc.prediction_messages import prediction_response, read_request, response_in
 from stoker.frontend.grpc.predictions_stream import PredictionsStream
 from stoker.frontend.grpc.status import StatusOf, in_stream_status, inference_status
@@ -86,7 +86,9 @@ def _submit(inference: InferencePort, names: SequenceNames, call: Call, *, strea
     request = read_request(call.request)
     call.request = b""  # its values live on in the inputs; a second copy of a large one would be waste
     call.request_id = new_request_id()
-    headers = request_headers(call.metadata) if call.metadata else None
+    headers = request_headers(call.metadata, may_explain=True) if call.metadata else None
+    if request.explains:
+        headers = {**(headers or {}), **EXPLAIN}
     member = None
     if request.sequence_id:
         member = membership(names, request.inputs, headers, request.sequence_id)
@@ -97,6 +99,7 @@ def _submit(inference: InferencePort, names: SequenceNames, call: Call, *, strea
         headers=headers,
         deadline=call.deadline,
         streaming=streaming,
+        alone=True if headers and "explain" in headers else None,  # handlers look at the first row of a batch
         request_id=call.request_id,
         member=member,
     )

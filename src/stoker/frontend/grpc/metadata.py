@@ -51,6 +51,11 @@ NOT_FOR_HANDLERS = _TRANSPORT | _HANDLER_COMMANDS | {"authorization"}
 _NOT_FOR_CLIENTS = _TRANSPORT | {"ts-status", "ts-reason"}
 _INTERNAL = frozenset({"ts_stream_next", "content-type"})  # in most answers: dropping them is not logged
 
+EXPLAIN: Mapping[str, str] = {"explain": "True"}
+"""What a handler finds among the headers of a request for an explanation, as over REST."""
+
+_TRUE = frozenset({"true", "True", "TRUE", "1"})
+
 _NAME = re.compile(r"[0-9a-z_.-]+")
 _VALUE = re.compile(r"[ -~]*")
 
@@ -58,14 +63,17 @@ _VALUE = re.compile(r"[ -~]*")
 # ----------------------------------------------------------------------------------------- to the handler
 
 
-def request_headers(metadata: Metadata) -> dict[str, str] | None:
+def request_headers(metadata: Metadata, *, may_explain: bool = False) -> dict[str, str] | None:
     """Returns the user's own metadata; None if there is none, as in most calls.
 
-    Joins repeated names with commas; binary values are in base64, as on the wire.
+    Joins repeated names with commas; binary values are in base64, as on the wire. ``may_explain``: the name
+    ``explain`` asks for an explanation, as `EXPLAIN` says it to handlers.
     """
     headers: dict[str, str] | None = None
     for name, value in metadata:
         if name in NOT_FOR_HANDLERS or name.startswith(("grpc-", ":")):
+            if may_explain and name == "explain" and value in _TRUE:
+                headers = {**(headers or {}), **EXPLAIN}
             continue
         text = base64.b64encode(value).decode() if isinstance(value, bytes) else value
         if headers is None:

@@ -17,12 +17,17 @@ from stoker.protos import inference_pb2
 
 
 class PredictionRequest(Struct, frozen=True):
-    """``version``: None for the default one. ``sequence_id``: empty for none."""
+    """``version``: None for the default one. ``sequence_id``: empty for none. ``explains``: the name says so."""
 
     model: str
     version: str | None
     inputs: list[Input]
     sequence_id: str
+    explains: bool = False
+
+
+EXPLANATIONS = "explanations/"
+"""In front of a model's name, as in the paths of REST: its explanation is wanted."""
 
 
 def read_request(message: bytes | bytearray) -> PredictionRequest:
@@ -34,14 +39,13 @@ def read_request(message: bytes | bytearray) -> PredictionRequest:
         request, inputs = large_request.parse(message)
     except DecodeError:
         raise MalformedMessage(message_type="PredictionsRequest") from None
-    if not request.model_name:
+    name = request.model_name
+    explains = name.startswith(EXPLANATIONS)
+    if explains:
+        name = name[len(EXPLANATIONS) :]
+    if not name:
         raise BadRequest("Parameter model_name is required.")
-    return PredictionRequest(
-        request.model_name,
-        request.model_version or None,
-        inputs,
-        request.sequence_id,
-    )
+    return PredictionRequest(name, request.model_version or None, inputs, request.sequence_id, explains)
 
 
 def prediction_response(*parts: Buffer) -> bytes:

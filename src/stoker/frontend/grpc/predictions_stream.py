@@ -17,7 +17,7 @@ from stoker.core.reply import ReplyStream
 from stoker.core.sequences import Membership, SequenceNames, SequenceReply, membership
 from stoker.errors import BadRequest, SequenceQueueFull, ServerStopping, ServingError
 from stoker.frontend.grpc.call import Call
-from stoker.frontend.grpc.metadata import request_headers
+from stoker.frontend.grpc.metadata import EXPLAIN, request_headers
 from stoker.frontend.grpc.prediction_messages import PredictionRequest, error_response, read_request, response_in
 from stoker.frontend.grpc.status import StatusOf, reason_of
 
@@ -34,7 +34,7 @@ class PredictionsStream:
         self._names = names
         self._in_stream = in_stream
         self._call = call
-        self._metadata = request_headers(call.metadata) or {}
+        self._metadata = request_headers(call.metadata, may_explain=True) or {}
         self._due: dict[str, deque[ReplyStream]] = {}  # by id of the sequence, in the order of its requests
         self._count = 0  # answers due
         self._moving: set[str] = set()
@@ -82,6 +82,8 @@ class PredictionsStream:
 
     def _submit(self, request: PredictionRequest, member: Membership) -> ReplyStream:
         headers = {**self._metadata, self._names.id: member.id} if member.id else self._metadata
+        if request.explains:
+            headers = {**headers, **EXPLAIN}
         if not member.id and not member.starts and self._inference.has_sequences(request.model, request.version):
             raise BadRequest("Parameter sequenceId is required.")
         return self._inference.submit(
@@ -91,7 +93,7 @@ class PredictionsStream:
             headers=headers,
             deadline=self._call.deadline,
             streaming=True,
-            alone=False,
+            alone="explain" in headers,  # handlers look at the first row of a batch
             member=member,
         )
 

@@ -26,6 +26,7 @@ class Target(NamedTuple):
 
     ``headers``: set by the server for the handler. ``query``: query parameters are data of the request.
     ``any_method``: OPTIONS predicts too.
+    ``alone``: the request is a batch of its own: of a batch, handlers look at the first row to see whether to explain.
     ``tensors``: the open inference protocol is spoken here; ``only_tensors``: and nothing else.
     """
 
@@ -34,6 +35,7 @@ class Target(NamedTuple):
     headers: Mapping[str, str] = {}
     query: bool = False
     any_method: bool = False
+    alone: bool = False
     tensors: bool = False
     only_tensors: bool = False
 
@@ -70,7 +72,8 @@ def _torchserve(rest: list[str], headers: Mapping[str, str]) -> Target | None:
     if not rest or not rest[0]:
         return None
     version = rest[1] if len(rest) > 1 else ""
-    return Target(rest[0], version or None, {**headers, "url_path": "/".join(rest[2:])})
+    shown = {**headers, "url_path": "/".join(rest[2:])}
+    return Target(rest[0], version or None, shown, alone=headers is EXPLAIN)
 
 
 def _kserve_v1(rest: list[str]) -> Target | None:
@@ -80,7 +83,8 @@ def _kserve_v1(rest: list[str]) -> Target | None:
     model, colon, verb = rest[1].partition(":")
     if not model or not colon or verb not in ("predict", "explain"):
         return None
-    return Target(model, headers=PREDICT if verb == "predict" else EXPLAIN)
+    predict = verb == "predict"
+    return Target(model, headers=PREDICT if predict else EXPLAIN, alone=not predict)
 
 
 def _kserve_v2(rest: list[str]) -> Target | None:
@@ -90,7 +94,7 @@ def _kserve_v2(rest: list[str]) -> Target | None:
     if len(rest) != 3 or rest[0] != "models" or not rest[1] or rest[2] not in ("infer", "explain"):
         return None
     infer = rest[2] == "infer"
-    return Target(rest[1], headers=PREDICT if infer else EXPLAIN, tensors=infer)
+    return Target(rest[1], headers=PREDICT if infer else EXPLAIN, tensors=infer, alone=not infer)
 
 
 def _workflow(rest: list[str]) -> Target | None:

@@ -119,7 +119,7 @@ class Predictions:
             list(inputs.values()),
             headers=route.headers,
             streaming=True,
-            alone=False,
+            alone=target.alone,
             request_id=exchange.request_id,
         )
 
