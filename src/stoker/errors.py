@@ -164,6 +164,10 @@ class SequenceQueueFull(QueueFull):
     """As many requests of the sequence wait as may."""
 
 
+class NoJobTicket(QueueFull):
+    """No worker is free, and the model refuses what would have to wait (``useJobTicket``)."""
+
+
 class TooManySequences(QueueFull):
     """As many sequences are open as may."""
 

@@ -300,8 +300,7 @@ MODEL_KEYS: tuple[ModelRow, ...] = (
         _switch,
         "true, false",
         "false",
-        "refuse a request unless a worker is idle",
-        served=False,
+        "refuse a request that no worker can begin at once, instead of queueing it",
     ),
     _row(
         "continuousBatching",

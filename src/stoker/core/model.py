@@ -23,6 +23,7 @@ class ModelSpec:
     ``continuous``: requests join and leave between two calls of the handler.
     ``async_jobs``: most requests at a time of a worker whose handler is asynchronous; 0: it is not.
     ``share_weights``: the model is initialised once and its workers are forked from there.
+    ``job_tickets``: what no worker can begin at once is refused.
     ``sequences``: how requests that share state are kept together; None: they are not.
     ``use_venv``: its workers have a virtual environment of their own.
     """
@@ -46,6 +47,7 @@ class ModelSpec:
     stream_batching: bool = False
     continuous: bool = False
     async_jobs: int = 0
+    job_tickets: bool = False
     share_weights: bool = False
     use_venv: bool = False
     device_type: str | None = None
@@ -54,6 +56,11 @@ class ModelSpec:
     tensors: TensorInterface = PLAIN
     sequences: SequenceLimits | None = None
     yaml_config: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def sends_ahead(self) -> bool:
+        """Whether a busy worker may be sent batches."""
+        return not self.job_tickets
 
     @property
     def streams_alone(self) -> bool:

@@ -26,7 +26,6 @@ _TORCHSERVES_TIMEOUT_S = 120.0
 _INSTEAD = {
     "parallelType": "it needs several ranks for one model",
     "torchrun": "it needs several ranks for one model",
-    "useJobTicket": "requests would wait where TorchServe refuses them; jobQueueSize: 1 comes near",
 }
 
 

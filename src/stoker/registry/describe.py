@@ -58,7 +58,7 @@ def _special_modes(entry: ModelEntry) -> dict[str, Any]:
         "deviceType": spec.device_type or "cpu",
         **devices,
         "continuousBatching": spec.continuous,
-        "useJobTicket": False,
+        "useJobTicket": spec.job_tickets,
         "useVenv": spec.use_venv,
         **_sequences(spec.sequences, yaml),
     }

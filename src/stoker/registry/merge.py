@@ -98,10 +98,11 @@ def model_spec(sources: Sources, *, url: str, model_dir: str) -> ModelSpec:
         max_retry_timeout_s=_first(config.max_retry_timeout_s, _DEFAULT_RETRY_TIMEOUT_S),
         client_timeout_s=_first(config.client_timeout_s, 0.0),
         job_queue_size=_first(config.job_queue_size, settings.job_queue_size),
-        batching=_first(config.batching, "adaptive"),
+        batching=_batching(config),
         stream_batching=_first(config.stream_batching, False),
         continuous=_first(config.continuous_batching, False),
         async_jobs=_first(config.async_concurrency, _DEFAULT_ASYNC_JOBS) if config.async_communication else 0,
+        job_tickets=_first(config.use_job_ticket, False),
         share_weights=_first(config.share_weights, False),
         use_venv=_first(config.use_venv, False),
         device_type=device_type,
@@ -183,6 +184,13 @@ def _worker_bounds(sources: Sources, defaults: ModelDefaults) -> tuple[int, int]
     elif sources.at_startup and not count:
         count = sources.machine.gpus or sources.machine.cpus
     return count, count
+
+
+def _batching(config: ModelConfig) -> str:
+    if config.use_job_ticket and config.batching == "fixed":
+        log.warning("batching: fixed is ignored: with useJobTicket no request waits")
+        return "adaptive"
+    return _first(config.batching, "adaptive")
 
 
 def _device_type(config: ModelConfig, machine: Machine) -> str:

@@ -7,13 +7,14 @@ the tests does.
 Laws, checked over random interleavings:
   * every accepted job gets exactly one final action (`Deliver` or `Fail`), and before it its parts in their order;
   * a worker gets batches only while it is ready, and answers the oldest of them first, unless they run at once;
-  * no idle worker while a job waits past its time, and no more jobs wait than may: both by the model's policy.
+  * no idle worker while a job waits past its time, and no more jobs wait than may: both by the model's policy;
+  * with job tickets, nothing that came in a turn waits at its end.
 
 What moves a job from one ``place`` to the next:
 
     NEW       submit                                                        QUEUED
     QUEUED    dispatch                                                      a Flight
-    QUEUED    cancel, deadline, fail_all, no worker can come                OVER
+    QUEUED    cancel, deadline, fail_all, no ticket, no worker can come     OVER
     a Flight  done, cancel, deadline, fail_all, its reader or worker fails  OVER
     a Flight  worker_lost, before the worker began the batch                QUEUED
 
@@ -57,6 +58,8 @@ class SchedulerCore:
         self._max_joined_bytes = max_joined_bytes
         self._admission = Admission(spec, torchserve_give_up)
         self._policy = policy_of(spec)  # holds the jobs that wait
+        self._tickets = spec.job_tickets
+        self._newcomers: list[Job] = []  # accepted in this turn, where the model issues job tickets
         self._deadlines = Deadlines()
         self._workers: dict[int, WorkerState] = {}
         self._streaming: set[Flight] = set()  # flights that have sent parts
@@ -73,6 +76,8 @@ class SchedulerCore:
         job.accepted_at = now
         if job.streaming:
             self._counters.streams += 1
+        if self._tickets:
+            self._newcomers.append(job)
         if job.deadline is not None:
             self._deadlines.add(job)
             self._wake_by(job.deadline)
@@ -200,8 +205,18 @@ class SchedulerCore:
             worker, jobs = batch
             self._send(worker, Flight(self._next_batch_id, jobs, now), now)
             self._next_batch_id += 1
+        if self._newcomers:
+            self._refuse_without_ticket(now)
         if (at := policy.wake_at) < self.wake_at:
             self.wake_at = at
+
+    def _refuse_without_ticket(self, now: float) -> None:
+        """Refuses what came in this turn and no worker took. Jobs that a dead worker gave back had their ticket."""
+        newcomers, self._newcomers = self._newcomers, []
+        for job in newcomers:
+            if job.place is QUEUED:
+                self._policy.withdraw(job)
+                self._end(job, errors.NoJobTicket(self.spec.key.name, job.named_version), now)
 
     def on_time(self, now: float) -> None:
         """Does what has come due; call at `next_wake` at the latest."""
@@ -314,6 +329,8 @@ class SchedulerCore:
             return
         if isinstance(error, errors.Cancelled):
             counters.cancelled += 1
+        elif isinstance(error, errors.NoJobTicket):
+            counters.refused += 1
         else:
             counters.failed += 1
 

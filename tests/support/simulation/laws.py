@@ -29,6 +29,7 @@ class Laws:
         self._may_serve = may_serve
         self._jobs: list[Job] = []
         self._sent: set[int] = set()
+        self._had_tickets: set[str] = set()
         self._in_hands = 0
         self._parts_due: defaultdict[str, deque[Chunk]] = defaultdict(deque)
         self._unread: Counter[tuple[int, int]] = Counter()
@@ -64,6 +65,8 @@ class Laws:
             self._grant(action)
         elif isinstance(action, actions.Fail):
             self.refused(action.error)
+            if isinstance(action.error, errors.NoJobTicket):
+                self._without_ticket(action.job)
             self._end(action.job, type(action.error).__name__)
 
     def _batch(self, action: actions.Send, now: float) -> None:
@@ -74,6 +77,7 @@ class Laws:
         self._sent.add(action.batch.id)
         if self.sequences is not None:
             self.sequences.sent(action.batch)
+        self._had_tickets.update(job.id for job in jobs)
         for job in jobs:
             self.check(not self.ends[job.id], f"job {job.id} was sent after its end")
             self.check(job.deadline is None or job.deadline > now, f"expired job {job.id} was sent to a worker")
@@ -84,6 +88,12 @@ class Laws:
             for index, (job, chunk) in enumerate(zip(batch.jobs, part, strict=True)):
                 self._parts_due[job.id].append(chunk)
                 self._unread[batch.id, index] += len(chunk.data)
+
+    def _without_ticket(self, job: Job) -> None:
+        self.check(self.spec.job_tickets, "a job needed a ticket where there are none")
+        self.check(job.id not in self._had_tickets, "a job that was sent once is refused")
+        if self.sequences is None:
+            self.check(not self._idle_workers(), "a job was refused though a worker is idle")
 
     def _parts(self, action: actions.DeliverParts) -> None:
         job, due = action.job, self._parts_due[action.job.id]
@@ -119,6 +129,9 @@ class Laws:
         else:
             room = self.spec.job_queue_size + self.spec.batch_size + given_back
             self.check(waiting <= room, "the queue overflows")
+        if self.spec.job_tickets:
+            queued = {job.id for job in core._policy.jobs()}
+            self.check(queued <= self._had_tickets, "a job without a ticket waits")
         wake = core.next_wake()
         self.check(wake is None or core.wake_at <= wake, "the timer would come too late")
         self.check(self._may_serve() or not waiting, "a job waits for a worker that cannot come")

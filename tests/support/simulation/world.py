@@ -52,10 +52,16 @@ class Scenario:
     rescale: float = 0.0
     load_failure: float = 0.0
     sequences: SequenceLimits | None = None
+    tickets: bool = False
 
     @classmethod
     def draw_sequences(cls, rng: random.Random) -> Scenario:
         return replace(cls.draw(rng), sequences=draw_limits(rng))
+
+    @classmethod
+    def draw_tickets(cls, rng: random.Random) -> Scenario:
+        sequences = draw_limits(rng) if rng.random() < 0.5 else None
+        return replace(cls.draw(rng), sequences=sequences, tickets=True, batching="adaptive")
 
     @classmethod
     def draw(cls, rng: random.Random) -> Scenario:
@@ -255,6 +261,7 @@ class World:
             response_timeout_s=RESPONSE_TIMEOUT_S,
             stream_batching=scenario.batch_size == 4,
             sequences=scenario.sequences,
+            job_tickets=scenario.tickets,
         )
 
     def after(self, delay_s: float, what: Callable[[], None]) -> None:

@@ -46,7 +46,6 @@ def test_an_ordinary_archive_is_the_same() -> None:
     [
         "parallelType: tp",
         "torchrun: {nproc-per-node: 2}",
-        "useJobTicket: true",
     ],
 )
 def test_a_key_that_is_not_served_is_unsupported_and_named(yaml: str) -> None:
@@ -67,6 +66,7 @@ def test_sequences_without_an_idle_limit_are_refused_where_torchserve_fails_ever
         "sequenceBatching: true\nsequenceMaxIdleMSec: 100",
         "continuousBatching: true",
         "asyncCommunication: true",
+        "useJobTicket: true",
         "minWorkers: 1\nmaxWorkers: 2",
         "handler: {anything: [1]}",
         "parallelType: custom",

@@ -258,3 +258,12 @@ def test_what_cannot_be_served_is_refused_with_a_clear_text(
         spec_of(**case)
 
     assert type(refusal.value) is error
+
+
+def test_job_tickets_are_off_unless_the_archive_asks_for_them() -> None:
+    assert not spec_of().job_tickets
+    assert spec_of(yaml={"useJobTicket": True}).job_tickets
+
+
+def test_with_job_tickets_nothing_waits_for_a_larger_batch() -> None:
+    assert spec_of(yaml={"useJobTicket": True, "batching": "fixed"}).batching == "adaptive"

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import random
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
 import pytest
 from simulation.laws import Broken
-from simulation.world import HopelessRule, World
+from simulation.world import HopelessRule, Scenario, World
 
 from stoker import errors
 from stoker.core.job import Job
@@ -34,6 +35,13 @@ def test_ten_thousand_interleavings_keep_every_law_and_reach_every_ending() -> N
         "WorkerDied",
         "WorkersUnavailable",
     }
+
+
+def test_with_job_tickets_nothing_waits_and_nothing_is_refused_while_a_worker_is_free() -> None:
+    outcomes: Counter[str] = Counter()
+    for seed in range(2000):
+        outcomes += World(seed, scenario=Scenario.draw_tickets(random.Random(seed))).run().outcomes
+    assert set(outcomes) >= {"answered", "NoJobTicket", "WorkerDied", "Cancelled"}
 
 
 def test_a_seed_repeats_itself() -> None:

@@ -24,4 +24,6 @@ def policy_of(spec: ModelSpec) -> Policy:
         return AsyncPolicy(spec)
     if spec.continuous:
         return ContinuousPolicy(spec)
-    return FixedPolicy(spec) if spec.batching == "fixed" else AdaptivePolicy(spec)
+    if spec.batching == "fixed" or not spec.sends_ahead:
+        return FixedPolicy(spec)
+    return AdaptivePolicy(spec)

@@ -1,6 +1,7 @@
 """Fixed batching, TorchServe's: a batch waits until it is full or for the whole delay.  PURE.
 
-The delay runs from the moment when an idle worker and a first job met.  Nothing is sent ahead.
+The delay runs from the moment when an idle worker and a first job met; without fixed batching there is none.  Nothing
+is sent ahead.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from stoker.scheduling.policies.queued import QueuedPolicy
 class FixedPolicy(QueuedPolicy):
     def __init__(self, spec: ModelSpec) -> None:
         super().__init__(spec)
-        self._forming = Forming(spec.max_batch_delay_s)
+        self._forming = Forming(spec.max_batch_delay_s if spec.batching == "fixed" else 0.0)
 
     def next_batch(self, now: float) -> tuple[WorkerState, list[Job]] | None:
         self.wake_at = inf

@@ -50,6 +50,10 @@ class Policy(ABC):
     def remove(self, job: Job) -> None:
         """Drops a waiting job, which the core answers, and marks it as over."""
 
+    def withdraw(self, job: Job) -> None:
+        """Drops a waiting job as if it had never come: it is refused."""
+        self.remove(job)
+
     @abstractmethod
     def jobs(self) -> Iterator[Job]:
         """Yields the jobs that wait."""

@@ -58,7 +58,7 @@ class SequencePolicy(Policy):
         self._numbers += 1
         self._held[job] = self._numbers, sequence
         sequence.queue.append((self._numbers, job))
-        if isinstance(job, SequenceJob) and job.member.ends:
+        if _ends(job):
             sequence.sealed = True
         job.place = Place.QUEUED
         self._waiting += 1
@@ -103,13 +103,22 @@ class SequencePolicy(Policy):
         elif sequence.state is State.READY and sequence.worker is not None:
             self._workers[sequence.worker.id].ready.add(sequence)
 
+    def withdraw(self, job: Job) -> None:
+        """Drops a job; that it was to end its sequence does not count."""
+        if _ends(job):
+            self._held[job][1].sealed = False
+        self._drop(job, ends=False)
+
     def remove(self, job: Job) -> None:
+        self._drop(job, ends=_ends(job))
+
+    def _drop(self, job: Job, *, ends: bool) -> None:
         number, sequence = self._held.pop(job)
         was_next = sequence.queue[0][0] == number
         sequence.queue.remove((number, job))
         job.place = Place.OVER
         self._waiting -= 1
-        if isinstance(job, SequenceJob) and job.member.ends:
+        if ends:
             sequence.ending = True
         if sequence.closed:
             return
@@ -205,7 +214,7 @@ class SequencePolicy(Policy):
                 sequence.announced = sequence.begun
             else:
                 sequence.begun = True
-            if not sequence.counted or (isinstance(job, SequenceJob) and job.member.ends):
+            if not sequence.counted or _ends(job):
                 sequence.ending = True
             for ended in self._ended_by_handler(bound, outcome):
                 ended.ending = True
@@ -307,3 +316,8 @@ class SequencePolicy(Policy):
 
     def _unserved(self, sequence: OpenSequence) -> Unserved:
         return [(job, SequenceClosed(self._key.name, job.named_version)) for _, job in sequence.queue]
+
+
+def _ends(job: Job) -> bool:
+    """Tells whether the request says that it is the last of its sequence."""
+    return isinstance(job, SequenceJob) and job.member.ends
