@@ -249,6 +249,10 @@ BAD: dict[str, tuple[Any, str]] = {
     "shape": (typed_request("INT8", [2], [1]), "Input 'x' has 1 bytes where its shape has 2."),
     "negative": (typed_request("INT8", [-1], [1]), "Input 'x' has a negative dimension."),
     "scalar": (typed_request("INT8", [], [1]), "Input 'x' has no batch dimension."),
+    "rows": (
+        typed_request("BOOL", [10_001], [True] * 10_001),
+        "The batch has more than 10000 rows. Models with batchDimension: null take any number.",
+    ),
     "missing": (typed_request("INT32", [1, 2], [1, 2], "a", "configured"), "Input 'b' is missing."),
     "shared memory": (raw_request(), "Shared memory is not supported."),
 }

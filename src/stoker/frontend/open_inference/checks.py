@@ -13,6 +13,8 @@ from stoker.frontend.open_inference.request import InferRequest
 from stoker.tensors import elements
 from stoker.tensors.datatypes import DATATYPES
 
+MOST_ROWS = 10_000
+"""Rows of one request: each is a job, so that a few bytes a row could keep a model busy for minutes."""
 _LEAST, _MOST = -(2**63), 2**64
 
 
@@ -95,4 +97,6 @@ def rows_of(tensors: Sequence[Tensor]) -> int:
         if rows is not None and tensor.shape[0] != rows:
             raise BadRequest(f"Inputs differ in the batch dimension: {rows}, and {tensor.shape[0]} of '{tensor.name}'.")
         rows = tensor.shape[0]
+    if rows is not None and rows > MOST_ROWS:
+        raise BadRequest(f"The batch has more than {MOST_ROWS} rows. Models with batchDimension: null take any number.")
     return 1 if rows is None else rows
