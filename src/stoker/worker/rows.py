@@ -9,6 +9,7 @@ import json
 import logging
 from typing import Any
 
+from stoker.worker import calling
 from stoker.worker.context import RequestProcessor
 from stoker.worker.inbox import Batch
 from stoker.worker.tensors import TensorForms
@@ -36,7 +37,10 @@ def begin(batch: Batch, now: float, *, decode: bool, tensors: TensorForms) -> li
             headers[name] = {"content-type": content_type}
         if job.tensors:
             batch.has_tensors = True
-            row = tensors.row(job.tensors, row, headers)
+            try:
+                row = tensors.row(job.tensors, row, headers)
+            except Exception as error:  # of numpy or torch: the request fails, the worker lives
+                batch.fail(index, calling.failure_of(error))
         ids[len(rows)] = job.request_id
         indices.append(index)
         rows.append(row)

@@ -129,6 +129,9 @@ def _tensors() -> Convert:
 
     def convert(head: TensorHead, data: bytearray) -> Any:
         kind = types[head.datatype]
+        if kind is None:  # older versions of torch lack some unsigned ones
+            values = elements.values_of(DATATYPES[head.datatype], data)
+            return torch.tensor(values, dtype=torch.int64).reshape(tuple(head.shape))
         if not data:
             return torch.empty(tuple(head.shape), dtype=kind)
         return torch.frombuffer(data, dtype=kind).reshape(tuple(head.shape))

@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from worker_rig import Rig
 
 from stoker.core.tensors import Form, TensorHead, TensorInterface, TensorJob, TensorSpec
 from stoker.ipc.to_server import Failure
-from stoker.ipc.to_worker import JobHeader
+from stoker.ipc.to_worker import JobHeader, Predict
 from stoker.tensors import elements, jobs, replies
 from stoker.tensors.datatypes import DATATYPES
 from stoker.worker.exceptions import PredictionException
@@ -220,3 +221,16 @@ def test_other_results_of_a_document_are_named_like_its_inputs() -> None:
 
 def test_refusals_of_the_handler_stay_what_they_are() -> None:
     assert isinstance(answered(PredictionException("no", 404)), PredictionException)
+
+
+def test_a_row_that_cannot_be_made_fails_its_request_and_the_worker_lives() -> None:
+    rig = Rig(interface=TensorInterface(rows=True, values="numpy"))
+    job = jobs.encode(TensorJob(Form.ROW, tensors=[TensorHead("INT32", [2])]))
+    for number, data in enumerate([b"odd", raw("INT32", 1, 2)], 1):
+        header = JobHeader(f"id-{number}", [("x", "", len(data))], {}, None, job)
+        rig.server.send(Predict(number, [header]), bytes(data))
+    rig.run(lambda data, _: [row["x"].sum() for row in data])
+    first, second = rig.answers()
+    rig.close()
+    assert first.failures[0].number == 503
+    assert not second.failures
