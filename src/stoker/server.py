@@ -237,6 +237,7 @@ class Server:
             authorizer=authorizer,
             hide_authorization=self._access.tokens,
             tensors=tensors.rest_inference(),
+            openai_model=settings.openai_model,
         )
         apis = {
             Role.MANAGEMENT: self._management_api(registry, workflows, protection),

@@ -28,7 +28,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "client": {"stoker.protos"},
     "bench": {"stoker.protos", "stoker.client", "stoker.archive"},
     "worker": {"stoker.ipc", "stoker.tensors", "stoker.archive.manifest"},
-    "handlers": {"stoker.worker.context", "stoker.worker.exceptions"},
+    "handlers": {"stoker.worker.context", "stoker.worker.exceptions", "stoker.worker.handler_utils"},
     "scheduling": {"stoker.config"},
     "pool": {"stoker.config", "stoker.ipc"},
     "frontend": {"stoker.config", "stoker.tensors"},

@@ -175,6 +175,13 @@ class Settings:
         "token; they always may on the management port",
         ours=True,
     )
+    openai_model: str | None = setting(
+        "openai_model",
+        units.string,
+        None,
+        "model, or model/version, that answers the paths /v1/... of OpenAI's API; see [llm.md](llm.md)",
+        ours=True,
+    )
 
     ts_header_key_sequence_id: str = setting(
         "ts_header_key_sequence_id",

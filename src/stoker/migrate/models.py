@@ -23,6 +23,7 @@ from stoker.migrate.sources import Found
 
 AREA = "models"
 _TORCHSERVES_TIMEOUT_S = 120.0
+_REFUSING_MODULES = {"ts.torch_handler.trt_llm_handler", "ts.torch_handler.dali_image_classifier"}
 _INSTEAD = {
     "parallelType": "it needs several ranks for one model",
     "torchrun": "it needs several ranks for one model",
@@ -70,10 +71,10 @@ def _handler(manifest: Manifest, contents: Contents, settings: Settings) -> Foun
     module = _module(handler)
     if module in BUILTIN_HANDLERS or module.startswith("ts."):
         name = module if module.startswith("ts.") else f"ts.torch_handler.{module}"
-        if not ts_names.has_module(name):
+        if name in _REFUSING_MODULES or not ts_names.has_module(name):
             yield (
                 Verdict.UNSUPPORTED,
-                f"The handler {shown(handler)} is not part of this version: pack one of your own.",
+                f"The handler {shown(handler)} is not supported: pack one of your own.",
                 "",
             )
     elif f"{module}.py" not in {name.rpartition("/")[2] for name in contents.names}:

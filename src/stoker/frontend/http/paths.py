@@ -97,6 +97,16 @@ def _kserve_v2(rest: list[str]) -> Target | None:
     return Target(rest[1], headers=PREDICT if infer else EXPLAIN, tensors=infer, alone=not infer)
 
 
+def openai_target(path: bytes, model: str) -> Target | None:
+    """Parses a path of OpenAI's API. ``path``: one that is no prediction otherwise. ``model``: who answers, with
+    ``/version`` or without."""
+    text = unquote(path.decode("latin-1")).rstrip("/")
+    if not text.startswith("/v1/") or text.startswith("/v1/models/"):  # the latter are KServe's
+        return None
+    name, _, version = model.partition("/")
+    return Target(name, version or None, {**PREDICT, "url_path": text[1:]})
+
+
 def _workflow(rest: list[str]) -> Target | None:
     """/wfpredict/{workflow}, the first word in any case; what follows is ignored."""
     return Target(PREFIX + rest[0], any_method=True) if rest and rest[0] else None

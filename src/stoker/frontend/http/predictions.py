@@ -13,7 +13,7 @@ from stoker.frontend.http import bodies, heads, sse
 from stoker.frontend.http.events import EventExchange, SignsOfLife
 from stoker.frontend.http.exchange import AnswerOf, HttpExchange
 from stoker.frontend.http.infer import RestInference
-from stoker.frontend.http.paths import Route, Target, target_of
+from stoker.frontend.http.paths import Route, Target, openai_target, target_of
 from stoker.frontend.http.request_head import RequestHead
 from stoker.frontend.http.status import Answer, answer_of, open_inference_answer_of, torchserves_answer_of
 
@@ -54,7 +54,7 @@ def answers_of_errors(
 
 class Predictions:
     """Implements `site.Predictor`. ``hide_authorization``: tokens are on, so the handler does not get them.
-    ``tensors``: serves the open inference protocol; None: it is off."""
+    ``tensors``: serves the open inference protocol; None: it is off. ``openai_model``: answers OpenAI's paths."""
 
     def __init__(
         self,
@@ -63,15 +63,19 @@ class Predictions:
         authorizer: Authorizer,
         hide_authorization: bool = False,
         tensors: RestInference | None = None,
+        openai_model: str | None = None,
     ) -> None:
         self._inference = inference
         self._tensors = tensors
+        self._openai_model = openai_model
         self._authorizer = authorizer
         self._withheld = _COMMANDS | {b"authorization"} if hide_authorization else _COMMANDS
         self._signs = SignsOfLife()
 
     def wants(self, head: RequestHead) -> Route | None:
         target = target_of(head.path)
+        if target is None and self._openai_model:
+            target = openai_target(head.path, self._openai_model)
         if target is None or (target.only_tensors and self._tensors is None):
             return None
         if head.method == b"OPTIONS" and not target.any_method:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from stoker.frontend.http.paths import EXPLAIN, PREDICT, Target, target_of
+from stoker.frontend.http.paths import EXPLAIN, PREDICT, Target, openai_target, target_of
 
 PREDICTION_PATHS = {
     "/predictions/m": Target("m", None, {**PREDICT, "url_path": ""}),
@@ -88,3 +88,19 @@ def test_long_paths_are_understood_and_not_kept() -> None:
     long = target_of(b"/predictions/m/1/" + b"x" * 5000)
     assert long is not None
     assert len(long.headers["url_path"]) == 5000
+
+
+@pytest.mark.parametrize(
+    ("path", "url_path"),
+    [
+        (b"/v1/chat/completions", "v1/chat/completions"),
+        (b"/v1/models", "v1/models"),
+        (b"/v1/models/", "v1/models"),
+        (b"/v1/models/m", None),
+        (b"/v1", None),
+        (b"/v2/chat/completions", None),
+    ],
+)
+def test_paths_of_openai_go_to_the_model_that_answers_them(path: bytes, url_path: str | None) -> None:
+    found = openai_target(path, "m/2.0")
+    assert found == (None if url_path is None else Target("m", "2.0", {**PREDICT, "url_path": url_path}))
