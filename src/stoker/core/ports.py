@@ -300,6 +300,21 @@ class QueueStatus:
     remaining: int
 
 
+class Load(NamedTuple):
+    """What a model's workers have to do. ``running``: jobs in the workers' hands, ``busy``: workers that have any.
+    Totals that only grow: ``batches`` ended, ``succeeded`` of those, their ``jobs``; ``handler_s``: what the successful
+    ones took."""
+
+    waiting: int = 0
+    oldest_wait_s: float = 0.0
+    running: int = 0
+    busy: int = 0
+    batches: int = 0
+    succeeded: int = 0
+    jobs: int = 0
+    handler_s: float = 0.0
+
+
 # -------------------------------------------------------------------------- registry -> pool / describe
 
 

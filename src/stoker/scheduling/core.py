@@ -24,19 +24,22 @@ Whatever arrives for a job that is OVER is ignored.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from math import inf
 
 from stoker import errors
 from stoker.core.job import Job
 from stoker.core.measures import ModelCounters
 from stoker.core.model import ModelSpec
-from stoker.core.ports import Outcome, QueueStatus
+from stoker.core.ports import Load, Outcome, QueueStatus
 from stoker.core.reply import Chunk
 from stoker.scheduling import actions
 from stoker.scheduling.admission import Admission
 from stoker.scheduling.flight import OVERFLOW_WINDOWS, Flight, Stream, WorkerState
 from stoker.scheduling.policies import policy_of
 from stoker.scheduling.queue import OVER, QUEUED, Deadlines
+
+_OLDEST_AMONG = 100  # jobs that wait in nearly the order in which they came
 
 
 class SchedulerCore:
@@ -261,6 +264,21 @@ class SchedulerCore:
 
     def queue_status(self) -> QueueStatus:
         return QueueStatus(pending=self._policy.waiting, remaining=self._policy.remaining)
+
+    def load(self, now: float) -> Load:
+        """Measures what there is to do, for whoever decides how many workers there should be."""
+        counters, workers = self._counters, self._workers.values()
+        first = islice(self._policy.jobs(), _OLDEST_AMONG)
+        return Load(
+            waiting=self._policy.waiting,
+            oldest_wait_s=max((now - job.accepted_at for job in first), default=0.0),
+            running=sum(len(flight.jobs) for worker in workers for flight in worker.flights),
+            busy=sum(bool(worker.flights) for worker in workers),
+            batches=counters.batch_size.count,
+            succeeded=counters.handler_time.count,
+            jobs=int(counters.batch_size.total),
+            handler_s=counters.handler_time.total,
+        )
 
     @property
     def drained(self) -> bool:

@@ -1,0 +1,204 @@
+"""Decides how many workers a model should have, between its fewest and its most.  PURE.
+
+Every decision is a function of the samples so far: `Autoscaling.decide` gets one every moment and returns a `Decision`
+when the number should change.
+
+  * Up at once: to what the expected load needs, and to what clears the queue soon.  The load is looked at as far
+    ahead as workers take to start.
+  * Down after a calm: to the most that was needed during all of `CALM_S`, so that a load which swings changes nothing.
+  * To zero, where that is the fewest, after a time without any request; that time doubles each time a request
+    comes soon after.
+  * Never up while workers fail to start: more of them would fail too.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from math import ceil, inf
+from typing import NamedTuple
+
+from stoker.core.ports import Load
+from stoker.scheduling.demand import LATE_SHARE, RELAXED_SHARE, Arrivals, Cost, busy_workers, workers_needed
+
+CALM_S = 45.0
+FALL_S = 20.0  # the calm where requests clearly became fewer
+SLEEP_AFTER_S = 60.0
+SLEEP_AFTER_AT_MOST_S = 3600.0
+BETWEEN_CHANGES_S = 30.0  # while nothing hurts and no trend is seen
+CLEAR_S = 8.0  # how soon a queue should be worked off
+_LONGEST_AHEAD_S = 30.0
+_SMOOTHING = 0.3
+_FIRST_STEP = 4
+_MUCH_MORE = 1.2
+
+
+class Sample(NamedTuple):
+    """``workers``: how many should run at present; of those ``ready`` serve and ``failing`` failed to start."""
+
+    now: float
+    load: Load
+    workers: int
+    ready: int
+    failing: int = 0
+
+
+class Decision(NamedTuple):
+    """``reason``: a sentence for people."""
+
+    workers: int
+    reason: str
+
+
+class Autoscaling:
+    """``slots``: batches that a worker runs at once."""
+
+    def __init__(self, *, target_wait_s: float, batch_size: int = 1, slots: int = 1) -> None:
+        self._target_s = target_wait_s
+        self._batch_size = batch_size
+        self._slots = slots
+        self._arrivals = Arrivals()
+        self._cost = Cost()
+        self._before: Sample | None = None
+        self._needs: deque[tuple[float, int]] = deque()
+        self._active_at = -inf
+        self._asleep_at = -inf
+        self._sleep_after_s = SLEEP_AFTER_S
+        self._start_s = 1.0  # what a worker takes to start
+        self._raised_at: float | None = None
+        self._changed_at = -inf
+
+    # ------------------------------------------------------------------------------------------ events
+
+    def woken(self, now: float) -> None:
+        """A request came while there were no workers."""
+        soon = now - self._asleep_at < self._sleep_after_s
+        longer_s = min(self._sleep_after_s * 2, SLEEP_AFTER_AT_MOST_S)
+        self._sleep_after_s = longer_s if soon else max(SLEEP_AFTER_S, self._sleep_after_s / 2)
+        self.restart(now)
+        self._raised_at = now
+
+    def restart(self, now: float) -> None:
+        """Forgets how often requests came, and what was needed: workers changed otherwise."""
+        self._arrivals = Arrivals()
+        self._before = None
+        self._needs.clear()
+        self._active_at = now
+
+    def idle_s(self, now: float) -> float:
+        """For how long no request has been there."""
+        return now - self._active_at
+
+    def decide(self, sample: Sample, *, fewest: int, most: int) -> Decision | None:
+        """Returns the new number of workers, None when it stays."""
+        self._learn(sample)
+        if self.idle_s(sample.now) >= self._sleep_after_s and fewest == 0:
+            return self._sleep(sample)
+        need, reason = self._need(sample, most)
+        need = min(max(need, fewest, 1), most)
+        relaxed = min(max(need, self._relaxed_need(most)), most)
+        self._remember(sample.now, relaxed)
+        if need > sample.workers:
+            return self._raise(sample, need, reason)
+        calm_s = FALL_S if self._arrivals.since_fall_s < CALM_S else CALM_S
+        calm = max(count for at, count in self._needs if at >= sample.now - calm_s)
+        lasted = self._needs[0][0] <= sample.now - calm_s and sample.now - self._changed_at >= min(
+            calm_s, BETWEEN_CHANGES_S
+        )
+        if calm < sample.workers and lasted:
+            self._changed_at = sample.now
+            return Decision(calm, f"{reason}; no more than {calm} were needed for {calm_s:.0f} s")
+        return None
+
+    # ------------------------------------------------------------------------------------------ inside
+
+    def _learn(self, sample: Sample) -> None:
+        before, self._before = self._before, sample
+        if sample.load.waiting or sample.load.running or self._active_at == -inf:
+            self._active_at = sample.now
+        if before is None or sample.now <= before.now:
+            return
+        seconds, load, old = sample.now - before.now, sample.load, before.load
+        finished = max(0, load.jobs - old.jobs)
+        arrived = finished + load.waiting + load.running - old.waiting - old.running
+        if finished:
+            self._active_at = sample.now
+        self._arrivals.add(max(0, arrived), seconds)
+        succeeded = max(0, load.succeeded - old.succeeded)
+        batches = max(0, load.batches - old.batches)
+        if batches:
+            jobs = finished * succeeded / batches
+            self._cost.add(succeeded, jobs, max(0.0, load.handler_s - old.handler_s), seconds)
+        self._learn_start(sample)
+
+    def _learn_start(self, sample: Sample) -> None:
+        if self._raised_at is not None and sample.ready >= sample.workers:
+            took_s = min(sample.now - self._raised_at, _LONGEST_AHEAD_S)
+            self._start_s += _SMOOTHING * (took_s - self._start_s)
+            self._raised_at = None
+
+    def _need(self, sample: Sample, most: int) -> tuple[int, str]:
+        load = sample.load
+        if not self._cost.known:
+            return self._need_before_the_first_answer(sample)
+        cost = self._cost.per_batch_and_job
+        rate = self._arrivals.expected(self._start_s)
+        need = self._needed(rate, most, LATE_SHARE)
+        busy = busy_workers(self._arrivals.rate, cost, batch_size=self._batch_size, slots=self._slots)
+        backlog = busy_workers(load.waiting / CLEAR_S, cost, batch_size=self._batch_size, slots=self._slots)
+        to_clear = ceil(busy + backlog)
+        if load.oldest_wait_s > self._target_s and to_clear > need:
+            return to_clear, f"{load.waiting} requests wait, the first for {load.oldest_wait_s * 1000:.0f} ms"
+        trend = ", rising," if self._arrivals.trend > 0 else ""
+        return need, (
+            f"{self._arrivals.rate:.3g} requests/s{trend} keep {busy:.2g} workers busy; "
+            f"{need} hold the queue wait under {self._target_s * 1000:.0f} ms"
+        )
+
+    def _needed(self, rate: float, most: int, late: float) -> int:
+        return workers_needed(
+            rate,
+            self._cost.per_batch_and_job,
+            target_s=self._target_s,
+            most=most,
+            batch_size=self._batch_size,
+            slots=self._slots,
+            late=late,
+        )
+
+    def _relaxed_need(self, most: int) -> int:
+        return self._needed(self._arrivals.rate, most, RELAXED_SHARE) if self._cost.known else 0
+
+    def _need_before_the_first_answer(self, sample: Sample) -> tuple[int, str]:
+        """One more each time those that are there cannot keep the first requests from waiting."""
+        load, need = sample.load, sample.workers
+        if load.oldest_wait_s > self._target_s and sample.ready >= sample.workers:
+            need += 1
+        return need, f"{load.waiting} requests wait and none has been answered yet"
+
+    def _remember(self, now: float, need: int) -> None:
+        needs = self._needs
+        needs.append((now, need))
+        while len(needs) > 1 and needs[1][0] <= now - CALM_S:
+            needs.popleft()
+
+    def _raise(self, sample: Sample, need: int, reason: str) -> Decision | None:
+        need = min(need, 2 * sample.ready + _FIRST_STEP)  # what more it takes is known better once these serve
+        if sample.failing or need <= sample.workers or not self._urgent(sample, need):
+            return None
+        if self._raised_at is None:
+            self._raised_at = sample.now
+        self._changed_at = sample.now
+        return Decision(need, reason)
+
+    def _urgent(self, sample: Sample, need: int) -> bool:
+        """Whether to raise the number now, be the last change as it may."""
+        if sample.ready < sample.workers:  # help is on its way
+            return need >= sample.workers * _MUCH_MORE
+        hurts = sample.load.oldest_wait_s > self._target_s or self._arrivals.trend > 0
+        return hurts or sample.now - self._changed_at >= BETWEEN_CHANGES_S
+
+    def _sleep(self, sample: Sample) -> Decision | None:
+        if sample.workers == 0:
+            return None
+        self._asleep_at = sample.now
+        return Decision(0, f"no request for {self.idle_s(sample.now):.0f} s")

@@ -1,0 +1,60 @@
+"""Autoscaling on traces: the target is held, with few more workers than hindsight would have needed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from simulation.autoscaling import Run, Trace, daily, hindsight_worker_s, ramp, spikes, steady
+
+TARGET_S = 1.0
+LATE = 0.05  # of the requests may wait longer
+MOST = 70
+
+TRACES = {
+    "few requests": (Trace(rate=steady(1.6), duration_s=900, service_s=1.0), 3),
+    "steady": (Trace(rate=steady(10), duration_s=600, service_s=1.0), 12),
+    "many workers": (Trace(rate=steady(40), duration_s=300, service_s=1.0), 45),
+    "rising": (Trace(rate=ramp(2, 16, 600), duration_s=600, service_s=1.0), 4),
+    "falling": (Trace(rate=ramp(16, 2, 900), duration_s=900, service_s=1.0), 18),
+    "spikes": (Trace(rate=spikes(4, 16, every_s=600, long_s=240), duration_s=1200, service_s=1.0), 6),
+    "a day": (Trace(rate=daily(2, 16, 1800), duration_s=1800, service_s=1.0), 4),
+    "slow starts": (Trace(rate=daily(2, 16, 1800), duration_s=1800, service_s=1.0, start_s=10.0), 4),
+    "batches": (Trace(rate=daily(2, 24, 1800), duration_s=1800, service_s=1.0, batch_size=8, marginal=0.1), 4),
+}
+"""With the number of workers at the beginning."""
+
+
+@pytest.mark.parametrize("seed", [0, 100])
+@pytest.mark.parametrize("name", TRACES)
+def test_the_target_is_held_with_at_most_a_fifth_more_workers_than_hindsight(name: str, seed: int) -> None:
+    trace, workers = TRACES[name]
+    trace = replace(trace, seed=seed)
+    result = Run(trace, target_s=TARGET_S, fewest=1, most=MOST, workers=workers).run()
+    assert result.failed == 0
+    assert result.late_share(TARGET_S) <= LATE
+    hindsight_s = hindsight_worker_s(trace, target_s=TARGET_S, late=LATE, most=MOST)
+    assert result.worker_s <= 1.2 * hindsight_s
+
+
+@pytest.mark.parametrize("rate", [0.5, 1.6, 5.0, 10.0, 17.0])
+@pytest.mark.parametrize("seed", [1, 2])
+def test_on_a_steady_load_it_changes_at_most_twice_a_minute(rate: float, seed: int) -> None:
+    trace = Trace(rate=steady(rate), duration_s=900, service_s=1.0, seed=seed)
+    result = Run(trace, target_s=TARGET_S, fewest=1, most=MOST, workers=int(rate * 1.2) + 2).run()
+    assert result.most_changes_in_a_minute() <= 2
+
+
+def test_a_spike_hurts_no_longer_than_workers_take_to_start_and_to_clear_the_queue() -> None:
+    trace = Trace(rate=spikes(4, 16, every_s=600, long_s=240), duration_s=600, service_s=1.0, start_s=2.0)
+    result = Run(trace, target_s=TARGET_S, fewest=1, most=MOST, workers=6).run()
+    begins = 360.0
+    assert result.late_share(TARGET_S, begins, begins + 20) > LATE  # a spike that nobody could foresee
+    assert result.late_share(TARGET_S, begins + 20) <= LATE
+
+
+def test_workers_that_a_model_may_not_have_are_never_asked_for() -> None:
+    trace = Trace(rate=steady(12), duration_s=120, service_s=1.0)
+    result = Run(trace, target_s=TARGET_S, fewest=2, most=5, workers=2).run()
+    assert {workers for _, workers, _ in result.changes} <= {2, 3, 4, 5}
+    assert result.changes[-1][1] == 5
