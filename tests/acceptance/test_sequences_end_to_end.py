@@ -95,7 +95,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     archives = [
         archive(folder, "sums", SUMS, workers + LIMITS.format(idle=60_000)),
         archive(folder, "brief", SUMS, workers + LIMITS.format(idle=100)),
-        archive(folder, "shrinking", SUMS, workers + LIMITS.format(idle=1_500)),
+        archive(folder, "shrinking", SUMS, workers + LIMITS.format(idle=60_000)),
         archive(folder, "steps", STEPS, workers + LIMITS.format(idle=60_000) + "continuousBatching: true\n"),
     ]
     with running_server(archives=archives, settings={"load_models": "all"}) as running:
@@ -279,7 +279,9 @@ def test_a_worker_that_drains_serves_its_sequences_until_they_close(client: Clie
     assert answers(list(client.predict_sequences([SequenceRequest("shrinking", "1", id) for id in ids], timeout=30)))
     client.scale("shrinking", min_workers=1, timeout=30)
     for expected in ("2", "3", "4"):
-        asyncio.run(asyncio.sleep(0.1))
         assert [client.predict("shrinking", "1", sequence_id=id, timeout=30).text for id in ids] == [expected] * 2
+    assert len(client.describe("shrinking")[0]["workers"]) == 2
+    for id in ids:
+        client.predict("shrinking", {"data": b"0", "ts_request_sequence_end": b"true"}, sequence_id=id, timeout=30)
     while len(client.describe("shrinking")[0]["workers"]) > 1:
         asyncio.run(asyncio.sleep(0.2))
