@@ -43,10 +43,7 @@ class ModelConfig(ModelValues):
                 log.warning("%s is not a map of keys and was ignored", name)
             return cls()
         values = {key.field: _value(key, document, name) for key in MODEL_KEYS if key.name in document}
-        config = cls(**values, raw=document)
-        if config.not_served_yet:
-            log.warning("%s: %s not part of this version", name, _listed(config.not_served_yet))
-        return config
+        return cls(**values, raw=document)
 
     def over(self, fallback: ModelValues) -> ModelConfig:
         """Returns these values, completed by ``fallback``; the document is unchanged."""
@@ -61,7 +58,3 @@ def _value(key: ModelRow, document: Mapping[str, Any], name: str) -> Any:
     except ValueError as error:
         log.warning("%s: %s was ignored: %s", name, key.name, error)
         return None
-
-
-def _listed(words: tuple[str, ...]) -> str:
-    return f"{', '.join(words)} {'is' if len(words) == 1 else 'are'}"

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from stoker.config import open_inference
+from stoker.config import ranks as rank_keys
+from stoker.core.ranks import Ranks
 from stoker.core.tensors import TensorInterface
 
 
@@ -60,12 +62,20 @@ class ModelValues:
             return "shareWeights and asyncCommunication exclude each other: an event loop cannot be forked."
         if self.sequence_batching and self.sequence_max_idle_s is None:
             return "sequenceBatching needs sequenceMaxIdleMSec, which must be more than 0."
-        return None
+        return None if self.ranks is None else self._refused_ranks(self.ranks)
+
+    def _refused_ranks(self, ranks: Ranks) -> str | None:
+        if ranks.processes > 1 and (self.async_communication or self.continuous_batching):
+            other = "asyncCommunication" if self.async_communication else "continuousBatching"
+            return f"{other} and several ranks exclude each other: all ranks run the same batches, one after the other."
+        if self.share_weights:
+            return "shareWeights and parallelType exclude each other: a worker with several devices is not forked."
+        return rank_keys.refusal(ranks, self.torchrun)
 
     @property
-    def not_served_yet(self) -> tuple[str, ...]:
-        """Returns the keys that ask for features this version lacks."""
-        return tuple(key.name for key in MODEL_KEYS if not key.served and getattr(self, key.field))
+    def ranks(self) -> Ranks | None:
+        """How each worker is spread over devices and processes; None: it is not."""
+        return rank_keys.ranks_of(self.parallel_type, self.parallel_level, self.torchrun)
 
 
 T = TypeVar("T", bound=ModelValues)
@@ -176,7 +186,7 @@ def _tensors(value: Any) -> TensorInterface:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelRow:
-    """``served``: False for features that this version lacks. ``ours``: unknown to TorchServe."""
+    """``ours``: unknown to TorchServe."""
 
     name: str
     field: str
@@ -185,7 +195,6 @@ class ModelRow:
     default_text: str
     meaning: str
     unit: str = ""
-    served: bool = True
     ours: bool = False
 
 
@@ -289,11 +298,18 @@ MODEL_KEYS: tuple[ModelRow, ...] = (
         _word("pp", "tp", "pptp", "custom"),
         "pp, tp, pptp, custom",
         "none",
-        "spread a worker over several devices; custom on one device is an ordinary worker",
-        served=False,
+        "spread each worker over several devices, with a process for each (custom: one for all); see "
+        "[ranks.md](ranks.md)",
     ),
     _row("parallelLevel", "parallel_level", _whole, "number", "0", "devices per worker; needs parallelType"),
-    _row("torchrun", "torchrun", _map, "map", "-", "how torchrun starts the ranks", served=False),
+    _row(
+        "torchrun",
+        "torchrun",
+        _map,
+        "map",
+        "-",
+        "nproc-per-node is parallelLevel, OMP_NUMBER_THREADS the threads of a rank",
+    ),
     _row(
         "useJobTicket",
         "use_job_ticket",

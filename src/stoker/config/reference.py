@@ -91,7 +91,7 @@ def _model_keys() -> Iterator[str]:
 
 
 def _model_meaning(key: ModelRow) -> str:
-    return key.meaning if key.served else f"{key.meaning}. **Not part of this version**"
+    return key.meaning
 
 
 def _key(name: str, ours: bool) -> str:

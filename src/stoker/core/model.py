@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from stoker.core.job import ModelKey
+from stoker.core.ranks import Ranks
 from stoker.core.sequences import SequenceLimits
 from stoker.core.tensors import PLAIN, TensorInterface
 
@@ -24,6 +25,7 @@ class ModelSpec:
     ``async_jobs``: most requests at a time of a worker whose handler is asynchronous; 0: it is not.
     ``share_weights``: the model is initialised once and its workers are forked from there.
     ``job_tickets``: what no worker can begin at once is refused.
+    ``ranks``: how each worker is spread over devices; None: it has one.
     ``sequences``: how requests that share state are kept together; None: they are not.
     ``use_venv``: its workers have a virtual environment of their own.
     """
@@ -49,6 +51,7 @@ class ModelSpec:
     async_jobs: int = 0
     job_tickets: bool = False
     share_weights: bool = False
+    ranks: Ranks | None = None
     use_venv: bool = False
     device_type: str | None = None
     device_ids: tuple[int, ...] | None = None
@@ -60,7 +63,7 @@ class ModelSpec:
     @property
     def sends_ahead(self) -> bool:
         """Whether a busy worker may be sent batches."""
-        return not self.job_tickets
+        return not self.job_tickets and (self.ranks is None or self.ranks.processes == 1)
 
     @property
     def streams_alone(self) -> bool:

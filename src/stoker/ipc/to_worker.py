@@ -26,6 +26,9 @@ class Load(msgspec.Struct, tag="load", array_like=True, frozen=True, kw_only=Tru
     metrics_config: str | None = None
     """The metrics file; None: the metrics that exist without one."""
     tensors: TensorInterface = PLAIN
+    rank: int | None = None
+    """The number among the ranks of a worker, of which all get the same batches and rank 0 answers; None: it has no
+    ranks."""
     continuous: bool = False
     """Whether requests join and leave between two calls of the handler. Each is a batch of its own then; batches may
     end in any order."""

@@ -24,10 +24,6 @@ from stoker.migrate.sources import Found
 AREA = "models"
 _TORCHSERVES_TIMEOUT_S = 120.0
 _REFUSING_MODULES = {"ts.torch_handler.trt_llm_handler", "ts.torch_handler.dali_image_classifier"}
-_INSTEAD = {
-    "parallelType": "it needs several ranks for one model",
-    "torchrun": "it needs several ranks for one model",
-}
 
 
 def check(file: str, contents: Contents, settings: Settings) -> list[Finding]:
@@ -134,9 +130,6 @@ def _config(manifest: Manifest, contents: Contents, settings: Settings) -> Found
 
 
 def _config_keys(document: Mapping[str, Any], config: ModelConfig, settings: Settings) -> Found:
-    for key in config.not_served_yet:
-        if not _is_one_device(key, config):
-            yield Verdict.UNSUPPORTED, f"{key} is not part of this version: {_INSTEAD[key]}.", "model-config.yaml"
     if config.contradiction is not None:
         yield Verdict.UNSUPPORTED, f"It is refused at registration: {config.contradiction}", "model-config.yaml"
     fewest, most = config.min_workers, config.max_workers
@@ -170,10 +163,6 @@ def _streams(config: ModelConfig, contents: Contents) -> Found:
             "streamBatching: true restores that, for handlers that compute a batch together."
         )
         yield Verdict.CHANGED, text, "model-config.yaml"
-
-
-def _is_one_device(key: str, config: ModelConfig) -> bool:
-    return key == "parallelType" and config.parallel_type == "custom" and (config.parallel_level or 0) <= 1
 
 
 # -------------------------------------------------------------------------------------------- the sources

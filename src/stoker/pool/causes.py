@@ -33,6 +33,11 @@ def death_of(returncode: int | None, *, out_of_memory: Callable[[], bool]) -> Wo
     return WorkerDied(describe_exit(returncode))
 
 
+def of_rank(rank: int | None, error: WorkerDied) -> WorkerDied:
+    """Names the rank that ended first. None: the worker has no ranks."""
+    return error if rank is None else type(error)(f"rank {rank}: {error.cause}")
+
+
 def load_failure(number: int, message: str) -> WorkerDied:
     """Makes the error for a worker that reported why it cannot load the model."""
     return WorkerOutOfMemory(message) if number == _NOT_ENOUGH_MEMORY else WorkerDied(message)

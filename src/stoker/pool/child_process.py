@@ -122,6 +122,7 @@ class ChildProcess:
         self._ends = ends
         self._dead = False
         self.pid = handle.pid
+        self.ended_first: int | None = None  # as in `pool.ranks.RankGroup`: it has no ranks
         self.exited: asyncio.Future[int | None] = asyncio.get_running_loop().create_future()
         self._unwatch: Callable[[], None] = lambda: None
 

@@ -32,7 +32,7 @@ Handle = Any
 
 
 class Devices:
-    """``count`` GPUs of ``vendor`` (None: there are none). Made by `detect`."""
+    """``count`` GPUs of ``vendor`` (None: there are none). Made by `detect`. ``names``: as in the vendor's variable."""
 
     def __init__(
         self,
@@ -41,11 +41,13 @@ class Devices:
         count: int = 0,
         usage_of: Callable[[int], str | None] | None = None,
         figures_of: Callable[[int], GpuFigures | None] | None = None,
+        names: Sequence[str] = (),
     ) -> None:
         self.vendor = vendor if count else None
         self.count = count
         self._usage_of = usage_of
         self._figures_of = figures_of
+        self._names = names or [str(number) for number in range(count)]
         self._turns = itertools.count()
         self._complained: set[tuple[int, ...]] = set()
 
@@ -60,6 +62,7 @@ class Devices:
         if count:
             log.info("%d GPU(s) of %s", count, vendor, extra={"event": "gpus", "count": count, "vendor": vendor})
         return cls(
+            names=visible,
             vendor=vendor,
             count=count,
             usage_of=usage_of and (lambda gpu: usage_of(visible[gpu])),
@@ -76,6 +79,22 @@ class Devices:
             return None
         pool = self._valid(device_ids)
         return pool[(next(self._turns) if turn is None else turn) % len(pool)]
+
+    def assign_run(self, level: int, device_ids: Sequence[int] | None = None, *, turn: int) -> tuple[int, ...]:
+        """Assigns ``level`` GPUs to the worker of a model with ``turn`` workers before it; none where there are none.
+
+        Runs follow one another, and begin again where not enough are left.
+        """
+        if not self.count:
+            return ()
+        pool = self._valid(device_ids)
+        first = turn % max(1, len(pool) // level) * level
+        return tuple(pool[(first + number) % len(pool)] for number in range(level))
+
+    def shown(self, gpus: Sequence[int]) -> dict[str, str]:
+        """Makes the vendor's variable that lets a process see these GPUs only, in this order."""
+        name = _VISIBLE.get(self.vendor or "")
+        return {name: ",".join(self._names[gpu] for gpu in gpus)} if name and gpus else {}
 
     def _valid(self, device_ids: Sequence[int] | None) -> Sequence[int]:
         everything = range(self.count)

@@ -31,11 +31,18 @@ from stoker.ipc.to_worker import Cancel, Grant, JobHeader, Load, Predict, Stop
 from stoker.pool import outcomes
 from stoker.pool.busy import BusyWorkers
 from stoker.pool.child_process import PROGRESS_BYTES, ChildProcess
+from stoker.pool.ranks import RankGroup
 from stoker.pool.transport import FrameTransport
 
 _PROGRESS = struct.Struct("<Q")
 _LONGEST_POLL_S = 0.0002
 """The loop serves nobody else meanwhile."""
+
+
+def progress_of(fd: int) -> int | None:
+    """Reads the id of the newest batch that a process began from its progress marker; None: it is damaged."""
+    data = os.pread(fd, PROGRESS_BYTES, 0)
+    return int(_PROGRESS.unpack(data)[0]) if len(data) == PROGRESS_BYTES else None
 
 
 class LinkOwner(Protocol):
@@ -62,7 +69,7 @@ class Link:
     def __init__(
         self,
         id: int,
-        process: ChildProcess,
+        process: ChildProcess | RankGroup,
         *,
         owner: LinkOwner,
         scheduler: SchedulerPort,
@@ -91,6 +98,7 @@ class Link:
             on_lost=owner.lost,
             patience=self._patience,
         )
+        self._write = self._transport.write
         self._polling = Polling(min(poll_s, _LONGEST_POLL_S))
         self._looked = False
         self._monotonic = monotonic
@@ -113,7 +121,7 @@ class Link:
             self._busy.begins(self)
         self._sent.append(batch)
         try:
-            self._transport.write(codec.encode(Predict(batch.id, headers, self._busy.leave_a_core), payloads))
+            self._write(codec.encode(Predict(batch.id, headers, self._busy.leave_a_core), payloads))
         except (FrameError, UnicodeEncodeError, msgspec.MsgspecError):  # over 4 GiB, or text that is not Unicode
             self._refused[batch.id] = BadRequest("The request cannot be sent to a worker.")
             asyncio.get_running_loop().call_soon(self._answer_refused)
@@ -128,8 +136,7 @@ class Link:
         """Id of the newest batch that the worker began; 0: none."""
         if self._progress_fd < 0:
             return self._last_started
-        data = os.pread(self._progress_fd, PROGRESS_BYTES, 0)
-        return int(_PROGRESS.unpack(data)[0]) if len(data) == PROGRESS_BYTES else None
+        return progress_of(self._progress_fd)
 
     def drained(self) -> None:
         self._owner.answered()
@@ -185,10 +192,16 @@ class Link:
             raise FrameError(f"an unexpected {type(message).__name__}")
         elif isinstance(message, Hello):
             self._expected = (Loaded, LoadFailed)
-            self._owner.greeted()
+            self._on_hello()
         else:
             self._expected = ()
-            self._owner.loaded(message)
+            self._on_load(message)
+
+    def _on_hello(self) -> None:
+        self._owner.greeted()
+
+    def _on_load(self, message: Loaded | LoadFailed) -> None:
+        self._owner.loaded(message)
 
     def _on_results(self, message: Results, payload: memoryview) -> None:
         batch = self._running(message.batch_id)

@@ -59,6 +59,7 @@ class WorkerPool:
         self._turns = RetryTurns(self._clock)  # by TorchServe's rule each slot tries, and gives up, for itself
         self._slots: list[Slot] = []
         self._tasks: set[asyncio.Task[None]] = set()
+        self._runs: dict[int, int] = {}  # of GPUs, by slot, where each worker has several
         self._device_turns = itertools.count()
         self._target = 0
         self._published: tuple[int, ServingError | None] | None = None
@@ -132,12 +133,14 @@ class WorkerPool:
     def _add_slot(self) -> None:
         number = self._ids.take()
         spec = self._spec
+        gpu_id, devices = self._gpus(number)
         config = SlotConfig(
             id=number,
             name=f"W-{number}-{spec.key.name}_{spec.key.version}",
             spec=spec,
             options=self._options,
-            gpu_id=self._gpu_id(),
+            gpu_id=gpu_id,
+            devices=devices,
             busy=self._busy,
             telemetry=self._telemetry,
         )
@@ -155,6 +158,16 @@ class WorkerPool:
         task = slot.start()
         self._tasks.add(task)
         task.add_done_callback(self._task_ended)
+
+    def _gpus(self, slot: int) -> tuple[int | None, Mapping[str, str]]:
+        """Returns a worker's first GPU, and what shows it those of its own, where it has several."""
+        spec = self._spec
+        if spec.ranks is None or spec.device_type == "cpu":
+            return self._gpu_id(), {}
+        taken = set(self._runs.values())
+        turn = self._runs[slot] = next(number for number in itertools.count() if number not in taken)
+        run = self._devices.assign_run(spec.ranks.level, spec.device_ids, turn=turn)
+        return (run[0] if run else None), self._devices.shown(run)
 
     def _gpu_id(self) -> int | None:
         if self._spec.device_type == "cpu":
@@ -186,6 +199,7 @@ class WorkerPool:
     def _forget_stopped(self) -> None:
         for slot in [slot for slot in self._slots if slot.state is State.STOPPED]:
             self._slots.remove(slot)
+            self._runs.pop(slot.id, None)
             self._ids.give_back(slot.id)
 
     def _publish(self) -> None:

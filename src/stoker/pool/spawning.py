@@ -21,12 +21,14 @@ from pathlib import Path
 
 from stoker.core import malloc
 from stoker.core.model import ModelSpec
+from stoker.core.ranks import Ranks
 from stoker.errors import ConfigurationError, WorkerDied
 from stoker.ipc.fork_messages import Failed
 from stoker.ipc.to_worker import Load
 from stoker.pool import causes
 from stoker.pool.child_process import ChildProcess, spawn
 from stoker.pool.forking import CannotFork, Template, TemplateKey, templates
+from stoker.pool.ranks import RankGroup, discard, free_port, rank_environment
 from stoker.pool.repeats import Repeats
 
 log = logging.getLogger(__name__)
@@ -105,6 +107,24 @@ class WorkerSpawner:
         if workers > 1 and mentions_torch(self._spec):
             self.torch_is_used()  # the others wait for the template: sooner there than if all import torch at once
         return spawned
+
+    async def start_ranks(self, name: str, ranks: Ranks, *, devices: Mapping[str, str], workers: int) -> RankGroup:
+        """Starts all processes of a worker, or none. ``devices``: the variable that shows it its GPUs.
+
+        Raises:
+            OSError: a process cannot be started.
+        """
+        env = {**worker_environment(os.environ, self._spec, self._options, workers=workers), **devices}
+        port = free_port() if ranks.processes > 1 else 0
+        started: list[ChildProcess] = []
+        try:
+            for rank in range(ranks.processes):
+                own = rank_environment(rank, ranks, port=port, run_id=f"{self._spec.key.name}_{port}")
+                started.append(self._spawn(rank_name(name, rank), {**env, **own}))
+        except BaseException:
+            discard(started)
+            raise
+        return RankGroup(started)
 
     def torch_is_used(self) -> None:
         """Prepares a template: a worker of this model has imported torch, or will, and so will the next one."""
@@ -272,6 +292,10 @@ def _spawn_template(python: str, env: dict[str, str], *, cwd: str, label: str) -
 
 
 # ----------------------------------------------------------------------------------- command and environment
+
+
+def rank_name(name: str, rank: int) -> str:
+    return f"{name}-rank{rank}" if rank else name
 
 
 def worker_command(options: WorkerOptions, *, socket_fd: int, progress_fd: int, name: str) -> list[str]:

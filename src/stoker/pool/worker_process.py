@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,8 +25,10 @@ from stoker.pool.child_process import ChildProcess
 from stoker.pool.link import Link
 from stoker.pool.logs import PipeLog
 from stoker.pool.out_of_memory import memory_kills
+from stoker.pool.ranked_link import RankedLink
+from stoker.pool.ranks import RankGroup
 from stoker.pool.repeats import Repeats
-from stoker.pool.spawning import WorkerOptions, WorkerSpawner, load_message
+from stoker.pool.spawning import WorkerOptions, WorkerSpawner, load_message, rank_name
 
 log = logging.getLogger(__name__)
 
@@ -39,13 +41,15 @@ _FRAME_SLACK_BYTES = 1 << 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SlotConfig:
-    """What all processes of a slot share. ``name``: as in logs, ``W-9000-model_1.0``."""
+    """What all processes of a slot share. ``name``: as in logs, ``W-9000-model_1.0``. ``devices``: the variable that
+    shows GPUs to a worker that has several; ``gpu_id`` is the first of them."""
 
     id: int
     name: str
     spec: ModelSpec
     options: WorkerOptions
     gpu_id: int | None
+    devices: Mapping[str, str] = field(default_factory=dict)
     busy: BusyWorkers
     telemetry: ModelTelemetry = field(default_factory=Unmeasured)
 
@@ -74,8 +78,8 @@ class WorkerProcess:
         self._outputs = outputs
         self._scheduler = scheduler
         self._on_restart = on_restart
-        self._process: ChildProcess | None = None
-        self._starting: asyncio.Future[ChildProcess] | None = None
+        self._process: ChildProcess | RankGroup | None = None
+        self._starting: asyncio.Future[ChildProcess | RankGroup] | None = None
         self._link: Link | None = None
         self._logs: list[PipeLog] = []
         self._timers: list[asyncio.TimerHandle] = []
@@ -125,7 +129,7 @@ class WorkerProcess:
         config = self._config
         self.started_at = time.time()
         self._memory_kills_before = memory_kills.count()
-        self._starting = asyncio.ensure_future(spawner.start(config.name, gpu_id=config.gpu_id, workers=workers))
+        self._starting = asyncio.ensure_future(self._spawned(spawner, workers))
         try:
             await asyncio.wait({self._starting})
         except asyncio.CancelledError:
@@ -144,13 +148,18 @@ class WorkerProcess:
             self._connect(self._process)
         return self._process is not None
 
-    def _connect(self, process: ChildProcess) -> None:
+    async def _spawned(self, spawner: WorkerSpawner, workers: int) -> ChildProcess | RankGroup:
+        config, ranks = self._config, self._config.spec.ranks
+        if ranks is not None:
+            return await spawner.start_ranks(config.name, ranks, devices=config.devices, workers=workers)
+        return await spawner.start(config.name, gpu_id=config.gpu_id, workers=workers)
+
+    def _connect(self, process: ChildProcess | RankGroup) -> None:
         config = self._config
         max_payload = config.spec.batch_size * config.options.max_response_bytes + _FRAME_SLACK_BYTES
         telemetry = config.telemetry
-        self._link = Link(
-            config.id,
-            process,
+        ranks = config.spec.ranks
+        options = dict[str, Any](
             owner=self,
             scheduler=self._scheduler,
             max_payload_bytes=max_payload,
@@ -159,6 +168,10 @@ class WorkerProcess:
             telemetry=telemetry,
             poll_s=config.options.poll_us / 1e6,
         )
+        if isinstance(process, RankGroup) and ranks is not None and ranks.processes > 1:
+            self._link = RankedLink(config.id, process, ranks, **options)
+        else:
+            self._link = Link(config.id, process, **options)
         printed, errors = self._outputs
         about = {**config.log_extra("worker_output"), "pid": process.pid}
         self._logs = [
@@ -178,9 +191,19 @@ class WorkerProcess:
                 repeats=errors,
             ),
         ]
+        if isinstance(process, RankGroup):
+            self._logs += self._logs_of_ranks(process)
         self._link.start()
         for pipe in self._logs:
             pipe.start()
+
+    def _logs_of_ranks(self, group: RankGroup) -> Iterator[PipeLog]:
+        """Yields the logs of ranks 1 and up."""
+        for number, process in enumerate(group.others, 1):
+            name = rank_name(self._config.name, number)
+            about = {**self._config.log_extra("worker_output"), "pid": process.pid, "rank": number}
+            yield PipeLog(process.stdout_fd, level=logging.INFO, label=f"{name}-stdout", about=about)
+            yield PipeLog(process.stderr_fd, level=logging.WARNING, label=f"{name}-stderr", about=about)
 
     async def greet(self) -> bool:
         """Waits until the interpreter runs; False: it does not start, see ``error``."""
@@ -189,7 +212,7 @@ class WorkerProcess:
     async def load(self) -> bool:
         """Lets the worker load the model; False: it cannot, see ``error``."""
         spec, options = self._config.spec, self._config.options
-        self.link.load(load_message(spec, options, gpu_id=self._config.gpu_id))
+        self.link.load(load_message(spec, options, gpu_id=self._visible_gpu))
         if not await self._wait_for(self._loaded, spec.startup_timeout_s, "the model did not load (startupTimeout)"):
             return False
         message = self._loaded.result()
@@ -201,6 +224,11 @@ class WorkerProcess:
         self.error = self.error or causes.load_failure(message.number, message.message)
         await self._exits(STOP_GRACE_S)  # it ends by itself, and what it prints until then says more
         return False
+
+    @property
+    def _visible_gpu(self) -> int | None:
+        """The device as the worker counts: it may see its own only."""
+        return 0 if self._config.devices else self._config.gpu_id
 
     async def _wait_for(self, wanted: asyncio.Future[Any], timeout_s: float, otherwise: str) -> bool:
         exited = self._exited
@@ -271,7 +299,9 @@ class WorkerProcess:
             self.error = self._death(process.exited.result()) if process.exited.done() else WorkerDied()
 
     def _death(self, returncode: int | None) -> WorkerDied:
-        return causes.death_of(returncode, out_of_memory=lambda: memory_kills.explain(self._memory_kills_before))
+        error = causes.death_of(returncode, out_of_memory=lambda: memory_kills.explain(self._memory_kills_before))
+        assert self._process is not None
+        return causes.of_rank(self._process.ended_first, error)
 
     def close(self) -> None:
         for timer in self._timers:

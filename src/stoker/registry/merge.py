@@ -24,11 +24,13 @@ from stoker.archive.names import shown
 from stoker.config.model_config import ModelConfig
 from stoker.config.model_defaults import ModelDefaults
 from stoker.config.model_keys import MAX_WORKERS
+from stoker.config.ranks import warn_of_unknown
 from stoker.config.sequence_names import sequence_names
 from stoker.config.settings import Settings
 from stoker.core.job import ModelKey
 from stoker.core.model import RUNTIMES, ModelSpec
 from stoker.core.ports import RegisterRequest
+from stoker.core.ranks import Ranks
 from stoker.core.sequences import SequenceLimits
 from stoker.core.tensors import PLAIN
 from stoker.registry import names
@@ -74,10 +76,16 @@ def model_spec(sources: Sources, *, url: str, model_dir: str) -> ModelSpec:
     request, settings = sources.request, sources.settings
     key, defaults, handler, runtime = _identity(sources)
     config = sources.config.over(defaults)
-    _check_supported(config, sources.machine)
+    _check_supported(config)
     _check_yaml_workers(sources.config)
     min_workers, max_workers = _worker_bounds(sources, defaults)
     device_type = _device_type(config, sources.machine)
+    device_ids = _device_ids(config, device_type, sources.machine)
+    ranks = config.ranks
+    warn_of_unknown(config.torchrun)
+    if ranks is not None and device_type == "gpu":
+        most = _workers_for(ranks, len(device_ids or ()) or sources.machine.gpus)
+        min_workers, max_workers = min(min_workers, most), min(max_workers, most)
     return ModelSpec(
         key=key,
         url=url,
@@ -106,7 +114,8 @@ def model_spec(sources: Sources, *, url: str, model_dir: str) -> ModelSpec:
         share_weights=_first(config.share_weights, False),
         use_venv=_first(config.use_venv, False),
         device_type=device_type,
-        device_ids=_device_ids(config, device_type, sources.machine),
+        device_ids=device_ids,
+        ranks=ranks,
         loaded_at_startup=sources.at_startup,
         tensors=_first(config.tensors, PLAIN),
         sequences=_sequences(config, settings),
@@ -207,6 +216,13 @@ def _device_ids(config: ModelConfig, device_type: str, machine: Machine) -> tupl
     return None
 
 
+def _workers_for(ranks: Ranks, gpus: int) -> int:
+    """Returns how many workers the GPUs are enough for."""
+    if (most := gpus // ranks.level) == 0:
+        raise errors.MissingDevices()
+    return most
+
+
 def _sequences(config: ModelConfig, settings: Settings) -> SequenceLimits | None:
     if not config.sequence_batching or config.sequence_max_idle_s is None:
         return None
@@ -247,12 +263,10 @@ def check_request(request: RegisterRequest) -> None:
     check_workers(request.initial_workers or 0, request.initial_workers or 0)
 
 
-def _check_supported(config: ModelConfig, machine: Machine) -> None:
-    """Refuses keys that change how a handler is called: serving the model otherwise would give wrong answers
-    silently. The others of `ModelValues.not_served_yet` are only left out."""
+def _check_supported(config: ModelConfig) -> None:
+    """Refuses keys that cannot be served together: serving the model otherwise would give wrong answers silently."""
     if config.contradiction is not None:
         raise _invalid(config.contradiction)
-    _check_parallel(config, machine)
 
 
 def _check_yaml_workers(config: ModelConfig) -> None:
@@ -263,17 +277,6 @@ def _check_yaml_workers(config: ModelConfig) -> None:
         return
     if most < fewest:
         raise _invalid(f"maxWorkers ({most}) is less than minWorkers ({fewest}).")
-
-
-def _check_parallel(config: ModelConfig, machine: Machine) -> None:
-    """Ignores parallelLevel alone; "custom" on one device is an ordinary worker."""
-    kind, devices = config.parallel_type, config.parallel_level or 0
-    if kind is None:
-        return
-    if devices > max(machine.gpus, 1):
-        raise errors.MissingDevices()
-    if devices > 1 or kind != "custom":
-        raise _invalid("parallelType and parallelLevel are not supported by this version of the server.")
 
 
 def _invalid(sentence: str) -> errors.InvalidArchive:

@@ -95,13 +95,16 @@ class Loop:
         polling.waited(inbox.read_at - since, looked=seconds > 0)
 
     def _run(self, batch: Batch) -> None:
-        data = rows.begin(batch, self._now, decode=self._decode, tensors=self._tensors)
+        data = self._rows(batch)
         self._spent = -1.0
         outputs = self._call(batch, data) if data else []
         if batch.has_tensors and isinstance(outputs, list):
             outputs = self._tensors.answers([batch.jobs[index] for index in batch.indices], outputs)
         answer, payloads = results.make(batch, outputs, max_bytes=self._max_response, seconds=self._spent)
         self._reply(answer, payloads)
+
+    def _rows(self, batch: Batch) -> list[dict[str, Any]]:
+        return rows.begin(batch, self._now, decode=self._decode, tensors=self._tensors)
 
     def _call(self, batch: Batch, data: list[dict[str, Any]]) -> list[Any] | Failure:
         inbox, connection = self._inbox, self._connection

@@ -117,10 +117,11 @@ def _loop(
             max_response_bytes=limit,
             decode_input_request=decode,
         )
-    return Loop(
+    loop, sender = _loop_of_one(message)
+    return loop(
         connection,
         inbox,
-        PartSender(connection, inbox, tensors=tensors, window_bytes=window, max_part_bytes=limit),
+        sender(connection, inbox, tensors=tensors, window_bytes=window, max_part_bytes=limit),
         model,
         progress,
         tensors=tensors,
@@ -128,6 +129,15 @@ def _loop(
         decode_input_request=decode,
         poll_s=message.poll_us / 1e6,
     )
+
+
+def _loop_of_one(message: Load) -> tuple[type[Loop], type[PartSender]]:
+    """Returns loop and sender of a handler that has one batch at a time."""
+    if message.rank is None:
+        return Loop, PartSender
+    from stoker.worker.ranks import FollowerLoop, RankLoop, RankSender  # noqa: PLC0415 - other workers do not need it
+
+    return (FollowerLoop if message.rank else RankLoop), RankSender
 
 
 def _loop_of_several(message: Load) -> type[ContinuousLoop | AsyncLoop]:

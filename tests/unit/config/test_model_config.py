@@ -116,12 +116,6 @@ def test_the_largest_number_of_each_key_is_taken_and_a_negative_one_never_is(row
     assert getattr(ModelConfig.of({row.name: -1}), row.field) in (None, 1, -1)
 
 
-def test_what_is_not_served_yet_is_named(caplog: pytest.LogCaptureFixture) -> None:
-    document = {"torchrun": {"nnodes": 1}, "useVenv": False}
-    assert ModelConfig.of(document).not_served_yet == ("torchrun",)
-    assert "torchrun is not part of this version" in caplog.text
-
-
 BOMB = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
     f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]\n" for n in range(1, 12)
 )

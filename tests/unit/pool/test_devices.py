@@ -155,3 +155,19 @@ def test_nvidia_gpus_are_found_and_measured_through_nvml(monkeypatch: pytest.Mon
 def test_where_no_driver_tells_there_are_no_figures() -> None:
     assert Devices().figures() == []
     assert Devices(vendor="amd", count=2).figures() == []
+
+
+def test_a_worker_with_several_gpus_gets_a_run_of_them() -> None:
+    five = Devices(vendor="nvidia", count=5)
+    assert [five.assign_run(2, turn=turn) for turn in range(3)] == [(0, 1), (2, 3), (0, 1)]
+    assert five.assign_run(2, [4, 1, 2], turn=0) == (4, 1)
+    assert Devices().assign_run(2, turn=0) == ()
+
+
+def test_a_run_is_shown_by_the_vendors_variable_in_the_names_that_the_server_sees() -> None:
+    assert Devices(vendor="nvidia", count=3, names=["5", "GPU-ab", "7"]).shown((2, 1)) == {
+        "CUDA_VISIBLE_DEVICES": "7,GPU-ab"
+    }
+    assert Devices(vendor="amd", count=2).shown((0, 1)) == {"HIP_VISIBLE_DEVICES": "0,1"}
+    assert Devices(vendor="apple", count=1).shown((0,)) == {}
+    assert Devices().shown(()) == {}

@@ -13,6 +13,7 @@ from stoker.config.model_defaults import parse_models
 from stoker.config.settings import Settings
 from stoker.core.model import ModelSpec
 from stoker.core.ports import RegisterRequest
+from stoker.core.ranks import Ranks
 from stoker.registry import merge
 from stoker.registry.merge import Machine, Sources
 
@@ -246,8 +247,16 @@ def test_the_whole_yaml_goes_to_the_handler() -> None:
             "shareWeights and asyncCommunication",
             {"yaml": {"shareWeights": True, "asyncCommunication": True}},
         ),
-        (errors.InvalidArchive, "parallelType", {"yaml": {"parallelType": "tp"}}),
-        (errors.InvalidArchive, "parallelType", {"yaml": {"parallelType": "tp", "parallelLevel": 2}, "gpus": 2}),
+        *(
+            (errors.InvalidArchive, text, {"yaml": {"parallelType": "tp", "parallelLevel": 2, **more}})
+            for text, more in (
+                ("asyncCommunication and several ranks", {"asyncCommunication": True}),
+                ("continuousBatching and several ranks", {"continuousBatching": True}),
+                ("shareWeights and parallelType", {"shareWeights": True}),
+                ("nnodes may only be 1", {"torchrun": {"nnodes": 2}}),
+                ("parallelLevel 65 is more than 64", {"parallelLevel": 65}),
+            )
+        ),
         (errors.MissingDevices, "Error while", {"yaml": {"parallelType": "tp", "parallelLevel": 3}, "gpus": 2}),
     ],
 )
@@ -267,3 +276,39 @@ def test_job_tickets_are_off_unless_the_archive_asks_for_them() -> None:
 
 def test_with_job_tickets_nothing_waits_for_a_larger_batch() -> None:
     assert spec_of(yaml={"useJobTicket": True, "batching": "fixed"}).batching == "adaptive"
+
+
+@pytest.mark.parametrize(
+    ("yaml", "ranks"),
+    [
+        ({}, None),
+        ({"parallelType": "tp"}, None),
+        ({"parallelLevel": 2}, None),
+        ({"torchrun": {"nproc-per-node": 2}}, None),
+        ({"parallelType": "custom", "parallelLevel": 1}, None),
+        ({"parallelType": "none of them", "parallelLevel": 2}, None),
+        ({"parallelType": "tp", "parallelLevel": 1}, Ranks("tp", 1)),
+        ({"parallelType": "TP", "parallelLevel": 2}, Ranks("tp", 2)),
+        ({"parallelType": "pptp", "parallelLevel": 2, "torchrun": {"nproc-per-node": 4}}, Ranks("pptp", 4)),
+        ({"parallelType": "pp", "torchrun": {"nproc-per-node": 2, "OMP_NUMBER_THREADS": 3}}, Ranks("pp", 2, 3)),
+        ({"parallelType": "custom", "parallelLevel": 2}, Ranks("custom", 2)),
+    ],
+)
+def test_ranks(yaml: dict[str, Any], ranks: Ranks | None) -> None:
+    spec = spec_of(yaml=yaml)
+    assert spec.ranks == ranks
+    assert spec.sends_ahead is (ranks is None or ranks.processes == 1)
+
+
+def test_gpus_bound_the_workers_that_have_several_of_them() -> None:
+    yaml = {"parallelType": "tp", "parallelLevel": 2}
+    spec = spec_of(yaml=yaml, api={"initial_workers": 8}, gpus=5)
+    assert (spec.min_workers, spec.max_workers) == (2, 2)
+    assert spec_of(yaml={**yaml, "deviceIds": [1, 3]}, api={"initial_workers": 8}, gpus=5).max_workers == 1
+    assert spec_of(yaml={**yaml, "deviceType": "cpu"}, api={"initial_workers": 8}, gpus=5).max_workers == 8
+
+
+def test_an_unknown_option_of_torchrun_is_named(caplog: pytest.LogCaptureFixture) -> None:
+    spec_of(yaml={"parallelType": "tp", "torchrun": {"nproc-per-node": 2, "rdzv-id": 1, "nnodes": 1}})
+    assert "torchrun: unsupported parameter rdzv-id" in caplog.text
+    assert "nnodes" not in caplog.text

@@ -1,0 +1,43 @@
+"""Reads what a model config says of ranks: ``parallelType``, ``parallelLevel`` and ``torchrun``.  PURE."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from stoker.core.ranks import Ranks
+
+log = logging.getLogger(__name__)
+
+MOST = 64
+_UNUSED = frozenset({"nnodes", "rdzv-backend", "rdzv-endpoint", "rdzv-conf", "monitor-interval", "node-rank"})
+"""Ranks of one machine need none of them: the server starts and watches them itself."""
+
+
+def ranks_of(kind: str | None, level: int | None, torchrun: Mapping[str, Any] | None) -> Ranks | None:
+    """None: each worker is one process with one device, as with a type without a level, or a level without a type."""
+    options = torchrun or {}
+    devices = _count(options.get("nproc-per-node")) or _count(level)
+    if kind is None or not devices or (kind == "custom" and devices == 1):
+        return None
+    return Ranks(kind, devices, _count(options.get("OMP_NUMBER_THREADS")) or 1)
+
+
+def refusal(ranks: Ranks, torchrun: Mapping[str, Any] | None) -> str | None:
+    """Returns why a worker cannot have these ranks."""
+    if (_count((torchrun or {}).get("nnodes")) or 1) > 1:
+        return "torchrun: nnodes may only be 1: the ranks of a worker are on the server's machine."
+    if ranks.level > MOST:
+        return f"parallelLevel {ranks.level} is more than {MOST}."
+    return None
+
+
+def warn_of_unknown(torchrun: Mapping[str, Any] | None) -> None:
+    for name in torchrun or {}:
+        if name not in _UNUSED and name not in ("nproc-per-node", "OMP_NUMBER_THREADS"):
+            log.warning("torchrun: unsupported parameter %s", name)
+
+
+def _count(value: Any) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else None

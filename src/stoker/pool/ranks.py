@@ -1,0 +1,122 @@
+"""The ranks of one worker: several processes that start, serve and end as one.
+
+Laws: the death of a rank is the death of its worker, and no rank outlives the others; a start that fails halfway
+leaves none behind.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from functools import partial
+
+from stoker.core.ranks import Ranks
+from stoker.pool.child_process import ChildProcess
+
+_ADDRESS = "localhost"
+
+
+def rank_environment(rank: int, ranks: Ranks, *, port: int, run_id: str) -> dict[str, str]:
+    """Makes the variables that torchrun gives to a rank, for ``torch.distributed.init_process_group()``.
+
+    There is no agent with a store: rank 0 opens the one at ``port``.
+    """
+    if ranks.processes == 1:
+        return {}
+    number, count = str(rank), str(ranks.processes)
+    return {
+        **dict.fromkeys(("RANK", "LOCAL_RANK", "ROLE_RANK"), number),
+        **dict.fromkeys(("WORLD_SIZE", "LOCAL_WORLD_SIZE", "ROLE_WORLD_SIZE"), count),
+        "GROUP_RANK": "0",
+        "GROUP_WORLD_SIZE": "1",
+        "ROLE_NAME": "default",
+        "MASTER_ADDR": _ADDRESS,
+        "MASTER_PORT": str(port),
+        "OMP_NUM_THREADS": str(ranks.threads),
+        "LOGLEVEL": "INFO",
+        "TORCH_NCCL_ASYNC_ERROR_HANDLING": "1",
+        "TORCHELASTIC_RESTART_COUNT": "0",
+        "TORCHELASTIC_MAX_RESTARTS": "0",
+        "TORCHELASTIC_RUN_ID": run_id,
+        "TORCHELASTIC_USE_AGENT_STORE": "False",
+    }
+
+
+def free_port() -> int:
+    with closing(socket.socket(socket.AF_INET, socket.SOCK_STREAM)) as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class RankGroup:
+    """Looks like the `ChildProcess` of rank 0; ``exited`` gets the return code of the rank that ended first, once all
+    are reaped. ``ended_first``: which one that was. ``stopping``: ranks may end one after the other now."""
+
+    def __init__(self, ranks: Sequence[ChildProcess]) -> None:
+        self._ranks = list(ranks)
+        self._code: int | None = None
+        self.ended_first: int | None = None
+        self.stopping = False
+        self.exited: asyncio.Future[int | None] = asyncio.get_running_loop().create_future()
+        for number, rank in enumerate(self._ranks):
+            rank.exited.add_done_callback(partial(self._ended, number))
+
+    @property
+    def others(self) -> list[ChildProcess]:
+        """The processes of ranks 1 and up."""
+        return self._ranks[1:]
+
+    def _ended(self, number: int, code: asyncio.Future[int | None]) -> None:
+        if code.cancelled():
+            return
+        if self.ended_first is None or (self._code == 0 and code.result() != 0 and self.stopping):
+            self.ended_first, self._code = number, code.result()
+        if not (self.stopping and code.result() == 0):
+            self.kill_group()
+        if all(rank.exited.done() for rank in self._ranks) and not self.exited.done():
+            self.exited.set_result(self._code)
+
+    # --------------------------------------------------------------------------------- as a ChildProcess
+
+    @property
+    def pid(self) -> int:
+        return self._ranks[0].pid
+
+    @property
+    def sock(self) -> socket.socket:
+        return self._ranks[0].sock
+
+    @property
+    def progress_fd(self) -> int:
+        return self._ranks[0].progress_fd
+
+    @property
+    def stdout_fd(self) -> int:
+        return self._ranks[0].stdout_fd
+
+    @property
+    def stderr_fd(self) -> int:
+        return self._ranks[0].stderr_fd
+
+    def kill_group(self) -> None:
+        for rank in self._ranks:
+            rank.kill_group()
+
+    def memory_bytes(self) -> int:
+        return sum(rank.memory_bytes() for rank in self._ranks if not rank.exited.done())
+
+    def close(self) -> None:
+        for rank in self._ranks:
+            rank.close()
+
+    def __iter__(self) -> Iterator[ChildProcess]:
+        return iter(self._ranks)
+
+
+def discard(ranks: Sequence[ChildProcess]) -> None:
+    """Ends ranks of a worker that could not be started whole."""
+    for rank in ranks:
+        rank.exited.add_done_callback(lambda _, process=rank: process.close())  # type: ignore[misc]  # a default binds
+        rank.kill_group()
