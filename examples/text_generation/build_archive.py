@@ -7,6 +7,7 @@ from pathlib import Path
 from examples import building
 
 FOLDER = Path(__file__).resolve().parent
+MODULES = ("llama", "decoding", "prompts", "openai_api", "text_requests")
 CONVERTED = ("weights.safetensors", "tokenizer.json", "shape.json")
 
 
@@ -16,7 +17,11 @@ def prepare(cache: Path) -> building.Parts:
         handler=str(FOLDER / "handler.py"),
         serialized_file=weights,
         config_file=FOLDER / "model-config.yaml",
-        extra_files=(tokenizer, shape, *(FOLDER / f"{name}.py" for name in ("llama", "decoding", "prompts"))),
+        extra_files=(
+            tokenizer,
+            shape,
+            *(FOLDER / f"{name}.py" for name in ("llama", "decoding", "prompts", "openai_api", "text_requests")),
+        ),
         store=True,  # compressing 270 MB of weights takes long and saves little
     )
 

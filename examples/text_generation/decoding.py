@@ -33,7 +33,8 @@ def read(model: Llama, tokens: list[int]) -> Known:
 
 
 class Text:
-    """A text that is being written. ``unread``: tokens that the model has not read yet.
+    """A text that is being written. ``unread``: tokens that the model has not read yet. ``reason``: of its end, stop or
+    length. ``written``: how many tokens so far.
 
     Turns tokens into text: a character of several tokens is written with the last one.
     """
@@ -44,6 +45,8 @@ class Text:
             self.cache.begin_as(known.cache, known.common(row.tokens))
         self.unread = row.tokens[self.cache.used :]
         self.done = False
+        self.written = 0
+        self.reason = "length"
         self._tokenizer = tokenizer
         self._left = row.max_new_tokens
         self._end = end
@@ -51,7 +54,10 @@ class Text:
 
     def write(self, token: int) -> str:
         self._left -= 1
+        self.written += 1
         self.done = token == self._end or self._left == 0
+        if token == self._end:
+            self.reason = "stop"
         self.unread = [token]
         if token != self._end:
             self._held.append(token)
@@ -84,6 +90,7 @@ class Step(NamedTuple):
 
     pieces: list[str]
     last: bool
+    texts: list[Text]
 
 
 def generate(
@@ -99,6 +106,6 @@ def generate(
         for index, text in enumerate(texts):
             text.done = text.done or cancelled(index)
         last = all(text.done for text in texts)
-        yield Step(pieces, last)
+        yield Step(pieces, last, texts)
         if last:
             return

@@ -31,13 +31,17 @@ def read(row: dict[str, Any], *, default_new_tokens: int, most_new_tokens: int) 
     chat = asked.get("chat", True)
     if not isinstance(text, str) or not text:
         raise ValueError("the prompt must be a text that is not empty")
-    if any("\ud800" <= letter <= "\udfff" for letter in text):
+    if not is_text(text):
         raise ValueError("the prompt has half of a surrogate pair, which is no character")
     if not isinstance(count, int) or isinstance(count, bool) or not 1 <= count <= most_new_tokens:
         raise ValueError(f"max_new_tokens must be a whole number from 1 to {most_new_tokens}")
     if not isinstance(chat, bool):
         raise ValueError("chat must be true or false")
     return Prompt(text, count, chat)
+
+
+def is_text(text: str) -> bool:
+    return not any("\ud800" <= letter <= "\udfff" for letter in text)
 
 
 def _fields(value: Any) -> dict[str, Any]:
@@ -64,17 +68,21 @@ def _json_or_text(text: str) -> Any:
 
 def to_tokens(prompt: Prompt, tokenizer: Tokenizer) -> list[int]:
     """Returns the prompt in the model's format. Control tokens in the text stay text: ``encode_special_tokens``."""
+    turns = [("user" if prompt.chat else "", prompt.text)]
+    return turns_to_tokens(turns, tokenizer)
+
+
+def turns_to_tokens(turns: list[tuple[str, str]], tokenizer: Tokenizer) -> list[int]:
+    """Returns a chat in the model's format, from the role and text of each turn; one without a role is continued."""
     tokenizer.encode_special_tokens = True
-    if not prompt.chat:
-        return _encode(tokenizer, prompt.text)
+    if not turns[0][0]:
+        return _encode(tokenizer, turns[0][1])
+    if turns[0][0] != "system":
+        turns = [("system", SYSTEM), *turns]
     start, end = (token_id(tokenizer, name) for name in ("<|im_start|>", "<|im_end|>"))
     newline = _encode(tokenizer, "\n")
-    turns = [
-        token
-        for role, text in (("system", SYSTEM), ("user", prompt.text))
-        for token in (start, *_encode(tokenizer, f"{role}\n{text}"), end, *newline)
-    ]
-    return [*turns, start, *_encode(tokenizer, "assistant\n")]
+    tokens = [token for role, text in turns for token in (start, *_encode(tokenizer, f"{role}\n{text}"), end, *newline)]
+    return [*tokens, start, *_encode(tokenizer, "assistant\n")]
 
 
 def token_id(tokenizer: Tokenizer, name: str) -> int:
