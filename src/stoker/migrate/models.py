@@ -23,7 +23,7 @@ from stoker.migrate.sources import Found
 
 AREA = "models"
 _TORCHSERVES_TIMEOUT_S = 120.0
-_REFUSING_MODULES = {"ts.torch_handler.trt_llm_handler", "ts.torch_handler.dali_image_classifier"}
+_REFUSING = {"ts.torch_handler.trt_llm_handler", "ts.torch_handler.dali_image_classifier"}
 
 
 def check(file: str, contents: Contents, settings: Settings) -> list[Finding]:
@@ -67,7 +67,7 @@ def _handler(manifest: Manifest, contents: Contents, settings: Settings) -> Foun
     module = _module(handler)
     if module in BUILTIN_HANDLERS or module.startswith("ts."):
         name = module if module.startswith("ts.") else f"ts.torch_handler.{module}"
-        if name in _REFUSING_MODULES or not ts_names.has_module(name):
+        if name in _REFUSING or not ts_names.has_module(name):
             yield (
                 Verdict.UNSUPPORTED,
                 f"The handler {shown(handler)} is not supported: pack one of your own.",

@@ -1,6 +1,5 @@
-"""Says why there is no DALI handler."""
+"""`ts.torch_handler.dali_image_classifier` is `stoker.handlers.dali_image_classifier`."""
 
-raise ImportError(
-    "stoker has no dali_image_classifier: NVIDIA DALI is not supported. Use image_classifier, "
-    "which decodes on the CPU, or a handler of your own around nvidia.dali."
-)
+from ts._alias import alias
+
+alias(__name__, "stoker.handlers.dali_image_classifier")

@@ -1,6 +1,5 @@
-"""Says why there is no TensorRT-LLM handler."""
+"""`ts.torch_handler.trt_llm_handler` is `stoker.handlers.trt_llm_handler`."""
 
-raise ImportError(
-    "stoker has no trt_llm_handler: TensorRT-LLM engines are built for one GPU type and served by their own runtime. "
-    "Use vllm_handler, or a handler of your own with asyncCommunication around tensorrt_llm.llmapi."
-)
+from ts._alias import alias
+
+alias(__name__, "stoker.handlers.trt_llm_handler")
