@@ -5,6 +5,7 @@ The test writes all messages first, `Stop` last; `run` returns once the worker h
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import socket
 from collections.abc import Callable, Iterator
@@ -14,6 +15,7 @@ from stoker.core.tensors import PLAIN, TensorInterface
 from stoker.ipc import codec, frames
 from stoker.ipc.to_server import DROPPED, Failure, Meta, Parts, Results, ToServer
 from stoker.ipc.to_worker import JobHeader, Predict, Stop, ToWorker
+from stoker.worker.asynchronous import AsyncLoop, make_event_loop
 from stoker.worker.connection import Connection
 from stoker.worker.context import Context
 from stoker.worker.continuous import ContinuousLoop
@@ -135,6 +137,18 @@ class Rig:
 
     def run_continuously(self, handle: Callable[[Any, Context], Any]) -> None:
         """As `run`, with requests that join and leave between two calls. They are batches of one."""
+        self._run_several(ContinuousLoop, handle)
+
+    def run_async(self, handle: Callable[[Any, Context], Any]) -> None:
+        """As `run`, with an asynchronous handler. Requests are batches of one."""
+        loop = make_event_loop()
+        try:
+            self._run_several(AsyncLoop, handle)
+        finally:
+            asyncio.set_event_loop(None)
+            loop.close()
+
+    def _run_several(self, kind: type[ContinuousLoop | AsyncLoop], handle: Callable[[Any, Context], Any]) -> None:
         self.server.send(Stop())
         limit = self._max_response
         sender = StepSender(
@@ -145,7 +159,7 @@ class Rig:
             max_part_bytes=limit,
             monotonic=self.time,
         )
-        ContinuousLoop(
+        kind(
             self.connection,
             self.inbox,
             sender,

@@ -117,6 +117,15 @@ class AsyncLoop:
             if not self._connection.abandoned:
                 loop.remove_reader(self._connection.fileno())
         self._connection.flush()
+        self._cancel_tasks()
+
+    def _cancel_tasks(self) -> None:
+        """Lets the handler's own tasks end, such as those of an engine."""
+        tasks = asyncio.all_tasks(self._event_loop)
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            self._event_loop.run_until_complete(asyncio.wait(tasks, timeout=_CANCEL_S))
 
     # ------------------------------------------------------------------------------------ messages
 

@@ -117,8 +117,10 @@ def make_importable(model_dir: str) -> None:
 # -------------------------------------------------------------------------------------------- entry points
 
 
-def find_entry(handler: str, envelope: str | None = None, *, asynchronous: bool = False) -> Entry:
+def find_entry(handler: str, envelope: str | None = None, *, asynchronous: bool | None = None) -> Entry:
     """Finds what ``handler`` names: ``file.py``, ``file.py:function``, ``dir/file`` or a built-in name.
+
+    ``asynchronous``: whether it will be awaited; None: it is not checked.
 
     Raises:
         ImportError: neither the archive nor the built-in handlers have it, or it needs what is not installed.
@@ -129,7 +131,8 @@ def find_entry(handler: str, envelope: str | None = None, *, asynchronous: bool 
     module = _import(module_name)
     own_function = hasattr(module, function_name)
     entry = _function_entry(module, function_name) if own_function else _class_entry(module)
-    _check_kind(entry.entry_point, envelope, asynchronous=asynchronous)
+    if asynchronous is not None:
+        _check_kind(entry.entry_point, envelope, asynchronous=asynchronous)
     return entry._replace(entry_point=_wrapped(entry.entry_point, envelope)) if envelope else entry
 
 
