@@ -1,0 +1,1 @@
+"""TorchServe's package of this name; its modules are stoker's."""
