@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from packaging import version
 
-from stoker.handlers import _torchvision, weights
+from stoker.handlers import _torchvision, exported, weights
 from stoker.handlers.model_file import model_class
 from stoker.handlers.timer import timed
 from stoker.handlers.util import check_valid_pt2_backend, load_label_mapping
@@ -61,6 +61,7 @@ class BaseHandler(abc.ABC):
     device: Any
     manifest: Any
     model_yaml_config: dict[str, Any]
+    _has_onnx_session = False
 
     def __init__(self) -> None:
         self.model = None
@@ -129,6 +130,7 @@ class BaseHandler(abc.ABC):
             return model
         if path.endswith(".onnx") and ONNX_AVAILABLE:
             session = setup_ort_session(path, self.map_location)
+            self._has_onnx_session = True
             logger.info("Succesfully setup ort session")
             return session
         if path.endswith(".pt2"):
@@ -151,8 +153,8 @@ class BaseHandler(abc.ABC):
         return torch._export.aot_load(model_so_path, str(self.device))
 
     def _load_torch_inductor_package(self, model_pt2_path: str) -> Any:
-        """Loads a ``.pt2`` package made by `torch._inductor.aoti_compile_and_package`."""
-        return torch._inductor.aoti_load_package(model_pt2_path)
+        """Loads a ``.pt2`` file of `torch._inductor.aoti_compile_and_package` or `torch.export.save`."""
+        return exported.load(model_pt2_path, self.device)
 
     def _use_torch_export_aot_compile(self) -> bool:
         section = self.model_yaml_config.get("pt2")
@@ -186,7 +188,10 @@ class BaseHandler(abc.ABC):
 
     @timed
     def inference(self, data: Any, *args: Any, **kwargs: Any) -> Any:
-        """Calls the model without recording gradients."""
+        """Calls the model without recording gradients. An ONNX session gets ``data`` as its first input and gives its
+        first output."""
+        if self._has_onnx_session:
+            return torch.as_tensor(self.model.run(None, {self.model.get_inputs()[0].name: data.cpu().numpy()})[0])
         with torch.inference_mode():
             return self.model(data.to(self.device), *args, **kwargs)
 
@@ -291,7 +296,9 @@ def _compile_options(section: object) -> dict[str, Any] | None:
     none."""
     if isinstance(section, str):
         return {"backend": section}
-    if not isinstance(section, dict) or not section:
+    if section is not None and not isinstance(section, dict):
+        raise ValueError("pt2 should be str or dict")
+    if not section:
         return None
     if "compile" not in section:
         return None if "export" in section else dict(section)

@@ -42,7 +42,7 @@ def load_file(path: str | Path, map_location: Any = "cpu") -> Any:
         return torch.load(path, map_location=map_location, weights_only=safe, mmap=zipfile.is_zipfile(path))
     except pickle.UnpicklingError as error:
         log.error("%s was not unpickled: %s", path.name, error)
-        raise RuntimeError(_refusal(path.name)) from error
+        raise RuntimeError(refusal(path.name)) from error
 
 
 @functools.cache
@@ -52,7 +52,7 @@ def _warn_of_old_torch() -> None:
     )
 
 
-def _refusal(name: str) -> str:
+def refusal(name: str) -> str:
     return (
         f"{name} holds more than tensors and plain containers, or is damaged. Save a state_dict, or, to let it run "
         f"code, start the server with {TRUST_VARIABLE}=true"

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -189,6 +190,29 @@ def test_an_onnx_file_is_opened_by_onnxruntime(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr(base, "ONNX_AVAILABLE", True)
     monkeypatch.setattr("ts.torch_handler.base_handler.setup_ort_session", lambda path, where: (Path(path).name, where))
     assert ready(make_context(tmp_path, manifest={"serializedFile": "m.onnx"})).model == ("m.onnx", "cpu")
+
+
+def test_an_onnx_session_predicts_from_its_first_input_to_its_first_output(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Session:
+        def get_inputs(self) -> list[Any]:
+            return [SimpleNamespace(name="x")]
+
+        def run(self, names: None, feed: dict[str, Any]) -> list[Any]:
+            return [feed["x"] * 2, None]
+
+    (tmp_path / "m.onnx").write_bytes(b"")
+    monkeypatch.setattr(base, "ONNX_AVAILABLE", True)
+    monkeypatch.setattr(base, "setup_ort_session", lambda path, where: Session())
+    handler = ready(make_context(tmp_path, manifest={"serializedFile": "m.onnx"}))
+    assert handler.inference(torch.tensor([1.0, 2.0])).tolist() == [2.0, 4.0]
+
+
+@pytest.mark.parametrize("section", [["inductor"], 5])
+def test_a_pt2_section_of_another_kind_is_refused(eager: Eager, section: Any) -> None:
+    with pytest.raises(ValueError, match="pt2 should be str or dict"):
+        BaseHandler().initialize(eager(config={"pt2": section}))
 
 
 def test_a_compiled_library_is_loaded_only_where_the_config_says_so(tmp_path: Path) -> None:
