@@ -25,7 +25,7 @@ HANDLER = """
 def handle(data, context):
     if data is None:
         return None
-    if any(bytes(row["data"]) == b"fail" for row in data):
+    if any(bytes(row["body"]) == b"fail" for row in data):
         raise ValueError("as asked")
     return [b"x" for _ in data]
 """
@@ -133,7 +133,8 @@ def asked(prometheus: Path, server: RunningServer, tmp_path_factory: pytest.Temp
 
 def use(server: RunningServer, asked: Asked) -> None:
     """Sends requests of each kind until Prometheus has seen every counter grow."""
-    grown = [f"count_over_time(Requests{kind}XX[1m]) >= 4" for kind in (2, 4, 5)]
+    grown = [f"increase(Requests{kind}XX[1m]) > 0" for kind in (4, 5)]
+    grown += [f'increase(stoker_requests_total{{outcome="{outcome}"}}[1m]) > 0' for outcome in ("answered", "failed")]
     end = time.monotonic() + 60
     while time.monotonic() < end:
         for path, data in (("m", b"x"), ("m", b"fail"), ("none", b"x")):
