@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 import pytest
+import yaml
 from deploy_kit import DEPLOY
 from torchserve_kit import STARTED, TORCHSERVE, Place, archive, wait_until, wait_until_served
 
@@ -95,3 +98,67 @@ def test_a_start_that_fails_ends_the_container_with_its_status(place: Place) -> 
     (place.folder / "config.properties").write_text("job_queue_size=many")
     assert start(place, "serve").wait(60) == 1
     assert "job_queue_size" in (place.folder / "output").read_text()
+
+
+# --------------------------------------------------------------------------------------------------- KServe
+
+KSERVE_FILE = """inference_address=http://0.0.0.0:8085
+management_address=http://0.0.0.0:8085
+metrics_address=http://0.0.0.0:8082
+grpc_inference_port={grpc}
+grpc_management_port={grpc_management}
+enable_envvars_config=true
+install_py_dep_per_model=false
+enable_metrics_api=true
+metrics_mode=prometheus
+NUM_WORKERS=1
+number_of_netty_threads=4
+job_queue_size=10
+model_store=/mnt/models/model-store
+model_snapshot={{"name":"startup.cfg","modelCount":1,"models":{{"echo":{{"1.0":{{"defaultVersion":true,"marName":"echo.mar",\
+"minWorkers":1,"maxWorkers":1,"batchSize":1,"maxBatchDelay":200,"responseTimeout":60}}}}}}}}
+"""
+TENSOR = {"inputs": [{"name": "x", "shape": [2], "datatype": "FP32", "data": [1.0, 2.0]}]}
+SUMS = """
+def handle(data, context):
+    return None if data is None else [float(sum(row["data"])) for row in data]
+"""
+
+
+def test_kserves_runtime_serves_on_kserves_ports_with_the_file_it_always_had(place: Place) -> None:
+    """The ports of the runtime's variables are replaced by free ones, and /mnt/models by the test's folder."""
+    runtime = yaml.safe_load((DEPLOY / "kserve" / "clusterservingruntime.yaml").read_text())
+    (container,) = runtime["spec"]["containers"]
+    archive(place.folder / "model-store", "echo", SUMS)
+    (place.folder / "config").mkdir()
+    file = KSERVE_FILE.format(grpc=place.ports[0], grpc_management=place.ports[1])
+    (place.folder / "config" / "config.properties").write_text(file)
+    free = dict(zip(("8080", "8081", "8082"), map(str, place.rest_ports), strict=True))
+    del place.env["TS_CONFIG_FILE"]
+    for variable in container["env"]:
+        address, colon, port = variable["value"].rpartition(":")
+        place.env[variable["name"]] = f"{address}{colon}{free.get(port, port)}".replace("0.0.0.0", "127.0.0.1")
+    place.env["TS_SERVICE_ENVELOPE"] = "kservev2"
+    process = start(place, *(word.replace("/mnt/models", str(place.folder)) for word in container["args"]))
+    output = place.folder / "output"
+    wait_until(lambda: STARTED in output.read_text() or process.poll() is not None, "the server starts")
+    assert process.poll() is None, output.read_text()
+    address = f"http://127.0.0.1:{place.rest_ports[0]}"
+    wait_until(lambda: answers(f"{address}/ready"), "the model is ready")
+    assert answers(f"{address}/v2/models/echo/ready")
+    request = urllib.request.Request(
+        f"{address}/v2/models/echo/infer", json.dumps(TENSOR).encode(), {"Content-Type": "application/json"}
+    )
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        (tensor,) = json.load(answer)["outputs"]
+    assert tensor["data"] == [3.0]
+    with urllib.request.urlopen(f"http://127.0.0.1:{place.rest_ports[2]}/metrics", timeout=30) as answer:
+        assert b"stoker_queue_depth" in answer.read()
+
+
+def answers(address: str) -> bool:
+    try:
+        with urllib.request.urlopen(address, timeout=10) as answer:
+            return bool(answer.status == 200)
+    except OSError:
+        return False
