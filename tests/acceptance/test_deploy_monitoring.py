@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import json
-import os
 import re
 import subprocess
 import time
 import urllib.error
-import urllib.parse
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
+import prometheus_rig
 import pytest
-from deploy_kit import DEPLOY, REPOSITORY, RULES, dashboard_queries, render, rules, scaling_queries
+from deploy_kit import DEPLOY, RULES, dashboard_queries, render, rules, scaling_queries
+from prometheus_rig import Prometheus
 from torchserve_kit import archive, wait_until, wait_until_served
 
-from stoker.bench import tools
 from stoker.client import Client
-from stoker.testing.server import RunningServer, free_ports, running_server
+from stoker.testing.server import RunningServer, running_server
 
 HANDLER = """
 def handle(data, context):
@@ -31,52 +29,22 @@ def handle(data, context):
 """
 
 
-@pytest.fixture(scope="module")
-def prometheus() -> Path:
-    try:
-        return tools.find_or_fetch("prometheus", home=REPOSITORY / ".cache" / "tools")
-    except tools.ToolMissing as error:
-        if os.environ.get("CI") == "true":
-            pytest.fail(str(error))
-        pytest.skip(str(error))
-
-
-def promtool(prometheus: Path, *words: str | Path) -> str:
-    program = prometheus.with_name("promtool")
+def promtool(*words: str | Path) -> str:
+    program = prometheus_rig.program().with_name("promtool")
     done = subprocess.run([program, *words], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
 
-def test_promtool_accepts_the_rules(prometheus: Path) -> None:
-    assert f"{len(list(rules()))} rules found" in promtool(prometheus, "check", "rules", RULES)
+def test_promtool_accepts_the_rules() -> None:
+    assert f"{len(list(rules()))} rules found" in promtool("check", "rules", RULES)
 
 
-def test_each_alert_fires_when_it_should(prometheus: Path) -> None:
-    assert "SUCCESS" in promtool(prometheus, "test", "rules", DEPLOY / "prometheus" / "rules_test.yaml")
+def test_each_alert_fires_when_it_should() -> None:
+    assert "SUCCESS" in promtool("test", "rules", DEPLOY / "prometheus" / "rules_test.yaml")
 
 
 # ------------------------------------------------------------------------- every query, of a server at work
-
-
-class Asked:
-    """A Prometheus that evaluates the rules every second."""
-
-    def __init__(self, address: str) -> None:
-        self._address = address
-
-    def ready(self) -> bool:
-        try:
-            with urllib.request.urlopen(f"{self._address}/-/ready", timeout=5) as answer:
-                return bool(answer.status == 200)
-        except OSError:
-            return False
-
-    def values(self, query: str) -> list[float]:
-        words = urllib.parse.urlencode({"query": query})
-        with urllib.request.urlopen(f"{self._address}/api/v1/query?{words}", timeout=10) as answer:
-            found = json.load(answer)
-        return [float(each["value"][1]) for each in found["data"]["result"]]
 
 
 @pytest.fixture(scope="module")
@@ -90,48 +58,14 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
 
 
 @pytest.fixture(scope="module")
-def asked(prometheus: Path, server: RunningServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Asked]:
-    folder = tmp_path_factory.mktemp("prometheus")
-    (port,) = free_ports(1)
-    config = {
-        "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},
-        "rule_files": [str(RULES)],
-        "scrape_configs": [
-            {
-                "job_name": "stoker",
-                "static_configs": [
-                    {
-                        "targets": [server.metrics.removeprefix("http://")],
-                        "labels": {"namespace": "models", "pod": "demo-stoker-0"},
-                    }
-                ],
-            }
-        ],
-    }
-    (folder / "prometheus.yml").write_text(json.dumps(config))  # JSON is YAML
-    with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(
-            [
-                prometheus,
-                f"--config.file={folder / 'prometheus.yml'}",
-                f"--storage.tsdb.path={folder / 'data'}",
-                f"--web.listen-address=127.0.0.1:{port}",
-            ],
-            stdout=log,
-            stderr=subprocess.STDOUT,
-        )
-    try:
-        it = Asked(f"http://127.0.0.1:{port}")
-        wait_until(lambda: it.ready() or process.poll() is not None, "Prometheus is ready")
-        assert process.poll() is None, (folder / "log").read_text()
+def asked(server: RunningServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
+    labels = {"namespace": "models", "pod": "demo-stoker-0"}
+    with prometheus_rig.scraping(server, tmp_path_factory.mktemp("prometheus"), labels=labels, rules=RULES) as it:
         use(server, it)
         yield it
-    finally:
-        process.terminate()
-        process.wait(30)
 
 
-def use(server: RunningServer, asked: Asked) -> None:
+def use(server: RunningServer, asked: Prometheus) -> None:
     """Sends requests of each kind until Prometheus has seen every counter grow."""
     grown = [f"increase(Requests{kind}XX[1m]) > 0" for kind in (4, 5)]
     grown += [f'increase(stoker_requests_total{{outcome="{outcome}"}}[1m]) > 0' for outcome in ("answered", "failed")]
@@ -139,7 +73,7 @@ def use(server: RunningServer, asked: Asked) -> None:
     while time.monotonic() < end:
         for path, data in (("m", b"x"), ("m", b"fail"), ("none", b"x")):
             post(f"{server.inference}/predictions/{path}", data)
-        if all(asked.values(query) for query in grown):
+        if all(asked.query(query) for query in grown):
             return
         time.sleep(0.3)
     raise AssertionError("Prometheus has not seen answers of each class")
@@ -165,28 +99,28 @@ def as_a_value(query: str) -> str:
     return re.sub(r"(==|>|<) (\S+)$", r"\1 bool \2", query)
 
 
-def has_data(asked: Asked, query: str) -> bool:
-    return any(value == value for value in asked.values(query))  # a ratio without requests is NaN
+def has_data(asked: Prometheus, query: str) -> bool:
+    return any(value == value for _, value in asked.query(query))  # a ratio without requests is NaN
 
 
 @pytest.mark.parametrize("query", dashboard_queries())
-def test_a_query_of_the_dashboard_returns_data(query: str, asked: Asked) -> None:
+def test_a_query_of_the_dashboard_returns_data(query: str, asked: Prometheus) -> None:
     wait_until(lambda: has_data(asked, as_grafana_asks(query)), query, 30)
 
 
 @pytest.mark.parametrize("rule", list(rules()), ids=lambda rule: rule.get("record") or rule["alert"])
-def test_a_rule_returns_data(rule: dict[str, str], asked: Asked) -> None:
+def test_a_rule_returns_data(rule: dict[str, str], asked: Prometheus) -> None:
     wait_until(lambda: has_data(asked, as_a_value(rule["expr"])), rule["expr"], 30)
     if "record" in rule:
         wait_until(lambda: has_data(asked, rule["record"]), f"{rule['record']} is recorded", 30)
 
 
 @pytest.mark.parametrize("query", scaling_queries())
-def test_a_query_of_the_adapter_returns_data(query: str, asked: Asked) -> None:
+def test_a_query_of_the_adapter_returns_data(query: str, asked: Prometheus) -> None:
     wait_until(lambda: has_data(asked, query), query, 30)
 
 
-def test_what_keda_asks_returns_data(asked: Asked) -> None:
+def test_what_keda_asks_returns_data(asked: Prometheus) -> None:
     documents = render("--set", "autoscaling.kind=keda")
     (scaled,) = [each for each in documents if each["kind"] == "ScaledObject"]
     for trigger in scaled["spec"]["triggers"]:
