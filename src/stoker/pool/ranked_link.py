@@ -47,7 +47,6 @@ class RankedLink(Link):
         ]
         self._awaited: dict[int, tuple[type, ...]] = dict.fromkeys(range(1, len(self._others) + 1), (Hello,))
         self._greeted = self._loaded = 0
-        self._slowest_load: Loaded | None = None
         self._answer: tuple[Results, memoryview] | None = None
         self._ran: dict[int, Results] = {}
         self._patience_with_ranks: asyncio.TimerHandle | None = None
