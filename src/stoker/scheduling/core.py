@@ -237,13 +237,13 @@ class SchedulerCore:
         self.wake_at = inf if wake is None else wake
 
     def _time_out(self, worker: WorkerState, now: float) -> None:
-        reason = errors.ResponseTimeout(seconds=self.spec.response_timeout_s)
-        late = worker.give_up(now, self.spec.response_timeout_s)
+        timeout = self.spec.response_timeout_s
+        late = worker.give_up(now, timeout)
         for flight in late:
             for job in flight.unanswered():
-                self._end(job, reason, now)
-        if not late:
-            self.actions.append(actions.Restart(worker.id, reason))  # it is reported lost soon
+                self._end(job, errors.ResponseTimeout(f"The handler did not answer in {timeout:g} s."), now)
+        if not late:  # the worker is reported lost soon
+            self.actions.append(actions.Restart(worker.id, errors.ResponseTimeout(seconds=timeout)))
 
     def next_wake(self) -> float | None:
         """Returns when `on_time` has something to do, should nothing happen before."""
@@ -292,7 +292,7 @@ class SchedulerCore:
             job.place = flight
         if not worker.flights:
             worker.since = now
-            self._wake_by(now + self.spec.response_timeout_s)
+        self._wake_by(now + self.spec.response_timeout_s)
         worker.flights.append(flight)
         if worker.blocked_at is not None:
             self._unblock(worker, now)  # where batches run at once, the new one waits for no reader

@@ -149,6 +149,18 @@ def test_a_job_that_waits_for_its_reader_is_not_late() -> None:
     assert failed(take(scheduler)) == [(job, errors.ResponseTimeout)]
 
 
+def test_a_job_that_joins_one_which_waits_for_its_reader_is_timed_too() -> None:
+    scheduler = core()
+    submit(scheduler, streaming=True)
+    scheduler.parts(0, 1, [[Chunk(b"p" * 100)]], 1.0)
+    scheduler.on_time(1.0)
+    (joins,) = submit(scheduler, now=2.0)
+    assert scheduler.wake_at <= 2.0 + TIMEOUT_S
+    take(scheduler)
+    scheduler.on_time(2.0 + TIMEOUT_S)
+    assert failed(take(scheduler)) == [(joins, errors.ResponseTimeout)]
+
+
 def test_a_dead_worker_fails_what_it_had_begun_and_gives_back_the_rest() -> None:
     scheduler = core()
     first, second, third = submit(scheduler, 3)
