@@ -13,7 +13,7 @@ from stoker.archive.store import Unpacked, UnpackedModel
 from stoker.config.settings import Settings
 from stoker.core.job import Job
 from stoker.core.model import ModelSpec
-from stoker.core.ports import QueueStatus, WorkerStatus
+from stoker.core.ports import Load, QueueStatus, WorkerStatus
 from stoker.core.reply import Chunk, ResponseMeta
 from stoker.pool.devices import Devices
 from stoker.registry.registry import Registry
@@ -39,6 +39,14 @@ class FakeScheduler:
         self.error: errors.ServingError | None = None
         self.refusal: errors.ServingError | None = None
         self._drained = asyncio.Event()
+        self.load_now = Load()
+        self.wake: Callable[[], None] | None = None
+
+    def load(self) -> Load:
+        return self.load_now
+
+    def let_sleep(self, wake: Callable[[], None] | None) -> None:
+        self.wake = wake
 
     def submit(self, job: Job) -> None:
         if self.refusal is not None:

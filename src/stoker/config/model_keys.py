@@ -51,6 +51,9 @@ class ModelValues:
     async_communication: bool | None = None
     async_concurrency: int | None = None
     tensors: TensorInterface | None = None
+    autoscale: bool | None = None
+    autoscale_target_wait_s: float | None = None
+    unload_after_s: float | None = None
 
     @property
     def contradiction(self) -> str | None:
@@ -106,7 +109,7 @@ def _count(value: Any) -> int:
 
 
 def _workers(value: Any) -> int:
-    check_workers(count := _count(value))
+    check_workers(count := 0 if _whole(value) == 0 else _count(value))
     return count
 
 
@@ -213,8 +216,45 @@ def _row(
 
 
 MODEL_KEYS: tuple[ModelRow, ...] = (
-    _row("minWorkers", "min_workers", _workers, "number", "-", "fewest workers, at least 1; needs maxWorkers"),
+    _row(
+        "minWorkers",
+        "min_workers",
+        _workers,
+        "number",
+        "-",
+        "fewest workers; needs maxWorkers; 0 counts as 1 without autoscale",
+    ),
     _row("maxWorkers", "max_workers", _positive, "number", "-", "most workers; needs minWorkers"),
+    _row(
+        "autoscale",
+        "autoscale",
+        _switch,
+        "true, false",
+        "autoscaling",
+        "change the number of workers between minWorkers and maxWorkers as the load needs; see "
+        "[autoscaling.md](autoscaling.md)",
+        ours=True,
+    ),
+    _row(
+        "autoscaleTargetWaitMs",
+        "autoscale_target_wait_s",
+        _milliseconds,
+        "number",
+        "200",
+        "with autoscale: how long requests may wait in the queue",
+        unit="ms",
+        ours=True,
+    ),
+    _row(
+        "unloadAfterMs",
+        "unload_after_s",
+        _milliseconds,
+        "number",
+        "never",
+        "with autoscale: after this time without a request all workers stop when memory is short (memory_low_percent)",
+        unit="ms",
+        ours=True,
+    ),
     _row("batchSize", "batch_size", _count, "number", "1", "most requests per call of the handler"),
     _row(
         "maxBatchDelay",

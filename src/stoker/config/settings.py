@@ -238,6 +238,24 @@ class Settings:
         "workers of a model that sets none; 0: one per GPU or CPU for models loaded at start, none over the API",
         minimum=0,
     )
+    autoscaling: str = setting(
+        "autoscaling",
+        units.one_of("on", "off"),
+        "off",
+        "let the load decide how many workers a model has between minWorkers and maxWorkers, unless its key autoscale "
+        "says otherwise",
+        ours=True,
+    )
+    memory_low_percent: float = setting(
+        "memory_low_percent",
+        units.number,
+        10.0,
+        "memory counts as short when less than this is available, in percent of the machine's or the container's; see "
+        "the key unloadAfterMs",
+        minimum=0,
+        maximum=100,
+        ours=True,
+    )
     debug: bool = setting(
         "debug",
         units.boolean,

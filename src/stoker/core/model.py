@@ -28,6 +28,7 @@ class ModelSpec:
     ``ranks``: how each worker is spread over devices; None: it has one.
     ``sequences``: how requests that share state are kept together; None: they are not.
     ``use_venv``: its workers have a virtual environment of their own.
+    ``autoscale``: the load decides how many workers there are. ``unload_after_s``: 0 means never.
     """
 
     key: ModelKey
@@ -58,6 +59,9 @@ class ModelSpec:
     loaded_at_startup: bool = False
     tensors: TensorInterface = PLAIN
     sequences: SequenceLimits | None = None
+    autoscale: bool = False
+    autoscale_target_wait_s: float = 0.2
+    unload_after_s: float = 0.0
     yaml_config: Mapping[str, Any] = field(default_factory=dict)
 
     @property

@@ -412,11 +412,14 @@ ModelTelemetryOf = Callable[[ModelKey], ModelTelemetry]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelFigures:
-    """How one registered model version is at the moment. ``workers``: how many there are in each state."""
+    """How one registered model version is at the moment. ``workers``: how many there are in each state.
+    ``wanted``: how many autoscaling wants, ``changes``: how often it changed that, by kind; None: it is off."""
 
     key: ModelKey
     waiting: int
     workers: Mapping[str, int]
+    wanted: int | None = None
+    changes: Mapping[str, int] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -139,6 +139,9 @@ def _config_keys(document: Mapping[str, Any], config: ModelConfig, settings: Set
             f"maxWorkers {most} is less than minWorkers {fewest}: correct it.",
             "model-config.yaml",
         )
+    if config.autoscale:
+        text = "autoscale takes effect: the load decides how many workers run between minWorkers and maxWorkers."
+        yield Verdict.CHANGED, text, "model-config.yaml"
     wrong = [name for name, key in BY_NAME.items() if name in document and getattr(config, key.field) is None]
     if wrong:
         text = f"Ignored, as in TorchServe, because of the value: {', '.join(wrong)}."

@@ -25,6 +25,23 @@ def describe(entry: ModelEntry) -> dict[str, Any]:
         "loadedAtStartup": entry.spec.loaded_at_startup,
         "workers": [worker(status) for status in entry.pool.statuses()],
         "jobQueueStatus": queue(entry.scheduler.queue_status()),
+        **_autoscaling(entry),
+    }
+
+
+def _autoscaling(entry: ModelEntry) -> dict[str, Any]:
+    scaling, spec = entry.scaling, entry.spec
+    if scaling is None:
+        return {}
+    unload = {"unloadAfterMs": _milliseconds(spec.unload_after_s)} if spec.unload_after_s else {}
+    return {
+        "autoscale": {
+            "targetWaitMs": _milliseconds(spec.autoscale_target_wait_s),
+            **unload,
+            "workers": entry.target,
+            "reason": scaling.reason,
+            "since": utc(scaling.changed_at),
+        }
     }
 
 

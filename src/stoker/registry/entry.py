@@ -5,8 +5,9 @@ Scheduler and pool are protocols here, so that tests can bring their own.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from stoker import errors
@@ -14,7 +15,8 @@ from stoker.archive.store import UnpackedModel
 from stoker.core.job import Job, ModelKey
 from stoker.core.measures import ModelCounters
 from stoker.core.model import ModelSpec
-from stoker.core.ports import QueueStatus, SchedulerPort, WorkerStatus
+from stoker.core.ports import Load, QueueStatus, SchedulerPort, WorkerStatus
+from stoker.scheduling.autoscaling import Autoscaling
 
 
 class ModelScheduler(SchedulerPort, Protocol):
@@ -23,6 +25,10 @@ class ModelScheduler(SchedulerPort, Protocol):
     def submit(self, job: Job) -> None: ...
 
     def queue_status(self) -> QueueStatus: ...
+
+    def load(self) -> Load: ...
+
+    def let_sleep(self, wake: Callable[[], None] | None) -> None: ...
 
     def close_admission(self, error: errors.ServingError) -> None: ...
 
@@ -68,10 +74,25 @@ class NodeRole:
         return replace(spec, envelope=self.envelope)
 
 
+@dataclass(slots=True)
+class Scaling:
+    """How a model is scaled by its load.
+
+    ``reason``: of the number of workers it has now; ``changed_at``: since when, in seconds since 1970. ``changes``: how
+    often it went up, down, to sleep, was woken.
+    """
+
+    policy: Autoscaling
+    reason: str = "as registered"
+    changed_at: float = 0.0
+    changes: Counter[str] = field(default_factory=lambda: Counter(up=0, down=0, sleep=0, wake=0))
+
+
 class ModelEntry:
     """``unpacked``: None for a function of a workflow. ``role``: None for a model that is no node of one.
     ``min_workers`` and ``max_workers`` are those of the newest scale; ``target`` is how many should run.
-    ``counters``: where its requests are counted, None: nowhere. ``confirmed``: its registration has succeeded."""
+    ``counters``: where its requests are counted, None: nowhere. ``confirmed``: its registration has succeeded.
+    ``scaling``: None for a model whose number of workers only operators change."""
 
     __slots__ = (
         "confirmed",
@@ -81,6 +102,7 @@ class ModelEntry:
         "min_workers",
         "pool",
         "role",
+        "scaling",
         "scheduler",
         "spec",
         "target",
@@ -108,12 +130,31 @@ class ModelEntry:
         self.max_workers = spec.max_workers
         self.target = 0
         self.confirmed = False
+        self.scaling: Scaling | None = None
 
     def scale(self, min_workers: int, max_workers: int) -> None:
         """Scales up to the minimum or down to the maximum; nothing in between changes."""
         self.min_workers, self.max_workers = min_workers, max_workers
-        self.target = min(max(self.target, min_workers), max_workers)
-        self.pool.scale(self.target)
+        self.resize(min(max(self.target, min_workers), max_workers))
+
+    def resize(self, workers: int) -> None:
+        self.target = workers
+        self.pool.scale(workers)
+
+    @property
+    def asleep(self) -> bool:
+        """Whether it has no workers because none are needed: the next request starts them."""
+        return self.may_sleep and self.target == 0
+
+    @property
+    def may_sleep(self) -> bool:
+        """Whether a request can start its workers: not where what no worker can begin at once is refused."""
+        return self.scaling is not None and self.max_workers > 0 and not self.spec.job_tickets
+
+    @property
+    def workers_due(self) -> int:
+        """How many workers must be ready for it to count as well served."""
+        return 0 if self.asleep else self.min_workers
 
     def ready_workers(self) -> int:
         return sum(status.ready for status in self.pool.statuses())

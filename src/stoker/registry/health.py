@@ -55,7 +55,7 @@ class HealthView:
                 if now < ends:
                     healthy += 1
                     until = min(until, ends)
-            self._healthy = self._healthy and healthy >= entry.min_workers
+            self._healthy = self._healthy and healthy >= entry.workers_due
         self._healthy_until = until
 
     def health(self, name: str) -> Health:
@@ -69,7 +69,9 @@ class HealthView:
         return _health(self.ready(entry))
 
     def ready(self, entry: ModelEntry) -> bool:
-        return not self.stopping and entry.ready_workers() >= max(1, entry.min_workers)
+        if self.stopping:
+            return False
+        return entry.asleep or entry.ready_workers() >= max(1, entry.min_workers)
 
     def readiness(self) -> Readiness:
         if self.stopping:
@@ -79,7 +81,7 @@ class HealthView:
 
     def _waited_for(self) -> tuple[str, ...]:
         """Whether a probe waits for the model: not for one scaled to zero."""
-        return tuple(str(entry.key) for entry in self._catalog if entry.ready_workers() < entry.min_workers)
+        return tuple(str(entry.key) for entry in self._catalog if entry.ready_workers() < entry.workers_due)
 
     # ---------------------------------------------------------------------------------------- listeners
 

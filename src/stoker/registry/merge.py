@@ -40,6 +40,7 @@ log = logging.getLogger(__name__)
 
 _DEFAULT_BATCH_DELAY_S = 0.1
 _DEFAULT_RETRY_TIMEOUT_S = 300.0
+_DEFAULT_TARGET_WAIT_S = 0.2
 _FOREVER_S = 2.0**31 - 1
 _DEFAULT_ASYNC_JOBS = 256
 
@@ -78,7 +79,8 @@ def model_spec(sources: Sources, *, url: str, model_dir: str) -> ModelSpec:
     config = sources.config.over(defaults)
     _check_supported(config)
     _check_yaml_workers(sources.config)
-    min_workers, max_workers = _worker_bounds(sources, defaults)
+    autoscale = _first(config.autoscale, settings.autoscaling == "on")
+    min_workers, max_workers = _worker_bounds(sources, defaults, autoscale)
     device_type = _device_type(config, sources.machine)
     device_ids = _device_ids(config, device_type, sources.machine)
     ranks = config.ranks
@@ -119,6 +121,9 @@ def model_spec(sources: Sources, *, url: str, model_dir: str) -> ModelSpec:
         loaded_at_startup=sources.at_startup,
         tensors=_first(config.tensors, PLAIN),
         sequences=_sequences(config, settings),
+        autoscale=autoscale,
+        autoscale_target_wait_s=_first(config.autoscale_target_wait_s, _DEFAULT_TARGET_WAIT_S),
+        unload_after_s=_first(config.unload_after_s, 0.0),
         yaml_config=config.raw,
     )
 
@@ -175,14 +180,14 @@ def _timeout(settings: Settings, *values: float | None) -> float:
     return _FOREVER_S if settings.debug else _first(*values)
 
 
-def _worker_bounds(sources: Sources, defaults: ModelDefaults) -> tuple[int, int]:
-    """Returns fewest and most workers."""
+def _worker_bounds(sources: Sources, defaults: ModelDefaults, may_sleep: bool) -> tuple[int, int]:
+    """Returns fewest and most workers. ``may_sleep``: model-config.yaml may ask for none."""
     config, settings = sources.config, sources.settings
     if sources.workers is not None:
         check_workers(*sources.workers)
         return sources.workers
     if config.min_workers is not None and config.max_workers is not None:
-        return config.min_workers, config.max_workers
+        return max(config.min_workers, 0 if may_sleep else 1), config.max_workers
     if (given := sources.request.initial_workers) is not None:
         return (given if sources.fewest_workers is None else min(sources.fewest_workers, given)), given
     if sources.at_startup and defaults.min_workers is not None:

@@ -18,6 +18,7 @@ from stoker.config.settings import Settings
 from stoker.core.job import ModelKey
 from stoker.core.ports import SCALING_BEGUN, SCALING_UNFINISHED, ModelTelemetryOf, RegisterRequest, ScaleRequest
 from stoker.registry import merge, names
+from stoker.registry.autoscaler import Autoscaler
 from stoker.registry.catalog import Catalog
 from stoker.registry.entry import ModelEntry, NodeRole, PoolFactory, SchedulerFactory
 from stoker.registry.locks import KeyedLocks
@@ -42,7 +43,9 @@ class Operations:
         changed: Callable[[], None],
         telemetry: ModelTelemetryOf,
         models_changed: Callable[[], None],
+        autoscaler: Autoscaler,
     ) -> None:
+        self._autoscaler = autoscaler
         self._telemetry = telemetry
         self._settings = settings
         self._catalog = catalog
@@ -145,6 +148,10 @@ class Operations:
         if entry.role is not None:
             entry.target = entry.role.workers
         entry.scale(entry.min_workers, entry.max_workers)
+        if entry.spec.autoscale and entry.role is None:
+            self._autoscaler.watch(entry)
+        if entry.asleep:
+            return f"{registered} 0 initial workers. The first request starts one."
         if not entry.target:
             return f"{registered} 0 initial workers. Use scale workers API to add workers for the model."
         if not synchronous:
@@ -172,6 +179,7 @@ class Operations:
             self._check_running()
             entry = self._catalog.lookup(request.model, request.version)
             entry.scale(request.min_workers, most)
+            self._autoscaler.scaled_by_hand(entry)
             self._changed()
             if entry.role is None:
                 self._models_changed()
@@ -248,6 +256,7 @@ class Operations:
     ) -> None:
         """Ends everything that belongs to the entry: its jobs, its workers, its files."""
         self.leaving.add(entry)
+        self._autoscaler.forget(entry)
         await entry.close(grace_s=grace_s, error=error)
         self._preparer.discard(entry.unpacked, delete_download=delete_download)
         self.leaving.discard(entry)

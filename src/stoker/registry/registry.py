@@ -37,6 +37,7 @@ from stoker.core.workflows import PREFIX
 from stoker.pool.devices import Devices
 from stoker.pool.spawning import usable_cores
 from stoker.registry import describe, loading, names, parts, repository
+from stoker.registry.autoscaler import Autoscaler
 from stoker.registry.catalog import Catalog
 from stoker.registry.entry import ModelEntry, PoolFactory, SchedulerFactory
 from stoker.registry.health import HealthView
@@ -89,6 +90,7 @@ class Registry:
             changed=self._health.changed,
             telemetry=telemetry,
             models_changed=self._models_changed,
+            autoscaler=Autoscaler(clock, changed=self._health.changed, low_memory_percent=settings.memory_low_percent),
         )
         self._snapshots = SnapshotKeeper(
             writer=snapshots,
@@ -323,7 +325,13 @@ class Registry:
     def figures(self) -> list[ModelFigures]:
         """Samples every model version, for metrics."""
         return [
-            ModelFigures(key=entry.key, waiting=entry.scheduler.queue_status().pending, workers=entry.pool.states())
+            ModelFigures(
+                key=entry.key,
+                waiting=entry.scheduler.queue_status().pending,
+                workers=entry.pool.states(),
+                wanted=None if entry.scaling is None else entry.target,
+                changes=None if entry.scaling is None else entry.scaling.changes,
+            )
             for entry in self._catalog
         ]
 

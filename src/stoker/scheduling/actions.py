@@ -64,5 +64,9 @@ class Drained(Struct, frozen=True):
     worker: int
 
 
-Rare = DeliverParts | Fail | CancelInWorker | GrantCredit | Restart | Drained
+class Wake(Struct, frozen=True):
+    """Jobs wait, and there are no workers because nobody needed them."""
+
+
+Rare = DeliverParts | Fail | CancelInWorker | GrantCredit | Restart | Drained | Wake
 Action = Send | Deliver | Rare

@@ -9,12 +9,13 @@ from stoker.core.model import ModelSpec
 
 class Admission:
     """``configured``: worker slots that exist. ``failure``: why none of them can live at present.
-    ``closed``: set once, when the model is unregistered or the server stops.
+    ``closed``: set once, when the model is unregistered or the server stops. ``may_sleep``: a job for a model without
+    workers is no error, it wakes the model.
 
     ``torchserve_give_up``: TorchServe queues for workers that are gone for good; by default that is an error at once.
     """
 
-    __slots__ = ("_closed", "_configured", "_failure", "_spec", "_torchserve_give_up", "open")
+    __slots__ = ("_closed", "_configured", "_failure", "_may_sleep", "_spec", "_torchserve_give_up", "open")
 
     def __init__(self, spec: ModelSpec, torchserve_give_up: bool = False) -> None:
         self._spec = spec
@@ -22,7 +23,8 @@ class Admission:
         self._configured = 0
         self._failure: errors.ServingError | None = None
         self._closed: errors.ServingError | None = None
-        self.open = False  # whether `refusal` is None, cached because every job asks
+        self._may_sleep = False
+        self.open = False  # whether jobs need no second look, cached because every job asks
 
     def close(self, error: errors.ServingError) -> None:
         self._closed = error
@@ -30,7 +32,18 @@ class Admission:
 
     def pool_status(self, configured: int, failure: errors.ServingError | None) -> None:
         self._configured, self._failure = configured, failure
-        self.open = self.refusal() is None
+        self._look()
+
+    def may_sleep(self, may: bool) -> None:
+        self._may_sleep = may
+        self._look()
+
+    def _look(self) -> None:
+        self.open = not self.asleep and self.refusal() is None
+
+    @property
+    def asleep(self) -> bool:
+        return self._may_sleep and self._configured == 0
 
     def refusal(self, named_version: str | None = None) -> errors.ServingError | None:
         """Why no job of this model can be served now, whatever the queue; None when it can."""
@@ -42,14 +55,18 @@ class Admission:
 
     def _hopeless(self, named_version: str | None) -> errors.ServingError | None:
         if self._configured == 0:
-            return errors.NoWorkers(self._spec.key.name, named_version)
+            return None if self._may_sleep else errors.NoWorkers(self._spec.key.name, named_version)
         if self._failure is not None and not self._torchserve_give_up:
             return errors.WorkersUnavailable(model=self._spec.key.name, cause=self._failure.cause)
         return None
 
-    def check(self, job: Job, now: float) -> None:
-        """Raises why ``job`` is not accepted, room in the queue aside."""
-        if not self.open and (refusal := self.refusal(job.named_version)) is not None:
-            raise refusal
+    def check(self, job: Job, now: float) -> bool:
+        """Raises why ``job`` is not accepted, room in the queue aside. Returns whether it must wake the model."""
+        asleep = False
+        if not self.open:
+            if (refusal := self.refusal(job.named_version)) is not None:
+                raise refusal
+            asleep = True
         if job.deadline is not None and job.deadline <= now:
             raise errors.DeadlineExceeded()
+        return asleep

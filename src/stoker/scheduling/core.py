@@ -74,7 +74,7 @@ class SchedulerCore:
 
     def submit(self, job: Job, now: float) -> None:
         """Accepts ``job``, or raises why not and keeps nothing of it. Call `dispatch` before the turn ends."""
-        self._admission.check(job, now)
+        asleep = self._admission.check(job, now)
         self._policy.put(job, now)
         job.accepted_at = now
         if job.streaming:
@@ -84,6 +84,8 @@ class SchedulerCore:
         if job.deadline is not None:
             self._deadlines.add(job)
             self._wake_by(job.deadline)
+        if asleep:
+            self.actions.append(actions.Wake())
 
     def cancel(self, job: Job, now: float) -> None:
         """Ends a job whose caller left; cancels it in the worker that holds it."""
@@ -97,6 +99,10 @@ class SchedulerCore:
             index = flight.jobs.index(job)
             if (stream := flight.streams.get(index)) is not None:
                 self._read(flight, index, stream, nbytes, now)
+
+    def may_sleep(self, may: bool) -> None:
+        """Whether jobs for a model without workers wait, and wake it, or are refused."""
+        self._admission.may_sleep(may)
 
     def close_admission(self, error: errors.ServingError) -> None:
         self._admission.close(error)
@@ -357,6 +363,8 @@ class SchedulerCore:
         if all(worker.draining for worker in self._workers.values()) and (cause := self._admission.hopeless()):
             for job in list(self._policy.jobs()):
                 self._end(job, cause, now)
+        if self._admission.asleep and self._policy.waiting:  # what a stopping worker had not begun
+            self.actions.append(actions.Wake())
 
     def _drop_expired(self, now: float) -> None:
         for job in self._deadlines.pop_expired(now):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import inf
 
 from stoker import errors
@@ -16,7 +16,7 @@ from stoker.core.clock import Clock
 from stoker.core.job import Job
 from stoker.core.measures import ModelCounters
 from stoker.core.model import ModelSpec
-from stoker.core.ports import Outcome, QueueStatus, WorkerLink
+from stoker.core.ports import Load, Outcome, QueueStatus, WorkerLink
 from stoker.core.reply import Chunk
 from stoker.core.turn import Turn, current_turn
 from stoker.scheduling import actions
@@ -57,6 +57,7 @@ class Scheduler:
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = inf
         self._drain_waiters: list[asyncio.Future[None]] = []
+        self._wake: Callable[[], None] | None = None
 
     # ---------------------------------------------------------------------------------- registry
 
@@ -73,6 +74,14 @@ class Scheduler:
 
     def queue_status(self) -> QueueStatus:
         return self._core.queue_status()
+
+    def load(self) -> Load:
+        return self._core.load(self._now())
+
+    def let_sleep(self, wake: Callable[[], None] | None) -> None:
+        """``wake``: called for a job that comes while there are no workers; None: such jobs are refused."""
+        self._wake = wake
+        self._core.may_sleep(wake is not None)
 
     def close_admission(self, error: errors.ServingError) -> None:
         """Makes `submit` raise ``error``; accepted jobs go on."""
@@ -199,6 +208,9 @@ class Scheduler:
             action.job.reply.push_parts(action.chunks, action.nbytes)
         elif isinstance(action, actions.Fail):
             action.job.reply.fail(action.error)
+        elif isinstance(action, actions.Wake):
+            if self._wake is not None:
+                self._wake()
         elif (link := self._links.get(action.worker)) is None:
             pass  # it died meanwhile; what it held is settled already
         elif isinstance(action, actions.CancelInWorker):

@@ -106,6 +106,28 @@ def _families(counted: Counted, figures: Sequence[ModelFigures]) -> Iterator[Fam
         "Streaming requests that are not over.",
         [("stoker_streams_in_flight", _labels(key), counters.streams) for key, counters in counted if key in live],
     )
+    yield from _of_autoscaling([each for each in figures if each.wanted is not None])
+
+
+def _of_autoscaling(figures: Sequence[ModelFigures]) -> Iterator[Family]:
+    if not figures:
+        return
+    yield (
+        "stoker_autoscale_workers",
+        "gauge",
+        "Workers that autoscaling wants.",
+        [("stoker_autoscale_workers", _labels(each.key), each.wanted or 0) for each in figures],
+    )
+    yield (
+        "stoker_autoscale_changes_total",
+        "counter",
+        "How often autoscaling changed the number of workers since the model was registered.",
+        [
+            ("stoker_autoscale_changes_total", _labels(each.key, f',change="{change}"'), count)
+            for each in figures
+            for change, count in (each.changes or {}).items()
+        ],
+    )
 
 
 def _of_workflows(workflows: Mapping[str, WorkflowCounters]) -> Iterator[Family]:

@@ -418,7 +418,7 @@ class World:
             if isinstance(action, actions.DeliverParts):
                 if action.job.streaming:
                     self._read(action.job, action.nbytes)
-            elif not isinstance(action, actions.Deliver | actions.Fail):
+            elif not isinstance(action, actions.Deliver | actions.Fail | actions.Wake):
                 self._for_worker(action)
 
     def _for_worker(self, action: WorkerAction) -> None:

@@ -89,7 +89,7 @@ def test_a_value_of_the_wrong_type_is_ignored_with_a_warning(
 @pytest.mark.parametrize(
     ("key", "value", "field", "result"),
     [
-        ("minWorkers", 0, "min_workers", 1),
+        ("minWorkers", -3, "min_workers", 1),
         ("batchSize", -3, "batch_size", 1),
         ("maxBatchDelay", 0, "max_batch_delay_s", None),
         ("responseTimeout", 0, "response_timeout_s", None),

@@ -101,3 +101,30 @@ def test_a_deadline_that_has_come_is_too_late(deadline: float, refused: str) -> 
 def test_a_model_that_cannot_serve_says_so_before_it_looks_at_the_deadline() -> None:
     assert refusal(admission(0), deadline=1.0) == "NoWorkers"
     assert refusal(admission(2, BROKEN), deadline=1.0) == "WorkersUnavailable"
+
+
+def test_a_sleeping_model_takes_a_job_and_must_be_woken_for_it() -> None:
+    it = admission(0)
+    it.may_sleep(True)
+    assert it.asleep
+    assert it.hopeless() is None
+    assert it.check(Job(SPEC.key, ()), 5.0)
+    it.pool_status(1, None)
+    assert not it.asleep
+    assert it.open
+    assert not it.check(Job(SPEC.key, ()), 5.0)
+
+
+def test_a_model_that_no_longer_may_sleep_refuses_jobs_without_workers() -> None:
+    it = admission(0)
+    it.may_sleep(True)
+    it.may_sleep(False)
+    assert refusal(it) == "NoWorkers"
+
+
+def test_a_sleeping_model_that_leaves_or_a_late_job_is_refused() -> None:
+    it = admission(0)
+    it.may_sleep(True)
+    assert refusal(it, deadline=4.0) == "DeadlineExceeded"
+    it.close(STOPPING)
+    assert refusal(it) == "ServerStopping"

@@ -436,3 +436,50 @@ def test_fixed_batching_sends_a_job_that_travels_alone_at_once_and_nothing_ahead
     assert sent(scheduler) == [(0, 4)]
     submit(scheduler, 8, now=0.0002)
     assert sent(scheduler) == []
+
+
+def test_a_job_for_a_sleeping_model_wakes_it_and_waits_as_long_as_its_deadline() -> None:
+    scheduler = core(0)
+    scheduler.may_sleep(True)
+    scheduler.pool_status(0, None, 0.0)
+    (late,) = submit(scheduler, deadline=1.0)
+    (patient,) = submit(scheduler)
+    assert actions.Wake() in take(scheduler)
+    scheduler.pool_status(1, None, 0.1)
+    scheduler.on_time(1.0)
+    assert failures(scheduler) == [(late, errors.DeadlineExceeded)]
+    scheduler.worker_ready(7)
+    scheduler.dispatch(2.0)
+    assert sent(scheduler) == [(7, 1)]
+    assert patient.place is not late.place
+
+
+def test_what_a_stopping_worker_had_not_begun_wakes_the_model_that_fell_asleep() -> None:
+    scheduler = core(1)
+    scheduler.may_sleep(True)
+    submit(scheduler)
+    scheduler.worker_draining(0)
+    scheduler.pool_status(0, None, 0.0)
+    take(scheduler)
+    scheduler.worker_lost(0, errors.WorkerDied(), 0, 0.0)
+    assert take(scheduler) == [actions.Wake()]
+    assert scheduler.queue_status().pending == 1
+
+
+def test_jobs_of_a_woken_model_whose_worker_cannot_start_fail_with_the_cause() -> None:
+    scheduler = core(0)
+    scheduler.may_sleep(True)
+    scheduler.pool_status(0, None, 0.0)
+    (one,) = submit(scheduler)
+    scheduler.pool_status(1, None, 0.0)
+    scheduler.pool_status(1, errors.WorkerDied("exit code 7"), 1.0)
+    assert failures(scheduler) == [(one, errors.WorkersUnavailable)]
+
+
+def test_the_load_counts_what_waits_runs_and_has_ended() -> None:
+    scheduler = core(2)
+    submit(scheduler, 3, now=1.0)
+    scheduler.done(0, 1, [Chunk(b"ok")], 1.5, 0.4)
+    load = scheduler.load(2.0)
+    assert (load.waiting, load.oldest_wait_s, load.running, load.busy) == (1, 1.0, 1, 1)
+    assert (load.batches, load.succeeded, load.jobs, load.handler_s) == (1, 1, 1, 0.4)

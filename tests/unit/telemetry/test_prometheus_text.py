@@ -220,3 +220,19 @@ model_metrics:
         "# TYPE Seen counter",
         'Seen{ModelName="m",Level="Model",Hostname="h",} 5.0',
     ]
+
+
+def test_autoscaling_is_told_of_models_that_have_it() -> None:
+    rig = Rig("prometheus")
+    other = ModelKey("other", "1.0")
+    scaled = ModelFigures(key=KEY, waiting=0, workers={}, wanted=0, changes={"up": 2, "sleep": 1})
+    rig.metrics.watch(lambda: [scaled, ModelFigures(key=other, waiting=0, workers={})])
+    lines = [line for line in rig.text.splitlines() if line.startswith("stoker_autoscale")]
+    model = f'model="{KEY.name}",version="{KEY.version}"'
+    assert lines == [
+        f"stoker_autoscale_workers{{{model}}} 0",
+        f'stoker_autoscale_changes_total{{{model},change="up"}} 2',
+        f'stoker_autoscale_changes_total{{{model},change="sleep"}} 1',
+    ]
+    rig.metrics.watch(lambda: [ModelFigures(key=other, waiting=0, workers={})])
+    assert "stoker_autoscale" not in rig.text

@@ -77,7 +77,11 @@ MODEL_DESCRIPTION: Json = members(
         "loadedAtStartup": FLAG,
         "workers": listed(WORKER),
         "jobQueueStatus": members({"remainingCapacity": WHOLE, "pendingRequests": WHOLE}),
+        "autoscale": members(
+            {"targetWaitMs": WHOLE, "unloadAfterMs": WHOLE, "workers": WHOLE, "reason": TEXT, "since": TEXT},
+            optional=["unloadAfterMs"],
+        ),
         "customizedMetadata": {"type": "object"},
     },
-    optional=["modelUrl", "deviceIds", "customizedMetadata"],  # functions of workflows have no url
+    optional=["modelUrl", "deviceIds", "autoscale", "customizedMetadata"],  # functions of workflows have no url
 )

@@ -1,0 +1,153 @@
+"""Scales models by their load: samples them every moment, asks each one's policy, carries out what it decides.
+
+Decisions are in `scheduling.autoscaling`.  The timer runs only while a model with autoscaling has workers; one that
+sleeps is woken by its scheduler.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from functools import partial
+
+from stoker.core.clock import Clock
+from stoker.pool.memory import available_percent
+from stoker.pool.slot_states import State
+from stoker.registry.entry import ModelEntry, Scaling
+from stoker.scheduling.autoscaling import Autoscaling, Decision, Sample
+
+log = logging.getLogger(__name__)
+
+TICK_S = 0.5
+_FAILING = (State.BACKOFF.name, State.GIVEN_UP.name)
+_BETWEEN_UNLOADS_S = 10.0  # what one model frees shows after a while
+
+
+class Autoscaler:
+    """``changed``: called after the number of a model's workers changed. ``available``: percent of memory."""
+
+    def __init__(
+        self,
+        clock: Clock,
+        *,
+        changed: Callable[[], None],
+        low_memory_percent: float,
+        available: Callable[[], float] = available_percent,
+    ) -> None:
+        self._now = clock.now
+        self._changed = changed
+        self._low_memory_percent = low_memory_percent
+        self._available = available
+        self._entries: set[ModelEntry] = set()
+        self._timer: asyncio.TimerHandle | None = None
+        self._unloaded_at = 0.0
+
+    # ---------------------------------------------------------------------------------- for operations
+
+    def watch(self, entry: ModelEntry) -> None:
+        """Begins to scale a model whose first workers were asked for just now."""
+        spec = entry.spec
+        policy = Autoscaling(
+            target_wait_s=spec.autoscale_target_wait_s,
+            batch_size=1 if spec.concurrent else spec.batch_size,
+            slots=(spec.async_jobs or spec.batch_size) if spec.concurrent else 1,
+        )
+        policy.restart(self._now())
+        entry.scaling = Scaling(policy, changed_at=time.time())
+        self._entries.add(entry)
+        self._prepare(entry)
+
+    def scaled_by_hand(self, entry: ModelEntry) -> None:
+        """Goes on between the bounds that an operator gave."""
+        if entry.scaling is None:
+            return
+        entry.scaling.policy.restart(self._now())
+        bounds = f"between {entry.min_workers} and {entry.max_workers} workers"
+        self._note(entry, f"scaled by hand: {bounds}")
+        log.info("Model %s is scaled by hand: autoscaling goes on %s", entry.key, bounds, extra=_event(entry))
+        self._prepare(entry)
+
+    def forget(self, entry: ModelEntry) -> None:
+        self._entries.discard(entry)
+        entry.scheduler.let_sleep(None)
+        if not self._entries and self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    # ---------------------------------------------------------------------------------- time
+
+    @property
+    def running(self) -> bool:
+        """Whether the timer is set."""
+        return self._timer is not None
+
+    def _prepare(self, entry: ModelEntry) -> None:
+        entry.scheduler.let_sleep(partial(self._wake, entry) if entry.may_sleep else None)
+        self._set_timer()
+
+    def _set_timer(self) -> None:
+        if self._timer is None and any(entry.target for entry in self._entries):
+            self._timer = asyncio.get_running_loop().call_later(TICK_S, self._tick)
+
+    def _tick(self) -> None:
+        self._timer = None
+        for entry in list(self._entries):
+            try:
+                self._look_at(entry)
+            except Exception:  # a defect with one model must not end the scaling of others
+                log.exception("Model %s could not be scaled", entry.key)
+        self._set_timer()
+
+    def _look_at(self, entry: ModelEntry) -> None:
+        scaling, now = entry.scaling, self._now()
+        if scaling is None or not entry.target:
+            return
+        states = entry.pool.states()
+        failing = sum(states.get(name, 0) for name in _FAILING)
+        sample = Sample(now, entry.scheduler.load(), entry.target, states.get(State.READY.name, 0), failing)
+        fewest = max(entry.min_workers, 0 if entry.may_sleep else 1)
+        decision = scaling.policy.decide(sample, fewest=fewest, most=entry.max_workers)
+        if decision is None:
+            decision = self._unload(entry, scaling, sample)
+        if decision is not None:
+            change = "sleep" if not decision.workers else "up" if decision.workers > entry.target else "down"
+            self._carry_out(entry, scaling, decision, change)
+
+    def _unload(self, entry: ModelEntry, scaling: Scaling, sample: Sample) -> Decision | None:
+        idle_s, after_s = scaling.policy.idle_s(sample.now), entry.spec.unload_after_s
+        if not entry.may_sleep or not 0 < after_s <= idle_s or sample.now - self._unloaded_at < _BETWEEN_UNLOADS_S:
+            return None
+        available = self._available()
+        if available >= self._low_memory_percent:
+            return None
+        self._unloaded_at = sample.now
+        return Decision(0, f"no request for {idle_s:.0f} s, and only {available:.0f} % of the memory is available")
+
+    # ---------------------------------------------------------------------------------- changes
+
+    def _wake(self, entry: ModelEntry) -> None:
+        scaling = entry.scaling
+        if scaling is None or not entry.asleep:
+            return
+        scaling.policy.woken(self._now())
+        self._carry_out(entry, scaling, Decision(max(1, entry.min_workers), "a request woke the model"), "wake")
+        self._set_timer()
+
+    def _carry_out(self, entry: ModelEntry, scaling: Scaling, decision: Decision, change: str) -> None:
+        before = entry.target
+        scaling.changes[change] += 1
+        self._note(entry, decision.reason)
+        text = "Model %s is scaled from %d to %d workers: %s"
+        log.info(text, entry.key, before, decision.workers, decision.reason, extra=_event(entry))
+        entry.resize(decision.workers)
+        self._changed()
+
+    def _note(self, entry: ModelEntry, reason: str) -> None:
+        if entry.scaling is not None:
+            entry.scaling.reason, entry.scaling.changed_at = reason, time.time()
+
+
+def _event(entry: ModelEntry) -> dict[str, str]:
+    return {"event": "autoscaled", "model": entry.key.name, "version": entry.key.version}
