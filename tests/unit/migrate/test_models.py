@@ -86,6 +86,7 @@ def test_what_is_served_or_the_handlers_own_is_the_same(yaml: str) -> None:
 @pytest.mark.parametrize(
     ("yaml", "verdict", "word"),
     [
+        ("autoscale: true", Verdict.CHANGED, "the load decides"),
         ("batchSize: 4", Verdict.CHANGED, "batching: fixed"),
         ("minWorkers: 4\nmaxWorkers: 2", Verdict.UNSUPPORTED, "less than"),
         ("batchSize: 99999999999", Verdict.UNSUPPORTED, "batchSize: 99999999999 is out of range"),
