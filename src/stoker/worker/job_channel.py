@@ -48,8 +48,7 @@ class JobChannel(Channel):
             JobCancelled: the client left.
             InvalidPart: ``ret`` breaks a rule of outputs; the request fails unless the handler goes on.
         """
-        batch = self._batch
-        self._look()
+        batch = self._batch  # a cancellation is not looked for here: it belongs where the handler awaits its engine
         with self._sender.lock:
             if self.answered:
                 return

@@ -54,7 +54,7 @@ class AsyncLLM:
             for number in range(count):
                 await asyncio.sleep(0.005)
                 yield f"{number} "
-        except asyncio.CancelledError:
+        except (asyncio.CancelledError, GeneratorExit):
             self.aborted += 1
             raise
 
