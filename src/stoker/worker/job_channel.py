@@ -11,7 +11,6 @@ import asyncio
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from stoker.worker.exceptions import JobCancelled
 from stoker.worker.inbox import Batch
 from stoker.worker.streaming import Channel, StepSender
 
@@ -42,18 +41,15 @@ class JobChannel(Channel):
         return row == 0 and bool(self._batch.cancelled)
 
     def send(self, ret: Any, req_id_map: Mapping[int, str], message: str, code: int) -> None:
-        """Sends one part.
+        """Sends one part. Drops it if the client left: the call ends where it awaits, so that an engine sees it.
 
         Raises:
-            JobCancelled: the client left.
             InvalidPart: ``ret`` breaks a rule of outputs; the request fails unless the handler goes on.
         """
-        batch = self._batch  # a cancellation is not looked for here: it belongs where the handler awaits its engine
+        batch = self._batch
         with self._sender.lock:
             if self.answered:
                 return
-            if batch.cancelled:
-                raise JobCancelled
             for row, name in req_id_map.items():
                 if name == batch.jobs[0].request_id:
                     self._sender.queue_part(batch, row, ret, message, code)

@@ -161,6 +161,32 @@ def test_a_call_whose_client_left_is_cancelled_and_no_other(rig: Rig) -> None:
     assert ended == ["cancelled"]
 
 
+def test_a_part_for_a_client_that_left_is_dropped_and_the_call_ends_where_it_awaits(rig: Rig) -> None:
+    """An engine that is awaited must see the cancellation itself, to give up its own work."""
+    seen: list[str] = []
+
+    async def engine() -> Any:
+        try:
+            while True:
+                await asyncio.sleep(0)
+                yield b"part"
+        except asyncio.CancelledError:
+            seen.append("aborted")
+            raise
+
+    async def handle(data: Any, context: Context) -> Any:
+        async for part in engine():
+            rig.server.send(Cancel(1, 0))
+            rig.time.now += 1
+            assert context.is_cancelled(0)
+            send(context, part)
+
+    rig.predict(b"x")
+    rig.run_async(handle)
+    assert of(rig.answers(), 1)[-1] == [None]
+    assert seen == ["aborted"]
+
+
 def test_drain_waits_until_the_reader_has_read(rig: Rig) -> None:
     order: list[str] = []
 
