@@ -9,6 +9,8 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from stoker import errors
+
 SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
 JOBS = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0)
 
@@ -115,6 +117,19 @@ class ModelCounters:
         newest = self.newest
         newest.queued_s = queued_s
         newest.served += 1
+
+    def ended_with(self, error: errors.ServingError, *, streaming: bool, counted: bool) -> None:
+        """Counts a job that ended with an error. ``counted``: it has totals."""
+        if streaming:
+            self.streams -= 1
+        if not counted:
+            return
+        if isinstance(error, errors.Cancelled):
+            self.cancelled += 1
+        elif isinstance(error, errors.NoJobTicket):
+            self.refused += 1
+        else:
+            self.failed += 1
 
 
 class WorkflowCounters:

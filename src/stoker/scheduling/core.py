@@ -24,7 +24,6 @@ Whatever arrives for a job that is OVER is ignored.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import islice
 from math import inf
 
 from stoker import errors
@@ -35,11 +34,9 @@ from stoker.core.ports import Load, Outcome, QueueStatus
 from stoker.core.reply import Chunk
 from stoker.scheduling import actions
 from stoker.scheduling.admission import Admission
-from stoker.scheduling.flight import OVERFLOW_WINDOWS, Flight, Stream, WorkerState
+from stoker.scheduling.flight import OVERFLOW_WINDOWS, Flight, Stream, WorkerState, load_of
 from stoker.scheduling.policies import policy_of
 from stoker.scheduling.queue import OVER, QUEUED, Deadlines
-
-_OLDEST_AMONG = 100  # jobs that wait in nearly the order in which they came
 
 
 class SchedulerCore:
@@ -273,18 +270,7 @@ class SchedulerCore:
 
     def load(self, now: float) -> Load:
         """Measures what there is to do, for whoever decides how many workers there should be."""
-        counters, workers = self._counters, self._workers.values()
-        first = islice(self._policy.jobs(), _OLDEST_AMONG)
-        return Load(
-            waiting=self._policy.waiting,
-            oldest_wait_s=max((now - job.accepted_at for job in first), default=0.0),
-            running=sum(len(flight.jobs) for worker in workers for flight in worker.flights),
-            busy=sum(bool(worker.flights) for worker in workers),
-            batches=counters.batch_size.count,
-            succeeded=counters.handler_time.count,
-            jobs=int(counters.batch_size.total),
-            handler_s=counters.handler_time.total,
-        )
+        return load_of(self._policy.waiting, self._policy.jobs(), self._workers.values(), self._counters, now)
 
     @property
     def drained(self) -> bool:
@@ -337,26 +323,13 @@ class SchedulerCore:
             self._policy.remove(job)
         job.place = OVER
         self.actions.append(actions.Fail(job, error))
-        self._count_failure(job, error)
+        self._counters.ended_with(error, streaming=job.streaming, counted=job.totals is not None)
         if isinstance(place, Flight):
             worker = next((w for w in self._workers.values() if place in w.flights), None)
             if worker is not None:
                 index = place.jobs.index(job)
                 self.actions.append(actions.CancelInWorker(worker.id, place.id, index))
                 self._unblock(worker, now)
-
-    def _count_failure(self, job: Job, error: errors.ServingError) -> None:
-        counters = self._counters
-        if job.streaming:
-            counters.streams -= 1
-        if job.totals is None:
-            return
-        if isinstance(error, errors.Cancelled):
-            counters.cancelled += 1
-        elif isinstance(error, errors.NoJobTicket):
-            counters.refused += 1
-        else:
-            counters.failed += 1
 
     def _fail_hopeless(self, now: float) -> None:
         """Fails the jobs that wait for workers which cannot come."""
@@ -390,16 +363,11 @@ class SchedulerCore:
                 self._read(flight, index, stream, size, now)
 
     def _read(self, flight: Flight, index: int, stream: Stream, nbytes: int, now: float) -> None:
-        stream.unread -= nbytes
-        stream.ungranted += nbytes
-        stream.read_at = now
-        if stream.ungranted * 4 < self._window:
-            return  # few large grants: each is a message
+        if not (granted := stream.read(nbytes, now)):
+            return
         worker = next((w for w in self._workers.values() if w.runs(flight)), None)
         if worker is not None:
-            self.actions.append(actions.GrantCredit(worker.id, flight.id, index, stream.ungranted))
-            stream.credit += stream.ungranted
-            stream.ungranted = 0
+            self.actions.append(actions.GrantCredit(worker.id, flight.id, index, granted))
             self._unblock(worker, now)
 
     def _end_stalled(self, now: float) -> None:

@@ -7,20 +7,26 @@ Credit: a job may have ``window`` bytes of parts on their way unread.  The worke
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Collection, Iterable
+from itertools import islice
 
 from stoker.core.job import Batch, Job
+from stoker.core.measures import ModelCounters
+from stoker.core.ports import Load
 from stoker.scheduling.service_time import ServiceTime
 
 CANCEL_TIMEOUT_S = 5.0  # an event loop that is alive acknowledges a cancellation long before
+_OLDEST_AMONG = 100
 OVERFLOW_WINDOWS = 4  # a stalled reader that shares its batch may buffer this many windows, then its stream ends
 
 
 class Stream:
     """One job's parts: ``unread`` bytes wait for the consumer, ``credit`` bytes may still be sent."""
 
-    __slots__ = ("credit", "read_at", "total", "ungranted", "unread")
+    __slots__ = ("_window", "credit", "read_at", "total", "ungranted", "unread")
 
     def __init__(self, window: int, now: float) -> None:
+        self._window = window
         self.credit = window
         self.unread = 0
         self.ungranted = 0
@@ -33,6 +39,17 @@ class Stream:
         self.credit -= nbytes
         self.unread += nbytes
         self.total += nbytes
+
+    def read(self, nbytes: int, now: float) -> int:
+        """Notes what the consumer read; returns the credit to grant: seldom and much, as each grant is a message."""
+        self.unread -= nbytes
+        self.ungranted += nbytes
+        self.read_at = now
+        if self.ungranted * 4 < self._window:
+            return 0
+        granted, self.ungranted = self.ungranted, 0
+        self.credit += granted
+        return granted
 
 
 class Flight(Batch):
@@ -188,3 +205,19 @@ class ConcurrentWorker(SteppingWorker):
         silent = any(flight.id in self._given_up_at for flight in late)
         self._given_up_at.update((flight.id, now) for flight in late)
         return [] if silent else late
+
+
+def load_of(
+    waiting: int, jobs: Iterable[Job], workers: Collection[WorkerState], counters: ModelCounters, now: float
+) -> Load:
+    """``jobs``: those that wait, in nearly the order in which they came."""
+    return Load(
+        waiting=waiting,
+        oldest_wait_s=max((now - job.accepted_at for job in islice(jobs, _OLDEST_AMONG)), default=0.0),
+        running=sum(len(flight.jobs) for worker in workers for flight in worker.flights),
+        busy=sum(bool(worker.flights) for worker in workers),
+        batches=counters.batch_size.count,
+        succeeded=counters.handler_time.count,
+        jobs=int(counters.batch_size.total),
+        handler_s=counters.handler_time.total,
+    )
