@@ -111,7 +111,7 @@ class StokerObserved:
         measured = {"metrics_mode": "prometheus", "access_log": "true", "console_log": "all"}
         unmeasured = {"metrics_mode": "off", "access_log": "false", "console_log": "server"}
         extra = measured if self._on else unmeasured
-        spawned = start_torchserve(STOKER, deployment, {"grpc_engine": "nghttp2", **extra})
+        spawned = start_torchserve(STOKER, deployment, {"grpc_engine": "nghttp2", **extra}, quiet=False)
         if not self._on:
             return api_of(spawned, deployment)
         api = ScrapedApi(spawned, model=deployment.model.name, management_port=deployment.more_ports[0])

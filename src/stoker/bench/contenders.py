@@ -94,8 +94,10 @@ def start_torchserve(
     command: Sequence[str],
     deployment: Deployment,
     extra: Mapping[str, str] | None = None,
+    *,
+    quiet: bool = True,
 ) -> Spawned:
-    """Starts a server with TorchServe's command line on ``deployment``, its loggers at WARN."""
+    """Starts a server with TorchServe's command line on ``deployment``. ``quiet``: its loggers at WARN."""
     store, properties = deployment.scratch / "store", deployment.scratch / "config.properties"
     store.mkdir(parents=True, exist_ok=True)
     (store / deployment.model.archive.name).symlink_to(deployment.model.archive.resolve())
@@ -103,7 +105,7 @@ def start_torchserve(
         "".join(f"{key}={value}\n" for key, value in {**settings(deployment), **(extra or {})}.items())
     )
     flags = ["--start", "--foreground", "--ncs", "--model-store", str(store), "--ts-config", str(properties)]
-    flags += ["--log-config", str(quiet_log_config())]
+    flags += ["--log-config", str(quiet_log_config())] if quiet else []
     environment = {**thread_environment(deployment.threads), "LOG_LOCATION": str(deployment.scratch / "logs")}
     environment["METRICS_LOCATION"] = environment["LOG_LOCATION"]
     endpoint = f"{LOOPBACK}:{deployment.port}"

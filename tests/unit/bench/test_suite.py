@@ -188,7 +188,12 @@ def test_the_observed_server_differs_in_nothing_but_metrics_access_log_and_conso
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     said = []
-    monkeypatch.setattr(rest, "start_torchserve", lambda _, __, extra: said.append(extra))
+
+    def start(_: object, __: object, extra: dict[str, str], *, quiet: bool) -> None:
+        assert not quiet, "loggers at WARN would silence the access log"
+        said.append(extra)
+
+    monkeypatch.setattr(rest, "start_torchserve", start)
     on, off = (rest.StokerObserved(on=on).start(deployment(tmp_path)) for on in (True, False))
     on_settings = {"metrics_mode": "prometheus", "access_log": "true", "console_log": "all"}
     off_settings = {"metrics_mode": "off", "access_log": "false", "console_log": "server"}
