@@ -87,7 +87,7 @@ def test_a_deployment_that_can_move_over_is_status_0_and_tells_what_changes(depl
 
 
 def test_what_is_unsupported_is_status_1_for_people_and_for_scripts(deployment: Path) -> None:
-    archive(deployment / "model-store" / "chat.mar", "parallelType: tp\n", "from ts.nowhere import x\n")
+    archive(deployment / "model-store" / "chat.mar", "minWorkers: 1\n", "from ts.nowhere import x\n")
     (deployment / "model-store" / "flow.war").write_bytes(b"")
     (deployment / "ts.env").write_text("TS_JOB_QUEUE_SIZE=many\nTS_PLUGINS_PATH=/x\n")
     status, text = run(deployment, ".", "--json", "--env-file", "ts.env")
@@ -96,10 +96,10 @@ def test_what_is_unsupported_is_status_1_for_people_and_for_scripts(deployment: 
     unsupported = {(f["area"], f["item"]) for f in told["findings"] if f["verdict"] == "unsupported"}
     assert unsupported == {("environment", "TS_JOB_QUEUE_SIZE"), ("models", "chat.mar"), ("workflows", "flow.war")}
     assert told["exit"] == 1
-    assert told["counts"]["unsupported"] == 4
+    assert told["counts"]["unsupported"] == 3
     status, text = run(deployment, "config.properties")
     assert status == 1
-    assert "parallelType is not part of this version" in text
+    assert "chat.mar (handler.py, line 1): It imports ts.nowhere.x" in " ".join(text.split())
 
 
 def test_what_is_not_there_is_status_2_and_one_line(tmp_path: Path) -> None:
