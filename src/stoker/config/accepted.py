@@ -12,7 +12,7 @@ _NO_JVM = "it tunes the Java virtual machine, which stoker does not use"
 _NO_PLUGINS = "plug-ins are Java classes, and stoker does not run Java"
 _NO_SOCKETS = "workers are reached over inherited Unix sockets, which have no name and no port"
 _IN_PROCESS = "the server process measures system metrics itself, without a command"
-_NO_DISTRIBUTED = "models over several ranks are not part of this version"
+_FREE_PORTS = "each group of ranks gets a free port"
 _NO_LAUNCHER = "workers share the cores without it; to pin them, start torchserve under numactl or taskset"
 _LABEL = "it only labels the file"
 
@@ -20,7 +20,7 @@ ACCEPTED: tuple[Row, ...] = (
     row("number_of_netty_threads", units.whole_number, "frontend threads", "0", unused=_NO_JVM),
     row("netty_client_threads", units.whole_number, "threads that talk to workers", "0", unused=_NO_JVM),
     row("prefer_direct_buffer", units.boolean, "buffer type of the JVM", "false", unused=_NO_JVM),
-    row("initial_distribution_port", units.whole_number, "first port of the ranks", "29500", unused=_NO_DISTRIBUTED),
+    row("initial_distribution_port", units.whole_number, "first port of the ranks", "29500", unused=_FREE_PORTS),
     row(
         "system_metrics_cmd", units.string, "command that prints system metrics", origin=Origin.FILE, unused=_IN_PROCESS
     ),
