@@ -132,6 +132,7 @@ class Known:
         return watched(turn.running, turn.checker(self.probe), generate)
 
     def generate(self, turn: Turn, request: WireRequest, expected: bytes) -> LoadResult:
+        """Runs the load; each kind of point has its own."""
         raise NotImplementedError
 
 
