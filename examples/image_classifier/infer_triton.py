@@ -30,7 +30,7 @@ def main() -> None:
 
 
 def described(tensor: object) -> str:
-    return f"{tensor.name}: {tensor.datatype} {list(tensor.shape)}"  # type: ignore[attr-defined]
+    return f"{tensor.name}: {tensor.datatype} {list(tensor.shape)}"  # type: ignore[attr-defined]  # tritonclient has no types
 
 
 def classify(client: triton.InferenceServerClient, pictures: list[str]) -> list[dict[str, float]]:

@@ -41,7 +41,7 @@ class TensorInterface(NamedTuple):
 
 
 PLAIN = TensorInterface()
-"""Of a model that says nothing."""
+"""The interface of a model whose config names no tensors."""
 
 
 class Tensor(NamedTuple):

@@ -1,4 +1,4 @@
-"""Which side of the service envelope a node has.  PURE.
+"""Decides which side of the service envelope a node gets.  PURE.
 
 An envelope translates what clients send and get, so it belongs around the workflow, not around each of its nodes.
 """

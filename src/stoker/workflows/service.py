@@ -37,7 +37,7 @@ from stoker.workflows.workflow import Workflow
 log = logging.getLogger(__name__)
 
 _JSON = ResponseMeta(headers={"content-type": "application/json"})
-"""Of every answer, whatever it is: as in TorchServe."""
+"""Content type of every answer, even of bytes, as in TorchServe."""
 
 
 class Workflows:

@@ -24,7 +24,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 class Wanted(NamedTuple):
-    """Which outputs the client wants as binary data: ``by_name`` as it says, the others as ``default``."""
+    """Tells which outputs the client wants as binary data: ``by_name``, and ``default`` for all others."""
 
     default: bool
     by_name: Mapping[str, bool]
