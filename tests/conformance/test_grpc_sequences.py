@@ -224,6 +224,7 @@ async def test_an_error_does_not_overtake_answers_of_its_sequence(run: Running) 
     submission = await run.ports.inference.submitted()
     run.ports.inference.refusal = e.SequenceClosed("m")
     await call.write(request(id="a"))
+    await until(lambda: run.ports.inference.refused == 1)
     run.ports.inference.refusal = None
     await call.write(request(id="b"))
     await until(lambda: len(run.ports.inference.submissions) == 2)
@@ -275,7 +276,7 @@ async def test_a_request_waits_unread_while_earlier_ones_of_the_stream_fill_its_
     run.ports.inference.refusal = e.SequenceQueueFull("m")
     await call.write(request(b"2", "a"))
     await call.write(request(b"3", "b"))
-    await asyncio.sleep(0.1)
+    await until(lambda: run.ports.inference.refused >= 1)
     assert len(run.ports.inference.submissions) == 1
     run.ports.inference.refusal = None
     run.ports.inference.on_submit = echo

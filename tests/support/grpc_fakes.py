@@ -76,9 +76,11 @@ class Submission:
 
 @dataclass
 class FakeInference:
-    """``refusal`` is raised by `submit`; ``on_submit`` may answer at once, else the test does later."""
+    """``refusal`` is raised by `submit`, ``refused`` times so far; ``on_submit`` may answer at once, else the test does
+    later."""
 
     refusal: Exception | None = None
+    refused: int = 0
     on_submit: Callable[[Submission], None] | None = None
     is_healthy: bool = True
     startup_model: str | None = None
@@ -100,6 +102,7 @@ class FakeInference:
         member: Membership | None = None,
     ) -> ReplyStream:
         if self.refusal is not None:
+            self.refused += 1
             raise self.refusal
         job = Job(ModelKey(model, version or "1.0"), inputs, headers=headers, deadline=deadline, request_id=request_id)
         if self.sequences is not None:
