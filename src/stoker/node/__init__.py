@@ -1,0 +1,1 @@
+"""What runs on another machine beside a worker there."""

@@ -1,0 +1,77 @@
+"""What a node is asked to run: one worker of one model.  PURE.
+
+An order holds secrets, the one-time tokens: it travels by the channel that started the agent, and is never logged.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from stoker.errors import WorkerDied
+
+VERSION = 1
+
+
+class Archive(msgspec.Struct, frozen=True, kw_only=True):
+    """The content of a model's folder. ``hash``: SHA-256 of the stream of its files, hexadecimal."""
+
+    hash: str
+    size: int
+
+
+class BorderAccess(msgspec.Struct, frozen=True, kw_only=True):
+    """How to reach the server. ``ca``: PEM, what its certificate is verified with; None: the border has no TLS.
+    ``tls_name``: the name in that certificate."""
+
+    host: str
+    port: int
+    ca: str | None
+    tls_name: str
+    agent_token: bytes
+    worker_token: bytes
+    fetch_token: bytes
+
+
+class Order(msgspec.Struct, frozen=True, kw_only=True):
+    """``env``: variables for the worker; those of the node win unless they are in ``env_first``.
+
+    ``model_dir``: the model's folder, where the node has it already; None: fetch ``archive``. ``handler``: as in the
+    model spec; its folder goes on the search path. ``python``: None: the interpreter of the agent.
+    ``metrics_config``: the content of the metrics file; None: the packaged one.
+    ``cache_dir``: where archives are kept on the node; None: a private folder of the user's.
+    ``heartbeat_s``: pause between two; ``silence_s``: without any for this long, the other side is gone.
+    """
+
+    version: int = VERSION
+    name: str
+    border: BorderAccess
+    archive: Archive | None = None
+    model_dir: str | None = None
+    handler: str = ""
+    env: dict[str, str] = {}
+    env_first: dict[str, str] = {}
+    python: str | None = None
+    worker_module: str = "stoker.worker.main"
+    metrics_config: str | None = None
+    cache_dir: str | None = None
+    cache_limit_bytes: int = 50 << 30
+    heartbeat_s: float = 2.0
+    silence_s: float = 8.0
+
+
+_decoder = msgspec.msgpack.Decoder(Order)
+
+
+def encode(order: Order) -> bytes:
+    return msgspec.msgpack.encode(order)
+
+
+def decode(data: bytes) -> Order:
+    """Raises `WorkerDied` for an order of another version of stoker."""
+    try:
+        order = _decoder.decode(data)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        raise WorkerDied("the node runs another version of stoker than the server") from None
+    if order.version != VERSION:
+        raise WorkerDied("the node runs another version of stoker than the server")
+    return order
