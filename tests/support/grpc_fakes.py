@@ -12,7 +12,7 @@ from typing import Any
 
 import grpc.aio
 
-from stoker.core.job import Input, Job, ModelKey
+from stoker.core.job import Input, Job, ModelKey, new_request_id
 from stoker.core.measures import ModelCounters
 from stoker.core.model import ModelSpec
 from stoker.core.ports import Description, Health, Readiness, RegisterRequest, RepositoryEntry, ScaleRequest
@@ -104,7 +104,13 @@ class FakeInference:
         if self.refusal is not None:
             self.refused += 1
             raise self.refusal
-        job = Job(ModelKey(model, version or "1.0"), inputs, headers=headers, deadline=deadline, request_id=request_id)
+        job = Job(
+            ModelKey(model, version or "1.0"),
+            inputs,
+            headers=headers or {},
+            deadline=deadline,
+            id=request_id or new_request_id(),
+        )
         if self.sequences is not None:
             member = member or membership(self.sequences.names, inputs, headers)
             job = in_sequence(job, self.sequences, member, "ts-seq-generated")

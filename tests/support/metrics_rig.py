@@ -53,7 +53,7 @@ def _into(lines: list[str]) -> Callable[[Callable[[], bytes], int], None]:
 
 
 def jobs(*request_ids: str) -> list[Job]:
-    return [Job(KEY, (), request_id=each) for each in request_ids]
+    return [Job(KEY, (), id=each) for each in request_ids]
 
 
 def undated(lines: list[str]) -> list[str]:

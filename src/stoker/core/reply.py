@@ -13,7 +13,7 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from stoker.core.buffer import Buffer
 
@@ -47,22 +47,19 @@ class Producer(Protocol[JobT_contra]):
     def job_consumed(self, job: JobT_contra, nbytes: int) -> None: ...
 
 
-class ReplyStream:
+class ReplyStream(Struct, eq=False):
     """``backlog``: bytes pushed and not yet read.  ``error``: how it ended, None when well or not yet.
 
     Its end drops job, producer and listener, so that no cycle is left to the collector.
     """
 
-    __slots__ = ("_chunks", "_job", "_listener", "_producer", "backlog", "ended", "error")
-
-    def __init__(self) -> None:
-        self._chunks: list[Chunk] = []
-        self._listener: Callable[[], None] | None = None
-        self._producer: Producer[Any] | None = None
-        self._job: Any = None
-        self.backlog = 0
-        self.ended = False
-        self.error: ServingError | None = None
+    _chunks: list[Chunk] = field(default_factory=list)
+    _listener: Callable[[], None] | None = None
+    _producer: Producer[Any] | None = None
+    _job: Any = None
+    backlog: int = 0
+    ended: bool = False
+    error: ServingError | None = None
 
     # ------------------------------------------------------------------------------------ producer
 

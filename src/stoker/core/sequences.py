@@ -10,6 +10,8 @@ import uuid
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from msgspec import structs
+
 from stoker.core.buffer import Buffer
 from stoker.core.job import Input, Job
 from stoker.core.reply import Chunk, ReplyStream, ResponseMeta
@@ -81,38 +83,17 @@ def _flag(text: str) -> bool:
     return text[:_LONGEST_FLAG].strip().lower() in ("true", "1")
 
 
-class SequenceJob(Job):
+class SequenceJob(Job, kw_only=True):
     """A request of a sequence. Its headers are its own, not shared with other requests."""
 
-    __slots__ = ("member",)
-
-    def __init__(self, job: Job, member: Membership, headers: Mapping[str, str], reply: SequenceReply) -> None:
-        super().__init__(
-            job.key,
-            job.inputs,
-            headers=headers,
-            deadline=job.deadline,
-            streaming=job.streaming,
-            alone=job.alone,
-            request_id=job.id,
-            reply=reply,
-            totals=job.totals,
-            named_version=job.named_version,
-            tensors=job.tensors,
-        )
-        self.member = member
+    member: Membership
 
 
-class SequenceReply(ReplyStream):
-    """A reply whose parts name their sequence in a header, where the handler did not."""
+class SequenceReply(ReplyStream, kw_only=True):
+    """A reply whose parts name their sequence in ``header``, where the handler did not."""
 
-    __slots__ = ("_header", "_plain", "sequence_id")
-
-    def __init__(self, sequence_id: str, header: str) -> None:
-        super().__init__()
-        self.sequence_id = sequence_id
-        self._header = header
-        self._plain = ResponseMeta(headers={header: sequence_id})
+    sequence_id: str
+    header: str
 
     def push(self, chunk: Chunk, *, last: bool) -> None:
         super().push(self._named(chunk), last=last)
@@ -123,10 +104,10 @@ class SequenceReply(ReplyStream):
     def _named(self, chunk: Chunk) -> Chunk:
         meta = chunk.meta
         if meta is None:
-            return Chunk(chunk.data, self._plain)
-        if value_in_any_case(meta.headers, self._header) is not None:
+            return Chunk(chunk.data, ResponseMeta(headers={self.header: self.sequence_id}))
+        if value_in_any_case(meta.headers, self.header) is not None:
             return chunk
-        return Chunk(chunk.data, meta._replace(headers={**meta.headers, self._header: self.sequence_id}))
+        return Chunk(chunk.data, meta._replace(headers={**meta.headers, self.header: self.sequence_id}))
 
 
 def new_sequence_id() -> str:
@@ -154,4 +135,5 @@ def in_sequence(job: Job, limits: SequenceLimits, member: Membership, generated_
         headers[names.start] = TRUE
     if member.ends:
         headers[names.end] = TRUE
-    return SequenceJob(job, member, headers, SequenceReply(member.id, names.id))
+    own = {"headers": headers, "reply": SequenceReply(sequence_id=member.id, header=names.id)}
+    return SequenceJob(**{**structs.asdict(job), **own}, member=member)

@@ -1,4 +1,4 @@
-"""Turns a `ReplyStream` into an answer: whole, or in parts as they arrive. PURE.
+"""Turns a `ReplyStream` into an answer in parts, as they arrive. PURE.
 
 The reply's own listener moves the answer: no task, timer or thread switch between a worker's frame and the connection.
 A part is read from the reply only while the exchange has room, so a client that does not read slows its own worker
@@ -16,30 +16,6 @@ _NOT_AFTER_THE_REST = (StreamStalled, DeadlineExceeded, ServerStopping)
 
 _AT_ONCE_BYTES = 16 << 10
 """Waiting parts are sent together up to this size, which is below any exchange's limit."""
-
-
-class UnaryAnswer:
-    """Sends one message at the end. Parts of a streaming handler stay in the reply until then."""
-
-    __slots__ = ("_exchange", "_reply")
-
-    def __init__(self, exchange: Exchange, reply: ReplyStream) -> None:
-        self._exchange = exchange
-        self._reply = reply
-        exchange.on_cancel = reply.cancel
-        reply.subscribe(self._on_reply)
-
-    def _on_reply(self) -> None:
-        reply, exchange = self._reply, self._exchange
-        if not reply.ended:
-            return
-        try:
-            if reply.error is None:
-                exchange.respond(reply.rest())
-            else:
-                exchange.fail(reply.error)
-        except Exception as error:
-            exchange.abandon(error)
 
 
 class StreamAnswer:

@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Any, Protocol
+
+from msgspec import Struct
 
 from stoker.core.buffer import Buffer
-from stoker.core.reply import Chunk
+from stoker.core.reply import Chunk, ReplyStream
 
 
 class Tracker(Protocol):
@@ -30,8 +32,11 @@ class Tracker(Protocol):
     def end(self, exchange: Exchange, status: int) -> None: ...
 
 
-class Exchange:
+class Exchange(Struct, eq=False, kw_only=True):
     """An exchange.
+
+    ``tracker``: knows it while it is open.  ``work``: starts what the request asks for; called once, with the exchange,
+    when the request is complete.
 
     ``label`` and ``peer``: request and client, for the access log.  ``deadline``: in seconds of the monotonic clock.
     ``request_id``: the handler's id, once the work has chosen it.  ``while_draining``: served even while the server
@@ -41,57 +46,45 @@ class Exchange:
     `send` returned False); what carries the exchange ``on_end``.
     """
 
-    __slots__ = (
-        "_open",
-        "blocked_since",
-        "deadline",
-        "ended",
-        "label",
-        "on_cancel",
-        "on_end",
-        "on_writable",
-        "peer",
-        "request",
-        "request_id",
-        "sent_bytes",
-        "started",
-        "started_at",
-        "while_draining",
-        "writable",
-    )
-
-    def __init__(
-        self,
-        open_exchanges: Tracker,
-        label: str,
-        peer: str,
-        request: Buffer = b"",
-        *,
-        started_at: float,
-        deadline: float | None = None,
-        while_draining: bool = False,
-    ) -> None:
-        self._open = open_exchanges
-        self.label = label
-        self.peer = peer
-        self.request = request
-        self.request_id = ""
-        self.started_at = started_at
-        self.deadline = deadline
-        self.while_draining = while_draining
-        self.on_cancel: Callable[[], None] | None = None
-        self.on_writable: Callable[[], None] | None = None
-        self.on_end: Callable[[], None] | None = None
-        self.started = self.ended = False
-        self.writable = True
-        self.blocked_since = 0.0
-        self.sent_bytes = 0
-
-    def work(self) -> None:
-        """Starts what the request asks for. Called once, when the request is complete."""
-        raise NotImplementedError
+    tracker: Tracker
+    work: Callable[[Any], None]
+    label: str
+    peer: str
+    started_at: float
+    request: Buffer = b""
+    request_id: str = ""
+    deadline: float | None = None
+    while_draining: bool = False
+    on_cancel: Callable[[], None] | None = None
+    on_writable: Callable[[], None] | None = None
+    on_end: Callable[[], None] | None = None
+    started: bool = False
+    ended: bool = False
+    writable: bool = True
+    blocked_since: float = 0.0
+    sent_bytes: int = 0
+    _reply: ReplyStream | None = None
 
     # ------------------------------------------------------------------------------------- for the work
+
+    def respond_from(self, reply: ReplyStream) -> None:
+        """Responds once ``reply`` has ended. Parts of a streaming handler stay in it until then."""
+        self._reply = reply
+        self.on_cancel = reply.cancel
+        reply.subscribe(self._on_reply)
+
+    def _on_reply(self) -> None:
+        reply = self._reply
+        if reply is None or not reply.ended:
+            return
+        self._reply = None
+        try:
+            if reply.error is None:
+                self.respond(reply.rest())
+            else:
+                self.fail(reply.error)
+        except Exception as error:
+            self.abandon(error)
 
     def respond(self, chunks: Sequence[Chunk]) -> None:
         """Sends the whole answer: the data of all chunks, the newest meta."""
@@ -134,7 +127,7 @@ class Exchange:
         self.writable = False
         if not self.ended:
             self.blocked_since = time.monotonic()
-            self._open.blocked(self)
+            self.tracker.blocked(self)
 
     def became_writable(self) -> None:
         self.writable = True
@@ -148,7 +141,7 @@ class Exchange:
         """Says whether a server that stops must wait for the exchange now: not for an idle conversation."""
         if self.while_draining is wait:
             self.while_draining = not wait
-            self._open.check_quiet()
+            self.tracker.check_quiet()
 
     def _status_without_answer(self) -> int:
         """Returns the access log's status for a client that left."""
@@ -159,8 +152,8 @@ class Exchange:
         if self.ended:
             return False
         self.ended = True
-        self.on_cancel = self.on_writable = None  # they refer to objects that refer to this exchange
-        self._open.end(self, status)
+        self.on_cancel = self.on_writable = self._reply = None  # they refer to objects that refer to this exchange
+        self.tracker.end(self, status)
         if self.on_end is not None:
             on_end, self.on_end = self.on_end, None
             on_end()

@@ -59,7 +59,7 @@ class OpenExchanges:
     def run(self, exchange: Exchange) -> None:
         """Starts the work of an exchange that is already open, because its request arrived in pieces."""
         try:
-            exchange.work()
+            exchange.work(exchange)
         except Exception as error:
             exchange.abandon(error)
 

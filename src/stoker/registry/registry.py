@@ -17,7 +17,7 @@ from stoker.archive.store import ModelStore
 from stoker.config.model_snapshot import SnapshotModel
 from stoker.config.settings import Settings
 from stoker.core.clock import Clock
-from stoker.core.job import Input, Job, ModelKey
+from stoker.core.job import Input, Job, ModelKey, new_request_id
 from stoker.core.measures import ModelCounters, Unmeasured
 from stoker.core.model import ModelSpec
 from stoker.core.ports import (
@@ -172,11 +172,11 @@ class Registry:
         job = Job(
             entry.key,
             inputs,
-            headers=headers,
+            headers=headers if headers is not None else {},
             deadline=deadline,
             streaming=streaming,
             alone=alone,
-            request_id=request_id,
+            id=request_id or new_request_id(),
             totals=totals,
             named_version=version,
             tensors=tensors,

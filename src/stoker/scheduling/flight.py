@@ -10,6 +10,8 @@ from collections import deque
 from collections.abc import Collection, Iterable
 from itertools import islice
 
+from msgspec import field
+
 from stoker.core.job import Batch, Job
 from stoker.core.measures import ModelCounters
 from stoker.core.ports import Load
@@ -53,16 +55,15 @@ class Stream:
 
 
 class Flight(Batch):
-    """A batch that was sent. A job of it is unanswered while its ``place`` is this flight."""
+    """A batch that was sent. A job of it is unanswered while its ``place`` is this flight.
 
-    __slots__ = ("handler_s", "sent_at", "streams")
+    ``handler_s``: how long its handler ran, once it has ended well.  ``streams``: by index of the job; only those that
+    got a part have one.
+    """
 
-    def __init__(self, id: int, jobs: list[Job], now: float) -> None:
-        self.id = id
-        self.jobs = jobs
-        self.sent_at = now
-        self.handler_s = -1.0  # how long its handler ran, once it has ended well
-        self.streams: dict[int, Stream] = {}  # by index; only jobs that got a part have one
+    sent_at: float
+    handler_s: float = -1.0
+    streams: dict[int, Stream] = field(default_factory=dict)
 
     def unanswered(self) -> list[Job]:
         return [job for job in self.jobs if job.place is self]

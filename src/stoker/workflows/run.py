@@ -214,11 +214,11 @@ class Run:
         job = Job(
             model.key,
             self._execution.inputs_of(node),
-            headers=asked.headers,
+            headers=asked.headers or {},
             deadline=self._execution.deadline if streaming else action.deadline,
             streaming=streaming,
             alone=streaming and (model.streams_alone if asked.alone is None else asked.alone),
-            request_id=f"{asked.request_id}/{node}" + (f"/{action.attempt}" if action.attempt else ""),
+            id=f"{asked.request_id}/{node}" + (f"/{action.attempt}" if action.attempt else ""),
             totals=totals,
         )
         try:

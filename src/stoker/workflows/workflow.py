@@ -123,7 +123,7 @@ class Workflow:
             member = Membership(new_sequence_id(), True, member.ends)
         if member.id in self._busy_sequences:
             raise errors.SequenceQueueFull(self.name)
-        return asked._replace(member=member), SequenceReply(member.id, limits.names.id)
+        return asked._replace(member=member), SequenceReply(sequence_id=member.id, header=limits.names.id)
 
     def _forget(self, run: Run) -> float:
         """Returns when the run began."""

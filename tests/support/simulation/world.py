@@ -309,7 +309,7 @@ class World:
             deadline=deadline,
             streaming=streaming,
             alone=self._is_alone(streaming),
-            request_id=f"<{number}>",
+            id=f"<{number}>",
         )
         if scenario.sequences is not None:
             job = drawn_job(job, scenario.sequences, rng)

@@ -93,7 +93,7 @@ def test_headers_shared_by_requests_are_not_changed() -> None:
 
 
 def test_a_reply_names_its_sequence_where_the_handler_did_not() -> None:
-    reply = SequenceReply("s", "ts_request_sequence_id")
+    reply = SequenceReply(sequence_id="s", header="ts_request_sequence_id")
     reply.push_parts([Chunk(b"a"), Chunk(b"b", ResponseMeta(201, headers={"x": "y"}))], 2)
     reply.push(Chunk(b"c", ResponseMeta(headers={"TS_request_sequence_id": "own"})), last=True)
     metas = [chunk.meta for chunk in reply.rest()]

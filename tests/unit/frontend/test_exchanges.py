@@ -2,29 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pytest
+from msgspec import field
 
 from stoker.core.reply import Chunk, ReplyStream, ResponseMeta
 from stoker.errors import HandlerRaised, ReaderTooSlow, ServerStopping, ServingError, StreamStalled
 from stoker.frontend import exchange as module
-from stoker.frontend.answers import StreamAnswer, UnaryAnswer
+from stoker.frontend.answers import StreamAnswer
 from stoker.frontend.exchange import Exchange
 from stoker.frontend.open_exchanges import OpenExchanges
 
 
-class Recording(Exchange):
+class Recording(Exchange, kw_only=True):
     """Writes down what would be sent; has room for ``room`` parts."""
 
-    def __init__(self, book: OpenExchanges, *, room: int = 100) -> None:
-        super().__init__(book, "a request", "a client", started_at=0.0)
-        self.room = room
-        self.said: list[object] = []
-        self.works = 0
-        book.begin(self)
+    room: int
+    said: list[object] = field(default_factory=list)
+    works: int = 0
 
-    def work(self) -> None:
+    def count(self) -> None:
         self.works += 1
 
     def respond(self, chunks: Sequence[Chunk]) -> None:
@@ -50,6 +48,12 @@ class Recording(Exchange):
 
     def _status_without_answer(self) -> int:
         return 499
+
+
+def recording(book: OpenExchanges, *, room: int = 100, kind: type[Recording] = Recording) -> Recording:
+    exchange = kind(tracker=book, work=kind.count, label="a request", peer="a client", started_at=0.0, room=room)
+    book.begin(exchange)
+    return exchange
 
 
 class Log:
@@ -96,7 +100,7 @@ def parts(*data: bytes) -> ReplyStream:
 
 
 def test_an_exchange_ends_exactly_once(book: OpenExchanges, log: Log) -> None:
-    exchange = Recording(book)
+    exchange = recording(book)
     exchange.finish()
     exchange.fail(HandlerRaised())
     exchange.cancelled()
@@ -105,16 +109,16 @@ def test_an_exchange_ends_exactly_once(book: OpenExchanges, log: Log) -> None:
 
 
 def test_who_is_given_up_has_its_work_cancelled_and_is_told_why(book: OpenExchanges) -> None:
-    exchange, cancelled = Recording(book), list[int]()
+    exchange, cancelled = recording(book), list[int]()
     exchange.on_cancel = lambda: cancelled.append(1)
     exchange.abandon(ServerStopping())
     assert (exchange.said, cancelled) == ([ServerStopping], [1])
 
 
 async def test_a_drain_refuses_what_comes_and_gives_up_what_stays(book: OpenExchanges) -> None:
-    before = Recording(book)
+    before = recording(book)
     await book.drain(0.0)
-    after = Recording(book)
+    after = recording(book)
     assert (before.said, after.said) == ([ServerStopping], [ServerStopping])
     assert (before.works, after.works) == (1, 0)
 
@@ -123,7 +127,7 @@ async def test_a_drain_refuses_what_comes_and_gives_up_what_stays(book: OpenExch
 
 
 async def test_a_reader_that_takes_nothing_is_ended_after_the_timeout(book: OpenExchanges, clock: Clock) -> None:
-    exchange = Recording(book, room=1)
+    exchange = recording(book, room=1)
     exchange.send([Chunk(b"x" * 1000)])
     clock.now += 29
     book._sweep()
@@ -138,7 +142,7 @@ async def test_a_reader_that_takes_nothing_is_ended_after_the_timeout(book: Open
 async def test_a_reader_that_is_behind_all_the_time_is_held_to_the_floor(
     book: OpenExchanges, clock: Clock, bytes_a_second: int, ends: bool
 ) -> None:
-    exchange = Recording(book, room=1)
+    exchange = recording(book, room=1)
     exchange.send([Chunk(b"first")])
     for _ in range(100):
         clock.now += 1
@@ -154,7 +158,7 @@ async def test_a_reader_that_is_behind_all_the_time_is_held_to_the_floor(
 
 async def test_a_reader_that_catches_up_now_and_then_is_not_too_slow(book: OpenExchanges, clock: Clock) -> None:
     """Slow is the model then."""
-    exchange = Recording(book, room=1)
+    exchange = recording(book, room=1)
     for _ in range(100):
         exchange.send([Chunk(b"x")])
         clock.now += 10
@@ -168,8 +172,8 @@ async def test_a_reader_that_catches_up_now_and_then_is_not_too_slow(book: OpenE
 
 
 def test_a_unary_answer_is_all_parts_at_the_end(book: OpenExchanges) -> None:
-    exchange, reply = Recording(book), parts(b"a", b"b")
-    UnaryAnswer(exchange, reply)
+    exchange, reply = recording(book), parts(b"a", b"b")
+    exchange.respond_from(reply)
     assert exchange.said == []
     reply.push(Chunk(b"c"), last=True)
     assert exchange.said == [[b"a", b"b", b"c"]]
@@ -186,7 +190,7 @@ def test_parts_that_wait_are_handed_over_together_up_to_a_size(book: OpenExchang
             self.said.append([len(chunk.data) for chunk in chunks])
             return True
 
-    exchange, reply = Calls(book), parts(b"a", b"bc", LONG, LONG, b"d")
+    exchange, reply = recording(book, kind=Calls), parts(b"a", b"bc", LONG, LONG, b"d")
     StreamAnswer(exchange, reply)
     reply.push_parts([Chunk(b"e"), Chunk(b"f")], 2)
     reply.push(Chunk(b"last"), last=True)
@@ -194,11 +198,11 @@ def test_parts_that_wait_are_handed_over_together_up_to_a_size(book: OpenExchang
 
 
 def test_a_stream_is_sent_part_by_part_and_one_part_alone_whole(book: OpenExchanges) -> None:
-    several, reply = Recording(book), parts(b"a")
+    several, reply = recording(book), parts(b"a")
     StreamAnswer(several, reply)
     reply.push(Chunk(b"b", ResponseMeta()), last=True)
     assert several.said == [b"a", b"b", "end"]
-    alone, reply = Recording(book), ReplyStream()
+    alone, reply = recording(book), ReplyStream()
     StreamAnswer(alone, reply)
     reply.push(Chunk(b"only"), last=True)
     assert alone.said == [[b"only"]]
@@ -208,8 +212,8 @@ def test_a_stream_is_sent_part_by_part_and_one_part_alone_whole(book: OpenExchan
 def test_an_error_follows_what_was_sent_unless_it_cannot_wait(
     book: OpenExchanges, error: ServingError, at_once: bool
 ) -> None:
-    exchange, reply = Recording(book, room=0), parts(LONG, b"b")
-    exchange._open.blocked = lambda exchange: None  # type: ignore[method-assign]
+    exchange, reply = recording(book, room=0), parts(LONG, b"b")
+    exchange.tracker.blocked = lambda exchange: None  # type: ignore[method-assign]
     StreamAnswer(exchange, reply)
     reply.fail(error)
     assert exchange.said == [LONG, *([type(error)] if at_once else [])]
@@ -218,11 +222,11 @@ def test_an_error_follows_what_was_sent_unless_it_cannot_wait(
     assert exchange.said[-1] is type(error)
 
 
-@pytest.mark.parametrize("answer", [UnaryAnswer, StreamAnswer])
+@pytest.mark.parametrize("answer", [Exchange.respond_from, StreamAnswer])
 def test_a_client_that_leaves_cancels_the_reply(
-    book: OpenExchanges, answer: type[UnaryAnswer] | type[StreamAnswer], monkeypatch: pytest.MonkeyPatch
+    book: OpenExchanges, answer: Callable[[Exchange, ReplyStream], object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    exchange, reply, cancelled = Recording(book), ReplyStream(), list[int]()
+    exchange, reply, cancelled = recording(book), ReplyStream(), list[int]()
     monkeypatch.setattr(ReplyStream, "cancel", lambda reply: cancelled.append(1))
     answer(exchange, reply)
     exchange.cancelled()

@@ -12,7 +12,7 @@ from enum import Enum
 
 from stoker.core.buffer import Buffer
 from stoker.core.reply import Chunk, ResponseMeta
-from stoker.frontend.exchange import Exchange, Tracker
+from stoker.frontend.exchange import Exchange
 from stoker.frontend.grpc.metadata import Metadata, Trailing, trailing_metadata
 from stoker.frontend.grpc.status import CANCELLED, DEADLINE_EXCEEDED, OK, Status, StatusOf
 
@@ -64,48 +64,22 @@ class Method:
         return self.path.rpartition("/")[2]
 
 
-class Call(Exchange):
-    """Encodes chunks with the method's ``encode``, unless the work sets another one. Services other than predictions
-    use `reply` and `send_message`.
+class Call(Exchange, kw_only=True):
+    """Encodes chunks with ``encode``, at first the method's, which the work may replace. Services other than
+    predictions use `reply` and `send_message`.
 
     Only of a client's stream: ``reading``: its messages are taken; see `pause_reading`.
     """
 
-    __slots__ = ("_meta", "encode", "metadata", "method", "on_drain", "on_half_close", "on_message", "reading")
-
-    request: bytes
-
-    def __init__(
-        self,
-        open_exchanges: Tracker,
-        method: Method,
-        request: bytes,
-        metadata: Metadata,
-        peer: str,
-        time_remaining: float | None,
-        now: float,
-    ) -> None:
-        super().__init__(
-            open_exchanges,
-            method.label,
-            peer,
-            request,
-            started_at=now,
-            deadline=None if time_remaining is None else now + time_remaining,
-            while_draining=method.while_draining,
-        )
-        self.method = method
-        self.metadata = metadata
-        self.encode = method.encode
-        self._meta: ResponseMeta | None = None
-        if not method.one_request:
-            self.reading = True
-            self.on_message: Callable[[bytes], None] | None = None
-            self.on_half_close: Callable[[], None] | None = None
-            self.on_drain: Callable[[], None] | None = None
-
-    def work(self) -> None:
-        self.method.handle(self)
+    request: bytes = b""
+    method: Method
+    metadata: Metadata
+    encode: Callable[..., bytes]
+    reading: bool = True
+    on_message: Callable[[bytes], None] | None = None
+    on_half_close: Callable[[], None] | None = None
+    on_drain: Callable[[], None] | None = None
+    _meta: ResponseMeta | None = None
 
     # ------------------------------------------------------------------------------------ for methods
 
@@ -171,7 +145,7 @@ class Call(Exchange):
 
     def drain(self) -> None:
         """Notes that the server stops soon."""
-        if not self.method.one_request and self.on_drain is not None:
+        if self.on_drain is not None:
             self.on_drain()
 
     def _status_without_answer(self) -> int:

@@ -231,7 +231,24 @@ class Connection(asyncio.Protocol):
         if self._refusal is not None or method is None:
             self._refuse(id, self._refusal or (), complete=event.end_stream)
             return
-        call = self.calls[id] = StreamCall(self, id, method, self._head)
+        head, now = self._head, self.now
+        call = self.calls[id] = StreamCall(
+            tracker=self.open_calls,
+            work=method.handle,
+            label=method.label,
+            peer=self.peer,
+            started_at=now,
+            deadline=None if head.timeout_s is None else now + head.timeout_s,
+            while_draining=method.while_draining,
+            method=method,
+            metadata=head.metadata,
+            encode=method.encode,
+            connection=self,
+            id=id,
+            head=head,
+            headers=head.answer_headers,
+            received_at=now,
+        )
         if not method.one_request:
             call.begin_stream()
         if event.end_stream:

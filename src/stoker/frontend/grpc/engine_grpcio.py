@@ -16,6 +16,7 @@ from typing import Any
 
 import grpc
 import grpc.aio
+from msgspec import field
 
 from stoker.errors import BindError
 from stoker.frontend import sockets
@@ -24,7 +25,6 @@ from stoker.frontend.grpc.call import Call, Method, Trailing
 from stoker.frontend.grpc.credentials import server_credentials
 from stoker.frontend.grpc.engine import Setup
 from stoker.frontend.grpc.status import RESOURCE_EXHAUSTED, Status
-from stoker.frontend.open_exchanges import OpenExchanges
 
 ROOM_BYTES = 64 * 1024
 """Bytes of a stream that may wait here before its method must wait."""
@@ -81,17 +81,33 @@ class GrpcioEngine:
 
     def _handler(self, method: Method) -> grpc.RpcMethodHandler:
         """Treats a unary answer as a stream of one message: only so we know when the client has taken it."""
-        open_calls, unread = self._setup.open_calls, self._unread
 
         async def handle(request: bytes, context: Any) -> None:
-            await _GrpcioCall(open_calls, method, request, context, unread).run(context)
+            await self._call(method, request, context).run(context)
 
         async def converse(requests: AsyncIterator[bytes], context: Any) -> None:
-            await _GrpcioCall(open_calls, method, b"", context, unread).converse(requests, context)
+            await self._call(method, b"", context).converse(requests, context)
 
         if method.one_request:
             return grpc.unary_stream_rpc_method_handler(handle)
         return grpc.stream_stream_rpc_method_handler(converse)
+
+    def _call(self, method: Method, request: bytes, context: Any) -> _GrpcioCall:
+        now, remaining = time.monotonic(), context.time_remaining()
+        return _GrpcioCall(
+            tracker=self._setup.open_calls,
+            work=method.handle,
+            label=method.label,
+            peer=readable_peer(context.peer()),
+            started_at=now,
+            deadline=None if remaining is None else now + remaining,
+            request=request,
+            while_draining=method.while_draining,
+            method=method,
+            metadata=context.invocation_metadata() or (),
+            encode=method.encode,
+            unread=self._unread,
+        )
 
 
 def server_options(setup: Setup) -> list[tuple[str, int]]:
@@ -110,47 +126,25 @@ def server_options(setup: Setup) -> list[tuple[str, int]]:
     ]
 
 
-class _GrpcioCall(Call):
-    """Queues answers between the method and the coroutine, which writes as fast as the client reads."""
+class _GrpcioCall(Call, kw_only=True):
+    """Queues answers between the method and the coroutine, which writes as fast as the client reads.
 
-    __slots__ = (
-        "_cut",
-        "_held",
-        "_initial",
-        "_news",
-        "_queue",
-        "_queued_bytes",
-        "_resumed",
-        "_status",
-        "_trailing",
-        "_unread",
-    )
+    ``unread``: the budget of what the client has not read, of which the call holds some.
+    """
 
-    def __init__(
-        self, open_calls: OpenExchanges, method: Method, request: bytes, context: Any, unread: ByteBudget
-    ) -> None:
-        super().__init__(
-            open_calls,
-            method,
-            request=request,
-            metadata=context.invocation_metadata() or (),
-            peer=readable_peer(context.peer()),
-            time_remaining=context.time_remaining(),
-            now=time.monotonic(),
-        )
-        self._status: Status | None = None
-        self._initial: Trailing = ()
-        self._trailing: Trailing = ()
-        self._resumed: asyncio.Future[None] | None = None
-        self._queue: deque[bytes] = deque()
-        self._queued_bytes = 0
-        self._news: asyncio.Future[None] | None = None
-        self._cut = False
-        self._unread = unread
-        self._held = 0  # held of the budget
+    unread: ByteBudget
+    _held: int = 0
+    _status: Status | None = None
+    _initial: Trailing = ()
+    _trailing: Trailing = ()
+    _resumed: asyncio.Future[None] | None = None
+    _queue: deque[bytes] = field(default_factory=deque)
+    _queued_bytes: int = 0
+    _news: asyncio.Future[None] | None = None
+    _cut: bool = False
 
     async def run(self, context: Any) -> None:
-        self._open.begin(self)
+        self.tracker.begin(self)
         try:
             await self._write_all(context)
         except asyncio.CancelledError:
@@ -159,7 +153,7 @@ class _GrpcioCall(Call):
             raise asyncio.CancelledError from None
         finally:
             self.cancelled()
-            self._unread.give(self._held)
+            self.unread.give(self._held)
         if self._status is not None:
             await context.abort(_CODES[self._status.code], self._status.details)
         if self._trailing:
@@ -211,11 +205,11 @@ class _GrpcioCall(Call):
     def _answer(self, message: bytes, trailing: Trailing) -> None:
         """Refuses a large answer while too much is unread, because grpcio cannot take one back later."""
         if len(message) > ROOM_BYTES:
-            if not self._unread.fits(len(message)):
+            if not self.unread.fits(len(message)):
                 self._refuse(Status(RESOURCE_EXHAUSTED, "Too many answers of this server are not read."))
                 return
             self._held = len(message)
-            self._unread.take(self._held)
+            self.unread.take(self._held)
         self._write((message,))
         self._finish(trailing)
 

@@ -10,7 +10,7 @@ from stoker.core.job import new_request_id
 from stoker.core.ports import InferencePort
 from stoker.core.reply import ReplyStream
 from stoker.core.sequences import SequenceNames, SequenceReply, membership
-from stoker.frontend.answers import StreamAnswer, UnaryAnswer
+from stoker.frontend.answers import StreamAnswer
 from stoker.frontend.grpc.call import Call, Kind, Method
 from stoker.frontend.grpc.metadata import EXPLAIN, request_headers
 from stoker.frontend.grpc.prediction_messages import prediction_response, read_request, response_in
@@ -67,7 +67,7 @@ def _predictions(inference: InferencePort, names: SequenceNames, call: Call) -> 
     reply = _submit(inference, names, call, streaming=False)
     if isinstance(reply, SequenceReply):
         call.encode = response_in(reply.sequence_id)
-    UnaryAnswer(call, reply)
+    call.respond_from(reply)
 
 
 def _stream_predictions(inference: InferencePort, names: SequenceNames, call: Call) -> None:

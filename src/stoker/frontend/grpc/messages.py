@@ -82,11 +82,5 @@ class MessageReader:
         return end
 
 
-def is_whole(data: bytes) -> bool:
-    """Tells whether the body is one message, and not compressed."""
-    size = len(data) - PREFIX_BYTES
-    return size >= 0 and not data[0] and int.from_bytes(data[1:PREFIX_BYTES], "big") == size
-
-
 def prefix(message: bytes, *, packed: bool = False) -> bytes:
     return (b"\x01" if packed else b"\x00") + len(message).to_bytes(4, "big")

@@ -24,8 +24,8 @@ _MESSAGE_SAFE = " !\"#$&'()*+,/:;<=>?@[\\]^`{|}"
 
 class RequestHead(NamedTuple):
     """``metadata``: the caller's own, ``-bin`` values as bytes. ``timeout_s``: None without a (valid) grpc-timeout.
-    ``packs_answers``: the client compresses and takes compressed answers.  ``size``: bytes of the header list as HTTP/2
-    counts them."""
+    ``packs_answers``: the client compresses and takes compressed answers; ``answer_headers`` say so.
+    ``size``: bytes of the header list as HTTP/2 counts them."""
 
     verb: bytes
     path: bytes
@@ -33,6 +33,7 @@ class RequestHead(NamedTuple):
     timeout_s: float | None
     encoding: str
     packs_answers: bool
+    answer_headers: Headers
     metadata: Sequence[tuple[str, str | bytes]]
     size: int
 
@@ -61,7 +62,8 @@ def parse_head(headers: Headers) -> RequestHead:
             key, text = name.decode("latin-1"), value.decode("latin-1")
             metadata.append((key, _binary(text) if key.endswith("-bin") else text))
     packs = encoding in PACKINGS and encoding.encode() in accepted
-    return RequestHead(verb, path, content_type, timeout_s, encoding, packs, metadata, size)
+    answer = (*RESPONSE_HEADERS, (b"grpc-encoding", encoding.encode())) if packs else RESPONSE_HEADERS
+    return RequestHead(verb, path, content_type, timeout_s, encoding, packs, answer, metadata, size)
 
 
 def status_trailers(status: Status, trailing: Iterable[tuple[str, str]] = ()) -> Headers:

@@ -19,7 +19,8 @@ from stoker.errors import DeadlineExceeded, MessageTooLarge
 from stoker.frontend import compression
 from stoker.frontend.budget import ByteBudget, Waiter
 from stoker.frontend.grpc import messages
-from stoker.frontend.grpc.call import Call, Method, Trailing
+from stoker.frontend.grpc.call import Call, Trailing
+from stoker.frontend.grpc.messages import PREFIX_BYTES
 from stoker.frontend.grpc.request_head import OK_TRAILERS, RESPONSE_HEADERS, Headers, RequestHead, status_trailers
 from stoker.frontend.grpc.status import (
     CANCELLED,
@@ -82,60 +83,29 @@ class Carrier(Protocol):
     def plan_flush(self) -> None: ...
 
 
-class StreamCall(Call):
-    """``received_at``: when the last piece of the request arrived (monotonic)."""
+class StreamCall(Call, kw_only=True):
+    """``head``: what the client asked for; ``headers``: those of the answer.
 
-    __slots__ = (
-        "_begun",
-        "_connection",
-        "_encoding",
-        "_half_closed",
-        "_headed",
-        "_headers",
-        "_inbox",
-        "_packs",
-        "_reader",
-        "_reserved",
-        "_timer",
-        "_unpacking",
-        "_waiting",
-        "_withheld",
-        "id",
-        "received_at",
-        "unread",
-        "unread_since",
-    )
+    ``received_at``: when the last piece of the request arrived (monotonic).
+    """
 
-    def __init__(self, connection: Carrier, id: int, method: Method, head: RequestHead) -> None:
-        super().__init__(
-            connection.open_calls,
-            method,
-            b"",
-            head.metadata,
-            connection.peer,
-            head.timeout_s,
-            connection.now,
-        )
-        self._connection = connection
-        self.id = id
-        self._encoding = head.encoding
-        self._packs = head.packs_answers
-        self._reader: messages.MessageReader | None = None
-        self._inbox: deque[tuple[bool, bytes | bytearray]] | None = None
-        self._reserved = 0
-        self._waiting: Waiter | None = None
-        self._withheld = 0
-        self._begun = False
-        self._half_closed = False
-        self._headed = False
-        self._headers = RESPONSE_HEADERS
-        if self._packs:
-            self._headers += ((b"grpc-encoding", head.encoding.encode()),)
-        self._unpacking = False
-        self._timer: asyncio.TimerHandle | None = None
-        self.received_at = self.started_at
-        self.unread = 0
-        self.unread_since = 0.0
+    connection: Carrier
+    id: int
+    head: RequestHead
+    headers: Headers
+    received_at: float
+    unread: int = 0
+    unread_since: float = 0.0
+    _reader: messages.MessageReader | None = None
+    _inbox: deque[tuple[bool, bytes | bytearray]] | None = None
+    _reserved: int = 0
+    _waiting: Waiter | None = None
+    _withheld: int = 0
+    _begun: bool = False
+    _half_closed: bool = False
+    _headed: bool = False
+    _unpacking: bool = False
+    _timer: asyncio.TimerHandle | None = None
 
     @property
     def receiving(self) -> bool:
@@ -152,42 +122,43 @@ class StreamCall(Call):
 
     def receive(self, data: bytes, *, end: bool) -> None:
         """Receives one DATA frame's payload."""
-        if end and not self._begun and self._reader is None and messages.is_whole(data):  # nearly always
-            self._half_closed = self._begun = True
-            self._connection.take_in(self.id, len(data))
-            self.request = data[messages.PREFIX_BYTES :]
+        size = len(data) - PREFIX_BYTES
+        if end and not self._begun and self._reader is None and int.from_bytes(data[:PREFIX_BYTES], "big") == size:
+            self._half_closed = self._begun = True  # one message in one piece, not compressed: nearly always
+            self.connection.take_in(self.id, size + PREFIX_BYTES)
+            self.request = data[PREFIX_BYTES:]
             self._begin()
             return
         self._half_closed = self._half_closed or end
         if self.ended:
-            self._connection.take_in(self.id, len(data))
+            self.connection.take_in(self.id, len(data))
             return
         try:
             self._feed(data)
         except (MessageTooLarge, messages.BadFraming) as error:
-            self._connection.take_in(self.id, len(data))
+            self.connection.take_in(self.id, len(data))
             self._refuse_request(self._status_of(error))
         else:
             self._pump()
 
     def _feed(self, data: bytes) -> None:
         if self._reader is None:
-            self._reader = messages.MessageReader(self._connection.max_message_bytes)
+            self._reader = messages.MessageReader(self.connection.max_message_bytes)
             self._inbox = deque()
             self.on_end = self._release
         assert self._inbox is not None
-        self.received_at = self._connection.now
+        self.received_at = self.connection.now
         done = self._reader.feed(data)
         self._inbox.extend(done)
         self._reserve(self._reader.awaited_bytes, completed=bool(done))
         if self._waiting or self._paused:
             self._withheld += len(data)
         else:
-            self._connection.take_in(self.id, len(data))
+            self.connection.take_in(self.id, len(data))
 
     def _reserve(self, size: int, *, completed: bool) -> None:
         """Reserves the incoming message in the budget; a large one that does not fit gets no more window."""
-        budget = self._connection.request_budget
+        budget = self.connection.request_budget
         if completed and self._reserved:
             budget.give(self._reserved)
             self._reserved = 0
@@ -200,9 +171,9 @@ class StreamCall(Call):
 
     def _take_from_budget(self, size: int) -> None:
         self._reserved = size
-        self._connection.request_budget.take(size)
+        self.connection.request_budget.take(size)
         if size > _SMALL_BYTES:
-            self._connection.widen(self.id, size)
+            self.connection.widen(self.id, size)
 
     def _on_room(self, size: int) -> None:
         """Continues once other requests have left the budget."""
@@ -214,8 +185,8 @@ class StreamCall(Call):
 
     def _return_window(self) -> None:
         withheld, self._withheld = self._withheld, 0
-        self._connection.take_in(self.id, withheld)
-        self._connection.plan_flush()
+        self.connection.take_in(self.id, withheld)
+        self.connection.plan_flush()
 
     def _read_on(self) -> None:
         if not self._waiting:
@@ -233,8 +204,8 @@ class StreamCall(Call):
                 self._unpack(message)
             else:
                 self._unpacking = True
-                self._connection.run_in_thread(
-                    partial(compression.inflate, message, self._encoding, self._connection.max_message_bytes),
+                self.connection.run_in_thread(
+                    partial(compression.inflate, message, self.head.encoding, self.connection.max_message_bytes),
                     self._on_unpacked,
                 )
         if self._half_closed and not inbox and not self._unpacking and not self.ended:
@@ -242,7 +213,7 @@ class StreamCall(Call):
 
     def _unpack(self, message: bytes | bytearray) -> None:
         try:
-            unpacked = compression.inflate(message, self._encoding, self._connection.max_message_bytes)
+            unpacked = compression.inflate(message, self.head.encoding, self.connection.max_message_bytes)
         except Exception as error:
             self._refuse_request(self._status_of(error))
         else:
@@ -260,7 +231,7 @@ class StreamCall(Call):
 
     def _status_of(self, error: BaseException | None) -> Status:
         if isinstance(error, compression.UnknownEncoding):
-            return Status(UNIMPLEMENTED, f"The compression {self._encoding[:40]!r} is not supported.")
+            return Status(UNIMPLEMENTED, f"The compression {self.head.encoding[:40]!r} is not supported.")
         if isinstance(error, messages.BadFraming | compression.BadCompression):
             return Status(INTERNAL, str(error))
         return self.method.status_of(error if isinstance(error, Exception) else MemoryError())
@@ -294,7 +265,7 @@ class StreamCall(Call):
             delay_s = self.deadline - self.started_at
             self._timer = asyncio.get_running_loop().call_later(delay_s, self._on_deadline)
             self.on_end = self._release
-        self._connection.open_calls.begin(self)
+        self.tracker.begin(self)
 
     def _on_deadline(self) -> None:
         self.abandon(DeadlineExceeded())
@@ -315,22 +286,22 @@ class StreamCall(Call):
     # ------------------------------------------------------------------------------------------- the answer
 
     def _answer(self, payload: bytes, trailing: Trailing) -> None:
-        http2, id = self._connection.http2, self.id
-        http2.send_response(id, self._headers)
-        if self._packs or len(payload) >= _SMALL_BYTES:
+        http2, id = self.connection.http2, self.id
+        http2.send_response(id, self.headers)
+        if self.head.packs_answers or len(payload) >= _SMALL_BYTES:
             self._send_message(payload)
         else:
             http2.send_data(id, b"\x00" + len(payload).to_bytes(4, "big") + payload)
         http2.send_trailers(id, status_trailers(Status(OK, ""), trailing) if trailing else OK_TRAILERS)
-        self._connection.plan_flush()
+        self.connection.plan_flush()
         if not self._half_closed:
-            self._connection.reset_after(self.id)
+            self.connection.reset_after(self.id)
 
     def _write(self, payloads: Sequence[bytes]) -> bool:
-        connection = self._connection
+        connection = self.connection
         if not self._headed:
             self._headed = True
-            connection.http2.send_response(self.id, self._headers)
+            connection.http2.send_response(self.id, self.headers)
         if len(payloads) > 1 and sum(map(len, payloads)) < _SMALL_BYTES:
             connection.http2.send_data(self.id, b"".join(map(self._framed, payloads)))
         else:
@@ -343,35 +314,35 @@ class StreamCall(Call):
         return False
 
     def _send_message(self, payload: bytes) -> None:
-        http2 = self._connection.http2
-        if len(payload) < _SMALL_BYTES or self._packs:
+        http2 = self.connection.http2
+        if len(payload) < _SMALL_BYTES or self.head.packs_answers:
             http2.send_data(self.id, self._framed(payload))
         else:
             http2.send_data(self.id, messages.prefix(payload))
             http2.send_data(self.id, payload)
 
     def _framed(self, payload: bytes) -> bytes:
-        if self._packs and len(payload) in _COMPRESSED_BYTES:
-            smaller = compression.deflate(payload, self._encoding)
+        if self.head.packs_answers and len(payload) in _COMPRESSED_BYTES:
+            smaller = compression.deflate(payload, self.head.encoding)
             if len(smaller) < len(payload):
                 return messages.prefix(smaller, packed=True) + smaller
         return messages.prefix(payload) + payload
 
     def send_initial_metadata(self, metadata: Trailing) -> None:
-        self._headers += tuple((name.encode("latin-1"), value.encode("latin-1")) for name, value in metadata)
+        self.headers += tuple((name.encode("latin-1"), value.encode("latin-1")) for name, value in metadata)
 
     def _finish(self, trailing: Trailing) -> None:
         self._end_with(status_trailers(Status(OK, ""), trailing) if trailing else OK_TRAILERS)
 
     def _refuse(self, status: Status) -> None:
-        if not self.writable and self._connection.http2.queued_body_size(self.id):
-            self._connection.http2.reset_stream(self.id, _RESET_CODES.get(status.code, _INTERNAL_ERROR))
-            self._connection.plan_flush()
+        if not self.writable and self.connection.http2.queued_body_size(self.id):
+            self.connection.http2.reset_stream(self.id, _RESET_CODES.get(status.code, _INTERNAL_ERROR))
+            self.connection.plan_flush()
             return
         self._end_with(status_trailers(status))
 
     def _end_with(self, trailers: Headers) -> None:
-        http2 = self._connection.http2
+        http2 = self.connection.http2
         try:
             if self._headed:
                 http2.send_trailers(self.id, trailers)
@@ -379,9 +350,9 @@ class StreamCall(Call):
                 http2.send_response(self.id, (*RESPONSE_HEADERS, *trailers), end_stream=True)
         except ngh2.StreamUnavailableError:
             return  # the client reset the stream in the same read, which a later event says
-        self._connection.plan_flush()
+        self.connection.plan_flush()
         if not self._half_closed:
-            self._connection.reset_after(self.id)
+            self.connection.reset_after(self.id)
 
     # ---------------------------------------------------------------------------------------------- the end
 
@@ -390,7 +361,7 @@ class StreamCall(Call):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        budget = self._connection.request_budget
+        budget = self.connection.request_budget
         if self._reserved:
             budget.give(self._reserved)
             self._reserved = 0
@@ -398,5 +369,5 @@ class StreamCall(Call):
             budget.forget(self._waiting)
             self._waiting = None
         if self._withheld:
-            self._connection.take_in(self.id, self._withheld)
+            self.connection.take_in(self.id, self._withheld)
         self._inbox = self._reader = None

@@ -19,7 +19,7 @@ from stoker.core.workflows import (
     WorkflowManagementPort,
 )
 from stoker.errors import BadRequest, ModelApiDisabled, NodeFailed
-from stoker.frontend.answers import StreamAnswer, UnaryAnswer
+from stoker.frontend.answers import StreamAnswer
 from stoker.frontend.grpc.call import Call, Kind, Method
 from stoker.frontend.grpc.metadata import request_headers
 from stoker.frontend.grpc.operations import (
@@ -123,7 +123,7 @@ def workflow_inference_methods(workflows: WorkflowInferencePort, *, status_codes
 
 
 def _predict(workflows: WorkflowInferencePort, form: Form, call: Call) -> None:
-    UnaryAnswer(call, _submit(workflows, form, call))
+    call.respond_from(_submit(workflows, form, call))
 
 
 def _stream_predict(workflows: WorkflowInferencePort, form: Form, call: Call) -> None:

@@ -16,7 +16,6 @@ from starlette.types import ASGIApp, Message
 
 from stoker.errors import ServerStopping
 from stoker.frontend.http.exchange import Carrier, HttpExchange
-from stoker.frontend.http.request_head import RequestHead
 
 
 class AsgiCarrier(Carrier, Protocol):
@@ -30,19 +29,14 @@ class AsgiCarrier(Carrier, Protocol):
         ...
 
 
-class AsgiExchange(HttpExchange):
+class AsgiExchange(HttpExchange, kw_only=True):
     connection: AsgiCarrier
+    _news: asyncio.Future[None] | None = None
+    _response: Message | None = None
+    _taken: bool = False
+    _task: asyncio.Task[None] | None = None
 
-    __slots__ = ("_news", "_response", "_taken", "_task")
-
-    def __init__(self, connection: AsgiCarrier, head: RequestHead, started_at: float) -> None:
-        super().__init__(connection, head, started_at)
-        self._news: asyncio.Future[None] | None = None
-        self._response: Message | None = None
-        self._taken = False
-        self._task: asyncio.Task[None] | None = None
-
-    def work(self) -> None:
+    def start_work(self) -> None:
         self._task = asyncio.get_running_loop().create_task(self._run())
 
     def wake(self) -> None:

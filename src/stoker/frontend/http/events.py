@@ -11,20 +11,15 @@ from collections.abc import Sequence
 from stoker.core.reply import Chunk
 from stoker.errors import StreamStalled
 from stoker.frontend.http import heads, sse
-from stoker.frontend.http.exchange import Carrier, HttpExchange, rendered
-from stoker.frontend.http.request_head import RequestHead
+from stoker.frontend.http.exchange import HttpExchange, rendered
 
 KEEP_ALIVE_S = 15.0
 _SSE_HEADERS = ((b"content-type", b"text/event-stream; charset=utf-8"),)
 
 
-class EventExchange(HttpExchange):
-    __slots__ = ("_framed", "_quiet")
-
-    def __init__(self, connection: Carrier, head: RequestHead, started_at: float) -> None:
-        super().__init__(connection, head, started_at)
-        self._framed = True
-        self._quiet = False
+class EventExchange(HttpExchange, kw_only=True):
+    _framed: bool = True
+    _quiet: bool = False
 
     def respond(self, chunks: Sequence[Chunk]) -> None:
         self.send(chunks)

@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from msgspec import field
+
 from stoker.core.buffer import Buffer
 from stoker.core.job import new_request_id
 from stoker.core.reply import Chunk, ResponseMeta
@@ -64,27 +66,38 @@ class Carrier(Protocol):
     def give_up(self) -> None: ...
 
 
-class HttpExchange(Exchange):
+class HttpExchange(Exchange, kw_only=True):
     """``whole``: the request was received completely.
 
     ``keep_alive``: the connection stays open. ``request``: the body.
     """
 
-    __slots__ = ("_chunked", "_write", "connection", "head", "keep_alive", "status", "style", "whole")
+    connection: Carrier
+    head: RequestHead
+    style: AnswerStyle
+    write: Callable[[Buffer], None]
+    keep_alive: bool
+    request_id: str = field(default_factory=new_request_id)
+    status: int = 0
+    whole: bool = False
+    _chunked: bool = False
 
-    def __init__(self, connection: Carrier, head: RequestHead, started_at: float) -> None:
-        super().__init__(connection.exchanges, head.line, connection.peer, started_at=started_at)
-        self.connection = connection
-        self.head = head
-        self.keep_alive = head.keep_alive
-        self.request_id = new_request_id()
-        self.status = 0
-        self.style = connection.style
-        self.whole = False
-        self._write = connection.write
-        self._chunked = False
+    @classmethod
+    def of(cls, connection: Carrier, head: RequestHead, started_at: float) -> HttpExchange:
+        return cls(
+            tracker=connection.exchanges,
+            work=cls.start_work,
+            label=head.line,
+            peer=connection.peer,
+            started_at=started_at,
+            connection=connection,
+            head=head,
+            style=connection.style,
+            write=connection.write,
+            keep_alive=head.keep_alive,
+        )
 
-    def work(self) -> None:
+    def start_work(self) -> None:
         self.connection.predict(self)
 
     # ------------------------------------------------------------------------------------ the answer
@@ -103,10 +116,10 @@ class HttpExchange(Exchange):
         size = len(body)
         pieces = (_PLAIN, self.request_id.encode(), self.style.plain, b"%d" % size, _KEEP_ALIVE)
         if size > _LARGE:
-            self._write(b"".join(pieces))
-            self._write(body)
+            self.write(b"".join(pieces))
+            self.write(body)
         else:
-            self._write(b"".join((*pieces, body)))
+            self.write(b"".join((*pieces, body)))
         self._end(200)
 
     def respond_with(self, status: int, reason: str, headers: heads.Headers, body: Buffer) -> None:
@@ -119,12 +132,12 @@ class HttpExchange(Exchange):
             headers = (*headers, (b"Content-Length", b"%d" % len(body)))
         head = self._head(status, reason, headers)
         if self.head.is_head:
-            self._write(head)
+            self.write(head)
         elif len(body) > _LARGE:
-            self._write(head)
-            self._write(body)
+            self.write(head)
+            self.write(body)
         else:
-            self._write(b"".join((head, body)))
+            self.write(b"".join((head, body)))
         self._end(status)
 
     def send(self, chunks: Sequence[Chunk]) -> bool:
@@ -143,7 +156,7 @@ class HttpExchange(Exchange):
         else:
             self.keep_alive = False  # only closing the connection ends the answer
         self.started = True
-        self._write(self._head(status, reason, headers))
+        self.write(self._head(status, reason, headers))
 
     def write_parts(self, parts: Sequence[Buffer]) -> None:
         """Writes each part as a chunk. Skips empty parts, because an empty chunk would be the end."""
@@ -154,13 +167,13 @@ class HttpExchange(Exchange):
                 self.sent_bytes += size
                 pieces += (b"%x\r\n" % size, part, b"\r\n") if self._chunked else (part,)
         if pieces and not self.head.is_head:
-            self._write(b"".join(pieces))
+            self.write(b"".join(pieces))
 
     def finish(self) -> None:
         if self.ended:
             return
         if self._chunked and not self.head.is_head:
-            self._write(b"0\r\n\r\n")
+            self.write(b"0\r\n\r\n")
         self._end(self.status)
 
     def fail(self, error: Exception) -> None:

@@ -237,11 +237,10 @@ class HttpConnection(asyncio.Protocol):
         site, route = self._site, head.route
         self._requests += 1
         if route is None:
-            exchange: HttpExchange = AsgiExchange(self, head, self._quiet_since)
-        elif route.events:
-            exchange = EventExchange(self, head, self._quiet_since)
+            kind: type[HttpExchange] = AsgiExchange
         else:
-            exchange = HttpExchange(self, head, self._quiet_since)
+            kind = EventExchange if route.events else HttpExchange
+        exchange = kind.of(self, head, self._quiet_since)
         self._exchange = exchange
         site.exchanges.open.add(exchange)
         if not head.chunked and len(self._rest) - self._at >= head.content_length:
@@ -318,7 +317,7 @@ class HttpConnection(asyncio.Protocol):
             start = bytes(self._rest[self._at : self._at + 200]).partition(b"\r\n")[0]
             head = RequestHead(b"-", start.split(b" ")[1] if start.count(b" ") else b"-", "1.1")
             head.keep_alive = False
-            exchange = self._exchange = HttpExchange(self, head, self._quiet_since)
+            exchange = self._exchange = HttpExchange.of(self, head, self._quiet_since)
         exchange.abandon(error)
 
     def _close(self, *, still_sends: bool) -> None:

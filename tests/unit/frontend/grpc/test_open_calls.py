@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
+from msgspec import field
 
 from stoker.core.job import Input, Job, ModelKey
 from stoker.core.reply import Chunk, ReplyStream
@@ -21,13 +22,11 @@ from stoker.frontend.open_exchanges import OpenExchanges
 from stoker.protos import inference_pb2 as pb
 
 
-class RecordingCall(Call):
+class RecordingCall(Call, kw_only=True):
     """Writes down what an engine would send; has room for ``room`` messages."""
 
-    def __init__(self, *args: Any, room: int = 1000, **options: Any) -> None:
-        super().__init__(*args, **options)
-        self.room = room
-        self.sent: list[Any] = []
+    room: int = 1000
+    sent: list[Any] = field(default_factory=list)
 
     def _answer(self, payload: bytes, trailing: Trailing) -> None:
         self.sent.append(payload)
@@ -69,13 +68,16 @@ def begun(open_calls: OpenExchanges, handle: Callable[[Call], None], *, request:
 
 def begun_as(open_calls: OpenExchanges, method: Method, *, request: bytes, **options: Any) -> Any:
     call = RecordingCall(
-        open_calls,
-        method,
-        request=request,
-        metadata=(),
+        tracker=open_calls,
+        work=method.handle,
+        label=method.label,
         peer="1.2.3.4:5",
-        time_remaining=None,
-        now=time.monotonic(),
+        started_at=time.monotonic(),
+        request=request,
+        while_draining=method.while_draining,
+        method=method,
+        metadata=(),
+        encode=method.encode,
         **options,
     )
     open_calls.begin(call)
