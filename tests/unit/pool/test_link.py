@@ -148,7 +148,7 @@ Play = Callable[..., None]
 
 
 def batch(number: int, *values: bytes, headers: dict[str, str] | None = None) -> Batch:
-    return Batch(number, [Job(KEY, [Input("data", "", value)], headers=headers) for value in values])
+    return Batch(number, [Job(KEY, [Input("data", "", value)], headers=headers or {}) for value in values])
 
 
 def test_jobs_travel_with_their_inputs_headers_and_deadlines(play: Play) -> None:
