@@ -354,6 +354,10 @@ class UnsafeArchive(InvalidArchive):
     """The archive was refused: {member}: {reason}"""
 
 
+class FilesNotFetched(ArchiveError):
+    """The model's files did not reach the node."""
+
+
 class RequirementsFailed(ArchiveError):
     """Custom pip package installation failed for model {model}"""
 

@@ -42,7 +42,7 @@ MAY_IMPORT: dict[str, set[str]] = {
 
 MAY_IMPORT_ALL_OF_STOKER = {"server", "server_options", "cli"}
 MAY_IMPORT_ANYTHING = {"testing"}
-SPECIAL = {"stoker.frontend.grpc": {"stoker.protos"}}
+SPECIAL = {"stoker.frontend.grpc": {"stoker.protos"}, "stoker.pool.remote": {"stoker.archive"}}
 
 HOMES: dict[str, tuple[str, ...]] = {
     "grpc": ("stoker.frontend.grpc", "stoker.client", "stoker.protos", "stoker.bench"),

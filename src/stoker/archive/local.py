@@ -121,7 +121,7 @@ class Places:
         if self.store is None:
             return None
         path = self.store / name
-        return path if _trusted(path, self.store) and _is_model(path) else None
+        return path if trusted(path, self.store) and _is_model(path) else None
 
     def _is_nameable(self, path: Path) -> bool:
         return any(_inside(path, folder) for folder in self._folders())
@@ -133,12 +133,12 @@ def _inside(path: Path, folder: Path) -> bool:
             return True
         below = path.relative_to(folder.absolute())
         steps = (folder.joinpath(*below.parts[: depth + 1]) for depth in range(len(below.parts)))
-        return all(_trusted(step, folder) for step in steps)
+        return all(trusted(step, folder) for step in steps)
     except (OSError, ValueError, RuntimeError):  # a loop of links, or an invalid path
         return False
 
 
-def _trusted(path: Path, folder: Path) -> bool:
+def trusted(path: Path, folder: Path) -> bool:
     """Returns True unless this is a link whose owner could not have put the file there."""
     try:
         entry = path.lstat()

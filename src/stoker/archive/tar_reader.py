@@ -10,9 +10,8 @@ a header says changes nothing here) and GNU's long names.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
-from stoker.archive.gunzip import Gunzip
 from stoker.archive.names import refuse, safe_parts
 from stoker.errors import InvalidArchive
 
@@ -24,6 +23,12 @@ _LARGEST_OCTAL = 0o77777777777  # the largest value of a header's size field
 _FILES, _FOLDER, _OLD_FILE = (b"0", b"\0", b"7"), b"5", b"\0"
 _PAX, _PAX_FOR_ALL, _LONG_NAME, _LONG_LINK = (b"x", b"X"), b"g", b"L", b"K"
 _REFUSED = {b"1": "it is a hard link", b"2": "it is a symbolic link", b"S": "it is a sparse file"}
+
+
+class ByteStream(Protocol):
+    def read(self, size: int, /) -> bytes:
+        """Returns up to ``size`` bytes; empty at the end."""
+        ...
 
 
 class TarMember(NamedTuple):
@@ -41,7 +46,7 @@ class _Header(NamedTuple):
     mode: int
 
 
-def read_members(stream: Gunzip) -> Iterator[tuple[TarMember, Iterator[bytes]]]:
+def read_members(stream: ByteStream) -> Iterator[tuple[TarMember, Iterator[bytes]]]:
     """Yields each member with its content, which is readable until the next member is requested.
 
     Raises: InvalidArchive, UnsafeArchive
@@ -57,7 +62,7 @@ def read_members(stream: Gunzip) -> Iterator[tuple[TarMember, Iterator[bytes]]]:
         pass
 
 
-def read_names(stream: Gunzip) -> Iterator[str]:
+def read_names(stream: ByteStream) -> Iterator[str]:
     """Yields the members' names alone, unchecked.
 
     Raises: InvalidArchive, UnsafeArchive
@@ -75,7 +80,7 @@ def read_names(stream: Gunzip) -> Iterator[str]:
 class _Reader:
     """Reads the stream in large blocks, because small reads are slow."""
 
-    def __init__(self, stream: Gunzip) -> None:
+    def __init__(self, stream: ByteStream) -> None:
         self._stream = stream
         self._ahead = memoryview(b"")
         self._at_start = True

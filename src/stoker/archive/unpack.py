@@ -7,7 +7,8 @@ chunks. Links are never created, so no later member can be written through one.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
@@ -15,6 +16,7 @@ from stoker.archive import gunzip, tar_reader, zip_reader
 from stoker.archive.limits import Budget, UnpackLimits
 from stoker.archive.names import NameTree, refuse, safe_parts
 from stoker.archive.progress import Progress
+from stoker.archive.tar_reader import ByteStream
 from stoker.archive.threads import Stop
 from stoker.core.private_folder import remove_tree
 from stoker.errors import InvalidArchive
@@ -73,11 +75,30 @@ def unpack(
     Raises:
         UnsafeArchive, InvalidArchive, OSError, Stopped: nothing is left of ``root`` then.
     """
-    root.mkdir(mode=0o700)
-    try:
+    with _new_folder(root):
         budget = Budget(limits, os.fstat(file.fileno()).st_size)
         target = Target(root, budget, stop or Stop(), Progress(name, doing="Unpacking", quiet_s=_QUIET_S))
         _fill(target, file, limits)
+
+
+def unpack_stream(stream: ByteStream, root: Path, *, size: int, limits: UnpackLimits, stop: Stop | None = None) -> None:
+    """Unpacks a plain tar of ``size`` bytes while it arrives, to its end.
+
+    Raises:
+        UnsafeArchive, InvalidArchive, OSError, Stopped, and what the stream raises: as `unpack`.
+    """
+    with _new_folder(root):
+        progress = Progress("a model", size, doing="Fetching", quiet_s=_QUIET_S)
+        target = Target(root, Budget(limits, size), stop or Stop(), progress)
+        for member, content in tar_reader.read_members(stream):
+            _add_member(target, member, content)
+
+
+@contextmanager
+def _new_folder(root: Path) -> Iterator[None]:
+    root.mkdir(mode=0o700)
+    try:
+        yield
     except BaseException:
         remove_tree(root)
         raise
@@ -123,10 +144,14 @@ def _unpack_tar(target: Target, file: BinaryIO, limits: UnpackLimits) -> None:
         if number == _FEW_FILES:
             _count_tar(target, file, limits)
         meter.begin(member.name, stream)
-        if member.directory:
-            target.add_folder(member.name, member.parts)
-        else:
-            target.add_file(member.name, member.parts, content, executable=member.executable)
+        _add_member(target, member, content)
+
+
+def _add_member(target: Target, member: tar_reader.TarMember, content: Iterable[bytes]) -> None:
+    if member.directory:
+        target.add_folder(member.name, member.parts)
+    else:
+        target.add_file(member.name, member.parts, content, executable=member.executable)
 
 
 def _count_tar(target: Target, file: BinaryIO, limits: UnpackLimits) -> None:

@@ -86,10 +86,11 @@ def sweep(parent: Path) -> None:
         os.close(lock)
 
 
-def hold(path: Path, *, must_lock: bool = False) -> int:
+def hold(path: Path, *, must_lock: bool = False, shared: bool = False) -> int:
     """Returns a descriptor that holds the folder until it is closed; child processes do not inherit it.
 
     ``must_lock``: where the file system has no locks, that is an error; else the folder is held without.
+    ``shared``: others may hold it at the same time, if they share it too.
 
     Raises:
         InUse, NotOurs, OSError: FileNotFoundError also where the folder was removed a moment ago.
@@ -98,7 +99,7 @@ def hold(path: Path, *, must_lock: bool = False) -> int:
     fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
         _check(path, os.fstat(fd))
-        _lock(fd, must_lock)
+        _lock(fd, must_lock, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
         if not os.path.samestat(os.fstat(fd), path.lstat()):
             raise FileNotFoundError(errno.ENOENT, "it was replaced", str(path))
     except BaseException:
@@ -136,9 +137,9 @@ def _check(path: Path, found: os.stat_result) -> None:
         raise NotOurs(errno.EPERM, "it is not a folder of this user alone", str(path))
 
 
-def _lock(fd: int, must_lock: bool) -> None:
+def _lock(fd: int, must_lock: bool, kind: int) -> None:
     try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(fd, kind | fcntl.LOCK_NB)
     except BlockingIOError:
         raise InUse(errno.EBUSY, "a living process holds it") from None
     except OSError:  # NFS and the like

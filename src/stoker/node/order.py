@@ -13,10 +13,12 @@ VERSION = 1
 
 
 class Archive(msgspec.Struct, frozen=True, kw_only=True):
-    """The content of a model's folder. ``hash``: SHA-256 of the stream of its files, hexadecimal."""
+    """The content of a model's folder. ``hash``: SHA-256 of the stream of its files, hexadecimal. ``size``: bytes of
+    the stream. ``name``: of the folder, which a handler may import as a package."""
 
     hash: str
     size: int
+    name: str = "model"
 
 
 class BorderAccess(msgspec.Struct, frozen=True, kw_only=True):

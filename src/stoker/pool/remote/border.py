@@ -10,8 +10,14 @@ from stoker.pool.remote.remote_process import RemoteProcess
 class Bundle(Protocol):
     """A model's folder as a stream (`pool.remote.bundles`)."""
 
-    hash: str
-    size: int
+    @property
+    def hash(self) -> str: ...
+
+    @property
+    def size(self) -> int: ...
+
+    @property
+    def name(self) -> str: ...
 
     def write_to(self, file: BinaryIO) -> None:
         """Blocks; called in a thread. Raises OSError when the peer is gone."""

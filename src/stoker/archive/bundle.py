@@ -1,0 +1,176 @@
+"""A model's directory as one stream of bytes, for nodes that do not have it: the same files give the same stream, whose
+SHA-256 names them.
+
+The stream is a plain tar, which `unpack.unpack_stream` reads back; it is made while it is sent, never stored.  Names
+are judged as those of archives are.  Symbolic links are followed, since the stream has none: within the directory
+always, out of it only if root, this user or the owner of the directory made the link.  Left out: what Python compiles
+into ``__pycache__``, and links to nothing.  Blocking.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+import tarfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, Protocol
+
+from stoker.archive.contents import UNWANTED_DIRECTORIES
+from stoker.archive.limits import UnpackLimits
+from stoker.archive.local import trusted
+from stoker.archive.names import NameTree, refuse, safe_parts
+from stoker.archive.regular import open_regular
+from stoker.archive.threads import Stop
+from stoker.errors import InvalidArchive
+
+_BLOCK = 512
+_PIECE_BYTES = 1 << 18
+_END = bytes(2 * _BLOCK)
+
+
+class FilesChanged(InvalidArchive):
+    """The model's files changed while they were read."""
+
+
+class SupportsWrite(Protocol):
+    def write(self, data: bytes, /) -> object: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A file or folder. ``name``: its path below the directory. ``state``: differs once it was written to."""
+
+    name: str
+    path: Path
+    size: int
+    directory: bool
+    executable: bool
+    state: tuple[int, int, int]
+
+    def header(self, top: str) -> bytes:
+        info = tarfile.TarInfo(f"{top}/{self.name}")
+        info.type = tarfile.DIRTYPE if self.directory else tarfile.REGTYPE
+        info.size, info.mode = self.size, 0o755 if self.directory or self.executable else 0o644
+        return info.tobuf(tarfile.PAX_FORMAT, "utf-8", "strict")
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """What is sent: ``size`` bytes, whose SHA-256 is ``hash``. ``name``: of the directory that they make."""
+
+    name: str
+    members: tuple[Member, ...]
+    hash: str
+    size: int
+
+    def write_to(self, file: SupportsWrite) -> None:
+        """Writes the stream, which differs from ``hash`` where files were written to since.
+
+        Raises: FilesChanged, UnsafeArchive, and what ``file`` raises.
+        """
+        for piece in _pieces(self.name, self.members):
+            file.write(piece)
+
+
+def members_of(folder: Path, *, limits: UnpackLimits = UnpackLimits()) -> tuple[Member, ...]:  # noqa: B008 - frozen
+    """Lists a directory, sorted by name.
+
+    Raises: UnsafeArchive, InvalidArchive, OSError
+    """
+    folder = folder.resolve()
+    found: list[Member] = []
+    names, total = NameTree(), 0
+    for member in _below(folder, folder, prefix="", ancestors=()):
+        if len(found) >= limits.entries:
+            raise InvalidArchive(f"The directory has more than {limits.entries} entries.")
+        total += member.size
+        if total > limits.total_bytes:
+            raise InvalidArchive(f"The directory has more than {limits.total_bytes} bytes.")
+        names.add(safe_parts(member.name), directory=member.directory)
+        found.append(member)
+    return tuple(found)
+
+
+def seal(name: str, members: tuple[Member, ...], *, stop: Stop | None = None) -> Bundle:
+    """Reads all files once, for the hash.
+
+    Raises: FilesChanged, UnsafeArchive, Stopped
+    """
+    if len(safe_parts(name)) != 1:
+        raise refuse(name, "a model's directory needs a name")
+    digest, size = hashlib.sha256(), 0
+    for piece in _pieces(name, members):
+        if stop is not None:
+            stop.check()
+        digest.update(piece)
+        size += len(piece)
+    return Bundle(name, members, digest.hexdigest(), size)
+
+
+# ------------------------------------------------------------------------------------------------ the directory
+
+
+def _below(folder: Path, top: Path, *, prefix: str, ancestors: tuple[tuple[int, int], ...]) -> Iterator[Member]:
+    found = folder.stat()
+    here = (found.st_dev, found.st_ino)
+    if here in ancestors:
+        raise refuse(prefix.rstrip("/"), "it is a link to a folder that it lies in")
+    with os.scandir(folder) as entries:
+        ordered = sorted(entries, key=lambda entry: entry.name)
+    for entry in ordered:
+        member = _member(entry, prefix + entry.name, top)
+        if member is not None:
+            yield member
+            if member.directory:
+                yield from _below(member.path, top, prefix=f"{member.name}/", ancestors=(*ancestors, here))
+
+
+def _member(entry: os.DirEntry[str], name: str, top: Path) -> Member | None:
+    path = Path(entry.path)
+    if entry.is_symlink():
+        if not path.exists():
+            return None
+        if not path.resolve().is_relative_to(top) and not trusted(path, top):
+            raise refuse(name, "it is a link out of the model's directory, made by another user")
+    found = path.stat()
+    if stat.S_ISDIR(found.st_mode):
+        return None if entry.name in UNWANTED_DIRECTORIES else Member(name, path, 0, True, False, (0, 0, 0))
+    if not stat.S_ISREG(found.st_mode):
+        raise refuse(name, "it is neither a file nor a folder")
+    state = (found.st_ino, found.st_mtime_ns, found.st_ctime_ns)
+    return Member(name, path, found.st_size, False, bool(found.st_mode & 0o100), state)
+
+
+# --------------------------------------------------------------------------------------------------- the stream
+
+
+def _pieces(top: str, members: tuple[Member, ...]) -> Iterator[bytes]:
+    for member in members:
+        yield member.header(top)
+        if member.size:
+            yield from _content(member)
+            yield bytes(-member.size % _BLOCK)
+    yield _END
+
+
+def _content(member: Member) -> Iterator[bytes]:
+    left = member.size
+    with _opened(member) as file:
+        while left:
+            piece = file.read(min(_PIECE_BYTES, left))
+            if not piece:
+                raise FilesChanged
+            left -= len(piece)
+            yield piece
+
+
+def _opened(member: Member) -> BinaryIO:
+    try:
+        return open_regular(member.path)
+    except PermissionError:
+        raise refuse(member.name, "it cannot be read") from None
+    except OSError:
+        raise FilesChanged from None

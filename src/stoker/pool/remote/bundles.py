@@ -1,0 +1,47 @@
+"""A model's files for nodes: read once for their hash, in a thread, as long as they stay as they are."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import Executor
+from pathlib import Path
+
+from stoker.archive import bundle
+from stoker.archive.bundle import Bundle
+from stoker.archive.limits import UnpackLimits
+from stoker.archive.threads import Stop, run_stoppable
+
+Seal = Callable[..., Bundle]
+
+
+class ModelFiles:
+    """The files of one model. ``folder``: its ``model_dir``."""
+
+    def __init__(self, folder: Path, *, executor: Executor, limits: UnpackLimits, seal: Seal = bundle.seal) -> None:
+        self._folder = folder
+        self._executor = executor
+        self._limits = limits
+        self._seal = seal
+        self._lock = asyncio.Lock()
+        self._last: Bundle | None = None
+
+    async def bundle(self) -> Bundle:
+        """Returns what lies in the directory now.  Workers that start together wait for one reading.
+
+        Raises: InvalidArchive, OSError: it cannot be sent.
+        """
+        async with self._lock:
+            self._last = await run_stoppable(self._executor, self._sealed, undo=lambda sealed: None)
+            return self._last
+
+    def _sealed(self, stop: Stop) -> Bundle:
+        members = bundle.members_of(self._folder, limits=self._limits)
+        if self._last is not None and self._last.members == members:
+            return self._last
+        return self._seal(_name_of(self._folder), members, stop=stop)
+
+
+def _name_of(folder: Path) -> str:
+    """A directory used in place is linked to by its name, since it may be a package; an archive's folder has none."""
+    return folder.name if folder.is_symlink() else "model"
