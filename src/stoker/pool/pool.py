@@ -95,8 +95,9 @@ class WorkerPool:
         return [slot.status() for slot in sorted(self._slots, key=lambda slot: slot.id)]
 
     def states(self) -> Mapping[str, int]:
-        """Counts slots by state: cheaper than `statuses`."""
-        return Counter(slot.state.name for slot in self._slots)
+        """Counts slots by state, also the states of none: cheaper than `statuses`."""
+        counted = Counter(slot.state for slot in self._slots)
+        return {state.name: counted[state] for state in State if state is not State.STOPPED}
 
     async def close(self, grace_s: float) -> None:
         """Lets running batches end for ``grace_s``, then kills. Idempotent; goes on when the caller is cancelled.
