@@ -33,6 +33,8 @@ def main():
     for message in messages(end):
         if isinstance(message, Load):
             say(end, LOADED)
+        elif isinstance(message, Predict) and fault == "cannot_read":
+            os._exit(1)
         elif isinstance(message, Predict):
             os.pwrite(options.progress_fd, struct.pack("<Q", message.batch_id), 0)
             misbehave(end, fault, message)

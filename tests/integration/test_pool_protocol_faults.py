@@ -49,3 +49,12 @@ async def test_a_worker_that_says_loaded_before_hello_is_replaced(tmp_path: Path
     options = {"worker_module": "misbehaving_worker", "extra_env": {"FAULT": "loaded_before_hello"}}
     async with running(tmp_path, options=options) as kit:
         assert kit.pool.statuses()[0].failure == NONSENSE
+
+
+async def test_a_request_that_no_worker_can_read_costs_two_of_them(tmp_path: Path) -> None:
+    options = {"worker_module": "misbehaving_worker", "extra_env": {"FAULT": "cannot_read"}}
+    async with running(tmp_path, workers=2, options=options) as kit:
+        with pytest.raises(WorkerDied) as raised:
+            await kit.ask("hello")
+        assert raised.value.cause == "exit code 1"
+        assert len(kit.scheduler.lost) == 2

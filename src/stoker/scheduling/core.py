@@ -16,7 +16,7 @@ What moves a job from one ``place`` to the next:
     QUEUED    dispatch                                                      a Flight
     QUEUED    cancel, deadline, fail_all, no ticket, no worker can come     OVER
     a Flight  done, cancel, deadline, fail_all, its reader or worker fails  OVER
-    a Flight  worker_lost, before the worker began the batch                QUEUED
+    a Flight  worker_lost, before the worker began the batch                QUEUED, or OVER the next time
 
 Whatever arrives for a job that is OVER is ignored.
 """
@@ -37,6 +37,7 @@ from stoker.scheduling.admission import Admission
 from stoker.scheduling.flight import OVERFLOW_WINDOWS, Flight, Stream, WorkerState, load_of
 from stoker.scheduling.policies import policy_of
 from stoker.scheduling.queue import OVER, QUEUED, Deadlines
+from stoker.scheduling.returns import Returns
 
 
 class SchedulerCore:
@@ -61,6 +62,7 @@ class SchedulerCore:
         self._tickets = spec.job_tickets
         self._newcomers: list[Job] = []  # accepted in this turn, where the model issues job tickets
         self._deadlines = Deadlines()
+        self._returns = Returns()
         self._workers: dict[int, WorkerState] = {}
         self._streaming: set[Flight] = set()  # flights that have sent parts
         self._next_batch_id = 1
@@ -131,22 +133,22 @@ class SchedulerCore:
     def worker_lost(self, worker_id: int, error: errors.ServingError, started: int | None, now: float) -> None:
         """``started``: the newest batch it began, None when unknown.
 
-        What runs fails.  What it had not begun goes back to the queue's head, as does a batch whose answer was
-        lost on the way and of which the caller has seen nothing.
+        What runs fails.  What it had not begun goes back to the queue's head, as does a batch whose answer was lost on
+        the way and of which the caller has seen nothing; unless it has cost enough workers (`scheduling.returns`).
         """
         worker = self._workers.pop(worker_id, None)
         if worker is None:
             return
-        begun: list[Flight] = []
+        begun = [flight for flight in worker.flights if flight.streams or worker.had_begun(flight, started)]
+        suspect = None if begun else next((f for f in worker.flights if f.id > (started or 0)), None)
         back: list[Job] = []
         for flight in worker.flights:
             self._streaming.discard(flight)
-            if flight.streams or worker.had_begun(flight, started):
-                begun.append(flight)
-                for job in flight.unanswered():
+            for job in flight.unanswered():
+                if flight not in begun and self._returns.may_go_again(job, suspected=flight is suspect):
+                    back.append(job)
+                else:
                     self._end(job, error, now)
-            else:
-                back += flight.unanswered()
         for job, reason in self._policy.worker_lost(worker, begun, back, error):
             self._end(job, reason, now)
         self._fail_hopeless(now)

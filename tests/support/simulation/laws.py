@@ -12,6 +12,7 @@ from stoker.core.model import ModelSpec
 from stoker.core.reply import Chunk
 from stoker.scheduling import actions
 from stoker.scheduling.core import SchedulerCore
+from stoker.scheduling.returns import MOST_RETURNS
 
 
 class Broken(AssertionError):
@@ -33,6 +34,7 @@ class Laws:
         self._in_hands = 0
         self._parts_due: defaultdict[str, deque[Chunk]] = defaultdict(deque)
         self._unread: Counter[tuple[int, int]] = Counter()
+        self._deaths_by: Counter[str] = Counter()
         self.ends: Counter[str] = Counter()
         self.outcomes: Counter[str] = Counter()
         self.peak_waiting = 0
@@ -88,6 +90,12 @@ class Laws:
             for index, (job, chunk) in enumerate(zip(batch.jobs, part, strict=True)):
                 self._parts_due[job.id].append(chunk)
                 self._unread[batch.id, index] += len(chunk.data)
+
+    def killed_by(self, jobs: Sequence[str]) -> None:
+        """A worker died of receiving a batch with these jobs in it."""
+        self._deaths_by.update(jobs)
+        for job in jobs:
+            self.check(self._deaths_by[job] <= MOST_RETURNS, f"job {job} kills one worker after the other")
 
     def _without_ticket(self, job: Job) -> None:
         self.check(self.spec.job_tickets, "a job needed a ticket where there are none")

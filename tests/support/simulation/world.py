@@ -51,6 +51,7 @@ class Scenario:
     stalled_reader: float = 0.1
     rescale: float = 0.0
     load_failure: float = 0.0
+    poison: float = 0.0
     sequences: SequenceLimits | None = None
     tickets: bool = False
 
@@ -62,6 +63,11 @@ class Scenario:
     def draw_tickets(cls, rng: random.Random) -> Scenario:
         sequences = draw_limits(rng) if rng.random() < 0.5 else None
         return replace(cls.draw(rng), sequences=sequences, tickets=True, batching="adaptive")
+
+    @classmethod
+    def draw_poison(cls, rng: random.Random) -> Scenario:
+        """Some jobs kill whatever worker receives them."""
+        return replace(cls.draw(rng), poison=rng.choice([0.02, 0.2]))
 
     @classmethod
     def draw(cls, rng: random.Random) -> Scenario:
@@ -241,6 +247,8 @@ class World:
             max_joined_bytes=100 * WINDOW,
         )
         self.workers: dict[int, Worker] = {}
+        self.poisons: set[str] = set()
+        """Jobs that kill a worker which receives them."""
         self.slots = {number: Slot() for number in range(self.scenario.workers)}
         self._hopeless = hopeless
         self.laws = self.laws_type(self.core, self.spec, seed, may_serve=self._may_serve)
@@ -321,6 +329,8 @@ class World:
             self.laws.refused(error)
             return
         self.laws.accepted(job)
+        if scenario.poison and rng.random() < scenario.poison:
+            self.poisons.add(job.id)
         if rng.random() < scenario.cancel:
             self.after(rng.random() * 0.1, lambda: self.core.cancel(job, self.now))
 
@@ -407,6 +417,14 @@ class World:
             self._enter(slot, Event.EXITED, lost)
             self._start_after(0.05, worker.id, slot)
 
+    def _deliver(self, worker: Worker, batch: Batch) -> None:
+        poisons = [job.id for job in batch.jobs if job.id in self.poisons]
+        if poisons and worker.alive:
+            self.laws.killed_by(poisons)
+            self.kill(worker, errors.WorkerDied("it could not read the batch"))
+        else:
+            worker.receive(batch)
+
     def landed(self, batch: Batch) -> None:
         if self.laws.sequences is not None:
             self.laws.sequences.landed(batch)
@@ -424,7 +442,7 @@ class World:
     def _for_worker(self, action: WorkerAction) -> None:
         worker = self.workers[action.worker]
         if isinstance(action, actions.Send):
-            self.after(0.0, lambda: worker.receive(action.batch))
+            self.after(0.0, lambda: self._deliver(worker, action.batch))
         elif isinstance(action, actions.CancelInWorker):
             self.after(0.0, lambda: worker.cancel(action.batch_id, action.job_index))
         elif isinstance(action, actions.GrantCredit):

@@ -226,6 +226,50 @@ def test_only_the_batch_that_a_dead_worker_had_begun_fails_and_the_rest_runs_els
     assert scheduler.queue_status().pending == 2
 
 
+def dies_before_it_begins(scheduler: SchedulerCore, worker: int) -> list[list[Job]]:
+    """The worker dies with batches that it had not begun; another is ready. Returns the batches that are sent then."""
+    take(scheduler)
+    scheduler.worker_lost(worker, errors.WorkerDied("exit code 1"), 0, 0.0)
+    scheduler.worker_ready(worker + 1)
+    scheduler.dispatch(0.0)
+    return [list(a.batch.jobs) for a in scheduler.actions if isinstance(a, actions.Send)]
+
+
+def test_a_job_that_cost_two_workers_before_they_began_it_is_answered_with_the_cause() -> None:
+    scheduler = core()
+    (poison,) = submit(scheduler)
+    assert dies_before_it_begins(scheduler, 0) == [[poison]]
+    (waits,) = submit(scheduler)
+    assert dies_before_it_begins(scheduler, 1) == [[waits]]
+    assert failures(scheduler) == [(poison, errors.WorkerDied)]
+
+
+def test_jobs_that_shared_a_batch_with_the_one_that_killed_its_worker_are_sent_again_one_by_one() -> None:
+    scheduler = core(batch_size=3)
+    poison, *innocent = submit(scheduler, 3)
+    assert dies_before_it_begins(scheduler, 0) == [[poison]]
+    assert dies_before_it_begins(scheduler, 1) == [[innocent[0]]]
+    assert failures(scheduler) == [(poison, errors.WorkerDied)]
+    answer(scheduler, 2, 3)
+    assert sent(scheduler) == [(2, 1)]
+    answer(scheduler, 2, 4)
+    assert scheduler.drained and not failures(scheduler)
+
+
+def test_a_job_that_waited_behind_the_batch_that_failed_is_not_suspected() -> None:
+    scheduler = core()
+    submit(scheduler)
+    answer(scheduler, 0, 1, now=0.0001)
+    first, behind = submit(scheduler, 2, now=0.001)
+    take(scheduler)
+    scheduler.worker_lost(0, errors.WorkerDied("killed"), 2, 0.002)
+    assert failures(scheduler) == [(first, errors.WorkerDied)]
+    scheduler.worker_ready(1)
+    scheduler.dispatch(0.002)
+    assert not behind.alone
+    assert dies_before_it_begins(scheduler, 1) == [[behind]], "only now it is suspected"
+
+
 def test_when_nobody_knows_what_a_dead_worker_had_begun_its_oldest_batch_fails() -> None:
     scheduler = core()
     (held,) = submit(scheduler)

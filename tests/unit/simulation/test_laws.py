@@ -5,17 +5,21 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import pytest
 from simulation.laws import Broken
+from simulation.stepping import SteppingWorld
 from simulation.world import HopelessRule, Scenario, World
 
 from stoker import errors
 from stoker.core.job import Job
+from stoker.core.model import ModelSpec
 from stoker.core.reply import Chunk
 from stoker.pool.slot_states import Life, State
 from stoker.scheduling.core import SchedulerCore
 from stoker.scheduling.policies.queued import QueuedPolicy
+from stoker.scheduling.returns import Returns
 
 SEEDS = 10_000
 
@@ -42,6 +46,35 @@ def test_with_job_tickets_nothing_waits_and_nothing_is_refused_while_a_worker_is
     for seed in range(2000):
         outcomes += World(seed, scenario=Scenario.draw_tickets(random.Random(seed))).run().outcomes
     assert set(outcomes) >= {"answered", "NoJobTicket", "WorkerDied", "Cancelled"}
+
+
+def poisoned(seed: int, core: type[SchedulerCore] = SchedulerCore, world: type[World] = World) -> World:
+    return world(seed, scenario=Scenario.draw_poison(random.Random(seed)), core=core)
+
+
+@pytest.mark.parametrize("world", [World, SteppingWorld])
+def test_a_job_that_kills_the_workers_that_receive_it_costs_few_of_them(world: type[World]) -> None:
+    outcomes: Counter[str] = Counter()
+    for seed in range(500):
+        outcomes += poisoned(seed, world=world).run().outcomes
+    assert set(outcomes) >= {"answered", "WorkerDied"}
+
+
+class AlwaysAgain(Returns):
+    def may_go_again(self, job: Job, *, suspected: bool) -> bool:
+        return True
+
+
+class SendsPoisonForEver(SchedulerCore):
+    def __init__(self, spec: ModelSpec, **options: Any) -> None:
+        super().__init__(spec, **options)
+        self._returns = AlwaysAgain()
+
+
+def test_poison_that_is_sent_for_ever_is_found() -> None:
+    with pytest.raises(Broken, match="kills one worker after the other"):
+        for seed in range(100):
+            poisoned(seed, SendsPoisonForEver).run()
 
 
 def test_a_seed_repeats_itself() -> None:
