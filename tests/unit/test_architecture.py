@@ -40,7 +40,7 @@ MAY_IMPORT: dict[str, set[str]] = {
 }
 """Besides core and errors, which everyone may import. A package may always import itself."""
 
-MAY_IMPORT_ALL_OF_STOKER = {"server", "server_options", "cli"}
+MAY_IMPORT_ALL_OF_STOKER = {"server", "server_options", "cli", "__main__"}
 MAY_IMPORT_ANYTHING = {"testing"}
 SPECIAL = {"stoker.frontend.grpc": {"stoker.protos"}, "stoker.pool.remote": {"stoker.archive"}}
 
