@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import shutil
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from stoker.pool.devices import Devices
 from stoker.pool.forking import templates
 from stoker.pool.ids import WorkerIds
 from stoker.pool.pool import WorkerPool
+from stoker.pool.running_process import RunningProcess
 from stoker.pool.spawning import WorkerOptions, ready_template
 from stoker.pool.spawning import prepare_template as start_template
 from stoker.scheduling.scheduler import Scheduler
@@ -29,6 +30,10 @@ forked = False
 SUPPORT = Path(__file__).resolve().parent
 HANDLERS = Path(__file__).resolve().parents[1] / "handlers"
 KEY = ModelKey("m", "1.0")
+
+
+Place = Callable[[str, ModelSpec], Awaitable[RunningProcess]]
+"""Starts a worker of this name elsewhere."""
 
 
 class RecordingScheduler(Scheduler):
@@ -105,6 +110,7 @@ async def running(
     workers: int = 1,
     options: dict[str, Any] | None = None,
     telemetry: ModelTelemetry | None = None,
+    place: Place | None = None,
     **spec: Any,
 ) -> AsyncIterator[Kit]:
     model_dir = tmp_path / "model"
@@ -126,6 +132,8 @@ async def running(
         telemetry=telemetry,
     )
     kit = Kit(pool, scheduler, model_dir)
+    if place is not None:
+        pool._spawner.start = lambda name, **kwargs: place(name, model)  # type: ignore[method-assign]  # elsewhere
     try:
         if with_template:
             await prepare_template(worker_options)

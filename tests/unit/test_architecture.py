@@ -31,7 +31,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "handlers": {"stoker.worker.context", "stoker.worker.exceptions", "stoker.worker.handler_utils"},
     "scheduling": {"stoker.config"},
     "pool": {"stoker.config", "stoker.ipc", "stoker.node.order"},
-    "node": {"stoker.ipc", "stoker.archive", "stoker.pool.child_process", "stoker.pool.watchdog"},
+    "node": {"stoker.ipc", "stoker.archive", "stoker.pool"},
     "frontend": {"stoker.config", "stoker.tensors"},
     "migrate": {"stoker.config", "stoker.archive", "stoker.snapshots", "stoker.workflows.specification"},
     "snapshots": {"stoker.config"},

@@ -10,12 +10,10 @@ Law: the group is killed *before* its leader is reaped: until then no other proc
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import os
 import signal
 import socket
 import subprocess
-import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -23,9 +21,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from stoker.errors import WorkerDied
+from stoker.pool.progress import progress_marker
 from stoker.pool.watchdog import watchdog
 
-PROGRESS_BYTES = 8
 _SOCKET_BUFFER_BYTES = 1 << 20  # the kernel may grant less
 _ADOPTION_S = 0.2  # SIGKILL takes a moment
 _START_TIME = 19  # the field of /proc/PID/stat, counted from the one behind the name
@@ -122,7 +121,9 @@ class ChildProcess:
         self._ends = ends
         self._dead = False
         self.pid = handle.pid
+        self.node: str | None = None
         self.ended_first: int | None = None  # as in `pool.ranks.RankGroup`: it has no ranks
+        self.death: WorkerDied | None = None
         self.exited: asyncio.Future[int | None] = asyncio.get_running_loop().create_future()
         self._unwatch: Callable[[], None] = lambda: None
 
@@ -255,7 +256,7 @@ def plumb(kind: socket.SocketKind = socket.SOCK_STREAM) -> tuple[Ends, Ends]:
         for end in pair:
             undo.callback(end.close)
             end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SOCKET_BUFFER_BYTES)
-        progress = kept(_progress_marker())
+        progress = kept(progress_marker())
         outputs, errors = _pipe(kept), _pipe(kept)
         ours = Ends(sock=pair[0], progress_fd=progress, stdout_fd=outputs[0], stderr_fd=errors[0])
         theirs = Ends(sock=pair[1], progress_fd=kept(os.dup(progress)), stdout_fd=outputs[1], stderr_fd=errors[1])
@@ -268,18 +269,6 @@ def plumb(kind: socket.SocketKind = socket.SOCK_STREAM) -> tuple[Ends, Ends]:
 def _pipe(kept: Callable[[int], int]) -> tuple[int, int]:
     reader, writer = os.pipe()
     return kept(reader), kept(writer)
-
-
-def _progress_marker() -> int:
-    """Makes eight shared zero bytes, sealed so that a worker cannot enlarge the file."""
-    if not hasattr(os, "memfd_create"):  # not Linux
-        with tempfile.TemporaryFile(buffering=0) as file:
-            file.truncate(PROGRESS_BYTES)
-            return os.dup(file.fileno())
-    fd = os.memfd_create("stoker-progress", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-    os.ftruncate(fd, PROGRESS_BYTES)
-    fcntl.fcntl(fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_SEAL)
-    return fd
 
 
 def kill_group(group: int) -> None:

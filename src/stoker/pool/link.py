@@ -8,8 +8,6 @@ restarted.
 from __future__ import annotations
 
 import asyncio
-import os
-import struct
 import time
 from collections import deque
 from collections.abc import Callable
@@ -30,19 +28,12 @@ from stoker.ipc.to_server import Hello, Loaded, LoadFailed, Metrics, Parts, Resu
 from stoker.ipc.to_worker import Cancel, Grant, JobHeader, Load, Predict, Stop
 from stoker.pool import outcomes
 from stoker.pool.busy import BusyWorkers
-from stoker.pool.child_process import PROGRESS_BYTES, ChildProcess
-from stoker.pool.ranks import RankGroup
+from stoker.pool.progress import progress_of
+from stoker.pool.running_process import RunningProcess
 from stoker.pool.transport import FrameTransport
 
-_PROGRESS = struct.Struct("<Q")
 _LONGEST_POLL_S = 0.0002
 """The loop serves nobody else meanwhile."""
-
-
-def progress_of(fd: int) -> int | None:
-    """Reads the id of the newest batch that a process began from its progress marker; None: it is damaged."""
-    data = os.pread(fd, PROGRESS_BYTES, 0)
-    return int(_PROGRESS.unpack(data)[0]) if len(data) == PROGRESS_BYTES else None
 
 
 class LinkOwner(Protocol):
@@ -69,7 +60,7 @@ class Link:
     def __init__(
         self,
         id: int,
-        process: ChildProcess | RankGroup,
+        process: RunningProcess,
         *,
         owner: LinkOwner,
         scheduler: SchedulerPort,

@@ -21,7 +21,8 @@ from stoker.ipc import codec
 from stoker.ipc.frames import Frame, FrameError
 from stoker.ipc.to_server import Failure, Hello, Loaded, LoadFailed, Metrics, Results
 from stoker.ipc.to_worker import Load, Stop
-from stoker.pool.link import Link, progress_of
+from stoker.pool.link import Link
+from stoker.pool.progress import progress_of
 from stoker.pool.ranks import RankGroup
 from stoker.pool.transport import FrameTransport
 

@@ -13,7 +13,9 @@ from contextlib import closing
 from functools import partial
 
 from stoker.core.ranks import Ranks
-from stoker.pool.child_process import ChildProcess
+from stoker.errors import WorkerDied
+from stoker.ipc.dialing import Stream
+from stoker.pool.running_process import RunningProcess
 
 _ADDRESS = "localhost"
 
@@ -54,7 +56,7 @@ class RankGroup:
     """Looks like the `ChildProcess` of rank 0; ``exited`` gets the return code of the rank that ended first, once all
     are reaped. ``ended_first``: which one that was. ``stopping``: ranks may end one after the other now."""
 
-    def __init__(self, ranks: Sequence[ChildProcess]) -> None:
+    def __init__(self, ranks: Sequence[RunningProcess]) -> None:
         self._ranks = list(ranks)
         self._code: int | None = None
         self.ended_first: int | None = None
@@ -64,7 +66,7 @@ class RankGroup:
             rank.exited.add_done_callback(partial(self._ended, number))
 
     @property
-    def others(self) -> list[ChildProcess]:
+    def others(self) -> list[RunningProcess]:
         """The processes of ranks 1 and up."""
         return self._ranks[1:]
 
@@ -85,7 +87,7 @@ class RankGroup:
         return self._ranks[0].pid
 
     @property
-    def sock(self) -> socket.socket:
+    def sock(self) -> Stream:
         return self._ranks[0].sock
 
     @property
@@ -100,6 +102,14 @@ class RankGroup:
     def stderr_fd(self) -> int:
         return self._ranks[0].stderr_fd
 
+    @property
+    def node(self) -> str | None:
+        return self._ranks[0].node
+
+    @property
+    def death(self) -> WorkerDied | None:
+        return None if self.ended_first is None else self._ranks[self.ended_first].death
+
     def kill_group(self) -> None:
         for rank in self._ranks:
             rank.kill_group()
@@ -111,11 +121,11 @@ class RankGroup:
         for rank in self._ranks:
             rank.close()
 
-    def __iter__(self) -> Iterator[ChildProcess]:
+    def __iter__(self) -> Iterator[RunningProcess]:
         return iter(self._ranks)
 
 
-def discard(ranks: Sequence[ChildProcess]) -> None:
+def discard(ranks: Sequence[RunningProcess]) -> None:
     """Ends ranks of a worker that could not be started whole."""
     for rank in ranks:
         rank.exited.add_done_callback(lambda _, process=rank: process.close())  # type: ignore[misc]  # a default binds

@@ -22,6 +22,7 @@ from pathlib import Path
 from stoker.core import malloc
 from stoker.core.model import ModelSpec
 from stoker.core.ranks import Ranks
+from stoker.core.worker_environment import not_installed, search_path, without_secrets
 from stoker.errors import ConfigurationError, WorkerDied
 from stoker.ipc.fork_messages import Failed
 from stoker.ipc.to_worker import Load
@@ -41,7 +42,6 @@ _FORK_ATTEMPTS = 2
 _HANDLER_PREFIX_BYTES = 256 << 10
 _ARCHIVE_SUFFIXES = (".mar", ".model", ".tar.gz", ".tgz", ".zip")
 _THREAD_COUNTS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-_SECRETS = re.compile(r"(?:STOKER|TS)_(?:.*_)?(?:TOKEN|SECRET|PASS|PASSWORD|KEY)(?:_FILE)?")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -306,7 +306,9 @@ def worker_command(options: WorkerOptions, *, socket_fd: int, progress_fd: int, 
 def template_environment(inherited: Mapping[str, str], options: WorkerOptions) -> dict[str, str]:
     """Makes an environment without a model, and with one thread: a process with several cannot be forked."""
     env = _allowed(inherited, options.blacklist_env_vars)
-    env["PYTHONPATH"] = os.pathsep.join(filter(None, [inherited.get("PYTHONPATH", ""), *_homes(options)]))
+    env["PYTHONPATH"] = os.pathsep.join(
+        filter(None, [inherited.get("PYTHONPATH", ""), *not_installed((options.server_home, SOURCE_ROOT))])
+    )
     env.update(options.extra_env)
     return _single_threaded(env)
 
@@ -330,27 +332,15 @@ def worker_environment(
 
 
 def _allowed(inherited: Mapping[str, str], blacklist: str | None) -> dict[str, str]:
-    denied = re.compile(blacklist) if blacklist else None
-    return {
-        name: value
-        for name, value in {**inherited, malloc.VARIABLE: malloc.for_worker(inherited)}.items()
-        if not _SECRETS.fullmatch(name) and not (denied and denied.fullmatch(name))
-    }
+    return without_secrets({**inherited, malloc.VARIABLE: malloc.for_worker(inherited)}, blacklist)
 
 
 def _python_path(inherited: str, spec: ModelSpec, options: WorkerOptions) -> str:
-    """TorchServe's order: the handler's folder, what was there, the model's folder, the server's."""
-    path, _, function = spec.handler.partition(":")
-    parts = [str(Path(path).parent)] if function and os.sep in path else []
-    parts += [inherited, spec.model_dir]
+    folders = [spec.model_dir]
     if not spec.url.endswith(_ARCHIVE_SUFFIXES):  # a folder used in place: it may be imported as a package
-        parts.append(str(Path(spec.model_dir).parent))
-    return os.pathsep.join(filter(None, [*parts, *_homes(options)]))
-
-
-def _homes(options: WorkerOptions) -> list[str]:
-    homes = dict.fromkeys((options.server_home, SOURCE_ROOT))
-    return [str(home) for home in homes if home.name not in ("site-packages", "dist-packages")]
+        folders.append(str(Path(spec.model_dir).parent))
+    homes = (options.server_home, SOURCE_ROOT)
+    return os.pathsep.join(search_path(inherited, handler=spec.handler, folders=folders, homes=homes))
 
 
 def usable_cores() -> int:

@@ -1,4 +1,4 @@
-"""Frames over a non-blocking socket of an event loop, any loop that has add_reader and add_writer.
+"""Frames over a non-blocking socket of an event loop, or TLS over one; any loop that has add_reader and add_writer.
 
 Messages are buffered and leave in one scattering write at the end of the loop's turn; what the kernel does not take
 waits for the socket to become writable.  Nothing here knows what a message means.
@@ -7,7 +7,6 @@ waits for the socket to become writable.  Nothing here knows what a message mean
 from __future__ import annotations
 
 import asyncio
-import socket
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -15,7 +14,9 @@ from itertools import islice
 
 from stoker.core.buffer import Buffer
 from stoker.core.turn import current_turn
+from stoker.ipc.dialing import Stream
 from stoker.ipc.frames import Decoder, Frame, FrameError
+from stoker.ipc.tls_stream import TlsStream
 
 _READ_BYTES = 64 << 10
 _BUFFERS_PER_WRITE = 1024  # IOV_MAX of Linux and macOS
@@ -29,7 +30,7 @@ class FrameTransport:
 
     def __init__(
         self,
-        sock: socket.socket,
+        sock: Stream,
         *,
         max_payload_bytes: int,
         on_frame: Callable[[Frame], None],
@@ -48,9 +49,14 @@ class FrameTransport:
         self._open = True
         self._loop = asyncio.get_running_loop()
         self._turn = current_turn()
+        self._read = self._read_once
+        if isinstance(sock, TlsStream):
+            self._tls, self._read = sock, self._read_decrypted
 
     def start(self) -> None:
         self._loop.add_reader(self._fd, self._on_readable)
+        if self._read == self._read_decrypted:
+            self._loop.call_soon(self._on_readable)  # what came with the handshake
 
     # ------------------------------------------------------------------------------------------ writing
 
@@ -81,7 +87,7 @@ class FrameTransport:
     def _look(self, seconds: float) -> None:
         if seconds > 0.0:
             end = time.monotonic() + seconds
-            while not self._read_once() and self._open and time.monotonic() < end:
+            while not self._read() and self._open and time.monotonic() < end:
                 pass
 
     def _forget(self, sent: int) -> None:
@@ -105,7 +111,14 @@ class FrameTransport:
 
     def _on_readable(self) -> None:
         with self._turn:
-            self._read_once()
+            self._read()
+
+    def _read_decrypted(self) -> bool:
+        """Reads once, and all that was decrypted with it: the socket does not show it."""
+        more = self._read_once()
+        while more and self._open and self._tls.pending:
+            more = self._read_once()
+        return more
 
     def _read_once(self) -> bool:
         """Reads once; returns whether there may be more now."""
@@ -138,7 +151,7 @@ class FrameTransport:
     def read_rest(self) -> None:
         """Handles what a dead peer had sent before."""
         for _ in range(_READS_AFTER_DEATH):
-            if not self._open or not self._read_once():
+            if not self._open or not self._read():
                 return
 
     # ------------------------------------------------------------------------------------------ the end

@@ -21,13 +21,13 @@ from stoker.ipc.frames import FrameError
 from stoker.ipc.to_server import Loaded, LoadFailed
 from stoker.pool import causes
 from stoker.pool.busy import BusyWorkers
-from stoker.pool.child_process import ChildProcess
 from stoker.pool.link import Link
 from stoker.pool.logs import PipeLog
 from stoker.pool.out_of_memory import memory_kills
 from stoker.pool.ranked_link import RankedLink
 from stoker.pool.ranks import RankGroup
 from stoker.pool.repeats import Repeats
+from stoker.pool.running_process import RunningProcess
 from stoker.pool.spawning import WorkerOptions, WorkerSpawner, load_message, rank_name
 
 log = logging.getLogger(__name__)
@@ -78,8 +78,8 @@ class WorkerProcess:
         self._outputs = outputs
         self._scheduler = scheduler
         self._on_restart = on_restart
-        self._process: ChildProcess | RankGroup | None = None
-        self._starting: asyncio.Future[ChildProcess | RankGroup] | None = None
+        self._process: RunningProcess | None = None
+        self._starting: asyncio.Future[RunningProcess] | None = None
         self._link: Link | None = None
         self._logs: list[PipeLog] = []
         self._timers: list[asyncio.TimerHandle] = []
@@ -148,13 +148,13 @@ class WorkerProcess:
             self._connect(self._process)
         return self._process is not None
 
-    async def _spawned(self, spawner: WorkerSpawner, workers: int) -> ChildProcess | RankGroup:
+    async def _spawned(self, spawner: WorkerSpawner, workers: int) -> RunningProcess:
         config, ranks = self._config, self._config.spec.ranks
         if ranks is not None:
             return await spawner.start_ranks(config.name, ranks, devices=config.devices, workers=workers)
         return await spawner.start(config.name, gpu_id=config.gpu_id, workers=workers)
 
-    def _connect(self, process: ChildProcess | RankGroup) -> None:
+    def _connect(self, process: RunningProcess) -> None:
         config = self._config
         max_payload = config.spec.batch_size * config.options.max_response_bytes + _FRAME_SLACK_BYTES
         telemetry = config.telemetry
@@ -299,8 +299,10 @@ class WorkerProcess:
             self.error = self._death(process.exited.result()) if process.exited.done() else WorkerDied()
 
     def _death(self, returncode: int | None) -> WorkerDied:
-        error = causes.death_of(returncode, out_of_memory=lambda: memory_kills.explain(self._memory_kills_before))
         assert self._process is not None
+        error = self._process.death
+        if error is None:
+            error = causes.death_of(returncode, out_of_memory=lambda: memory_kills.explain(self._memory_kills_before))
         return causes.of_rank(self._process.ended_first, error)
 
     def close(self) -> None:

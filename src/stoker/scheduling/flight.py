@@ -111,8 +111,8 @@ class WorkerState:
         return bool(self.flights) and self.flights[0] is flight
 
     def had_begun(self, flight: Flight, started: int | None) -> bool:
-        """``started``: the newest batch that a dead worker began; None when unknown (then the oldest it held)."""
-        return flight.id == (self.flights[0].id if started is None else started)
+        """``started``: the newest batch that a dead worker began; None when unknown: then all that it held may have."""
+        return started is None or flight.id == started
 
     def blocked(self) -> bool:
         """Returns whether the worker waits for readers."""

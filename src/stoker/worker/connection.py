@@ -1,4 +1,4 @@
-"""The worker's end of the socket pair: whole messages in, several frames per write out.
+"""The worker's end of its connection to the server: whole messages in, several frames per write out.
 
 Laws: reads and writes block; a peer that is gone is `ServerGone`; a process forked from the worker never speaks
 here, it ends instead of answering twice.  Meanings of messages are elsewhere.
@@ -11,13 +11,16 @@ import os
 import socket
 import sys
 from collections.abc import Sequence
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from stoker.core.buffer import Buffer
 from stoker.ipc import codec, frames
 from stoker.ipc.to_server import ToServer
 from stoker.ipc.to_worker import ToWorker
 from stoker.worker.exceptions import ServerGone
+
+if TYPE_CHECKING:
+    from stoker.ipc.dialing import Stream
 
 _READ_BYTES = 64 << 10
 _BUFFERS_PER_WRITE = 512  # IOV_MAX is 1024
@@ -30,7 +33,7 @@ Received = tuple[ToWorker, memoryview]
 class Connection:
     """``pending_bytes``: queued by `queue` and not yet written by `flush`."""
 
-    def __init__(self, end: socket.socket) -> None:
+    def __init__(self, end: Stream) -> None:
         self._socket = end
         self._decoder = frames.Decoder()
         self._pending: list[Buffer] = []

@@ -3,7 +3,8 @@
 Sends `Hello`, loads the model, runs batches until `Stop`.  It ends with the server: by a signal of the
 kernel, and at the end of file on its socket.  Exit code 1: the model could not be loaded, or the peer spoke nonsense.
 
-With ``--template-fd N`` instead of the first two it is a template, and the workers that it forks go on here.
+With ``--template-fd N`` instead of the first two it is a template, and the workers that it forks go on here.  With
+``--connect-fd N`` instead of the first, its server is on another machine (`worker.remote`).
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import signal
 import socket
 import sys
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, NoReturn
 
 from stoker.ipc.frames import FrameError
@@ -35,6 +37,7 @@ from stoker.worker.tensors import TensorForms
 if TYPE_CHECKING:
     from stoker.worker.asynchronous import AsyncLoop
     from stoker.worker.continuous import ContinuousLoop
+    from stoker.worker.remote import Remote
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_NAME = 15
@@ -47,8 +50,10 @@ def main(arguments: list[str] | None = None) -> None:
     logging.basicConfig(stream=sys.stdout, format="%(message)s", level=logging.INFO)  # as handlers are used to
     if "--template-fd" in options:
         _serve_forks(int(options["--template-fd"]))
+    elif "--connect-fd" in options:
+        _work_remotely(int(options["--connect-fd"]), int(options["--progress-fd"]))
     else:
-        _work(int(options["--socket-fd"]), int(options["--progress-fd"]))
+        _work(Connection(_inherited_socket(int(options["--socket-fd"]))), int(options["--progress-fd"]))
 
 
 def _serve_forks(template_fd: int) -> None:
@@ -60,15 +65,27 @@ def _serve_forks(template_fd: int) -> None:
     _name_process(worker.name)  # it outlives its parent; the socket shows the end of the server
     numbers = ["--socket-fd", str(worker.socket_fd), "--progress-fd", str(worker.progress_fd)]
     sys.argv[1:] = [*numbers, "--name", worker.name]
-    _work(worker.socket_fd, worker.progress_fd, worker.model)
+    _work(Connection(_inherited_socket(worker.socket_fd)), worker.progress_fd, model=worker.model)
 
 
-def _work(socket_fd: int, progress_fd: int, model: loading.LoadedModel | None = None) -> None:
-    connection = Connection(_inherited_socket(socket_fd))
+def _work_remotely(connect_fd: int, progress_fd: int) -> None:
+    from stoker.worker.remote import join  # noqa: PLC0415 - other workers do not need it
+
+    connection, remote = join(_inherited_socket(connect_fd))
+    _work(connection, progress_fd, remote=remote)
+
+
+def _work(
+    connection: Connection,
+    progress_fd: int,
+    *,
+    model: loading.LoadedModel | None = None,
+    remote: Remote | None = None,
+) -> None:
     progress = Progress.from_fd(progress_fd)
     os.register_at_fork(after_in_child=connection.abandon)
     try:
-        _serve(connection, progress, model)
+        _serve(connection, progress, model, remote)
     except ServerGone:
         leave(0)
     except FrameError as error:
@@ -80,15 +97,20 @@ def _work(socket_fd: int, progress_fd: int, model: loading.LoadedModel | None = 
         raise
 
 
-def _serve(connection: Connection, progress: Progress, model: loading.LoadedModel | None) -> None:
-    """``model``: what the template of this model has initialised already."""
+def _serve(
+    connection: Connection, progress: Progress, model: loading.LoadedModel | None, remote: Remote | None
+) -> None:
+    """``model``: what the template of this model has initialised already. ``remote``: None: the server is here."""
+    monotonic = time.monotonic if remote is None else remote.monotonic
     connection.queue(Hello(pid=os.getpid(), python=platform.python_version()))
     connection.flush()
-    inbox = Inbox(connection)
+    inbox = Inbox(connection, monotonic=monotonic)
     os.register_at_fork(after_in_child=inbox.renew_lock)
     message = inbox.receive_load()
     if message is None:
         return
+    if remote is not None:
+        message = remote.placed(message)
     started = time.monotonic()
     if message.asynchronous:
         from stoker.worker.asynchronous import make_event_loop  # noqa: PLC0415 - other workers do not need it
@@ -97,11 +119,16 @@ def _serve(connection: Connection, progress: Progress, model: loading.LoadedMode
     model = model or _load(message, connection)
     export.attach(inbox, connection)
     connection.queue(Loaded(seconds=time.monotonic() - started, torch="torch" in sys.modules))
-    _loop(message, connection, inbox, model, progress).run()
+    _loop(message, connection, inbox, model, progress, monotonic).run()
 
 
 def _loop(
-    message: Load, connection: Connection, inbox: Inbox, model: loading.LoadedModel, progress: Progress
+    message: Load,
+    connection: Connection,
+    inbox: Inbox,
+    model: loading.LoadedModel,
+    progress: Progress,
+    monotonic: Callable[[], float],
 ) -> Loop | ContinuousLoop | AsyncLoop:
     limit, window = message.max_response_bytes, message.stream_window_bytes
     tensors, decode = TensorForms(message.tensors, message.model_name), message.decode_input_request
@@ -109,25 +136,29 @@ def _loop(
         return _loop_of_several(message)(
             connection,
             inbox,
-            StepSender(connection, inbox, tensors=tensors, window_bytes=window, max_part_bytes=limit),
+            StepSender(
+                connection, inbox, tensors=tensors, window_bytes=window, max_part_bytes=limit, monotonic=monotonic
+            ),
             model,
             progress,
             tensors=tensors,
             window_bytes=window,
             max_response_bytes=limit,
             decode_input_request=decode,
+            monotonic=monotonic,
         )
     loop, sender = _loop_of_one(message)
     return loop(
         connection,
         inbox,
-        sender(connection, inbox, tensors=tensors, window_bytes=window, max_part_bytes=limit),
+        sender(connection, inbox, tensors=tensors, window_bytes=window, max_part_bytes=limit, monotonic=monotonic),
         model,
         progress,
         tensors=tensors,
         max_response_bytes=limit,
         decode_input_request=decode,
         poll_s=message.poll_us / 1e6,
+        monotonic=monotonic,
     )
 
 
@@ -180,6 +211,8 @@ def _refuse(error: Exception, message: Load, connection: Connection) -> NoReturn
 def _options(arguments: list[str]) -> dict[str, str]:
     """Parses pairs of a flag and its value: `argparse` would be a tenth of a worker's imports."""
     missing = {"--name", "--socket-fd", "--progress-fd"} - set(arguments)
+    if "--connect-fd" in arguments:
+        missing -= {"--socket-fd"}
     if len(arguments) % 2 or (missing and "--template-fd" not in arguments):
         print(f"Started by the server, not by hand; missing: {' '.join(sorted(missing))}", file=sys.stderr)  # noqa: T201
         raise SystemExit(2)

@@ -1,66 +1,186 @@
-"""The listener to which agents and workers on other machines connect, each with a one-time token."""
+"""The listener to which agents and workers on other machines connect, each with a one-time token.
+
+Laws: nothing is read beyond the opening before the token was right; connections without one are bounded in number,
+bytes and time, and the newest one is always heard; nothing of them is logged but their count.
+"""
 
 from __future__ import annotations
 
-from typing import Any, BinaryIO, Protocol
+import asyncio
+import contextlib
+import logging
+import socket
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
-from stoker.pool.remote.remote_process import RemoteProcess
+from stoker.errors import BindError
+from stoker.ipc.dialing import Stream
+from stoker.ipc.frames import FrameError
+from stoker.ipc.opening import Kind, encode_welcome
+from stoker.pool.remote.certificates import BorderTls
+from stoker.pool.remote.expected import Bundle, Expected
+from stoker.pool.remote.fetching import serve_bundle
+from stoker.pool.remote.opening import identify
+from stoker.pool.remote.tokens import Tokens
 
+log = logging.getLogger(__name__)
 
-class Bundle(Protocol):
-    """A model's folder as a stream (`pool.remote.bundles`)."""
+MOST_UNKNOWN = 256
+"""Connections that have not shown a token yet."""
 
-    @property
-    def hash(self) -> str: ...
-
-    @property
-    def size(self) -> int: ...
-
-    @property
-    def name(self) -> str: ...
-
-    def write_to(self, file: BinaryIO) -> None:
-        """Blocks; called in a thread. Raises OSError when the peer is gone."""
-        ...
-
-
-class Expected:
-    """One worker that shall connect. Ends by `process`, `lost` or `cancel`; its tokens die with it."""
-
-    order_fields: dict[str, Any]
-    """Keywords for `node.order.Order`: name, border, archive, heartbeat_s, silence_s."""
-
-    async def process(self) -> RemoteProcess:
-        """Waits until agent and worker are connected.
-
-        Raises:
-            WorkerDied: the agent reported why it could not start the worker, it was lost, or nothing came in time.
-        """
-        raise NotImplementedError
-
-    def lost(self, reason: str) -> None:
-        """The node or the actor is gone, says who placed it. ``reason`` names the node. Works after `process`, too."""
-        raise NotImplementedError
-
-    def cancel(self) -> None:
-        """Ends the wait; what has connected is closed. Idempotent."""
-        raise NotImplementedError
+_BACKLOG = 256
+_ACCEPTS_PER_TURN = 16
+_NO_FILES_PAUSE_S = 0.5
+_REPORT_PAUSE_S = 60.0
+_FETCHES = 4
 
 
 class Border:
-    """``host``, ``port``: where to listen; port 0: any. ``advertise``: what nodes connect to, if not ``host``."""
+    """``host``, ``port``: where to listen; port 0: any. ``advertise``: what nodes connect to, if not ``host``.
 
-    def __init__(self, host: str, port: int = 0, *, advertise: str | None = None, tls: Any = None) -> None:
-        self._host, self._port, self._advertise, self._tls = host, port, advertise, tls
+    ``tls``: None: without, for networks where nobody else listens. ``heartbeat_s``, ``silence_s``: see `node.order`.
+    """
+
+    def __init__(
+        self,
+        host: str,
+        port: int = 0,
+        *,
+        advertise: str | None = None,
+        tls: BorderTls | None = None,
+        heartbeat_s: float = 2.0,
+        silence_s: float = 8.0,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._host = host
+        self._port = port
+        self._advertise = advertise or host
+        self._tls = tls
+        self._heartbeat_s = heartbeat_s
+        self._silence_s = silence_s
+        self._monotonic = monotonic
+        self._tokens: Tokens[Expected] = Tokens()
+        self._listener: socket.socket | None = None
+        self._unknown: dict[asyncio.Task[None], None] = {}  # the oldest first
+        self._fetches: ThreadPoolExecutor | None = None
+        self._refused = 0
+        self._reported_at = -_REPORT_PAUSE_S
+        self._paused: asyncio.TimerHandle | None = None
+
+    @property
+    def port(self) -> int:
+        """The port in use, once started."""
+        return self._port
 
     async def start(self) -> None:
         """Raises `BindError`."""
-        raise NotImplementedError
+        try:
+            family, kind, _, _, address = socket.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM)[0]
+            self._listener = listener = socket.socket(family, kind)
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind(address)
+            listener.listen(_BACKLOG)
+        except OSError as error:
+            await self.close()
+            raise BindError(address=f"{self._host}:{self._port}", reason=error.strerror or str(error)) from None
+        listener.setblocking(False)
+        self._port = listener.getsockname()[1]
+        self._fetches = ThreadPoolExecutor(_FETCHES, "border-fetch")
+        self._accept_again()
 
     def expect(self, name: str, *, bundle: Bundle | None = None) -> Expected:
         """Makes the tokens of one worker. Call it once the node is there: its agent has a minute to connect."""
-        raise NotImplementedError
+        tls = self._tls
+        at: dict[str, Any] = {
+            "host": self._advertise,
+            "port": self._port,
+            "ca": None if tls is None else tls.ca,
+            "tls_name": "" if tls is None else tls.name,
+        }
+        return Expected(
+            name, self._tokens, at=at, bundle=bundle, heartbeat_s=self._heartbeat_s, silence_s=self._silence_s
+        )
 
     async def close(self) -> None:
-        """Idempotent. Running workers lose their connection and end."""
-        raise NotImplementedError
+        """Closes the listener; connections that showed a token are their owners'. Idempotent."""
+        listener, self._listener = self._listener, None
+        if listener is not None:
+            if listener.fileno() >= 0:
+                asyncio.get_running_loop().remove_reader(listener.fileno())
+            listener.close()
+        if self._paused is not None:
+            self._paused.cancel()
+        for task in list(self._unknown):
+            task.cancel()
+        await asyncio.gather(*self._unknown, return_exceptions=True)
+        if self._fetches is not None:
+            self._fetches.shutdown(wait=False, cancel_futures=True)
+
+    # ------------------------------------------------------------------------------------------ connections
+
+    def _accept_again(self) -> None:
+        if self._listener is not None:
+            asyncio.get_running_loop().add_reader(self._listener.fileno(), self._accept)
+
+    def _accept(self) -> None:
+        for _ in range(_ACCEPTS_PER_TURN):
+            if self._listener is None:
+                return
+            try:
+                sock, _ = self._listener.accept()
+            except (BlockingIOError, InterruptedError, ConnectionError):
+                return
+            except OSError:  # no files left: look again later
+                loop = asyncio.get_running_loop()
+                loop.remove_reader(self._listener.fileno())
+                self._paused = loop.call_later(_NO_FILES_PAUSE_S, self._accept_again)
+                return
+            self._hear(sock)
+
+    def _hear(self, sock: socket.socket) -> None:
+        if len(self._unknown) >= MOST_UNKNOWN:
+            oldest = next(iter(self._unknown))
+            del self._unknown[oldest]
+            oldest.cancel()
+        task = asyncio.get_running_loop().create_task(self._open(sock))
+        self._unknown[task] = None
+        task.add_done_callback(lambda _: self._unknown.pop(task, None))
+
+    async def _open(self, sock: socket.socket) -> None:
+        try:
+            stream, kind, token = await identify(sock, None if self._tls is None else self._tls.context)
+            expected = self._tokens.use(kind, token)
+            if expected is None:
+                raise FrameError("no such token")
+            stream.sendall(encode_welcome(self._monotonic()))
+        except (OSError, FrameError, asyncio.TimeoutError):
+            sock.close()
+            self._report()
+        except BaseException:
+            sock.close()
+            raise
+        else:
+            self._admit(kind, stream, expected)
+
+    def _admit(self, kind: Kind, stream: Stream, expected: Expected) -> None:
+        if kind is not Kind.FETCH:
+            expected.connected(kind, stream)
+        elif self._fetches is not None and expected.bundle is not None:
+            with contextlib.suppress(RuntimeError):  # it is shut down
+                self._fetches.submit(serve_bundle, expected.bundle, stream)
+                return
+            stream.close()
+
+    def _report(self) -> None:
+        """Logs refused connections once a minute at most."""
+        self._refused += 1
+        now = self._monotonic()
+        if now - self._reported_at >= _REPORT_PAUSE_S:
+            log.warning(
+                "Connections to the border for remote workers that had no valid token: %d",
+                self._refused,
+                extra={"event": "border_refused", "count": self._refused},
+            )
+            self._reported_at, self._refused = now, 0

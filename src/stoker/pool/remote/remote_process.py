@@ -1,30 +1,211 @@
-"""A worker process on another machine, with the interface of `pool.child_process.ChildProcess`."""
+"""A worker process on another machine, with the interface of `pool.child_process.ChildProcess`.
+
+Made when its agent arrives; usable once the worker has connected, too.  What the agent reports is exact: exit code,
+output, and the newest batch that had begun.  When agent or node are lost, all that the worker held counts as begun.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
 import socket
+from collections.abc import Callable
+
+from stoker.errors import WorkerDied
+from stoker.ipc.agent_messages import (
+    OUTPUT_REST_BYTES,
+    OUTPUT_WINDOW_BYTES,
+    STDERR,
+    STDOUT,
+    Arrived,
+    Exited,
+    FromAgent,
+    Kill,
+    Output,
+    Refused,
+    Started,
+    Taken,
+    Usage,
+)
+from stoker.ipc.dialing import Stream
+from stoker.ipc.frames import FrameError
+from stoker.pool import causes
+from stoker.pool.progress import progress_marker, record_progress
+from stoker.pool.remote import tcp_state
+from stoker.pool.remote.agent_link import AgentLink
+from stoker.pool.remote.output_pipe import OutputPipe
+
+KILL_REPORT_S = 5.0
+"""How long the agent may take to report the end of a worker that it was asked to kill."""
+
+_REST_S = 2.0  # for what a dead worker had sent and printed
+_LOOK_S = 0.005
+_MOST_OUTPUT_BYTES = OUTPUT_WINDOW_BYTES + OUTPUT_REST_BYTES
 
 
 class RemoteProcess:
-    """``node``: where it runs. ``lost_reason``: why its agent cannot report any more; ``exited`` gets
-    None then."""
+    """``node``: where it runs. ``started`` is done when its process runs, ``connected`` when `sock` is there.
+    ``death``: why it ended, once ``exited`` is done."""
 
-    pid: int
-    node: str
-    sock: socket.socket
-    progress_fd: int
-    stdout_fd: int
-    stderr_fd: int
-    exited: asyncio.Future[int | None]
-    ended_first: int | None
-    lost_reason: str | None
+    def __init__(self, stream: Stream, *, heartbeat_s: float, silence_s: float) -> None:
+        loop = asyncio.get_running_loop()
+        self.node = "another machine"
+        self.pid = 0
+        self.ended_first: int | None = None  # as in `pool.ranks.RankGroup`: it has no ranks
+        self.death: WorkerDied | None = None
+        self.started: asyncio.Future[None] = loop.create_future()
+        self.connected: asyncio.Future[None] = loop.create_future()
+        self.exited: asyncio.Future[int | None] = loop.create_future()
+        self._loop = loop
+        self._stream: Stream | None = None
+        self._memory_bytes = 0
+        self._silence_s = silence_s
+        self._ending: asyncio.Task[None] | None = None
+        self._kill_timer: asyncio.TimerHandle | None = None
+        self._outputs = {stream: OutputPipe(self._taken(stream)) for stream in (STDOUT, STDERR)}
+        self._progress_fd = progress_marker()
+        self._agent = AgentLink(
+            stream,
+            heartbeat_s=heartbeat_s,
+            silence_s=silence_s,
+            on_message=self._on_message,
+            on_lost=self._agent_lost,
+            on_beat=self._look_at_connection,
+        )
+
+    def start(self) -> None:
+        self._agent.start()
+
+    def connect(self, stream: Stream) -> None:
+        """Takes the worker's connection."""
+        if self._stream is not None or self.exited.done():
+            stream.close()
+            return
+        self._stream = stream
+        self.connected.set_result(None)
+
+    # ------------------------------------------------------------------------------------ as a ChildProcess
+
+    @property
+    def sock(self) -> Stream:
+        assert self._stream is not None
+        return self._stream
+
+    @property
+    def progress_fd(self) -> int:
+        return self._progress_fd
+
+    @property
+    def stdout_fd(self) -> int:
+        return self._outputs[STDOUT].reader
+
+    @property
+    def stderr_fd(self) -> int:
+        return self._outputs[STDERR].reader
 
     def kill_group(self) -> None:
-        raise NotImplementedError
+        """Has the agent end the process and all it started."""
+        if not self.exited.done() and self._kill_timer is None:
+            self._agent.send(Kill())
+            self._kill_timer = self._loop.call_later(KILL_REPORT_S, self._agent_lost, "did not report the worker's end")
 
     def memory_bytes(self) -> int:
-        raise NotImplementedError
+        return self._memory_bytes
 
     def close(self) -> None:
-        raise NotImplementedError
+        """Idempotent. An agent that is still there ends what is left of the worker."""
+        if self._kill_timer is not None:
+            self._kill_timer.cancel()
+        if self._ending is not None:
+            self._ending.cancel()
+        self._agent.close()
+        if self._stream is not None:
+            self._stream.close()
+        for output in self._outputs.values():
+            output.close()
+        if self._progress_fd >= 0:
+            os.close(self._progress_fd)
+            self._progress_fd = -1
+
+    # ------------------------------------------------------------------------------------ from the agent
+
+    def _on_message(self, message: FromAgent, payload: memoryview) -> None:
+        if isinstance(message, Output):
+            self._print(message.stream, payload)
+        elif isinstance(message, Usage):
+            self._memory_bytes = message.memory_bytes
+        elif isinstance(message, Arrived):
+            self.node = message.node
+        elif isinstance(message, Started):
+            self.pid = message.pid
+            if not self.started.done():
+                self.started.set_result(None)
+        elif isinstance(message, Refused):
+            self._end(WorkerDied(message.reason), None, progress=0)
+        else:
+            self._on_exit(message)
+
+    def _on_exit(self, message: Exited) -> None:
+        death = causes.death_of(message.code, out_of_memory=lambda: message.out_of_memory)
+        self._end(death, message.code, progress=message.progress)
+
+    def _print(self, stream: int, data: memoryview) -> None:
+        output = self._outputs.get(stream)
+        if output is None or output.waiting_bytes + len(data) > _MOST_OUTPUT_BYTES:
+            raise FrameError("output that nobody asked for")
+        output.write(data)
+
+    def _taken(self, stream: int) -> Callable[[int], None]:
+        return lambda nbytes: self._agent.send(Taken(stream, nbytes))
+
+    # ------------------------------------------------------------------------------------ its end
+
+    def lost(self, reason: str) -> None:
+        """It is gone, and nobody reports on it any more."""
+        self._end(WorkerDied(reason), None, progress=None)
+
+    def _agent_lost(self, what: str) -> None:
+        self.lost(f"its agent on {self.node} {what}")
+
+    def _look_at_connection(self) -> None:
+        if self._stream is not None and self._ending is None and tcp_state.is_stalled(self._stream, self._silence_s):
+            self.lost(f"the connection to {self.node} is stalled")
+
+    def _end(self, death: WorkerDied, code: int | None, *, progress: int | None) -> None:
+        """The first reason counts. ``progress``: None: unknown."""
+        if self._ending is None:
+            self.death = death
+            self._mark(progress)
+            self._ending = self._loop.create_task(self._wind_up(code, reported=progress is not None))
+
+    def _mark(self, progress: int | None) -> None:
+        record_progress(self._progress_fd, progress)
+
+    async def _wind_up(self, code: int | None, *, reported: bool) -> None:
+        """Lets in what the worker sent and printed before."""
+        if not reported:
+            self._agent.close()
+            self._shut_down()
+        with contextlib.suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(self._wait_for_rest(whole=reported), _REST_S)
+        self._shut_down()
+        for output in self._outputs.values():
+            output.end()
+        if not self.exited.done():
+            self.exited.set_result(code)
+
+    async def _wait_for_rest(self, *, whole: bool) -> None:
+        while self._prints() or (whole and self._sends()):  # noqa: ASYNC110 - the kernel has no event for it
+            await asyncio.sleep(_LOOK_S)
+
+    def _prints(self) -> bool:
+        return any(output.waiting_bytes for output in self._outputs.values())
+
+    def _sends(self) -> bool:
+        return self._stream is not None and not tcp_state.has_ended(self._stream)
+
+    def _shut_down(self) -> None:
+        if self._stream is not None:
+            with contextlib.suppress(OSError):
+                self._stream.shutdown(socket.SHUT_RDWR)

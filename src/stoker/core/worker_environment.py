@@ -1,0 +1,32 @@
+"""What the environment of a worker holds, and what it must not, on whichever machine it runs.  PURE."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import PurePath
+
+_SECRETS = re.compile(r"(?:STOKER|TS)_(?:.*_)?(?:TOKEN|SECRET|PASS|PASSWORD|KEY)(?:_FILE)?")
+_INSTALLATIONS = ("site-packages", "dist-packages")
+
+
+def without_secrets(env: Mapping[str, str], blacklist: str | None = None) -> dict[str, str]:
+    """Leaves out our own secrets, and what the operator withholds: ``blacklist`` matches a whole name."""
+    denied = re.compile(blacklist) if blacklist else None
+    return {
+        name: value
+        for name, value in env.items()
+        if not _SECRETS.fullmatch(name) and not (denied and denied.fullmatch(name))
+    }
+
+
+def search_path(inherited: str, *, handler: str, folders: Iterable[str], homes: Iterable[PurePath]) -> list[str]:
+    """Makes TorchServe's order: the handler's folder, what was there, those of the model, the server's."""
+    path, _, function = handler.partition(":")
+    own = [str(PurePath(path).parent)] if function and "/" in path else []
+    return [part for part in (*own, inherited, *folders, *not_installed(homes)) if part]
+
+
+def not_installed(homes: Iterable[PurePath]) -> list[str]:
+    """Returns the folders that the interpreter does not search anyway."""
+    return [str(home) for home in dict.fromkeys(homes) if home.name not in _INSTALLATIONS]

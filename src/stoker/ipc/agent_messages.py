@@ -1,0 +1,109 @@
+"""Messages between the server, the agent on a node, and the worker that the agent starts.
+
+The agent talks to the server over a connection of its own, so that it answers while a handler runs, and however much
+the worker sends.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from stoker.ipc import codec
+
+OUTPUT_WINDOW_BYTES = 64 << 10
+"""How much of a worker's output may be on its way before the server has taken it."""
+OUTPUT_REST_BYTES = 1 << 20
+"""How much the worker's pipes may hold when it ends, which is sent whatever the window."""
+STDOUT, STDERR = 1, 2
+
+
+class Beat(msgspec.Struct, tag="beat", array_like=True, frozen=True):
+    """A sign of life, in both directions."""
+
+
+class Taken(msgspec.Struct, tag="taken", array_like=True, frozen=True):
+    """To the agent: the server has taken ``nbytes`` more of the output ``stream``."""
+
+    stream: int
+    nbytes: int
+
+
+class Kill(msgspec.Struct, tag="kill", array_like=True, frozen=True):
+    """To the agent: end the worker and all it started, then report it."""
+
+
+class Arrived(msgspec.Struct, tag="arrived", array_like=True, frozen=True):
+    """From the agent, first. ``node``: how people call the place."""
+
+    node: str
+
+
+class Started(msgspec.Struct, tag="started", array_like=True, frozen=True):
+    """From the agent: the worker's process runs and will connect."""
+
+    pid: int
+
+
+class Refused(msgspec.Struct, tag="refused", array_like=True, frozen=True):
+    """From the agent, last: why there is no worker. A sentence without paths."""
+
+    reason: str
+
+
+class Usage(msgspec.Struct, tag="usage", array_like=True, frozen=True):
+    """From the agent: also a sign of life."""
+
+    memory_bytes: int
+
+
+class Output(msgspec.Struct, tag="output", array_like=True, frozen=True):
+    """From the agent. Payload: what the worker wrote to ``stream``."""
+
+    stream: int
+
+
+class Exited(msgspec.Struct, tag="exited", array_like=True, frozen=True, kw_only=True):
+    """From the agent, last. ``code``: see `subprocess.Popen.returncode`. ``progress``: the newest batch that the
+    worker began, None when that is unknown. ``out_of_memory``: the kernel killed it for that."""
+
+    code: int | None
+    progress: int | None
+    out_of_memory: bool = False
+
+
+class Connect(msgspec.Struct, tag="connect", array_like=True, frozen=True, kw_only=True):
+    """From the agent to the worker it started: where the server is, and where things lie on this machine."""
+
+    host: str
+    port: int
+    ca: str | None
+    tls_name: str
+    token: bytes
+    model_dir: str
+    metrics_config: str | None
+
+
+ToAgent = Beat | Taken | Kill
+FromAgent = Arrived | Started | Refused | Usage | Output | Exited
+_to_agent: msgspec.msgpack.Decoder[ToAgent] = msgspec.msgpack.Decoder(ToAgent)
+_from_agent: msgspec.msgpack.Decoder[FromAgent] = msgspec.msgpack.Decoder(FromAgent)
+_connect: msgspec.msgpack.Decoder[Connect] = msgspec.msgpack.Decoder(Connect)
+
+
+def decode_to_agent(header: memoryview) -> ToAgent:
+    """Raises `frames.FrameError` when the peer sent something else."""
+    return codec.decode(_to_agent, header, "for an agent")
+
+
+def decode_from_agent(header: memoryview) -> FromAgent:
+    """Raises `frames.FrameError` when the peer sent something else."""
+    return codec.decode(_from_agent, header, "of an agent")
+
+
+def encode_connect(message: Connect) -> bytes:
+    return msgspec.msgpack.encode(message)
+
+
+def decode_connect(data: bytes) -> Connect:
+    """Raises `frames.FrameError` when the peer sent something else."""
+    return codec.decode(_connect, data, "for a worker that connects")

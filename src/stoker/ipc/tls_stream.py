@@ -1,0 +1,195 @@
+"""TLS over a socket, with the socket's own calls: for code that works with either.
+
+Works over blocking and non-blocking sockets. Records pass through memory, so that one system call carries many.
+
+Laws: what `TlsStream.sendmsg` has encrypted counts as sent only when the kernel has taken all of it; until then it
+raises BlockingIOError, and must be called again with the same bytes in front.  What was received with other bytes
+shows in `TlsStream.pending`, because the socket itself is not readable any more.
+"""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import threading
+from collections.abc import Iterable
+
+from stoker.core.buffer import Buffer
+
+_READ_BYTES = 128 << 10
+_WRITE_BYTES = 128 << 10
+_JOIN_BYTES = 16 << 10  # a record
+
+
+class TlsStream:
+    """A lock lets one thread read while another writes; it is not held while the socket waits.
+
+    ``server_hostname``: None on the side that accepts.
+    """
+
+    def __init__(self, sock: socket.socket, context: ssl.SSLContext, *, server_hostname: str | None = None) -> None:
+        self._sock = sock
+        self._incoming = ssl.MemoryBIO()
+        self._outgoing = ssl.MemoryBIO()
+        self._tls = context.wrap_bio(
+            self._incoming, self._outgoing, server_side=server_hostname is None, server_hostname=server_hostname
+        )
+        self._lock = threading.Lock()
+        self._room = memoryview(bytearray(_READ_BYTES))
+        self._unsent = memoryview(b"")
+        self._uncounted = 0  # bytes of the caller's that are encrypted, and not reported as sent
+        self.pending = False
+
+    def fileno(self) -> int:
+        return self._sock.fileno()
+
+    def settimeout(self, seconds: float | None) -> None:
+        self._sock.settimeout(seconds)
+
+    def setblocking(self, blocking: bool) -> None:
+        self._sock.setblocking(blocking)
+
+    def getsockopt(self, level: int, name: int, nbytes: int) -> bytes:
+        return self._sock.getsockopt(level, name, nbytes)
+
+    def shutdown(self, how: int) -> None:
+        self._sock.shutdown(how)
+
+    def close(self) -> None:
+        """Closes the socket without a farewell: frames show whether they are whole."""
+        self._sock.close()
+
+    def do_handshake(self) -> None:
+        """Raises BlockingIOError: call it again when the socket is readable. `ssl.SSLError`: it failed for good."""
+        while True:
+            try:
+                self._tls.do_handshake()
+            except ssl.SSLWantReadError:
+                self._push()
+                self._pull(0)
+            else:
+                self._push()
+                self.pending = self._incoming.pending > 0
+                return
+
+    # ------------------------------------------------------------------------------------------ reading
+
+    def recv(self, nbytes: int, flags: int = 0) -> bytes:
+        """Returns about ``nbytes`` at most, as soon as there are any; nothing: the peer has closed."""
+        while True:
+            if self.pending:
+                data = self._decrypted(nbytes)
+                if data is not None:
+                    return data
+            self._pull(flags)
+
+    def recv_into(self, window: memoryview, nbytes: int = 0, flags: int = 0) -> int:
+        """Returns how many bytes were put into ``window``; 0: the peer has closed."""
+        while True:
+            if self.pending:
+                count = self._decrypt_into(window)
+                if count is not None:
+                    return count
+            self._pull(flags)
+
+    def _pull(self, flags: int) -> None:
+        count = self._sock.recv_into(self._room, 0, flags)
+        with self._lock:
+            if count:
+                self._incoming.write(self._room[:count])
+            else:
+                self._incoming.write_eof()
+            self.pending = True
+
+    def _decrypted(self, nbytes: int) -> bytes | None:
+        """Returns what the records that are here hold, None if none is whole."""
+        parts: list[bytes] = []
+        left = nbytes
+        with self._lock:
+            while left > 0 and (part := self._record(left)):
+                parts.append(part)
+                left -= len(part)
+                self.pending = self._has_more()
+                if not self.pending:
+                    break
+        return b"".join(parts) if parts else part
+
+    def _record(self, nbytes: int) -> bytes | None:
+        try:
+            return self._tls.read(nbytes)
+        except ssl.SSLWantReadError:
+            self.pending = False
+            return None
+        except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
+            return b""
+
+    def _decrypt_into(self, window: memoryview) -> int | None:
+        filled = 0
+        with self._lock:
+            while filled < len(window):
+                try:
+                    count = self._read_into(window[filled:])
+                except ssl.SSLWantReadError:
+                    self.pending = False
+                    return filled or None
+                except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
+                    return filled
+                filled += count
+                self.pending = self._has_more()
+                if not self.pending:
+                    break
+        return filled
+
+    def _read_into(self, window: memoryview) -> int:
+        # The type stubs know neither the buffer's type nor what is returned with one.
+        return self._tls.read(len(window), window)  # type: ignore
+
+    def _has_more(self) -> bool:
+        return self._incoming.pending > 0 or self._tls.pending() > 0
+
+    # ------------------------------------------------------------------------------------------ writing
+
+    def sendmsg(self, buffers: Iterable[Buffer]) -> int:
+        """Sends some bytes of the front. BlockingIOError: see above."""
+        if not self._uncounted:
+            with self._lock:
+                self._uncounted = self._encrypt(buffers)
+        self._push()
+        sent, self._uncounted = self._uncounted, 0
+        return sent
+
+    def sendall(self, data: Buffer) -> None:
+        """For blocking sockets."""
+        view = memoryview(data)
+        while view:
+            view = view[self.sendmsg([view]) :]
+
+    def _encrypt(self, buffers: Iterable[Buffer]) -> int:
+        """Makes few records: joins small buffers. Returns how many bytes of the front it took."""
+        taken, small, joined = 0, list[Buffer](), 0
+        for buffer in buffers:
+            if joined + len(buffer) > _JOIN_BYTES:
+                taken += self._write(b"".join(small))
+                small, joined = [], 0
+            if taken + joined + len(buffer) > _WRITE_BYTES:
+                taken += self._write(b"".join(small))
+                return taken + self._write(memoryview(buffer)[: _WRITE_BYTES - taken])
+            if len(buffer) > _JOIN_BYTES:
+                taken += self._write(buffer)
+            else:
+                small.append(buffer)
+                joined += len(buffer)
+        return taken + self._write(small[0] if len(small) == 1 else b"".join(small))
+
+    def _write(self, data: Buffer) -> int:
+        return self._tls.write(data) if len(data) else 0
+
+    def _push(self) -> None:
+        """Gives the kernel what is encrypted. Raises BlockingIOError while it does not take all."""
+        while True:
+            if not self._unsent:
+                if not self._outgoing.pending:
+                    return
+                with self._lock:
+                    self._unsent = memoryview(self._outgoing.read())
+            self._unsent = self._unsent[self._sock.send(self._unsent) :]

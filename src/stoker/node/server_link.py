@@ -1,0 +1,100 @@
+"""The agent's end of its connection to the server."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from stoker.ipc import agent_messages, codec
+from stoker.ipc.agent_messages import Arrived, Beat, FromAgent, Kill, Taken, Usage
+from stoker.ipc.dialing import Stream
+from stoker.ipc.frames import Frame, FrameError
+from stoker.pool.child_process import ChildProcess
+from stoker.pool.transport import FrameTransport
+
+_LARGEST_BYTES = 4096
+_LAST_WORDS_S = 10.0
+
+
+class TakesCredit(Protocol):
+    stream: int
+
+    def taken(self, nbytes: int) -> None: ...
+
+
+class ServerLink:
+    """``gone`` is done when the server closed the connection or was silent for too long. ``killed``: it asked for the
+    worker's end."""
+
+    def __init__(
+        self,
+        stream: Stream,
+        *,
+        heartbeat_s: float,
+        silence_s: float,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        stream.setblocking(False)
+        self._stream = stream
+        self._heartbeat_s = heartbeat_s
+        self._silence_s = silence_s
+        self._monotonic = monotonic
+        self._heard_at = 0.0
+        self._timer: asyncio.TimerHandle | None = None
+        self._child: ChildProcess | None = None
+        self._outputs: Sequence[TakesCredit] = ()
+        self.killed = False
+        self.gone: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._transport = FrameTransport(
+            stream, max_payload_bytes=_LARGEST_BYTES, on_frame=self._on_frame, on_lost=self._lost
+        )
+
+    def start(self, node: str) -> None:
+        self._heard_at = self._monotonic()
+        self._transport.start()
+        self.send(Arrived(node))
+        self._beat()
+
+    def attach(self, child: ChildProcess, outputs: Sequence[TakesCredit]) -> None:
+        """Reports on this worker from now on."""
+        self._child, self._outputs = child, outputs
+        if self.killed:
+            child.kill_group()
+
+    def send(self, message: FromAgent, payload: bytes | None = None) -> None:
+        self._transport.write(codec.encode(message, [] if payload is None else [payload]))
+
+    async def close(self) -> None:
+        """Sends the rest and waits until the server has closed, for a moment."""
+        if self._timer is not None:
+            self._timer.cancel()
+        await asyncio.wait({self.gone}, timeout=_LAST_WORDS_S)
+        self._transport.close()
+        self._stream.close()
+
+    def _beat(self) -> None:
+        if self._monotonic() - self._heard_at > self._silence_s:
+            self._lost(None)
+            return
+        self._timer = asyncio.get_running_loop().call_later(self._heartbeat_s, self._beat)
+        self.send(Usage(self._child.memory_bytes() if self._child is not None else 0))
+
+    def _on_frame(self, frame: Frame) -> None:
+        self._heard_at = self._monotonic()
+        message = agent_messages.decode_to_agent(frame.header)
+        if isinstance(message, Taken):
+            for output in self._outputs:
+                if output.stream == message.stream:
+                    output.taken(message.nbytes)
+        elif isinstance(message, Kill):
+            self.killed = True
+            if self._child is not None:
+                self._child.kill_group()
+        else:
+            assert isinstance(message, Beat)
+
+    def _lost(self, error: FrameError | None) -> None:
+        if not self.gone.done():
+            self.gone.set_result(None)

@@ -1,0 +1,53 @@
+"""One-time tokens: who may connect, and as what.  PURE.
+
+Laws: a token opens one connection, of one kind, for one worker; what is looked up is its name, and its secret is
+compared in constant time.
+"""
+
+from __future__ import annotations
+
+import hmac
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from stoker.ipc.opening import TOKEN_BYTES, Kind
+
+T = TypeVar("T")
+
+_NAME_BYTES = 8
+
+
+@dataclass(frozen=True, slots=True)
+class _Held(Generic[T]):
+    secret: bytes
+    kind: Kind
+    owner: T
+
+
+class Tokens(Generic[T]):
+    """``random`` makes as many bytes as it is asked for."""
+
+    def __init__(self, random: Callable[[int], bytes] = secrets.token_bytes) -> None:
+        self._random = random
+        self._held: dict[bytes, _Held[T]] = {}
+
+    def __len__(self) -> int:
+        return len(self._held)
+
+    def make(self, kind: Kind, owner: T) -> bytes:
+        token = self._random(TOKEN_BYTES)
+        self._held[token[:_NAME_BYTES]] = _Held(token[_NAME_BYTES:], kind, owner)
+        return token
+
+    def use(self, kind: Kind, token: bytes) -> T | None:
+        """Returns the owner, and forgets the token; None: it is none, or for another kind of connection."""
+        held = self._held.get(token[:_NAME_BYTES])
+        if held is None or not hmac.compare_digest(held.secret, token[_NAME_BYTES:]) or held.kind is not kind:
+            return None
+        del self._held[token[:_NAME_BYTES]]
+        return held.owner
+
+    def discard(self, token: bytes) -> None:
+        self._held.pop(token[:_NAME_BYTES], None)

@@ -1,0 +1,53 @@
+"""Connects a worker on another machine to its server.
+
+The agent that started it says where, over the inherited socket, and where things lie on this machine.  The server's
+clock is another one: its deadlines count by `Remote.monotonic`.
+"""
+
+from __future__ import annotations
+
+import socket
+import sys
+import time
+from dataclasses import dataclass
+
+import msgspec
+
+from stoker.ipc.agent_messages import Connect, decode_connect
+from stoker.ipc.dialing import dial
+from stoker.ipc.frames import FrameError
+from stoker.ipc.opening import Kind
+from stoker.ipc.to_worker import Load
+from stoker.worker.connection import Connection, leave
+
+_MOST_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Remote:
+    """What differs from a worker beside its server. ``ahead_s``: of our clock, how much the server's is ahead."""
+
+    connect: Connect
+    ahead_s: float
+
+    def monotonic(self) -> float:
+        return time.monotonic() + self.ahead_s
+
+    def placed(self, message: Load) -> Load:
+        """Puts the places on this machine for those on the server's."""
+        connect = self.connect
+        return msgspec.structs.replace(message, model_dir=connect.model_dir, metrics_config=connect.metrics_config)
+
+
+def join(agent: socket.socket) -> tuple[Connection, Remote]:
+    """Ends the process where the server cannot be reached."""
+    try:
+        with agent:
+            connect = decode_connect(agent.recv(_MOST_BYTES))
+        stream, server_now = dial(
+            connect.host, connect.port, Kind.WORKER, connect.token, ca=connect.ca, tls_name=connect.tls_name
+        )
+    except (OSError, FrameError) as error:
+        print(f"The worker cannot connect to its server: {error}", file=sys.stderr)  # noqa: T201 - the worker's log
+        leave(1)
+    return Connection(stream), Remote(connect, server_now - time.monotonic())

@@ -1,0 +1,61 @@
+"""Nodes without a cluster: each worker has an agent in a process of its own, which connects to a real border."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from typing import Any
+
+from stoker.core.model import ModelSpec
+from stoker.node import order as orders
+from stoker.node.order import Order
+from stoker.pool.remote.border import Border
+from stoker.pool.remote.certificates import make_tls
+from stoker.pool.remote.remote_process import RemoteProcess
+
+NODE = "node-1 (127.0.0.1)"
+_AGENT = f"import sys; from stoker.node.agent import run; run(sys.stdin.buffer.read(), node={NODE!r})"
+
+
+class Nodes:
+    """``agents``: their processes, in the order of their starts. ``order``: more fields of each order."""
+
+    def __init__(self, border: Border, **order: Any) -> None:
+        self.border = border
+        self.agents: list[subprocess.Popen[bytes]] = []
+        self._order = order
+
+    async def place(self, name: str, spec: ModelSpec) -> RemoteProcess:
+        expected = self.border.expect(name)
+        fields = {"model_dir": spec.model_dir, "handler": spec.handler, **expected.order_fields, **self._order}
+        agent = subprocess.Popen([sys.executable, "-c", _AGENT], stdin=subprocess.PIPE)
+        self.agents.append(agent)
+        assert agent.stdin is not None
+        agent.stdin.write(orders.encode(Order(**fields)))
+        agent.stdin.close()
+        return await expected.process()
+
+    async def end(self) -> list[int]:
+        """Waits until all agents have ended by themselves, and returns their exit codes."""
+        return [await asyncio.to_thread(agent.wait, 30) for agent in self.agents]
+
+
+@contextlib.asynccontextmanager
+async def nodes(
+    *, tls: bool = True, heartbeat_s: float = 0.2, silence_s: float = 8.0, **order: Any
+) -> AsyncIterator[Nodes]:
+    border = Border("127.0.0.1", tls=make_tls() if tls else None, heartbeat_s=heartbeat_s, silence_s=silence_s)
+    await border.start()
+    made = Nodes(border, **order)
+    try:
+        yield made
+    finally:
+        await border.close()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            await made.end()
+        for agent in made.agents:
+            agent.kill()
+            agent.wait()
