@@ -6,9 +6,10 @@ import asyncio
 import contextlib
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
+from stoker.archive.bundle import Bundle
 from stoker.core.model import ModelSpec
 from stoker.node import order as orders
 from stoker.node.order import Order
@@ -20,17 +21,26 @@ NODE = "node-1 (127.0.0.1)"
 _AGENT = f"import sys; from stoker.node.agent import run; run(sys.stdin.buffer.read(), node={NODE!r})"
 
 
-class Nodes:
-    """``agents``: their processes, in the order of their starts. ``order``: more fields of each order."""
+BundleOf = Callable[[str], Awaitable[Bundle]]
 
-    def __init__(self, border: Border, **order: Any) -> None:
+
+class Nodes:
+    """``agents``: their processes, in the order of their starts. ``order``: more fields of each order.
+
+    ``bundle_of``: the files of a directory, which the nodes fetch; None: they have the directory.
+    """
+
+    def __init__(self, border: Border, *, bundle_of: BundleOf | None = None, **order: Any) -> None:
         self.border = border
         self.agents: list[subprocess.Popen[bytes]] = []
+        self._bundle_of = bundle_of
         self._order = order
 
     async def place(self, name: str, spec: ModelSpec) -> RemoteProcess:
-        expected = self.border.expect(name)
-        fields = {"model_dir": spec.model_dir, "handler": spec.handler, **expected.order_fields, **self._order}
+        bundle = None if self._bundle_of is None else await self._bundle_of(spec.model_dir)
+        expected = self.border.expect(name, bundle=bundle)
+        model_dir = spec.model_dir if bundle is None else None
+        fields = {"model_dir": model_dir, "handler": spec.handler, **expected.order_fields, **self._order}
         agent = subprocess.Popen([sys.executable, "-c", _AGENT], stdin=subprocess.PIPE)
         self.agents.append(agent)
         assert agent.stdin is not None
@@ -45,11 +55,16 @@ class Nodes:
 
 @contextlib.asynccontextmanager
 async def nodes(
-    *, tls: bool = True, heartbeat_s: float = 0.2, silence_s: float = 8.0, **order: Any
+    *,
+    tls: bool = True,
+    heartbeat_s: float = 0.2,
+    silence_s: float = 8.0,
+    bundle_of: BundleOf | None = None,
+    **order: Any,
 ) -> AsyncIterator[Nodes]:
     border = Border("127.0.0.1", tls=make_tls() if tls else None, heartbeat_s=heartbeat_s, silence_s=silence_s)
     await border.start()
-    made = Nodes(border, **order)
+    made = Nodes(border, bundle_of=bundle_of, **order)
     try:
         yield made
     finally:

@@ -12,15 +12,17 @@ import logging
 import os
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+from stoker.archive.threads import Stop, Stopped
 from stoker.core.worker_environment import search_path, without_secrets
 from stoker.errors import StokerError, WorkerDied
 from stoker.ipc.agent_messages import Connect, Exited, Refused, Started, encode_connect
 from stoker.ipc.dialing import dial
 from stoker.ipc.opening import Kind
+from stoker.node import fetching
 from stoker.node import order as orders
 from stoker.node.order import Order
 from stoker.node.server_link import ServerLink
@@ -71,7 +73,7 @@ class Agent:
 
     async def _serve(self, server: ServerLink, folder: Path) -> None:
         try:
-            with self._model_dir() as model_dir:
+            async with self._model_dir(server) as model_dir:
                 memory_kills_before = memory_kills.count()
                 child = self._spawn(model_dir, folder)
                 try:
@@ -80,15 +82,29 @@ class Agent:
                     child.close()
         except StokerError as error:
             server.send(Refused(str(error)))
+        except Stopped:
+            pass  # the server is gone
         except OSError as error:
             server.send(Refused(f"the process could not be started: {error.strerror}"))
 
-    @contextlib.contextmanager
-    def _model_dir(self) -> Iterator[str]:
-        """Holds the model's folder in place."""
-        if self._order.model_dir is None:
+    @contextlib.asynccontextmanager
+    async def _model_dir(self, server: ServerLink) -> AsyncIterator[str]:
+        """Holds the model's folder in place. Fetching ends with the connection to the server.
+
+        Raises:
+            FilesNotFetched, Stopped
+        """
+        order = self._order
+        if order.model_dir is not None:
+            yield order.model_dir
+            return
+        if order.archive is None:
             raise WorkerDied("the order names no model")
-        yield self._order.model_dir
+        stop = Stop()
+        server.gone.add_done_callback(lambda _: stop.set())
+        with contextlib.ExitStack() as held:
+            lease = fetching.lease(order, order.archive, stop)
+            yield str(await asyncio.to_thread(held.enter_context, lease))
 
     # ---------------------------------------------------------------------------------------- the worker
 

@@ -294,7 +294,7 @@ def _write(path: Path, data: bytes) -> None:
 def _too_large(wanted: int, used: int, limit: int) -> str:
     return (
         f"The model's files ({_shown(wanted)}) do not fit into the archive cache of the node: "
-        f"{_shown(used)} of {_shown(limit)} are in use. See the setting ray_cache_size."
+        f"{_shown(used)} of {_shown(limit)} are in use. See the setting ray_archive_cache_size."
     )
 
 

@@ -259,7 +259,9 @@ def test_using_an_archive_makes_it_a_recent_one(lease: Lease, tmp_path: Path) ->
 
 def test_what_a_worker_uses_is_never_removed(lease: Lease, tmp_path: Path) -> None:
     with lease(big(tmp_path, 1)) as one, lease(big(tmp_path, 2)) as two:
-        with pytest.raises(FilesNotFetched, match=r"do not fit .* 0\.8 MB of 1\.0 MB are in use.*ray_cache_size"):
+        with pytest.raises(
+            FilesNotFetched, match=r"do not fit .* 0\.8 MB of 1\.0 MB are in use.*ray_archive_cache_size"
+        ):
             lease(big(tmp_path, 3)).__enter__()
         assert (one / "weights").exists()
         assert (two / "weights").exists()

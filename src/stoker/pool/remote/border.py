@@ -7,21 +7,20 @@ bytes and time, and the newest one is always heard; nothing of them is logged bu
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import socket
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+from stoker.archive.bundle import Bundle
 from stoker.errors import BindError
 from stoker.ipc.dialing import Stream
 from stoker.ipc.frames import FrameError
 from stoker.ipc.opening import Kind, encode_welcome
 from stoker.pool.remote.certificates import BorderTls
-from stoker.pool.remote.expected import Bundle, Expected
-from stoker.pool.remote.fetching import serve_bundle
+from stoker.pool.remote.expected import Expected
+from stoker.pool.remote.fetching import Fetches
 from stoker.pool.remote.opening import identify
 from stoker.pool.remote.tokens import Tokens
 
@@ -34,7 +33,6 @@ _BACKLOG = 256
 _ACCEPTS_PER_TURN = 16
 _NO_FILES_PAUSE_S = 0.5
 _REPORT_PAUSE_S = 60.0
-_FETCHES = 4
 
 
 class Border:
@@ -64,7 +62,7 @@ class Border:
         self._tokens: Tokens[Expected] = Tokens()
         self._listener: socket.socket | None = None
         self._unknown: dict[asyncio.Task[None], None] = {}  # the oldest first
-        self._fetches: ThreadPoolExecutor | None = None
+        self._fetches = Fetches()
         self._refused = 0
         self._reported_at = -_REPORT_PAUSE_S
         self._paused: asyncio.TimerHandle | None = None
@@ -87,7 +85,6 @@ class Border:
             raise BindError(address=f"{self._host}:{self._port}", reason=error.strerror or str(error)) from None
         listener.setblocking(False)
         self._port = listener.getsockname()[1]
-        self._fetches = ThreadPoolExecutor(_FETCHES, "border-fetch")
         self._accept_again()
 
     def expect(self, name: str, *, bundle: Bundle | None = None) -> Expected:
@@ -115,8 +112,7 @@ class Border:
         for task in list(self._unknown):
             task.cancel()
         await asyncio.gather(*self._unknown, return_exceptions=True)
-        if self._fetches is not None:
-            self._fetches.shutdown(wait=False, cancel_futures=True)
+        self._fetches.close()
 
     # ------------------------------------------------------------------------------------------ connections
 
@@ -167,11 +163,8 @@ class Border:
     def _admit(self, kind: Kind, stream: Stream, expected: Expected) -> None:
         if kind is not Kind.FETCH:
             expected.connected(kind, stream)
-        elif self._fetches is not None and expected.bundle is not None:
-            with contextlib.suppress(RuntimeError):  # it is shut down
-                self._fetches.submit(serve_bundle, expected.bundle, stream)
-                return
-            stream.close()
+        elif expected.bundle is not None:
+            self._fetches.begin(expected.bundle, stream)
 
     def _report(self) -> None:
         """Logs refused connections once a minute at most."""

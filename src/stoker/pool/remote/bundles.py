@@ -14,6 +14,27 @@ from stoker.archive.threads import Stop, run_stoppable
 
 Seal = Callable[..., Bundle]
 
+_MOST_REMEMBERED = 64
+
+
+class Bundles:
+    """The files of all models. Those of the models that were asked for last are remembered."""
+
+    def __init__(self, *, executor: Executor, limits: UnpackLimits) -> None:
+        self._executor = executor
+        self._limits = limits
+        self._files: dict[str, ModelFiles] = {}  # the oldest first
+
+    async def of(self, model_dir: str) -> Bundle:
+        """As `ModelFiles.bundle`."""
+        files = self._files.pop(model_dir, None) or ModelFiles(
+            Path(model_dir), executor=self._executor, limits=self._limits
+        )
+        self._files[model_dir] = files
+        if len(self._files) > _MOST_REMEMBERED:
+            del self._files[next(iter(self._files))]
+        return await files.bundle()
+
 
 class ModelFiles:
     """The files of one model. ``folder``: its ``model_dir``."""

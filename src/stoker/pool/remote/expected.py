@@ -6,8 +6,9 @@ import asyncio
 import contextlib
 import logging
 import os
-from typing import Any, BinaryIO, Protocol
+from typing import Any
 
+from stoker.archive.bundle import Bundle
 from stoker.errors import WorkerDied
 from stoker.ipc.dialing import Stream
 from stoker.ipc.opening import Kind
@@ -21,23 +22,6 @@ AGENT_TIMEOUT_S = 60.0
 WORKER_TIMEOUT_S = 120.0  # TorchServe's two minutes for the interpreter to come up
 
 _TAIL_BYTES = 4096
-
-
-class Bundle(Protocol):
-    """A model's folder as a stream (`pool.remote.bundles`)."""
-
-    @property
-    def hash(self) -> str: ...
-
-    @property
-    def size(self) -> int: ...
-
-    @property
-    def name(self) -> str: ...
-
-    def write_to(self, file: BinaryIO) -> None:
-        """Blocks; called in a thread. Raises OSError when the peer is gone."""
-        ...
 
 
 class Expected:

@@ -1,12 +1,14 @@
-"""Sends the content of a model's folder to a node, in a thread of its own."""
+"""Sends models' files to nodes, in threads: the loop has no part in it, however large they are."""
 
 from __future__ import annotations
 
-import io
+import contextlib
 import logging
-from typing import BinaryIO, Protocol, cast
+import socket
+from concurrent.futures import ThreadPoolExecutor
 
-from stoker.core.buffer import Buffer
+from stoker.archive.bundle import Bundle
+from stoker.errors import InvalidArchive
 from stoker.ipc.dialing import Stream
 
 log = logging.getLogger(__name__)
@@ -14,30 +16,54 @@ log = logging.getLogger(__name__)
 STALL_S = 30.0
 """How long a node may not read."""
 
-
-class _Bundle(Protocol):
-    def write_to(self, file: BinaryIO) -> None: ...
+_AT_ONCE = 4
 
 
-def serve_bundle(bundle: _Bundle, stream: Stream) -> None:
-    """Closes ``stream``; its end shows the node whether it has all."""
-    try:
-        stream.settimeout(STALL_S)
-        with io.BufferedWriter(cast(io.RawIOBase, _Sink(stream)), 128 << 10) as file:
-            bundle.write_to(cast(BinaryIO, file))
-    except OSError as error:
-        log.warning("A model was not sent to a node: %s", error.strerror or error, extra={"event": "fetch_failed"})
-    finally:
+class Fetches:
+    """A few at a time; the next node waits for its turn."""
+
+    def __init__(self) -> None:
+        self._threads = ThreadPoolExecutor(_AT_ONCE, "border-fetch")
+        self._streams: set[Stream] = set()
+
+    def begin(self, bundle: Bundle, stream: Stream) -> None:
+        """Sends the files, and closes ``stream``: its end shows the node whether it has all."""
+        self._streams.add(stream)
+        try:
+            self._threads.submit(self._send, bundle, stream)
+        except RuntimeError:  # closed
+            self._end(stream)
+
+    def close(self) -> None:
+        """Ends all. Idempotent."""
+        self._threads.shutdown(wait=False)
+        for stream in list(self._streams):
+            with contextlib.suppress(OSError):  # its own end came first
+                stream.shutdown(socket.SHUT_RDWR)
+
+    def _send(self, bundle: Bundle, stream: Stream) -> None:
+        try:
+            stream.settimeout(STALL_S)
+            bundle.write_to(_Sink(stream))
+        except OSError as error:
+            _warn(error.strerror or str(error))
+        except InvalidArchive as error:
+            _warn(error.message)
+        finally:
+            self._end(stream)
+
+    def _end(self, stream: Stream) -> None:
+        self._streams.discard(stream)
         stream.close()
 
 
-class _Sink(io.RawIOBase):
+class _Sink:
     def __init__(self, stream: Stream) -> None:
         self._stream = stream
 
-    def writable(self) -> bool:
-        return True
-
-    def write(self, data: Buffer, /) -> int:  # type: ignore[override]  # wider in the type stubs
+    def write(self, data: bytes, /) -> None:
         self._stream.sendall(data)
-        return len(data)
+
+
+def _warn(reason: str) -> None:
+    log.warning("A model was not sent to a node: %s", reason, extra={"event": "fetch_failed"})

@@ -16,7 +16,7 @@ from stoker.archive.bundle import Bundle, Member
 from stoker.archive.limits import UnpackLimits
 from stoker.archive.threads import Stop
 from stoker.errors import UnsafeArchive
-from stoker.pool.remote.bundles import ModelFiles
+from stoker.pool.remote.bundles import Bundles, ModelFiles
 
 
 @pytest.fixture
@@ -97,3 +97,16 @@ async def test_the_last_one_who_leaves_ends_the_reading(tmp_path: Path, executor
     with pytest.raises(asyncio.CancelledError):
         await reading
     assert ended.is_set()
+
+
+async def test_models_that_were_not_asked_for_lately_are_forgotten(tmp_path: Path, executor: Executor) -> None:
+    bundles = Bundles(executor=executor, limits=UnpackLimits())
+    for number in range(65):
+        (tmp_path / str(number)).mkdir()
+        await bundles.of(str(tmp_path / str(number)))
+        await bundles.of(str(tmp_path / "0"))
+    assert (len(bundles._files), str(tmp_path / "0") in bundles._files, str(tmp_path / "1") in bundles._files) == (
+        64,
+        True,
+        False,
+    )
