@@ -8,6 +8,7 @@ from pathlib import Path
 
 from benchmarks.continuous import StokerContinuous
 from benchmarks.listeners import StokerTls, TorchServeTls, chained, crowded, public
+from benchmarks.placed import placed
 from benchmarks.rest import StokerObserved, StokerRest, TorchServeRest
 from benchmarks.tensors import StokerAsked
 from benchmarks.yardsticks.bare_server import BareNgh2, BareServer
@@ -28,7 +29,7 @@ def everyone(torchserve: Path | None = None) -> list[Contender]:
     observed: list[Contender] = [StokerObserved(on=True), StokerObserved(on=False)]
     listeners: list[Contender] = [StokerTls(), TorchServeTls(torchserve), public(), crowded(), chained()]
     asked: list[Contender] = [StokerAsked(tensors=True), StokerAsked(tensors=False)]
-    return [*main, StokerContinuous(), *asked, *rest, *observed, *listeners, *peers()]
+    return [*main, StokerContinuous(), *asked, *rest, *observed, *listeners, *placed(), *peers()]
 
 
 def peers() -> list[Contender]:

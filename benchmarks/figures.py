@@ -13,6 +13,7 @@ from stoker.bench.forward import NAME as LOOP
 from stoker.bench.spread import Spread, ratios, short, slope
 
 OURS, THEIRS, BARE, LIMIT = "stoker-nghttp2", "torchserve", "bare-grpc-aio", "bare-ngh2"
+PLACED = "stoker-ray"
 REST, CROWDED, WORKFLOW = "stoker-rest", "stoker-crowded", "stoker-workflow"
 CONTINUOUS = "stoker-continuous"
 BUDGET_MIB = 256
@@ -311,6 +312,39 @@ FIGURES: tuple[Figure, ...] = (
         against="stoker-predictions",
     ),
     Figure(
+        name="R1",
+        what="worker on a Ray cluster against a local one, 1 KiB, c=64",
+        point="p 1KiB c=64",
+        pick=rate,
+        bar=0.8,
+        aim=0.95,
+        unit="/s",
+        ours=PLACED,
+        against=OURS,
+    ),
+    Figure(
+        name="R3",
+        what="worker on a Ray cluster against Ray Serve over gRPC, 1 KiB, c=64",
+        point="p 1KiB c=64",
+        pick=rate,
+        bar=10,
+        aim=None,
+        unit="/s",
+        ours=PLACED,
+        against="ray-serve",
+    ),
+    Figure(
+        name="R4",
+        what="EfficientNet-Lite0, 2 workers on a Ray cluster against 2 local ones, c=4",
+        point="p vision c=4",
+        pick=rate,
+        bar=0.97,
+        aim=1,
+        unit="/s",
+        ours=PLACED,
+        against=OURS,
+    ),
+    Figure(
         name="on/off",
         what="metrics, access log and console on against off, as P1",
         point="j 1KiB c=64",
@@ -347,7 +381,9 @@ def rows(findings: Findings) -> list[Row]:
     found = [figure.row(findings) for figure in FIGURES]
     place = next(index for index, row in enumerate(found) if row.name == "P7")
     crowds = [crowd_row(findings, *crowd) for crowd in CROWDS]
-    return [*found[:place], slope_row(findings), *found[place:-2], *crowds, workflow_row(findings), *found[-2:]]
+    remote = [placed_latency_row(findings), recovery_row(findings)]
+    more = [*crowds, workflow_row(findings), *remote]
+    return [*found[:place], slope_row(findings), *found[place:-2], *more, *found[-2:]]
 
 
 def slope_row(findings: Findings, bar: float = 0.6, aim: float = 0.4) -> Row:
@@ -374,6 +410,22 @@ def workflow_row(findings: Findings, bar: float = 1.0, aim: float = 0.7) -> Row:
     bar_text, aim_text = (f"at most {bound:g} x" for bound in (bar, aim))
     ours, theirs = with_unit(workflow, "ms"), with_unit(calls, "ms")
     return Row("W1", what, ours, theirs, ratio, bar_text, aim_text, verdict(ratio, bar, aim, most=True))
+
+
+def placed_latency_row(findings: Findings, bar_ms: float = 0.15) -> Row:
+    """Computes R2: how many milliseconds a lone request takes longer when its worker is on a Ray cluster."""
+    point, what = "p 1KiB c=1", "worker on a Ray cluster, 1 KiB, c=1, p50, beyond a local one"
+    ours, theirs = findings.values(point, PLACED, p50), findings.values(point, OURS, p50)
+    more = Spread.of([ours[turn] - theirs[turn] for turn in sorted(ours.keys() & theirs.keys())])
+    cells = (with_unit(findings.spread(point, name, p50), "ms") for name in (PLACED, OURS))
+    return Row("R2", what, *cells, more, f"at most {bar_ms:g} ms", "", verdict(more, bar_ms, None, most=True))
+
+
+def recovery_row(findings: Findings, bar_s: float = 3.0) -> Row:
+    """Computes R5: seconds until the worker of a node that died is answered for by another."""
+    took = findings.spread("p node dies", "stoker-ray-nodes", extra("recovery_s"))
+    what, ours = "answered again after the death of the only worker's node", with_unit(took, "s")
+    return Row("R5", what, ours, "-", took, f"at most {bar_s:g} s", "", verdict(took, bar_s, None, most=True))
 
 
 def crowd_row(findings: Findings, point: str, what: str, budget_mib: float) -> Row:

@@ -23,6 +23,7 @@ from benchmarks.handlers import ample, chain
 from benchmarks.handlers import digest as digests
 from benchmarks.lives import Leaving, Memory, ScaleUp, StartUp
 from benchmarks.place import Options, Place
+from benchmarks.placed import NodeDeath
 from benchmarks.points import Closed, Open, Point, Reconnecting, ScrapedClosed, TextStreams
 from stoker.bench import forward
 from stoker.bench.checking import Probe
@@ -36,7 +37,7 @@ STREAMS = {1: 24, 8: 8}
 """Tokens per stream, by the number of parallel streams: one long stream, or eight short ones."""
 TOKEN_S = 0.08
 
-FreshPoint = StartUp | Memory | ScaleUp | Leaving | Crowd
+FreshPoint = StartUp | Memory | ScaleUp | Leaving | Crowd | NodeDeath
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,6 +161,7 @@ def groups(letters: str, options: Options, place: Place) -> list[Group]:
         "m": crowds,
         "n": workflow,
         "o": tensors,
+        "p": placed,
     }
     return [group for letter in letters for group in makers[letter](options, place)]
 
@@ -344,6 +346,39 @@ def rest(options: Options, _: Place) -> list[Group]:
             points=points,
             only=("stoker-rest", "torchserve-rest", "mosec"),
         )
+    ]
+
+
+def placed(options: Options, place: Place) -> list[Group]:
+    kib = digest_probe(KIB)
+    points = tuple(Closed(name=f"p 1KiB c={c}", probe=kib, concurrency=c, for_peers=True) for c in (1, 64))
+    pictures = vision_probe(models.vision(place.models), place.models / "vision-reference.json")
+    several = Closed(name="p vision c=4", probe=pictures, concurrency=4, for_peers=True, stretch=2)
+    local, over_ray = "stoker-nghttp2", ("stoker-ray", "stoker-ray-plain")
+    return [
+        Group(
+            title="workers on a Ray cluster against local ones, batch size 1",
+            workload=Workload.PLACED,
+            model=models.digest_one,
+            points=points,
+            only=(local, *over_ray, "ray-serve"),
+        ),
+        Group(
+            title="EfficientNet-Lite0, two workers on a Ray cluster against two local ones",
+            workload=Workload.PLACED,
+            model=models.vision,
+            deployment={"workers": 2},
+            points=(several,),
+            only=(local, *over_ray),
+        ),
+        Group(
+            title="a node dies under its only worker, another has room",
+            workload=Workload.PLACED,
+            model=models.digest_one,
+            fresh=(NodeDeath(name="p node dies", probe=kib),),
+            only=("stoker-ray-nodes",),
+            rounds=1 if options.quick else 3,
+        ),
     ]
 
 

@@ -37,6 +37,7 @@ WORKLOADS = {
     "m": "memory with 10,000 idle clients, 1,000 that stop half-way, 1,000 that do not read",
     "n": "a workflow of two functions beside two calls of them",
     "o": "the open inference protocol beside Predictions",
+    "p": "workers on a Ray cluster beside local ones; the death of a node",
 }
 REQUIREMENTS = models.REQUIREMENTS
 

@@ -34,8 +34,8 @@ class Peer:
     packages: tuple[str, ...]
     """Pinned versions, the server itself first."""
     launch: Callable[[Deployment], Running]
-    beside_rest: bool = False
-    """Whether it is compared with the REST API too."""
+    besides: tuple[Workload, ...] = ()
+    """Workloads in which it is compared, besides those of all peers."""
 
     def install(self, home: Path, requirements: tuple[str, ...]) -> None:
         make_venv(home, [*self.packages, *HANDLER_NEEDS, *requirements])
@@ -45,7 +45,7 @@ class Peer:
         return package_version(home / "bin" / "python", distribution)
 
     def offers(self, workload: Workload) -> bool:
-        return workload in ASKED_OF_PEERS or (self.beside_rest and workload is Workload.REST)
+        return workload in ASKED_OF_PEERS or workload in self.besides
 
     def start(self, deployment: Deployment) -> Running:
         return self.launch(deployment)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from benchmarks.peers.peer import FOLDER, Api, Peer, Server, run_in_venv
-from stoker.bench.contender import LOOPBACK, Deployment
+from stoker.bench.contender import LOOPBACK, Deployment, Workload
 
 
 class Events(Api):
@@ -38,5 +38,5 @@ MOSEC = Peer(
     note="HTTP (it has no gRPC): bytes in and out, parts as server-sent events; 1 worker, log level warning",
     packages=("mosec==0.9.8",),
     launch=launch,
-    beside_rest=True,
+    besides=(Workload.REST,),
 )

@@ -9,7 +9,7 @@ import tempfile
 from google.protobuf.wrappers_pb2 import BytesValue
 
 from benchmarks.peers.peer import FOLDER, HOSTING, Api, Peer, Server, run_in_venv
-from stoker.bench.contender import Deployment, WireRequest
+from stoker.bench.contender import Deployment, WireRequest, Workload
 from stoker.bench.processes import Spawned
 
 SERVICE = "/stoker.bench.Peer"
@@ -59,4 +59,5 @@ RAY_SERVE = Peer(
     "access log and dashboard off",
     packages=("ray[serve,serve-grpc]==2.60.0",),
     launch=launch,
+    besides=(Workload.PLACED,),
 )

@@ -75,6 +75,8 @@ class Workload(enum.Enum):
     """A workflow of two functions, beside two calls of them one after the other."""
     TENSORS = "o"
     """(a) at 1 KiB by one server that is asked over the open inference protocol, and one over Predictions."""
+    PLACED = "p"
+    """(a) at 1 KiB, and (c), by workers on a Ray cluster and by workers of this machine; the death of a node."""
 
 
 @dataclass(frozen=True, kw_only=True)

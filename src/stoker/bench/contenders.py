@@ -96,6 +96,7 @@ def start_torchserve(
     extra: Mapping[str, str] | None = None,
     *,
     quiet: bool = True,
+    environment: Mapping[str, str] | None = None,
 ) -> Spawned:
     """Starts a server with TorchServe's command line on ``deployment``. ``quiet``: its loggers at WARN."""
     store, properties = deployment.scratch / "store", deployment.scratch / "config.properties"
@@ -106,10 +107,11 @@ def start_torchserve(
     )
     flags = ["--start", "--foreground", "--ncs", "--model-store", str(store), "--ts-config", str(properties)]
     flags += ["--log-config", str(quiet_log_config())] if quiet else []
-    environment = {**thread_environment(deployment.threads), "LOG_LOCATION": str(deployment.scratch / "logs")}
-    environment["METRICS_LOCATION"] = environment["LOG_LOCATION"]
+    logs = str(deployment.scratch / "logs")
+    variables = {**thread_environment(deployment.threads), "LOG_LOCATION": logs, "METRICS_LOCATION": logs}
     endpoint = f"{LOOPBACK}:{deployment.port}"
-    return spawn([*command, *flags], scratch=deployment.scratch, endpoint=endpoint, environment=environment)
+    whole = {**variables, **(environment or {})}
+    return spawn([*command, *flags], scratch=deployment.scratch, endpoint=endpoint, environment=whole)
 
 
 def api_of(spawned: Spawned, deployment: Deployment) -> TorchServeApi:
