@@ -14,8 +14,10 @@ from typing import Any, TypeVar
 
 from stoker.config import open_inference
 from stoker.config import ranks as rank_keys
+from stoker.config import warm_up as warm_up_key
 from stoker.core.ranks import Ranks
 from stoker.core.tensors import TensorInterface
+from stoker.core.warm_up import WarmUp
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +56,7 @@ class ModelValues:
     autoscale: bool | None = None
     autoscale_target_wait_s: float | None = None
     unload_after_s: float | None = None
+    warm_up: WarmUp | None = None
 
     @property
     def contradiction(self) -> str | None:
@@ -63,9 +66,23 @@ class ModelValues:
             return f"{other} and asyncCommunication call a handler in different ways: choose one."
         if self.async_communication and self.share_weights:
             return "shareWeights and asyncCommunication exclude each other: an event loop cannot be forked."
+        if self.warm_up and (state := self._keeps_state):
+            return f"warmUp and {state} exclude each other: let the handler warm up in initialize()."
         if self.sequence_batching and self.sequence_max_idle_s is None:
             return "sequenceBatching needs sequenceMaxIdleMSec, which must be more than 0."
         return None if self.ranks is None else self._refused_ranks(self.ranks)
+
+    @property
+    def _keeps_state(self) -> str | None:
+        """Names what makes calls of the handler depend on each other, or on other processes."""
+        several = self.ranks is not None and self.ranks.processes > 1
+        named: dict[str, bool | None] = {
+            "asyncCommunication": self.async_communication,
+            "continuousBatching": self.continuous_batching,
+            "sequenceBatching": self.sequence_batching,
+            "several ranks": several,
+        }
+        return next((name for name, on in named.items() if on), None)
 
     def _refused_ranks(self, ranks: Ranks) -> str | None:
         if ranks.processes > 1 and (self.async_communication or self.continuous_batching):
@@ -177,11 +194,16 @@ def _map(value: Any) -> Mapping[str, Any]:
     return value
 
 
-def _tensors(value: Any) -> TensorInterface:
-    try:
-        return open_inference.interface(value)
-    except ValueError as error:
-        raise Unusable(str(error)) from None
+def _own(convert: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Converts a key that only stoker reads: there what is not understood is an error."""
+
+    def strictly(value: Any) -> Any:
+        try:
+            return convert(value)
+        except ValueError as error:
+            raise Unusable(str(error)) from None
+
+    return strictly
 
 
 # ------------------------------------------------------------------------------------------ the table
@@ -430,10 +452,20 @@ MODEL_KEYS: tuple[ModelRow, ...] = (
     _row(
         "openInference",
         "tensors",
-        _tensors,
+        _own(open_inference.interface),
         "map",
         "-",
         "tensors that the model takes and gives; see [open-inference.md](open-inference.md)",
+        ours=True,
+    ),
+    _row(
+        "warmUp",
+        "warm_up",
+        _own(warm_up_key.warm_up),
+        "file, or map of request and batchSizes",
+        "-",
+        "a request that each worker answers before it is ready, in batches of 1 and batchSize; see "
+        "[performance.md](performance.md#what-to-tune)",
         ours=True,
     ),
 )

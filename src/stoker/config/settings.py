@@ -9,6 +9,7 @@ which also has the keys of `accepted`).  A field has the name of its property; t
 # ruff: noqa: RUF009 - `setting()` is a dataclass field specifier, as `field()` is
 from __future__ import annotations
 
+import os
 import sys
 import tempfile
 from collections.abc import Mapping
@@ -694,6 +695,17 @@ class Settings:
     )
 
     # -------------------------------------------------------------------------- places on the machine
+
+    compile_cache: Path | None = setting(
+        "compile_cache",
+        rows.path,
+        None,
+        "folder for what torch.compile made of each model with the key pt2 or warmUp, so that other workers and a "
+        "restart compile nothing again; empty: none is kept",
+        factory=lambda: Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache", "stoker", "compiled"),
+        shown="~/.cache/stoker/compiled",
+        ours=True,
+    )
 
     temp_dir: Path = setting(
         "temp_dir",

@@ -10,6 +10,7 @@ from stoker.core.job import ModelKey
 from stoker.core.ranks import Ranks
 from stoker.core.sequences import SequenceLimits
 from stoker.core.tensors import PLAIN, TensorInterface
+from stoker.core.warm_up import WarmUp
 
 RUNTIMES = ("python", "python3", "LSP")
 """The words that TorchServe knows."""
@@ -28,6 +29,7 @@ class ModelSpec:
     ``ranks``: how each worker is spread over devices; None: it has one.
     ``sequences``: how requests that share state are kept together; None: they are not.
     ``use_venv``: its workers have a virtual environment of their own.
+    ``warm_up``: what each worker answers to itself before it is ready; None: nothing.
     ``autoscale``: the load decides how many workers there are. ``unload_after_s``: 0 means never.
     """
 
@@ -62,6 +64,7 @@ class ModelSpec:
     autoscale: bool = False
     autoscale_target_wait_s: float = 0.2
     unload_after_s: float = 0.0
+    warm_up: WarmUp | None = None
     yaml_config: Mapping[str, Any] = field(default_factory=dict)
 
     @property

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from packaging import version
 
-from stoker.handlers import _torchvision, exported, weights
+from stoker.handlers import _torchvision, compiling, exported, weights
 from stoker.handlers.model_file import model_class
 from stoker.handlers.timer import timed
 from stoker.handlers.util import check_valid_pt2_backend, load_label_mapping
@@ -163,10 +163,13 @@ class BaseHandler(abc.ABC):
 
     def _optimize_model(self) -> None:
         """Applies torch.compile or IPEX, if configured. A failure costs speed, never the model."""
-        options = _compile_options(self.model_yaml_config.get("pt2"))
+        options = compiling.options_of(self.model_yaml_config.get("pt2"))
         if PT2_AVAILABLE and options is not None and check_valid_pt2_backend(options.get("backend", "inductor")):
+            if obstacle := compiling.obstacle(options, self.device):
+                logger.warning("pt2: %s. The model runs uncompiled.", obstacle)
+                return
             wanted = ", ".join(f"{name} {value}" for name, value in options.items())
-            optimize = functools.partial(_compile, self.model, options)
+            optimize = functools.partial(compiling.compiled, self.model, options)
         elif IPEX_AVAILABLE:
             wanted = "ipex"
             optimize = functools.partial(_optimize_with_ipex, self.model, self.device)
@@ -289,31 +292,6 @@ class BaseHandler(abc.ABC):
 
 def _xla_device() -> Any:
     return importlib.import_module("torch_xla.core.xla_model").xla_device()
-
-
-def _compile_options(section: object) -> dict[str, Any] | None:
-    """Returns the arguments of `torch.compile` from any of the three spellings of the ``pt2`` section, None if there is
-    none."""
-    if isinstance(section, str):
-        return {"backend": section}
-    if section is not None and not isinstance(section, dict):
-        raise ValueError("pt2 should be str or dict")
-    if not section:
-        return None
-    if "compile" not in section:
-        return None if "export" in section else dict(section)
-    options = dict(section["compile"] or {})
-    return options if options.pop("enable", False) is True else None
-
-
-def _compile(model: Any, options: dict[str, Any]) -> Any:
-    if options.get("backend") == "openvino":
-        importlib.import_module("openvino.torch")  # registers the backend
-    torch._dynamo.reset()
-    torch._dynamo.config.suppress_errors = (
-        True  # the backend runs at the first request; failing there must cost only speed
-    )
-    return torch.compile(model, **options)
 
 
 def _optimize_with_ipex(model: Any, device: Any) -> Any:

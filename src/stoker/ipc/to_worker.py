@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from stoker.core.tensors import PLAIN, TensorInterface
+from stoker.core.warm_up import WarmUp
 
 
 class Load(msgspec.Struct, tag="load", array_like=True, frozen=True, kw_only=True):
@@ -35,6 +36,8 @@ class Load(msgspec.Struct, tag="load", array_like=True, frozen=True, kw_only=Tru
     asynchronous: bool = False
     """Whether the handler is a coroutine function, called once per request with many calls at a time. Each request is
     a batch of its own then; batches may end in any order."""
+    warm_up: WarmUp | None = None
+    """What the handler has to answer before the worker is ready."""
 
 
 class JobHeader(msgspec.Struct, array_like=True, frozen=True):

@@ -26,7 +26,7 @@ from stoker.core.worker_environment import not_installed, search_path, without_s
 from stoker.errors import ConfigurationError, WorkerDied
 from stoker.ipc.fork_messages import Failed
 from stoker.ipc.to_worker import Load
-from stoker.pool import causes
+from stoker.pool import causes, compile_cache
 from stoker.pool.child_process import ChildProcess, spawn
 from stoker.pool.forking import CannotFork, Template, TemplateKey, templates
 from stoker.pool.ranks import RankGroup, discard, free_port, rank_environment
@@ -52,6 +52,7 @@ class WorkerOptions:
     ``server_home``: put last on the workers' search path unless it is an installation in site-packages.
     ``worker_module``: what ``python -m`` runs; only tests change it.
     ``metrics_config``: the metrics file; None: the packaged one.
+    ``compile_cache``: the folder above those of the models (`pool.compile_cache`); None: none is kept.
     ``template``: whether further workers of models that import torch may be forked.
     """
 
@@ -68,6 +69,7 @@ class WorkerOptions:
     worker_module: str = WORKER_MODULE
     template: bool = True
     metrics_config: str | None = None
+    compile_cache: Path | None = None
 
     def __post_init__(self) -> None:
         try:
@@ -238,6 +240,7 @@ def load_message(spec: ModelSpec, options: WorkerOptions, *, gpu_id: int | None)
         poll_us=options.poll_us,
         metrics_config=options.metrics_config,
         tensors=spec.tensors,
+        warm_up=spec.warm_up,
         continuous=spec.continuous,
         asynchronous=spec.async_jobs > 0,
     )
@@ -326,6 +329,8 @@ def worker_environment(
         share = str(max(1, (cores or usable_cores()) // max(1, workers)))
         env.update(dict.fromkeys(_THREAD_COUNTS, share))
     env["PYTHONPATH"] = _python_path(inherited.get("PYTHONPATH", ""), spec, options)
+    if compile_cache.VARIABLE not in env:
+        env.update(compile_cache.environment(options.compile_cache, spec))
     env["TS_DECODE_INPUT_REQUEST"] = "true" if options.decode_input_request else "false"
     env.update(options.extra_env)
     return env

@@ -124,6 +124,7 @@ def model_spec(sources: Sources, *, url: str, model_dir: str) -> ModelSpec:
         autoscale=autoscale,
         autoscale_target_wait_s=_first(config.autoscale_target_wait_s, _DEFAULT_TARGET_WAIT_S),
         unload_after_s=_first(config.unload_after_s, 0.0),
+        warm_up=config.warm_up,
         yaml_config=config.raw,
     )
 

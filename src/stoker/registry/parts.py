@@ -69,6 +69,7 @@ def worker_options(settings: Settings) -> WorkerOptions:
         blacklist_env_vars=settings.blacklist_env_vars,
         extra_env={**_ipex(settings), **worker_environment(sequence_names(settings))},
         metrics_config=_metrics_config(settings),
+        compile_cache=settings.compile_cache,
     )
     home = settings.model_server_home
     return options if home is None else replace(options, server_home=home)

@@ -21,6 +21,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NoReturn
 
+from stoker.core.warm_up import WarmUp
 from stoker.ipc.frames import FrameError
 from stoker.ipc.to_server import Hello, Loaded
 from stoker.ipc.to_worker import Load
@@ -117,6 +118,8 @@ def _serve(
 
         make_event_loop()
     model = model or _load(message, connection)
+    if message.warm_up is not None:
+        _warm_up(message.warm_up, model, message, connection)
     export.attach(inbox, connection)
     connection.queue(Loaded(seconds=time.monotonic() - started, torch="torch" in sys.modules))
     _loop(message, connection, inbox, model, progress, monotonic).run()
@@ -195,6 +198,24 @@ def _load(message: Load, connection: Connection) -> loading.LoadedModel:
     gc.collect()
     gc.freeze()  # the collector skips the model's objects from now on
     return model
+
+
+def _warm_up(wanted: WarmUp, model: loading.LoadedModel, message: Load, connection: Connection) -> None:
+    from stoker.worker.warm_up import warm_up  # noqa: PLC0415 - other workers do not need it
+
+    tensors = TensorForms(message.tensors, message.model_name)
+    try:
+        warm_up(
+            wanted,
+            model,
+            message.model_dir,
+            batch_size=message.batch_size,
+            decode=message.decode_input_request,
+            tensors=tensors,
+        )
+    except Exception as error:
+        _refuse(error, message, connection)
+    connection.leave_if_forked()
 
 
 def _refuse(error: Exception, message: Load, connection: Connection) -> NoReturn:

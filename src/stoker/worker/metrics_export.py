@@ -22,10 +22,11 @@ _MOST_DIMENSIONS = 64
 
 
 class Exporter:
-    """What `CachingMetric` calls its ``emit`` hook: from any thread."""
+    """What `CachingMetric` calls its ``emit`` hook: from any thread. ``muted``: drops what is recorded."""
 
     def __init__(self) -> None:
         self.waiting: deque[Sample] = deque()
+        self.muted = False
         self._inbox: Inbox | None = None
         self._connection: Connection | None = None
 
@@ -34,6 +35,8 @@ class Exporter:
         self._inbox, self._connection = inbox, connection
 
     def __call__(self, sample: Sample) -> None:
+        if self.muted:
+            return
         if self._is_soon_answered() and len(self.waiting) < MOST_WAITING:
             self.waiting.append(sample)
         else:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import torch
 
-from stoker.handlers import base, weights
+from stoker.handlers import base, compiling, weights
 from stoker.handlers.base import BaseHandler
 from stoker.testing.handlers import make_context
 from stoker.worker.context import Context, RequestProcessor
@@ -243,7 +243,7 @@ def test_a_compiled_library_is_loaded_only_where_the_config_says_so(tmp_path: Pa
     ],
 )
 def test_all_spellings_of_the_pt2_section_are_understood(section: Any, options: Any) -> None:
-    assert base._compile_options(section) == options
+    assert compiling.options_of(section) == options
 
 
 @pytest.mark.parametrize(
@@ -263,6 +263,32 @@ def test_the_log_says_what_became_of_compiling_as_torchserves_does(
     caplog.set_level("INFO")
     BaseHandler().initialize(eager(config={"pt2": {"compile": {"enable": True, **options}}}))
     assert line in caplog.messages
+
+
+@pytest.mark.parametrize("section", [{"compile": True}, {"compile": "inductor"}, {"compile": [1]}])
+def test_a_compile_section_of_another_kind_is_refused_with_an_example(section: Any) -> None:
+    with pytest.raises(ValueError, match="compile in pt2 should be a dict, such as"):
+        compiling.options_of(section)
+
+
+def test_without_a_compiler_the_model_runs_uncompiled_and_the_log_says_what_is_missing(
+    eager: Eager, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CXX", "no-such-c++")
+    context = eager(config={"pt2": {"compile": {"enable": True}}})
+    handler = ready(context)
+    assert not isinstance(handler.model, torch._dynamo.eval_frame.OptimizedModule)
+    assert handler.handle([[1.0]], context) == [[2.0]]
+    sentence = "inductor needs a C++ compiler, and there is no no-such-c++ (CXX may name another one)"
+    assert f"pt2: {sentence}. The model runs uncompiled." in caplog.messages
+
+
+def test_only_inductor_needs_a_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.delenv("CXX", raising=False)
+    assert compiling.obstacle({"backend": "aot_eager"}, torch.device("cpu")) is None
+    assert "C++" in (compiling.obstacle({}, torch.device("cpu")) or "")
+    assert "no gcc" in (compiling.obstacle({"backend": "inductor"}, torch.device("cuda")) or "")
 
 
 def test_a_compiled_model_answers_the_same(eager: Eager) -> None:

