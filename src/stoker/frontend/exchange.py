@@ -65,6 +65,13 @@ class Exchange(Struct, eq=False, kw_only=True):
     sent_bytes: int = 0
     _reply: ReplyStream | None = None
 
+    def run(self) -> None:
+        """Starts the work of an exchange that is open already, because its request arrived in pieces."""
+        try:
+            self.work(self)
+        except Exception as error:
+            self.abandon(error)
+
     # ------------------------------------------------------------------------------------- for the work
 
     def respond_from(self, reply: ReplyStream) -> None:

@@ -49,16 +49,11 @@ class OpenExchanges:
     def begin(self, exchange: Exchange) -> None:
         """Admits an exchange and starts its work. Never raises: if it cannot begin, its error is answered here."""
         self.open.add(exchange)
-        if self.draining and not exchange.while_draining:
-            exchange.abandon(ServerStopping())
-        elif len(exchange.request) > self._max_message_bytes:
-            exchange.abandon(MessageTooLarge(size=len(exchange.request), limit=self._max_message_bytes))
-        else:
-            self.run(exchange)
-
-    def run(self, exchange: Exchange) -> None:
-        """Starts the work of an exchange that is already open, because its request arrived in pieces."""
         try:
+            if self.draining and not exchange.while_draining:
+                raise ServerStopping
+            if len(exchange.request) > self._max_message_bytes:
+                raise MessageTooLarge(size=len(exchange.request), limit=self._max_message_bytes)
             exchange.work(exchange)
         except Exception as error:
             exchange.abandon(error)
@@ -70,7 +65,8 @@ class OpenExchanges:
             self._access_log.record(exchange.peer, exchange.label, status, elapsed_ms, exchange.request_id)
         if self._telemetry is not None and not exchange.while_draining:  # health checks do not count as requests
             self._telemetry.answered(self._http_status.get(status, status))
-        self.check_quiet()
+        if self._idle is not None:
+            self.check_quiet()
 
     def check_quiet(self) -> None:
         """Ends the wait of a drain that has nothing to wait for any more."""

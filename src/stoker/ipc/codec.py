@@ -24,7 +24,7 @@ _NOT_A_MESSAGE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 def encode(message: msgspec.Struct, payloads: Sequence[Buffer] = ()) -> list[Buffer]:
     """Returns the buffers of one frame; `len` of each payload must be its size in bytes."""
-    return frames.encode(_encoder.encode(message), list(payloads), sum(map(len, payloads)))
+    return frames.encode(_encoder.encode(message), payloads)
 
 
 def decode_to_worker(header: memoryview) -> ToWorker:

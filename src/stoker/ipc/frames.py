@@ -10,7 +10,7 @@ Both sides trust lengths only up to a limit, checked before anything is buffered
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from msgspec import Struct
 
@@ -108,8 +108,9 @@ class Decoder:
         return frame, data
 
 
-def encode(header: bytes, payloads: list[Buffer], payload_bytes: int) -> list[Buffer]:
+def encode(header: bytes, payloads: Sequence[Buffer]) -> list[Buffer]:
     """Returns the buffers of one frame, for a scattering write. Small payloads are joined: fewer, larger buffers."""
+    payload_bytes = sum(map(len, payloads))
     if payload_bytes > MAX_PAYLOAD_BYTES:
         raise FrameError(f"{payload_bytes} bytes do not fit into one frame")
     prefix = PREFIX.pack(len(header), payload_bytes)

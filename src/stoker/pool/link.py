@@ -195,9 +195,10 @@ class Link:
         self._owner.loaded(message)
 
     def _on_results(self, message: Results, payload: memoryview) -> None:
-        batch = self._running(message.batch_id)
+        sent = self._sent
+        batch = sent[0] if sent and sent[0].id == message.batch_id and not self._refused else self._running(message)
         result = outcomes.of_results(message, payload, len(batch.jobs))
-        self._sent.remove(batch)  # nearly always the first
+        sent.remove(batch)  # nearly always the first
         self.served = True
         if self._asked_at:
             self._learn()
@@ -214,7 +215,7 @@ class Link:
         self._owner.answered()
 
     def _on_parts(self, message: Parts, payload: memoryview) -> None:
-        batch = self._running(message.batch_id)
+        batch = self._running(message)
         self._scheduler.batch_parts(self, batch.id, outcomes.of_parts(message, payload, len(batch.jobs)))
 
     def _on_metrics(self, message: Metrics) -> None:
@@ -223,7 +224,8 @@ class Link:
                 HandlerSample(each.name, each.type, each.unit, each.dimensions, each.value, each.request_ids)
             )
 
-    def _running(self, batch_id: int) -> Batch:
+    def _running(self, message: Results | Parts) -> Batch:
+        batch_id = message.batch_id
         for batch in self._sent:
             if batch.id == batch_id and batch_id not in self._refused:
                 return batch

@@ -80,7 +80,8 @@ class FrameTransport:
                 self._lose(None)
                 return
             self._forget(sent)
-        self._want_writable(bool(self._out) and self._open)
+        if self._writing or self._out:
+            self._want_writable(bool(self._out) and self._open)
         if not self._writing and self._open:
             self._look(self._patience())
 

@@ -73,7 +73,8 @@ class SchedulerCore:
 
     def submit(self, job: Job, now: float) -> None:
         """Accepts ``job``, or raises why not and keeps nothing of it. Call `dispatch` before the turn ends."""
-        asleep = self._admission.check(job, now)
+        admission = self._admission
+        asleep = not (admission.open and job.deadline is None) and admission.check(job, now)
         self._policy.put(job, now)
         job.accepted_at = now
         if job.streaming:
@@ -156,8 +157,9 @@ class SchedulerCore:
     def parts(self, worker_id: int, batch_id: int, parts: Sequence[Sequence[Chunk]], now: float) -> None:
         """Delivers intermediate parts of the running batch: those of each job, in order."""
         worker = self._workers.get(worker_id)
-        flight = self._running(worker, batch_id, parts)
+        flight = worker.answering(batch_id, len(parts)) if worker is not None else None
         if worker is None or flight is None:
+            self._restart(worker)
             return
         if flight not in self._streaming:
             self._streaming.add(flight)
@@ -165,22 +167,23 @@ class SchedulerCore:
         for index, (job, chunks) in enumerate(zip(flight.jobs, parts, strict=True)):
             if job.place is flight and chunks:
                 self._deliver_parts(flight, index, job, chunks, now)
-        self._alive(worker, now, flight)
+        worker.sign_of_life(now, flight)
+        self._wake_by(worker.late_at(self.spec.response_timeout_s))
 
     def done(
         self, worker_id: int, batch_id: int, outcomes: Sequence[Outcome], now: float, handler_s: float = -1.0
     ) -> None:
         """Ends the running batch: one final outcome for each job. ``handler_s``: see `SchedulerPort.batch_done`."""
         worker = self._workers.get(worker_id)
-        flight = self._running(worker, batch_id, outcomes)
+        flight = worker.answering(batch_id, len(outcomes)) if worker is not None else None
         if worker is None or flight is None:
+            self._restart(worker)
             return
-        took_s = worker.ended(flight, now)
+        took_s = worker.ended(flight, now, handler_s)
         counters = self._counters
         if flight.streams:
             self._streaming.discard(flight)
         counters.batch_ended(len(outcomes), took_s, handler_s)
-        flight.handler_s = handler_s
         for job, outcome in zip(flight.jobs, outcomes, strict=True):
             if job.place is not flight:
                 continue
@@ -195,7 +198,8 @@ class SchedulerCore:
                 self._fail(job, outcome, now)
         for job, reason in self._policy.batch_done(worker, flight, outcomes, now):
             self._end(job, reason, now)
-        self._alive(worker, now)
+        if now + self.spec.response_timeout_s < self.wake_at:  # otherwise it wakes early enough
+            self._wake_by(worker.late_at(self.spec.response_timeout_s))
 
     def idle(self, worker_id: int) -> bool:
         """Returns whether nothing is in flight there, nor will be once it drains."""
@@ -206,13 +210,22 @@ class SchedulerCore:
 
     def dispatch(self, now: float) -> None:
         """Sends what may leave now. Call it at the end of each turn in which something happened."""
-        if self._deadlines:
+        if self._deadlines.heap:
             self._drop_expired(now)
         policy = self._policy
         while (batch := policy.next_batch(now)) is not None:
             worker, jobs = batch
-            self._send(worker, Flight(self._next_batch_id, jobs, now), now)
+            flight = Flight(self._next_batch_id, jobs, now)
             self._next_batch_id += 1
+            for job in jobs:
+                job.place = flight
+            if not worker.flights:
+                worker.since = now
+            worker.flights.append(flight)
+            if worker.blocked_at is not None:
+                self._unblock(worker, now)  # where batches run at once, the new one waits for no reader
+            self.wake_at = min(self.wake_at, now + self.spec.response_timeout_s)
+            self.actions.append(actions.Send(worker.id, flight))
         if self._newcomers:
             self._refuse_without_ticket(now)
         if (at := policy.wake_at) < self.wake_at:
@@ -281,35 +294,14 @@ class SchedulerCore:
 
     # ---------------------------------------------------------------------------------- inside
 
-    def _send(self, worker: WorkerState, flight: Flight, now: float) -> None:
-        for job in flight.jobs:
-            job.place = flight
-        if not worker.flights:
-            worker.since = now
-        self._wake_by(now + self.spec.response_timeout_s)
-        worker.flights.append(flight)
-        if worker.blocked_at is not None:
-            self._unblock(worker, now)  # where batches run at once, the new one waits for no reader
-        self.actions.append(actions.Send(worker.id, flight))
-
-    def _alive(self, worker: WorkerState, now: float, flight: Flight | None = None) -> None:
-        worker.sign_of_life(now, flight)
-        if now + self.spec.response_timeout_s < self.wake_at:  # otherwise it wakes early enough
-            self._wake_by(worker.late_at(self.spec.response_timeout_s))
-
     def _unblock(self, worker: WorkerState, now: float) -> None:
         worker.unblock(now)
         self._wake_by(worker.late_at(self.spec.response_timeout_s))
 
-    def _running(self, worker: WorkerState | None, batch_id: int, outcomes: Sequence[object]) -> Flight | None:
-        """Returns the batch that an answer is about; restarts a worker that answers anything else."""
-        if worker is None:
-            return None  # it was declared lost meanwhile
-        flight = worker.answering(batch_id)
-        if flight is not None and len(outcomes) == len(flight.jobs):
-            return flight
-        self.actions.append(actions.Restart(worker.id, errors.WorkerDied("it answered what it was not asked")))
-        return None
+    def _restart(self, worker: WorkerState | None) -> None:
+        """Restarts a worker that answered anything but its running batch. None: it was declared lost meanwhile."""
+        if worker is not None:
+            self.actions.append(actions.Restart(worker.id, errors.WorkerDied("it answered what it was not asked")))
 
     def _fail(self, job: Job, outcome: Outcome, now: float) -> None:
         if isinstance(outcome, errors.ServingError):

@@ -57,12 +57,10 @@ class Stream:
 class Flight(Batch):
     """A batch that was sent. A job of it is unanswered while its ``place`` is this flight.
 
-    ``handler_s``: how long its handler ran, once it has ended well.  ``streams``: by index of the job; only those that
-    got a part have one.
+    ``streams``: by index of the job; only those that got a part have one.
     """
 
     sent_at: float
-    handler_s: float = -1.0
     streams: dict[int, Stream] = field(default_factory=dict)
 
     def unanswered(self) -> list[Job]:
@@ -87,6 +85,8 @@ class WorkerState:
     readers, which is not its fault and does not count against the response timeout.
     """
 
+    any_order = False  # of the answers
+
     __slots__ = ("blocked_at", "draining", "flights", "id", "service", "since")
 
     def __init__(self, id: int) -> None:
@@ -97,15 +97,24 @@ class WorkerState:
         self.since = 0.0
         self.blocked_at: float | None = None
 
-    def answering(self, batch_id: int) -> Flight | None:
-        """Returns the batch that an answer is about; None when it is not the turn of that one."""
-        flights = self.flights
-        return flights[0] if flights and flights[0].id == batch_id else None
+    def answering(self, batch_id: int, jobs: int) -> Flight | None:
+        """Returns the batch that an answer for ``jobs`` jobs is about; None when there is no such batch or it is not
+        its turn."""
+        for flight in self.flights:
+            if flight.id == batch_id and len(flight.jobs) == jobs:
+                return flight
+            if not self.any_order:
+                break
+        return None
 
-    def ended(self, flight: Flight, now: float) -> float:
-        """Forgets a batch; returns how long it kept the worker."""
+    def ended(self, flight: Flight, now: float, handler_s: float) -> float:
+        """Forgets a batch, which is a sign of life; returns how long it kept the worker."""
         self.flights.popleft()
-        return now - self.since
+        took_s = now - self.since
+        if not flight.streams:
+            self.service.record(took_s, handler_s)
+        self.since, self.blocked_at = now, None
+        return took_s
 
     def runs(self, flight: Flight) -> bool:
         return bool(self.flights) and self.flights[0] is flight
@@ -147,13 +156,13 @@ class SteppingWorker(WorkerState):
     Batches join in the order sent. A report about any of them is a sign of life of the step that they share.
     """
 
+    any_order = True
+
     __slots__ = ()
 
-    def answering(self, batch_id: int) -> Flight | None:
-        return next((flight for flight in self.flights if flight.id == batch_id), None)
-
-    def ended(self, flight: Flight, now: float) -> float:
+    def ended(self, flight: Flight, now: float, handler_s: float) -> float:
         self.flights.remove(flight)
+        self.sign_of_life(now)
         return now - flight.sent_at
 
     def runs(self, flight: Flight) -> bool:
@@ -180,10 +189,10 @@ class ConcurrentWorker(SteppingWorker):
         self._alive_at: dict[int, float] = {}  # of the batches that have sent parts
         self._given_up_at: dict[int, float] = {}
 
-    def ended(self, flight: Flight, now: float) -> float:
+    def ended(self, flight: Flight, now: float, handler_s: float) -> float:
         self._alive_at.pop(flight.id, None)
         self._given_up_at.pop(flight.id, None)
-        return super().ended(flight, now)
+        return super().ended(flight, now, handler_s)
 
     def sign_of_life(self, now: float, flight: Flight | None = None) -> None:
         if flight is not None:

@@ -64,12 +64,14 @@ class JobQueue:
             jobs.popleft()
         return None
 
-    def take(self, most: int) -> list[Job]:
-        """Takes up to ``most`` jobs for one batch.  A job that must be alone is taken alone, and never overtaken."""
+    def take(self, most: int, *, alone: bool = True) -> list[Job]:
+        """Takes up to ``most`` jobs for one batch.  A job that must be alone is taken alone, and never overtaken.
+
+        ``alone``: whether such a job may be taken at all."""
         jobs, taken = self._jobs, list[Job]()
         while jobs and len(taken) < most:
             job = jobs[0]
-            if job.alone and taken and job.place is QUEUED:
+            if job.alone and (taken or not alone) and job.place is QUEUED:
                 break
             jobs.popleft()
             if job.place is QUEUED:
@@ -81,34 +83,31 @@ class JobQueue:
 
 
 class Deadlines:
-    """The earliest deadline of all unanswered jobs, waiting or running."""
+    """The earliest deadline of all unanswered jobs, waiting or running. ``heap``: empty: there are none."""
 
     def __init__(self) -> None:
-        self._heap: list[tuple[float, int, Job]] = []
+        self.heap: list[tuple[float, int, Job]] = []
         self._count = 0  # breaks ties, jobs do not compare
         self._sweep_at = _SWEEP_SLACK
-
-    def __bool__(self) -> bool:
-        return bool(self._heap)
 
     def add(self, job: Job) -> None:
         assert job.deadline is not None
         self._count += 1
-        heapq.heappush(self._heap, (job.deadline, self._count, job))
-        if len(self._heap) > self._sweep_at:
+        heapq.heappush(self.heap, (job.deadline, self._count, job))
+        if len(self.heap) > self._sweep_at:
             self._sweep()
 
     def _sweep(self) -> None:
-        self._heap = [entry for entry in self._heap if entry[2].place is not OVER]
-        heapq.heapify(self._heap)
-        self._sweep_at = 2 * len(self._heap) + _SWEEP_SLACK
+        self.heap = [entry for entry in self.heap if entry[2].place is not OVER]
+        heapq.heapify(self.heap)
+        self._sweep_at = 2 * len(self.heap) + _SWEEP_SLACK
 
     def earliest(self) -> float | None:
-        while self._heap and self._heap[0][2].place is OVER:
-            heapq.heappop(self._heap)
-        return self._heap[0][0] if self._heap else None
+        while self.heap and self.heap[0][2].place is OVER:
+            heapq.heappop(self.heap)
+        return self.heap[0][0] if self.heap else None
 
     def pop_expired(self, now: float) -> Iterator[Job]:
         """Yields unanswered jobs whose deadline has come; the caller must answer each."""
         while (at := self.earliest()) is not None and at <= now:
-            yield heapq.heappop(self._heap)[2]
+            yield heapq.heappop(self.heap)[2]

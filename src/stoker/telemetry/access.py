@@ -53,7 +53,7 @@ class BufferedAccessLog:
             self._timer = None
         calls, self._calls = self._calls, []
         if calls:
-            size = sum(len(peer) + len(request) + _REST_BYTES for _, peer, request, *_ in calls)
+            size = sum([len(call[1]) + len(call[2]) + _REST_BYTES for call in calls])
             self._writer.post(self._sink, lambda: self._text_of(calls), size)
 
 

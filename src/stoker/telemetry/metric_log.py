@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
+from stoker.core.job import Job
 from stoker.telemetry import metric_lines
 from stoker.telemetry.declared import Declared
 from stoker.telemetry.metric_lines import Entry, RequestIds, Template
@@ -29,7 +30,7 @@ class MetricLog:
     """A metric log, used on one event loop.
 
     ``on_flush`` is called before entries leave, and may `add` more.  ``json_name``: write JSON lines with this logger
-    name.
+    name.  ``timer``: of the next flush; None: none is due.
     """
 
     def __init__(
@@ -46,37 +47,46 @@ class MetricLog:
         self._host = host
         self._on_flush = on_flush
         self._entries: list[Entry] = []
-        self._timer: asyncio.TimerHandle | None = None
+        self.timer: asyncio.TimerHandle | None = None
 
     def add(self, declared: Declared, labels: tuple[str, ...], value: float, request_ids: RequestIds = "") -> None:
-        self.append(self.template(declared, labels), float(value), request_ids)
+        entries = self._entries
+        entries.append((time.time(), self.template(declared, labels), float(value), request_ids))
+        if self.timer is None or len(entries) >= _MOST_WAITING:
+            self._be_sent()
 
     def template(self, declared: Declared, labels: tuple[str, ...]) -> Template:
         return self._template(declared, labels, self._host)
 
-    def append(self, template: Template, value: float, request_ids: RequestIds) -> None:
-        """Does the same as `add`, for callers that already have the template."""
-        entries = self._entries
-        entries.append((time.time(), template, value, request_ids))
-        if self._timer is None:
-            self.wake()
-        elif len(entries) >= _MOST_WAITING:
+    def recorder(self, declared: Declared, labels: tuple[str, ...]) -> Callable[[float, Sequence[Job]], None]:
+        """Returns a function that adds the seconds of a batch, in milliseconds."""
+        template = self.template(declared, labels)
+
+        def record(seconds: float, jobs: Sequence[Job]) -> None:
+            entries = self._entries
+            ids = jobs[0].id if len(jobs) == 1 else [job.id for job in jobs]
+            entries.append((time.time(), template, round(seconds * 1000, 2), ids))
+            if self.timer is None or len(entries) >= _MOST_WAITING:
+                self._be_sent()
+
+        return record
+
+    def _be_sent(self) -> None:
+        if len(self._entries) >= _MOST_WAITING:
             self._send()
+        else:
+            self.wake()
 
     def wake(self) -> None:
         """Schedules a flush, because `on_flush` will have entries."""
-        if self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(_PERIOD_S, self.flush)
-
-    @property
-    def waking(self) -> bool:
-        return self._timer is not None
+        if self.timer is None:
+            self.timer = asyncio.get_running_loop().call_later(_PERIOD_S, self.flush)
 
     def flush(self) -> None:
         self._on_flush()
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        if self.timer is not None:
+            self.timer.cancel()
+            self.timer = None
         self._send()
 
     def _send(self) -> None:

@@ -89,7 +89,7 @@ class Metrics:
             self._requests_4xx += 1
         else:
             self._requests_5xx += 1
-        if self._logs_requests and not self._ts_log.waking:
+        if self._logs_requests and self._ts_log.timer is None:
             self._ts_log.wake()
 
     def model(self, key: ModelKey) -> ModelTelemetry:

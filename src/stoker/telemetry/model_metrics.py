@@ -66,7 +66,7 @@ class HandlerMetrics:
             self._keep(family, labels, sample.value, request_ids)
 
     def prediction_time(self, model: str) -> Callable[[float, Sequence[Job]], None] | None:
-        """Returns a fast recorder for the time of each batch (milliseconds, jobs), None if it is not wanted."""
+        """Returns a fast recorder for the time of each batch (seconds, jobs), None if it is not wanted."""
         family = self._families.get(PREDICTION_TIME) or self._detect(
             HandlerSample(PREDICTION_TIME, "gauge", "ms", _model_dimensions(model), 0.0, "")
         )
@@ -74,14 +74,9 @@ class HandlerMetrics:
         if family is None or labels is None or (self._log is None and not self._served):
             return None
         if self._log is not None:
-            to_log, template = self._log.append, self._log.template(family.declared, labels)
-
-            def record(ms: float, jobs: Sequence[Job]) -> None:
-                to_log(template, round(ms, 2), jobs[0].id if len(jobs) == 1 else [job.id for job in jobs])
-
-            return record
+            return self._log.recorder(family.declared, labels)
         put = family.setter(labels)
-        return lambda ms, jobs: family.update(labels, ms) if put is None else put(ms)
+        return lambda seconds, jobs: family.update(labels, seconds * 1000) if put is None else put(seconds * 1000)
 
     def text(self, names: Collection[str]) -> Iterator[str]:
         if self._served:
@@ -135,12 +130,8 @@ class ModelMetrics:
         self.key = key
         self.counters = counters
         self._handlers = handlers
-        self._prediction_time = handlers.prediction_time(key.name)
+        self.predicted = handlers.prediction_time(key.name) or _unrecorded
         self.worker_loaded = load_time
-
-    def predicted(self, seconds: float, jobs: Sequence[Job]) -> None:
-        if self._prediction_time is not None:
-            self._prediction_time(seconds * 1000, jobs)
 
     def recorded(self, sample: HandlerSample) -> None:
         self._handlers.record(sample, sample.request_ids)
@@ -150,6 +141,10 @@ class ModelMetrics:
         if sample is not None:
             self.recorded(sample)
         return sample is not None
+
+
+def _unrecorded(seconds: float, jobs: Sequence[Job]) -> None:
+    """Records no prediction time."""
 
 
 def _model_dimensions(model: str) -> list[tuple[str, str]]:

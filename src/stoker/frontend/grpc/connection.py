@@ -344,8 +344,17 @@ class Connection(asyncio.Protocol):
         transport, http2 = self._transport, self.http2
         if transport is None:
             return
+        more = True
         try:
-            self._write_out(transport)
+            while more and not self._write_paused:  # in pieces, until the transport is full
+                more = http2.queued_body_size() > WRITE_BYTES
+                data = http2.data_to_send(WRITE_BYTES if more else None)
+                if not more and self._to_reset and self._reset_answered():
+                    data += http2.data_to_send()
+                if not data:
+                    break
+                transport.write(data)
+                self._flood.bytes_sent += len(data)
         except ngh2.NGH2Error as error:
             self._abort(str(error))
             return
@@ -363,20 +372,6 @@ class Connection(asyncio.Protocol):
             self._count_unread(unread, transport)
         if self._said_last_stream and not self.calls and not unread:
             transport.close()
-
-    def _write_out(self, transport: asyncio.Transport) -> None:
-        """Writes what may be sent, in pieces, until the transport is full."""
-        http2 = self.http2
-        more = True
-        while more and not self._write_paused:
-            more = http2.queued_body_size() > WRITE_BYTES
-            data = http2.data_to_send(WRITE_BYTES if more else None)
-            if not more and self._to_reset and self._reset_answered():
-                data += http2.data_to_send()
-            if not data:
-                return
-            transport.write(data)
-            self._flood.bytes_sent += len(data)
 
     def _reset_answered(self) -> bool:
         """Resets answered streams in the same write as their trailers: gRPC's core treats a later reset as an error."""

@@ -8,7 +8,6 @@ from functools import partial
 
 from stoker.core.job import new_request_id
 from stoker.core.ports import InferencePort
-from stoker.core.reply import ReplyStream
 from stoker.core.sequences import SequenceNames, SequenceReply, membership
 from stoker.frontend.answers import StreamAnswer
 from stoker.frontend.grpc.call import Call, Kind, Method
@@ -46,8 +45,8 @@ def inference_methods(
 
     return [
         method("Ping", Kind.UNARY, partial(_ping, inference)),
-        method("Predictions", Kind.UNARY, partial(_predictions, inference, names)),
-        method("StreamPredictions", Kind.STREAM, partial(_stream_predictions, inference, names)),
+        method("Predictions", Kind.UNARY, partial(_predictions, inference, names, False)),
+        method("StreamPredictions", Kind.STREAM, partial(_predictions, inference, names, True)),
         method(
             "StreamPredictions2",
             Kind.BIDIRECTIONAL,
@@ -63,26 +62,7 @@ def _ping(inference: InferencePort, call: Call) -> None:
     call.reply(inference_pb2.TorchServeHealthResponse(health=health).SerializeToString())
 
 
-def _predictions(inference: InferencePort, names: SequenceNames, call: Call) -> None:
-    reply = _submit(inference, names, call, streaming=False)
-    if isinstance(reply, SequenceReply):
-        call.encode = response_in(reply.sequence_id)
-    call.respond_from(reply)
-
-
-def _stream_predictions(inference: InferencePort, names: SequenceNames, call: Call) -> None:
-    reply = _submit(inference, names, call, streaming=True)
-    if isinstance(reply, SequenceReply):
-        call.encode = response_in(reply.sequence_id)
-        call.send_initial_metadata([(names.id.lower(), reply.sequence_id)])
-    StreamAnswer(call, reply)
-
-
-def _stream_predictions2(inference: InferencePort, names: SequenceNames, in_stream: StatusOf, call: Call) -> None:
-    PredictionsStream(inference, names, in_stream, call)
-
-
-def _submit(inference: InferencePort, names: SequenceNames, call: Call, *, streaming: bool) -> ReplyStream:
+def _predictions(inference: InferencePort, names: SequenceNames, streaming: bool, call: Call) -> None:
     request = read_request(call.request)
     call.request = b""  # its values live on in the inputs; a second copy of a large one would be waste
     call.request_id = new_request_id()
@@ -92,7 +72,7 @@ def _submit(inference: InferencePort, names: SequenceNames, call: Call, *, strea
     member = None
     if request.sequence_id:
         member = membership(names, request.inputs, headers, request.sequence_id)
-    return inference.submit(
+    reply = inference.submit(
         request.model,
         request.version,
         request.inputs,
@@ -103,3 +83,15 @@ def _submit(inference: InferencePort, names: SequenceNames, call: Call, *, strea
         request_id=call.request_id,
         member=member,
     )
+    if isinstance(reply, SequenceReply):
+        call.encode = response_in(reply.sequence_id)
+        if streaming:
+            call.send_initial_metadata([(names.id.lower(), reply.sequence_id)])
+    if streaming:
+        StreamAnswer(call, reply)
+    else:
+        call.respond_from(reply)
+
+
+def _stream_predictions2(inference: InferencePort, names: SequenceNames, in_stream: StatusOf, call: Call) -> None:
+    PredictionsStream(inference, names, in_stream, call)

@@ -28,11 +28,10 @@ def parse(message: bytes | bytearray) -> tuple[inference_pb2.PredictionsRequest,
 
     Raises: DecodeError: as protobuf does.
     """
-    if len(message) > LARGE_BYTES:
-        try:
-            return _cut(message)
-        except (_NotPlain, DecodeError):
-            pass
+    try:
+        return _cut(message)
+    except (_NotPlain, DecodeError):
+        pass
     request = inference_pb2.PredictionsRequest.FromString(bytes(message))
     values = request.input
     return request, [Input(name, "", values[name]) for name in values]

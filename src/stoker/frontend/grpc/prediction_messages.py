@@ -36,7 +36,12 @@ def read_request(message: bytes | bytearray) -> PredictionRequest:
     Raises: MalformedMessage, BadRequest: it names no model
     """
     try:
-        request, inputs = large_request.parse(message)
+        if len(message) > large_request.LARGE_BYTES:
+            request, inputs = large_request.parse(message)
+        else:
+            request = inference_pb2.PredictionsRequest.FromString(bytes(message))
+            values = request.input
+            inputs = [Input(name, "", values[name]) for name in values]
     except DecodeError:
         raise MalformedMessage(message_type="PredictionsRequest") from None
     name = request.model_name

@@ -127,7 +127,10 @@ class StreamCall(Call, kw_only=True):
             self._half_closed = self._begun = True  # one message in one piece, not compressed: nearly always
             self.connection.take_in(self.id, size + PREFIX_BYTES)
             self.request = data[PREFIX_BYTES:]
-            self._begin()
+            if self.deadline is None or self.method.keeps_deadline:
+                self.tracker.begin(self)
+            else:
+                self._begin()
             return
         self._half_closed = self._half_closed or end
         if self.ended:

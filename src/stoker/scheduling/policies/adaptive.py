@@ -15,14 +15,14 @@ from stoker.scheduling.service_time import PREFETCH_BATCHES
 class AdaptivePolicy(QueuedPolicy):
     def next_batch(self, now: float) -> tuple[WorkerState, list[Job]] | None:
         queue = self.queue
-        if not queue.waiting or (head := queue.head()) is None:
+        if not queue.waiting:
             return None
         if self.idle:
             return self.take()
-        if head.alone or queue.waiting < self.size:
+        if queue.waiting < self.size or (worker := self._ahead()) is None:
             return None  # a batch that waits anyway may as well grow
-        worker = self._ahead()
-        return None if worker is None else (worker, queue.take(self.size))
+        jobs = queue.take(self.size, alone=False)
+        return (worker, jobs) if jobs else None
 
     def _ahead(self) -> WorkerState | None:
         """Picks the busy worker that holds least of those that may hold more."""

@@ -55,8 +55,6 @@ class QueuedPolicy(Policy):
         self.idle.pop(worker.id, None)
 
     def batch_done(self, worker: WorkerState, flight: Flight, outcomes: Sequence[Outcome], now: float) -> Unserved:
-        if not flight.streams:
-            worker.service.record(now - worker.since, flight.handler_s)
         if not worker.flights and not worker.draining:
             self.idle[worker.id] = worker
         return ()
