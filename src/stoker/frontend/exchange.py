@@ -65,7 +65,7 @@ class Exchange(Struct, eq=False, kw_only=True):
     sent_bytes: int = 0
     _reply: ReplyStream | None = None
 
-    def run(self) -> None:
+    def begin_work(self) -> None:
         """Starts the work of an exchange that is open already, because its request arrived in pieces."""
         try:
             self.work(self)

@@ -56,4 +56,4 @@ def test_deadlines_come_in_order_and_answered_jobs_are_forgotten() -> None:
         queue.put(job)
         deadlines.add(job)
         queue.remove(job)
-    assert len(deadlines._heap) < 1_000
+    assert len(deadlines.heap) < 1_000

@@ -256,7 +256,7 @@ class HttpConnection(asyncio.Protocol):
             exchange.fail(error)
             return
         if exchange.whole or route is None:
-            exchange.run()
+            exchange.begin_work()
         if not exchange.whole and not exchange.ended:
             self._begin_body(exchange, head)
 
@@ -291,7 +291,7 @@ class HttpConnection(asyncio.Protocol):
             if isinstance(exchange, AsgiExchange):
                 exchange.wake()
             else:
-                exchange.run()
+                exchange.begin_work()
         return True
 
     # ------------------------------------------------------------------------------------ its end
