@@ -322,7 +322,8 @@ class WorkerProcess:
             self._loaded.set_result(message)
 
     def answered(self) -> None:
-        self._check_idle()
+        if self._idle is not None:
+            self._check_idle()
 
     def lost(self, error: FrameError | None) -> None:
         if error is not None:

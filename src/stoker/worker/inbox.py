@@ -11,8 +11,10 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from types import MappingProxyType
+
+from msgspec import Struct, field
 
 from stoker.ipc.frames import FrameError
 from stoker.ipc.to_server import Failure
@@ -22,55 +24,36 @@ from stoker.worker.context import RequestProcessor
 
 _NOBODY: frozenset[int] = frozenset()
 _NO_FAILURES: Mapping[int, Failure] = MappingProxyType({})
-_NOTHING_UNREAD: dict[int, int] = {}  # shared by all batches, and never written to
 
 
-class Batch:
+class Batch(Struct, eq=False):
     """One `Predict`, from its arrival to its answer.
 
     ``cancelled``: indices of jobs whose client left.  ``payload`` is gone once the rows are made.  From its start
     on, ``indices`` says which job each row of the handler is, ``processors`` and ``request_ids`` are those of the rows.
     ``targets``: (job index, row) of all rows, once a part was sent.  ``unread``: bytes of parts on their way to each
-    job's reader.  ``failures``: jobs that failed while the handler runs.  Most batches have neither of these nor a
-    cancelled job, so they are made when they are needed.  ``has_tensors``: of some rows the result is tensors.
+    job's reader.  ``failures``: jobs that failed while the handler runs.  ``has_tensors``: the result of some rows is
+    tensors.
     """
 
-    __slots__ = (
-        "cancelled",
-        "failures",
-        "has_tensors",
-        "id",
-        "indices",
-        "jobs",
-        "payload",
-        "payload_bytes",
-        "processors",
-        "request_ids",
-        "targets",
-        "unread",
-    )
-
-    def __init__(self, message: Predict, payload: memoryview) -> None:
-        self.id = message.batch_id
-        self.jobs: list[JobHeader] = message.jobs
-        self.payload: memoryview | None = payload
-        self.payload_bytes = len(payload)
-        self.cancelled = _NOBODY
-        self.failures = _NO_FAILURES
-        self.unread = _NOTHING_UNREAD
-        self.has_tensors = False
-        self.indices: list[int] = []
-        self.processors: list[RequestProcessor] = []
-        self.request_ids: dict[int, str] = {}
-        self.targets: list[tuple[int, int]] | None = None
+    id: int
+    jobs: list[JobHeader]
+    payload: memoryview | None
+    payload_bytes: int
+    cancelled: Set[int] = _NOBODY
+    failures: Mapping[int, Failure] = _NO_FAILURES
+    unread: dict[int, int] = field(default_factory=dict)
+    has_tensors: bool = False
+    indices: list[int] = field(default_factory=list)
+    processors: list[RequestProcessor] = field(default_factory=list)
+    request_ids: dict[int, str] = field(default_factory=dict)
+    targets: list[tuple[int, int]] | None = None
 
     def fail(self, index: int, failure: Failure) -> None:
         """The first reason counts."""
         self.failures = {index: failure, **self.failures}
 
     def add_unread(self, index: int, nbytes: int) -> None:
-        if self.unread is _NOTHING_UNREAD:
-            self.unread = {}
         self.unread[index] = self.unread.get(index, 0) + nbytes
 
     def live(self) -> list[int]:
@@ -145,7 +128,7 @@ class Inbox:
 
     def _take(self, message: ToWorker, payload: memoryview) -> None:
         if isinstance(message, Predict):
-            self.waiting.append(Batch(message, payload))
+            self.waiting.append(Batch(message.batch_id, message.jobs, payload, len(payload)))
             self.may_poll = message.may_poll
         elif isinstance(message, Grant):
             self._granted(message)
