@@ -295,6 +295,44 @@ async def test_a_request_like_one_before_is_checked_against_its_own_data(call: C
     assert (await call.error("ModelInfer", raw_request()))[1] == "Input 'a' is missing."
 
 
+async def test_requests_of_many_shapes_in_turn_each_get_their_own_answer(call: Client) -> None:
+    """More shapes than are kept, with and without an id, long data, fields in another order."""
+    for _ in range(2):
+        for rows in range(1, 13):
+            request = pb.ModelInferRequest(model_name="m", id=str(rows) if rows % 2 else "")
+            request.inputs.add(name="x", datatype="UINT8", shape=[1, rows * 40])
+            request.raw_input_contents.append(bytes([rows]) * rows * 40)
+            back = await call.infer(request)
+            assert (back.id, back.raw_output_contents[0]) == (request.id, request.raw_input_contents[0])
+    two = pb.ModelInferRequest(model_name="m")
+    two.inputs.add(name="a", datatype="UINT8", shape=[1])
+    two.inputs.add(name="b", datatype="UINT8", shape=[1])
+    two.raw_input_contents.extend([b"1", b"2"])
+    assert list((await call.infer(two)).raw_output_contents) == [b"1", b"2"]
+    text = two.SerializeToString()
+    last = text.index(b"\x3a\x01")  # the raw contents come first, and the name of the model last
+    method = call.run.channel.unary_unary(f"/{STANDARD}/ModelInfer")
+    for data in (b"1", b"3"):
+        turned = pb.ModelInferResponse.FromString(await method(text[last:-1] + data + text[:last]))
+        assert list(turned.raw_output_contents) == [b"1", data]
+
+
+async def test_a_request_that_goes_on_in_another_way_than_the_last_is_read_anew(call: Client) -> None:
+    """Only its beginning is the same: more inputs than contents, a parameter, an output that the client wants."""
+    await call.infer(raw_request())
+    more = raw_request()
+    more.raw_input_contents.append(b"more")
+    assert (await call.error("ModelInfer", more))[0] is CODE.INVALID_ARGUMENT
+    begun = raw_request().SerializeToString()
+    behind = pb.ModelInferRequest(id="late")
+    behind.parameters["p"].int64_param = 1
+    method = call.run.channel.unary_unary(f"/{STANDARD}/ModelInfer")
+    back = pb.ModelInferResponse.FromString(await method(begun + behind.SerializeToString()))
+    assert back.id == "late"
+    job = call.run.ports.inference.submissions[-1]
+    assert job.tensors is not None and job.tensors.parameters == {"p": 1}
+
+
 async def test_a_message_that_is_no_request_is_refused_wherever_it_was_cut(call: Client) -> None:
     whole = raw_request(id="i", model_version="1.0").SerializeToString()
     method = call.run.channel.unary_unary(f"/{STANDARD}/ModelInfer")

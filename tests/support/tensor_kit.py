@@ -7,12 +7,13 @@ from typing import Any
 
 from grpc_fakes import Submission
 
+from stoker.core.buffer import Buffer
 from stoker.core.reply import Chunk, ResponseMeta
 from stoker.core.tensors import Tensor, TensorInterface, TensorSpec
 from stoker.protos import grpc_predict_v2_pb2 as pb
 from stoker.tensors import elements, replies
 from stoker.tensors.datatypes import DATATYPES
-from stoker.tensors.replies import Answer
+from stoker.tensors.replies import Answer, ReplyHead
 
 ROWS = TensorInterface(rows=True)
 CONFIGURED = TensorInterface(
@@ -29,6 +30,17 @@ def raw(datatype: str, *values: Any) -> bytes:
 
 def answer(*tensors: Tensor, **said: Any) -> bytes:
     return replies.encode(Answer(tensors, **said))
+
+
+def arrived(sent: Buffer) -> tuple[ReplyHead, list[Tensor]]:
+    """Reads a worker's answer."""
+    encoded, rest = replies.split(sent)
+    head = replies.read_head(encoded)
+    contents = replies.contents(rest, len(head.outputs))
+    return head, [
+        Tensor(name, kind, list(shape), bytes(data), parameters or {}, text)
+        for (name, kind, shape, parameters, text), data in zip(head.outputs, contents, strict=True)
+    ]
 
 
 def answering(*tensors: Tensor, meta: ResponseMeta | None = None, **said: Any) -> Callable[[Submission], None]:

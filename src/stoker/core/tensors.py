@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from enum import Enum
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from stoker.core.buffer import Buffer
 
 DEFAULT_PLATFORM = "pytorch_torchserve"
 
-Parameters = Mapping[str, Any]
-"""Values are bool, int, float or str."""
+Parameters = Mapping[str, bool | int | float | str]
 
 NONE: Parameters = {}
 
@@ -53,6 +52,16 @@ class Tensor(NamedTuple):
     shape: Sequence[int]
     data: Buffer
     parameters: Parameters = NONE
+    text: bool = False
+
+
+class NamedHead(NamedTuple):
+    """A tensor without its data. ``text``: as in `Tensor`."""
+
+    name: str
+    datatype: str
+    shape: Sequence[int]
+    parameters: Parameters | None = None
     text: bool = False
 
 

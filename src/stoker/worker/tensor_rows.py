@@ -33,22 +33,17 @@ class RowMaker:
             return {"body": self._document(job, inputs)}
         row = inputs
         for head, (name, data) in zip(job.tensors, inputs.items(), strict=True):
-            row[name] = self._value(head, data)
+            if head.datatype != BYTES:
+                row[name] = self._convert(head, data)
+            elif int.from_bytes(data[:4], "little") == len(data) - 4:
+                del data[:4]  # one element is not a list of it: handlers that know nothing of tensors read no list
+            else:
+                row[name] = elements.nested(elements.values_of(DATATYPES[BYTES], data), head.shape)
         if len(row) == 1 and "data" not in row:
             row["data"] = row[name]
         if job.parameters:
             row.setdefault("parameters", dict(job.parameters))
         return row
-
-    def _value(self, head: TensorHead, data: bytearray) -> Any:
-        """BYTES of one element is that element, because handlers that know nothing of tensors read no list."""
-        if head.datatype == BYTES:
-            if int.from_bytes(data[:4], "little") == len(data) - 4:
-                del data[:4]
-                return data
-            values = elements.values_of(DATATYPES[BYTES], data)
-            return elements.nested(values, head.shape)
-        return self._convert(head, data)
 
     def _document(self, job: TensorJob, inputs: Values) -> dict[str, Any]:
         tensors = zip(job.tensors, inputs.items(), strict=True)

@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from tensor_kit import arrived
 from worker_rig import Rig
 
 from stoker.core.tensors import Form, TensorHead, TensorInterface, TensorJob, TensorSpec
 from stoker.ipc.to_server import Failure
 from stoker.ipc.to_worker import JobHeader, Predict
-from stoker.tensors import elements, jobs, replies
+from stoker.tensors import elements, jobs
 from stoker.tensors.datatypes import DATATYPES
 from stoker.worker.exceptions import PredictionException
 from stoker.worker.tensors import TensorForms
@@ -34,10 +35,10 @@ def answered(output: Any, interface: TensorInterface = ROWS, form: Form = Form.R
     (answer,) = TensorForms(interface, "m").answers([header], [output])
     if isinstance(answer, Failure | PredictionException):
         return answer
-    found = replies.decode(answer)
+    _, outputs = arrived(answer)
     return [
         (name, datatype, list(shape), elements.values_of(DATATYPES[datatype], data))
-        for name, datatype, shape, data, _, _ in found.outputs
+        for name, datatype, shape, data, _, _ in outputs
     ]
 
 
@@ -196,13 +197,13 @@ def test_a_document_of_the_protocol_is_taken_as_it_is() -> None:
     }
     header = JobHeader("id", [], {}, None, jobs.encode(TensorJob(Form.JSON, names=["in0", "in1"])))
     (sent,) = TensorForms(TensorInterface(), "m").answers([header], [document])
-    got = replies.decode(sent)
-    assert (got.id, got.model_name, got.model_version) == ("own", "n", "9")
-    assert [(t.name, t.datatype, list(t.shape), dict(t.parameters)) for t in got.outputs] == [
+    head, outputs = arrived(sent)
+    assert (head.id, head.model_name, head.model_version) == ("own", "n", "9")
+    assert [(t.name, t.datatype, list(t.shape), dict(t.parameters)) for t in outputs] == [
         ("a", "FP16", [2, 1], {"p": 1}),
         ("in1", "BYTES", [1], {}),
     ]
-    assert elements.values_of(DATATYPES["BYTES"], got.outputs[1].data) == [b"aGk="]
+    assert elements.values_of(DATATYPES["BYTES"], outputs[1].data) == [b"aGk="]
 
 
 @pytest.mark.parametrize(

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 from workflow_fakes import WorkflowRig
 
 from stoker import errors
-from stoker.core.tensors import Tensor
+from stoker.core.tensors import NamedHead, Parameters, Tensor
 from stoker.core.workflows import RegisterWorkflowRequest
-from stoker.frontend.open_inference.request import InferAnswer, InferRequest
+from stoker.frontend.open_inference.request import InferAnswer, InferRequest, RequestHead
 from stoker.frontend.open_inference.service import OpenInference
 
 
@@ -34,6 +36,17 @@ async def infer(rig: WorkflowRig, request: InferRequest, *, streaming: bool = Fa
     return receiver
 
 
+def request(
+    *tensors: Tensor,
+    name: str = "fork",
+    version: str = "",
+    id: str = "",
+    outputs: Sequence[tuple[str, Parameters]] = (),
+) -> InferRequest:
+    inputs = [NamedHead(tensor.name, tensor.datatype, tensor.shape) for tensor in tensors]
+    return InferRequest(RequestHead(name, version, inputs, outputs), id, [tensor.data for tensor in tensors])
+
+
 def text(name: str, value: bytes) -> Tensor:
     return Tensor(name, "BYTES", [1], len(value).to_bytes(4, "little") + value)
 
@@ -50,11 +63,13 @@ async def rig() -> WorkflowRig:
 @pytest.mark.parametrize("streaming", [False, True])
 @pytest.mark.parametrize("name", ["fork", "workflow:fork"])
 async def test_each_leaf_is_an_output_of_bytes(rig: WorkflowRig, name: str, streaming: bool) -> None:
-    receiver = await infer(rig, InferRequest(name, "", "mine", [text("t", b"hello")]), streaming=streaming)
+    receiver = await infer(rig, request(text("t", b"hello"), name=name, id="mine"), streaming=streaming)
 
     (answer,) = receiver.answers
-    assert (answer.model, answer.id) == ("fork", "mine")
-    assert [(each.name, each.datatype, bytes(each.data)) for each in answer.outputs] == [
+    assert (answer.head.model, answer.id) == ("fork", "mine")
+    assert [
+        (each.name, each.datatype, bytes(data)) for each, data in zip(answer.head.outputs, answer.data, strict=True)
+    ] == [
         ("b", "BYTES", b"\x03\0\0\0one"),
         ("c", "BYTES", b"\x01\0\0\0\xff"),
     ]
@@ -62,7 +77,7 @@ async def test_each_leaf_is_an_output_of_bytes(rig: WorkflowRig, name: str, stre
 
 async def test_the_start_node_gets_the_data_of_each_tensor_and_of_one_text_the_text(rig: WorkflowRig) -> None:
     numbers = Tensor("n", "INT32", [2], b"\1\0\0\0\2\0\0\0")
-    await infer(rig, InferRequest("fork", "", "", [text("t", b"hello"), numbers]))
+    await infer(rig, request(text("t", b"hello"), numbers))
 
     (job,) = rig.node("fork__a").jobs
     assert [(each.name, bytes(each.value)) for each in job.inputs] == [("t", b"hello"), ("n", bytes(numbers.data))]
@@ -70,14 +85,14 @@ async def test_the_start_node_gets_the_data_of_each_tensor_and_of_one_text_the_t
 
 
 async def test_only_the_outputs_that_a_client_names_are_answered(rig: WorkflowRig) -> None:
-    receiver = await infer(rig, InferRequest("fork", "", "", [text("t", b"x")], outputs=[("c", {})]))
+    receiver = await infer(rig, request(text("t", b"x"), outputs=[("c", {})]))
 
-    assert [each.name for each in receiver.answers[0].outputs] == ["c"]
+    assert [each.name for each in receiver.answers[0].head.outputs] == ["c"]
 
 
 async def test_a_failed_node_fails_the_request(rig: WorkflowRig) -> None:
     rig.node("fork__b").error = errors.HandlerRaised()
-    receiver = await infer(rig, InferRequest("fork", "", "", [text("t", b"x")]))
+    receiver = await infer(rig, request(text("t", b"x")))
 
     assert isinstance(receiver.error, errors.NodeFailed)
 
@@ -85,4 +100,4 @@ async def test_a_failed_node_fails_the_request(rig: WorkflowRig) -> None:
 @pytest.mark.parametrize(("name", "version"), [("other", ""), ("fork", "1.0")])
 async def test_what_there_is_not_is_not_found(rig: WorkflowRig, name: str, version: str) -> None:
     with pytest.raises(errors.ModelNotFound):
-        await infer(rig, InferRequest(name, version, "", [text("t", b"x")]))
+        await infer(rig, request(text("t", b"x"), name=name, version=version))

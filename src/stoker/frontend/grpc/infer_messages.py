@@ -6,27 +6,41 @@ clients repeat, is parsed once; what goes out is joined once.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from google.protobuf.message import DecodeError
+from msgspec import Struct
 
 from stoker.core.buffer import Buffer
-from stoker.core.tensors import NONE, Parameters, Tensor
+from stoker.core.tensors import NONE, NamedHead, Parameters
 from stoker.errors import BadRequest, InvalidOutput, MalformedMessage
 from stoker.frontend.grpc.varint import read_varint, varint
-from stoker.frontend.open_inference.request import InferAnswer, InferRequest, Template
+from stoker.frontend.open_inference.request import AnswerHead, InferAnswer, InferRequest, RequestHead
 from stoker.protos import grpc_predict_v2_pb2 as pb
 from stoker.tensors import elements
 from stoker.tensors.datatypes import DATATYPES, Datatype
 
-_RAW_INPUT, _ID_TAG = 0x3A, 0x1A  # tags: fields 7 and 3 of a request
+_NAME_TAG, _ID_TAG, _RAW_TAG = 0x0A, 0x1A, 0x3A  # fields 1, 3 and 7 of a request
 _RAW_OUTPUT, _ID = b"\x32", b"\x1a"  # fields 6 and 3 of a response
-_MOST_KEPT, _LONGEST_KEPT = 512, 2048
+_MOST_MODELS, _MOST_OF_A_MODEL, _LONGEST_KEPT = 512, 8, 2048
 _LENGTH_DELIMITED = 2
 
 
 # ----------------------------------------------------------------------------------------------- requests
+
+
+class _Known(NamedTuple):
+    """What a message says whose bytes ``before`` and ``after`` the first id or raw contents are these."""
+
+    before: bytes
+    after: bytes
+    head: RequestHead
+
+
+_known: dict[bytes, deque[_Known]] = {}
+"""The newest heads of each model, by the field that names it."""
 
 
 def read(message: bytes | bytearray) -> tuple[InferRequest, bool | None]:
@@ -35,66 +49,72 @@ def read(message: bytes | bytearray) -> tuple[InferRequest, bool | None]:
     Raises: MalformedMessage, BadRequest
     """
     try:
-        cut = _cut(message)
+        name = _name_field(message)
+        for before, after, head in _known.get(name, ()):
+            if message.startswith(before):
+                cut = _cut(message, len(before))
+                if cut is not None and cut.rest == after and len(cut.raw) == len(head.inputs):
+                    return InferRequest(head, cut.id.decode(), cut.raw), True
+        cut = _cut(message, 0)
         if cut is None:
             return _parsed(pb.ModelInferRequest.FromString(bytes(message)))
-        rest, id, raw = cut
-        kept = _kept.get(rest)
-        if kept is None or len(raw) != len(kept[0].inputs):
-            request, _ = _parsed(pb.ModelInferRequest.FromString(rest), raw)
-            kept = request, _keep(rest, request)
-        (model, version, _, tensors, outputs, parameters, _, _), template = kept
-        inputs = [
-            Tensor(name, datatype, shape, data, given)
-            for (name, datatype, shape, _, given, _), data in zip(tensors, raw, strict=True)
-        ]
-        text = id.decode() if id else ""
-        return InferRequest(model, version, text, inputs, outputs, parameters, None, template), True
+        request, _ = _parsed(pb.ModelInferRequest.FromString(cut.rest), cut.raw)
+        _keep(name, _Known(cut.rest[: cut.first], cut.rest[cut.first :], request.head))
+        return InferRequest(request.head, cut.id.decode(), cut.raw), True
     except (DecodeError, UnicodeDecodeError):
         raise MalformedMessage(message_type="ModelInferRequest") from None
 
 
-_kept: dict[bytes, tuple[InferRequest, Template | None]] = {}
-"""Requests without id and data, by their messages without these."""
+def _name_field(message: bytes | bytearray) -> bytes:
+    """Returns the field of the model's name; empty: it is not the first one, or long."""
+    if len(message) < 2 or message[0] != _NAME_TAG or message[1] > 0x7F:
+        return b""
+    return bytes(message[: message[1] + 2])
 
 
-def _keep(rest: bytes, request: InferRequest) -> Template | None:
-    if len(rest) > _LONGEST_KEPT:
-        return None
-    if len(_kept) >= _MOST_KEPT:
-        _kept.clear()
-    template = Template()
-    _kept[rest] = request._replace(inputs=[tensor._replace(data=b"") for tensor in request.inputs]), template
-    return template
+def _keep(name: bytes, known: _Known) -> None:
+    if not name or len(known.before) + len(known.after) > _LONGEST_KEPT:
+        return
+    if name not in _known and len(_known) >= _MOST_MODELS:
+        _known.clear()
+    _known.setdefault(name, deque(maxlen=_MOST_OF_A_MODEL)).appendleft(known)
 
 
-def _cut(message: bytes | bytearray) -> tuple[bytes, bytes, Sequence[memoryview]] | None:
-    """Returns the message without id and raw contents, the id, the contents; None: it has none, or is no sequence of
-    plain fields. A client's encoder writes those in order, so most of the rest is one piece."""
+class _Cut(Struct):
+    """A message from some position on, without id and raw contents, and these. ``first``: where the first of them
+    begins."""
+
+    first: int
+    rest: bytes
+    id: bytes
+    raw: list[memoryview]
+
+
+def _cut(message: bytes | bytearray, position: int) -> _Cut | None:
+    """Returns None if there are no raw contents, or there is something else than plain fields. A client's encoder
+    writes fields in order, so most of the rest is one piece."""
     view, end = memoryview(message), len(message)
     raw: list[memoryview] = []
     rest: list[memoryview] = []
-    id = b""
-    position = begun = 0
+    id, first, begun = b"", -1, position
     while position < end:
         tag = message[position]
         if tag & 7 != _LENGTH_DELIMITED or tag > 0x7F:
             return None
-        start = position + 2
-        size = message[position + 1] if start <= end else end
-        if size > 0x7F:
-            field = read_varint(message, position + 1)
-            if field is None:
-                return None
-            size, start = field
+        field = read_varint(message, position + 1)
+        if field is None:
+            return None
+        size, start = field
         stop = start + size
         if stop > end:
             return None
-        if tag in (_RAW_INPUT, _ID_TAG):
+        if tag in (_RAW_TAG, _ID_TAG):
             if begun < position:
                 rest.append(view[begun:position])
+            if first < 0:
+                first = position
             begun = stop
-            if tag == _RAW_INPUT:
+            if tag == _RAW_TAG:
                 raw.append(view[start:stop])
             else:
                 id = bytes(view[start:stop])
@@ -103,44 +123,39 @@ def _cut(message: bytes | bytearray) -> tuple[bytes, bytes, Sequence[memoryview]
         return None
     if begun < end:
         rest.append(view[begun:end])
-    return b"".join(rest), id, raw
+    return _Cut(first, b"".join(rest), id, raw)
 
 
 def _parsed(message: pb.ModelInferRequest, raw: Sequence[Buffer] = ()) -> tuple[InferRequest, bool | None]:
     raw = raw or message.raw_input_contents
-    inputs = _raw_inputs(message, raw) if raw else [_typed_input(tensor) for tensor in message.inputs]
+    data = _raw_data(message, raw) if raw else list(map(_typed_data, message.inputs))
+    inputs = [
+        NamedHead(tensor.name, tensor.datatype, list(tensor.shape), parameters_of(tensor.parameters))
+        for tensor in message.inputs
+    ]
     outputs = [(output.name, parameters_of(output.parameters)) for output in message.outputs]
-    request = InferRequest(
-        message.model_name,
-        message.model_version,
-        message.id,
-        inputs,
-        outputs,
-        parameters_of(message.parameters),
-    )
-    return request, bool(raw) if inputs else None
+    parameters = parameters_of(message.parameters)
+    head = RequestHead(message.model_name, message.model_version, inputs, outputs, parameters)
+    return InferRequest(head, message.id, data), bool(raw) if inputs else None
 
 
-def _raw_inputs(request: pb.ModelInferRequest, raw: Sequence[Buffer]) -> list[Tensor]:
+def _raw_data(request: pb.ModelInferRequest, raw: Sequence[Buffer]) -> Sequence[Buffer]:
     tensors = request.inputs
     if len(tensors) != len(raw):
         raise BadRequest(
             f"the number of inputs ({len(tensors)}) does not match the expected number of raw input contents "
             f"({len(raw)}) for model '{request.model_name}'."
         )
-    inputs = []
-    for tensor, data in zip(tensors, raw, strict=True):
+    for tensor in tensors:
         if tensor.HasField("contents"):
             raise BadRequest(
                 f"contents field must not be specified when using raw_input_contents for input '{tensor.name}' for "
                 f"model '{request.model_name}'"
             )
-        parameters = tensor.parameters
-        inputs.append(Tensor(tensor.name, tensor.datatype, list(tensor.shape), data, parameters_of(parameters)))
-    return inputs
+    return raw
 
 
-def _typed_input(tensor: Any) -> Tensor:
+def _typed_data(tensor: Any) -> bytes:
     datatype = DATATYPES.get(tensor.datatype)
     if datatype is None:
         raise BadRequest(f"The datatype of input '{tensor.name}' is unknown: {tensor.datatype[:32]}")
@@ -150,10 +165,9 @@ def _typed_input(tensor: Any) -> Tensor:
         if field.name != datatype.contents:
             raise BadRequest(f"Input '{tensor.name}' is {datatype.name}, and has {field.name}.")
     try:
-        data = elements.raw_of(datatype, getattr(tensor.contents, datatype.contents))
+        return elements.raw_of(datatype, getattr(tensor.contents, datatype.contents))
     except ValueError as error:
         raise BadRequest(f"Input '{tensor.name}' {error}.") from None
-    return Tensor(tensor.name, tensor.datatype, list(tensor.shape), data, parameters_of(tensor.parameters))
 
 
 def parameters_of(given: Mapping[str, Any]) -> Parameters:
@@ -175,45 +189,35 @@ def write(answer: InferAnswer, *, raw: bool) -> bytes:
 
     Raises: InvalidOutput: it has text that protobuf cannot carry.
     """
-    outputs = answer.outputs
-    if not raw and all(DATATYPES[tensor.datatype].contents for tensor in outputs):
-        return _message(answer, typed=True).SerializeToString()
-    pieces: list[Buffer] = [_head(answer)]
+    head = answer.head
+    if not raw and all(DATATYPES[output.datatype].contents for output in head.outputs):
+        return _typed(answer)
+    if not head.encoded:
+        head.encoded = _message(head).SerializeToString()
+    pieces: list[Buffer] = [head.encoded]
     if answer.id:
         text = answer.id.encode("utf-8", "replace")
         pieces += (_ID, varint(len(text)), text)
-    for tensor in outputs:
-        data = tensor.data
+    for data in answer.data:
         pieces += (_RAW_OUTPUT, varint(len(data)), data)
     return b"".join(pieces)
 
 
-_heads: dict[tuple[bytes, str, str], bytes] = {}
-"""Encoded answers without id and data, by what makes them."""
+def _typed(answer: InferAnswer) -> bytes:
+    message = _message(answer.head)
+    message.id = answer.id
+    for output, data in zip(message.outputs, answer.data, strict=True):
+        _set_contents(output.contents, DATATYPES[output.datatype], data)
+    return message.SerializeToString()
 
 
-def _head(answer: InferAnswer) -> bytes:
-    """Returns all but id and contents."""
-    key = (answer.head, answer.model, answer.version)
-    found = _heads.get(key) if answer.head else None
-    if found is None:
-        found = _message(answer._replace(id=""), typed=False).SerializeToString()
-        if answer.head:
-            if len(_heads) >= _MOST_KEPT:
-                _heads.clear()
-            _heads[key] = found
-    return found
-
-
-def _message(answer: InferAnswer, *, typed: bool) -> pb.ModelInferResponse:
+def _message(head: AnswerHead) -> pb.ModelInferResponse:
     try:
-        message = pb.ModelInferResponse(model_name=answer.model, model_version=answer.version, id=answer.id)
-        _set_parameters(message.parameters, answer.parameters)
-        for tensor in answer.outputs:
-            output = message.outputs.add(name=tensor.name, datatype=tensor.datatype, shape=tensor.shape)
-            _set_parameters(output.parameters, tensor.parameters)
-            if typed:
-                _set_contents(output.contents, DATATYPES[tensor.datatype], tensor.data)
+        message = pb.ModelInferResponse(model_name=head.model, model_version=head.version)
+        _set_parameters(message.parameters, head.parameters)
+        for name, datatype, shape, parameters, _ in head.outputs:
+            output = message.outputs.add(name=name, datatype=datatype, shape=shape)
+            _set_parameters(output.parameters, parameters or NONE)
         return message
     except (ValueError, TypeError) as error:
         raise InvalidOutput("The handler's result cannot be sent as protobuf.") from error

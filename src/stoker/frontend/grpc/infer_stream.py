@@ -16,7 +16,7 @@ from stoker.frontend.grpc.call import Call
 from stoker.frontend.grpc.metadata import request_headers
 from stoker.frontend.grpc.varint import varint
 from stoker.frontend.open_inference import controls
-from stoker.frontend.open_inference.request import InferAnswer, InferRequest
+from stoker.frontend.open_inference.request import AnswerHead, InferAnswer, InferRequest
 from stoker.frontend.open_inference.service import OpenInference, Running
 from stoker.protos import grpc_predict_v2_pb2 as pb
 
@@ -67,7 +67,7 @@ class InferStream:
             return
         request = _Request(self, read, raw=not self._typed if raw is None else raw)
         if len(self._open) >= MOST_UNANSWERED:
-            self.send_error(read.id, QueueFull(read.model))
+            self.send_error(read.id, QueueFull(read.head.model))
             return
         self._open.add(request)
         self._call.wait_for_drain(True)
@@ -163,11 +163,11 @@ class _Request:
     def __init__(self, stream: InferStream, read: InferRequest, *, raw: bool) -> None:
         self._stream = stream
         self._raw = raw
-        self._marks = read.parameters.get(controls.EMPTY_FINAL) is True
+        self._marks = read.head.parameters.get(controls.EMPTY_FINAL) is True
         self.read = read
         self.running: Running | None = None
-        sequence = controls.sequence_id(read.parameters)
-        self.sequence = f"{read.model}/{sequence}" if sequence else ""
+        sequence = controls.sequence_id(read.head.parameters)
+        self.sequence = f"{read.head.model}/{sequence}" if sequence else ""
 
     @property
     def writable(self) -> bool:
@@ -177,11 +177,11 @@ class _Request:
         if self._marks:
             self._stream.send(answer, raw=self._raw)
             if last:
-                empty = InferAnswer(answer.model, answer.version, answer.id, (), _FINAL)
-                self._stream.send(empty, raw=self._raw)
+                head = AnswerHead(answer.head.model, answer.head.version, (), _FINAL)
+                self._stream.send(InferAnswer(head, answer.id, ()), raw=self._raw)
         else:
-            marked = answer._replace(parameters={**answer.parameters, **_FINAL}, head=b"") if last else answer
-            self._stream.send(marked, raw=self._raw)
+            head = answer.head.with_parameters(_FINAL) if last else answer.head
+            self._stream.send(InferAnswer(head, answer.id, answer.data), raw=self._raw)
         if last:
             self._stream.done(self)
 

@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 import msgspec
 
 from stoker.core.buffer import Buffer
-from stoker.core.tensors import NONE, Parameters, Tensor
+from stoker.core.tensors import NONE, NamedHead, Parameters
 from stoker.errors import BadRequest
-from stoker.frontend.open_inference.request import InferAnswer, InferRequest
+from stoker.frontend.open_inference.request import InferAnswer, InferRequest, RequestHead
 from stoker.tensors import elements
 from stoker.tensors.datatypes import BYTES, DATATYPES
 
@@ -75,24 +75,26 @@ def request_of(
 ) -> tuple[InferRequest, Wanted]:
     """Raises BadRequest."""
     data = memoryview(body)[header_length:] if header_length is not None else None
-    inputs = _inputs(document, data)
+    inputs, contents = _inputs(document, data)
     outputs = _outputs(document)
     parameters = _parameters(document, "the request")
     id = document.get("id", "")
     if not isinstance(id, str):
         raise BadRequest("The id of the request is no text.")
     by_name = {name: given[_WANTED] is True for name, given in outputs if _WANTED in given}
-    request = InferRequest(
-        model, version, id, inputs, outputs, parameters, None if _has_binary(inputs) or data else body
-    )
+    only_json = not data and all(tensor.text for tensor in inputs)
+    head = RequestHead(model, version, inputs, outputs, parameters)
+    request = InferRequest(head, id, contents, body if only_json else None)
     return request, Wanted(parameters.get(_WANTED_ALL) is True, by_name)
 
 
-def _inputs(document: Mapping[str, Any], data: memoryview | None) -> list[Tensor]:
+def _inputs(document: Mapping[str, Any], data: memoryview | None) -> tuple[list[NamedHead], list[Buffer]]:
     given = document.get("inputs")
     if not isinstance(given, list):
         raise BadRequest("The request has no list 'inputs'.")
-    inputs, at = [], 0
+    inputs: list[NamedHead] = []
+    contents: list[Buffer] = []
+    at = 0
     for entry in given:
         name, datatype, shape = _head(entry)
         parameters = _parameters(entry, f"input '{name}'")
@@ -104,10 +106,11 @@ def _inputs(document: Mapping[str, Any], data: memoryview | None) -> list[Tensor
             at, text = at + size, False
         else:
             raw, text = _raw(entry, name, datatype, shape), True
-        inputs.append(Tensor(name, datatype, shape, raw, parameters, text))
+        inputs.append(NamedHead(name, datatype, shape, parameters, text))
+        contents.append(raw)
     if data is not None and at != len(data):
         raise BadRequest(f"The body has {len(data) - at} bytes of binary data that belong to no input.")
-    return inputs
+    return inputs, contents
 
 
 def _head(entry: Any) -> tuple[str, str, list[int]]:
@@ -156,10 +159,6 @@ def _parameters(entry: Mapping[str, Any], whose: str) -> Parameters:
     return given
 
 
-def _has_binary(inputs: Sequence[Tensor]) -> bool:
-    return not all(tensor.text for tensor in inputs)
-
-
 # ------------------------------------------------------------------------------------------------ answers
 
 
@@ -168,26 +167,27 @@ def write(answer: InferAnswer, wanted: Wanted) -> tuple[bytes, int | None]:
 
     Raises BadRequest: JSON cannot hold an output that the client wants in it.
     """
-    binary: list[Buffer] = []
-    outputs = [_output(tensor, wanted, binary) for tensor in answer.outputs]
-    document: dict[str, Any] = {"model_name": answer.model, "model_version": answer.version}
+    head, binary = answer.head, list[Buffer]()
+    tensors = zip(head.outputs, answer.data, strict=True)
+    outputs = [_output(tensor, data, wanted, binary) for tensor, data in tensors]
+    document: dict[str, Any] = {"model_name": head.model, "model_version": head.version}
     if answer.id:
         document["id"] = answer.id
-    if answer.parameters:
-        document["parameters"] = answer.parameters
-    text = _json({**document, "outputs": outputs}, answer.outputs)
+    if head.parameters:
+        document["parameters"] = head.parameters
+    text = _json({**document, "outputs": outputs}, head.outputs)
     return (b"".join((text, *binary)), len(text)) if binary else (text, None)
 
 
-def _output(tensor: Tensor, wanted: Wanted, binary: list[Buffer]) -> dict[str, Any]:
+def _output(tensor: NamedHead, data: Buffer, wanted: Wanted, binary: list[Buffer]) -> dict[str, Any]:
     described: dict[str, Any] = {"name": tensor.name, "datatype": tensor.datatype, "shape": list(tensor.shape)}
-    parameters = dict(tensor.parameters)
+    parameters = dict(tensor.parameters or NONE)
     if wanted.binary(tensor.name):
-        binary.append(tensor.data)
-        return {**described, "parameters": {**parameters, SIZE: len(tensor.data)}}
+        binary.append(data)
+        return {**described, "parameters": {**parameters, SIZE: len(data)}}
     if parameters:
         described["parameters"] = parameters
-    values = elements.values_of(DATATYPES[tensor.datatype], tensor.data)
+    values = elements.values_of(DATATYPES[tensor.datatype], data)
     return {**described, "data": _texts(tensor.name, values) if tensor.datatype == BYTES else values}
 
 
@@ -198,7 +198,7 @@ def _texts(name: str, values: Sequence[bytes]) -> list[str]:
         raise BadRequest(f"Output '{name}' is no UTF-8 text: ask for it as binary data.") from None
 
 
-def _json(document: Mapping[str, Any], outputs: Sequence[Tensor]) -> bytes:
+def _json(document: Mapping[str, Any], outputs: Sequence[NamedHead]) -> bytes:
     """Writes compact JSON; numbers that it does not know as Python and most clients do, NaN and Infinity."""
     finite = all(
         all(map(math.isfinite, entry["data"]))

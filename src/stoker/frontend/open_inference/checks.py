@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from stoker.core.tensors import Parameters, Tensor, TensorInterface, TensorSpec
+from stoker.core.buffer import Buffer
+from stoker.core.tensors import NamedHead, Parameters, TensorInterface, TensorSpec
 from stoker.errors import BadRequest
 from stoker.frontend.open_inference.request import InferRequest
 from stoker.tensors import elements
@@ -19,26 +20,26 @@ _LEAST, _MOST = -(2**63), 2**64
 
 
 def check(request: InferRequest, interface: TensorInterface) -> None:
-    names = set()
-    for tensor in request.inputs:
+    head, names = request.head, set()
+    for tensor, data in zip(head.inputs, request.data, strict=True):
         if tensor.name in names:
             raise BadRequest(f"Input '{tensor.name}' is there twice.")
         names.add(tensor.name)
-        _check_tensor(tensor)
+        _check_tensor(tensor, data)
     if interface.inputs:
-        _check_against(request.inputs, names, interface.inputs)
-    if request.parameters:
-        _check_parameters(request.parameters)
-    if request.outputs:
-        _check_outputs(request.outputs, interface.outputs)
+        _check_against(head.inputs, names, interface.inputs)
+    if head.parameters:
+        _check_parameters(head.parameters)
+    if head.outputs:
+        _check_outputs(head.outputs, interface.outputs)
 
 
-def _check_tensor(tensor: Tensor) -> None:
+def _check_tensor(tensor: NamedHead, data: Buffer) -> None:
     datatype = DATATYPES.get(tensor.datatype)
     if datatype is None:
         raise BadRequest(f"The datatype of input '{tensor.name}' is unknown: {tensor.datatype[:32]}")
     try:
-        elements.check(datatype, tensor.shape, tensor.data)
+        elements.check(datatype, tensor.shape, data)
     except ValueError as error:
         raise BadRequest(f"Input '{tensor.name}' {error}.") from None
     if tensor.parameters:
@@ -67,7 +68,7 @@ def unknown_output(name: str) -> BadRequest:
     return BadRequest(f"The model has no output '{name}'.")
 
 
-def _check_against(tensors: Sequence[Tensor], names: set[str], specs: Sequence[TensorSpec]) -> None:
+def _check_against(tensors: Sequence[NamedHead], names: set[str], specs: Sequence[TensorSpec]) -> None:
     known: Mapping[str, TensorSpec] = {spec.name: spec for spec in specs}
     for spec in specs:
         if spec.name not in names:
@@ -88,7 +89,7 @@ def _fits(shape: Sequence[int], wanted: Sequence[int]) -> bool:
     return len(shape) == len(wanted) and all(size in (-1, given) for given, size in zip(shape, wanted, strict=True))
 
 
-def rows_of(tensors: Sequence[Tensor]) -> int:
+def rows_of(tensors: Sequence[NamedHead]) -> int:
     """Returns the size of the batch dimension, which all inputs share; 1 without inputs."""
     rows = None
     for tensor in tensors:

@@ -2,122 +2,137 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import math
+from collections.abc import Sequence
 
-from stoker.core.model import ModelSpec
+from stoker.core.buffer import Buffer
 from stoker.core.reply import Chunk, ResponseMeta
-from stoker.core.tensors import Parameters, Tensor, TensorSpec
+from stoker.core.tensors import NONE, NamedHead, Parameters, TensorSpec
 from stoker.errors import HandlerRefused, InvalidOutput
 from stoker.frontend.open_inference.checks import unknown_output
-from stoker.frontend.open_inference.request import InferAnswer, InferRequest
-from stoker.tensors import replies
+from stoker.frontend.open_inference.plans import Plan
+from stoker.frontend.open_inference.request import AnswerHead, InferAnswer, InferRequest
+from stoker.tensors import elements, replies
 from stoker.tensors.datatypes import BYTES
-from stoker.tensors.replies import Answer
 
 _NOT_PARAMETERS = frozenset({"content-type", "ts_stream_next"})
+_MOST_KEPT, _LONGEST_KEPT = 64, 1024
 
 
-def read(chunk: Chunk, *, batched: bool = False) -> Answer:
+def read(chunk: Chunk, request: InferRequest, plan: Plan) -> InferAnswer:
     """Reads an answer, or a part of one. Headers that the handler set become parameters, an error status the error.
-    ``batched``: it is that of a batch of one row.
 
     Raises:
         HandlerRefused, InvalidOutput
+        BadRequest: the client wants an output that there is not.
     """
-    if chunk.meta is not None and chunk.meta.status >= 400:
-        raise HandlerRefused(chunk.meta.reason or "Prediction failed", chunk.meta.status)
+    meta = chunk.meta
+    if meta is not None and meta.status >= 400:
+        raise HandlerRefused(meta.reason or "Prediction failed", meta.status)
     try:
-        answer = replies.decode(chunk.data, batched=batched)
+        raw, rest = replies.split(chunk.data)
+        head = plan.answers.get(raw) or _head(raw, plan)
+        data: Sequence[Buffer] = replies.contents(rest, head.sent)
     except ValueError:
         raise InvalidOutput("Invalid model predict output") from None
-    if chunk.meta is None:
-        return answer
-    return answer._replace(parameters={**answer.parameters, **_parameters(chunk.meta)}, head=b"")
+    if head.picked is not None:
+        data = [data[index] for index in head.picked]
+    if meta is not None:
+        head = head.with_parameters(_parameters(meta))
+    return InferAnswer(head, head.id or request.id, data)
 
 
 def _parameters(meta: ResponseMeta) -> Parameters:
     return {name: value for name, value in meta.headers.items() if name.lower() not in _NOT_PARAMETERS}
 
 
-def whole(chunks: Sequence[Chunk], *, batched: bool = False) -> Answer:
+def _head(raw: bytes, plan: Plan) -> AnswerHead:
+    """Completes what the worker wrote by the batch dimension and what the handler did not say; picks the outputs that
+    the client wants. Keeps the result for answers that differ in data alone."""
+    found, key = replies.read_head(raw), plan.spec.key
+    outputs = found.outputs
+    if plan.rows is not None:
+        outputs = [output._replace(shape=[plan.rows, *output.shape]) for output in outputs]
+    picked = None
+    if plan.head.outputs:
+        picked = _indices(outputs, [name for name, _ in plan.head.outputs])
+    head = AnswerHead(
+        found.model_name or key.name,
+        found.model_version or key.version,
+        outputs if picked is None else [outputs[index] for index in picked],
+        found.parameters or NONE,
+        id=found.id,
+        sent=len(outputs),
+        picked=picked,
+    )
+    if len(raw) <= _LONGEST_KEPT and not found.id:
+        if len(plan.answers) >= _MOST_KEPT:
+            plan.answers.clear()
+        plan.answers[raw] = head
+    return head
+
+
+def _indices(outputs: Sequence[NamedHead], names: Sequence[str]) -> list[int]:
+    """Raises BadRequest: there is no such output."""
+    known = {output.name: index for index, output in enumerate(outputs)}
+    for name in names:
+        if name not in known:
+            raise unknown_output(name)
+    return [known[name] for name in names]
+
+
+def whole(chunks: Sequence[Chunk], request: InferRequest, plan: Plan) -> InferAnswer:
     """Joins the parts of a handler that streams: texts one after the other.
 
     Raises:
-        InvalidOutput: the parts are other tensors.
+        InvalidOutput: the parts are other tensors. And what `read` raises.
     """
     if len(chunks) == 1:
-        return read(chunks[0], batched=batched)
-    parts = [read(chunk, batched=batched) for chunk in chunks]
-    last = parts[-1]
-    if any(list(map(_kind, part.outputs)) != list(map(_kind, last.outputs)) for part in parts):
+        return read(chunks[0], request, plan)
+    parts = [read(chunk, request, plan) for chunk in chunks]
+    head, *others = [part.head for part in reversed(parts)]
+    if any(list(map(_kind, other.outputs)) != list(map(_kind, head.outputs)) for other in others):
         raise InvalidOutput("The handler sends parts that cannot be joined; use ModelStreamInfer.")
-    outputs = [_concatenated([part.outputs[number] for part in parts]) for number in range(len(last.outputs))]
-    return last._replace(outputs=outputs, head=b"")
-
-
-def _kind(tensor: Tensor) -> tuple[str, str, int]:
-    return tensor.name, tensor.datatype, _elements(tensor)
-
-
-def _elements(tensor: Tensor) -> int:
-    count = 1
-    for size in tensor.shape:
-        count *= size
-    return count
-
-
-def _concatenated(tensors: Sequence[Tensor]) -> Tensor:
-    last = tensors[-1]
-    if last.datatype != BYTES or _elements(last) != 1:
+    if any(_kind(output)[1:] != (BYTES, plan.rows or 1) for output in head.outputs):
         raise InvalidOutput("The handler sends parts that are no text; use ModelStreamInfer.")
-    text = b"".join([memoryview(tensor.data)[4:] for tensor in tensors])
-    return last._replace(data=len(text).to_bytes(4, "little") + text)
+    by_output = zip(*[part.data for part in parts], strict=True)
+    texts = [elements.joined([b"".join([memoryview(data)[4:] for data in each])]) for each in by_output]
+    return InferAnswer(head, parts[-1].id, texts)
 
 
-def rows(answers: Sequence[Answer]) -> Answer:
-    """Adds the batch dimension to the tensors of the rows.
+def _kind(output: NamedHead) -> tuple[str, str, int]:
+    return output.name, output.datatype, math.prod(output.shape)
+
+
+def rows(answers: Sequence[InferAnswer]) -> InferAnswer:
+    """Joins the answers of rows. Their heads count all rows already (`read`).
 
     Raises:
         InvalidOutput: rows differ in names, datatypes or shapes.
     """
-    first, count = answers[0], len(answers)
-    heads = [(tensor.name, tensor.datatype, tensor.shape) for tensor in first.outputs]
-    for answer in answers:
-        if [(tensor.name, tensor.datatype, tensor.shape) for tensor in answer.outputs] != heads:
+    first, head = answers[0], answers[0].head
+    outputs = list(map(_described, head.outputs))
+    for other in [answer.head for answer in answers if answer.head is not head]:
+        if list(map(_described, other.outputs)) != outputs:
             raise InvalidOutput("The rows of the batch have outputs of different names, datatypes or shapes.")
-    outputs = [
-        Tensor(name, datatype, [count, *shape], b"".join([answer.outputs[number].data for answer in answers]))
-        for number, (name, datatype, shape) in enumerate(heads)
-    ]
-    parameters = _merged(answer.parameters for answer in answers)
-    return first._replace(outputs=outputs, parameters=parameters, head=b"")
+        head = head.with_parameters(other.parameters)
+    data = [b"".join(each) for each in zip(*[answer.data for answer in answers], strict=True)]
+    return InferAnswer(head, first.id, data)
 
 
-def _merged(parameters: Iterable[Parameters]) -> Parameters:
-    found: dict[str, object] = {}
-    for each in parameters:
-        found |= each
-    return found
+def _described(output: NamedHead) -> tuple[str, str, Sequence[int]]:
+    return output[:3]
 
 
-def no_rows(specs: Sequence[TensorSpec]) -> Answer:
-    """Returns the answer to a batch of no rows, which no handler sees."""
-    known = specs or (TensorSpec("output", "FP32", (-1,)),)
-    return Answer([Tensor(name, kind, [0, *(max(0, size) for size in shape[1:])], b"") for name, kind, shape in known])
-
-
-def finished(answer: Answer, request: InferRequest, spec: ModelSpec) -> InferAnswer:
-    """Adds what the handler did not say, and picks the outputs that the client wants.
+def no_rows(request: InferRequest, plan: Plan) -> InferAnswer:
+    """Returns the answer to a batch of no rows, which no handler sees.
 
     Raises:
-        BadRequest: there is no such output.
+        BadRequest: the client wants an output that there is not.
     """
-    outputs, id, model, version, parameters, head = answer
-    if request.outputs:
-        named: Mapping[str, Tensor] = {tensor.name: tensor for tensor in outputs}
-        for name, _ in request.outputs:
-            if name not in named:
-                raise unknown_output(name)
-        outputs, head = [named[name] for name, _ in request.outputs], b""
-    key = spec.key
-    return InferAnswer(model or key.name, version or key.version, id or request.id, outputs, parameters, head)
+    known = plan.spec.tensors.outputs or (TensorSpec("output", "FP32", (-1,)),)
+    outputs = [NamedHead(name, kind, [0, *(max(0, size) for size in shape[1:])]) for name, kind, shape in known]
+    if request.head.outputs:
+        outputs = [outputs[index] for index in _indices(outputs, [name for name, _ in request.head.outputs])]
+    key = plan.spec.key
+    return InferAnswer(AnswerHead(key.name, key.version, outputs), request.id, [b""] * len(outputs))

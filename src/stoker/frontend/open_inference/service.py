@@ -17,9 +17,8 @@ from stoker.core.reply import ReplyStream
 from stoker.core.sequences import Membership
 from stoker.errors import BadRequest, ResponseTooLarge
 from stoker.frontend.open_inference import controls, joining
-from stoker.frontend.open_inference.plans import Plan, plan_of, rows_of
+from stoker.frontend.open_inference.plans import Plan, plan_of
 from stoker.frontend.open_inference.request import InferAnswer, InferRequest
-from stoker.tensors.replies import Answer
 
 _AT_ONCE_BYTES = 16 << 10
 
@@ -69,19 +68,19 @@ class OpenInference:
 
         Raises: BadRequest, and what `InferencePort.submit` raises; nothing was queued then.
         """
-        if not request.model:
+        head = request.head
+        if not head.model:
             raise BadRequest("Parameter model_name is required.")
-        plan = plan_of(request, self._models.model_spec(request.model, request.version))
+        plan = plan_of(request, self._models.model_spec(head.model, head.version))
         member = None
-        if request.parameters:
-            deadline = controls.deadline(deadline, request.parameters, time.monotonic())
-            headers, member = controls.sequence(headers, request.parameters)
-        rows = plan.rows
-        if rows is not None and rows != 1:
+        if head.parameters:
+            deadline = controls.deadline(deadline, head.parameters, time.monotonic())
+            headers, member = controls.sequence(headers, head.parameters)
+        if plan.rows is not None and plan.rows != 1:
             return self._start_rows(plan, request, receiver, headers=headers, deadline=deadline, member=member)
         reply = self._inference.submit(
-            request.model,
-            request.version or None,
+            head.model,
+            head.version or None,
             plan.inputs(request),
             headers=headers,
             deadline=deadline,
@@ -92,7 +91,9 @@ class OpenInference:
             member=member,
         )
         kind = _Streamed if streaming else _Whole
-        return kind(reply, request, plan, receiver).begin()
+        running = kind(reply, request, plan, receiver)
+        reply.subscribe(running.resume)
+        return None if reply.exhausted else running
 
     def _start_rows(
         self,
@@ -105,13 +106,12 @@ class OpenInference:
         member: Membership | None,
     ) -> Running | None:
         if not plan.rows:
-            answer = joining.no_rows(plan.spec.tensors.outputs)
-            receiver.answered(joining.finished(answer, request, plan.spec), last=True)
+            receiver.answered(joining.no_rows(request, plan), last=True)
             return None
         submit = partial(
             self._inference.submit,
-            request.model,
-            request.version or None,
+            request.head.model,
+            request.head.version or None,
             headers=headers,
             deadline=deadline,
             alone=False,
@@ -126,24 +126,39 @@ class OpenInference:
 
 
 class _OneJob:
-    """The answer to a request that is one job."""
+    """The answer to a request that is one job. ``resume`` is the reply's listener."""
 
-    __slots__ = ("_batched", "_busy", "_plan", "_receiver", "_reply", "_request")
+    __slots__ = ("_busy", "_plan", "_receiver", "_reply", "_request")
 
     def __init__(self, reply: ReplyStream, request: InferRequest, plan: Plan, receiver: Receiver) -> None:
         self._reply = reply
         self._request = request
         self._plan = plan
-        self._batched = plan.rows is not None
         self._receiver = receiver
         self._busy = False
 
-    def begin(self) -> Running | None:
-        self._reply.subscribe(self.resume)
-        return None if self._reply.exhausted else self
-
     def cancel(self) -> None:
         self._reply.cancel()
+
+
+class _Whole(_OneJob):
+    __slots__ = ()
+
+    def resume(self) -> None:
+        reply, receiver = self._reply, self._receiver
+        if not reply.ended:
+            return
+        if reply.error is not None:
+            receiver.failed(reply.error)
+            return
+        try:
+            receiver.answered(joining.whole(reply.rest(), self._request, self._plan), last=True)
+        except Exception as error:
+            receiver.failed(error)
+
+
+class _Streamed(_OneJob):
+    __slots__ = ()
 
     def resume(self) -> None:
         """Reads the reply. Reading may let the producer push at once; the outer call then handles that, in order."""
@@ -159,34 +174,11 @@ class _OneJob:
             self._busy = False
 
     def _move(self) -> None:
-        raise NotImplementedError
-
-    def _finished(self, answer: Answer) -> InferAnswer:
-        return joining.finished(answer, self._request, self._plan.spec)
-
-
-class _Whole(_OneJob):
-    __slots__ = ()
-
-    def _move(self) -> None:
-        reply = self._reply
-        if not reply.ended:
-            return
-        if reply.error is not None:
-            self._receiver.failed(reply.error)
-        else:
-            self._receiver.answered(self._finished(joining.whole(reply.rest(), batched=self._batched)), last=True)
-
-
-class _Streamed(_OneJob):
-    __slots__ = ()
-
-    def _move(self) -> None:
         reply, receiver = self._reply, self._receiver
         while receiver.writable and (chunks := reply.read_nowait(_AT_ONCE_BYTES)):
             for number, chunk in enumerate(chunks, 1):
                 last = reply.exhausted and reply.error is None and number == len(chunks)
-                receiver.answered(self._finished(joining.read(chunk, batched=self._batched)), last=last)
+                receiver.answered(joining.read(chunk, self._request, self._plan), last=last)
             if reply.exhausted and reply.error is None:
                 return
         if reply.exhausted and reply.error is not None:
@@ -209,14 +201,14 @@ class _Batch:
         rows = plan.rows or 0
         self._queue = submit
         self._request = request
-        self._spec = plan.spec
+        self._plan = plan
         self._receiver = receiver
         self._models = models
         self._room = max_bytes
         self._max_bytes = max_bytes
-        self._left = iter(enumerate(rows_of(request.inputs)))
+        self._left = iter(enumerate(plan.inputs_by_row(request)))
         self._unqueued = rows
-        self._answers: list[Answer] = [Answer(())] * rows
+        self._answers: dict[int, InferAnswer] = {}
         self._open: dict[int, ReplyStream] = {}
         self._over = self._submitting = False
 
@@ -242,17 +234,17 @@ class _Batch:
             self._submit_more()
             if not self._unqueued and not self._open and not self._over:
                 self._over = True
-                answer = joining.finished(joining.rows(self._answers), self._request, self._spec)
-                self._receiver.answered(answer, last=True)
+                answers = [self._answers[row] for row in range(len(self._answers))]
+                self._receiver.answered(joining.rows(answers), last=True)
         except Exception as error:
             self._fail(error)
         finally:
             self._submitting = False
 
     def _submit_more(self) -> None:
-        request = self._request
+        head = self._request.head
         while self._unqueued and not self._over:
-            if self._open and self._models.rows_admitted(request.model, request.version) < 1:
+            if self._open and self._models.rows_admitted(head.model, head.version) < 1:
                 return
             self._submit()
 
@@ -272,7 +264,7 @@ class _Batch:
         self._room -= sum(len(chunk.data) for chunk in chunks)
         if self._room < 0:
             raise ResponseTooLarge(self._max_bytes - self._room, self._max_bytes)
-        self._answers[number] = joining.whole(chunks)
+        self._answers[number] = joining.whole(chunks, self._request, self._plan)
         self._go_on()
 
     def _fail(self, error: Exception) -> None:
