@@ -17,7 +17,7 @@ from typing import Any
 
 from stoker.core.warm_up import WarmUp
 from stoker.ipc.to_server import Failure
-from stoker.ipc.to_worker import JobHeader, Predict
+from stoker.ipc.to_worker import JobHeader
 from stoker.worker import calling, rows
 from stoker.worker.inbox import Batch
 from stoker.worker.loading import LoadedModel
@@ -50,7 +50,7 @@ def _rows(
 ) -> list[dict[str, Any]]:
     """Makes the rows, and points the context at them."""
     jobs = [JobHeader(f"warm-up-{n}", [("data", content_type, len(data))], {}, None) for n in range(size)]
-    batch = Batch(Predict(0, jobs), memoryview(data * size))
+    batch = Batch(0, jobs, memoryview(data * size), len(data) * size)
     made = rows.begin(batch, 0.0, decode=decode, tensors=tensors)
     context = model.context
     context.request_ids, context.request_processor = batch.request_ids, batch.processors
