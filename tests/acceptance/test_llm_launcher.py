@@ -10,7 +10,8 @@ from pathlib import Path
 
 import httpx
 
-from stoker.testing.server import STARTED, free_ports
+from stoker.bench.ports import free_ports
+from stoker.testing.server import STARTED
 
 FAKE = Path(__file__).resolve().parents[1] / "support" / "fake_vllm"
 

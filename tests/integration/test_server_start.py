@@ -11,13 +11,13 @@ import psutil
 import pytest
 
 from stoker import server as composition
+from stoker.bench.ports import free_ports
 from stoker.config.address import Address
 from stoker.config.security import AccessPolicy
 from stoker.config.settings import Settings
 from stoker.errors import BindError
 from stoker.registry.registry import Registry
 from stoker.server import Server
-from stoker.testing.server import free_ports
 
 
 class Start:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
 import importlib.util
 import os
-import socket
 import subprocess
 import sys
 import threading
@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from queue import Empty, Queue
 
+from stoker.bench.ports import free_ports
 from stoker.client import Client, Endpoint
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -22,9 +23,12 @@ CALL_S = 240.0  # far more than any call takes: a busy machine must not fail a t
 
 
 def build(name: str, *options: str) -> str:
-    """Builds example ``name`` into `ARCHIVES` and returns the output."""
+    """Builds example ``name`` into `ARCHIVES` and returns the output. One build at a time: the second finds it made."""
     command = [sys.executable, "-m", f"examples.{name}.build_archive", "--output", str(ARCHIVES), *options]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
+    ARCHIVES.mkdir(parents=True, exist_ok=True)
+    with (ARCHIVES.parent / "build.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
@@ -105,14 +109,3 @@ def _wait_started(lines: Queue[str | None]) -> None:
         said.append(line)
         if STARTED in line:
             return
-
-
-def free_ports(count: int) -> list[int]:
-    probes = [socket.socket() for _ in range(count)]
-    try:
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [probe.getsockname()[1] for probe in probes]
-    finally:
-        for probe in probes:
-            probe.close()

@@ -15,7 +15,8 @@ import pytest
 from torchserve_kit import wait_until
 
 from stoker.bench import tools
-from stoker.testing.server import RunningServer, free_ports
+from stoker.bench.ports import free_ports
+from stoker.testing.server import RunningServer
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -13,8 +14,8 @@ from pathlib import Path
 
 import psutil
 
+from stoker.bench.ports import free_ports
 from stoker.client import Client, Endpoint
-from stoker.testing.server import free_ports
 
 TORCHSERVE = Path(sys.executable).with_name("torchserve")
 STARTED = "Model server started."
@@ -57,6 +58,14 @@ def wait_until_served(client: Client, model: str) -> None:
     A registered model is there once the server is up: an unknown name is an error at once.
     """
     wait_until(lambda: client.health(model) == "SERVING", f"{model} is served")
+
+
+def default_ports_are_free() -> bool:
+    for port in (7070, 7071, 8080, 8081, 8082):
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return False
+    return True
 
 
 class Place:

@@ -9,15 +9,15 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from stoker.bench.ports import free_ports
 from stoker.client import Endpoint
 
 STARTED = "Model server started."
@@ -51,15 +51,6 @@ class RunningServer:
             self.process.kill()
             self.process.wait()
             raise
-
-
-def free_ports(count: int) -> list[int]:
-    """Returns different ports that were free just now."""
-    with ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in sockets]
 
 
 @contextmanager
