@@ -15,6 +15,7 @@ DEMO = ROOT / "scripts" / "demo"
 PORTS = (7070, 7071)
 
 pytestmark = [
+    pytest.mark.alone,
     pytest.mark.models,
     pytest.mark.timeout(600),
     pytest.mark.skipif(

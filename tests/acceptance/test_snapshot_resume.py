@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from torchserve_kit import Place, archive, wait_until, wait_until_served
+from torchserve_kit import Place, archive, default_ports_are_free, wait_until, wait_until_served
 
 from stoker.client import CallError, Client, Endpoint
 
@@ -120,15 +119,8 @@ def test_a_snapshot_that_is_named_counts_whole_and_no_newer_one(place: Place) ->
     assert text.count("\n") == 1
 
 
-def quick_start_ports_are_free() -> bool:
-    for port in (7070, 7071, 8080, 8081, 8082):
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return False
-    return True
-
-
-@pytest.mark.skipif(not quick_start_ports_are_free(), reason="another server listens on the default ports")
+@pytest.mark.alone
+@pytest.mark.skipif(not default_ports_are_free(), reason="another server listens on the default ports")
 def test_the_quick_start_stays_open_when_it_resumes(place: Place) -> None:
     for _ in range(2):
         status, text = place.run("--start", "--model-store", "models")

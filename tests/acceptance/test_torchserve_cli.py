@@ -16,7 +16,15 @@ from pathlib import Path
 import httpx
 import psutil
 import pytest
-from torchserve_kit import STARTED, TORCHSERVE, Place, archive, wait_until, wait_until_served
+from torchserve_kit import (
+    STARTED,
+    TORCHSERVE,
+    Place,
+    archive,
+    default_ports_are_free,
+    wait_until,
+    wait_until_served,
+)
 
 from stoker import TORCHSERVE_VERSION, __version__
 from stoker.client import CallError, Client, Endpoint
@@ -38,14 +46,7 @@ def alive(processes: list[psutil.Process]) -> list[psutil.Process]:
 # ----------------------------------------------------------------------------------- the quick start
 
 
-def default_ports_are_free() -> bool:
-    for port in (7070, 7071, 8080, 8081, 8082):
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return False
-    return True
-
-
+@pytest.mark.alone
 @pytest.mark.skipif(not default_ports_are_free(), reason="another server listens on one of the default ports")
 def test_the_quick_start_works_as_written(place: Place) -> None:
     """One command, nothing else said: clients on this machine register and use models without a token."""
