@@ -24,23 +24,18 @@ _LOOK_AGAIN = 256
 
 
 class Turn:
-    """One for each loop: `current_turn`. Not thread-safe."""
+    """One for each loop: `current_turn`. Not thread-safe. ``gathers``: several callbacks come in one round of late."""
 
-    __slots__ = ("_callbacks", "_due", "_gathers", "_lone", "_loop", "_planned", "_within")
+    __slots__ = ("_callbacks", "_due", "_lone", "_loop", "_planned", "_within", "gathers")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._due: deque[Callable[[], None]] = deque()
         self._planned = False
         self._within = False
-        self._gathers = False
+        self.gathers = False
         self._callbacks = 0  # in this round while it gathers, else until it looks again
         self._lone = 0
-
-    @property
-    def gathers(self) -> bool:
-        """Tells whether several callbacks come in one round of late."""
-        return self._gathers
 
     def defer(self, callback: Callable[[], None]) -> None:
         """Calls ``callback`` once at the end of this turn, after what was deferred before."""
@@ -55,13 +50,13 @@ class Turn:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._callbacks += 1
-        if self._gathers:
+        if self.gathers:
             self._within = False
             if self._due:
                 self._plan()
         else:
             if self._callbacks >= _LOOK_AGAIN:
-                self._gathers, self._callbacks, self._lone = True, 0, 0
+                self.gathers, self._callbacks, self._lone = True, 0, 0
             self._run()
 
     def _run(self) -> None:
@@ -84,9 +79,9 @@ class Turn:
 
     def _on_planned(self) -> None:
         self._planned = False
-        if self._gathers:
+        if self.gathers:
             self._lone = self._lone + 1 if self._callbacks <= 1 else 0
-            self._gathers = self._lone < _LONE_ROUNDS
+            self.gathers = self._lone < _LONE_ROUNDS
             self._callbacks = 0
         self._within = True
         self._run()

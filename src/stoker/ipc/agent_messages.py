@@ -6,8 +6,11 @@ the worker sends.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import msgspec
 
+from stoker.core.buffer import Buffer
 from stoker.ipc import codec
 
 OUTPUT_WINDOW_BYTES = 64 << 10
@@ -85,25 +88,10 @@ class Connect(msgspec.Struct, tag="connect", array_like=True, frozen=True, kw_on
 
 ToAgent = Beat | Taken | Kill
 FromAgent = Arrived | Started | Refused | Usage | Output | Exited
-_to_agent: msgspec.msgpack.Decoder[ToAgent] = msgspec.msgpack.Decoder(ToAgent)
-_from_agent: msgspec.msgpack.Decoder[FromAgent] = msgspec.msgpack.Decoder(FromAgent)
-_connect: msgspec.msgpack.Decoder[Connect] = msgspec.msgpack.Decoder(Connect)
-
-
-def decode_to_agent(header: memoryview) -> ToAgent:
-    """Raises `frames.FrameError` when the peer sent something else."""
-    return codec.decode(_to_agent, header, "for an agent")
-
-
-def decode_from_agent(header: memoryview) -> FromAgent:
-    """Raises `frames.FrameError` when the peer sent something else."""
-    return codec.decode(_from_agent, header, "of an agent")
+decode_to_agent: Callable[[Buffer], ToAgent] = codec.decoding(ToAgent, "for an agent")
+decode_from_agent: Callable[[Buffer], FromAgent] = codec.decoding(FromAgent, "of an agent")
+decode_connect: Callable[[Buffer], Connect] = codec.decoding(Connect, "for a worker that connects")
 
 
 def encode_connect(message: Connect) -> bytes:
     return msgspec.msgpack.encode(message)
-
-
-def decode_connect(data: bytes) -> Connect:
-    """Raises `frames.FrameError` when the peer sent something else."""
-    return codec.decode(_connect, data, "for a worker that connects")

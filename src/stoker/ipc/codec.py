@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TypeVar
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import msgspec
 
@@ -13,10 +13,6 @@ from stoker.ipc.to_server import ToServer
 from stoker.ipc.to_worker import ToWorker
 
 _encoder = msgspec.msgpack.Encoder()
-_to_worker: msgspec.msgpack.Decoder[ToWorker] = msgspec.msgpack.Decoder(ToWorker)
-_to_server: msgspec.msgpack.Decoder[ToServer] = msgspec.msgpack.Decoder(ToServer)
-
-T = TypeVar("T")
 
 _NOT_A_MESSAGE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 """Bad UTF-8 and deep nesting come out of msgspec as Python's own errors."""
@@ -27,19 +23,21 @@ def encode(message: msgspec.Struct, payloads: Sequence[Buffer] = ()) -> list[Buf
     return frames.encode(_encoder.encode(message), payloads)
 
 
-def decode_to_worker(header: memoryview) -> ToWorker:
-    """Raises `frames.FrameError` when the peer sent something else."""
-    return decode(_to_worker, header, "for a worker")
+def decoding(kind: Any, what: str) -> Callable[[Buffer], Any]:
+    """Returns a function that decodes messages of ``kind``, a type or a union of types; ``what``: what they are.
+
+    It raises `frames.FrameError` when the peer sent something else.
+    """
+    decoder = msgspec.msgpack.Decoder(kind)
+
+    def decode(header: Buffer) -> Any:
+        try:
+            return decoder.decode(header)
+        except _NOT_A_MESSAGE as error:
+            raise frames.FrameError(f"not a message {what}: {error}") from None
+
+    return decode
 
 
-def decode_to_server(header: memoryview) -> ToServer:
-    """Raises `frames.FrameError` when the peer sent something else."""
-    return decode(_to_server, header, "for the server")
-
-
-def decode(decoder: msgspec.msgpack.Decoder[T], header: Buffer, what: str) -> T:
-    """Raises `frames.FrameError` when the peer sent something else."""
-    try:
-        return decoder.decode(header)
-    except _NOT_A_MESSAGE as error:
-        raise frames.FrameError(f"not a message {what}: {error}") from None
+decode_to_worker: Callable[[Buffer], ToWorker] = decoding(ToWorker, "for a worker")
+decode_to_server: Callable[[Buffer], ToServer] = decoding(ToServer, "for the server")

@@ -7,23 +7,16 @@ server looks for the answer of a worker only while no other is busy, and never t
 from __future__ import annotations
 
 
-class BusyWorkers:
-    """Shared by all pools of a server. Workers are told apart by identity."""
+class BusyWorkers(set[object]):
+    """The workers at work, of all pools of a server, told apart by identity."""
 
     def __init__(self, cores: int) -> None:
         self._cores = cores
-        self._busy: set[object] = set()
-        self._count()
 
-    def begins(self, worker: object) -> None:
-        self._busy.add(worker)
-        self._count()
+    @property
+    def leave_a_core(self) -> bool:
+        return len(self) < self._cores
 
-    def rests(self, worker: object) -> None:
-        self._busy.discard(worker)
-        self._count()
-
-    def _count(self) -> None:
-        busy = len(self._busy)
-        self.leave_a_core = busy < self._cores
-        self.only_one = busy == 1 < self._cores
+    @property
+    def only_one(self) -> bool:
+        return len(self) == 1 < self._cores

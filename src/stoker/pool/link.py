@@ -109,7 +109,7 @@ class Link:
                 inputs.append((item.name, item.content_type, len(item.value)))
             headers.append(JobHeader(job.id, inputs, dict(job.headers), job.deadline, job.tensors))
         if not self._sent:
-            self._busy.begins(self)
+            self._busy.add(self)
         self._sent.append(batch)
         try:
             self._write(codec.encode(Predict(batch.id, headers, self._busy.leave_a_core), payloads))
@@ -154,7 +154,7 @@ class Link:
         """Records the newest batch that began; drops all later messages. Idempotent."""
         self._transport.close()
         self._last_started, self._progress_fd = self.started(), -1
-        self._busy.rests(self)
+        self._busy.discard(self)
 
     # ------------------------------------------------------------------------------------ from the worker
 
@@ -211,7 +211,7 @@ class Link:
             self._rest()
 
     def _rest(self) -> None:
-        self._busy.rests(self)
+        self._busy.discard(self)
         self._owner.answered()
 
     def _on_parts(self, message: Parts, payload: memoryview) -> None:

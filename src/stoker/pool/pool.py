@@ -53,7 +53,7 @@ class WorkerPool:
         self._spawner = WorkerSpawner(spec, options, on_metric=self._telemetry.printed)
         self._devices = devices
         self._ids = ids
-        self._busy = busy or BusyWorkers(usable_cores())
+        self._busy = busy if busy is not None else BusyWorkers(usable_cores())
         self._on_change = on_change
         self._clock = clock or MonotonicClock()
         self._turns = RetryTurns(self._clock)  # by TorchServe's rule each slot tries, and gives up, for itself

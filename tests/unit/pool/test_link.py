@@ -183,7 +183,7 @@ def test_the_answer_of_a_lone_batch_is_looked_for_once_answers_come_in_a_moment(
         assert [await answered_on_the_spot(link, recorder, peer, number) for number in (1, 2, 3)] == [False, True, True]
         assert not await answered_on_the_spot(link, recorder, peer, 4, 5)
         assert await answered_on_the_spot(link, recorder, peer, 6)
-        recorder.busy.begins("another worker")
+        recorder.busy.add("another worker")
         assert not await answered_on_the_spot(link, recorder, peer, 7)
 
     play(scenario)
@@ -261,7 +261,7 @@ def test_a_worker_may_look_for_its_next_batch_while_the_busy_ones_leave_a_core(p
     async def scenario(link: Link, recorder: Recorder, peer: Peer) -> None:
         link.send(batch(1, b"x"))
         link.send(batch(2, b"x"))
-        recorder.busy.begins("another worker")
+        recorder.busy.add("another worker")
         link.send(batch(3, b"x"))
         heard = await peer.hear(3)
         assert [message.may_poll for message, _ in heard if isinstance(message, Predict)] == [True, True, False]
@@ -278,7 +278,7 @@ def test_a_worker_may_look_for_its_next_batch_while_the_busy_ones_leave_a_core(p
 
 def test_a_worker_that_is_gone_is_busy_no_more(play: Play) -> None:
     async def scenario(link: Link, recorder: Recorder, peer: Peer) -> None:
-        recorder.busy.begins("another worker")
+        recorder.busy.add("another worker")
         link.send(batch(1, b"x"))
         assert not recorder.busy.leave_a_core
         link.close()
