@@ -6,6 +6,8 @@ import asyncio
 import contextlib
 import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,15 +27,16 @@ from stoker.pool.spawning import WorkerOptions, ready_template
 from stoker.pool.spawning import prepare_template as start_template
 from stoker.scheduling.scheduler import Scheduler
 
+Place = Callable[[str, ModelSpec, WorkerOptions], Awaitable[RunningProcess]]
+"""Starts a worker of this name elsewhere."""
+
 forked = False
 """Whether also the first worker is forked from a template, whatever its handler imports."""
+elsewhere: Callable[[], AbstractAsyncContextManager[Place]] | None = None
+"""Where workers run if a test says nothing else; None: here."""
 SUPPORT = Path(__file__).resolve().parent
 HANDLERS = Path(__file__).resolve().parents[1] / "handlers"
 KEY = ModelKey("m", "1.0")
-
-
-Place = Callable[[str, ModelSpec], Awaitable[RunningProcess]]
-"""Starts a worker of this name elsewhere."""
 
 
 class RecordingScheduler(Scheduler):
@@ -132,9 +135,12 @@ async def running(
         telemetry=telemetry,
     )
     kit = Kit(pool, scheduler, model_dir)
-    if place is not None:
-        pool._spawner.start = lambda name, **kwargs: place(name, model)  # type: ignore[method-assign]  # elsewhere
+    places = contextlib.AsyncExitStack()
     try:
+        if place is None and elsewhere is not None:
+            place = await places.enter_async_context(elsewhere())
+        if place is not None:
+            pool._spawner.start = partial(_start, place, model, worker_options)  # type: ignore[method-assign]
         if with_template:
             await prepare_template(worker_options)
         if workers:
@@ -146,6 +152,11 @@ async def running(
         if with_template:
             await templates.release()
         scheduler.fail_all(ServingError())
+        await places.aclose()
+
+
+async def _start(place: Place, model: ModelSpec, options: WorkerOptions, name: str, **kwargs: Any) -> RunningProcess:
+    return await place(name, model, options)
 
 
 async def prepare_template(options: WorkerOptions) -> None:

@@ -9,6 +9,8 @@ import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
+from pool_kit import Place
+
 from stoker.archive.bundle import Bundle
 from stoker.core.model import ModelSpec
 from stoker.node import order as orders
@@ -16,6 +18,7 @@ from stoker.node.order import Order
 from stoker.pool.remote.border import Border
 from stoker.pool.remote.certificates import make_tls
 from stoker.pool.remote.remote_process import RemoteProcess
+from stoker.pool.spawning import WorkerOptions
 
 NODE = "node-1 (127.0.0.1)"
 _AGENT = f"import sys; from stoker.node.agent import run; run(sys.stdin.buffer.read(), node={NODE!r})"
@@ -36,11 +39,12 @@ class Nodes:
         self._bundle_of = bundle_of
         self._order = order
 
-    async def place(self, name: str, spec: ModelSpec) -> RemoteProcess:
+    async def place(self, name: str, spec: ModelSpec, options: WorkerOptions) -> RemoteProcess:
         bundle = None if self._bundle_of is None else await self._bundle_of(spec.model_dir)
         expected = self.border.expect(name, bundle=bundle)
         model_dir = spec.model_dir if bundle is None else None
-        fields = {"model_dir": model_dir, "handler": spec.handler, **expected.order_fields, **self._order}
+        about = {"handler": spec.handler, "python": options.python, "worker_module": options.worker_module}
+        fields = {"model_dir": model_dir, **about, **expected.order_fields, **self._order}
         agent = subprocess.Popen([sys.executable, "-c", _AGENT], stdin=subprocess.PIPE)
         self.agents.append(agent)
         assert agent.stdin is not None
@@ -74,3 +78,9 @@ async def nodes(
         for agent in made.agents:
             agent.kill()
             agent.wait()
+
+
+@contextlib.asynccontextmanager
+async def placed_on_nodes() -> AsyncIterator[Place]:
+    async with nodes() as made:
+        yield made.place

@@ -54,9 +54,10 @@ class Refused(msgspec.Struct, tag="refused", array_like=True, frozen=True):
 
 
 class Usage(msgspec.Struct, tag="usage", array_like=True, frozen=True):
-    """From the agent: also a sign of life."""
+    """From the agent: also a sign of life. ``progress``: the newest batch that the worker has begun so far."""
 
     memory_bytes: int
+    progress: int | None
 
 
 class Output(msgspec.Struct, tag="output", array_like=True, frozen=True):

@@ -27,6 +27,7 @@ from stoker.node import order as orders
 from stoker.node.order import Order
 from stoker.node.server_link import ServerLink
 from stoker.node.worker_output import WorkerOutput
+from stoker.pool import causes
 from stoker.pool.child_process import ChildProcess, spawn
 from stoker.pool.out_of_memory import memory_kills
 from stoker.pool.progress import progress_of
@@ -151,8 +152,10 @@ class Agent:
         for output in outputs:
             output.end()
         code = child.exited.result() if child.exited.done() else None
-        killed = code == -9 and not server.killed and memory_kills.explain(memory_kills_before)
-        server.send(Exited(code=code, progress=progress_of(child.progress_fd), out_of_memory=killed))
+        killed = code is not None and causes.was_killed(code) and not server.killed
+        out_of_memory = killed and memory_kills.explain(memory_kills_before)
+        server.detach()
+        server.send(Exited(code=code, progress=progress_of(child.progress_fd), out_of_memory=out_of_memory))
 
 
 def _kept(text: str | None, path: Path) -> str | None:

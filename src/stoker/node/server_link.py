@@ -12,6 +12,7 @@ from stoker.ipc.agent_messages import Arrived, Beat, FromAgent, Kill, Taken, Usa
 from stoker.ipc.dialing import Stream
 from stoker.ipc.frames import Frame, FrameError
 from stoker.pool.child_process import ChildProcess
+from stoker.pool.progress import progress_of
 from stoker.pool.transport import FrameTransport
 
 _LARGEST_BYTES = 4096
@@ -63,6 +64,9 @@ class ServerLink:
         if self.killed:
             child.kill_group()
 
+    def detach(self) -> None:
+        self._child, self._outputs = None, ()
+
     def send(self, message: FromAgent, payload: bytes | None = None) -> None:
         self._transport.write(codec.encode(message, [] if payload is None else [payload]))
 
@@ -79,7 +83,8 @@ class ServerLink:
             self._lost(None)
             return
         self._timer = asyncio.get_running_loop().call_later(self._heartbeat_s, self._beat)
-        self.send(Usage(self._child.memory_bytes() if self._child is not None else 0))
+        child = self._child
+        self.send(Usage(0, 0) if child is None else Usage(child.memory_bytes(), progress_of(child.progress_fd)))
 
     def _on_frame(self, frame: Frame) -> None:
         self._heard_at = self._monotonic()

@@ -28,9 +28,14 @@ def death_of(returncode: int | None, *, out_of_memory: Callable[[], bool]) -> Wo
     """
     if returncode is None:
         return WorkerDied("for an unknown reason")
-    if returncode in (-signal.SIGKILL, _KILLED) and out_of_memory():
+    if was_killed(returncode) and out_of_memory():
         return WorkerOutOfMemory(f"{describe_exit(returncode)}, out of memory")
     return WorkerDied(describe_exit(returncode))
+
+
+def was_killed(returncode: int) -> bool:
+    """Tells whether the end may be the kernel's doing, for want of memory."""
+    return returncode in (-signal.SIGKILL, _KILLED)
 
 
 def of_rank(rank: int | None, error: WorkerDied) -> WorkerDied:

@@ -173,12 +173,12 @@ class WorkerProcess:
         else:
             self._link = Link(config.id, process, **options)
         printed, errors = self._outputs
-        about = {**config.log_extra("worker_output"), "pid": process.pid}
+        name, about = self._log_name(config.name, process), self._about(process)
         self._logs = [
             PipeLog(
                 process.stdout_fd,
                 level=logging.INFO,
-                label=f"{config.name}-stdout",
+                label=f"{name}-stdout",
                 about=about,
                 on_metric=telemetry.printed,
                 repeats=printed,
@@ -186,7 +186,7 @@ class WorkerProcess:
             PipeLog(
                 process.stderr_fd,
                 level=logging.WARNING,
-                label=f"{config.name}-stderr",
+                label=f"{name}-stderr",
                 about=about,
                 repeats=errors,
             ),
@@ -200,10 +200,19 @@ class WorkerProcess:
     def _logs_of_ranks(self, group: RankGroup) -> Iterator[PipeLog]:
         """Yields the logs of ranks 1 and up."""
         for number, process in enumerate(group.others, 1):
-            name = rank_name(self._config.name, number)
-            about = {**self._config.log_extra("worker_output"), "pid": process.pid, "rank": number}
+            name = self._log_name(rank_name(self._config.name, number), process)
+            about = {**self._about(process), "rank": number}
             yield PipeLog(process.stdout_fd, level=logging.INFO, label=f"{name}-stdout", about=about)
             yield PipeLog(process.stderr_fd, level=logging.WARNING, label=f"{name}-stderr", about=about)
+
+    def _about(self, process: RunningProcess) -> dict[str, Any]:
+        node = {} if process.node is None else {"node": process.node}
+        return {**self._config.log_extra("worker_output"), "pid": process.pid, **node}
+
+    @staticmethod
+    def _log_name(name: str, process: RunningProcess) -> str:
+        """Adds the first word of the node's name."""
+        return name if process.node is None else f"{name}@{process.node.split()[0]}"
 
     async def greet(self) -> bool:
         """Waits until the interpreter runs; False: it does not start, see ``error``."""

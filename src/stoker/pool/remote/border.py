@@ -11,6 +11,7 @@ import logging
 import socket
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from stoker.archive.bundle import Bundle
@@ -61,7 +62,7 @@ class Border:
         self._monotonic = monotonic
         self._tokens: Tokens[Expected] = Tokens()
         self._listener: socket.socket | None = None
-        self._unknown: dict[asyncio.Task[None], None] = {}  # the oldest first
+        self._unknown: dict[asyncio.Task[bool], None] = {}  # the oldest first
         self._fetches = Fetches()
         self._refused = 0
         self._reported_at = -_REPORT_PAUSE_S
@@ -142,9 +143,16 @@ class Border:
             oldest.cancel()
         task = asyncio.get_running_loop().create_task(self._open(sock))
         self._unknown[task] = None
-        task.add_done_callback(lambda _: self._unknown.pop(task, None))
+        task.add_done_callback(partial(self._heard, sock))
 
-    async def _open(self, sock: socket.socket) -> None:
+    def _heard(self, sock: socket.socket, task: asyncio.Task[bool]) -> None:
+        """Closes what was not let in; a task that was cancelled before it began cannot."""
+        self._unknown.pop(task, None)
+        if task.cancelled() or not task.result():
+            sock.close()
+
+    async def _open(self, sock: socket.socket) -> bool:
+        """Returns whether the connection is somebody's now."""
         try:
             stream, kind, token = await identify(sock, None if self._tls is None else self._tls.context)
             expected = self._tokens.use(kind, token)
@@ -152,13 +160,10 @@ class Border:
                 raise FrameError("no such token")
             stream.sendall(encode_welcome(self._monotonic()))
         except (OSError, FrameError, asyncio.TimeoutError):
-            sock.close()
             self._report()
-        except BaseException:
-            sock.close()
-            raise
-        else:
-            self._admit(kind, stream, expected)
+            return False
+        self._admit(kind, stream, expected)
+        return True
 
     def _admit(self, kind: Kind, stream: Stream, expected: Expected) -> None:
         if kind is not Kind.FETCH:

@@ -134,7 +134,7 @@ class RemoteProcess:
         if isinstance(message, Output):
             self._print(message.stream, payload)
         elif isinstance(message, Usage):
-            self._memory_bytes = message.memory_bytes
+            self._on_usage(message)
         elif isinstance(message, Arrived):
             self.node = message.node
         elif isinstance(message, Started):
@@ -145,6 +145,11 @@ class RemoteProcess:
             self._end(WorkerDied(message.reason), None, progress=0)
         else:
             self._on_exit(message)
+
+    def _on_usage(self, message: Usage) -> None:
+        self._memory_bytes = message.memory_bytes
+        if self._ending is None:
+            record_progress(self._progress_fd, message.progress)
 
     def _on_exit(self, message: Exited) -> None:
         death = causes.death_of(message.code, out_of_memory=lambda: message.out_of_memory)
@@ -176,11 +181,8 @@ class RemoteProcess:
         """The first reason counts. ``progress``: None: unknown."""
         if self._ending is None:
             self.death = death
-            self._mark(progress)
+            record_progress(self._progress_fd, progress)
             self._ending = self._loop.create_task(self._wind_up(code, reported=progress is not None))
-
-    def _mark(self, progress: int | None) -> None:
-        record_progress(self._progress_fd, progress)
 
     async def _wind_up(self, code: int | None, *, reported: bool) -> None:
         """Lets in what the worker sent and printed before."""
