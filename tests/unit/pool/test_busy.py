@@ -23,7 +23,7 @@ def test_one_worker_alone_is_told_from_several_and_from_none_and_needs_a_second_
         seen.append(busy.only_one)
     assert seen == [False, True, False, True, False]
     alone = BusyWorkers(1)
-    alone.begins("a")
+    alone.add("a")
     assert not alone.only_one
 
 
