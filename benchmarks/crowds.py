@@ -118,7 +118,7 @@ def open_now(running: Running) -> int:
 def allowed(clients: int) -> int:
     """Returns ``clients``, or less if a server may not open that many files, with room for one more client."""
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-    return clients if limit == resource.RLIM_INFINITY else open_files.within(clients + 1, limit) - 1
+    return clients if limit == resource.RLIM_INFINITY else min(clients, open_files.of_one_listener(limit) - 1)
 
 
 @contextmanager

@@ -86,7 +86,6 @@ class Server:
         self._on_started = on_started
         self._snapshot_settings = snapshot_settings
         self._budgets = server_options.budgets(settings)
-        self._connections = settings.max_connections
         self._stop = asyncio.Event()
         self._stop_now = asyncio.Event()
         self._grpc: list[GrpcServer] = []
@@ -122,7 +121,7 @@ class Server:
             registry = await self._enter_registry(stack)
             workflows = await self._enter_workflows(stack, registry)
             await self._check_addresses()
-            self._connections = open_files.connections_of_each_listener(self._settings.max_connections)
+            self._budgets.files = open_files.for_connections(self._settings.max_connections)
             if not await self._load(registry):
                 return
             for frontend in self._make_grpc(registry, workflows, protection):
@@ -219,7 +218,7 @@ class Server:
                 telemetry=self._metrics,
                 tls=protection.grpc,
                 connection_age=age,
-                limits=server_options.grpc_limits(settings, self._connections),
+                limits=server_options.grpc_limits(settings),
                 budgets=self._budgets,
                 elsewhere=f"REST is served at {rest}.",
             )
@@ -251,7 +250,7 @@ class Server:
         }
         for role in (Role.MANAGEMENT, Role.INFERENCE):
             apis[role] = tensors.with_routes(apis[role], role)
-        headers, limits = cors_headers(settings), server_options.http_limits(settings, self._connections)
+        headers, limits = cors_headers(settings), server_options.http_limits(settings)
         for address, roles in roles_by_listener(settings):
             served = [api for role, api in apis.items() if role in roles]  # inference last: it knows every path
             if server_options.has_metrics(settings, roles) and Role.METRICS not in roles:

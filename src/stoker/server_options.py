@@ -39,9 +39,10 @@ def where_grpc_is(settings: Settings, roles: Collection[Role]) -> str:
     return f"gRPC is served on port {settings.grpc_management_port}." if Role.MANAGEMENT in roles else ""
 
 
-def http_limits(settings: Settings, connections: int) -> Limits:
+def http_limits(settings: Settings) -> Limits:
     return Limits(
-        connections=connections,
+        connections=settings.max_connections,
+        handshake_s=settings.tls_handshake_timeout_s,
         first_s=settings.first_request_timeout_s,
         idle_s=settings.idle_timeout_s,
         head_s=settings.request_head_timeout_s,
@@ -51,9 +52,10 @@ def http_limits(settings: Settings, connections: int) -> Limits:
     )
 
 
-def grpc_limits(settings: Settings, connections: int) -> Http2Limits:
+def grpc_limits(settings: Settings) -> Http2Limits:
     return Http2Limits(
-        connections=connections,
+        connections=settings.max_connections,
+        handshake_s=settings.tls_handshake_timeout_s,
         calls=settings.grpc_max_concurrent_calls,
         header_bytes=settings.grpc_max_metadata_size,
         first_s=settings.first_request_timeout_s,

@@ -18,6 +18,7 @@ import grpc
 import psutil
 import pytest
 import trustme
+import uvloop
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.serialization import pkcs12
@@ -27,9 +28,9 @@ from http_fakes import FakeReadiness, HttpPorts
 
 from stoker.config.address import Address
 from stoker.config.settings import Settings
-from stoker.frontend import listener
 from stoker.frontend.auth import OpenAuthorizer
 from stoker.frontend.grpc import engine_nghttp2
+from stoker.frontend.grpc.limits import Limits
 from stoker.frontend.grpc.server import GrpcServer
 from stoker.frontend.http.app import App
 from stoker.frontend.http.inference import inference_api
@@ -216,14 +217,18 @@ async def test_an_authority_that_is_no_longer_listed_lets_nobody_in_also_by_an_o
             await asyncio.to_thread(ask, port, known)
 
 
-async def test_plain_http_on_a_tls_port_is_cut_and_the_server_goes_on(files: Files) -> None:
-    def plainly(port: int) -> bytes:
-        with socket.create_connection(("127.0.0.1", port), timeout=30) as sock:
-            sock.sendall(b"GET /ping HTTP/1.1\r\nHost: x\r\n\r\n")
-            return sock.recv(100)
+async def test_plain_http_on_a_tls_port_is_told_to_use_https(files: Files) -> None:
+    def plainly(port: int) -> tuple[int, bytes]:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+        try:
+            connection.request("POST", "/predictions/m", bytes(3_000_000))
+            answer = connection.getresponse()
+            return answer.status, answer.read()
+        finally:
+            connection.close()
 
     async with rest(files.settings(REST)) as (port, _):
-        assert b"Healthy" not in await asyncio.to_thread(plainly, port)
+        assert await asyncio.to_thread(plainly, port) == (400, b"This port speaks TLS: use https://\n")
         assert (await asyncio.to_thread(ask, port, client_context(files.authority)))[0] == 200
 
 
@@ -312,16 +317,22 @@ async def test_https_without_a_certificate_makes_one_for_this_machine(caplog: py
 
 
 @asynccontextmanager
-async def grpc_server(settings: Settings, engine: str = "nghttp2") -> AsyncIterator[tuple[GrpcServer, Tls]]:
+async def grpc_server(
+    settings: Settings,
+    engine: str = "nghttp2",
+    limits: Limits = Limits(),  # noqa: B008 - immutable
+) -> AsyncIterator[tuple[GrpcServer, Tls]]:
     tls = of_grpc(settings)
     assert tls is not None
     ports = Ports(engine)
     ports.inference.on_submit = lambda submission: submission.answer(b"fine")
-    async with ports.server(tls=tls) as server:
+    async with ports.server(tls=tls, limits=limits) as server:
         yield server, tls
 
 
-async def predict(port: int, authority: trustme.CA, identity: trustme.LeafCert | None = None) -> bytes:
+async def predict(
+    port: int, authority: trustme.CA, identity: trustme.LeafCert | None = None, data: bytes = b"in"
+) -> bytes:
     """Over a connection of its own."""
     credentials = grpc.ssl_channel_credentials(
         authority.cert_pem.bytes(),
@@ -330,7 +341,7 @@ async def predict(port: int, authority: trustme.CA, identity: trustme.LeafCert |
     options = [("grpc.use_local_subchannel_pool", 1)]
     async with grpc.aio.secure_channel(f"localhost:{port}", credentials, options) as channel:
         call = InferenceAPIsServiceStub(channel).Predictions(
-            pb.PredictionsRequest(model_name="m", input={"data": b"in"}), timeout=30
+            pb.PredictionsRequest(model_name="m", input={"data": data}), timeout=30
         )
         return bytes((await call).prediction)
 
@@ -422,6 +433,25 @@ async def test_grpc_takes_the_keystore_and_asks_clients_for_a_certificate(engine
         assert await is_refused(lambda: predict(server.port, files.authority))
 
 
+def test_tls_works_on_the_servers_own_loop_too(files: Files) -> None:
+    """The server runs on uvloop, whose transports are not asyncio's."""
+    large = bytes(range(256)) * 12_000
+
+    async def serve() -> None:
+        async with grpc_server(files.settings(GRPC)) as (server, _):
+            ports = Ports("nghttp2")
+            ports.inference.on_submit = lambda submission: submission.answer(submission.inputs["data"])
+            async with ports.server(tls=of_grpc(files.settings(GRPC))) as echo:
+                assert await predict(echo.port, files.authority, data=large) == large
+            assert await is_refused(lambda: predict(server.port, trustme.CA()))
+            assert (await asyncio.to_thread(answer_to, server.port, b"GET / HTTP/1.1"))[:13] == b"HTTP/1.1 400 "
+            assert await predict(server.port, files.authority) == b"fine"
+        async with rest(files.settings(REST)) as (port, _):
+            assert (await asyncio.to_thread(ask, port, client_context(files.authority)))[0] == 200
+
+    uvloop.run(serve())
+
+
 # ---------------------------------------------------------------------- gRPC: TLS of the server's own loop
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes(3) + b"\x04" + bytes(5)
@@ -482,10 +512,18 @@ def answer_to(port: int, sent: bytes) -> bytes:
             return b""
 
 
-@pytest.mark.parametrize("sent", [PREFACE, b"GET / HTTP/1.1\r\n\r\n", b"\x16\x03\x01\x00\x05junk!"])
-async def test_what_is_no_tls_is_closed_by_the_tls_port(files: Files, sent: bytes) -> None:
+@pytest.mark.parametrize(
+    ("sent", "answer"),
+    [
+        (PREFACE, b"HTTP/1.1 400 "),
+        (b"GET / HTTP/1.1\r\n\r\n", b"HTTP/1.1 400 "),
+        (b"\x16\x03\x01\x00\x05junk!", b"\x15\x03"),  # an alert
+        (b"\x00\x01", b""),
+    ],
+)
+async def test_what_is_no_tls_is_refused_by_the_tls_port(files: Files, sent: bytes, answer: bytes) -> None:
     async with grpc_server(files.settings(GRPC)) as (server, _):
-        assert SETTINGS_FRAME not in (await asyncio.to_thread(answer_to, server.port, sent))[3:4]
+        assert (await asyncio.to_thread(answer_to, server.port, sent))[: len(answer) or None] == answer
         assert await predict(server.port, files.authority) == b"fine"
 
 
@@ -495,14 +533,29 @@ async def test_tls_is_closed_by_the_plain_port(files: Files) -> None:
             await asyncio.to_thread(greeting, server.port, client_context(files.authority), ["h2"])
 
 
+@pytest.mark.parametrize("sent", [b"", b"\x16\x03\x01\x02\x00"])
 async def test_a_handshake_that_is_not_finished_in_time_is_dropped(
-    files: Files, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    files: Files, sent: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(listener, "HANDSHAKE_S", 0.2)
-    async with grpc_server(files.settings(GRPC)) as (server, _):
-        assert await asyncio.to_thread(answer_to, server.port, b"\x16\x03\x01\x02\x00") == b""
+    async with grpc_server(files.settings(GRPC), limits=Limits(handshake_s=0.5)) as (server, _):
+        assert await asyncio.to_thread(answer_to, server.port, sent) == b""
         assert await predict(server.port, files.authority) == b"fine"
     assert "Traceback" not in caplog.text
+
+
+async def test_handshakes_that_nobody_finishes_keep_no_one_out(files: Files) -> None:
+    """They count as connections, and the oldest gives way."""
+    async with (
+        AsyncExitStack() as stack,
+        grpc_server(files.settings(GRPC), limits=Limits(connections=8)) as (server, _),
+    ):
+        for number in range(40):
+            _, writer = await asyncio.open_connection("127.0.0.1", server.port)
+            stack.callback(writer.close)
+            if number % 2:
+                writer.write(b"\x16\x03\x01\x02\x00")
+        for _ in range(3):
+            assert await predict(server.port, files.authority) == b"fine"
 
 
 def come_and_go(port: int, context: ssl.SSLContext, count: int) -> None:

@@ -426,8 +426,17 @@ class Settings:
         "max_connections",
         units.whole_number,
         10_000,
-        "most connections per listener, fewer where ulimit -n is low; more are closed at once",
+        "most connections per listener, from their accept on; fewer where ulimit -n is low; more are closed at once",
         minimum=1,
+        ours=True,
+    )
+    tls_handshake_timeout_s: float = setting(
+        "tls_handshake_timeout",
+        units.number,
+        20.0,
+        "how long a TLS handshake may take, from the connection on",
+        unit="s",
+        minimum=0.001,
         ours=True,
     )
     first_request_timeout_s: float = setting(

@@ -1,41 +1,35 @@
-"""Manages one bound address and its open connections: their number, their timeouts, their end.
-
-A connection is an `asyncio.Protocol` that can be checked, shut down and cut, whatever protocol it speaks.
-"""
+"""Listens at one address, with or without TLS, and says what its connections may use."""
 
 from __future__ import annotations
 
 import asyncio
-import logging
 import ssl
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
 
 from stoker.config.address import Address
 from stoker.frontend import sockets
 from stoker.frontend.budget import ByteBudget, UnreadAnswers
+from stoker.frontend.connections import Connections
+from stoker.frontend.open_files import OpenFiles
+from stoker.frontend.tls_stream import TlsStream
 
-log = logging.getLogger(__name__)
-
-SWEEP_S = 5.0
-HANDSHAKE_S = 20.0
-"""Longest TLS handshake; until its end a connection has no protocol that could be checked."""
 _BACKLOG = 4096
 _FLUSH_S = 1.0
-_WARN_EVERY_S = 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
     """Limits per connection; ``connections``: those per listener.
 
-    ``first_s``: time without a request after opening.  ``idle_s``: between requests.  ``head_s``: from the first to the
-    last byte of a head.  ``slow_s``: without receiving the rest of a request or having an answer read.
+    ``handshake_s``: of TLS, from the accept on.  ``first_s``: time without a request after opening.  ``idle_s``:
+    between requests.  ``head_s``: from the first to the last byte of a head.  ``slow_s``: without receiving the rest of
+    a request or having an answer read.
     """
 
     connections: int = 10_000
+    handshake_s: float = 20.0
     first_s: float = 60.0
     idle_s: float = 600.0
     head_s: float = 30.0
@@ -45,105 +39,41 @@ class Limits:
 
 
 class Budgets:
-    """Budgets of all listeners together: bytes of incomplete requests, bytes of unread answers."""
+    """Budgets of all listeners together: bytes of incomplete requests, bytes of unread answers, open files."""
 
-    def __init__(self, *, unparsed: int = 256 << 20, unread: int = 256 << 20) -> None:
+    def __init__(self, *, unparsed: int = 256 << 20, unread: int = 256 << 20, files: OpenFiles | None = None) -> None:
         self.unparsed = ByteBudget(unparsed)
         self.unread = UnreadAnswers(unread)
+        self.files = files
 
-
-class Connection(Protocol):
-    def look(self, now: float) -> None:
-        """Disconnects a client that is silent for too long."""
-        ...
-
-    def shutdown(self) -> None:
-        """Shuts down: an idle connection closes at once, a busy one after its answer."""
-        ...
-
-    def give_up(self) -> None:
-        """Closes at once; unread bytes are lost."""
-        ...
-
-
-class Connections:
-    """The connections of one listener. One timer checks all of them, and none runs while there are none."""
-
-    def __init__(self, limit: int) -> None:
-        self.open: set[Connection] = set()
-        self._limit = limit
-        self._closed: asyncio.Future[None] | None = None
-        self._timer: asyncio.TimerHandle | None = None
-        self._warned_at = 0.0
-
-    def add(self, connection: Connection) -> bool:
-        """Adds a connection. False: there are too many; drop it."""
-        if len(self.open) >= self._limit:
-            self._warn()
-            return False
-        self.open.add(connection)
-        if self._timer is None:
-            self._arm()
-        return True
-
-    def discard(self, connection: Connection) -> None:
-        self.open.discard(connection)
-        if self._closed is not None and not self._closed.done() and not self.open:
-            self._closed.set_result(None)
-
-    def shutdown(self) -> None:
-        for connection in list(self.open):
-            connection.shutdown()
-
-    async def wait_closed(self, grace_s: float) -> None:
-        """Waits up to ``grace_s`` until all have closed, then cuts the rest."""
-        if self.open:
-            self._closed = asyncio.get_running_loop().create_future()
-            await asyncio.wait([self._closed], timeout=grace_s)
-        for connection in list(self.open):
-            connection.give_up()
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-
-    def sweep(self) -> None:
-        self._timer = None
-        now = time.monotonic()
-        for connection in list(self.open):
-            connection.look(now)
-        if self.open:
-            self._arm()
-
-    def _arm(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        self._timer = asyncio.get_running_loop().call_later(SWEEP_S, self.sweep)
-
-    def _warn(self) -> None:
-        now = time.monotonic()
-        if now - self._warned_at > _WARN_EVERY_S:
-            self._warned_at = now
-            log.warning("A listener has as many connections as max_connections allows: new ones are dropped")
+    def connections(self, most: int) -> Connections:
+        """Makes the connections of one listener."""
+        return Connections(most, None if self.files is None else self.files.share())
 
 
 class Listener:
     """Listens between `open` and `close`.
 
-    ``connect`` makes a new connection's protocol; ``name``: of the address in an error, if it is not a URL.
+    ``connect`` makes a new connection's protocol, which adds itself to ``connections``.  ``name``: of the address in an
+    error, if it is not a URL.
     """
 
     def __init__(
         self,
         *,
         address: Address,
-        connect: Callable[[], asyncio.BaseProtocol],
+        connect: Callable[[], asyncio.Protocol],
+        connections: Connections,
         tls: ssl.SSLContext | None = None,
+        handshake_s: float = 20.0,
         name: str | None = None,
     ) -> None:
         self._address = address
         self._name = name
         self._connect = connect
+        self._connections = connections
         self._tls = tls
+        self._handshake_s = handshake_s
         self._socket: sockets.ListeningSocket | None = None
         self._server: asyncio.Server | None = None
 
@@ -158,16 +88,16 @@ class Listener:
         loop = asyncio.get_running_loop()
         kind = loop.create_unix_server if self._address.scheme == "unix" else loop.create_server
         try:
-            self._server = await kind(
-                self._connect,
-                sock=self._socket.socket,
-                backlog=_BACKLOG,
-                ssl=self._tls,
-                ssl_handshake_timeout=None if self._tls is None else HANDSHAKE_S,
-            )
+            self._server = await kind(self._accepted, sock=self._socket.socket, backlog=_BACKLOG)
         except BaseException:
             self._socket.close()
             raise
+
+    def _accepted(self) -> asyncio.BaseProtocol:
+        inner = self._connect()
+        if self._tls is None:
+            return inner
+        return TlsStream(inner, self._tls, self._connections, handshake_s=self._handshake_s)
 
     def close(self) -> None:
         """Stops accepting. Idempotent."""

@@ -1,6 +1,8 @@
 """Limits connections so that they fit in the process's limit of open files, with room for workers, archives and logs.
 
-At that limit anything may fail: a worker's restart, a log file.  So the connections of each listener stop below it.
+At that limit anything may fail: a worker's restart, a log file.  So the connections of all listeners together stop
+below it.  Any listener may have most of them; a part is kept for each, so that a crowd on one port does not close the
+others.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ log = logging.getLogger(__name__)
 
 _LISTENERS = 5
 _FOR_CONNECTIONS = 0.75
+_KEPT_FOR_EACH = 0.05  # of those for connections
 _LEAST = 8
 _ENOUGH = 1 << 20
 """More only slows programs that close every possible descriptor."""
@@ -29,17 +32,66 @@ def raise_limit() -> None:
         log.info("The limit of open files stays at %d: %s", soft, error)
 
 
-def connections_of_each_listener(most: int) -> int:
-    """Returns ``most``, or less if the limit of open files is low, with a log line."""
+class OpenFiles:
+    """The connections that all listeners may have together."""
+
+    def __init__(self, most: int, listeners: int = _LISTENERS) -> None:
+        self._kept = max(1, min(most // listeners, max(_LEAST, int(most * _KEPT_FOR_EACH))))
+        self.free = most  # including what is kept
+        self.promised = self._kept * listeners  # kept for listeners that do not use it
+
+    @property
+    def of_one(self) -> int:
+        """Returns how many more one listener may have that has none."""
+        return self.free - self.promised + self._kept
+
+    def share(self) -> Share:
+        return Share(self, self._kept)
+
+
+class Share:
+    """One listener's share: what is kept for it, and what nobody else needs."""
+
+    __slots__ = ("_all", "_kept", "taken")
+
+    def __init__(self, every: OpenFiles, kept: int) -> None:
+        self._all = every
+        self._kept = kept
+        self.taken = 0
+
+    @property
+    def has_room(self) -> bool:
+        return self.taken < self._kept or self._all.free > self._all.promised
+
+    def take(self) -> None:
+        self.taken += 1
+        self._all.free -= 1
+        if self.taken <= self._kept:
+            self._all.promised -= 1
+
+    def give(self) -> None:
+        if self.taken <= self._kept:
+            self._all.promised += 1
+        self.taken -= 1
+        self._all.free += 1
+
+
+def for_connections(most: int) -> OpenFiles | None:
+    """Returns what the listeners share, with a log line if one of them may have fewer than ``most``; None: no limit."""
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     if limit == resource.RLIM_INFINITY:
-        return most
-    share = within(most, limit)
-    if share < most:
-        log.info("max_connections is %d instead of %d: the process may have %d open files", share, most, limit)
-    return share
+        return None
+    possible = of_one_listener(limit)
+    if possible < most:
+        text = "A listener may have %d connections instead of %d: the process may have %d open files"
+        log.info(text, possible, most, limit)
+    return OpenFiles(_within(limit))
 
 
-def within(most: int, open_files: int) -> int:
-    """Returns an equal share for each listener, so that none takes the others' connections."""
-    return min(most, max(_LEAST, int(open_files * _FOR_CONNECTIONS) // _LISTENERS))
+def of_one_listener(open_files: int) -> int:
+    """Returns how many connections one listener may have while the others have none."""
+    return OpenFiles(_within(open_files)).of_one
+
+
+def _within(open_files: int) -> int:
+    return max(_LEAST * _LISTENERS, int(open_files * _FOR_CONNECTIONS))

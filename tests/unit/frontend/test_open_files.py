@@ -2,18 +2,64 @@
 
 from __future__ import annotations
 
+import random
 import resource
 
 import pytest
 
 from stoker.frontend import open_files
+from stoker.frontend.open_files import OpenFiles
 
 
-@pytest.mark.parametrize(
-    ("most", "limit", "share"), [(10_000, 1 << 20, 10_000), (10_000, 1024, 153), (20, 1024, 20), (10_000, 16, 8)]
-)
-def test_five_listeners_together_leave_a_quarter(most: int, limit: int, share: int) -> None:
-    assert open_files.within(most, limit) == share
+@pytest.mark.parametrize(("limit", "possible"), [(1 << 20, 629_148), (20_000, 12_000), (1024, 616), (16, 8)])
+def test_a_listener_may_have_most_connections_while_the_others_have_none(limit: int, possible: int) -> None:
+    assert open_files.of_one_listener(limit) == possible
+
+
+def taken_by(share: open_files.Share) -> int:
+    count = 0
+    while share.has_room:
+        share.take()
+        count += 1
+    return count
+
+
+def test_a_crowd_on_one_listener_leaves_each_of_the_others_a_part() -> None:
+    files = OpenFiles(1000)
+    crowded, *others = [files.share() for _ in range(5)]
+    assert taken_by(crowded) == 800
+    assert [taken_by(share) for share in others] == [50, 50, 50, 50]
+    assert not crowded.has_room
+
+
+def test_what_one_listener_gives_back_any_other_may_take() -> None:
+    files = OpenFiles(1000)
+    first, second = files.share(), files.share()
+    assert taken_by(first) == 800
+    assert taken_by(second) == 50
+    for _ in range(800):
+        first.give()
+    assert taken_by(second) == 750
+    assert taken_by(first) == 50
+
+
+def test_whatever_is_taken_and_given_back_no_part_is_lost() -> None:
+    files = OpenFiles(40)
+    shares = [files.share() for _ in range(5)]
+    moves = random.Random(7)
+    for _ in range(5000):
+        share = moves.choice(shares)
+        if moves.random() < 0.6:
+            if share.has_room:
+                share.take()
+        elif share.taken:
+            share.give()
+        assert sum(share.taken for share in shares) <= 40
+        assert all(share.has_room for share in shares if share.taken < 8)
+    for share in shares:
+        while share.taken:
+            share.give()
+    assert taken_by(shares[0]) == 8
 
 
 @pytest.fixture
@@ -58,7 +104,12 @@ def test_fewer_connections_than_max_connections_are_told_in_the_log(
     limits: list[tuple[int, int]], caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO")
-    assert open_files.connections_of_each_listener(100) == 100
+    assert open_files.for_connections(100) is not None
     assert caplog.text == ""
-    assert open_files.connections_of_each_listener(10_000) == 153
-    assert "max_connections is 153 instead of 10000: the process may have 1024 open files" in caplog.text
+    assert open_files.for_connections(10_000) is not None
+    assert "may have 616 connections instead of 10000: the process may have 1024 open files" in caplog.text
+
+
+def test_a_process_without_a_limit_needs_no_shares(limits: list[tuple[int, int]]) -> None:
+    limits.append((resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    assert open_files.for_connections(10_000) is None

@@ -19,13 +19,13 @@ import ngh2
 from ngh2 import ConnectionClosed, DataReceived, RequestReceived, StreamClosed
 
 from stoker.core.turn import current_turn
+from stoker.frontend.connections import Connections
 from stoker.frontend.grpc.call import Method
 from stoker.frontend.grpc.engine import Setup
 from stoker.frontend.grpc.limits import FloodGuard, Limits
 from stoker.frontend.grpc.request_head import RESPONSE_HEADERS, Headers, RequestHead, parse_head, status_trailers
 from stoker.frontend.grpc.status import RESOURCE_EXHAUSTED, UNIMPLEMENTED, Status
 from stoker.frontend.grpc.stream_call import ROOM_BYTES, RunInThread, StreamCall
-from stoker.frontend.listener import Connections
 
 log = logging.getLogger(__name__)
 

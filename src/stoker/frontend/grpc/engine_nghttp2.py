@@ -15,7 +15,7 @@ from typing import TypeVar
 from stoker.config.address import Address
 from stoker.frontend.grpc.connection import Connection, configuration
 from stoker.frontend.grpc.engine import Setup
-from stoker.frontend.listener import Connections, Listener
+from stoker.frontend.listener import Listener
 from stoker.frontend.tls import listening_context
 
 log = logging.getLogger(__name__)
@@ -33,11 +33,13 @@ class Nghttp2Engine:
         self.setup = setup
         self.methods = {method.path.encode(): method for method in setup.methods}
         self.configuration = configuration(setup.limits)
-        self.connections = Connections(setup.limits.connections)
+        self.connections = setup.budgets.connections(setup.limits.connections)
         self._listener = Listener(
             address=_address(setup.host, setup.port),
             connect=lambda: Connection(self),
+            connections=self.connections,
             tls=None if setup.tls is None else listening_context(setup.tls),
+            handshake_s=setup.limits.handshake_s,
             name=setup.target,
         )
         self._threads: ThreadPoolExecutor | None = None

@@ -11,16 +11,17 @@ KIB, MIB = 1 << 10, 1 << 20
 class Limits:
     """Limits per connection; ``connections``: those per listener.
 
-    ``header_bytes``: one call's header list; a larger one is refused for that call alone.  ``first_s``: from the
-    connection to its first SETTINGS.  ``idle_s``: time without a call.  ``slow_s``: time without a byte of an
-    incomplete request.  ``stream_window``: bytes that a call may send before its message's size is known.
-    ``message_window``: most bytes of a large message in transit.  ``unread_bytes``: of answers, beyond which no more
-    requests are read.
+    ``header_bytes``: one call's header list; a larger one is refused for that call alone.  ``handshake_s``: of TLS,
+    from the accept on.  ``first_s``: from the connection to its first SETTINGS.  ``idle_s``: time without a call.
+    ``slow_s``: time without a byte of an incomplete request.  ``stream_window``: bytes that a call may send before its
+    message's size is known.  ``message_window``: most bytes of a large message in transit.  ``unread_bytes``: of
+    answers, beyond which no more requests are read.
     """
 
     connections: int = 10_000
     calls: int = 1024
     header_bytes: int = 16 * KIB
+    handshake_s: float = 20.0
     first_s: float = 60.0
     idle_s: float = 600.0
     slow_s: float = 60.0

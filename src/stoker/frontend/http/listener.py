@@ -14,7 +14,7 @@ from stoker.frontend.http.exchange import AnswerOf, AnswerStyle
 from stoker.frontend.http.predictions import answers_of_errors
 from stoker.frontend.http.protocol import HttpConnection
 from stoker.frontend.http.site import Predictor, Site
-from stoker.frontend.listener import Budgets, Connections, Limits, Listener, flush_time
+from stoker.frontend.listener import Budgets, Limits, Listener, flush_time
 from stoker.frontend.open_exchanges import OpenExchanges
 
 
@@ -43,21 +43,28 @@ class HttpListener:
         budgets: Budgets | None = None,
         elsewhere: str = "",
     ) -> None:
+        budgets = budgets or Budgets()
         self._exchanges = exchanges
-        self._connections = Connections(limits.connections)
+        self._connections = budgets.connections(limits.connections)
         site = Site(
             app=app,
             predictor=predictor,
             exchanges=self._exchanges,
             style=AnswerStyle.of(answer_of or answers_of_errors(503), headers),
             connections=self._connections,
-            budgets=budgets or Budgets(),
+            budgets=budgets,
             limits=limits,
             max_request_size=max_request_size,
             scheme="https" if address.scheme == "https" else "http",
             elsewhere=elsewhere,
         )
-        self._listener = Listener(address=address, connect=lambda: HttpConnection(site), tls=tls)
+        self._listener = Listener(
+            address=address,
+            connect=lambda: HttpConnection(site),
+            connections=self._connections,
+            tls=tls,
+            handshake_s=limits.handshake_s,
+        )
 
     @property
     def address(self) -> Address:

@@ -34,8 +34,6 @@ _LEAST_RATE = 500
 """Lowest average rate of a body, in bytes a second, after `Limits.slow_s`."""
 _TURN = 32
 """Heads and bodies of one connection that are handled in a row before others get their turn."""
-_GRACE_OF_TLS_S = 0.2
-"""How long a closed TLS connection waits for the client's acknowledgement."""
 
 
 class HttpConnection(asyncio.Protocol):
@@ -77,7 +75,6 @@ class HttpConnection(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)
         self.write: Callable[[Buffer], None] = self._transport.write
         self._loop = asyncio.get_running_loop()
-        self._tls = transport.get_extra_info("sslcontext") is not None
         peer, own = transport.get_extra_info("peername"), transport.get_extra_info("sockname")
         if isinstance(peer, tuple):
             self.client, self.server = (peer[0], peer[1]), (own[0], own[1])
@@ -332,17 +329,11 @@ class HttpConnection(asyncio.Protocol):
         self._lingering = Lingering(self._transport, self._close_now)
         self._lingering.begin()
 
-    def _close_now(self, *, at_once: bool = False) -> None:
-        """Closes once the output is read.
-
-        ``at_once``: do not wait for TLS's acknowledgement, which an idle client does not send.
-        """
+    def _close_now(self) -> None:
+        """Closes once the output is read."""
         self._discarding = True
-        if self._paused:
-            return
-        self._transport.close()
-        if at_once and self._tls:
-            self._loop.call_later(_GRACE_OF_TLS_S, self._transport.abort)
+        if not self._paused:
+            self._transport.close()
 
     # ------------------------------------------------------------------------------------ writing, stopping
 
@@ -403,7 +394,7 @@ class HttpConnection(asyncio.Protocol):
             if not exchange.started:
                 exchange.keep_alive = False
         else:
-            self._close_now(at_once=True)
+            self._close_now()
 
 
 def _no_predictor(_: object) -> None:

@@ -7,9 +7,10 @@ from typing import Any, Protocol
 
 from starlette.types import ASGIApp
 
+from stoker.frontend.connections import Connections
 from stoker.frontend.http.exchange import AnswerStyle, HttpExchange
 from stoker.frontend.http.request_head import RequestHead
-from stoker.frontend.listener import Budgets, Connections, Limits
+from stoker.frontend.listener import Budgets, Limits
 from stoker.frontend.open_exchanges import OpenExchanges
 
 

@@ -1,0 +1,153 @@
+"""Counts and checks the connections of one listener, from their accept to their end.
+
+Invariants: a connection counts from its accept; one that still shakes hands gives way to newer ones, so that clients
+which never finish a handshake do not keep others out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from typing import Protocol
+
+from stoker.frontend.open_files import Share
+
+log = logging.getLogger(__name__)
+
+SWEEP_S = 5.0
+MOST_HANDSHAKES = 1024
+_WARN_EVERY_S = 60.0
+
+
+class Closable(Protocol):
+    def give_up(self) -> None:
+        """Closes at once; unread bytes are lost."""
+        ...
+
+
+class Connection(Closable, Protocol):
+    def look(self, now: float) -> None:
+        """Disconnects a client that is silent for too long."""
+        ...
+
+    def shutdown(self) -> None:
+        """Shuts down: an idle connection closes at once, a busy one after its answer."""
+        ...
+
+
+class Connections:
+    """At most ``limit`` connections, and no more than the share of the process's open files allows.
+
+    One timer checks all of them, and none runs while there are none.
+    """
+
+    def __init__(self, limit: int, files: Share | None = None) -> None:
+        self.open: set[Connection] = set()
+        self._handshakes: dict[Closable, None] = {}  # the oldest first
+        self._limit = limit
+        self._files = files
+        self._closed: asyncio.Future[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._warned_at = 0.0
+
+    # ---------------------------------------------------------------------------------------- handshakes
+
+    @property
+    def handshakes(self) -> int:
+        return len(self._handshakes)
+
+    def begin_handshake(self, connection: Closable) -> bool:
+        """Counts a connection that is not open yet. False: there are too many; drop it."""
+        handshakes = self._handshakes
+        if handshakes and (len(handshakes) >= min(MOST_HANDSHAKES, self._limit) or self._full):
+            oldest = next(iter(handshakes))
+            self.end_handshake(oldest)
+            oldest.give_up()
+        if self._full:
+            self._warn()
+            return False
+        handshakes[connection] = None
+        self._take_file()
+        return True
+
+    def end_handshake(self, connection: Closable) -> None:
+        """Stops counting it: it is about to be added, or closed. Idempotent."""
+        if connection in self._handshakes:
+            del self._handshakes[connection]
+            self._give_file()
+
+    # ---------------------------------------------------------------------------------- open connections
+
+    def add(self, connection: Connection) -> bool:
+        """Adds a connection. False: there are too many; drop it."""
+        if self._full:
+            self._warn()
+            return False
+        self.open.add(connection)
+        self._take_file()
+        if self._timer is None:
+            self._arm()
+        return True
+
+    def discard(self, connection: Connection) -> None:
+        if connection in self.open:
+            self.open.remove(connection)
+            self._give_file()
+        if self._closed is not None and not self._closed.done() and not self.open:
+            self._closed.set_result(None)
+
+    def shutdown(self) -> None:
+        for connection in list(self.open):
+            connection.shutdown()
+        for handshake in list(self._handshakes):
+            handshake.give_up()
+
+    async def wait_closed(self, grace_s: float) -> None:
+        """Waits up to ``grace_s`` until all have closed, then cuts the rest."""
+        if self.open:
+            self._closed = asyncio.get_running_loop().create_future()
+            await asyncio.wait([self._closed], timeout=grace_s)
+        for connection in list(self.open):
+            connection.give_up()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def sweep(self) -> None:
+        self._timer = None
+        now = time.monotonic()
+        for connection in list(self.open):
+            connection.look(now)
+        if self.open:
+            self._arm()
+
+    # -------------------------------------------------------------------------------------------- inside
+
+    @property
+    def _full(self) -> bool:
+        if len(self.open) + len(self._handshakes) >= self._limit:
+            return True
+        return self._files is not None and not self._files.has_room
+
+    def _take_file(self) -> None:
+        if self._files is not None:
+            self._files.take()
+
+    def _give_file(self) -> None:
+        if self._files is not None:
+            self._files.give()
+
+    def _arm(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = asyncio.get_running_loop().call_later(SWEEP_S, self.sweep)
+
+    def _warn(self) -> None:
+        now = time.monotonic()
+        if now - self._warned_at > _WARN_EVERY_S:
+            self._warned_at = now
+            log.warning(
+                "A listener has as many connections as max_connections or the limit of open files allows: "
+                "new ones are dropped"
+            )

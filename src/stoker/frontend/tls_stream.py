@@ -1,0 +1,299 @@
+"""Runs TLS on one connection: the transport of a protocol that sees plain bytes only.
+
+The loop's own TLS keeps 256 KiB for each connection, encrypts answers before their client reads, and shows a connection
+only after its handshake.  This one keeps a record or two, encrypts no faster than the client reads, and counts the
+connection from its accept.
+
+Invariants: a handshake ends in time, or the connection does; the protocol inside is connected at most once, and lost as
+often; what was received is delivered before reading pauses; nothing is written after close_notify.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import ssl
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from enum import Enum, auto
+from typing import Any, cast
+
+from stoker.core.buffer import Buffer
+from stoker.frontend.connections import Connections
+
+log = logging.getLogger(__name__)
+
+_TLS_HANDSHAKE = 0x16
+_TEXT = b"This port speaks TLS: use https://\n"
+_HTTP_ANSWER = (
+    b"HTTP/1.1 400 Bad Request\r\ncontent-type: text/plain\r\nconnection: close\r\ncontent-length: %d\r\n\r\n%b"
+    % (len(_TEXT), _TEXT)
+)
+"""Answers HTTP without TLS; gRPC libraries report it as well."""
+_RECORD = 16 << 10
+_AT_ONCE = 4 * _RECORD
+_received = memoryview(bytearray(_AT_ONCE))
+"""What was just received, whatever the connection: it is used up before the loop reads again."""
+
+
+class State(Enum):
+    GREETING = auto()  # not a byte has come
+    HANDSHAKE = auto()
+    OPEN = auto()
+    ENDING = auto()  # nothing more may be written, but what was written is not sent yet
+    HALF_CLOSED = auto()  # close_notify was sent; what the client still sends is delivered
+    OVER = auto()
+
+
+class TlsStream(asyncio.Transport, asyncio.BufferedProtocol):
+    """``inner``: connected once the handshake is done."""
+
+    def __init__(
+        self, inner: asyncio.Protocol, context: ssl.SSLContext, connections: Connections, *, handshake_s: float
+    ) -> None:
+        super().__init__()
+        self._inner: asyncio.Protocol | None = inner
+        self._context = context
+        self._connections = connections
+        self._handshake_s = handshake_s
+        self._state = State.GREETING
+        self._connected = False
+        self._backlog: deque[memoryview] = deque()  # not encrypted yet
+        self._backlog_size = 0
+        self._paused = False  # by the transport below
+        self._inner_paused = False
+        self._after_backlog: Callable[[], None] = self._finish
+
+    # ------------------------------------------------------------------------ protocol of the socket below
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._below = cast("asyncio.Transport", transport)
+        self._timer = asyncio.get_running_loop().call_later(self._handshake_s, self.abort)
+        if not self._connections.begin_handshake(self):
+            self.abort()
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return _received
+
+    def buffer_updated(self, nbytes: int) -> None:
+        state, received = self._state, _received[:nbytes]
+        if state is State.OPEN or state is State.HALF_CLOSED:
+            self._receive(received)
+        elif state is State.GREETING:
+            self._greet(received)
+        elif state is State.HANDSHAKE:
+            self._incoming.write(received)
+            self._shake_hands()
+
+    def eof_received(self) -> bool:
+        self._client_ended()
+        return True
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._timer.cancel()
+        self._connections.end_handshake(self)
+        self._state = State.OVER
+        self._backlog.clear()
+        inner, self._inner = self._inner, None  # it refers to this object
+        self._after_backlog = _nothing
+        if inner is not None and self._connected:
+            inner.connection_lost(error)
+
+    def pause_writing(self) -> None:
+        self._paused = True
+        if self._inner is not None and self._connected and not self._inner_paused:
+            self._inner_paused = True
+            self._inner.pause_writing()
+
+    def resume_writing(self) -> None:
+        self._paused = False
+        self._write_backlog()
+
+    # ------------------------------------------------------------------------------------- the handshake
+
+    def _greet(self, first: memoryview) -> None:
+        if first[0] == _TLS_HANDSHAKE:
+            self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+            self._tls = self._context.wrap_bio(self._incoming, self._outgoing, server_side=True)
+            self._state = State.HANDSHAKE
+            self._incoming.write(first)
+            self._shake_hands()
+        elif bytes(first[:1]).isalpha():
+            self._state = State.OVER
+            self._below.write(_HTTP_ANSWER)
+            with suppress(OSError):  # the client left
+                self._below.write_eof()  # closing now would lose the answer; the handshake's time ends it
+        else:
+            self.abort()
+
+    def _shake_hands(self) -> None:
+        try:
+            self._tls.do_handshake()
+        except ssl.SSLWantReadError:
+            self._flush()
+            return
+        except ssl.SSLError as error:
+            self._fail(error)
+            return
+        self._flush()
+        self._timer.cancel()
+        self._connections.end_handshake(self)
+        self._state, self._connected = State.OPEN, True
+        assert self._inner is not None
+        self._inner.connection_made(self)
+        if self._incoming.pending:
+            self._receive(memoryview(b""))
+
+    # ----------------------------------------------------------------------------------------- receiving
+
+    def _receive(self, received: memoryview) -> None:
+        pieces: list[bytes] = []
+        try:
+            ended = self._decrypt(received, pieces)
+        except ssl.SSLError as error:
+            self._fail(error)
+            return
+        if pieces and self._inner is not None:
+            self._inner.data_received(pieces[0] if len(pieces) == 1 else b"".join(pieces))
+        if self._outgoing.pending:
+            self._flush()
+        if ended:
+            self._client_ended()
+
+    def _decrypt(self, received: memoryview, pieces: list[bytes]) -> bool:
+        """Feeds no more than a record at a time, because the buffers of OpenSSL never shrink. True: close_notify."""
+        incoming, tls = self._incoming, self._tls
+        start = 0
+        while True:
+            if start < len(received):
+                incoming.write(received[start : start + _RECORD])
+                start += _RECORD
+            try:
+                while incoming.pending or tls.pending():
+                    piece = tls.read(_RECORD)
+                    if not piece:
+                        return True
+                    pieces.append(piece)
+            except ssl.SSLWantReadError:
+                pass  # the rest of a record has not come yet
+            if start >= len(received):
+                return False
+
+    def _client_ended(self) -> None:
+        inner = self._inner if self._connected else None
+        if inner is None or not inner.eof_received():
+            self.close()
+
+    def _fail(self, error: ssl.SSLError) -> None:
+        log.debug("TLS failed: %s", error)
+        self._state = State.OVER
+        self._flush()  # the alert
+        self._below.close()
+
+    def _flush(self) -> None:
+        if self._outgoing.pending:
+            self._below.write(self._outgoing.read())
+
+    # ------------------------------------------------------------------------- transport of the protocol inside
+
+    def write(self, data: Buffer) -> None:
+        if self._state is not State.OPEN or not data:
+            return
+        if len(data) > _RECORD or self._paused:
+            self._backlog.append(memoryview(data))
+            self._backlog_size += len(data)
+            self._write_backlog()
+            return
+        self._tls.write(data)
+        self._below.write(self._outgoing.read())
+
+    def _write_backlog(self) -> None:
+        while self._backlog and not self._paused:
+            self._below.writelines(self._encrypted())
+        if self._backlog or self._paused:
+            return
+        if self._state is State.ENDING:
+            self._after_backlog()
+        elif self._inner_paused and self._inner is not None:
+            self._inner_paused = False
+            self._inner.resume_writing()
+
+    def _encrypted(self) -> list[bytes]:
+        """Returns the next few records."""
+        backlog, records, most = self._backlog, list[bytes](), self._backlog_size - _AT_ONCE
+        while backlog and self._backlog_size > most:
+            data = backlog[0]
+            written = self._tls.write(data[:_RECORD])
+            records.append(self._outgoing.read())
+            self._backlog_size -= written
+            if written == len(data):
+                backlog.popleft()
+            else:
+                backlog[0] = data[written:]
+        return records
+
+    def get_write_buffer_size(self) -> int:
+        return self._backlog_size + self._below.get_write_buffer_size()
+
+    def can_write_eof(self) -> bool:
+        return True
+
+    def write_eof(self) -> None:
+        if self._state is State.OPEN:
+            self._end_with(self._half_close)
+
+    def close(self) -> None:
+        if self._state is State.OPEN:
+            self._end_with(self._finish)
+        elif self._state is State.ENDING:
+            self._after_backlog = self._finish
+        else:
+            self._state = State.OVER
+            self._below.close()
+
+    def _end_with(self, end: Callable[[], None]) -> None:
+        self._state, self._after_backlog = State.ENDING, end
+        self._write_backlog()
+
+    def _finish(self) -> None:
+        self._notify()
+        self._state = State.OVER
+        self._below.close()
+
+    def _half_close(self) -> None:
+        self._notify()
+        self._state = State.HALF_CLOSED
+        self._below.write_eof()
+
+    def _notify(self) -> None:
+        with suppress(ssl.SSLError):  # the client's own close_notify has not come
+            self._tls.unwrap()
+        self._flush()
+
+    def is_closing(self) -> bool:
+        return self._state in (State.ENDING, State.OVER) or self._below.is_closing()
+
+    def abort(self) -> None:
+        self._state = State.OVER
+        self._below.abort()
+
+    give_up = abort
+
+    def is_reading(self) -> bool:
+        return self._below.is_reading()
+
+    def pause_reading(self) -> None:
+        self._below.pause_reading()
+
+    def resume_reading(self) -> None:
+        self._below.resume_reading()
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        if name == "ssl_object":
+            return self._tls
+        return self._below.get_extra_info(name, default)
+
+
+def _nothing() -> None:
+    pass
