@@ -11,6 +11,7 @@ _URL = re.compile(
     r"(?P<scheme>https?)://(?P<host>\[[0-9a-f:.%]+\]|[^\s/:\[\]]+)(?::(?P<port>\d{1,5}))?/?", re.IGNORECASE
 )
 _UNIX = re.compile(r"unix:(?://)?(?P<path>/[^/\s]\S*)", re.IGNORECASE)
+_HOST_AND_PORT = re.compile(r"(?P<host>\[[0-9A-Fa-f:.%]+\]|[^\s/:\[\]]+)(?::(?P<port>[0-9]{1,5}))?")
 _HIGHEST_PORT = 65534
 _EXPECTED = "http://HOST[:PORT], https://HOST[:PORT] or unix:/PATH"
 
@@ -102,6 +103,30 @@ def grpc_place(name: str, port: int) -> str:
     if name.startswith("unix:"):
         return name
     return f"[{name}]:{port}" if ":" in name else f"{name}:{port}"
+
+
+def border(text: str) -> Address | None:
+    """Parses HOST or HOST:PORT; no port, or 0, means any. None for no text."""
+    word = text.strip()
+    if not word:
+        return None
+    found = _HOST_AND_PORT.fullmatch(word)
+    if found is None or int(found["port"] or 0) > _HIGHEST_PORT:
+        raise ValueError(f"{_shown(word)!r} is not a host name or IP address, with or without :PORT")
+    return Address("border", host(found["host"]), int(found["port"] or 0))
+
+
+def ray(text: str) -> str | None:
+    """Parses auto, local or HOST:PORT. None for no text."""
+    word = text.strip()
+    if word.lower() in ("auto", "local", ""):
+        return word.lower() or None
+    found = _HOST_AND_PORT.fullmatch(word)
+    if found is None or not 0 < int(found["port"] or 0) <= _HIGHEST_PORT:
+        raise ValueError(
+            f"{_shown(word)!r} is none of: auto, local, HOST:PORT of a cluster that this machine is a node of"
+        )
+    return grpc_place(host(found["host"]), int(found["port"]))
 
 
 def is_local_grpc(name: str) -> bool:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from stoker.config import open_inference
+from stoker.config import open_inference, ray_keys
 from stoker.config import ranks as rank_keys
 from stoker.config import warm_up as warm_up_key
 from stoker.core.ranks import Ranks
@@ -57,6 +57,9 @@ class ModelValues:
     autoscale_target_wait_s: float | None = None
     unload_after_s: float | None = None
     warm_up: WarmUp | None = None
+    placement: str | None = None
+    ray_resources: Mapping[str, float] | None = None
+    ray_spread: bool | None = None
 
     @property
     def contradiction(self) -> str | None:
@@ -466,6 +469,33 @@ MODEL_KEYS: tuple[ModelRow, ...] = (
         "-",
         "a request that each worker answers before it is ready, in batches of 1 and batchSize; see "
         "[performance.md](performance.md#what-to-tune)",
+        ours=True,
+    ),
+    _row(
+        "placement",
+        "placement",
+        _own(_word(*ray_keys.PLACES)),
+        "local, ray",
+        "worker_placement",
+        "where workers run: on the server's machine, or on nodes of a Ray cluster; see [ray.md](ray.md)",
+        ours=True,
+    ),
+    _row(
+        "rayResources",
+        "ray_resources",
+        _own(ray_keys.resources),
+        "map",
+        "CPU: 1, and GPU: 1 with deviceType gpu",
+        "with placement ray: what each process of a worker takes: CPU, GPU, memory (bytes, or 2g), the cluster's own",
+        ours=True,
+    ),
+    _row(
+        "raySpread",
+        "ray_spread",
+        _own(_switch),
+        "true, false",
+        "true; false with parallelType",
+        "with placement ray: spread workers, or the ranks of a worker, over the nodes instead of filling a few",
         ours=True,
     ),
 )

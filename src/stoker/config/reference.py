@@ -16,6 +16,7 @@ from stoker.config.settings import ROWS
 _GROUPS = {
     "inference_address": "Listeners",
     "model_store": "Models and workers",
+    "worker_placement": "Workers on other machines",
     "workflow_store": "Workflows",
     "stream_window": "Streams and the stop",
     "allowed_urls": "Archives",

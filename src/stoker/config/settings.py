@@ -354,6 +354,86 @@ class Settings:
         shown="the installation",
     )
 
+    # ----------------------------------------------------------------------------------- workers on other machines
+
+    worker_placement: str = setting(
+        "worker_placement",
+        units.one_of("local", "ray"),
+        "local",
+        "where workers run unless their model's key placement says otherwise: on this machine, or on nodes of a Ray "
+        "cluster; see [ray.md](ray.md)",
+        ours=True,
+    )
+    ray_address: str | None = setting(
+        "ray_address",
+        address.ray,
+        None,
+        "Ray cluster that this machine is a node of: HOST:PORT, auto (the one that runs here), or local (one is "
+        "started for this machine alone)",
+        shown="auto with worker_placement=ray",
+        ours=True,
+    )
+    ray_border_address: Address | None = setting(
+        "ray_border_address",
+        address.border,
+        None,
+        "HOST or HOST:PORT that workers on other nodes connect to",
+        shown="this node's address in the cluster, any free port",
+        ours=True,
+    )
+    ray_border_tls: bool = setting(
+        "ray_border_tls",
+        units.boolean,
+        True,
+        "encrypt what passes between the server and workers on other nodes; false: only in a network that nobody else "
+        "can read or write",
+        ours=True,
+    )
+    ray_border_certificate_file: Path | None = setting(
+        "ray_border_certificate_file",
+        rows.path,
+        None,
+        "PEM file with the certificate that workers on other nodes see, and its chain; it must hold for the host of "
+        "ray_border_address",
+        shown="one is made at start",
+        ours=True,
+    )
+    ray_border_private_key_file: Path | None = setting(
+        "ray_border_private_key_file", rows.path, None, "PEM file with the key of that certificate", ours=True
+    )
+    ray_border_ca_file: Path | None = setting(
+        "ray_border_ca_file",
+        rows.path,
+        None,
+        "PEM file of the authority that those workers verify the certificate with",
+        ours=True,
+    )
+    ray_archive_cache: str | None = setting(
+        "ray_archive_cache",
+        units.string,
+        None,
+        "folder on each node that keeps the archives of its workers",
+        shown="a private one of the user that runs Ray",
+        ours=True,
+    )
+    ray_archive_cache_size: int = setting(
+        "ray_archive_cache_size",
+        units.size,
+        50 << 30,
+        "most bytes of archives that a node keeps; those in use are never removed",
+        unit="bytes",
+        minimum=1,
+        ours=True,
+    )
+    ray_public_jobs_api: str = setting(
+        "ray_public_jobs_api",
+        units.one_of("refuse", "allow"),
+        "refuse",
+        "refuse: do not start where the jobs API of Ray's dashboard or of its agents, which runs any code that it is "
+        "sent, listens on more than loopback without tokens",
+        ours=True,
+    )
+
     # ---------------------------------------------------------------------------------------- workflows
 
     workflow_store: Path | None = setting(
@@ -737,6 +817,10 @@ class Settings:
         env="METRICS_LOCATION",
         origin=Origin.ENVIRONMENT,
     )
+
+    @property
+    def uses_ray(self) -> bool:
+        return self.worker_placement == "ray" or self.ray_address is not None
 
 
 def _table() -> dict[str, Row]:

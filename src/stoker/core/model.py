@@ -8,6 +8,7 @@ from typing import Any
 
 from stoker.core.job import ModelKey
 from stoker.core.ranks import Ranks
+from stoker.core.remote import RayNeeds
 from stoker.core.sequences import SequenceLimits
 from stoker.core.tensors import PLAIN, TensorInterface
 from stoker.core.warm_up import WarmUp
@@ -29,7 +30,11 @@ class ModelSpec:
     ``ranks``: how each worker is spread over devices; None: it has one.
     ``sequences``: how requests that share state are kept together; None: they are not.
     ``use_venv``: its workers have a virtual environment of their own.
+<<<<<<< HEAD
     ``warm_up``: what each worker answers to itself before it is ready; None: nothing.
+=======
+    ``ray``: what its workers need of a Ray cluster; None: they are on the server's machine.
+>>>>>>> 7ed240b (Settings and model keys of workers on a Ray cluster)
     ``autoscale``: the load decides how many workers there are. ``unload_after_s``: 0 means never.
     """
 
@@ -56,6 +61,7 @@ class ModelSpec:
     share_weights: bool = False
     ranks: Ranks | None = None
     use_venv: bool = False
+    ray: RayNeeds | None = None
     device_type: str | None = None
     device_ids: tuple[int, ...] | None = None
     loaded_at_startup: bool = False

@@ -21,6 +21,7 @@ from typing import TypeVar
 from stoker import errors
 from stoker.archive.manifest import Manifest, handler_leaves
 from stoker.archive.names import shown
+from stoker.config import ray_keys
 from stoker.config.model_config import ModelConfig
 from stoker.config.model_defaults import ModelDefaults
 from stoker.config.model_keys import MAX_WORKERS
@@ -31,6 +32,7 @@ from stoker.core.job import ModelKey
 from stoker.core.model import RUNTIMES, ModelSpec
 from stoker.core.ports import RegisterRequest
 from stoker.core.ranks import Ranks
+from stoker.core.remote import RayNeeds
 from stoker.core.sequences import SequenceLimits
 from stoker.core.tensors import PLAIN
 from stoker.registry import names
@@ -49,6 +51,10 @@ _DEFAULT_ASYNC_JOBS = 256
 class Machine:
     gpus: int
     cpus: int
+
+    @property
+    def processors(self) -> int:
+        return self.gpus or self.cpus
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,12 +86,13 @@ def model_spec(sources: Sources, *, url: str, model_dir: str) -> ModelSpec:
     _check_supported(config)
     _check_yaml_workers(sources.config)
     autoscale = _first(config.autoscale, settings.autoscaling == "on")
-    min_workers, max_workers = _worker_bounds(sources, defaults, autoscale)
-    device_type = _device_type(config, sources.machine)
-    device_ids = _device_ids(config, device_type, sources.machine)
+    ray = _ray(config, settings)
+    min_workers, max_workers = _worker_bounds(sources, defaults, autoscale, 1 if ray else sources.machine.processors)
     ranks = config.ranks
     warn_of_unknown(config.torchrun)
-    if ranks is not None and device_type == "gpu":
+    device_type = _device_type(config, sources.machine, ray)
+    device_ids = _device_ids(config, device_type, sources.machine, ray)
+    if ranks is not None and device_type == "gpu" and ray is None:
         most = _workers_for(ranks, len(device_ids or ()) or sources.machine.gpus)
         min_workers, max_workers = min(min_workers, most), min(max_workers, most)
     return ModelSpec(
@@ -113,8 +120,9 @@ def model_spec(sources: Sources, *, url: str, model_dir: str) -> ModelSpec:
         continuous=_first(config.continuous_batching, False),
         async_jobs=_first(config.async_concurrency, _DEFAULT_ASYNC_JOBS) if config.async_communication else 0,
         job_tickets=_first(config.use_job_ticket, False),
-        share_weights=_first(config.share_weights, False),
+        share_weights=_shares_weights(config, ray),
         use_venv=_first(config.use_venv, False),
+        ray=ray,
         device_type=device_type,
         device_ids=device_ids,
         ranks=ranks,
@@ -181,8 +189,9 @@ def _timeout(settings: Settings, *values: float | None) -> float:
     return _FOREVER_S if settings.debug else _first(*values)
 
 
-def _worker_bounds(sources: Sources, defaults: ModelDefaults, may_sleep: bool) -> tuple[int, int]:
-    """Returns fewest and most workers. ``may_sleep``: model-config.yaml may ask for none."""
+def _worker_bounds(sources: Sources, defaults: ModelDefaults, may_sleep: bool, processors: int) -> tuple[int, int]:
+    """Returns fewest and most workers. ``may_sleep``: model-config.yaml may ask for none. ``processors``: how many a
+    model has at start that sets none."""
     config, settings = sources.config, sources.settings
     if sources.workers is not None:
         check_workers(*sources.workers)
@@ -197,7 +206,7 @@ def _worker_bounds(sources: Sources, defaults: ModelDefaults, may_sleep: bool) -
     if sources.at_startup and settings.debug:
         count = 1
     elif sources.at_startup and not count:
-        count = sources.machine.gpus or sources.machine.cpus
+        count = processors
     return count, count
 
 
@@ -208,18 +217,51 @@ def _batching(config: ModelConfig) -> str:
     return _first(config.batching, "adaptive")
 
 
-def _device_type(config: ModelConfig, machine: Machine) -> str:
+def _device_type(config: ModelConfig, machine: Machine, ray: RayNeeds | None) -> str:
+    if ray is not None:
+        return "gpu" if ray.gpus else "cpu"
     return "gpu" if machine.gpus and config.device_type != "cpu" else "cpu"
 
 
-def _device_ids(config: ModelConfig, device_type: str, machine: Machine) -> tuple[int, ...] | None:
+def _device_ids(
+    config: ModelConfig, device_type: str, machine: Machine, ray: RayNeeds | None
+) -> tuple[int, ...] | None:
     """Discards a list with an id that does not exist, as TorchServe does."""
     if not config.device_ids or device_type == "cpu":
+        return None
+    if ray is not None:
+        log.warning("deviceIds is ignored: Ray chooses the devices of workers that it places")
         return None
     if all(0 <= number < machine.gpus for number in config.device_ids):
         return tuple(config.device_ids)
     log.warning("deviceIds %s are ignored: there are %d GPUs", list(config.device_ids), machine.gpus)
     return None
+
+
+def _ray(config: ModelConfig, settings: Settings) -> RayNeeds | None:
+    """Returns what the workers need of the Ray cluster; None: they are local.
+
+    Raises:
+        InvalidArchive
+    """
+    if _first(config.placement, settings.worker_placement) == "local":
+        if config.ray_resources is not None or config.ray_spread is not None:
+            log.warning("rayResources and raySpread are ignored: workers are on the server's machine")
+        return None
+    if not settings.uses_ray:
+        raise _invalid("placement: ray needs the server's setting ray_address.")
+    if config.use_venv:
+        raise _invalid("useVenv and placement: ray exclude each other: a virtual environment cannot move to a node.")
+    return ray_keys.placement(
+        config.ray_resources, config.ray_spread, device_type=config.device_type, ranks=config.ranks
+    )
+
+
+def _shares_weights(config: ModelConfig, ray: RayNeeds | None) -> bool:
+    if config.share_weights and ray is not None:
+        log.warning("shareWeights is ignored: each worker that Ray places loads the model itself")
+        return False
+    return _first(config.share_weights, False)
 
 
 def _workers_for(ranks: Ranks, gpus: int) -> int:

@@ -170,5 +170,19 @@ def test_the_environment_wins_over_the_command_line_where_the_file_allows_it_and
 
 
 def _good_value(row: Row) -> str:
-    words = ("1", "503", "400", "http://127.0.0.1:1", "auto", "correct", "text", "all", "never", "true", "on")
+    words = (
+        "1",
+        "503",
+        "400",
+        "http://127.0.0.1:1",
+        "auto",
+        "correct",
+        "text",
+        "all",
+        "never",
+        "true",
+        "on",
+        "local",
+        "allow",
+    )
     return next(word for word in words if not _is_refused(row, word))

@@ -321,3 +321,41 @@ def test_an_unknown_option_of_torchrun_is_named(caplog: pytest.LogCaptureFixture
     spec_of(yaml={"parallelType": "tp", "torchrun": {"nproc-per-node": 2, "rdzv-id": 1, "nnodes": 1}})
     assert "torchrun: unsupported parameter rdzv-id" in caplog.text
     assert "nnodes" not in caplog.text
+
+
+# -------------------------------------------------------------------------------------------------- placement by Ray
+
+RAY = {"worker_placement": "ray"}
+
+
+def test_a_model_is_placed_as_the_server_says_unless_it_says_otherwise() -> None:
+    assert spec_of().ray is None
+    assert spec_of(settings=RAY).ray is not None
+    assert spec_of(settings=RAY, yaml={"placement": "local"}).ray is None
+    assert spec_of(settings={"ray_address": "auto"}).ray is None
+    assert spec_of(settings={"ray_address": "auto"}, yaml={"placement": "ray"}).ray is not None
+
+
+def test_an_archive_cannot_make_a_server_use_a_cluster() -> None:
+    with pytest.raises(errors.InvalidArchive, match="needs the server's setting ray_address"):
+        spec_of(yaml={"placement": "ray"})
+
+
+def test_devices_are_those_that_ray_gives_whatever_this_machine_has() -> None:
+    assert spec_of(settings=RAY, gpus=2).device_type == "cpu"
+    spec = spec_of(settings=RAY, yaml={"deviceType": "gpu", "deviceIds": [7]})
+    assert (spec.device_type, spec.device_ids) == ("gpu", None)
+    assert spec.ray is not None
+    assert spec.ray.gpus == 1
+    ranked = spec_of(settings=RAY, yaml={"deviceType": "gpu", "parallelType": "tp", "parallelLevel": 4})
+    assert ranked.ranks == Ranks("tp", 4, 1)
+
+
+def test_at_start_a_placed_model_has_one_worker_because_this_machine_does_not_count() -> None:
+    assert spec_of(settings=RAY, at_startup=True).max_workers == 1
+
+
+def test_weights_are_not_shared_and_virtual_environments_refused_where_workers_are_elsewhere() -> None:
+    assert not spec_of(settings=RAY, yaml={"shareWeights": True}).share_weights
+    with pytest.raises(errors.InvalidArchive, match="useVenv and placement: ray exclude each other"):
+        spec_of(settings=RAY, yaml={"useVenv": True})
