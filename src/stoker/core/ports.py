@@ -321,7 +321,8 @@ class Load(NamedTuple):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerStatus:
     """One worker slot as DescribeModel shows it. ``state``: a name of `pool.slot_states.State`.
-    ``error``: why the last process ended or could not load; None when all is well."""
+    ``error``: why the last process ended, could not load, or has no place; None when all is well. ``node``: where it
+    is; None: on this machine, or nowhere."""
 
     id: int
     state: str
@@ -333,6 +334,7 @@ class WorkerStatus:
     gpu_id: int | None
     gpu_usage: str | None
     error: ServingError | None
+    node: str | None = None
 
     @property
     def failure(self) -> str | None:

@@ -14,6 +14,7 @@ from stoker.errors import ServingError
 
 class State(Enum):
     STARTING = "STARTING"  # a process is being spawned, its interpreter starts
+    PENDING = "PENDING"  # no node of the cluster has room for a process; it starts when one has
     LOADING = "LOADING"  # the handler is imported and initialised
     READY = "READY"
     BACKOFF = "BACKOFF"  # no process; another one follows after a delay
@@ -23,6 +24,8 @@ class State(Enum):
 
 
 class Event(Enum):
+    NO_ROOM = "no_room"
+    ROOM = "room"
     GREETED = "greeted"
     LOADED = "loaded"
     EXITED = "exited"  # the process is gone, or could not be spawned
@@ -36,7 +39,18 @@ class IllegalTransition(RuntimeError):
 
 
 NEXT: dict[State, dict[Event, State]] = {
-    State.STARTING: {Event.GREETED: State.LOADING, Event.EXITED: State.BACKOFF, Event.RETIRE: State.DRAINING},
+    State.STARTING: {
+        Event.NO_ROOM: State.PENDING,
+        Event.GREETED: State.LOADING,
+        Event.EXITED: State.BACKOFF,
+        Event.RETIRE: State.DRAINING,
+    },
+    State.PENDING: {
+        Event.NO_ROOM: State.PENDING,  # for another reason
+        Event.ROOM: State.STARTING,
+        Event.EXITED: State.BACKOFF,
+        Event.RETIRE: State.DRAINING,
+    },
     State.LOADING: {Event.LOADED: State.READY, Event.EXITED: State.BACKOFF, Event.RETIRE: State.DRAINING},
     State.READY: {Event.EXITED: State.BACKOFF, Event.RETIRE: State.DRAINING},
     State.BACKOFF: {Event.RETRY: State.STARTING, Event.GIVE_UP: State.GIVEN_UP, Event.RETIRE: State.STOPPED},
@@ -58,8 +72,8 @@ def after(state: State, event: Event) -> State:
 
 
 class Life:
-    """The state of a slot. ``start_failure``: why its newest start failed; None: that start went well, or goes
-    on. A process that was ready once and died later did not fail to start."""
+    """The state of a slot. ``start_failure``: why its newest start failed, or has no room; None: that start went well,
+    or goes on. A process that was ready once and died later did not fail to start."""
 
     __slots__ = ("start_failure", "state")
 
@@ -68,11 +82,11 @@ class Life:
         self.start_failure: ServingError | None = None
 
     def enter(self, event: Event, error: ServingError | None = None) -> None:
-        """``error``: why a process EXITED."""
+        """``error``: why a process EXITED, or there is NO_ROOM for one."""
         was, self.state = self.state, after(self.state, event)
-        if event is Event.EXITED and was is not State.READY:
+        if event is Event.NO_ROOM or (event is Event.EXITED and was is not State.READY):
             self.start_failure = error
-        elif event is Event.RETRY:
+        elif event in (Event.ROOM, Event.RETRY):
             self.start_failure = None
 
 

@@ -21,7 +21,7 @@ from stoker.scheduling.autoscaling import Autoscaling, Decision, Sample
 log = logging.getLogger(__name__)
 
 TICK_S = 0.5
-_FAILING = (State.BACKOFF.name, State.GIVEN_UP.name)
+_FAILING = (State.BACKOFF.name, State.GIVEN_UP.name, State.PENDING.name)
 _BETWEEN_UNLOADS_S = 10.0  # what one model frees shows after a while
 
 

@@ -115,6 +115,8 @@ def worker(status: WorkerStatus) -> dict[str, Any]:
         entry["state"] = status.state
     if status.failure:
         entry["failure"] = status.failure
+    if status.node:
+        entry["node"] = status.node
     return entry
 
 

@@ -9,10 +9,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from stoker.core.clock import Clock
 from stoker.core.ports import Health, Readiness
+from stoker.pool.slot_states import State
 from stoker.registry.catalog import Catalog
 from stoker.registry.entry import ModelEntry
 
@@ -77,7 +78,14 @@ class HealthView:
         if self.stopping:
             return Readiness(ready=False, reason="The server is stopping.", models=self._waited_for())
         missing = (*self.failed, *self._waited_for())
-        return Readiness(ready=not missing, models=missing)
+        return Readiness(ready=not missing, reason=" ".join(self._shortages()), models=missing)
+
+    def _shortages(self) -> Iterator[str]:
+        """Yields what is missing for models whose workers have no place."""
+        for entry in self._catalog:
+            pending = [status.failure for status in entry.pool.statuses() if status.state == State.PENDING.name]
+            if pending and entry.ready_workers() < entry.workers_due:
+                yield f"{entry.key} waits for room: {pending[0]}."
 
     def _waited_for(self) -> tuple[str, ...]:
         """Whether a probe waits for the model: not for one scaled to zero."""

@@ -45,10 +45,10 @@ def test_every_state_leads_to_the_end() -> None:
     assert reached == set(State)
 
 
-def test_a_state_with_a_process_reacts_to_its_exit() -> None:
-    with_process = {State.STARTING, State.LOADING, State.READY, State.DRAINING}
+def test_a_state_with_a_process_or_the_wait_for_one_reacts_to_its_end() -> None:
+    with_process = {State.STARTING, State.PENDING, State.LOADING, State.READY, State.DRAINING}
     assert {state for state in State if Event.EXITED in NEXT[state]} == with_process
-    assert with_process - {State.READY} == UNSETTLED
+    assert with_process - {State.READY, State.PENDING} == UNSETTLED
 
 
 def test_delays_are_torchserves_and_constant_at_the_end() -> None:
@@ -110,3 +110,13 @@ def test_an_event_that_raises_leaves_the_slot_as_it_was() -> None:
         it.enter(Event.LOADED)
     assert it.state is State.BACKOFF
     assert it.start_failure is WRONG
+
+
+def test_a_slot_without_room_for_a_process_has_failed_to_start_until_there_is_room() -> None:
+    life, shortage = Life(), WorkerDied("no GPU")
+    life.enter(Event.NO_ROOM, shortage)
+    assert (life.state, life.start_failure) == (State.PENDING, shortage)
+    assert State.PENDING not in UNSETTLED
+    assert hopeless([life]) is shortage
+    life.enter(Event.ROOM)
+    assert (life.state, life.start_failure) == (State.STARTING, None)
