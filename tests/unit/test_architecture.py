@@ -32,6 +32,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "scheduling": {"stoker.config"},
     "pool": {"stoker.config", "stoker.ipc", "stoker.node.order"},
     "node": {"stoker.ipc", "stoker.archive", "stoker.pool"},
+    "ray": {"stoker.ipc", "stoker.node"},
     "frontend": {"stoker.config", "stoker.tensors"},
     "migrate": {"stoker.config", "stoker.archive", "stoker.snapshots", "stoker.workflows.specification"},
     "snapshots": {"stoker.config"},
@@ -56,6 +57,7 @@ HOMES: dict[str, tuple[str, ...]] = {
     "python_multipart": ("stoker.frontend.http",),
     "prometheus_client": (),
     "fastapi": (),
+    "ray": ("stoker.ray",),
     "torch": ("stoker.handlers", "stoker.worker"),
     "torchvision": ("stoker.handlers", "stoker.worker"),
     "marshal": (),
@@ -84,6 +86,7 @@ SAMPLES = [
     ("stoker.worker.loading", "stoker.archive.unpack", False),
     ("stoker.worker.loading", "stoker.archive.manifest", True),
     ("stoker.server", "stoker.registry.registry", True),
+    ("stoker.pool.remote.ray_placer", "stoker.ray", False),
     ("stoker.server", "stoker.testing", False),
 ]
 """Module, what it would import, whether it may."""

@@ -1,0 +1,51 @@
+"""The actor that Ray starts on a node for one process of a worker: it runs the agent, and tells where it is.
+
+Only this class travels by Ray, by its name: the node's own stoker is what runs.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import socket
+from contextlib import closing
+from typing import Any
+
+from stoker import __version__
+
+VISIBLE = ("CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "ONEAPI_DEVICE_SELECTOR")
+"""Variables by which Ray shows devices to a process."""
+
+_OF_RAY = ("RAY_", "SPT_NOENV", "PYTHONBREAKPOINT")
+"""Beginnings of variables that Ray sets for its own processes."""
+
+
+class AgentActor:
+    def about(self) -> dict[str, Any]:
+        """Describes the node, as `ipc.driver_messages.Node` without its name."""
+        import ray  # noqa: PLC0415 - the nodes' processes have it; the server never does
+
+        address = ray.util.get_node_ip_address()
+        return {
+            "id": ray.get_runtime_context().get_node_id(),
+            "address": address,
+            "python": platform.python_version(),
+            "stoker": __version__,
+            "devices": {name: os.environ[name] for name in VISIBLE if name in os.environ},
+            "port": _free_port(address),
+        }
+
+    def run(self, order: bytes, node: str) -> None:
+        """Returns when the worker is gone. ``node``: what people call this node."""
+        from stoker.node import agent  # noqa: PLC0415 - after the versions were compared
+
+        for name in [name for name in os.environ if name.startswith(_OF_RAY)]:
+            del os.environ[name]
+        agent.run(order, node=node)
+
+
+def _free_port(address: str) -> int:
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with closing(socket.socket(family, socket.SOCK_STREAM)) as probe:
+        probe.bind((address, 0))
+        return int(probe.getsockname()[1])

@@ -1,0 +1,198 @@
+"""What the driver asks of Ray: the only file that calls its API.
+
+Calls that wait for an answer of the cluster run in threads.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import sys
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
+from typing import Any
+
+import ray
+from ray._private import state
+from ray._private.authentication.authentication_utils import is_token_auth_enabled
+from ray.exceptions import RayError
+from ray.util.placement_group import PlacementGroup, placement_group, remove_placement_group
+from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
+
+from stoker.core.remote import CPU, GPU, MEMORY
+from stoker.ipc.driver_messages import Connected
+from stoker.ray.actor import AgentActor
+from stoker.ray.shortage import NodeRoom
+from stoker.ray.view import ActorLost, NoCluster, NodeView
+
+_OBJECT_STORE_BYTES = 80 << 20  # the least that Ray accepts: nothing is ever put there
+_ANSWER_S = 5.0
+_PROBE_S = 1.0
+_NODE_ID = "ray.io/node-id"
+_NOTHING = {CPU: 0.001}  # a bundle cannot be empty
+
+
+class PlacedActor:
+    def __init__(self, actor: Any) -> None:
+        self._actor = actor
+
+    async def about(self) -> Mapping[str, Any]:
+        return await _answer(self._actor.about.remote())  # type: ignore[no-any-return]
+
+    async def run(self, order: bytes, node: str) -> None:
+        await _answer(self._actor.run.remote(order, node))
+
+    def kill(self) -> None:
+        with suppress(RayError, ValueError):  # gone already
+            ray.kill(self._actor)
+
+
+class PlacedActors:
+    """Those of one worker. ``group``: what keeps their resources together, where there are several."""
+
+    def __init__(self, actors: Sequence[PlacedActor], group: PlacementGroup | None = None) -> None:
+        self.actors = actors
+        self._group = group
+
+    def release(self) -> None:
+        for actor in self.actors:
+            actor.kill()
+        if self._group is not None:
+            remove_placement_group(self._group)
+
+
+class RayCluster:
+    def connect(self, address: str) -> Connected:
+        """Joins as a driver; ``address``: auto, local or HOST:PORT. Waits.
+
+        Raises:
+            NoCluster
+        """
+        if address not in ("auto", "local"):
+            _check_answers(address)
+        options: dict[str, Any] = {"object_store_memory": _OBJECT_STORE_BYTES, "include_dashboard": False}
+        try:
+            context = ray.init(
+                address=address,
+                log_to_driver=False,
+                configure_logging=False,
+                **(options if address == "local" else {}),
+            )
+        except (ConnectionError, RuntimeError, ValueError, RayError) as error:
+            raise NoCluster(_why_none(address, str(error))) from error
+        nodes = [node for node in ray.nodes() if node["Alive"]]
+        return Connected(
+            address=ray.util.get_node_ip_address(),
+            nodes=len(nodes),
+            ray=ray.__version__,
+            apis=[*_given(context.address_info.get("webui_url")), *filter(None, map(_agent_api, nodes))],
+            tokens=is_token_auth_enabled(),
+        )
+
+    def disconnect(self) -> None:
+        ray.shutdown()
+
+    async def nodes(self) -> list[NodeView]:
+        return await asyncio.to_thread(_nodes)
+
+    async def reachable(self, node: NodeView) -> bool:
+        """Tells whether the node's raylet listens, which is sooner than Ray notices."""
+        try:
+            _, writer = await asyncio.wait_for(asyncio.open_connection(node.address, node.port), _PROBE_S)
+        except (OSError, TimeoutError, asyncio.TimeoutError):
+            return False
+        writer.close()
+        return True
+
+    def place(
+        self, resources: Mapping[str, float], processes: int, *, spread: bool, avoid: Collection[str]
+    ) -> PlacedActors:
+        selector = {_NODE_ID: f"!in({','.join(sorted(avoid))})"} if avoid else {}
+        if processes == 1:
+            strategy = "SPREAD" if spread else "DEFAULT"
+            return PlacedActors([_actor(resources, scheduling_strategy=strategy, label_selector=selector or None)])
+        group = placement_group(
+            [{name: value for name, value in resources.items() if value} or _NOTHING] * processes,
+            strategy="SPREAD" if spread else "PACK",
+            bundle_label_selector=[selector] * processes if selector else None,
+        )
+        strategies = [PlacementGroupSchedulingStrategy(group, number) for number in range(processes)]
+        return PlacedActors([_actor(resources, scheduling_strategy=each) for each in strategies], group)
+
+
+def _actor(resources: Mapping[str, float], **options: Any) -> PlacedActor:
+    own = {name: value for name, value in resources.items() if name not in (CPU, GPU, MEMORY)}
+    actor = ray.remote(AgentActor).options(
+        num_cpus=resources.get(CPU, 0),
+        num_gpus=resources.get(GPU, 0),
+        memory=int(resources[MEMORY]) if MEMORY in resources else None,
+        resources=own or None,
+        max_restarts=0,
+        **{name: value for name, value in options.items() if value is not None},
+    )
+    return PlacedActor(actor.remote())
+
+
+async def _answer(reference: Any) -> Any:
+    try:
+        return await reference
+    except RayError as error:
+        print(f"{type(error).__name__}: {error}", file=sys.stderr, flush=True)  # noqa: T201 - into the server's log
+        raise ActorLost(_why_lost(error)) from None
+
+
+def _why_lost(error: RayError) -> str:
+    text = str(error)
+    if "No module named 'stoker" in text or "failed to import" in text:
+        return "stoker is not installed where Ray runs on a node: each node needs the version that the server has"
+    return f"Ray lost its actor ({type(error).__name__})"
+
+
+def _nodes() -> list[NodeView]:
+    free = state.available_resources_per_node()
+    return [
+        NodeView(
+            id=node["NodeID"],
+            name=_name(node),
+            address=node["NodeManagerAddress"],
+            port=node["NodeManagerPort"],
+            room=NodeRoom(node["Resources"], free.get(node["NodeID"], {})),
+        )
+        for node in ray.nodes()
+        if node["Alive"]
+    ]
+
+
+def _given(address: str | None) -> list[str]:
+    return [address] if address else []
+
+
+def _agent_api(node: Mapping[str, Any]) -> str:
+    """Returns where the node's dashboard agent listens; empty: it does not."""
+    port = node.get("DashboardAgentListenPort") or -1
+    return f"{node['NodeManagerAddress']}:{port}" if port > 0 else ""
+
+
+def _name(node: Mapping[str, Any]) -> str:
+    """Returns the name that was given to the node, which is its address unless it was, else the machine's."""
+    given = str(node.get("NodeName") or "")
+    return given if given and given != node["NodeManagerAddress"] else str(node["NodeManagerHostname"])
+
+
+def _check_answers(address: str) -> None:
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), _ANSWER_S).close()
+    except OSError as error:
+        raise NoCluster(f"no Ray cluster answers at {address}: {error.strerror or error}") from None
+
+
+def _why_none(address: str, error: str) -> str:
+    first = " ".join(error.split())[:400]
+    if address == "auto" and ("find any running" in error or "No cluster" in error):
+        return "no Ray cluster runs on this machine: start one (ray start), or name it by ray_address"
+    if "Version mismatch" in error:
+        return f"the Ray cluster has other versions than this server: {first}"
+    if address not in ("auto", "local") and "node" in error.lower():
+        return f"this machine is no node of the Ray cluster at {address} (ray start --address={address}): {first}"
+    return f"the Ray cluster cannot be used: {first}"

@@ -1,0 +1,105 @@
+"""The driver process: joins a Ray cluster, and places workers there for the server that started it.
+
+A process of its own, because Ray ends its drivers when it loses its head, and brings threads, signal handlers and
+memory with it.  It ends when the server closes the connection, and with it Ray ends all that it placed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import socket
+import sys
+from collections.abc import Sequence
+
+from stoker.ipc import driver_messages as messages
+from stoker.ipc.driver_messages import Begin, Failed, FromDriver, Place, Refused, Release
+from stoker.ipc.frames import Decoder, FrameError
+from stoker.ray.placing import Placing, Taken
+from stoker.ray.view import Cluster, NoCluster
+
+_READ_BYTES = 64 << 10
+
+
+class Driver:
+    """Carries out what the server asks for. ``writer``: to the server."""
+
+    def __init__(self, cluster: Cluster, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._cluster = cluster
+        self._reader = reader
+        self._writer = writer
+        self._placings: dict[int, tuple[Placing, asyncio.Task[None]]] = {}
+        self._taken: Taken = {}
+
+    def send(self, message: FromDriver) -> None:
+        self._writer.writelines(messages.encode(message))
+
+    async def run(self) -> None:
+        """Returns when the server has closed the connection, or broke the protocol."""
+        decoder = Decoder(0)
+        try:
+            while data := await self._reader.read(_READ_BYTES):
+                for frame in decoder.feed(data):
+                    self._take(messages.decode_to_driver(frame.header))
+        except (FrameError, OSError) as error:
+            print(f"the connection to the server is lost: {error}", file=sys.stderr)  # noqa: T201
+        for _, task in list(self._placings.values()):
+            task.cancel()
+
+    def _take(self, message: messages.ToDriver) -> None:
+        if isinstance(message, Place):
+            self._place(message)
+            return
+        placing, task = self._placings.get(message.request, (None, None))
+        if isinstance(message, Begin) and placing is not None:
+            placing.begin(message)
+        elif isinstance(message, Release) and task is not None:
+            task.cancel()
+
+    def _place(self, message: Place) -> None:
+        placing = Placing(message, cluster=self._cluster, send=self.send, taken=self._taken)
+        task = asyncio.get_running_loop().create_task(placing.run())
+        self._placings[message.request] = placing, task
+        task.add_done_callback(lambda done: self._over(message.request, done))
+
+    def _over(self, request: int, task: asyncio.Task[None]) -> None:
+        del self._placings[request]
+        if not task.cancelled() and (error := task.exception()) is not None:
+            print(f"a worker could not be placed: {error!r}", file=sys.stderr)  # noqa: T201
+            self.send(Failed(request, f"Ray could not be asked ({type(error).__name__})"))
+
+
+async def serve(sock: socket.socket, address: str) -> int:
+    """Returns the exit code."""
+    from stoker.ray.cluster import RayCluster  # noqa: PLC0415 - imports ray, which reads the environment
+
+    reader, writer = await asyncio.open_connection(sock=sock)
+    cluster = RayCluster()
+    driver = Driver(cluster, reader, writer)
+    try:
+        driver.send(cluster.connect(address))
+    except NoCluster as error:
+        driver.send(Refused(str(error)))
+        await writer.drain()
+        return 1
+    await driver.run()
+    await asyncio.to_thread(cluster.disconnect)
+    return 0
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--socket-fd", type=int, required=True)
+    parser.add_argument("--address", required=True)
+    options = parser.parse_args(arguments)
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    if options.address == "local":
+        os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"  # Ray's switch for loopback only
+    code = asyncio.run(serve(socket.socket(fileno=options.socket_fd), options.address))
+    sys.stdout.flush()
+    os._exit(code)  # Ray's threads may not end
+
+
+if __name__ == "__main__":
+    main()

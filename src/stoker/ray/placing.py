@@ -1,0 +1,157 @@
+"""Places the actors of one worker, watches what keeps Ray from it, and lets them run their orders.
+
+Ray goes on choosing a node that has died until it notices, which takes up to half a minute.  So nodes whose raylet does
+not answer are avoided, and a worker that waits for one is placed anew.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from stoker.ipc.driver_messages import Begin, Ended, Failed, FromDriver, Node, Pending, Place, Placed
+from stoker.ray.shortage import NodeRoom, may_be_starting, shortage
+from stoker.ray.view import Actor, ActorLost, Actors, Cluster, NodeView
+
+LOOK_S = 1.0
+"""Pause between two looks at what is missing."""
+START_S = 120.0
+"""How long Ray may take to start an actor for which there is room."""
+UNCLEAR_S = 20.0
+"""How long what is missing may have been given to an actor that has not started yet."""
+
+
+Taken = dict[int, list[tuple[str, Mapping[str, float]]]]
+"""Node and resources of each actor, by request."""
+
+
+class Placing:
+    """One request of the server. ``send`` passes messages to it. ``taken``: what all actors that run take, by node."""
+
+    def __init__(self, request: Place, *, cluster: Cluster, send: Callable[[FromDriver], None], taken: Taken) -> None:
+        self._request = request
+        self._cluster = cluster
+        self._taken = taken
+        self._unclear_s = 0.0
+        self._send = send
+        self._avoided: frozenset[str] = frozenset()
+        self._actors: Actors | None = None
+        self._shortage = ""
+        self._orders: asyncio.Future[Sequence[bytes]] = asyncio.get_running_loop().create_future()
+
+    def begin(self, message: Begin) -> None:
+        if not self._orders.done():
+            self._orders.set_result(message.orders)
+
+    async def run(self) -> None:
+        """Places, waits for the orders, and returns when all actors have ended. A cancellation releases them."""
+        try:
+            nodes = await self._place()
+            self._taken[self._request.request] = [(node.id, self._request.resources) for node in nodes]
+            self._send(Placed(self._request.request, nodes))
+            orders = await self._orders
+            assert self._actors is not None
+            runs = [
+                self._run(number, *each)
+                for number, each in enumerate(zip(self._actors.actors, orders, nodes, strict=True))
+            ]
+            await asyncio.gather(*runs)
+        except ActorLost as error:
+            self._send(Failed(self._request.request, str(error)))
+        finally:
+            self._release()
+
+    # ------------------------------------------------------------------------------------------ placing
+
+    async def _place(self) -> list[Node]:
+        """Raises ActorLost."""
+        waited = 0.0
+        await self._look()
+        found = self._ask()
+        try:
+            while not (await asyncio.wait({found}, timeout=LOOK_S))[0]:
+                before, nodes = self._avoided, await self._look()
+                if self._avoided != before:  # a node has died, or has come back
+                    found = self._ask_again(found)
+                waited = 0.0 if self._report(nodes) else waited + LOOK_S
+                if waited >= START_S:
+                    raise ActorLost(f"Ray did not start its actor within {START_S:g} s")
+            return await self._named(await found)
+        finally:
+            found.cancel()
+
+    async def _look(self) -> Sequence[NodeView]:
+        """Returns the nodes that can be chosen; notes which ones to avoid."""
+        nodes = await self._cluster.nodes()
+        answers = await asyncio.gather(*(self._cluster.reachable(node) for node in nodes))
+        self._avoided = frozenset(node.id for node, there in zip(nodes, answers, strict=True) if not there)
+        return [node for node in nodes if node.id not in self._avoided]
+
+    def _ask(self) -> asyncio.Task[list[Mapping[str, Any]]]:
+        wanted = self._request
+        self._actors = self._cluster.place(
+            wanted.resources, wanted.processes, spread=wanted.spread, avoid=self._avoided
+        )
+        return asyncio.get_running_loop().create_task(_all_about(self._actors.actors))
+
+    def _ask_again(self, found: asyncio.Task[list[Mapping[str, Any]]]) -> asyncio.Task[list[Mapping[str, Any]]]:
+        if found.done():
+            return found
+        found.cancel()
+        self._release()
+        return self._ask()
+
+    def _report(self, nodes: Sequence[NodeView]) -> bool:
+        """Tells the server what is missing when that changes; returns whether anything is."""
+        text = self._missing([node.room._replace(ours=self._ours(node.id)) for node in nodes])
+        if text != self._shortage:
+            self._shortage = text
+            self._send(Pending(self._request.request, text))
+        return bool(text)
+
+    def _missing(self, rooms: Sequence[NodeRoom]) -> str:
+        wanted, processes = self._request.resources, self._request.processes
+        text = shortage(wanted, rooms, processes=processes)
+        unclear = bool(text) and may_be_starting(wanted, rooms, processes=processes)
+        self._unclear_s = self._unclear_s + LOOK_S if unclear else 0.0
+        return "" if unclear and self._unclear_s < UNCLEAR_S else text
+
+    def _ours(self, node: str) -> Mapping[str, float]:
+        found: Counter[str] = Counter()
+        for actors in self._taken.values():
+            for at, resources in actors:
+                if at == node:
+                    found.update(resources)
+        return found
+
+    async def _named(self, found: Sequence[Mapping[str, Any]]) -> list[Node]:
+        names = {node.id: node.name for node in await self._cluster.nodes()}
+        return [Node(name=names.get(about["id"], about["address"]), **about) for about in found]
+
+    # ------------------------------------------------------------------------------------------ running
+
+    async def _run(self, number: int, actor: Actor, order: bytes, node: Node) -> None:
+        reason = ""
+        try:
+            await actor.run(order, str(node))
+        except ActorLost:
+            reason = await self._why(node)
+        self._send(Ended(self._request.request, number, reason))
+
+    async def _why(self, node: Node) -> str:
+        alive = [view for view in await self._cluster.nodes() if view.id == node.id]
+        if not alive or not await self._cluster.reachable(alive[0]):
+            return f"the node {node} was lost"
+        return f"the Ray actor on the node {node} died"
+
+    def _release(self) -> None:
+        self._taken.pop(self._request.request, None)
+        actors, self._actors = self._actors, None
+        if actors is not None:
+            actors.release()
+
+
+async def _all_about(actors: Sequence[Actor]) -> list[Mapping[str, Any]]:
+    return list(await asyncio.gather(*(actor.about() for actor in actors)))
