@@ -26,6 +26,7 @@ from stoker.config.sequence_names import sequence_names
 from stoker.config.settings import Settings
 from stoker.core.clock import MonotonicClock
 from stoker.core.ports import AccessLog, TokenScope
+from stoker.errors import StartupError
 from stoker.frontend import open_files, sockets
 from stoker.frontend.grpc.authorization import guarded
 from stoker.frontend.grpc.health import health_methods
@@ -49,6 +50,9 @@ from stoker.frontend.open_exchanges import OpenExchanges
 from stoker.frontend.protection import Protection
 from stoker.frontend.protocol_v2 import ProtocolV2
 from stoker.pool.devices import Devices
+from stoker.pool.remote.driver_process import DriverLost
+from stoker.pool.remote.joining import check_installed
+from stoker.pool.remote.ray_placer import RayPlacer
 from stoker.registry.registry import Registry
 from stoker.snapshots import files as snapshot_files
 from stoker.snapshots.folder import SnapshotFolder
@@ -145,6 +149,7 @@ class Server:
         await asyncio.to_thread(store.open)
         devices = await asyncio.to_thread(Devices.detect, settings.number_of_gpu)
         metrics = self._metrics
+        placer = await self._enter_placer(stack)
         registry = Registry(
             settings=settings,
             store=store,
@@ -152,6 +157,7 @@ class Server:
             clock=MonotonicClock(),
             telemetry=metrics.model,
             snapshots=self._snapshot_folder(),
+            placement=placer,
         )
         metrics.watch(registry.figures)
         if metrics.measures and not settings.disable_system_metrics:
@@ -160,6 +166,27 @@ class Server:
             )
             await stack.enter_async_context(system)
         return await stack.enter_async_context(registry)
+
+    async def _enter_placer(self, stack: AsyncExitStack) -> RayPlacer | None:
+        """Joins the Ray cluster, if workers may be placed there.
+
+        Raises:
+            StartupError
+        """
+        settings = self._settings
+        if not settings.uses_ray:
+            return None
+        check_installed()
+        placer = stack.enter_context(server_options.ray_placer(settings))
+        stack.push_async_callback(placer.close)
+        try:
+            cluster = await placer.open()
+        except DriverLost as error:
+            raise StartupError(f"ray_address: {error.cause}") from None
+        log.info(
+            "Joined a Ray cluster of %d node(s), Ray %s", cluster.nodes, cluster.ray, extra={"event": "ray_joined"}
+        )
+        return placer
 
     async def _enter_workflows(self, stack: AsyncExitStack, registry: Registry) -> Workflows:
         settings = self._settings

@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 from stoker.archive.download import DownloadLimits
 from stoker.archive.limits import UnpackLimits
 from stoker.archive.store import ModelStore, WorkflowStore
+from stoker.config.address import Address
 from stoker.config.settings import Settings
+from stoker.errors import ConfigurationError
 from stoker.frontend.grpc.engine import ConnectionAge
 from stoker.frontend.grpc.limits import Limits as Http2Limits
 from stoker.frontend.http.listeners import Role
 from stoker.frontend.http.openapi import Operation
 from stoker.frontend.http.openapi_operations import of_listener
 from stoker.frontend.listener import Budgets, Limits
+from stoker.ipc.driver_messages import Connected
+from stoker.pool.remote.border import Border
+from stoker.pool.remote.bundles import Bundles
+from stoker.pool.remote.certificates import BorderTls, make_tls, tls_of_files
+from stoker.pool.remote.joining import check_apis
+from stoker.pool.remote.ray_placer import NodeOptions, RayPlacer
 
 _BUFFERED = 256 << 20
 
@@ -90,16 +101,62 @@ def workflow_store(settings: Settings) -> WorkflowStore:
     return WorkflowStore(settings.workflow_store or settings.model_store, **_store_options(settings))
 
 
+@contextmanager
+def ray_placer(settings: Settings) -> Iterator[RayPlacer]:
+    """Makes what places workers on the nodes of the Ray cluster; not opened."""
+    address = settings.ray_address or "auto"
+    with ThreadPoolExecutor(1, "bundles") as executor:
+        yield RayPlacer(
+            address,
+            node_options=NodeOptions(
+                cache_dir=settings.ray_archive_cache,
+                cache_limit_bytes=settings.ray_archive_cache_size,
+                shares_disk=address == "local",
+            ),
+            border_of=partial(_border, settings),
+            bundle_of=Bundles(executor=executor, limits=unpack_limits(settings)).of,
+        )
+
+
+def _border(settings: Settings, cluster: Connected) -> Border:
+    """Makes the border to a cluster that may be used.
+
+    Raises:
+        ConfigurationError
+    """
+    if settings.ray_public_jobs_api == "refuse":
+        check_apis(cluster)
+    place = settings.ray_border_address or Address("border", cluster.address)
+    return Border(place.host, place.port, tls=_border_tls(settings, place.host))
+
+
+def _border_tls(settings: Settings, host: str) -> BorderTls | None:
+    files = (settings.ray_border_certificate_file, settings.ray_border_private_key_file, settings.ray_border_ca_file)
+    if not settings.ray_border_tls:
+        return None
+    certificate, key, authority = files
+    if certificate is not None and key is not None and authority is not None:
+        return tls_of_files(certificate, key, authority, name=host)
+    if any(files):
+        raise ConfigurationError(
+            "The border to remote workers needs all three: ray_border_certificate_file, ray_border_private_key_file, "
+            "ray_border_ca_file."
+        )
+    return make_tls()
+
+
+def unpack_limits(settings: Settings) -> UnpackLimits:
+    return UnpackLimits(
+        entries=settings.unpack_max_files, total_bytes=settings.unpack_max_size, ratio=settings.unpack_max_ratio
+    )
+
+
 def _store_options(settings: Settings) -> dict[str, Any]:
     return {
         "temp_dir": settings.temp_dir,
         "allowed_model_paths": settings.allowed_model_paths,
         "allowed_urls": ",".join(settings.allowed_urls),
         "allow_private_urls": settings.allow_private_urls,
-        "unpack_limits": UnpackLimits(
-            entries=settings.unpack_max_files,
-            total_bytes=settings.unpack_max_size,
-            ratio=settings.unpack_max_ratio,
-        ),
+        "unpack_limits": unpack_limits(settings),
         "download_limits": DownloadLimits(max_bytes=settings.download_max_size, total_s=settings.download_timeout_s),
     }

@@ -132,7 +132,7 @@ class Agent:
 
     def _environment(self, model_dir: str) -> dict[str, str]:
         """What the node sets wins: it knows its devices, folders and cores."""
-        order, inherited = self._order, without_secrets(os.environ)
+        order, inherited = self._order, without_secrets(os.environ, self._order.withheld)
         env = {**order.env, **inherited, **order.env_first}
         found = inherited.get("PYTHONPATH", "")
         path = search_path(found, handler=order.handler, folders=[model_dir], homes=[SOURCE_ROOT])

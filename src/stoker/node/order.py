@@ -35,7 +35,8 @@ class BorderAccess(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True):
-    """``env``: variables for the worker; those of the node win unless they are in ``env_first``.
+    """``env``: variables for the worker; those of the node win unless they are in ``env_first``. ``withheld``: a
+    regular expression; variables of the node that it does not get.
 
     ``model_dir``: the model's folder, where the node has it already; None: fetch ``archive``. ``handler``: as in the
     model spec; its folder goes on the search path. ``python``: None: the interpreter of the agent.
@@ -52,6 +53,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     handler: str = ""
     env: dict[str, str] = {}
     env_first: dict[str, str] = {}
+    withheld: str | None = None
     python: str | None = None
     worker_module: str = "stoker.worker.main"
     metrics_config: str | None = None

@@ -17,6 +17,7 @@ from stoker.pool.busy import BusyWorkers
 from stoker.pool.devices import Devices
 from stoker.pool.forking import templates
 from stoker.pool.ids import WorkerIds
+from stoker.pool.remote.placement import Placement
 from stoker.pool.retry_turns import RetryTurns
 from stoker.pool.slot import Slot
 from stoker.pool.slot_states import State, hopeless
@@ -30,7 +31,7 @@ log = logging.getLogger(__name__)
 class WorkerPool:
     """All methods are for the event loop's thread; those without ``async`` never wait.
 
-    ``on_change`` is called whenever `statuses` may have changed.
+    ``on_change`` is called whenever `statuses` may have changed. ``placement``: of workers on other machines.
     """
 
     def __init__(
@@ -45,12 +46,13 @@ class WorkerPool:
         busy: BusyWorkers | None = None,
         clock: Clock | None = None,
         telemetry: ModelTelemetry | None = None,
+        placement: Placement | None = None,
     ) -> None:
         self._spec = spec
         self._telemetry: ModelTelemetry = telemetry or Unmeasured()
         self._scheduler = scheduler
         self._options = options
-        self._spawner = WorkerSpawner(spec, options, on_metric=self._telemetry.printed)
+        self._spawner = WorkerSpawner(spec, options, on_metric=self._telemetry.printed, placement=placement)
         self._devices = devices
         self._ids = ids
         self._busy = busy if busy is not None else BusyWorkers(usable_cores())
@@ -163,6 +165,8 @@ class WorkerPool:
     def _gpus(self, slot: int) -> tuple[int | None, Mapping[str, str]]:
         """Returns a worker's first GPU, and what shows it those of its own, where it has several."""
         spec = self._spec
+        if spec.ray is not None:  # Ray has shown it its own
+            return (0 if spec.ray.gpus else None), {}
         if spec.ranks is None or spec.device_type == "cpu":
             return self._gpu_id(), {}
         taken = set(self._runs.values())

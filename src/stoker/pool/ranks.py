@@ -54,10 +54,12 @@ def free_port() -> int:
 
 class RankGroup:
     """Looks like the `ChildProcess` of rank 0; ``exited`` gets the return code of the rank that ended first, once all
-    are reaped. ``ended_first``: which one that was. ``stopping``: ranks may end one after the other now."""
+    are reaped. ``ended_first``: which one that was. ``stopping``: ranks may end one after the other now. ``devices``:
+    the number of each rank's device among those that it sees."""
 
-    def __init__(self, ranks: Sequence[RunningProcess]) -> None:
+    def __init__(self, ranks: Sequence[RunningProcess], *, devices: Sequence[int] | None = None) -> None:
         self._ranks = list(ranks)
+        self.devices = devices or range(len(ranks))
         self._code: int | None = None
         self.ended_first: int | None = None
         self.stopping = False

@@ -24,6 +24,7 @@ log = logging.getLogger(__name__)
 
 _TORCHSERVE_STATES = {
     State.STARTING: "WORKER_STARTED",
+    State.PENDING: "WORKER_STARTED",
     State.LOADING: "WORKER_STARTED",
     State.READY: "WORKER_MODEL_LOADED",
     State.DRAINING: "WORKER_SCALED_DOWN",
@@ -99,6 +100,7 @@ class Slot:
             gpu_id=self._config.gpu_id,
             gpu_usage=self._gpu_usage(self._config.gpu_id),
             error=None if all_is_well else self._error,
+            node=worker.node if worker is not None else None,
         )
 
     # ---------------------------------------------------------------------------------------- for the pool
@@ -140,7 +142,11 @@ class Slot:
         try:
             while not self.retired:
                 worker = self._worker = WorkerProcess(
-                    self._config, scheduler=self._scheduler, on_restart=self._restarting, outputs=self._outputs
+                    self._config,
+                    scheduler=self._scheduler,
+                    on_restart=self._restarting,
+                    on_pending=self._pending,
+                    outputs=self._outputs,
                 )
                 await self._run_guarded(worker)
                 if not self.retired:
@@ -161,14 +167,26 @@ class Slot:
         if not self._recovery.running:  # else the line about the failure announced this try
             self._log(logging.INFO, "worker_starting", "Starting worker %s", self._config.name)
         try:
-            if await worker.start(self._spawner, workers=self._workers()) and await self._load(worker):
-                await self._serve(worker)
+            if await worker.start(self._spawner, workers=self._workers()):
+                self._pending("")
+                if await self._load(worker):
+                    await self._serve(worker)
         except Exception:
             worker.kill(WorkerDied("internal error"))
             raise
         finally:
             await worker.reap()
             self._ended(worker)
+
+    def _pending(self, shortage: str) -> None:
+        """Records what a start waits for; empty: nothing any more."""
+        if shortage and self.state in (State.STARTING, State.PENDING):
+            self._error = WorkerDied(shortage)
+            self._log(logging.WARNING, "worker_pending", "Worker %s waits for room: %s", self._config.name, shortage)
+            self._enter(Event.NO_ROOM, self._error)
+        elif not shortage and self.state is State.PENDING:
+            self._error = None
+            self._enter(Event.ROOM)
 
     async def _load(self, worker: WorkerProcess) -> bool:
         if not await worker.greet() or self.retired:
@@ -238,7 +256,7 @@ class Slot:
     async def _wait(self, worker: WorkerProcess, failures: int) -> None:
         if worker.ready and (worker.has_begun or worker.served_for_s >= STEADY_S):
             self._turns.steady(self.id)
-            delay_s = backoff_s(failures)
+            delay_s = 0 if worker.node_lost and failures == 1 else backoff_s(failures)
             self._log_retry(delay_s)
             await asyncio.wait({self._retired}, timeout=delay_s)
         else:

@@ -30,7 +30,9 @@ from stoker.pool import causes, compile_cache
 from stoker.pool.child_process import ChildProcess, spawn
 from stoker.pool.forking import CannotFork, Template, TemplateKey, templates
 from stoker.pool.ranks import RankGroup, discard, free_port, rank_environment
+from stoker.pool.remote.placement import Launch, OnPending, Placement
 from stoker.pool.repeats import Repeats
+from stoker.pool.running_process import RunningProcess
 
 log = logging.getLogger(__name__)
 
@@ -79,17 +81,34 @@ class WorkerOptions:
 
 
 class WorkerSpawner:
-    """Starts the workers of one model. ``on_metric``: as in `pool.logs.PipeLog`, for what a template prints."""
+    """Starts the workers of one model. ``on_metric``: as in `pool.logs.PipeLog`, for what a template prints.
+    ``placement``: of workers on other machines, where the model has them."""
 
     def __init__(
-        self, spec: ModelSpec, options: WorkerOptions, *, on_metric: Callable[[str], bool] = lambda line: False
+        self,
+        spec: ModelSpec,
+        options: WorkerOptions,
+        *,
+        on_metric: Callable[[str], bool] = lambda line: False,
+        placement: Placement | None = None,
     ) -> None:
         self._spec = spec
+        self._placement = placement
         self._on_metric = on_metric
         self._options = options
         self._outputs = Repeats(), Repeats()
         self._model_template: Template | None = None
         self._shares = spec.share_weights and _can_fork(options)
+
+    async def place(self, name: str, *, on_pending: OnPending) -> RunningProcess:
+        """Starts a worker, with all its ranks, on other machines.
+
+        Raises:
+            WorkerDied: it could not be placed or started.
+        """
+        if self._placement is None:
+            raise WorkerDied("this server has no Ray cluster")
+        return await self._placement.start(launch(name, self._spec, self._options), on_pending=on_pending)
 
     async def start(self, name: str, *, gpu_id: int | None, workers: int) -> ChildProcess:
         """``workers``: how many share the machine's cores.
@@ -243,6 +262,24 @@ def load_message(spec: ModelSpec, options: WorkerOptions, *, gpu_id: int | None)
         warm_up=spec.warm_up,
         continuous=spec.continuous,
         asynchronous=spec.async_jobs > 0,
+    )
+
+
+def launch(name: str, spec: ModelSpec, options: WorkerOptions) -> Launch:
+    """Describes a worker for another machine, whose environment is the node's: nothing of this server's but what is
+    about workers."""
+    allowed = _allowed(os.environ, options.blacklist_env_vars)
+    return Launch(
+        name=name,
+        spec=spec,
+        env={key: value for key, value in allowed.items() if key in _THREAD_COUNTS or key.startswith("TS_")},
+        env_first={
+            "TS_DECODE_INPUT_REQUEST": "true" if options.decode_input_request else "false",
+            **options.extra_env,
+        },
+        withheld=options.blacklist_env_vars,
+        metrics_config=options.metrics_config,
+        worker_module=options.worker_module,
     )
 
 

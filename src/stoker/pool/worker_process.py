@@ -64,7 +64,8 @@ class SlotConfig:
 
 
 class WorkerProcess:
-    """``outputs``: what the slot's workers printed on standard output and error while they loaded."""
+    """``outputs``: what the slot's workers printed on standard output and error while they loaded. ``on_pending`` is
+    called with what is missing while it has no place."""
 
     def __init__(
         self,
@@ -72,12 +73,14 @@ class WorkerProcess:
         *,
         scheduler: SchedulerPort,
         on_restart: Callable[[ServingError], None],
+        on_pending: Callable[[str], None],
         outputs: tuple[Repeats, Repeats],
     ) -> None:
         self._config = config
         self._outputs = outputs
         self._scheduler = scheduler
         self._on_restart = on_restart
+        self._on_pending = on_pending
         self._process: RunningProcess | None = None
         self._starting: asyncio.Future[RunningProcess] | None = None
         self._link: Link | None = None
@@ -112,6 +115,15 @@ class WorkerProcess:
     @property
     def served(self) -> bool:
         return self._link is not None and self._link.served
+
+    @property
+    def node(self) -> str | None:
+        return self._process.node if self._process is not None else None
+
+    @property
+    def node_lost(self) -> bool:
+        """Whether it ended with its node, or with what watched it there."""
+        return self.node is not None and self._exited.done() and self._exited.result() is None
 
     @property
     def has_begun(self) -> bool:
@@ -150,6 +162,8 @@ class WorkerProcess:
 
     async def _spawned(self, spawner: WorkerSpawner, workers: int) -> RunningProcess:
         config, ranks = self._config, self._config.spec.ranks
+        if config.spec.ray is not None:
+            return await spawner.place(config.name, on_pending=self._on_pending)
         if ranks is not None:
             return await spawner.start_ranks(config.name, ranks, devices=config.devices, workers=workers)
         return await spawner.start(config.name, gpu_id=config.gpu_id, workers=workers)

@@ -14,6 +14,7 @@ from stoker.pool.busy import BusyWorkers
 from stoker.pool.devices import Devices
 from stoker.pool.ids import WorkerIds
 from stoker.pool.pool import WorkerPool
+from stoker.pool.remote.placement import Placement
 from stoker.pool.spawning import WorkerOptions, usable_cores
 from stoker.registry.entry import PoolFactory, SchedulerFactory
 from stoker.scheduling.scheduler import Scheduler
@@ -34,8 +35,14 @@ def scheduler_factory(settings: Settings, clock: Clock, telemetry: ModelTelemetr
     return make
 
 
-def pool_factory(settings: Settings, devices: Devices, clock: Clock, telemetry: ModelTelemetryOf) -> PoolFactory:
-    """Worker ids, devices and cores are shared by all pools that the returned factory makes."""
+def pool_factory(
+    settings: Settings,
+    devices: Devices,
+    clock: Clock,
+    telemetry: ModelTelemetryOf,
+    placement: Placement | None = None,
+) -> PoolFactory:
+    """Worker ids, devices, cores and ``placement`` are shared by all pools that the returned factory makes."""
     options = worker_options(settings)
     ids = WorkerIds(settings.initial_worker_port)
     busy = BusyWorkers(usable_cores())
@@ -51,6 +58,7 @@ def pool_factory(settings: Settings, devices: Devices, clock: Clock, telemetry: 
             on_change=on_change,
             clock=clock,
             telemetry=telemetry(spec.key),
+            placement=placement,
         )
 
     return make

@@ -35,6 +35,7 @@ from stoker.core.reply import ReplyStream, ResponseMeta
 from stoker.core.sequences import Membership, SequenceLimits, in_sequence, membership, new_sequence_id
 from stoker.core.workflows import PREFIX
 from stoker.pool.devices import Devices
+from stoker.pool.remote.placement import Placement
 from stoker.pool.spawning import usable_cores
 from stoker.registry import describe, loading, names, parts, repository
 from stoker.registry.autoscaler import Autoscaler
@@ -57,7 +58,8 @@ _DESCRIBE = {"describe": "True"}
 class Registry:
     """Implements `core.ports.InferencePort`, `ManagementPort`, `HealthPort` and `ReadinessPort`.
 
-    The caller closes the store. ``snapshots``: writes the models down whenever they change.
+    The caller closes the store. ``snapshots``: writes the models down whenever they change. ``placement``: of workers
+    on other machines.
 
     To stop, call `close_admission`, `drain` and `close`, in this order.
     """
@@ -73,6 +75,7 @@ class Registry:
         pool_factory: PoolFactory | None = None,
         telemetry: ModelTelemetryOf | None = None,
         snapshots: Writer | None = None,
+        placement: Placement | None = None,
     ) -> None:
         telemetry = telemetry or _unmeasured
         self._settings = settings
@@ -86,7 +89,7 @@ class Registry:
             catalog=self._catalog,
             preparer=Preparer(settings=settings, store=store, machine=Machine(devices.count, usable_cores())),
             scheduler_factory=scheduler_factory or parts.scheduler_factory(settings, clock, telemetry),
-            pool_factory=pool_factory or parts.pool_factory(settings, devices, clock, telemetry),
+            pool_factory=pool_factory or parts.pool_factory(settings, devices, clock, telemetry, placement),
             changed=self._health.changed,
             telemetry=telemetry,
             models_changed=self._models_changed,

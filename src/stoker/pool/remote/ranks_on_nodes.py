@@ -1,0 +1,50 @@
+"""What each rank of a worker gets where its ranks are on nodes of a cluster."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from stoker.core.ranks import Ranks
+from stoker.ipc.driver_messages import Node
+from stoker.pool.ranks import rank_environment
+
+
+class RankOnNode(NamedTuple):
+    """``local_rank``: its number among those on its node, and that of its device there. ``env``: variables that it must
+    have."""
+
+    rank: int
+    local_rank: int
+    env: Mapping[str, str]
+
+
+def ranks_on_nodes(nodes: Sequence[Node], ranks: Ranks, *, run_id: str) -> list[RankOnNode]:
+    """Makes the variables that torchrun gives to each rank. ``nodes``: of each, in order; rank 0's is the master.
+
+    Ranks on one node see each other's devices, in the order of their numbers, as they do on one machine.
+    """
+    order = list(dict.fromkeys(node.id for node in nodes))
+    counts = Counter(node.id for node in nodes)
+    met: Counter[str] = Counter()
+    found = []
+    for rank, node in enumerate(nodes):
+        local_rank = met[node.id]
+        met[node.id] += 1
+        env = {
+            **rank_environment(rank, ranks, port=nodes[0].port, run_id=run_id),
+            "LOCAL_RANK": str(local_rank),
+            "LOCAL_WORLD_SIZE": str(counts[node.id]),
+            "GROUP_RANK": str(order.index(node.id)),
+            "GROUP_WORLD_SIZE": str(len(order)),
+            "MASTER_ADDR": nodes[0].address,
+            **_together([each.devices for each in nodes if each.id == node.id]),
+        }
+        found.append(RankOnNode(rank, local_rank, env))
+    return found
+
+
+def _together(devices: Sequence[Mapping[str, str]]) -> dict[str, str]:
+    names = dict.fromkeys(name for each in devices for name in each)
+    return {name: ",".join(each[name] for each in devices if each.get(name)) for name in names}

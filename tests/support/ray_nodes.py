@@ -1,0 +1,101 @@
+"""A Ray cluster of several nodes on this machine, on loopback, run by a process of its own: `RayNodes` speaks to it.
+
+As a program it answers lines of JSON with lines of JSON, and ends the cluster when its standard input ends.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+_SMALL = {"object_store_memory": 80 << 20}
+
+
+def environment() -> dict[str, str]:
+    """What every process of the cluster and the server must have in common."""
+    return {
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # loopback only
+        "RAY_AUTH_MODE": "token",
+        "RAY_AUTH_TOKEN": secrets.token_hex(32),
+    }
+
+
+class RayNodes:
+    """``env``: see `environment`. ``address``: of the cluster."""
+
+    def __init__(self, folder: Path) -> None:
+        self.env = environment()
+        self._log = (folder / "ray.log").open("wb")
+        self._process = subprocess.Popen(
+            [sys.executable, __file__],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._log,
+            env={**os.environ, **self.env},
+        )
+        self.address = self._ask("head")
+
+    def add(self, name: str, **resources: float) -> None:
+        self._ask("add", name, resources)
+
+    def kill(self, name: str) -> None:
+        """Ends all processes of a node at once, as a power cut does."""
+        self._ask("kill", name)
+
+    def close(self) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        self._process.wait(60)
+        assert self._process.stdout is not None
+        self._process.stdout.close()
+        self._log.close()
+
+    def _ask(self, *words: Any) -> Any:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(json.dumps(words).encode() + b"\n")
+        self._process.stdin.flush()
+        for line in self._process.stdout:
+            if line.startswith(b"{"):
+                return json.loads(line)["answer"]
+        raise AssertionError(f"the cluster ended: {self._process.wait(10)}")
+
+
+def main() -> None:
+    from ray.cluster_utils import Cluster
+
+    cluster: Any = None
+    nodes: dict[str, Any] = {}
+    for line in sys.stdin:
+        word, *rest = json.loads(line)
+        if word == "head":
+            cluster = Cluster(
+                initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False, **_SMALL}
+            )
+        elif word == "add":
+            name, resources = rest
+            cpus = resources.pop("CPU", 1)
+            nodes[name] = cluster.add_node(num_cpus=cpus, resources=resources, node_name=name, **_SMALL)
+        else:
+            _kill(nodes.pop(rest[0]))
+        print(json.dumps({"answer": cluster.address}), flush=True)
+    cluster.shutdown()
+
+
+def _kill(node: Any) -> None:
+    import psutil
+
+    raylets = node.all_processes["raylet"]
+    family = [child for each in raylets for child in psutil.Process(each.process.pid).children(recursive=True)]
+    for process in (*(psutil.Process(each.process.pid) for each in raylets), *family):
+        process.kill()
+
+
+if __name__ == "__main__":
+    main()
