@@ -65,8 +65,10 @@ def text_head(name: str, shape: tuple[int, ...]) -> bytes:
     return _plain_head((name, BYTES, shape))
 
 
-def encode_text(head: bytes, text: bytes | bytearray) -> bytes:
+def encode_text(head: bytes, text: bytes | bytearray | str) -> bytes:
     """``head``: of `text_head`."""
+    if isinstance(text, str):
+        text = text.encode("utf-8", "replace")
     return b"".join((head, _SIZE.pack(len(text)), text))
 
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import base64
 import importlib
+import struct
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from stoker.core.tensors import Form, TensorHead, TensorInterface, TensorJob
-from stoker.tensors import elements
+from stoker.tensors import elements, jobs
 from stoker.tensors.datatypes import BYTES, DATATYPES
 
+_JSON, _DOCUMENT = Form.JSON, Form.DOCUMENT
+_LENGTH = struct.Struct("<I")
 _DOCUMENT_TYPE = {"content-type": "application/json"}
 
 Values = dict[str, Any]
@@ -24,19 +27,21 @@ class RowMaker:
         self._model_name = model_name
         self._convert: Convert = _CONVERTERS[interface.values]()
 
-    def row(self, job: TensorJob, inputs: Values, headers: dict[str, Any]) -> dict[str, Any]:
-        """Makes the row of ``inputs``. ``headers``: those of the request, and the content type of each input."""
-        if job.form is Form.JSON:
+    def row(self, encoded: bytes, inputs: Values, headers: dict[str, Any]) -> dict[str, Any]:
+        """Makes the row of ``inputs``. ``encoded``: what they are (`tensors.jobs`). ``headers``: those of the request,
+        and the content type of each input."""
+        job = jobs.decode(encoded)
+        if job.form is _JSON:
             return inputs
-        if job.form is Form.DOCUMENT:
+        if job.form is _DOCUMENT:
             headers["body"] = _DOCUMENT_TYPE
             return {"body": self._document(job, inputs)}
         row = inputs
         for head, (name, data) in zip(job.tensors, inputs.items(), strict=True):
             if head.datatype != BYTES:
                 row[name] = self._convert(head, data)
-            elif int.from_bytes(data[:4], "little") == len(data) - 4:
-                del data[:4]  # one element is not a list of it: handlers that know nothing of tensors read no list
+            elif len(data) >= 4 and _LENGTH.unpack_from(data)[0] == len(data) - 4:
+                del data[:4]  # handlers that know nothing of tensors read no list of one element
             else:
                 row[name] = elements.nested(elements.values_of(DATATYPES[BYTES], data), head.shape)
         if len(row) == 1 and "data" not in row:

@@ -18,15 +18,12 @@ _TEXTS = (bytes, bytearray, str)  # a union would be made anew for each result
 
 
 class TensorForms:
-    """The forms of one model."""
+    """The forms of one model. ``row``: `RowMaker.row`."""
 
     def __init__(self, interface: TensorInterface, model_name: str) -> None:
         self._interface = interface
-        self._rows = RowMaker(interface, model_name)
+        self.row = RowMaker(interface, model_name).row
         self._text_head = _text_head(interface)
-
-    def row(self, job: bytes, inputs: dict[str, Any], headers: dict[str, Any]) -> dict[str, Any]:
-        return self._rows.row(jobs.decode(job), inputs, headers)
 
     def answers(self, of: Iterable[JobHeader], outputs: list[Any]) -> list[Any]:
         """Replaces the results of requests with tensors by their bytes, or by why there are none."""
@@ -34,8 +31,7 @@ class TensorForms:
 
     def _answer(self, header: JobHeader, output: Any) -> Any:
         if self._text_head and isinstance(output, _TEXTS):
-            text = output if not isinstance(output, str) else output.encode("utf-8", "replace")
-            return replies.encode_text(self._text_head, text)
+            return replies.encode_text(self._text_head, output)
         if isinstance(output, PredictionException | Failure):
             return output
         job = jobs.decode(header.tensors)
