@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import Any
 
 import grpc
@@ -433,21 +434,34 @@ async def test_the_config_has_dimensions_without_that_of_the_batch(call: Client)
 
 async def test_statistics_are_those_of_the_metrics(call: Client) -> None:
     counters = ModelCounters()
-    counters.batch_ended(3, 0.5, 0.25)
+    counters.batch_ended(3, 0.5, 0.25, time.monotonic())
+    counters.batch_ended(3, 0.5, -1.0, time.monotonic())
+    counters.batch_ended(1, 0.5, 0.125, time.monotonic())
     counters.served(RequestTotals(), 0.125, 0.5)
     counters.failed = 2
     call.run.ports.models.counted[ModelKey("m", "2.0")] = counters
     found = await call("ModelStatistics", pb.ModelStatisticsRequest(name="m", version="2.0"))
     (one,) = found.model_stats
-    assert (one.name, one.version, one.inference_count, one.execution_count) == ("m", "2.0", 3, 1)
+    assert (one.name, one.version, one.inference_count, one.execution_count) == ("m", "2.0", 7, 3)
+    assert abs(one.last_inference / 1000 - time.time()) < 3600
+    assert [(batch.batch_size, batch.compute_infer.count, batch.compute_infer.ns) for batch in one.batch_stats] == [
+        (1, 1, 125_000_000),
+        (3, 1, 250_000_000),
+    ]
     total = one.inference_stats
     assert [(d.count, d.ns) for d in (total.success, total.fail, total.queue, total.compute_infer)] == [
         (1, 500_000_000),
         (2, 0),
         (1, 125_000_000),
-        (1, 250_000_000),
+        (2, 375_000_000),
     ]
-    assert len((await call("ModelStatistics", pb.ModelStatisticsRequest())).model_stats) == 4
+    found = await call("ModelStatistics", pb.ModelStatisticsRequest())
+    assert [(each.last_inference > 0, len(each.batch_stats)) for each in found.model_stats] == [
+        (False, 0),
+        (True, 2),
+        (False, 0),
+        (False, 0),
+    ]
 
 
 async def test_the_repository_loads_lists_and_unloads(call: Client) -> None:

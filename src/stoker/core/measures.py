@@ -45,6 +45,17 @@ class RequestTotals:
         self.queued_s = 0.0
 
 
+class BatchTotals:
+    """Batches of one size. ``handled``: those whose call ended well. ``handler_s``: how long these calls took."""
+
+    __slots__ = ("count", "handled", "handler_s")
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.handled = 0
+        self.handler_s = 0.0
+
+
 class Newest:
     """The newest measurements of the whole server, and how many there were."""
 
@@ -58,15 +69,17 @@ class Newest:
 
 
 class ModelCounters:
-    """``totals`` in the calls below: those of the job; jobs without any are not measured."""
+    """``totals`` in the calls below: those of the job; jobs without any are not measured. ``batches``: by their number
+    of jobs. ``last_batch_at``: when the newest one ended (monotonic); 0: there was none."""
 
     __slots__ = (
-        "batch_size",
+        "batches",
         "by_default",
         "by_version",
         "cancelled",
         "failed",
         "handler_time",
+        "last_batch_at",
         "latency",
         "newest",
         "queue_wait",
@@ -81,22 +94,36 @@ class ModelCounters:
         self.latency = Histogram(SECONDS)
         self.queue_wait = Histogram(SECONDS)
         self.handler_time = Histogram(SECONDS)
-        self.batch_size = Histogram(JOBS)
+        self.batches: dict[int, BatchTotals] = {}
+        self.last_batch_at = 0.0
         self.failed = 0
         self.cancelled = 0
         self.refused = 0
         self.streams = 0
 
-    def batch_ended(self, jobs: int, took_s: float, handler_s: float) -> None:
+    @property
+    def batch_size(self) -> Histogram:
+        """Returns the sizes of batches, summed up now."""
+        sizes = Histogram(JOBS)
+        for jobs, totals in self.batches.items():
+            sizes.counts[bisect_left(JOBS, jobs)] += totals.count
+            sizes.total += jobs * totals.count
+        return sizes
+
+    def batch_ended(self, jobs: int, took_s: float, handler_s: float, now: float) -> None:
         """Counts a batch whose results came ``took_s`` after the worker was free for it. Call it before `served`.
 
         ``handler_s``: how long the handler ran; negative: it failed.
         """
-        size = self.batch_size
-        size.counts[bisect_left(JOBS, jobs)] += 1
-        size.total += jobs
+        self.last_batch_at = now
+        size = self.batches.get(jobs)
+        if size is None:
+            size = self.batches[jobs] = BatchTotals()
+        size.count += 1
         if handler_s < 0:
             return
+        size.handled += 1
+        size.handler_s += handler_s
         handler = self.handler_time
         handler.counts[bisect_left(SECONDS, handler_s)] += 1
         handler.total += handler_s

@@ -183,7 +183,7 @@ class SchedulerCore:
         counters = self._counters
         if flight.streams:
             self._streaming.discard(flight)
-        counters.batch_ended(len(outcomes), took_s, handler_s)
+        counters.batch_ended(len(outcomes), took_s, handler_s, now)
         for job, outcome in zip(flight.jobs, outcomes, strict=True):
             if job.place is not flight:
                 continue

@@ -221,13 +221,14 @@ def load_of(
     waiting: int, jobs: Iterable[Job], workers: Collection[WorkerState], counters: ModelCounters, now: float
 ) -> Load:
     """``jobs``: those that wait, in nearly the order in which they came."""
+    sizes = counters.batch_size
     return Load(
         waiting=waiting,
         oldest_wait_s=max((now - job.accepted_at for job in islice(jobs, _OLDEST_AMONG)), default=0.0),
         running=sum(len(flight.jobs) for worker in workers for flight in worker.flights),
         busy=sum(bool(worker.flights) for worker in workers),
-        batches=counters.batch_size.count,
+        batches=sizes.count,
         succeeded=counters.handler_time.count,
-        jobs=int(counters.batch_size.total),
+        jobs=int(sizes.total),
         handler_s=counters.handler_time.total,
     )

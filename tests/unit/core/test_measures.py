@@ -24,9 +24,22 @@ def test_what_a_request_took_is_in_the_histogram_and_in_the_totals_of_how_it_was
 
 def test_the_overhead_of_a_batch_is_what_the_handler_did_not_take() -> None:
     counters = ModelCounters()
-    counters.batch_ended(3, 1.0, 0.75)
+    counters.batch_ended(3, 1.0, 0.75, 10.0)
     assert (counters.newest.overhead_s, counters.newest.batches) == (0.25, 1)
     assert counters.handler_time.counts[SECONDS.index(1.0)] == 1
     assert counters.batch_size.counts[JOBS.index(4)] == 1
-    counters.batch_ended(1, 5.0, -1.0)  # one whose handler failed: nothing is known of it
+    counters.batch_ended(1, 5.0, -1.0, 11.0)  # one whose handler failed: nothing is known of it
     assert (counters.newest.batches, counters.batch_size.count) == (1, 2)
+
+
+def test_batches_are_counted_by_their_size_and_the_newest_end_is_kept() -> None:
+    counters = ModelCounters()
+    for jobs, handler_s, now in ((3, 0.5, 10.0), (3, -1.0, 11.0), (200, 0.25, 12.0)):
+        counters.batch_ended(jobs, 1.0, handler_s, now)
+    assert {size: (each.count, each.handled, each.handler_s) for size, each in counters.batches.items()} == {
+        3: (2, 1, 0.5),
+        200: (1, 1, 0.25),
+    }
+    assert counters.last_batch_at == 12.0
+    assert (counters.batch_size.count, counters.batch_size.total) == (3, 206)
+    assert counters.batch_size.counts[JOBS.index(256)] == 1

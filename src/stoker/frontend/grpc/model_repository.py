@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -29,7 +30,8 @@ class ModelMethods:
 
     def ModelStatistics(self, call: Call) -> None:
         request = parse(pb.ModelStatisticsRequest, call)
-        found = described.statistics(self._models, request.name, request.version)
+        offset = time.time() - time.monotonic()
+        found = described.statistics(self._models, request.name, request.version, clock_offset_s=offset)
         call.reply(pb.ModelStatisticsResponse(**found).SerializeToString())
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Collection, Sequence
 from typing import Any
 
@@ -91,7 +92,8 @@ class _Routes:
 
     async def statistics(self, request: Request) -> Response:
         model, version = request.path_params.get("model", ""), request.path_params.get("version")
-        return json_response(described.statistics(self._models, model, version))
+        offset = time.time() - time.monotonic()
+        return json_response(described.statistics(self._models, model, version, clock_offset_s=offset))
 
     async def index(self, request: Request) -> Response:
         asked = _object(await client.whole_body(request))

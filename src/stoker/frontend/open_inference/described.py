@@ -63,34 +63,47 @@ def _dims(spec: TensorSpec, *, batched: bool) -> dict[str, Any]:
     return {"name": spec.name, "data_type": f"TYPE_{kind}", "dims": list(spec.shape[1:] if batched else spec.shape)}
 
 
-def statistics(models: TensorPort, model: str, version: str | None) -> dict[str, Any]:
-    """Describes one version, all of one model (empty version), or all models (empty name).
+_NONE = {"count": 0, "ns": 0}
+
+
+def statistics(models: TensorPort, model: str, version: str | None, *, clock_offset_s: float) -> dict[str, Any]:
+    """Describes one version, all of one model (empty version), or all models (empty name). ``clock_offset_s``: from the
+    monotonic clock to seconds since 1970.
 
     Raises: ModelNotFound, ModelVersionNotFound
     """
     return {
         "model_stats": [
-            {"name": key.name, "version": key.version, **_counted(counters)}
+            {"name": key.name, "version": key.version, **_counted(counters, clock_offset_s)}
             for key, counters in models.counters(model, version)
         ]
     }
 
 
-def _counted(counters: ModelCounters | None) -> dict[str, Any]:
+def _counted(counters: ModelCounters | None, clock_offset_s: float) -> dict[str, Any]:
     counted = counters or ModelCounters()
-    none = {"count": 0, "ns": 0}
+    sizes, ended_at = counted.batch_size, counted.last_batch_at
     return {
-        "last_inference": 0,
-        "inference_count": int(counted.batch_size.total),
-        "execution_count": counted.batch_size.count,
+        "last_inference": round((ended_at + clock_offset_s) * 1e3) if ended_at else 0,
+        "inference_count": int(sizes.total),
+        "execution_count": sizes.count,
         "inference_stats": {
             "success": _duration(counted.latency),
             "fail": {"count": counted.failed, "ns": 0},
             "queue": _duration(counted.queue_wait),
-            "compute_input": none,
+            "compute_input": _NONE,
             "compute_infer": _duration(counted.handler_time),
-            "compute_output": none,
+            "compute_output": _NONE,
         },
+        "batch_stats": [
+            {
+                "batch_size": size,
+                "compute_input": _NONE,
+                "compute_infer": {"count": totals.handled, "ns": round(totals.handler_s * 1e9)},
+                "compute_output": _NONE,
+            }
+            for size, totals in sorted(counted.batches.items())
+        ],
     }
 
 
