@@ -52,6 +52,10 @@ class Service:
         self._entry_point = entry_point
 
     @property
+    def entry_point(self) -> calling.EntryPoint:
+        return self._entry_point
+
+    @property
     def context(self) -> Context:
         return self._context
 
@@ -72,13 +76,26 @@ class Service:
 
     def predict(self, batch: Sequence[Mapping[str, Any]]) -> bytes | bytearray:
         """The reply to all requests of the batch; whatever the handler does, there is one."""
-        headers, rows, ids = self.retrieve_data_for_inference(batch)
         context = self._context
+        rows = self.begin(batch, context)
+        started = time.perf_counter()
+        return self.reply(calling.invoke(self._entry_point, rows, context), context, started)
+
+    def begin(self, batch: Sequence[Mapping[str, Any]], context: Context) -> list[dict[str, Any]]:
+        """Points ``context`` at the requests, and returns their rows.
+
+        Raises:
+            ValueError: no request at all.
+        """
+        headers, rows, ids = self.retrieve_data_for_inference(batch)
         context.request_ids, context.request_processor = ids, headers
         if context.metrics is not None:
             context.metrics.set_request_ids(ids)
-        started = time.perf_counter()
-        outputs = calling.invoke(self._entry_point, rows, context)
+        return rows
+
+    def reply(self, outputs: list[Any] | Failure, context: Context, started: float) -> bytes | bytearray:
+        """Encodes what the handler answered. ``started``: when it was called (`time.perf_counter`)."""
+        ids = context.request_ids or {}
         if isinstance(outputs, Failure):
             return _refusal(outputs, ids)
         if context.metrics is not None:

@@ -40,6 +40,7 @@ BUILT_IN = {
     "request_envelope.kservev2": "KServev2Envelope",
 }
 NAMES = [
+    "ts.async_service.AsyncService",
     "ts.context.Context",
     "ts.context.RequestProcessor",
     "ts.handler_utils.hf_batch_streamer.TextIteratorStreamerBatch",

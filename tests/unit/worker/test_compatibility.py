@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib
 import io
+import socket
 import struct
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -12,6 +15,7 @@ from unittest import mock
 import pytest
 
 from stoker.worker import classic, handler_utils, otf_message_handler
+from stoker.worker.async_service import AsyncService
 from stoker.worker.context import Context, RequestProcessor
 from stoker.worker.exceptions import PredictionException
 from stoker.worker.model_loader import ModelLoaderFactory
@@ -125,6 +129,50 @@ def test_a_service_always_replies() -> None:
     assert struct.pack(">i", 422) + string(b"no") in service(refuse).predict(BATCH)
     assert b"Unsupported model output data type." in service(lambda data, context: [object()]).predict(BATCH)
     assert b"Invalid model predict output" in service(lambda data, context: 1).predict(BATCH)
+
+
+@pytest.fixture
+def event_loop_of_the_worker() -> Iterator[asyncio.AbstractEventLoop]:
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    yield loop
+    asyncio.set_event_loop(None)
+    loop.close()
+
+
+def test_an_async_service_runs_calls_at_the_same_time(event_loop_of_the_worker: asyncio.AbstractEventLoop) -> None:
+    second_came = asyncio.Event()
+
+    async def handle(data: Any, context: Any) -> Any:
+        if context.get_request_id() == "first":
+            await second_came.wait()
+        else:
+            second_came.set()
+        return [context.get_request_id()]
+
+    ours, theirs = socket.socketpair()
+    one = service(handle)
+    one.set_cl_socket(ours)
+    for name in (b"first", b"second"):
+        theirs.sendall(b"I" + REQUEST.replace(string(b"id-1"), string(name)) + END)
+    theirs.shutdown(socket.SHUT_WR)
+
+    assert "Frontend disconnected." in AsyncService(one).run()
+
+    answers = theirs.recv(4096)
+    assert answers.index(string(b"second")) < answers.index(string(b"first"))
+    ours.close(), theirs.close()
+
+
+async def test_an_async_service_always_replies() -> None:
+    async def answer(data: Any, context: Any) -> Any:
+        if data[0]["data"] != b"v":
+            raise PredictionException("no", 422)
+        return [data[0]["data"]]
+
+    asked = [{**BATCH[0], "parameters": [{"name": "data", "value": b"other"}]}]
+    assert b"Prediction success" in await AsyncService(service(answer)).predict(BATCH)
+    assert struct.pack(">i", 422) + string(b"no") in await AsyncService(service(answer)).predict(asked)
 
 
 def test_the_model_loader_makes_a_service(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
