@@ -22,7 +22,7 @@ from stoker.bench.measure import Measured
 from stoker.bench.processes import pss_mib
 from stoker.errors import StokerError
 
-START_TIMEOUT_S = 60.0
+START_TIMEOUT_S = 180.0
 SETTLE_S = 1.0
 LONG_SETTLE_S = 5.0
 """Settling time before scaling: the server's background work after the start is over."""

@@ -16,7 +16,8 @@ WITHOUT_SCHEMA = {"PodMonitor", "PrometheusRule", "ScaledObject"}
 EVERYTHING = (
     "tls.secretName=pair,tls.clientCA=true,models.existingClaim=models,models.subPath=a,management.expose=true,"
     "autoscaling.minReplicas=2,metrics.podMonitor=true,metrics.rules=true,metrics.dashboard=true,"
-    "service.type=LoadBalancer,config.max_request_size=65535000,priorityClassName=high"
+    "service.type=LoadBalancer,config.max_request_size=65535000,priorityClassName=high,"
+    "ray.address=head:6379,ray.tokenSecret=cluster,networkPolicy.rayFrom[0].podSelector.matchLabels.role=ray"
 )
 
 
@@ -92,6 +93,27 @@ def test_the_management_api_stays_in_the_pod_unless_it_is_exposed() -> None:
     assert properties(opened)["management_address"] == "http://0.0.0.0:8081"
     rules = of_kind(opened, "NetworkPolicy")["spec"]["ingress"]
     assert "management" not in str(rules)  # nobody, until managementFrom names who
+
+
+def test_a_pod_may_be_a_node_of_a_ray_cluster() -> None:
+    """What becomes the container's first process gets SIGTERM and drains: it must be the server."""
+    alone = render("--set", "networkPolicy.rayFrom=null")
+    assert container(alone)["args"] == ["serve"]
+    assert "worker_placement" not in properties(alone)
+    peers = "networkPolicy.rayFrom[0].podSelector.matchLabels.role=ray"
+    documents = render("--set", f"ray.address=head.ray:6379,ray.tokenSecret=cluster,{peers}")
+    (command,) = container(documents)["args"]
+    assert command.startswith("ray start --address=head.ray:6379 --num-cpus=0 ")
+    assert "&& exec torchserve --start --foreground" in command
+    env = {each["name"]: each for each in container(documents)["env"]}
+    assert env["RAY_AUTH_MODE"]["value"] == "token"
+    assert env["RAY_AUTH_TOKEN"]["valueFrom"]["secretKeyRef"] == {"name": "cluster", "key": "auth_token"}
+    assert properties(documents)["worker_placement"] == "ray"
+    rules = of_kind(documents, "NetworkPolicy")["spec"]["ingress"]
+    assert rules[-1] == {"from": [{"podSelector": {"matchLabels": {"role": "ray"}}}]}
+    assert "ray.address" in refusal("--set", "ray.address=head; id") or "does not match" in refusal(
+        "--set", "ray.address=head; id"
+    )
 
 
 def test_probes_follow_the_listeners() -> None:
