@@ -57,6 +57,20 @@ async def test_a_node_serves_a_model_that_it_has_fetched(tmp_path: Path, bundle_
     assert (children(), open_files()) == (processes, files)
 
 
+async def test_a_directory_used_in_place_may_be_imported_as_a_package(tmp_path: Path, bundle_of: BundleOf) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "real/helper.py").write_text("def shout(text):\n    return text.upper()\n")
+    source = "from model.helper import shout\n\n\ndef handle(data, context):\n"
+    source += "    return None if data is None else [shout(bytes(row['data']).decode()) for row in data]\n"
+    (tmp_path / "real/service.py").write_text(source)
+    (tmp_path / "model").symlink_to(tmp_path / "real")
+    async with (
+        fetching_nodes(tmp_path, bundle_of, in_place=True) as made,
+        running(tmp_path, "service", place=made.place) as kit,
+    ):
+        assert await kit.ask("hello") == "HELLO"
+
+
 async def test_a_worker_that_starts_again_finds_the_files(tmp_path: Path, bundle_of: BundleOf) -> None:
     asked: list[Bundle] = []
 

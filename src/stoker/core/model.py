@@ -16,6 +16,8 @@ from stoker.core.warm_up import WarmUp
 RUNTIMES = ("python", "python3", "LSP")
 """The words that TorchServe knows."""
 
+_ARCHIVE_SUFFIXES = (".mar", ".model", ".tar.gz", ".tgz", ".zip")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelSpec:
@@ -72,6 +74,11 @@ class ModelSpec:
     unload_after_s: float = 0.0
     warm_up: WarmUp | None = None
     yaml_config: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def in_place(self) -> bool:
+        """Whether it is a folder, used where it lies."""
+        return not self.url.endswith(_ARCHIVE_SUFFIXES)
 
     @property
     def sends_ahead(self) -> bool:

@@ -27,6 +27,11 @@ def search_path(inherited: str, *, handler: str, folders: Iterable[str], homes: 
     return [part for part in (*own, inherited, *folders, *not_installed(homes)) if part]
 
 
+def model_folders(model_dir: str, *, in_place: bool) -> list[str]:
+    """Returns what of a model is searched: a folder that is used in place may be imported as a package."""
+    return [model_dir, str(PurePath(model_dir).parent)] if in_place else [model_dir]
+
+
 def not_installed(homes: Iterable[PurePath]) -> list[str]:
     """Returns the folders that the interpreter does not search anyway."""
     return [str(home) for home in dict.fromkeys(homes) if home.name not in _INSTALLATIONS]

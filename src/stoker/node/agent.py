@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from stoker.archive.threads import Stop, Stopped
-from stoker.core.worker_environment import search_path, without_secrets
+from stoker.core.worker_environment import model_folders, search_path, without_secrets
 from stoker.errors import StokerError, WorkerDied
 from stoker.ipc.agent_messages import Connect, Exited, Refused, Started, encode_connect
 from stoker.ipc.dialing import dial
@@ -135,7 +135,8 @@ class Agent:
         order, inherited = self._order, without_secrets(os.environ, self._order.withheld)
         env = {**order.env, **inherited, **order.env_first}
         found = inherited.get("PYTHONPATH", "")
-        path = search_path(found, handler=order.handler, folders=[model_dir], homes=[SOURCE_ROOT])
+        folders = model_folders(model_dir, in_place=order.in_place)
+        path = search_path(found, handler=order.handler, folders=folders, homes=[SOURCE_ROOT])
         return {**env, "PYTHONPATH": os.pathsep.join(path)}
 
     async def _accompany(self, child: ChildProcess, server: ServerLink, memory_kills_before: int) -> None:

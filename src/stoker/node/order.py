@@ -39,8 +39,8 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     regular expression; variables of the node that it does not get.
 
     ``model_dir``: the model's folder, where the node has it already; None: fetch ``archive``. ``handler``: as in the
-    model spec; its folder goes on the search path. ``python``: None: the interpreter of the agent.
-    ``metrics_config``: the content of the metrics file; None: the packaged one.
+    model spec; its folder goes on the search path. ``in_place``: as there. ``python``: None: the interpreter of the
+    agent. ``metrics_config``: the content of the metrics file; None: the packaged one.
     ``cache_dir``: where archives are kept on the node; None: a private folder of the user's.
     ``heartbeat_s``: pause between two; ``silence_s``: without any for this long, the other side is gone.
     """
@@ -51,6 +51,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     archive: Archive | None = None
     model_dir: str | None = None
     handler: str = ""
+    in_place: bool = False
     env: dict[str, str] = {}
     env_first: dict[str, str] = {}
     withheld: str | None = None

@@ -22,7 +22,7 @@ from pathlib import Path
 from stoker.core import malloc
 from stoker.core.model import ModelSpec
 from stoker.core.ranks import Ranks
-from stoker.core.worker_environment import not_installed, search_path, without_secrets
+from stoker.core.worker_environment import model_folders, not_installed, search_path, without_secrets
 from stoker.errors import ConfigurationError, WorkerDied
 from stoker.ipc.fork_messages import Failed
 from stoker.ipc.to_worker import Load
@@ -42,7 +42,6 @@ WORKER_MODULE = "stoker.worker.main"
 
 _FORK_ATTEMPTS = 2
 _HANDLER_PREFIX_BYTES = 256 << 10
-_ARCHIVE_SUFFIXES = (".mar", ".model", ".tar.gz", ".tgz", ".zip")
 _THREAD_COUNTS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
@@ -378,9 +377,7 @@ def _allowed(inherited: Mapping[str, str], blacklist: str | None) -> dict[str, s
 
 
 def _python_path(inherited: str, spec: ModelSpec, options: WorkerOptions) -> str:
-    folders = [spec.model_dir]
-    if not spec.url.endswith(_ARCHIVE_SUFFIXES):  # a folder used in place: it may be imported as a package
-        folders.append(str(Path(spec.model_dir).parent))
+    folders = model_folders(spec.model_dir, in_place=spec.in_place)
     homes = (options.server_home, SOURCE_ROOT)
     return os.pathsep.join(search_path(inherited, handler=spec.handler, folders=folders, homes=homes))
 

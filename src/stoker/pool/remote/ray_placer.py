@@ -157,6 +157,7 @@ class RayPlacer:
             **expected.order_fields,
             model_dir=launch.spec.model_dir if options.shares_disk else None,
             handler=launch.spec.handler,
+            in_place=launch.spec.in_place,
             env=dict(launch.env),
             env_first={**launch.env_first, **place.env},
             withheld=launch.withheld,
