@@ -40,6 +40,7 @@ def operations(settings: Settings, roles: Collection[Role]) -> Sequence[Operatio
         inference=Role.INFERENCE in roles,
         management=Role.MANAGEMENT in roles,
         metrics=has_metrics(settings, roles),
+        tensors=settings.ts_open_inference_protocol,
     )
 
 

@@ -13,6 +13,7 @@ from tensor_kit import CONFIGURED, ROWS, answering, echo, raw
 from stoker import errors as e
 from stoker.core.ports import Readiness
 from stoker.core.tensors import Form, Tensor
+from stoker.frontend.http import openapi_open_inference
 
 LENGTH = "Inference-Header-Content-Length"
 
@@ -339,6 +340,17 @@ async def test_questions_about_models_are_answered(ports: HttpPorts, path: str) 
         for slash in ("", "/"):
             response = await server.client.get(path + slash)
             assert (response.status_code, response.json()) == GETS[path]
+
+
+async def test_every_path_that_is_described_is_served(ports: HttpPorts) -> None:
+    ports.models.stored = ["spare"]
+    async with running(ports) as server:
+        for operation in openapi_open_inference.INFERENCE:
+            model = "spare" if operation.id == "v2_repository_load" else "m"
+            path = operation.path.format(model_name=model, model_version="2.0")
+            document = body(X) if path.endswith("/infer") else {}
+            response = await server.client.request(operation.method.upper(), path, content=json.dumps(document))
+            assert (response.status_code, "200" in operation.responses) == (200, True), operation.id
 
 
 @pytest.mark.parametrize("end", ["", "/ready", "/config", "/stats", "/versions/1.0/config"])

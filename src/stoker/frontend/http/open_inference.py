@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from starlette.requests import Request
@@ -14,11 +14,14 @@ from starlette.routing import BaseRoute, Route
 from stoker.core.ports import ReadinessPort, TensorPort
 from stoker.errors import BadRequest, NotSupported
 from stoker.frontend.http import client
+from stoker.frontend.http.openapi import Operation
+from stoker.frontend.http.openapi_open_inference import HEALTH, ROUTES
 from stoker.frontend.http.responses import json_response
 from stoker.frontend.http.routes import ANY_METHOD, Endpoint, both
 from stoker.frontend.open_inference import described
 from stoker.frontend.open_inference.repository import Repository
 
+_BY_ANY_METHOD = frozenset({"v2_live", "v2_ready", "v2_server"})
 _NOT_SUPPORTED = ("systemsharedmemory", "cudasharedmemory", "trace", "logging")
 
 
@@ -32,32 +35,40 @@ def health_routes(readiness: ReadinessPort) -> Sequence[BaseRoute]:
         state = readiness.readiness().ready
         return json_response({"ready": state}, 200 if state else 503)
 
-    return [*both("/v2/health/live", live, ANY_METHOD), *both("/v2/health/ready", ready, ANY_METHOD)]
+    return _routes_of(HEALTH, {"v2_live": live, "v2_ready": ready})
 
 
 def open_inference_routes(models: TensorPort, repository: Repository) -> Sequence[BaseRoute]:
     routes = _Routes(models, repository)
-    one, version = "/v2/models/{model}", "/v2/models/{model}/versions/{version}"
-    get = ["GET", "HEAD"]
-    rows: list[tuple[str, Endpoint, Sequence[str]]] = [
-        ("/v2", routes.server, ANY_METHOD),
-        ("/v2/models", routes.names, get),
-        ("/v2/models/stats", routes.statistics, get),
-        ("/v2/repository/index", routes.index, ["POST"]),
-        ("/v2/repository/models/{model}/load", routes.load, ["POST"]),
-        ("/v2/repository/models/{model}/unload", routes.unload, ["POST"]),
-    ]
-    for path in (one, version):
-        rows += [
-            (path, routes.metadata, get),
-            (f"{path}/ready", routes.ready, get),
-            (f"{path}/config", routes.config, get),
-            (f"{path}/stats", routes.statistics, get),
-        ]
-    found = [route for path, endpoint, methods in rows for route in both(path, endpoint, methods)]
+    endpoints: dict[str, Endpoint] = {
+        "v2_server": routes.server,
+        "v2_models": routes.names,
+        "v2_all_stats": routes.statistics,
+        "v2_repository_index": routes.index,
+        "v2_repository_load": routes.load,
+        "v2_repository_unload": routes.unload,
+    }
+    for prefix in ("v2_", "v2_version_"):
+        endpoints |= {
+            f"{prefix}metadata": routes.metadata,
+            f"{prefix}model_ready": routes.ready,
+            f"{prefix}config": routes.config,
+            f"{prefix}stats": routes.statistics,
+        }
+    found = _routes_of(ROUTES, endpoints)
     for word in _NOT_SUPPORTED:
         found.append(Route(f"/v2/{word}", routes.refuse, methods=ANY_METHOD))
         found.append(Route(f"/v2/{word}/{{rest:path}}", routes.refuse, methods=ANY_METHOD))
+    return found
+
+
+def _routes_of(operations: Sequence[Operation], endpoints: Mapping[str, Endpoint]) -> list[BaseRoute]:
+    """Makes the routes of operations. ``endpoints``: by the operation's id."""
+    methods = {"get": ("GET", "HEAD"), "post": ("POST",)}
+    found: list[BaseRoute] = []
+    for operation in operations:
+        taken = ANY_METHOD if operation.id in _BY_ANY_METHOD else methods[operation.method]
+        found += both(operation.path, endpoints[operation.id], taken)
     return found
 
 
@@ -91,7 +102,7 @@ class _Routes:
         return json_response(described.config(self._models.model_spec(*_model_of(request))))
 
     async def statistics(self, request: Request) -> Response:
-        model, version = request.path_params.get("model", ""), request.path_params.get("version")
+        model, version = request.path_params.get("model_name", ""), request.path_params.get("model_version")
         offset = time.time() - time.monotonic()
         return json_response(described.statistics(self._models, model, version, clock_offset_s=offset))
 
@@ -102,12 +113,12 @@ class _Routes:
 
     async def load(self, request: Request) -> Response:
         asked = _object(await client.whole_body(request)).get("parameters") or ()
-        await self._repository.load(request.path_params["model"], _names(asked))
+        await self._repository.load(request.path_params["model_name"], _names(asked))
         return Response(b"")
 
     async def unload(self, request: Request) -> Response:
         await client.whole_body(request)
-        await self._repository.unload(request.path_params["model"])
+        await self._repository.unload(request.path_params["model_name"])
         return Response(b"")
 
     async def refuse(self, request: Request) -> Response:
@@ -115,7 +126,7 @@ class _Routes:
 
 
 def _model_of(request: Request) -> tuple[str, str | None]:
-    return request.path_params["model"], request.path_params.get("version")
+    return request.path_params["model_name"], request.path_params.get("model_version")
 
 
 def _shown(name: str, version: str, state: str, reason: str) -> dict[str, str]:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from stoker import TORCHSERVE_VERSION
+from stoker.frontend.http import openapi_open_inference
 from stoker.frontend.http.openapi import (
     FLAG,
     TEXT,
@@ -202,13 +203,16 @@ def management_of_model(model: str) -> dict[str, Any]:
     return document(f"RESTful Management API for: {model}", TORCHSERVE_VERSION, _ONE_MODEL)
 
 
-def of_listener(*, inference: bool, management: bool, metrics: bool) -> Sequence[Operation]:
-    """Describes a listener with these APIs. As in TorchServe, one for metrics alone lists nothing else."""
+def of_listener(*, inference: bool, management: bool, metrics: bool, tensors: bool = False) -> Sequence[Operation]:
+    """Describes a listener with these APIs. ``tensors``: with the open inference protocol. As in TorchServe, one for
+    metrics alone lists nothing else."""
     if metrics and not (inference or management):
         return METRICS
+    paths = openapi_open_inference.INFERENCE if inference else openapi_open_inference.EVERY_LISTENER
     return [
         DESCRIPTION[0],
         *(INFERENCE if inference else ()),
+        *(paths if tensors else ()),
         *(MANAGEMENT if management else ()),
         DESCRIPTION[1],
         *(METRICS if metrics else ()),

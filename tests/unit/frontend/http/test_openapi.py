@@ -13,7 +13,7 @@ from stoker.frontend.http.openapi_operations import management_of_model, of_list
 ROLES = {"inference": False, "management": False, "metrics": False}
 DOCUMENTS: dict[str, dict[str, Any]] = {
     **{role: document("t", "0.12.0", of_listener(**{**ROLES, role: True})) for role in ROLES},
-    "all": document("t", "0.12.0", of_listener(inference=True, management=True, metrics=True)),
+    "all": document("t", "0.12.0", of_listener(inference=True, management=True, metrics=True, tensors=True)),
     "predictions of a model": predictions_of_model("m"),
     "management of a model": management_of_model("m"),
 }
@@ -34,6 +34,27 @@ def test_the_inference_listener_lists_torchserves_paths_and_ids() -> None:
         ("/wfpredict/{workflow_name}", "post", "workflowPredictions"),
         ("/api-description", "get", "api-description"),
     ]
+
+
+def test_the_open_inference_protocol_is_described_where_it_is_served() -> None:
+    own = {path for path, _, _ in operations(DOCUMENTS["inference"])}
+    model = "/v2/models/{model_name}"
+    version = f"{model}/versions/{{model_version}}"
+    everywhere = [
+        "/v2/health/live",
+        "/v2/health/ready",
+        "/v2",
+        "/v2/models",
+        "/v2/models/stats",
+        *(f"{path}{end}" for path in (model, version) for end in ("", "/ready", "/config", "/stats")),
+        "/v2/repository/index",
+        "/v2/repository/models/{model_name}/load",
+        "/v2/repository/models/{model_name}/unload",
+    ]
+    for more, role in (([f"{version}/infer"], "inference"), ([], "management")):
+        listed = document("t", "1", of_listener(**{**ROLES, role: True}, tensors=True))
+        new = [path for path, _, _ in operations(listed) if path.startswith("/v2") and path not in own]
+        assert new == [*everywhere, *more]
 
 
 def test_the_metrics_listener_lists_its_one_path() -> None:
