@@ -96,6 +96,46 @@ async def test_a_request_without_an_id_begins_a_sequence_and_learns_its_id(run: 
     assert ("ts_request_sequence_id", "ts-seq-generated") in list(await call.trailing_metadata() or ())
 
 
+@pytest.mark.parametrize(
+    ("metadata", "explained"),
+    [
+        ([], [False, True, False]),
+        ([("explain", "true")], [True, True, True]),
+        ([("explain", "no")], [False, True, False]),
+    ],
+)
+async def test_explanations_in_a_stream_are_asked_by_name_or_metadata_and_are_batches_of_their_own(
+    run: Running, metadata: list[tuple[str, str]], explained: list[bool]
+) -> None:
+    run.ports.inference.on_submit = echo
+    asked = [request(b"%d" % number, id="s") for number in range(3)]
+    asked[1].model_name = "explanations/m"
+    answers = await conversation(run, *asked, metadata=metadata)
+    assert [(answer.prediction, answer.sequence_id) for answer in answers] == [(b"0", "s"), (b"1", "s"), (b"2", "s")]
+    submissions = run.ports.inference.submissions
+    assert [each.model for each in submissions] == ["m"] * 3
+    assert [(each.headers or {}).get("explain") for each in submissions] == [
+        "True" if each else None for each in explained
+    ]
+    assert [each.alone for each in submissions] == explained
+
+
+async def test_an_explanation_that_fails_leaves_its_stream_open(run: Running) -> None:
+    def serve(submission: Submission) -> None:
+        if "explain" in (submission.headers or {}):
+            submission.reply.fail(e.HandlerRaised())
+        else:
+            echo(submission)
+
+    run.ports.inference.on_submit = serve
+    nameless, explanation = request(id="s"), request(id="s")
+    nameless.model_name, explanation.model_name = "explanations/", "explanations/m"
+    first, second, third = await conversation(run, nameless, explanation, request(id="s"))
+    assert error_of(first)[:2] == (CODE.INVALID_ARGUMENT.value[0], "Parameter model_name is required.")
+    assert error_of(second)[:2] == (CODE.INTERNAL.value[0], "Prediction failed")
+    assert (third.prediction, third.sequence_id) == (b"in", "s")
+
+
 async def test_a_stream_tells_its_id_before_its_first_part(run: Running) -> None:
     call = run.inference.StreamPredictions(request(id="s"))
     submission = await run.ports.inference.submitted()
