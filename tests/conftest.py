@@ -1,9 +1,18 @@
+"""What holds for every test: its turn on the machine, the same examples in each run."""
+
 from __future__ import annotations
 
 from collections.abc import Generator
 
 import machine
 import pytest
+from hypothesis import HealthCheck, settings
+
+# However busy the machine is.
+settings.register_profile(
+    "suite", derandomize=True, database=None, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("suite")
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)  # before the clock of pytest-timeout starts
