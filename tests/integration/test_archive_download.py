@@ -16,6 +16,7 @@ import zipfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -28,7 +29,9 @@ from stoker.errors import ArchiveExists, ArchiveNotFound, ArchiveUnreadable, Dow
 Script = Callable[[socket.socket], None]
 
 
+@cache
 def mar() -> bytes:
+    """Once: an archive holds the time of its making."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
         manifest = {"runtime": "python", "model": {"modelName": "m", "handler": "h.py"}}
