@@ -1,8 +1,9 @@
 """An asynchronous handler around a fake engine that makes a token per ``gap_s``. A request is a JSON object.
 
-``parts`` how many tokens; ``gap_s`` between them; ``raises`` a text to fail with; ``refuses`` a code; ``blocks_s``
-sleeps without awaiting; ``hangs`` waits for ever; ``stubborn`` goes on although it is cancelled; ``bytes`` size of a
-part; ``drains`` waits for its reader; ``count`` tells how the calls have ended so far; ``dies`` kills the process.
+``parts`` how many tokens; ``gap_s`` between them; ``company`` waits until that many calls ran at a time; ``raises`` a
+text to fail with; ``refuses`` a code; ``blocks_s`` sleeps without awaiting; ``hangs`` waits for ever; ``stubborn``
+goes on although it is cancelled; ``bytes`` size of a part; ``drains`` waits for its reader; ``count`` tells how the
+calls have ended so far; ``dies`` kills the process.
 """
 
 import asyncio
@@ -66,6 +67,8 @@ class ConcurrentHandler:
             await asyncio.Event().wait()
         if asked.get("stubborn"):
             await self.go_on()
+        while self.most < asked.get("company", 0):
+            await asyncio.sleep(0.01)
         name = asked.get("name", "")
         async for number in generate(asked.get("parts", 1), asked.get("gap_s", 0)):
             if number == asked.get("parts", 1):

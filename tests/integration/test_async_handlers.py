@@ -89,7 +89,7 @@ def test_a_hundred_requests_are_in_one_worker_at_a_time_and_end_in_any_order(cli
 
     def call(number: int) -> str | grpc.StatusCode:
         fails = {"raises": "no"} if number % 10 == 0 else {}
-        payload = asked(name=f"{number}.", parts=3, gap_s=0.3 + order[number] / 500, **fails)
+        payload = asked(name=f"{number}.", parts=3, company=51, gap_s=order[number] / 500, **fails)
         try:
             return (by_stream if number % 2 else by_unary)(client, payload)
         except CallError as error:
@@ -100,7 +100,6 @@ def test_a_hundred_requests_are_in_one_worker_at_a_time_and_end_in_any_order(cli
     for number, answer in enumerate(answers):
         expected = f"{number}.1;{number}.2;{number}.end"
         assert answer == (grpc.StatusCode.INTERNAL if number % 10 == 0 else expected)
-    assert counted(client)["most"] > 50
 
 
 @pytest.mark.parametrize("parts", [1, 3])
@@ -130,8 +129,15 @@ def test_the_call_of_a_client_that_left_is_cancelled(client: Client) -> None:
 
 def test_a_deadline_cancels_the_call(client: Client) -> None:
     before = counted(client)["cancelled"]
-    code = ended(lambda: client.predict(NAME, asked(hangs=True), timeout=0.3))
-    assert code is grpc.StatusCode.DEADLINE_EXCEEDED
+    began = False
+    for timeout in (0.3, 1.0, 5.0, 20.0):  # a busy machine may take longer to begin it
+        stream = client.predict_stream(NAME, asked(parts=10_000, gap_s=0.01), timeout=timeout)
+        with pytest.raises(CallError) as late:
+            for _ in stream:
+                began = True
+        assert late.value.code is grpc.StatusCode.DEADLINE_EXCEEDED
+        if began:
+            break
     while counted(client)["cancelled"] == before:
         pass
 

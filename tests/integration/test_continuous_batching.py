@@ -153,9 +153,14 @@ def test_a_client_that_leaves_over_rest_frees_its_slot_too(client: Client, serve
 def test_a_deadline_ends_one_stream_and_the_handler_hears_of_it(client: Client) -> None:
     other = stream(client, asked(-1, pause_s=0.01))
     before = next(other)["gone"]
-    with pytest.raises(CallError) as late:
-        list(stream(client, asked(-1), timeout=0.3))
-    assert late.value.code is grpc.StatusCode.DEADLINE_EXCEEDED
+    began = False
+    for timeout in (0.3, 1.0, 5.0, 20.0):  # a busy machine may take longer to begin it
+        with pytest.raises(CallError) as late:
+            for _ in stream(client, asked(-1), timeout=timeout):
+                began = True
+        assert late.value.code is grpc.StatusCode.DEADLINE_EXCEEDED
+        if began:
+            break
     assert next(part for part in other if part["gone"] > before)["gone"] == before + 1
     other.close()  # type: ignore[attr-defined]
 

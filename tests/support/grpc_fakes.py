@@ -36,7 +36,11 @@ LIMIT = 6_553_500
 UNLIMITED = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
 
 
-async def until(condition: Callable[[], bool], *, timeout_s: float = 20.0) -> None:
+DEADLINES = (0.2, 1.0, 5.0, 20.0)
+"""For calls that must reach the server before they end: the next one if the machine was too busy for the last."""
+
+
+async def until(condition: Callable[[], bool], *, timeout_s: float = 60.0) -> None:
     """Waits for something that happens soon, without saying how soon."""
     end = time.monotonic() + timeout_s
     while not condition():
