@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 import socket
 import textwrap
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import httpx
 import pytest
+from torchserve_kit import wait_until
 
 from stoker.archive.builder import BuildRequest, build
 from stoker.testing.server import RunningServer, running_server
@@ -111,13 +110,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
 
 
 def _wait_ready(client: httpx.Client) -> None:
-    for _ in range(600):
-        answer = client.get("/ready")
-        if answer.status_code == 200:
-            return
-        assert answer.status_code == 503
-        time.sleep(0.1)
-    raise AssertionError(answer.text)
+    wait_until(lambda: client.get("/ready").status_code == 200, "the models are served")
 
 
 @pytest.fixture
@@ -226,21 +219,10 @@ def test_a_client_that_leaves_a_stream_ends_its_handler(server: RunningServer) -
     with socket.create_connection((host, int(port))) as sock:
         sock.sendall(b"GET /predictions/endless HTTP/1.1\r\nhost: x\r\n\r\n")
         assert b"chunked" in sock.recv(4096)
-    ended = (path for _ in range(300) for path in _ended(server.folder))
-    assert next(ended, None) is not None, "the handler went on"
-
-
-def _ended(folder: Path) -> list[Path]:
-    time.sleep(0.1)
-    return list((folder / "tmp").rglob("ended"))
+    wait_until(lambda: any((server.folder / "tmp").rglob("ended")), "the handler ends")
 
 
 def test_requests_are_lines_of_the_access_log(server: RunningServer, client: httpx.Client) -> None:
     client.get("/predictions/unknown?a=b")
     log = server.folder / "logs" / "access_log.log"
-    for _ in range(100):
-        line = next((line for line in log.read_text().splitlines() if "unknown?a=b" in line), "")
-        if line:
-            break
-        time.sleep(0.1)
-    assert ' "GET /predictions/unknown?a=b HTTP/1.1" 404 ' in line
+    wait_until(lambda: ' "GET /predictions/unknown?a=b HTTP/1.1" 404 ' in log.read_text(), "the request is logged")

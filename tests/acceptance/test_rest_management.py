@@ -161,10 +161,12 @@ def test_errors_of_a_registration_name_no_place_of_the_server(server: RunningSer
 
 def test_settings_of_origins_hold_on_every_listener(server: RunningServer) -> None:
     for base in (server.inference, server.management, server.metrics):
-        answer = httpx.options(base + "/", headers={"origin": "https://ui.example"}, verify=False)
+        answer = httpx.options(base + "/", headers={"origin": "https://ui.example"}, verify=False, timeout=60)
         assert answer.headers["access-control-allow-origin"] == "https://ui.example"
         assert answer.json()["openapi"] == "3.0.1"
-    foreign = httpx.get(server.management + "/models", headers={"origin": "https://evil.example"}, verify=False)
+    foreign = httpx.get(
+        server.management + "/models", headers={"origin": "https://evil.example"}, verify=False, timeout=60
+    )
     assert foreign.status_code == 403
 
 
@@ -191,7 +193,7 @@ def test_a_listener_does_what_its_description_says(server: RunningServer, rest: 
     ]
     rest.post("/models", params={"url": "fuzzed.mar", "initial_workers": 1})
     base = getattr(server, api)
-    document = httpx.options(base + "/", verify=False).json()
+    document = httpx.options(base + "/", verify=False, timeout=60).json()
     schema = schemathesis.openapi.from_dict(document)
     called = 0
 

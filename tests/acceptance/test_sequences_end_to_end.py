@@ -155,7 +155,7 @@ def test_a_sequence_goes_on_over_http_and_every_grpc_call(client: Client, server
     (part,) = client.predict_stream("sums", "2", sequence_id=id, timeout=30)
     assert part.text == "3"
     headers = {"ts_request_sequence_id": id, "content-type": "text/plain"}
-    response = httpx.post(f"{server.inference}/predictions/sums", content="3", headers=headers)
+    response = httpx.post(f"{server.inference}/predictions/sums", content="3", headers=headers, timeout=60)
     assert (response.text, response.headers["ts_request_sequence_id"]) == ("6", id)
     assert answers(list(client.predict_sequences(requests("sums", 4, id=id), timeout=30))) == {id: ["10"]}
 
@@ -165,7 +165,7 @@ def test_requests_over_http_without_an_id_begin_sequences_of_their_own(server: R
     ids = set()
     for _ in range(2):
         ended = {"ts_request_sequence_end": "true", "content-type": "text/plain"}
-        response = httpx.post(url, content="5", headers=ended)
+        response = httpx.post(url, content="5", headers=ended, timeout=60)
         assert response.text == "5"
         ids.add(response.headers["ts_request_sequence_id"])
     assert len(ids) == 2
@@ -260,7 +260,7 @@ def test_a_bad_id_is_refused_over_http_and_grpc(client: Client, server: RunningS
         client.predict("sums", "1", sequence_id="a;b", timeout=30)
     assert refused.value.code is grpc.StatusCode.INVALID_ARGUMENT
     response = httpx.post(
-        f"{server.inference}/predictions/sums", content="5", headers={"ts_request_sequence_id": "a;b"}
+        f"{server.inference}/predictions/sums", content="5", headers={"ts_request_sequence_id": "a;b"}, timeout=60
     )
     assert response.status_code == 400
 

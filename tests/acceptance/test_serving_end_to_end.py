@@ -14,6 +14,7 @@ from pathlib import Path
 
 import grpc
 import pytest
+from torchserve_kit import wait_until, wait_until_served
 
 from stoker.archive.builder import BuildRequest, build
 from stoker.cli import stoker
@@ -113,12 +114,8 @@ def server(request: pytest.FixtureRequest, archives: list[Path]) -> Iterator[Run
 
 def _wait_serving(client: Client) -> None:
     """Models of ``load_models`` load after the start."""
-    for _ in range(600):
-        listed = {model["modelName"] for model in client.list_models()["models"]}
-        if listed == set(HANDLERS) and all(client.health(name) == "SERVING" for name in listed):
-            return
-        time.sleep(0.1)
-    raise AssertionError("the models did not come up")
+    for name in HANDLERS:
+        wait_until_served(client, name)
 
 
 @pytest.fixture
@@ -224,11 +221,7 @@ def test_a_client_that_leaves_a_stream_stops_the_handler(client: Client, server:
     stream.close()
     pid = client.describe("endless")[0]["workers"][0]["pid"]
     ended = Path(f"/proc/{pid}/cwd/ended")
-    for _ in range(200):
-        if ended.exists():
-            break
-        time.sleep(0.05)
-    assert ended.exists()
+    wait_until(ended.exists, "the handler ends")
     ended.unlink()
 
 
@@ -293,11 +286,7 @@ def test_a_killed_server_takes_its_workers_along(archives: list[Path]) -> None:
             client.register("echo.mar", initial_workers=2, synchronous=True)
             pids = [worker["pid"] for worker in client.describe("echo")[0]["workers"]]
         server.process.kill()
-        for _ in range(100):
-            if not any(Path(f"/proc/{pid}").exists() for pid in pids):
-                break
-            time.sleep(0.05)
-        assert not any(Path(f"/proc/{pid}").exists() for pid in pids)
+        wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids), "its workers are gone")
 
 
 def test_the_command_line_client_and_stoker_client_talk_to_it(server: RunningServer, tmp_path: Path) -> None:

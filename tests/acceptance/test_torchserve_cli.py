@@ -265,9 +265,11 @@ def test_a_model_that_cannot_be_loaded_does_not_keep_the_others_from_serving(pla
         assert client.predict("good", b"x", timeout=30).text == "got x", "it waits for the worker"
         wait_until_served(client, "good")
     inference = f"http://127.0.0.1:{place.rest_ports[0]}"
-    ready = httpx.get(f"{inference}/ready", trust_env=False)
+    ready = httpx.get(f"{inference}/ready", trust_env=False, timeout=60)
     assert (ready.status_code, ready.json()["modelsNotReady"]) == (503, ["broken.mar"])
-    assert httpx.get(f"{inference}/ping", trust_env=False).status_code == 200, "as TorchServe: it is not registered"
+    assert httpx.get(f"{inference}/ping", trust_env=False, timeout=60).status_code == 200, (
+        "as TorchServe: it is not registered"
+    )
     process.terminate()
     assert process.wait(60) == 0
 

@@ -22,7 +22,7 @@ def unix(path: Path) -> Address:
 
 
 async def predict(transport: httpx.AsyncHTTPTransport) -> str:
-    async with httpx.AsyncClient(base_url="http://x", transport=transport) as client:
+    async with httpx.AsyncClient(base_url="http://x", transport=transport, timeout=60) as client:
         return (await client.post("/predictions/m", content=b"hello")).text
 
 
@@ -104,7 +104,7 @@ async def test_an_https_listener_predicts_and_streams() -> None:
     address = Address("https", "127.0.0.1", 0)
     async with (
         ports.listener(address, tls=server) as listener,
-        httpx.AsyncClient(base_url=str(listener.address), verify=client) as http,
+        httpx.AsyncClient(base_url=str(listener.address), verify=client, timeout=60) as http,
     ):
         assert (await http.post("/predictions/m", content=b"end")).text == "a" * 1000 + "end"
         assert (await http.post("/predictions/m", content=bytes(200_000))).status_code == 413

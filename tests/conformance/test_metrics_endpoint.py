@@ -74,9 +74,9 @@ SERVED = (
 
 
 def until(condition: Callable[[], bool], what: str) -> None:
-    end = time.monotonic() + 30
+    end = time.monotonic() + 60
     while not condition():
-        assert time.monotonic() < end, f"not within 30 s: {what}"
+        assert time.monotonic() < end, f"not within 60 s: {what}"
         time.sleep(0.02)
 
 
@@ -88,8 +88,8 @@ class Used:
         with Client(server.endpoint) as client:
             until(lambda: self._served(client), "the model is served")
             client.predict("m", b"x")
-        assert httpx.get(f"{server.inference}/ping").status_code == 200
-        assert httpx.get(f"{server.inference}/predictions/nobody").status_code == 404
+        assert httpx.get(f"{server.inference}/ping", timeout=60).status_code == 200
+        assert httpx.get(f"{server.inference}/predictions/nobody", timeout=60).status_code == 404
 
     @staticmethod
     def _served(client: Client) -> bool:
@@ -99,7 +99,7 @@ class Used:
             return False
 
     def metrics(self, query: str = "") -> httpx.Response:
-        return httpx.get(f"{self.server.metrics}/metrics{query}")
+        return httpx.get(f"{self.server.metrics}/metrics{query}", timeout=60)
 
     def log(self, name: str) -> str:
         return (self.server.folder / "logs" / f"{name}.log").read_text()

@@ -31,11 +31,8 @@ async def pids(kit: Kit) -> list[int]:
 
 
 async def gone(pids: list[int]) -> None:
-    for _ in range(200):
-        if all(map(is_gone, pids)):
-            return
-        await asyncio.sleep(0.05)
-    raise AssertionError(f"some of {pids} still live")
+    while not all(map(is_gone, pids)):
+        await asyncio.sleep(0.02)
 
 
 async def parts(kit: Kit, text: str) -> list[str]:

@@ -67,7 +67,7 @@ async def statuses(client: httpx.AsyncClient, paths: Iterable[str]) -> dict[str,
 
 
 def over(socket: str) -> httpx.AsyncClient:
-    return httpx.AsyncClient(transport=httpx.AsyncHTTPTransport(uds=socket), base_url="http://any.name")
+    return httpx.AsyncClient(transport=httpx.AsyncHTTPTransport(uds=socket), base_url="http://any.name", timeout=60)
 
 
 INFERENCE, MANAGEMENT, METRICS = ("/ping", "/models", "/metrics")
@@ -131,7 +131,7 @@ async def test_the_metrics_listener_can_be_switched_off_and_settings_of_rest_rea
         cors_allowed_headers="X-A",
     ) as server:
         assert "REST metrics" not in server.addresses
-        async with httpx.AsyncClient(base_url=server.addresses["REST inference"], verify=False) as client:
+        async with httpx.AsyncClient(base_url=server.addresses["REST inference"], verify=False, timeout=60) as client:
             assert (await client.get("/v2/health/live")).json() == {"live": True}
             assert (await client.post("/predictions/m", content=b"x" * 11)).status_code == 413
             answer = await client.get("/nowhere")
@@ -142,7 +142,7 @@ async def test_the_metrics_listener_can_be_switched_off_and_settings_of_rest_rea
                 "methods": "GET",
                 "headers": "X-A",
             }
-        async with httpx.AsyncClient(base_url=server.addresses["REST management"], verify=False) as client:
+        async with httpx.AsyncClient(base_url=server.addresses["REST management"], verify=False, timeout=60) as client:
             for host, status in (("models.example", 200), ("other.example", 403)):
                 assert (await client.get("/models", headers={"host": host})).status_code == status
 
@@ -168,5 +168,5 @@ async def test_on_a_shared_address_each_path_asks_for_its_own_token_and_probes_f
             refused = await client.post("/models?url=m.mar", headers=manager)
             assert (refused.status_code, refused.json()["type"]) == (405, "MethodNotAllowedException")
             assert (await client.get("/token?type=inference", headers=manager)).status_code == 400
-        async with httpx.AsyncClient(base_url=server.addresses["REST metrics"], verify=False) as client:
+        async with httpx.AsyncClient(base_url=server.addresses["REST metrics"], verify=False, timeout=60) as client:
             assert await statuses(client, (METRICS,)) == {METRICS: 200}

@@ -170,6 +170,7 @@ async def started(folder: Path, **settings: Any) -> AsyncIterator[Running]:
 # ---------------------------------------------------------------------------------------------- nothing lost
 
 
+@pytest.mark.timeout(600)
 async def test_of_ten_thousand_requests_of_instant_functions_none_is_lost_and_none_runs_twice(running: Running) -> None:
     """TorchServe lost 3 % of the replies of quick nodes for each hop: it waited ten seconds, and ran the node again."""
     await running.register("two", TWO)

@@ -134,7 +134,7 @@ class Peer:
         if kind in (HEADERS, DATA) and flags & END_STREAM:
             answer.ended = True
 
-    async def until(self, condition: Callable[[], bool], *, timeout_s: float = 30.0) -> None:
+    async def until(self, condition: Callable[[], bool], *, timeout_s: float = 60.0) -> None:
         end = time.monotonic() + timeout_s
         while not condition():
             assert time.monotonic() < end, (self.goaway, self.closed, self.answers.keys())

@@ -183,7 +183,7 @@ _NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # httpx would make one for ea
 
 def client_of(address: str) -> httpx.AsyncClient:
     return httpx.AsyncClient(
-        base_url=address, timeout=20, verify=_NO_TLS, trust_env=False, event_hooks={"response": [look_for_leaks]}
+        base_url=address, timeout=60, verify=_NO_TLS, trust_env=False, event_hooks={"response": [look_for_leaks]}
     )
 
 
