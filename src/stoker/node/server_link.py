@@ -79,12 +79,17 @@ class ServerLink:
         self._stream.close()
 
     def _beat(self) -> None:
-        if self._monotonic() - self._heard_at > self._silence_s:
+        if self._is_silent():
+            self._transport.read_rest()  # this loop may be what was late
+        if self._is_silent():
             self._lost(None)
             return
         self._timer = asyncio.get_running_loop().call_later(self._heartbeat_s, self._beat)
         child = self._child
         self.send(Usage(0, 0) if child is None else Usage(child.memory_bytes(), progress_of(child.progress_fd)))
+
+    def _is_silent(self) -> bool:
+        return self._monotonic() - self._heard_at > self._silence_s
 
     def _on_frame(self, frame: Frame) -> None:
         self._heard_at = self._monotonic()

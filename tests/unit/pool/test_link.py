@@ -1,8 +1,9 @@
-"""The server's end of the border against a peer in this process, on both event loops."""
+"""The server's end of the border against a peer in this process, on both event loops, and over TLS."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import socket
 import struct
@@ -10,6 +11,7 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 
 import pytest
 import uvloop
+from tls_kit import tls_pair
 
 from stoker.core.job import Batch, Input, Job, ModelKey
 from stoker.core.measures import HandlerSample, Unmeasured
@@ -18,7 +20,9 @@ from stoker.core.reply import Chunk
 from stoker.core.turn import current_turn
 from stoker.errors import BadRequest, ServingError
 from stoker.ipc import codec
+from stoker.ipc.dialing import Stream
 from stoker.ipc.frames import Decoder, FrameError
+from stoker.ipc.tls_stream import TlsStream
 from stoker.ipc.to_server import DROPPED, Hello, Loaded, LoadFailed, Metrics, Parts, Results, Sample, ToServer
 from stoker.ipc.to_worker import Cancel, Grant, Predict, ToWorker
 from stoker.pool.busy import BusyWorkers
@@ -82,7 +86,7 @@ class RecordingTelemetry(Unmeasured):
 class FakeProcess:
     """What a link needs of a `WorkerProcess`."""
 
-    def __init__(self, sock: socket.socket) -> None:
+    def __init__(self, sock: Stream) -> None:
         self.sock = sock
         self.progress_fd = os.memfd_create("test")
         os.ftruncate(self.progress_fd, 8)
@@ -91,34 +95,51 @@ class FakeProcess:
 class Peer:
     """A worker that reads and writes when the test says so."""
 
-    def __init__(self, sock: socket.socket) -> None:
+    def __init__(self, sock: Stream) -> None:
         self.sock = sock
         self._decoder = Decoder()
 
     async def say(self, message: ToServer, *payloads: bytes) -> None:
-        await asyncio.get_running_loop().sock_sendall(self.sock, b"".join(codec.encode(message, payloads)))
+        data = b"".join(codec.encode(message, payloads))
+        if isinstance(self.sock, TlsStream):
+            await asyncio.to_thread(self.sock.sendall, data)
+        else:
+            await asyncio.get_running_loop().sock_sendall(self.sock, data)
 
     async def hear(self, count: int) -> list[tuple[ToWorker, bytes]]:
         heard: list[tuple[ToWorker, bytes]] = []
         while len(heard) < count:
-            data = await asyncio.get_running_loop().sock_recv(self.sock, 65536)
+            data = await self._receive()
             for frame in self._decoder.feed(data):
                 heard.append((codec.decode_to_worker(frame.header), bytes(frame.payload)))
         return heard
+
+    async def _receive(self) -> bytes:
+        if isinstance(self.sock, TlsStream):
+            return await asyncio.to_thread(self.sock.recv, 65536)
+        return await asyncio.get_running_loop().sock_recv(self.sock, 65536)
 
 
 Scenario = Callable[[Link, Recorder, Peer], Awaitable[None]]
 
 
-@pytest.fixture(params=[asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
+@pytest.fixture(
+    params=[
+        (asyncio.new_event_loop, socket.socketpair),
+        (uvloop.new_event_loop, socket.socketpair),
+        (uvloop.new_event_loop, tls_pair),
+    ],
+    ids=["asyncio", "uvloop", "tls"],
+)
 def play(request: pytest.FixtureRequest) -> Iterator[Callable[[Scenario], None]]:
-    loop = request.param()
+    new_loop, pair = request.param
+    loop = new_loop()
 
     async def stage(scenario: Scenario, max_payload_bytes: int, any_order: bool) -> None:
-        ours, theirs = socket.socketpair()
-        with ours, theirs:
+        ours, theirs = pair()
+        with contextlib.closing(ours), contextlib.closing(theirs):
             ours.setblocking(False)
-            theirs.setblocking(False)
+            theirs.setblocking(isinstance(theirs, TlsStream))
             process, recorder = FakeProcess(ours), Recorder()
             link = Link(
                 9000,
@@ -133,8 +154,10 @@ def play(request: pytest.FixtureRequest) -> Iterator[Callable[[Scenario], None]]
                 monotonic=lambda: 1.0,
             )
             link.start()
-            await scenario(link, recorder, Peer(theirs))
-            link.close()
+            try:
+                await scenario(link, recorder, Peer(theirs))
+            finally:
+                link.close()
             os.close(process.progress_fd)
 
     def run(scenario: Scenario, *, max_payload_bytes: int = 100 << 20, any_order: bool = False) -> None:
@@ -172,7 +195,7 @@ async def answered_on_the_spot(link: Link, recorder: Recorder, peer: Peer, *numb
     with current_turn():
         for number in numbers:
             link.send(batch(number, b"x"))
-            peer.sock.send(b"".join(codec.encode(Results(number, [1]), [b"y"])))
+            peer.sock.sendall(b"".join(codec.encode(Results(number, [1]), [b"y"])))
     found = len(recorder.events) > before
     await recorder.until(before + len(numbers))
     return found
@@ -329,7 +352,7 @@ def test_life_messages_go_to_the_owner(play: Play) -> None:
 def test_a_peer_that_breaks_the_protocol_is_lost_once(play: Play, data: bytes) -> None:
     async def scenario(link: Link, recorder: Recorder, peer: Peer) -> None:
         link.send(batch(1, b"a"))
-        await asyncio.get_running_loop().sock_sendall(peer.sock, data + b"\0" * 100)
+        peer.sock.sendall(data + b"\0" * 100)
         while not any(event[0] == "lost" for event in recorder.events):
             await recorder.until(len(recorder.events) + 1)
         lost = [event[1] for event in recorder.events if event[0] == "lost"]
@@ -344,7 +367,7 @@ def test_a_peer_that_breaks_the_protocol_is_lost_once(play: Play, data: bytes) -
 
 def test_a_limit_of_the_payload_is_checked_before_memory_is_taken(play: Play) -> None:
     async def scenario(link: Link, recorder: Recorder, peer: Peer) -> None:
-        await asyncio.get_running_loop().sock_sendall(peer.sock, struct.pack("<II", 10, 1001))
+        peer.sock.sendall(struct.pack("<II", 10, 1001))
         ((what, error),) = await recorder.until(1)
         assert what == "lost"
         assert "over the limit" in str(error)
@@ -367,8 +390,8 @@ def test_a_closed_socket_is_told_once_without_an_error(play: Play) -> None:
 def test_what_was_said_before_the_death_is_read_after_it(play: Play) -> None:
     async def scenario(link: Link, recorder: Recorder, peer: Peer) -> None:
         link.send(batch(1, b"a"))
-        peer.sock.send(b"".join(codec.encode(Results(1, [2]), [b"ok"])))
-        peer.sock.send(struct.pack("<II", 100, 0) + b"half a frame")
+        peer.sock.sendall(b"".join(codec.encode(Results(1, [2]), [b"ok"])))
+        peer.sock.sendall(struct.pack("<II", 100, 0) + b"half a frame")
         peer.sock.close()
         link.read_rest()
         assert recorder.events == [("done", 1, [Chunk(b"ok")]), ("lost", None)]

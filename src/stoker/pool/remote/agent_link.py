@@ -63,6 +63,8 @@ class AgentLink:
         self._stream.close()
 
     def _beat(self) -> None:
+        if self._monotonic() - self._heard_at > self._silence_s:
+            self._transport.read_rest()  # this loop may be what was late
         silent_s = self._monotonic() - self._heard_at
         if silent_s > self._silence_s:
             self.close()
