@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import time
 from collections import Counter
 from pathlib import Path
 
@@ -93,7 +94,7 @@ SERVER = """
     from pool_kit import running
     from remote_kit import nodes
     async def main():
-        async with nodes() as made, running(pathlib.Path(sys.argv[1]), place=made.place) as kit:
+        async with nodes(silence_s=2.0) as made, running(pathlib.Path(sys.argv[1]), place=made.place) as kit:
             print(await kit.ask("pid"), made.agents[0].pid, flush=True)
             kit.submit("sleep 600")
             await asyncio.sleep(600)
@@ -101,18 +102,20 @@ SERVER = """
 """
 
 
-def test_after_the_server_was_killed_neither_agent_nor_worker_are_left(tmp_path: Path) -> None:
+@pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGSTOP])
+def test_neither_agent_nor_worker_outlive_a_killed_or_silent_server(tmp_path: Path, end: signal.Signals) -> None:
     path = os.pathsep.join(sys.path)
     command = [sys.executable, "-c", textwrap.dedent(SERVER), str(tmp_path)]
-    server = subprocess.Popen(command, stdout=subprocess.PIPE, env={**os.environ, "PYTHONPATH": path})
-    assert server.stdout is not None
-    pids = [int(word) for word in server.stdout.readline().split()]
-    assert len(pids) == 2
-    server.kill()
-    server.wait()
-    server.stdout.close()
-    psutil.wait_procs([psutil.Process(pid) for pid in pids if psutil.pid_exists(pid)], timeout=30)
-    assert all(is_gone(pid) for pid in pids)
+    with subprocess.Popen(command, stdout=subprocess.PIPE, env={**os.environ, "PYTHONPATH": path}) as server:
+        try:
+            assert server.stdout is not None
+            pids = [int(word) for word in server.stdout.readline().split()]
+            assert len(pids) == 2
+            server.send_signal(end)
+            while not all(is_gone(pid) for pid in pids):
+                time.sleep(0.02)
+        finally:
+            server.kill()
 
 
 class Counting(logging.Handler):
