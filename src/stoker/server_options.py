@@ -114,19 +114,17 @@ def ray_placer(settings: Settings) -> Iterator[RayPlacer]:
                 cache_limit_bytes=settings.ray_archive_cache_size,
                 shares_disk=address == "local",
             ),
+            check=check_apis if settings.ray_public_jobs_api == "refuse" else lambda cluster: None,
             border_of=partial(_border, settings),
             bundle_of=Bundles(executor=executor, limits=unpack_limits(settings)).of,
         )
 
 
 def _border(settings: Settings, cluster: Connected) -> Border:
-    """Makes the border to a cluster that may be used.
-
+    """
     Raises:
         ConfigurationError
     """
-    if settings.ray_public_jobs_api == "refuse":
-        check_apis(cluster)
     place = settings.ray_border_address or Address("border", cluster.address)
     return Border(place.host, place.port, tls=_border_tls(settings, place.host))
 

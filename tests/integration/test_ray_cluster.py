@@ -95,6 +95,7 @@ def place(nodes: RayNodes, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         f"ray_address={nodes.address}",
         f"ray_archive_cache={made.folder / 'cache'}",
         "job_queue_size=1000",
+        "metrics_mode=prometheus",
     )
     made.foreground()
     yield made
@@ -132,6 +133,11 @@ def readiness(place: Place) -> tuple[int, dict[str, Any]]:
         return error.code, json.load(error)
 
 
+def metrics(place: Place) -> str:
+    with urllib.request.urlopen(f"http://127.0.0.1:{place.rest_ports[2]}/metrics") as answer:
+        return answer.read().decode()
+
+
 def log_of(place: Place) -> str:
     return (place.folder / "logs" / "model_log.log").read_text()
 
@@ -140,6 +146,7 @@ def test_a_model_answers_from_the_node_that_its_description_names(place: Place, 
     client.register(archive(place, "echo"), initial_workers=2, synchronous=True)
     assert client.predict("echo", b"hello").data == b"hello"
     assert nodes_of(client, "echo") == ["node-1", "node-2"]
+    assert 'stoker_node_workers{model="echo",version="1.0",node="node-1 (127.0.0.1)"} 1' in metrics(place)
     assert client.predict("echo", b"env RAY_JOB_ID").data == b""
     client.unregister("echo")
 
@@ -155,6 +162,8 @@ def test_what_a_worker_prints_arrives_in_the_model_log(place: Place, client: Cli
     client.register(archive(place, "prints"), initial_workers=1, synchronous=True)
     client.predict("prints", b"print from far away")
     wait_until(lambda: "from far away" in log_of(place), "the line is logged")
+    line = next(line for line in log_of(place).splitlines() if "from far away" in line)
+    assert "@node-" in line
     client.unregister("prints")
 
 
@@ -192,6 +201,21 @@ def test_requests_join_a_batch_between_two_steps(place: Place, client: Client) -
     parts = list(client.predict_stream("countdown", json.dumps({"parts": 3}).encode()))
     assert len(parts) >= 3
     client.unregister("countdown")
+
+
+def test_an_asynchronous_handler_answers(place: Place, client: Client) -> None:
+    source = "async def handle(data, context):\n    return data and [bytes(data[0]['data'])]\n"
+    client.register(archive(place, "async", source, asyncCommunication=True), initial_workers=1, synchronous=True)
+    assert client.predict("async", b"hello").data == b"hello"
+    client.unregister("async")
+
+
+def test_a_request_wakes_a_model_that_sleeps(place: Place, client: Client) -> None:
+    config = {"autoscale": True, "minWorkers": 0, "maxWorkers": 1}
+    client.register(archive(place, "sleeps", **config))
+    assert client.predict("sleeps", b"awake").data == b"awake"
+    assert len(nodes_of(client, "sleeps")) == 1
+    client.unregister("sleeps")
 
 
 def test_ranks_of_a_worker_are_spread_over_nodes(place: Place, client: Client) -> None:
@@ -280,3 +304,15 @@ def test_a_server_that_is_killed_leaves_nothing_on_any_node(place: Place, client
     with place.client() as again:
         wait_until_served(again, "load")
         assert again.predict("load", b"back").data == b"back"
+
+
+def test_a_server_without_its_cluster_does_not_start(tmp_path: Path) -> None:
+    place = Place(tmp_path)
+    try:
+        place.configure("ray_address=127.0.0.1:1")
+        status, text = place.run("--start", "--foreground", "--model-store", "models")
+        assert status == 1
+        assert "ray_address: no Ray cluster answers at 127.0.0.1:1: Connection refused" in text
+        assert "Traceback" not in text
+    finally:
+        place.close()

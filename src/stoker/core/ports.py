@@ -6,7 +6,7 @@ Everything here is called on the server's event loop.  Methods without ``async``
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, NamedTuple, Protocol
 
@@ -415,11 +415,13 @@ ModelTelemetryOf = Callable[[ModelKey], ModelTelemetry]
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelFigures:
     """How one registered model version is at the moment. ``workers``: how many there are in each state.
-    ``wanted``: how many autoscaling wants, ``changes``: how often it changed that, by kind; None: it is off."""
+    ``nodes``: how many are ready on each node of a cluster. ``wanted``: how many autoscaling wants, ``changes``: how
+    often it changed that, by kind; None: it is off."""
 
     key: ModelKey
     waiting: int
     workers: Mapping[str, int]
+    nodes: Mapping[str, int] = field(default_factory=dict)
     wanted: int | None = None
     changes: Mapping[str, int] | None = None
 

@@ -18,7 +18,7 @@ from stoker.core.ports import GpuFigures
 
 log = logging.getLogger(__name__)
 
-_NO_GPU = "N/A"
+NO_USAGE = "N/A"
 _TOOL_TIMEOUT_S = 10.0
 _MIB = 1 << 20
 
@@ -119,9 +119,9 @@ class Devices:
     def usage(self, gpu_id: int | None) -> str:
         """Describes the usage as DescribeModel shows it."""
         if gpu_id is None or self._usage_of is None:
-            return _NO_GPU
+            return NO_USAGE
         usage = self._usage_of(gpu_id)
-        return _NO_GPU if usage is None else f"gpuId::{gpu_id} {usage}"
+        return NO_USAGE if usage is None else f"gpuId::{gpu_id} {usage}"
 
 
 def visible_devices(setting: str | None, physical: int) -> list[str]:

@@ -14,7 +14,7 @@ from stoker.core.model import ModelSpec
 from stoker.core.ports import ModelTelemetry, SchedulerPort, WorkerStatus
 from stoker.errors import ServingError
 from stoker.pool.busy import BusyWorkers
-from stoker.pool.devices import Devices
+from stoker.pool.devices import NO_USAGE, Devices
 from stoker.pool.forking import templates
 from stoker.pool.ids import WorkerIds
 from stoker.pool.remote.placement import Placement
@@ -153,7 +153,7 @@ class WorkerPool:
             scheduler=self._scheduler,
             clock=self._clock,
             workers=lambda: self._target,
-            gpu_usage=self._devices.usage,
+            gpu_usage=self._devices.usage if spec.ray is None else _unknown_usage,
             turns=RetryTurns(self._clock) if self._options.give_up else self._turns,
             on_change=self._changed,
         )
@@ -217,6 +217,11 @@ class WorkerPool:
 
     def _settled(self) -> bool:
         return all(slot.settled for slot in self._slots)
+
+
+def _unknown_usage(gpu_id: int | None) -> str:
+    """Stands for the GPUs of other machines."""
+    return NO_USAGE
 
 
 def _least_useful_first(slot: Slot) -> tuple[bool, int]:

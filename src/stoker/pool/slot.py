@@ -14,6 +14,7 @@ from collections.abc import Callable
 from stoker.core.clock import Clock
 from stoker.core.ports import SchedulerPort, WorkerStatus
 from stoker.errors import ResponseTimeout, ServingError, WorkerDied
+from stoker.pool.remote.placement import same_shortage
 from stoker.pool.repeats import Repeats
 from stoker.pool.retry_turns import STEADY_S, RetryTurns
 from stoker.pool.slot_states import UNSETTLED, Event, Life, Recovery, State, backoff_s
@@ -181,8 +182,10 @@ class Slot:
     def _pending(self, shortage: str) -> None:
         """Records what a start waits for; empty: nothing any more."""
         if shortage and self.state in (State.STARTING, State.PENDING):
-            self._error = WorkerDied(shortage)
-            self._log(logging.WARNING, "worker_pending", "Worker %s waits for room: %s", self._config.name, shortage)
+            before, self._error = self._error, WorkerDied(shortage)
+            if self.state is State.STARTING or before is None or not same_shortage(before.cause, shortage):
+                text = "Worker %s waits for room: %s"
+                self._log(logging.WARNING, "worker_pending", text, self._config.name, shortage)
             self._enter(Event.NO_ROOM, self._error)
         elif not shortage and self.state is State.PENDING:
             self._error = None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from types import TracebackType
 from typing import Any
@@ -332,6 +333,7 @@ class Registry:
                 key=entry.key,
                 waiting=entry.scheduler.queue_status().pending,
                 workers=entry.pool.states(),
+                nodes=_workers_by_node(entry) if entry.spec.ray is not None else {},
                 wanted=None if entry.scaling is None else entry.target,
                 changes=None if entry.scaling is None else entry.scaling.changes,
             )
@@ -413,6 +415,10 @@ class Registry:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.close()
+
+
+def _workers_by_node(entry: ModelEntry) -> Mapping[str, int]:
+    return Counter(status.node for status in entry.pool.statuses() if status.ready and status.node)
 
 
 def _unmeasured(key: ModelKey) -> ModelTelemetry:

@@ -99,6 +99,18 @@ def _families(counted: Counted, figures: Sequence[ModelFigures]) -> Iterator[Fam
             for state, count in each.workers.items()
         ],
     )
+    placed = [each for each in figures if each.nodes]
+    if placed:
+        yield (
+            "stoker_node_workers",
+            "gauge",
+            "Ready workers by the node of the cluster that they are on.",
+            [
+                ("stoker_node_workers", _labels(each.key, f',node="{escaped(node)}"'), count)
+                for each in placed
+                for node, count in sorted(each.nodes.items())
+            ],
+        )
     live = {each.key for each in figures}
     yield (
         "stoker_streams_in_flight",

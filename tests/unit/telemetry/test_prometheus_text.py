@@ -150,6 +150,16 @@ def test_only_samples_of_the_asked_names_are_served_and_no_family_without_one(
     assert bool(text) == bool(samples)
 
 
+def test_workers_on_a_cluster_are_counted_by_node_and_others_are_not() -> None:
+    rig = Rig("prometheus")
+    nodes = {"node-1 (10.0.0.1)": 2, 'odd"': 1}
+    rig.metrics.watch(lambda: [ModelFigures(key=KEY, waiting=0, workers={"READY": 3}, nodes=nodes)])
+    (family,) = [each for each in text_string_to_metric_families(rig.text) if each.name == "stoker_node_workers"]
+    assert {sample.labels["node"]: sample.value for sample in family.samples} == nodes
+    rig.metrics.watch(lambda: [ModelFigures(key=KEY, waiting=0, workers={"READY": 3})])
+    assert "stoker_node_workers" not in rig.text
+
+
 def test_the_whole_text_is_readable_for_prometheus() -> None:
     rig = Rig("prometheus", auto_detect=True)
     rig.metrics.watch(lambda: [ModelFigures(key=KEY, waiting=3, workers={"READY": 2, "BACKOFF": 1})])

@@ -13,6 +13,11 @@ OnPending = Callable[[str], None]
 """Is called while a worker has no place, with what is missing; with nothing once there is room."""
 
 
+def same_shortage(one: str, other: str) -> bool:
+    """Tells whether both say that the same is missing, whatever figures follow in brackets."""
+    return one.partition(" (")[0] == other.partition(" (")[0]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Launch:
     """A worker that is to run elsewhere. ``name``: as in logs. ``env``, ``env_first``, ``withheld``: as in

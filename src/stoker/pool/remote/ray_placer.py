@@ -16,7 +16,7 @@ from typing import Any
 
 from stoker import __version__
 from stoker.archive.bundle import Bundle
-from stoker.errors import WorkerDied
+from stoker.errors import ConfigurationError, InvalidArchive, WorkerDied
 from stoker.ipc.driver_messages import Connected, Node
 from stoker.node import order as orders
 from stoker.node.order import Order
@@ -49,20 +49,22 @@ class NodeOptions:
 
 
 class RayPlacer:
-    """``address``: of the cluster. ``border_of``: makes the border, once the cluster has said what it is; it may refuse
-    the cluster. ``bundle_of``: the files of a model."""
+    """``address``: of the cluster. ``check`` may refuse a cluster, ``border_of`` makes the border for one.
+    ``bundle_of``: the files of a model."""
 
     def __init__(
         self,
         address: str,
         *,
         node_options: NodeOptions,
+        check: Callable[[Connected], None],
         border_of: Callable[[Connected], Border],
         bundle_of: BundleOf,
         start: Callable[[str], Driver] = start_driver,
     ) -> None:
         self._address = address
         self._options = node_options
+        self._check = check
         self._border_of = border_of
         self._bundle_of = bundle_of
         self._start = start
@@ -95,7 +97,7 @@ class RayPlacer:
         await watchdog.release()
 
     async def _joined(self) -> Driver:
-        """Raises DriverLost."""
+        """Raises DriverLost, ConfigurationError."""
         driver = self._driver
         if driver is None or driver.gone.done():
             try:
@@ -106,7 +108,7 @@ class RayPlacer:
         if not driver.connected.done():
             driver.kill()
             raise DriverLost(f"the Ray cluster did not answer within {CONNECT_S:g} s")
-        driver.connected.result()
+        self._check(driver.connected.result())
         return driver
 
     # ---------------------------------------------------------------------------------------- workers
@@ -116,7 +118,10 @@ class RayPlacer:
         assert needs is not None
         bundle = None if self._options.shares_disk else await self._bundle(launch.spec.model_dir)
         processes = 1 if ranks is None else ranks.processes
-        driver = await self._joined()
+        try:
+            driver = await self._joined()
+        except ConfigurationError as error:  # another cluster than at the start
+            raise DriverLost(error.message) from None
         request = driver.request(launch.name, needs, processes=processes, on_pending=on_pending)
         try:
             nodes = await request.placed
@@ -136,6 +141,8 @@ class RayPlacer:
             return await self._bundle_of(model_dir)
         except OSError as error:
             raise WorkerDied(f"the model's files cannot be read: {error.strerror}") from None
+        except InvalidArchive as error:
+            raise WorkerDied(error.message) from None
 
     async def _run(
         self, request: Request, launch: Launch, bundle: Bundle | None, places: Sequence[RankOnNode]
