@@ -79,6 +79,7 @@ def handle(data, context):
 def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RayNodes]:
     made = RayNodes(tmp_path_factory.mktemp("ray"))
     try:
+        made.start()
         made.add("node-1", CPU=3)
         made.add("node-2", CPU=3)
         yield made

@@ -13,7 +13,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-_SMALL = {"object_store_memory": 80 << 20}
+TRIES = 4
+"""Ray waits half a minute for a node to come up, too little on a busy machine."""
+
+_SMALL = {"object_store_memory": 80 << 20, "include_dashboard": False}
 
 
 def environment() -> dict[str, str]:
@@ -27,7 +30,9 @@ def environment() -> dict[str, str]:
 
 
 class RayNodes:
-    """``env``: see `environment`. ``address``: of the cluster."""
+    """``env``: see `environment`. ``address``: of the cluster, once `start` has returned."""
+
+    address: str
 
     def __init__(self, folder: Path) -> None:
         self.env = environment()
@@ -39,7 +44,9 @@ class RayNodes:
             stderr=self._log,
             env={**os.environ, **self.env},
         )
-        self.address = self._ask("head")
+
+    def start(self) -> None:
+        self.address = self._ask("add", "head", {})
 
     def add(self, name: str, **resources: float) -> None:
         self._ask("add", name, resources)
@@ -70,22 +77,28 @@ class RayNodes:
 def main() -> None:
     from ray.cluster_utils import Cluster
 
-    cluster: Any = None
+    cluster = Cluster()
     nodes: dict[str, Any] = {}
     for line in sys.stdin:
-        word, *rest = json.loads(line)
-        if word == "head":
-            cluster = Cluster(
-                initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False, **_SMALL}
-            )
-        elif word == "add":
-            name, resources = rest
-            cpus = resources.pop("CPU", 1)
-            nodes[name] = cluster.add_node(num_cpus=cpus, resources=resources, node_name=name, **_SMALL)
+        word, name, *resources = json.loads(line)
+        if word == "add":
+            nodes[name] = _added(cluster, name, *resources)
         else:
-            _kill(nodes.pop(rest[0]))
+            _kill(nodes.pop(name))
         print(json.dumps({"answer": cluster.address}), flush=True)
     cluster.shutdown()
+
+
+def _added(cluster: Any, name: str, resources: dict[str, float]) -> Any:
+    cpus = resources.pop("CPU", 0)
+    for left in reversed(range(TRIES)):
+        try:
+            return cluster.add_node(num_cpus=cpus, resources=resources, node_name=name, **_SMALL)
+        except Exception as error:  # Ray has no other kind for it
+            if not left:
+                raise
+            print(f"{name} did not come up: {error}", file=sys.stderr, flush=True)
+    return None
 
 
 def _kill(node: Any) -> None:
