@@ -11,7 +11,8 @@ from stoker.core.ranks import Ranks
 log = logging.getLogger(__name__)
 
 MOST = 64
-_UNUSED = frozenset({"nnodes", "rdzv-backend", "rdzv-endpoint", "rdzv-conf", "monitor-interval", "node-rank"})
+_COUNTS = ("nnodes", "nproc-per-node", "OMP_NUMBER_THREADS")
+_UNUSED = frozenset({"rdzv-backend", "rdzv-endpoint", "rdzv-conf", "monitor-interval", "node-rank"})
 """Ranks of one machine need none of them: the server starts and watches them itself."""
 
 
@@ -34,8 +35,10 @@ def refusal(ranks: Ranks, torchrun: Mapping[str, Any] | None) -> str | None:
 
 
 def warn_of_unknown(torchrun: Mapping[str, Any] | None) -> None:
-    for name in torchrun or {}:
-        if name not in _UNUSED and name not in ("nproc-per-node", "OMP_NUMBER_THREADS"):
+    for name, value in (torchrun or {}).items():
+        if name in _COUNTS and value is not None and _count(value) is None:
+            log.warning("torchrun: %s is not a whole number above 0: it has no effect", name)
+        elif name not in _UNUSED and name not in _COUNTS:
             log.warning("torchrun: unsupported parameter %s", name)
 
 

@@ -135,11 +135,16 @@ class BaseHandler(abc.ABC):
             return session
         if path.endswith(".pt2"):
             return self._load_torch_inductor_package(path)
-        raise RuntimeError("No model weights could be loaded")
+        raise RuntimeError(f"No model weights could be loaded: {weights.reason_not_loaded(Path(path).name)}")
 
     def _load_torchscript_model(self, model_pt_path: str) -> Any:
         """Loads a ``.pt`` file made by `torch.jit.save`."""
-        return torch.jit.load(model_pt_path, map_location=self.device)  # type: ignore[no-untyped-call]  # torch has no types here
+        try:
+            return torch.jit.load(model_pt_path, map_location=self.device)  # type: ignore[no-untyped-call]  # torch has no types here
+        except RuntimeError as error:
+            if "constants.pkl" not in str(error):
+                raise
+            raise RuntimeError(weights.no_program(Path(model_pt_path).name)) from error
 
     def _load_pickled_model(self, model_dir: str, model_file: str, model_pt_path: str | None) -> Any:
         """Makes the model that ``model_file`` defines, with the weights of ``model_pt_path`` if there are any."""

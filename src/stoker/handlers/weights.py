@@ -59,6 +59,21 @@ def refusal(name: str) -> str:
     )
 
 
+def reason_not_loaded(name: str) -> str:
+    """Says what an archive without a model file lacks so that ``name``, its serialized file, can be loaded."""
+    if not name:
+        return "the archive has neither a model file nor a serialized file"
+    if name.endswith(".onnx"):
+        return f"{name} needs the package onnxruntime"
+    if name.endswith(".so"):
+        return f"{name} needs pt2: {{export: {{aot_compile: true}}}} in model-config.yaml"
+    return f"without a model file, {name} would have to be .pt (TorchScript), .pt2, .onnx or .so"
+
+
+def no_program(name: str) -> str:
+    return f"{name} holds no TorchScript program. If it is a state_dict, the archive needs a model file too"
+
+
 def load_into(model: torch.nn.Module, path: str | Path, map_location: Any = "cpu") -> None:
     """Loads the state dict in a file (`torch.save` or safetensors) into ``model``."""
     state = _read_state(path, map_location)

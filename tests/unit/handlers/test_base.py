@@ -54,11 +54,23 @@ def test_a_torchscript_file_needs_no_model_file(tmp_path: Path) -> None:
     assert ready(context).handle([[-1.0, 2.0]], context) == [[0.0, 2.0]]
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
 @pytest.mark.parametrize(
     ("manifest", "error", "text"),
     [
-        ({"serializedFile": "model.bin"}, RuntimeError, "No model weights could be loaded"),
-        ({}, RuntimeError, "No model weights could be loaded"),
+        (
+            {"serializedFile": "model.bin"},
+            RuntimeError,
+            r"No model weights could be loaded: without a model file, model\.bin would have to be \.pt",
+        ),
+        ({"serializedFile": "model.onnx"}, RuntimeError, r"model\.onnx needs the package onnxruntime"),
+        ({"serializedFile": "model.so"}, RuntimeError, r"model\.so needs pt2: {export: {aot_compile: true}}"),
+        (
+            {"serializedFile": "state.pt"},
+            RuntimeError,
+            r"state\.pt holds no TorchScript program\. If it",
+        ),
+        ({}, RuntimeError, "No model weights could be loaded: the archive has neither a model file nor"),
         ({"serializedFile": "gone.pt"}, RuntimeError, "Missing the gone.pt file"),
         ({"modelFile": "gone.py"}, RuntimeError, r"Missing the model\.py file"),
         ({"modelFile": "two.py"}, ValueError, r"Expected only one class as model definition\."),
@@ -66,9 +78,12 @@ def test_a_torchscript_file_needs_no_model_file(tmp_path: Path) -> None:
     ],
 )
 def test_what_an_archive_lacks_is_named(
-    tmp_path: Path, manifest: dict[str, str], error: type[Exception], text: str
+    tmp_path: Path, manifest: dict[str, str], error: type[Exception], text: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "model.bin").write_bytes(b"")
+    monkeypatch.setattr(base, "ONNX_AVAILABLE", False)
+    for name in ("model.bin", "model.onnx", "model.so"):
+        (tmp_path / name).write_bytes(b"")
+    torch.save({"weight": torch.ones(1)}, tmp_path / "state.pt")
     (tmp_path / "two.py").write_text("class A: ...\nclass B: ...\n")
     (tmp_path / "none.py").write_text("from torch.nn import Module\n")
     with pytest.raises(error, match=text):

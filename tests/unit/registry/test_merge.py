@@ -359,3 +359,12 @@ def test_weights_are_not_shared_and_virtual_environments_refused_where_workers_a
     assert not spec_of(settings=RAY, yaml={"shareWeights": True}).share_weights
     with pytest.raises(errors.InvalidArchive, match="useVenv and placement: ray exclude each other"):
         spec_of(settings=RAY, yaml={"useVenv": True})
+
+
+@pytest.mark.parametrize("name", ["nproc-per-node", "nnodes", "OMP_NUMBER_THREADS"])
+@pytest.mark.parametrize("value", ["2", 0, -1, 1.5, True, [2]])
+def test_an_option_of_torchrun_that_is_no_count_is_named(
+    name: str, value: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert spec_of(yaml={"parallelType": "tp", "parallelLevel": 2, "torchrun": {name: value}}).ranks == Ranks("tp", 2)
+    assert f"torchrun: {name} is not a whole number above 0: it has no effect" in caplog.text
