@@ -94,7 +94,7 @@ async def complete(request):
     try:
         asked = json.loads(await request.body())
         assert asked["messages" if chat else "prompt"]
-    except (ValueError, KeyError, AssertionError):
+    except (ValueError, KeyError, TypeError, AssertionError):
         return error(400, "BadRequestError", "the request is not valid")
     if asked.get("model") not in state.names:
         return error(404, "NotFoundError", f"The model `{asked.get('model')}` does not exist.")
