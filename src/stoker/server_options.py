@@ -11,7 +11,7 @@ from typing import Any
 from stoker.archive.download import DownloadLimits
 from stoker.archive.limits import UnpackLimits
 from stoker.archive.store import ModelStore, WorkflowStore
-from stoker.config.address import Address
+from stoker.config.address import Address, is_loopback, is_unspecified
 from stoker.config.settings import Settings
 from stoker.errors import ConfigurationError
 from stoker.frontend.grpc.engine import ConnectionAge
@@ -126,10 +126,12 @@ def _border(settings: Settings, cluster: Connected) -> Border:
         ConfigurationError
     """
     place = settings.ray_border_address or Address("border", cluster.address)
-    return Border(place.host, place.port, tls=_border_tls(settings, place.host))
+    reached = cluster.address if is_unspecified(place.host) else place.host
+    return Border(place.host, place.port, advertise=reached, tls=_border_tls(settings, reached))
 
 
 def _border_tls(settings: Settings, host: str) -> BorderTls | None:
+    """Makes a certificate unless the operator names one, or nothing leaves this machine."""
     files = (settings.ray_border_certificate_file, settings.ray_border_private_key_file, settings.ray_border_ca_file)
     if not settings.ray_border_tls:
         return None
@@ -141,7 +143,7 @@ def _border_tls(settings: Settings, host: str) -> BorderTls | None:
             "The border to remote workers needs all three: ray_border_certificate_file, ray_border_private_key_file, "
             "ray_border_ca_file."
         )
-    return make_tls()
+    return None if is_loopback(host) else make_tls()
 
 
 def unpack_limits(settings: Settings) -> UnpackLimits:

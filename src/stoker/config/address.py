@@ -153,3 +153,11 @@ def _is_ip(word: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def is_unspecified(host: str) -> bool:
+    """Tells whether listening there means on every address."""
+    try:
+        return ipaddress.ip_address(host).is_unspecified
+    except ValueError:
+        return False

@@ -377,7 +377,8 @@ class Settings:
         "ray_border_address",
         address.border,
         None,
-        "HOST or HOST:PORT that workers on other nodes connect to",
+        "HOST or HOST:PORT that workers on other nodes connect to; 0.0.0.0 listens on all addresses and tells nodes "
+        "this one's",
         shown="this node's address in the cluster, any free port",
         ours=True,
     )
@@ -385,8 +386,8 @@ class Settings:
         "ray_border_tls",
         units.boolean,
         True,
-        "encrypt what passes between the server and workers on other nodes; false: only in a network that nobody else "
-        "can read or write",
+        "encrypt what passes between the server and workers on other nodes (on loopback only with a certificate file); "
+        "false: only in a network that nobody else can read or write",
         ours=True,
     )
     ray_border_certificate_file: Path | None = setting(

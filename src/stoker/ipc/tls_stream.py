@@ -16,7 +16,8 @@ from collections.abc import Iterable
 
 from stoker.core.buffer import Buffer
 
-_READ_BYTES = 128 << 10
+_FIRST_READ_BYTES = 4 << 10
+_MOST_READ_BYTES = 128 << 10
 _WRITE_BYTES = 128 << 10
 _JOIN_BYTES = 16 << 10  # a record
 
@@ -35,7 +36,7 @@ class TlsStream:
             self._incoming, self._outgoing, server_side=server_hostname is None, server_hostname=server_hostname
         )
         self._lock = threading.Lock()
-        self._room = memoryview(bytearray(_READ_BYTES))
+        self._room = memoryview(bytearray(_FIRST_READ_BYTES))
         self._unsent = memoryview(b"")
         self._uncounted = 0  # bytes of the caller's that are encrypted, and not reported as sent
         self.pending = False
@@ -100,6 +101,8 @@ class TlsStream:
             else:
                 self._incoming.write_eof()
             self.pending = True
+        if count == len(self._room) < _MOST_READ_BYTES:
+            self._room = memoryview(bytearray(2 * count))  # many connections are small or idle
 
     def _decrypted(self, nbytes: int) -> bytes | None:
         """Returns what the records that are here hold, None if none is whole."""
