@@ -23,7 +23,7 @@ from torchserve_kit import Place, wait_until, wait_until_served
 from stoker.client import AsyncClient, CallError, Client, SequenceRequest
 
 pytestmark = [
-    pytest.mark.timeout(240),
+    pytest.mark.timeout(500),
     pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="ray is not installed: scripts/install --ray"),
 ]
 

@@ -9,9 +9,10 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
+import secrets
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from stoker.ipc import driver_messages as messages
 from stoker.ipc.driver_messages import Begin, Failed, FromDriver, Place, Refused, Release
@@ -88,14 +89,23 @@ async def serve(sock: socket.socket, address: str) -> int:
     return 0
 
 
+def environment_of(address: str, given: Mapping[str, str]) -> dict[str, str]:
+    """Returns what Ray must find in its environment, so that it reports to nobody. A cluster of this machine alone is
+    reached by loopback only, and has a token that lies in no file."""
+    found = {"RAY_USAGE_STATS_ENABLED": "0"}
+    if address == "local":
+        found["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"  # Ray's switch for loopback only
+        if "RAY_AUTH_MODE" not in given:
+            found.update(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=secrets.token_hex(32))
+    return found
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--socket-fd", type=int, required=True)
     parser.add_argument("--address", required=True)
     options = parser.parse_args(arguments)
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    if options.address == "local":
-        os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"  # Ray's switch for loopback only
+    os.environ.update(environment_of(options.address, os.environ))
     code = asyncio.run(serve(socket.socket(fileno=options.socket_fd), options.address))
     sys.stdout.flush()
     os._exit(code)  # Ray's threads may not end
