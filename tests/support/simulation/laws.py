@@ -127,7 +127,8 @@ class Laws:
         self.outcomes[how] += 1
         self.check(self.ends[job.id] == 1, f"job {job.id} ended twice, the second time: {how}")
 
-    def after_turn(self, now: float) -> None:
+    def after_turn(self, now: float) -> float | None:
+        """Returns when the core wakes next."""
         core = self.core
         waiting = core.queue_status().pending
         self.peak_waiting = max(self.peak_waiting, waiting)
@@ -145,6 +146,7 @@ class Laws:
         self.check(self._may_serve() or not waiting, "a job waits for a worker that cannot come")
         if waiting and self.sequences is None:
             self.check(not self.unserved(now), "a worker is idle while a job waits past its time")
+        return wake
 
     def unserved(self, now: float) -> bool:
         """Whether a worker could take a job that waits past its time."""

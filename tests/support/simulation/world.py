@@ -290,8 +290,8 @@ class World:
 
     def _loop(self) -> None:
         """Events in time order, and the scheduler's own wake-ups between them. Ends when both run dry."""
+        wake = self.core.next_wake()
         while True:
-            wake = self.core.next_wake()
             if self._events and (wake is None or self._events[0][0] <= wake):
                 self.now, _, what = heapq.heappop(self._events)
                 what()
@@ -303,7 +303,7 @@ class World:
             else:
                 return
             self._carry_out()
-            self.laws.after_turn(self.now)
+            wake = self.laws.after_turn(self.now)
 
     # ------------------------------------------------------------------------------ clients
 
