@@ -82,6 +82,7 @@ SERVED = {
         config=ASYNCHRONOUS,
     ),
     "asynchronous with a batch size": Row(ASYNC, config=ASYNCHRONOUS + "batchSize: 8\nmaxBatchDelay: 5000\n"),
+    "asynchronous with several devices": Row(ASYNC, config=ASYNCHRONOUS + "parallelType: custom\nparallelLevel: 2\n"),
     "an unknown kind of parallelism": Row(config="parallelType: nope\nparallelLevel: 2\n"),
     "parallelism without a level": Row(config="parallelType: tp\n"),
     "a level without parallelism": Row(config="parallelLevel: 2\n"),

@@ -138,7 +138,9 @@ class BaseHandler(abc.ABC):
         raise RuntimeError(f"No model weights could be loaded: {weights.reason_not_loaded(Path(path).name)}")
 
     def _load_torchscript_model(self, model_pt_path: str) -> Any:
-        """Loads a ``.pt`` file made by `torch.jit.save`."""
+        """Loads a ``.pt`` file made by `torch.jit.save`. Operators of TensorRT are known where torch_tensorrt is
+        installed."""
+        compiling.import_if_present("torch_tensorrt")
         try:
             return torch.jit.load(model_pt_path, map_location=self.device)  # type: ignore[no-untyped-call]  # torch has no types here
         except RuntimeError as error:
@@ -302,4 +304,4 @@ def _xla_device() -> Any:
 def _optimize_with_ipex(model: Any, device: Any) -> Any:
     import intel_extension_for_pytorch as ipex  # noqa: PLC0415 - an optional package
 
-    return ipex.optimize(model).to(device)
+    return ipex.optimize(model.to(memory_format=torch.channels_last).to(device))

@@ -6,11 +6,15 @@ Compilation happens when the model is first called; failing there costs speed, n
 from __future__ import annotations
 
 import importlib
+import importlib.util
+import logging
 import os
 import shutil
 from typing import Any
 
 import torch
+
+log = logging.getLogger(__name__)
 
 
 def options_of(section: object) -> dict[str, Any] | None:
@@ -45,9 +49,22 @@ def obstacle(options: dict[str, Any], device: Any) -> str | None:
     return f"inductor needs a {language} compiler, and there is no {names[0]} ({variable} may name another one)"
 
 
+_REGISTERED_BY = {"openvino": "openvino.torch", "torchxla_trace_once": "torch_xla"}
+"""Packages that make a backend known when they are imported."""
+
+
 def compiled(model: Any, options: dict[str, Any]) -> Any:
-    if options.get("backend") == "openvino":
-        importlib.import_module("openvino.torch")  # registers the backend
+    if (package := _REGISTERED_BY.get(options.get("backend", ""))) is not None:
+        importlib.import_module(package)
     torch._dynamo.reset()
     torch._dynamo.config.suppress_errors = True
     return torch.compile(model, **options)
+
+
+def import_if_present(package: str) -> None:
+    """Imports a package that registers operators. One that is installed but broken costs only these."""
+    if importlib.util.find_spec(package) is not None:
+        try:
+            importlib.import_module(package)
+        except (ImportError, OSError) as error:
+            log.warning("%s cannot be imported: %s", package, error)

@@ -280,6 +280,59 @@ def test_the_log_says_what_became_of_compiling_as_torchserves_does(
     assert line in caplog.messages
 
 
+@pytest.fixture
+def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], None]:
+    """Makes a package that can be imported, in the place of one that is not installed here."""
+    folder = tmp_path / "site"
+    folder.mkdir()
+    monkeypatch.syspath_prepend(folder)
+
+    def make(name: str, source: str) -> None:
+        (folder / f"{name}.py").write_text(source)
+        monkeypatch.delitem(sys.modules, name, raising=False)
+
+    return make
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.parametrize(("source", "warns"), [("", False), ("raise ImportError('no libnvinfer.so')", True)])
+def test_operators_of_tensorrt_are_known_before_a_script_is_loaded(
+    tmp_path: Path, package: Any, caplog: pytest.LogCaptureFixture, source: str, warns: bool
+) -> None:
+    package("torch_tensorrt", source)
+    torch.jit.save(torch.jit.trace(torch.nn.ReLU(), torch.zeros(1, 2)), tmp_path / "model.pt")
+    ready(make_context(tmp_path, manifest={"serializedFile": "model.pt"}))
+    assert ("torch_tensorrt" in sys.modules) is not warns
+    assert ("torch_tensorrt cannot be imported: no libnvinfer.so" in caplog.text) is warns
+    sys.modules.pop("torch_tensorrt", None)
+
+
+def test_ipex_gets_the_model_in_channels_last_where_nothing_else_compiles(
+    eager: Eager, package: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    package(
+        "intel_extension_for_pytorch", "seen = []\ndef optimize(model):\n    seen.append(model)\n    return model\n"
+    )
+    monkeypatch.setattr(base, "IPEX_AVAILABLE", True)
+    formats = []
+    to = torch.nn.Module.to
+    monkeypatch.setattr(torch.nn.Module, "to", lambda self, *a, **k: formats.append(k) or to(self, *a, **k))
+    assert ready(eager()).model is sys.modules["intel_extension_for_pytorch"].seen[0]
+    assert {"memory_format": torch.channels_last} in formats
+    assert "Compiled model with ipex" in caplog.messages
+    sys.modules.pop("intel_extension_for_pytorch", None)
+
+
+@pytest.mark.parametrize(("backend", "name"), [("openvino", "openvino"), ("torchxla_trace_once", "torch_xla")])
+def test_the_package_of_a_backend_that_is_missing_costs_only_the_compilation(
+    eager: Eager, caplog: pytest.LogCaptureFixture, backend: str, name: str
+) -> None:
+    context = eager(config={"pt2": {"compile": {"enable": True, "backend": backend}}})
+    assert ready(context).handle([[1.0]], context) == [[2.0]]
+    assert f"No module named '{name}'" in caplog.text
+
+
 @pytest.mark.parametrize("section", [{"compile": True}, {"compile": "inductor"}, {"compile": [1]}])
 def test_a_compile_section_of_another_kind_is_refused_with_an_example(section: Any) -> None:
     with pytest.raises(ValueError, match="compile in pt2 should be a dict, such as"):
