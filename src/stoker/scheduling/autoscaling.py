@@ -25,6 +25,7 @@ FALL_S = 20.0  # the calm where requests clearly became fewer
 SLEEP_AFTER_S = 60.0
 SLEEP_AFTER_AT_MOST_S = 3600.0
 BETWEEN_CHANGES_S = 30.0  # while nothing hurts and no trend is seen
+MINUTE_S = 60.0  # in which there are at most two changes, unless requests wait too long
 CLEAR_S = 8.0  # how soon a queue should be worked off
 _LONGEST_AHEAD_S = 30.0
 _SMOOTHING = 0.3
@@ -65,7 +66,7 @@ class Autoscaling:
         self._sleep_after_s = SLEEP_AFTER_S
         self._start_s = 1.0  # what a worker takes to start
         self._raised_at: float | None = None
-        self._changed_at = -inf
+        self._changed_at = self._changed_before_at = -inf
 
     # ------------------------------------------------------------------------------------------ events
 
@@ -101,12 +102,9 @@ class Autoscaling:
             return self._raise(sample, need, reason)
         calm_s = FALL_S if self._arrivals.since_fall_s < CALM_S else CALM_S
         calm = max(count for at, count in self._needs if at >= sample.now - calm_s)
-        lasted = self._needs[0][0] <= sample.now - calm_s and sample.now - self._changed_at >= min(
-            calm_s, BETWEEN_CHANGES_S
-        )
-        if calm < sample.workers and lasted:
-            self._changed_at = sample.now
-            return Decision(calm, f"{reason}; no more than {calm} were needed for {calm_s:.0f} s")
+        lasted = self._needs[0][0] <= sample.now - calm_s
+        if calm < sample.workers and lasted and self._settled(sample.now, min(calm_s, BETWEEN_CHANGES_S)):
+            return self._changes_to(calm, f"{reason}; no more than {calm} were needed for {calm_s:.0f} s", sample.now)
         return None
 
     # ------------------------------------------------------------------------------------------ inside
@@ -187,15 +185,25 @@ class Autoscaling:
             return None
         if self._raised_at is None:
             self._raised_at = sample.now
-        self._changed_at = sample.now
-        return Decision(need, reason)
+        return self._changes_to(need, reason, sample.now)
 
     def _urgent(self, sample: Sample, need: int) -> bool:
-        """Whether to raise the number now, be the last change as it may."""
+        """Whether to raise the number now, after the changes that there were."""
+        much_more = need >= sample.workers * _MUCH_MORE
         if sample.ready < sample.workers:  # help is on its way
-            return need >= sample.workers * _MUCH_MORE
-        hurts = sample.load.oldest_wait_s > self._target_s or self._arrivals.trend > 0
-        return hurts or sample.now - self._changed_at >= BETWEEN_CHANGES_S
+            return much_more
+        rises = self._arrivals.trend > 0
+        if sample.load.oldest_wait_s > self._target_s or (rises and much_more):
+            return True
+        return self._settled(sample.now, 0.0 if rises else BETWEEN_CHANGES_S)
+
+    def _settled(self, now: float, between_s: float) -> bool:
+        """Whether a change now is no third one within a minute, and not too soon after the last."""
+        return now - self._changed_at >= between_s and now - self._changed_before_at >= MINUTE_S
+
+    def _changes_to(self, workers: int, reason: str, now: float) -> Decision:
+        self._changed_at, self._changed_before_at = now, self._changed_at
+        return Decision(workers, reason)
 
     def _sleep(self, sample: Sample) -> Decision | None:
         if sample.workers == 0:
