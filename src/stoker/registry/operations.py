@@ -148,7 +148,7 @@ class Operations:
         if entry.role is not None:
             entry.target = entry.role.workers
         entry.scale(entry.min_workers, entry.max_workers)
-        if entry.spec.autoscale and entry.role is None:
+        if entry.spec.autoscale:
             self._autoscaler.watch(entry)
         if entry.asleep:
             return f"{registered} 0 initial workers. The first request starts one."

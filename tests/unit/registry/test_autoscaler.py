@@ -12,9 +12,10 @@ from registry_fakes import World, turns
 from stoker.config.model_config import ModelConfig
 from stoker.core.ports import Health, Load, RegisterRequest, ScaleRequest
 from stoker.registry.autoscaler import Autoscaler
-from stoker.registry.entry import ModelEntry
+from stoker.registry.entry import ModelEntry, NodeRole
 from stoker.registry.preparing import Preparer
 from stoker.scheduling.autoscaling import SLEEP_AFTER_S
+from stoker.workflows.workflow import EntryModel
 
 NEVER_SHORT = 100.0
 
@@ -202,3 +203,19 @@ async def test_the_timer_goes_on_after_a_defect(
     await it.registry.close()
     await turns()
     assert not [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+
+
+async def test_a_node_of_a_workflow_is_scaled_as_any_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    it = Scaled(monkeypatch, {"autoscale": True})
+    role = NodeRole(workflow="w", min_workers=0, workers=3)
+    wanted = RegisterRequest(url="a", initial_workers=3, synchronous=True)
+    entry = await it.registry._operations.register_node(wanted, role)
+    node = EntryModel(entry)
+    assert (it.workers, node.ready) == (3, True)
+    it.pass_time(SLEEP_AFTER_S + 5)
+    assert (it.workers, node.ready) == (0, True)  # a request will wake it
+    wake = it.world.schedulers["a/1.0"].wake
+    assert wake is not None
+    wake()
+    assert it.workers == 1
+    await it.registry.close()
