@@ -81,8 +81,12 @@ class Reader(Protocol):
         ...
 
 
+_PER_READER = 64 << 10
+"""What a connection holds beside the bytes that its client does not read: the state of HTTP/2 and of TLS."""
+
+
 class UnreadAnswers:
-    """Limits unread answers.
+    """Limits the memory that unread answers take, which is more than their bytes: malloc loses some between blocks.
 
     Beyond the limit, it drops the clients with the most unread bytes, so that slow readers do not cost fast ones.
     """
@@ -96,9 +100,10 @@ class UnreadAnswers:
 
     def set(self, reader: Reader, size: int) -> None:
         """Sets all that the client leaves unread now; 0 forgets it."""
-        self.total += size - self._by_reader.pop(reader, 0)
-        if size:
-            self._by_reader[reader] = size
+        taken = size + size // 4 + _PER_READER if size else 0
+        self.total += taken - self._by_reader.pop(reader, 0)
+        if taken:
+            self._by_reader[reader] = taken
         while self.total > self.limit:
             largest = max(self._by_reader, key=self._by_reader.__getitem__)
             self.total -= self._by_reader.pop(largest)

@@ -12,6 +12,7 @@ import time
 from typing import Protocol
 
 from stoker.frontend.open_files import Share
+from stoker.frontend.trimming import Trimming
 
 log = logging.getLogger(__name__)
 
@@ -47,6 +48,7 @@ class Connections:
         self._handshakes: dict[Closable, None] = {}  # the oldest first
         self._limit = limit
         self._files = files
+        self._trimming = Trimming()
         self._closed: asyncio.Future[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._warned_at = 0.0
@@ -94,6 +96,7 @@ class Connections:
         if connection in self.open:
             self.open.remove(connection)
             self._give_file()
+            self._trimming.closed()
         if self._closed is not None and not self._closed.done() and not self.open:
             self._closed.set_result(None)
 

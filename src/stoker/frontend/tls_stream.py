@@ -33,7 +33,7 @@ _HTTP_ANSWER = (
 """Answers HTTP without TLS; gRPC libraries report it as well."""
 _RECORD = 16 << 10
 _AT_ONCE = 4 * _RECORD
-_received = memoryview(bytearray(_AT_ONCE))
+_received = memoryview(bytearray(16 * _RECORD))
 """What was just received, whatever the connection: it is used up before the loop reads again."""
 
 

@@ -142,19 +142,27 @@ class Connection:
 
 
 def test_the_reader_that_leaves_most_unread_is_given_up_and_no_other() -> None:
-    answers, small, large = UnreadAnswers(100), Connection(), Connection()
-    answers.set(small, 30)
-    answers.set(large, 60)
-    assert answers.total == 90
-    answers.set(small, 45)
-    assert (small.given_up, large.given_up, answers.total) == (False, True, 45)
+    answers, small, large = UnreadAnswers(1_300_000), Connection(), Connection()
+    answers.set(small, 300_000)
+    answers.set(large, 600_000)
+    assert answers.total <= 1_300_000
+    answers.set(small, 450_000)
+    assert (small.given_up, large.given_up) == (False, True)
+    answers.set(small, 0)
+    assert answers.total == 0
+
+
+def test_what_holding_an_answer_takes_counts_beside_its_bytes() -> None:
+    answers, reader = UnreadAnswers(1 << 30), Connection()
+    answers.set(reader, 1_000_000)
+    assert 1_250_000 < answers.total < 1_400_000
 
 
 def test_what_was_read_counts_no_more() -> None:
-    answers, reader = UnreadAnswers(100), Connection()
+    answers, reader = UnreadAnswers(1_000_000), Connection()
     for _ in range(10):
-        answers.set(reader, 90)
+        answers.set(reader, 700_000)
         answers.set(reader, 0)
     assert (answers.total, reader.given_up) == (0, False)
-    answers.set(reader, 101)
+    answers.set(reader, 1_000_001)
     assert (answers.total, reader.given_up) == (0, True)
