@@ -417,8 +417,8 @@ def placed_latency_row(findings: Findings, bar_ms: float = 0.15) -> Row:
     point, what = "p 1KiB c=1", "worker on a Ray cluster, 1 KiB, c=1, p50, beyond a local one"
     ours, theirs = findings.values(point, PLACED, p50), findings.values(point, OURS, p50)
     more = Spread.of([ours[turn] - theirs[turn] for turn in sorted(ours.keys() & theirs.keys())])
-    cells = (with_unit(findings.spread(point, name, p50), "ms") for name in (PLACED, OURS))
-    return Row("R2", what, *cells, more, f"at most {bar_ms:g} ms", "", verdict(more, bar_ms, None, most=True))
+    placed, local = (with_unit(findings.spread(point, name, p50), "ms") for name in (PLACED, OURS))
+    return Row("R2", what, placed, local, more, f"at most {bar_ms:g} ms", "", verdict(more, bar_ms, None, most=True))
 
 
 def recovery_row(findings: Findings, bar_s: float = 3.0) -> Row:

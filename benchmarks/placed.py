@@ -21,12 +21,17 @@ from stoker.bench.contenders import STOKER, Stoker, start_torchserve
 from stoker.bench.measure import Measured
 from stoker.bench.processes import Spawned, end_all, running, spawn, tree
 from stoker.bench.torchserve_api import TorchServeApi
+from stoker.errors import StokerError
 
 NODES = Path(__file__).resolve().parent / "ray_nodes.py"
 RECOVERY_S = 60.0
 """Longest wait for an answer after a node's death."""
 
-_CLUSTER_S = 60.0
+_CLUSTER_S = 120.0
+
+
+class NoCluster(StokerError):
+    """The cluster of the bench did not come up."""
 
 
 class PlacedApi(TorchServeApi):
@@ -100,7 +105,7 @@ def _line_of(log: Path, cluster: Spawned) -> str:
                 return line.removeprefix("ready ")
         time.sleep(0.1)
     cluster.stop()
-    raise CannotInstall(f"stoker-ray-nodes: no cluster came up: {cluster.log_tail()[-200:]}")
+    raise NoCluster(f"No cluster came up: {cluster.log_tail()[-200:]}")
 
 
 def placed() -> list[StokerPlaced]:
@@ -120,11 +125,12 @@ class NodeDeath:
         return 60.0
 
     def measure(self, fresh: Fresh) -> Measured:
-        with fresh.place.launched(fresh.contender, fresh.model) as started:
-            _, problem = first_answer(fresh, started, self.probe, time.monotonic())
-            if problem:
-                return Measured(problem=problem)
-            return self._recover(fresh, started)
+        try:
+            with fresh.place.launched(fresh.contender, fresh.model) as started:
+                _, problem = first_answer(fresh, started, self.probe, time.monotonic())
+                return Measured(problem=problem) if problem else self._recover(fresh, started)
+        except NoCluster as error:
+            return Measured(problem=str(error))
 
     def _recover(self, fresh: Fresh, started: Running) -> Measured:
         cluster: Any = getattr(started, "cluster", None)
@@ -134,8 +140,6 @@ class NodeDeath:
         checker = Checker(started, fresh.contender.wire, self.probe)
         began = time.monotonic()
         kill_node(node)
-        if checker.once() is None and checker.once() is None:
-            return Measured(problem="the death of the node was not noticed")
         problem = wait_for_answer(checker, started, timeout_s=RECOVERY_S)
         return Measured(problem=problem, more={"recovery_s": time.monotonic() - began})
 

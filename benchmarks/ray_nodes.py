@@ -10,15 +10,16 @@ import signal
 import sys
 
 os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+os.environ["RAY_TMPDIR"] = sys.argv[1]
 
 from ray.cluster_utils import Cluster
 
 OBJECT_STORE_BYTES = 80 << 20
 
 
-def main(folder: str) -> None:
+def main() -> None:
     shared = {"object_store_memory": OBJECT_STORE_BYTES, "include_dashboard": False}
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "_temp_dir": folder, **shared})
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, **shared})
     for _ in range(2):
         cluster.add_node(num_cpus=1, **shared)
     cluster.wait_for_nodes()
@@ -29,4 +30,4 @@ def main(folder: str) -> None:
 
 if __name__ == "__main__":
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
-    main(sys.argv[1])
+    main()
