@@ -92,15 +92,11 @@ def _without_metrics() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _one_at_a_time() -> Iterator[None]:
-    folder = os.environ.get(CACHE_VARIABLE)
-    if not folder:
+    with contextlib.ExitStack() as stack:
+        if folder := os.environ.get(CACHE_VARIABLE):
+            with contextlib.suppress(OSError):  # there can be no such folder, or its file system has no locks
+                Path(folder).mkdir(mode=0o700, parents=True, exist_ok=True)
+                lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+                stack.callback(os.close, lock)
+                fcntl.flock(lock, fcntl.LOCK_EX)
         yield
-        return
-    Path(folder).mkdir(mode=0o700, parents=True, exist_ok=True)
-    lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        with contextlib.suppress(OSError):  # some file systems have no locks
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(lock)

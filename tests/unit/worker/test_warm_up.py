@@ -124,3 +124,13 @@ def test_workers_with_one_folder_of_compiled_code_take_turns(tmp_path: Path, mon
     after = os.open(cache, os.O_RDONLY)
     fcntl.flock(after, fcntl.LOCK_EX | fcntl.LOCK_NB)
     os.close(after)
+
+
+def test_where_there_can_be_no_such_folder_nobody_waits_for_anybody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a.bin").write_bytes(b"")
+    monkeypatch.setenv(module.CACHE_VARIABLE, str(tmp_path / "a.bin" / "cache"))
+    called = []
+    run(tmp_path, lambda data, context: called.append(len(data)) or [b""], WarmUp("a.bin"))
+    assert called == [1]
