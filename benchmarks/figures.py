@@ -312,6 +312,17 @@ FIGURES: tuple[Figure, ...] = (
         against="stoker-predictions",
     ),
     Figure(
+        name="O2",
+        what="open inference protocol over gRPC, raw contents, 1 KiB, c=16, against MLServer",
+        point="o 1KiB c=16",
+        pick=rate,
+        bar=1,
+        aim=None,
+        unit="/s",
+        ours="stoker-open-inference",
+        against="mlserver-raw",
+    ),
+    Figure(
         name="R1",
         what="worker on a Ray cluster against a local one, 1 KiB, c=64",
         point="p 1KiB c=64",

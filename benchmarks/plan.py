@@ -269,7 +269,7 @@ def tensors(options: Options, _: Place) -> list[Group]:
             workload=Workload.TENSORS,
             model=models.digest_tensors,
             points=points,
-            only=("stoker-open-inference", "stoker-predictions"),
+            only=("stoker-open-inference", "stoker-predictions", "mlserver-raw"),
         )
     ]
 

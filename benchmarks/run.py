@@ -36,7 +36,7 @@ WORKLOADS = {
     "l": "a listener on every address against one on loopback",
     "m": "memory with 10,000 idle clients, 1,000 that stop half-way, 1,000 that do not read",
     "n": "a workflow of two functions beside two calls of them",
-    "o": "the open inference protocol beside Predictions",
+    "o": "the open inference protocol beside Predictions, and MLServer",
     "p": "workers on a Ray cluster beside local ones; the death of a node",
 }
 REQUIREMENTS = models.REQUIREMENTS

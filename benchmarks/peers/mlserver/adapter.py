@@ -1,16 +1,19 @@
-"""MLServer over gRPC: the open inference protocol, a payload as one BYTES tensor."""
+"""MLServer over gRPC: the open inference protocol, a payload as one BYTES tensor, with typed or with raw contents."""
 
 from __future__ import annotations
 
 import json
 import os
+from dataclasses import dataclass
 
 from benchmarks.peers.peer import FOLDER, HOSTING, Api, Peer, Server, run_in_venv
-from stoker.bench.contender import LOOPBACK, Deployment, WireRequest
-from stoker.protos import open_inference_pb2
+from stoker.bench.contender import LOOPBACK, Deployment, WireRequest, Workload
+from stoker.bench.processes import Spawned
+from stoker.protos import grpc_predict_v2_pb2, open_inference_pb2
 
 SERVICE = "/inference.GRPCInferenceService"
 MODEL = "hosted"
+PACKAGES = ("mlserver==1.7.1",)
 
 
 class OpenInference(Api):
@@ -29,14 +32,43 @@ class OpenInference(Api):
         return [self.answer(body)]
 
 
+class RawContents(Api):
+    """The same with raw contents: each element after its length in four bytes."""
+
+    def request(self, payload: bytes, *, stream: bool = False) -> WireRequest:
+        message = grpc_predict_v2_pb2.ModelInferRequest(model_name=MODEL, id="1")
+        message.inputs.add(name="payload", datatype="BYTES", shape=[1])
+        message.raw_input_contents.append(len(payload).to_bytes(4, "little") + payload)
+        return WireRequest(path=f"{SERVICE}/ModelInfer", body=message.SerializeToString())
+
+    def answer(self, body: bytes) -> bytes:
+        found: bytes = grpc_predict_v2_pb2.ModelInferResponse.FromString(body).raw_output_contents[0]
+        return found[4:]
+
+
+@dataclass(frozen=True, kw_only=True)
+class MLServerRaw(Peer):
+    home_of: str = "mlserver"
+
+    def offers(self, workload: Workload) -> bool:
+        return workload is Workload.TENSORS
+
+
+def launch_raw(deployment: Deployment) -> Server:
+    return Server(spawned(deployment), RawContents())
+
+
 def launch(deployment: Deployment) -> Server:
+    return Server(spawned(deployment), OpenInference())
+
+
+def spawned(deployment: Deployment) -> Spawned:
     repository = deployment.scratch / "repository"
     repository.mkdir()
     (repository / "settings.json").write_text(json.dumps(settings(deployment)))
     (repository / "model-settings.json").write_text(json.dumps({"name": MODEL, "implementation": "model.Hosted"}))
     environment = {"PYTHONPATH": os.pathsep.join([HOSTING, str(FOLDER / "mlserver")])}
-    spawned = run_in_venv(deployment, ["mlserver", "start", str(repository)], environment=environment)
-    return Server(spawned, OpenInference())
+    return run_in_venv(deployment, ["mlserver", "start", str(repository)], environment=environment)
 
 
 def settings(deployment: Deployment) -> dict[str, object]:
@@ -59,6 +91,14 @@ MLSERVER = Peer(
     wire="grpc",
     note="gRPC (open inference protocol, one BYTES tensor): model in the server's process (parallel_workers 0), "
     "metrics and debug off",
-    packages=("mlserver==1.7.1",),
+    packages=PACKAGES,
     launch=launch,
+)
+
+MLSERVER_RAW = MLServerRaw(
+    name="mlserver-raw",
+    wire="grpc",
+    note="as mlserver, with raw contents",
+    packages=PACKAGES,
+    launch=launch_raw,
 )
