@@ -35,7 +35,7 @@ from h2_peer import (
 
 from stoker.core.reply import Chunk
 from stoker.errors import ModelNotFound
-from stoker.frontend import listener
+from stoker.frontend import connections
 from stoker.frontend.grpc import connection as connection_module
 from stoker.frontend.grpc.engine import ConnectionAge
 from stoker.frontend.grpc.limits import Limits
@@ -368,7 +368,7 @@ async def test_unread_answers_stop_the_reading_of_more_requests(ports: Ports) ->
 
 
 async def test_a_client_that_leaves_answers_unread_is_let_go(ports: Ports, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(listener, "SWEEP_S", 0.05)
+    monkeypatch.setattr(connections, "SWEEP_S", 0.05)
     ports.inference.on_submit = lambda submission: submission.answer(bytes(MIB if submission.model == "big" else 1))
     async with ports.server(stream_stall_timeout_s=0.3) as server, peer(server.port) as client:
         client.call(1, BIG)
@@ -382,7 +382,7 @@ async def test_a_client_that_reads_nothing_at_all_is_cut(
     ports: Ports, monkeypatch: pytest.MonkeyPatch, flood: bytes
 ) -> None:
     """Its windows are as wide as can be: what is stuck lies in the socket, and an orderly end would wait behind it."""
-    monkeypatch.setattr(listener, "SWEEP_S", 0.05)
+    monkeypatch.setattr(connections, "SWEEP_S", 0.05)
     ports.inference.on_submit = lambda submission: submission.answer(bytes(MIB if submission.model == "big" else 1))
     async with ports.server(stream_stall_timeout_s=0.3) as server, peer(server.port) as client:
         await client.until(lambda: bool(client.settings))
@@ -394,13 +394,13 @@ async def test_a_client_that_reads_nothing_at_all_is_cut(
         for stream in range(1, 20, 2):
             client.call(stream, BIG)
         client.send(flood)
-        connections = server._engine.connections  # type: ignore[union-attr]
-        await until(lambda: not connections.open)
+        opened = server._engine.opened  # type: ignore[union-attr]
+        await until(lambda: not opened.open)
         assert await serves(server.port)
 
 
 async def test_a_request_that_stops_half_way_is_given_up(ports: Ports, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(listener, "SWEEP_S", 0.05)
+    monkeypatch.setattr(connections, "SWEEP_S", 0.05)
     async with ports.server(limits=Limits(slow_s=0.2)) as server, peer(server.port) as client:
         client.send(client.headers(1), frame(DATA, 0, 1, message(b"", length=1000)))
         answer = await client.answer(1)
@@ -411,14 +411,14 @@ async def test_a_request_that_stops_half_way_is_given_up(ports: Ports, monkeypat
 
 
 async def test_a_connection_that_says_nothing_is_closed(ports: Ports, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(listener, "SWEEP_S", 0.05)
+    monkeypatch.setattr(connections, "SWEEP_S", 0.05)
     async with ports.server(limits=Limits(first_s=0.2)) as server, peer(server.port, greet=False) as client:
         await client.until(lambda: client.closed)
         assert await serves(server.port)
 
 
 async def test_an_idle_connection_is_asked_to_go_after_its_time(ports: Ports, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(listener, "SWEEP_S", 0.05)
+    monkeypatch.setattr(connections, "SWEEP_S", 0.05)
     async with ports.server(limits=Limits(idle_s=0.2)) as server, peer(server.port) as client:
         await client.until(lambda: client.closed)
         assert client.goaway == NO_ERROR
