@@ -394,7 +394,7 @@ async def test_a_client_that_reads_nothing_at_all_is_cut(
         for stream in range(1, 20, 2):
             client.call(stream, BIG)
         client.send(flood)
-        opened = server._engine.opened  # type: ignore[union-attr]
+        opened = server._engine.connections  # type: ignore[union-attr]
         await until(lambda: not opened.open)
         assert await serves(server.port)
 
