@@ -261,7 +261,8 @@ def test_what_the_cluster_lacks_is_told_and_a_new_node_ends_the_wait(
 def test_a_node_that_dies_under_load_fails_only_what_its_workers_had_begun(
     nodes: RayNodes, place: Place, client: Client
 ) -> None:
-    client.register(archive(place, "load"), initial_workers=4, synchronous=True)
+    """With fixed batching nothing is sent ahead, so that is one request for each worker of the node."""
+    client.register(archive(place, "load", batching="fixed"), initial_workers=4, synchronous=True)
     victims = [worker["pid"] for worker in workers_of(client, "load") if worker["node"].startswith("node-2")]
     assert victims
     wrong, failed = asyncio.run(echoes(place, 20_000, at=(5_000, lambda: nodes.kill("node-2"))))
