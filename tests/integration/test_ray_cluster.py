@@ -270,6 +270,7 @@ def test_a_node_that_dies_under_load_fails_only_what_its_workers_had_begun(
     assert len(failed) <= len(victims), failed
     assert "node-2" not in nodes_of(client, "load")
     wait_until(lambda: not any(map(psutil.pid_exists, victims)), "nothing of the node is left")
+    client.unregister("load")
 
 
 async def echoes(place: Place, count: int, *, at: tuple[int, Any]) -> tuple[list[str], list[str]]:
@@ -296,16 +297,15 @@ async def echoes(place: Place, count: int, *, at: tuple[int, Any]) -> tuple[list
 
 def test_a_server_that_is_killed_leaves_nothing_on_any_node(place: Place, client: Client) -> None:
     """And the next one takes its models up again."""
-    wait_until_served(client, "load")
-    workers = [psutil.Process(worker["pid"]) for worker in workers_of(client, "load") if worker["status"] == "READY"]
-    assert workers
+    client.register(archive(place, "resumed"), initial_workers=1, synchronous=True)
+    worker = psutil.Process(workers_of(client, "resumed")[0]["pid"])
     place.server().kill()
-    _, alive = psutil.wait_procs(workers, timeout=20)
+    _, alive = psutil.wait_procs([worker], timeout=20)
     assert not alive
     place.foreground()
     with place.client() as again:
-        wait_until_served(again, "load")
-        assert again.predict("load", b"back").data == b"back"
+        wait_until_served(again, "resumed")
+        assert again.predict("resumed", b"back").data == b"back"
 
 
 def test_a_server_without_its_cluster_does_not_start(tmp_path: Path) -> None:
