@@ -299,6 +299,8 @@ def test_a_server_that_is_killed_leaves_nothing_on_any_node(place: Place, client
     """And the next one takes its models up again."""
     client.register(archive(place, "resumed"), initial_workers=1, synchronous=True)
     worker = psutil.Process(workers_of(client, "resumed")[0]["pid"])
+    snapshots = place.folder / "logs" / "config"
+    wait_until(lambda: any("resumed" in file.read_text() for file in snapshots.glob("*.cfg")), "it is written down")
     place.server().kill()
     _, alive = psutil.wait_procs([worker], timeout=20)
     assert not alive
