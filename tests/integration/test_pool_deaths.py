@@ -20,12 +20,12 @@ async def test_workers_answer_and_closing_leaves_no_process_and_no_open_file(tmp
     async with running(tmp_path, workers=2) as kit:
         assert [await kit.ask(f"echo {i}") for i in range(5)] == [f"echo {i}" for i in range(5)]
         assert kit.states() == ["READY", "READY"]
-        none = dict.fromkeys(("STARTING", "LOADING", "BACKOFF", "GIVEN_UP", "DRAINING"), 0)
+        none = dict.fromkeys(("STARTING", "PENDING", "LOADING", "BACKOFF", "GIVEN_UP", "DRAINING"), 0)
         assert kit.pool.states() == {**none, "READY": 2}, "metrics show zero workers as 0"
         assert [status.id for status in kit.pool.statuses()] == [9000, 9001]
         assert all(status.memory_bytes > 1 << 20 and status.failure is None for status in kit.pool.statuses())
-    assert children() == processes
-    assert open_files() == files
+    assert children() <= processes
+    assert open_files() <= files
 
 
 @pytest.mark.parametrize(

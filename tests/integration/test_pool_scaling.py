@@ -94,8 +94,8 @@ async def test_workers_that_still_load_are_ended_at_once(tmp_path: Path) -> None
         kit.pool.scale(2)
         await kit.until(lambda: kit.states() == ["LOADING", "LOADING"])
         await kit.pool.close(600)
-    assert children() == processes
-    assert open_files() == files
+    assert children() <= processes
+    assert open_files() <= files
 
 
 async def test_scaling_in_every_phase_ends_with_the_wanted_number(tmp_path: Path) -> None:

@@ -91,8 +91,8 @@ async def test_ranks_answer_together_fail_together_and_leave_nothing(
         await gone([first, second])
         await kit.until(lambda: kit.states() == ["READY"])
         assert await kit.ask("sum") == "12"
-    assert children() == processes
-    assert open_files() == files
+    assert children() <= processes
+    assert open_files() <= files
 
 
 async def test_a_rank_that_cannot_load_fails_the_start_and_is_named(tmp_path: Path) -> None:

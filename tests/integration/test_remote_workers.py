@@ -31,8 +31,8 @@ async def test_remote_workers_answer_and_closing_leaves_no_process_and_no_open_f
             assert kit.states() == ["READY", "READY"]
             await asyncio.gather(*(_echoed(kit.submit(f"echo {i} " + "x" * (i % 3000)), i) for i in range(2000)))
         assert await made.end() == [0, 0]
-    assert children() == processes
-    assert open_files() == files
+    assert children() <= processes
+    assert open_files() <= files
 
 
 async def _echoed(job: Job, number: int) -> None:

@@ -46,8 +46,8 @@ async def test_further_workers_of_a_model_that_imports_torch_are_forked(tmp_path
         assert kit.states() == ["READY", "READY"]
         assert await parents(kit) == {os.getpid(), the_template().pid}
         assert [status.memory_bytes > 1 << 20 for status in kit.pool.statuses()] == [True, True]
-    assert children() == processes
-    assert open_files() == files
+    assert children() <= processes
+    assert open_files() <= files
 
 
 async def test_a_model_without_torch_has_no_template(tmp_path: Path) -> None:

@@ -40,8 +40,8 @@ async def test_the_model_is_initialised_once_for_all_its_workers(tmp_path: Path)
         assert initializations(kit) == 1
         assert await kit.ask("env SET_BY_INITIALIZE") == "yes"
         assert await kit.ask("cwd now") == str(kit.model_dir)
-    assert children() == processes
-    assert open_files() == files
+    assert children() <= processes
+    assert open_files() <= files
 
 
 async def test_the_weights_are_counted_once(tmp_path: Path) -> None:
@@ -113,7 +113,7 @@ async def test_a_pool_that_closes_while_the_model_loads_ends_at_once(tmp_path: P
         kit.pool.scale(2)
         await asyncio.sleep(0.1)
         await asyncio.wait_for(kit.pool.close(600), 60)
-    assert children() == processes
+    assert children() <= processes
 
 
 async def test_a_template_that_is_killed_for_memory_says_so_to_all_its_workers(
