@@ -222,7 +222,7 @@ def scale(
     """Sets the number of a model's workers; returns the server's sentence.
 
     Args:
-        min_workers: at least so many; 0 ends them all.
+        min_workers: at least so many; 0 counts as 1: only REST can scale to none.
         max_workers: at most so many; 0: as many as ``min_workers``.
         version: None: the model's default version.
         synchronous: return when the workers are ready, not when they begin to start.
