@@ -9,6 +9,7 @@ import shutil
 import signal
 import tempfile
 import time
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -92,8 +93,13 @@ class StokerOnNodes(StokerPlaced):
         scratch = deployment.scratch / "cluster"
         scratch.mkdir()
         cluster = spawn([STOKER[0], NODES, folder], scratch=scratch, endpoint=LOOPBACK)
-        address = _line_of(scratch / "server.log", cluster)
-        return PlacedApi(self._serve(deployment, folder, ray_address=address), deployment, folder, cluster)
+        with ExitStack() as undo:  # also of a bench that is ended meanwhile
+            undo.callback(shutil.rmtree, folder, ignore_errors=True)
+            undo.callback(cluster.stop)
+            address = _line_of(scratch / "server.log", cluster)
+            served = self._serve(deployment, folder, ray_address=address)
+            undo.pop_all()
+        return PlacedApi(served, deployment, folder, cluster)
 
 
 def _line_of(log: Path, cluster: Spawned) -> str:
@@ -104,7 +110,6 @@ def _line_of(log: Path, cluster: Spawned) -> str:
             if line.startswith("ready "):
                 return line.removeprefix("ready ")
         time.sleep(0.1)
-    cluster.stop()
     raise NoCluster(f"No cluster came up: {cluster.log_tail()[-200:]}")
 
 
