@@ -13,7 +13,7 @@ import inspect
 
 
 class StokerError(Exception):
-    """Something went wrong."""
+    """An error of stoker."""
 
     def __init__(self, message: str | None = None, **facts: object) -> None:
         if message is None:

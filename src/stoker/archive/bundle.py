@@ -59,7 +59,7 @@ class Member:
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
-    """What is sent: ``size`` bytes, whose SHA-256 is ``hash``. ``name``: of the directory that they make."""
+    """A directory as a stream of ``size`` bytes with the SHA-256 ``hash``. ``name``: of the directory it unpacks to."""
 
     name: str
     members: tuple[Member, ...]

@@ -13,7 +13,7 @@ from stoker.frontend import sockets
 from stoker.frontend.budget import ByteBudget, UnreadAnswers
 from stoker.frontend.connections import Connections
 from stoker.frontend.open_files import OpenFiles
-from stoker.frontend.tls_stream import TlsStream
+from stoker.frontend.tls_transport import TlsTransport
 
 _BACKLOG = 4096
 _FLUSH_S = 1.0
@@ -97,7 +97,7 @@ class Listener:
         inner = self._connect()
         if self._tls is None:
             return inner
-        return TlsStream(inner, self._tls, self._connections, handshake_s=self._handshake_s)
+        return TlsTransport(inner, self._tls, self._connections, handshake_s=self._handshake_s)
 
     def close(self) -> None:
         """Stops accepting. Idempotent."""

@@ -46,7 +46,7 @@ class State(Enum):
     OVER = auto()
 
 
-class TlsStream(asyncio.Transport, asyncio.BufferedProtocol):
+class TlsTransport(asyncio.Transport, asyncio.BufferedProtocol):
     """``inner``: connected once the handshake is done."""
 
     def __init__(

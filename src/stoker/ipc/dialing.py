@@ -13,11 +13,11 @@ from typing import NamedTuple
 from stoker.ipc import opening
 from stoker.ipc.frames import FrameError
 from stoker.ipc.opening import Kind
-from stoker.ipc.tls_stream import TlsStream
+from stoker.ipc.tls_socket import TlsSocket
 
 TIMEOUT_S = 20.0
 
-Stream = socket.socket | TlsStream
+Stream = socket.socket | TlsSocket
 """What carries frames: a socket, or TLS over one."""
 
 
@@ -60,11 +60,11 @@ def tune(sock: socket.socket) -> None:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3)
 
 
-def _secured(sock: socket.socket, ca: str, tls_name: str) -> TlsStream:
+def _secured(sock: socket.socket, ca: str, tls_name: str) -> TlsSocket:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_3
     context.load_verify_locations(cadata=ca)
-    stream = TlsStream(sock, context, server_hostname=tls_name)
+    stream = TlsSocket(sock, context, server_hostname=tls_name)
     stream.do_handshake()
     return stream
 

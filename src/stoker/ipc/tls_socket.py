@@ -2,9 +2,9 @@
 
 Works over blocking and non-blocking sockets. Records pass through memory, so that one system call carries many.
 
-Laws: what `TlsStream.sendmsg` has encrypted counts as sent only when the kernel has taken all of it; until then it
+Laws: what `TlsSocket.sendmsg` has encrypted counts as sent only when the kernel has taken all of it; until then it
 raises BlockingIOError, and must be called again with the same bytes in front.  What was received with other bytes
-shows in `TlsStream.pending`, because the socket itself is not readable any more.
+shows in `TlsSocket.pending`, because the socket itself is not readable any more.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _WRITE_BYTES = 128 << 10
 _JOIN_BYTES = 16 << 10  # a record
 
 
-class TlsStream:
+class TlsSocket:
     """A lock lets one thread read while another writes; it is not held while the socket waits.
 
     ``server_hostname``: None on the side that accepts.

@@ -16,7 +16,7 @@ from stoker.core.buffer import Buffer
 from stoker.core.turn import current_turn
 from stoker.ipc.dialing import Stream
 from stoker.ipc.frames import Decoder, Frame, FrameError
-from stoker.ipc.tls_stream import TlsStream
+from stoker.ipc.tls_socket import TlsSocket
 
 _READ_BYTES = 64 << 10
 _BUFFERS_PER_WRITE = 1024  # IOV_MAX of Linux and macOS
@@ -50,7 +50,7 @@ class FrameTransport:
         self._loop = asyncio.get_running_loop()
         self._turn = current_turn()
         self._read = self._read_once
-        if isinstance(sock, TlsStream):
+        if isinstance(sock, TlsSocket):
             self._tls, self._read = sock, self._read_decrypted
 
     def start(self) -> None:

@@ -22,7 +22,7 @@ class NodeRoom(NamedTuple):
 
     @property
     def unexplained(self) -> Amounts:
-        """What is taken, and not by actors that run: by other jobs of the cluster, or by an actor that is starting."""
+        """Returns what others than our running actors take: other jobs of the cluster, or an actor that is starting."""
         return {name: total - self.free.get(name, 0.0) - self.ours.get(name, 0.0) for name, total in self.total.items()}
 
 

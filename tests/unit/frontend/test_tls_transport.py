@@ -10,9 +10,9 @@ from typing import Any, cast
 import pytest
 import trustme
 
-from stoker.frontend import tls_stream
+from stoker.frontend import tls_transport
 from stoker.frontend.connections import Connections
-from stoker.frontend.tls_stream import TlsStream
+from stoker.frontend.tls_transport import TlsTransport
 
 LARGE = bytes(range(256)) * 4096
 
@@ -23,7 +23,7 @@ class Below(asyncio.Transport):
     def __init__(self) -> None:
         super().__init__({"peername": ("10.0.0.1", 5)})
         self.sent = bytearray()
-        self.upper: TlsStream | None = None
+        self.upper: TlsTransport | None = None
         self.takes = 1 << 40
         self.closed = self.aborted = self.ended = self.paused = False
 
@@ -92,7 +92,7 @@ class Rig:
     def __init__(self, contexts: tuple[ssl.SSLContext, ssl.SSLContext], *, handshake_s: float = 100.0) -> None:
         server, client = contexts
         self.inner, self.below, self.counted = Inner(), Below(), Connections(10)
-        self.stream = TlsStream(self.inner, server, self.counted, handshake_s=handshake_s)
+        self.stream = TlsTransport(self.inner, server, self.counted, handshake_s=handshake_s)
         self.below.upper = self.stream
         self.to_client, self.from_client = ssl.MemoryBIO(), ssl.MemoryBIO()
         self.client = client.wrap_bio(self.to_client, self.from_client, server_hostname="server")
@@ -199,7 +199,7 @@ async def test_nothing_is_encrypted_before_the_client_reads(rig: Rig) -> None:
     transport = rig.inner.transport
     transport.write(LARGE)
     transport.write(b"end")
-    assert len(rig.below.sent) < 5 * tls_stream._RECORD
+    assert len(rig.below.sent) < 5 * tls_transport._RECORD
     assert rig.inner.pauses == [True]
     assert transport.get_write_buffer_size() > len(LARGE)
     assert rig.read() == LARGE + b"end"

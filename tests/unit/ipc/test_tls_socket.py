@@ -12,11 +12,11 @@ from collections.abc import Callable, Iterator
 import pytest
 from tls_kit import client_context, tls_pair
 
-from stoker.ipc.tls_stream import TlsStream
+from stoker.ipc.tls_socket import TlsSocket
 from stoker.pool.remote.certificates import make_tls
 
 TLS = make_tls()
-Pair = tuple[TlsStream, TlsStream]
+Pair = tuple[TlsSocket, TlsSocket]
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def narrow() -> Iterator[Pair]:
     client.close()
 
 
-def receive(stream: TlsStream, nbytes: int) -> bytes:
+def receive(stream: TlsSocket, nbytes: int) -> bytes:
     data = b""
     while len(data) < nbytes:
         part = stream.recv(65536)
@@ -46,7 +46,7 @@ def receive(stream: TlsStream, nbytes: int) -> bytes:
     return data
 
 
-def received_by(stream: TlsStream, nbytes: int) -> Callable[[], bytes]:
+def received_by(stream: TlsSocket, nbytes: int) -> Callable[[], bytes]:
     """Receives on a thread; the result waits for it."""
     found: list[bytes] = []
     thread = threading.Thread(target=lambda: found.append(receive(stream, nbytes)))
@@ -168,8 +168,8 @@ def test_without_waiting_only_what_is_there_is_returned(pair: Pair) -> None:
 
 def test_records_that_arrive_byte_by_byte_are_read_when_they_are_whole() -> None:
     wire, (ours, theirs) = socket.socketpair(), socket.socketpair()
-    client = TlsStream(wire[0], client_context(TLS), server_hostname=TLS.name)
-    server = TlsStream(ours, TLS.context)
+    client = TlsSocket(wire[0], client_context(TLS), server_hostname=TLS.name)
+    server = TlsSocket(ours, TLS.context)
     stop = threading.Event()
     threads = [threading.Thread(target=_trickle, args=ends) for ends in ((wire[1], theirs), (theirs, wire[1]))]
     threads += [threading.Thread(target=server.do_handshake)]
@@ -242,7 +242,7 @@ def test_altered_bytes_are_an_error_and_not_data(pair: Pair) -> None:
 @pytest.mark.parametrize("garbage", [b"GET / HTTP/1.1\r\n\r\n", b"\x00" * 64, b"\x16\x03\x01\xff\xff" + b"a" * 200])
 def test_whoever_does_not_speak_tls_fails_the_handshake(garbage: bytes) -> None:
     ours, theirs = socket.socketpair()
-    server = TlsStream(ours, TLS.context)
+    server = TlsSocket(ours, TLS.context)
     theirs.sendall(garbage)
     theirs.shutdown(socket.SHUT_WR)
     with pytest.raises(OSError):
@@ -253,8 +253,8 @@ def test_whoever_does_not_speak_tls_fails_the_handshake(garbage: bytes) -> None:
 
 def test_a_server_with_another_certificate_is_refused() -> None:
     ours, theirs = socket.socketpair()
-    server = TlsStream(ours, make_tls().context)
-    client = TlsStream(theirs, client_context(TLS), server_hostname=TLS.name)
+    server = TlsSocket(ours, make_tls().context)
+    client = TlsSocket(theirs, client_context(TLS), server_hostname=TLS.name)
     refused: list[bool] = []
 
     def serve() -> None:

@@ -22,7 +22,7 @@ from stoker.errors import BadRequest, ServingError
 from stoker.ipc import codec
 from stoker.ipc.dialing import Stream
 from stoker.ipc.frames import Decoder, FrameError
-from stoker.ipc.tls_stream import TlsStream
+from stoker.ipc.tls_socket import TlsSocket
 from stoker.ipc.to_server import DROPPED, Hello, Loaded, LoadFailed, Metrics, Parts, Results, Sample, ToServer
 from stoker.ipc.to_worker import Cancel, Grant, Predict, ToWorker
 from stoker.pool.busy import BusyWorkers
@@ -101,7 +101,7 @@ class Peer:
 
     async def say(self, message: ToServer, *payloads: bytes) -> None:
         data = b"".join(codec.encode(message, payloads))
-        if isinstance(self.sock, TlsStream):
+        if isinstance(self.sock, TlsSocket):
             await asyncio.to_thread(self.sock.sendall, data)
         else:
             await asyncio.get_running_loop().sock_sendall(self.sock, data)
@@ -115,7 +115,7 @@ class Peer:
         return heard
 
     async def _receive(self) -> bytes:
-        if isinstance(self.sock, TlsStream):
+        if isinstance(self.sock, TlsSocket):
             return await asyncio.to_thread(self.sock.recv, 65536)
         return await asyncio.get_running_loop().sock_recv(self.sock, 65536)
 
@@ -139,7 +139,7 @@ def play(request: pytest.FixtureRequest) -> Iterator[Callable[[Scenario], None]]
         ours, theirs = pair()
         with contextlib.closing(ours), contextlib.closing(theirs):
             ours.setblocking(False)
-            theirs.setblocking(isinstance(theirs, TlsStream))
+            theirs.setblocking(isinstance(theirs, TlsSocket))
             process, recorder = FakeProcess(ours), Recorder()
             link = Link(
                 9000,

@@ -10,7 +10,7 @@ from stoker.ipc import opening
 from stoker.ipc.dialing import Stream, tune
 from stoker.ipc.frames import FrameError
 from stoker.ipc.opening import Kind
-from stoker.ipc.tls_stream import TlsStream
+from stoker.ipc.tls_socket import TlsSocket
 
 TIMEOUT_S = 10.0
 _MOST_READS = 64  # before the token is there
@@ -30,11 +30,11 @@ async def identify(sock: socket.socket, tls: ssl.SSLContext | None) -> tuple[Str
 async def _identify(sock: socket.socket, tls: ssl.SSLContext | None) -> tuple[Stream, Kind, bytes]:
     sock.setblocking(False)
     tune(sock)
-    stream: Stream = sock if tls is None else TlsStream(sock, tls)
+    stream: Stream = sock if tls is None else TlsSocket(sock, tls)
     handshaken, data = tls is None, b""
     for _ in range(_MOST_READS):
         try:
-            if not handshaken and isinstance(stream, TlsStream):
+            if not handshaken and isinstance(stream, TlsSocket):
                 stream.do_handshake()
                 handshaken = True
             part = stream.recv(opening.OPENING_BYTES - len(data))
