@@ -18,7 +18,10 @@ from stoker.errors import StokerError, WorkflowError
 from stoker.workflows import specification
 from stoker.workflows.specification import Specification
 
+app = typer.Typer()
 
+
+@app.command()
 def archive(
     handler: Annotated[
         str, typer.Argument(help="Handler: a Python file, file.py:function or a built-in name.", show_default=False)
@@ -57,6 +60,7 @@ def archive(
         output.fail(str(error))
 
 
+@app.command("archive-workflow")
 def archive_workflow(
     spec: Annotated[Path, typer.Argument(help="YAML file with the models and the graph.", show_default=False)],
     name: Annotated[str, typer.Option("--name", "-n", help="Name of the workflow.", show_default=False)],
@@ -84,6 +88,7 @@ def archive_workflow(
         output.fail(str(error))
 
 
+@app.command()
 def inspect(
     file: Annotated[
         Path, typer.Argument(help="A .mar, .war, .tar.gz, or a model's or workflow's directory.", show_default=False)

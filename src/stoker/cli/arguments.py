@@ -5,9 +5,12 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING
 
 from stoker.cli.forgiving import ForgivingParser
-from stoker.config.load import Given
+
+if TYPE_CHECKING:
+    from stoker.config.load import Given
 
 _VALUES = ("ts_config", "model_store", "workflow_store", "log_config", "cpp_log_config", "plugins_path")
 _SWITCHES = ("foreground", "no_config_snapshots", "disable_token_auth", "enable_model_api")
@@ -55,6 +58,8 @@ class StartOptions:
 
     def given(self) -> dict[str, Given]:
         """Returns the options by property name, as if they were in a file."""
+        from stoker.config.load import Given  # noqa: PLC0415 - slow to import; --help does without
+
         values = {}
         for name, key in _PROPERTIES.items():
             value = getattr(self, name)

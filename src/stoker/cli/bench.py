@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+import stoker.cli.quiet_grpc  # noqa: F401 - before everything that imports gRPC
 from stoker.bench import machine, tools
 from stoker.bench.contender import CannotInstall, Contender
 from stoker.bench.contenders import Stoker, TorchServe
@@ -19,6 +20,10 @@ from stoker.errors import StokerError
 ENGINES = ("nghttp2", "grpcio")
 
 
+app = typer.Typer(add_completion=False)
+
+
+@app.command()
 def bench(
     archive: Annotated[Path, typer.Argument(help="The model archive.", exists=True, dir_okay=False)],
     file: Annotated[

@@ -8,13 +8,11 @@ from typing import Annotated
 
 import typer
 
+import stoker.cli.quiet_grpc  # noqa: F401 - before everything that imports gRPC
 from stoker.cli import connecting, output, progress, sending, sequence_client, workflow_client
 from stoker.cli.connecting import Connection
 from stoker.cli.registering import watched
 from stoker.client import Api
-
-OTHER_NAMES = {"infer": "predict", "infer-stream": "stream", "models": "list"}
-"""Names of these commands in TorchServe's own client."""
 
 _ASK_S = 10.0
 _EPILOG = """Options may stand before or after the command.

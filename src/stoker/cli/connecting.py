@@ -15,7 +15,6 @@ from stoker.cli.diagnosis import Failure
 from stoker.client import AddressError, Api, CallError, Client, Endpoint, token_file
 from stoker.client.token_file import Tokens
 
-USAGE_STATUS = 2
 _ANY_SIZE = (1 << 31) - 1  # the server enforces the limit
 
 Address = Annotated[
@@ -133,7 +132,7 @@ def _check(endpoint: Endpoint) -> None:
 
 
 def _usage(message: str) -> NoReturn:
-    output.fail(message, USAGE_STATUS)
+    output.fail(message, output.USAGE_STATUS)
 
 
 def _pem(file: Path | None, kind: str) -> bytes | None:

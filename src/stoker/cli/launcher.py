@@ -20,9 +20,9 @@ from typing import IO, Any
 
 from stoker.cli import stopping
 from stoker.cli.instance import Instance
+from stoker.cli.lifecycle import temp_dir
 from stoker.cli.plain_response import PlainResponse
 from stoker.cli.serving import STARTED
-from stoker.cli.torchserve import temp_dir
 from stoker.snapshots.resuming import load_for_start
 
 _COMMAND = (sys.executable, "-m", "stoker.cli.torchserve")

@@ -95,16 +95,21 @@ def _option(path: Sequence[Command], words: Sequence[str], position: int) -> _Op
     name, equals, _ = word.partition("=")
     if equals and name.startswith("--"):
         return _Option(name, (word,))
-    known = [*path[-1].everywhere(), *reversed(path[:-1])]
-    for candidate in known:
+    for candidate in _knowing(path):
         following = candidate.options.get(word)
         if following is not None and position + following < len(words):
             return _Option(word, tuple(words[position : position + 1 + following]))
-    if any(word in candidate.options for candidate in known):
+    if any(word in candidate.options for candidate in _knowing(path)):
         raise WrongOption(f"{word} needs a value.")
-    if not word.startswith("--") and any(word[:2] in candidate.options for candidate in known):
+    if not word.startswith("--") and any(word[:2] in candidate.options for candidate in _knowing(path)):
         return _Option(word[:2], (word,))  # -oFILE, -fv
     return _Option(name, (word,))
+
+
+def _knowing(path: Sequence[Command]) -> Iterator[Command]:
+    """Yields the commands that an option may belong to, the likeliest first."""
+    yield from path[-1].everywhere()
+    yield from reversed(path[:-1])
 
 
 def _owner(path: Sequence[Command], name: str) -> int:

@@ -12,6 +12,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+USAGE_STATUS = 2
+
 AsJson = Annotated[bool, typer.Option("--json", help="Answer as JSON.")]
 
 

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from stoker.cli import connecting, output
+from stoker.cli import output
 
 Inputs = Annotated[
     list[str] | None,
@@ -32,7 +32,7 @@ def payload(inputs: list[str], text: str | None) -> dict[str, bytes]:
     if not named:
         output.fail(
             "There is nothing to send: give a FILE, NAME=FILE, - for standard input, or --text TEXT.",
-            connecting.USAGE_STATUS,
+            output.USAGE_STATUS,
         )
     return named
 

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from stoker.cli import connecting, output
+from stoker.cli import output
 from stoker.cli.connecting import Connection
 from stoker.client import Api, CallError, SequenceRequest
 
@@ -61,7 +61,7 @@ def _requests(
 def _pieces(files: list[Path], size: int) -> Iterator[bytes]:
     contents = [output.read_file(file) for file in files]  # what cannot be read is told before anything is sent
     if not any(contents):
-        output.fail("There is nothing to send: the files are empty.", connecting.USAGE_STATUS)
+        output.fail("There is nothing to send: the files are empty.", output.USAGE_STATUS)
     return (content[at : at + (size or len(content))] for content in contents for at in _starts(len(content), size))
 
 

@@ -31,7 +31,7 @@ def can_be_started() -> bool:
     return bool(sys.executable)
 
 
-def command(argv: Sequence[str], entry: Callable[..., object]) -> list[str]:
+def command(argv: Sequence[str], entry: Callable[..., object] | None) -> list[str]:
     """Returns the server's command line for the arguments ``argv`` of `torchserve`.
 
     ``entry``: the function that the script `torchserve` imports; if that script started us, the server shows its name
@@ -77,10 +77,10 @@ def report_started() -> None:
         pass  # started in the foreground, or the launcher stopped waiting
 
 
-def _program(entry: Callable[..., object]) -> list[str]:
+def _program(entry: Callable[..., object] | None) -> list[str]:
     main = sys.modules["__main__"]
     script = getattr(main, "__file__", None) if main.__spec__ is None else None  # otherwise a module, run by -m
-    if script is not None and getattr(main, "main", None) is entry:
+    if script is not None and entry is not None and getattr(main, "main", None) is entry:
         return [script]
     safe_path = ["-P"] if sys.version_info >= (3, 11) and not sys.flags.safe_path and _is_installed() else []
     return [*safe_path, "-m", _MODULE]  # no module of the current folder may replace one of ours

@@ -7,12 +7,11 @@ from typing import Annotated
 
 import typer
 
-from stoker.cli import torchserve
 from stoker.cli.arguments import StartOptions
 
 _NO_EFFECT = "Of TorchServe's scripts, without effect here"
 
-EPILOG = """Exit status: 0 the server ended, or is up with --background; 1 it did not start; 2 wrong usage;
+_EPILOG = """Exit status: 0 the server ended, or is up with --background; 1 it did not start; 2 wrong usage;
 3 an address is taken.
 
 Examples:
@@ -27,6 +26,10 @@ Examples:
 """
 
 
+app = typer.Typer()
+
+
+@app.command(epilog=_EPILOG)
 def serve(
     model_store: Annotated[
         Path | None,
@@ -73,6 +76,8 @@ def serve(
     ] = None,
 ) -> None:
     """Serve models in the foreground until Ctrl-C. The same server, settings and files as with `torchserve --start`."""
+    from stoker.cli import lifecycle  # noqa: PLC0415 - slow to import; --help does without
+
     options = StartOptions(
         ts_config=_text(config),
         model_store=_text(model_store),
@@ -86,12 +91,15 @@ def serve(
         disable_token_auth=no_tokens,
         enable_model_api=model_api,
     )
-    raise typer.Exit(torchserve.print_config(options) if print_config else torchserve.run(options))
+    raise typer.Exit(lifecycle.print_config(options) if print_config else lifecycle.run(options))
 
 
+@app.command()
 def stop() -> None:
     """Stop the server of this machine's temp folder (TEMP), and wait until it has ended."""
-    raise typer.Exit(torchserve.stop())
+    from stoker.cli import lifecycle  # noqa: PLC0415 - slow to import; --help does without
+
+    raise typer.Exit(lifecycle.stop())
 
 
 def _text(path: Path | None) -> str | None:

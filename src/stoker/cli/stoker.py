@@ -4,24 +4,61 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any
 
 import typer
 from typer.main import get_command
 
-import stoker.cli.quiet_grpc  # noqa: F401 - before everything that imports gRPC
 from stoker import TORCHSERVE_VERSION, __version__
-from stoker.cli import archives, bench, client, connecting, console, migrate, option_order, output, starting
+from stoker.cli import console, option_order, output
+from stoker.cli.lazy import LazyCommand
 from stoker.cli.option_order import Command, WrongOption
+
+SUBCOMMANDS = (
+    LazyCommand(
+        "serve",
+        module="stoker.cli.starting",
+        help="Serve models in the foreground until Ctrl-C. The same server, settings and files as with "
+        "`torchserve --start`.",
+    ),
+    LazyCommand(
+        "stop",
+        module="stoker.cli.starting",
+        help="Stop the server of this machine's temp folder (TEMP), and wait until it has ended.",
+    ),
+    LazyCommand(
+        "archive",
+        module="stoker.cli.archives",
+        help="Pack a model into an archive that the server can load.",
+    ),
+    LazyCommand(
+        "archive-workflow",
+        module="stoker.cli.archives",
+        help="Pack a workflow into an archive that the server can load. Its specification is checked first.",
+    ),
+    LazyCommand(
+        "inspect",
+        module="stoker.cli.archives",
+        help="Show manifest, handler, files and sizes of an archive. Nothing is unpacked or executed.",
+    ),
+    LazyCommand("client", module="stoker.cli.client", help="Talk to a stoker or TorchServe server over gRPC."),
+    LazyCommand(
+        "bench",
+        module="stoker.cli.bench",
+        help="Measure a model: requests per second, latency, CPU per request and memory. Starts and ends its own "
+        "servers.",
+    ),
+    LazyCommand("migrate", module="stoker.cli.migrate", help="Move a TorchServe deployment over."),
+)
+
+OTHER_NAMES = {"client": {"infer": "predict", "infer-stream": "stream", "models": "list"}}
+"""Names of subcommands in TorchServe's own client."""
 
 app = typer.Typer(
     no_args_is_help=True,
     help="Serves PyTorch models over TorchServe's gRPC and REST APIs: archives, handlers and clients run unchanged.",
 )
-app.add_typer(client.app, name="client")
-app.add_typer(migrate.app, name="migrate")
-app.command()(bench.bench)
 
 
 def _version(wanted: bool) -> None:
@@ -39,38 +76,56 @@ def top(
     """Exists for ``--version``."""
 
 
-app.command(epilog=starting.EPILOG)(starting.serve)
-app.command()(starting.stop)
-app.command()(archives.archive)
-app.command("archive-workflow")(archives.archive_workflow)
-app.command()(archives.inspect)
-
-
 @console.command
 def main(argv: Sequence[str] | None = None) -> None:
     """Returns the exit status: 0 done, 1 failed, 2 wrong usage."""
+    stoker = _with_subcommands()
     if "_STOKER_COMPLETE" in os.environ:  # the shell completes; the words are incomplete
-        app(prog_name="stoker")
+        stoker(prog_name="stoker")
     words = sys.argv[1:] if argv is None else argv
     try:
-        ordered = option_order.arrange(_command("stoker", get_command(app)), words)
+        ordered = option_order.arrange(_command("stoker", stoker), words)
     except WrongOption as error:
         output.complain(str(error))
-        sys.exit(connecting.USAGE_STATUS)
-    app(ordered, prog_name="stoker")
+        sys.exit(output.USAGE_STATUS)
+    stoker(ordered, prog_name="stoker")
+
+
+def _with_subcommands() -> Any:
+    group: Any = get_command(app)
+    for command in SUBCOMMANDS:
+        group.add_command(command)
+    return group
 
 
 def _command(name: str, parsed: Any) -> Command:
     """Converts typer's commands for `option_order`."""
+    if isinstance(parsed, LazyCommand):
+        parsed = parsed.load()
     options = {
         spelling: 0 if option.is_flag else option.nargs
         for option in parsed.params
         if option.param_type_name == "option"
         for spelling in (*option.opts, *option.secondary_opts)
     }
-    commands = {word: _command(word, below) for word, below in getattr(parsed, "commands", {}).items()}
-    other_names = client.OTHER_NAMES if name == "client" else {}
-    return Command(name, {**options, "--help": 0}, commands, other_names)
+    commands = _Commands(getattr(parsed, "commands", {}))
+    return Command(name, {**options, "--help": 0}, commands, OTHER_NAMES.get(name, {}))
+
+
+class _Commands(Mapping[str, Command]):
+    """Converts a subcommand when it is asked for."""
+
+    def __init__(self, parsed: Mapping[str, Any]) -> None:
+        self._parsed = parsed
+
+    def __getitem__(self, name: str) -> Command:
+        return _command(name, self._parsed[name])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._parsed)
+
+    def __len__(self) -> int:
+        return len(self._parsed)
 
 
 if __name__ == "__main__":

@@ -1,26 +1,14 @@
-"""The command `torchserve`: starts a server in the background or the foreground, stops it, shows its settings.
-
-Texts and exit status are TorchServe's, because scripts wait for them.
-"""
+"""The command `torchserve`: starts a server in the background or the foreground, stops it, shows its settings."""
 
 from __future__ import annotations
 
-import os
 import sys
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 from stoker import TORCHSERVE_VERSION, __version__
-from stoker.cli import arguments, background, console, server_process, serving, stop_signals, stopping
+from stoker.cli import console
 from stoker.cli.arguments import ArgParser, StartOptions
-from stoker.cli.stop_signals import StopSignals
-from stoker.config import properties, security, show
-from stoker.config.load import Loaded, log_format
-from stoker.errors import ConfigurationError, StartupError
-from stoker.snapshots.resuming import load_for_start
-from stoker.telemetry import log4j
-from stoker.telemetry.log4j import LogLevels
 
 TS_NAMESPACE = "org.pytorch.serve.ModelServer"
 VERSION_TEXT = f"TorchServe Version is {TORCHSERVE_VERSION} (stoker {__version__})"
@@ -33,48 +21,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     if parsed.version:
         print(VERSION_TEXT)
         return 0
+    from stoker.cli import lifecycle  # noqa: PLC0415 - slow to import; --help and --version do without
+
     if parsed.stop:
-        return stop()
+        return lifecycle.stop()
     options = StartOptions.of(parsed)
-    return print_config(options) if parsed.print_config else run(options)
-
-
-def run(options: StartOptions) -> int:
-    """Starts a server. Returns the exit status, unless this process becomes the server."""
-    try:
-        if server_process.is_current() or not server_process.can_be_started():
-            return _serve(options)
-        return _hand_over(options)
-    except StartupError as error:
-        return serving.fail(error, log_format(ts_config=options.ts_config, environment=os.environ))
-
-
-def stop() -> int:
-    """Stops the server of this temp folder; returns the exit status."""
-    try:
-        return stopping.stop(temp_dir())
-    except StartupError as error:
-        return serving.fail(error)
-
-
-def print_config(options: StartOptions) -> int:
-    """Prints every setting that a start would have; returns the exit status."""
-    try:
-        loaded = _load(options)
-    except StartupError as error:
-        return serving.fail(error)
-    print("\n".join((*show.lines(loaded), *(f"# {warning}" for warning in loaded.warnings))))
-    return 0
-
-
-def _hand_over(options: StartOptions) -> int:
-    command = server_process.command(options.words(), main)
-    if not options.foreground:
-        return background.start(command)
-    sys.stdout.flush()
-    stop_signals.hold()
-    server_process.replace_this_process(command)
-    return _serve(options)
+    return lifecycle.print_config(options) if parsed.print_config else lifecycle.run(options, main)
 
 
 def start() -> None:
@@ -84,73 +36,10 @@ def start() -> None:
         sys.exit(status)
 
 
-def temp_dir() -> Path:
-    """Returns where `--stop` looks. Must not fail because of a file that only a start needs."""
-    return Path(os.environ.get("TEMP") or tempfile.gettempdir())
-
-
-def _serve(options: StartOptions) -> int:
-    console.drop_failed_output()
-    signals = StopSignals()
-    with signals.listening():
-        loaded = _load(options)
-        missing = _missing_place(options, loaded)
-        if missing:
-            serving.say(missing, loaded.settings.log_format)
-            return 1
-        mentioned = security.mentioned_topics(loaded.given.keys(), os.environ)
-        levels, remarks = _log_levels(options)
-        serving.serve(
-            loaded,
-            access=security.decide(loaded.settings, mentioned=mentioned, file_in_use=loaded.file is not None),
-            remarks=remarks,
-            levels=levels,
-            signals=signals,
-            on_started=server_process.report_started,
-            snapshots=not options.no_config_snapshots,
-        )
-    return 0
-
-
-def _load(options: StartOptions) -> Loaded:
-    return load_for_start(
-        arguments=options.given(),
-        environment=os.environ,
-        ts_config=options.ts_config,
-        resume=not options.no_config_snapshots,
-    )
-
-
-def _missing_place(options: StartOptions, loaded: Loaded) -> str | None:
-    """Returns TorchServe's message for a missing folder or file that a flag names.
-
-    Missing places that a file or a variable names are only warned about: they may be mounted later, or may not matter.
-    """
-    if loaded.settings.model_store is None:
-        return "Missing mandatory parameter --model-store"
-    for name, exists, kind in (
-        ("model_store", Path.is_dir, "directory"),
-        ("workflow_store", Path.is_dir, "directory"),
-        ("log_config", Path.is_file, "file"),
-        ("cpp_log_config", Path.is_file, "file"),
-    ):
-        named = getattr(options, name)
-        if named is not None and not exists(Path(named)):
-            return f"{arguments.flag(name)} {kind} not found: {named}"
-    if not loaded.settings.temp_dir.is_dir():
-        raise ConfigurationError(f"Invalid configuration: TEMP: {loaded.settings.temp_dir} is not a directory")
-    return None
-
-
-def _log_levels(options: StartOptions) -> tuple[LogLevels | None, tuple[str, ...]]:
-    if options.log_config is None:
-        return None, ()
-    levels, remark = log4j.read(Path(options.log_config))
-    return levels, (remark,)
-
-
 def load_properties(file_path: str | Path) -> dict[str, str]:
     """Returns the entries of a properties file, for scripts that import it from `ts.model_server`."""
+    from stoker.config import properties  # noqa: PLC0415 - only for those scripts
+
     text = Path(file_path).read_text(encoding="utf-8")
     return {entry.key: entry.value for entry in properties.parse(text, file=str(file_path))}
 

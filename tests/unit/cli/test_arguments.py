@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from stoker.cli import stoker, torchserve
+from stoker.cli import lifecycle, stoker, torchserve
 from stoker.cli.arguments import ArgParser, StartOptions
 from stoker.config.load import Given
 
@@ -59,11 +59,11 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[StartOptions]:
     """What `torchserve` was asked to start."""
     found: list[StartOptions] = []
 
-    def run(options: StartOptions) -> int:
+    def run(options: StartOptions, entry: object = None) -> int:
         found.append(options)
         return 0
 
-    monkeypatch.setattr(torchserve, "run", run)
+    monkeypatch.setattr(lifecycle, "run", run)
     return found
 
 
