@@ -1,4 +1,4 @@
-"""Opens listening sockets: TCP, and Unix sockets that only their owner may use."""
+"""Opens listening sockets, TCP and Unix ones that only their owner may use, and sets up accepted connections."""
 
 from __future__ import annotations
 
@@ -11,8 +11,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from stoker.config.address import Address
+from stoker.config.address import Address, is_loopback
 from stoker.errors import BindError
+
+_TCP_CONGESTION: int | None = getattr(socket, "TCP_CONGESTION", None)  # Linux
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +30,26 @@ class ListeningSocket:
         """
         self.socket.close()
         self.remove()
+
+
+def peer_of(transport: asyncio.BaseTransport) -> str:
+    """Returns the client as logs name it: ``127.0.0.1:5``, ``[::1]:5`` or ``unix``."""
+    name = transport.get_extra_info("peername")
+    if not isinstance(name, tuple):
+        return "unix"
+    host, port = name[:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def avoid_pacing(transport: asyncio.BaseTransport) -> None:
+    """Keeps a paced congestion control, such as BBR, from delaying what is sent over loopback."""
+    sock, name = transport.get_extra_info("socket"), transport.get_extra_info("peername")
+    if _TCP_CONGESTION is None or sock is None or not isinstance(name, tuple) or not is_loopback(name[0]):
+        return
+    try:
+        sock.setsockopt(socket.IPPROTO_TCP, _TCP_CONGESTION, b"reno")
+    except OSError:
+        pass  # the system does not offer it, or the client has left
 
 
 async def listen(address: Address, *, backlog: int, name: object = None) -> ListeningSocket:

@@ -26,6 +26,7 @@ from stoker.frontend.grpc.limits import FloodGuard, Limits
 from stoker.frontend.grpc.request_head import RESPONSE_HEADERS, Headers, RequestHead, parse_head, status_trailers
 from stoker.frontend.grpc.status import RESOURCE_EXHAUSTED, UNIMPLEMENTED, Status
 from stoker.frontend.grpc.stream_call import ROOM_BYTES, RunInThread, StreamCall
+from stoker.frontend.sockets import avoid_pacing, peer_of
 
 log = logging.getLogger(__name__)
 
@@ -119,7 +120,8 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # it is one
         self._transport = transport
-        self.peer = _peer(transport.get_extra_info("peername"))
+        self.peer = peer_of(transport)
+        avoid_pacing(transport)
         if not self.listener.opened(self):
             transport.abort()
             return
@@ -512,11 +514,3 @@ class Connection(asyncio.Protocol):
 def _more_of_it(event: object, id: int) -> bool:
     """Tells whether the event is data of the same stream: pieces that came together are handled together."""
     return isinstance(event, DataReceived) and event.stream_id == id
-
-
-def _peer(name: object) -> str:
-    """``127.0.0.1:5``, ``[::1]:5``, or ``unix``."""
-    if not isinstance(name, tuple):
-        return "unix"
-    host, port = name[:2]
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

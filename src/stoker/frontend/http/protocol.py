@@ -25,6 +25,7 @@ from stoker.frontend.http.lingering import Lingering
 from stoker.frontend.http.request_body import RequestBody
 from stoker.frontend.http.request_head import END, RequestHead
 from stoker.frontend.http.site import Site
+from stoker.frontend.sockets import avoid_pacing, peer_of
 
 _FREE_BYTES = 16 << 10
 """Bytes of incomplete requests that a connection may hold without room in the budget."""
@@ -78,7 +79,8 @@ class HttpConnection(asyncio.Protocol):
         peer, own = transport.get_extra_info("peername"), transport.get_extra_info("sockname")
         if isinstance(peer, tuple):
             self.client, self.server = (peer[0], peer[1]), (own[0], own[1])
-            self.peer = f"[{peer[0]}]:{peer[1]}" if ":" in peer[0] else f"{peer[0]}:{peer[1]}"
+        self.peer = peer_of(transport)
+        avoid_pacing(transport)
         if not self._site.connections.add(self):
             self._discarding = True
             self._transport.abort()
