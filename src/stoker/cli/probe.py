@@ -14,7 +14,7 @@ _ANSWER_S = 1.0
 _PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\x04\0\0\0\0\0"  # and an empty SETTINGS frame
 _SETTINGS = 4
 _ALERT_OR_HANDSHAKE = (b"\x15\x03", b"\x16\x03")
-_NOT_TLS = ("WRONG_VERSION_NUMBER", "UNEXPECTED_EOF_WHILE_READING", "HTTP_REQUEST", "PACKET_LENGTH_TOO_LONG")
+_NOT_TLS = ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "PACKET_LENGTH_TOO_LONG")
 
 
 class Speaks(Enum):
@@ -104,6 +104,8 @@ def _over_tls(target: Target) -> Speaks | None:
     try:
         with _connect(target) as plain, context.wrap_socket(plain) as secured:
             return Speaks.GRPC_TLS if secured.selected_alpn_protocol() == "h2" else Speaks.REST_TLS
+    except (ssl.SSLEOFError, ssl.SSLZeroReturnError):  # closed; which of them, depends on Python's release
+        return None
     except ssl.SSLError as error:
         return None if error.reason in _NOT_TLS else Speaks.GRPC_TLS  # it asks for a client certificate
     except OSError:
