@@ -9,8 +9,7 @@ from typing import Annotated
 import typer
 
 import stoker.cli.quiet_grpc  # noqa: F401 - before everything that imports gRPC
-from stoker.cli import connecting, output, progress, sending, sequence_client, workflow_client
-from stoker.cli.connecting import Connection
+from stoker.cli import connecting, output, sending, sequence_client, workflow_client
 from stoker.cli.registering import watched
 from stoker.client import Api
 
@@ -38,50 +37,17 @@ Examples:
 
 app = typer.Typer(no_args_is_help=True, help="Talk to a stoker or TorchServe server over gRPC.", epilog=_EPILOG)
 app.add_typer(workflow_client.app, name="workflow")
+app.callback()(connecting.connect)
 app.command()(sequence_client.sequence)
 
 Model = Annotated[str, typer.Argument(help="Name of the model.", show_default=False)]
 Version = Annotated[str | None, typer.Option("--version", help="Version; its default one if not given.")]
 
 
-@app.callback()
-def connect(
-    context: typer.Context,
-    address: connecting.Address = None,
-    inference: connecting.InferenceAddress = None,
-    management: connecting.ManagementAddress = None,
-    token: connecting.Token = None,
-    management_token: connecting.ManagementToken = None,
-    token_file: connecting.TokenFile = None,
-    tls: connecting.Tls = False,
-    ca_file: connecting.CaFile = None,
-    client_cert: connecting.ClientCert = None,
-    client_key: connecting.ClientKey = None,
-    timeout: connecting.Timeout = None,
-    quiet: connecting.Quiet = False,
-) -> None:
-    context.obj = connecting.connection(
-        address=address,
-        inference=inference,
-        management=management,
-        token=token,
-        management_token=management_token,
-        tokens_from=token_file,
-        tls=tls,
-        ca_file=ca_file,
-        client_cert=client_cert,
-        client_key=client_key,
-        timeout=timeout,
-        quiet=quiet,
-    )
-
-
 @app.command()
 def ping(context: typer.Context, as_json: output.AsJson = False) -> None:
     """Ask for the server's health (TorchServe's rule)."""
-    connection: Connection = context.obj
-    seconds = connection.within(_ASK_S)
-    with connection.client(Api.INFERENCE, timeout=seconds) as client:
+    with connecting.client(context, Api.INFERENCE, _ASK_S) as (client, seconds):
         output.status(client.ping(timeout=seconds), as_json)
 
 
@@ -92,9 +58,7 @@ def health(
     as_json: output.AsJson = False,
 ) -> None:
     """Ask grpc.health.v1, as Kubernetes does. Status 1 unless SERVING."""
-    connection: Connection = context.obj
-    seconds = connection.within(_ASK_S)
-    with connection.client(Api.INFERENCE, timeout=seconds) as client:
+    with connecting.client(context, Api.INFERENCE, _ASK_S) as (client, seconds):
         status = client.health(name, timeout=seconds)
     output.status(status, as_json)
     raise typer.Exit(0 if status == "SERVING" else 1)
@@ -110,20 +74,10 @@ def predict(
     out: sending.Out = None,
 ) -> None:
     """Send one request, print the answer. Also called 'infer'."""
-    connection: Connection = context.obj
-    seconds = connection.within(None)
-    if out is not None:
-        sending.check_writable(out)
-    payload = sending.payload(inputs or [], text)
-    with (
-        connection.client(Api.INFERENCE, timeout=seconds) as client,
-        progress.spinner(f"Sent {sending.size(payload)} to {model}, waiting for its answer", quiet=connection.quiet),
-    ):
+    payload = sending.payload(inputs, text, out)
+    with sending.awaited(context, model, payload) as (client, seconds):
         answer = client.predict(model, payload, version=version, timeout=seconds)
-    if out is None:
-        output.answer(answer.data)
-    else:
-        output.write_file(out, answer.data)
+    output.answer(answer.data, out)
 
 
 @app.command()
@@ -135,10 +89,8 @@ def stream(
     version: Version = None,
 ) -> None:
     """Send one request, print the parts of the answer as they come. Also called 'infer_stream'."""
-    connection: Connection = context.obj
-    seconds = connection.within(None)
-    payload = sending.payload(inputs or [], text)
-    with connection.client(Api.INFERENCE, timeout=seconds) as client:
+    payload = sending.payload(inputs, text)
+    with connecting.client(context, Api.INFERENCE) as (client, seconds):
         for part in client.predict_stream(model, payload, version=version, timeout=seconds):
             output.part(part.data)
     output.say("")
@@ -163,11 +115,9 @@ def register(
     as_json: output.AsJson = False,
 ) -> None:
     """Serve a model."""
-    connection: Connection = context.obj
-    seconds = connection.within(None)
     with (
-        connection.client(Api.MANAGEMENT, timeout=seconds) as client,
-        watched(connection, f"Registering {url}", model=name or _likely_name(url)),
+        connecting.client(context, Api.MANAGEMENT) as (client, seconds),
+        watched(context.obj, f"Registering {url}", model=name or _likely_name(url)),
     ):
         message = client.register(
             url,
@@ -187,9 +137,7 @@ def register(
 @app.command()
 def unregister(context: typer.Context, model: Model, version: Version = None, as_json: output.AsJson = False) -> None:
     """Stop serving a model, or one version of it."""
-    connection: Connection = context.obj
-    seconds = connection.within(None)
-    with connection.client(Api.MANAGEMENT, timeout=seconds) as client:
+    with connecting.client(context, Api.MANAGEMENT) as (client, seconds):
         output.status(client.unregister(model, version=version, timeout=seconds), as_json)
 
 
@@ -204,11 +152,9 @@ def scale(
     as_json: output.AsJson = False,
 ) -> None:
     """Set the number of a model's workers."""
-    connection: Connection = context.obj
-    seconds = connection.within(None)
     with (
-        connection.client(Api.MANAGEMENT, timeout=seconds) as client,
-        watched(connection, f"Scaling {model}", model=model, version=version),
+        connecting.client(context, Api.MANAGEMENT) as (client, seconds),
+        watched(context.obj, f"Scaling {model}", model=model, version=version),
     ):
         message = client.scale(
             model,
@@ -229,18 +175,14 @@ def set_default(
     as_json: output.AsJson = False,
 ) -> None:
     """Set the version that requests without a version go to."""
-    connection: Connection = context.obj
-    seconds = connection.within(None)
-    with connection.client(Api.MANAGEMENT, timeout=seconds) as client:
+    with connecting.client(context, Api.MANAGEMENT) as (client, seconds):
         output.status(client.set_default(model, version, timeout=seconds), as_json)
 
 
 @app.command("list")
 def list_models(context: typer.Context, as_json: output.AsJson = False) -> None:
     """Show all models."""
-    connection: Connection = context.obj
-    seconds = connection.within(_ASK_S)
-    with connection.client(Api.MANAGEMENT, timeout=seconds) as client:
+    with connecting.client(context, Api.MANAGEMENT, _ASK_S) as (client, seconds):
         models = connecting.all_pages(partial(client.list_models, timeout=seconds), "models")
     if as_json:
         output.say(json.dumps(models, indent=2))
@@ -257,9 +199,7 @@ def describe(
     _json: Annotated[bool, typer.Option("--json", help="Always so.")] = False,
 ) -> None:
     """Show settings, workers and queue of a model, as JSON."""
-    connection: Connection = context.obj
-    seconds = connection.within(_ASK_S)
-    with connection.client(Api.MANAGEMENT, timeout=seconds) as client:
+    with connecting.client(context, Api.MANAGEMENT, _ASK_S) as (client, seconds):
         found = client.describe(model, version=version, customized=customized, timeout=seconds)
     output.say(json.dumps(found, indent=2))
 

@@ -41,7 +41,9 @@ ManagementToken = Annotated[
     str | None,
     typer.Option(envvar="STOKER_MANAGEMENT_TOKEN", help="Token of the management API, if it is another."),
 ]
-TokenFile = Annotated[Path | None, typer.Option(help="Take both tokens from this file, the server's key_file.json.")]
+TokenFile = Annotated[
+    Path | None, typer.Option("--token-file", help="Take both tokens from this file, the server's key_file.json.")
+]
 Tls = Annotated[bool, typer.Option("--tls", help="Use TLS, and trust the system's authorities.")]
 CaFile = Annotated[Path | None, typer.Option(help="Use TLS, and trust the authorities in this PEM file.")]
 ClientCert = Annotated[Path | None, typer.Option(help="PEM file with the client's certificate.")]
@@ -61,20 +63,20 @@ class Connection:
     timeout: float | None = None
     quiet: bool = False
 
-    def within(self, usual_s: float | None) -> float | None:
-        return usual_s if self.timeout is None else self.timeout
 
-    @contextmanager
-    def client(self, api: Api, *, timeout: float | None = None) -> Iterator[Client]:
-        """Yields a client.
+@contextmanager
+def client(context: typer.Context, api: Api, usual_s: float | None = None) -> Iterator[tuple[Client, float | None]]:
+    """Yields a client and the seconds that its calls may take: ``--timeout``, else ``usual_s``.
 
-        A failed call ends the command with one line on stderr and status 1. ``timeout``: that of the calls.
-        """
-        try:
-            with Client(self.endpoint) as client:
-                yield client
-        except CallError as error:
-            output.fail(diagnosis.explain(Failure(error, self.endpoint, api, timeout)))
+    A failed call ends the command with one line on stderr and status 1.
+    """
+    connection: Connection = context.obj
+    seconds = usual_s if connection.timeout is None else connection.timeout
+    try:
+        with Client(connection.endpoint) as connected:
+            yield connected, seconds
+    except CallError as error:
+        output.fail(diagnosis.explain(Failure(error, connection.endpoint, api, seconds)))
 
 
 def all_pages(page_at: Callable[..., dict[str, Any]], kind: str) -> list[dict[str, Any]]:
@@ -86,22 +88,22 @@ def all_pages(page_at: Callable[..., dict[str, Any]], kind: str) -> list[dict[st
     return entries
 
 
-def connection(
-    *,
-    address: str | None,
-    inference: str | None,
-    management: str | None,
-    token: str | None,
-    management_token: str | None,
-    tokens_from: Path | None,
-    tls: bool,
-    ca_file: Path | None,
-    client_cert: Path | None,
-    client_key: Path | None,
-    timeout: float | None,
-    quiet: bool,
-) -> Connection:
-    """Reads the connection options; invalid ones end the command."""
+def connect(
+    context: typer.Context,
+    address: Address = None,
+    inference: InferenceAddress = None,
+    management: ManagementAddress = None,
+    token: Token = None,
+    management_token: ManagementToken = None,
+    tokens_from: TokenFile = None,
+    tls: Tls = False,
+    ca_file: CaFile = None,
+    client_cert: ClientCert = None,
+    client_key: ClientKey = None,
+    timeout: Timeout = None,
+    quiet: Quiet = False,
+) -> None:
+    """Reads the options into the `Connection` of the context; invalid ones end the command."""
     if (client_cert is None) != (client_key is None):
         _usage("--client-cert and --client-key belong together.")
     if timeout is not None and not timeout > 0:
@@ -118,7 +120,7 @@ def connection(
         max_message_bytes=_ANY_SIZE,
     )
     _check(endpoint)
-    return Connection(endpoint, timeout, quiet)
+    context.obj = Connection(endpoint, timeout, quiet)
 
 
 def _check(endpoint: Endpoint) -> None:

@@ -26,15 +26,15 @@ def status(answer: str, as_json: bool) -> None:
     say(json.dumps({"status": answer}) if as_json else answer)
 
 
-def answer(data: bytes) -> None:
-    """Prints an answer.
+def answer(data: bytes, file: Path | None = None) -> None:
+    """Prints an answer, or writes it to ``file``.
 
     Text gets a line end on a terminal; in a pipe, and for binary data, the bytes are written unchanged.
     """
+    if file is not None:
+        return write_file(file, data)
     if not sys.stdout.isatty():
-        sys.stdout.buffer.write(data)
-        sys.stdout.buffer.flush()
-        return
+        return part(data)
     try:
         print(data.decode())
     except UnicodeDecodeError:

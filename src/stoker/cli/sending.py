@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from stoker.cli import output
+from stoker.cli import connecting, output, progress
+from stoker.client import Api, Client
 
 Inputs = Annotated[
     list[str] | None,
@@ -20,10 +23,15 @@ Text = Annotated[str | None, typer.Option(help="Send this text as the input 'dat
 Out = Annotated[Path | None, typer.Option("--output", "-o", help="Write the answer's bytes into this file.")]
 
 
-def payload(inputs: list[str], text: str | None) -> dict[str, bytes]:
-    """Parses ``NAME=FILE`` or ``FILE`` (the name is then ``data``); ``-`` is standard input."""
+def payload(inputs: list[str] | None, text: str | None, out: Path | None = None) -> dict[str, bytes]:
+    """Parses ``NAME=FILE`` or ``FILE`` (the name is then ``data``); ``-`` is standard input.
+
+    Checks first that ``out`` can be written, because an answer that cannot be stored is lost.
+    """
+    if out is not None:
+        _check_writable(out)
     named = {"data": text.encode()} if text is not None else {}
-    for item in inputs:
+    for item in inputs or ():
         name, path = _named(item)
         content = _standard_input() if path == "-" else output.read_file(Path(path))
         if not content:
@@ -51,13 +59,19 @@ def _standard_input() -> bytes:
     return sys.stdin.buffer.read()
 
 
-def check_writable(out: Path) -> None:
-    """Checks before sending, because an answer that cannot be stored is lost."""
+def _check_writable(out: Path) -> None:
     if out.is_dir():
         output.fail(f"{out} is a directory: --output takes a file.")
     if not out.parent.is_dir():
         output.fail(f"There is no directory {out.parent} for --output.")
 
 
-def size(payload: dict[str, bytes]) -> str:
-    return output.size(sum(len(content) for content in payload.values()))
+@contextmanager
+def awaited(context: typer.Context, name: str, payload: dict[str, bytes]) -> Iterator[tuple[Client, float | None]]:
+    """Yields a client and its timeout as `connecting.client` does, and shows that the answer of ``name`` is awaited."""
+    size = output.size(sum(len(content) for content in payload.values()))
+    with (
+        connecting.client(context, Api.INFERENCE) as (client, seconds),
+        progress.spinner(f"Sent {size} to {name}, waiting for its answer", quiet=context.obj.quiet),
+    ):
+        yield client, seconds

@@ -9,8 +9,7 @@ from typing import Annotated
 
 import typer
 
-from stoker.cli import output
-from stoker.cli.connecting import Connection
+from stoker.cli import connecting, output
 from stoker.client import Api, CallError, SequenceRequest
 
 
@@ -29,12 +28,10 @@ def sequence(
     version: Annotated[str | None, typer.Option("--version", help="Version; its default one if not given.")] = None,
 ) -> None:
     """Send requests that belong together to a model that keeps state, print the answers in order."""
-    connection: Connection = context.obj
-    seconds = connection.within(None)
     payloads = _pieces(files, piece) if files else _lines()
     ends = id is None if end is None else end
     failed: CallError | None = None
-    with connection.client(Api.INFERENCE, timeout=seconds) as client:
+    with connecting.client(context, Api.INFERENCE) as (client, seconds):
         requests = _requests(model, payloads, id, version, ends=ends)
         for part in client.predict_sequences(requests, timeout=seconds):
             if part.error is None:

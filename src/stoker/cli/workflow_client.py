@@ -9,7 +9,6 @@ from typing import Annotated
 import typer
 
 from stoker.cli import connecting, output, progress, sending
-from stoker.cli.connecting import Connection
 from stoker.client import Api, NodeTrace, WorkflowPrediction
 
 _ASK_S = 10.0
@@ -49,11 +48,9 @@ def register(
     as_json: output.AsJson = False,
 ) -> None:
     """Serve a workflow: all of its nodes, or none."""
-    connection: Connection = context.obj
-    seconds = connection.within(None)
     with (
-        connection.client(Api.MANAGEMENT, timeout=seconds) as client,
-        progress.spinner(f"Registering {url}", quiet=connection.quiet),
+        connecting.client(context, Api.MANAGEMENT) as (client, seconds),
+        progress.spinner(f"Registering {url}", quiet=context.obj.quiet),
     ):
         message = client.register_workflow(
             url,
@@ -69,18 +66,14 @@ def register(
 @app.command()
 def unregister(context: typer.Context, workflow: Workflow, as_json: output.AsJson = False) -> None:
     """Stop serving a workflow and its nodes."""
-    connection: Connection = context.obj
-    seconds = connection.within(None)
-    with connection.client(Api.MANAGEMENT, timeout=seconds) as client:
+    with connecting.client(context, Api.MANAGEMENT) as (client, seconds):
         output.status(client.unregister_workflow(workflow, timeout=seconds), as_json)
 
 
 @app.command("list")
 def list_workflows(context: typer.Context, as_json: output.AsJson = False) -> None:
     """Show all workflows."""
-    connection: Connection = context.obj
-    seconds = connection.within(_ASK_S)
-    with connection.client(Api.MANAGEMENT, timeout=seconds) as client:
+    with connecting.client(context, Api.MANAGEMENT, _ASK_S) as (client, seconds):
         found = connecting.all_pages(partial(client.list_workflows, timeout=seconds), "workflows")
     if as_json:
         output.say(json.dumps(found, indent=2))
@@ -95,9 +88,7 @@ def describe(
     _json: Annotated[bool, typer.Option("--json", help="Always so.")] = False,
 ) -> None:
     """Show settings, graph and nodes of a workflow, as JSON."""
-    connection: Connection = context.obj
-    seconds = connection.within(_ASK_S)
-    with connection.client(Api.MANAGEMENT, timeout=seconds) as client:
+    with connecting.client(context, Api.MANAGEMENT, _ASK_S) as (client, seconds):
         output.say(json.dumps(client.describe_workflow(workflow, timeout=seconds), indent=2))
 
 
@@ -112,21 +103,11 @@ def predict(
     trace: Annotated[bool, typer.Option("--trace", help="Show attempts and times of each node on stderr.")] = False,
 ) -> None:
     """Send one request, print the output; of several nodes, one JSON object."""
-    connection: Connection = context.obj
-    seconds = connection.within(None)
-    if out is not None:
-        sending.check_writable(out)
-    payload = sending.payload(inputs or [], text)
-    with (
-        connection.client(Api.INFERENCE, timeout=seconds) as client,
-        progress.spinner(f"Sent {sending.size(payload)} to {workflow}, waiting for its answer", quiet=connection.quiet),
-    ):
+    payload = sending.payload(inputs, text, out)
+    with sending.awaited(context, workflow, payload) as (client, seconds):
         answer = client.predict_workflow(workflow, payload, nodes=nodes or (), timeout=seconds)
     data = _as_one(answer)
-    if out is None:
-        output.answer(data)
-    else:
-        output.write_file(out, data)
+    output.answer(data, out)
     if trace:
         for node, how in answer.trace.items():
             output.note(_traced(node, how))
@@ -142,11 +123,9 @@ def stream(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a part, with its node.")] = False,
 ) -> None:
     """Send one request, print the parts of the output as they come. --json tells the node of each part."""
-    connection: Connection = context.obj
-    seconds = connection.within(None)
-    payload = sending.payload(inputs or [], text)
+    payload = sending.payload(inputs, text)
     current = ""
-    with connection.client(Api.INFERENCE, timeout=seconds) as client:
+    with connecting.client(context, Api.INFERENCE) as (client, seconds):
         for part in client.stream_workflow(workflow, payload, nodes=nodes or (), timeout=seconds):
             if as_json:
                 output.say(json.dumps({"node": part.node, "data": part.text, "last": part.last}))
