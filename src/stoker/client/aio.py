@@ -10,7 +10,7 @@ import grpc
 
 from stoker.client import calls, sequence_calls, workflow_calls
 from stoker.client.calls import Call, Service
-from stoker.client.credentials import channel_credentials
+from stoker.client.channel import channel
 from stoker.client.endpoint import Api, Endpoint
 from stoker.client.results import call_errors, headers_of
 
@@ -43,15 +43,15 @@ class AsyncClient:
         self._stubs: dict[Service, Any] = {}
 
     async def __aenter__(self) -> AsyncClient:
-        self._channels = {api: self._channel(api) for api in Api}
+        self._channels = {api: channel(grpc.aio, self.endpoint, api) for api in Api}
         self._stubs = {service: service.stub(self._channels[service.api]) for service in Service}
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for channel in self._channels.values():
-            await channel.close()
+        for opened in self._channels.values():
+            await opened.close()
 
     ping = _method(calls.ping)
     health = _method(calls.health)
@@ -70,13 +70,6 @@ class AsyncClient:
     unregister_workflow = _method(workflow_calls.unregister_workflow)
     list_workflows = _method(workflow_calls.list_workflows)
     describe_workflow = _method(workflow_calls.describe_workflow)
-
-    def _channel(self, api: Api) -> Any:
-        address, options = self.endpoint.target(api).text, self.endpoint.channel_options()
-        credentials = channel_credentials(self.endpoint, api)
-        if credentials is None:
-            return grpc.aio.insecure_channel(address, options)
-        return grpc.aio.secure_channel(address, credentials, options)
 
     async def _run(self, call: Call[T]) -> T:
         with call_errors():

@@ -11,7 +11,7 @@ import grpc
 
 from stoker.client import calls, sequence_calls, workflow_calls
 from stoker.client.calls import Call, Service
-from stoker.client.credentials import channel_credentials
+from stoker.client.channel import channel
 from stoker.client.endpoint import Api, Endpoint
 from stoker.client.results import call_errors, headers_of
 
@@ -48,7 +48,7 @@ class Client:
         self._stubs: dict[Service, Any] = {}
 
     def __enter__(self) -> Client:
-        channels = {api: self._stack.enter_context(self._channel(api)) for api in Api}
+        channels = {api: self._stack.enter_context(channel(grpc, self.endpoint, api)) for api in Api}
         self._stubs = {service: service.stub(channels[service.api]) for service in Service}
         return self
 
@@ -74,13 +74,6 @@ class Client:
     unregister_workflow = _method(workflow_calls.unregister_workflow)
     list_workflows = _method(workflow_calls.list_workflows)
     describe_workflow = _method(workflow_calls.describe_workflow)
-
-    def _channel(self, api: Api) -> Any:
-        address, options = self.endpoint.target(api).text, self.endpoint.channel_options()
-        credentials = channel_credentials(self.endpoint, api)
-        if credentials is None:
-            return grpc.insecure_channel(address, options)
-        return grpc.secure_channel(address, credentials, options)
 
     def _run(self, call: Call[T]) -> T:
         with call_errors():
