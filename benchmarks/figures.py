@@ -6,11 +6,12 @@ a budget. It is taken within each round; the median counts.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from benchmarks.records import Findings, Pick, cpu, extra, p50, rate
 from stoker.bench.forward import NAME as LOOP
-from stoker.bench.spread import Spread, ratios, short, slope
+from stoker.bench.spread import Spread, ratios, short
 
 OURS, THEIRS, BARE, LIMIT = "stoker-nghttp2", "torchserve", "bare-grpc-aio", "bare-ngh2"
 PLACED = "stoker-ray"
@@ -445,3 +446,9 @@ def crowd_row(findings: Findings, point: str, what: str, budget_mib: float) -> R
     ratio = findings.spread(point, CROWDED, lambda measured: extra("pss_growth_mib")(measured) / budget_mib)
     ours, budget = with_unit(grown, "MiB"), f"budget {budget_mib:g} MiB"
     return Row("M1", f"PSS, {what}", ours, budget, ratio, "at most 1 x", "", verdict(ratio, 1, None, most=True))
+
+
+def slope(points: Sequence[tuple[float, float]]) -> float:
+    """Rise per unit of x between the first and the last point (P6b: milliseconds per megabyte)."""
+    (x0, y0), (x1, y1) = points[0], points[-1]
+    return (y1 - y0) / (x1 - x0)

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from benchmarks import wrk
-from stoker.bench import h2load, tools
+from benchmarks import fetching, wrk
+from stoker.bench import h2load
 from stoker.bench.contender import Contender, Deployment, Model, Running, Wire
 from stoker.bench.loads import Load
 from stoker.bench.measure import Generator, warm_up
@@ -49,7 +49,7 @@ class Place:
 
     def generator(self, wire: Wire) -> Generator:
         name, run = ("wrk", wrk.run) if wire == "http" else ("h2load", h2load.run)
-        return functools.partial(run, tool=tools.find_or_fetch(name, home=self.home / "tools"))
+        return functools.partial(run, tool=fetching.find_or_fetch(name, home=self.home / "tools"))
 
     def warm_up(self, load: Load, wire: Wire) -> None:
         """Loads until the rate has settled, by the same rule for all; a JVM takes some 20 seconds."""

@@ -8,10 +8,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from benchmarks import reconnecting
+from benchmarks import open_loop, reconnecting, stream_client
 from benchmarks.place import Options, Place
 from benchmarks.scraping import scraping
-from stoker.bench import open_loop, stream_client
 from stoker.bench.checking import Checker, Probe
 from stoker.bench.contender import Contender, Model, Running, WireRequest
 from stoker.bench.loads import Load, LoadResult

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import datetime
+import re
 import signal
 import sys
 import time
@@ -119,7 +120,7 @@ def write(findings: Findings, output: Path) -> None:
     output.mkdir(parents=True, exist_ok=True)
     date = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d")
     kind = "-quick" if findings.options["quick"] else ""
-    base = output / f"{date}-{machine.short_name(findings.machine)}{kind}"
+    base = output / f"{date}-{short_name(findings.machine)}{kind}"
     findings.save(base.with_suffix(".json"))
     base.with_suffix(".svg").write_text(report.picture(findings), encoding="utf-8")
     text = report.markdown(findings, picture=base.with_suffix(".svg").name)
@@ -169,6 +170,13 @@ def arguments(argv: Sequence[str]) -> argparse.Namespace:
 
 def say(text: str) -> None:
     print(text, flush=True)
+
+
+def short_name(machine: dict[str, str]) -> str:
+    """Returns a name for files: ``amd-epyc-2-cores``."""
+    words = re.sub(r"\(.*?\)|@.*$|\b(?:processor|cpu)\b", " ", machine["cpu"].lower())
+    plain = re.sub(r"[^a-z0-9]+", "-", words).strip("-")
+    return f"{plain}-{machine['cores']}-cores"
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from benchmarks import fetching
 from torchserve_kit import wait_until
 
 from stoker.bench import tools
@@ -44,7 +45,7 @@ class Prometheus:
 def program() -> Path:
     """Returns the program of Debian's package, beside which promtool lies; skips the test where it cannot be had."""
     try:
-        return tools.find_or_fetch("prometheus", home=REPOSITORY / ".cache" / "tools")
+        return fetching.find_or_fetch("prometheus", home=REPOSITORY / ".cache" / "tools")
     except tools.ToolMissing as error:
         if os.environ.get("CI") == "true":
             pytest.fail(str(error))

@@ -28,13 +28,6 @@ def cpu_model(cpuinfo: str) -> str:
     return found[1].strip() if found else platform.machine()
 
 
-def short_name(machine: dict[str, str]) -> str:
-    """Returns a name for files: ``amd-epyc-2-cores``."""
-    words = re.sub(r"\(.*?\)|@.*$|\b(?:processor|cpu)\b", " ", machine["cpu"].lower())
-    plain = re.sub(r"[^a-z0-9]+", "-", words).strip("-")
-    return f"{plain}-{machine['cores']}-cores"
-
-
 def java_version() -> str:
     try:
         done = subprocess.run(["java", "-version"], capture_output=True, text=True, timeout=20, check=False)

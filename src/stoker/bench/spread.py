@@ -65,9 +65,3 @@ def latencies(milliseconds: Sequence[float]) -> dict[str, float]:
     ordered = sorted(milliseconds)
     shares = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "max": 1.0}
     return {name: percentile(ordered, share) for name, share in shares.items()}
-
-
-def slope(points: Sequence[tuple[float, float]]) -> float:
-    """Rise per unit of x between the first and the last point (P6b: milliseconds per megabyte)."""
-    (x0, y0), (x1, y1) = points[0], points[-1]
-    return (y1 - y0) / (x1 - x0)

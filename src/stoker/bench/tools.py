@@ -1,19 +1,13 @@
-"""Finds h2load, wrk and prometheus: on PATH, or unpacked from their Debian packages into a folder of our own."""
+"""Finds load generators and the like: on PATH, or unpacked from their Debian packages into a folder of our own."""
 
 from __future__ import annotations
 
-import os
 import shutil
-import subprocess
-from collections.abc import Sequence
 from pathlib import Path
 
 from stoker.errors import StokerError
 
 PACKAGES = {"h2load": "nghttp2-client", "wrk": "wrk", "prometheus": "prometheus"}
-SERVICES = frozenset({"prometheus"})
-"""Packages that start a service when installed: only unpacked, never installed."""
-APT_TIMEOUT_S = 300
 
 
 class ToolMissing(StokerError):
@@ -21,7 +15,7 @@ class ToolMissing(StokerError):
 
 
 def find(tool: str, *, home: Path | None = None) -> Path:
-    """Finds a tool. Raises ToolMissing. ``home``: where `fetch` unpacks packages."""
+    """Finds a tool. Raises ToolMissing. ``home``: where packages were unpacked."""
     unpacked = home / "usr" / "bin" / tool if home else None
     if unpacked is not None and unpacked.exists():
         return unpacked
@@ -29,38 +23,3 @@ def find(tool: str, *, home: Path | None = None) -> Path:
     if found is None:
         raise ToolMissing(tool=tool, package=PACKAGES[tool])
     return Path(found)
-
-
-def find_or_fetch(tool: str, *, home: Path) -> Path:
-    """Does the same as `find`, but first installs (as root) or unpacks into ``home`` what is missing."""
-    try:
-        return find(tool, home=home)
-    except ToolMissing:
-        _fetch(PACKAGES[tool], home)
-        return find(tool, home=home)
-
-
-def _fetch(package: str, home: Path) -> None:
-    """Does nothing without apt: `find` then says what is missing."""
-    if shutil.which("apt-get") is None:
-        return
-    as_root = os.geteuid() == 0
-    if as_root and package not in SERVICES:
-        _try(["apt-get", "install", "-y", "--no-install-recommends", package])
-        return
-    downloads = home / "packages"
-    downloads.mkdir(parents=True, exist_ok=True)
-    if not _try(["apt-get", "download", package], cwd=downloads) and as_root:
-        _try(["apt-get", "update"])  # a fresh machine has no package lists yet
-        _try(["apt-get", "download", package], cwd=downloads)
-    for file in downloads.glob(f"{package}_*.deb"):
-        _try(["dpkg-deb", "--extract", str(file), str(home)])
-
-
-def _try(command: Sequence[str], *, cwd: Path | None = None) -> bool:
-    """Tells whether it succeeded. `find` reports what is missing, whatever the reason."""
-    try:
-        done = subprocess.run(command, cwd=cwd, capture_output=True, timeout=APT_TIMEOUT_S, check=False)
-    except (OSError, subprocess.TimeoutExpired):
-        return False
-    return done.returncode == 0

@@ -5,11 +5,13 @@ from __future__ import annotations
 import itertools
 
 import pytest
+from benchmarks import arrivals, run
+from benchmarks.arrivals import Sent
+from benchmarks.figures import slope
 from benchmarks.picture import Axis, Panel, draw
 
-from stoker.bench import arrivals, machine
-from stoker.bench.arrivals import Sent
-from stoker.bench.spread import Spread, latencies, percentile, ratios, short, slope
+from stoker.bench import machine
+from stoker.bench.spread import Spread, latencies, percentile, ratios, short
 
 
 def test_a_spread_is_median_least_and_greatest() -> None:
@@ -84,7 +86,7 @@ def test_latency_counts_from_the_plan_not_from_the_sending() -> None:
 
 def test_a_machine_is_named_by_its_processor_and_cores_alone() -> None:
     facts = {"cpu": "Intel(R) Xeon(R) CPU E5-2680 v4 @ 2.40GHz", "cores": "2"}
-    assert machine.short_name(facts) == "intel-xeon-e5-2680-v4-2-cores"
+    assert run.short_name(facts) == "intel-xeon-e5-2680-v4-2-cores"
     assert machine.cpu_model("processor : 0\nmodel name\t: AMD EPYC\n") == "AMD EPYC"
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from benchmarks import fetching
 
 from stoker.bench import tools
 
@@ -51,9 +52,9 @@ def test_prometheus_is_unpacked_and_never_installed_as_that_would_start_a_servic
     apt = Apt()
     monkeypatch.setattr(os, "geteuid", lambda: uid)
     monkeypatch.setattr(subprocess, "run", apt.run)
-    assert tools.find_or_fetch("prometheus", home=tmp_path) == tmp_path / "usr" / "bin" / "prometheus"
+    assert fetching.find_or_fetch("prometheus", home=tmp_path) == tmp_path / "usr" / "bin" / "prometheus"
     assert apt.commands == ["apt-get download", "dpkg-deb --extract"]
-    assert tools.find_or_fetch("prometheus", home=tmp_path).exists()
+    assert fetching.find_or_fetch("prometheus", home=tmp_path).exists()
     assert len(apt.commands) == 2  # the second time it is there
 
 
@@ -62,7 +63,7 @@ def test_root_lets_a_fresh_machine_learn_its_packages_first(tmp_path: Path, monk
     apt = Apt(lists=False)
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     monkeypatch.setattr(subprocess, "run", apt.run)
-    assert tools.find_or_fetch("prometheus", home=tmp_path).exists()
+    assert fetching.find_or_fetch("prometheus", home=tmp_path).exists()
     assert apt.commands == ["apt-get download", "apt-get update", "apt-get download", "dpkg-deb --extract"]
 
 
@@ -71,4 +72,4 @@ def test_what_cannot_be_had_is_named_with_its_package(tmp_path: Path, monkeypatc
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     monkeypatch.setattr(subprocess, "run", Apt(lists=False).run)
     with pytest.raises(tools.ToolMissing, match="apt-get install nghttp2-client"):
-        tools.find_or_fetch("h2load", home=tmp_path)
+        fetching.find_or_fetch("h2load", home=tmp_path)

@@ -1,4 +1,4 @@
-"""An open-loop load generator over gRPC, as a process of its own: ``python -m stoker.bench.open_loop < plan.json``.
+"""An open-loop load generator over gRPC, as a process of its own: ``python -m benchmarks.open_loop < plan.json``.
 
 Standard input: a JSON object of `Plan`'s fields (bytes in base64). Standard output: one JSON object of figures.
 """
@@ -15,7 +15,7 @@ from typing import Any
 
 import grpc
 
-from stoker.bench.arrivals import Sent, generator_lag_ms, latencies_ms, schedule
+from benchmarks.arrivals import Sent, generator_lag_ms, latencies_ms, schedule
 from stoker.bench.contender import WireRequest
 from stoker.bench.loads import GRACE_S, LoadResult, run_client, why_unusable
 from stoker.bench.spread import latencies
@@ -51,7 +51,7 @@ def run(
         duration_s=duration_s,
         seed=seed,
     )
-    command = [sys.executable, "-m", "stoker.bench.open_loop"]
+    command = [sys.executable, "-m", "benchmarks.open_loop"]
     limit = duration_s + CALL_TIMEOUT_S + GRACE_S
     finished = run_client(command, timeout_s=limit, input_text=json.dumps(vars(plan)))
     problem = why_unusable(finished)

@@ -1,4 +1,4 @@
-"""Several clients that read streams, as a process of their own: ``python -m stoker.bench.stream_client < plan.json``.
+"""Several clients that read streams, as a process of their own: ``python -m benchmarks.stream_client < plan.json``.
 
 For streams whose parts come slowly (text): it notes when each part came. Dense streams are h2load's.
 """
@@ -62,7 +62,7 @@ def run(wire: Wire, endpoint: str, request: WireRequest, *, streams: int) -> Str
         headers=[list(header) for header in request.headers],
         streams=streams,
     )
-    command = [sys.executable, "-m", "stoker.bench.stream_client"]
+    command = [sys.executable, "-m", "benchmarks.stream_client"]
     finished = run_client(command, timeout_s=STREAM_TIMEOUT_S + GRACE_S, input_text=json.dumps(vars(plan)))
     problem = why_unusable(finished)
     seen: dict[str, Any] = {"seconds": 0.0, "streams": []} if problem else json.loads(finished.output.splitlines()[-1])

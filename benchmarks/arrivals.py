@@ -16,7 +16,7 @@ def schedule(rate: float, duration_s: float, seed: int) -> list[float]:
     """Returns ascending times in seconds, below ``duration_s``. The same seed gives every contender the same plan."""
     if rate <= 0:
         raise ValueError("the rate must be positive")
-    draw, times, now = random.Random(seed), [], 0.0  # noqa: S311 - arrivals, not secrets
+    draw, times, now = random.Random(seed), [], 0.0
     while (now := now + draw.expovariate(rate)) < duration_s:
         times.append(now)
     return times
