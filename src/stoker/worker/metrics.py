@@ -23,7 +23,7 @@ from stoker.worker.metrics_errors import (
     MetricsCacheValueError,
 )
 from stoker.worker.metrics_export import export
-from stoker.worker.metrics_types import Dimension, Emit, MetricTypes, request_id_of
+from stoker.worker.metrics_types import Dimension, Emit, MetricTypes, Recorder, request_id_of
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +33,7 @@ MODEL_METRICS = ("HandlerTime", "PredictionTime")
 """The metrics that exist without a metrics file: gauges in ms with the default dimensions."""
 
 
-class MetricCacheAbstract(abc.ABC):
+class MetricCacheAbstract(Recorder, abc.ABC):
     """The calls a handler makes; where metrics are declared is a subclass's matter."""
 
     def __init__(self, config_file_path: str | os.PathLike[str], *, emit: Emit | None = None) -> None:
@@ -98,49 +98,6 @@ class MetricCacheAbstract(abc.ABC):
             labels.setdefault("ModelName", self.model_name)
         labels.setdefault("Level", "Error" if request_id is None else "Model")
         self._update(name, value, unit, labels, metric_type, request_id)
-
-    def add_counter(
-        self, name: str, value: float, idx: int | None = None, dimensions: Iterable[Dimension] | None = None
-    ) -> None:
-        self.add_metric(name, value, "count", idx, dimensions, MetricTypes.COUNTER)
-
-    def add_time(
-        self,
-        name: str,
-        value: float,
-        idx: int | None = None,
-        unit: str = "ms",
-        dimensions: Iterable[Dimension] | None = None,
-        metric_type: MetricTypes = MetricTypes.GAUGE,
-    ) -> None:
-        """Raises `MetricsCacheValueError` for a unit that is neither ``ms`` nor ``s``."""
-        if unit not in ("ms", "s"):
-            raise MetricsCacheValueError("the unit for a timed metric should be one of ['ms', 's']")
-        self.add_metric(name, value, unit, idx, dimensions, metric_type)
-
-    def add_size(
-        self,
-        name: str,
-        value: float,
-        idx: int | None = None,
-        unit: str = "MB",
-        dimensions: Iterable[Dimension] | None = None,
-        metric_type: MetricTypes = MetricTypes.GAUGE,
-    ) -> None:
-        """Raises `MetricsCacheValueError` for a unit that is none of ``MB``, ``kB``, ``GB``, ``B``."""
-        if unit not in ("MB", "kB", "GB", "B"):
-            raise MetricsCacheValueError("The unit for size based metric is one of ['MB','kB', 'GB', 'B']")
-        self.add_metric(name, value, unit, idx, dimensions, metric_type)
-
-    def add_percent(
-        self,
-        name: str,
-        value: float,
-        idx: int | None = None,
-        dimensions: Iterable[Dimension] | None = None,
-        metric_type: MetricTypes = MetricTypes.GAUGE,
-    ) -> None:
-        self.add_metric(name, value, "percent", idx, dimensions, metric_type)
 
     def add_error(self, name: str, value: float, dimensions: Iterable[Dimension] | None = None) -> None:
         """Counts an error, under its own dimensions and no model."""
@@ -232,10 +189,10 @@ class MetricsCacheYamlImpl(MetricCacheAbstract):
 
         self._parsed_file = metrics_yaml.read(config_file_path)
 
-    def _parse_metrics_section(self, key: str = "model_metrics") -> Any:
-        if not isinstance(self._parsed_file, Mapping) or key not in self._parsed_file:
-            raise MetricsCacheKeyError(f"'{key}' key not found in yaml file: '{key}'")
-        return self._parsed_file[key]
+    def _parse_metrics_section(self) -> Any:
+        if not isinstance(self._parsed_file, Mapping) or "model_metrics" not in self._parsed_file:
+            raise MetricsCacheKeyError("'model_metrics' key not found in yaml file: 'model_metrics'")
+        return self._parsed_file["model_metrics"]
 
 
 class _Predeclared(MetricsCacheYamlImpl):

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from stoker.worker.metrics_caching import CachingMetric
-from stoker.worker.metrics_types import Dimension, MetricTypes, Units, request_id_of
+from stoker.worker.metrics_types import Dimension, MetricTypes, Recorder, Units, request_id_of
 
 log = logging.getLogger(__name__)
 
@@ -71,7 +71,7 @@ class MetricEncoder(json.JSONEncoder):
         return o.to_dict() if isinstance(o, Metric | Dimension) else super().default(o)
 
 
-class MetricsStore:
+class MetricsStore(Recorder):
     """Collects metrics of one batch; each name, unit, request and set of dimensions is one `Metric`.
 
     ``request_ids``: None, one id for all, or the ids by their number in the batch.
@@ -84,43 +84,16 @@ class MetricsStore:
         self.model_name = model_name
 
     def add_metric(
-        self, name: str, value: float, unit: str, idx: int | None = None, dimensions: list[Dimension] | None = None
-    ) -> None:
-        self._add_or_update(name, value, self._get_req(idx), unit, None, dimensions)
-
-    def add_counter(
-        self, name: str, value: float, idx: int | None = None, dimensions: list[Dimension] | None = None
-    ) -> None:
-        self._add_or_update(name, value, self._get_req(idx), "count", "counter", dimensions)
-
-    def add_time(
         self,
         name: str,
         value: float,
+        unit: str,
         idx: int | None = None,
-        unit: str = "ms",
         dimensions: list[Dimension] | None = None,
+        metric_type: MetricTypes = MetricTypes.GAUGE,
     ) -> None:
-        if unit not in ("ms", "s"):
-            raise ValueError("the unit for a timed metric should be one of ['ms', 's']")
-        self.add_metric(name, value, unit, idx, dimensions)
-
-    def add_size(
-        self,
-        name: str,
-        value: float,
-        idx: int | None = None,
-        unit: str = "MB",
-        dimensions: list[Dimension] | None = None,
-    ) -> None:
-        if unit not in ("MB", "kB", "GB", "B"):
-            raise ValueError("The unit for size based metric is one of ['MB','kB', 'GB', 'B']")
-        self.add_metric(name, value, unit, idx, dimensions)
-
-    def add_percent(
-        self, name: str, value: float, idx: int | None = None, dimensions: list[Dimension] | None = None
-    ) -> None:
-        self.add_metric(name, value, "percent", idx, dimensions)
+        method = "counter" if metric_type is MetricTypes.COUNTER else None
+        self._add_or_update(name, value, self._get_req(idx), unit, method, dimensions)
 
     def add_error(self, name: str, value: Any, dimensions: list[Dimension] | None = None) -> None:
         self._add_or_update(name, value, None, "", None, dimensions)
@@ -131,8 +104,8 @@ class MetricsStore:
         value: Any,
         req_id: Any,
         unit: str,
-        metrics_method: str | None = None,
-        dimensions: list[Dimension] | None = None,
+        metrics_method: str | None,
+        dimensions: list[Dimension] | None,
     ) -> None:
         """``req_id``: None for errors, which have a level of their own and no model."""
         if dimensions is not None and not isinstance(dimensions, list):

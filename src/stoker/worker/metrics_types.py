@@ -5,9 +5,12 @@ Users see them as `ts.metrics.{metric_type_enum,unit,dimension}`.
 
 from __future__ import annotations
 
+import abc
 import enum
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+from stoker.worker.metrics_errors import MetricsCacheValueError
 
 
 class MetricTypes(enum.Enum):
@@ -65,6 +68,62 @@ class Dimension:
 
     def to_dict(self) -> dict[str, object]:
         return {"Name": self.name, "Value": self.value}
+
+
+class Recorder(abc.ABC):
+    """The calls by which handlers name what they measure; each ends in `add_metric`."""
+
+    @abc.abstractmethod
+    def add_metric(
+        self,
+        name: str,
+        value: float,
+        unit: str,
+        idx: int | None = None,
+        dimensions: Any = None,
+        metric_type: MetricTypes = MetricTypes.COUNTER,
+    ) -> None: ...
+
+    def add_counter(self, name: str, value: float, idx: int | None = None, dimensions: Any = None) -> None:
+        self.add_metric(name, value, "count", idx, dimensions, MetricTypes.COUNTER)
+
+    def add_time(
+        self,
+        name: str,
+        value: float,
+        idx: int | None = None,
+        unit: str = "ms",
+        dimensions: Any = None,
+        metric_type: MetricTypes = MetricTypes.GAUGE,
+    ) -> None:
+        """Raises `MetricsCacheValueError` for a unit that is neither ``ms`` nor ``s``."""
+        if unit not in ("ms", "s"):
+            raise MetricsCacheValueError("the unit for a timed metric should be one of ['ms', 's']")
+        self.add_metric(name, value, unit, idx, dimensions, metric_type)
+
+    def add_size(
+        self,
+        name: str,
+        value: float,
+        idx: int | None = None,
+        unit: str = "MB",
+        dimensions: Any = None,
+        metric_type: MetricTypes = MetricTypes.GAUGE,
+    ) -> None:
+        """Raises `MetricsCacheValueError` for a unit that is none of ``MB``, ``kB``, ``GB``, ``B``."""
+        if unit not in ("MB", "kB", "GB", "B"):
+            raise MetricsCacheValueError("The unit for size based metric is one of ['MB','kB', 'GB', 'B']")
+        self.add_metric(name, value, unit, idx, dimensions, metric_type)
+
+    def add_percent(
+        self,
+        name: str,
+        value: float,
+        idx: int | None = None,
+        dimensions: Any = None,
+        metric_type: MetricTypes = MetricTypes.GAUGE,
+    ) -> None:
+        self.add_metric(name, value, "percent", idx, dimensions, metric_type)
 
 
 class Sample(NamedTuple):
