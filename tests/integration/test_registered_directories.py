@@ -17,7 +17,7 @@ from stoker.config.model_snapshot import ModelSnapshot, decode, encode
 from stoker.config.settings import Settings
 from stoker.core.clock import MonotonicClock
 from stoker.core.job import Input
-from stoker.core.ports import RegisterRequest
+from stoker.core.ports import Health, RegisterRequest
 from stoker.pool.devices import Devices
 from stoker.registry.registry import Registry
 
@@ -123,7 +123,7 @@ async def test_a_directory_is_resumed_from_where_it_lies(folder: Path) -> None:
 
 
 async def _served(registry: Registry, model: str) -> None:
-    while not registry.model_ready(model):
+    while registry.health(model) is not Health.SERVING:
         await asyncio.sleep(0.02)
 
 

@@ -204,9 +204,6 @@ class FakeReadiness:
     def readiness(self) -> Readiness:
         return self.state
 
-    def model_ready(self, model: str) -> bool | None:
-        return self.models.get(model)
-
 
 @dataclass
 class FakeManagement:

@@ -24,12 +24,12 @@ def is_workflow(path: Path) -> bool:
     return path.name.lower().endswith(".war") or (path.is_dir() and (path / MANIFEST_PATH).exists())
 
 
-def inspect_workflow(path: Path, *, limits: UnpackLimits = UnpackLimits()) -> WorkflowInspection:  # noqa: B008 - frozen
+def inspect_workflow(path: Path) -> WorkflowInspection:
     """Inspects an archive. Blocking.
 
     Raises: ArchiveNotFound, ArchiveUnreadable: there is nothing to inspect.
     """
-    return _Inspector(path, limits).run()
+    return _Inspector(path, UnpackLimits()).run()
 
 
 class _Inspector(Scanner):

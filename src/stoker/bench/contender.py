@@ -167,28 +167,6 @@ class Running(Protocol):
         """Ends every process of the server: SIGTERM, and SIGKILL after a few seconds."""
 
 
-class Scraped(Protocol):
-    """A `Running` whose metrics are read while it is under load (workload j)."""
-
-    @property
-    def metrics_url(self) -> str: ...
-
-
-class Secured(Protocol):
-    """A `Running` that speaks TLS (wire ``grpcs``)."""
-
-    @property
-    def roots(self) -> bytes:
-        """The certificate that signs the server's, PEM."""
-
-
-class Scalable(Protocol):
-    """A `Running` that can change its number of workers while it serves (workload g)."""
-
-    def scale(self, workers: int) -> None:
-        """Scales, and returns when that many workers are ready."""
-
-
 class Contender(Protocol):
     @property
     def name(self) -> str:

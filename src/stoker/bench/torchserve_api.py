@@ -20,7 +20,7 @@ class NotScaled(StokerError):
 
 
 class TorchServeApi:
-    """A `Running` (and `Scalable`) over processes with TorchServe's gRPC APIs."""
+    """A `Running` over processes with TorchServe's gRPC APIs."""
 
     def __init__(self, spawned: Spawned, *, model: str, management_port: int) -> None:
         self._spawned = spawned

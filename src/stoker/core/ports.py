@@ -210,10 +210,6 @@ class ReadinessPort(Protocol):
         """Ready: every model of the start is loaded, and every version has as many ready workers as its minimum."""
         ...
 
-    def model_ready(self, model: str) -> bool | None:
-        """Whether the default version can serve now; None: there is no such model."""
-        ...
-
 
 # ------------------------------------------------------------------------------ scheduling <-> pool
 

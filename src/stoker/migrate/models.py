@@ -22,7 +22,6 @@ from stoker.migrate.findings import Finding, Verdict
 from stoker.migrate.sources import Found
 
 AREA = "models"
-_TORCHSERVES_TIMEOUT_S = 120.0
 _REFUSING = {"ts.torch_handler.trt_llm_handler", "ts.torch_handler.dali_image_classifier"}
 
 
@@ -30,7 +29,7 @@ def check(file: str, contents: Contents, settings: Settings) -> list[Finding]:
     """Returns at least one finding. ``file``: the name in the model store."""
     try:
         manifest = contents.manifest
-        _check_identity(manifest, settings)
+        _check_identity(manifest)
     except InvalidArchive as error:
         return [Finding(AREA, file, Verdict.UNSUPPORTED, f"It cannot be loaded: {error}")]
     found = [
@@ -48,7 +47,7 @@ def check(file: str, contents: Contents, settings: Settings) -> list[Finding]:
 _SENDS_PARTS = b"send_intermediate_predict_response"
 
 
-def _check_identity(manifest: Manifest, settings: Settings) -> None:
+def _check_identity(manifest: Manifest) -> None:
     """Raises InvalidArchive. At start, a missing name is made from the file's name."""
     runtime = manifest.effective(default_model_name="unnamed").runtime
     if runtime == "LSP":

@@ -350,10 +350,6 @@ class Registry:
     def readiness(self) -> Readiness:
         return self._health.readiness()
 
-    def model_ready(self, model: str) -> bool | None:
-        state = self._health.health(model)
-        return None if state is Health.UNKNOWN else state is Health.SERVING
-
     def on_change(self, listener: Callable[[], None]) -> Callable[[], None]:
         return self._health.on_change(listener)
 

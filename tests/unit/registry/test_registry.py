@@ -258,11 +258,11 @@ async def test_a_version_that_lacks_workers_is_named_and_one_scaled_to_zero_is_n
 
     world.pools["a/1.0"].error = errors.WorkerDied("exit code 1")
     assert world.registry.readiness() == Readiness(ready=False, models=("a/1.0",))
-    assert (world.registry.model_ready("a"), world.registry.model_ready("b")) == (False, True)
+    assert (world.registry.health("a"), world.registry.health("b")) == (Health.NOT_SERVING, Health.SERVING)
 
     await world.registry.scale(ScaleRequest(model="a", min_workers=0))
     assert world.registry.readiness().ready
-    assert world.registry.model_ready("unknown") is None
+    assert world.registry.health("unknown") is Health.UNKNOWN
 
 
 async def test_listeners_hear_of_many_changes_once_and_not_after_they_left() -> None:

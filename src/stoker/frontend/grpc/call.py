@@ -22,7 +22,6 @@ __all__ = ["Call", "Kind", "Metadata", "Method", "Trailing"]
 class Kind(Enum):
     UNARY = "unary"
     STREAM = "stream"  # of answers
-    CLIENT_STREAM = "client stream"
     BIDIRECTIONAL = "bidirectional"
 
 

@@ -21,8 +21,8 @@ ALWAYS: tuple[tuple[bytes, bytes], ...] = (
 """Headers of every answer, besides ``x-request-id`` and ``connection``. The listener adds them."""
 
 
-def json_response(value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
-    return Response(json_bytes(value), status, headers, JSON_TYPE)
+def json_response(value: Any, status: int = 200) -> Response:
+    return Response(json_bytes(value), status, media_type=JSON_TYPE)
 
 
 def error_bytes(answer: Answer) -> bytes:
