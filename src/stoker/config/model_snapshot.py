@@ -13,33 +13,17 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any, NamedTuple
 
 from stoker.config import lenient_json
 from stoker.config.model_keys import check_workers
 from stoker.core.model import RUNTIMES
 
-T = TypeVar("T")
 _DEFAULT_TIMEOUT_S = 120.0
-_DEFAULT_DELAY_MS = 100.0
 _DEFAULT_RUNTIME = "python"
 _DOLLAR = "\\u0024"  # in a properties file, $$NAME$$ stands for a variable
-_MEMBERS = (
-    "defaultVersion",
-    "marName",
-    "minWorkers",
-    "maxWorkers",
-    "batchSize",
-    "maxBatchDelay",
-    "responseTimeout",
-    "startupTimeout",
-    "runtimeType",
-    "parallelLevel",
-    "handler",
-    "modelUrl",
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,12 +33,12 @@ class SnapshotModel:
 
     name: str
     version: str
-    default: bool
+    default: bool = False
     mar_name: str
     min_workers: int = 1
     max_workers: int = 1
     batch_size: int = 1
-    max_batch_delay_s: float = _DEFAULT_DELAY_MS / 1000
+    max_batch_delay_s: float = 0.1
     response_timeout_s: float = _DEFAULT_TIMEOUT_S
     startup_timeout_s: float = _DEFAULT_TIMEOUT_S
     runtime: str = _DEFAULT_RUNTIME
@@ -87,43 +71,38 @@ class ModelSnapshot:
     workflows: tuple[SnapshotWorkflow, ...] = ()
 
 
+class _Member(NamedTuple):
+    """A member of an object, the field that holds its value, and how each becomes the other. ``optional``: left out
+    where the field has its default. ``required``: neither missing nor empty."""
+
+    name: str
+    field: str
+    read: Callable[[Any], Any]
+    write: Callable[[Any], Any] = lambda value: value
+    optional: bool = False
+    required: bool = False
+
+
 def encode(snapshot: ModelSnapshot, *, file_name: str, created_ms: int) -> str:
     models: dict[str, dict[str, Any]] = {}
     for model in snapshot.models:
-        models.setdefault(model.name, {})[model.version] = _members(model)
+        models.setdefault(model.name, {})[model.version] = _written(model, _OF_MODELS)
     head: dict[str, Any] = {"name": file_name, "modelCount": len(snapshot.models), "created": created_ms}
     tail: dict[str, Any] = {} if snapshot.resume else {"resume": False}
     if snapshot.workflows:
-        tail["workflows"] = {workflow.name: _workflow_members(workflow) for workflow in snapshot.workflows}
+        tail["workflows"] = {workflow.name: _written(workflow, _OF_WORKFLOWS) for workflow in snapshot.workflows}
     text = json.dumps({**head, "models": models, **tail}, indent=2)
     return text.replace("$", _DOLLAR)
 
 
-def _members(model: SnapshotModel) -> dict[str, Any]:
-    members: dict[str, Any] = {
-        "defaultVersion": model.default,
-        "marName": model.mar_name,
-        "minWorkers": model.min_workers,
-        "maxWorkers": model.max_workers,
-        "batchSize": model.batch_size,
-        "maxBatchDelay": _whole(model.max_batch_delay_s * 1000),
-        "responseTimeout": _whole(model.response_timeout_s),
-        "startupTimeout": _whole(model.startup_timeout_s),
-        "runtimeType": model.runtime,
+def _written(item: SnapshotModel | SnapshotWorkflow, members: Sequence[_Member]) -> dict[str, Any]:
+    defaults = {field.name: field.default for field in fields(item)}
+    values = [(member, getattr(item, member.field)) for member in members]
+    return {
+        member.name: member.write(value)
+        for member, value in values
+        if not member.optional or value != defaults[member.field]
     }
-    if model.parallel_level > 0:
-        members["parallelLevel"] = model.parallel_level
-    extras = {"handler": model.handler, "modelUrl": model.url}
-    return members | {name: value for name, value in extras.items() if value is not None}
-
-
-def _workflow_members(workflow: SnapshotWorkflow) -> dict[str, Any]:
-    extras = {
-        "responseTimeout": None if workflow.response_timeout_s is None else _whole(workflow.response_timeout_s),
-        "startupTimeout": None if workflow.startup_timeout_s is None else _whole(workflow.startup_timeout_s),
-        "workflowUrl": workflow.url,
-    }
-    return {"warName": workflow.war_name, **{name: value for name, value in extras.items() if value is not None}}
 
 
 def _whole(value: float) -> int | float:
@@ -144,13 +123,16 @@ def decode(text: str) -> ModelSnapshot:
     """
     whole = lenient_json.members(lenient_json.parse(text, unique=(1, 2)), "the value")
     models = lenient_json.members(whole.get("models"), "models")
-    found = [_Version(members, name, version) for name, version, members in _versions(models)]
     workflows = lenient_json.members(whole.get("workflows", {}), "workflows")
+    ignored: list[str] = []
     return ModelSnapshot(
-        tuple(version.model() for version in found),
+        tuple(_model(name, version, members, ignored) for name, version, members in _versions(models)),
         resume="resume" not in whole or lenient_json.flag(whole["resume"]),
-        ignored=tuple(name for version in found for name in version.ignored()),
-        workflows=tuple(_workflow(name, members) for name, members in workflows.items()),
+        ignored=tuple(ignored),
+        workflows=tuple(
+            SnapshotWorkflow(name=name, **_read(members, _OF_WORKFLOWS, f"workflow {name}"))
+            for name, members in workflows.items()
+        ),
     )
 
 
@@ -160,67 +142,29 @@ def _versions(models: Mapping[str, Any]) -> Iterator[tuple[str, str, Any]]:
             yield name, version, members
 
 
-class _Members:
-    """The members of one object, each read as the kind it must have. ``what``: the object."""
-
-    def __init__(self, members: Any, what: str) -> None:
-        self._what = what
-        self._members = lenient_json.members(members, what)
-
-    def read(self, name: str, convert: Callable[[Any], T], default: Any = None) -> Any:
-        value = self._members.get(name)
-        if value is None:
-            return default
-        try:
-            return convert(value)
-        except ValueError as error:
-            raise ValueError(f"{name} of {self._what}: {error}") from None
-
-    def needed_text(self, name: str) -> str:
-        text: str | None = self.read(name, lenient_json.text)
-        if not text:
-            raise ValueError(f"{self._what} has no {name}")
-        return text
+def _model(name: str, version: str, members: Any, ignored: list[str]) -> SnapshotModel:
+    what = f"version {version} of model {name}"
+    values = _read(members, _OF_MODELS, what)
+    fewest = values.setdefault("min_workers", 1)
+    values["max_workers"] = max(fewest, values.get("max_workers", fewest))
+    known = {member.name for member in _OF_MODELS}
+    ignored += [f"{given} of {what}" for given in members if given not in known]
+    return SnapshotModel(name=name, version=version, **values)
 
 
-def _workflow(name: str, members: Any) -> SnapshotWorkflow:
-    found = _Members(members, f"workflow {name}")
-    return SnapshotWorkflow(
-        name=name,
-        war_name=found.needed_text("warName"),
-        response_timeout_s=found.read("responseTimeout", _not_negative),
-        startup_timeout_s=found.read("startupTimeout", _not_negative),
-        url=found.read("workflowUrl", lenient_json.text),
-    )
-
-
-class _Version(_Members):
-    def __init__(self, members: Any, name: str, version: str) -> None:
-        super().__init__(members, f"version {version} of model {name}")
-        self._name, self._version = name, version
-
-    def model(self) -> SnapshotModel:
-        mar_name = self.needed_text("marName")
-        fewest = self.read("minWorkers", _worker_count, 1)
-        return SnapshotModel(
-            name=self._name,
-            version=self._version,
-            default=self.read("defaultVersion", lenient_json.flag, False),
-            mar_name=mar_name,
-            min_workers=fewest,
-            max_workers=max(fewest, self.read("maxWorkers", _count, fewest)),
-            batch_size=self.read("batchSize", _count, 1),
-            max_batch_delay_s=self.read("maxBatchDelay", _not_negative, _DEFAULT_DELAY_MS) / 1000,
-            response_timeout_s=self.read("responseTimeout", _not_negative, _DEFAULT_TIMEOUT_S),
-            startup_timeout_s=self.read("startupTimeout", _not_negative, _DEFAULT_TIMEOUT_S),
-            runtime=self.read("runtimeType", _runtime, _DEFAULT_RUNTIME),
-            parallel_level=self.read("parallelLevel", _count, 0),
-            handler=self.read("handler", lenient_json.text),
-            url=self.read("modelUrl", lenient_json.text),
-        )
-
-    def ignored(self) -> Iterator[str]:
-        return (f"{name} of {self._what}" for name in self._members if name not in _MEMBERS)
+def _read(given: Any, members: Sequence[_Member], what: str) -> dict[str, Any]:
+    """Reads the members of one object by field."""
+    values: dict[str, Any] = {}
+    for member in members:
+        value = lenient_json.members(given, what).get(member.name)
+        if value is not None:
+            try:
+                values[member.field] = member.read(value)
+            except ValueError as error:
+                raise ValueError(f"{member.name} of {what}: {error}") from None
+        if member.required and not values.get(member.field):
+            raise ValueError(f"{what} has no {member.name}")
+    return values
 
 
 def _not_negative(value: Any) -> float:
@@ -244,6 +188,32 @@ def _runtime(value: Any) -> str:
     if word not in RUNTIMES:
         raise ValueError(f"{lenient_json.shown(value)} is none of: {', '.join(RUNTIMES)}")
     return word
+
+
+_TIMEOUTS = (
+    _Member("responseTimeout", "response_timeout_s", _not_negative, _whole),
+    _Member("startupTimeout", "startup_timeout_s", _not_negative, _whole),
+)
+_OF_MODELS = (
+    _Member("defaultVersion", "default", lenient_json.flag),
+    _Member("marName", "mar_name", lenient_json.text, required=True),
+    _Member("minWorkers", "min_workers", _worker_count),
+    _Member("maxWorkers", "max_workers", _count),
+    _Member("batchSize", "batch_size", _count),
+    _Member(
+        "maxBatchDelay", "max_batch_delay_s", lambda value: _not_negative(value) / 1000, lambda s: _whole(s * 1000)
+    ),
+    *_TIMEOUTS,
+    _Member("runtimeType", "runtime", _runtime),
+    _Member("parallelLevel", "parallel_level", _count, optional=True),
+    _Member("handler", "handler", lenient_json.text, optional=True),
+    _Member("modelUrl", "url", lenient_json.text, optional=True),
+)
+_OF_WORKFLOWS = (
+    _Member("warName", "war_name", lenient_json.text, required=True),
+    *(timeout._replace(optional=True) for timeout in _TIMEOUTS),
+    _Member("workflowUrl", "url", lenient_json.text, optional=True),
+)
 
 
 def describe(snapshot: ModelSnapshot) -> str:
