@@ -114,8 +114,7 @@ class Server:
     async def run(self) -> None:
         """Runs from the first model to the end of the last worker. A stop before the server is up takes effect at once.
 
-        Raises:
-            StartupError: an address is taken, or settings contradict each other.
+        Raises: StartupError: an address is taken, or settings contradict each other.
         """
         security.check(self._settings, self._access)
         async with AsyncExitStack() as stack:
@@ -168,11 +167,7 @@ class Server:
         return await stack.enter_async_context(registry)
 
     async def _enter_placer(self, stack: AsyncExitStack) -> RayPlacer | None:
-        """Joins the Ray cluster, if workers may be placed there.
-
-        Raises:
-            StartupError
-        """
+        """Joins the Ray cluster, if workers may be placed there. Raises StartupError."""
         settings = self._settings
         if not settings.uses_ray:
             return None
@@ -335,11 +330,7 @@ class Server:
     # ------------------------------------------------------------------------------------- start and stop
 
     async def _check_addresses(self) -> None:
-        """Fails early where an address is taken: loading models may take long.
-
-        Raises:
-            BindError
-        """
+        """Fails early where an address is taken: loading models may take long. Raises BindError."""
         settings = self._settings
         grpc = (
             grpc_address(settings.grpc_inference_address, settings.grpc_inference_port),

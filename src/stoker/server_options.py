@@ -121,10 +121,7 @@ def ray_placer(settings: Settings) -> Iterator[RayPlacer]:
 
 
 def _border(settings: Settings, cluster: Connected) -> Border:
-    """
-    Raises:
-        ConfigurationError
-    """
+    """Raises ConfigurationError."""
     place = settings.ray_border_address or Address("border", cluster.address)
     reached = cluster.address if is_unspecified(place.host) else place.host
     return Border(place.host, place.port, advertise=reached, tls=_border_tls(settings, reached))

@@ -47,10 +47,7 @@ def _embedded(address: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
 
 
 def resolve(host: str, port: int, *, allow_private: bool) -> list[Address]:
-    """Resolves a host. Blocking.
-
-    Raises: NotPublic; OSError, UnicodeError: the name cannot be resolved.
-    """
+    """Resolves a host. Blocking. Raises NotPublic; OSError, UnicodeError: the name cannot be resolved."""
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP)
     addresses: list[Address] = [(family, where) for family, _, _, _, where in found]  # type: ignore[misc]  # AF_INET(6) only
     if not allow_private and not all(is_public(str(where[0])) for _, where in addresses):

@@ -76,10 +76,7 @@ class Bundle:
 
 
 def members_of(folder: Path, *, limits: UnpackLimits = UnpackLimits()) -> tuple[Member, ...]:  # noqa: B008 - frozen
-    """Lists a directory, sorted by name.
-
-    Raises: UnsafeArchive, InvalidArchive, OSError
-    """
+    """Lists a directory, sorted by name. Raises UnsafeArchive, InvalidArchive, OSError."""
     folder = folder.resolve()
     found: list[Member] = []
     names, total = NameTree(), 0
@@ -95,10 +92,7 @@ def members_of(folder: Path, *, limits: UnpackLimits = UnpackLimits()) -> tuple[
 
 
 def seal(name: str, members: tuple[Member, ...], *, stop: Stop | None = None) -> Bundle:
-    """Reads all files once, for the hash.
-
-    Raises: FilesChanged, UnsafeArchive, Stopped
-    """
+    """Reads all files once, for the hash. Raises FilesChanged, UnsafeArchive, Stopped."""
     if len(safe_parts(name)) != 1:
         raise refuse(name, "a model's directory needs a name")
     digest, size = hashlib.sha256(), 0

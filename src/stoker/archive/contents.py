@@ -80,10 +80,7 @@ class Collector:
             self._add(path.relative_to(directory).as_posix(), path)
 
     def checked(self) -> Contents:
-        """Returns the contents sorted by name.
-
-        Raises: ArchiveNotBuilt: the server would refuse a name.
-        """
+        """Returns the contents sorted by name. Raises ArchiveNotBuilt: the server would refuse a name."""
         self.contents.pop(self._manifest_path, None)  # from an unpacked archive: the new manifest replaces it
         tree = NameTree()
         tree.add(safe_parts(self._manifest_path), directory=False)

@@ -69,9 +69,8 @@ class Downloader:
         """Downloads an archive and returns its file in the store. ``for_s3``: the request is signed with the
         credentials of the environment.
 
-        Raises:
-            UrlRefused, ArchiveExists, DownloadFailed, ArchiveUnreadable: nothing is left in the store then, and neither
-            when cancelled.
+        Raises: UrlRefused, ArchiveExists, DownloadFailed, ArchiveUnreadable: nothing is left in the store then, and
+        neither when cancelled.
         """
         sources.check_allowed(url, self._allowed)
         target = store / _file_name(url)

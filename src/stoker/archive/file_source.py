@@ -17,10 +17,7 @@ class FileSource:
 
     @classmethod
     def open(cls, path: str) -> FileSource:
-        """Opens the file.
-
-        Raises: OSError, ValueError: it does not exist, or is not a regular file.
-        """
+        """Opens the file. Raises OSError, ValueError: it does not exist, or is not a regular file."""
         return cls(open_regular(path))
 
     def read(self, size: int) -> bytes:

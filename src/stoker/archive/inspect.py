@@ -41,10 +41,7 @@ class Inspection(Listing):
 
 
 def inspect_archive(path: Path, *, limits: UnpackLimits = UnpackLimits()) -> Inspection:  # noqa: B008 - frozen
-    """Inspects an archive. Blocking.
-
-    Raises: ArchiveNotFound, ArchiveUnreadable: there is nothing to inspect.
-    """
+    """Inspects an archive. Blocking. Raises ArchiveNotFound, ArchiveUnreadable: there is nothing to inspect."""
     return _Inspector(path, limits).run()
 
 

@@ -25,10 +25,7 @@ def is_workflow(path: Path) -> bool:
 
 
 def inspect_workflow(path: Path) -> WorkflowInspection:
-    """Inspects an archive. Blocking.
-
-    Raises: ArchiveNotFound, ArchiveUnreadable: there is nothing to inspect.
-    """
+    """Inspects an archive. Blocking. Raises ArchiveNotFound, ArchiveUnreadable: there is nothing to inspect."""
     return _Inspector(path, UnpackLimits()).run()
 
 

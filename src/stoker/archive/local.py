@@ -48,10 +48,7 @@ class Places:
     allowed: tuple[Path, ...] = ()
 
     def find(self, url: str, *, from_operator: bool = False) -> Found:
-        """
-        Raises:
-            ArchiveNotFound, ModelStoreMissing, PathRefused
-        """
+        """Raises ArchiveNotFound, ModelStoreMissing, PathRefused."""
         name = file_name(url)
         if name in ("", ".") or _SCHEME.match(url):
             raise ArchiveNotFound(url=redacted(url))

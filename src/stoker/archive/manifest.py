@@ -54,8 +54,7 @@ class Manifest:
     def load(cls, model_dir: Path) -> Manifest:
         """Loads the manifest of an unpacked model, or the default one if there is none.
 
-        Raises:
-            InvalidArchive: the manifest cannot be used.  ArchiveUnreadable: the disk failed.
+        Raises: InvalidArchive: the manifest cannot be used.  ArchiveUnreadable: the disk failed.
         """
         data = read_bytes(model_dir, MANIFEST_PATH)
         return cls(found=False) if data is None else cls.parse(data)
@@ -99,8 +98,7 @@ class Manifest:
     ) -> Manifest:
         """Applies the values of the registration; ``raw`` is left unchanged.
 
-        Raises:
-            InvalidArchive: no name, no runtime, or a name or version that cannot be used.
+        Raises: InvalidArchive: no name, no runtime, or a name or version that cannot be used.
         """
         name = model_name or self.model_name or default_model_name
         check_model_name(name)
@@ -136,10 +134,7 @@ def _handler_files(handler: str) -> tuple[str, ...]:
 
 
 def check_model_name(name: str | None) -> None:
-    """Checks a model name.
-
-    Raises: InvalidArchive: empty, or not suitable for URLs, health service names and logs.
-    """
+    """Checks a model name. Raises InvalidArchive: empty, or not suitable for URLs, health service names and logs."""
     if not name:
         raise InvalidArchive("Model name is not defined.")
     _check_name("Model name", name)

@@ -60,10 +60,7 @@ def text_of(where: Mapping[str, Any], key: str) -> str | None:
 
 
 def file_of(where: Mapping[str, Any], key: str) -> str | None:
-    """Returns the name of a file of the archive.
-
-    Raises: InvalidArchive: the name leads out of the archive.
-    """
+    """Returns the name of a file of the archive. Raises InvalidArchive: the name leads out of the archive."""
     value = text_of(where, key)
     if value is None:
         return None

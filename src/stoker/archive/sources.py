@@ -31,8 +31,7 @@ class AllowedUrls:
     def parse(cls, text: str) -> AllowedUrls:
         """A comma-separated list, as in ``allowed_urls``.
 
-        Raises:
-            ConfigurationError: a part is no regular expression.
+        Raises: ConfigurationError: a part is no regular expression.
         """
         parts = [part.strip() for part in text.split(",")]
         return cls(tuple(_compile(part) for part in parts if part))
@@ -84,10 +83,7 @@ def file_name(url: str) -> str:
 
 
 def check_url(url: str) -> None:
-    """Checks a URL.
-
-    Raises: BadRequest, ArchiveNotFound: it cannot be the URL of a model under any settings.
-    """
+    """Checks a URL. Raises BadRequest, ArchiveNotFound: it cannot be the URL of a model under any settings."""
     if not url:
         raise BadRequest("Parameter url is required.")
     if ".." in url:

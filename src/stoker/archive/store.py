@@ -129,8 +129,7 @@ class _Store(ABC, Generic[M]):
         """Makes a private folder in the temp folder and removes what a killed server left there. Blocking, idempotent;
         the first `fetch_and_unpack` does it too, in a thread.
 
-        Raises:
-            ConfigurationError: the temp folder cannot be used.
+        Raises: ConfigurationError: the temp folder cannot be used.
         """
         with self._opening:
             if not self._opened and self._store is not None:
@@ -161,8 +160,7 @@ class _Store(ABC, Generic[M]):
         """``from_operator``: the url comes from the command line or the settings, so any path may be named. ``for_s3``:
         as `Downloader.download`. ``keep``: a downloaded archive goes into the store; else it is only unpacked.
 
-        Raises:
-            ArchiveError (all kinds), BadRequest, ServerStopping: nothing is left behind then, nor when cancelled.
+        Raises: ArchiveError (all kinds), BadRequest, ServerStopping: nothing is left behind then, nor when cancelled.
         """
         sources.check_url(url)
         if self._closed:
@@ -343,10 +341,7 @@ class WorkflowStore(_Store[WorkflowManifest]):
     async def fetch_and_unpack(
         self, url: str, *, from_operator: bool = False, for_s3: bool = False, keep: bool = True
     ) -> UnpackedWorkflow:
-        """As of models, with other errors.
-
-        Raises: WorkflowError, DownloadFailed, ArchiveUnreadable, ServerStopping
-        """
+        """As of models, with other errors. Raises WorkflowError, DownloadFailed, ArchiveUnreadable, ServerStopping."""
         if not url:
             raise WorkflowArchiveNotFound(url="")
         try:

@@ -63,10 +63,7 @@ def read_members(stream: ByteStream) -> Iterator[tuple[TarMember, Iterator[bytes
 
 
 def read_names(stream: ByteStream) -> Iterator[str]:
-    """Yields the members' names alone, unchecked.
-
-    Raises: InvalidArchive, UnsafeArchive
-    """
+    """Yields the members' names alone, unchecked. Raises InvalidArchive, UnsafeArchive."""
     reader = _Reader(stream)
     while (header := reader.next_member()) is not None:
         yield header.name

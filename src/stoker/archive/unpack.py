@@ -72,8 +72,7 @@ def unpack(
     """Unpacks into ``root``, which must not exist yet and is private to this user. ``name``: of the archive, in the
     log.
 
-    Raises:
-        UnsafeArchive, InvalidArchive, OSError, Stopped: nothing is left of ``root`` then.
+    Raises: UnsafeArchive, InvalidArchive, OSError, Stopped: nothing is left of ``root`` then.
     """
     with _new_folder(root):
         budget = Budget(limits, os.fstat(file.fileno()).st_size)
@@ -84,8 +83,7 @@ def unpack(
 def unpack_stream(stream: ByteStream, root: Path, *, size: int, limits: UnpackLimits, stop: Stop | None = None) -> None:
     """Unpacks a plain tar of ``size`` bytes while it arrives, to its end.
 
-    Raises:
-        UnsafeArchive, InvalidArchive, OSError, Stopped, and what the stream raises: as `unpack`.
+    Raises: UnsafeArchive, InvalidArchive, OSError, Stopped, and what the stream raises: as `unpack`.
     """
     with _new_folder(root):
         progress = Progress("a model", size, doing="Fetching", quiet_s=_QUIET_S)

@@ -97,10 +97,7 @@ def _specification(folder: Path, name: str) -> bytes:
 
 
 def check_name(what: str, name: str) -> None:
-    """Checks the name of a workflow or of a node, by the rule of TorchServe's archiver.
-
-    Raises: InvalidWorkflow
-    """
+    """Checks the name of a workflow or of a node, by the rule of TorchServe's archiver. Raises InvalidWorkflow."""
     if not name:
         raise InvalidWorkflow(f"{what} name is empty.")
     if not _NAME.fullmatch(name):

@@ -31,8 +31,7 @@ class PortBlock:
     def take(self, count: int) -> list[int]:
         """Returns different free ports.  A port comes again when all others of the block have had their turn.
 
-        Raises:
-            OSError: fewer are free.
+        Raises: OSError: fewer are free.
         """
         if self._claim is None:
             self._claim_block()

@@ -46,10 +46,7 @@ class _Option:
 
 
 def arrange(root: Command, words: Sequence[str]) -> list[str]:
-    """Returns the same words with each option behind the command it belongs to.
-
-    Raises: WrongOption
-    """
+    """Returns the same words with each option behind the command it belongs to. Raises WrongOption."""
     path, parts, rest = _read(root, words)
     behind: dict[int, list[str]] = {depth: [] for depth in range(len(path))}
     for part in parts:

@@ -120,10 +120,7 @@ def _from_file(file: Path, environment: Mapping[str, str], warnings: list[str]) 
 
 
 def read_text(file: Path) -> str:
-    """Reads a text file.
-
-    Raises: ConfigurationError: it cannot be read, or is not text.
-    """
+    """Reads a text file. Raises ConfigurationError: it cannot be read, or is not text."""
     try:
         with file.open("rb") as stream:
             content = stream.read(_LARGEST_FILE + 1)

@@ -34,10 +34,7 @@ class ModelConfig(ModelValues):
 
     @classmethod
     def of(cls, document: Any, *, name: str = "model-config.yaml") -> ModelConfig:
-        """Reads the parsed document; an empty one sets nothing.
-
-        Raises: InvalidArchive: a number is out of range.
-        """
+        """Reads the parsed document; an empty one sets nothing. Raises InvalidArchive: a number is out of range."""
         if not isinstance(document, dict):
             if document is not None:
                 log.warning("%s is not a map of keys and was ignored", name)

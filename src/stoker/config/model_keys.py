@@ -134,10 +134,7 @@ def _workers(value: Any) -> int:
 
 
 def check_workers(count: int) -> None:
-    """Checks the number of workers.
-
-    Raises: OutOfRange
-    """
+    """Checks the number of workers. Raises OutOfRange."""
     if count > MAX_WORKERS:
         raise OutOfRange(f"{count} is out of range: more than {MAX_WORKERS}")
 

@@ -118,8 +118,7 @@ def decode(text: str) -> ModelSnapshot:
     """Members that are missing have TorchServe's defaults; what is there must be right, and is read as leniently as
     TorchServe reads it.
 
-    Raises:
-        ValueError: the text is no snapshot; half a sentence that fits behind 'KEY: '.
+    Raises: ValueError: the text is no snapshot; half a sentence that fits behind 'KEY: '.
     """
     whole = lenient_json.members(lenient_json.parse(text, unique=(1, 2)), "the value")
     models = lenient_json.members(whole.get("models"), "models")

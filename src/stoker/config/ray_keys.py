@@ -19,10 +19,7 @@ _OF_RAY = ("node:", "bundle_group", "object_store_memory", "accelerator_type:")
 
 
 def resources(value: Any) -> Mapping[str, float]:
-    """Converts the map.
-
-    Raises: ValueError
-    """
+    """Converts the map. Raises ValueError."""
     if not isinstance(value, dict):
         raise ValueError("not a map of resources and amounts")
     if len(value) > _MOST_NAMES:

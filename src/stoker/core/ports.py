@@ -47,9 +47,8 @@ class InferencePort(Protocol):
         may have to wait for it. Else it may read all at the end: the handler never waits for it. ``alone``: the job
         is a batch of its own; None: if it is streaming, unless the model config says otherwise.
 
-        Raises:
-            ModelNotFound, ModelVersionNotFound, NoWorkers, QueueFull, WorkersUnavailable, ServerStopping,
-            DeadlineExceeded: at once; nothing was queued then.
+        Raises: ModelNotFound, ModelVersionNotFound, NoWorkers, QueueFull, WorkersUnavailable, ServerStopping,
+        DeadlineExceeded: at once; nothing was queued then.
         """
         ...
 

@@ -92,8 +92,7 @@ def hold(path: Path, *, must_lock: bool = False, shared: bool = False) -> int:
     ``must_lock``: where the file system has no locks, that is an error; else the folder is held without.
     ``shared``: others may hold it at the same time, if they share it too.
 
-    Raises:
-        InUse, NotOurs, OSError: FileNotFoundError also where the folder was removed a moment ago.
+    Raises: InUse, NotOurs, OSError: FileNotFoundError also where the folder was removed a moment ago.
     """
     _check(path, path.lstat())
     fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)

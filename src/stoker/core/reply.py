@@ -134,8 +134,7 @@ class ReplyStream(Struct, eq=False):
     async def next(self) -> Chunk | None:
         """Waits for the next chunk; None at the end.
 
-        Raises:
-            ServingError: the stream ended with an error, after the chunks before it were read.
+        Raises: ServingError: the stream ended with an error, after the chunks before it were read.
         """
         while not self._chunks and not self.ended:
             await self._wait_readable()

@@ -61,8 +61,7 @@ class WorkflowInferencePort(Protocol):
     ) -> ReplyStream:
         """Starts one request. ``wanted``: nodes whose outputs are the answer; the leaves if none are named.
 
-        Raises:
-            WorkflowNotFound, BadRequest (no such node), ServerStopping: at once; nothing was started then.
+        Raises: WorkflowNotFound, BadRequest (no such node), ServerStopping: at once; nothing was started then.
         """
         ...
 

@@ -144,10 +144,7 @@ class FixedTokens:
         return [self._source, *(self._source / scope.value for scope in TokenScope)]
 
     def load(self) -> None:
-        """Reads the tokens for the first time.
-
-        Raises: ConfigurationError: names file and reason.
-        """
+        """Reads the tokens for the first time. Raises ConfigurationError: names file and reason."""
         try:
             self._read()
         except (OSError, ValueError) as error:

@@ -53,10 +53,7 @@ def avoid_pacing(transport: asyncio.BaseTransport) -> None:
 
 
 async def listen(address: Address, *, backlog: int, name: object = None) -> ListeningSocket:
-    """Opens a socket. ``name``: of the address in an error, if it is not a URL.
-
-    Raises: BindError
-    """
+    """Opens a socket. ``name``: of the address in an error, if it is not a URL. Raises BindError."""
     try:
         if address.scheme == "unix":
             return _listen_unix(address, backlog)
@@ -66,10 +63,7 @@ async def listen(address: Address, *, backlog: int, name: object = None) -> List
 
 
 async def check_free(address: Address) -> None:
-    """Binds the address and releases it again.
-
-    Raises: BindError: the address is unavailable.
-    """
+    """Binds the address and releases it again. Raises BindError: the address is unavailable."""
     try:
         if address.scheme == "unix":
             _refuse_unless_free(Path(address.path))

@@ -20,10 +20,8 @@ class BaseDeepSpeedHandler(BaseHandler, ABC):
 
 
 def get_ds_engine(model: Any, ctx: Any) -> Any:
-    """
-    Raises:
-        ValueError: the model config has no such section, or names a file that is not there.
-        ImportError: DeepSpeed is not installed.
+    """Raises ValueError: the model config has no such section, or names a file that is not there; ImportError:
+    DeepSpeed is not installed.
     """
     section = ctx.model_yaml_config.get("deepspeed")
     if section is None:

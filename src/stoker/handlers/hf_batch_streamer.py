@@ -47,8 +47,7 @@ class TextIteratorStreamerBatch:
     def put(self, value: Any) -> None:
         """Takes new token ids: of shape (batch,), or (batch, length) for the prompt.
 
-        Raises:
-            ValueError: it is of another batch size.
+        Raises: ValueError: it is of another batch size.
         """
         if value.shape[0] != self.batch_size:
             raise ValueError(

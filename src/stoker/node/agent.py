@@ -45,9 +45,7 @@ def run(order: bytes, *, node: str) -> None:
 
     Never raises for what goes wrong with the worker: the server learns of it over the border.
 
-    Raises:
-        WorkerDied: the order is one of another version of stoker.
-        OSError: the server cannot be reached.
+    Raises: WorkerDied: the order is one of another version of stoker; OSError: the server cannot be reached.
     """
     asyncio.run(Agent(orders.decode(order), node).run())
 
@@ -92,8 +90,7 @@ class Agent:
     async def _model_dir(self, server: ServerLink) -> AsyncIterator[str]:
         """Holds the model's folder in place. Fetching ends with the connection to the server.
 
-        Raises:
-            FilesNotFetched, Stopped
+        Raises: FilesNotFetched, Stopped.
         """
         order = self._order
         if order.model_dir is not None:

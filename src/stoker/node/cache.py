@@ -73,8 +73,7 @@ class ArchiveCache:
     def lease(self, wanted: Archive, open_stream: Open, *, stop: Stop) -> Iterator[Path]:
         """Yields the directory with the model's files, which stays while the lease lasts.
 
-        Raises:
-            FilesNotFetched: nothing of the attempt stays.  Stopped.  And what ``open_stream`` raises.
+        Raises: FilesNotFetched: nothing of the attempt stays.  Stopped.  And what ``open_stream`` raises.
         """
         if not _ENTRY.fullmatch(wanted.hash) or wanted.name in ("", ".", "..") or "/" in wanted.name:
             raise FilesNotFetched("The order names no archive.")

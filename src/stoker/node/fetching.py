@@ -36,8 +36,7 @@ def default_cache() -> Path:
 def fetched(access: BorderAccess, stop: Stop) -> Iterator[ByteStream]:
     """Connects to the server. ``stop`` ends the connection.
 
-    Raises:
-        FilesNotFetched: the server cannot be reached, or refuses the token.
+    Raises: FilesNotFetched: the server cannot be reached, or refuses the token.
     """
     try:
         dialed = dial(access.host, access.port, Kind.FETCH, access.fetch_token, ca=access.ca, tls_name=access.tls_name)

@@ -18,10 +18,7 @@ class Verified:
         self._hash = hashlib.sha256()
 
     def read(self, size: int, /) -> bytes:
-        """
-        Raises:
-            FilesNotFetched: the stream ended early.
-        """
+        """Raises FilesNotFetched: the stream ended early."""
         if not self._left:
             return b""
         piece = self._received(min(size, self._left))
@@ -32,10 +29,7 @@ class Verified:
         return piece
 
     def finish(self) -> None:
-        """
-        Raises:
-            FilesNotFetched: what was read is not what was announced.
-        """
+        """Raises FilesNotFetched: what was read is not what was announced."""
         if self._left or self._received(1) or self._hash.hexdigest() != self._digest:
             raise FilesNotFetched("What arrived at the node are not the model's files, or they changed on the way.")
 

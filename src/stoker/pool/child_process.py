@@ -192,8 +192,7 @@ def spawn(
 ) -> ChildProcess:
     """Starts a process. ``command`` gets the descriptors of the worker's socket and of its progress marker.
 
-    Raises:
-        OSError: no such interpreter or folder, or too many files or processes; nothing is left behind.
+    Raises: OSError: no such interpreter or folder, or too many files or processes; nothing is left behind.
     """
     ours, theirs = plumb(kind)
     with theirs.closing(), ExitStack() as undo:

@@ -117,9 +117,7 @@ class Template:
     async def fork(self, *, name: str, cwd: str, env: Mapping[str, str]) -> ChildProcess:
         """Forks a worker like one spawned with these.
 
-        Raises:
-            CannotFork: no worker was forked, and nothing is left of it.
-            OSError: too many open files.
+        Raises: CannotFork: no worker was forked, and nothing is left of it; OSError: too many open files.
         """
         ours, theirs = plumb()
         try:

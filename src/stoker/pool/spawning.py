@@ -102,8 +102,7 @@ class WorkerSpawner:
     async def place(self, name: str, *, on_pending: OnPending) -> RunningProcess:
         """Starts a worker, with all its ranks, on other machines.
 
-        Raises:
-            WorkerDied: it could not be placed or started.
+        Raises: WorkerDied: it could not be placed or started.
         """
         if self._placement is None:
             raise WorkerDied("this server has no Ray cluster")
@@ -112,9 +111,7 @@ class WorkerSpawner:
     async def start(self, name: str, *, gpu_id: int | None, workers: int) -> ChildProcess:
         """``workers``: how many share the machine's cores.
 
-        Raises:
-            OSError: no process can be started.
-            WorkerDied: a model that shares its weights did not load.
+        Raises: OSError: no process can be started; WorkerDied: a model that shares its weights did not load.
         """
         env = worker_environment(os.environ, self._spec, self._options, workers=workers)
         if self._spec.share_weights and gpu_id is not None:
@@ -131,8 +128,7 @@ class WorkerSpawner:
     async def start_ranks(self, name: str, ranks: Ranks, *, devices: Mapping[str, str], workers: int) -> RankGroup:
         """Starts all processes of a worker, or none. ``devices``: the variable that shows it its GPUs.
 
-        Raises:
-            OSError: a process cannot be started.
+        Raises: OSError: a process cannot be started.
         """
         env = {**worker_environment(os.environ, self._spec, self._options, workers=workers), **devices}
         port = free_port() if ranks.processes > 1 else 0
@@ -194,8 +190,7 @@ class WorkerSpawner:
     async def _initialised_template(self, env: dict[str, str]) -> Template | None:
         """Returns the model's own template, None if it must not be forked.
 
-        Raises:
-            WorkerDied: the model did not load there.
+        Raises: WorkerDied: the model did not load there.
         """
         template = self._model_template or self._start_template(env)
         spec = self._spec

@@ -63,11 +63,7 @@ class PlacedActors:
 
 class RayCluster:
     def connect(self, address: str) -> Connected:
-        """Joins as a driver; ``address``: auto, local or HOST:PORT. Waits.
-
-        Raises:
-            NoCluster
-        """
+        """Joins as a driver; ``address``: auto, local or HOST:PORT. Waits. Raises NoCluster."""
         if address not in ("auto", "local"):
             _check_answers(address)
         options: dict[str, Any] = {"object_store_memory": _OBJECT_STORE_BYTES, "include_dashboard": False}

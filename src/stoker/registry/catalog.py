@@ -39,11 +39,7 @@ class Catalog(Generic[E]):
         return None if versions is None else versions.get(version)
 
     def lookup(self, name: str, version: str | None) -> E:
-        """As `find`.
-
-        Raises:
-            ModelNotFound, ModelVersionNotFound
-        """
+        """As `find`. Raises ModelNotFound, ModelVersionNotFound."""
         entry = self.find(name, version)
         return entry if entry is not None else self._missing(name, version)
 
@@ -53,11 +49,7 @@ class Catalog(Generic[E]):
         raise errors.ModelVersionNotFound(model=name, version=version)
 
     def versions(self, name: str) -> list[E]:
-        """Returns every version of a name, in the order of registration.
-
-        Raises:
-            ModelNotFound
-        """
+        """Returns every version of a name, in the order of registration. Raises ModelNotFound."""
         if name not in self._versions:
             raise errors.ModelNotFound(model=name)
         return list(self._versions[name].values())
@@ -78,28 +70,20 @@ class Catalog(Generic[E]):
     # ----------------------------------------------------------------------------------------- changing
 
     def check_absent(self, key: ModelKey) -> None:
-        """
-        Raises:
-            AlreadyRegistered
-        """
+        """Raises AlreadyRegistered."""
         if key.version in self._versions.get(key.name, ()):
             raise errors.AlreadyRegistered(model=key.name, version=key.version)
 
     def add(self, entry: E) -> None:
-        """
-        Raises:
-            AlreadyRegistered
-        """
+        """Raises AlreadyRegistered."""
         name, version = entry.key
         self.check_absent(entry.key)
         self._versions.setdefault(name, {})[version] = entry
         self._defaults.setdefault(name, entry)
 
     def set_default(self, name: str, version: str) -> None:
-        """
-        Raises:
-            ModelNotFound
-            ModelVersionNotFound: with the text that only this operation of TorchServe has (no colons)
+        """Raises ModelNotFound; ModelVersionNotFound: with the text that only this operation of TorchServe has (no
+        colons).
         """
         versions = self._versions.get(name)
         if versions is None:
@@ -111,9 +95,8 @@ class Catalog(Generic[E]):
     def remove(self, name: str, version: str | None) -> E:
         """Takes the entry out; an empty version means the default one.
 
-        Raises:
-            ModelNotFound, ModelVersionNotFound
-            CannotRemoveDefault: other versions would be left without a default
+        Raises: ModelNotFound, ModelVersionNotFound; CannotRemoveDefault: other versions would be left without a
+        default.
         """
         entry = self.lookup(name, version)
         versions = self._versions[name]

@@ -75,11 +75,7 @@ class Sources:
 
 
 def model_spec(sources: Sources, *, url: str, model_dir: str) -> ModelSpec:
-    """``url``: without credentials, since it is shown.
-
-    Raises:
-        BadRequest, InvalidArchive, MissingDevices
-    """
+    """``url``: without credentials, since it is shown. Raises BadRequest, InvalidArchive, MissingDevices."""
     request, settings = sources.request, sources.settings
     key, defaults, handler, runtime = _identity(sources)
     config = sources.config.over(defaults)
@@ -138,10 +134,7 @@ def model_spec(sources: Sources, *, url: str, model_dir: str) -> ModelSpec:
 
 
 def check_workers(min_workers: int, max_workers: int) -> None:
-    """
-    Raises:
-        BadRequest
-    """
+    """Raises BadRequest."""
     if min_workers < 0:
         raise errors.BadRequest("min_worker cannot be less than 0.")
     if max_workers < min_workers:
@@ -239,11 +232,7 @@ def _device_ids(
 
 
 def _ray(config: ModelConfig, settings: Settings) -> RayNeeds | None:
-    """Returns what the workers need of the Ray cluster; None: they are local.
-
-    Raises:
-        InvalidArchive
-    """
+    """Returns what the workers need of the Ray cluster; None: they are local. Raises InvalidArchive."""
     if _first(config.placement, settings.worker_placement) == "local":
         if config.ray_resources is not None or config.ray_spread is not None:
             log.warning("rayResources and raySpread are ignored: workers are on the server's machine")
@@ -288,11 +277,7 @@ def _sequences(config: ModelConfig, settings: Settings) -> SequenceLimits | None
 
 
 def check_request(request: RegisterRequest) -> None:
-    """Refuses what can be refused before anything is fetched.
-
-    Raises:
-        BadRequest
-    """
+    """Refuses what can be refused before anything is fetched. Raises BadRequest."""
     if not request.url:
         raise errors.BadRequest("Parameter url is required.")
     if request.model_name:

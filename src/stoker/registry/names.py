@@ -10,20 +10,13 @@ from stoker.archive import manifest
 
 
 def require(name: str) -> None:
-    """
-    Raises:
-        BadRequest: no name is given
-    """
+    """Raises BadRequest: no name is given."""
     if not name:
         raise errors.BadRequest("Parameter model_name is required.")
 
 
 def check_requested(name: str) -> None:
-    """Checks the name that a client wants; that of a manifest is checked with the manifest.
-
-    Raises:
-        BadRequest
-    """
+    """Checks the name that a client wants; that of a manifest is checked with the manifest. Raises BadRequest."""
     if "/" in name:
         raise errors.BadRequest('Model name must not contain "/".')
     try:

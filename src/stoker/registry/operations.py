@@ -103,8 +103,7 @@ class Operations:
     def _check_free(self, key: ModelKey, role: NodeRole | None = None) -> None:
         """The name of a node's model is its own: no other version stands beside it, before or after it.
 
-        Raises:
-            AlreadyRegistered
+        Raises: AlreadyRegistered.
         """
         present = self._catalog.find(key.name, None)
         if present is not None and (role is not None or present.role is not None):
@@ -190,8 +189,7 @@ class Operations:
     async def _settle(self, entry: ModelEntry, version_shown: str) -> bool:
         """Waits until each worker is ready or has failed; returns whether enough are ready.
 
-        Raises:
-            WorkersFailedToStart
+        Raises: WorkersFailedToStart.
         """
         await entry.pool.wait_settled()
         error = entry.start_failure()

@@ -53,8 +53,7 @@ class Preparer:
         """``check`` may refuse the model as soon as its name and version are known. ``workers``: see `merge.Sources`.
         ``role``: of a node, whose archive is fetched anew at each start and so is not kept in the store.
 
-        Raises:
-            BadRequest, ArchiveError (all kinds), MissingDevices, and what ``check`` raises
+        Raises: BadRequest, ArchiveError (all kinds), MissingDevices, and what ``check`` raises.
         """
         merge.check_request(request)
         unpacked = await self._store.fetch_and_unpack(
@@ -67,11 +66,7 @@ class Preparer:
             raise
 
     def prepare_function(self, request: RegisterRequest, role: NodeRole, *, folder: Path) -> Prepared:
-        """As `prepare`, for a function in a file that is unpacked already, and has no manifest.
-
-        Raises:
-            BadRequest
-        """
+        """As `prepare`, for a function in a file that is unpacked already, and has no manifest. Raises BadRequest."""
         sources = Sources(
             request=request,
             manifest=Manifest(),

@@ -376,10 +376,7 @@ class Registry:
         return loaded, [loading.shown(model) for model in failed]
 
     async def _startup_models(self) -> list[StartupModel]:
-        """
-        Raises:
-            ModelStoreMissing: all of its models are wanted, and it cannot be read.
-        """
+        """Raises ModelStoreMissing: all of its models are wanted, and it cannot be read."""
         if self._settings.model_snapshot is not None:
             return models_to_resume(self._settings.model_snapshot)
         return await asyncio.to_thread(models_to_load, self._settings.load_models, self._store.startup_names)

@@ -27,8 +27,7 @@ class KeptTasks:
     async def run(self, operation: Coroutine[Any, Any, T]) -> T:
         """Runs the operation to its end, whatever becomes of the caller.
 
-        Raises:
-            ServerStopping: the operation was cut short by `cancel_all`
+        Raises: ServerStopping: the operation was cut short by `cancel_all`.
         """
         task = self.start(operation)
         try:

@@ -30,10 +30,7 @@ class SnapshotFolder:
         self._kept = kept
 
     def write(self, kind: str, snapshot: ModelSnapshot) -> Path:
-        """
-        Raises:
-            OSError: no file was written, and no other has changed.
-        """
+        """Raises OSError: no file was written, and no other has changed."""
         self._folder.mkdir(parents=True, exist_ok=True)
         file = self._folder / snapshot_files.next_name(kind, datetime.now(), self._names())
         part = file.with_name(f".{file.name}.{os.getpid()}{_PART}")

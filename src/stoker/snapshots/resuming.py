@@ -36,8 +36,7 @@ def load_for_start(
 ) -> Loaded:
     """As `config.load.load`. ``resume``: the newest snapshot gives the models where no file was named.
 
-    Raises:
-        ConfigurationError: as `config.load.load`, except for the content of a snapshot that was not named.
+    Raises: ConfigurationError: as `config.load.load`, except for the content of a snapshot that was not named.
     """
     here = directory or Path.cwd()
     file = find_file(ts_config=ts_config, environment=environment, directory=here)
@@ -57,10 +56,7 @@ def _snapshots_in(folder: Path) -> list[Path]:
 
 
 def _with_its_models(loaded: Loaded, file: Path) -> Loaded:
-    """
-    Raises:
-        ConfigurationError: the file is a snapshot by its name, and has no models: they stand at its end.
-    """
+    """Raises ConfigurationError: the file is a snapshot by its name, and has no models: they stand at its end."""
     if loaded.settings.model_snapshot is not None:
         return replace(
             loaded, snapshot=file, warnings=(*loaded.warnings, *_ignored_models(loaded, file, but_not_of=str(file)))
@@ -105,10 +101,7 @@ def _with_newest_models(loaded: Loaded, folder: Path, environment: Mapping[str, 
 
 
 def _read(file: Path, environment: Mapping[str, str]) -> _Content:
-    """
-    Raises:
-        ValueError: the file is not whole.
-    """
+    """Raises ValueError: the file is not whole."""
     try:
         entries = {entry.key: entry.value for entry in properties.parse(read_text(file), file=str(file))}
     except ConfigurationError as error:

@@ -100,9 +100,7 @@ class AsyncLoop:
     def run(self) -> None:
         """Returns when `Stop` came and everything before it was answered.
 
-        Raises:
-            ServerGone: the server closed its end.
-            FrameError: the server sent something else than messages.
+        Raises: ServerGone: the server closed its end; FrameError: the server sent something else than messages.
         """
         loop = self._event_loop
         self._thread = threading.get_ident()

@@ -55,9 +55,7 @@ class Connection:
     def receive(self, *, wait: bool) -> list[Received]:
         """Returns the messages that one read completes. Without ``wait`` only what is there already, often nothing.
 
-        Raises:
-            ServerGone: end of file.
-            FrameError: the peer does not speak this protocol.
+        Raises: ServerGone: end of file; FrameError: the peer does not speak this protocol.
         """
         if self.abandoned:
             leave()
@@ -92,11 +90,7 @@ class Connection:
         self.pending_bytes += sum(map(len, buffers))
 
     def flush(self) -> None:
-        """Writes all that is queued.
-
-        Raises:
-            ServerGone: the server closed its end.
-        """
+        """Writes all that is queued. Raises ServerGone: the server closed its end."""
         if self.abandoned:
             leave()
         if not self._pending:

@@ -84,9 +84,7 @@ class ContinuousLoop:
     def run(self) -> None:
         """Returns when `Stop` came and everything before it was answered.
 
-        Raises:
-            ServerGone: the server closed its end.
-            FrameError: the server sent something else than messages.
+        Raises: ServerGone: the server closed its end; FrameError: the server sent something else than messages.
         """
         while self._gather():
             self._step()

@@ -162,11 +162,7 @@ class ForkServer:
     # --------------------------------------------------------------------------------------------- messages
 
     def _receive(self) -> tuple[ToTemplate, list[int]] | None:
-        """None: the server closed its end.
-
-        Raises:
-            FrameError: it sent something else than messages.
-        """
+        """None: the server closed its end. Raises FrameError: it sent something else than messages."""
         try:
             data, fds = messages.receive(self._end)
         except ConnectionError:

@@ -14,8 +14,7 @@ def import_class(class_name: str, module_prefix: str | None = None) -> Any:
     """Imports the class that ``package.module.Class`` names, below ``module_prefix`` if given; ``Class`` alone is
     looked up in ``module_prefix`` itself.
 
-    Raises:
-        ImportError: there is no such module, or it has no such class.
+    Raises: ImportError: there is no such module, or it has no such class.
     """
     module_name, _, name = class_name.rpartition(".")
     path = ".".join(part for part in (module_prefix, module_name) if part)

@@ -88,8 +88,7 @@ class Inbox:
     def receive_load(self) -> Load | None:
         """Returns the first message; None when the server stops instead. Keeps what follows it.
 
-        Raises:
-            FrameError: something else came first.
+        Raises: FrameError: something else came first.
         """
         (message, _), *rest = self._connection.receive(wait=True)
         for received in rest:

@@ -43,8 +43,7 @@ class JobChannel(Channel):
     def send(self, ret: Any, req_id_map: Mapping[int, str], message: str, code: int) -> None:
         """Sends one part. Drops it if the client left: the call ends where it awaits, so that an engine sees it.
 
-        Raises:
-            InvalidPart: ``ret`` breaks a rule of outputs; the request fails unless the handler goes on.
+        Raises: InvalidPart: ``ret`` breaks a rule of outputs; the request fails unless the handler goes on.
         """
         batch = self._batch
         with self._sender.lock:

@@ -122,10 +122,9 @@ def find_entry(handler: str, envelope: str | None = None, *, asynchronous: bool 
 
     ``asynchronous``: whether it will be awaited; None: it is not checked.
 
-    Raises:
-        ImportError: neither the archive nor the built-in handlers have it, or it needs what is not installed.
-        ValueError: the module has no function ``handle`` and not exactly one class of its own with that method, or that
-            is a coroutine function where it must be none, or the reverse.
+    Raises: ImportError: neither the archive nor the built-in handlers have it, or it needs what is not installed;
+    ValueError: the module has no function ``handle`` and not exactly one class of its own with that method, or that is
+    a coroutine function where it must be none, or the reverse.
     """
     module_name, function_name = _parse(handler)
     module = _import(module_name)

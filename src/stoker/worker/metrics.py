@@ -89,8 +89,7 @@ class MetricCacheAbstract(Recorder, abc.ABC):
     ) -> None:
         """Records one value; a metric that is not registered yet is registered with these dimensions.
 
-        Raises:
-            MetricsCacheTypeError: name, unit or type are none.
+        Raises: MetricsCacheTypeError: name, unit or type are none.
         """
         request_id = self._get_req(idx)
         labels = {dimension.name: dimension.value for dimension in dimensions or ()}

@@ -19,8 +19,7 @@ class Unserialisable(Exception):
 def serialise(value: Any) -> Buffer:
     """Returns bytes as they are, text as UTF-8, tensors as `torch.save` writes them, everything else as indented JSON.
 
-    Raises:
-        Unserialisable: it is none of these.
+    Raises: Unserialisable: it is none of these.
     """
     if isinstance(value, _RAW):
         return value

@@ -66,8 +66,7 @@ class Service:
     def retrieve_data_for_inference(batch: Sequence[Mapping[str, Any]]) -> Retrieved:
         """Headers, rows and request ids of requests as `retrieve_msg` reads them.
 
-        Raises:
-            ValueError: no request at all.
+        Raises: ValueError: no request at all.
         """
         if not batch:
             raise ValueError("Received invalid inputs")
@@ -82,11 +81,7 @@ class Service:
         return self.reply(calling.invoke(self._entry_point, rows, context), context, started)
 
     def begin(self, batch: Sequence[Mapping[str, Any]], context: Context) -> list[dict[str, Any]]:
-        """Points ``context`` at the requests, and returns their rows.
-
-        Raises:
-            ValueError: no request at all.
-        """
+        """Points ``context`` at the requests, and returns their rows. Raises ValueError: no request at all."""
         headers, rows, ids = self.retrieve_data_for_inference(batch)
         context.request_ids, context.request_processor = ids, headers
         if context.metrics is not None:

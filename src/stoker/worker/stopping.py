@@ -13,8 +13,7 @@ from typing import Any
 def is_last(criteria: Any, row: int, output: Any) -> bool | None:
     """``criteria``: anything that is indexed by row; nothing, or an empty one: no criteria.
 
-    Raises:
-        Exception: there is none for this row, or it raises.
+    Raises: Exception: there is none for this row, or it raises.
     """
     if not criteria:
         return None

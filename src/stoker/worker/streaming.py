@@ -91,9 +91,8 @@ class PartSender(Channel):
     def send(self, ret: Any, req_id_map: Mapping[int, str], message: str, code: int) -> None:
         """Sends one part for each request named in ``req_id_map`` (row -> request id).
 
-        Raises:
-            JobCancelled: all clients of this batch left.
-            InvalidPart: ``ret`` breaks a rule of outputs; the whole batch fails unless the handler goes on.
+        Raises: JobCancelled: all clients of this batch left; InvalidPart: ``ret`` breaks a rule of outputs; the whole
+        batch fails unless the handler goes on.
         """
         if self._connection.abandoned:
             raise RuntimeError("a process forked from the worker cannot send parts")
@@ -232,8 +231,7 @@ class StepSender(PartSender):
     def send(self, ret: Any, req_id_map: Mapping[int, str], message: str, code: int) -> None:
         """Sends one part for each request named in ``req_id_map`` (row -> request id).
 
-        Raises:
-            InvalidPart: ``ret`` breaks a rule of outputs; the step fails unless the handler goes on.
+        Raises: InvalidPart: ``ret`` breaks a rule of outputs; the step fails unless the handler goes on.
         """
         if self._connection.abandoned:
             raise RuntimeError("a process forked from the worker cannot send parts")
@@ -247,11 +245,7 @@ class StepSender(PartSender):
             self._connection.flush()
 
     def queue_part(self, batch: Batch, row: int, ret: Any, message: str, code: int) -> None:
-        """Queues a part of a request that is a batch of its own. Call it with the inbox's lock.
-
-        Raises:
-            InvalidPart
-        """
+        """Queues a part of a request that is a batch of its own. Call it with the inbox's lock. Raises InvalidPart."""
         if not batch.live():
             return
         if code != 200:

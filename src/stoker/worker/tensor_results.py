@@ -27,11 +27,7 @@ class NotATensor(ValueError):
 
 
 def answer(result: Any, job: TensorJob, interface: TensorInterface, input_names: Sequence[str]) -> Answer:
-    """Returns the output tensors of one result.
-
-    Raises:
-        NotATensor
-    """
+    """Returns the output tensors of one result. Raises NotATensor."""
     try:
         if job.form in (Form.JSON, Form.DOCUMENT):
             document = _document_of(result)

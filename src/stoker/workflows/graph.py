@@ -64,8 +64,7 @@ class Graph:
     def build(nodes: Iterable[Node], edges: Iterable[tuple[str, str]]) -> Graph:
         """Connects the nodes; what they say of their neighbours is replaced.
 
-        Raises:
-            InvalidGraph: in TorchServe's words
+        Raises: InvalidGraph: in TorchServe's words.
         """
         given = {node.name: node for node in nodes}
         successors, predecessors = _neighbours(given, edges)

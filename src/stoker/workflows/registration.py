@@ -71,8 +71,7 @@ class Registrar:
     ) -> tuple[str, UnpackedWorkflow, Specification]:
         """Returns the workflow's name, its unpacked archive, and what it specifies.
 
-        Raises:
-            WorkflowError, ArchiveError (all kinds), BadRequest, ServerStopping
+        Raises: WorkflowError, ArchiveError (all kinds), BadRequest, ServerStopping.
         """
         for what in ("response_timeout_s", "startup_timeout_s"):
             value = getattr(request, what)
@@ -103,10 +102,7 @@ class Registrar:
     async def register_nodes(
         self, name: str, unpacked: UnpackedWorkflow, found: Specification, request: RegisterWorkflowRequest
     ) -> Registered:
-        """
-        Raises:
-            WorkflowNotRegistered: names every node that failed
-        """
+        """Raises WorkflowNotRegistered: names every node that failed."""
         gate = asyncio.Semaphore(NODES_AT_ONCE)
 
         async def register(node: Node) -> ModelEntry:
@@ -180,10 +176,7 @@ class Registrar:
 
 
 def _failure(task: asyncio.Task[ModelEntry]) -> str | None:
-    """Returns what went wrong with a node.
-
-    Raises: what is no answer about a node
-    """
+    """Returns what went wrong with a node. Raises what is no answer about a node."""
     error = task.exception()
     if isinstance(error, (errors.WorkflowError, errors.WorkersFailedToStart)):
         return error.message

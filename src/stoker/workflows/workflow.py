@@ -78,11 +78,8 @@ class Workflow:
     def submit(
         self, inputs: Sequence[Input], asked: Asked, *, deadline: float | None = None, wanted: Sequence[str] = ()
     ) -> ReplyStream:
-        """
-        Raises:
-            BadRequest: ``wanted`` names no node of the workflow
-            DeadlineExceeded
-            SequenceQueueFull: the request before it in its sequence is not answered yet
+        """Raises BadRequest: ``wanted`` names no node of the workflow; DeadlineExceeded; SequenceQueueFull: the request
+        before it in its sequence is not answered yet.
         """
         now = self._now()
         if deadline is not None and deadline <= now:

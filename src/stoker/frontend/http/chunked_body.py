@@ -33,10 +33,7 @@ class ChunkedBody:
         self._parser.feed_data(_HEAD)
 
     def feed(self, data: bytes) -> bytes:
-        """Returns what follows the end of the body.
-
-        Raises: BadRequest
-        """
+        """Returns what follows the end of the body. Raises BadRequest."""
         before = len(self._seen)
         window, start = self._seen + data, before
         while start < len(window) and not self.whole:

@@ -14,10 +14,7 @@ T = TypeVar("T")
 
 
 async def whole_body(request: Request) -> bytes:
-    """Returns the whole body.
-
-    Raises: Cancelled: the client left before it had sent everything.
-    """
+    """Returns the whole body. Raises Cancelled: the client left before it had sent everything."""
     try:
         return await request.body()
     except ClientDisconnect:

@@ -179,10 +179,7 @@ def _answer_as_asked(response: Response, meta: ResponseMeta) -> None:
 
 
 def register_request(asked: Parameters) -> RegisterRequest:
-    """Parses a registration.
-
-    Raises: BadRequest, ArchiveNotFound
-    """
+    """Parses a registration. Raises BadRequest, ArchiveNotFound."""
     if not asked.given("url"):
         raise BadRequest("Parameter url is required.")
     url = asked.text("url")

@@ -41,10 +41,7 @@ class Parameters:
     @overload
     def whole(self, name: str, default: int) -> int: ...
     def whole(self, name: str, default: int | None = None) -> int | None:
-        """Returns a 32-bit number.
-
-        Raises: BadRequest: it is invalid, and the parameters are strict.
-        """
+        """Returns a 32-bit number. Raises BadRequest: it is invalid, and the parameters are strict."""
         word = self._values.get(name)
         if word is None:
             return default

@@ -20,10 +20,7 @@ class RequestBody:
         self._chunks = ChunkedBody(self.data.extend) if head.chunked else None
 
     def feed(self, received: bytes) -> bytes:
-        """Returns what follows the end of the body.
-
-        Raises: BadRequest, MessageTooLarge
-        """
+        """Returns what follows the end of the body. Raises BadRequest, MessageTooLarge."""
         chunks, data = self._chunks, self.data
         if chunks is not None:
             rest = chunks.feed(received)

@@ -101,10 +101,7 @@ class _Collector:
 
 
 def parse(raw: bytes) -> RequestHead:
-    """Parses a head. ``raw`` ends with the empty line.
-
-    Raises: BadRequest
-    """
+    """Parses a head. ``raw`` ends with the empty line. Raises BadRequest."""
     refuse_ambiguous(raw)
     collector = _Collector()
     parser = httptools.HttpRequestParser(collector)

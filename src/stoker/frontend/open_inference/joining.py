@@ -22,9 +22,7 @@ _MOST_KEPT, _LONGEST_KEPT = 64, 1024
 def read(chunk: Chunk, request: InferRequest, plan: Plan) -> InferAnswer:
     """Reads an answer, or a part of one. Headers that the handler set become parameters, an error status the error.
 
-    Raises:
-        HandlerRefused, InvalidOutput
-        BadRequest: the client wants an output that there is not.
+    Raises: HandlerRefused, InvalidOutput; BadRequest: the client wants an output that there is not.
     """
     meta = chunk.meta
     if meta is not None and meta.status >= 400:
@@ -84,8 +82,7 @@ def _indices(outputs: Sequence[NamedHead], names: Sequence[str]) -> list[int]:
 def whole(chunks: Sequence[Chunk], request: InferRequest, plan: Plan) -> InferAnswer:
     """Joins the parts of a handler that streams: texts one after the other.
 
-    Raises:
-        InvalidOutput: the parts are other tensors. And what `read` raises.
+    Raises: InvalidOutput: the parts are other tensors. And what `read` raises.
     """
     if len(chunks) == 1:
         return read(chunks[0], request, plan)
@@ -107,8 +104,7 @@ def _kind(output: NamedHead) -> tuple[str, str, int]:
 def rows(answers: Sequence[InferAnswer]) -> InferAnswer:
     """Joins the answers of rows. Their heads count all rows already (`read`).
 
-    Raises:
-        InvalidOutput: rows differ in names, datatypes or shapes.
+    Raises: InvalidOutput: rows differ in names, datatypes or shapes.
     """
     first, head = answers[0], answers[0].head
     outputs = list(map(_described, head.outputs))
@@ -127,8 +123,7 @@ def _described(output: NamedHead) -> tuple[str, str, Sequence[int]]:
 def no_rows(request: InferRequest, plan: Plan) -> InferAnswer:
     """Returns the answer to a batch of no rows, which no handler sees.
 
-    Raises:
-        BadRequest: the client wants an output that there is not.
+    Raises: BadRequest: the client wants an output that there is not.
     """
     known = plan.spec.tensors.outputs or (TensorSpec("output", "FP32", (-1,)),)
     outputs = [NamedHead(name, kind, [0, *(max(0, size) for size in shape[1:])]) for name, kind, shape in known]

@@ -56,8 +56,7 @@ def make_tls() -> BorderTls:
 def tls_of_files(certificate: Path, key: Path, ca: Path, *, name: str) -> BorderTls:
     """``certificate``: the whole chain. ``name``: one of those that it holds for.
 
-    Raises:
-        ConfigurationError: a file cannot be read, or is not what it should be.
+    Raises: ConfigurationError: a file cannot be read, or is not what it should be.
     """
     try:
         context = _context(key.read_bytes() + b"\n" + certificate.read_bytes())

@@ -69,8 +69,7 @@ class Expected:
     async def process(self) -> RemoteProcess:
         """Waits until agent and worker are connected.
 
-        Raises:
-            WorkerDied: the agent reported why it could not start the worker, it was lost, or nothing came in time.
+        Raises: WorkerDied: the agent reported why it could not start the worker, it was lost, or nothing came in time.
         """
         try:
             process = await self._agent_arrives()

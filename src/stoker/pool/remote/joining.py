@@ -29,8 +29,7 @@ def check_installed() -> None:
 def check_apis(connected: Connected) -> None:
     """Refuses a cluster that lets everyone in the network run code on its nodes (CVE-2023-48022).
 
-    Raises:
-        ConfigurationError
+    Raises: ConfigurationError.
     """
     hosts = {api: api.removeprefix("http://").rpartition(":")[0] for api in connected.apis}
     public = [api for api, host in hosts.items() if not is_loopback(host)]

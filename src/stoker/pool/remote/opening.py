@@ -19,10 +19,8 @@ _MOST_READS = 64  # before the token is there
 async def identify(sock: socket.socket, tls: ssl.SSLContext | None) -> tuple[Stream, Kind, bytes]:
     """Returns the stream, what the peer says it is for, and its token. The caller closes ``sock`` on any error.
 
-    Raises:
-        OSError: it is closed, or TLS failed.
-        FrameError: it sent something else.
-        asyncio.TimeoutError: it was silent or slow.
+    Raises: OSError: it is closed, or TLS failed; FrameError: it sent something else. asyncio.TimeoutError: it was
+    silent or slow.
     """
     return await asyncio.wait_for(_identify(sock, tls), TIMEOUT_S)
 

@@ -36,8 +36,7 @@ class Placement(Protocol):
     """Waits until there is room, for as long as that takes, and the worker is connected. A cancellation leaves nothing
     behind.
 
-    Raises:
-        WorkerDied: it could not be placed or started.
+    Raises: WorkerDied: it could not be placed or started.
     """
 
     async def start(self, launch: Launch, *, on_pending: OnPending) -> RunningProcess: ...

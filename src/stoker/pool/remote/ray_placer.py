@@ -74,9 +74,7 @@ class RayPlacer:
     async def open(self) -> Connected:
         """Joins the cluster and opens the border.
 
-        Raises:
-            DriverLost: there is no cluster.
-            BindError, ConfigurationError
+        Raises: DriverLost: there is no cluster; BindError, ConfigurationError.
         """
         watchdog.acquire()
         driver = await self._joined()
