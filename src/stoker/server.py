@@ -35,7 +35,6 @@ from stoker.frontend.grpc.management import management_methods
 from stoker.frontend.grpc.server import GrpcServer, choose_engine
 from stoker.frontend.grpc.workflows import workflow_inference_methods, workflow_management_methods
 from stoker.frontend.http.app import Api, App
-from stoker.frontend.http.cors import cors_headers
 from stoker.frontend.http.description import description_api
 from stoker.frontend.http.guards import BrowserGuard
 from stoker.frontend.http.inference import inference_api, probe_routes
@@ -272,7 +271,7 @@ class Server:
         }
         for role in (Role.MANAGEMENT, Role.INFERENCE):
             apis[role] = tensors.with_routes(apis[role], role)
-        headers, limits = cors_headers(settings), server_options.http_limits(settings)
+        headers, limits = server_options.cors_headers(settings), server_options.http_limits(settings)
         for address, roles in roles_by_listener(settings):
             served = [api for role, api in apis.items() if role in roles]  # inference last: it knows every path
             if server_options.has_metrics(settings, roles) and Role.METRICS not in roles:

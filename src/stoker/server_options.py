@@ -51,6 +51,16 @@ def where_grpc_is(settings: Settings, roles: Collection[Role]) -> str:
     return f"gRPC is served on port {settings.grpc_management_port}." if Role.MANAGEMENT in roles else ""
 
 
+def cors_headers(settings: Settings) -> Sequence[tuple[bytes, bytes]]:
+    """Returns the configured headers for answers that do not set them."""
+    values = {
+        b"access-control-allow-origin": settings.cors_allowed_origin,
+        b"access-control-allow-methods": settings.cors_allowed_methods,
+        b"access-control-allow-headers": settings.cors_allowed_headers,
+    }
+    return [(name, value.encode("latin-1", "replace")) for name, value in values.items() if value]
+
+
 def http_limits(settings: Settings) -> Limits:
     return Limits(
         connections=settings.max_connections,

@@ -19,10 +19,10 @@ from pathlib import Path
 from typing import BinaryIO, Protocol
 
 from stoker.archive.contents import UNWANTED_DIRECTORIES
+from stoker.archive.file_source import open_regular
 from stoker.archive.limits import UnpackLimits
 from stoker.archive.local import trusted
 from stoker.archive.names import NameTree, refuse, safe_parts
-from stoker.archive.regular import open_regular
 from stoker.archive.threads import Stop
 from stoker.errors import InvalidArchive
 

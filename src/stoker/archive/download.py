@@ -13,7 +13,7 @@ import os
 import ssl
 from collections.abc import Iterator
 from concurrent.futures import Executor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -35,7 +35,7 @@ _CHUNK_BYTES = 1 << 18
 _REDIRECTS = (301, 302, 303, 307, 308)
 
 Source = http_get.Response | FileSource
-"""An open source of archive bytes: ``length``, ``read(size)``, ``complete``, ``close()``; a context manager."""
+"""An open source of archive bytes: ``length``, ``read(size)``, ``complete``, ``close()``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,7 +102,7 @@ class Downloader:
     def _fetch(self, url: str, target: Path, stop: Stop, sign: http_get.Sign | None) -> Path:
         with _saving(url), Placement(target) as file:
             log.info("Downloading %s from %s", target.name, redacted(url), extra={"event": "download_started"})
-            with self._source(url, stop, sign) as source:
+            with closing(self._source(url, stop, sign)) as source:
                 progress = Progress(target.name, source.length)
                 done = 0
                 while piece := _read(url, source, stop):

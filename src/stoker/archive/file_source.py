@@ -1,12 +1,24 @@
-"""Reads a regular file as a download source, for ``file://`` URLs that the operator allows."""
+"""Opens regular files only, also as a download source: for ``file://`` URLs that the operator allows."""
 
 from __future__ import annotations
 
 import os
-from types import TracebackType
+import stat
+from pathlib import Path
 from typing import BinaryIO
 
-from stoker.archive.regular import open_regular
+
+class NotRegular(OSError):
+    """The path is a directory, a device, a pipe or a socket."""
+
+
+def open_regular(path: str | Path) -> BinaryIO:
+    """Raises NotRegular, OSError, ValueError."""
+    fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise NotRegular("it is not a file")
+    return os.fdopen(fd, "rb")
 
 
 class FileSource:
@@ -32,11 +44,3 @@ class FileSource:
     def close(self) -> None:
         """Idempotent."""
         self._file.close()
-
-    def __enter__(self) -> FileSource:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()

@@ -6,7 +6,6 @@ import base64
 import http.client
 import ssl
 from collections.abc import Callable
-from types import TracebackType
 from urllib.parse import SplitResult, quote, unquote, urlsplit
 
 from stoker.archive import addresses
@@ -57,14 +56,6 @@ class Response:
             self._response.close()
         self._connection.close()
         self._breaker.release()
-
-    def __enter__(self) -> Response:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def _check_framing(response: http.client.HTTPResponse) -> None:

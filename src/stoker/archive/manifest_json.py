@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from stoker.archive.file_source import NotRegular, open_regular
 from stoker.archive.names import safe_parts, shown
-from stoker.archive.regular import NotRegular, open_regular
 from stoker.errors import ArchiveUnreadable, InvalidArchive, UnsafeArchive
 
 MAX_MANIFEST_BYTES = 1 << 20

@@ -21,11 +21,11 @@ from typing import BinaryIO, ClassVar, Generic, TypeVar
 
 from stoker.archive import sources
 from stoker.archive.download import Downloader, DownloadLimits
+from stoker.archive.file_source import open_regular
 from stoker.archive.limits import UnpackLimits
 from stoker.archive.local import Places
 from stoker.archive.manifest import Manifest
 from stoker.archive.placing import sweep
-from stoker.archive.regular import open_regular
 from stoker.archive.sources import AllowedUrls
 from stoker.archive.threads import Stop, run_stoppable
 from stoker.archive.unpack import unpack

@@ -1,10 +1,28 @@
-"""The image transforms of the default vision handlers."""
+"""The image transforms of the default vision handlers, made when they are first read."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from stoker.handlers import _torchvision
+
+
+class LazyAttribute:
+    """Reads as the result of ``make()``, which runs once for all instances. Subclasses and instances may replace it.
+
+    A handler class can thus name transforms without importing torchvision for users who replace them.
+    """
+
+    def __init__(self, make: Callable[[], Any]) -> None:
+        self._make = make
+        self._value: Any = None
+
+    def __get__(self, instance: object, owner: type) -> Any:
+        if self._value is None:
+            self._value = self._make()
+        return self._value
+
 
 _IMAGENET_MEAN, _IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 

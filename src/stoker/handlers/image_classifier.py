@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from stoker.handlers import _transforms
-from stoker.handlers._lazy import LazyAttribute
+from stoker.handlers._transforms import LazyAttribute
 from stoker.handlers.timer import timed
 from stoker.handlers.util import map_class_to_label
 from stoker.handlers.vision import VisionHandler

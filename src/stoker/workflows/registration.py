@@ -20,7 +20,6 @@ from stoker.core.workflows import RegisterWorkflowRequest
 from stoker.registry.entry import ModelEntry, NodeRole
 from stoker.registry.operations import Operations
 from stoker.workflows import specification
-from stoker.workflows.envelopes import envelope_of
 from stoker.workflows.graph import Node
 from stoker.workflows.specification import Specification
 from stoker.workflows.workflow import EntryModel, Workflow
@@ -183,3 +182,16 @@ def _failure(task: asyncio.Task[ModelEntry]) -> str | None:
     if error is not None:
         raise error
     return None
+
+
+def envelope_of(node: Node, envelope: str | None) -> str | None:
+    """Returns the node's own envelope: ``NAME``, ``NAME:input`` for a start, ``NAME:output`` for a leaf, or None.
+
+    An envelope translates what clients send and get, so it belongs around the workflow, not around each of its nodes.
+    """
+    starts, ends = not node.predecessors, not node.successors
+    if envelope is None or not (starts or ends):
+        return None
+    if starts and ends:
+        return envelope
+    return f"{envelope}:input" if starts else f"{envelope}:output"

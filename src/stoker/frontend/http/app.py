@@ -1,4 +1,4 @@
-"""Combines the APIs of a listener's roles into one ASGI application.
+"""Combines the APIs of a listener's roles into one ASGI application, with TorchServe's habits for paths and methods.
 
 An `Api` is the routes of one role (inference, management, metrics) and who may use them.  A listener with several roles
 tries them in order.
@@ -6,14 +6,20 @@ tries them in order.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from starlette.requests import Request
-from starlette.routing import BaseRoute, Match
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Match, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from stoker.core.ports import Authorizer, TokenScope
 from stoker.errors import MethodNotAllowed, ResourceNotFound
+
+
+Endpoint = Callable[[Request], Awaitable[Response]]
+ANY_METHOD = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT")
 
 
 def everyone(request: Request) -> None:
@@ -67,3 +73,25 @@ async def _handle(route: BaseRoute, scope: Scope, receive: Receive, send: Send) 
     scope.update(found)
     app: ASGIApp = getattr(route, "app", route)
     await app(scope, receive, send)
+
+
+def both(path: str, endpoint: Endpoint, methods: Sequence[str]) -> list[Route]:
+    """Makes routes with and without a slash at the end, which mean the same."""
+    return [Route(path, endpoint, methods=methods), Route(f"{path}/", endpoint, methods=methods)]
+
+
+def with_token(authorizer: Authorizer, scope: TokenScope) -> Callable[[Request], None]:
+    """Makes an `Api.admit` that checks the token."""
+
+    def admit(request: Request) -> None:
+        authorizer.check(scope, authorization(request))
+
+    return admit
+
+
+def authorization(request: Request) -> str | None:
+    """Returns the header as sent; the first one if there are several."""
+    for name, value in request.scope["headers"]:
+        if name.lower() == b"authorization":
+            return bytes(value).decode("latin-1")
+    return None

@@ -10,9 +10,8 @@ from starlette.routing import Route
 
 from stoker.errors import MethodNotAllowed
 from stoker.frontend.http import openapi
-from stoker.frontend.http.app import Api
+from stoker.frontend.http.app import ANY_METHOD, Api, both
 from stoker.frontend.http.responses import json_bytes
-from stoker.frontend.http.routes import ANY_METHOD, both
 
 
 def description_api(operations: Sequence[openapi.Operation], *, version: str) -> Api:

@@ -11,11 +11,9 @@ from starlette.routing import BaseRoute, Match
 from starlette.types import Receive, Scope, Send
 
 from stoker.core.ports import Authorizer, InferencePort, ReadinessPort, TokenScope
-from stoker.frontend.http.app import Api
-from stoker.frontend.http.authorization import with_token
+from stoker.frontend.http.app import ANY_METHOD, Api, both, with_token
 from stoker.frontend.http.paths import target_of
 from stoker.frontend.http.responses import json_response
-from stoker.frontend.http.routes import ANY_METHOD, both
 
 Describe = Callable[[str], Any]
 """Returns the OpenAPI document of a model's predictions; raises ModelNotFound."""

@@ -23,13 +23,11 @@ from stoker.core.ports import (
 from stoker.core.reply import ResponseMeta
 from stoker.errors import ArchiveNotFound, BadRequest, MethodNotAllowed
 from stoker.frontend.http import client, openapi_operations, parameters
-from stoker.frontend.http.app import Api
-from stoker.frontend.http.authorization import authorization
+from stoker.frontend.http.app import ANY_METHOD, Api, Endpoint, authorization, both
 from stoker.frontend.http.guards import BrowserGuard
 from stoker.frontend.http.heads import handler_headers, sendable_status
 from stoker.frontend.http.parameters import Parameters
 from stoker.frontend.http.responses import json_response
-from stoker.frontend.http.routes import ANY_METHOD, Endpoint, both
 
 MOST_LISTED = 100
 _NO_DELAY = -100

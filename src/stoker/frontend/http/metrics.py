@@ -14,9 +14,8 @@ from starlette.routing import Route
 
 from stoker.core.ports import MetricsPort
 from stoker.frontend.http import parameters
-from stoker.frontend.http.app import Api
+from stoker.frontend.http.app import ANY_METHOD, Api, both
 from stoker.frontend.http.openapi_operations import METRICS_TYPE
-from stoker.frontend.http.routes import ANY_METHOD, both
 
 
 def metrics_api(metrics: MetricsPort) -> Api:

@@ -14,10 +14,10 @@ from starlette.routing import BaseRoute, Route
 from stoker.core.ports import ReadinessPort, TensorPort
 from stoker.errors import BadRequest, NotSupported
 from stoker.frontend.http import client
+from stoker.frontend.http.app import ANY_METHOD, Endpoint, both
 from stoker.frontend.http.openapi import Operation
 from stoker.frontend.http.openapi_open_inference import HEALTH, ROUTES
 from stoker.frontend.http.responses import json_response
-from stoker.frontend.http.routes import ANY_METHOD, Endpoint, both
 from stoker.frontend.open_inference import described
 from stoker.frontend.open_inference.repository import Repository
 

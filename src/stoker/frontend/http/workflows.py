@@ -14,10 +14,10 @@ from starlette.routing import Route
 from stoker.core.workflows import RegisterWorkflowRequest, WorkflowManagementPort
 from stoker.errors import BadRequest, MethodNotAllowed
 from stoker.frontend.http import client, parameters
+from stoker.frontend.http.app import Endpoint, both
 from stoker.frontend.http.management import MOST_LISTED
 from stoker.frontend.http.parameters import Parameters
 from stoker.frontend.http.responses import json_response
-from stoker.frontend.http.routes import Endpoint, both
 
 
 def workflow_routes(workflows: WorkflowManagementPort, *, enabled: bool) -> Sequence[Route]:
