@@ -17,7 +17,6 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from stoker.core.ports import Authorizer, TokenScope
 from stoker.errors import MethodNotAllowed, ResourceNotFound
 
-
 Endpoint = Callable[[Request], Awaitable[Response]]
 ANY_METHOD = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT")
 
