@@ -23,21 +23,18 @@ _ARCHIVE_SUFFIXES = (".mar", ".model", ".tar.gz", ".tgz", ".zip")
 class ModelSpec:
     """Times are seconds, sizes bytes. Built by the registry; read by scheduling and pool.
 
-        ``url`` is what the client gave at registration. ``job_queue_size`` counts jobs that wait, not those in
-        a worker's hands.  ``batching``: ``adaptive`` or ``fixed`` (TorchServe's: always wait the whole delay).
-        ``continuous``: requests join and leave between two calls of the handler.
-        ``async_jobs``: most requests at a time of a worker whose handler is asynchronous; 0: it is not.
-        ``share_weights``: the model is initialised once and its workers are forked from there.
-        ``job_tickets``: what no worker can begin at once is refused.
-        ``ranks``: how each worker is spread over devices; None: it has one.
-        ``sequences``: how requests that share state are kept together; None: they are not.
-        ``use_venv``: its workers have a virtual environment of their own.
-    <<<<<<< HEAD
-        ``warm_up``: what each worker answers to itself before it is ready; None: nothing.
-    =======
-        ``ray``: what its workers need of a Ray cluster; None: they are on the server's machine.
-    >>>>>>> 7ed240b (Settings and model keys of workers on a Ray cluster)
-        ``autoscale``: the load decides how many workers there are. ``unload_after_s``: 0 means never.
+    ``url`` is what the client gave at registration. ``job_queue_size`` counts jobs that wait, not those in
+    a worker's hands.  ``batching``: ``adaptive`` or ``fixed`` (TorchServe's: always wait the whole delay).
+    ``continuous``: requests join and leave between two calls of the handler.
+    ``async_jobs``: most requests at a time of a worker whose handler is asynchronous; 0: it is not.
+    ``share_weights``: the model is initialised once and its workers are forked from there.
+    ``job_tickets``: what no worker can begin at once is refused.
+    ``ranks``: how each worker is spread over devices; None: it has one.
+    ``sequences``: how requests that share state are kept together; None: they are not.
+    ``use_venv``: its workers have a virtual environment of their own.
+    ``warm_up``: what each worker answers to itself before it is ready; None: nothing.
+    ``ray``: what its workers need of a Ray cluster; None: they are on the server's machine.
+    ``autoscale``: the load decides how many workers there are. ``unload_after_s``: 0 means never.
     """
 
     key: ModelKey
