@@ -257,6 +257,45 @@ BAD: dict[str, tuple[Any, str]] = {
     "missing": (typed_request("INT32", [1, 2], [1, 2], "a", "configured"), "Input 'b' is missing."),
     "shared memory": (raw_request(), "Shared memory is not supported."),
 }
+
+
+def with_parameter(name: str, kind: str, value: Any) -> Any:
+    request = raw_request()
+    setattr(request.parameters[name], f"{kind}_param", value)
+    return request
+
+
+NOT_A_TIMEOUT = "The parameter 'timeout' is no number of microseconds."
+BAD |= {
+    "no name of an input": (typed_request("INT8", [1], [1], name=""), "An input has no name."),
+    "twice": (typed_request("INT8", [1], [1]), "Input 'x' is there twice."),
+    "an output twice": (raw_request(), "An output is requested twice."),
+    "no boolean": (
+        pb.ModelInferRequest(model_name="m", raw_input_contents=[b"\2"]),
+        "Input 'x' has elements that are no BOOL.",
+    ),
+    "beyond the shape": (
+        typed_request("BYTES", [2**62, 4], [b"x"]),
+        f"Input 'x' has 1 elements where its shape has {2**64}.",
+    ),
+    "nothing in too many": (typed_request("FP32", [0, 2**62], []), "Input 'x' has no elements and is too large."),
+    "timeout of infinity": (with_parameter("timeout", "double", float("inf")), NOT_A_TIMEOUT),
+    "timeout of a boolean": (with_parameter("timeout", "bool", True), NOT_A_TIMEOUT),
+    "timeout in the past": (with_parameter("timeout", "int64", -1), "The parameter 'timeout' is negative."),
+    "sequence of a boolean": (
+        with_parameter("sequence_id", "bool", True),
+        "The parameter 'sequence_id' is neither a text nor a whole number.",
+    ),
+    "start of a sequence": (
+        with_parameter("sequence_start", "string", "true"),
+        "The parameter 'sequence_start' is no boolean.",
+    ),
+    "priority": (with_parameter("priority", "string", "high"), "The parameter 'priority' is no whole number."),
+}
+BAD["twice"][0].inputs.add().CopyFrom(BAD["twice"][0].inputs[0])
+for _ in range(2):
+    BAD["an output twice"][0].outputs.add(name="x")
+BAD["no boolean"][0].inputs.add(name="x", datatype="BOOL", shape=[1, 1])
 BAD["datatype"][0].inputs[0].datatype = "int8"
 BAD["datatype"] = BAD["datatype"][0], "The datatype of input 'x' is unknown: int8"
 BAD["wrong field"][0].inputs[0].contents.ClearField("int_contents")
@@ -282,6 +321,19 @@ async def test_contents_beside_raw_ones_are_refused(call: Client) -> None:
     )
 
 
+async def test_under_the_envelope_of_the_protocol_a_shape_may_leave_one_size_to_the_data(call: Client) -> None:
+    """TorchServe's envelope reshapes by numpy, and TorchServe's own examples send [-1]."""
+    call.run.ports.models.add("wrapped", envelope="kservev2")
+    await call.infer(typed_request("BYTES", [-1], [b"a", b"b"], model="wrapped"))
+    await call.infer(typed_request("FP32", [2, -1], [1.0, 2.0], model="wrapped"))
+    (one, two) = call.run.ports.inference.submissions
+    assert (one.tensors.tensors[0].shape, two.tensors.tensors[0].shape) == ([-1], [2, -1])
+    refused = "Input 'x' has 3 elements, which do not fit the shape [2, -1]."
+    for shape, text in (([2, -1], refused), ([-1, -1], "Input 'x' has a negative dimension.")):
+        request = typed_request("INT8", shape, [1, 2, 3], model="wrapped")
+        assert await call.error("ModelInfer", request) == (CODE.INVALID_ARGUMENT, text)
+
+
 async def test_a_request_like_one_before_is_checked_against_its_own_data(call: Client) -> None:
     """What repeats is read once; what does not, each time."""
     for size in (8, 7, 8, 9):
@@ -294,6 +346,25 @@ async def test_a_request_like_one_before_is_checked_against_its_own_data(call: C
     call.run.ports.models.specs["m"] = []
     call.run.ports.models.add("m", "3.0", CONFIGURED)
     assert (await call.error("ModelInfer", raw_request()))[1] == "Input 'a' is missing."
+
+
+async def test_booleans_are_checked_in_each_request(call: Client) -> None:
+    for value, code in ((b"\1", None), (b"\2", CODE.INVALID_ARGUMENT), (b"\0", None)):
+        request = pb.ModelInferRequest(model_name="m", raw_input_contents=[value])
+        request.inputs.add(name="x", datatype="BOOL", shape=[1, 1])
+        if code is None:
+            assert (await call.infer(request)).raw_output_contents[0] == value
+        else:
+            assert (await call.error("ModelInfer", request))[0] is code
+
+
+async def test_what_says_how_a_tensor_was_sent_is_not_the_handlers(call: Client) -> None:
+    request = raw_request("plain")
+    request.inputs[0].parameters["binary_data_size"].int64_param = 8
+    request.inputs[0].parameters["own"].string_param = "v"
+    await call.infer(request)
+    (job,) = call.run.ports.inference.submissions
+    assert job.tensors is not None and job.tensors.tensors[0].parameters == {"own": "v"}
 
 
 async def test_requests_of_many_shapes_in_turn_each_get_their_own_answer(call: Client) -> None:

@@ -84,6 +84,36 @@ async def test_numbers_that_json_lacks_are_written_as_python_does(ports: HttpPor
     assert '"data":[NaN,Infinity,-Infinity]' in response.text
 
 
+async def test_what_python_writes_is_read_as_python_does(ports: HttpPorts) -> None:
+    document = json.dumps(body(X, id=None))
+    infinite = '{"inputs":[{"name":"x","datatype":"FP64","shape":[1],"data":[1e400]}]}'
+    async with running(ports) as server:
+        for content in (b"\xef\xbb\xbf" + document.encode(), document.encode("utf-16"), document + "\n"):
+            response = await server.client.post("/v2/models/m/infer", content=content)
+            assert response.json()["outputs"][0]["data"] == X["data"]
+        response = await server.client.post("/v2/models/m/infer", content=infinite)
+        assert '"data":[Infinity]' in response.text
+
+
+async def test_a_client_of_events_gets_a_document_too(ports: HttpPorts) -> None:
+    async with running(ports) as server:
+        response = await post(server, body(X), headers={"accept": "application/json, text/event-stream"})
+    assert (response.headers["content-type"], response.json()["outputs"][0]["data"]) == ("application/json", X["data"])
+
+
+async def test_under_the_envelope_of_the_protocol_shapes_are_numpys(ports: HttpPorts) -> None:
+    """A size that the data has, a number alone: TorchServe's own examples send both."""
+    ports.models.add("wrapped", envelope="kservev2")
+    ports.inference.on_submit = answering(Tensor("x", "FP32", [1], raw("FP32", 1.0)))
+    async with running(ports) as server:
+        for shape in ([-1], 2, -1, [1, -1]):
+            document = body(tensor("INT64", shape, [1, 2]))  # type: ignore[arg-type]
+            assert (await post(server, document, "/v2/models/wrapped/infer")).status_code == 200
+            assert json.loads(ports.inference.submissions[-1].inputs["body"]) == document
+        response = await post(server, body(tensor("INT64", [3, -1], [1, 2])), "/v2/models/wrapped/infer")
+        assert response.json()["error"] == "Input 'x' has 2 elements, which do not fit the shape [3, -1]."
+
+
 async def test_nested_data_and_any_or_no_content_type_are_understood(ports: HttpPorts) -> None:
     nested = body(tensor("INT32", [2, 2], [[1, 2], [3, 4]]))
     async with running(ports) as server:
@@ -126,13 +156,14 @@ async def test_bytes_that_are_no_text_must_be_asked_for_as_binary_data(ports: Ht
         assert (response.status_code, "binary data" in response.json()["error"]) == (400, True)
 
 
-@pytest.mark.parametrize("encoding", ["gzip", "br"])
+@pytest.mark.parametrize("encoding", ["gzip", "identity", "br"])
 async def test_a_compressed_body_is_unpacked_within_bounds(ports: HttpPorts, encoding: str) -> None:
     async with running(ports) as server:
-        content = gzip.compress(json.dumps(body(X)).encode())
+        content = json.dumps(body(X)).encode()
+        content = content if encoding == "identity" else gzip.compress(content)
         headers = {"content-encoding": encoding}
         response = await server.client.post("/v2/models/m/infer", content=content, headers=headers)
-        assert response.status_code == (200 if encoding == "gzip" else 400)
+        assert response.status_code == (400 if encoding == "br" else 200)
         bomb = gzip.compress(bytes(10_000_000))
         response = await server.client.post("/v2/models/m/infer", content=bomb, headers={"content-encoding": "gzip"})
         assert response.status_code == 413
@@ -207,13 +238,29 @@ BAD: list[tuple[Any, str]] = [
     (body(tensor("BYTES", [1], [1])), "Input 'x' has elements that are no BYTES."),
     (body(tensor("INT8", [-1], [1])), "Input 'x' has a negative dimension."),
     (body(tensor("INT8", [0, 10**9], [])), "Input 'x' has no elements and is too large."),
+    (body(tensor("FP32", [2, 2], [[1], [2, 3, 4]])), "Input 'x' has lists of different lengths."),
+    (body(tensor("FP32", [3], [[1, 2], 3])), "Input 'x' is a mixture of lists and elements."),
+    (body(tensor("INT8", [1], [True])), "Input 'x' has elements that are no INT8."),
+    (body(tensor("FP32", [1], [True])), "Input 'x' has elements that are no FP32."),
+    (body(tensor("BOOL", [1], [2])), "Input 'x' has elements that are no BOOL."),
+    (body(tensor("FP32", [1], [None])), "Input 'x' has elements that are no FP32."),
+    (body(tensor("FP32", [1], [1e39])), "Input 'x' has elements that are no FP32."),
+    (body(tensor("BF16", [1], [1e39])), "Input 'x' has elements that are no BF16."),
+    (body(tensor("FP16", [1], [1e6])), "Input 'x' has elements that are no FP16."),
+    (body(tensor("UINT64", [1], [2**64])), "Input 'x' has elements that are no UINT64."),
+    (body(tensor("FP32", 2, [1, 2])), "The shape of input 'x' is no list of whole numbers."),  # type: ignore[arg-type]
     (body(X, X), "Input 'x' is there twice."),
+    (body(X, outputs=[{"name": "x"}, {"name": "x"}]), "An output is requested twice."),
     (body(X, id=7), "The id of the request is no text."),
     (body(X, outputs="o"), "'outputs' is no list."),
     (body(X, outputs=[{}]), "A requested output has no name."),
     (body(X, parameters={"a": {}}), "The parameters of the request are no map of texts, numbers and booleans."),
     (body(X, parameters={"a": 2**70}), "Parameter 'a' is out of range."),
     (body(X, parameters={"timeout": "soon"}), "The parameter 'timeout' is no number of microseconds."),
+    (body(X, parameters={"timeout": float("inf")}), "The parameter 'timeout' is no number of microseconds."),
+    (body(X, parameters={"timeout": True}), "The parameter 'timeout' is no number of microseconds."),
+    (body(X, parameters={"sequence_id": 1.5}), "The parameter 'sequence_id' is neither a text nor a whole number."),
+    (body(X, parameters={"sequence_end": 1}), "The parameter 'sequence_end' is no boolean."),
     (body({**X, "parameters": {"binary_data_size": 8}}), "The binary data of input 'x' is not in the body."),
     (body({**X, "parameters": {"shared_memory_region": "r"}}), "Shared memory is not supported."),
     (
@@ -249,6 +296,24 @@ async def test_a_length_that_is_wrong_is_refused(ports: HttpPorts, length: str, 
     async with running(ports) as server:
         response = await post(server, body(X), headers={LENGTH: length})
     assert (response.status_code, response.json()["error"].startswith(text)) == (400, True)
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"{", b'{"inputs": []} and more', b' {"inputs": [\xff]}', b"{" + b'"a":[' * 5000]
+)
+async def test_a_body_that_is_damaged_never_reaches_a_handler_of_tensors(ports: HttpPorts, content: bytes) -> None:
+    async with running(ports) as server:
+        for path in ("/v2/models/m/infer", "/v2/models/m/versions/1.0/infer"):
+            response = await server.client.post(path, content=content)
+            assert response.status_code == 400 and "no " in response.json()["error"]
+    assert not ports.inference.submissions
+
+
+async def test_a_tensor_comes_in_json_or_behind_it(ports: HttpPorts) -> None:
+    content, headers = with_binary(body({**X, "parameters": {"binary_data_size": 8}}), bytes(8))
+    async with running(ports) as server:
+        response = await server.client.post("/v2/models/m/infer", content=content, headers=headers)
+    assert (response.status_code, response.json()["error"]) == (400, "Input 'x' has 'data' and binary data.")
 
 
 async def test_binary_data_that_belongs_to_no_input_is_refused(ports: HttpPorts) -> None:
@@ -367,7 +432,10 @@ async def test_the_server_says_what_it_speaks(ports: HttpPorts) -> None:
     assert {"binary_tensor_data", "model_repository", "sequence(string_id)"} <= set(said["extensions"])
 
 
-@pytest.mark.parametrize("path", ["/v2/trace/setting", "/v2/logging", "/v2/systemsharedmemory/status"])
+@pytest.mark.parametrize(
+    "path",
+    ["/v2/trace/setting", "/v2/models/m/trace/setting", "/v2/logging", "/v2/systemsharedmemory/region/r/register"],
+)
 async def test_extensions_that_are_not_served_say_so(ports: HttpPorts, path: str) -> None:
     async with running(ports) as server:
         assert (await server.client.get(path)).status_code == 501
@@ -384,7 +452,8 @@ async def test_the_repository_loads_lists_and_unloads(ports: HttpPorts) -> None:
         assert (await server.client.post("/v2/repository/models/m/unload")).status_code == 200
         refused = await server.client.post("/v2/repository/models/spare/load", json={"parameters": {"config": "{}"}})
         assert (refused.status_code, "parameters" in refused.json()["error"]) == (400, True)
-        assert (await server.client.post("/v2/repository/index", content=b"[")).status_code == 400
+        for wrong in (b"[", b"[]", b'{"ready": "yes"}'):
+            assert (await server.client.post("/v2/repository/index", content=wrong)).status_code == 400
     assert [asked[0] for asked in ports.management.asked] == ["register", "unregister", "unregister"]
 
 

@@ -22,12 +22,12 @@ class Datatype(NamedTuple):
         return self.name.startswith(("FP", "BF"))
 
 
-BYTES = "BYTES"
+BOOL, BYTES = "BOOL", "BYTES"
 
 DATATYPES: Mapping[str, Datatype] = {
     row.name: row
     for row in (
-        Datatype("BOOL", 1, "B", "bool_contents", 1),
+        Datatype(BOOL, 1, "B", "bool_contents", 1),
         Datatype("UINT8", 1, "B", "uint_contents", 2),
         Datatype("UINT16", 2, "H", "uint_contents", 3),
         Datatype("UINT32", 4, "I", "uint_contents", 4),

@@ -6,6 +6,7 @@ client when data does not fit.
 
 from __future__ import annotations
 
+import math
 import struct
 import sys
 from array import array
@@ -13,7 +14,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from stoker.core.buffer import Buffer
-from stoker.tensors.datatypes import BYTES, Datatype
+from stoker.tensors.datatypes import BOOL, BYTES, Datatype
 
 MAX_DIMENSIONS = 32
 MOST_EMPTY = 10_000
@@ -61,18 +62,35 @@ def _empty_lists(shape: Sequence[int], values: list[Any]) -> int:
     return len(values) if values else count
 
 
-def flat(value: Any, count: int) -> list[Any]:
-    """Flattens nested lists. Raises ValueError if there are other than ``count`` elements."""
+def flat(value: Any, count: int | None) -> list[Any]:
+    """Flattens nested lists. Raises ValueError if they are ragged, or have other than ``count`` elements; None: any
+    number."""
     while value and isinstance(value[0], list):
         if not all(isinstance(each, list) for each in value):
             raise ValueError("is a mixture of lists and elements")
+        if len(set(map(len, value))) != 1:
+            raise ValueError("has lists of different lengths")
         value = [element for each in value for element in each]
-    if len(value) != count:
+    if count is not None and len(value) != count:
         raise ValueError(f"has {len(value)} elements where its shape has {count}")
     return list(value)
 
 
 # ------------------------------------------------------------------------------------------------- checks
+
+
+def is_open(shape: Sequence[int]) -> bool:
+    """Tells whether one size is -1, which stands for what the data has, as in numpy."""
+    return list(shape).count(-1) == 1
+
+
+def closed(datatype: Datatype, shape: Sequence[int], data: Buffer) -> Sequence[int]:
+    """Returns an open shape with the size that the data has. Raises ValueError: it has none that fits."""
+    elements = len(data) // datatype.size if datatype.size else sum(1 for _ in _spans(data))
+    others = count_of([size for size in shape if size != -1])
+    if not others or elements % others:
+        raise ValueError(f"has {elements} elements, which do not fit the shape {list(shape)}")
+    return [elements // others if size == -1 else size for size in shape]
 
 
 def check(datatype: Datatype, shape: Sequence[int], data: Buffer) -> None:
@@ -81,6 +99,8 @@ def check(datatype: Datatype, shape: Sequence[int], data: Buffer) -> None:
     if datatype.size:
         if count * datatype.size != len(data):
             raise ValueError(f"has {len(data)} bytes where its shape has {count * datatype.size}")
+        if datatype.name == BOOL and bytes(data).strip(b"\x00\x01"):
+            raise ValueError(f"has elements that are no {BOOL}")
         return
     found = sum(1 for _ in _spans(data))
     if found != count:
@@ -106,7 +126,7 @@ def _spans(data: Buffer) -> Iterator[tuple[int, int]]:
 def values_of(datatype: Datatype, data: Buffer) -> list[Any]:
     """Returns the elements as Python values; of BYTES as bytearrays."""
     if datatype.code:
-        if datatype.name == "BOOL":
+        if datatype.name == BOOL:
             return list(map(bool, data))
         return numbers(datatype.code, data).tolist()
     if datatype.name == BYTES:
@@ -141,7 +161,7 @@ def raw_of(datatype: Datatype, values: Iterable[Any]) -> bytes:
     try:
         if datatype.name == BYTES:
             return joined(values)
-        if datatype.name == "BOOL":
+        if datatype.name == BOOL:
             return _booleans(values)
         if datatype.code:
             return _numbers(datatype, values)
@@ -154,10 +174,19 @@ def raw_of(datatype: Datatype, values: Iterable[Any]) -> bytes:
 
 
 def _numbers(datatype: Datatype, values: Iterable[Any]) -> bytes:
-    found = array(datatype.code, values)
+    found = _finite("f", values) if datatype.name == "FP32" else array(datatype.code, values)
     if _SWAP:
         found.byteswap()
     return found.tobytes()
+
+
+def _finite(code: str, values: Iterable[Any]) -> array[float]:
+    """Raises OverflowError: a number is beyond the range, which would make it infinite."""
+    given = list(values)
+    found = array(code, given)
+    if not math.isfinite(sum(found)) and sum(map(math.isinf, found)) != sum(map(math.isinf, given)):
+        raise OverflowError
+    return found
 
 
 def _booleans(values: Iterable[Any]) -> bytes:
@@ -175,7 +204,7 @@ def _number(value: Any) -> float:
 
 def _narrowed(values: Sequence[float]) -> bytes:
     """Converts to BF16: the upper halves of FP32, rounded to even."""
-    wide = array("I", array("f", values).tobytes())
+    wide = array("I", _finite("f", values).tobytes())
     narrow = array("H", [_rounded(bits) for bits in wide])
     if _SWAP:
         narrow.byteswap()

@@ -159,7 +159,7 @@ def _of_list(value: Any, name: str, wanted: str | None, *, strings: bool) -> Ten
     kinds = set(map(type, values))
     if kinds <= {bool, int, float}:
         datatype = wanted or _datatype_of(kinds, values)
-        if datatype == BYTES:
+        if datatype == BYTES and (values or not strings):
             return None
         if not DATATYPES[datatype].is_float and float in kinds:
             raise NotATensor(f"Output '{name}' has elements that are no {datatype}")

@@ -133,6 +133,9 @@ def test_inputs_of_the_open_inference_protocol_are_rows_with_nested_data(context
     [
         ({"datatype": "INT64", "shape": [], "data": 5}, 5),
         ({"datatype": "INT8", "shape": [1], "data": [1000]}, [1000]),
+        ({"datatype": "INT64", "shape": 3, "data": [1, 2, 3]}, [1, 2, 3]),
+        ({"datatype": "INT64", "shape": -1, "data": [1, 2]}, [1, 2]),
+        ({"datatype": "INT64", "shape": [2, -1], "data": [1, 2, 3, 4]}, [[1, 2], [3, 4]]),
         ({"datatype": "BOOL", "shape": [1, 2], "data": [True, False]}, [[True, False]]),
         ({"datatype": "FP32", "shape": [3, 0], "data": []}, [[], [], []]),
         ({"datatype": "BYTES", "data": ["a"]}, "a"),

@@ -75,6 +75,9 @@ def test_bytes_that_end_within_an_element_are_refused(cut: int) -> None:
         ("FP32", ["1"]),
         ("FP16", ["1"]),
         ("FP16", [1e6]),
+        ("FP32", [1.0, 1e39]),
+        ("FP32", [float("inf"), -1e39]),
+        ("BF16", [float("nan"), 1e39]),
         ("BOOL", [2]),
         ("BOOL", ["a"]),
         ("BYTES", [1]),
@@ -85,6 +88,40 @@ def test_bytes_that_end_within_an_element_are_refused(cut: int) -> None:
 def test_values_that_a_datatype_lacks_are_refused(name: str, values: list[object]) -> None:
     with pytest.raises(ValueError, match=f"no {name}"):
         elements.raw_of(DATATYPES[name], values)
+
+
+@pytest.mark.parametrize("name", ["FP16", "BF16", "FP32", "FP64"])
+def test_infinity_is_a_number_and_an_overflow_is_none(name: str) -> None:
+    values = [float("inf"), -float("inf"), 1.5]
+    assert elements.values_of(DATATYPES[name], elements.raw_of(DATATYPES[name], values)) == values
+
+
+def test_a_byte_that_is_no_boolean_is_refused() -> None:
+    elements.check(DATATYPES["BOOL"], [3], memoryview(b"\0\1\0"))
+    with pytest.raises(ValueError, match="no BOOL"):
+        elements.check(DATATYPES["BOOL"], [3], memoryview(b"\0\1\2"))
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "values", "closed"),
+    [
+        ("INT16", [-1], [1, 2, 3], [3]),
+        ("INT16", [2, -1], [1, 2, 3, 4], [2, 2]),
+        ("INT16", [-1, 3], [], [0, 3]),
+        ("BYTES", [-1], [b"a", b""], [2]),
+    ],
+)
+def test_a_size_left_open_is_the_one_that_the_data_has(
+    name: str, shape: list[int], values: list[object], closed: list[int]
+) -> None:
+    data = elements.raw_of(DATATYPES[name], values)
+    assert elements.closed(DATATYPES[name], shape, data) == closed
+
+
+@pytest.mark.parametrize("shape", [[2, -1], [-1, 0], [4, -1]])
+def test_a_size_left_open_must_fit_the_data(shape: list[int]) -> None:
+    with pytest.raises(ValueError, match="has 3 elements, which do not fit the shape"):
+        elements.closed(DATATYPES["INT8"], shape, b"abc")
 
 
 @pytest.mark.parametrize(
@@ -116,7 +153,7 @@ def test_nested_and_flat_data_are_the_same(data: list[object]) -> None:
 
 @pytest.mark.parametrize("data", [[1], [[1, 2], 3], [[1], [2, 3]]])
 def test_data_of_another_count_or_of_mixed_depth_is_refused(data: list[object]) -> None:
-    with pytest.raises(ValueError, match=r"elements|mixture"):
+    with pytest.raises(ValueError, match=r"elements|mixture|lengths"):
         elements.flat(data, 2)
 
 

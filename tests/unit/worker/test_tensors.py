@@ -206,6 +206,13 @@ def test_a_document_of_the_protocol_is_taken_as_it_is() -> None:
     assert elements.values_of(DATATYPES["BYTES"], outputs[1].data) == [b"aGk="]
 
 
+@pytest.mark.parametrize("datatype", ["BYTES", "INT8", "FP16", "BOOL"])
+@pytest.mark.parametrize("shape", [[0], [2, 0]])
+def test_an_output_of_a_document_may_be_empty(datatype: str, shape: list[int]) -> None:
+    output = {"name": "a", "datatype": datatype, "shape": shape, "data": []}
+    assert answered({"outputs": [output]}, TensorInterface(), Form.DOCUMENT) == [("a", datatype, shape, [])]
+
+
 @pytest.mark.parametrize(
     "output",
     [{"name": "a"}, {"name": "a", "datatype": "X", "data": [1]}, {"datatype": "INT8", "shape": [3], "data": [1]}, "x"],

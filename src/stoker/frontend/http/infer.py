@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from stoker.core.buffer import Buffer
+from stoker.core.model import ModelSpec
 from stoker.core.ports import TensorPort
 from stoker.errors import BadRequest, ModelNotFound, ModelVersionNotFound
 from stoker.frontend.compression import BadCompression, inflate
 from stoker.frontend.http import infer_bodies
 from stoker.frontend.http.exchange import HttpExchange
 from stoker.frontend.http.responses import JSON_TYPE
+from stoker.frontend.open_inference.plans import takes_open_shapes
 from stoker.frontend.open_inference.request import InferAnswer
 from stoker.frontend.open_inference.service import OpenInference
 
@@ -37,13 +40,20 @@ class RestInference:
         length = _header_length(facts.get(infer_bodies.LENGTH_HEADER))
         body = exchange.request
         if b"content-encoding" in facts:
-            body = self._unpacked(bytes(body), facts[b"content-encoding"])
+            body = self._unpacked(body, facts[b"content-encoding"])
         document = infer_bodies.document_of(body, length)
-        if document is None or ("inputs" not in document and length is None and not self._takes_tensors(route)):
+        if document is None and self.takes_tensors(route) and (not body or infer_bodies.looks_like_object(body)):
+            raise BadRequest("The body is no JSON object.")
+        if document is None or ("inputs" not in document and length is None and not self.takes_tensors(route)):
             return False
         exchange.request = b""  # it lives on in the tensors
         request, wanted = infer_bodies.request_of(
-            document, body, length, model=target.model, version=target.version or ""
+            document,
+            body,
+            length,
+            model=target.model,
+            version=target.version or "",
+            open_shapes=self._takes_open_shapes(route),
         )
         running = self._inference.start(
             request,
@@ -56,15 +66,26 @@ class RestInference:
             exchange.on_cancel = running.cancel
         return True
 
-    def _takes_tensors(self, route: Route) -> bool:
-        try:
-            return self._models.model_spec(route.target.model, route.target.version).tensors.rows
-        except (ModelNotFound, ModelVersionNotFound):
-            return False
+    def takes_tensors(self, route: Route) -> bool:
+        spec = self._spec(route)
+        return spec is not None and spec.tensors.rows
 
-    def _unpacked(self, body: bytes, encoding: bytes) -> bytes:
+    def _takes_open_shapes(self, route: Route) -> bool:
+        spec = self._spec(route)
+        return spec is not None and takes_open_shapes(spec)
+
+    def _spec(self, route: Route) -> ModelSpec | None:
         try:
-            return inflate(body, encoding.decode("latin-1").strip().lower(), self._max_request_size)
+            return self._models.model_spec(route.target.model, route.target.version)
+        except (ModelNotFound, ModelVersionNotFound):
+            return None
+
+    def _unpacked(self, body: Buffer, encoding: bytes) -> Buffer:
+        method = encoding.decode("latin-1").strip().lower()
+        if method == "identity":
+            return body
+        try:
+            return inflate(bytes(body), method, self._max_request_size)
         except BadCompression:
             raise BadRequest(
                 "The body is not what its Content-Encoding says; gzip and deflate are supported."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -14,11 +15,13 @@ from stoker.core.tensors import NONE, NamedHead, Parameters
 from stoker.errors import BadRequest
 from stoker.frontend.open_inference.request import InferAnswer, InferRequest, RequestHead
 from stoker.tensors import elements
-from stoker.tensors.datatypes import BYTES, DATATYPES
+from stoker.tensors.datatypes import BOOL, BYTES, DATATYPES
 
 LENGTH_HEADER = b"inference-header-content-length"
 SIZE = "binary_data_size"
 _WANTED, _WANTED_ALL = "binary_data", "binary_data_output"
+_OPENING = re.compile(rb"[\s\x00\xef\xbb\xbf\xff\xfe]*\{")
+"""White space or a byte order mark may come before it."""
 _decode = msgspec.json.Decoder().decode
 _encode = msgspec.json.Encoder().encode
 
@@ -55,30 +58,43 @@ def _object(text: Buffer) -> dict[str, Any] | None:
     try:
         found = _decode(text)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        found = _with_nan(text)
+        found = _as_python_reads(text) if looks_like_object(text) else None
     return found if isinstance(found, dict) else None
 
 
-def _with_nan(text: Buffer) -> Any:
-    """Reads what many clients write and JSON does not know: NaN and Infinity."""
-    raw = bytes(text)
-    if b"NaN" not in raw and b"Infinity" not in raw:
-        return None
+def looks_like_object(body: Buffer) -> bool:
+    return _OPENING.match(bytes(memoryview(body)[:64])) is not None
+
+
+def _as_python_reads(text: Buffer) -> Any:
+    """Reads what clients write and JSON does not know: NaN, Infinity, numbers beyond all range, a byte order mark."""
     try:
-        return json.loads(raw)
+        found = json.loads(bytes(text))
+        json.dumps(found, ensure_ascii=False).encode()  # fails for half a character, which no answer could repeat
     except (ValueError, RecursionError):
         return None
+    return found
 
 
 def request_of(
-    document: Mapping[str, Any], body: Buffer, header_length: int | None, *, model: str, version: str
+    document: Mapping[str, Any],
+    body: Buffer,
+    header_length: int | None,
+    *,
+    model: str,
+    version: str,
+    open_shapes: bool = False,
 ) -> tuple[InferRequest, Wanted]:
-    """Raises BadRequest."""
+    """``open_shapes``: a shape may be one number, or leave one to the data.
+
+    Raises BadRequest.
+    """
     data = memoryview(body)[header_length:] if header_length is not None else None
-    inputs, contents = _inputs(document, data)
+    inputs, contents = _inputs(document, data, open_shapes=open_shapes)
     outputs = _outputs(document)
     parameters = _parameters(document, "the request")
-    id = document.get("id", "")
+    id = document.get("id")
+    id = "" if id is None else id
     if not isinstance(id, str):
         raise BadRequest("The id of the request is no text.")
     by_name = {name: given[_WANTED] is True for name, given in outputs if _WANTED in given}
@@ -88,7 +104,9 @@ def request_of(
     return request, Wanted(parameters.get(_WANTED_ALL) is True, by_name)
 
 
-def _inputs(document: Mapping[str, Any], data: memoryview | None) -> tuple[list[NamedHead], list[Buffer]]:
+def _inputs(
+    document: Mapping[str, Any], data: memoryview | None, *, open_shapes: bool
+) -> tuple[list[NamedHead], list[Buffer]]:
     given = document.get("inputs")
     if not isinstance(given, list):
         raise BadRequest("The request has no list 'inputs'.")
@@ -96,16 +114,18 @@ def _inputs(document: Mapping[str, Any], data: memoryview | None) -> tuple[list[
     contents: list[Buffer] = []
     at = 0
     for entry in given:
-        name, datatype, shape = _head(entry)
+        name, datatype, shape = _head(entry, open_shapes=open_shapes)
         parameters = _parameters(entry, f"input '{name}'")
         if SIZE in parameters:
             size = parameters[SIZE]
             if data is None or type(size) is not int or not 0 <= size <= len(data) - at:
                 raise BadRequest(f"The binary data of input '{name}' is not in the body.")
+            if entry.get("data") is not None:
+                raise BadRequest(f"Input '{name}' has 'data' and binary data.")
             raw: Buffer = data[at : at + size]
             at, text = at + size, False
         else:
-            raw, text = _raw(entry, name, datatype, shape), True
+            raw, text = _raw(entry, name, datatype, None if open_shapes and elements.is_open(shape) else shape), True
         inputs.append(NamedHead(name, datatype, shape, parameters, text))
         contents.append(raw)
     if data is not None and at != len(data):
@@ -113,7 +133,7 @@ def _inputs(document: Mapping[str, Any], data: memoryview | None) -> tuple[list[
     return inputs, contents
 
 
-def _head(entry: Any) -> tuple[str, str, list[int]]:
+def _head(entry: Any, *, open_shapes: bool) -> tuple[str, str, list[int]]:
     if not isinstance(entry, dict):
         raise BadRequest("An input is no JSON object.")
     name, datatype, shape = entry.get("name"), entry.get("datatype"), entry.get("shape")
@@ -121,17 +141,21 @@ def _head(entry: Any) -> tuple[str, str, list[int]]:
         raise BadRequest("An input has no name.")
     if not isinstance(datatype, str) or datatype not in DATATYPES:
         raise BadRequest(f"The datatype of input '{name}' is unknown: {str(datatype)[:32]}")
+    if open_shapes and type(shape) is int:
+        shape = [shape]
     if not isinstance(shape, list) or not all(type(size) is int for size in shape):
         raise BadRequest(f"The shape of input '{name}' is no list of whole numbers.")
     return name, datatype, shape
 
 
-def _raw(entry: Mapping[str, Any], name: str, datatype: str, shape: Sequence[int]) -> bytes:
+def _raw(entry: Mapping[str, Any], name: str, datatype: str, shape: Sequence[int] | None) -> bytes:
     data = entry.get("data")
     if not isinstance(data, list):
         raise BadRequest(f"Input '{name}' has no list 'data'.")
     try:
-        values = elements.flat(data, elements.count_of(shape))
+        values = elements.flat(data, None if shape is None else elements.count_of(shape))
+        if datatype != BOOL and bool in set(map(type, values)):
+            raise ValueError(f"has elements that are no {datatype}")
         return elements.raw_of(DATATYPES[datatype], values)
     except ValueError as error:
         raise BadRequest(f"Input '{name}' {error}.") from None
@@ -181,7 +205,7 @@ def write(answer: InferAnswer, wanted: Wanted) -> tuple[bytes, int | None]:
 
 def _output(tensor: NamedHead, data: Buffer, wanted: Wanted, binary: list[Buffer]) -> dict[str, Any]:
     described: dict[str, Any] = {"name": tensor.name, "datatype": tensor.datatype, "shape": list(tensor.shape)}
-    parameters = dict(tensor.parameters or NONE)
+    parameters = {name: value for name, value in (tensor.parameters or NONE).items() if name != SIZE}
     if wanted.binary(tensor.name):
         binary.append(data)
         return {**described, "parameters": {**parameters, SIZE: len(data)}}

@@ -59,6 +59,7 @@ def open_inference_routes(models: TensorPort, repository: Repository) -> Sequenc
     for word in _NOT_SUPPORTED:
         found.append(Route(f"/v2/{word}", routes.refuse, methods=ANY_METHOD))
         found.append(Route(f"/v2/{word}/{{rest:path}}", routes.refuse, methods=ANY_METHOD))
+    found.append(Route("/v2/models/{rest:path}/trace/setting", routes.refuse, methods=ANY_METHOD))
     return found
 
 
@@ -108,7 +109,10 @@ class _Routes:
 
     async def index(self, request: Request) -> Response:
         asked = _object(await client.whole_body(request))
-        entries = await self._repository.index(only_ready=asked.get("ready") is True)
+        only_ready = asked.get("ready", False)
+        if not isinstance(only_ready, bool):
+            raise BadRequest("'ready' is no boolean.")
+        entries = await self._repository.index(only_ready=only_ready)
         return json_response([_shown(*entry) for entry in entries])
 
     async def load(self, request: Request) -> Response:

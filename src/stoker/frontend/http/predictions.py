@@ -101,8 +101,9 @@ class Predictions:
 
     def predict(self, exchange: HttpExchange) -> None:
         route: Route = exchange.head.route
-        if route.target.tensors and self._tensors is not None and not route.events:
-            if self._tensors.infer(exchange, route):
+        tensors = self._tensors
+        if route.target.tensors and tensors is not None and (not route.events or tensors.takes_tensors(route)):
+            if tensors.infer(exchange, route):
                 return
             if route.target.only_tensors:
                 raise BadRequest("The body is no request of the open inference protocol.")

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from stoker.core.buffer import Buffer
 from stoker.core.tensors import NamedHead, Parameters, TensorInterface, TensorSpec
 from stoker.errors import BadRequest
+from stoker.frontend.open_inference import controls
 from stoker.frontend.open_inference.request import InferRequest
 from stoker.tensors import elements
 from stoker.tensors.datatypes import DATATYPES
@@ -19,27 +20,34 @@ MOST_ROWS = 10_000
 _LEAST, _MOST = -(2**63), 2**64
 
 
-def check(request: InferRequest, interface: TensorInterface) -> None:
+def check(request: InferRequest, interface: TensorInterface, *, open_shapes: bool = False) -> None:
+    """``open_shapes``: one size of a shape may be -1."""
     head, names = request.head, set()
     for tensor, data in zip(head.inputs, request.data, strict=True):
+        if not tensor.name:
+            raise BadRequest("An input has no name.")
         if tensor.name in names:
             raise BadRequest(f"Input '{tensor.name}' is there twice.")
         names.add(tensor.name)
-        _check_tensor(tensor, data)
+        _check_tensor(tensor, data, open_shapes=open_shapes)
     if interface.inputs:
         _check_against(head.inputs, names, interface.inputs)
     if head.parameters:
         _check_parameters(head.parameters)
+        controls.check_kinds(head.parameters)
     if head.outputs:
         _check_outputs(head.outputs, interface.outputs)
 
 
-def _check_tensor(tensor: NamedHead, data: Buffer) -> None:
+def _check_tensor(tensor: NamedHead, data: Buffer, *, open_shapes: bool) -> None:
     datatype = DATATYPES.get(tensor.datatype)
     if datatype is None:
         raise BadRequest(f"The datatype of input '{tensor.name}' is unknown: {tensor.datatype[:32]}")
+    shape = tensor.shape
     try:
-        elements.check(datatype, tensor.shape, data)
+        if open_shapes and elements.is_open(shape):
+            shape = elements.closed(datatype, shape, data)
+        elements.check(datatype, shape, data)
     except ValueError as error:
         raise BadRequest(f"Input '{tensor.name}' {error}.") from None
     if tensor.parameters:
@@ -56,6 +64,8 @@ def _check_parameters(parameters: Parameters) -> None:
 
 def _check_outputs(outputs: Sequence[tuple[str, Parameters]], specs: Sequence[TensorSpec]) -> None:
     known = {spec.name for spec in specs}
+    if len({name for name, _ in outputs}) < len(outputs):
+        raise BadRequest("An output is requested twice.")
     for name, parameters in outputs:
         if known and name not in known:
             raise unknown_output(name)

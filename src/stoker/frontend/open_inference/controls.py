@@ -12,11 +12,26 @@ EMPTY_FINAL = "triton_enable_empty_final_response"
 FINAL = "triton_final_response"
 _RESERVED = ("sequence_", "triton_", "binary_data")
 _RESERVED_NAMES = frozenset({"priority", "timeout"})
+_KINDS: Mapping[str, tuple[frozenset[type], str]] = {
+    "sequence_id": (frozenset({int, str}), "neither a text nor a whole number"),
+    "sequence_start": (frozenset({bool}), "no boolean"),
+    "sequence_end": (frozenset({bool}), "no boolean"),
+    "priority": (frozenset({int}), "no whole number"),
+    EMPTY_FINAL: (frozenset({bool}), "no boolean"),
+}
 _SEQUENCE_HEADERS = {
     "sequence_id": "ts_request_sequence_id",
     "sequence_start": "ts_request_sequence_start",
     "sequence_end": "ts_request_sequence_end",
 }
+
+
+def check_kinds(parameters: Parameters) -> None:
+    """Raises BadRequest: a parameter that means something to the server has a value that can mean nothing."""
+    for name in _KINDS.keys() & parameters.keys():
+        kinds, what = _KINDS[name]
+        if type(parameters[name]) not in kinds:
+            raise BadRequest(f"The parameter '{name}' is {what}.")
 
 
 def for_handler(parameters: Parameters) -> Parameters:
@@ -58,12 +73,16 @@ def deadline(given: float | None, parameters: Parameters, now: float) -> float |
     Raises BadRequest: it is no number.
     """
     timeout = parameters.get("timeout") if parameters else None
-    if not timeout:
+    if timeout is None or timeout == "":
         return given
     try:
+        if isinstance(timeout, bool):
+            raise ValueError
         seconds = int(timeout) / 1e6
-    except ValueError:
+    except (ValueError, OverflowError):
         raise BadRequest("The parameter 'timeout' is no number of microseconds.") from None
     if seconds < 0:
         raise BadRequest("The parameter 'timeout' is negative.")
+    if not seconds:
+        return given
     return now + seconds if given is None else min(given, now + seconds)

@@ -8,11 +8,11 @@ from collections.abc import Iterator, Sequence
 from stoker.core.buffer import Buffer
 from stoker.core.job import Input
 from stoker.core.model import ModelSpec
-from stoker.core.tensors import Form, NamedHead, TensorHead, TensorJob
+from stoker.core.tensors import NONE, Form, NamedHead, TensorHead, TensorJob
 from stoker.frontend.open_inference import checks, controls
 from stoker.frontend.open_inference.request import AnswerHead, InferRequest, RequestHead
 from stoker.tensors import elements, jobs
-from stoker.tensors.datatypes import DATATYPES
+from stoker.tensors.datatypes import BOOL, DATATYPES
 
 _LENGTH = struct.Struct("<I")
 _TEXT = -1
@@ -59,12 +59,18 @@ class Plan:
             yield [Input(name, "", data) for name, data in zip(self.names, row, strict=True)]
 
 
+def takes_open_shapes(spec: ModelSpec) -> bool:
+    """Tells whether shapes may leave a size open, as numpy lets them: TorchServe's envelope reshapes by numpy, and the
+    requests of its examples rely on that."""
+    return spec.envelope == "kservev2" and not spec.tensors.rows
+
+
 def plan_of(request: InferRequest, spec: ModelSpec) -> Plan:
     """Checks the request, unless one like it has passed. Raises BadRequest."""
     head = request.head
     plan: Plan | None = head.plan
     if plan is None or plan.spec is not spec or not plan.fits(request.data):
-        checks.check(request, spec.tensors)
+        checks.check(request, spec.tensors, open_shapes=takes_open_shapes(spec))
         plan = head.plan = _made(request, spec)
     return plan
 
@@ -85,7 +91,10 @@ def _document_job(request: InferRequest) -> bytes:
     head = request.head
     if request.document is not None:
         return jobs.encode(TensorJob(Form.JSON, names=[tensor.name for tensor in head.inputs]))
-    heads = [TensorHead(datatype, shape, parameters, text) for _, datatype, shape, parameters, text in head.inputs]
+    heads = [
+        TensorHead(datatype, shape, controls.for_handler(parameters or NONE) or None, text)
+        for _, datatype, shape, parameters, text in head.inputs
+    ]
     parameters = controls.for_handler(head.parameters) or None
     return jobs.encode(TensorJob(Form.DOCUMENT, request.id, heads, parameters, head.outputs))
 
@@ -94,7 +103,7 @@ def _sizes(inputs: Sequence[NamedHead], data: Sequence[Buffer]) -> Sequence[int]
     sizes = []
     for tensor, each in zip(inputs, data, strict=True):
         fixed = DATATYPES[tensor.datatype].size
-        if not fixed and elements.count_of(tensor.shape) != 1:
+        if tensor.datatype == BOOL or (not fixed and elements.count_of(tensor.shape) != 1):
             return None
         sizes.append(len(each) if fixed else _TEXT)
     return sizes

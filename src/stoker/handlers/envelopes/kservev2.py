@@ -113,7 +113,8 @@ def _texts(data: Any) -> Any:
 
 def _shaped(item: dict[str, Any]) -> Any:
     """Nests a flat list by its shape. Bounds empty shapes: they could ask for any number of empty lists."""
-    array = np.array(item["data"]).reshape(tuple(item["shape"]))
+    shape = item["shape"]
+    array = np.array(item["data"]).reshape(tuple(shape) if isinstance(shape, list) else shape)
     if not array.size and math.prod(filter(None, array.shape)) > _MOST_EMPTY_LISTS:
         raise ValueError("no data for so large a shape")
     return array.tolist()
