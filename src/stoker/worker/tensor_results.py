@@ -104,7 +104,7 @@ def _outputs(result: Any, job: TensorJob, interface: TensorInterface, input_name
         named = {spec.name: spec for spec in configured}
         if named and all(key in named for key in result):
             return [_of_value(value, named[key], key, job.form) for key, value in result.items()]
-        if not named and all(map(_is_array, result.values())):
+        if not named and any(map(_is_array, result.values())):
             return [_of_value(value, None, str(key), job.form) for key, value in result.items()]
     spec = configured[0] if configured else None
     plain = "output" if interface.rows else _name(0, input_names)
@@ -130,6 +130,8 @@ def _tensor(value: Any, name: str, wanted: str | None, *, strings: bool) -> Tens
         return _of_array(value, name, wanted)
     if isinstance(value, _TEXTS):
         return Tensor(name, _only_bytes(wanted, name), [], elements.joined([value]))
+    if isinstance(value, list | tuple) and _is_array(_first(value)):
+        return _of_array(_stacked(value), name, wanted)
     if isinstance(value, (*_NUMBERS, list, tuple)):
         found = _of_list(value, name, wanted, strings=strings)
         if found is not None:
@@ -207,6 +209,23 @@ def _is_numpy(value: Any) -> bool:
     numpy = sys.modules.get("numpy")
     kinds = getattr(numpy, "ndarray", None), getattr(numpy, "generic", None)
     return all(isinstance(kind, type) for kind in kinds) and isinstance(value, kinds)  # type: ignore[arg-type]
+
+
+def _first(value: Any) -> Any:
+    while isinstance(value, list | tuple) and value:
+        value = value[0]
+    return value
+
+
+def _stacked(value: Any) -> Any:
+    """Stacks nested lists of arrays, or of numpy's numbers. Raises NotATensor: they differ."""
+    if not isinstance(value, list | tuple):
+        return value
+    parts = [_stacked(each) for each in value]
+    try:
+        return sys.modules["torch" if all(map(_is_torch, parts)) else "numpy"].stack(parts)
+    except (ValueError, TypeError, RuntimeError):
+        raise NotATensor("The arrays in a list of the handler differ in shape or kind") from None
 
 
 def _of_array(value: Any, name: str, wanted: str | None) -> Tensor:

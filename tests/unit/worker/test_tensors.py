@@ -132,6 +132,9 @@ RESULTS: list[tuple[Any, tuple[str, list[int], list[Any]]]] = [
     (torch.ones(1, 2, requires_grad=True), ("FP32", [1, 2], [1.0, 1.0])),
     (torch.tensor([1.5], dtype=torch.bfloat16), ("BF16", [1], [1.5])),
     (torch.tensor(True), ("BOOL", [], [True])),
+    ([np.float32(0.5), np.float32(2)], ("FP32", [2], [0.5, 2.0])),
+    ([np.ones(2, "int8"), np.zeros(2, "int8")], ("INT8", [2, 2], [1, 1, 0, 0])),
+    ([[torch.ones(1)], [torch.zeros(1)]], ("FP32", [2, 1, 1], [1.0, 0.0])),
 ]
 
 
@@ -171,6 +174,19 @@ def test_a_result_that_is_not_of_the_configured_datatype_fails_its_row_alone(dat
     interface = TensorInterface(rows=True, outputs=(TensorSpec("scores", datatype, (-1, 1)),))
     failure = answered(result, interface)
     assert isinstance(failure, Failure) and failure.kind == "output" and "scores" in failure.message
+
+
+def test_a_dict_that_has_an_array_is_a_tensor_each() -> None:
+    assert answered({"a": np.int8([1, 2]), "n": 3, "t": "x"}) == [
+        ("a", "INT8", [2], [1, 2]),
+        ("n", "INT64", [], [3]),
+        ("t", "BYTES", [], [b"x"]),
+    ]
+
+
+@pytest.mark.parametrize("arrays", [[np.ones(1), np.ones(2)], [torch.ones(1), torch.ones(2)], [np.ones(1), "x"]])
+def test_arrays_that_differ_are_no_tensor(arrays: Any) -> None:
+    assert "differ in shape or kind" in answered(arrays).message
 
 
 @pytest.mark.parametrize("result", [object(), np.datetime64("2026-01-01"), np.complex64(1)])
