@@ -106,6 +106,55 @@ def test_errors_are_vllms_with_their_status(
     assert text in answer.text
 
 
+MEMBERS: dict[str, Any] = {
+    "messages": [
+        {"role": "system", "content": "é\u4e2d\U0001f600\n"},
+        {
+            "role": "user",
+            "content": [{"type": "text", "text": "a"}, {"type": "image_url", "image_url": {"url": "data:,"}}],
+        },
+        {
+            "role": "assistant",
+            "content": None,
+            "tool_calls": [{"id": "c", "type": "function", "function": {"name": "f"}}],
+        },
+        {"role": "tool", "tool_call_id": "c", "content": ""},
+    ],
+    "stop": ["\n\n", "."],
+    "n": 2,
+    "logprobs": True,
+    "top_logprobs": 0,
+    "stream_options": {"include_usage": True},
+    "max_completion_tokens": None,
+    "temperature": 1e-7,
+    "seed": 2**53 + 1,
+    "response_format": {"type": "json_schema", "json_schema": {"name": "s", "schema": {}}},
+}
+
+
+@pytest.mark.parametrize("path", [f"{PREFIX}/chat/completions", "/v1/chat/completions", f"/predictions/{NAME}"])
+@pytest.mark.parametrize("kind", ["application/json", "application/json; charset=utf-8"])
+def test_every_member_reaches_vllm_as_it_was_sent(http: httpx.Client, path: str, kind: str) -> None:
+    asked = {"model": "weights", **MEMBERS}
+    answer = http.post(path, content=json.dumps(asked), headers={"content-type": kind})
+    assert answer.json()["asked"] == asked
+
+
+def test_streams_run_at_the_same_time_and_leaving_one_leaves_the_other(http: httpx.Client) -> None:
+    body = {**CHAT, "stream": True, "max_tokens": 100_000}
+    before = http.get("/v1/models").json()["aborted"]
+    with http.stream("POST", "/v1/chat/completions", json=body) as stays:
+        staying = stays.iter_text()
+        with http.stream("POST", f"{PREFIX}/chat/completions", json=body) as leaves:
+            leaving = leaves.iter_text()
+            for _ in range(3):
+                assert next(staying).startswith("data: ") and next(leaving).startswith("data: ")
+        while http.get("/v1/models").json()["aborted"] == before:
+            pass
+        assert next(staying).startswith("data: ")
+        assert http.get("/v1/models").json()["aborted"] == before + 1
+
+
 def test_a_client_that_leaves_aborts_its_request_in_the_engine(http: httpx.Client) -> None:
     before = http.get("/v1/models").json()["aborted"]
     body = {**CHAT, "stream": True, "max_tokens": 100_000}

@@ -1,6 +1,6 @@
 """NOT vLLM: a small fake with the names and signatures that `vllm_handler` uses. It counts upwards instead of thinking.
 
-``/v1/models`` also tells what the engine was given and how many requests were aborted.
+``/v1/models`` also tells what the engine was given and how many requests were aborted, an answer what was asked.
 """
 
 import argparse
@@ -105,6 +105,7 @@ async def complete(request):
     text = "".join([piece async for piece in pieces])
     content = {"message": {"role": "assistant", "content": text}} if chat else {"text": text}
     facts["object"] = "chat.completion" if chat else "text_completion"
+    facts["asked"] = asked
     return JSONResponse({**facts, "choices": [{"index": 0, "finish_reason": "length", **content}]})
 
 
