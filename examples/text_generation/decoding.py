@@ -10,8 +10,11 @@ from tokenizers import Tokenizer
 
 
 class Row(NamedTuple):
+    """``stops``: texts that end the answer; they are no part of it."""
+
     tokens: list[int]
     max_new_tokens: int
+    stops: tuple[str, ...] = ()
 
 
 class Known(NamedTuple):
@@ -51,6 +54,8 @@ class Text:
         self._left = row.max_new_tokens
         self._end = end
         self._held: list[int] = []
+        self._stops = row.stops
+        self._kept = ""
 
     def write(self, token: int) -> str:
         self._left -= 1
@@ -65,7 +70,23 @@ class Text:
         if text.endswith("\ufffd") and not self.done:
             return ""
         self._held.clear()
-        return text
+        return self._before_stop(text) if self._stops else text
+
+    def _before_stop(self, piece: str) -> str:
+        """Returns the text up to the first stop. Keeps the end that a stop may begin with for the next piece."""
+        text = self._kept + piece
+        found = [text.index(stop) for stop in self._stops if stop in text]
+        if found:
+            self.done, self.reason = True, "stop"
+            return text[: min(found)]
+        kept = 0 if self.done else max(_overlap(text, stop) for stop in self._stops)
+        self._kept = text[len(text) - kept :]
+        return text[: len(text) - kept]
+
+
+def _overlap(text: str, stop: str) -> int:
+    """Returns how many characters at the end of ``text`` begin ``stop``."""
+    return next((size for size in range(min(len(stop) - 1, len(text)), 0, -1) if text.endswith(stop[:size])), 0)
 
 
 def advance(model: Llama, texts: list[Text], *, prompt_tokens: int | None = None) -> list[str]:

@@ -95,7 +95,9 @@ class TextGenerator:
         tokens = prompts.turns_to_tokens(asked.turns, self._tokenizer)
         if len(tokens) > self._most_prompt_tokens:
             raise openai_api.Refusal(f"the prompt is longer than {self._most_prompt_tokens} tokens")
-        return Request(Row(tokens, asked.max_new_tokens), openai_api.Answer(path, asked, model, len(tokens)))
+        return Request(
+            Row(tokens, asked.max_new_tokens, asked.stops), openai_api.Answer(path, asked, model, len(tokens))
+        )
 
     def _row_or_refusal(self, row: dict[str, Any]) -> Row | PredictionException:
         try:

@@ -17,7 +17,19 @@ from prompts import is_text
 MODELS, CHAT, COMPLETIONS = "v1/models", "v1/chat/completions", "v1/completions"
 EVENTS, JSON = "text/event-stream", "application/json"
 _ROLES = {"system": "system", "developer": "system", "user": "user", "assistant": "assistant"}
-_UNSUPPORTED = ("tools", "functions", "logprobs", "stop", "suffix", "response_format", "audio")
+_UNSUPPORTED = (
+    "tools",
+    "functions",
+    "logprobs",
+    "top_logprobs",
+    "suffix",
+    "echo",
+    "audio",
+    "logit_bias",
+    "frequency_penalty",
+    "presence_penalty",
+)
+_MOST_STOPS = 4
 
 
 class Refusal(Exception):
@@ -33,12 +45,14 @@ class Refusal(Exception):
 
 
 class Asked(NamedTuple):
-    """``turns``: role and text of each message, or one text without a role, which is continued."""
+    """``turns``: role and text of each message, or one text without a role, which is continued. ``stops``: texts that
+    end the answer."""
 
     turns: list[tuple[str, str]]
     max_new_tokens: int
     stream: bool
     usage: bool
+    stops: tuple[str, ...] = ()
 
 
 def models(model: str) -> str:
@@ -58,15 +72,22 @@ def read(path: str, body: Any, *, model: str, default_new_tokens: int, most_new_
     for name in _UNSUPPORTED:
         if asked.get(name):
             raise Refusal(f"{name} is not supported")
-    if asked.get("n", 1) not in (1, None):
-        raise Refusal("n must be 1")
-    limit = asked.get("max_completion_tokens") or asked.get("max_tokens") or default_new_tokens
+    for name in ("n", "best_of"):
+        if asked.get(name) not in (1, None):
+            raise Refusal(f"{name} must be 1")
+    if asked.get("response_format") not in (None, {"type": "text"}):
+        raise Refusal("response_format may only be text")
+    if not isinstance(asked.get("stream") or False, bool):
+        raise Refusal("stream must be true or false")
+    limits = (asked.get("max_completion_tokens"), asked.get("max_tokens"), default_new_tokens)
+    limit = next(given for given in limits if given is not None)
     if not isinstance(limit, int) or isinstance(limit, bool) or limit < 1:
         raise Refusal("max_tokens must be a whole number, at least 1")
     turns = list(_turns(asked.get("messages"))) if path == CHAT else [("", _prompt(asked.get("prompt")))]
     options = asked.get("stream_options")
     usage = isinstance(options, dict) and options.get("include_usage") is True
-    return Asked(turns, min(limit, most_new_tokens), asked.get("stream") is True, usage)
+    stops = tuple(_stops(asked.get("stop")))
+    return Asked(turns, min(limit, most_new_tokens), asked.get("stream") is True, usage, stops)
 
 
 def _document(body: Any) -> dict[str, Any]:
@@ -98,6 +119,15 @@ def _content(content: Any) -> str:
     if not isinstance(content, str) or not is_text(content):
         raise Refusal("the content of a message must be text")
     return content
+
+
+def _stops(stop: Any) -> list[str]:
+    stops = [] if stop is None else [stop] if isinstance(stop, str) else stop
+    if not isinstance(stops, list) or not all(isinstance(one, str) and one and is_text(one) for one in stops):
+        raise Refusal("stop must be a text or a list of texts that are not empty")
+    if len(stops) > _MOST_STOPS:
+        raise Refusal(f"stop has more than {_MOST_STOPS} texts")
+    return stops
 
 
 def _prompt(prompt: Any) -> str:

@@ -29,6 +29,10 @@ pytestmark = [
 ]
 
 
+def bad(message: str) -> list[Any]:
+    return ["BadRequestError", 400, message]
+
+
 @pytest.fixture(scope="module")
 def seen() -> Iterator[dict[str, Any]]:
     examples_kit.build(NAME)
@@ -54,9 +58,20 @@ def seen() -> Iterator[dict[str, Any]]:
         ("stream usage", 8),
         ("completion", ["text_completion", STORY, "length"]),
         ("completion stream", STORY),
-        ("no messages", ["BadRequestError", 400, "messages must be a list that is not empty"]),
+        ("no messages", bad("messages must be a list that is not empty")),
         ("unknown model", ["NotFoundError", 404, f"The model 'x' does not exist; this is '{NAME}'."]),
         ("turns", True),
+        ("stop", ["The capital of France is", "stop"]),
+        ("stop in a stream", ["The capi", "stop"]),
+        ("harmless", 2),
+        ("refused stop", bad("stop must be a text or a list of texts that are not empty")),
+        ("refused stops", bad("stop has more than 4 texts")),
+        ("refused n", bad("n must be 1")),
+        ("refused logprobs", bad("logprobs is not supported")),
+        ("refused limit", bad("max_tokens must be a whole number, at least 1")),
+        ("refused tool", bad("the role of a message must be one of: system, developer, user, assistant")),
+        ("refused picture", bad("only parts of type text are supported")),
+        ("refused no content", bad("the content of a message must be text")),
     ],
 )
 def test_openais_client_gets_what_it_expects(seen: dict[str, Any], prefix: str, case: str, expected: object) -> None:

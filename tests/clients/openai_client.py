@@ -7,6 +7,25 @@ import sys
 import openai
 
 address, name = sys.argv[1:3]
+REFUSED = {
+    "stop": {"stop": [1]},
+    "stops": {"stop": ["a", "b", "c", "d", "e"]},
+    "n": {"n": 2},
+    "logprobs": {"logprobs": True},
+    "limit": {"max_completion_tokens": 0},
+    "tool": {"messages": [{"role": "tool", "content": "1", "tool_call_id": "a"}]},
+    "picture": {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "data:,"}}]}]},
+    "no content": {"messages": [{"role": "assistant", "content": None}]},
+}
+HARMLESS = {
+    "n": 1,
+    "logprobs": False,
+    "frequency_penalty": 0,
+    "response_format": {"type": "text"},
+    "temperature": 0.2,
+    "user": "u",
+    "stop": None,
+}
 PARIS = [{"role": "user", "content": "What is the capital of France?"}]
 
 
@@ -39,6 +58,16 @@ def cases(prefix, client):
     tell(f"{prefix} completion stream", "".join(part.choices[0].text for part in parts))
     tell(f"{prefix} unknown model", refused(lambda: client.chat.completions.create(model="x", messages=PARIS)))
     tell(f"{prefix} no messages", refused(lambda: client.chat.completions.create(model=name, messages=[])))
+    stopped = client.chat.completions.create(model=name, messages=PARIS, stop=" Paris")
+    tell(f"{prefix} stop", [stopped.choices[0].message.content, stopped.choices[0].finish_reason])
+    parts = list(client.chat.completions.create(model=name, messages=PARIS, stop=["never", "tal of Fr"], stream=True))
+    text = "".join(part.choices[0].delta.content for part in parts)
+    tell(f"{prefix} stop in a stream", [text, parts[-1].choices[0].finish_reason])
+    for case, members in REFUSED.items():
+        more = {"messages": PARIS, **members}
+        tell(f"{prefix} refused {case}", refused(lambda more=more: client.chat.completions.create(model=name, **more)))
+    plain = client.chat.completions.create(model=name, messages=PARIS, max_tokens=2, **HARMLESS)
+    tell(f"{prefix} harmless", plain.usage.completion_tokens)
     turns = [{"role": "system", "content": "Be brief."}, *PARIS, {"role": "assistant", "content": "Paris."}]
     more = [*turns, {"role": "user", "content": [{"type": "text", "text": "And of Italy?"}]}]
     answer = client.chat.completions.create(model=name, messages=more, max_completion_tokens=12)
