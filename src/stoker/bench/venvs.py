@@ -1,6 +1,7 @@
-"""Makes a contender's own virtual environment. Does nothing if the requirements are unchanged.
+"""Makes a contender's own virtual environment. Does nothing if requirements and interpreter are unchanged.
 
-A stamp in the venv holds the requirements; a venv without a stamp was interrupted.
+A stamp in the venv holds both; a venv without a stamp was interrupted.  All contenders run on the interpreter that runs
+the bench: another build of the same release can be a quarter slower.
 """
 
 from __future__ import annotations
@@ -20,16 +21,17 @@ def make_venv(
     packages: Sequence[str],
     *,
     without_dependencies: Sequence[str] = (),
-    interpreter: str = sys.executable,
 ) -> Path:
     """Makes a venv in ``home`` with ``packages``; returns its interpreter. Installs ``without_dependencies`` last."""
     python, stamp = home / "bin" / "python", home / ".stoker-bench"
+    interpreter = f"{sys.executable} ({sys.base_prefix}, {sys.version})"
     wanted = "\n".join([interpreter, str(home), *packages, "--no-deps", *without_dependencies])
-    if python.exists() and stamp.exists() and stamp.read_text() == wanted:
+    made = stamp.read_text() if python.exists() and stamp.exists() else ""
+    if made == wanted:
         return python
     stamp.unlink(missing_ok=True)
-    if not python.exists():
-        run([interpreter, "-m", "venv", str(home)], home)
+    if not made.startswith(f"{interpreter}\n"):
+        run([sys.executable, "-m", "venv", "--clear", str(home)], home)
     pip = [str(python), "-m", "pip", "install", "--disable-pip-version-check", "--quiet"]
     if packages:
         run([*pip, *packages], home)
