@@ -70,7 +70,7 @@ def load_file(file: Path | None, *, arguments: Mapping[str, Given], environment:
     warnings: list[str] = []
     given = {} if file is None else _from_file(file, environment, warnings)
     given.update(arguments)
-    given.update(_from_environment(environment, given))
+    given.update(from_environment(environment, given))
     values = {row.field: _value(row, given[key]) for key, row in ROWS.items() if key in given and _checked(row, given)}
     settings = Settings(**values)
     warnings += _remarks(given)
@@ -95,7 +95,7 @@ def log_format(*, ts_config: str | None, environment: Mapping[str, str], directo
     try:
         file = find_file(ts_config=ts_config, environment=environment, directory=directory or Path.cwd())
         given = {} if file is None else _from_file(file, environment, [])
-        given.update(_from_environment(environment, given))
+        given.update(from_environment(environment, given))
         row = ROWS["log_format"]
         return str(_value(row, given[row.key])) if row.key in given else row.default_text
     except ConfigurationError:
@@ -174,7 +174,8 @@ def _plain(word: str) -> str:
 # ------------------------------------------------------------------------------------- the environment
 
 
-def _from_environment(environment: Mapping[str, str], given: Mapping[str, Given]) -> dict[str, Given]:
+def from_environment(environment: Mapping[str, str], given: Mapping[str, Given]) -> dict[str, Given]:
+    """Returns the variables that take effect beside ``given``, by property name."""
     enabled = _switch("enable_envvars_config", given)
     urls = _switch("use_env_allowed_urls", given)
     return {

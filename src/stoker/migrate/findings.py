@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import Enum
 
@@ -28,6 +28,15 @@ class Finding:
     verdict: Verdict
     text: str = ""
     where: str = ""
+
+
+Found = Iterator[tuple[Verdict, str, str]]
+"""Verdict, text, and where."""
+
+
+def of_archive(area: str, file: str, found: Iterable[tuple[Verdict, str, str]]) -> list[Finding]:
+    """Returns at least one finding: nothing found means that it is the same."""
+    return [Finding(area, file, *one) for one in found] or [Finding(area, file, Verdict.SAME)]
 
 
 def exit_code(findings: Iterable[Finding]) -> int:

@@ -16,10 +16,9 @@ from stoker.config.model_config import ModelConfig
 from stoker.config.model_keys import BY_NAME
 from stoker.config.settings import Settings
 from stoker.errors import InvalidArchive
-from stoker.migrate import sources, ts_names
+from stoker.migrate import findings, sources, ts_names
 from stoker.migrate.archives import Contents
-from stoker.migrate.findings import Finding, Verdict
-from stoker.migrate.sources import Found
+from stoker.migrate.findings import Finding, Found, Verdict
 
 AREA = "models"
 _REFUSING = {"ts.torch_handler.trt_llm_handler", "ts.torch_handler.dali_image_classifier"}
@@ -39,9 +38,7 @@ def check(file: str, contents: Contents, settings: Settings) -> list[Finding]:
         *_config(manifest, contents, settings),
         *sources.check(_module(manifest.handler or ""), contents),
     ]
-    if not found:
-        return [Finding(AREA, file, Verdict.SAME)]
-    return [Finding(AREA, file, verdict, text, where) for verdict, text, where in found]
+    return findings.of_archive(AREA, file, found)
 
 
 _SENDS_PARTS = b"send_intermediate_predict_response"

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from stoker.config import properties, security, units
-from stoker.config.load import Given, hint
+from stoker.config import properties, security
+from stoker.config.load import Given, from_environment, hint
 from stoker.config.rows import Origin, Row
 from stoker.config.settings import ROWS, Settings
 from stoker.migrate.findings import Finding, Verdict
@@ -35,8 +35,10 @@ def check(entries: Sequence[properties.Entry], *, file: str | None, environment:
     """Checks the settings. ``file``: name of the properties file; None: there is none."""
     area = file or "settings"
     given, findings = _from_file(entries, area, environment)
-    variables = list(_variables(given, environment))
-    given |= {_KEY_OF_VARIABLE[name]: Given(environment[name], name) for name in variables}
+    from_variables = {
+        key: value for key, value in from_environment(environment, given).items() if value.where.startswith("TS_")
+    }
+    given |= from_variables
     values: dict[str, Any] = {}
     for key, value in given.items():
         finding, parsed = _value(ROWS[key], value, area)
@@ -46,15 +48,15 @@ def check(entries: Sequence[properties.Entry], *, file: str | None, environment:
     settings = Settings(**values)
     findings += _check_defaults(settings, given, area)
     findings += _check_reachability(settings, given, environment, file is not None)
-    findings += _other_variables(environment, {*variables})
+    findings += _other_variables(environment, {value.where for value in from_variables.values()})
     return Checked(settings, tuple(findings), given)
 
 
 # ------------------------------------------------------------------------------------------ where from
 
 
-_KEY_OF_VARIABLE: Mapping[str, str] = {row.env: key for key, row in ROWS.items() if row.env is not None}
-"""Keys by variable."""
+_OVERRIDING = {row.env for row in ROWS.values() if row.env is not None}
+"""Variables that may take the place of a setting."""
 
 
 def _from_file(
@@ -77,25 +79,11 @@ def _from_file(
     return given, findings
 
 
-def _variables(given: Mapping[str, Given], environment: Mapping[str, str]) -> Iterator[str]:
-    """Returns the variables that take effect."""
-    enabled = _true("enable_envvars_config", given)
-    urls = _true("use_env_allowed_urls", given)
-    for name, key in _KEY_OF_VARIABLE.items():
-        counts = (enabled or ROWS[key].always_env) and (urls or key != "allowed_urls")
-        if counts and name.startswith("TS_") and environment.get(name):
-            yield name
-
-
-def _true(key: str, given: Mapping[str, Given]) -> bool:
-    return key in given and units.boolean(given[key].text)
-
-
 def _other_variables(environment: Mapping[str, str], counted: set[str]) -> Iterator[Finding]:
     for name in sorted(environment):
         if name in _VARIABLES:
             yield Finding("environment", name, *_VARIABLES[name])
-        elif name in _KEY_OF_VARIABLE and name.startswith("TS_") and name not in counted:
+        elif name in _OVERRIDING and name.startswith("TS_") and name not in counted:
             text = "Ignored, as in TorchServe: enable_envvars_config (or use_env_allowed_urls) is not true."
             yield Finding("environment", name, Verdict.SAME, text)
 
@@ -123,13 +111,13 @@ def _value(row: Row, given: Given, area: str) -> tuple[Finding, Any]:
     except ValueError as error:
         text = f"The start stops: {error}. Correct the value."
         return Finding(place, item, Verdict.UNSUPPORTED, text, where), None
-    return Finding(place, item, *_judged(row, given.text, parsed), where), parsed
+    return Finding(place, item, *_judged(row, parsed), where), parsed
 
 
-def _judged(row: Row, text: str, parsed: Any) -> Judgement:
+def _judged(row: Row, parsed: Any) -> Judgement:
     judge = _JUDGED.get(row.key)
     if judge is not None:
-        return judge(parsed, text)
+        return judge(parsed)
     if row.unused is None:
         return _SAME
     verdict = Verdict.SAME if _is_default(row, parsed) else Verdict.CHANGED
@@ -142,36 +130,14 @@ def _is_default(row: Row, parsed: Any) -> bool:
     return row.default_text != "-" and bool(row.parse(row.default_text) == parsed)
 
 
-def _plugins(parsed: Any, text: str) -> Judgement:
-    if not parsed:
-        return _SAME
-    return Verdict.UNSUPPORTED, (
-        "Plug-ins are Java classes, and there is no Java. What they did must be done in a handler, a proxy or a client."
-    )
+def _vmargs(parsed: str | None) -> Judgement:
+    text = "No effect: there is no Java."
+    if "log4j" in (parsed or ""):
+        text += " Give the log4j2 file with --log-config: its levels count, its appenders, files and patterns do not."
+    return Verdict.CHANGED, text
 
 
-def _label(parsed: Any, text: str) -> Judgement:
-    return Verdict.SAME, "It only labels the file."
-
-
-def _vmargs(parsed: Any, text: str) -> Judgement:
-    if "log4j" in text:
-        return Verdict.CHANGED, (
-            "No effect: there is no Java. Give the log4j2 file with --log-config: its levels count, "
-            "its appenders, files and patterns do not."
-        )
-    return Verdict.CHANGED, "No effect: there is no Java."
-
-
-def _home(parsed: Any, text: str) -> Judgement:
-    if parsed is None:
-        return _SAME
-    return Verdict.UNSUPPORTED, (
-        "Workers would import TorchServe's own package ts from there. Remove it: stoker brings its own."
-    )
-
-
-def _keystore_type(parsed: Any, text: str) -> Judgement:
+def _keystore_type(parsed: str | None) -> Judgement:
     if parsed is None or parsed.lower() in _STANDARD_KEYSTORES:
         return _SAME
     return Verdict.UNSUPPORTED, (
@@ -180,14 +146,7 @@ def _keystore_type(parsed: Any, text: str) -> Judgement:
     )
 
 
-def _urls(parsed: Any, text: str) -> Judgement:
-    return Verdict.CHANGED, (
-        "The expressions mean the same. Private, loopback and link-local addresses are refused besides, "
-        "unless allow_private_urls=true."
-    )
-
-
-def _models(parsed: Any, text: str) -> Judgement:
+def _models(parsed: Any) -> Judgement:
     ignored = {name for versions in parsed.values() for values in versions.values() for name in values.ignored}
     if not ignored:
         return _SAME
@@ -197,7 +156,7 @@ def _models(parsed: Any, text: str) -> Judgement:
     )
 
 
-def _snapshot(parsed: Any, text: str) -> Judgement:
+def _snapshot(parsed: Any) -> Judgement:
     if parsed is None:
         return _SAME
     ignored = f" Ignored, and warned about: {', '.join(parsed.ignored)}." if parsed.ignored else ""
@@ -206,27 +165,42 @@ def _snapshot(parsed: Any, text: str) -> Judgement:
     )
 
 
-def _if_set(text_of_change: str) -> Callable[[Any, str], Judgement]:
-    def judge(parsed: Any, text: str) -> Judgement:
-        return (Verdict.CHANGED, text_of_change) if parsed else _SAME
-
-    return judge
+def _if_set(verdict: Verdict, text: str) -> Callable[[Any], Judgement]:
+    return lambda parsed: (verdict, text) if parsed else _SAME
 
 
-_JUDGED: Mapping[str, Callable[[Any, str], Judgement]] = {
-    "plugins_path": _plugins,
-    "version": _label,
-    "tsConfigFile": _label,
+def _always(verdict: Verdict, text: str) -> Callable[[Any], Judgement]:
+    return lambda _: (verdict, text)
+
+
+_JUDGED: Mapping[str, Callable[[Any], Judgement]] = {
+    "plugins_path": _if_set(
+        Verdict.UNSUPPORTED,
+        "Plug-ins are Java classes, and there is no Java. What they did must be done in a handler, a proxy or a "
+        "client.",
+    ),
+    "version": _always(Verdict.SAME, "It only labels the file."),
+    "tsConfigFile": _always(Verdict.SAME, "It only labels the file."),
     "vmargs": _vmargs,
-    "model_server_home": _home,
+    "model_server_home": _if_set(
+        Verdict.UNSUPPORTED,
+        "Workers would import TorchServe's own package ts from there. Remove it: stoker brings its own.",
+    ),
     "keystore_type": _keystore_type,
-    "allowed_urls": _urls,
+    "allowed_urls": _always(
+        Verdict.CHANGED,
+        "The expressions mean the same. Private, loopback and link-local addresses are refused besides, "
+        "unless allow_private_urls=true.",
+    ),
     "models": _models,
     "debug": _if_set(
-        "The server starts the workers itself, where TorchServe waits for one on port 9000; time limits never pass."
+        Verdict.CHANGED,
+        "The server starts the workers itself, where TorchServe waits for one on port 9000; time limits never pass.",
     ),
-    "initial_worker_port": _if_set("It only numbers the workers: no port is opened for them."),
-    "max_response_size": _if_set("An answer over it is an error for that request alone; the worker lives."),
+    "initial_worker_port": _if_set(Verdict.CHANGED, "It only numbers the workers: no port is opened for them."),
+    "max_response_size": _if_set(
+        Verdict.CHANGED, "An answer over it is an error for that request alone; the worker lives."
+    ),
     "model_snapshot": _snapshot,
 }
 """Checks by key, for values that need more than 'the same' or the reason in the table of settings."""

@@ -5,15 +5,10 @@ PURE. Parses texts, never runs them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from stoker.archive.names import shown
 from stoker.migrate import imports, ts_names
 from stoker.migrate.archives import Contents
-from stoker.migrate.findings import Verdict
-
-Found = Iterator[tuple[Verdict, str, str]]
-"""Verdict, text, and where."""
+from stoker.migrate.findings import Found, Verdict
 
 
 def check(module: str, contents: Contents) -> Found:

@@ -11,10 +11,9 @@ from stoker.archive import sources as urls
 from stoker.archive.names import shown
 from stoker.archive.workflow_manifest import MANIFEST_PATH, WorkflowManifest
 from stoker.errors import InvalidArchive, InvalidWorkflow
-from stoker.migrate import sources
+from stoker.migrate import findings, sources
 from stoker.migrate.archives import Contents
-from stoker.migrate.findings import Finding, Verdict
-from stoker.migrate.sources import Found
+from stoker.migrate.findings import Finding, Found, Verdict
 from stoker.workflows import specification
 from stoker.workflows.specification import Specification
 
@@ -33,9 +32,7 @@ def check(file: str, contents: Contents, models: Collection[str]) -> list[Findin
         *_models(parsed, models),
         *sources.check((manifest.handler or "").removesuffix(".py"), contents),
     ]
-    if not found:
-        return [Finding(AREA, file, Verdict.SAME)]
-    return [Finding(AREA, file, verdict, text, where) for verdict, text, where in found]
+    return findings.of_archive(AREA, file, found)
 
 
 def _manifest(contents: Contents) -> WorkflowManifest:
