@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import unicodedata
 
+from stoker.core.text import shortened
 from stoker.errors import UnsafeArchive
 
 MAX_DEPTH = 64
@@ -21,7 +22,7 @@ _DRIVE = re.compile(r"[A-Za-z]:")
 def shown(name: str) -> str:
     """Makes a member name safe for messages and logs: no control characters, bounded length."""
     text = "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode("ascii") for c in name)
-    return text if len(text) <= 120 else text[:117] + "..."
+    return shortened(text, 120)
 
 
 def refuse(name: str, reason: str) -> UnsafeArchive:

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stoker.archive.manifest import Manifest
+from stoker.core.text import printable
 from stoker.errors import RequirementsFailed
 
 log = logging.getLogger(__name__)
@@ -150,7 +151,7 @@ async def _lines(process: asyncio.subprocess.Process) -> AsyncIterator[str]:
 
 def _printable(line: bytes) -> str:
     text = line[:_MAX_LINE_BYTES].decode(errors="replace").rstrip()
-    return "".join(c if c.isprintable() else " " for c in text)
+    return printable(text, " ")
 
 
 async def _kill_group(process: asyncio.subprocess.Process) -> None:

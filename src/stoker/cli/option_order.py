@@ -10,6 +10,8 @@ import difflib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from stoker.core.text import printable, shortened
+
 
 @dataclass(frozen=True, slots=True)
 class Command:
@@ -114,7 +116,7 @@ def _owner(path: Sequence[Command], name: str) -> int:
         if name in path[depth].options:
             return depth
     called = " ".join(command.name for command in path)
-    raise WrongOption(f"{called} has no option {_shown(name)}.{_hint(path, name)}")
+    raise WrongOption(f"{called} has no option {shortened(printable(name), 60)}.{_hint(path, name)}")
 
 
 def _hint(path: Sequence[Command], name: str) -> str:
@@ -123,8 +125,3 @@ def _hint(path: Sequence[Command], name: str) -> str:
         return f" {others[0]} has it."
     near = difflib.get_close_matches(name, {option for command in path for option in command.options}, n=1)
     return f" Did you mean {near[0]}?" if near else f" See {' '.join(command.name for command in path)} --help."
-
-
-def _shown(name: str) -> str:
-    clean = "".join(c if c.isprintable() else "?" for c in name)
-    return clean if len(clean) <= 60 else clean[:57] + "..."

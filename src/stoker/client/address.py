@@ -7,6 +7,8 @@ import ipaddress
 import re
 from dataclasses import dataclass
 
+from stoker.core.text import printable, shortened
+
 _PLAIN_SCHEMES = ("http", "grpc", "tcp")
 _TLS_SCHEMES = ("https", "grpcs")
 _EXPECTED = "HOST:PORT, http://HOST:PORT, https://HOST:PORT or unix:/PATH"
@@ -16,7 +18,6 @@ _BRACKETED = re.compile(r"\[(?P<host>[0-9A-Fa-f:.%A-Za-z]+)\](?::(?P<port>.*))?"
 _NAME = re.compile(r"[^\s/:\[\]@?#,\\]+")
 _LOOPBACK = "127.0.0.1"
 _HIGHEST_PORT = 65535
-_LONGEST_SHOWN = 80
 
 
 class AddressError(ValueError):
@@ -120,5 +121,4 @@ def _is_ipv6(text: str) -> bool:
 
 
 def _shown(word: str) -> str:
-    clean = "".join(c if c.isprintable() else "?" for c in word)
-    return f"'{clean if len(clean) <= _LONGEST_SHOWN else clean[: _LONGEST_SHOWN - 3] + '...'}'"
+    return f"'{shortened(printable(word))}'"

@@ -7,6 +7,8 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from stoker.core.text import printable, shortened
+
 _URL = re.compile(
     r"(?P<scheme>https?)://(?P<host>\[[0-9a-f:.%]+\]|[^\s/:\[\]]+)(?::(?P<port>\d{1,5}))?/?", re.IGNORECASE
 )
@@ -48,17 +50,14 @@ def parse(text: str, default_ports: Mapping[str, int]) -> Address:
         return Address("unix", path=unix["path"])
     url = _URL.fullmatch(word)
     if url is None:
-        raise ValueError(f"Invalid binding address: {_shown(word)} (expected: {_EXPECTED})")
+        raise ValueError(f"Invalid binding address: {shortened(printable(word))} (expected: {_EXPECTED})")
     scheme = url["scheme"].lower()
     port = int(url["port"]) if url["port"] is not None else default_ports[scheme]
     if port > _HIGHEST_PORT:
-        raise ValueError(f"Invalid binding address: {_shown(word)} (expected: a port up to {_HIGHEST_PORT})")
+        raise ValueError(
+            f"Invalid binding address: {shortened(printable(word))} (expected: a port up to {_HIGHEST_PORT})"
+        )
     return Address(scheme, url["host"].strip("[]").lower(), port)
-
-
-def _shown(word: str) -> str:
-    clean = "".join(c if c.isprintable() else "?" for c in word)
-    return clean if len(clean) <= 80 else clean[:77] + "..."
 
 
 def inference(text: str) -> Address:
@@ -76,7 +75,7 @@ def metrics(text: str) -> Address:
 def host(text: str) -> str:
     """Parses a bare host name or IP address, as the gRPC keys take it."""
     word = text.strip().strip("[]")
-    if not word or "/" in word or any(c.isspace() for c in word) or (":" in word and not _is_ip(word)):
+    if not word or "/" in word or any(c.isspace() for c in word) or (":" in word and not is_ip(word)):
         raise ValueError(f"{text.strip()!r} is not a host name or IP address")
     return word
 
@@ -88,7 +87,7 @@ def grpc(text: str) -> str:
         return host(text)
     unix = _UNIX.fullmatch(word)
     if unix is None:
-        raise ValueError(f"{_shown(word)!r} is not a Unix socket (expected: unix:/PATH)")
+        raise ValueError(f"{shortened(printable(word))!r} is not a Unix socket (expected: unix:/PATH)")
     return f"unix:{unix['path']}"
 
 
@@ -112,7 +111,7 @@ def border(text: str) -> Address | None:
         return None
     found = _HOST_AND_PORT.fullmatch(word)
     if found is None or int(found["port"] or 0) > _HIGHEST_PORT:
-        raise ValueError(f"{_shown(word)!r} is not a host name or IP address, with or without :PORT")
+        raise ValueError(f"{shortened(printable(word))!r} is not a host name or IP address, with or without :PORT")
     return Address("border", host(found["host"]), int(found["port"] or 0))
 
 
@@ -124,7 +123,8 @@ def ray(text: str) -> str | None:
     found = _HOST_AND_PORT.fullmatch(word)
     if found is None or not 0 < int(found["port"] or 0) <= _HIGHEST_PORT:
         raise ValueError(
-            f"{_shown(word)!r} is none of: auto, local, HOST:PORT of a cluster that this machine is a node of"
+            f"{shortened(printable(word))!r} is none of: auto, local, HOST:PORT of a cluster that this machine "
+            "is a node of"
         )
     return grpc_place(host(found["host"]), int(found["port"]))
 
@@ -147,7 +147,7 @@ def is_loopback(name: str) -> bool:
         return False
 
 
-def _is_ip(word: str) -> bool:
+def is_ip(word: str) -> bool:
     try:
         ipaddress.ip_address(word)
     except ValueError:

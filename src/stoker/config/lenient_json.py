@@ -15,6 +15,7 @@ from collections.abc import Container
 from typing import Any
 
 from stoker.config.properties import join_surrogates
+from stoker.core.text import shortened
 
 _SPACE = " \t\r\n"
 _WORD = re.compile(r"[^/\\;#={}\[\]:, \t\f\r\n]+")
@@ -228,4 +229,4 @@ def shown(value: Any) -> str:
     if isinstance(value, list):
         return "an array"
     word = "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
-    return repr(word if len(word) <= 40 else f"{word[:37]}...")
+    return repr(shortened(word, 40))

@@ -10,6 +10,8 @@ import math
 import re
 from collections.abc import Callable
 
+from stoker.core.text import shortened
+
 _WHOLE = re.compile(r"[+-]?[0-9]{1,4000}")
 _SIZE_UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 
@@ -26,7 +28,7 @@ def is_boolean_word(text: str) -> bool:
 def whole_number(text: str) -> int:
     word = text.strip()
     if not _WHOLE.fullmatch(word):
-        raise ValueError(f"{_shown(text)} is not a whole number")
+        raise ValueError(f"{shortened(text)!r} is not a whole number")
     return int(word)
 
 
@@ -34,9 +36,9 @@ def number(text: str) -> float:
     try:
         value = float(text.strip().replace("_", "?"))  # spellings that only Python accepts
     except ValueError:
-        raise ValueError(f"{_shown(text)} is not a number") from None
+        raise ValueError(f"{shortened(text)!r} is not a number") from None
     if not math.isfinite(value):
-        raise ValueError(f"{_shown(text)} is not a finite number")
+        raise ValueError(f"{shortened(text)!r} is not a finite number")
     return value
 
 
@@ -44,7 +46,7 @@ def milliseconds(text: str) -> float:
     try:
         return whole_number(text) / 1000.0
     except OverflowError:
-        raise ValueError(f"{_shown(text)} is not a number of milliseconds that a computer can count") from None
+        raise ValueError(f"{shortened(text)!r} is not a number of milliseconds that a computer can count") from None
 
 
 def minutes(text: str) -> float:
@@ -56,7 +58,7 @@ def size(text: str) -> int:
     word = text.strip().lower().removesuffix("b").removesuffix("i")
     unit = word[-1:] if word[-1:] in ("k", "m", "g", "t") else ""
     if not _WHOLE.fullmatch(word.removesuffix(unit)):
-        raise ValueError(f"{_shown(text)} is not a number of bytes")
+        raise ValueError(f"{shortened(text)!r} is not a number of bytes")
     return int(word.removesuffix(unit)) * _SIZE_UNITS[unit]
 
 
@@ -68,7 +70,7 @@ def one_of(*words: str) -> Callable[[str], str]:
     def convert(text: str) -> str:
         word = text.strip().lower()
         if word not in words:
-            raise ValueError(f"{_shown(text)} is none of: {', '.join(words)}")
+            raise ValueError(f"{shortened(text)!r} is none of: {', '.join(words)}")
         return word
 
     return convert
@@ -81,8 +83,3 @@ def word(text: str) -> str:
 
 def comma_list(text: str) -> tuple[str, ...]:
     return tuple(item for part in text.split(",") if (item := part.strip()))
-
-
-def _shown(text: str) -> str:
-    clean = text if len(text) <= 80 else text[:77] + "..."
-    return repr(clean)

@@ -9,11 +9,10 @@ from __future__ import annotations
 import re
 from enum import Enum
 
+from stoker.core.text import escaped
+
 MAX_LINE_BYTES = 8 << 10
 _MAX_LINES = 1000  # of one traceback
-
-_CONTROL = [*range(0x20), 0x7F, *range(0x80, 0xA0), 0x2028, 0x2029]
-_ESCAPES = {code: ascii(chr(code))[1:-1] for code in _CONTROL if chr(code) != "\t"}
 
 _BEGIN = re.compile(r"(  \+ Exception Group )?Traceback \(most recent call last\):$")
 _LINKS = (
@@ -51,8 +50,7 @@ class LineSplitter:
 
 
 def _safe(line: bytes) -> str:
-    text = line.decode("utf-8", "backslashreplace")
-    return text if text.isprintable() else text.translate(_ESCAPES)
+    return escaped(line.decode("utf-8", "backslashreplace"))
 
 
 class Tracebacks:

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from stoker.core.text import printable
 from stoker.migrate.findings import Finding, Verdict, exit_code
 
 _WIDTH = 110
@@ -16,13 +17,13 @@ _ORDER = (Verdict.UNREADABLE, Verdict.UNSUPPORTED, Verdict.CHANGED, Verdict.SAME
 def lines(findings: Sequence[Finding]) -> Iterator[str]:
     """Groups by area; each starts with what needs work and ends with unchanged items in one paragraph."""
     for area in dict.fromkeys(finding.area for finding in findings):
-        yield f"{_plain(area)}"
+        yield f"{printable(area)}"
         own = [finding for finding in findings if finding.area == area]
         for verdict in _ORDER:
             for finding in own:
                 if finding.verdict is verdict and finding.text:
                     yield from _told(finding)
-        plain = dict.fromkeys(_plain(finding.item) for finding in own if not finding.text)
+        plain = dict.fromkeys(printable(finding.item) for finding in own if not finding.text)
         if plain:
             yield from _wrapped("same", ", ".join(plain))
         yield ""
@@ -54,8 +55,8 @@ def as_object(path: str, findings: Sequence[Finding]) -> dict[str, Any]:
 
 
 def _told(finding: Finding) -> Iterator[str]:
-    where = f" ({_plain(finding.where)})" if finding.where else ""
-    yield from _wrapped(finding.verdict.value, f"{_plain(finding.item)}{where}: {_plain(finding.text)}")
+    where = f" ({printable(finding.where)})" if finding.where else ""
+    yield from _wrapped(finding.verdict.value, f"{printable(finding.item)}{where}: {printable(finding.text)}")
 
 
 def _wrapped(label: str, text: str) -> Iterator[str]:
@@ -67,7 +68,3 @@ def _wrapped(label: str, text: str) -> Iterator[str]:
         break_long_words=False,
         break_on_hyphens=False,
     )
-
-
-def _plain(text: str) -> str:
-    return "".join(char if char.isprintable() else "?" for char in text)

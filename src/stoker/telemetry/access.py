@@ -11,8 +11,9 @@ import functools
 import time
 
 from stoker.core.secrets import masked
+from stoker.core.text import escaped
 from stoker.telemetry.json_lines import dumps, head, members
-from stoker.telemetry.lines import escaped, timestamp
+from stoker.telemetry.lines import timestamp
 from stoker.telemetry.sinks import Sink
 from stoker.telemetry.writer import LogWriter
 

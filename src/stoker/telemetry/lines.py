@@ -11,9 +11,8 @@ import logging
 import time
 
 from stoker.core.secrets import masked
+from stoker.core.text import escaped
 
-_CONTROL = (*range(0x20), 0x7F, *range(0x80, 0xA0), 0x2028, 0x2029)
-_ESCAPES = {code: ascii(chr(code))[1:-1] for code in _CONTROL if chr(code) != "\t"}
 _LEVELS = {"WARNING": "WARN ", "CRITICAL": "FATAL"}
 _INDENT = "    "
 
@@ -26,10 +25,6 @@ def with_columns(lines: bytes, name: str) -> bytes:
     columns = f" [INFO ] main {name}".encode()
     dated = (line[:_DATE_BYTES] + columns + line[_DATE_BYTES:] for line in lines.split(b"\n")[:-1])
     return b"".join([line + b"\n" for line in dated])
-
-
-def escaped(text: str) -> str:
-    return text if text.isprintable() else text.translate(_ESCAPES)
 
 
 def timestamp(seconds: float) -> str:

@@ -10,9 +10,10 @@ import re
 from collections.abc import Iterable, Sequence
 
 from stoker.core.measures import HandlerSample
+from stoker.core.text import escaped
 from stoker.telemetry.declared import Declared
 from stoker.telemetry.json_lines import dumps, head, members, number
-from stoker.telemetry.lines import escaped, timestamp
+from stoker.telemetry.lines import timestamp
 
 PREFIX = "[METRICS]"
 

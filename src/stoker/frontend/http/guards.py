@@ -10,10 +10,10 @@ know, so there only requests with a browser's headers are held to the list.
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Iterable
 from urllib.parse import urlsplit
 
+from stoker.config.address import is_ip
 from stoker.errors import CallerRefused
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
@@ -61,7 +61,7 @@ class BrowserGuard:
         name = _name_of(host)
         if name is None:
             return False
-        return name == "localhost" or name.endswith(".localhost") or name in self._hosts or _is_ip_address(name)
+        return name == "localhost" or name.endswith(".localhost") or name in self._hosts or is_ip(name)
 
 
 def _name_of(host: str) -> str | None:
@@ -82,12 +82,3 @@ def _same_place(origin: str, host: str | None) -> bool:
         return page.hostname is not None and (page.hostname, page.port or port) == (own.hostname, own.port or port)
     except ValueError:
         return False
-
-
-def _is_ip_address(name: str) -> bool:
-    """Tells whether it is an IP address: such a client was not misled about a name."""
-    try:
-        ipaddress.ip_address(name)
-    except ValueError:
-        return False
-    return True

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from typing import overload
 from urllib.parse import parse_qsl
 
+from stoker.core.text import shortened
 from stoker.errors import BadRequest
 
 _WHOLE = re.compile(r"[+-]?[0-9]{1,20}")
@@ -95,13 +96,9 @@ def _text(name: str, value: object) -> str:
         value = int(value)
     if isinstance(value, (str, int)):
         return value if isinstance(value, str) else _digits(value)
-    raise BadRequest(f"Parameter {_shown(name)} has a value of the wrong kind.")
+    raise BadRequest(f"Parameter {shortened(name)} has a value of the wrong kind.")
 
 
 def _digits(number: int) -> str:
     """Limits the digits to those a parameter may have: very long numbers cannot be formatted."""
     return str(number) if _LOWEST <= number <= _HIGHEST else "out of range"
-
-
-def _shown(name: str) -> str:
-    return name if len(name) <= 80 else name[:77] + "..."
