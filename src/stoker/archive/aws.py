@@ -50,16 +50,14 @@ def headers(*, host: str, path: str, query: str, credentials: Credentials, at: d
         named["x-amz-security-token"] = credentials.session_token
     names = ";".join(sorted(named))
     lines = [f"{name}:{named[name]}" for name in sorted(named)]
-    request = "\n".join(["GET", _path(path), _query(query), *lines, "", names, _NO_BODY])
+    request = "\n".join(
+        ["GET", quote(unquote(path), safe=f"/{_UNRESERVED}"), _query(query), *lines, "", names, _NO_BODY]
+    )
     digest = hashlib.sha256(request.encode()).hexdigest()
     signature = _hmac(_key(credentials, scope), "\n".join([_ALGORITHM, moment, scope, digest])).hex()
     del named["host"]
     authorization = f"{_ALGORITHM} Credential={credentials.key_id}/{scope},SignedHeaders={names},Signature={signature}"
     return {**named, "Authorization": authorization}
-
-
-def _path(path: str) -> str:
-    return quote(unquote(path), safe=f"/{_UNRESERVED}")
 
 
 def _query(query: str) -> str:

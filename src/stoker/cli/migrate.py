@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import os
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -48,7 +47,7 @@ def check(
     """
     logging.getLogger("stoker").addHandler(logging.NullHandler())  # the findings say what it would log
     try:
-        environment = _environment(env_file)
+        environment = os.environ if env_file is None else read_env_file(env_file)
         found = deployment.check(
             Deployment.at(path, environment=environment, model_store=model_store), environment=environment
         )
@@ -60,7 +59,3 @@ def check(
         for line in report.lines(found):
             output.say(line)
     raise typer.Exit(exit_code(found))
-
-
-def _environment(file: Path | None) -> Mapping[str, str]:
-    return os.environ if file is None else read_env_file(file)

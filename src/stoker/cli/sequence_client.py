@@ -59,11 +59,11 @@ def _pieces(files: list[Path], size: int) -> Iterator[bytes]:
     contents = [output.read_file(file) for file in files]  # what cannot be read is told before anything is sent
     if not any(contents):
         output.fail("There is nothing to send: the files are empty.", output.USAGE_STATUS)
-    return (content[at : at + (size or len(content))] for content in contents for at in _starts(len(content), size))
-
-
-def _starts(length: int, size: int) -> range:
-    return range(0, length, size or max(1, length))
+    return (
+        content[at : at + (size or len(content))]
+        for content in contents
+        for at in range(0, len(content), size or len(content) or 1)
+    )
 
 
 def _lines() -> Iterator[bytes]:

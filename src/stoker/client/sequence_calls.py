@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Mapping
 from typing import Any, NamedTuple
 
 import grpc
@@ -46,12 +46,8 @@ def predict_sequences(
     Raises:
         CallError: the whole call failed: UNAVAILABLE, no server or it stops; DEADLINE_EXCEEDED; PERMISSION_DENIED.
     """
-    messages = _messages(requests) if isinstance(requests, Iterable) else _awaited(requests)
+    messages = map(_message, requests) if isinstance(requests, Iterable) else _awaited(requests)
     return Call(Service.INFERENCE, "StreamPredictions2", messages, timeout, _part, metadata)
-
-
-def _messages(requests: Iterable[SequenceRequest]) -> Iterator[Any]:
-    return map(_message, requests)
 
 
 async def _awaited(requests: AsyncIterable[SequenceRequest]) -> AsyncIterator[Any]:

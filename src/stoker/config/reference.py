@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from stoker.config.model_keys import MODEL_KEYS, ModelRow
+from stoker.config.model_keys import MODEL_KEYS
 from stoker.config.rows import Origin, Row
 from stoker.config.settings import ROWS
 
@@ -88,11 +88,7 @@ def _model_keys() -> Iterator[str]:
     yield _MODEL
     yield from _head("key", "values", "default", "unit", "meaning")
     for key in MODEL_KEYS:
-        yield _line(_key(key.name, key.ours), key.kind, key.default_text, key.unit, _model_meaning(key))
-
-
-def _model_meaning(key: ModelRow) -> str:
-    return key.meaning
+        yield _line(_key(key.name, key.ours), key.kind, key.default_text, key.unit, key.meaning)
 
 
 def _key(name: str, ours: bool) -> str:

@@ -81,7 +81,7 @@ class RayCluster:
             address=ray.util.get_node_ip_address(),
             nodes=len(nodes),
             ray=ray.__version__,
-            apis=[*_given(context.address_info.get("webui_url")), *filter(None, map(_agent_api, nodes))],
+            apis=[*filter(None, (context.address_info.get("webui_url"), *map(_agent_api, nodes)))],
             tokens=is_token_auth_enabled(),
         )
 
@@ -157,10 +157,6 @@ def _nodes() -> list[NodeView]:
         for node in ray.nodes()
         if node["Alive"]
     ]
-
-
-def _given(address: str | None) -> list[str]:
-    return [address] if address else []
 
 
 def _agent_api(node: Mapping[str, Any]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -64,12 +64,8 @@ def parse(content: bytes) -> Declarations:
     if not isinstance(found, Mapping):
         raise BadMetricsFile(reason="it has no sections")
     frontend = {each.name: each for each in _section(found, "ts_metrics")}
-    model = {each.name: _with_host(each) for each in _section(found, "model_metrics")}
+    model = {each.name: replace(each, labels=(*each.labels, HOSTNAME)) for each in _section(found, "model_metrics")}
     return Declarations(frontend=frontend, model=model)
-
-
-def _with_host(each: Declared) -> Declared:
-    return Declared(each.name, each.type, each.unit, (*each.labels, HOSTNAME))
 
 
 def _section(found: Mapping[Any, Any], name: str) -> Iterator[Declared]:

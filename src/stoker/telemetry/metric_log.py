@@ -92,13 +92,9 @@ class MetricLog:
     def _send(self) -> None:
         entries, self._entries = self._entries, []
         if entries:
-            self._post(lambda: self._text(entries).encode("utf-8", "backslashreplace"), _bytes(entries))
+            self._post(lambda: self._text(entries).encode("utf-8", "backslashreplace"), len(entries) * _LINE_BYTES)
 
     def _text(self, entries: list[Entry]) -> str:
         if self._json_name is None:
             return metric_lines.log_text(entries)
         return metric_lines.log_json(entries, self._json_name)
-
-
-def _bytes(entries: list[Entry]) -> int:
-    return len(entries) * _LINE_BYTES

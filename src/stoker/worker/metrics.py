@@ -23,12 +23,10 @@ from stoker.worker.metrics_errors import (
     MetricsCacheValueError,
 )
 from stoker.worker.metrics_export import export
-from stoker.worker.metrics_types import Dimension, Emit, MetricTypes, Recorder, request_id_of
+from stoker.worker.metrics_types import Dimension, Emit, MetricTypes, Recorder
 
 log = logging.getLogger(__name__)
 
-RequestIds = object
-"""None, a text for all requests, or the ids by their number in the batch."""
 MODEL_METRICS = ("HandlerTime", "PredictionTime")
 """The metrics that exist without a metrics file: gauges in ms with the default dimensions."""
 
@@ -40,7 +38,7 @@ class MetricCacheAbstract(Recorder, abc.ABC):
         self.config_file_path = config_file_path
         self.cache: dict[MetricTypes, dict[str, CachingMetric]] = {}
         self.store: list[Any] = []
-        self.request_ids: RequestIds = None
+        self.request_ids: object = None
         self.model_name: str | None = None
         self._emit = emit
         try:
@@ -70,7 +68,7 @@ class MetricCacheAbstract(Recorder, abc.ABC):
     ) -> CachingMetric:
         """Registers a metric, or replaces the one of this name and type. Emits nothing."""
 
-    def set_request_ids(self, request_ids: RequestIds) -> None:
+    def set_request_ids(self, request_ids: object) -> None:
         self.request_ids = request_ids
 
     def cache_keys(self) -> list[str]:
@@ -127,9 +125,6 @@ class MetricCacheAbstract(Recorder, abc.ABC):
             return self.get_metric(metric_name, metric_type)
         except MetricsCacheKeyError:
             return self.add_metric_to_cache(metric_name, unit, dimension_names, metric_type)
-
-    def _get_req(self, idx: int | None) -> object:
-        return request_id_of(self.request_ids, idx)
 
 
 class MetricsCacheYamlImpl(MetricCacheAbstract):

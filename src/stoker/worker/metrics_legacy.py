@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from stoker.worker.metrics_caching import CachingMetric
-from stoker.worker.metrics_types import Dimension, MetricTypes, Recorder, Units, request_id_of
+from stoker.worker.metrics_types import Dimension, MetricTypes, Recorder, Units
 
 log = logging.getLogger(__name__)
 
@@ -123,9 +123,6 @@ class MetricsStore(Recorder):
         level = Dimension("Level", "Error" if req_id is None else "Model")
         defaults = [level] if req_id is None else [Dimension("ModelName", self.model_name), level]
         return [each for each in defaults if each.name not in given]
-
-    def _get_req(self, idx: int | None) -> Any:
-        return request_id_of(self.request_ids, idx)
 
 
 def emit_metrics(metrics: Iterable[object] | None) -> None:

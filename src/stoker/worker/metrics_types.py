@@ -45,14 +45,6 @@ def unit_word(unit: str | None) -> str:
     return _WORDS.get(unit) or str(unit)
 
 
-def request_id_of(ids: object, idx: int | None) -> object:
-    """The id of one request of a batch; of all, where no or a wrong one is named. ``ids`` that are no map are one for
-    all requests."""
-    if isinstance(ids, Mapping):
-        return ids[idx] if idx in ids else ",".join(ids.values())
-    return ids
-
-
 class Dimension:
     """One label of a metric and its value."""
 
@@ -71,7 +63,19 @@ class Dimension:
 
 
 class Recorder(abc.ABC):
-    """The calls by which handlers name what they measure; each ends in `add_metric`."""
+    """The calls by which handlers name what they measure; each ends in `add_metric`.
+
+    ``request_ids``: None, one id for all requests, or the ids by their number in the batch.
+    """
+
+    request_ids: object
+
+    def _get_req(self, idx: int | None) -> Any:
+        """Returns the id of one request of a batch; of all, where no or a wrong one is named."""
+        ids = self.request_ids
+        if isinstance(ids, Mapping):
+            return ids[idx] if idx in ids else ",".join(ids.values())
+        return ids
 
     @abc.abstractmethod
     def add_metric(

@@ -223,7 +223,10 @@ class Workflows:
         if snapshot is not None:
             wanted = [(f"{saved.name} ({saved.war_name})", _request_of(saved)) for saved in snapshot.workflows]
         else:
-            wanted = [(model.text, _request(model)) for model in await self._named()]
+            wanted = [
+                (model.text, RegisterWorkflowRequest(url=model.url, workflow_name=model.name))
+                for model in await self._named()
+            ]
         outcomes = await asyncio.gather(*(self._load(text, request) for text, request in wanted))
         return [text for (text, _), loaded in zip(wanted, outcomes, strict=True) if not loaded]
 
@@ -265,10 +268,6 @@ class Workflows:
 
     def _all(self) -> list[Workflow]:
         return [*(registered.workflow for registered in self._registered.values()), *self._leaving]
-
-
-def _request(model: StartupModel) -> RegisterWorkflowRequest:
-    return RegisterWorkflowRequest(url=model.url, workflow_name=model.name)
 
 
 def _request_of(saved: SnapshotWorkflow) -> RegisterWorkflowRequest:

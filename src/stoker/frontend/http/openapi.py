@@ -81,8 +81,5 @@ def listed(items: Json) -> Json:
 
 def answer(meaning: str, schema: Json | None = None, media_type: str = JSON) -> Json:
     """Describes an answer. Without a schema: a body of any kind, or none."""
-    return {"description": meaning} if schema is None else _with_content(meaning, schema, media_type)
-
-
-def _with_content(meaning: str, schema: Json, media_type: str) -> Json:
-    return {"description": meaning, "content": {media_type: {"schema": schema}}}
+    content = {} if schema is None else {"content": {media_type: {"schema": schema}}}
+    return {"description": meaning, **content}

@@ -175,21 +175,17 @@ def _of_model(path: str, *parameters: Json, prefix: str = "") -> Sequence[Operat
     )
 
 
-def _set_default(path: str, *parameters: Json) -> Operation:
-    return Operation(
-        path=path,
-        method="put",
-        id="setDefault",
-        summary="Makes a version the default one",
-        parameters=parameters,
-        responses={**told(), **EVERY, **UNKNOWN},
-    )
-
-
 _ONE_MODEL: Sequence[Operation] = (
     *_of_model("/models/{model_name}", _MODEL),
     *_of_model("/models/{model_name}/{model_version}", _MODEL, _VERSION, prefix="version_"),
-    _set_default("/models/{model_name}/{model_version}/set-default", _MODEL, _VERSION),
+    Operation(
+        path="/models/{model_name}/{model_version}/set-default",
+        method="put",
+        id="setDefault",
+        summary="Makes a version the default one",
+        parameters=(_MODEL, _VERSION),
+        responses={**told(), **EVERY, **UNKNOWN},
+    ),
 )
 
 MANAGEMENT: Sequence[Operation] = (_LIST, _REGISTER, *_ONE_MODEL, *WORKFLOW_MANAGEMENT)
