@@ -27,7 +27,7 @@ def everyone(torchserve: Path | None = None) -> list[Contender]:
     main: list[Contender] = [Stoker("nghttp2"), Stoker("grpcio"), TorchServe(torchserve), BareServer(), BareNgh2()]
     rest: list[Contender] = [StokerRest(), TorchServeRest(torchserve)]
     observed: list[Contender] = [StokerObserved(on=True), StokerObserved(on=False)]
-    listeners: list[Contender] = [StokerTls(), TorchServeTls(torchserve), public(), crowded(), chained()]
+    listeners: list[Contender] = [StokerTls(), TorchServeTls(torchserve), public(), *crowded(), chained()]
     asked: list[Contender] = [StokerAsked(tensors=True), StokerAsked(tensors=False)]
     return [*main, StokerContinuous(), *asked, *rest, *observed, *listeners, *placed(), *peers()]
 

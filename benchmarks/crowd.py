@@ -11,18 +11,24 @@ import base64
 import functools
 import json
 import socket
+import ssl
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, Protocol, cast
 
 import ngh2
 
+from benchmarks.http1 import Post
 from benchmarks.http2 import Call
+from benchmarks.reconnecting import client_context
+from stoker.bench.contender import Wire
 from stoker.frontend.open_files import raise_limit
 
 Behaviour = Literal["idle", "half", "unread"]
 """``idle``: one call each, answered, then nothing. ``half``: half of a request, as far as the server takes it.
-``unread``: one call each, whose answer is never read: the window of 64 KiB keeps it out of the kernel's buffers."""
+``unread``: one call each, whose answer is never read: the window of 64 KiB of HTTP/2, and a small one of TCP, keep it
+out of the kernel's buffers."""
 
 AT_ONCE = 50
 """Connections to open together."""
@@ -34,7 +40,10 @@ SMALL_BUFFER = 4096
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
+    """``body``: of the request, in base64; for gRPC with the five bytes of its frame."""
+
     endpoint: str
+    wire: Wire
     path: str
     body: str
     behaviour: Behaviour
@@ -44,45 +53,143 @@ class Plan:
     def message(self) -> bytes:
         return base64.b64decode(self.body)
 
-    def call(self) -> Call:
-        body = self.message
-        if self.behaviour == "half":
-            return Call(self.path, body, until=len(body) // 2)
-        return Call(self.path, body)
+    def call(self) -> Call | Post:
+        kind = Post if self.wire.startswith("http") else Call
+        until = len(self.message) // 2 if self.behaviour == "half" else None
+        return kind(self.path, self.message, until=until)
 
 
-class Client(asyncio.Protocol):
-    def __init__(self, call: Call, *, reads: bool) -> None:
+class Transport(Protocol):
+    def write(self, data: bytes) -> None: ...
+
+    def pause_reading(self) -> None: ...
+
+    def abort(self) -> None: ...
+
+
+class Client:
+    """One connection's call, which sends as fast as the server takes it."""
+
+    def __init__(self, call: Call | Post, *, reads: bool) -> None:
         self.call = call
         self._reads = reads
+        self._paused = False
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
+    def opened(self, transport: Transport) -> None:
         self._transport = transport
         if not self._reads:
             transport.pause_reading()
-        transport.write(self.call.to_send())
+        self._send()
 
-    def data_received(self, data: bytes) -> None:
+    def received(self, data: bytes) -> None:
         try:
             self.call.receive(data)
-            self._transport.write(self.call.to_send())
+            self._send()
         except ngh2.NGH2Error:
             self._transport.abort()
+
+    def writing(self, *, paused: bool) -> None:
+        self._paused = paused
+        self._send()
+
+    def leave(self) -> None:
+        self._transport.abort()
+
+    def _send(self) -> None:
+        while not self._paused and (data := self.call.to_send()):
+            self._transport.write(data)
+
+
+class Connection(asyncio.Protocol):
+    """Carries a client over TCP, by way of TLS if there is a ``context``. ``ready``: it may send.
+
+    Reads no further than its client, also of TLS, where asyncio's own would read 256 KiB ahead.
+    """
+
+    def __init__(self, client: Client, context: ssl.SSLContext | None) -> None:
+        self._client = client
+        self._context = context
+        self._shaken = False
+        self.ready = asyncio.get_running_loop().create_future()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+        if self._context is None:
+            self._open(self._transport)
+            return
+        self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self._tls = self._context.wrap_bio(self._incoming, self._outgoing)
+        self._shake_hands()
+
+    def data_received(self, data: bytes) -> None:
+        if self._context is None:
+            self._client.received(data)
+            return
+        self._incoming.write(data)
+        if not self._shaken:
+            self._shake_hands()
+        else:
+            self._decrypt()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._client.writing(paused=True)
+        if not self.ready.done():
+            self.ready.set_exception(error or ConnectionResetError("closed by the server"))
+
+    def pause_writing(self) -> None:
+        self._client.writing(paused=True)
+
+    def resume_writing(self) -> None:
+        if self.ready.done():
+            self._client.writing(paused=False)
+
+    # -------------------------------------------------------------------------- transport of the client
+
+    def write(self, data: bytes) -> None:
+        self._tls.write(data)
+        self._transport.write(self._outgoing.read())
+
+    def pause_reading(self) -> None:
+        self._transport.pause_reading()
+
+    def abort(self) -> None:
+        self._transport.abort()
+
+    # ------------------------------------------------------------------------------------------- inside
+
+    def _shake_hands(self) -> None:
+        try:
+            self._tls.do_handshake()
+            self._shaken = True
+        except ssl.SSLWantReadError:
+            pass
+        self._transport.write(self._outgoing.read())
+        if self._shaken:
+            self._open(self)
+
+    def _open(self, transport: Transport) -> None:
+        self.ready.set_result(None)
+        self._client.opened(transport)
+
+    def _decrypt(self) -> None:
+        with suppress(ssl.SSLWantReadError):
+            while data := self._tls.read(1 << 16):
+                self._client.received(data)
 
 
 async def gather(plan: Plan) -> list[Client]:
     """Connects all clients, a few at a time, as a backlog of connections allows."""
     host, _, port = plan.endpoint.rpartition(":")
+    context = client_context() if plan.wire.endswith("s") else None
     clients: list[Client] = []
     while len(clients) < plan.clients:
         count = min(AT_ONCE, plan.clients - len(clients))
-        clients += await asyncio.gather(*(connected(plan, host, int(port)) for _ in range(count)))
+        clients += await asyncio.gather(*(connected(plan, context, host, int(port)) for _ in range(count)))
         await asyncio.sleep(PAUSE_S)
     return clients
 
 
-async def connected(plan: Plan, host: str, port: int) -> Client:
+async def connected(plan: Plan, context: ssl.SSLContext | None, host: str, port: int) -> Client:
     loop = asyncio.get_running_loop()
     client = Client(plan.call(), reads=plan.behaviour != "unread")
     plain = socket.socket()
@@ -90,13 +197,14 @@ async def connected(plan: Plan, host: str, port: int) -> Client:
     if plan.behaviour == "unread":
         plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SMALL_BUFFER)
     await loop.sock_connect(plain, (host, port))
-    await loop.create_connection(lambda: client, sock=plain)
+    _, connection = await loop.create_connection(lambda: Connection(client, context), sock=plain)
+    await connection.ready
     return client
 
 
 def report(clients: list[Client]) -> dict[str, Any]:
     return {
-        "answered": sum(client.call.status == b"0" for client in clients),
+        "answered": sum(client.call.answered for client in clients),
         "sent_mib": sum(client.call.sent for client in clients) / 2**20,
     }
 

@@ -19,14 +19,14 @@ from benchmarks.crowd import AT_ONCE, PAUSE_S, Behaviour, Plan
 from benchmarks.lives import SETTLE_S, Fresh, first_answer
 from benchmarks.place import Options
 from stoker.bench.checking import Checker, Findings, Probe
-from stoker.bench.contender import Running
+from stoker.bench.contender import Running, Wire
 from stoker.bench.h2load import grpc_frame
 from stoker.bench.measure import Measured
 from stoker.bench.processes import pss_mib
 from stoker.frontend import open_files
 
-GATHERING_S = 60.0
-"""Longest time for all clients to connect."""
+GATHERING_S = 240.0
+"""Longest time for all clients to connect: 10,000 handshakes of TLS take a minute, and more on a busy machine."""
 HOLD_S = 4.0
 SAMPLE_S = 0.25
 AFTER_S = 3.0
@@ -77,7 +77,7 @@ class Crowd:
             asked = checker.several(10)
             time.sleep(SETTLE_S)
             before, files = pss_mib(running.pids()), open_now(running)
-            with standing(self.plan(running, clients)) as reports:
+            with standing(self.plan(running, fresh.contender.wire, clients)) as reports:
                 during = self._greatest(running, checker, reports, asked)
                 said, kept = reports.last, open_now(running) - files
             time.sleep(AFTER_S)
@@ -90,10 +90,17 @@ class Crowd:
         more = {**sizes, **growth, "clients": clients, "clients_kept": kept, "sent_mib": said["sent_mib"]}
         return Measured(checked=asked.asked, problem=asked.problem(), more=more)
 
-    def plan(self, running: Running, clients: int) -> Plan:
+    def plan(self, running: Running, wire: Wire, clients: int) -> Plan:
         request = running.request(self.payload)
-        body = base64.b64encode(grpc_frame(request.body)).decode()
-        return Plan(endpoint=running.endpoint, path=request.path, body=body, behaviour=self.behaviour, clients=clients)
+        body = request.body if wire.startswith("http") else grpc_frame(request.body)
+        return Plan(
+            endpoint=running.endpoint,
+            wire=wire,
+            path=request.path,
+            body=base64.b64encode(body).decode(),
+            behaviour=self.behaviour,
+            clients=clients,
+        )
 
     def _greatest(self, running: Running, checker: Checker, reports: Reports, asked: Findings) -> float:
         """Samples until the crowd has stayed long enough, or is late."""

@@ -10,12 +10,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from benchmarks.records import Findings, Pick, cpu, extra, p50, rate
+from stoker.bench.contender import SPOKEN, Wire
 from stoker.bench.forward import NAME as LOOP
 from stoker.bench.spread import Spread, ratios, short
 
 OURS, THEIRS, BARE, LIMIT = "stoker-nghttp2", "torchserve", "bare-grpc-aio", "bare-ngh2"
 PLACED = "stoker-ray"
-REST, CROWDED, WORKFLOW = "stoker-rest", "stoker-crowded", "stoker-workflow"
+REST, WORKFLOW = "stoker-rest", "stoker-workflow"
 CONTINUOUS = "stoker-continuous"
 BUDGET_MIB = 256
 """Budgets of incomplete requests and of unread answers, each, by default."""
@@ -383,7 +384,7 @@ FIGURES: tuple[Figure, ...] = (
 CROWDS = (
     ("m idle", "idle connections (10,000 where open files allow)", 2 * BUDGET_MIB),
     ("m half sent", "1,000 clients that send half of 6 MB", BUDGET_MIB),
-    ("m unread", "1,000 clients that do not read 1 MB", BUDGET_MIB),
+    ("m unread", "1,000 clients that do not read 6 MB", BUDGET_MIB),
 )
 """Idle connections have no budget of their own, so they are compared with the sum of both."""
 
@@ -392,7 +393,7 @@ def rows(findings: Findings) -> list[Row]:
     """Returns all figures, sorted by name."""
     found = [figure.row(findings) for figure in FIGURES]
     place = next(index for index, row in enumerate(found) if row.name == "P7")
-    crowds = [crowd_row(findings, *crowd) for crowd in CROWDS]
+    crowds = [crowd_row(findings, wire, *crowd) for crowd in CROWDS for wire in SPOKEN]
     remote = [placed_latency_row(findings), recovery_row(findings)]
     more = [*crowds, workflow_row(findings), *remote]
     return [*found[:place], slope_row(findings), *found[place:-2], *more, *found[-2:]]
@@ -440,12 +441,14 @@ def recovery_row(findings: Findings, bar_s: float = 3.0) -> Row:
     return Row("R5", what, ours, "-", took, f"at most {bar_s:g} s", "", verdict(took, bar_s, None, most=True))
 
 
-def crowd_row(findings: Findings, point: str, what: str, budget_mib: float) -> Row:
+def crowd_row(findings: Findings, wire: Wire, point: str, what: str, budget_mib: float) -> Row:
     """Computes M1: the largest growth of memory, against the allowed one."""
-    grown = findings.spread(point, CROWDED, extra("pss_growth_mib"))
-    ratio = findings.spread(point, CROWDED, lambda measured: extra("pss_growth_mib")(measured) / budget_mib)
+    crowded = f"stoker-crowded-{wire}"
+    grown = findings.spread(point, crowded, extra("pss_growth_mib"))
+    ratio = findings.spread(point, crowded, lambda measured: extra("pss_growth_mib")(measured) / budget_mib)
     ours, budget = with_unit(grown, "MiB"), f"budget {budget_mib:g} MiB"
-    return Row("M1", f"PSS, {what}", ours, budget, ratio, "at most 1 x", "", verdict(ratio, 1, None, most=True))
+    what = f"PSS, {what}, {SPOKEN[wire]}"
+    return Row("M1", what, ours, budget, ratio, "at most 1 x", "", verdict(ratio, 1, None, most=True))
 
 
 def slope(points: Sequence[tuple[float, float]]) -> float:

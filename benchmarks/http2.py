@@ -27,6 +27,10 @@ class Call:
         self._http2.initiate_connection({ngh2.Setting.ENABLE_PUSH: 0})
         self._stream = self._http2.send_request(request_head(path, scheme))
 
+    @property
+    def answered(self) -> bool:
+        return self.status == b"0"
+
     def receive(self, data: bytes) -> None:
         self._http2.receive_data(data)
         for event in self._http2.events():

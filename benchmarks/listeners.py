@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from benchmarks.rest import rest_api, rest_first
 from stoker import __version__
-from stoker.bench.contender import Deployment, Wire, Workload
+from stoker.bench.contender import LOOPBACK, SPOKEN, Deployment, Wire, Workload
 from stoker.bench.contenders import STOKER, Stoker, TorchServe, api_of, start_torchserve
 from stoker.bench.processes import Spawned
 from stoker.bench.torchserve_api import TorchServeApi
@@ -17,7 +18,11 @@ class TlsApi(TorchServeApi):
 
     def __init__(self, spawned: Spawned, deployment: Deployment) -> None:
         super().__init__(spawned, model=deployment.model.name, management_port=deployment.more_ports[0])
-        self.roots = (deployment.scratch / "server.pem").read_bytes()
+        self.roots = roots(deployment)
+
+
+def roots(deployment: Deployment) -> bytes:
+    return (deployment.scratch / "server.pem").read_bytes()
 
 
 def with_certificate(scratch: Path) -> dict[str, str]:
@@ -88,6 +93,37 @@ def public() -> StokerWith:
     return StokerWith("stoker-public", Workload.PUBLIC, grpc_inference_address="0.0.0.0")
 
 
-def crowded() -> StokerWith:
-    """Leaves room for one client more than the crowd."""
-    return StokerWith("stoker-crowded", Workload.CROWD, max_connections="11000")
+MANY = {"max_connections": "11000"}
+"""Room for one client more than the crowd."""
+
+
+class Crowded:
+    """A server that a crowd of clients occupies, over one ``wire``."""
+
+    def __init__(self, wire: Wire) -> None:
+        self.wire: Wire = wire
+        self.name = f"stoker-crowded-{wire}"
+        self.note = f"{SPOKEN[wire]}, max_connections={MANY['max_connections']}, loggers at WARN"
+
+    def install(self, home: Path, requirements: tuple[str, ...]) -> None:
+        """Does nothing: scripts/install has done it."""
+
+    def version(self, home: Path) -> str:
+        return __version__
+
+    def offers(self, workload: Workload) -> bool:
+        return workload is Workload.CROWD
+
+    def start(self, deployment: Deployment) -> TorchServeApi:
+        rest, secure = self.wire.startswith("http"), self.wire.endswith("s")
+        extra = {**MANY, **(with_certificate(deployment.scratch) if secure else {})}
+        if rest and secure:
+            extra["inference_address"] = f"https://{LOOPBACK}:{deployment.port}"
+        spawned = start_torchserve(STOKER, rest_first(deployment) if rest else deployment, extra)
+        api = rest_api(spawned, deployment) if rest else api_of(spawned, deployment)
+        api.roots = roots(deployment) if secure else None
+        return api
+
+
+def crowded() -> list[Crowded]:
+    return [Crowded("grpc"), Crowded("grpcs"), Crowded("http"), Crowded("https")]

@@ -48,7 +48,7 @@ class Place:
         return self.home / "venvs" / getattr(contender, "home_of", contender.name)
 
     def generator(self, wire: Wire) -> Generator:
-        name, run = ("wrk", wrk.run) if wire == "http" else ("h2load", h2load.run)
+        name, run = ("wrk", wrk.run) if wire.startswith("http") else ("h2load", h2load.run)
         return functools.partial(run, tool=fetching.find_or_fetch(name, home=self.home / "tools"))
 
     def warm_up(self, load: Load, wire: Wire) -> None:

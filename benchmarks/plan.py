@@ -21,6 +21,7 @@ from benchmarks.chains import Chain
 from benchmarks.crowds import Crowd
 from benchmarks.handlers import ample, chain
 from benchmarks.handlers import digest as digests
+from benchmarks.listeners import crowded
 from benchmarks.lives import Leaving, Memory, ScaleUp, StartUp
 from benchmarks.place import Options, Place
 from benchmarks.placed import NodeDeath
@@ -428,7 +429,7 @@ def crowds(options: Options, _: Place) -> list[Group]:
     points = (
         Crowd(name="m idle", probe=probe, behaviour="idle", clients=10_000, payload=b"9"),
         Crowd(name="m half sent", probe=probe, behaviour="half", clients=1000, payload=bytes(6 * MB)),
-        Crowd(name="m unread", probe=probe, behaviour="unread", clients=1000, payload=b"%d" % MB),
+        Crowd(name="m unread", probe=probe, behaviour="unread", clients=1000, payload=b"%d" % (6 * MB)),
     )
     return [
         Group(
@@ -436,7 +437,7 @@ def crowds(options: Options, _: Place) -> list[Group]:
             workload=Workload.CROWD,
             model=models.ample,
             fresh=points,
-            only=("stoker-crowded",),
+            only=tuple(crowd.name for crowd in crowded()),
             rounds=1 if options.quick else 3,
         )
     ]

@@ -7,6 +7,7 @@ answers is caught under pressure.  Runs in the bench's own process, never in a s
 from __future__ import annotations
 
 import http.client
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -79,13 +80,17 @@ class GrpcClient:
 
 
 class HttpClient:
-    """Opens a connection per request: fast enough here, and no half-read answer remains."""
+    """Opens a connection per request: fast enough here, and no half-read answer remains.
 
-    def __init__(self, endpoint: str) -> None:
+    ``roots``: what signs the server's certificate; None: without TLS.
+    """
+
+    def __init__(self, endpoint: str, roots: bytes | None = None) -> None:
         self._endpoint = endpoint
+        self._context = None if roots is None else ssl.create_default_context(cadata=roots.decode())
 
     def ask(self, request: WireRequest, *, stream: bool, timeout_s: float) -> list[bytes]:
-        connection = http.client.HTTPConnection(self._endpoint, timeout=timeout_s)
+        connection = self._connection(timeout_s)
         try:
             connection.request("POST", request.path, request.body, dict(request.headers))
             response = connection.getresponse()
@@ -96,14 +101,18 @@ class HttpClient:
             raise http.client.HTTPException(f"status {response.status}: {body[:200]!r}")
         return [body]
 
+    def _connection(self, timeout_s: float) -> http.client.HTTPConnection:
+        if self._context is None:
+            return http.client.HTTPConnection(self._endpoint, timeout=timeout_s)
+        return http.client.HTTPSConnection(self._endpoint, timeout=timeout_s, context=self._context)
+
     def close(self) -> None:
         """Nothing is kept open."""
 
 
 def client(wire: Wire, running: Running) -> Client:
-    if wire == "http":
-        return HttpClient(running.endpoint)
-    return GrpcClient(running.endpoint, getattr(running, "roots", None))
+    kind = HttpClient if wire.startswith("http") else GrpcClient
+    return kind(running.endpoint, getattr(running, "roots", None))
 
 
 class Checker:
@@ -117,7 +126,7 @@ class Checker:
 
     def answer_bytes(self) -> int | None:
         """Returns the body size of every gRPC response, frames included; None if answers differ in size."""
-        if self._wire == "http":
+        if self._wire.startswith("http"):
             return None
         asking = client(self._wire, self._running)
         try:
@@ -149,7 +158,7 @@ class Checker:
         return asking.ask(request, stream=stream, timeout_s=self._probe.timeout_s)
 
     def _parts(self, bodies: list[bytes]) -> list[bytes]:
-        if self._probe.stream and self._wire == "http":
+        if self._probe.stream and self._wire.startswith("http"):
             return self._running.parts(bodies[0])
         return [self._running.answer(body) for body in bodies]
 

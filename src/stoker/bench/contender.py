@@ -32,8 +32,9 @@ from typing import Literal, Protocol
 
 from stoker.errors import StokerError
 
-Wire = Literal["grpc", "grpcs", "http"]
-"""``grpc``: HTTP/2 without TLS; ``grpcs``: with TLS; ``http``: HTTP/1.1 with keep-alive connections."""
+Wire = Literal["grpc", "grpcs", "http", "https"]
+"""``grpc``: HTTP/2 without TLS; ``grpcs``: with TLS; ``http`` and ``https``: HTTP/1.1 with keep-alive connections."""
+SPOKEN: dict[Wire, str] = {"grpc": "gRPC", "grpcs": "gRPC with TLS", "http": "REST", "https": "REST with TLS"}
 
 LOOPBACK = "127.0.0.1"
 

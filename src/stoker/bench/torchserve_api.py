@@ -20,7 +20,12 @@ class NotScaled(StokerError):
 
 
 class TorchServeApi:
-    """A `Running` over processes with TorchServe's gRPC APIs."""
+    """A `Running` over processes with TorchServe's gRPC APIs.
+
+    ``roots``: what signs the server's certificate; None: without TLS.
+    """
+
+    roots: bytes | None = None
 
     def __init__(self, spawned: Spawned, *, model: str, management_port: int) -> None:
         self._spawned = spawned

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
+import base64
 import io
 import resource
 import ssl
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from benchmarks import crowd, crowds, listeners, plan, reconnecting
 from benchmarks.handlers import ample
 from benchmarks.handlers.digest import digest
+from benchmarks.http1 import CHUNK
 from benchmarks.http2 import Call
 from benchmarks.place import Options, Place
 from benchmarks.yardsticks.bare_server import BareNgh2, EchoApi
@@ -59,18 +62,24 @@ def test_answers_over_tls_are_checked_with_the_servers_own_certificate(monkeypat
     monkeypatch.setattr(checking, "GrpcClient", lambda *words: asked.append(words))
     checking.client("grpcs", SimpleNamespace(endpoint="e", roots=b"pem"))  # type: ignore[arg-type]
     checking.client("grpc", SimpleNamespace(endpoint="e"))  # type: ignore[arg-type]
-    assert asked == [("e", b"pem"), ("e", None)]
+    monkeypatch.setattr(checking, "HttpClient", lambda *words: asked.append(words))
+    checking.client("https", SimpleNamespace(endpoint="e", roots=b"pem"))  # type: ignore[arg-type]
+    assert asked == [("e", b"pem"), ("e", None), ("e", b"pem")]
 
 
 @pytest.mark.parametrize(
     ("contender", "setting"),
     [
         (listeners.public(), {"grpc_inference_address": "0.0.0.0"}),
-        (listeners.crowded(), {"max_connections": "11000"}),
+        (listeners.Crowded("grpc"), {"max_connections": "11000"}),
+        (listeners.Crowded("http"), {"max_connections": "11000"}),
     ],
 )
 def test_a_server_that_is_set_otherwise_differs_in_that_setting_alone(
-    contender: listeners.StokerWith, setting: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    contender: listeners.StokerWith | listeners.Crowded,
+    setting: dict[str, str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     said = []
     monkeypatch.setattr(listeners, "start_torchserve", lambda _, __, extra: said.append(extra))
@@ -174,10 +183,76 @@ def test_a_crowd_is_as_large_as_the_open_files_of_a_server_allow(
     assert possible > clients or limit == resource.RLIM_INFINITY, "one may ask meanwhile"
 
 
+def plan_of(wire: str = "grpc", behaviour: str = "idle", size: int = 5, endpoint: str = "e:1") -> crowd.Plan:
+    body = base64.b64encode(h2load.grpc_frame(bytes(size - 5)) if wire.startswith("grpc") else bytes(size)).decode()
+    return crowd.Plan(endpoint=endpoint, wire=wire, path="/p", body=body, behaviour=behaviour, clients=3)  # type: ignore[arg-type]
+
+
 def test_a_request_that_is_sent_half_is_never_whole() -> None:
-    body = "AAAAAAA="
     for behaviour, whole in (("idle", True), ("unread", True), ("half", False)):
-        wish = crowd.Plan(endpoint="e:1", path="/p", body=body, behaviour=behaviour, clients=1)  # type: ignore[arg-type]
-        call = wish.call()
+        call = plan_of(behaviour=behaviour).call()
+        assert isinstance(call, Call)
         Wire(call).talk()
         assert call.ended is whole
+
+
+@pytest.mark.parametrize(("behaviour", "sent"), [("idle", 200_000), ("half", 100_000)])
+def test_a_request_over_rest_is_sent_in_pieces_as_far_as_it_goes(behaviour: str, sent: int) -> None:
+    call = plan_of("http", behaviour, 200_000).call()
+    pieces = list(iter(call.to_send, b""))
+    head, _, body = b"".join(pieces).partition(b"\r\n\r\n")
+    assert head.startswith(b"POST /p HTTP/1.1\r\n") and b"content-length: 200000" in head
+    assert (len(body), call.sent, len(pieces)) == (sent, sent, -(-sent // CHUNK))
+
+
+def test_an_answer_over_rest_is_known_by_its_status() -> None:
+    call = plan_of("http").call()
+    for piece in (b"HTTP/1", b".1 20", b"0 OK\r\n\r\nbody"):
+        assert not call.answered
+        call.receive(piece)
+    assert call.answered
+
+
+class Answering(asyncio.Protocol):
+    """Answers a request as it comes. ``steps``: released when it has, and when the client has left."""
+
+    def __init__(self, steps: asyncio.Semaphore) -> None:
+        self._steps = steps
+        self._received = b""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+
+    def data_received(self, data: bytes) -> None:
+        self._received += data
+        if self._received.endswith(b"\r\n\r\n" + bytes(5)):
+            self._transport.write(b"HTTP/1.1 200 OK\r\n\r\n")
+            self._steps.release()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._steps.release()
+
+
+@pytest.mark.parametrize("wire", ["http", "https"])
+@pytest.mark.parametrize(("behaviour", "answered"), [("idle", 3), ("unread", 0)])
+async def test_a_crowd_connects_and_reads_no_more_than_it_should(
+    wire: str, behaviour: str, answered: int, tmp_path: Path
+) -> None:
+    steps, context = asyncio.Semaphore(0), None
+    if wire == "https":
+        listeners.with_certificate(tmp_path)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(tmp_path / "server.pem", tmp_path / "server.key")
+    loop = asyncio.get_running_loop()
+    async with await loop.create_server(lambda: Answering(steps), "127.0.0.1", 0, ssl=context) as server:
+        port = server.sockets[0].getsockname()[1]
+        clients = await crowd.gather(plan_of(wire, behaviour, endpoint=f"127.0.0.1:{port}"))
+        for _ in clients:
+            await steps.acquire()
+        while sum(client.call.answered for client in clients) < answered:
+            await asyncio.sleep(0.001)
+        assert crowd.report(clients)["answered"] == answered
+        for client in clients:
+            client.leave()
+        for _ in clients:
+            await steps.acquire()

@@ -13,7 +13,7 @@ from benchmarks.handlers import digest
 from benchmarks.place import Options, Place
 
 from stoker.bench import handler_host, measure
-from stoker.bench.contender import Deployment, Model, WireRequest
+from stoker.bench.contender import SPOKEN, Deployment, Model, WireRequest
 from stoker.bench.contenders import TorchServe, settings
 from stoker.bench.loads import Load, LoadResult
 from stoker.bench.venvs import last_line
@@ -164,7 +164,7 @@ def test_over_rest_the_payload_is_the_body_and_the_answer_too(tmp_path: Path) ->
         ("j", ["stoker-observed", "stoker-unobserved"]),
         ("k", ["stoker-tls", "torchserve-tls"]),
         ("l", ["stoker-nghttp2", "stoker-public"]),
-        ("m", ["stoker-crowded"]),
+        ("m", [f"stoker-crowded-{wire}" for wire in SPOKEN]),
     ],
 )
 @pytest.mark.parametrize("quick", [True, False])
