@@ -183,6 +183,10 @@ class WorkersUnavailable(CapacityError):
     """Model "{model}" cannot be served now, its workers fail to start: {cause}"""
 
 
+class TooManyIncomplete(CapacityError):
+    """More requests are being received than the server has memory for."""
+
+
 class ServerStopping(CapacityError):
     """The server is stopping."""
 

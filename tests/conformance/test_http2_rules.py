@@ -44,7 +44,7 @@ from stoker.frontend.listener import Budgets
 from stoker.protos import inference_pb2
 
 MIB = 1 << 20
-OK, CANCELLED, UNKNOWN, NOT_FOUND, RESOURCE_EXHAUSTED, UNIMPLEMENTED, INTERNAL = 0, 1, 2, 5, 8, 12, 13
+OK, CANCELLED, UNKNOWN, NOT_FOUND, RESOURCE_EXHAUSTED, UNIMPLEMENTED, INTERNAL, UNAVAILABLE = 0, 1, 2, 5, 8, 12, 13, 14
 ENHANCE_YOUR_CALM, NO_ERROR = 11, 0
 INITIAL_WINDOW_SIZE = 4
 GOODBYE = frame(GOAWAY, 0, 0, bytes(8))
@@ -349,6 +349,39 @@ async def test_half_said_requests_hold_no_more_than_the_budget(ports: Ports) -> 
             for client in clients:
                 await client.__aexit__(None, None, None)
         await until(lambda: budget.taken == 0)
+
+
+async def test_small_requests_that_stay_incomplete_have_a_share_of_the_budget_and_the_rest_are_refused(
+    ports: Ports,
+) -> None:
+    """One client announces 60 KB on each of 200 streams, and finishes none."""
+    budgets = Budgets(unparsed=4 * MIB)
+    async with ports.server(budgets=budgets) as server:
+        async with peer(server.port) as client:
+            for id in range(1, 401, 2):
+                client.send(client.headers(id), frame(DATA, 0, id, message(b"x", length=60_000)))
+            assert (await client.answer(399)).status == UNAVAILABLE
+            assert budgets.unparsed.taken <= 4 * MIB
+            refused = [answer for answer in client.answers.values() if answer.status == UNAVAILABLE]
+            assert len(refused) == 200 - 3 * MIB // 60_000 - MIB // 60_000
+            assert await serves(server.port)
+        await until(lambda: budgets.unparsed.taken == 0)
+
+
+async def test_large_requests_wait_only_as_far_as_what_they_sent_ahead_has_room(ports: Ports) -> None:
+    budgets = Budgets(unparsed=4 * MIB)
+    body = message(bytes(1000), length=90_000)
+    async with ports.server(budgets=budgets) as server:
+        async with peer(server.port) as client:
+            for id in range(1, 201, 2):
+                client.send(client.headers(id), frame(DATA, 0, id, body))
+            assert (await client.answer(199)).status == UNAVAILABLE
+            assert budgets.unparsed.taken <= 4 * MIB
+            waiting, received = MIB // (64 << 10), 3 * MIB // (90_000 * 9 // 8)
+            refused = [answer for answer in client.answers.values() if answer.status == UNAVAILABLE]
+            assert len(refused) == 100 - waiting - received
+            assert await serves(server.port)
+        await until(lambda: budgets.unparsed.taken == 0)
 
 
 async def test_unread_answers_stop_the_reading_of_more_requests(ports: Ports) -> None:

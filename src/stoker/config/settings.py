@@ -589,8 +589,8 @@ class Settings:
         "max_buffered_request_bytes",
         units.size,
         0,
-        "most bytes of requests being received, over all connections; a further one waits; "
-        "0: 256 MiB, or four times max_request_size if that is more",
+        "most bytes of requests being received, over all connections; a further one waits, and is refused once what "
+        "waiting ones sent ahead fills a quarter of this; 0: 256 MiB, or four times max_request_size if that is more",
         unit="bytes",
         minimum=0,
         ours=True,

@@ -11,6 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+from stoker.errors import TooManyIncomplete
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Waiter:
@@ -75,6 +77,102 @@ class ByteBudget:
             self._serving = False
 
 
+class RequestBudget:
+    """Limits the memory of incomplete requests.
+
+    Three quarters are for requests that reserve their size.  The last quarter is for bytes that do not wait for that:
+    small requests, and what large ones sent before they had to wait.  Without room there, a request is refused, because
+    what many clients send ahead would exceed any limit.
+    """
+
+    __slots__ = ("reserved", "unreserved")
+
+    def __init__(self, limit: int) -> None:
+        self.reserved = ByteBudget(limit - limit // 4)
+        self.unreserved = ByteBudget(limit // 4)
+
+    @property
+    def taken(self) -> int:
+        return self.reserved.taken + self.unreserved.taken
+
+    @property
+    def short(self) -> bool:
+        """Tells whether requests wait or are refused."""
+        return not (self.reserved.fits(1) and self.unreserved.fits(1))
+
+
+class Share:
+    """What one request takes of the budget, or its place in the queue. ``size``: bytes reserved."""
+
+    __slots__ = ("_budget", "_held", "_waiter", "size")
+
+    def __init__(self, budget: RequestBudget) -> None:
+        self._budget = budget
+        self._waiter: Waiter | None = None
+        self._held = 0
+        self.size = 0
+
+    @property
+    def waits(self) -> bool:
+        return self._waiter is not None
+
+    @property
+    def empty(self) -> bool:
+        return not (self.size or self._held or self._waiter)
+
+    def reserve(self, size: int, call: Callable[[], None], *, meanwhile: int) -> None:
+        """Reserves ``size`` bytes, at once or when there is room; ``call`` runs only if it had to wait.
+
+        ``meanwhile``: bytes that it holds while it waits.
+
+        Raises: TooManyIncomplete
+        """
+        size += size // 8  # a buffer that grows is larger than its content
+        if self._budget.reserved.fits(size):
+            self._take(size)
+        else:
+            self._hold(meanwhile)
+            self._waiter = self._budget.reserved.when_room(lambda: self._served(size, call), size)
+
+    def hold(self, size: int) -> None:
+        """Counts bytes that do not wait for room. Raises TooManyIncomplete."""
+        if self._budget.reserved.fits(size):
+            self._take(size)
+        else:
+            self._hold(size)
+
+    def give_back(self) -> None:
+        """Gives back everything and stops waiting. Idempotent."""
+        waiter, self._waiter = self._waiter, None
+        if waiter is not None:
+            self._budget.reserved.forget(waiter)
+        self._release()
+        size, self.size = self.size, 0
+        if size:
+            self._budget.reserved.give(size)
+
+    def _hold(self, size: int) -> None:
+        if not self._budget.unreserved.fits(size):
+            raise TooManyIncomplete
+        self._held += size
+        self._budget.unreserved.take(size)
+
+    def _take(self, size: int) -> None:
+        self.size += size
+        self._budget.reserved.take(size)
+
+    def _release(self) -> None:
+        held, self._held = self._held, 0
+        if held:
+            self._budget.unreserved.give(held)
+
+    def _served(self, size: int, call: Callable[[], None]) -> None:
+        self._waiter = None
+        self._release()
+        self._take(size)
+        call()
+
+
 class Reader(Protocol):
     def give_up(self) -> None:
         """Drops the connection and its unread bytes."""
@@ -108,44 +206,3 @@ class UnreadAnswers:
             largest = max(self._by_reader, key=self._by_reader.__getitem__)
             self.total -= self._by_reader.pop(largest)
             largest.give_up()
-
-
-class Share:
-    """One connection's share of a budget, or its place in the queue."""
-
-    __slots__ = ("_budget", "_waiter", "size")
-
-    def __init__(self, budget: ByteBudget) -> None:
-        self._budget = budget
-        self._waiter: Waiter | None = None
-        self.size = 0
-
-    @property
-    def waits(self) -> bool:
-        return self._waiter is not None
-
-    def reserve(self, size: int, call: Callable[[], None]) -> None:
-        """Takes ``size`` bytes, at once or when there is room; ``call`` runs only if it had to wait."""
-        if self._budget.fits(size):
-            self.take(size)
-        else:
-            self._waiter = self._budget.when_room(lambda: self._served(size, call), size)
-
-    def take(self, size: int) -> None:
-        """Takes bytes that were already received, whether there is room or not."""
-        self.size += size
-        self._budget.take(size)
-
-    def give_back(self) -> None:
-        """Gives back everything and stops waiting. Idempotent."""
-        waiter, self._waiter = self._waiter, None
-        if waiter is not None:
-            self._budget.forget(waiter)
-        size, self.size = self.size, 0
-        if size:
-            self._budget.give(size)
-
-    def _served(self, size: int, call: Callable[[], None]) -> None:
-        self._waiter = None
-        self.take(size)
-        call()

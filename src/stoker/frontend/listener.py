@@ -10,13 +10,14 @@ from dataclasses import dataclass
 
 from stoker.config.address import Address
 from stoker.frontend import sockets
-from stoker.frontend.budget import ByteBudget, UnreadAnswers
+from stoker.frontend.budget import RequestBudget, UnreadAnswers
 from stoker.frontend.connections import Connections
 from stoker.frontend.open_files import OpenFiles
 from stoker.frontend.tls_transport import TlsTransport
 
 _BACKLOG = 4096
 _FLUSH_S = 1.0
+_SLOW_UNDER_PRESSURE_S = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,9 +43,13 @@ class Budgets:
     """Budgets of all listeners together: bytes of incomplete requests, bytes of unread answers, open files."""
 
     def __init__(self, *, unparsed: int = 256 << 20, unread: int = 256 << 20, files: OpenFiles | None = None) -> None:
-        self.unparsed = ByteBudget(unparsed)
+        self.unparsed = RequestBudget(unparsed)
         self.unread = UnreadAnswers(unread)
         self.files = files
+
+    def slow_s(self, usual_s: float) -> float:
+        """Returns how long an incomplete request may be silent; less while others wait for room."""
+        return min(usual_s, _SLOW_UNDER_PRESSURE_S) if self.unparsed.short else usual_s
 
     def connections(self, most: int) -> Connections:
         """Makes the connections of one listener."""

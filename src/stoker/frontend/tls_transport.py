@@ -33,6 +33,8 @@ _HTTP_ANSWER = (
 """Answers HTTP without TLS; gRPC libraries report it as well."""
 _RECORD = 16 << 10
 _AT_ONCE = 4 * _RECORD
+_PIECE = 4 << 10
+"""Bytes that OpenSSL gets at a time, unless there are many: its buffers never shrink."""
 _received = memoryview(bytearray(16 * _RECORD))
 """What was just received, whatever the connection: it is used up before the loop reads again."""
 
@@ -83,8 +85,7 @@ class TlsTransport(asyncio.Transport, asyncio.BufferedProtocol):
         elif state is State.GREETING:
             self._greet(received)
         elif state is State.HANDSHAKE:
-            self._incoming.write(received)
-            self._shake_hands()
+            self._shake_hands(received)
 
     def eof_received(self) -> bool:
         self._client_ended()
@@ -117,8 +118,7 @@ class TlsTransport(asyncio.Transport, asyncio.BufferedProtocol):
             self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
             self._tls = self._context.wrap_bio(self._incoming, self._outgoing, server_side=True)
             self._state = State.HANDSHAKE
-            self._incoming.write(first)
-            self._shake_hands()
+            self._shake_hands(first)
         elif bytes(first[:1]).isalpha():
             self._state = State.OVER
             self._below.write(_HTTP_ANSWER)
@@ -127,23 +127,30 @@ class TlsTransport(asyncio.Transport, asyncio.BufferedProtocol):
         else:
             self.abort()
 
-    def _shake_hands(self) -> None:
-        try:
-            self._tls.do_handshake()
-        except ssl.SSLWantReadError:
-            self._flush()
+    def _shake_hands(self, received: memoryview) -> None:
+        """Takes the handshake's part of the bytes; a client may send its first request with the end of it."""
+        for start in range(0, len(received), _PIECE):
+            self._incoming.write(received[start : start + _PIECE])
+            try:
+                self._tls.do_handshake()
+            except ssl.SSLWantReadError:
+                continue
+            except ssl.SSLError as error:
+                self._fail(error)
+            else:
+                self._open(received[start + _PIECE :])
             return
-        except ssl.SSLError as error:
-            self._fail(error)
-            return
+        self._flush()
+
+    def _open(self, rest: memoryview) -> None:
         self._flush()
         self._timer.cancel()
         self._connections.end_handshake(self)
         self._state, self._connected = State.OPEN, True
         assert self._inner is not None
         self._inner.connection_made(self)
-        if self._incoming.pending:
-            self._receive(memoryview(b""))
+        if rest or self._incoming.pending:
+            self._receive(rest)
 
     # ----------------------------------------------------------------------------------------- receiving
 
@@ -162,13 +169,14 @@ class TlsTransport(asyncio.Transport, asyncio.BufferedProtocol):
             self._client_ended()
 
     def _decrypt(self, received: memoryview, pieces: list[bytes]) -> bool:
-        """Feeds no more than a record at a time, because the buffers of OpenSSL never shrink. True: close_notify."""
+        """Appends what the bytes hold to ``pieces``. True: close_notify."""
         incoming, tls = self._incoming, self._tls
+        step = _PIECE if len(received) <= _AT_ONCE else _RECORD  # of many bytes, smaller pieces cost time
         start = 0
         while True:
             if start < len(received):
-                incoming.write(received[start : start + _RECORD])
-                start += _RECORD
+                incoming.write(received[start : start + step])
+                start += step
             try:
                 while incoming.pending or tls.pending():
                     piece = tls.read(_RECORD)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from stoker.frontend.budget import ByteBudget, Share, UnreadAnswers
+import pytest
+
+from stoker.errors import TooManyIncomplete
+from stoker.frontend.budget import ByteBudget, RequestBudget, Share, UnreadAnswers
 
 
 def test_bytes_fit_until_the_limit_is_reached() -> None:
@@ -99,35 +102,67 @@ def test_a_call_may_give_back_what_lets_the_next_one_go() -> None:
 # ------------------------------------------------------------------------------------------------- shares
 
 
-def test_a_share_is_given_back_whole_and_once() -> None:
-    budget, calls = ByteBudget(10), list[str]()
+def share_of(budget: RequestBudget, size: int, calls: list[str] | None = None, *, meanwhile: int = 0) -> Share:
     share = Share(budget)
-    share.reserve(4, lambda: calls.append("served"))
-    share.take(3)
-    assert (budget.taken, share.size, share.waits, calls) == (7, 7, False, [])
+    share.reserve(size, lambda: None if calls is None else calls.append("served"), meanwhile=meanwhile)
+    return share
+
+
+def test_a_share_is_given_back_whole_and_once() -> None:
+    budget, calls = RequestBudget(16), list[str]()
+    share = share_of(budget, 8, calls)
+    share.hold(3)
+    assert (budget.taken, share.size, share.waits, calls) == (12, 12, False, [])
     share.give_back()
     share.give_back()
-    assert (budget.taken, share.size) == (0, 0)
+    assert (budget.taken, share.empty) == (0, True)
 
 
 def test_a_share_that_waits_is_told_when_it_has_its_room() -> None:
-    budget, calls = ByteBudget(10), list[str]()
-    first, second = Share(budget), Share(budget)
-    first.reserve(8, lambda: None)
-    second.reserve(8, lambda: calls.append("served"))
-    assert second.waits
+    budget, calls = RequestBudget(16), list[str]()
+    first, second = share_of(budget, 8), share_of(budget, 8, calls)
+    assert second.waits and not second.empty
     first.give_back()
-    assert (calls, second.waits, second.size, budget.taken) == (["served"], False, 8, 8)
+    assert (calls, second.waits, second.size, budget.taken) == (["served"], False, 9, 9)
 
 
 def test_a_share_that_is_given_back_while_it_waits_is_never_served() -> None:
-    budget, calls = ByteBudget(10), list[str]()
-    first, second = Share(budget), Share(budget)
-    first.reserve(8, lambda: None)
-    second.reserve(8, lambda: calls.append("served"))
+    budget, calls = RequestBudget(16), list[str]()
+    first, second = share_of(budget, 8), share_of(budget, 8, calls, meanwhile=2)
     second.give_back()
     first.give_back()
     assert (calls, second.waits, budget.taken) == ([], False, 0)
+
+
+def test_what_a_waiting_share_holds_counts_until_it_is_served() -> None:
+    budget = RequestBudget(16)
+    first, second = share_of(budget, 8), share_of(budget, 8, meanwhile=3)
+    assert budget.taken == 12
+    first.give_back()
+    assert (budget.taken, second.size) == (9, 9)
+
+
+def test_bytes_that_do_not_wait_have_a_quarter_of_their_own_when_the_rest_is_taken() -> None:
+    budget = RequestBudget(16)
+    shares = [share_of(budget, 8), *(Share(budget) for _ in range(4))]
+    for share, size in zip(shares[1:4], (3, 2, 2), strict=True):
+        share.hold(size)
+    assert (budget.reserved.taken, budget.unreserved.taken, budget.short) == (12, 4, True)
+    with pytest.raises(TooManyIncomplete):
+        shares[4].hold(1)
+    shares[2].give_back()
+    shares[4].hold(1)
+    assert (budget.taken, budget.unreserved.taken) == (15, 3)
+
+
+def test_a_request_that_may_not_even_wait_leaves_the_budget_as_it_was() -> None:
+    budget = RequestBudget(16)
+    first, second = share_of(budget, 8), share_of(budget, 8, meanwhile=1)
+    with pytest.raises(TooManyIncomplete):
+        share_of(budget, 8, meanwhile=4)
+    first.give_back()
+    second.give_back()
+    assert (budget.taken, budget.short) == (0, False)
 
 
 # ------------------------------------------------------------------------------------------ unread answers

@@ -185,6 +185,34 @@ async def test_what_comes_with_the_last_bytes_of_the_handshake_is_delivered(
     rig.close()
 
 
+async def test_a_large_request_with_the_last_bytes_of_the_handshake_leaves_no_large_buffer(
+    contexts: tuple[ssl.SSLContext, ssl.SSLContext],
+) -> None:
+    rig = Rig(contexts)
+    with pytest.raises(ssl.SSLWantReadError):
+        rig.client.do_handshake()
+    rig.arrive(rig.from_client.read())
+    rig.to_client.write(rig.below.taken())
+    rig.client.do_handshake()
+    most, write = 0, rig.stream._incoming.write
+
+    class Watched:
+        pending = property(lambda _: rig_incoming.pending)
+
+        def write(self, data: bytes) -> int:
+            nonlocal most
+            written = write(data)
+            most = max(most, rig_incoming.pending)
+            return written
+
+    rig_incoming = rig.stream._incoming
+    rig.stream._incoming = Watched()  # type: ignore[assignment]
+    rig.send(LARGE[:60_000])
+    assert rig.inner.received == LARGE[:60_000]
+    assert 0 < most <= 2 * tls_transport._PIECE
+    rig.close()
+
+
 async def test_large_data_arrives_whole_both_ways(rig: Rig) -> None:
     rig.send(LARGE)
     assert rig.inner.received == LARGE

@@ -22,7 +22,6 @@ log = logging.getLogger(__name__)
 _Result = TypeVar("_Result")
 
 _FLUSH_S = 1.0
-_SLOW_UNDER_PRESSURE_S = 5.0
 _AGE_JITTER = 0.1
 
 
@@ -68,9 +67,7 @@ class Nghttp2Engine:
 
     @property
     def slow_s(self) -> float:
-        """Returns how long an incomplete request may be silent; less while others wait for room."""
-        slow_s = self.setup.limits.slow_s
-        return slow_s if self.setup.budgets.unparsed.fits(1) else min(slow_s, _SLOW_UNDER_PRESSURE_S)
+        return self.setup.budgets.slow_s(self.setup.limits.slow_s)
 
     def opened(self, connection: Connection) -> bool:
         """Counts a new connection. False: there are too many."""

@@ -15,9 +15,9 @@ from typing import Protocol
 
 import ngh2
 
-from stoker.errors import DeadlineExceeded, MessageTooLarge
+from stoker.errors import DeadlineExceeded, MessageTooLarge, TooManyIncomplete
 from stoker.frontend import compression
-from stoker.frontend.budget import ByteBudget, Waiter
+from stoker.frontend.budget import RequestBudget, Share
 from stoker.frontend.grpc import messages
 from stoker.frontend.grpc.call import Call, Trailing
 from stoker.frontend.grpc.messages import PREFIX_BYTES
@@ -39,6 +39,7 @@ ROOM_BYTES = 64 * 1024
 """Bytes of a stream that may wait for the client before its method must wait."""
 
 _SMALL_BYTES = 64 * 1024
+"""A message up to this size is received within the stream's first window."""
 _INLINE_PACKED_BYTES = 4 * 1024
 """A message up to this size decompresses within milliseconds, whatever it contains."""
 _COMPRESSED_BYTES = range(1024, 256 * 1024)
@@ -66,7 +67,7 @@ class Carrier(Protocol):
 
     http2: ngh2.Connection
     open_calls: OpenExchanges
-    request_budget: ByteBudget
+    request_budget: RequestBudget
     max_message_bytes: int
     run_in_thread: RunInThread
     peer: str
@@ -98,8 +99,7 @@ class StreamCall(Call, kw_only=True):
     unread_since: float = 0.0
     _reader: messages.MessageReader | None = None
     _inbox: deque[tuple[bool, bytes | bytearray]] | None = None
-    _reserved: int = 0
-    _waiting: Waiter | None = None
+    _share: Share | None = None
     _withheld: int = 0
     _begun: bool = False
     _half_closed: bool = False
@@ -110,9 +110,13 @@ class StreamCall(Call, kw_only=True):
     @property
     def receiving(self) -> bool:
         """Tells whether the client must still send more of a message, or its only message at all."""
-        if self._half_closed or self.ended or self._waiting or self._paused:
+        if self._half_closed or self.ended or self._waits or self._paused:
             return False
         return not self._begun or (self._reader is not None and self._reader.incomplete)
+
+    @property
+    def _waits(self) -> bool:
+        return self._share is not None and self._share.waits
 
     @property
     def _paused(self) -> bool:
@@ -138,7 +142,7 @@ class StreamCall(Call, kw_only=True):
             return
         try:
             self._feed(data)
-        except (MessageTooLarge, messages.BadFraming) as error:
+        except (MessageTooLarge, TooManyIncomplete, messages.BadFraming) as error:
             self.connection.take_in(self.id, len(data))
             self._refuse_request(self._status_of(error))
         else:
@@ -148,41 +152,40 @@ class StreamCall(Call, kw_only=True):
         if self._reader is None:
             self._reader = messages.MessageReader(self.connection.max_message_bytes)
             self._inbox = deque()
+            self._share = Share(self.connection.request_budget)
             self.on_end = self._release
         assert self._inbox is not None
         self.received_at = self.connection.now
         done = self._reader.feed(data)
         self._inbox.extend(done)
         self._reserve(self._reader.awaited_bytes, completed=bool(done))
-        if self._waiting or self._paused:
+        if self._waits or self._paused:
             self._withheld += len(data)
         else:
             self.connection.take_in(self.id, len(data))
 
     def _reserve(self, size: int, *, completed: bool) -> None:
-        """Reserves the incoming message in the budget; a large one that does not fit gets no more window."""
-        budget = self.connection.request_budget
-        if completed and self._reserved:
-            budget.give(self._reserved)
-            self._reserved = 0
-        if not size or self._reserved or self._waiting:
-            return
-        if size > _SMALL_BYTES and not budget.fits(size):
-            self._waiting = budget.when_room(partial(self._on_room, size), size)
-        else:
-            self._take_from_budget(size)
+        """Takes the incoming message's size from the budget; a large one that does not fit gets no more window.
 
-    def _take_from_budget(self, size: int) -> None:
-        self._reserved = size
-        self.connection.request_budget.take(size)
-        if size > _SMALL_BYTES:
-            self.connection.widen(self.id, size)
+        Raises: TooManyIncomplete
+        """
+        share = self._share
+        assert share is not None
+        if completed:
+            share.give_back()
+        if not size or not share.empty:
+            return
+        if size <= _SMALL_BYTES:
+            share.hold(size)
+        else:
+            share.reserve(size, partial(self._on_room, size), meanwhile=_SMALL_BYTES)
+            if not share.waits:
+                self.connection.widen(self.id, size)
 
     def _on_room(self, size: int) -> None:
         """Continues once other requests have left the budget."""
-        self._waiting = None
         self.received_at = time.monotonic()
-        self._take_from_budget(size)
+        self.connection.widen(self.id, size)
         if not self._paused:
             self._return_window()
 
@@ -192,7 +195,7 @@ class StreamCall(Call, kw_only=True):
         self.connection.plan_flush()
 
     def _read_on(self) -> None:
-        if not self._waiting:
+        if not self._waits:
             self._return_window()
         self._pump()
 
@@ -364,13 +367,8 @@ class StreamCall(Call, kw_only=True):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        budget = self.connection.request_budget
-        if self._reserved:
-            budget.give(self._reserved)
-            self._reserved = 0
-        if self._waiting is not None:
-            budget.forget(self._waiting)
-            self._waiting = None
+        if self._share is not None:
+            self._share.give_back()
         if self._withheld:
             self.connection.take_in(self.id, self._withheld)
         self._inbox = self._reader = None

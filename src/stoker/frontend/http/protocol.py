@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import cast
 
 from stoker.core.buffer import Buffer
-from stoker.errors import BadRequest, HeadTooLarge, MessageTooLarge, TooManyHeaders
+from stoker.errors import BadRequest, HeadTooLarge, MessageTooLarge, TooManyHeaders, TooManyIncomplete
 from stoker.frontend.budget import Share
 from stoker.frontend.http import request_head
 from stoker.frontend.http.asgi import AsgiExchange
@@ -89,7 +89,7 @@ class HttpConnection(asyncio.Protocol):
         exchange, self._exchange = self._exchange, None
         self._lingering = None
         self._discarding = True
-        self._rest = b""
+        self._rest, self._body = b"", None
         self._held.give_back()
         self._site.budgets.unread.set(self, 0)
         if exchange is not None:
@@ -144,13 +144,13 @@ class HttpConnection(asyncio.Protocol):
             self._read(True)
         else:
             self._read(False)
-            if self._exchange is not None and self._exchange.whole and not self._held.size:
+            if self._exchange is not None and self._exchange.whole and self._held.empty:
                 self._hold_rest(self._exchange)
 
     def _hold_rest(self, exchange: HttpExchange) -> None:
-        if self._site.budgets.unparsed.fits(len(self._rest)):
-            self._held.take(len(self._rest))
-        else:
+        try:
+            self._held.hold(len(self._rest))
+        except TooManyIncomplete:
             self._stopping = True
             self._rest, self._at = b"", 0
             if not exchange.started:
@@ -201,7 +201,7 @@ class HttpConnection(asyncio.Protocol):
             return False
         self._searched = 0
         raw = self._take(end + 4)
-        if self._held.size:
+        if not self._held.empty:
             self._held.give_back()
         if raw != self._raw:
             self._look_up(raw)
@@ -215,8 +215,8 @@ class HttpConnection(asyncio.Protocol):
         if begun:
             request_head.check_partial_head(begun, limit=self._site.limits.head_bytes)
             self._searched = max(1, len(begun) - 3)
-            if len(begun) > _FREE_BYTES and not self._held.size:
-                self._held.reserve(self._site.limits.head_bytes, self._has_room)
+            if len(begun) > _FREE_BYTES and self._held.empty:
+                self._held.reserve(self._site.limits.head_bytes, self._has_room, meanwhile=len(begun))
 
     def _look_up(self, raw: bytes) -> None:
         site, limits = self._site, self._site.limits
@@ -264,10 +264,10 @@ class HttpConnection(asyncio.Protocol):
     def _begin_body(self, exchange: HttpExchange, head: RequestHead) -> None:
         self._begun = self._quiet_since
         body = self._body = RequestBody(head, self._site.max_request_size)
+        if body.most > _FREE_BYTES:
+            self._held.reserve(body.most, self._has_room, meanwhile=len(self._rest) - self._at)
         if head.route is not None:
             self.expects_body(exchange)
-        if body.most > _FREE_BYTES:
-            self._held.reserve(body.most, self._has_room)
 
     def _has_room(self) -> None:
         self._begun = self._quiet_since = time.monotonic()
@@ -300,7 +300,7 @@ class HttpConnection(asyncio.Protocol):
             return
         self._exchange = None
         self._quiet_since = time.monotonic()
-        if self._held.size or self._held.waits:
+        if not self._held.empty:
             self._held.give_back()
         if exchange.keep_alive and exchange.whole and not self._stopping:
             if not self._advancing and (self._rest or not self._reading):
@@ -387,7 +387,7 @@ class HttpConnection(asyncio.Protocol):
     def _body_is_late(self, now: float, quiet: float) -> bool:
         slow_s = self._site.limits.slow_s
         received = 0 if self._body is None else len(self._body.data)
-        return quiet > slow_s or now - self._begun > slow_s + received / _LEAST_RATE
+        return quiet > self._site.budgets.slow_s(slow_s) or now - self._begun > slow_s + received / _LEAST_RATE
 
     def shutdown(self) -> None:
         self._stopping = True
