@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from stoker.core.buffer import Buffer
-from stoker.worker import calling, stopping
+from stoker.worker import calling
 from stoker.worker.context import Context
-from stoker.worker.outputs import serialise
+from stoker.worker.outputs import is_last, serialise
 from stoker.worker.rows import decoded
 
 bool_size = 1
@@ -148,7 +148,7 @@ def _facts(idx: int, context: Context, output: Any, ts_stream_next: bool) -> byt
     if ts_stream_next:
         context.set_response_header(idx, "ts_stream_next", "true")
     elif context.stopping_criteria:
-        if (last := stopping.is_last(context.stopping_criteria, idx, output)) is not None:
+        if (last := is_last(context.stopping_criteria, idx, output)) is not None:
             context.set_response_header(idx, "ts_stream_next", "false" if last else "true")
     elif context.get_response_headers(idx).get("ts_stream_next") == "true":
         context.set_response_header(idx, "ts_stream_next", "false")

@@ -97,7 +97,7 @@ class RequestProcessor:
 class Context:  # noqa: PLW1641 - it compares by content and changes, so it has no hash
     """``idx`` is the place of a request in the batch, as in the rows that the handler gets.
 
-    For handlers that batch continuously. ``stopping_criteria``: set by the handler, one function per row (`stopping`).
+    For handlers that batch continuously. ``stopping_criteria``: set by the handler, one function per row.
     ``cancelled``: ids of requests that took part in earlier calls and have ended since by no criterion: their client
     left, their deadline passed, or they failed.
     """

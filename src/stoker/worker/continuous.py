@@ -1,7 +1,7 @@
 """Runs a handler that batches continuously: requests join and leave its rows between two calls.
 
 A call of the handler is a step.  Its rows are the requests in progress, in their old order, then the new ones; one that
-is known already comes as an empty row.  After the step the handler's criteria say whose answer has ended (`stopping`);
+is known already comes as an empty row.  After the step the handler's criteria say whose answer has ended (`is_last`);
 the others take part in the next step.  Each request is a batch of one job on the wire.
 
 Laws: a request takes part in every step from its first one to its end; a step has at least one row; what a step gave
@@ -17,12 +17,13 @@ from typing import Any
 
 from stoker.ipc.frames import FrameError
 from stoker.ipc.to_server import DROPPED, Failure, Parts, Results
-from stoker.worker import calling, metas, results, rows, stopping
+from stoker.worker import calling, metas, results, rows
 from stoker.worker.connection import Connection
 from stoker.worker.exceptions import JobCancelled, PredictionException
 from stoker.worker.inbox import Batch, Inbox
 from stoker.worker.loading import LoadedModel
 from stoker.worker.metrics_export import export
+from stoker.worker.outputs import is_last
 from stoker.worker.progress import Progress
 from stoker.worker.streaming import StepSender
 from stoker.worker.tensors import TensorForms
@@ -197,7 +198,7 @@ class ContinuousLoop:
             return output, False
         try:
             ends = row.plain or isinstance(output, PredictionException)
-            more = not ends and stopping.is_last(self._context.stopping_criteria, number, output) is False
+            more = not ends and is_last(self._context.stopping_criteria, number, output) is False
         except Exception as error:
             return calling.failure_of(error), False
         outputs = [output]

@@ -1,4 +1,7 @@
-"""Turns what a handler returned into bytes. Pure: recognises torch without importing it."""
+"""Turns what a handler returned into bytes, and asks its criteria what that is. PURE.
+
+Recognises torch without importing it.
+"""
 
 from __future__ import annotations
 
@@ -46,3 +49,17 @@ def _saved(tensor: Any) -> Buffer:
     file = io.BytesIO()
     sys.modules["torch"].save(tensor, file)
     return file.getbuffer()
+
+
+def is_last(criteria: Any, row: int, output: Any) -> bool | None:
+    """Asks a handler's stopping criterion: True: the answer ends with this output. False: more parts come. None: it is
+    the whole answer.
+
+    ``criteria``: ``context.stopping_criteria``, anything that is indexed by row; nothing, or an empty one: none.
+
+    Raises: Exception: there is none for this row, or it raises.
+    """
+    if not criteria:
+        return None
+    verdict = criteria[row](output)
+    return None if verdict is None else bool(verdict)

@@ -28,10 +28,9 @@ from stoker.registry.startup_models import StartupModel, models_to_load
 from stoker.registry.tasks import KeptTasks
 from stoker.tensors import jobs
 from stoker.workflows import describe
-from stoker.workflows.answers import STREAMED, WHOLE
+from stoker.workflows.answers import STREAMED, TENSORS, WHOLE, plain_inputs
 from stoker.workflows.registration import Registered, Registrar
 from stoker.workflows.run import Asked
-from stoker.workflows.tensors import TENSORS, plain_inputs
 from stoker.workflows.workflow import Workflow
 
 log = logging.getLogger(__name__)

@@ -4,8 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from stoker.frontend.http.openapi import FLAG, JSON, TEXT, Json, Operation, answer, listed, members, parameter
-from stoker.frontend.http.openapi_parts import EVERY, TOO_LARGE, UNKNOWN, errors, prediction
+from stoker.frontend.http.openapi import (
+    EVERY,
+    FLAG,
+    JSON,
+    TEXT,
+    TOO_LARGE,
+    UNKNOWN,
+    Json,
+    Operation,
+    answer,
+    errors,
+    listed,
+    members,
+    parameter,
+    prediction,
+)
 
 _ANYTHING: Json = {"type": "object"}
 _TENSORS = listed(members({"name": TEXT, "datatype": TEXT, "shape": listed({"type": "integer", "format": "int64"})}))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from stoker.errors import BadRequest
-from stoker.frontend.http.chunked_body import ChunkedBody
+from stoker.frontend.http.request_body import ChunkedBody
 
 BODIES = {
     b"0\r\n\r\n": b"",
