@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -186,47 +186,31 @@ class WorkerProcess:
             self._link = RankedLink(config.id, process, ranks, **options)
         else:
             self._link = Link(config.id, process, **options)
-        printed, errors = self._outputs
-        name, about = self._log_name(config.name, process), self._about(process)
-        self._logs = [
-            PipeLog(
-                process.stdout_fd,
-                level=logging.INFO,
-                label=f"{name}-stdout",
-                about=about,
-                on_metric=telemetry.printed,
-                repeats=printed,
-            ),
-            PipeLog(
-                process.stderr_fd,
-                level=logging.WARNING,
-                label=f"{name}-stderr",
-                about=about,
-                repeats=errors,
-            ),
-        ]
-        if isinstance(process, RankGroup):
-            self._logs += self._logs_of_ranks(process)
+        others = process.others if isinstance(process, RankGroup) else ()
+        for rank, one in enumerate((process, *others)):
+            self._logs += self._logs_of(one, rank)
         self._link.start()
         for pipe in self._logs:
             pipe.start()
 
-    def _logs_of_ranks(self, group: RankGroup) -> Iterator[PipeLog]:
-        """Yields the logs of ranks 1 and up."""
-        for number, process in enumerate(group.others, 1):
-            name = self._log_name(rank_name(self._config.name, number), process)
-            about = {**self._about(process), "rank": number}
-            yield PipeLog(process.stdout_fd, level=logging.INFO, label=f"{name}-stdout", about=about)
-            yield PipeLog(process.stderr_fd, level=logging.WARNING, label=f"{name}-stderr", about=about)
-
-    def _about(self, process: RunningProcess) -> dict[str, Any]:
-        node = {} if process.node is None else {"node": process.node}
-        return {**self._config.log_extra("worker_output"), "pid": process.pid, **node}
-
-    @staticmethod
-    def _log_name(name: str, process: RunningProcess) -> str:
-        """Adds the first word of the node's name."""
-        return name if process.node is None else f"{name}@{process.node.split()[0]}"
+    def _logs_of(self, process: RunningProcess, rank: int) -> tuple[PipeLog, PipeLog]:
+        """Only rank 0 records metrics, and repeats what it printed when it failed to load."""
+        config, node = self._config, process.node
+        name = rank_name(config.name, rank)
+        about = {**config.log_extra("worker_output"), "pid": process.pid}
+        if node is not None:
+            name, about["node"] = f"{name}@{node.split()[0]}", node
+        if rank:
+            about["rank"] = rank
+        first = dict[str, Any](label=f"{name}-stdout", about=about)
+        second = dict[str, Any](label=f"{name}-stderr", about=about)
+        if not rank:
+            first |= {"on_metric": config.telemetry.printed, "repeats": self._outputs[0]}
+            second |= {"repeats": self._outputs[1]}
+        return (
+            PipeLog(process.stdout_fd, level=logging.INFO, **first),
+            PipeLog(process.stderr_fd, level=logging.WARNING, **second),
+        )
 
     async def greet(self) -> bool:
         """Waits until the interpreter runs; False: it does not start, see ``error``."""

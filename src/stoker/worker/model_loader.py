@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import abc
 import uuid
 from typing import Any
 
@@ -10,8 +9,7 @@ from stoker.worker import loading
 from stoker.worker.service import Service
 
 
-class ModelLoader(abc.ABC):
-    @abc.abstractmethod
+class ModelLoader:
     def load(
         self,
         model_name: str,
@@ -24,20 +22,6 @@ class ModelLoader(abc.ABC):
         metrics_cache: Any = None,
     ) -> Service:
         """Imports and initialises the handler. Raises whatever the user's code raises."""
-
-
-class TsModelLoader(ModelLoader):
-    def load(
-        self,
-        model_name: str,
-        model_dir: str,
-        handler: str | None = None,
-        gpu_id: int | None = None,
-        batch_size: int | None = None,
-        envelope: str | None = None,
-        limit_max_image_pixels: bool = True,
-        metrics_cache: Any = None,
-    ) -> Service:
         manifest = loading.read_manifest(model_dir)
         name = handler or ((manifest or {}).get("model") or {}).get("handler")
         if not name:
@@ -60,7 +44,10 @@ class TsModelLoader(ModelLoader):
         return service
 
 
+TsModelLoader = ModelLoader
+
+
 class ModelLoaderFactory:
     @staticmethod
     def get_model_loader() -> ModelLoader:
-        return TsModelLoader()
+        return ModelLoader()
