@@ -12,8 +12,6 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from stoker.core.ports import (
-    SCALING_BEGUN,
-    SCALING_UNFINISHED,
     Authorizer,
     ManagementPort,
     RegisterRequest,
@@ -27,11 +25,10 @@ from stoker.frontend.http.app import ANY_METHOD, Api, Endpoint, authorization, b
 from stoker.frontend.http.guards import BrowserGuard
 from stoker.frontend.http.heads import handler_headers, sendable_status
 from stoker.frontend.http.parameters import Parameters
-from stoker.frontend.http.responses import json_response
+from stoker.frontend.http.responses import json_response, told
 
 MOST_LISTED = 100
 _NO_DELAY = -100
-_STATUS_OF_SENTENCE = {SCALING_BEGUN: 202, SCALING_UNFINISHED: 206}
 
 
 def management_api(
@@ -131,21 +128,21 @@ class _Routes:
         self._require_model_api()
         body = await client.whole_body(request)
         asked = parameters.from_request(request.url.query, request.headers.get("content-type"), body)
-        return _told(await self._management.register(register_request(asked)))
+        return told(await self._management.register(register_request(asked)))
 
     async def scale(self, request: Request) -> Response:
         model, version = _model_of(request)
         asked = parameters.from_query(request.url.query)
-        return _told(await self._management.scale(scale_request(model, version, asked)))
+        return told(await self._management.scale(scale_request(model, version, asked)))
 
     async def set_default(self, request: Request) -> Response:
         model, version = _model_of(request)
-        return _told(await self._management.set_default(model, version or ""))
+        return told(await self._management.set_default(model, version or ""))
 
     async def unregister(self, request: Request) -> Response:
         self._require_model_api()
         model, version = _model_of(request)
-        return _told(await self._management.unregister(model, version))
+        return told(await self._management.unregister(model, version))
 
     def _require_model_api(self) -> None:
         if not self._model_api_enabled:
@@ -157,10 +154,6 @@ class _Routes:
 
 def _model_of(request: Request) -> tuple[str, str | None]:
     return request.path_params["model"], request.path_params.get("version")
-
-
-def _told(sentence: str) -> Response:
-    return json_response({"status": sentence}, _STATUS_OF_SENTENCE.get(sentence, 200))
 
 
 def _headers_for_handler(request: Request) -> dict[str, str]:
@@ -183,8 +176,8 @@ def register_request(asked: Parameters) -> RegisterRequest:
     url = asked.text("url")
     if url is None:
         raise ArchiveNotFound("empty url")
-    batch_size = _unless(-1, asked.whole("batch_size"))
-    delay_ms = _unless(_NO_DELAY, asked.whole("max_batch_delay"))
+    batch_size = asked.whole_unless(-1, "batch_size")
+    delay_ms = asked.whole_unless(_NO_DELAY, "max_batch_delay")
     return RegisterRequest(
         url=url,
         model_name=asked.text("model_name"),
@@ -193,8 +186,8 @@ def register_request(asked: Parameters) -> RegisterRequest:
         batch_size=1 if batch_size == 0 else batch_size,
         max_batch_delay_s=None if delay_ms is None else delay_ms / 1000,
         initial_workers=asked.whole("initial_workers"),
-        response_timeout_s=_unless(-1, asked.whole("response_timeout")),
-        startup_timeout_s=_unless(-1, asked.whole("startup_timeout")),
+        response_timeout_s=asked.whole_unless(-1, "response_timeout"),
+        startup_timeout_s=asked.whole_unless(-1, "startup_timeout"),
         synchronous=asked.flag("synchronous", True),
         s3_sse_kms=asked.flag("s3_sse_kms", False),
     )
@@ -208,7 +201,3 @@ def scale_request(model: str, version: str | None, asked: Parameters) -> ScaleRe
         max_workers=asked.whole("max_worker"),
         synchronous=asked.flag("synchronous", False),
     )
-
-
-def _unless(not_given: int, number: int | None) -> int | None:
-    return None if number == not_given else number

@@ -52,6 +52,11 @@ class Parameters:
             raise BadRequest(f"Parameter {name} is not a whole number.")
         return default
 
+    def whole_unless(self, not_given: int, name: str) -> int | None:
+        """As `whole`; None also for the number that stands for 'not given'."""
+        number = self.whole(name)
+        return None if number == not_given else number
+
     def flag(self, name: str, default: bool) -> bool:
         word = self._values.get(name)
         return default if word is None else word.lower() == "true"

@@ -8,10 +8,12 @@ from typing import Any
 
 from starlette.responses import Response
 
+from stoker.core.ports import SCALING_BEGUN, SCALING_UNFINISHED
 from stoker.frontend.http.status import Answer
 
 JSON_TYPE = "application/json"
 UNAUTHORIZED = 401
+_STATUS_OF_SENTENCE = {SCALING_BEGUN: 202, SCALING_UNFINISHED: 206}
 
 ALWAYS: tuple[tuple[bytes, bytes], ...] = (
     (b"Pragma", b"no-cache"),
@@ -23,6 +25,11 @@ ALWAYS: tuple[tuple[bytes, bytes], ...] = (
 
 def json_response(value: Any, status: int = 200) -> Response:
     return Response(json_bytes(value), status, media_type=JSON_TYPE)
+
+
+def told(sentence: str) -> Response:
+    """Answers with what was done."""
+    return json_response({"status": sentence}, _STATUS_OF_SENTENCE.get(sentence, 200))
 
 
 def error_bytes(answer: Answer) -> bytes:

@@ -17,7 +17,7 @@ from stoker.frontend.http import client, parameters
 from stoker.frontend.http.app import Endpoint, both
 from stoker.frontend.http.management import MOST_LISTED
 from stoker.frontend.http.parameters import Parameters
-from stoker.frontend.http.responses import json_response
+from stoker.frontend.http.responses import json_response, told
 
 
 def workflow_routes(workflows: WorkflowManagementPort, *, enabled: bool) -> Sequence[Route]:
@@ -39,11 +39,11 @@ def workflow_routes(workflows: WorkflowManagementPort, *, enabled: bool) -> Sequ
         require_enabled()
         body = await client.whole_body(request)
         asked = parameters.from_request(request.url.query, request.headers.get("content-type"), body)
-        return _told(await workflows.register_workflow(register_request(asked)))
+        return told(await workflows.register_workflow(register_request(asked)))
 
     async def unregister(request: Request) -> Response:
         require_enabled()
-        return _told(await workflows.unregister_workflow(request.path_params["workflow"]))
+        return told(await workflows.unregister_workflow(request.path_params["workflow"]))
 
     one = "/workflows/{workflow}"
     rows: list[tuple[str, str, Endpoint]] = [
@@ -64,17 +64,8 @@ def register_request(asked: Parameters) -> RegisterWorkflowRequest:
     return RegisterWorkflowRequest(
         url=asked.text("url") or "",
         workflow_name=asked.text("workflow_name"),
-        response_timeout_s=_seconds(asked, "response_timeout"),
-        startup_timeout_s=_seconds(asked, "startup_timeout"),
+        response_timeout_s=asked.whole_unless(-1, "response_timeout"),
+        startup_timeout_s=asked.whole_unless(-1, "startup_timeout"),
         s3_sse_kms=asked.flag("s3_sse_kms", False),
         synchronous=asked.flag("synchronous", True),
     )
-
-
-def _seconds(asked: Parameters, name: str) -> float | None:
-    number = asked.whole(name)
-    return None if number == -1 else number
-
-
-def _told(sentence: str) -> Response:
-    return json_response({"status": sentence})
