@@ -12,7 +12,6 @@ import fcntl
 import os
 import secrets
 from pathlib import Path
-from types import TracebackType
 
 from stoker.errors import ArchiveExists
 
@@ -38,9 +37,7 @@ class Placement:
             pass  # a file system without locks: only the leftovers of a killed download must be removed by hand
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._part.unlink(missing_ok=True)
         os.close(self._fd)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.util
 import logging
 from collections.abc import Callable, Sequence
-from types import TracebackType
 
 from stoker.core.ports import AccessLog, RequestTelemetry
 from stoker.frontend.grpc.call import Method
@@ -84,9 +83,7 @@ class GrpcServer:
             raise
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self._calls.drain(0.0)
         engine, self._engine = self._engine, None
         if engine is not None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import ssl
 import time
-from types import TracebackType
 
 from stoker.config.address import Address
 from stoker.frontend.http import heads
@@ -84,9 +83,7 @@ class HttpListener:
         await self._listener.open()
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.drain(0.0)
 
     async def drain(self, grace_s: float) -> None:
