@@ -261,8 +261,8 @@ def test_what_the_cluster_lacks_is_told_and_a_new_node_ends_the_wait(
 def test_a_node_that_dies_under_load_fails_only_what_its_workers_had_begun(
     nodes: RayNodes, place: Place, client: Client
 ) -> None:
-    """With fixed batching nothing is sent ahead, so that is one request for each worker of the node."""
-    client.register(archive(place, "load", batching="fixed"), initial_workers=4, synchronous=True)
+    """Batches are short, so dozens are sent ahead; a worker runs one at a time."""
+    client.register(archive(place, "load", raySpread=True), initial_workers=2, synchronous=True)
     victims = [worker["pid"] for worker in workers_of(client, "load") if worker["node"].startswith("node-2")]
     assert victims
     wrong, failed = asyncio.run(echoes(place, 20_000, at=(5_000, lambda: nodes.kill("node-2"))))
@@ -274,7 +274,7 @@ def test_a_node_that_dies_under_load_fails_only_what_its_workers_had_begun(
 
 
 async def echoes(place: Place, count: int, *, at: tuple[int, Any]) -> tuple[list[str], list[str]]:
-    """Sends unique texts, 64 at a time; ``at``: after how many to do what. Returns swapped answers, and errors."""
+    """Sends unique texts, 256 at a time; ``at``: after how many to do what. Returns swapped answers, and errors."""
     numbers, wrong, failed = iter(range(count)), list[str](), list[str]()
 
     async def ask(client: AsyncClient) -> None:
@@ -291,7 +291,7 @@ async def echoes(place: Place, count: int, *, at: tuple[int, Any]) -> tuple[list
                     wrong.append(f"{text}: {answer.data!r}")
 
     async with AsyncClient(place.endpoint) as client:
-        await asyncio.gather(*(ask(client) for _ in range(64)))
+        await asyncio.gather(*(ask(client) for _ in range(256)))
     return wrong, failed
 
 

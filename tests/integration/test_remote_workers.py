@@ -75,6 +75,28 @@ async def test_a_killed_agent_takes_its_worker_along_and_names_its_node(tmp_path
         assert await kit.ask("echo again") == "echo again"
 
 
+@pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGSTOP])
+async def test_of_a_lost_node_only_the_batch_in_progress_fails_and_what_was_sent_ahead_runs_elsewhere(
+    tmp_path: Path, end: signal.Signals
+) -> None:
+    async with nodes(silence_s=2.0) as made, running(tmp_path, place=made.place) as kit:
+        await kit.ask("echo first")
+        (worker,) = kit.scheduler._core._workers.values()
+        worker.service.prefetch = 2  # as if its batches had been short, whatever else this machine does
+        link = kit.scheduler.links[0]
+        begun = link.started()
+        slow = kit.submit("sleep 600")
+        ahead = [kit.submit(f"echo {number}") for number in range(2)]
+        while link.started() == begun:
+            await asyncio.sleep(0.02)
+        assert kit.scheduler.queue_status().pending == 0
+        made.agents[0].send_signal(end)
+        with pytest.raises(WorkerDied, match="node-1"):
+            await answer(slow)
+        assert [await answer(job) for job in ahead] == ["echo 0", "echo 1"]
+        made.agents[0].send_signal(signal.SIGCONT)
+
+
 async def test_a_node_that_falls_silent_is_lost_and_one_with_a_long_batch_is_not(tmp_path: Path) -> None:
     async with nodes(heartbeat_s=0.2, silence_s=2.0) as made, running(tmp_path, place=made.place) as kit:
         assert await kit.ask("sleep 3")

@@ -76,7 +76,8 @@ class FrameTransport:
                 sent = self._sock.sendmsg(islice(self._out, _BUFFERS_PER_WRITE))
             except (BlockingIOError, InterruptedError):
                 break
-            except OSError:
+            except OSError:  # the peer is gone; what it had sent before counts
+                self.read_rest()
                 self._lose(None)
                 return
             self._forget(sent)

@@ -132,10 +132,11 @@ class SchedulerCore:
             self._policy.worker_draining(worker)
 
     def worker_lost(self, worker_id: int, error: errors.ServingError, started: int | None, now: float) -> None:
-        """``started``: the newest batch it began, None when unknown.
+        """``started``: the newest batch it began, None when unknown: it was lost with its node.
 
         What runs fails.  What it had not begun goes back to the queue's head, as does a batch whose answer was lost on
         the way and of which the caller has seen nothing; unless it has cost enough workers (`scheduling.returns`).
+        `WorkerState.had_begun` says what counts as running when that is unknown.
         """
         worker = self._workers.pop(worker_id, None)
         if worker is None:

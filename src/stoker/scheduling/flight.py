@@ -120,8 +120,9 @@ class WorkerState:
         return bool(self.flights) and self.flights[0] is flight
 
     def had_begun(self, flight: Flight, started: int | None) -> bool:
-        """``started``: the newest batch that a dead worker began; None when unknown: then all that it held may have."""
-        return started is None or flight.id == started
+        """``started``: the newest batch that a dead worker began; None when unknown: then it is the one whose turn it
+        was, because answers leave before the next batch begins, or a moment later."""
+        return flight is self.flights[0] if started is None else flight.id == started
 
     def blocked(self) -> bool:
         """Returns whether the worker waits for readers."""
@@ -169,6 +170,7 @@ class SteppingWorker(WorkerState):
         return flight in self.flights
 
     def had_begun(self, flight: Flight, started: int | None) -> bool:
+        """None: all may have, since nothing waits for its turn."""
         return started is None or flight.id <= started
 
     def blocked(self) -> bool:

@@ -12,6 +12,7 @@ from stoker.core.model import ModelSpec
 from stoker.core.reply import Chunk
 from stoker.scheduling import actions
 from stoker.scheduling.core import SchedulerCore
+from stoker.scheduling.flight import Flight
 from stoker.scheduling.returns import MOST_RETURNS
 
 
@@ -35,6 +36,9 @@ class Laws:
         self._parts_due: defaultdict[str, deque[Chunk]] = defaultdict(deque)
         self._unread: Counter[tuple[int, int]] = Counter()
         self._deaths_by: Counter[str] = Counter()
+        self._begun: set[str] = set()
+        self._waited: list[Job] = []
+        self._given_back: Counter[str] = Counter()
         self.ends: Counter[str] = Counter()
         self.outcomes: Counter[str] = Counter()
         self.peak_waiting = 0
@@ -90,6 +94,31 @@ class Laws:
             for index, (job, chunk) in enumerate(zip(batch.jobs, part, strict=True)):
                 self._parts_due[job.id].append(chunk)
                 self._unread[batch.id, index] += len(chunk.data)
+
+    def begins(self, batch: Batch) -> None:
+        """A handler is called for a batch."""
+        for job in batch.jobs:
+            self.check(job.id not in self._begun, f"job {job.id} runs twice, and no answer was lost")
+            self._begun.add(job.id)
+
+    def dies(self, flights: Sequence[Flight], started: int | None) -> None:
+        """A worker ends with these batches unanswered. It runs them one after the other: of those that it had begun all
+        but the newest were over. ``started``: the newest, None: only the one whose turn it was is known for sure."""
+        newest = (flights[0].id if flights else 0) if started is None else started
+        self._waited = []
+        for flight in flights:
+            if flight.id != newest:
+                self._begun.difference_update(job.id for job in flight.jobs)
+            if flight.id > newest and not flight.streams:
+                self._waited += flight.unanswered()
+
+    def died(self, error: errors.ServingError) -> None:
+        """The scheduler knows it."""
+        self._given_back.update(job.id for job in self._waited)
+        failed = [a.job for a in self.core.actions if isinstance(a, actions.Fail) and a.error is error]
+        for job in self._waited:
+            spent = self._given_back[job.id] >= MOST_RETURNS or self._deaths_by[job.id] > 0
+            self.check(job not in failed or spent, f"job {job.id} failed though it was not its turn")
 
     def killed_by(self, jobs: Sequence[str]) -> None:
         """A worker died of receiving a batch with these jobs in it."""

@@ -6,6 +6,7 @@ Between two steps it drops what is cancelled and takes in what has come; every r
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -19,7 +20,7 @@ from stoker.core.ports import Dropped
 from stoker.core.reply import Chunk
 from stoker.scheduling import actions
 from stoker.scheduling.core import SchedulerCore
-from stoker.scheduling.flight import WorkerState
+from stoker.scheduling.flight import Flight, WorkerState
 
 
 class Row:
@@ -39,6 +40,10 @@ class SteppingLaws(Laws):
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
         self._joined: set[str] = set()
+
+    def dies(self, flights: Sequence[Flight], started: int | None) -> None:
+        """Where it is unknown what had joined, all may have."""
+        super().dies(flights, flights[-1].id if started is None and flights else started)
 
     def joined(self, batch: Batch) -> None:
         job = batch.jobs[0]

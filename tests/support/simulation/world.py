@@ -117,6 +117,7 @@ class Worker:
         world, rng = self.world, self.world.rng
         batch = self.running = self.inbox.pop(0)
         self.started = batch.id
+        world.laws.begins(batch)
         if world.laws.sequences is not None:
             self.dropped = {i for i in range(len(batch.jobs)) if (batch.id, i) in self.cancelled}
             kept = [job for i, job in enumerate(batch.jobs) if i not in self.dropped]
@@ -410,9 +411,12 @@ class World:
         del self.workers[worker.id]
         started = worker.started if self.rng.random() < 0.8 else None
         lost = error or errors.WorkerDied("killed")
-        for flight in self.core._workers[worker.id].flights:
+        flights = list(self.core._workers[worker.id].flights)
+        for flight in flights:
             self.landed(flight)
+        self.laws.dies(flights, started)
         self.core.worker_lost(worker.id, lost, started, self.now)
+        self.laws.died(lost)
         if (slot := self.slots.get(worker.id)) is not None:
             self._enter(slot, Event.EXITED, lost)
             self._start_after(0.05, worker.id, slot)

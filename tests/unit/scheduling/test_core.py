@@ -270,16 +270,26 @@ def test_a_job_that_waited_behind_the_batch_that_failed_is_not_suspected() -> No
     assert dies_before_it_begins(scheduler, 1) == [[behind]], "only now it is suspected"
 
 
-def test_when_nobody_knows_what_a_dead_worker_had_begun_all_that_it_held_fails() -> None:
-    """It may have begun any of it; a request that runs twice may do harm twice."""
+def test_of_a_worker_that_is_lost_with_its_node_only_the_batch_whose_turn_it_was_fails() -> None:
+    """Nobody can tell what it had begun; but it begins no batch before the one in front is over."""
     scheduler = core()
     submit(scheduler, now=0.0)
     answer(scheduler, 0, 1, now=0.0001)
     take(scheduler)
-    held = submit(scheduler, 4, now=0.001)
+    running, *ahead = submit(scheduler, 4, now=0.001)
     take(scheduler)
     scheduler.worker_lost(0, errors.WorkerDied("gone"), None, 1.0)
-    assert failures(scheduler) == [(job, errors.WorkerDied) for job in held]
+    assert failures(scheduler) == [(running, errors.WorkerDied)]
+    assert scheduler.queue_status().pending == len(ahead) == 3
+
+
+def test_a_worker_that_is_lost_with_its_node_while_it_holds_nothing_fails_nothing() -> None:
+    scheduler = core()
+    submit(scheduler)
+    answer(scheduler, 0, 1)
+    take(scheduler)
+    scheduler.worker_lost(0, errors.WorkerDied("gone"), None, 1.0)
+    assert not failures(scheduler)
 
 
 def test_a_stream_that_was_partly_delivered_is_never_run_again() -> None:

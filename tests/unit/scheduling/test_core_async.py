@@ -161,6 +161,14 @@ def test_a_job_that_joins_one_which_waits_for_its_reader_is_timed_too() -> None:
     assert failed(take(scheduler)) == [(joins, errors.ResponseTimeout)]
 
 
+def test_of_a_worker_that_is_lost_with_its_node_all_jobs_fail_since_all_run_at_once() -> None:
+    scheduler = core()
+    jobs = submit(scheduler, 3)
+    take(scheduler)
+    scheduler.worker_lost(0, errors.WorkerDied(), None, 1.0)
+    assert failed(take(scheduler)) == [(job, errors.WorkerDied) for job in jobs]
+
+
 def test_a_dead_worker_fails_what_it_had_begun_and_gives_back_the_rest() -> None:
     scheduler = core()
     first, second, third = submit(scheduler, 3)

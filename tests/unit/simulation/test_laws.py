@@ -18,6 +18,7 @@ from stoker.core.model import ModelSpec
 from stoker.core.reply import Chunk
 from stoker.pool.slot_states import Life, State
 from stoker.scheduling.core import SchedulerCore
+from stoker.scheduling.flight import Flight, WorkerState
 from stoker.scheduling.policies.queued import QueuedPolicy
 from stoker.scheduling.returns import Returns
 
@@ -98,6 +99,24 @@ class RequeuesWhatWasBegun(SchedulerCore):
                 self.actions.remove(action)
 
 
+class MayHaveBegunAll(WorkerState):
+    __slots__ = ()
+
+    def had_begun(self, flight: Flight, started: int | None) -> bool:
+        return started is None or flight.id == started
+
+
+class FailsAllThatALostNodeHeld(SchedulerCore):
+    def worker_ready(self, worker_id: int) -> None:
+        super().worker_ready(worker_id)
+        self._workers[worker_id].__class__ = MayHaveBegunAll
+
+
+class RunsAllAgainThatALostNodeHeld(SchedulerCore):
+    def worker_lost(self, worker_id: int, error: errors.ServingError, started: int | None, now: float) -> None:
+        super().worker_lost(worker_id, error, 0 if started is None else started, now)
+
+
 class AnswersCancelledJobsAgain(SchedulerCore):
     def cancel(self, job: Job, now: float) -> None:
         place = job.place
@@ -151,6 +170,8 @@ class IgnoresItsLimit(SchedulerCore):
     [
         ForgetsTheJobsOfDeadWorkers,
         RequeuesWhatWasBegun,
+        FailsAllThatALostNodeHeld,
+        RunsAllAgainThatALostNodeHeld,
         AnswersCancelledJobsAgain,
         LosesAnIdleWorker,
         SendsExpiredJobs,

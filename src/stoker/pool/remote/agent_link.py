@@ -20,8 +20,8 @@ _LARGEST_OUTPUT_BYTES = 64 << 10
 
 
 class AgentLink:
-    """``on_message`` gets each message with its payload, ``on_lost`` why no more will come, once. ``on_beat``: called
-    before each heartbeat."""
+    """``on_message`` gets each message with its payload, ``on_lost`` why no more will come, once, and whether the agent
+    has closed. ``on_beat``: called before each heartbeat."""
 
     def __init__(
         self,
@@ -30,7 +30,7 @@ class AgentLink:
         heartbeat_s: float,
         silence_s: float,
         on_message: Callable[[FromAgent, memoryview], None],
-        on_lost: Callable[[str], None],
+        on_lost: Callable[[str, bool], None],
         on_beat: Callable[[], None] = lambda: None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -68,7 +68,7 @@ class AgentLink:
         silent_s = self._monotonic() - self._heard_at
         if silent_s > self._silence_s:
             self.close()
-            self._on_lost(f"gave no sign of life for {silent_s:.0f} s")
+            self._on_lost(f"gave no sign of life for {silent_s:.0f} s", False)
             return
         self._timer = asyncio.get_running_loop().call_later(self._heartbeat_s, self._beat)
         self.send(Beat())
@@ -80,4 +80,7 @@ class AgentLink:
 
     def _lost(self, error: FrameError | None) -> None:
         self.close()
-        self._on_lost("closed its connection" if error is None else "sent something that is no valid message")
+        if error is None:
+            self._on_lost("closed its connection", True)
+        else:
+            self._on_lost("sent something that is no valid message", False)

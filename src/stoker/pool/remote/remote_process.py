@@ -1,7 +1,9 @@
 """A worker process on another machine, with the interface of `pool.child_process.ChildProcess`.
 
 Made when its agent arrives; usable once the worker has connected, too.  What the agent reports is exact: exit code,
-output, and the newest batch that had begun.  When agent or node are lost, all that the worker held counts as begun.
+output, and the newest batch that had begun.  When agent or node are lost, nobody knows the latter: what a heartbeat
+said of it is older than any short batch.  A worker that can no longer be heard while its agent can is killed, so that
+this is known.
 """
 
 from __future__ import annotations
@@ -39,18 +41,20 @@ from stoker.pool.remote.output_pipe import OutputPipe
 KILL_REPORT_S = 5.0
 """How long the agent may take to report the end of a worker that it was asked to kill."""
 
-_REST_S = 2.0  # for what a dead worker had sent and printed
+_REST_S = 2.0  # for what a dead worker had sent and printed; one whose agent is dead dies with it
 _LOOK_S = 0.005
 _MOST_OUTPUT_BYTES = OUTPUT_WINDOW_BYTES + OUTPUT_REST_BYTES
 
 
 class RemoteProcess:
-    """``node``: where it runs. ``started`` is done when its process runs, ``connected`` when `sock` is there.
-    ``death``: why it ended, once ``exited`` is done."""
+    """``node``: where it runs. ``shares_cores``: as in `pool.running_process`, set by who placed it. ``started`` is
+    done when its process runs, ``connected`` when `sock` is there. ``death``: why it ended, once ``exited`` is
+    done."""
 
     def __init__(self, stream: Stream, *, heartbeat_s: float, silence_s: float) -> None:
         loop = asyncio.get_running_loop()
         self.node = "another machine"
+        self.shares_cores = False
         self.pid = 0
         self.ended_first: int | None = None  # as in `pool.ranks.RankGroup`: it has no ranks
         self.death: WorkerDied | None = None
@@ -108,7 +112,8 @@ class RemoteProcess:
         """Has the agent end the process and all it started."""
         if not self.exited.done() and self._kill_timer is None:
             self._agent.send(Kill())
-            self._kill_timer = self._loop.call_later(KILL_REPORT_S, self._agent_lost, "did not report the worker's end")
+            reason = "did not report the worker's end"
+            self._kill_timer = self._loop.call_later(KILL_REPORT_S, self._agent_lost, reason, False)
 
     def memory_bytes(self) -> int:
         return self._memory_bytes
@@ -142,7 +147,7 @@ class RemoteProcess:
             if not self.started.done():
                 self.started.set_result(None)
         elif isinstance(message, Refused):
-            self._end(WorkerDied(message.reason), None, progress=0)
+            self._end(WorkerDied(message.reason), None, progress=0, whole=True)
         else:
             self._on_exit(message)
 
@@ -153,7 +158,7 @@ class RemoteProcess:
 
     def _on_exit(self, message: Exited) -> None:
         death = causes.death_of(message.code, out_of_memory=lambda: message.out_of_memory)
-        self._end(death, message.code, progress=message.progress)
+        self._end(death, message.code, progress=message.progress, whole=self.death is None)
 
     def _print(self, stream: int, data: memoryview) -> None:
         output = self._outputs.get(stream)
@@ -168,29 +173,32 @@ class RemoteProcess:
 
     def lost(self, reason: str) -> None:
         """It is gone, and nobody reports on it any more."""
-        self._end(WorkerDied(reason), None, progress=None)
+        self._agent.close()
+        self._end(WorkerDied(reason), None, progress=None, whole=False)
 
-    def _agent_lost(self, what: str) -> None:
-        self.lost(f"its agent on {self.node} {what}")
+    def _agent_lost(self, what: str, closed: bool) -> None:
+        """``closed``: by its kernel, so the node lives, or died in order: the worker's connection ends, too."""
+        self._agent.close()
+        self._end(WorkerDied(f"its agent on {self.node} {what}"), None, progress=None, whole=closed)
 
     def _look_at_connection(self) -> None:
         if self._stream is not None and self._ending is None and tcp_state.is_stalled(self._stream, self._silence_s):
-            self.lost(f"the connection to {self.node} is stalled")
+            self.death = self.death or WorkerDied(f"the connection to {self.node} is stalled")
+            self.kill_group()
 
-    def _end(self, death: WorkerDied, code: int | None, *, progress: int | None) -> None:
-        """The first reason counts. ``progress``: None: unknown."""
+    def _end(self, death: WorkerDied, code: int | None, *, progress: int | None, whole: bool) -> None:
+        """The first reason counts. ``progress``: None: unknown. ``whole``: the worker's connection ends by itself."""
         if self._ending is None:
-            self.death = death
+            self.death = self.death or death
             record_progress(self._progress_fd, progress)
-            self._ending = self._loop.create_task(self._wind_up(code, reported=progress is not None))
+            self._ending = self._loop.create_task(self._wind_up(code, whole=whole))
 
-    async def _wind_up(self, code: int | None, *, reported: bool) -> None:
+    async def _wind_up(self, code: int | None, *, whole: bool) -> None:
         """Lets in what the worker sent and printed before."""
-        if not reported:
-            self._agent.close()
+        if not whole:
             self._shut_down()
         with contextlib.suppress(asyncio.TimeoutError):
-            await asyncio.wait_for(self._wait_for_rest(whole=reported), _REST_S)
+            await asyncio.wait_for(self._wait_for_rest(whole=whole), _REST_S)
         self._shut_down()
         for output in self._outputs.values():
             output.end()

@@ -56,13 +56,49 @@ async def test_what_the_worker_sent_before_its_end_is_here_when_the_end_is_known
 
 
 async def test_of_a_process_whose_agent_is_lost_nobody_knows_what_had_begun() -> None:
-    async with open_border() as border, remote_process(border) as (process, agent, _):
+    async with open_border() as border, remote_process(border) as (process, agent, worker):
         await agent.send(Usage(1 << 20, 5))
         agent.close()
+        worker.close()
         assert await process.exited is None
         assert progress_of(process.progress_fd) is None
         assert process.death is not None
         assert process.death.cause == f"its agent on {NODE} closed its connection"
+
+
+async def test_what_a_worker_answers_after_its_agents_death_and_before_its_own_counts() -> None:
+    async with open_border() as border, remote_process(border) as (process, agent, worker):
+        agent.close()
+        while process.death is None:
+            await asyncio.sleep(0)
+        await asyncio.to_thread(worker.sendall, b"x" * 50_000)
+        worker.close()
+        await process.exited
+        received = b""
+        while data := process.sock.recv(1 << 16):
+            received += data
+        assert received == b"x" * 50_000
+
+
+async def test_a_worker_that_outlives_its_agent_is_heard_for_a_moment_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(remote_processes, "_REST_S", 0.02)
+    async with open_border() as border, remote_process(border) as (process, agent, worker):
+        agent.close()
+        await process.exited
+        assert await asyncio.to_thread(worker.recv, 1) == b""
+
+
+async def test_a_worker_whose_connection_is_stalled_is_killed_so_that_its_progress_is_known(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with open_border(heartbeat_s=0.02) as border, remote_process(border) as (process, agent, _):
+        monkeypatch.setattr(remote_processes.tcp_state, "is_stalled", lambda stream, for_s: True)
+        await agent.receive(Kill)
+        await agent.send(Exited(code=-signal.SIGKILL, progress=17))
+        assert await process.exited == -signal.SIGKILL
+        assert progress_of(process.progress_fd) == 17
+        assert process.death is not None
+        assert process.death.cause == f"the connection to {NODE} is stalled"
 
 
 async def test_who_placed_it_gives_the_reason_of_its_loss() -> None:
