@@ -122,6 +122,7 @@ class ChildProcess:
         self._dead = False
         self.pid = handle.pid
         self.node: str | None = None
+        self.shares_cores = True
         self.ended_first: int | None = None  # as in `pool.ranks.RankGroup`: it has no ranks
         self.death: WorkerDied | None = None
         self.exited: asyncio.Future[int | None] = asyncio.get_running_loop().create_future()

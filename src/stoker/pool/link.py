@@ -76,6 +76,8 @@ class Link:
         self._owner = owner
         self._scheduler = scheduler
         self._busy = busy
+        self._shares_cores = process.shares_cores
+        self._at_work = busy.here if process.shares_cores else busy.elsewhere
         self._any_order = any_order
         self._progress_fd = process.progress_fd
         self._last_started: int | None = None
@@ -109,10 +111,11 @@ class Link:
                 inputs.append((item.name, item.content_type, len(item.value)))
             headers.append(JobHeader(job.id, inputs, dict(job.headers), job.deadline, job.tensors))
         if not self._sent:
-            self._busy.add(self)
+            self._at_work.add(self)
         self._sent.append(batch)
         try:
-            self._write(codec.encode(Predict(batch.id, headers, self._busy.leave_a_core), payloads))
+            may_poll = not self._shares_cores or self._busy.leave_a_core
+            self._write(codec.encode(Predict(batch.id, headers, may_poll), payloads))
         except (FrameError, UnicodeEncodeError, msgspec.MsgspecError):  # over 4 GiB, or text that is not Unicode
             self._refused[batch.id] = BadRequest("The request cannot be sent to a worker.")
             asyncio.get_running_loop().call_soon(self._answer_refused)
@@ -154,7 +157,7 @@ class Link:
         """Records the newest batch that began; drops all later messages. Idempotent."""
         self._transport.close()
         self._last_started, self._progress_fd = self.started(), -1
-        self._busy.discard(self)
+        self._at_work.discard(self)
 
     # ------------------------------------------------------------------------------------ from the worker
 
@@ -211,7 +214,7 @@ class Link:
             self._rest()
 
     def _rest(self) -> None:
-        self._busy.discard(self)
+        self._at_work.discard(self)
         self._owner.answered()
 
     def _on_parts(self, message: Parts, payload: memoryview) -> None:

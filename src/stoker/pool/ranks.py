@@ -109,6 +109,10 @@ class RankGroup:
         return self._ranks[0].node
 
     @property
+    def shares_cores(self) -> bool:
+        return any(rank.shares_cores for rank in self._ranks)
+
+    @property
     def death(self) -> WorkerDied | None:
         return None if self.ended_first is None else self._ranks[self.ended_first].death
 

@@ -12,7 +12,8 @@ from stoker.ipc.dialing import Stream
 class RunningProcess(Protocol):
     """``exited`` gets the return code (see `subprocess.Popen.returncode`) once it is reaped, None where it is lost.
 
-    ``node``: where it runs, None: on this machine. ``ended_first``: the rank that ended first, None: it has no ranks.
+    ``node``: where it runs, None: beside the server. ``shares_cores``: whether that is the server's machine, as a node
+    may be, too. ``ended_first``: the rank that ended first, None: it has no ranks.
     ``death``: why it ended, if it knows more than its return code. The owner closes, after ``exited`` is done.
     """
 
@@ -23,6 +24,9 @@ class RunningProcess(Protocol):
 
     @property
     def node(self) -> str | None: ...
+
+    @property
+    def shares_cores(self) -> bool: ...
 
     @property
     def sock(self) -> Stream: ...

@@ -250,7 +250,7 @@ def load_message(spec: ModelSpec, options: WorkerOptions, *, gpu_id: int | None)
         decode_input_request=options.decode_input_request,
         max_response_bytes=options.max_response_bytes,
         stream_window_bytes=options.stream_window_bytes,
-        poll_us=options.poll_us,
+        poll_us=options.poll_us if spec.ray is None or spec.ray.cpus >= 1 else 0,  # looking takes a whole core
         metrics_config=options.metrics_config,
         tensors=spec.tensors,
         warm_up=spec.warm_up,

@@ -86,8 +86,9 @@ class RecordingTelemetry(Unmeasured):
 class FakeProcess:
     """What a link needs of a `WorkerProcess`."""
 
-    def __init__(self, sock: Stream) -> None:
+    def __init__(self, sock: Stream, *, shares_cores: bool = True) -> None:
         self.sock = sock
+        self.shares_cores = shares_cores
         self.progress_fd = os.memfd_create("test")
         os.ftruncate(self.progress_fd, 8)
 
@@ -135,12 +136,12 @@ def play(request: pytest.FixtureRequest) -> Iterator[Callable[[Scenario], None]]
     new_loop, pair = request.param
     loop = new_loop()
 
-    async def stage(scenario: Scenario, max_payload_bytes: int, any_order: bool) -> None:
+    async def stage(scenario: Scenario, max_payload_bytes: int, any_order: bool, shares_cores: bool) -> None:
         ours, theirs = pair()
         with contextlib.closing(ours), contextlib.closing(theirs):
             ours.setblocking(False)
             theirs.setblocking(isinstance(theirs, TlsSocket))
-            process, recorder = FakeProcess(ours), Recorder()
+            process, recorder = FakeProcess(ours, shares_cores=shares_cores), Recorder()
             link = Link(
                 9000,
                 process,  # type: ignore[arg-type]
@@ -160,8 +161,14 @@ def play(request: pytest.FixtureRequest) -> Iterator[Callable[[Scenario], None]]
                 link.close()
             os.close(process.progress_fd)
 
-    def run(scenario: Scenario, *, max_payload_bytes: int = 100 << 20, any_order: bool = False) -> None:
-        loop.run_until_complete(stage(scenario, max_payload_bytes, any_order))
+    def run(
+        scenario: Scenario,
+        *,
+        max_payload_bytes: int = 100 << 20,
+        any_order: bool = False,
+        shares_cores: bool = True,
+    ) -> None:
+        loop.run_until_complete(stage(scenario, max_payload_bytes, any_order, shares_cores))
 
     yield run
     loop.close()
@@ -206,7 +213,7 @@ def test_the_answer_of_a_lone_batch_is_looked_for_once_answers_come_in_a_moment(
         assert [await answered_on_the_spot(link, recorder, peer, number) for number in (1, 2, 3)] == [False, True, True]
         assert not await answered_on_the_spot(link, recorder, peer, 4, 5)
         assert await answered_on_the_spot(link, recorder, peer, 6)
-        recorder.busy.add("another worker")
+        recorder.busy.here.add("another worker")
         assert not await answered_on_the_spot(link, recorder, peer, 7)
 
     play(scenario)
@@ -284,7 +291,7 @@ def test_a_worker_may_look_for_its_next_batch_while_the_busy_ones_leave_a_core(p
     async def scenario(link: Link, recorder: Recorder, peer: Peer) -> None:
         link.send(batch(1, b"x"))
         link.send(batch(2, b"x"))
-        recorder.busy.add("another worker")
+        recorder.busy.here.add("another worker")
         link.send(batch(3, b"x"))
         heard = await peer.hear(3)
         assert [message.may_poll for message, _ in heard if isinstance(message, Predict)] == [True, True, False]
@@ -299,9 +306,24 @@ def test_a_worker_may_look_for_its_next_batch_while_the_busy_ones_leave_a_core(p
     play(scenario)
 
 
+def test_a_worker_on_another_machine_looks_for_its_next_batch_and_takes_no_core_here(play: Play) -> None:
+    async def scenario(link: Link, recorder: Recorder, peer: Peer) -> None:
+        recorder.busy.here.update(("one", "another"))
+        link.send(batch(1, b"x"))
+        ((message, _),) = await peer.hear(1)
+        assert isinstance(message, Predict) and message.may_poll
+        recorder.busy.here.remove("one")
+        assert recorder.busy.leave_a_core
+        assert not recorder.busy.only_one
+        link.close()
+        assert recorder.busy.only_one
+
+    play(scenario, shares_cores=False)
+
+
 def test_a_worker_that_is_gone_is_busy_no_more(play: Play) -> None:
     async def scenario(link: Link, recorder: Recorder, peer: Peer) -> None:
-        recorder.busy.add("another worker")
+        recorder.busy.here.add("another worker")
         link.send(batch(1, b"x"))
         assert not recorder.busy.leave_a_core
         link.close()
@@ -394,6 +416,21 @@ def test_what_was_said_before_the_death_is_read_after_it(play: Play) -> None:
         peer.sock.sendall(struct.pack("<II", 100, 0) + b"half a frame")
         peer.sock.close()
         link.read_rest()
+        assert recorder.events == [("done", 1, [Chunk(b"ok")]), ("lost", None)]
+
+    play(scenario)
+
+
+def test_what_was_said_before_the_death_is_read_when_a_batch_finds_nobody(play: Play) -> None:
+    """Otherwise what the dead worker had answered would run again."""
+
+    async def scenario(link: Link, recorder: Recorder, peer: Peer) -> None:
+        link.send(batch(1, b"a"))
+        await peer.hear(1)
+        peer.sock.sendall(b"".join(codec.encode(Results(1, [2]), [b"ok"])))
+        peer.sock.close()
+        with current_turn():
+            link.send(batch(2, b"b"))
         assert recorder.events == [("done", 1, [Chunk(b"ok")]), ("lost", None)]
 
     play(scenario)

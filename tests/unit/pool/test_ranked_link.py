@@ -61,6 +61,7 @@ class FakeGroup:
     def __init__(self, ranks: Sequence[FakeRank]) -> None:
         self.ranks, self.others = ranks, list(ranks)[1:]
         self.sock, self.progress_fd = ranks[0].sock, ranks[0].progress_fd
+        self.shares_cores = True
         self.devices = range(len(ranks))
         self.stopping = False
 

@@ -1,14 +1,16 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from stoker.core.job import ModelKey
 from stoker.core.model import ModelSpec
+from stoker.core.remote import RayNeeds
 from stoker.errors import ConfigurationError
-from stoker.pool.spawning import WorkerOptions, worker_command, worker_environment
+from stoker.pool.spawning import WorkerOptions, load_message, worker_command, worker_environment
 
 OURS = str(WorkerOptions().server_home)
 IN_PLACE = pytest.mark.skipif(OURS.endswith("-packages"), reason="an installed stoker is found without a search path")
@@ -93,3 +95,12 @@ def test_the_command_line_names_both_file_numbers() -> None:
     line = worker_command(WorkerOptions(python="py"), socket_fd=5, progress_fd=6, name="W-9000-m_1")
     assert line[:4] == ["py", "-u", "-m", "stoker.worker.main"]
     assert line[4:] == ["--socket-fd", "5", "--progress-fd", "6", "--name", "W-9000-m_1"]
+
+
+@pytest.mark.parametrize(("cpus", "polls"), [(None, True), (2.0, True), (1.0, True), (0.5, False), (0.0, False)])
+def test_a_worker_with_less_than_a_core_of_its_node_does_not_look_for_its_next_batch(
+    cpus: float | None, polls: bool
+) -> None:
+    ray = None if cpus is None else RayNeeds((("CPU", cpus),), spread=False)
+    message = load_message(replace(spec(), ray=ray), WorkerOptions(poll_us=400), gpu_id=None)
+    assert message.poll_us == (400 if polls else 0)

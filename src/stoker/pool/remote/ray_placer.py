@@ -125,11 +125,13 @@ class RayPlacer:
             nodes = await request.placed
             _check_versions(nodes)
             if ranks is None or processes == 1:
-                return (await self._run(request, launch, bundle, [_alone(nodes[0], needs.gpus)]))[0]
-            run_id = f"{launch.spec.key.name}_{nodes[0].port}"
-            places = ranks_on_nodes(nodes, ranks, run_id=run_id)
-            processes_of = await self._run(request, launch, bundle, places)
-            return RankGroup(processes_of, devices=[place.local_rank for place in places])
+                places = [_alone(nodes[0], needs.gpus)]
+            else:
+                places = ranks_on_nodes(nodes, ranks, run_id=f"{launch.spec.key.name}_{nodes[0].port}")
+            found = await self._run(request, launch, bundle, places)
+            for process, node in zip(found, nodes, strict=True):
+                process.shares_cores = node.address == driver.connected.result().address
+            return found[0] if len(found) == 1 else RankGroup(found, devices=[place.local_rank for place in places])
         except BaseException:
             request.release()
             raise
