@@ -258,6 +258,15 @@ def test_what_the_cluster_lacks_is_told_and_a_new_node_ends_the_wait(
     client.unregister("late")
 
 
+def test_a_resource_that_another_job_holds_is_named(nodes: RayNodes, client: Client, place: Place) -> None:
+    nodes.take(special=1)
+    client.register(archive(place, "held", rayResources={"special": 1}), initial_workers=1)
+    wait_until(lambda: workers_of(client, "held")[0].get("state") == "PENDING", "the worker waits")
+    shortage = workers_of(client, "held")[0]["failure"]
+    assert shortage == "no node of the Ray cluster has special 1 free (of 1, 0 free in all)"
+    client.unregister("held")
+
+
 def test_a_node_that_dies_under_load_fails_only_what_its_workers_had_begun(
     nodes: RayNodes, place: Place, client: Client
 ) -> None:

@@ -55,6 +55,10 @@ class RayNodes:
         """Ends all processes of a node at once, as a power cut does."""
         self._ask("kill", name)
 
+    def take(self, **resources: float) -> None:
+        """Has another job of the cluster hold these until it ends."""
+        self._ask("take", "", resources)
+
     def close(self) -> None:
         assert self._process.stdin is not None
         self._process.stdin.close()
@@ -79,10 +83,13 @@ def main() -> None:
 
     cluster = Cluster()
     nodes: dict[str, Any] = {}
+    others: list[Any] = []
     for line in sys.stdin:
         word, name, *resources = json.loads(line)
         if word == "add":
             nodes[name] = _added(cluster, name, *resources)
+        elif word == "take":
+            others.append(_another_job(cluster.address, *resources))
         else:
             _kill(nodes.pop(name))
         print(json.dumps({"answer": cluster.address}), flush=True)
@@ -99,6 +106,20 @@ def _added(cluster: Any, name: str, resources: dict[str, float]) -> Any:
                 raise
             print(f"{name} did not come up: {error}", file=sys.stderr, flush=True)
     return None
+
+
+def _another_job(address: str, resources: dict[str, float]) -> Any:
+    import ray
+
+    class Holds:
+        def ready(self) -> None:
+            pass
+
+    if not ray.is_initialized():
+        ray.init(address=address, log_to_driver=False, configure_logging=False)
+    held = ray.remote(Holds).options(num_cpus=0, resources=resources).remote()
+    ray.get(held.ready.remote())
+    return held
 
 
 def _kill(node: Any) -> None:

@@ -13,16 +13,16 @@ from contextlib import suppress
 from typing import Any
 
 import ray
-from ray._private import state
+from ray._private import state, worker
 from ray._private.authentication.authentication_utils import is_token_auth_enabled
 from ray.exceptions import RayError
-from ray.util.placement_group import PlacementGroup, placement_group, remove_placement_group
+from ray.util.placement_group import PlacementGroup, placement_group, placement_group_table, remove_placement_group
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
 from stoker.core.remote import CPU, GPU, MEMORY
 from stoker.ipc.driver_messages import Connected
 from stoker.ray.actor import AgentActor
-from stoker.ray.shortage import NodeRoom
+from stoker.ray.shortage import Amounts, NodeRoom, waiting
 from stoker.ray.view import ActorLost, NoCluster, NodeView
 
 _OBJECT_STORE_BYTES = 80 << 20  # the least that Ray accepts: nothing is ever put there
@@ -47,21 +47,62 @@ class PlacedActor:
             ray.kill(self._actor)
 
 
-class PlacedActors:
-    """Those of one worker. ``group``: what keeps their resources together, where there are several."""
+class ActorGroup:
+    """Several of one worker. ``group`` keeps their resources together."""
 
-    def __init__(self, actors: Sequence[PlacedActor], group: PlacementGroup | None = None) -> None:
+    def __init__(self, actors: Sequence[PlacedActor], group: PlacementGroup) -> None:
         self.actors = actors
         self._group = group
+
+    async def have_room(self) -> bool | None:
+        table = await asyncio.to_thread(placement_group_table, self._group)
+        return bool(table.get("state") == "CREATED")
 
     def release(self) -> None:
         for actor in self.actors:
             actor.kill()
-        if self._group is not None:
-            remove_placement_group(self._group)
+        remove_placement_group(self._group)
+
+
+class LoneActor:
+    """The only one of its worker. ``starting``: all such that do not run yet, with what they take."""
+
+    def __init__(self, actor: PlacedActor, resources: Amounts, starting: dict[LoneActor, Amounts]) -> None:
+        self._actor = actor
+        self._resources = resources
+        self._starting = starting
+        starting[self] = resources
+
+    @property
+    def actors(self) -> Sequence[LoneActor]:
+        return [self]
+
+    async def about(self) -> Mapping[str, Any]:
+        try:
+            return await self._actor.about()
+        finally:
+            self._starting.pop(self, None)
+
+    async def run(self, order: bytes, node: str) -> None:
+        await self._actor.run(order, node)
+
+    async def have_room(self) -> bool | None:
+        """Ray counts what waits by its resources, without names: where all of ours do, this one does."""
+        demands = await asyncio.to_thread(_demands)
+        if demands is None:
+            return None
+        alike = waiting(self._resources, [(resources, 1) for resources in self._starting.values()])
+        return False if waiting(self._resources, demands) >= alike else None
+
+    def release(self) -> None:
+        self._starting.pop(self, None)
+        self._actor.kill()
 
 
 class RayCluster:
+    def __init__(self) -> None:
+        self._starting: dict[LoneActor, Amounts] = {}
+
     def connect(self, address: str) -> Connected:
         """Joins as a driver; ``address``: auto, local or HOST:PORT. Waits. Raises NoCluster."""
         if address not in ("auto", "local"):
@@ -102,18 +143,19 @@ class RayCluster:
 
     def place(
         self, resources: Mapping[str, float], processes: int, *, spread: bool, avoid: Collection[str]
-    ) -> PlacedActors:
+    ) -> ActorGroup | LoneActor:
         selector = {_NODE_ID: f"!in({','.join(sorted(avoid))})"} if avoid else {}
         if processes == 1:
             strategy = "SPREAD" if spread else "DEFAULT"
-            return PlacedActors([_actor(resources, scheduling_strategy=strategy, label_selector=selector or None)])
+            actor = _actor(resources, scheduling_strategy=strategy, label_selector=selector or None)
+            return LoneActor(actor, resources, self._starting)
         group = placement_group(
             [{name: value for name, value in resources.items() if value} or _NOTHING] * processes,
             strategy="SPREAD" if spread else "PACK",
             bundle_label_selector=[selector] * processes if selector else None,
         )
         strategies = [PlacementGroupSchedulingStrategy(group, number) for number in range(processes)]
-        return PlacedActors([_actor(resources, scheduling_strategy=each) for each in strategies], group)
+        return ActorGroup([_actor(resources, scheduling_strategy=each) for each in strategies], group)
 
 
 def _actor(resources: Mapping[str, float], **options: Any) -> PlacedActor:
@@ -157,6 +199,17 @@ def _nodes() -> list[NodeView]:
         for node in ray.nodes()
         if node["Alive"]
     ]
+
+
+def _demands() -> list[tuple[Amounts, int]] | None:
+    """Returns what waits for room in the cluster, and how often, a second ago; None: this Ray does not say."""
+    try:
+        from ray.autoscaler.v2.sdk import get_cluster_resource_state  # noqa: PLC0415 - no part of Ray's public API
+
+        found = get_cluster_resource_state(worker.global_worker.gcs_client)
+        return [(dict(each.request.resources_bundle), each.count) for each in found.pending_resource_requests]
+    except Exception:  # whatever another version raises
+        return None
 
 
 def _agent_api(node: Mapping[str, Any]) -> str:

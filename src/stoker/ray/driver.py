@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from stoker.ipc import driver_messages as messages
 from stoker.ipc.driver_messages import Begin, Failed, FromDriver, Place, Refused, Release
 from stoker.ipc.frames import Decoder, FrameError
-from stoker.ray.placing import Placing, Taken
+from stoker.ray.placing import Placing
 from stoker.ray.view import Cluster, NoCluster
 
 _READ_BYTES = 64 << 10
@@ -31,7 +31,6 @@ class Driver:
         self._reader = reader
         self._writer = writer
         self._placings: dict[int, tuple[Placing, asyncio.Task[None]]] = {}
-        self._taken: Taken = {}
 
     def send(self, message: FromDriver) -> None:
         self._writer.writelines(messages.encode(message))
@@ -59,7 +58,7 @@ class Driver:
             task.cancel()
 
     def _place(self, message: Place) -> None:
-        placing = Placing(message, cluster=self._cluster, send=self.send, taken=self._taken)
+        placing = Placing(message, cluster=self._cluster, send=self.send)
         task = asyncio.get_running_loop().create_task(placing.run())
         self._placings[message.request] = placing, task
         task.add_done_callback(lambda done: self._over(message.request, done))

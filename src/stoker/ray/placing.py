@@ -7,12 +7,11 @@ not answer are avoided, and a worker that waits for one is placed anew.
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from stoker.ipc.driver_messages import Begin, Ended, Failed, FromDriver, Node, Pending, Place, Placed
-from stoker.ray.shortage import NodeRoom, may_be_starting, shortage
+from stoker.ray.shortage import shortage
 from stoker.ray.view import Actor, ActorLost, Actors, Cluster, NodeView
 
 LOOK_S = 1.0
@@ -20,21 +19,19 @@ LOOK_S = 1.0
 START_S = 120.0
 """How long Ray may take to start an actor for which there is room."""
 UNCLEAR_S = 20.0
-"""How long what is missing may have been given to an actor that has not started yet."""
-
-
-Taken = dict[int, list[tuple[str, Mapping[str, float]]]]
-"""Node and resources of each actor, by request."""
+"""How long what is missing may have been set aside for an actor that is starting, while the cluster does not say."""
+SURE_LOOKS = 2
+"""So often in a row it must say that an actor waits for room: it says so for a second too long."""
 
 
 class Placing:
-    """One request of the server. ``send`` passes messages to it. ``taken``: what all actors that run take, by node."""
+    """One request of the server. ``send`` passes messages to it."""
 
-    def __init__(self, request: Place, *, cluster: Cluster, send: Callable[[FromDriver], None], taken: Taken) -> None:
+    def __init__(self, request: Place, *, cluster: Cluster, send: Callable[[FromDriver], None]) -> None:
         self._request = request
         self._cluster = cluster
-        self._taken = taken
         self._unclear_s = 0.0
+        self._waits = 0  # in how many looks
         self._send = send
         self._avoided: frozenset[str] = frozenset()
         self._actors: Actors | None = None
@@ -49,7 +46,6 @@ class Placing:
         """Places, waits for the orders, and returns when all actors have ended. A cancellation releases them."""
         try:
             nodes = await self._place()
-            self._taken[self._request.request] = [(node.id, self._request.resources) for node in nodes]
             self._send(Placed(self._request.request, nodes))
             orders = await self._orders
             assert self._actors is not None
@@ -75,7 +71,7 @@ class Placing:
                 before, nodes = self._avoided, await self._look()
                 if self._avoided != before:  # a node has died, or has come back
                     found = self._ask_again(found)
-                waited = 0.0 if self._report(nodes) else waited + LOOK_S
+                waited = 0.0 if await self._report(nodes) else waited + LOOK_S
                 if waited >= START_S:
                     raise ActorLost(f"Ray did not start its actor within {START_S:g} s")
             return await self._named(await found)
@@ -103,28 +99,23 @@ class Placing:
         self._release()
         return self._ask()
 
-    def _report(self, nodes: Sequence[NodeView]) -> bool:
+    async def _report(self, nodes: Sequence[NodeView]) -> bool:
         """Tells the server what is missing when that changes; returns whether anything is."""
-        text = self._missing([node.room._replace(ours=self._ours(node.id)) for node in nodes])
+        wanted = self._request
+        text = shortage(wanted.resources, [node.room for node in nodes], processes=wanted.processes)
+        if not await self._waits_for_room(bool(text)):
+            text = ""
         if text != self._shortage:
             self._shortage = text
             self._send(Pending(self._request.request, text))
         return bool(text)
 
-    def _missing(self, rooms: Sequence[NodeRoom]) -> str:
-        wanted, processes = self._request.resources, self._request.processes
-        text = shortage(wanted, rooms, processes=processes)
-        unclear = bool(text) and may_be_starting(wanted, rooms, processes=processes)
-        self._unclear_s = self._unclear_s + LOOK_S if unclear else 0.0
-        return "" if unclear and self._unclear_s < UNCLEAR_S else text
-
-    def _ours(self, node: str) -> Mapping[str, float]:
-        found: Counter[str] = Counter()
-        for actors in self._taken.values():
-            for at, resources in actors:
-                if at == node:
-                    found.update(resources)
-        return found
+    async def _waits_for_room(self, short: bool) -> bool:
+        """``short``: something is missing now. It may be what was set aside for the actors just asked for."""
+        have_room = await self._actors.have_room() if short and self._actors is not None else True
+        self._waits = self._waits + 1 if have_room is False else 0
+        self._unclear_s = self._unclear_s + LOOK_S if have_room is None else 0.0
+        return self._waits >= SURE_LOOKS or self._unclear_s >= UNCLEAR_S
 
     async def _named(self, found: Sequence[Mapping[str, Any]]) -> list[Node]:
         names = {node.id: node.name for node in await self._cluster.nodes()}
@@ -147,7 +138,6 @@ class Placing:
         return f"the Ray actor on the node {node} died"
 
     def _release(self) -> None:
-        self._taken.pop(self._request.request, None)
         actors, self._actors = self._actors, None
         if actors is not None:
             actors.release()

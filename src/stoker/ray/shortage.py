@@ -14,16 +14,10 @@ _SLACK = 1e-6  # Ray counts in ten-thousandths
 
 
 class NodeRoom(NamedTuple):
-    """What a node has of each resource, in total and free. ``ours``: what actors of this driver take that run there."""
+    """What a node has of each resource, in total and free."""
 
     total: Amounts
     free: Amounts
-    ours: Amounts = {}
-
-    @property
-    def unexplained(self) -> Amounts:
-        """Returns what others than our running actors take: other jobs of the cluster, or an actor that is starting."""
-        return {name: total - self.free.get(name, 0.0) - self.ours.get(name, 0.0) for name, total in self.total.items()}
 
 
 def shortage(wanted: Amounts, nodes: Sequence[NodeRoom], *, processes: int = 1) -> str:
@@ -43,9 +37,13 @@ def shortage(wanted: Amounts, nodes: Sequence[NodeRoom], *, processes: int = 1) 
     return f"no node of {_CLUSTER} has {_busy(for_now, wanted, nodes)}"
 
 
-def may_be_starting(wanted: Amounts, nodes: Sequence[NodeRoom], *, processes: int = 1) -> bool:
-    """Tells whether the processes may have been given what they need: Ray does not say so before they run."""
-    return sum(_times(wanted, node.unexplained) for node in nodes) >= processes
+def waiting(wanted: Amounts, demands: Sequence[tuple[Amounts, int]]) -> int:
+    """Returns how many of ``demands``, amounts and how often they are asked for, are for as much as ``wanted``."""
+    return sum(count for amounts, count in demands if _canonical(amounts) == _canonical(wanted))
+
+
+def _canonical(amounts: Amounts) -> dict[str, float]:
+    return {name: round(amount, 4) for name, amount in amounts.items() if amount > 0}
 
 
 def _times(wanted: Amounts, room: Amounts) -> int:

@@ -42,6 +42,10 @@ class Actors(Protocol):
     @property
     def actors(self) -> Sequence[Actor]: ...
 
+    async def have_room(self) -> bool | None:
+        """Tells whether the cluster has set their resources aside; None: it does not say."""
+        ...
+
     def release(self) -> None:
         """Ends them, or the wait for them."""
         ...

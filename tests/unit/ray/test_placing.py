@@ -10,7 +10,7 @@ import pytest
 
 from stoker.ipc.driver_messages import Begin, Ended, Failed, FromDriver, Pending, Place, Placed
 from stoker.ray import placing
-from stoker.ray.placing import Placing, Taken
+from stoker.ray.placing import Placing
 from stoker.ray.shortage import NodeRoom
 from stoker.ray.view import ActorLost, NodeView
 
@@ -39,6 +39,14 @@ class FakeActors:
         self.actors = [FakeActor() for _ in range(count)]
         self.avoid = set(avoid)
         self.released = False
+        self.said: list[bool | None] = []  # whether they have room, look by look, then the last again
+        self.looks = 0
+
+    async def have_room(self) -> bool | None:
+        self.looks += 1
+        if len(self.said) > 1:
+            return self.said.pop(0)
+        return self.said[0] if self.said else False
 
     def release(self) -> None:
         self.released = True
@@ -67,9 +75,8 @@ class Rig:
     def __init__(self, cluster: FakeCluster, processes: int = 1) -> None:
         self.cluster = cluster
         self.sent: list[FromDriver] = []
-        self.taken: Taken = {}
         request = Place(request=7, name="w", resources={"CPU": 2.0}, processes=processes, spread=True)
-        self.placing = Placing(request, cluster=cluster, send=self.sent.append, taken=self.taken)
+        self.placing = Placing(request, cluster=cluster, send=self.sent.append)
         self.task = asyncio.get_running_loop().create_task(self.placing.run())
 
     async def until(self, count: int) -> FromDriver:
@@ -96,14 +103,12 @@ async def test_an_actor_carries_out_its_order_and_its_end_is_told() -> None:
     placed = await rig.until(1)
     assert isinstance(placed, Placed)
     assert [node.name for node in placed.nodes] == ["node-a"]
-    assert rig.taken == {7: [("a", {"CPU": 2.0})]}
     rig.placing.begin(Begin(request=7, orders=[b"order"]))
     actors.actors[0].end.set_result(None)
     assert await rig.until(2) == Ended(7, 0, "")
     await rig.task
     assert actors.actors[0].orders == [(b"order", "node-a (10.0.0.1)")]
     assert actors.released
-    assert rig.taken == {}
 
 
 async def test_what_is_missing_is_told_once_and_so_is_that_there_is_room() -> None:
@@ -118,14 +123,37 @@ async def test_what_is_missing_is_told_once_and_so_is_that_there_is_room() -> No
     rig.task.cancel()
 
 
-async def test_nothing_is_missing_while_the_actor_may_be_starting() -> None:
+@pytest.mark.parametrize("said", [True, None], ids=["it has room", "the cluster does not say"])
+async def test_nothing_is_missing_while_the_actor_may_be_starting(said: bool | None) -> None:
     rig = Rig(FakeCluster(a=FULL))
-    await rig.asked()
-    for _ in range(20):
+    actors = await rig.asked()
+    actors.said = [False, said]  # the cluster says so for a moment too long
+    while actors.looks < 20:
         await asyncio.sleep(0)
     assert rig.sent == []
-    rig.taken[1] = [("a", {"CPU": 2.0})]  # another one has it
+    actors.said = [False]
     assert await rig.until(1) == Pending(7, "no node of the Ray cluster has CPU 2 free (of 2, 0 free in all)")
+    actors.said = [said]
+    assert await rig.until(2) == Pending(7, "")
+    rig.task.cancel()
+
+
+async def test_what_others_hold_is_missing_at_the_second_look() -> None:
+    rig = Rig(FakeCluster(a=FULL))
+    actors = await rig.asked()
+    await rig.until(1)
+    assert actors.looks == placing.SURE_LOOKS
+    rig.task.cancel()
+
+
+async def test_what_is_missing_is_told_in_the_end_where_the_cluster_never_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(placing, "LOOK_S", 0.001)
+    monkeypatch.setattr(placing, "UNCLEAR_S", 0.01)
+    rig = Rig(FakeCluster(a=FULL))
+    actors = await rig.asked()
+    actors.said = [None]
+    await rig.until(1)
+    assert actors.looks >= 10
     rig.task.cancel()
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from stoker.ray.shortage import NodeRoom, may_be_starting, shortage
+from stoker.ray.shortage import NodeRoom, shortage, waiting
 
 GIB = 1 << 30
 BIG = NodeRoom({"CPU": 16.0}, {"CPU": 8.0})
@@ -39,12 +39,17 @@ def test_fractions_are_counted_as_ray_does() -> None:
     assert shortage({"GPU": 0.1}, [NodeRoom({"GPU": 1.0}, {"GPU": 0.3})], processes=4) != ""
 
 
-def test_what_is_taken_and_by_no_actor_that_runs_may_be_that_of_one_that_starts() -> None:
-    full = NodeRoom({"CPU": 2.0}, {}, {"CPU": 1.0})
-    assert may_be_starting({"CPU": 1.0}, [full])
-    assert not may_be_starting({"CPU": 2.0}, [full])
-    assert not may_be_starting({"CPU": 1.0}, [full._replace(ours={"CPU": 2.0})])
-
-
-def test_what_no_node_has_is_not_starting_anywhere() -> None:
-    assert not may_be_starting({"fpga": 1.0}, [GPUS, BIG])
+@pytest.mark.parametrize(
+    ("wanted", "count"),
+    [
+        ({"CPU": 1.0}, 3),
+        ({"CPU": 1.0, "GPU": 0.0}, 3),
+        ({"CPU": 1.00000001}, 3),
+        ({"CPU": 1.0, "GPU": 1.0}, 1),
+        ({"CPU": 2.0}, 0),
+        ({}, 0),
+    ],
+)
+def test_demands_for_the_same_amounts_are_counted_together(wanted: dict[str, float], count: int) -> None:
+    demands = [({"CPU": 1.0}, 2), ({"GPU": 1.0, "CPU": 1.0}, 1), ({"CPU": 1.0}, 1)]
+    assert waiting(wanted, demands) == count
