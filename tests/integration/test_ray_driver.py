@@ -22,6 +22,7 @@ from stoker.core.remote import RayNeeds
 from stoker.errors import WorkerDied
 from stoker.pool.child_process import spawn
 from stoker.pool.ranks import RankGroup
+from stoker.pool.remote import driver_process, ray_placer
 from stoker.pool.remote.border import Border
 from stoker.pool.remote.bundles import Bundles
 from stoker.pool.remote.driver_process import Driver, DriverLost
@@ -131,15 +132,37 @@ async def test_a_driver_that_dies_fails_what_waits_and_the_next_worker_gets_a_ne
     assert await ended(process) == -9
 
 
-async def test_without_a_cluster_nothing_opens() -> None:
-    placer = RayPlacer(
-        "none",
+def placer_at(address: str) -> RayPlacer:
+    return RayPlacer(
+        address,
         node_options=NodeOptions(),
         check=lambda cluster: None,
         border_of=lambda cluster: Border("127.0.0.1"),
         bundle_of=lambda model_dir: asyncio.get_running_loop().create_future(),
         start=start_fake,
     )
-    with pytest.raises(DriverLost, match="no Ray cluster runs here"):
+
+
+@pytest.mark.parametrize(
+    ("address", "reason"),
+    [
+        ("none", "no Ray cluster runs here"),
+        (
+            "fatal",
+            "the Ray cluster cannot be joined: Ray ended the attempt (exit code 134), and said: "
+            "the cluster has Python 3.9 [path]",
+        ),
+        ("silent", "the Ray cluster did not answer within 5 s, and said: the cluster has Python 3.9 [path]"),
+    ],
+)
+async def test_without_a_cluster_nothing_opens_and_the_reason_is_rays_own(
+    monkeypatch: pytest.MonkeyPatch, address: str, reason: str
+) -> None:
+    monkeypatch.setattr(ray_placer, "CONNECT_S", 5.0 if address == "silent" else 60.0)
+    monkeypatch.setattr(driver_process, "CONNECT_S", 5.0)
+    monkeypatch.setattr(driver_process, "_CLOSED_GRACE_S", 60.0)
+    placer = placer_at(address)
+    with pytest.raises(DriverLost) as raised:
         await placer.open()
+    assert raised.value.cause == reason
     await placer.close()

@@ -1,13 +1,15 @@
 """A driver with a cluster of its own instead of Ray's: one node with two CPUs, on which each actor is a process.
 
 Arguments: the socket's descriptor, the address, the versions of stoker and Python that the node claims. An actor with
-the resource ``old`` claims another version of stoker; the address ``none`` has no cluster.
+the resource ``old`` claims another version of stoker. The address ``none`` has no cluster; whoever joins ``fatal``
+is ended by Ray, and ``silent`` never answers.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import socket
 import sys
 from collections.abc import Collection, Mapping, Sequence
@@ -27,11 +29,13 @@ class ProcessActor:
         self._cluster = cluster
         self._resources = resources
         self._process: asyncio.subprocess.Process | None = None
+        self.has_room = False
 
     async def about(self) -> Mapping[str, Any]:
         while self._cluster.free < self._resources.get("CPU", 0):
             await asyncio.sleep(0.01)
         self._cluster.free -= self._resources.get("CPU", 0)
+        self.has_room = True
         stoker, python = self._cluster.versions
         stoker = "0.0.1" if "old" in self._resources else stoker
         return {"id": "a", "address": "127.0.0.1", "python": python, "stoker": stoker, "devices": {}, "port": 29500}
@@ -52,6 +56,9 @@ class ProcessActor:
 class ProcessActors:
     def __init__(self, actors: Sequence[ProcessActor]) -> None:
         self.actors = actors
+
+    async def have_room(self) -> bool:
+        return all(actor.has_room for actor in self.actors)
 
     def release(self) -> None:
         for actor in self.actors:
@@ -82,6 +89,14 @@ async def main(descriptor: str, address: str, stoker: str, python: str) -> None:
         driver.send(Refused("no Ray cluster runs here"))
         await writer.drain()
         return
+    if address in ("fatal", "silent"):
+        print(
+            "[2026-01-01 12:00:00,000 C 7 7] gcs_client.cc:210: the cluster has Python 3.9 /tmp/ray/x", file=sys.stderr
+        )
+        print("*** SIGABRT received ***", file=sys.stderr, flush=True)
+        writer.close()
+        await asyncio.sleep(0.1 if address == "fatal" else 600)
+        os._exit(134)
     driver.send(Connected(address="127.0.0.1", nodes=1, ray="2.60.0", apis=[], tokens=True))
     await driver.run()
 

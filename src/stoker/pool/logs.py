@@ -28,7 +28,7 @@ class PipeLog:
     they say of the worker.
 
     ``on_metric`` gets lines that begin with `METRIC`; those it takes are not logged.  ``repeats`` holds back what an
-    earlier worker has printed of the same failure.
+    earlier worker has printed of the same failure. ``on_line`` gets every line.
     """
 
     def __init__(
@@ -40,8 +40,10 @@ class PipeLog:
         about: Mapping[str, object] | None = None,
         on_metric: Callable[[str], bool] = lambda line: False,
         repeats: Repeats | None = None,
+        on_line: Callable[[str], None] | None = None,
     ) -> None:
         self._fd = fd
+        self._on_line = on_line
         self._repeats = repeats
         self._on_metric = on_metric
         self._level = level
@@ -71,6 +73,8 @@ class PipeLog:
 
     def _log(self, lines: list[str]) -> None:
         for line in lines:
+            if self._on_line is not None:
+                self._on_line(line)
             if line.startswith(METRIC) and self._on_metric(line):
                 continue
             self._write([line] if self._repeats is None else self._repeats.feed(line))

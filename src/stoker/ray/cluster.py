@@ -238,6 +238,8 @@ def _why_none(address: str, error: str) -> str:
         return "no Ray cluster runs on this machine: start one (ray start), or name it by ray_address"
     if "Version mismatch" in error:
         return f"the Ray cluster has other versions than this server: {first}"
+    if "Failed to connect to Ray cluster" in error:
+        return f"what answers at {address} is no head of a Ray cluster, or it asks for another token (RAY_AUTH_MODE)"
     if address not in ("auto", "local") and "node" in error.lower():
         return f"this machine is no node of the Ray cluster at {address} (ray start --address={address}): {first}"
     return f"the Ray cluster cannot be used: {first}"

@@ -35,6 +35,7 @@ from stoker.ipc.frames import Frame, FrameError
 from stoker.pool import causes
 from stoker.pool.child_process import ChildProcess, spawn
 from stoker.pool.logs import PipeLog
+from stoker.pool.remote.last_words import LastWords
 from stoker.pool.transport import FrameTransport
 
 log = logging.getLogger(__name__)
@@ -44,6 +45,7 @@ CONNECT_S = 90.0
 
 _MODULE = "stoker.ray.driver"
 _STOP_S = 10.0
+_CLOSED_GRACE_S = 2.0  # a process that ends closes its connection first
 _OURS = re.compile(r"(?:STOKER|TS)_.*")
 
 
@@ -96,9 +98,12 @@ class Driver:
         self.connected: asyncio.Future[Connected] = loop.create_future()
         self.gone: asyncio.Future[None] = loop.create_future()
         about = {"pid": process.pid, "event": "ray_output"}
+        self._last_words = LastWords()
         self._logs = [
-            PipeLog(fd, level=logging.INFO, label="ray", about=about) for fd in (process.stdout_fd, process.stderr_fd)
+            PipeLog(fd, level=logging.INFO, label="ray", about=about, on_line=self._last_words.heard)
+            for fd in (process.stdout_fd, process.stderr_fd)
         ]
+        self._ending: asyncio.TimerHandle | None = None
         self._transport = FrameTransport(
             process.sock, max_payload_bytes=0, on_frame=self._on_frame, on_lost=self._on_lost
         )
@@ -130,6 +135,11 @@ class Driver:
     def kill(self) -> None:
         self._process.kill_group()
 
+    def give_up(self) -> DriverLost:
+        """Ends a process that does not join, and returns what to say of it."""
+        self.kill()
+        return DriverLost(f"the Ray cluster did not answer within {CONNECT_S:g} s{self._said()}")
+
     # ---------------------------------------------------------------------------------------- messages
 
     def _send(self, message: ToDriver) -> None:
@@ -154,7 +164,10 @@ class Driver:
     def _on_lost(self, error: FrameError | None) -> None:
         if error is not None:
             log.error("Ray's driver broke the protocol: %s", error, extra={"event": "bad_frame"})
-        self._process.kill_group()
+            self._process.kill_group()
+        else:
+            loop = asyncio.get_running_loop()
+            self._ending = loop.call_later(_CLOSED_GRACE_S, self._process.kill_group)
 
     # ---------------------------------------------------------------------------------------- the end
 
@@ -163,11 +176,20 @@ class Driver:
         self._transport.close()
         for pipe in self._logs:
             pipe.close()
+        if self._ending is not None:
+            self._ending.cancel()
         why = causes.death_of(code.result(), out_of_memory=lambda: False).cause
-        self._fail(DriverLost(f"the connection to the Ray cluster was lost: its driver ended: {why}"))
+        if self.connected.done():
+            self._fail(DriverLost(f"the connection to the Ray cluster was lost: its driver ended: {why}"))
+        else:
+            self._fail(DriverLost(f"the Ray cluster cannot be joined: Ray ended the attempt ({why}){self._said()}"))
         self._process.close()
         if not self.gone.done():
             self.gone.set_result(None)
+
+    def _said(self) -> str:
+        words = str(self._last_words)
+        return f", and said: {words}" if words else ""
 
     def _fail(self, error: DriverLost) -> None:
         if not self.connected.done():

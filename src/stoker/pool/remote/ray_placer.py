@@ -104,8 +104,7 @@ class RayPlacer:
                 raise DriverLost(f"Ray's driver cannot be started: {error.strerror}") from None
         await asyncio.wait({driver.connected}, timeout=CONNECT_S)
         if not driver.connected.done():
-            driver.kill()
-            raise DriverLost(f"the Ray cluster did not answer within {CONNECT_S:g} s")
+            raise driver.give_up()
         self._check(driver.connected.result())
         return driver
 
