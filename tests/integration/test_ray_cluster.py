@@ -21,6 +21,7 @@ from ray_nodes import RayNodes
 from torchserve_kit import Place, wait_until, wait_until_served
 
 from stoker.client import AsyncClient, CallError, Client, SequenceRequest
+from stoker.core import malloc
 
 pytestmark = [
     pytest.mark.timeout(500),
@@ -149,6 +150,7 @@ def test_a_model_answers_from_the_node_that_its_description_names(place: Place, 
     assert nodes_of(client, "echo") == ["node-1", "node-2"]
     assert 'stoker_node_workers{model="echo",version="1.0",node="node-1 (127.0.0.1)"} 1' in metrics(place)
     assert client.predict("echo", b"env RAY_JOB_ID").data == b""
+    assert client.predict("echo", b"env GLIBC_TUNABLES").data == malloc.WORKER.encode()
     client.unregister("echo")
 
 

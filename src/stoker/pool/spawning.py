@@ -43,6 +43,7 @@ WORKER_MODULE = "stoker.worker.main"
 _FORK_ATTEMPTS = 2
 _HANDLER_PREFIX_BYTES = 256 << 10
 _THREAD_COUNTS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+_FOR_NODES = (*_THREAD_COUNTS, malloc.VARIABLE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -261,12 +262,12 @@ def load_message(spec: ModelSpec, options: WorkerOptions, *, gpu_id: int | None)
 
 def launch(name: str, spec: ModelSpec, options: WorkerOptions) -> Launch:
     """Describes a worker for another machine, whose environment is the node's: nothing of this server's but what is
-    about workers."""
+    about workers, such as the settings of malloc."""
     allowed = _allowed(os.environ, options.blacklist_env_vars)
     return Launch(
         name=name,
         spec=spec,
-        env={key: value for key, value in allowed.items() if key in _THREAD_COUNTS or key.startswith("TS_")},
+        env={key: value for key, value in allowed.items() if key in _FOR_NODES or key.startswith("TS_")},
         env_first={
             "TS_DECODE_INPUT_REQUEST": "true" if options.decode_input_request else "false",
             **options.extra_env,

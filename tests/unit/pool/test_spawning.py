@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from stoker.core import malloc
 from stoker.core.job import ModelKey
 from stoker.core.model import ModelSpec
 from stoker.core.remote import RayNeeds
 from stoker.errors import ConfigurationError
-from stoker.pool.spawning import WorkerOptions, load_message, worker_command, worker_environment
+from stoker.pool.spawning import WorkerOptions, launch, load_message, worker_command, worker_environment
 
 OURS = str(WorkerOptions().server_home)
 IN_PLACE = pytest.mark.skipif(OURS.endswith("-packages"), reason="an installed stoker is found without a search path")
@@ -104,3 +105,22 @@ def test_a_worker_with_less_than_a_core_of_its_node_does_not_look_for_its_next_b
     ray = None if cpus is None else RayNeeds((("CPU", cpus),), spread=False)
     message = load_message(replace(spec(), ray=ray), WorkerOptions(poll_us=400), gpu_id=None)
     assert message.poll_us == (400 if polls else 0)
+
+
+def test_a_node_gets_what_is_about_workers_and_nothing_else_of_the_servers_environment(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name, value in {"OMP_NUM_THREADS": "3", "TS_OWN": "1", "HOME_OF_SERVER": "1", malloc.VARIABLE: ""}.items():
+        monkeypatch.setenv(name, value)
+    env = launch("W-1", spec(), WorkerOptions()).env
+    assert {name: env.get(name) for name in ("OMP_NUM_THREADS", "TS_OWN", "HOME_OF_SERVER", malloc.VARIABLE)} == {
+        "OMP_NUM_THREADS": "3",
+        "TS_OWN": "1",
+        "HOME_OF_SERVER": None,
+        malloc.VARIABLE: "",
+    }
+
+
+def test_malloc_is_set_on_a_node_as_it_is_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(malloc.VARIABLE, raising=False)
+    assert launch("W-1", spec(), WorkerOptions()).env[malloc.VARIABLE] == malloc.WORKER
