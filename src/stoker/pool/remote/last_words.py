@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import re
 
+from stoker.core.text import escaped, shortened
+
 _MOST_CHARACTERS = 300
 _STAMP = re.compile(r"^(?:\[(?P<stamp>[^\]]*)\]\s*)?(?:\(\w+\)\s*)?(?:[\w/.]+\.(?:cc|h|py):\d+:?\s*)?")
 _GRAVE_STAMP = re.compile(r" [EFC] \d+")
@@ -33,5 +35,5 @@ class LastWords:
 
     def __str__(self) -> str:
         """Returns one line, without a full stop; empty: it printed nothing that says anything."""
-        text = " ".join(_PATH.sub("[path]", self._grave or self._line).split())
-        return f"{text[: _MOST_CHARACTERS - 3]}..." if len(text) > _MOST_CHARACTERS else text.rstrip(".")
+        line = " ".join(_PATH.sub("[path]", self._grave or self._line).split())
+        return shortened(escaped(line).rstrip("."), _MOST_CHARACTERS)
