@@ -106,14 +106,12 @@ class Crowd:
         """Samples until the crowd has stayed long enough, or is late."""
         found, late = 0.0, time.monotonic() + GATHERING_S
         until = late
-        while time.monotonic() < until:
-            found = max(found, pss_mib(running.pids()))
-            if reports.last is not None and until == late:
-                until = time.monotonic() + HOLD_S
-            wrong = checker.once()
-            asked.asked += 1
-            asked.wrong += [wrong] if wrong else []
-            time.sleep(SAMPLE_S)
+        with checker.aside(asked):
+            while time.monotonic() < until:
+                found = max(found, pss_mib(running.pids()))
+                if reports.last is not None and until == late:
+                    until = time.monotonic() + HOLD_S
+                time.sleep(SAMPLE_S)
         return found
 
 

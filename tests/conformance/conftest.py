@@ -7,6 +7,7 @@ from typing import Any
 
 import grpc
 import pytest
+import wire as wires
 from grpc_fakes import Ports, Running, running
 from leaks import telltale
 
@@ -14,6 +15,14 @@ from leaks import telltale
 @pytest.fixture(params=["nghttp2", "grpcio"])
 def engine(request: pytest.FixtureRequest) -> str:
     name: str = request.param
+    return name
+
+
+@pytest.fixture(params=["tcp", "tls"])
+def wire(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Every test that uses it runs over plain TCP and over TLS."""
+    name: str = request.param
+    monkeypatch.setattr(wires, "secured", name == "tls")
     return name
 
 

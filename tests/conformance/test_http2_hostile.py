@@ -11,6 +11,8 @@ from h2_peer import DATA, END_HEADERS, END_STREAM, HEADERS, PRIORITY, WINDOW_UPD
 from stoker.frontend.grpc.server import GrpcServer
 from stoker.protos import inference_pb2
 
+pytestmark = pytest.mark.usefixtures("wire")
+
 OK, INTERNAL, UNIMPLEMENTED = 0, 13, 12
 INITIAL_WINDOW_SIZE = 4
 REQUEST = inference_pb2.PredictionsRequest(model_name="m", input={"data": b"x"}).SerializeToString()

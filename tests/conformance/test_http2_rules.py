@@ -12,8 +12,10 @@ import resource
 import weakref
 import zlib
 from collections.abc import AsyncIterator
+from contextlib import suppress
 
 import pytest
+import wire
 from grpc_fakes import LIMIT, Ports, Submission, until
 from h2_peer import (
     CONTINUATION,
@@ -42,6 +44,8 @@ from stoker.frontend.grpc.limits import Limits
 from stoker.frontend.grpc.server import GrpcServer
 from stoker.frontend.listener import Budgets
 from stoker.protos import inference_pb2
+
+pytestmark = pytest.mark.usefixtures("wire")
 
 MIB = 1 << 20
 OK, CANCELLED, UNKNOWN, NOT_FOUND, RESOURCE_EXHAUSTED, UNIMPLEMENTED, INTERNAL, UNAVAILABLE = 0, 1, 2, 5, 8, 12, 13, 14
@@ -203,7 +207,7 @@ async def test_an_unknown_method_is_unimplemented_also_before_its_request_ends(s
 
 
 async def test_a_client_of_another_protocol_is_told(server: GrpcServer) -> None:
-    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+    reader, writer = await wire.connect(server.port)
     writer.write(b"GET /ping HTTP/1.1\r\nHost: x\r\n\r\n")
     answer = await asyncio.wait_for(reader.read(), 20)
     assert answer.startswith(b"HTTP/1.1 400 Bad Request\r\n")
@@ -260,7 +264,7 @@ async def test_what_cannot_be_unpacked_is_refused(server: GrpcServer, encoding: 
 
 async def test_a_bomb_is_unpacked_up_to_the_limit_and_no_further(server: GrpcServer) -> None:
     packer = zlib.compressobj(9, zlib.DEFLATED, 31)
-    bomb = b"".join(packer.compress(bytes(MIB)) for _ in range(300)) + packer.flush()
+    bomb = b"".join(packer.compress(bytes(MIB)) for _ in range(150)) + packer.flush()
     before = resident_bytes()
     async with peer(server.port) as client:
         for id in (1, 3, 5, 7):
@@ -331,12 +335,12 @@ async def _send_rest(client: object, body: bytes, at: int) -> None:
 
 
 async def test_half_said_requests_hold_no_more_than_the_budget(ports: Ports) -> None:
-    """300 clients announce 6 MB each, send what they may, and stop."""
+    """100 clients announce 6 MB each, send what they may, and stop."""
     budgets = Budgets(unparsed=32 * MIB)
     budget = budgets.unparsed
     async with ports.server(budgets=budgets) as server:
         before = resident_bytes()
-        clients = [peer(server.port) for _ in range(300)]
+        clients = [peer(server.port) for _ in range(100)]
         opened = [await client.__aenter__() for client in clients]
         try:
             for client in opened:
@@ -466,8 +470,9 @@ async def test_a_connection_over_the_limit_is_refused_and_others_are_served(port
         for client in (first, second):
             client.call(1, REQUEST)
             assert (await client.answer(1)).status == OK
-        async with peer(server.port) as third:
-            await third.until(lambda: third.closed)
+        with suppress(ConnectionError):  # of the TLS handshake
+            async with peer(server.port) as third:
+                await third.until(lambda: third.closed)
         first.call(3, REQUEST)
         assert (await first.answer(3)).status == OK
 
@@ -552,6 +557,7 @@ async def test_a_header_bomb_is_not_decoded_to_its_end(server: GrpcServer) -> No
     assert await serves(server.port)
 
 
+@pytest.mark.parametrize("wire", ["tcp"], indirect=True)
 async def test_thousands_of_idle_connections_cost_little_and_disturb_nobody(ports: Ports) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     count = min(3_000, (hard - 500) // 2)  # both ends are in this process
@@ -560,7 +566,7 @@ async def test_thousands_of_idle_connections_cost_little_and_disturb_nobody(port
     try:
         async with ports.server(limits=Limits(connections=count + 1)) as server:
             for _ in range(count):
-                _, writer = await asyncio.open_connection("127.0.0.1", server.port)
+                _, writer = await wire.connect(server.port)
                 writer.write(PREFACE + frame(SETTINGS, 0, 0))
                 writers.append(writer)
             assert await serves(server.port)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import trustme
+import wire
 from grpc_fakes import Submission, until
 from http_fakes import LIMIT, HttpPorts, Running, client_of, echo, running
 
@@ -20,6 +21,8 @@ from stoker.frontend.budget import Share
 from stoker.frontend.http.listener import HttpListener
 from stoker.frontend.http.protocol import HttpConnection
 from stoker.frontend.listener import Budgets, Limits
+
+pytestmark = pytest.mark.usefixtures("wire")
 
 PING = b"GET /ping HTTP/1.1\r\nhost: x\r\n\r\n"
 PREDICT = b"GET /predictions/m HTTP/1.1\r\nhost: x\r\n\r\n"
@@ -37,13 +40,23 @@ def memory() -> int:
 class Attacker:
     """A socket with small buffers, which sends as much as the server takes and reads nothing."""
 
-    def __init__(self, port: int) -> None:
-        self.sock = socket.socket()
-        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 64 << 10)
-        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 64 << 10)
-        self.sock.connect(("127.0.0.1", port))
-        self.sock.setblocking(False)
+    def __init__(self, sock: socket.socket) -> None:
+        self.sock = sock
         self.sent = 0
+
+    @classmethod
+    async def of(cls, port: int) -> Attacker:
+        def connected() -> socket.socket:
+            sock, context = socket.socket(), wire.client_context()
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 64 << 10)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 64 << 10)
+            sock.connect((wire.HOST, port))
+            if context is not None:
+                sock = context.wrap_socket(sock, server_hostname=wire.HOST)
+            sock.setblocking(False)
+            return sock
+
+        return cls(await asyncio.to_thread(connected))
 
     async def send(self, data: bytes, *, at_most: int) -> None:
         """Repeats ``data`` until ``at_most`` bytes are sent or the server has taken none for a while."""
@@ -53,7 +66,7 @@ class Attacker:
             try:
                 self.sent += self.sock.send(block[self.sent % len(data) :])
                 stuck = 0
-            except BlockingIOError:
+            except (BlockingIOError, ssl.SSLWantWriteError):
                 stuck += 1
             except ConnectionError:
                 return
@@ -83,7 +96,7 @@ def held(listener: HttpListener) -> int:
 async def test_who_pipelines_and_reads_nothing_is_not_read_any_further(server: Running, request_: bytes) -> None:
     server.inference.on_submit = echo
     before = memory()
-    attacker = Attacker(server.listener.port)
+    attacker = await Attacker.of(server.listener.port)
     await attacker.send(request_, at_most=64 * MIB)
     assert attacker.sent < 32 * MIB, "the server takes request after request"
     await neighbour_is_answered(server)
@@ -95,7 +108,7 @@ async def test_who_pipelines_and_reads_nothing_is_not_read_any_further(server: R
 
 
 async def test_who_pipelines_while_a_worker_works_is_not_read_any_further(server: Running) -> None:
-    attacker = Attacker(server.listener.port)
+    attacker = await Attacker.of(server.listener.port)
     await attacker.send(PREDICT, at_most=16 * MIB)
     assert attacker.sent < 8 * MIB
     assert len(server.inference.submissions) == 1
@@ -110,7 +123,7 @@ async def test_large_answers_that_nobody_reads_cost_no_more_than_the_budget() ->
     answer = bytes(12 * MIB)
     ports.inference.on_submit = lambda submission: submission.answer(answer)
     async with running(ports) as server:
-        attackers = [Attacker(server.listener.port) for _ in range(8)]
+        attackers = [await Attacker.of(server.listener.port) for _ in range(8)]
         for attacker in attackers:
             attacker.sock.send(PREDICT)
         await until(lambda: len(ports.inference.submissions) == 8)
@@ -122,6 +135,22 @@ async def test_large_answers_that_nobody_reads_cost_no_more_than_the_budget() ->
         await until(lambda: ports.budgets.unread.total == 0)
 
 
+async def test_an_answer_counts_whole_until_its_client_has_read_it() -> None:
+    """A transport keeps the whole of what it has begun to send, and the kernel takes megabytes of it at once."""
+    ports = HttpPorts()
+    ports.inference.on_submit = lambda submission: submission.answer(bytes(24 * MIB))
+    async with running(ports) as server:
+        reader, writer = await server.connect()
+        writer.write(PREDICT)
+        await until(lambda: ports.budgets.unread.total > 24 * MIB)
+        await reader.readexactly(8 * MIB)
+        for connection in connections(server.listener):
+            connection.look(connection._quiet_since)
+        assert ports.budgets.unread.total > 24 * MIB
+        while ports.budgets.unread.total:
+            await reader.read(MIB)
+
+
 async def test_a_stream_that_nobody_reads_is_read_from_its_worker_no_further(server: Running) -> None:
     parts: list[Submission] = []
 
@@ -131,7 +160,7 @@ async def test_a_stream_that_nobody_reads_is_read_from_its_worker_no_further(ser
             submission.reply.push(Chunk(bytes(100_000)), last=False)
 
     server.inference.on_submit = begin
-    attacker = Attacker(server.listener.port)
+    attacker = await Attacker.of(server.listener.port)
     attacker.sock.send(PREDICT)
     await until(lambda: bool(parts))
     await neighbour_is_answered(server)
@@ -142,7 +171,7 @@ async def test_a_stream_that_nobody_reads_is_read_from_its_worker_no_further(ser
 
 async def test_a_head_that_trickles_is_let_go_however_steadily_it_comes() -> None:
     async with HttpPorts().listener(limits=Limits(head_s=30.0)) as listener:
-        reader, writer = await asyncio.open_connection("127.0.0.1", listener.port)
+        reader, writer = await wire.connect(listener.port)
         writer.write(b"GET /ping HTTP/1.1\r\n")
         await until(lambda: len(connections(listener)) == 1 and bool(connections(listener)[0]._rest))
         (connection,) = connections(listener)
@@ -158,7 +187,7 @@ async def test_a_head_that_trickles_is_let_go_however_steadily_it_comes() -> Non
 
 async def test_a_body_that_trickles_is_let_go_however_steadily_it_comes() -> None:
     async with HttpPorts().listener(limits=Limits(slow_s=60.0)) as listener:
-        reader, writer = await asyncio.open_connection("127.0.0.1", listener.port)
+        reader, writer = await wire.connect(listener.port)
         writer.write(POST + b"content-length: 90000\r\n\r\nabc")
         await until(lambda: len(connections(listener)) == 1 and connections(listener)[0]._exchange is not None)
         (connection,) = connections(listener)
@@ -181,8 +210,9 @@ async def test_half_said_requests_hold_no_more_than_the_budget_and_the_others_wa
         await neighbour_is_answered(server)
         small = await server.client.post("/predictions/m", content=b"small")
         assert small.text == "small", "what comes in one piece needs no room"
-        for reader, writer in streams:
+        for _, writer in streams:
             writer.write(bytes(70_000))
+        for reader, _ in streams:
             assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200 ")
             await reader.readexactly(90_000)
         assert ports.budgets.unparsed.taken == 0
@@ -211,7 +241,7 @@ async def test_a_silent_request_is_let_go_sooner_while_others_wait_for_its_room(
     async with ports.listener(limits=Limits(slow_s=60.0)) as listener:
         streams = []
         for count in (1, 2):
-            streams.append(await asyncio.open_connection("127.0.0.1", listener.port))
+            streams.append(await wire.connect(listener.port))
             streams[-1][1].write(POST + b"content-length: 90000\r\n\r\n")
             await until(lambda count=count: len([one for one in connections(listener) if one._exchange]) == count)  # type: ignore[misc]
         (first,) = [one for one in connections(listener) if not one._held.waits]
@@ -254,8 +284,9 @@ async def test_large_heads_that_are_not_whole_share_the_budget() -> None:
         await until(lambda: len([one for one in connections(server.listener) if one._held.waits]) == 2)
         assert ports.budgets.unparsed.reserved.taken == Limits().head_bytes * 9 // 8
         await neighbour_is_answered(server)
-        for reader, writer in streams:
+        for _, writer in streams:
             writer.write(b"\r\n\r\n")
+        for reader, _ in streams:
             assert (await reader.readuntil(b"}\n")).startswith(b"HTTP/1.1 200 ")
         assert ports.budgets.unparsed.taken == 0
 
@@ -277,6 +308,7 @@ async def test_a_client_that_leaves_in_the_middle_of_its_body_gives_its_room_bac
         assert (await server.client.post("/predictions/m", content=bytes(95_000))).content == bytes(95_000)
 
 
+@pytest.mark.parametrize("wire", ["tcp"], indirect=True)
 async def test_two_thousand_idle_connections_cost_little_and_one_more_than_the_limit_is_dropped() -> None:
     ports = HttpPorts()
     async with ports.listener(limits=Limits(connections=2000)) as listener, client_of(str(listener.address)) as client:
@@ -290,7 +322,7 @@ async def test_two_thousand_idle_connections_cost_little_and_one_more_than_the_l
             await asyncio.sleep(0)
         await until(lambda: listener.open_connections == 2000)
         assert memory() - before < MOST_MEMORY
-        _, writer = await asyncio.open_connection("127.0.0.1", listener.port)
+        _, writer = await wire.connect(listener.port)
         writer.write(PING)
         with pytest.raises(OSError):
             for _ in range(1000):
@@ -307,7 +339,7 @@ async def test_two_thousand_idle_connections_cost_little_and_one_more_than_the_l
 async def test_a_reader_below_the_floor_is_ended_though_it_reads() -> None:
     ports = HttpPorts()
     async with ports.listener(stall_s=0.2, min_bytes_per_s=1 << 30) as listener:
-        reader, writer = await asyncio.open_connection("127.0.0.1", listener.port, limit=1 << 10)
+        reader, writer = await wire.connect(listener.port, limit=1 << 10)
         writer.write(PREDICT)
         submission = await ports.inference.submitted()
         for _ in range(400):
@@ -333,6 +365,7 @@ def tls() -> tuple[ssl.SSLContext, ssl.SSLContext]:
     return server, client
 
 
+@pytest.mark.parametrize("wire", ["tcp"], indirect=True)
 async def test_an_idle_tls_connection_does_not_hold_a_stop(tls: tuple[ssl.SSLContext, ssl.SSLContext]) -> None:
     """Its client does not look at the socket, so it never says that it has heard of the end."""
     server, client = tls

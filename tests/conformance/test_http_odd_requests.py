@@ -8,12 +8,15 @@ import time
 from collections.abc import AsyncIterator
 
 import pytest
+import wire
 from grpc_fakes import until
 from http_fakes import LIMIT, HttpPorts, Running, echo, running
 from leaks import telltale
 
 from stoker.frontend.http.protocol import HttpConnection
 from stoker.frontend.listener import Limits
+
+pytestmark = pytest.mark.usefixtures("wire")
 
 POST = b"POST /predictions/m HTTP/1.1\r\nhost: x\r\nconnection: close\r\n"
 
@@ -296,7 +299,7 @@ async def test_a_head_that_comes_byte_by_byte_is_a_head(server: Running) -> None
 @pytest.mark.parametrize("sent", [b"", b"GET /pi", POST, POST + b"content-length: 5\r\n\r\nab"])
 async def test_who_does_not_go_on_with_a_request_is_let_go(sent: bytes) -> None:
     async with HttpPorts().listener(limits=Limits(slow_s=0.01, head_s=0.01)) as listener:
-        reader, writer = await asyncio.open_connection("127.0.0.1", listener.port)
+        reader, writer = await wire.connect(listener.port)
         writer.write(sent)
         await asyncio.sleep(0.1)
         listener._connections.sweep()
@@ -309,7 +312,7 @@ async def test_who_does_not_go_on_with_a_request_is_let_go(sent: bytes) -> None:
 
 async def test_a_connection_that_nobody_uses_for_very_long_is_closed_and_not_before() -> None:
     async with HttpPorts().listener() as listener:
-        reader, writer = await asyncio.open_connection("127.0.0.1", listener.port)
+        reader, writer = await wire.connect(listener.port)
         writer.write(b"GET /ping HTTP/1.1\r\nhost: x\r\n\r\n")
         assert b"Healthy" in await reader.readuntil(b"}\n")
         (connection,) = listener._connections.open
@@ -322,11 +325,12 @@ async def test_a_connection_that_nobody_uses_for_very_long_is_closed_and_not_bef
 
 async def test_a_client_that_does_not_read_the_end_of_its_answer_keeps_no_connection() -> None:
     async with HttpPorts().listener() as listener:
-        _, writer = await asyncio.open_connection("127.0.0.1", listener.port)
+        _, writer = await wire.connect(listener.port)
         await until(lambda: listener.open_connections == 1)
         (connection,) = listener._connections.open
         assert isinstance(connection, HttpConnection)
-        connection._transport.set_write_buffer_limits(high=100_000_000)  # as with a small rest, nobody is told to pause
+        below = getattr(connection._transport, "_below", connection._transport)
+        below.set_write_buffer_limits(high=100_000_000)  # as with a small rest, nobody is told to pause
         connection.write(bytes(20_000_000))
         connection._close_now()
         connection.look(time.monotonic() + 50)

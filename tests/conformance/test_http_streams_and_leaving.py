@@ -6,12 +6,15 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
+import wire
 from grpc_fakes import Submission, until
 from http_fakes import HttpPorts, Running, answering, echo, running
 
 from stoker.core.reply import Chunk, ResponseMeta
 from stoker.errors import HandlerRaised, StreamStalled, WorkerDied
 from stoker.frontend.http import events
+
+pytestmark = pytest.mark.usefixtures("wire")
 
 GET = b"GET /predictions/m HTTP/1.1\r\nhost: x\r\n\r\n"
 GET_1_0 = b"GET /predictions/m HTTP/1.0\r\n\r\n"
@@ -198,7 +201,7 @@ async def test_no_part_is_read_ahead_of_a_client_that_does_not_read(server: Runn
 async def test_a_client_that_never_reads_is_let_go() -> None:
     ports = HttpPorts()
     async with ports.listener(stall_s=0.05) as listener:
-        reader, writer = await asyncio.open_connection("127.0.0.1", listener.port, limit=1 << 10)
+        reader, writer = await wire.connect(listener.port, limit=1 << 10)
         writer.write(GET)
         submission = await ports.inference.submitted()
         submission.reply.push(Chunk(bytes(32 << 20)), last=False)
@@ -265,14 +268,14 @@ async def test_of_pipelined_requests_the_one_that_runs_is_cancelled_and_the_othe
 async def test_a_drain_waits_for_open_requests_and_accepts_nothing_new() -> None:
     ports = HttpPorts()
     async with ports.listener() as listener:
-        idle_reader, idle_writer = await asyncio.open_connection("127.0.0.1", listener.port)
-        reader, writer = await asyncio.open_connection("127.0.0.1", listener.port)
+        idle_reader, idle_writer = await wire.connect(listener.port)
+        reader, writer = await wire.connect(listener.port)
         writer.write(GET)
         submission = await ports.inference.submitted()
         drain = asyncio.create_task(listener.drain(20))
         assert await idle_reader.read() == b""  # an idle connection ends at once
         with pytest.raises(OSError):
-            await asyncio.open_connection("127.0.0.1", listener.port)
+            await wire.connect(listener.port)
         submission.answer(b"done")
         answer = await reader.read()
         assert b"connection: close" in answer
@@ -285,7 +288,7 @@ async def test_a_drain_waits_for_open_requests_and_accepts_nothing_new() -> None
 async def test_what_a_drain_gave_up_is_told_that_the_server_stops() -> None:
     ports = HttpPorts()
     async with ports.listener() as listener:
-        reader, writer = await asyncio.open_connection("127.0.0.1", listener.port)
+        reader, writer = await wire.connect(listener.port)
         writer.write(GET)
         submission = await ports.inference.submitted()
         await listener.drain(0.01)

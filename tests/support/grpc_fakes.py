@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import grpc.aio
+import wire
 
 from stoker.core.job import Input, Job, ModelKey, new_request_id
 from stoker.core.measures import ModelCounters
@@ -333,7 +334,7 @@ class Ports:
             methods=self.methods(),
             max_message_bytes=LIMIT,
             access_log=self.access_log,
-            **options,
+            **{"tls": wire.grpc_tls(), **options},
         )
 
 

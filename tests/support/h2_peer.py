@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import hpack
+import wire
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 DATA, HEADERS, PRIORITY, RST_STREAM, SETTINGS, PUSH_PROMISE, PING, GOAWAY, WINDOW_UPDATE, CONTINUATION = range(10)
@@ -157,7 +158,7 @@ class Peer:
 
 @asynccontextmanager
 async def peer(port: int, *, greet: bool = True, settings: dict[int, int] | None = None) -> AsyncIterator[Peer]:
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    reader, writer = await wire.connect(port)
     it = Peer(reader, writer)
     if greet:
         it.greet(settings)

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 
 import httpx
+import wire
 from grpc_fakes import (
     FakeAccessLog,
     FakeInference,
@@ -109,6 +110,8 @@ class HttpPorts:
         stall_s: float = 60.0,
         min_bytes_per_s: int = 0,
     ) -> HttpListener:
+        if address is None and tls is None:
+            tls = wire.http_context()
         predictions = Predictions(
             self.inference,
             authorizer=self.authorizer,
@@ -116,7 +119,7 @@ class HttpPorts:
             tensors=self.tensors(),
         )
         return HttpListener(
-            address=address or Address("http", "127.0.0.1", 0),
+            address=address or Address("http" if tls is None else "https", "127.0.0.1", 0),
             app=app or self.app(),
             predictor=predictions,
             exchanges=OpenExchanges(
@@ -159,7 +162,7 @@ class Running:
             writer.close()
 
     async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        reader, writer = await asyncio.open_connection("127.0.0.1", self.listener.port)
+        reader, writer = await wire.connect(self.listener.port)
         self._writers.append(writer)
         return reader, writer
 
@@ -183,7 +186,11 @@ _NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # httpx would make one for ea
 
 def client_of(address: str) -> httpx.AsyncClient:
     return httpx.AsyncClient(
-        base_url=address, timeout=60, verify=_NO_TLS, trust_env=False, event_hooks={"response": [look_for_leaks]}
+        base_url=address,
+        timeout=60,
+        verify=wire.trusting() if address.startswith("https:") else _NO_TLS,
+        trust_env=False,
+        event_hooks={"response": [look_for_leaks]},
     )
 
 

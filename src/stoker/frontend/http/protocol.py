@@ -63,6 +63,7 @@ class HttpConnection(asyncio.Protocol):
         self._reading = True
         self._paused = False  # paused by the transport: the client does not read
         self._unread = 0
+        self._kept = 0  # what was unread at most since the client had read everything
         self._stopping = False  # nothing is served after the current answer
         self._discarding = False  # further input is discarded
         self._lingering: Lingering | None = None
@@ -358,12 +359,16 @@ class HttpConnection(asyncio.Protocol):
             self._advance()
 
     def _count_unread(self) -> None:
-        """Asks the transport how much the client has left unread; a decrease is a sign of life."""
+        """Asks the transport how much the client has left unread; a decrease is a sign of life.
+
+        An answer counts whole until all of it is sent, because the transport keeps it whole.
+        """
         unread = self._transport.get_write_buffer_size() if self._paused else 0
         if unread < self._unread:
             self._quiet_since = time.monotonic()
         self._unread = unread
-        self._site.budgets.unread.set(self, unread)
+        self._kept = max(self._kept, unread) if unread else 0
+        self._site.budgets.unread.set(self, self._kept)
 
     def give_up(self) -> None:
         self._loop.call_soon(self._transport.abort)  # it may be in the middle of a write
