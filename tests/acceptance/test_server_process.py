@@ -118,7 +118,7 @@ def test_a_module_of_the_current_folder_does_not_stand_in_for_one_of_the_server(
     assert "imported from" not in text
 
 
-def test_as_first_process_of_a_container_it_is_known_and_ends_on_sigterm(place: Place) -> None:
+def start_as_first_process(place: Place) -> subprocess.Popen[bytes]:
     prefix = namespaces.unshare("--pid", "--fork", "--mount-proc", "--kill-child")
     place.configure()
     with (place.folder / "output").open("wb") as output:
@@ -130,6 +130,11 @@ def test_as_first_process_of_a_container_it_is_known_and_ends_on_sigterm(place: 
             stderr=subprocess.STDOUT,
         )
     place.owns(outside)
+    return outside
+
+
+def test_as_first_process_of_a_container_it_is_known_and_ends_on_sigterm(place: Place) -> None:
+    outside = start_as_first_process(place)
     wait_until(lambda: STARTED in (place.folder / "output").read_text(), "the server starts")
     assert (place.temp / ".model_server.pid").read_text() == "1\n"
     (server,) = known_to_tools(processes_of(place))
@@ -141,17 +146,7 @@ def test_as_first_process_of_a_container_it_is_known_and_ends_on_sigterm(place: 
 
 def test_a_sigterm_to_the_first_process_of_a_container_is_not_lost_before_the_server_listens(place: Place) -> None:
     """The kernel drops what PID 1 has no handler for."""
-    prefix = namespaces.unshare("--pid", "--fork", "--mount-proc", "--kill-child")
-    place.configure()
-    with (place.folder / "output").open("wb") as output:
-        outside = subprocess.Popen(
-            [*prefix, TORCHSERVE, "--start", "--foreground", "--model-store", "models"],
-            cwd=place.folder,
-            env=place.env,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-        )
-    place.owns(outside)
+    outside = start_as_first_process(place)
     wait_until(lambda: bool(known_to_tools(psutil.Process(outside.pid).children())), "the process becomes the server")
     (server,) = known_to_tools(psutil.Process(outside.pid).children())
     server.terminate()

@@ -15,6 +15,18 @@ from stoker.scheduling.core import SchedulerCore
 from stoker.scheduling.flight import Flight
 from stoker.scheduling.returns import MOST_RETURNS
 
+ENDINGS = {
+    "answered",
+    "Cancelled",
+    "DeadlineExceeded",
+    "HandlerRaised",
+    "ResponseTimeout",
+    "StreamStalled",
+    "WorkerDied",
+    "WorkersUnavailable",
+}
+"""What became of jobs; enough seeds reach every one."""
+
 
 class Broken(AssertionError):
     """A law was broken; the message holds the seed that shows it."""

@@ -3,58 +3,14 @@
 from __future__ import annotations
 
 import pytest
+from core_kit import WINDOW, job, make_core, sent, submit, take
 
 from stoker import errors
-from stoker.core.job import Input, Job, ModelKey
-from stoker.core.model import ModelSpec
+from stoker.core.job import Job
 from stoker.core.ports import Dropped
 from stoker.core.reply import Chunk
 from stoker.scheduling import actions
 from stoker.scheduling.core import SchedulerCore
-
-KEY = ModelKey("m", "1.0")
-WINDOW = 100
-
-
-def spec(**changes: object) -> ModelSpec:
-    values: dict[str, object] = {"key": KEY, "url": "m.mar", "model_dir": "", "handler": "h", **changes}
-    return ModelSpec(**values)  # type: ignore[arg-type]
-
-
-def core(workers: int = 1, *, give_up: bool = False, **changes: object) -> SchedulerCore:
-    scheduler = SchedulerCore(
-        spec(**changes),
-        stream_window_bytes=WINDOW,
-        stream_stall_timeout_s=30.0,
-        max_joined_bytes=1000,
-        torchserve_give_up=give_up,
-    )
-    scheduler.pool_status(max(1, workers), None, 0.0)
-    for number in range(workers):
-        scheduler.worker_ready(number)
-    return scheduler
-
-
-def job(**options: object) -> Job:
-    return Job(KEY, [Input("data", "", b"x")], **options)  # type: ignore[arg-type]
-
-
-def submit(scheduler: SchedulerCore, count: int = 1, now: float = 0.0, **options: object) -> list[Job]:
-    jobs = [job(**options) for _ in range(count)]
-    for one in jobs:
-        scheduler.submit(one, now)
-    scheduler.dispatch(now)
-    return jobs
-
-
-def take(scheduler: SchedulerCore) -> list[actions.Action]:
-    done, scheduler.actions = scheduler.actions, []
-    return done
-
-
-def sent(scheduler: SchedulerCore) -> list[tuple[int, int]]:
-    """(worker, number of jobs) of each batch that left."""
-    return [(a.worker, len(a.batch.jobs)) for a in take(scheduler) if isinstance(a, actions.Send)]
 
 
 def failures(scheduler: SchedulerCore) -> list[tuple[Job, type[Exception]]]:
@@ -74,13 +30,13 @@ def wake(scheduler: SchedulerCore) -> float | None:
 
 
 def test_an_idle_worker_takes_a_lone_job_at_once_whatever_the_batch_delay() -> None:
-    scheduler = core(batch_size=16, max_batch_delay_s=10.0)
+    scheduler = make_core(batch_size=16, max_batch_delay_s=10.0)
     submit(scheduler)
     assert sent(scheduler) == [(0, 1)]
 
 
 def test_jobs_that_arrive_while_the_worker_is_busy_leave_as_one_batch() -> None:
-    scheduler = core(batch_size=16)
+    scheduler = make_core(batch_size=16)
     submit(scheduler)
     submit(scheduler, 5)
     assert sent(scheduler) == [(0, 1)]
@@ -89,7 +45,7 @@ def test_jobs_that_arrive_while_the_worker_is_busy_leave_as_one_batch() -> None:
 
 
 def test_fixed_batching_waits_for_a_full_batch_or_the_whole_delay() -> None:
-    scheduler = core(batch_size=4, batching="fixed", max_batch_delay_s=0.5)
+    scheduler = make_core(batch_size=4, batching="fixed", max_batch_delay_s=0.5)
     submit(scheduler, 2, now=1.0)
     assert sent(scheduler) == []
     assert wake(scheduler) == 1.5
@@ -101,7 +57,7 @@ def test_fixed_batching_waits_for_a_full_batch_or_the_whole_delay() -> None:
 
 
 def test_at_batch_size_one_short_jobs_are_sent_ahead_in_batches_of_one() -> None:
-    scheduler = core(batch_size=1)
+    scheduler = make_core(batch_size=1)
     submit(scheduler, 1, now=0.0)
     answer(scheduler, 0, 1, now=0.0001)
     take(scheduler)
@@ -110,7 +66,7 @@ def test_at_batch_size_one_short_jobs_are_sent_ahead_in_batches_of_one() -> None
 
 
 def test_nothing_is_sent_ahead_to_a_worker_whose_batches_take_long() -> None:
-    scheduler = core(batch_size=1)
+    scheduler = make_core(batch_size=1)
     submit(scheduler, 1, now=0.0)
     answer(scheduler, 0, 1, now=0.2)
     take(scheduler)
@@ -119,7 +75,7 @@ def test_nothing_is_sent_ahead_to_a_worker_whose_batches_take_long() -> None:
 
 
 def test_nothing_is_sent_ahead_while_another_worker_is_idle() -> None:
-    scheduler = core(workers=2)
+    scheduler = make_core(workers=2)
     submit(scheduler, 2, now=0.0)
     for worker, batch in ((0, 1), (1, 2)):
         answer(scheduler, worker, batch, now=0.0001)
@@ -129,7 +85,7 @@ def test_nothing_is_sent_ahead_while_another_worker_is_idle() -> None:
 
 
 def test_a_stream_is_a_batch_of_its_own_and_is_not_overtaken() -> None:
-    scheduler = core(batch_size=8)
+    scheduler = make_core(batch_size=8)
     submit(scheduler)
     submit(scheduler, 2)
     submit(scheduler, 1, streaming=True, alone=True)
@@ -142,7 +98,7 @@ def test_a_stream_is_a_batch_of_its_own_and_is_not_overtaken() -> None:
 
 
 def test_a_full_queue_refuses_and_counts_only_jobs_that_wait() -> None:
-    scheduler = core(job_queue_size=2)
+    scheduler = make_core(job_queue_size=2)
     submit(scheduler, 3)
     with pytest.raises(errors.QueueFull, match=r'Model "m" has no worker'):
         submit(scheduler)
@@ -150,7 +106,7 @@ def test_a_full_queue_refuses_and_counts_only_jobs_that_wait() -> None:
 
 
 def test_a_model_scaled_to_zero_refuses_and_tells_those_who_wait() -> None:
-    scheduler = core(workers=0)
+    scheduler = make_core(workers=0)
     (waiting,) = submit(scheduler)
     scheduler.pool_status(0, None, 1.0)
     assert failures(scheduler) == [(waiting, errors.NoWorkers)]
@@ -159,7 +115,7 @@ def test_a_model_scaled_to_zero_refuses_and_tells_those_who_wait() -> None:
 
 
 def test_jobs_wait_for_a_worker_that_starts_and_learn_the_cause_when_it_cannot() -> None:
-    scheduler = core(workers=0)
+    scheduler = make_core(workers=0)
     (waiting,) = submit(scheduler)
     assert failures(scheduler) == []
     scheduler.pool_status(1, errors.WorkerDied("exit code 1"), 1.0)
@@ -169,14 +125,14 @@ def test_jobs_wait_for_a_worker_that_starts_and_learn_the_cause_when_it_cannot()
 
 
 def test_in_torchserves_mode_jobs_wait_for_workers_that_cannot_start() -> None:
-    scheduler = core(workers=0, give_up=True)
+    scheduler = make_core(workers=0, give_up=True)
     scheduler.pool_status(1, errors.WorkerDied("exit code 1"), 1.0)
     submit(scheduler)
     assert failures(scheduler) == [] and scheduler.queue_status().pending == 1
 
 
 def test_a_job_whose_deadline_passed_is_refused_and_one_that_expires_in_the_queue_is_never_sent() -> None:
-    scheduler = core()
+    scheduler = make_core()
     with pytest.raises(errors.DeadlineExceeded):
         submit(scheduler, now=5.0, deadline=5.0)
     submit(scheduler)
@@ -190,7 +146,7 @@ def test_a_job_whose_deadline_passed_is_refused_and_one_that_expires_in_the_queu
 
 
 def test_a_deadline_that_passes_while_the_job_runs_answers_and_tells_the_worker() -> None:
-    scheduler = core()
+    scheduler = make_core()
     (_late,) = submit(scheduler, deadline=2.0)
     take(scheduler)
     scheduler.on_time(2.0)
@@ -201,7 +157,7 @@ def test_a_deadline_that_passes_while_the_job_runs_answers_and_tells_the_worker(
 
 
 def test_a_cancelled_job_leaves_the_queue_at_once_and_makes_room() -> None:
-    scheduler = core(job_queue_size=1)
+    scheduler = make_core(job_queue_size=1)
     _, waiting = submit(scheduler, 2)
     scheduler.cancel(waiting, 1.0)
     assert scheduler.queue_status().pending == 0
@@ -211,7 +167,7 @@ def test_a_cancelled_job_leaves_the_queue_at_once_and_makes_room() -> None:
 
 
 def test_only_the_batch_that_a_dead_worker_had_begun_fails_and_the_rest_runs_elsewhere() -> None:
-    scheduler = core()
+    scheduler = make_core()
     submit(scheduler, now=0.0)
     answer(scheduler, 0, 1, now=0.0001)
     take(scheduler)
@@ -236,7 +192,7 @@ def dies_before_it_begins(scheduler: SchedulerCore, worker: int) -> list[list[Jo
 
 
 def test_a_job_that_cost_two_workers_before_they_began_it_is_answered_with_the_cause() -> None:
-    scheduler = core()
+    scheduler = make_core()
     (poison,) = submit(scheduler)
     assert dies_before_it_begins(scheduler, 0) == [[poison]]
     (waits,) = submit(scheduler)
@@ -245,7 +201,7 @@ def test_a_job_that_cost_two_workers_before_they_began_it_is_answered_with_the_c
 
 
 def test_jobs_that_shared_a_batch_with_the_one_that_killed_its_worker_are_sent_again_one_by_one() -> None:
-    scheduler = core(batch_size=3)
+    scheduler = make_core(batch_size=3)
     poison, *innocent = submit(scheduler, 3)
     assert dies_before_it_begins(scheduler, 0) == [[poison]]
     assert dies_before_it_begins(scheduler, 1) == [[innocent[0]]]
@@ -257,7 +213,7 @@ def test_jobs_that_shared_a_batch_with_the_one_that_killed_its_worker_are_sent_a
 
 
 def test_a_job_that_waited_behind_the_batch_that_failed_is_not_suspected() -> None:
-    scheduler = core()
+    scheduler = make_core()
     submit(scheduler)
     answer(scheduler, 0, 1, now=0.0001)
     first, behind = submit(scheduler, 2, now=0.001)
@@ -272,7 +228,7 @@ def test_a_job_that_waited_behind_the_batch_that_failed_is_not_suspected() -> No
 
 def test_of_a_worker_that_is_lost_with_its_node_only_the_batch_whose_turn_it_was_fails() -> None:
     """Nobody can tell what it had begun; but it begins no batch before the one in front is over."""
-    scheduler = core()
+    scheduler = make_core()
     submit(scheduler, now=0.0)
     answer(scheduler, 0, 1, now=0.0001)
     take(scheduler)
@@ -284,7 +240,7 @@ def test_of_a_worker_that_is_lost_with_its_node_only_the_batch_whose_turn_it_was
 
 
 def test_a_worker_that_is_lost_with_its_node_while_it_holds_nothing_fails_nothing() -> None:
-    scheduler = core()
+    scheduler = make_core()
     submit(scheduler)
     answer(scheduler, 0, 1)
     take(scheduler)
@@ -293,7 +249,7 @@ def test_a_worker_that_is_lost_with_its_node_while_it_holds_nothing_fails_nothin
 
 
 def test_a_stream_that_was_partly_delivered_is_never_run_again() -> None:
-    scheduler = core()
+    scheduler = make_core()
     (stream,) = submit(scheduler, streaming=True, alone=True)
     scheduler.parts(0, 1, [[Chunk(b"a")]], 0.1)
     take(scheduler)
@@ -302,7 +258,7 @@ def test_a_stream_that_was_partly_delivered_is_never_run_again() -> None:
 
 
 def test_a_worker_that_is_silent_for_the_response_timeout_is_restarted_once() -> None:
-    scheduler = core(response_timeout_s=2.0)
+    scheduler = make_core(response_timeout_s=2.0)
     (stuck,) = submit(scheduler, now=1.0)
     take(scheduler)
     assert wake(scheduler) == 3.0
@@ -316,7 +272,7 @@ def test_a_worker_that_is_silent_for_the_response_timeout_is_restarted_once() ->
 
 
 def test_the_response_timeout_of_a_batch_sent_ahead_runs_from_its_start() -> None:
-    scheduler = core(response_timeout_s=2.0)
+    scheduler = make_core(response_timeout_s=2.0)
     submit(scheduler, now=0.0)
     answer(scheduler, 0, 1, now=0.0001)
     submit(scheduler, 2, now=1.0)
@@ -325,14 +281,14 @@ def test_the_response_timeout_of_a_batch_sent_ahead_runs_from_its_start() -> Non
 
 
 def test_each_part_of_a_stream_restarts_the_response_timeout() -> None:
-    scheduler = core(response_timeout_s=2.0)
+    scheduler = make_core(response_timeout_s=2.0)
     submit(scheduler, streaming=True, alone=True, now=0.0)
     scheduler.parts(0, 1, [[Chunk(b"a")]], 1.5)
     assert wake(scheduler) == 3.5
 
 
 def test_a_worker_that_waits_for_its_reader_is_not_late_and_the_reader_is_ended_after_the_stall_timeout() -> None:
-    scheduler = core(response_timeout_s=2.0)
+    scheduler = make_core(response_timeout_s=2.0)
     (_stream,) = submit(scheduler, streaming=True, alone=True, now=0.0)
     scheduler.parts(0, 1, [[Chunk(b"x" * WINDOW)]], 1.0)
     take(scheduler)
@@ -346,14 +302,14 @@ def test_a_worker_that_waits_for_its_reader_is_not_late_and_the_reader_is_ended_
 
 
 def test_a_stalled_reader_is_due_long_before_the_handler_is() -> None:
-    scheduler = core(response_timeout_s=1000.0)
+    scheduler = make_core(response_timeout_s=1000.0)
     submit(scheduler, streaming=True, alone=True, now=0.0)
     scheduler.parts(0, 1, [[Chunk(b"x" * WINDOW)]], 1.0)
     assert wake(scheduler) == 31.0
 
 
 def test_a_reader_that_catches_up_gives_credit_and_the_blocked_time_does_not_count() -> None:
-    scheduler = core(response_timeout_s=2.0)
+    scheduler = make_core(response_timeout_s=2.0)
     (stream,) = submit(scheduler, streaming=True, alone=True, now=0.0)
     scheduler.parts(0, 1, [[Chunk(b"x" * WINDOW)]], 1.0)
     take(scheduler)
@@ -363,7 +319,7 @@ def test_a_reader_that_catches_up_gives_credit_and_the_blocked_time_does_not_cou
 
 
 def test_a_stalled_reader_in_a_shared_batch_is_ended_before_it_costs_its_neighbours() -> None:
-    scheduler = core(batch_size=2, stream_batching=True)
+    scheduler = make_core(batch_size=2, stream_batching=True)
     submit(scheduler, 1)
     take(scheduler)
     slow, fast = submit(scheduler, 2, streaming=True)
@@ -378,7 +334,7 @@ def test_a_stalled_reader_in_a_shared_batch_is_ended_before_it_costs_its_neighbo
 
 
 def test_parts_for_a_unary_caller_are_kept_up_to_the_response_limit_without_waiting_for_a_reader() -> None:
-    scheduler = core()
+    scheduler = make_core()
     (unary,) = submit(scheduler)
     for _ in range(10):
         scheduler.parts(0, 1, [[Chunk(b"x" * WINDOW)]], 1.0)
@@ -390,7 +346,7 @@ def test_parts_for_a_unary_caller_are_kept_up_to_the_response_limit_without_wait
 
 @pytest.mark.parametrize("outcomes", [[], [Chunk(b"a"), Chunk(b"b")]])
 def test_a_worker_that_answers_with_the_wrong_count_is_restarted(outcomes: list[Chunk]) -> None:
-    scheduler = core()
+    scheduler = make_core()
     submit(scheduler)
     take(scheduler)
     scheduler.done(0, 1, outcomes, 1.0)
@@ -398,7 +354,7 @@ def test_a_worker_that_answers_with_the_wrong_count_is_restarted(outcomes: list[
 
 
 def test_a_worker_that_answers_an_unknown_batch_is_restarted_and_a_forgotten_worker_is_ignored() -> None:
-    scheduler = core()
+    scheduler = make_core()
     scheduler.done(0, 99, [Chunk(b"a")], 1.0)
     assert [type(a) for a in take(scheduler)] == [actions.Restart]
     scheduler.done(5, 1, [Chunk(b"a")], 1.0)
@@ -406,7 +362,7 @@ def test_a_worker_that_answers_an_unknown_batch_is_restarted_and_a_forgotten_wor
 
 
 def test_each_item_of_a_batch_has_its_own_outcome() -> None:
-    scheduler = core(batch_size=3)
+    scheduler = make_core(batch_size=3)
     a, b, c = submit(scheduler, 3)
     take(scheduler)
     scheduler.done(0, 1, [Chunk(b"a"), errors.HandlerRefused("no", 404), Dropped.DROPPED], 1.0)
@@ -419,7 +375,7 @@ def test_each_item_of_a_batch_has_its_own_outcome() -> None:
 
 
 def test_a_draining_worker_finishes_what_it_holds_and_gets_nothing_new() -> None:
-    scheduler = core(workers=2)
+    scheduler = make_core(workers=2)
     submit(scheduler, 2)
     take(scheduler)
     scheduler.worker_draining(0)
@@ -432,7 +388,7 @@ def test_a_draining_worker_finishes_what_it_holds_and_gets_nothing_new() -> None
 
 
 def test_after_admission_closed_what_was_accepted_is_still_served() -> None:
-    scheduler = core()
+    scheduler = make_core()
     submit(scheduler, 2)
     scheduler.close_admission(errors.ServerStopping())
     with pytest.raises(errors.ServerStopping):
@@ -444,7 +400,7 @@ def test_after_admission_closed_what_was_accepted_is_still_served() -> None:
 
 
 def test_fail_all_answers_waiting_and_running_jobs() -> None:
-    scheduler = core()
+    scheduler = make_core()
     jobs = submit(scheduler, 3)
     take(scheduler)
     scheduler.fail_all(errors.ModelUnregistered(model="m"), 1.0)
@@ -452,7 +408,7 @@ def test_fail_all_answers_waiting_and_running_jobs() -> None:
 
 
 def test_a_reader_gets_credit_back_as_soon_as_it_has_read_a_quarter_of_its_window() -> None:
-    scheduler = core()
+    scheduler = make_core()
     (stream,) = submit(scheduler, streaming=True, alone=True)
     scheduler.parts(0, 1, [[Chunk(b"x" * 50)]], 1.0)
     take(scheduler)
@@ -463,7 +419,7 @@ def test_a_reader_gets_credit_back_as_soon_as_it_has_read_a_quarter_of_its_windo
 
 
 def test_a_handler_that_goes_on_after_its_only_reader_left_is_late_in_the_end() -> None:
-    scheduler = core(response_timeout_s=2.0)
+    scheduler = make_core(response_timeout_s=2.0)
     (stream,) = submit(scheduler, streaming=True, alone=True, now=0.0)
     scheduler.parts(0, 1, [[Chunk(b"x" * WINDOW)]], 1.0)
     assert wake(scheduler) == 31.0  # it waits for its reader
@@ -475,7 +431,7 @@ def test_a_handler_that_goes_on_after_its_only_reader_left_is_late_in_the_end() 
 
 
 def test_within_a_turn_the_queue_holds_what_idle_workers_are_about_to_take_besides_its_limit() -> None:
-    scheduler = core(2, batch_size=3, job_queue_size=4)
+    scheduler = make_core(2, batch_size=3, job_queue_size=4)
     for _ in range(4 + 2 * 3):
         scheduler.submit(job(), 0.0)
     with pytest.raises(errors.QueueFull):
@@ -487,7 +443,7 @@ def test_within_a_turn_the_queue_holds_what_idle_workers_are_about_to_take_besid
 
 
 def test_fixed_batching_sends_a_job_that_travels_alone_at_once_and_nothing_ahead() -> None:
-    scheduler = core(batch_size=4, batching="fixed", max_batch_delay_s=0.5)
+    scheduler = make_core(batch_size=4, batching="fixed", max_batch_delay_s=0.5)
     submit(scheduler, streaming=True, alone=True)
     assert sent(scheduler) == [(0, 1)]
     answer(scheduler, 0, 1, now=0.0001)
@@ -498,7 +454,7 @@ def test_fixed_batching_sends_a_job_that_travels_alone_at_once_and_nothing_ahead
 
 
 def test_a_job_for_a_sleeping_model_wakes_it_and_waits_as_long_as_its_deadline() -> None:
-    scheduler = core(0)
+    scheduler = make_core(0)
     scheduler.may_sleep(True)
     scheduler.pool_status(0, None, 0.0)
     (late,) = submit(scheduler, deadline=1.0)
@@ -514,7 +470,7 @@ def test_a_job_for_a_sleeping_model_wakes_it_and_waits_as_long_as_its_deadline()
 
 
 def test_what_a_stopping_worker_had_not_begun_wakes_the_model_that_fell_asleep() -> None:
-    scheduler = core(1)
+    scheduler = make_core(1)
     scheduler.may_sleep(True)
     submit(scheduler)
     scheduler.worker_draining(0)
@@ -526,7 +482,7 @@ def test_what_a_stopping_worker_had_not_begun_wakes_the_model_that_fell_asleep()
 
 
 def test_jobs_of_a_woken_model_whose_worker_cannot_start_fail_with_the_cause() -> None:
-    scheduler = core(0)
+    scheduler = make_core(0)
     scheduler.may_sleep(True)
     scheduler.pool_status(0, None, 0.0)
     (one,) = submit(scheduler)
@@ -536,7 +492,7 @@ def test_jobs_of_a_woken_model_whose_worker_cannot_start_fail_with_the_cause() -
 
 
 def test_the_load_counts_what_waits_runs_and_has_ended() -> None:
-    scheduler = core(2)
+    scheduler = make_core(2)
     submit(scheduler, 3, now=1.0)
     scheduler.done(0, 1, [Chunk(b"ok")], 1.5, 0.4)
     load = scheduler.load(2.0)

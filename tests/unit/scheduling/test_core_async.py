@@ -5,48 +5,20 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from core_kit import TIMEOUT_S, make_core, sent_alone, submit, take
 
 from stoker import errors
-from stoker.core.job import Input, Job, ModelKey
-from stoker.core.model import ModelSpec
+from stoker.core.job import Job
 from stoker.core.ports import Dropped
 from stoker.core.reply import Chunk
 from stoker.scheduling import actions
 from stoker.scheduling.core import SchedulerCore
 from stoker.scheduling.flight import CANCEL_TIMEOUT_S
 
-KEY = ModelKey("m", "1.0")
-TIMEOUT_S = 10.0
-
 
 def core(workers: int = 1, jobs: int = 3, **changes: Any) -> SchedulerCore:
-    values: dict[str, Any] = {"batch_size": 8, "response_timeout_s": TIMEOUT_S, "async_jobs": jobs, **changes}
-    spec = ModelSpec(key=KEY, url="m.mar", model_dir="", handler="h", **values)
-    scheduler = SchedulerCore(spec, stream_window_bytes=100, stream_stall_timeout_s=30.0, max_joined_bytes=1000)
-    scheduler.pool_status(workers, None, 0.0)
-    for number in range(workers):
-        scheduler.worker_ready(number)
-    return scheduler
-
-
-def submit(scheduler: SchedulerCore, count: int = 1, now: float = 0.0, **options: Any) -> list[Job]:
-    jobs = [Job(KEY, [Input("data", "", b"x")], **options) for _ in range(count)]
-    for one in jobs:
-        scheduler.submit(one, now)
-    scheduler.dispatch(now)
-    return jobs
-
-
-def take(scheduler: SchedulerCore) -> list[actions.Action]:
-    done, scheduler.actions = scheduler.actions, []
-    return done
-
-
-def sent(scheduler: SchedulerCore) -> list[tuple[int, int]]:
-    """(worker, id) of each batch that left, all of one job."""
-    found = [a for a in take(scheduler) if isinstance(a, actions.Send)]
-    assert all(len(a.batch.jobs) == 1 for a in found)
-    return [(a.worker, a.batch.id) for a in found]
+    values = {"batch_size": 8, "response_timeout_s": TIMEOUT_S, "async_jobs": jobs, **changes}
+    return make_core(workers, **values)
 
 
 def failed(found: list[actions.Action]) -> list[tuple[Job, type[Exception]]]:
@@ -64,23 +36,23 @@ def restarted(found: list[actions.Action]) -> list[int]:
 def test_a_worker_gets_as_many_jobs_as_it_may_have_whatever_the_batch_size() -> None:
     scheduler = core()
     submit(scheduler, 5)
-    assert sent(scheduler) == [(0, 1), (0, 2), (0, 3)]
+    assert sent_alone(scheduler) == [(0, 1), (0, 2), (0, 3)]
     scheduler.done(0, 2, [Chunk(b"end")], 0.0)
     scheduler.dispatch(0.0)
-    assert sent(scheduler) == [(0, 4)]
+    assert sent_alone(scheduler) == [(0, 4)]
 
 
 def test_jobs_go_to_the_worker_that_holds_fewest() -> None:
     scheduler = core(workers=2)
     submit(scheduler, 4)
-    assert sorted(worker for worker, _ in sent(scheduler)) == [0, 0, 1, 1]
+    assert sorted(worker for worker, _ in sent_alone(scheduler)) == [0, 0, 1, 1]
 
 
 def test_a_job_that_would_be_alone_shares_no_call_so_it_waits_for_nobody() -> None:
     scheduler = core()
     submit(scheduler, 2)
     submit(scheduler, alone=True)
-    assert len(sent(scheduler)) == 3
+    assert len(sent_alone(scheduler)) == 3
 
 
 def test_a_queue_takes_what_workers_have_room_for_and_no_more() -> None:

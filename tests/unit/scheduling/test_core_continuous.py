@@ -5,51 +5,20 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from core_kit import KEY, TIMEOUT_S, WINDOW, make_core, sent_alone, submit, take
 
 from stoker import errors
-from stoker.core.job import Input, Job, ModelKey
+from stoker.core.job import Job
 from stoker.core.measures import ModelCounters
-from stoker.core.model import ModelSpec
 from stoker.core.ports import Dropped
 from stoker.core.reply import Chunk
 from stoker.scheduling import actions
 from stoker.scheduling.core import SchedulerCore
 
-KEY = ModelKey("m", "1.0")
-WINDOW = 100
-TIMEOUT_S = 10.0
 
-
-def core(workers: int = 1, counters: ModelCounters | None = None, **changes: Any) -> SchedulerCore:
-    values: dict[str, Any] = {"batch_size": 2, "response_timeout_s": TIMEOUT_S, **changes}
-    spec = ModelSpec(key=KEY, url="m.mar", model_dir="", handler="h", continuous=True, **values)
-    scheduler = SchedulerCore(
-        spec, stream_window_bytes=WINDOW, stream_stall_timeout_s=30.0, max_joined_bytes=1000, counters=counters
-    )
-    scheduler.pool_status(max(1, workers), None, 0.0)
-    for number in range(workers):
-        scheduler.worker_ready(number)
-    return scheduler
-
-
-def submit(scheduler: SchedulerCore, count: int = 1, now: float = 0.0, **options: Any) -> list[Job]:
-    jobs = [Job(KEY, [Input("data", "", b"x")], **options) for _ in range(count)]
-    for one in jobs:
-        scheduler.submit(one, now)
-    scheduler.dispatch(now)
-    return jobs
-
-
-def take(scheduler: SchedulerCore) -> list[actions.Action]:
-    done, scheduler.actions = scheduler.actions, []
-    return done
-
-
-def sent(scheduler: SchedulerCore) -> list[tuple[int, int]]:
-    """(worker, id) of each batch that left, all of one job."""
-    found = [a for a in take(scheduler) if isinstance(a, actions.Send)]
-    assert all(len(a.batch.jobs) == 1 for a in found)
-    return [(a.worker, a.batch.id) for a in found]
+def core(workers: int = 1, **changes: Any) -> SchedulerCore:
+    values = {"batch_size": 2, "response_timeout_s": TIMEOUT_S, "continuous": True, **changes}
+    return make_core(workers, **values)
 
 
 def part(scheduler: SchedulerCore, batch: int, size: int = 1, now: float = 0.0) -> None:
@@ -72,9 +41,9 @@ def ends(scheduler: SchedulerCore) -> list[tuple[Job, str]]:
 def test_each_job_is_a_batch_that_takes_a_slot_and_others_join_while_it_runs() -> None:
     scheduler = core()
     submit(scheduler)
-    assert sent(scheduler) == [(0, 1)]
+    assert sent_alone(scheduler) == [(0, 1)]
     submit(scheduler, 2)
-    assert sent(scheduler) == [(0, 2)]
+    assert sent_alone(scheduler) == [(0, 2)]
     assert scheduler.queue_status().pending == 1
 
 
@@ -86,7 +55,7 @@ def test_whoever_ends_first_gives_a_slot_to_the_one_that_waits() -> None:
     assert [(a.job, type(a).__name__) for a in scheduler.actions if isinstance(a, actions.Deliver)] == [
         (second, "Deliver")
     ]
-    assert sent(scheduler) == [(0, 3)]
+    assert sent_alone(scheduler) == [(0, 3)]
     end(scheduler, 3)
     end(scheduler, 1)
     assert ends(scheduler) == [(third, "answered"), (first, "answered")]
@@ -96,7 +65,7 @@ def test_whoever_ends_first_gives_a_slot_to_the_one_that_waits() -> None:
 def test_jobs_go_to_the_worker_with_the_most_free_slots() -> None:
     scheduler = core(workers=2)
     submit(scheduler, 5)
-    assert sent(scheduler) == [(0, 1), (1, 2), (0, 3), (1, 4)]
+    assert sent_alone(scheduler) == [(0, 1), (1, 2), (0, 3), (1, 4)]
 
 
 def test_a_job_that_must_be_alone_waits_for_a_worker_without_others_and_nobody_joins_it() -> None:
@@ -104,11 +73,11 @@ def test_a_job_that_must_be_alone_waits_for_a_worker_without_others_and_nobody_j
     submit(scheduler)
     submit(scheduler, alone=True)
     submit(scheduler)
-    assert sent(scheduler) == [(0, 1)]
+    assert sent_alone(scheduler) == [(0, 1)]
     end(scheduler, 1)
-    assert sent(scheduler) == [(0, 2)]
+    assert sent_alone(scheduler) == [(0, 2)]
     end(scheduler, 2)
-    assert sent(scheduler) == [(0, 3)]
+    assert sent_alone(scheduler) == [(0, 3)]
 
 
 def test_the_slot_of_a_job_whose_caller_left_is_free_once_the_worker_dropped_it() -> None:
@@ -118,9 +87,9 @@ def test_the_slot_of_a_job_whose_caller_left_is_free_once_the_worker_dropped_it(
     scheduler.cancel(gone, 1.0)
     scheduler.dispatch(1.0)
     assert actions.CancelInWorker(0, 1, 0) in scheduler.actions
-    assert sent(scheduler) == []
+    assert sent_alone(scheduler) == []
     end(scheduler, 1, Dropped.DROPPED)
-    assert sent(scheduler) == [(0, 2)]
+    assert sent_alone(scheduler) == [(0, 2)]
 
 
 def test_parts_reach_their_own_job_until_its_end() -> None:
@@ -163,7 +132,7 @@ def test_when_a_worker_dies_what_had_joined_fails_and_the_rest_goes_elsewhere(
     assert [ended.get(job, "queued") for job in jobs] == fate
     scheduler.worker_ready(1)
     scheduler.dispatch(1.0)
-    assert len(sent(scheduler)) == again
+    assert len(sent_alone(scheduler)) == again
 
 
 def test_a_job_that_got_a_part_is_never_run_again() -> None:
@@ -228,13 +197,13 @@ def test_a_reader_that_catches_up_is_granted_credit_while_others_run() -> None:
 def test_with_fixed_batching_only_an_idle_worker_waits() -> None:
     scheduler = core(batching="fixed", max_batch_delay_s=0.5, batch_size=3)
     submit(scheduler, now=1.0)
-    assert sent(scheduler) == []
+    assert sent_alone(scheduler) == []
     assert scheduler.next_wake() == 1.5
     submit(scheduler, now=1.2)
     scheduler.on_time(1.5)
-    assert sent(scheduler) == [(0, 1), (0, 2)]
+    assert sent_alone(scheduler) == [(0, 1), (0, 2)]
     submit(scheduler, now=1.6)
-    assert sent(scheduler) == [(0, 3)]
+    assert sent_alone(scheduler) == [(0, 3)]
 
 
 def test_with_fixed_batching_the_delay_of_the_next_idle_worker_begins_anew() -> None:
@@ -243,7 +212,7 @@ def test_with_fixed_batching_the_delay_of_the_next_idle_worker_begins_anew() -> 
     scheduler.cancel(gone, 1.1)
     scheduler.dispatch(1.1)
     submit(scheduler, now=2.0)
-    assert sent(scheduler) == []
+    assert sent_alone(scheduler) == []
     assert scheduler.next_wake() == 2.5
 
 
@@ -260,7 +229,7 @@ def test_a_draining_worker_gets_nobody_new_and_finishes_what_it_has() -> None:
     submit(scheduler)
     scheduler.worker_draining(0)
     submit(scheduler)
-    assert sent(scheduler) == [(0, 1)]
+    assert sent_alone(scheduler) == [(0, 1)]
     assert not scheduler.idle(0)
     end(scheduler, 1)
     assert scheduler.idle(0)

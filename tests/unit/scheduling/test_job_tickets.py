@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import core_kit
 import pytest
+from core_kit import job, make_core, submit
 
 from stoker import errors
-from stoker.core.job import Input, Job, ModelKey
+from stoker.core.job import Job
 from stoker.core.measures import ModelCounters
-from stoker.core.model import ModelSpec
 from stoker.core.reply import Chunk
 from stoker.core.sequences import Membership, SequenceLimits, in_sequence
 from stoker.scheduling import actions
@@ -19,40 +20,14 @@ from stoker.scheduling.core import SchedulerCore
 LIMITS = SequenceLimits(max_idle_s=10.0, most=4, waiting=5)
 
 
-KEY = ModelKey("m", "1.0")
-
-
-def tickets(workers: int = 1, *, counters: ModelCounters | None = None, **changes: Any) -> SchedulerCore:
-    scheduler = SchedulerCore(
-        ModelSpec(key=KEY, url="m.mar", model_dir="", handler="h", job_tickets=True, **changes),
-        stream_window_bytes=100,
-        stream_stall_timeout_s=30.0,
-        max_joined_bytes=1000,
-        counters=counters,
-    )
-    scheduler.pool_status(workers, None, 0.0)
-    for number in range(workers):
-        scheduler.worker_ready(number)
-    return scheduler
-
-
-def job(**options: Any) -> Job:
-    return Job(KEY, [Input("data", "", b"x")], **options)
-
-
-def submit(scheduler: SchedulerCore, count: int = 1, now: float = 0.0, **options: Any) -> list[Job]:
-    jobs = [job(**options) for _ in range(count)]
-    for one in jobs:
-        scheduler.submit(one, now)
-    scheduler.dispatch(now)
-    return jobs
+def tickets(workers: int = 1, **changes: Any) -> SchedulerCore:
+    return make_core(workers, job_tickets=True, **changes)
 
 
 def sent(scheduler: SchedulerCore) -> list[tuple[int, int]]:
     """(worker, number of jobs) of each batch that left; nothing was refused."""
-    taken, scheduler.actions = scheduler.actions, []
-    assert not any(isinstance(action, actions.Fail) for action in taken)
-    return [(a.worker, len(a.batch.jobs)) for a in taken if isinstance(a, actions.Send)]
+    assert not any(isinstance(action, actions.Fail) for action in scheduler.actions)
+    return core_kit.sent(scheduler)
 
 
 def refused(scheduler: SchedulerCore) -> list[Job]:
