@@ -27,7 +27,7 @@ class NotTls(socketserver.BaseRequestHandler):
 
 @pytest.fixture
 def address() -> Iterator[str]:
-    """Of a server that speaks neither TLS nor gRPC, on which gRPC writes a line of its own."""
+    """Address of a server that speaks neither TLS nor gRPC, on which gRPC writes a line of its own."""
     with socketserver.ThreadingTCPServer(("127.0.0.1", 0), NotTls) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()

@@ -11,7 +11,7 @@ import yaml
 from deploy_kit import CHART, of_kind, render, tool
 
 WITHOUT_SCHEMA = {"PodMonitor", "PrometheusRule", "ScaledObject"}
-"""Of operators; the schemas of Kubernetes do not have them."""
+"""Kinds of operators; the schemas of Kubernetes do not have them."""
 
 EVERYTHING = (
     "tls.secretName=pair,tls.clientCA=true,models.existingClaim=models,models.subPath=a,management.expose=true,"

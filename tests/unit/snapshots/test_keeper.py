@@ -39,7 +39,7 @@ class Notebook:
 
     @property
     def names(self) -> dict[str, bool]:
-        """Of the newest: name/version, and whether it is the default."""
+        """Name/version of each model in the newest, and whether it is the default."""
         return {f"{model.name}/{model.version}": model.default for model in self.written[-1][1].models}
 
 
