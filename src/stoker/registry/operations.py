@@ -23,6 +23,7 @@ from stoker.registry.catalog import Catalog
 from stoker.registry.entry import ModelEntry, NodeRole, PoolFactory, SchedulerFactory
 from stoker.registry.locks import KeyedLocks
 from stoker.registry.preparing import Prepared, Preparer
+from stoker.registry.repository import FailedLoads
 from stoker.registry.tasks import KeptTasks
 
 log = logging.getLogger(__name__)
@@ -56,6 +57,7 @@ class Operations:
         self._models_changed = models_changed
         self._locks = KeyedLocks()
         self._cleanups = KeptTasks()
+        self.failed_loads = FailedLoads()
         self.leaving: set[ModelEntry] = set()
         self.names_with_chosen_default: set[str] = set()
         self.stopping = False
@@ -67,8 +69,15 @@ class Operations:
     ) -> tuple[ModelEntry, str]:
         """Returns the new entry and TorchServe's sentence. ``workers``: fewest and most, which override all else."""
         self._check_running()
-        prepared = await self._preparer.prepare(request, at_startup=at_startup, check=self._check_free, workers=workers)
-        return await self._enter(prepared, request.synchronous)
+        check = self._check_free
+        try:
+            prepared = await self._preparer.prepare(request, at_startup=at_startup, check=check, workers=workers)
+            entered = await self._enter(prepared, request.synchronous)
+        except errors.ServingError as error:
+            self.failed_loads.note(request.url, error.cause)
+            raise
+        self.failed_loads.forget(request.url)
+        return entered
 
     async def register_node(self, request: RegisterRequest, role: NodeRole) -> ModelEntry:
         """Registers the model of a workflow's node."""

@@ -256,7 +256,8 @@ class Registry:
         return [(entry.key, entry.counters) for entry in entries]
 
     async def repository(self) -> list[RepositoryEntry]:
-        return repository.index(self._catalog, await self.archives(), ready=self._health.ready)
+        archives, failed = await self.archives(), self._operations.failed_loads
+        return repository.index(self._catalog, archives, ready=self._health.ready, failed=failed)
 
     async def archives(self) -> list[str]:
         try:

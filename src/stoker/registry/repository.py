@@ -9,10 +9,31 @@ from stoker.registry.catalog import Catalog
 from stoker.registry.entry import ModelEntry
 
 READY, LOADING, UNAVAILABLE = "READY", "LOADING", "UNAVAILABLE"
+_MOST_CAUSES, _LONGEST_CAUSE = 100, 1000
+
+
+class FailedLoads:
+    """Why archives could not be loaded when that was last tried."""
+
+    def __init__(self) -> None:
+        self._causes: dict[str, str] = {}
+
+    def note(self, archive: str, cause: str) -> None:
+        self.forget(archive)
+        self._causes[archive] = cause[:_LONGEST_CAUSE]
+        if len(self._causes) > _MOST_CAUSES:
+            del self._causes[next(iter(self._causes))]
+
+    def forget(self, archive: str) -> None:
+        self._causes.pop(archive, None)
+
+    def cause(self, archive: str) -> str:
+        """Returns the cause; empty if there is none."""
+        return self._causes.get(archive, "")
 
 
 def index(
-    catalog: Catalog[ModelEntry], archives: Sequence[str], *, ready: Callable[[ModelEntry], bool]
+    catalog: Catalog[ModelEntry], archives: Sequence[str], *, ready: Callable[[ModelEntry], bool], failed: FailedLoads
 ) -> list[RepositoryEntry]:
     """Returns one entry for each version, sorted by name, then the archives that no version was made of."""
     entries = sorted(catalog, key=lambda entry: entry.key)
@@ -20,7 +41,7 @@ def index(
     served = [RepositoryEntry(*entry.key, *_state(entry, ready(entry))) for entry in entries]
     names = [(archive, archive.removesuffix(".mar")) for archive in archives]
     stored = [
-        RepositoryEntry(name, "", UNAVAILABLE, "not loaded")
+        RepositoryEntry(name, "", UNAVAILABLE, failed.cause(archive) or "not loaded")
         for archive, name in names
         if archive not in used and name not in used
     ]
