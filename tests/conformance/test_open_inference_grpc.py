@@ -290,7 +290,6 @@ BAD |= {
         with_parameter("sequence_start", "string", "true"),
         "The parameter 'sequence_start' is no boolean.",
     ),
-    "priority": (with_parameter("priority", "string", "high"), "The parameter 'priority' is no whole number."),
 }
 BAD["twice"][0].inputs.add().CopyFrom(BAD["twice"][0].inputs[0])
 for _ in range(2):

@@ -25,8 +25,10 @@ _COMPILED = re.compile(r"(.+/)?data/aotinductor/.+")
 def load(path: str, device: Any) -> Any:
     """Returns a callable model.
 
-    Raises: RuntimeError: the file holds what runs code when it is read, and the operator did not trust it.
+    Raises: RuntimeError: the file is damaged, or holds what runs code when it is read, and nobody trusted it.
     """
+    if not zipfile.is_zipfile(path):
+        raise RuntimeError(f"{Path(path).name} is damaged, or no file of torch.export.save or aoti_compile_and_package")
     if not _is_program(path):
         return torch._inductor.aoti_load_package(path)
     if not weights.trusted():
@@ -35,8 +37,6 @@ def load(path: str, device: Any) -> Any:
 
 
 def _is_program(path: str) -> bool:
-    if not zipfile.is_zipfile(path):
-        return False
     with zipfile.ZipFile(path) as archive:
         names = archive.namelist()
     return any(map(_PROGRAM.fullmatch, names)) and not any(map(_COMPILED.fullmatch, names))

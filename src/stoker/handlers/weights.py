@@ -53,9 +53,11 @@ def _warn_of_old_torch() -> None:
 
 
 def refusal(name: str) -> str:
+    """Returns what the client is told, and logs what the operator can do."""
+    log.error("%s was not unpickled. A server started with %s=true lets archives run code.", name, TRUST_VARIABLE)
     return (
-        f"{name} holds more than tensors and plain containers, or is damaged. Save a state_dict, or, to let it run "
-        f"code, start the server with {TRUST_VARIABLE}=true"
+        f"{name} holds more than tensors and plain containers, or is damaged. Save a state_dict, or let the operator "
+        "of the server trust its archives"
     )
 
 

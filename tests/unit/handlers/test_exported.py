@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 
-from stoker.handlers import exported, weights
+from stoker.handlers import exported
 
 
 class Doubled(torch.nn.Module):
@@ -52,13 +52,20 @@ def test_a_member_that_runs_code_is_refused(program: Path) -> None:
     data = io.BytesIO()
     torch.save(Evil(), data)
     changed(program, "sample_inputs/model.pt", data.getvalue())
-    with pytest.raises(RuntimeError, match=weights.TRUST_VARIABLE):
+    with pytest.raises(RuntimeError, match="let the operator of the server trust"):
         exported.load(str(program), "cpu")
 
 
 def test_weights_that_are_pickled_are_refused(program: Path) -> None:
     changed(program, "weights_config.json", b'{"config": {"factor": {"use_pickle": true}}}')
-    with pytest.raises(RuntimeError, match=weights.TRUST_VARIABLE):
+    with pytest.raises(RuntimeError, match="let the operator of the server trust"):
+        exported.load(str(program), "cpu")
+
+
+@pytest.mark.parametrize("share", [0, 0.5])
+def test_a_file_that_is_cut_off_is_named(program: Path, share: float) -> None:
+    program.write_bytes(program.read_bytes()[: int(share * program.stat().st_size)])
+    with pytest.raises(RuntimeError, match=r"doubled\.pt2 is damaged, or no file of torch"):
         exported.load(str(program), "cpu")
 
 

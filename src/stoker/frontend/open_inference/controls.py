@@ -16,7 +16,6 @@ _KINDS: Mapping[str, tuple[frozenset[type], str]] = {
     "sequence_id": (frozenset({int, str}), "neither a text nor a whole number"),
     "sequence_start": (frozenset({bool}), "no boolean"),
     "sequence_end": (frozenset({bool}), "no boolean"),
-    "priority": (frozenset({int}), "no whole number"),
     EMPTY_FINAL: (frozenset({bool}), "no boolean"),
 }
 _SEQUENCE_HEADERS = {
