@@ -19,7 +19,7 @@ from typing import Any, NoReturn
 
 import yaml
 
-from stoker.archive.builder import BuildRequest, build
+from stoker.archive.builder import BuildRequest, build, check_name
 from stoker.cli import launcher
 from stoker.errors import ArchiveNotBuilt
 from stoker.pool.devices import Devices
@@ -71,6 +71,7 @@ def pack(options: argparse.Namespace, gpus: int) -> Path | None:
 
     Raises: ArchiveNotBuilt
     """
+    check_name(options.model_name)
     store = Path(options.model_store)
     store.mkdir(parents=True, exist_ok=True)
     folder = store / options.model_name

@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from stoker.cli import llm_launcher
+from stoker.errors import ArchiveNotBuilt
 
 
 def test_the_packed_folder_is_what_torchserves_launcher_makes(tmp_path: Path) -> None:
@@ -54,6 +55,14 @@ def test_a_folder_that_is_there_is_kept(tmp_path: Path) -> None:
     (tmp_path / "model").mkdir()
     assert llm_launcher.pack(llm_launcher.parser().parse_args(["--model_store", str(tmp_path)]), 0) is None
     assert list((tmp_path / "model").iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "a/b", "../x"])
+def test_a_name_that_no_folder_of_the_store_can_have_is_refused(tmp_path: Path, name: str) -> None:
+    store = tmp_path / "store"
+    with pytest.raises(ArchiveNotBuilt, match="Model name contains special characters"):
+        llm_launcher.pack(llm_launcher.parser().parse_args(["--model_store", str(store), "--model_name", name]), 0)
+    assert not store.exists()
 
 
 def test_a_fraction_is_accepted_where_torchserve_wants_a_whole_number() -> None:
