@@ -81,7 +81,10 @@ async def test_numbers_that_json_lacks_are_written_as_python_does(ports: HttpPor
     text = '{"inputs":[{"name":"x","datatype":"FP32","shape":[3],"data":[NaN,Infinity,-Infinity]}]}'
     async with running(ports) as server:
         response = await server.client.post("/v2/models/m/infer", content=text)
-    assert '"data":[NaN,Infinity,-Infinity]' in response.text
+        assert '"data":[NaN,Infinity,-Infinity]' in response.text
+        ports.inference.on_submit = answering(Tensor("x", "INT8", [], b"\1"), parameters={"score": float("nan")})
+        response = await post(server, body(X))
+    assert '"parameters":{"score":NaN}' in response.text
 
 
 async def test_what_python_writes_is_read_as_python_does(ports: HttpPorts) -> None:

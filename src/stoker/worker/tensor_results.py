@@ -80,12 +80,13 @@ def _of_entry(entry: Any, number: int, input_names: Sequence[str]) -> Tensor:
     shape = entry.get("shape")
     if shape is None:
         return found._replace(parameters=_parameters(entry))
-    shape = [int(size) for size in shape]
+    if not isinstance(shape, list | tuple) or not all(isinstance(size, int) for size in shape):
+        raise NotATensor(f"The shape of output '{name}' is no list of whole numbers")
     try:
         elements.check(DATATYPES[found.datatype], shape, found.data)
     except ValueError as error:
         raise NotATensor(f"Output '{name}' {error}") from None
-    return found._replace(shape=shape, parameters=_parameters(entry))
+    return found._replace(shape=list(shape), parameters=_parameters(entry))
 
 
 def _parameters(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -145,6 +146,10 @@ def _only_bytes(wanted: str | None, name: str) -> str:
     return BYTES
 
 
+def _text(value: Any) -> Any:
+    return value if isinstance(value, _TEXTS) else _json(value)
+
+
 def _json(value: Any) -> str:
     try:
         return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
@@ -158,13 +163,17 @@ def _of_list(value: Any, name: str, wanted: str | None, *, strings: bool) -> Ten
     values = _regular(value, len(shape)) if shape else [value]
     if values is None or (not shape and wanted == BYTES):
         return None
+    if strings and wanted == BYTES:
+        return Tensor(name, BYTES, shape, elements.joined([_text(each) for each in values]))
     kinds = set(map(type, values))
     if kinds <= {bool, int, float}:
         datatype = wanted or _datatype_of(kinds, values)
-        if datatype == BYTES and (values or not strings):
+        if datatype == BYTES:
             return None
         if not DATATYPES[datatype].is_float and float in kinds:
-            raise NotATensor(f"Output '{name}' has elements that are no {datatype}")
+            if not all(float(each).is_integer() for each in values):
+                raise NotATensor(f"Output '{name}' has elements that are no {datatype}")
+            values = list(map(int, values))
     elif all(issubclass(kind, _TEXTS) for kind in kinds) and (strings or str not in kinds):
         datatype = _only_bytes(wanted, name)
     else:
@@ -241,7 +250,7 @@ def _of_array(value: Any, name: str, wanted: str | None) -> Tensor:
     array = numpy.asarray(value)
     shape, kind = list(array.shape), array.dtype.kind
     if kind in "SUO":
-        flat = [each if isinstance(each, _TEXTS) else _json(each) for each in array.ravel().tolist()]
+        flat = [_text(each) for each in array.ravel().tolist()]
         return Tensor(name, _only_bytes(wanted, name), shape, elements.joined(flat))
     own = _datatype_of_array(array, name)
     if wanted is not None and wanted != own:

@@ -14,6 +14,7 @@ from stoker.worker.exceptions import PredictionException
 from stoker.worker.tensor_results import NotATensor, answer
 from stoker.worker.tensor_rows import RowMaker
 
+_NOT_SENT = "The handler's result has an id, a name or a parameter that cannot be sent"
 _TEXTS = (bytes, bytearray, str)  # a union would be made anew for each result
 
 
@@ -37,9 +38,13 @@ class TensorForms:
         job = jobs.decode(header.tensors)
         names = job.names or [name for name, _, _ in header.inputs]
         try:
-            return replies.encode(answer(output, job, self._interface, names))
+            found = answer(output, job, self._interface, names)
         except NotATensor as error:
             return Failure("output", 503, str(error))
+        try:
+            return replies.encode(found)
+        except (ValueError, OverflowError):  # half a character, or a number of more than 64 bits
+            return Failure("output", 503, _NOT_SENT)
 
 
 def _text_head(interface: TensorInterface) -> bytes:

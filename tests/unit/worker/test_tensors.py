@@ -231,10 +231,52 @@ def test_an_output_of_a_document_may_be_empty(datatype: str, shape: list[int]) -
 
 @pytest.mark.parametrize(
     "output",
-    [{"name": "a"}, {"name": "a", "datatype": "X", "data": [1]}, {"datatype": "INT8", "shape": [3], "data": [1]}, "x"],
+    [
+        {"name": "a", "datatype": "INT8", "shape": 1, "data": [1]},
+        {"name": "a", "datatype": "INT8", "shape": [-1], "data": [1]},
+        {"name": "a", "datatype": "INT8", "data": [1.5]},
+        {"name": "a"},
+        {"name": "a", "datatype": "X", "data": [1]},
+        {"datatype": "INT8", "shape": [3], "data": [1]},
+        "x",
+    ],
 )
 def test_a_document_that_is_none_fails_and_the_worker_lives(output: Any) -> None:
     assert isinstance(answered({"outputs": [output]}, TensorInterface(), Form.DOCUMENT), Failure)
+
+
+@pytest.mark.parametrize(
+    ("output", "wanted"),
+    [
+        (
+            {"datatype": "BYTES", "shape": [3], "data": ["a", 1, {"b": None}]},
+            ("BYTES", [3], [b"a", b"1", b'{"b":null}']),
+        ),
+        ({"datatype": "BYTES", "data": [[1], [2]]}, ("BYTES", [2, 1], [b"1", b"2"])),
+        ({"datatype": "INT64", "shape": [2], "data": [1.0, 2]}, ("INT64", [2], [1, 2])),
+        ({"datatype": "FP16", "shape": [2], "data": [1, True]}, ("FP16", [2], [1.0, 1.0])),
+        ({"datatype": "BOOL", "shape": [2], "data": [1, 0]}, ("BOOL", [2], [True, False])),
+    ],
+)
+def test_an_output_of_a_document_is_of_the_datatype_that_it_names(output: Any, wanted: Any) -> None:
+    document = {"outputs": [{"name": "a", **output}]}
+    assert answered(document, TensorInterface(), Form.DOCUMENT) == [("a", *wanted)]
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"id": "\ud800"},
+        {"model_name": "\udfff"},
+        {"parameters": {"p": "\ud800"}},
+        {"parameters": {"\ud800": 1}},
+        {"parameters": {"p": 2**70}},
+        {"outputs": [{"name": "\ud800", "data": [1]}]},
+    ],
+)
+def test_what_cannot_be_sent_fails_its_request_and_the_worker_lives(said: Any) -> None:
+    document = {"outputs": [{"name": "a", "data": [1]}], **said}
+    assert "cannot be sent" in answered(document, TensorInterface(), Form.DOCUMENT).message
 
 
 def test_other_results_of_a_document_are_named_like_its_inputs() -> None:

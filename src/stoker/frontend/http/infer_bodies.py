@@ -222,9 +222,13 @@ def _texts(name: str, values: Sequence[bytes]) -> list[str]:
         raise BadRequest(f"Output '{name}' is no UTF-8 text: ask for it as binary data.") from None
 
 
+def _is_finite(value: object) -> bool:
+    return not isinstance(value, float) or math.isfinite(value)
+
+
 def _json(document: Mapping[str, Any], outputs: Sequence[NamedHead]) -> bytes:
     """Writes compact JSON; numbers that it does not know as Python and most clients do, NaN and Infinity."""
-    finite = all(
+    finite = all(map(_is_finite, document.get("parameters", NONE).values())) and all(
         all(map(math.isfinite, entry["data"]))
         for entry, tensor in zip(document["outputs"], outputs, strict=True)
         if DATATYPES[tensor.datatype].is_float and "data" in entry
