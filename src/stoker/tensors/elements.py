@@ -156,7 +156,7 @@ def _widened(data: Buffer) -> bytearray:
 # ------------------------------------------------------------------------------------------- values to raw
 
 
-def raw_of(datatype: Datatype, values: Iterable[Any]) -> bytes:
+def raw_of(datatype: Datatype, values: Sequence[Any]) -> bytes:
     """Returns the bytes of the elements. Raises ValueError: an element is not of the datatype."""
     try:
         if datatype.name == BYTES:
@@ -173,18 +173,19 @@ def raw_of(datatype: Datatype, values: Iterable[Any]) -> bytes:
         raise ValueError(f"has elements that are no {datatype.name}") from None
 
 
-def _numbers(datatype: Datatype, values: Iterable[Any]) -> bytes:
-    found = _finite("f", values) if datatype.name == "FP32" else array(datatype.code, values)
+def _numbers(datatype: Datatype, values: Sequence[Any]) -> bytes:
+    found = _floats(values) if datatype.name == "FP32" else array(datatype.code, values)
     if _SWAP:
         found.byteswap()
     return found.tobytes()
 
 
-def _finite(code: str, values: Iterable[Any]) -> array[float]:
-    """Raises OverflowError: a number is beyond the range, which would make it infinite."""
-    given = list(values)
-    found = array(code, given)
-    if not math.isfinite(sum(found)) and sum(map(math.isinf, found)) != sum(map(math.isinf, given)):
+def _floats(values: Sequence[Any]) -> array[float]:
+    """Converts to FP32. Raises OverflowError: a number is beyond the range, which would make it infinite."""
+    found = array("f", values)
+    if not isinstance(values, list | tuple):  # protobuf's, which has read them as FP32
+        return found
+    if not math.isfinite(sum(found)) and sum(map(math.isinf, found)) != sum(map(math.isinf, values)):
         raise OverflowError
     return found
 
@@ -204,7 +205,7 @@ def _number(value: Any) -> float:
 
 def _narrowed(values: Sequence[float]) -> bytes:
     """Converts to BF16: the upper halves of FP32, rounded to even."""
-    wide = array("I", _finite("f", values).tobytes())
+    wide = array("I", _floats(values).tobytes())
     narrow = array("H", [_rounded(bits) for bits in wide])
     if _SWAP:
         narrow.byteswap()
