@@ -36,7 +36,8 @@ async def test_a_port_of_zero_is_any_free_one() -> None:
 async def test_a_port_in_use_says_which_address() -> None:
     with listening_socket() as taken:
         address = Address("http", "127.0.0.1", taken.getsockname()[1])
-        with pytest.raises(BindError, match=f"Cannot listen on {address}: Address already in use"):
+        words = f"Cannot listen on {address}: Address already in use: stop what listens there"
+        with pytest.raises(BindError, match=words):
             await HttpPorts().listener(address).__aenter__()
 
 

@@ -50,10 +50,7 @@ class Scanner:
         try:
             self._kind = kind_of(self._path)
             if self._kind == "unknown":
-                raise ArchiveUnreadable(
-                    f"{self._path} is no archive: it is {_what_it_is(self._path)}, neither a zip file nor a tar.gz "
-                    "file."
-                )
+                raise ArchiveUnreadable(f"{self._path} is not an archive: it is {_what_it_is(self._path)}.")
             yield
         except OSError as error:
             raise ArchiveUnreadable(f"Cannot read {self._path}: {error.strerror}") from error
@@ -83,4 +80,6 @@ class Scanner:
 
 
 def _what_it_is(path: Path) -> str:
-    return "no file" if not path.is_file() else "empty" if not path.stat().st_size else "something else"
+    if not path.is_file():
+        return "not a file"
+    return "neither a zip file nor a tar.gz file" if path.stat().st_size else "empty"

@@ -130,7 +130,8 @@ async def _start(
 
 async def _log_until_end(process: asyncio.subprocess.Process, model: str) -> None:
     async for line in _lines(process):
-        log.info("pip: %s", line, extra={"event": "pip_output", "model": model})
+        level = logging.ERROR if line.startswith("ERROR") else logging.INFO
+        log.log(level, "pip: %s", line, extra={"event": "pip_output", "model": model})
     await process.wait()
 
 

@@ -81,7 +81,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         target = builder.build(to_request(args), shown_progress(args.model_name, quiet=args.quiet))
     except (ArchiveNotBuilt, OSError) as error:
-        print(f"ERROR - {error}", file=sys.stderr)
+        print(f"ERROR - {console.described(error)}", file=sys.stderr)
         return 1
     if not args.quiet:
         print(f"Successfully exported model {args.model_name} to file {target}")

@@ -13,7 +13,7 @@ from stoker.archive import builder, workflow_builder
 from stoker.archive.inspect import Inspection, inspect_archive
 from stoker.archive.inspect_workflow import WorkflowInspection, inspect_workflow, is_workflow
 from stoker.archive.listing import Listing
-from stoker.cli import archiver, output
+from stoker.cli import archiver, console, output
 from stoker.errors import StokerError, WorkflowError
 from stoker.workflows import specification
 from stoker.workflows.specification import Specification
@@ -57,7 +57,7 @@ def archive(
     try:
         output.say(str(builder.build(request, archiver.shown_progress(name, quiet=quiet))))
     except (StokerError, OSError) as error:
-        output.fail(str(error))
+        output.fail(console.described(error))
 
 
 @app.command("archive-workflow")
@@ -85,7 +85,7 @@ def archive_workflow(
             output.warn(f"{spec}: {warning}")
         output.say(str(workflow_builder.build(request)))
     except (StokerError, OSError) as error:
-        output.fail(str(error))
+        output.fail(console.described(error))
 
 
 @app.command()

@@ -14,7 +14,7 @@ from stoker.bench.contender import CannotInstall, Contender
 from stoker.bench.contenders import Stoker, TorchServe
 from stoker.bench.own_model import BenchOptions, Outcome, compare
 from stoker.bench.spread import Spread
-from stoker.cli import output
+from stoker.cli import console, output
 from stoker.errors import StokerError
 
 ENGINES = ("nghttp2", "grpcio")
@@ -57,7 +57,7 @@ def bench(
         )
         outcome = compare(options, contenders(engines, against), h2load_tool=tools.find("h2load"), say=output.note)
     except (StokerError, OSError) as error:
-        output.fail(str(error))
+        output.fail(console.described(error))
     show(outcome, options)
     if not outcome.measured:
         raise typer.Exit(1)

@@ -56,12 +56,19 @@ def _status(main: Callable[[], int | None]) -> int:
         _complain(f"error: {error.message}")
         return error.exit_code if isinstance(error, StartupError) else 1
     except OSError as error:
-        what = f"{os.fsdecode(error.filename)}: " if isinstance(error.filename, (str, bytes)) else ""
-        _complain(f"error: {what}{error.strerror or error}")
+        _complain(f"error: {described(error)}")
         return 1
     except UnicodeError as error:
         _complain(f"error: a text is not in the expected encoding: {error}")
         return 1
+
+
+def described(error: Exception) -> str:
+    """Returns an error as a sentence; one of the system as ``FILE: reason``, without its number."""
+    if not isinstance(error, OSError):
+        return str(error)
+    what = f"{os.fsdecode(error.filename)}: " if isinstance(error.filename, (str, bytes)) else ""
+    return f"{what}{error.strerror or error}"
 
 
 def _complain(text: str) -> None:

@@ -30,6 +30,15 @@ class Failure:
         return self.endpoint.target(self.api)
 
 
+_REMEDIES = {
+    "Model not found at: ": "Copy the archive into the server's model store, or give an https:// URL.",
+    "Model not found: ": "'stoker client list' shows the models.",
+    "Custom pip package installation failed": "The server's log has pip's output.",
+    "Failed to download archive": "The server's log says why.",
+}
+"""What to do, by the start of the server's message."""
+
+
 def explain(failure: Failure) -> str:
     """Returns the sentence.
 
@@ -43,10 +52,15 @@ def explain(failure: Failure) -> str:
     if error.message.startswith(_DEADLINE):
         return _late(failure) or str(error)
     if error.reason or error.code.name not in _MAY_BE_THE_ADDRESS:
-        return str(error)
+        return _with_remedy(error)
     if error.code.name == "UNIMPLEMENTED":
         return _other_api(failure) or _no_workflows(failure) or str(error)
     return _address(failure, probe.look(failure.target)) or _late(failure) or str(error)
+
+
+def _with_remedy(error: CallError) -> str:
+    remedies = [remedy for start, remedy in _REMEDIES.items() if error.message.startswith(start)]
+    return f"{str(error).rstrip('.')}. {remedies[0]}" if remedies else str(error)
 
 
 def _token(failure: Failure) -> str:

@@ -78,7 +78,7 @@ def _serve(options: StartOptions) -> int:
             serving.say(missing, loaded.settings.log_format)
             return 1
         mentioned = security.mentioned_topics(loaded.given.keys(), os.environ)
-        levels, remarks = _log_levels(options)
+        levels, remarks = log_levels(options, loaded)
         serving.serve(
             loaded,
             access=security.decide(loaded.settings, mentioned=mentioned, file_in_use=loaded.file is not None),
@@ -121,8 +121,14 @@ def _missing_place(options: StartOptions, loaded: Loaded) -> str | None:
     return None
 
 
-def _log_levels(options: StartOptions) -> tuple[LogLevels | None, tuple[str, ...]]:
-    if options.log_config is None:
+def log_levels(options: StartOptions, loaded: Loaded) -> tuple[LogLevels | None, tuple[str, ...]]:
+    """Reads the log4j2 file that the flag names, or else the options of the JVM in the properties file."""
+    if options.log_config is not None:
+        levels, remark = log4j.read(Path(options.log_config))
+        return levels, (remark,)
+    vmargs = loaded.given.get("vmargs")
+    named = None if vmargs is None else log4j.named_in(vmargs.text)
+    if named is None:
         return None, ()
-    levels, remark = log4j.read(Path(options.log_config))
+    levels, remark = log4j.read(named, named_by="vmargs: log4j.configurationFile")
     return levels, (remark,)

@@ -46,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         workflow_builder.build(WorkflowBuildRequest(**vars(args)))
     except (ArchiveNotBuilt, OSError) as error:
-        print(f"ERROR - {error}", file=sys.stderr)
+        print(f"ERROR - {console.described(error)}", file=sys.stderr)
         return 1
     return 0
 

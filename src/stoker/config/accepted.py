@@ -9,6 +9,7 @@ from stoker.config import units
 from stoker.config.rows import Origin, Row, path, row
 
 _NO_JVM = "it tunes the Java virtual machine, which stoker does not use"
+_NO_JVM_BUT_LOG4J = f"{_NO_JVM}; only the levels in the log4j2 file that it names count"
 _NO_PLUGINS = "plug-ins are Java classes, and stoker does not run Java"
 _NO_SOCKETS = "workers are reached over inherited Unix sockets, which have no name and no port"
 _IN_PROCESS = "the server process measures system metrics itself, without a command"
@@ -36,7 +37,7 @@ ACCEPTED: tuple[Row, ...] = (
     row("cpu_launcher_args", units.string, "arguments of the CPU launcher", unused=_NO_LAUNCHER),
     row("use_native_io", units.boolean, "use Unix sockets to workers", "true", origin=Origin.FILE, unused=_NO_SOCKETS),
     row("io_ratio", units.whole_number, "netty's I/O ratio", "50", origin=Origin.FILE, unused=_NO_JVM),
-    row("vmargs", units.string, "options of the JVM", origin=Origin.FILE, unused=_NO_JVM),
+    row("vmargs", units.string, "options of the JVM", origin=Origin.FILE, unused=_NO_JVM_BUT_LOG4J),
     row("plugins_path", path, "folder of Java plug-ins", origin=Origin.FILE, unused=_NO_PLUGINS),
     row("version", units.string, "version that wrote the file", origin=Origin.FILE, unused=_LABEL),
     row("tsConfigFile", units.string, "name of the file", origin=Origin.FILE, unused=_LABEL),

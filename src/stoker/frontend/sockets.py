@@ -14,6 +14,11 @@ from pathlib import Path
 from stoker.config.address import Address, is_loopback
 from stoker.errors import BindError
 
+_REMEDIES = {
+    errno.EADDRINUSE: "stop what listens there, or set another port",
+    errno.EADDRNOTAVAIL: "the machine has no such address",
+    errno.EACCES: "ports below 1024 need root or CAP_NET_BIND_SERVICE",
+}
 _TCP_CONGESTION: int | None = getattr(socket, "TCP_CONGESTION", None)  # Linux
 
 
@@ -59,7 +64,7 @@ async def listen(address: Address, *, backlog: int, name: object = None) -> List
             return _listen_unix(address, backlog)
         return await _listen_tcp(address, backlog)
     except OSError as error:
-        raise BindError(address=name or address, reason=error.strerror or str(error)) from None
+        raise BindError(address=name or address, reason=_reason(error, address)) from None
 
 
 async def check_free(address: Address) -> None:
@@ -70,7 +75,13 @@ async def check_free(address: Address) -> None:
         else:
             (await _bind_tcp(address)).close()
     except OSError as error:
-        raise BindError(address=address, reason=error.strerror or str(error)) from None
+        raise BindError(address=address, reason=_reason(error, address)) from None
+
+
+def _reason(error: OSError, address: Address) -> str:
+    reason = error.strerror or str(error)
+    remedy = None if address.scheme == "unix" else _REMEDIES.get(error.errno or 0)
+    return f"{reason}: {remedy}" if remedy else reason
 
 
 async def _listen_tcp(address: Address, backlog: int) -> ListeningSocket:

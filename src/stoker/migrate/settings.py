@@ -133,7 +133,7 @@ def _is_default(row: Row, parsed: Any) -> bool:
 def _vmargs(parsed: str | None) -> Judgement:
     text = "No effect: there is no Java."
     if "log4j" in (parsed or ""):
-        text += " Give the log4j2 file with --log-config: its levels count, its appenders, files and patterns do not."
+        text += " Of the log4j2 file that it names the levels count; its appenders, files and patterns do not."
     return Verdict.CHANGED, text
 
 

@@ -60,7 +60,9 @@ def parse(content: bytes) -> Declarations:
     try:
         found = yaml.safe_load(content)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise BadMetricsFile(reason=f"it is not YAML: {str(error).splitlines()[0]}") from None
+        mark = getattr(error, "problem_mark", None)
+        line = f" (line {mark.line + 1})" if mark else ""
+        raise BadMetricsFile(reason=f"it is not YAML: {str(error).splitlines()[0]}{line}") from None
     if not isinstance(found, Mapping):
         raise BadMetricsFile(reason="it has no sections")
     frontend = {each.name: each for each in _section(found, "ts_metrics")}

@@ -7,6 +7,7 @@ read TorchServe's logs find what they expect.
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -28,6 +29,7 @@ _SERVER = "org.pytorch.serve"
 _BULK = ("ACCESS_LOG", "TS_METRICS", "MODEL_METRICS")
 _OURS = (_SERVER, "MODEL_LOG", *_BULK)
 _LARGEST_FILE = 1 << 20
+_PROPERTY = re.compile(r"-Dlog4j2?\.configurationFile=(?:file:(?://)?)?(\S+)")
 
 
 class LogLevels(NamedTuple):
@@ -44,8 +46,14 @@ class LogLevels(NamedTuple):
     hidden: frozenset[str] = frozenset()
 
 
-def read(path: Path) -> tuple[LogLevels, str]:
-    """Returns the levels, and a message for the log that says what was used.
+def named_in(vmargs: str) -> Path | None:
+    """Returns the file that options of the JVM name."""
+    found = _PROPERTY.search(vmargs)
+    return Path(found[1]) if found else None
+
+
+def read(path: Path, *, named_by: str = "--log-config") -> tuple[LogLevels, str]:
+    """Returns the levels, and a message for the log that says what was used. ``named_by``: the flag or setting.
 
     Never raises: logging must not stop a start.
     """
@@ -53,11 +61,11 @@ def read(path: Path) -> tuple[LogLevels, str]:
         tree = _tree(path)
         found, hidden = _loggers(tree), _hidden(tree)
     except (OSError, ValueError, ElementTree.ParseError) as error:
-        return LogLevels(), f"--log-config {path} has no effect: {error}"
+        return LogLevels(), f"{named_by} {path} has no effect: {error}"
     root = found.get(_ROOT, logging.INFO)
     server, model, access, ts_metrics, model_metrics = (found.get(name, root) for name in _OURS)
     levels = LogLevels(server, model, access, ts_metrics, model_metrics, hidden)
-    return levels, f"--log-config {path}: {_explained(levels, found)}"
+    return levels, f"{named_by} {path}: {_explained(levels, found)}"
 
 
 def _tree(path: Path) -> ElementTree.Element:

@@ -263,5 +263,10 @@ def _read(config: Path | None) -> Declarations:
     try:
         return declarations.read(config)
     except BadMetricsFile as error:
-        log.error("%s. TorchServe's metrics are neither logged nor served.", error, extra={"event": "metrics_file"})
+        log.error(
+            "metrics_config=%s: %s. TorchServe's metrics are neither logged nor served until it is corrected.",
+            "" if config is None else config.name,
+            error,
+            extra={"event": "metrics_file"},
+        )
         return Declarations()

@@ -62,7 +62,7 @@ def test_what_the_server_would_refuse_is_a_warning(tmp_path: Path, data: bytes, 
 
 
 def test_what_is_no_archive_is_said_in_a_sentence(tmp_path: Path) -> None:
-    with pytest.raises(ArchiveUnreadable, match="is no archive: it is something else"):
+    with pytest.raises(ArchiveUnreadable, match="is not an archive: it is neither"):
         inspect_workflow(written(tmp_path, b"text"))
     with pytest.raises(ArchiveNotFound, match="There is no file"):
         inspect_workflow(tmp_path / "gone.war")

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
-from stoker.cli import console
+from stoker.cli import archiver, console
 from stoker.errors import BindError, NoWorkers, StartupError
 
 
@@ -55,3 +56,12 @@ def test_streams_that_are_not_the_process_own_stay_as_they_are(capsys: pytest.Ca
     assert console.command(lambda: print("seen"))() == 0
     assert sys.stdout is before
     assert capsys.readouterr().out == "seen\n"
+
+
+def test_an_archiver_says_which_folder_it_cannot_use_in_words(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "h.py").touch()
+    words = ["--model-name", "m", "--version", "1", "--handler", str(tmp_path / "h.py")]
+    assert archiver.main([*words, "--export-path", "/proc/nowhere"]) == 1
+    assert capsys.readouterr().err == "ERROR - /proc/nowhere: No such file or directory\n"

@@ -163,6 +163,18 @@ def test_what_listens_there_becomes_a_sentence(
 
 
 @pytest.mark.parametrize(
+    ("message", "remedy"),
+    [
+        ("Model not found at: a.mar", "Model not found at: a.mar. Copy the archive into the server's model store"),
+        ("Model not found: a", "Model not found: a. 'stoker client list' shows the models."),
+        ("Custom pip package installation failed for model a", "The server's log has pip's output."),
+    ],
+)
+def test_a_failure_of_the_models_says_what_to_do(message: str, remedy: str) -> None:
+    assert remedy in explain(failure("NOT_FOUND", message))
+
+
+@pytest.mark.parametrize(
     ("usual", "where"),
     [(Speaks.GRPC, "gRPC is on 127.0.0.1:7071 (--management)"), (Speaks.NOBODY, "gRPC is on another one, 7071 unless")],
 )
@@ -215,7 +227,7 @@ def test_a_token_that_is_missing_or_wrong(options: dict[str, object], words: tup
 def test_the_servers_own_words_are_kept_without_a_look(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(probe, "look", lambda target: pytest.fail("there is nothing to look for"))
     assert explain(failure(message="no workers", reason="a.b.C")) == "UNAVAILABLE: no workers"
-    assert explain(failure("NOT_FOUND", "Model not found: m")) == "NOT_FOUND: Model not found: m"
+    assert explain(failure("NOT_FOUND", "Workflow not found: w")) == "NOT_FOUND: Workflow not found: w"
     assert "--enable-model-api" in explain(failure("PERMISSION_DENIED", "Model API disabled"))
 
 

@@ -34,7 +34,7 @@ def one(item: str, text: str, environment: Mapping[str, str] | None = None) -> F
         ("number_of_netty_threads=4", CHANGED, "no Java|virtual machine"),
         ("number_of_netty_threads=0", SAME, "virtual machine"),
         ("vmargs=-Xmx1g", CHANGED, "no Java"),
-        ("vmargs=-Dlog4j.configurationFile=file:///log4j2.xml", CHANGED, "--log-config"),
+        ("vmargs=-Dlog4j.configurationFile=file:///log4j2.xml", CHANGED, "the levels count"),
         ("plugins_path=/plugins", UNSUPPORTED, "Java classes"),
         ("keystore_type=JKS", UNSUPPORTED, "keytool"),
         ("keystore_type=PKCS12", SAME, ""),

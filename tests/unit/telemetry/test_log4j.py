@@ -85,3 +85,17 @@ def test_a_file_that_cannot_be_read_has_no_effect_and_that_is_said(content: str,
     levels, remark = log4j.read(path)
     assert levels == LogLevels()
     assert reason in remark
+
+
+@pytest.mark.parametrize(
+    ("vmargs", "path"),
+    [
+        ("-Xmx2g -Dlog4j.configurationFile=file:///etc/log4j2.xml -XX:+UseG1GC", "/etc/log4j2.xml"),
+        ("-Dlog4j2.configurationFile=conf/log4j2.xml", "conf/log4j2.xml"),
+        ("-Dlog4j.configurationFile=file:/a.xml", "/a.xml"),
+        ("-Xmx2g -Dlog4j.debug", None),
+        ("", None),
+    ],
+)
+def test_the_file_is_found_among_the_options_of_the_jvm(vmargs: str, path: str | None) -> None:
+    assert log4j.named_in(vmargs) == (None if path is None else Path(path))

@@ -42,7 +42,10 @@ def _urlencoded(text: bytes) -> Inputs:
     Refuses content with this type by mistake, like JSON from `curl -d`: it would be a name without value.
     """
     if text and b"=" not in text and b"&" not in text:
-        raise BadRequest("The form has no field name=value. Other bodies need a content type of their own.")
+        raise BadRequest(
+            "The body is no form, although its type is application/x-www-form-urlencoded (curl's default): it has no "
+            "name=value. Send another type, such as Content-Type: application/json."
+        )
     return read_query(text, "form")
 
 
