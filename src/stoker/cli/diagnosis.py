@@ -48,7 +48,7 @@ def explain(failure: Failure) -> str:
     if error.message.startswith(_TOKEN):
         return _token(failure)
     if error.message.startswith(_MODEL_API):
-        return "The server lets nobody register or unregister models: start it with --enable-model-api."
+        return "The server does not let clients register or unregister models: start it with --enable-model-api."
     if error.message.startswith(_DEADLINE):
         return _late(failure) or str(error)
     if error.reason or error.code.name not in _MAY_BE_THE_ADDRESS:

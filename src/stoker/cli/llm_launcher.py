@@ -127,7 +127,7 @@ def _serve(options: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         launcher.stop()
         return 0
-    return 1  # nobody asked it to end
+    return 1  # it ended by itself
 
 
 def _interrupt(number: int, frame: FrameType | None) -> NoReturn:

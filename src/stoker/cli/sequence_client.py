@@ -56,7 +56,7 @@ def _requests(
 
 
 def _pieces(files: list[Path], size: int) -> Iterator[bytes]:
-    contents = [output.read_file(file) for file in files]  # what cannot be read is told before anything is sent
+    contents = [output.read_file(file) for file in files]  # fails before anything is sent
     if not any(contents):
         output.fail("There is nothing to send: the files are empty.", output.USAGE_STATUS)
     return (

@@ -85,7 +85,7 @@ def remarks(settings: Settings, policy: AccessPolicy) -> Iterator[str]:
         places = ", ".join(place for place, _ in reachable)
         yield f"Whoever can reach this machine may use the server without a token: {places}"
     if has_fixed_tokens(settings) and not policy.tokens:
-        yield "Tokens are set, but nobody needs one: disable_token_authorization=true"
+        yield "Tokens are set, but no client needs one: disable_token_authorization=true"
 
 
 def has_fixed_tokens(settings: Settings) -> bool:

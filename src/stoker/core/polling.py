@@ -18,7 +18,7 @@ _FORGET = 0.1
 class Polling:
     """``longest_s``: how long to look at most; 0: never.
 
-    Credit is what messages that came soon earn and looking in vain costs, each time twice as much as the time before.
+    Messages that came soon earn credit, and polling in vain costs it, each time twice as much as the time before.
     """
 
     __slots__ = ("_credit", "_longest_s", "_penalty", "_usual_s")

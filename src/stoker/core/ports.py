@@ -38,7 +38,7 @@ class InferencePort(Protocol):
         member: Membership | None = None,
     ) -> ReplyStream:
         """Queues one request. An empty ``version`` means the default one. ``request_id``: what the handler sees as its
-        id, where the frontend has told the client one already. ``tensors``: what the inputs are as tensors
+        id, if the client has that id already. ``tensors``: what the inputs are as tensors
         (`stoker.tensors.jobs`); the answer is tensors then too (`stoker.tensors.replies`). ``member``: what the request
         says of its sequence; None: what is found in its inputs and headers. The reply of a model with sequences is a
         `SequenceReply`.

@@ -75,7 +75,7 @@ def membership(
 
 
 def _text(data: Buffer) -> str:
-    """Decodes an id or a flag; of what is too long for one, enough to be refused."""
+    """Decodes an id or a flag. Of one that is too long, decodes just enough for it to be refused."""
     return bytes(data[: MAX_ID_BYTES + 1]).decode("utf-8", "replace")
 
 

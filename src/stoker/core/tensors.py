@@ -1,4 +1,4 @@
-"""The nouns of requests with named tensors: what a model takes, one tensor, what a worker is told of a request."""
+"""The nouns of requests with named tensors: what a model takes, one tensor, what a worker must know of a request."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
-"""The end of the event loop's turn, as a place to put work: what arrives together then leaves together.
+"""Defers work to the end of the event loop's turn, so that requests which arrive together leave together.
 
-A callback of the loop that brings much work, such as a socket's, is wrapped in ``with turn:``.  What it defers is done
-as it ends, which spares a round of the loop.  While several such callbacks come in one round, it is done once, after
-all of them: requests of many connections then share one dispatch and one write to the worker.  Outside of such a
-callback, `defer` is ``call_soon``.
+A callback that brings much work, such as a socket's, runs inside ``with turn:``.  What it defers runs as the block
+ends, without waiting for another round of the loop.  While the loop calls several such callbacks per round, the
+deferred work runs once, after all of them: requests of many connections share one dispatch and one write to the worker.
+Outside of the block, `defer` is ``call_soon``.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from types import TracebackType
 from weakref import WeakKeyDictionary
 
 _ROUNDS = 4
-"""Rounds per turn: a deferred dispatch defers a write in its turn. Callbacks beyond that run in the next turn."""
+"""Passes over the deferred work per turn: a deferred dispatch defers a write. What is left runs in the next turn."""
 
 _LONE_ROUNDS = 8
-"""Rounds of the loop with one callback each after which nothing is gathered any more."""
+"""Consecutive rounds with a single callback before gathering stops."""
 _LOOK_AGAIN = 256
-"""Callbacks after which it is looked again whether several come in one round."""
+"""Callbacks without gathering before it is tried again, to find out whether several come per round."""
 
 
 class Turn:
-    """One for each loop: `current_turn`. Not thread-safe. ``gathers``: several callbacks come in one round of late."""
+    """The turn of one loop (`current_turn`). Not thread-safe. ``gathers``: recent rounds had several callbacks each."""
 
     __slots__ = ("_callbacks", "_due", "_lone", "_loop", "_planned", "_within", "gathers")
 
@@ -34,7 +34,7 @@ class Turn:
         self._planned = False
         self._within = False
         self.gathers = False
-        self._callbacks = 0  # in this round while it gathers, else until it looks again
+        self._callbacks = 0  # in this round while gathering, else since gathering stopped
         self._lone = 0
 
     def defer(self, callback: Callable[[], None]) -> None:

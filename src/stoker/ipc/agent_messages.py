@@ -21,7 +21,7 @@ STDOUT, STDERR = 1, 2
 
 
 class Beat(msgspec.Struct, tag="beat", array_like=True, frozen=True):
-    """A sign of life, in both directions."""
+    """A heartbeat, in both directions."""
 
 
 class Taken(msgspec.Struct, tag="taken", array_like=True, frozen=True):
@@ -36,7 +36,7 @@ class Kill(msgspec.Struct, tag="kill", array_like=True, frozen=True):
 
 
 class Arrived(msgspec.Struct, tag="arrived", array_like=True, frozen=True):
-    """From the agent, first. ``node``: how people call the place."""
+    """From the agent, first. ``node``: its name in logs."""
 
     node: str
 

@@ -1,7 +1,7 @@
 """Allocates memory that a large payload is received into.
 
 `bytearray(size)` first writes zeros into every page, and the kernel hands pages out 4 KiB at a time: for 50 MB that
-takes longer than receiving them.  Here nothing is written, and the kernel is asked for pages of 2 MiB.
+takes longer than receiving them.  This writes nothing, and asks the kernel for pages of 2 MiB.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a node is asked to run: one worker of one model.  PURE.
+"""The order that a node carries out: run one worker of one model.  PURE.
 
 An order holds secrets, the one-time tokens: it travels by the channel that started the agent, and is never logged.
 """

@@ -83,7 +83,7 @@ class Devices:
     def assign_run(self, level: int, device_ids: Sequence[int] | None = None, *, turn: int) -> tuple[int, ...]:
         """Assigns ``level`` GPUs to the worker of a model with ``turn`` workers before it; none where there are none.
 
-        Runs follow one another, and begin again where not enough are left.
+        Runs follow one another, and start over when too few are left.
         """
         if not self.count:
             return ()

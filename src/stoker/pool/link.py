@@ -33,7 +33,7 @@ from stoker.pool.running_process import RunningProcess
 from stoker.pool.transport import FrameTransport
 
 _LONGEST_POLL_S = 0.0002
-"""The loop serves nobody else meanwhile."""
+"""The loop serves no other connection meanwhile."""
 
 
 class LinkOwner(Protocol):
@@ -162,7 +162,7 @@ class Link:
     # ------------------------------------------------------------------------------------ from the worker
 
     def _patience(self) -> float:
-        """How long to wait on the spot for the answer of a lone batch, which comes sooner than the loop is woken."""
+        """Returns how long to poll for the answer of a lone batch, which takes less time than waking the loop."""
         if len(self._sent) != 1 or self._asked_at or not self._busy.only_one or self._turn.gathers:
             return 0.0
         self._asked_at = self._monotonic()

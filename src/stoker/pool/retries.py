@@ -56,7 +56,7 @@ class Retries:
                 yield other
 
     def wait_s(self, slot: int, now: float) -> float | None:
-        """Returns how long the slot has to wait; None: until another one's try has ended."""
+        """Returns how long the slot must wait; None: until another slot's attempt has ended."""
         own = self._failing.get(slot)
         if own is None or own.free:
             return 0.0
@@ -75,7 +75,7 @@ class Retries:
             self._trying = slot
 
     def loaded(self, slot: int) -> bool:
-        """Records a start that went well. False: so did the last one, and its process died; call `steady` later."""
+        """Records a successful start. False: the last process loaded too, and then died; call `steady` later."""
         own = self._failing.get(slot)
         if own is not None and own.after_load:
             return False

@@ -122,7 +122,7 @@ class WorkerProcess:
 
     @property
     def node_lost(self) -> bool:
-        """Whether it ended with its node, or with what watched it there."""
+        """Whether it ended with its node, or with the agent there."""
         return self.node is not None and self._exited.done() and self._exited.result() is None
 
     @property
@@ -234,7 +234,7 @@ class WorkerProcess:
 
     @property
     def _visible_gpu(self) -> int | None:
-        """The device as the worker counts: it may see its own only."""
+        """Returns the GPU's number in the worker, which may see only its own."""
         return 0 if self._config.devices else self._config.gpu_id
 
     async def _wait_for(self, wanted: asyncio.Future[Any], timeout_s: float, otherwise: str) -> bool:

@@ -36,7 +36,7 @@ class AgentActor:
         }
 
     def run(self, order: bytes, node: str) -> None:
-        """Returns when the worker is gone. ``node``: what people call this node."""
+        """Returns when the worker is gone. ``node``: its name in logs."""
         from stoker.node import agent  # noqa: PLC0415 - after the versions were compared
 
         for name in [name for name in os.environ if name.startswith(_OF_RAY)]:

@@ -219,7 +219,7 @@ def _agent_api(node: Mapping[str, Any]) -> str:
 
 
 def _name(node: Mapping[str, Any]) -> str:
-    """Returns the name that was given to the node, which is its address unless it was, else the machine's."""
+    """Returns the name that the node was given. Without one Ray uses its address; then the machine's name counts."""
     given = str(node.get("NodeName") or "")
     return given if given and given != node["NodeManagerAddress"] else str(node["NodeManagerHostname"])
 

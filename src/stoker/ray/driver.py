@@ -89,8 +89,8 @@ async def serve(sock: socket.socket, address: str) -> int:
 
 
 def environment_of(address: str, given: Mapping[str, str]) -> dict[str, str]:
-    """Returns what Ray must find in its environment, so that it reports to nobody. A cluster of this machine alone is
-    reached by loopback only, and has a token that lies in no file."""
+    """Returns Ray's environment, without usage reports. A cluster of this machine alone is reached by loopback only,
+    and has a token that lies in no file."""
     found = {"RAY_USAGE_STATS_ENABLED": "0"}
     if address == "local":
         found["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"  # Ray's switch for loopback only

@@ -148,7 +148,7 @@ class ModelEntry:
 
     @property
     def may_sleep(self) -> bool:
-        """Whether a request can start its workers: not where what no worker can begin at once is refused."""
+        """Whether a request can start its workers. Not with job tickets: they refuse requests that would wait."""
         return self.scaling is not None and self.max_workers > 0 and not self.spec.job_tickets
 
     @property

@@ -38,7 +38,7 @@ async def load_all(
 
 
 async def _wait_and_tell(models: Sequence[StartupModel], loads: Sequence[asyncio.Task[ModelEntry | None]]) -> None:
-    """Logs what the start still waits for: the server is not up before the last model is."""
+    """Logs which models the start still waits for: the server is not up before the last one is."""
     pending = set(loads)
     while pending:
         _, pending = await asyncio.wait(pending, timeout=_TELL_S)

@@ -254,7 +254,7 @@ def _shares_weights(config: ModelConfig, ray: RayNeeds | None) -> bool:
 
 
 def _workers_for(ranks: Ranks, gpus: int) -> int:
-    """Returns how many workers the GPUs are enough for."""
+    """Returns how many workers fit on the GPUs."""
     if (most := gpus // ranks.level) == 0:
         raise errors.MissingDevices()
     return most

@@ -1,4 +1,4 @@
-"""Writes what a worker must know of a job with tensors, and reads it there. PURE.
+"""Encodes in the server, and decodes in the worker, the description of a job with tensors. PURE.
 
 It repeats from request to request: the server keeps what it has written with the request's form, the worker what it has
 read.
@@ -18,7 +18,7 @@ encode = msgspec.msgpack.Encoder().encode
 
 
 def decode(data: bytes) -> TensorJob:
-    """Returns what others may have read too: nobody changes it."""
+    """Returns an object that other requests may share: do not change it."""
     return _kept(data) if len(data) <= _LONGEST_KEPT else _decode(data)
 
 

@@ -5,7 +5,7 @@ is known already comes as an empty row.  After the step the handler's criteria s
 the others take part in the next step.  Each request is a batch of one job on the wire.
 
 Laws: a request takes part in every step from its first one to its end; a step has at least one row; what a step gave
-leaves before the next one begins.  No step begins while all readers are behind and nobody waits to join, since a row
+leaves before the next one begins.  No step begins while all readers are behind and none waits to join, since a row
 cannot be left out: the server ends the stream of a reader that makes others outrun it.
 """
 

@@ -1,9 +1,9 @@
-"""Sees to it that parts which are held leave soon, whatever their handler does meanwhile.
+"""Sends held parts soon, whatever their handler does meanwhile.
 
 A thread, because a handler that has sent a part may compute for minutes before it sends another.  It is made by the
 first dense stream, and sleeps while nothing is held.  While it does not, threads take turns more often than Python has
 them do: a handler that computes in Python would keep this one waiting for five milliseconds.  A handler that computes
-in a C function which never lets go of the interpreter keeps it waiting for as long.
+in a C function which never releases the GIL keeps it waiting for as long.
 """
 
 from __future__ import annotations

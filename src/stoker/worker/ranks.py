@@ -26,7 +26,7 @@ class RankSender(PartSender):
         try:
             super().send(ret, req_id_map, message, code)
         except JobCancelled:
-            pass  # nobody reads it
+            pass  # not read
 
 
 class RankLoop(Loop):

@@ -512,5 +512,5 @@ class Connection(asyncio.Protocol):
 
 
 def _more_of_it(event: object, id: int) -> bool:
-    """Tells whether the event is data of the same stream: pieces that came together are handled together."""
+    """Tells whether the event is data of the same stream, to be handled together with the piece before it."""
     return isinstance(event, DataReceived) and event.stream_id == id

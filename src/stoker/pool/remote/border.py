@@ -39,7 +39,7 @@ _REPORT_PAUSE_S = 60.0
 class Border:
     """``host``, ``port``: where to listen; port 0: any. ``advertise``: what nodes connect to, if not ``host``.
 
-    ``tls``: None: without, for networks where nobody else listens. ``heartbeat_s``, ``silence_s``: see `node.order`.
+    ``tls``: None: plain TCP, for networks without eavesdroppers. ``heartbeat_s``, ``silence_s``: see `node.order`.
     """
 
     def __init__(
@@ -152,7 +152,7 @@ class Border:
             sock.close()
 
     async def _open(self, sock: socket.socket) -> bool:
-        """Returns whether the connection is somebody's now."""
+        """Returns whether the connection has an owner now."""
         try:
             stream, kind, token = await identify(sock, None if self._tls is None else self._tls.context)
             expected = self._tokens.use(kind, token)

@@ -72,7 +72,7 @@ def _context(key_and_chain: bytes) -> ssl.SSLContext:
     """Loads through a nameless file in memory, because OpenSSL reads files only."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_3
-    context.num_tickets = 0  # nobody resumes
+    context.num_tickets = 0  # no session is resumed
     fd = os.memfd_create("border-certificate", os.MFD_CLOEXEC)
     with os.fdopen(fd, "wb") as stream:
         stream.write(key_and_chain)

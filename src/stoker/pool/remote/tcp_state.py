@@ -1,4 +1,4 @@
-"""What the kernel knows of a TCP connection beyond its bytes."""
+"""Reads the state that the kernel keeps of a TCP connection."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Continuous batching: a job joins those that a worker has in progress as soon as one of its slots is free.  PURE.
 
 A job takes a slot from when it is sent until its end; each is a batch of one.  It goes to the worker with the most free
-slots.  A job that must be alone waits for a worker without any other, and nobody overtakes it meanwhile.  With fixed
+slots.  A job that must be alone waits for a worker without any other, and no other overtakes it.  With fixed
 batching an idle worker waits until it can begin with all its slots, or for the whole delay; whoever comes later joins
 at once.
 """
