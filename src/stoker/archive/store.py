@@ -274,7 +274,13 @@ class _Store(ABC, Generic[M]):
                 return self._described(url, root, root, path.name, downloaded=downloaded, elsewhere=elsewhere)
             except OSError as error:
                 remove_tree(root)
-                log.error("Cannot unpack %s: %s", path.name, error, extra={"event": "unpack_failed"})
+                log.error(
+                    "Cannot unpack %s into %s: %s. TEMP names the folder.",
+                    path.name,
+                    self._folder.path.parent,
+                    error.strerror or error,
+                    extra={"event": "unpack_failed"},
+                )
                 raise ArchiveUnreadable(url=sources.redacted(url)) from error
             except BaseException:
                 remove_tree(root)

@@ -21,6 +21,7 @@ from typing import IO, BinaryIO, NamedTuple, cast
 from stoker.archive.contents import Contents
 from stoker.archive.manifest import MANIFEST_PATH
 from stoker.core.private_folder import remove_tree
+from stoker.errors import ArchiveNotBuilt
 
 SUFFIXES = {"default": ".mar", "zip-store": ".mar", "tgz": ".tar.gz", "no-archive": ""}
 
@@ -66,11 +67,17 @@ def write_archive(
     """Writes an archive.
 
     ``name``: the model's name, top folder of a tar.gz. ``count`` is called with the bytes read.
+
+    Raises: ArchiveNotBuilt: the disk is full or fails.  OSError: a file cannot be read or made; names it.
     """
     part = target.with_name(f".{target.name}.{secrets.token_hex(8)}.part")
     try:
         _WRITERS[archive_format](part, contents, _Manifest(manifest_path, manifest.encode()), name, count)
         _put_in_place(part, target)
+    except OSError as error:
+        if error.filename is not None:
+            raise
+        raise ArchiveNotBuilt(f"Cannot write {target}: {error.strerror or error}") from error
     finally:
         remove_tree(part) if part.is_dir() else part.unlink(missing_ok=True)
 

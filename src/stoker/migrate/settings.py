@@ -96,6 +96,7 @@ _VARIABLES: Mapping[str, Judgement] = {
     "JAVA_HOME": (Verdict.CHANGED, "No effect: there is no Java."),
     "JAVA_OPTS": (Verdict.CHANGED, "No effect: there is no Java."),
     "SM_TELEMETRY_LOG": (Verdict.CHANGED, "No effect: telemetry lines are not written."),
+    "TS_BENCHMARK": (Verdict.CHANGED, "No effect: use py-spy, or ENABLE_TORCH_PROFILER."),
 }
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import json
 import logging
 import os
@@ -218,3 +219,18 @@ def test_times_that_zip_cannot_hold_are_no_error(work: Path) -> None:
 def test_a_choice_that_does_not_exist_is_refused(work: Path, changes: dict[str, str]) -> None:
     with pytest.raises(ArchiveNotBuilt):
         build(request(**changes))
+
+
+@pytest.mark.parametrize("archive_format", FORMATS)
+def test_a_full_disk_is_an_error_that_names_the_archive(work: Path, archive_format: str) -> None:
+    """The failing write itself names no file."""
+
+    def full(total: int) -> AbstractContextManager[Callable[[int], None]]:
+        def count(number: int) -> None:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        return nullcontext(count)
+
+    with pytest.raises(ArchiveNotBuilt, match=r"^Cannot write out/m.*: No space left on device$"):
+        build(request(archive_format=archive_format), full)
+    assert list((work / "out").iterdir()) == []
