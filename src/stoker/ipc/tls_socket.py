@@ -106,25 +106,26 @@ class TlsSocket:
 
     def _decrypted(self, nbytes: int) -> bytes | None:
         """Returns what the records that are here hold, None if none is whole."""
-        parts: list[bytes] = []
-        left = nbytes
         with self._lock:
-            while left > 0 and (part := self._record(left)):
+            part = self._record(nbytes)
+            if not part or not self.pending:  # nearly always there is one
+                return part
+            parts, left = [part], nbytes - len(part)
+            while left > 0 and self.pending and (part := self._record(left)):
                 parts.append(part)
                 left -= len(part)
-                self.pending = self._has_more()
-                if not self.pending:
-                    break
-        return b"".join(parts) if parts else part
+        return b"".join(parts)
 
     def _record(self, nbytes: int) -> bytes | None:
         try:
-            return self._tls.read(nbytes)
+            data = self._tls.read(nbytes)
         except ssl.SSLWantReadError:
             self.pending = False
             return None
         except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
             return b""
+        self.pending = self._has_more(len(data) == nbytes)
+        return data
 
     def _decrypt_into(self, window: memoryview) -> int | None:
         filled = 0
@@ -138,7 +139,7 @@ class TlsSocket:
                 except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
                     return filled
                 filled += count
-                self.pending = self._has_more()
+                self.pending = self._has_more(filled == len(window))
                 if not self.pending:
                     break
         return filled
@@ -147,8 +148,9 @@ class TlsSocket:
         # The type stubs know neither the buffer's type nor what is returned with one.
         return self._tls.read(len(window), window)  # type: ignore
 
-    def _has_more(self) -> bool:
-        return self._incoming.pending > 0 or self._tls.pending() > 0
+    def _has_more(self, full: bool) -> bool:
+        """``full``: the last read got all that it asked for, so that its record may hold more."""
+        return self._incoming.pending > 0 or (full and self._tls.pending() > 0)
 
     # ------------------------------------------------------------------------------------------ writing
 
@@ -169,6 +171,9 @@ class TlsSocket:
 
     def _encrypt(self, buffers: Iterable[Buffer]) -> int:
         """Makes few records: joins small buffers. Returns how many bytes of the front it took."""
+        buffers = list(buffers)
+        if sum(map(len, buffers)) <= _JOIN_BYTES:
+            return self._write(b"".join(buffers))
         taken, small, joined = 0, list[Buffer](), 0
         for buffer in buffers:
             if joined + len(buffer) > _JOIN_BYTES:
