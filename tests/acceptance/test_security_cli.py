@@ -11,6 +11,7 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
+import grpc
 import pytest
 import trustme
 from torchserve_kit import TORCHSERVE, Place, archive, wait_until, wait_until_served
@@ -54,6 +55,30 @@ def refused(client: Client) -> bool:
     return caught.value.code.name == "PERMISSION_DENIED"
 
 
+OPEN_INFERENCE = {
+    "ServerLive": ({"none", "inference", "management"}, {"none", "inference", "management"}),
+    "ServerReady": ({"none", "inference", "management"}, {"none", "inference", "management"}),
+    "ServerMetadata": ({"inference"}, {"management"}),
+    "ModelStatistics": ({"inference"}, {"management"}),
+    "RepositoryIndex": (set[str](), {"management"}),
+}
+"""Which keys open a method on the inference port, and on the management port."""
+
+
+def opened(address: str, method: str, keys: dict[str, str]) -> set[str]:
+    found = set()
+    with grpc.insecure_channel(address) as channel:
+        call = channel.unary_unary(f"/inference.GRPCInferenceService/{method}")
+        for name in ("none", "inference", "management"):
+            metadata = None if name == "none" else [("authorization", f"Bearer {keys[name]}")]
+            try:
+                call(b"", metadata=metadata, timeout=30)
+                found.add(name)
+            except grpc.RpcError as error:
+                assert error.code() is grpc.StatusCode.PERMISSION_DENIED
+    return found
+
+
 def test_tokens_are_on_and_their_file_is_used_as_the_guide_says(place: Place) -> None:
     """On gRPC and REST, by the client's command, until --stop removes the file."""
     archive(place.store, "echo")
@@ -77,6 +102,9 @@ def test_tokens_are_on_and_their_file_is_used_as_the_guide_says(place: Place) ->
         assert [model["modelName"] for model in client.list_models()["models"]] == ["echo"]
         with pytest.raises(CallError, match="Model API disabled"):
             client.unregister("echo")
+    for method, expected in OPEN_INFERENCE.items():
+        addresses = (endpoint.inference, endpoint.management)
+        assert tuple(opened(address, method, keys) for address in addresses) == expected, method
     assert [status_of(rest), status_of(rest, keys["management"]), status_of(rest, keys["inference"])] == [400, 400, 200]
     command = [STOKER, "client", "--inference", endpoint.inference, "--token-file", "key_file.json", "ping"]
     told = subprocess.run(command, cwd=place.folder, capture_output=True, text=True, timeout=60, check=False)

@@ -599,6 +599,16 @@ async def test_a_load_takes_no_parameters_and_knows_the_store_alone(call: Client
     assert not ports.management.asked
 
 
+@pytest.mark.parametrize(
+    "method", ["TraceSetting", "LogSettings", "SystemSharedMemoryStatus", "CudaSharedMemoryRegister", "NoSuchMethod"]
+)
+@pytest.mark.parametrize("service", [STANDARD, TORCHSERVE])
+async def test_extensions_that_are_not_served_are_unimplemented(run: Running, service: str, method: str) -> None:
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await run.channel.unary_unary(f"/{service}/{method}")(b"")
+    assert caught.value.code() is CODE.UNIMPLEMENTED
+
+
 # ----------------------------------------------------------------------------------------------- streams
 
 
