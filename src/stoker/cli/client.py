@@ -10,10 +10,10 @@ import typer
 
 import stoker.cli.quiet_grpc  # noqa: F401 - before everything that imports gRPC
 from stoker.cli import connecting, output, sending, sequence_client, workflow_client
+from stoker.cli.connecting import Version
 from stoker.cli.registering import watched
 from stoker.client import Api
 
-_ASK_S = 10.0
 _EPILOG = """Options may stand before or after the command.
 
 Exit status: 0 done; 1 the call failed, a file cannot be read, or not SERVING; 2 wrong usage.
@@ -41,13 +41,12 @@ app.callback()(connecting.connect)
 app.command()(sequence_client.sequence)
 
 Model = Annotated[str, typer.Argument(help="Name of the model.", show_default=False)]
-Version = Annotated[str | None, typer.Option("--version", help="Version; its default one if not given.")]
 
 
 @app.command()
 def ping(context: typer.Context, as_json: output.AsJson = False) -> None:
     """Ask for the server's health (TorchServe's rule)."""
-    with connecting.client(context, Api.INFERENCE, _ASK_S) as (client, seconds):
+    with connecting.client(context, Api.INFERENCE, connecting.ASK_S) as (client, seconds):
         output.status(client.ping(timeout=seconds), as_json)
 
 
@@ -58,7 +57,7 @@ def health(
     as_json: output.AsJson = False,
 ) -> None:
     """Ask grpc.health.v1, as Kubernetes does. Status 1 unless SERVING."""
-    with connecting.client(context, Api.INFERENCE, _ASK_S) as (client, seconds):
+    with connecting.client(context, Api.INFERENCE, connecting.ASK_S) as (client, seconds):
         status = client.health(name, timeout=seconds)
     output.status(status, as_json)
     raise typer.Exit(0 if status == "SERVING" else 1)
@@ -182,12 +181,8 @@ def set_default(
 @app.command("list")
 def list_models(context: typer.Context, as_json: output.AsJson = False) -> None:
     """Show all models."""
-    with connecting.client(context, Api.MANAGEMENT, _ASK_S) as (client, seconds):
-        models = connecting.all_pages(partial(client.list_models, timeout=seconds), "models")
-    if as_json:
-        output.say(json.dumps(models, indent=2))
-    else:
-        output.table(["model", "archive"], [[m["modelName"], m["modelUrl"]] for m in models])
+    with connecting.client(context, Api.MANAGEMENT, connecting.ASK_S) as (client, seconds):
+        connecting.show_all("model", partial(client.list_models, timeout=seconds), as_json)
 
 
 @app.command()
@@ -199,7 +194,7 @@ def describe(
     _json: Annotated[bool, typer.Option("--json", help="Always so.")] = False,
 ) -> None:
     """Show settings, workers and queue of a model, as JSON."""
-    with connecting.client(context, Api.MANAGEMENT, _ASK_S) as (client, seconds):
+    with connecting.client(context, Api.MANAGEMENT, connecting.ASK_S) as (client, seconds):
         found = client.describe(model, version=version, customized=customized, timeout=seconds)
     output.say(json.dumps(found, indent=2))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,6 +16,8 @@ from stoker.cli.diagnosis import Failure
 from stoker.client import AddressError, Api, CallError, Client, Endpoint, token_file
 from stoker.client.token_file import Tokens
 
+ASK_S = 10.0
+"""How long a question may take, where the user does not say."""
 _ANY_SIZE = (1 << 31) - 1  # the server enforces the limit
 
 Address = Annotated[
@@ -48,6 +51,7 @@ Tls = Annotated[bool, typer.Option("--tls", help="Use TLS, and trust the system'
 CaFile = Annotated[Path | None, typer.Option(help="Use TLS, and trust the authorities in this PEM file.")]
 ClientCert = Annotated[Path | None, typer.Option(help="PEM file with the client's certificate.")]
 ClientKey = Annotated[Path | None, typer.Option(help="PEM file with its key.")]
+Version = Annotated[str | None, typer.Option("--version", help="Version; its default one if not given.")]
 Timeout = Annotated[
     float | None,
     typer.Option(help="Seconds that a call may take.", show_default="10 for a question, none for work"),
@@ -79,13 +83,16 @@ def client(context: typer.Context, api: Api, usual_s: float | None = None) -> It
         output.fail(diagnosis.explain(Failure(error, connection.endpoint, api, seconds)))
 
 
-def all_pages(page_at: Callable[..., dict[str, Any]], kind: str) -> list[dict[str, Any]]:
-    """Returns the entries of all pages. ``page_at`` takes the offset; ``kind``: the member with the entries."""
+def show_all(kind: str, page_at: Callable[..., dict[str, Any]], as_json: bool) -> None:
+    """Prints the entries of all pages. ``kind``: model or workflow. ``page_at`` takes the offset."""
     entries: list[dict[str, Any]] = []
     page: dict[str, Any] = {"nextPageToken": "0"}
-    while "nextPageToken" in page and (page := page_at(offset=int(page["nextPageToken"])))[kind]:
-        entries += page[kind]
-    return entries
+    while "nextPageToken" in page and (page := page_at(offset=int(page["nextPageToken"])))[f"{kind}s"]:
+        entries += page[f"{kind}s"]
+    if as_json:
+        output.say(json.dumps(entries, indent=2))
+    else:
+        output.table([kind, "archive"], [[entry[f"{kind}Name"], entry[f"{kind}Url"]] for entry in entries])
 
 
 def connect(

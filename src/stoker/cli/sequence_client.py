@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from stoker.cli import connecting, output
+from stoker.cli.connecting import Version
 from stoker.client import Api, CallError, SequenceRequest
 
 
@@ -25,7 +26,7 @@ def sequence(
     end: Annotated[
         bool | None, typer.Option("--end/--open", help="Close the sequence, or not. Closed if it has no --id.")
     ] = None,
-    version: Annotated[str | None, typer.Option("--version", help="Version; its default one if not given.")] = None,
+    version: Version = None,
 ) -> None:
     """Send requests that belong together to a model that keeps state, print the answers in order."""
     payloads = _pieces(files, piece) if files else _lines()

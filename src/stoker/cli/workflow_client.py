@@ -11,7 +11,6 @@ import typer
 from stoker.cli import connecting, output, progress, sending
 from stoker.client import Api, NodeTrace, WorkflowPrediction
 
-_ASK_S = 10.0
 _EPILOG = """Examples:
 
   stoker client workflow register dog_breed.war
@@ -73,12 +72,8 @@ def unregister(context: typer.Context, workflow: Workflow, as_json: output.AsJso
 @app.command("list")
 def list_workflows(context: typer.Context, as_json: output.AsJson = False) -> None:
     """Show all workflows."""
-    with connecting.client(context, Api.MANAGEMENT, _ASK_S) as (client, seconds):
-        found = connecting.all_pages(partial(client.list_workflows, timeout=seconds), "workflows")
-    if as_json:
-        output.say(json.dumps(found, indent=2))
-    else:
-        output.table(["workflow", "archive"], [[one["workflowName"], one["workflowUrl"]] for one in found])
+    with connecting.client(context, Api.MANAGEMENT, connecting.ASK_S) as (client, seconds):
+        connecting.show_all("workflow", partial(client.list_workflows, timeout=seconds), as_json)
 
 
 @app.command()
@@ -88,7 +83,7 @@ def describe(
     _json: Annotated[bool, typer.Option("--json", help="Always so.")] = False,
 ) -> None:
     """Show settings, graph and nodes of a workflow, as JSON."""
-    with connecting.client(context, Api.MANAGEMENT, _ASK_S) as (client, seconds):
+    with connecting.client(context, Api.MANAGEMENT, connecting.ASK_S) as (client, seconds):
         output.say(json.dumps(client.describe_workflow(workflow, timeout=seconds), indent=2))
 
 
