@@ -81,7 +81,7 @@ def test_the_open_server_of_the_quick_start_says_that_it_is_open() -> None:
 def test_tokens_that_nobody_needs_are_mentioned() -> None:
     settings = replace(Settings(), inference_token="x" * 30, disable_token_authorization=True)
     (remark,) = remarks(settings, decide(settings, mentioned={"inference_token"}, file_in_use=True))
-    assert "nobody needs one" in remark
+    assert "no client needs one" in remark
     assert "xxx" not in remark
 
 
