@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -170,6 +171,23 @@ async def test_a_compressed_body_is_unpacked_within_bounds(ports: HttpPorts, enc
         bomb = gzip.compress(bytes(10_000_000))
         response = await server.client.post("/v2/models/m/infer", content=bomb, headers={"content-encoding": "gzip"})
         assert response.status_code == 413
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+async def test_a_body_that_is_too_large_has_an_error_document_that_clients_can_read(
+    ports: HttpPorts, chunked: bool
+) -> None:
+    async def pieces() -> AsyncIterator[bytes]:
+        for _ in range(100):
+            yield bytes(100_000)
+
+    async with running(ports) as server:
+        content = pieces() if chunked else bytes(10_000_000)
+        response = await server.client.post("/v2/models/m/infer", content=content)
+        assert (response.status_code, response.json()["code"]) == (413, 413)
+        assert response.json()["error"].startswith("The message is larger than max_request_size: ")
+        response = await server.client.post("/predictions/m", content=bytes(10_000_000))
+        assert (response.status_code, response.content) == (413, b"")
 
 
 async def test_a_version_is_chosen_by_its_path_and_named_in_the_answer(ports: HttpPorts) -> None:

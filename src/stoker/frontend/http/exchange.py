@@ -177,7 +177,7 @@ class HttpExchange(Exchange, kw_only=True):
         self._end(self.status)
 
     def fail(self, error: Exception) -> None:
-        """Writes an error document, or nothing for a request that was too large, as TorchServe does.
+        """Writes an error document, or nothing for a request that was too large, as TorchServe does on its own paths.
 
         In the middle of an answer HTTP cannot express an error: the client sees an incomplete answer.
         """
@@ -190,7 +190,8 @@ class HttpExchange(Exchange, kw_only=True):
             self._end(self.status)
             return
         answer, headers = self.style.answer_of(error, self.head.path)
-        body = error_bytes(answer) if answer.status != PAYLOAD_TOO_LARGE else b""
+        is_empty = answer.status == PAYLOAD_TOO_LARGE and not answer.error
+        body = b"" if is_empty else error_bytes(answer)
         if answer.status == UNAUTHORIZED:
             headers = (*headers, (b"www-authenticate", b"Bearer"))
         self.respond_with(answer.status, "", (*_JSON, *headers) if body else headers, body)

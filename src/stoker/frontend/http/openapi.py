@@ -175,6 +175,7 @@ _MEANINGS = {
     "405": "The method is not allowed, or the model API is switched off",
     "408": "It took too long",
     "409": "The name is taken: it is registered already",
+    "413": "The request is larger than max_request_size",
     "500": "It failed",
     "503": "There is no worker, the queue is full, or the server stops",
     "504": "A node of the workflow took too long",

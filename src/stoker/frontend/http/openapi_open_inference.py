@@ -9,7 +9,6 @@ from stoker.frontend.http.openapi import (
     FLAG,
     JSON,
     TEXT,
-    TOO_LARGE,
     UNKNOWN,
     Json,
     Operation,
@@ -126,7 +125,7 @@ def _repository(path: str, id: str, summary: str, responses: Mapping[str, Json],
         summary=f"{summary}. On the inference port only with oip_repository_on_inference_port=true",
         parameters=given,
         body={"description": "May be left out", "content": {JSON: {"schema": body}}},
-        responses={**responses, **EVERY, **TOO_LARGE},
+        responses={**responses, **EVERY, **errors(413)},
     )
 
 
