@@ -105,6 +105,12 @@ def client_context(*authorities: trustme.CA, identity: trustme.LeafCert | None =
     return context
 
 
+def expired(authority: trustme.CA) -> trustme.LeafCert:
+    ago = datetime.datetime.now(datetime.timezone.utc) - datetime.timedelta(days=2)
+    end = ago + datetime.timedelta(days=1)
+    return authority.issue_cert("client@example.org", not_before=ago, not_after=end)
+
+
 # ---------------------------------------------------------------------------------------------------- REST
 
 
@@ -202,7 +208,7 @@ async def test_rest_lets_in_only_clients_of_the_given_authority(files: Files) ->
     stranger = trustme.CA().issue_cert("stranger@example.org")
     async with rest(files.settings(REST, mutual=True)) as (port, _):
         assert (await asyncio.to_thread(ask, port, client_context(files.authority, identity=known)))[0] == 200
-        for identity in (None, stranger):
+        for identity in (None, stranger, expired(files.clients)):
             with pytest.raises((ssl.SSLError, ConnectionError)):
                 await asyncio.to_thread(ask, port, client_context(files.authority, identity=identity))
 
@@ -389,6 +395,7 @@ async def test_grpc_lets_in_only_clients_of_the_given_authority(engine: str, fil
         assert await predict(server.port, files.authority, known) == b"fine"
         assert await is_refused(lambda: predict(server.port, files.authority, None))
         assert await is_refused(lambda: predict(server.port, files.authority, stranger))
+        assert await is_refused(lambda: predict(server.port, files.authority, expired(files.clients)))
         trustme.CA().cert_pem.write_to_path(files.client_ca)
         tls.reload()
         assert await is_refused(lambda: predict(server.port, files.authority, known))

@@ -35,6 +35,11 @@ _RECORD = 16 << 10
 _AT_ONCE = 4 * _RECORD
 _PIECE = 4 << 10
 """Bytes that OpenSSL gets at a time, unless there are many: its buffers never shrink."""
+_OVERHEAD = 32
+"""Bytes of a record that carries one byte, rounded up."""
+_MOST_BARREN = 256 << 10
+"""Bytes that may come without data beyond that: key updates and empty records cost time, and no limit of the protocol
+inside sees them."""
 _received = memoryview(bytearray(16 * _RECORD))
 """What was just received, whatever the connection: it is used up before the loop reads again."""
 
@@ -63,6 +68,7 @@ class TlsTransport(asyncio.Transport, asyncio.BufferedProtocol):
         self._connected = False
         self._backlog: deque[memoryview] = deque()  # not encrypted yet
         self._backlog_size = 0
+        self._barren = 0
         self._paused = False  # by the transport below
         self._inner_paused = False
         self._after_backlog: Callable[[], None] = self._finish
@@ -160,6 +166,11 @@ class TlsTransport(asyncio.Transport, asyncio.BufferedProtocol):
             ended = self._decrypt(received, pieces)
         except ssl.SSLError as error:
             self._fail(error)
+            return
+        self._barren = max(0, self._barren + len(received) - _OVERHEAD * sum(map(len, pieces)))
+        if self._barren > _MOST_BARREN:
+            log.info("TLS connection closed: too many records that carry nothing")
+            self.abort()
             return
         if pieces and self._inner is not None:
             self._inner.data_received(pieces[0] if len(pieces) == 1 else b"".join(pieces))

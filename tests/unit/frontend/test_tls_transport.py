@@ -287,6 +287,31 @@ async def test_garbage_ends_the_connection_with_an_alert(rig: Rig) -> None:
     rig.close()
 
 
+async def test_records_of_one_byte_are_data_however_many_there_are(rig: Rig) -> None:
+    for _ in range(15_000):  # more bytes than may come without data
+        rig.client.write(b"x")
+    rig.arrive(rig.from_client.read())
+    assert (len(rig.inner.received), rig.below.is_closing()) == (15_000, False)
+    rig.close()
+
+
+class NothingButKeyUpdates:
+    def pending(self) -> int:
+        return 0
+
+    def read(self, size: int) -> bytes:
+        raise ssl.SSLWantReadError
+
+
+async def test_records_without_end_that_carry_nothing_end_the_connection(rig: Rig) -> None:
+    rig.stream._tls = NothingButKeyUpdates()  # type: ignore[assignment]
+    rig.arrive(bytes(tls_transport._MOST_BARREN))
+    assert not rig.below.aborted
+    rig.arrive(b"x")
+    assert rig.below.aborted
+    rig.close()
+
+
 async def test_while_reading_is_paused_nothing_received_is_kept_back(rig: Rig) -> None:
     below = rig.below
     below.pause_reading = lambda: None  # type: ignore[method-assign]

@@ -61,6 +61,8 @@ class Carrier(Protocol):
     write: Callable[[Buffer], None]
     predict: Callable[[HttpExchange], None]
 
+    def write_large(self, body: Buffer) -> None: ...
+
     def exchange_ended(self, exchange: HttpExchange) -> None: ...
 
     def give_up(self) -> None: ...
@@ -117,7 +119,7 @@ class HttpExchange(Exchange, kw_only=True):
         pieces = (_PLAIN, self.request_id.encode(), self.style.plain, b"%d" % size, _KEEP_ALIVE)
         if size > _LARGE:
             self.write(b"".join(pieces))
-            self.write(body)
+            self.connection.write_large(body)
         else:
             self.write(b"".join((*pieces, body)))
         self._end(200)
@@ -135,7 +137,7 @@ class HttpExchange(Exchange, kw_only=True):
             self.write(head)
         elif len(body) > _LARGE:
             self.write(head)
-            self.write(body)
+            self.connection.write_large(body)
         else:
             self.write(b"".join((head, body)))
         self._end(status)

@@ -63,7 +63,7 @@ class HttpConnection(asyncio.Protocol):
         self._reading = True
         self._paused = False  # paused by the transport: the client does not read
         self._unread = 0
-        self._kept = 0  # what was unread at most since the client had read everything
+        self._kept = 0  # what the transport keeps of a large body
         self._stopping = False  # nothing is served after the current answer
         self._discarding = False  # further input is discarded
         self._lingering: Lingering | None = None
@@ -357,6 +357,13 @@ class HttpConnection(asyncio.Protocol):
             self._close_now()
         else:
             self._advance()
+
+    def write_large(self, body: Buffer) -> None:
+        """Writes a body that counts whole as long as a part of it is unread."""
+        self._kept = len(body)
+        self.write(body)
+        if not self._paused:
+            self._kept = 0
 
     def _count_unread(self) -> None:
         """Asks the transport how much the client has left unread; a decrease is a sign of life.
