@@ -302,6 +302,24 @@ async def test_a_stream_that_ends_while_there_is_no_room_still_delivers_what_was
     assert len(received) == len(taken)
 
 
+async def test_a_method_may_answer_a_stream_of_its_client_once(engine: str) -> None:
+    def add_up(call: Call) -> None:
+        numbers: list[int] = []
+        call.on_message = lambda message: numbers.append(int(message))
+        call.on_half_close = lambda: call.reply(str(sum(numbers)).encode())
+
+    method = Method(path="/t.T/Sum", kind=Kind.CLIENT_STREAM, handle=add_up, status_of=inference_status("correct"))
+    async with (
+        GrpcServer(host="127.0.0.1", port=0, engine=engine, methods=[method], max_message_bytes=1000) as server,
+        grpc.aio.insecure_channel(f"127.0.0.1:{server.port}") as channel,
+    ):
+        add = channel.stream_unary("/t.T/Sum")
+        assert await add(iter([b"1", b"20", b"300"])) == b"321"
+        assert await add(iter([])) == b"0"
+        refused = add(iter([b"1", bytes(1001)]))
+        assert await code_of(refused) is CODE.RESOURCE_EXHAUSTED
+
+
 async def test_of_answers_that_nobody_reads_grpcio_holds_no_more_than_its_budget() -> None:
     """Each answer is large enough to wait for its reader; what is too much is refused, and room comes back."""
     ports, options = Ports("grpcio"), [*NO_READ_AHEAD, ("grpc.max_receive_message_length", -1)]

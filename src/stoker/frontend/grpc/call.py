@@ -22,6 +22,7 @@ __all__ = ["Call", "Kind", "Metadata", "Method", "Trailing"]
 class Kind(Enum):
     UNARY = "unary"
     STREAM = "stream"  # of answers
+    CLIENT_STREAM = "client stream"
     BIDIRECTIONAL = "bidirectional"
 
 
