@@ -30,6 +30,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "worker": {"stoker.ipc", "stoker.tensors", "stoker.archive.manifest"},
     "handlers": {"stoker.worker.context", "stoker.worker.exceptions", "stoker.worker.handler_utils"},
     "scheduling": {"stoker.config"},
+    "simulation": {"stoker.scheduling"},
     "pool": {"stoker.config", "stoker.ipc", "stoker.node.order"},
     "node": {"stoker.ipc", "stoker.archive", "stoker.pool"},
     "ray": {"stoker.ipc", "stoker.node"},

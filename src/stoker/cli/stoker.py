@@ -1,4 +1,4 @@
-"""The command ``stoker``: serve, stop, archive, archive-workflow, inspect, client, bench, migrate."""
+"""The command ``stoker``: serve, stop, archive, archive-workflow, inspect, client, bench, simulate, migrate."""
 
 from __future__ import annotations
 
@@ -49,6 +49,7 @@ SUBCOMMANDS = (
         help="Measure a model: requests per second, latency, CPU per request and memory. Starts and ends its own "
         "servers.",
     ),
+    LazyCommand("simulate", module="stoker.cli.simulate", help="Simulate what the server decides, on a virtual clock."),
     LazyCommand("migrate", module="stoker.cli.migrate", help="Move a TorchServe deployment over."),
 )
 

@@ -295,19 +295,29 @@ class QueueStatus:
     remaining: int
 
 
+class Handled(NamedTuple):
+    """Totals of batches whose handler succeeded: how many, their jobs, the squares of their sizes, what they took, and
+    that times their sizes."""
+
+    batches: float = 0.0
+    jobs: float = 0.0
+    jobs_squared: float = 0.0
+    seconds: float = 0.0
+    jobs_seconds: float = 0.0
+
+
 class Load(NamedTuple):
     """What a model's workers have to do. ``running``: jobs in the workers' hands, ``busy``: workers that have any.
-    Totals that only grow: ``batches`` ended, ``succeeded`` of those, their ``jobs``; ``handler_s``: what the successful
-    ones took."""
+    Totals that only grow: ``ended``: jobs of all batches that ended; ``handled``; ``waits``: how many of the answered
+    waited how long, by the bounds of `measures.SECONDS`."""
 
     waiting: int = 0
     oldest_wait_s: float = 0.0
     running: int = 0
     busy: int = 0
-    batches: int = 0
-    succeeded: int = 0
-    jobs: int = 0
-    handler_s: float = 0.0
+    ended: int = 0
+    handled: Handled = Handled()
+    waits: tuple[int, ...] = ()
 
 
 # -------------------------------------------------------------------------- registry -> pool / describe

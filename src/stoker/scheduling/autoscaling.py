@@ -8,6 +8,8 @@ when the number should change.
   * Down after a calm: to the most that was needed during all of `CALM_S`, so that a load which swings changes nothing.
   * To zero, where that is the fewest, after a time without any request; that time doubles each time a request
     comes soon after.
+  * At most two changes within a minute, the second up one a larger step. Only what no steady load does permits more: a
+    rate beyond all chance, and requests that wait many times too long.
   * Never up while workers fail to start: more of them would fail too.
 """
 
@@ -17,20 +19,32 @@ from collections import deque
 from math import ceil, inf
 from typing import NamedTuple
 
-from stoker.core.ports import Load
-from stoker.scheduling.demand import LATE_SHARE, RELAXED_SHARE, Arrivals, Cost, busy_workers, workers_needed
+from stoker.core.ports import Handled, Load
+from stoker.scheduling.arrivals import Arrivals
+from stoker.scheduling.demand import (
+    LATE_SHARE,
+    RELAXED_SHARE,
+    Cost,
+    Strictness,
+    busy_workers,
+    late_of,
+    workers_needed,
+)
 
 CALM_S = 45.0
 FALL_S = 20.0  # the calm where requests clearly became fewer
 SLEEP_AFTER_S = 60.0
 SLEEP_AFTER_AT_MOST_S = 3600.0
 BETWEEN_CHANGES_S = 30.0  # while nothing hurts and no trend is seen
-MINUTE_S = 60.0  # in which there are at most two changes, unless requests wait too long
+MINUTE_S = 60.0  # in which a steady load gets at most two changes
 CLEAR_S = 8.0  # how soon a queue should be worked off
 _LONGEST_AHEAD_S = 30.0
 _SMOOTHING = 0.3
 _FIRST_STEP = 4
 _MUCH_MORE = 1.2
+_MUCH_LESS = 0.85  # to take away in one step, a moment later
+_LARGER_STEP = 1.1
+_OVERRUN = 4.0  # times the target and a batch
 
 
 class Sample(NamedTuple):
@@ -59,6 +73,7 @@ class Autoscaling:
         self._slots = slots
         self._arrivals = Arrivals()
         self._cost = Cost()
+        self._strictness = Strictness()
         self._before: Sample | None = None
         self._needs: deque[tuple[float, int]] = deque()
         self._active_at = -inf
@@ -67,6 +82,7 @@ class Autoscaling:
         self._start_s = 1.0  # what a worker takes to start
         self._raised_at: float | None = None
         self._changed_at = self._changed_before_at = -inf
+        self._grew = False
 
     # ------------------------------------------------------------------------------------------ events
 
@@ -99,11 +115,14 @@ class Autoscaling:
         relaxed = min(max(need, self._relaxed_need(most)), most)
         self._remember(sample.now, relaxed)
         if need > sample.workers:
-            return self._raise(sample, need, reason)
+            return self._raise(sample, need, most, reason)
         calm_s = FALL_S if self._arrivals.since_fall_s < CALM_S else CALM_S
         calm = max(count for at, count in self._needs if at >= sample.now - calm_s)
         lasted = self._needs[0][0] <= sample.now - calm_s
-        if calm < sample.workers and lasted and self._settled(sample.now, min(calm_s, BETWEEN_CHANGES_S)):
+        between_s = FALL_S if calm_s == FALL_S else BETWEEN_CHANGES_S if self._grew else MINUTE_S
+        falls_on = relaxed < calm * _MUCH_LESS
+        if calm < sample.workers and lasted and not falls_on and self._settled(sample.now, between_s):
+            self._grew = False
             return self._changes_to(calm, f"{reason}; no more than {calm} were needed for {calm_s:.0f} s", sample.now)
         return None
 
@@ -116,17 +135,23 @@ class Autoscaling:
         if before is None or sample.now <= before.now:
             return
         seconds, load, old = sample.now - before.now, sample.load, before.load
-        finished = max(0, load.jobs - old.jobs)
+        finished = max(0, load.ended - old.ended)
         arrived = finished + load.waiting + load.running - old.waiting - old.running
         if finished:
             self._active_at = sample.now
         self._arrivals.add(max(0, arrived), seconds)
-        succeeded = max(0, load.succeeded - old.succeeded)
-        batches = max(0, load.batches - old.batches)
-        if batches:
-            jobs = finished * succeeded / batches
-            self._cost.add(succeeded, jobs, max(0.0, load.handler_s - old.handler_s), seconds)
+        handled = (max(0.0, new - past) for new, past in zip(load.handled, old.handled, strict=True))
+        self._cost.add(Handled(*handled), seconds)
+        self._learn_late(sample, before, seconds)
         self._learn_start(sample)
+
+    def _learn_late(self, sample: Sample, before: Sample, seconds: float) -> None:
+        if self._arrivals.trend or sample.ready != before.ready or sample.ready != sample.workers:
+            self._strictness.restart()
+            return
+        waits = [max(0, new - past) for new, past in zip(sample.load.waits, before.load.waits, strict=False)]
+        if waits:
+            self._strictness.add(late_of(waits, self._target_s), sum(waits), seconds)
 
     def _learn_start(self, sample: Sample) -> None:
         if self._raised_at is not None and sample.ready >= sample.workers:
@@ -160,17 +185,19 @@ class Autoscaling:
             most=most,
             batch_size=self._batch_size,
             slots=self._slots,
+            burst=self._arrivals.burst,
             late=late,
+            strictness=self._strictness.factor,
         )
 
     def _relaxed_need(self, most: int) -> int:
         return self._needed(self._arrivals.rate, most, RELAXED_SHARE) if self._cost.known else 0
 
     def _need_before_the_first_answer(self, sample: Sample) -> tuple[int, str]:
-        """One more each time those that are there cannot keep the first requests from waiting."""
+        """Twice as many each time those that are there cannot keep the first requests from waiting."""
         load, need = sample.load, sample.workers
         if load.oldest_wait_s > self._target_s and sample.ready >= sample.workers:
-            need += 1
+            need += min(max(1, load.waiting), sample.workers)
         return need, f"{load.waiting} requests wait and none has been answered yet"
 
     def _remember(self, now: float, need: int) -> None:
@@ -179,27 +206,42 @@ class Autoscaling:
         while len(needs) > 1 and needs[1][0] <= now - CALM_S:
             needs.popleft()
 
-    def _raise(self, sample: Sample, need: int, reason: str) -> Decision | None:
-        need = min(need, 2 * sample.ready + _FIRST_STEP)  # what more it takes is known better once these serve
+    def _raise(self, sample: Sample, need: int, most: int, reason: str) -> Decision | None:
+        if self._arrivals.surges or sample.now - self._changed_at >= MINUTE_S:
+            need = min(need, 2 * sample.ready + _FIRST_STEP)  # what more it takes is known better once these serve
+        elif self._grew:  # it grows, and this may be the last change for a while
+            need = min(max(need, ceil(sample.workers * _LARGER_STEP)), most)
         if sample.failing or need <= sample.workers or not self._urgent(sample, need):
             return None
         if self._raised_at is None:
             self._raised_at = sample.now
+        self._grew = True
         return self._changes_to(need, reason, sample.now)
 
     def _urgent(self, sample: Sample, need: int) -> bool:
         """Whether to raise the number now, after the changes that there were."""
         much_more = need >= sample.workers * _MUCH_MORE
+        if not self._in_budget(sample.now) and not self._arrivals.surges and not self._overrun(sample):
+            return False
         if sample.ready < sample.workers:  # help is on its way
-            return much_more
+            return much_more and self._arrivals.surges
         rises = self._arrivals.trend > 0
         if sample.load.oldest_wait_s > self._target_s or (rises and much_more):
             return True
         return self._settled(sample.now, 0.0 if rises else BETWEEN_CHANGES_S)
 
+    def _overrun(self, sample: Sample) -> bool:
+        """Whether requests wait for so long that the load cannot be what these workers were meant for."""
+        alone_s = sum(self._cost.per_batch_and_job)
+        return self._cost.known and sample.load.oldest_wait_s > _OVERRUN * (self._target_s + alone_s)
+
     def _settled(self, now: float, between_s: float) -> bool:
-        """Whether a change now is no third one within a minute, and not too soon after the last."""
-        return now - self._changed_at >= between_s and now - self._changed_before_at >= MINUTE_S
+        """Whether a change now is not too soon after the last, and in budget."""
+        return now - self._changed_at >= between_s and self._in_budget(now)
+
+    def _in_budget(self, now: float) -> bool:
+        """Whether a change now is no third one within a minute."""
+        return now - self._changed_before_at >= MINUTE_S
 
     def _changes_to(self, workers: int, reason: str, now: float) -> Decision:
         self._changed_at, self._changed_before_at = now, self._changed_at

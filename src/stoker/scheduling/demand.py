@@ -1,128 +1,105 @@
-"""Estimates how many workers a model needs: how often requests arrive, what one costs, who would wait.  PURE.
+"""Estimates how many workers a model needs: what a request costs, who would wait.  PURE.
 
-`Arrivals` smooths the rate twice: the slow average decides while the load is steady, the fast one as soon as it differs
-by more than chance.  `Cost` learns a worker's time per batch and per job.  `workers_needed` is queueing theory on both:
-the fewest workers with which few requests wait longer than the target.
+`Cost` learns a worker's time per batch and per job. `workers_needed` is queueing theory on that and the rate of
+requests: the fewest workers with which few wait longer than the target. `Strictness` corrects the theory where more
+requests wait than it expects.
 """
 
 from __future__ import annotations
 
-from math import exp, inf, sqrt
+from collections.abc import Sequence
+from math import exp, inf, log, sqrt
 from typing import NamedTuple
 
-FAST_S = 4.0
-SLOW_S = 30.0
+from stoker.core.measures import SECONDS
+from stoker.core.ports import Handled
+
 COST_S = 120.0
 LATE_SHARE = 0.18  # of requests may wait longer than the target, by a theory that expects worse than what comes
 RELAXED_SHARE = 0.12  # the same once workers are taken away: less, so that the next moment does not want them back
-_CHANCE = 3.0  # standard deviations by which a steady load differs from its average now and then
+LATE_HELD = 0.035  # of requests may wait longer than the target, in truth
+LATE_OF_S = 60.0
+LEARN_S = 40.0
+FADE_S = 600.0
+_ENOUGH_JOBS = 30
+_STRICTEST = 0.02
 _FULL = 0.93  # a worker is never planned to be busier
-_RIDGE = 0.02  # of the evidence: how much speaks against a gain by batching until batches differ in size
-
-
-class _Average:
-    """An exponential average over ``span_s`` that is right from its first value on."""
-
-    __slots__ = ("_sum", "_weight", "span_s")
-
-    def __init__(self, span_s: float) -> None:
-        self.span_s = span_s
-        self._sum = 0.0
-        self._weight = 0.0
-
-    def add(self, count: float, seconds: float) -> None:
-        kept = exp(-seconds / self.span_s)
-        self._sum = self._sum * kept + count / seconds * (1 - kept)
-        self._weight = self._weight * kept + (1 - kept)
-
-    @property
-    def value(self) -> float:
-        return self._sum / self._weight if self._weight else 0.0
-
-    def follow(self, other: _Average) -> None:
-        """Begins anew with what the other one knows."""
-        self._weight = min(self._weight, other.seconds / (2 * self.span_s))
-        self._sum = other.value * self._weight
-
-    @property
-    def seconds(self) -> float:
-        """How much time it stands for."""
-        return 2 * self.span_s * self._weight
-
-
-class Arrivals:
-    """Requests per second. ``since_fall_s``: how long ago they clearly became fewer."""
-
-    __slots__ = ("_fast", "_slow", "since_fall_s")
-
-    def __init__(self) -> None:
-        self.since_fall_s = inf
-        self._fast = _Average(FAST_S)
-        self._slow = _Average(SLOW_S)
-
-    def add(self, count: float, seconds: float) -> None:
-        self._fast.add(count, seconds)
-        self._slow.add(count, seconds)
-        self.since_fall_s += seconds
-        if self.trend < 0:
-            self.since_fall_s = 0.0
-            self._slow.follow(self._fast)
-
-    @property
-    def rate(self) -> float:
-        return self._fast.value if self.trend else self._slow.value
-
-    @property
-    def trend(self) -> float:
-        """Requests per second, gained each second; 0 while chance explains what differs."""
-        gain = self._fast.value - self._slow.value
-        chance = sqrt(max(self._slow.value, self._fast.value) / self._fast.seconds) if self._fast.seconds else inf
-        return gain / (SLOW_S - FAST_S) if abs(gain) > _CHANCE * chance else 0.0
-
-    def expected(self, ahead_s: float) -> float:
-        """The rate ``ahead_s`` from now. A fall is not expected to go on."""
-        trend = self.trend
-        return self.rate + trend * (FAST_S + ahead_s) if trend > 0 else self.rate
+_RIDGE_BATCHES = 2.0  # that speak against a gain by batching until batches differ in size
 
 
 class Cost:
     """Seconds of a worker per batch and per job, from totals that are reported now and then: a decaying least-squares
-    fit. Until batches differ in size, batching is taken to gain nothing."""
+    fit over batches. Until batches differ in size, batching is taken to gain nothing."""
 
-    __slots__ = ("_bb", "_bj", "_bs", "_jj", "_js")
+    __slots__ = ("_sums",)
 
     def __init__(self) -> None:
-        self._bb = self._bj = self._jj = self._bs = self._js = 0.0
+        self._sums = Handled()
 
     @property
     def known(self) -> bool:
-        return self._js > 0
+        return self._sums.seconds > 0
 
-    def add(self, batches: float, jobs: float, busy_s: float, seconds: float) -> None:
-        kept = exp(-seconds / COST_S) if batches else 1.0
-        self._bb = self._bb * kept + batches * batches
-        self._bj = self._bj * kept + batches * jobs
-        self._jj = self._jj * kept + jobs * jobs
-        self._bs = self._bs * kept + batches * busy_s
-        self._js = self._js * kept + jobs * busy_s
+    def add(self, new: Handled, seconds: float) -> None:
+        """``new``: batches that ended within ``seconds``."""
+        kept = exp(-seconds / COST_S) if new.batches else 1.0
+        self._sums = Handled(*(old * kept + more for old, more in zip(self._sums, new, strict=True)))
 
     @property
     def per_batch_and_job(self) -> tuple[float, float]:
         if not self.known:
             return 0.0, 0.0
-        alone = self._js / self._jj  # of a job, were batches to cost nothing
-        bb = self._bb * (1 + _RIDGE)
-        jj = self._jj * (1 + _RIDGE)
-        off_b = self._bs - alone * self._bj
-        off_j = self._js - alone * self._jj  # 0 by the choice of `alone`
-        determinant = bb * jj - self._bj * self._bj
-        batch = (off_b * jj - off_j * self._bj) / determinant
-        job = alone + (off_j * bb - off_b * self._bj) / determinant
+        batches, jobs, squared, seconds, jobs_seconds = self._sums
+        alone = jobs_seconds / squared  # of a job, were batches to cost nothing
+        ridge = 1 + _RIDGE_BATCHES / batches
+        off_b = seconds - alone * jobs  # by the choice of `alone`, the same for jobs_seconds is 0
+        determinant = batches * ridge * squared * ridge - jobs * jobs
+        batch = off_b * squared * ridge / determinant
+        job = alone - off_b * jobs / determinant
         if batch <= 0.0:
             return 0.0, alone
         if job <= 0.0:
-            return self._bs / self._bb, 0.0
+            return seconds / batches, 0.0
         return batch, job
+
+
+class Strictness:
+    """Learns that more requests wait too long than theory expects. ``factor``: of the share that may be late in theory,
+    so that few are in truth. It learns only while the number of workers stays, and forgets slowly."""
+
+    __slots__ = ("_jobs", "_late", "factor")
+
+    def __init__(self) -> None:
+        self.factor = 1.0
+        self.restart()
+
+    def restart(self) -> None:
+        """The workers are others than before."""
+        self._jobs = self._late = 0.0
+
+    def add(self, late: float, jobs: float, seconds: float) -> None:
+        """``late`` of so many ``jobs`` waited longer than the target."""
+        kept = exp(-seconds / LATE_OF_S)
+        self._late = self._late * kept + late
+        self._jobs = self._jobs * kept + jobs
+        share = self._late / self._jobs if self._jobs >= _ENOUGH_JOBS else 0.0
+        if share > LATE_HELD:
+            self.factor *= exp(-seconds / LEARN_S * min(share / LATE_HELD - 1, 2.0))
+        else:
+            self.factor **= exp(-seconds / FADE_S)
+        self.factor = max(self.factor, _STRICTEST)
+
+
+def late_of(waits: Sequence[float], target_s: float) -> float:
+    """Returns how many of these waited longer. ``waits``: counts by the bounds of `SECONDS`, evenly spread between."""
+    late, lower = 0.0, 0.0
+    for count, upper in zip(waits, (*SECONDS, inf), strict=True):
+        if lower >= target_s:
+            late += count
+        elif upper > target_s and upper < inf:
+            late += count * (upper - target_s) / (upper - lower)
+        lower = upper
+    return late
 
 
 def workers_needed(
@@ -133,14 +110,16 @@ def workers_needed(
     most: int,
     batch_size: int = 1,
     slots: int = 1,
+    burst: float = 1.0,
     late: float = LATE_SHARE,
+    strictness: float = 1.0,
 ) -> int:
     """Returns the fewest workers that hold the target for all but the share ``late``; ``most`` when none do. ``slots``:
-    batches that one worker runs at once."""
+    batches that one worker runs at once. ``burst``: requests that come at once."""
     if rate <= 0.0:
         return 0
-    work = _Work(rate, *cost, batch_size, slots)
-    return next((count for count in range(1, most) if work.held_by(count, target_s, late)), most)
+    work = _Work(rate, *cost, batch_size, slots, burst)
+    return next((count for count in range(1, most) if work.held_by(count, target_s, late, strictness)), most)
 
 
 def busy_workers(rate: float, cost: tuple[float, float], *, batch_size: int, slots: int) -> float:
@@ -155,16 +134,17 @@ class _Work(NamedTuple):
     per_job: float
     batch_size: int
     slots: int
+    burst: float
 
-    def held_by(self, count: int, target_s: float, late: float) -> bool:
+    def held_by(self, count: int, target_s: float, late: float, strictness: float) -> bool:
         cost = self.per_batch, self.per_job
         if busy_workers(self.rate, cost, batch_size=self.batch_size, slots=self.slots) >= count * _FULL:
             return False
         alone_s = self.per_batch + self.per_job
         servers, busy = count * self.slots, self.rate * alone_s
-        if busy < servers and late_share(servers, busy, alone_s, target_s) <= late:
+        if busy < servers and late_share(servers, busy, alone_s, target_s, self.burst) <= late * strictness:
             return True
-        return self.batch_size > 1 and self._full_batches_s(servers) * 2 / servers <= target_s
+        return self.batch_size > 1 and self._full_batches_s(servers) * 2 / servers <= target_s * sqrt(strictness)
 
     def _full_batches_s(self, servers: int) -> float:
         """How long a batch takes once every worker is busy: batches grow until they keep up."""
@@ -173,10 +153,21 @@ class _Work(NamedTuple):
         return self.per_batch + self.per_job * min(self.batch_size, max(1.0, size))
 
 
-def late_share(servers: int, busy: float, service_s: float, target_s: float) -> float:
-    """Returns which share of requests waits longer than ``target_s`` (Erlang's C formula). ``busy`` < ``servers``."""
+def late_share(servers: int, busy: float, service_s: float, target_s: float, burst: float = 1.0) -> float:
+    """Returns which share of requests waits longer than ``target_s``: Erlang's C formula, with Hayward's approximation
+    for requests that come in bursts. ``busy`` < ``servers``."""
+    if service_s <= 0:
+        return 0.0
+    peaked = (burst + 1) / 2
+    return _waiting_share(servers / peaked, busy / peaked) * exp(-(servers - busy) / peaked * target_s / service_s)
+
+
+def _waiting_share(servers: float, busy: float) -> float:
+    """Erlang's C formula; between whole numbers of servers, what lies evenly between their logarithms."""
+    whole = int(servers)
     blocked = 1.0
-    for number in range(1, servers + 1):
+    for number in range(1, whole + 1):
         blocked = busy * blocked / (number + busy * blocked)
-    waits = blocked / (1 - busy / servers * (1 - blocked))
-    return waits * exp(-(servers - busy) * target_s / service_s) if service_s > 0 else 0.0
+    more = busy * blocked / (whole + 1 + busy * blocked)
+    blocked *= exp(log(more / blocked) * (servers - whole))
+    return blocked / (1 - busy / servers * (1 - blocked))

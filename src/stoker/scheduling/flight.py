@@ -14,7 +14,7 @@ from msgspec import field
 
 from stoker.core.job import Batch, Job
 from stoker.core.measures import ModelCounters
-from stoker.core.ports import Load
+from stoker.core.ports import Handled, Load
 from stoker.scheduling.service_time import ServiceTime
 
 CANCEL_TIMEOUT_S = 5.0  # an event loop that is alive acknowledges a cancellation long before
@@ -223,14 +223,19 @@ def load_of(
     waiting: int, jobs: Iterable[Job], workers: Collection[WorkerState], counters: ModelCounters, now: float
 ) -> Load:
     """``jobs``: those that wait, in nearly the order in which they came."""
-    sizes = counters.batch_size
+    sizes = counters.batches
     return Load(
         waiting=waiting,
         oldest_wait_s=max((now - job.accepted_at for job in islice(jobs, _OLDEST_AMONG)), default=0.0),
         running=sum(len(flight.jobs) for worker in workers for flight in worker.flights),
         busy=sum(bool(worker.flights) for worker in workers),
-        batches=sizes.count,
-        succeeded=counters.handler_time.count,
-        jobs=int(sizes.total),
-        handler_s=counters.handler_time.total,
+        ended=sum(jobs * totals.count for jobs, totals in sizes.items()),
+        handled=Handled(
+            batches=sum(totals.handled for totals in sizes.values()),
+            jobs=sum(jobs * totals.handled for jobs, totals in sizes.items()),
+            jobs_squared=sum(jobs * jobs * totals.handled for jobs, totals in sizes.items()),
+            seconds=sum(totals.handler_s for totals in sizes.values()),
+            jobs_seconds=sum(jobs * totals.handler_s for jobs, totals in sizes.items()),
+        ),
+        waits=tuple(counters.queue_wait.counts),
     )

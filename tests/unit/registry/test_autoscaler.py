@@ -88,13 +88,13 @@ async def test_what_waits_gets_workers_and_the_reason_is_told(
     it.load(waiting=3, oldest_wait_s=1.0, running=1, busy=1)
     with caplog.at_level(logging.INFO):
         it.pass_time(1)
-    assert it.workers == 3
+    assert it.workers == 4
     assert "a/1.0 is scaled from 1 to 2 workers: 3 requests wait" in caplog.text
     told = it.described["autoscale"]
-    assert (told["targetWaitMs"], told["workers"]) == (50, 3)
+    assert (told["targetWaitMs"], told["workers"]) == (50, 4)
     assert told["reason"] == "3 requests wait and none has been answered yet"
     (figures,) = it.registry.figures()
-    assert figures.wanted == 3
+    assert figures.wanted == 4
     assert figures.changes == {"up": 2, "down": 0, "sleep": 0, "wake": 0}
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from stoker.core.ports import Load
+from stoker.core.ports import Handled, Load
 from stoker.scheduling.autoscaling import (
     CALM_S,
     FALL_S,
@@ -29,9 +29,9 @@ class Model:
         self.tick()
 
     def tick(self, load: Load | None = None, failing: int = 0) -> Decision | None:
-        load = (load or Load())._replace(
-            batches=self.jobs, succeeded=self.jobs, jobs=self.jobs, handler_s=self.jobs * 0.1
-        )
+        took_s = self.jobs * 0.1
+        handled = Handled(self.jobs, self.jobs, self.jobs, took_s, took_s)
+        load = (load or Load())._replace(ended=self.jobs, handled=handled)
         ready = self.workers - failing if self.ready is None else self.ready
         sample = Sample(self.now, load, self.workers, ready, failing)
         decision = self.policy.decide(sample, fewest=self.fewest, most=self.most)
@@ -86,7 +86,7 @@ def test_a_queue_that_waits_past_the_target_gets_what_clears_it() -> None:
     assert "400 requests" in model.decisions[-1].reason or "requests/s" in model.decisions[-1].reason
 
 
-def test_before_the_first_answer_one_worker_at_a_time_is_added() -> None:
+def test_before_the_first_answer_workers_double_as_long_as_requests_wait() -> None:
     model = Model(workers=1)
     waiting = Load(waiting=5, oldest_wait_s=1.0, running=1, busy=1)
     decision = model.tick(waiting)
@@ -134,3 +134,27 @@ def test_a_model_that_is_woken_soon_stays_awake_for_longer(pause_s: float, sleep
     assert model.workers == 1
     model.serve(0, 4, Load())
     assert model.workers == 0
+
+
+def test_a_third_change_within_a_minute_takes_requests_that_wait_many_times_too_long() -> None:
+    model = Model(workers=8)
+    model.serve(40, 20)
+    waits = Load(waiting=1, oldest_wait_s=0.5, running=2, busy=2)
+    for _ in range(100):
+        model.workers = 2  # as if all help were in vain
+        model.serve(40, TICK_S, waits)
+    assert len(model.decisions) == 2
+    model.workers = 2
+    model.serve(40, TICK_S, waits._replace(oldest_wait_s=5.0))
+    assert len(model.decisions) == 3
+
+
+def test_a_model_is_made_smaller_once_a_minute_so_that_it_can_grow_again() -> None:
+    model = Model(workers=9)
+    model.serve(40, CALM_S + 5)
+    model.jobs += 1
+    model.serve(20, 2)
+    downs = len(model.decisions)
+    assert downs == 1
+    model.serve(30, 30)
+    assert len(model.decisions) == downs

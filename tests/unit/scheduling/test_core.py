@@ -497,4 +497,5 @@ def test_the_load_counts_what_waits_runs_and_has_ended() -> None:
     scheduler.done(0, 1, [Chunk(b"ok")], 1.5, 0.4)
     load = scheduler.load(2.0)
     assert (load.waiting, load.oldest_wait_s, load.running, load.busy) == (1, 1.0, 1, 1)
-    assert (load.batches, load.succeeded, load.jobs, load.handler_s) == (1, 1, 1, 0.4)
+    assert load.ended == 1
+    assert load.handled == (1, 1, 1, 0.4, 0.4)

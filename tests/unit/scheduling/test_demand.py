@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
 
-from stoker.scheduling.demand import Arrivals, Cost, late_share, workers_needed
+from stoker.core.measures import SECONDS
+from stoker.core.ports import Handled
+from stoker.scheduling.arrivals import Arrivals, Dispersion
+from stoker.scheduling.demand import LATE_HELD, Cost, Strictness, late_of, late_share, workers_needed
 
 
 def test_the_rate_is_right_from_the_first_moment() -> None:
@@ -38,23 +43,24 @@ def test_a_clear_rise_is_expected_to_go_on_and_a_fall_is_not() -> None:
 def test_without_batching_the_cost_is_that_of_a_job() -> None:
     cost = Cost()
     assert not cost.known
-    cost.add(10, 10, 2.0, 0.5)
+    cost.add(Handled(10, 10, 10, 2.0, 2.0), 0.5)
     assert cost.per_batch_and_job == (0.0, pytest.approx(0.2))
 
 
 def test_the_gain_of_batching_is_learned_from_batches_of_different_size() -> None:
     cost = Cost()
-    for jobs in (10, 14, 30, 20, 45, 12) * 20:
-        cost.add(10, jobs, 10 * 0.3 + jobs * 0.05, 0.5)
+    for jobs in (1, 2, 3, 2, 4, 1) * 50:
+        took_s = 0.3 + jobs * 0.05
+        cost.add(Handled(1, jobs, jobs * jobs, took_s, jobs * took_s), 0.5)
     batch, job = cost.per_batch_and_job
-    assert batch == pytest.approx(0.3, rel=0.15)
+    assert batch == pytest.approx(0.3, rel=0.2)
     assert job == pytest.approx(0.05, rel=0.4)
 
 
 def test_batches_of_one_size_promise_no_gain() -> None:
     cost = Cost()
     for _ in range(20):
-        cost.add(10, 10, 4.0, 0.5)
+        cost.add(Handled(10, 10, 10, 4.0, 4.0), 0.5)
     assert cost.per_batch_and_job == (0.0, pytest.approx(0.4))
 
 
@@ -78,3 +84,84 @@ def test_erlangs_formula() -> None:
     assert late_share(1, 0.5, 1.0, 0.0) == pytest.approx(0.5)
     assert late_share(2, 1.0, 1.0, 0.0) == pytest.approx(1 / 3)
     assert late_share(10, 8.0, 1.0, 0.0) == pytest.approx(0.409, abs=0.001)
+
+
+def test_more_workers_hold_the_target_when_requests_come_in_bursts() -> None:
+    cost = (0.0, 1.0)
+    alone = workers_needed(8.0, cost, target_s=1.0, most=50)
+    assert workers_needed(8.0, cost, target_s=1.0, most=50, burst=8.0) > alone + 2
+    assert workers_needed(8.0, cost, target_s=1.0, most=50, burst=0.4) <= alone
+
+
+def clustered(size: int, rate: float, ticks: int) -> list[int]:
+    """Requests in moments of half a second, ``size`` at once."""
+    rng = random.Random(1)
+    return [size * sum(rng.random() < rate / size / 50 for _ in range(25)) for _ in range(ticks)]
+
+
+@pytest.mark.parametrize(("size", "fewest", "most"), [(1, 0.6, 1.5), (8, 5.5, 11.0)])
+def test_the_dispersion_of_requests_is_the_size_of_their_bursts(size: int, fewest: float, most: float) -> None:
+    dispersion = Dispersion()
+    for count in clustered(size, 20.0, 600):
+        dispersion.add(count, 0.5)
+    assert fewest < dispersion.value < most
+
+
+def test_regular_requests_disperse_less_than_independent_ones() -> None:
+    dispersion = Dispersion()
+    for _ in range(400):
+        dispersion.add(5, 0.5)
+    assert dispersion.value < 0.2
+
+
+def test_one_jump_of_the_rate_is_no_habit() -> None:
+    dispersion = Dispersion()
+    for tick in range(400):
+        dispersion.add(3 if tick < 300 else 300, 0.5)
+    assert dispersion.value < 1.2
+
+
+def test_bursts_of_a_steady_load_are_neither_a_trend_nor_a_surge() -> None:
+    """Without the measured dispersion, every third burst would look like a rise."""
+    arrivals, trends, surges = Arrivals(), 0, 0
+    for tick, count in enumerate(clustered(8, 30.0, 3000)):
+        arrivals.add(count, 0.5)
+        trends += tick > 120 and arrivals.trend > 0
+        surges += arrivals.surges
+    assert surges == 0
+    assert trends < 30
+
+
+def test_four_times_the_rate_is_a_surge_within_seconds() -> None:
+    arrivals = Arrivals()
+    for count in clustered(1, 8.0, 200):
+        arrivals.add(count, 0.5)
+    assert not arrivals.surges
+    for _ in range(6):
+        arrivals.add(16, 0.5)
+    assert arrivals.surges
+
+
+@pytest.mark.parametrize(("target_s", "late"), [(0.05, 30.0), (0.1, 20.0), (0.175, 15.0), (0.25, 10.0), (200.0, 0.0)])
+def test_what_waited_longer_than_the_target_is_read_from_a_histogram(target_s: float, late: float) -> None:
+    counts = dict.fromkeys((*SECONDS, None), 0)
+    counts.update({0.01: 70, 0.1: 10, 0.25: 10, 1.0: 10})
+    assert late_of(list(counts.values()), target_s) == pytest.approx(late)
+
+
+def test_lateness_makes_strict_and_is_forgotten() -> None:
+    strictness = Strictness()
+    for _ in range(120):
+        strictness.add(2, 10, 0.5)
+    strict = strictness.factor
+    assert strict < 0.5
+    strictness.restart()
+    for _ in range(2400):
+        strictness.add(10 * LATE_HELD / 2, 10, 0.5)
+    assert strictness.factor > 2 * strict
+
+
+def test_a_few_late_requests_prove_nothing() -> None:
+    strictness = Strictness()
+    strictness.add(5, 10, 0.5)
+    assert strictness.factor == 1.0

@@ -5,7 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from simulation.autoscaling import Run, Trace, daily, hindsight_worker_s, ramp, spikes, steady
+
+from stoker.simulation import sweep
+from stoker.simulation.autoscaling import Run
+from stoker.simulation.hindsight import hindsight_worker_s
+from stoker.simulation.traces import Trace, daily, ramp, spikes, steady
 
 TARGET_S = 1.0
 LATE = 0.05  # of the requests may wait longer
@@ -37,14 +41,26 @@ def test_the_target_is_held_with_at_most_a_fifth_more_workers_than_hindsight(nam
     assert result.worker_s <= 1.2 * hindsight_s
 
 
-@pytest.mark.parametrize(
-    ("rate", "seed"), [(0.5, 1), (1.6, 1), (1.6, 2), (5.0, 1), (5.0, 2), (10.0, 1), (17.0, 1), (17.0, 2), (42.0, 2)]
-)
-def test_on_a_steady_load_it_changes_at_most_twice_a_minute(rate: float, seed: int) -> None:
-    """Unless requests wait too long, or chance makes a burst."""
-    trace = Trace(rate=steady(rate), duration_s=900, service_s=1.0, seed=seed)
-    result = Run(trace, target_s=TARGET_S, fewest=1, most=MOST, workers=int(rate * 1.2) + 2).run()
-    assert result.most_changes_in_a_minute() <= 2
+NEVER_FLAPS = [case for case in sweep.steady_cases(240, seed=0) if case.trace.rate(0) <= 60][3::20]
+BURSTS = [case for case in sweep.steady_cases(300, seed=0) if case.name in (
+    "30 busy, bursts, lognormal, batches of 1", "42 busy, bursts, bimodal, batches of 1",
+    "12 busy, bursts, exponential, batches of 1", "3 busy, bursts, bimodal, batches of 1")]  # fmt: skip
+
+
+@pytest.mark.parametrize("case", NEVER_FLAPS + BURSTS, ids=lambda case: case.name)
+def test_on_a_steady_load_it_changes_at_most_twice_a_minute(case: sweep.Case) -> None:
+    """However requests cluster, and whatever they cost."""
+    run = Run(case.trace, target_s=TARGET_S, fewest=1, most=MOST, workers=case.workers)
+    assert run.run().most_changes_in_a_minute(60.0 if case.cold else 0.0) <= sweep.CHANGES
+
+
+def test_a_sweep_measures_each_load_it_names() -> None:
+    (case,) = [case for case in sweep.changing_cases(0) if case.name == "step down"]
+    outcome = sweep.measure(replace(case, trace=replace(case.trace, duration_s=420)))
+    assert outcome.held
+    assert outcome.changes
+    assert not outcome.flaps
+    assert 1.0 < outcome.more_workers < 1.5
 
 
 def test_a_spike_hurts_no_longer_than_workers_take_to_start_and_to_clear_the_queue() -> None:

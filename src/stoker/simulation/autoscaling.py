@@ -1,80 +1,29 @@
-"""Autoscaling on a trace of requests: the scheduler's core and the policy on a virtual clock, workers that take time to
-start, and what hindsight would have needed."""
+"""Runs autoscaling on a trace of requests: the scheduler's core and the policy on a virtual clock, and workers that
+take time to start.  PURE."""
 
 from __future__ import annotations
 
 import heapq
 import math
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from stoker.core.job import Batch, Job, ModelKey
+from stoker.core.measures import RequestTotals
 from stoker.core.model import ModelSpec
 from stoker.core.reply import Chunk
 from stoker.errors import WorkerDied
 from stoker.scheduling import actions
 from stoker.scheduling.autoscaling import Autoscaling, Sample
 from stoker.scheduling.core import SchedulerCore
+from stoker.simulation.traces import Trace
 
 KEY = ModelKey("m", "1.0")
 TICK_S = 0.5
 WINDOW_S = 60.0
 ANSWER = Chunk(b"ok")
 _GONE = WorkerDied()
-
-Rate = Callable[[float], float]
-
-
-# ------------------------------------------------------------------------------------------------ traces
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Trace:
-    """``rate``: requests per second at a time. ``service_s``: of a job alone; each further one in its batch adds the
-    share ``marginal`` of that. ``spread``: of the logarithm of service times."""
-
-    rate: Rate
-    duration_s: float
-    service_s: float = 0.4
-    marginal: float = 1.0
-    spread: float = 0.3
-    batch_size: int = 1
-    start_s: float = 2.0
-    seed: int = 0
-
-    def arrivals(self) -> list[float]:
-        """Draws a Poisson process by thinning."""
-        rng = random.Random(self.seed)
-        highest = max(self.rate(self.duration_s * step / 1000) for step in range(1001)) * 1.01
-        found, now = [], 0.0
-        while (now := now + rng.expovariate(highest)) < self.duration_s:
-            if rng.random() * highest < self.rate(now):
-                found.append(now)
-        return found
-
-    def took_s(self, rng: random.Random, jobs: int) -> float:
-        mean = self.service_s * (1 + self.marginal * (jobs - 1))
-        return mean * rng.lognormvariate(-(self.spread**2) / 2, self.spread)
-
-
-def steady(rate: float) -> Rate:
-    return lambda now: rate
-
-
-def ramp(first: float, last: float, duration_s: float) -> Rate:
-    return lambda now: first + (last - first) * now / duration_s
-
-
-def spikes(base: float, peak: float, *, every_s: float, long_s: float) -> Rate:
-    return lambda now: peak if now % every_s >= every_s - long_s else base
-
-
-def daily(night: float, noon: float, day_s: float) -> Rate:
-    return lambda now: night + (noon - night) * (1 - math.cos(2 * math.pi * now / day_s)) / 2
-
-
-# ------------------------------------------------------------------------------------------------ a run
 
 
 @dataclass(slots=True)
@@ -86,8 +35,15 @@ class Result:
     worker_s: float = 0.0
     failed: int = 0
 
-    def late_share(self, target_s: float, since: float = 0.0, until: float = math.inf) -> float:
-        waits = [wait for at, wait in self.waits if since <= at < until]
+    def late_share(
+        self, target_s: float, since: float = 0.0, until: float = math.inf, without: Sequence[tuple[float, float]] = ()
+    ) -> float:
+        """``without``: requests that came between two times are left out."""
+        waits = [
+            wait
+            for at, wait in self.waits
+            if since <= at < until and not any(first <= at < last for first, last in without)
+        ]
         return sum(wait > target_s for wait in waits) / max(1, len(waits))
 
     def most_changes_in_a_minute(self, since: float = 0.0) -> int:
@@ -115,6 +71,7 @@ class Run:
         self._next_id = 0
         self._slots: dict[int, bool] = {}  # id: whether it is ready
         self._draining: set[int] = set()
+        self._totals = RequestTotals()
         self._scale(workers)
         for number in list(self._slots):
             self._ready(number)
@@ -139,7 +96,7 @@ class Run:
         heapq.heappush(self._events, (at, self._count, action))
 
     def _arrive(self) -> None:
-        self.core.submit(Job(KEY, ()), self.now)
+        self.core.submit(Job(KEY, (), totals=self._totals), self.now)
 
     def _carry_out(self) -> None:
         todo, self.core.actions = self.core.actions, []
@@ -190,32 +147,3 @@ class Run:
         if number in self._slots and not self._slots[number]:
             self._slots[number] = True
             self.core.worker_ready(number)
-
-
-# --------------------------------------------------------------------------------------------- hindsight
-
-
-def hindsight_worker_s(trace: Trace, *, target_s: float, late: float, most: int) -> float:
-    """Seconds of workers that would have been enough: for each minute the fewest, chosen knowing what comes, that begin
-    it idle, ready at once, and make at most the share ``late`` wait longer than the target."""
-    by_minute: dict[int, list[float]] = {}
-    for at in trace.arrivals():
-        by_minute.setdefault(int(at // WINDOW_S), []).append(at)
-    return sum(
-        WINDOW_S * next(n for n in range(1, most + 1) if _late(trace, n, arrivals, target_s) <= late)
-        for arrivals in by_minute.values()
-    )
-
-
-def _late(trace: Trace, workers: int, arrivals: list[float], target_s: float) -> float:
-    rng = random.Random(trace.seed + 2)
-    free, late, at = [0.0] * workers, 0, 0
-    while at < len(arrivals):
-        now = max(arrivals[at], heapq.heappop(free))
-        size = 1
-        while size < trace.batch_size and at + size < len(arrivals) and arrivals[at + size] <= now:
-            size += 1
-        late += sum(now - accepted > target_s for accepted in arrivals[at : at + size])
-        heapq.heappush(free, now + trace.took_s(rng, size))
-        at += size
-    return late / len(arrivals)

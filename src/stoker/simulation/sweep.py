@@ -1,0 +1,147 @@
+"""Many traces, and what autoscaling made of each: changes per minute, requests that waited too long, workers against
+hindsight.  PURE.
+
+`STEADY` crosses loads, clusters of arrivals, service times and batch sizes.  `CHANGING` has what no steady load does:
+ramps, saws, squares, a night, a flash crowd.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from itertools import product
+
+from stoker.simulation import traces
+from stoker.simulation.autoscaling import Run
+from stoker.simulation.hindsight import hindsight_worker_s
+from stoker.simulation.traces import Trace
+
+TARGET_S = 1.0
+LATE = 0.05  # of the requests may wait longer
+MOST = 100
+CHANGES = 2  # in a minute of steady load
+MORE_WORKERS = 1.2  # than hindsight
+_FIRST_S = 60.0
+_START_AND_CLEAR_S = 20.0  # after a rise that nobody could foresee
+
+_BUSY = (1, 2, 3, 5, 8, 12, 17, 24, 30, 42, 60)
+_ARRIVALS = {"poisson": traces.poisson, "regular": traces.regular, "bursts": traces.bursts(8)}
+_SERVICE = {
+    "fixed": traces.fixed,
+    "lognormal": traces.lognormal(0.8),
+    "exponential": traces.exponential,
+    "bimodal": traces.bimodal,
+}
+_GAIN = 8 / 1.7  # in a batch of 8 whose further jobs cost a tenth of the first
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """``workers``: at the beginning. ``steady``: the rate never changes. ``jumps``: when it rises at once."""
+
+    name: str
+    trace: Trace
+    workers: int
+    steady: bool = False
+    jumps: tuple[float, ...] = ()
+
+    @property
+    def cold(self) -> bool:
+        """Whether the load meets one worker and nothing known of it: a step, not a steady load, in the first minute."""
+        return self.workers == 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """``most_in_a_minute``: changes, without the first minute of a cold start. ``late``: which share of the requests
+    waited longer than the target; ``late_settled``: without those that came just after a jump. ``more_workers``: how
+    many times those of hindsight."""
+
+    case: Case
+    changes: int
+    most_in_a_minute: int
+    late: float
+    late_settled: float
+    more_workers: float
+    failed: int
+
+    @property
+    def flaps(self) -> bool:
+        return self.case.steady and self.most_in_a_minute > CHANGES
+
+    @property
+    def held(self) -> bool:
+        return self.late_settled <= LATE and not self.failed
+
+    @property
+    def frugal(self) -> bool:
+        return self.more_workers <= MORE_WORKERS
+
+
+def steady_cases(duration_s: float, seed: int) -> Iterator[Case]:
+    variants = product(_BUSY, _ARRIVALS, _SERVICE, (1, 8))
+    for number, (busy, arrive, service, batch_size) in enumerate(variants):
+        gain, marginal = (_GAIN, 0.1) if batch_size > 1 else (1.0, 1.0)
+        yield Case(
+            name=f"{busy} busy, {arrive}, {service}, batches of {batch_size}",
+            steady=True,
+            workers=1 if number % 5 == 0 else int(busy * 1.2) + 2,
+            trace=Trace(
+                rate=traces.steady(busy * gain),
+                arrive=_ARRIVALS[arrive],
+                service=_SERVICE[service],
+                duration_s=duration_s,
+                service_s=1.0,
+                marginal=marginal,
+                batch_size=batch_size,
+                seed=seed + number,
+            ),
+        )
+
+
+def changing_cases(seed: int) -> Iterator[Case]:
+    def case(name: str, rate: traces.Rate, duration_s: float, workers: int, jumps: tuple[float, ...] = ()) -> Case:
+        trace = Trace(rate=rate, duration_s=duration_s, service_s=1.0, seed=seed)
+        return Case(name=name, trace=trace, workers=workers, jumps=jumps)
+
+    yield case("ramp up", traces.ramp(2, 16, 600), 600, 4)
+    yield case("ramp down", traces.ramp(16, 2, 900), 900, 18)
+    yield case("day", traces.daily(2, 16, 1800), 1800, 4)
+    yield case("spikes of 4 min", traces.spikes(4, 16, every_s=600, long_s=240), 1200, 6, (360.0, 960.0))
+    yield case("sawtooth of 5 min", traces.sawtooth(3, 20, 300), 1500, 5)
+    yield case("step up", traces.step(5, 20, 300), 900, 8, (300.0,))
+    yield case("step down", traces.step(20, 5, 300), 900, 24)
+    yield case("square of 2 min", traces.spikes(4, 16, every_s=120, long_s=60), 1200, 6, _every(120, 60, 1200))
+    yield case("square of 10 min", traces.spikes(4, 16, every_s=600, long_s=300), 2400, 6, _every(600, 300, 2400))
+    yield case("night of an hour", traces.pause(8, since_s=600, until_s=4200), 5400, 11, (4200.0,))
+    yield case("flash crowd", traces.spikes(4, 40, every_s=900, long_s=300), 900, 6, (600.0,))
+
+
+def _every(period_s: int, since_s: int, until_s: int) -> tuple[float, ...]:
+    return tuple(float(at) for at in range(since_s, until_s, period_s))
+
+
+def cases(*, duration_s: float, seeds: int) -> Iterator[Case]:
+    """``duration_s``: of a steady load."""
+    for seed in range(seeds):
+        found = [*changing_cases(1000 * seed), *steady_cases(duration_s, 1000 * seed)]
+        yield from (replace(case, name=f"{case.name}, seed {case.trace.seed}") for case in found)
+
+
+def measure(case: Case) -> Outcome:
+    run = Run(case.trace, target_s=TARGET_S, fewest=1, most=MOST, workers=case.workers)
+    result = run.run()
+    hindsight_s = hindsight_worker_s(case.trace, target_s=TARGET_S, late=LATE, most=MOST)
+    return Outcome(
+        case=case,
+        changes=len(result.changes),
+        most_in_a_minute=result.most_changes_in_a_minute(_FIRST_S if case.cold else 0.0),
+        late=result.late_share(TARGET_S),
+        late_settled=result.late_share(TARGET_S, without=[(at, at + _START_AND_CLEAR_S) for at in _unforeseen(case)]),
+        more_workers=result.worker_s / hindsight_s,
+        failed=result.failed,
+    )
+
+
+def _unforeseen(case: Case) -> tuple[float, ...]:
+    return (*case.jumps, 0.0) if case.cold else case.jumps
