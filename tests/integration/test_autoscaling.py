@@ -76,6 +76,15 @@ async def test_a_request_whose_sleeping_model_cannot_load_is_told_the_cause(tmp_
             await ask(registry, "x")
 
 
+async def test_a_request_of_a_waking_model_that_is_scaled_to_nothing_fails_at_once(tmp_path: Path) -> None:
+    async with serving(tmp_path, SLEEPS, ASLEEP) as registry:
+        asked = asyncio.ensure_future(ask(registry, "x"))
+        await asyncio.sleep(0)
+        await registry.scale(ScaleRequest(model="m", min_workers=0, max_workers=0))
+        with pytest.raises(errors.NoWorkers):
+            await asked
+
+
 async def test_load_gets_workers_and_hands_change_the_bounds(tmp_path: Path) -> None:
     async with serving(tmp_path, SLEEPS, BUSY) as registry:
         entry = next(iter(registry._catalog))

@@ -100,9 +100,10 @@ class SchedulerCore:
             if (stream := flight.streams.get(index)) is not None:
                 self._read(flight, index, stream, nbytes, now)
 
-    def may_sleep(self, may: bool) -> None:
-        """Whether jobs for a model without workers wait, and wake it, or are refused."""
+    def may_sleep(self, may: bool, now: float) -> None:
+        """Whether jobs for a model without workers wait, and wake it, or are refused, those that wait already too."""
         self._admission.may_sleep(may)
+        self._fail_hopeless(now)
 
     def close_admission(self, error: errors.ServingError) -> None:
         self._admission.close(error)

@@ -81,7 +81,8 @@ class Scheduler:
     def let_sleep(self, wake: Callable[[], None] | None) -> None:
         """``wake``: called for a job that comes while there are no workers; None: such jobs are refused."""
         self._wake = wake
-        self._core.may_sleep(wake is not None)
+        self._core.may_sleep(wake is not None, self._now())
+        self._turn()
 
     def close_admission(self, error: errors.ServingError) -> None:
         """Makes `submit` raise ``error``; accepted jobs go on."""

@@ -455,7 +455,7 @@ def test_fixed_batching_sends_a_job_that_travels_alone_at_once_and_nothing_ahead
 
 def test_a_job_for_a_sleeping_model_wakes_it_and_waits_as_long_as_its_deadline() -> None:
     scheduler = make_core(0)
-    scheduler.may_sleep(True)
+    scheduler.may_sleep(True, 0.0)
     scheduler.pool_status(0, None, 0.0)
     (late,) = submit(scheduler, deadline=1.0)
     (patient,) = submit(scheduler)
@@ -471,7 +471,7 @@ def test_a_job_for_a_sleeping_model_wakes_it_and_waits_as_long_as_its_deadline()
 
 def test_what_a_stopping_worker_had_not_begun_wakes_the_model_that_fell_asleep() -> None:
     scheduler = make_core(1)
-    scheduler.may_sleep(True)
+    scheduler.may_sleep(True, 0.0)
     submit(scheduler)
     scheduler.worker_draining(0)
     scheduler.pool_status(0, None, 0.0)
@@ -481,9 +481,21 @@ def test_what_a_stopping_worker_had_not_begun_wakes_the_model_that_fell_asleep()
     assert scheduler.queue_status().pending == 1
 
 
+def test_jobs_that_wait_for_a_waking_model_fail_when_it_is_scaled_to_nothing() -> None:
+    """Nobody would start a worker for them: they would wait for ever."""
+    scheduler = make_core(0)
+    scheduler.may_sleep(True, 0.0)
+    scheduler.pool_status(0, None, 0.0)
+    (one,) = submit(scheduler)
+    scheduler.pool_status(1, None, 0.0)
+    scheduler.pool_status(0, None, 1.0)
+    scheduler.may_sleep(False, 1.0)
+    assert failures(scheduler) == [(one, errors.NoWorkers)]
+
+
 def test_jobs_of_a_woken_model_whose_worker_cannot_start_fail_with_the_cause() -> None:
     scheduler = make_core(0)
-    scheduler.may_sleep(True)
+    scheduler.may_sleep(True, 0.0)
     scheduler.pool_status(0, None, 0.0)
     (one,) = submit(scheduler)
     scheduler.pool_status(1, None, 0.0)
