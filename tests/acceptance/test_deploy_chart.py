@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,8 @@ from typing import Any
 import pytest
 import yaml
 from deploy_kit import CHART, of_kind, render, tool
+
+from stoker.config.properties import parse
 
 WITHOUT_SCHEMA = {"PodMonitor", "PrometheusRule", "ScaledObject"}
 """Kinds of operators; the schemas of Kubernetes do not have them."""
@@ -28,14 +31,57 @@ def container(documents: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def properties(documents: list[dict[str, Any]]) -> dict[str, str]:
+    return dict(line.split("=", 1) for line in config_file(documents).splitlines())
+
+
+def config_file(documents: list[dict[str, Any]]) -> str:
     (config,) = [d for d in documents if d["kind"] == "ConfigMap" and "config.properties" in d["data"]]
-    return dict(line.split("=", 1) for line in config["data"]["config.properties"].splitlines())
+    return str(config["data"]["config.properties"])
 
 
 def refusal(*options: str) -> str:
     with pytest.raises(subprocess.CalledProcessError) as refused:
         render(*options)
     return str(refused.value.stderr)
+
+
+ODD = """
+fullnameOverride: "123"
+nameOverride: "true"
+imagePullSecrets: [{name: "1"}]
+models: {load: "a.mar, b=c.mar", existingClaim: "42", subPath: "a b: #c"}
+tokens: {existingSecret: "007"}
+tls: {secretName: "null"}
+priorityClassName: "yes"
+runtimeClassName: "1e3"
+config:
+  max_request_size: 65535000
+  cors_allowed_origin: 'https://a.example: #x "q" {{ not }}'
+  models: |
+    {
+      "m": {"1.0": {"minWorkers": 1}}
+    }
+env: [{name: A, value: "x: {y}"}]
+envFrom: []
+podLabels: {app.kubernetes.io/name: mine, team: "1"}
+podAnnotations: {checksum/config: no-such, a/b: "c: d # e"}
+metrics: {podMonitor: true, rules: true, labels: {app.kubernetes.io/instance: prometheus}}
+autoscaling: {kind: keda, prometheusAddress: "http://u:p@h:9090/a b#c"}
+podSecurityContext: {runAsUser: null, runAsGroup: null, fsGroup: null}
+serviceAccount: {name: "12"}
+"""
+
+
+def validate(documents: list[dict[str, Any]], folder: Path) -> None:
+    known = [each for each in documents if each["kind"] not in WITHOUT_SCHEMA]
+    (folder / "all.yaml").write_text(yaml.safe_dump_all(known))
+    done = subprocess.run(
+        [tool("kubernetes-validate"), "--strict", folder / "all.yaml"], capture_output=True, text=True, timeout=60
+    )
+    said = done.stdout + done.stderr
+    assert done.returncode == 0, said
+    assert said.count("passed") == len(known), said
+    assert "WARN" not in said
 
 
 def test_helm_finds_nothing_to_criticise() -> None:
@@ -54,16 +100,32 @@ def test_helm_finds_nothing_to_criticise() -> None:
     ids=["defaults", "little", "everything-hpa", "everything-keda"],
 )
 def test_kubernetes_accepts_every_document(values: str, tmp_path: Path) -> None:
-    documents = render("--set", values)
-    known = [each for each in documents if each["kind"] not in WITHOUT_SCHEMA]
-    (tmp_path / "all.yaml").write_text(yaml.safe_dump_all(known))
-    done = subprocess.run(
-        [tool("kubernetes-validate"), "--strict", tmp_path / "all.yaml"], capture_output=True, text=True, timeout=60
-    )
-    said = done.stdout + done.stderr
-    assert done.returncode == 0, said
-    assert said.count("passed") == len(known), said
-    assert "WARN" not in said
+    validate(render("--set", values), tmp_path)
+
+
+def test_values_that_yaml_could_mistake_for_others_stay_what_they_are(tmp_path: Path) -> None:
+    (tmp_path / "odd.yaml").write_text(ODD)
+    documents = render("--values", str(tmp_path / "odd.yaml"))
+    validate(documents, tmp_path)
+    deployment = of_kind(documents, "Deployment")["spec"]
+    labels = deployment["template"]["metadata"]["labels"]
+    assert deployment["selector"]["matchLabels"].items() <= labels.items()
+    assert labels["team"] == "1"
+    assert deployment["template"]["metadata"]["annotations"]["checksum/config"] != "no-such"
+    pod = deployment["template"]["spec"]
+    assert (pod["priorityClassName"], pod["runtimeClassName"], pod["serviceAccountName"]) == ("yes", "1e3", "12")
+    assert {v["secret"]["secretName"] for v in pod["volumes"] if "secret" in v} == {"007", "null"}
+    assert of_kind(documents, "PodMonitor")["metadata"]["labels"]["app.kubernetes.io/instance"] == "prometheus"
+    read = {each.key: each.value for each in parse(config_file(documents), file="config.properties")}
+    assert read["cors_allowed_origin"] == 'https://a.example: #x "q" {{ not }}'
+    assert json.loads(read["models"]) == {"m": {"1.0": {"minWorkers": 1}}}
+
+
+def test_openshift_may_choose_the_user() -> None:
+    nulls = "podSecurityContext.runAsUser=null,podSecurityContext.runAsGroup=null,podSecurityContext.fsGroup=null"
+    context = of_kind(render("--set", nulls), "Deployment")["spec"]["template"]["spec"]["securityContext"]
+    assert context["runAsNonRoot"]
+    assert not {"runAsUser", "runAsGroup", "fsGroup"} & set(context)
 
 
 def test_nothing_in_a_pod_is_privileged_or_writable_that_need_not_be() -> None:
@@ -156,3 +218,6 @@ def test_values_that_do_not_go_together_are_refused() -> None:
 def test_a_value_that_is_misspelt_is_refused() -> None:
     assert "replica" in refusal("--set", "replica=2")
     assert "minReplicas" in refusal("--set", "autoscaling.minReplicas=0")
+    assert "more than autoscaling.maxReplicas" in refusal("--set", "autoscaling.minReplicas=20")
+    assert "podLabels/team" in refusal("--set", "podLabels.team=1")
+    assert "does not match pattern" in refusal("--set", "config.job queue=1")

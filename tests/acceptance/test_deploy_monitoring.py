@@ -59,7 +59,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
 
 @pytest.fixture(scope="module")
 def asked(server: RunningServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
-    labels = {"namespace": "models", "pod": "demo-stoker-0"}
+    labels = {"namespace": "models", "pod": "demo-stoker-5d9c7b-x2x4k"}
     with prometheus_rig.scraping(server, tmp_path_factory.mktemp("prometheus"), labels=labels, rules=RULES) as it:
         use(server, it)
         yield it

@@ -10,15 +10,15 @@
 {{- end -}}
 
 {{- define "stoker.selector" -}}
-app.kubernetes.io/name: {{ default .Chart.Name .Values.nameOverride }}
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/name: {{ default .Chart.Name .Values.nameOverride | quote }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- end -}}
 
 {{- define "stoker.labels" -}}
 {{ include "stoker.selector" . }}
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 app.kubernetes.io/managed-by: {{ .Release.Service }}
-helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end -}}
 
 {{- define "stoker.account" -}}
@@ -61,6 +61,9 @@ httpGet:
 {{- end -}}
 {{- if and .Values.tls.clientCA (not .Values.tls.secretName) -}}
 {{- fail "tls.clientCA needs tls.secretName." -}}
+{{- end -}}
+{{- if gt (int .Values.autoscaling.minReplicas) (int .Values.autoscaling.maxReplicas) -}}
+{{- fail "autoscaling.minReplicas is more than autoscaling.maxReplicas." -}}
 {{- end -}}
 {{- if and .Values.tokens.disabled .Values.management.expose .Values.management.modelApi -}}
 {{- fail "management.expose with management.modelApi lets everybody run code in the pods if tokens.disabled is set." -}}
