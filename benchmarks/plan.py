@@ -95,7 +95,9 @@ def digest_message(payload: bytes) -> bytes:
 
 def ample_probe() -> Probe:
     return Probe(
-        payload=lambda number: b"%d" % (number % 100), check=lambda payload, parts: parts == [ample.answer(payload)]
+        payload=lambda number: b"%d" % (number % 100),
+        check=lambda payload, parts: parts == [ample.answer(payload)],
+        timeout_s=60.0,  # the worker makes the crowd's answers first
     )
 
 

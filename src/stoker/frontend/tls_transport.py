@@ -33,6 +33,8 @@ _HTTP_ANSWER = (
 """Answers HTTP without TLS; gRPC libraries report it as well."""
 _RECORD = 16 << 10
 _AT_ONCE = 4 * _RECORD
+_TURN = 2 << 20
+"""Bytes to encrypt for one connection before others get their turn."""
 _PIECE = 4 << 10
 """Bytes that OpenSSL gets at a time, unless there are many: its buffers never shrink."""
 _OVERHEAD = 32
@@ -68,6 +70,8 @@ class TlsTransport(asyncio.Transport, asyncio.BufferedProtocol):
         self._connected = False
         self._backlog: deque[memoryview] = deque()  # not encrypted yet
         self._backlog_size = 0
+        self._turn_left = _TURN
+        self._turn_planned = False
         self._barren = 0
         self._paused = False  # by the transport below
         self._inner_paused = False
@@ -109,6 +113,9 @@ class TlsTransport(asyncio.Transport, asyncio.BufferedProtocol):
 
     def pause_writing(self) -> None:
         self._paused = True
+        self._pause_inner()
+
+    def _pause_inner(self) -> None:
         if self._inner is not None and self._connected and not self._inner_paused:
             self._inner_paused = True
             self._inner.pause_writing()
@@ -219,7 +226,7 @@ class TlsTransport(asyncio.Transport, asyncio.BufferedProtocol):
     def write(self, data: Buffer) -> None:
         if self._state is not State.OPEN or not data:
             return
-        if len(data) > _RECORD or self._paused:
+        if len(data) > _RECORD or self._paused or self._backlog:
             self._backlog.append(memoryview(data))
             self._backlog_size += len(data)
             self._write_backlog()
@@ -228,15 +235,25 @@ class TlsTransport(asyncio.Transport, asyncio.BufferedProtocol):
         self._below.write(self._outgoing.read())
 
     def _write_backlog(self) -> None:
-        while self._backlog and not self._paused:
+        if self._backlog and not self._turn_planned:
+            self._turn_planned = True
+            asyncio.get_running_loop().call_soon(self._begin_turn)
+        while self._backlog and not self._paused and self._turn_left > 0:
+            self._turn_left -= _AT_ONCE
             self._below.writelines(self._encrypted())
         if self._backlog or self._paused:
+            self._pause_inner()
             return
         if self._state is State.ENDING:
             self._after_backlog()
         elif self._inner_paused and self._inner is not None:
             self._inner_paused = False
             self._inner.resume_writing()
+
+    def _begin_turn(self) -> None:
+        self._turn_left, self._turn_planned = _TURN, False
+        if self._state is not State.OVER:
+            self._write_backlog()
 
     def _encrypted(self) -> list[bytes]:
         """Returns the next few records."""

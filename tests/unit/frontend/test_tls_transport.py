@@ -236,6 +236,20 @@ async def test_nothing_is_encrypted_before_the_client_reads(rig: Rig) -> None:
     rig.close()
 
 
+async def test_a_large_answer_to_a_fast_reader_leaves_others_their_turn(rig: Rig) -> None:
+    rig.inner.transport.write(LARGE * 8)
+    rig.inner.transport.write(b"end")
+    assert len(rig.below.sent) < 3 * len(LARGE)
+    assert rig.inner.pauses == [True]
+    received = bytearray()
+    while not received.endswith(b"end"):
+        await asyncio.sleep(0)
+        received += rig.read()
+    assert received == LARGE * 8 + b"end"
+    assert rig.inner.pauses == [True, False]
+    rig.close()
+
+
 async def test_a_close_sends_what_was_written_before_and_says_goodbye(rig: Rig) -> None:
     rig.below.takes = 1000
     rig.inner.transport.write(LARGE)
