@@ -115,6 +115,14 @@ class Rig:
             self.to_client.write(self.below.taken())
         assert self.inner.connected == 1
 
+    def shake_hands_but_for_the_last_message(self) -> None:
+        """The client's end of the handshake comes with what it sends next."""
+        with pytest.raises(ssl.SSLWantReadError):
+            self.client.do_handshake()
+        self.arrive(self.from_client.read())
+        self.to_client.write(self.below.taken())
+        self.client.do_handshake()
+
     def send(self, data: bytes, step: int = 1 << 16) -> None:
         view = memoryview(data)
         while view:
@@ -175,11 +183,7 @@ async def test_what_comes_with_the_last_bytes_of_the_handshake_is_delivered(
     contexts: tuple[ssl.SSLContext, ssl.SSLContext],
 ) -> None:
     rig = Rig(contexts)
-    with pytest.raises(ssl.SSLWantReadError):
-        rig.client.do_handshake()
-    rig.arrive(rig.from_client.read())
-    rig.to_client.write(rig.below.taken())
-    rig.client.do_handshake()
+    rig.shake_hands_but_for_the_last_message()
     rig.send(b"early")
     assert rig.inner.received == b"early"
     rig.close()
@@ -189,11 +193,7 @@ async def test_a_large_request_with_the_last_bytes_of_the_handshake_leaves_no_la
     contexts: tuple[ssl.SSLContext, ssl.SSLContext],
 ) -> None:
     rig = Rig(contexts)
-    with pytest.raises(ssl.SSLWantReadError):
-        rig.client.do_handshake()
-    rig.arrive(rig.from_client.read())
-    rig.to_client.write(rig.below.taken())
-    rig.client.do_handshake()
+    rig.shake_hands_but_for_the_last_message()
     most, write = 0, rig.stream._incoming.write
 
     class Watched:
