@@ -77,8 +77,13 @@ class Client:
 
     def opened(self, transport: Transport) -> None:
         self._transport = transport
-        if not self._reads:
-            transport.pause_reading()
+        if self._reads:
+            self._send()
+        else:  # older Pythons begin to read after they call connection_made, whatever it paused
+            asyncio.get_running_loop().call_soon(self._send_unread)
+
+    def _send_unread(self) -> None:
+        self._transport.pause_reading()
         self._send()
 
     def received(self, data: bytes) -> None:

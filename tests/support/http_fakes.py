@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 
 import httpx
@@ -168,7 +168,8 @@ class Running:
 
     def close(self) -> None:
         for writer in self._writers:
-            writer.transport.abort()
+            with suppress(AttributeError):  # TLS of older Pythons has forgotten a connection that was closed twice
+                writer.transport.abort()
 
 
 @asynccontextmanager
