@@ -16,8 +16,9 @@ from typing import Any
 import grpc
 
 from benchmarks.arrivals import Sent, generator_lag_ms, latencies_ms, schedule
+from benchmarks.generator import run_generator
 from stoker.bench.contender import WireRequest
-from stoker.bench.loads import GRACE_S, LoadResult, run_client, why_unusable
+from stoker.bench.loads import LoadResult
 from stoker.bench.spread import latencies
 
 CHANNELS = 8
@@ -51,12 +52,7 @@ def run(
         duration_s=duration_s,
         seed=seed,
     )
-    command = [sys.executable, "-m", "benchmarks.open_loop"]
-    limit = duration_s + CALL_TIMEOUT_S + GRACE_S
-    finished = run_client(command, timeout_s=limit, input_text=json.dumps(vars(plan)))
-    problem = why_unusable(finished)
-    figures = {} if problem else json.loads(finished.output.splitlines()[-1])
-    return result(figures, finished.cpu_s, problem, duration_s)
+    return result(*run_generator("open_loop", plan, timeout_s=duration_s + CALL_TIMEOUT_S), duration_s)
 
 
 def result(figures: dict[str, Any], cpu_s: float, problem: str | None, duration_s: float) -> LoadResult:

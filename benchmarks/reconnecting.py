@@ -19,10 +19,11 @@ from typing import Any
 
 import ngh2
 
+from benchmarks.generator import run_generator
 from benchmarks.http2 import Call
 from stoker.bench.contender import WireRequest
 from stoker.bench.h2load import grpc_frame
-from stoker.bench.loads import GRACE_S, LoadResult, run_client, why_unusable
+from stoker.bench.loads import LoadResult
 from stoker.bench.spread import latencies
 
 PROCESSES = 4
@@ -58,12 +59,8 @@ def run(endpoint: str, request: WireRequest, expected: bytes, *, concurrency: in
         clients=max(1, concurrency // PROCESSES),
         duration_s=duration_s,
     )
-    command = [sys.executable, "-m", "benchmarks.reconnecting"]
-    limit = STARTING_S + duration_s + TIMEOUT_S + GRACE_S
-    finished = run_client(command, timeout_s=limit, input_text=json.dumps(vars(plan)))
-    problem = why_unusable(finished)
-    figures = {} if problem else json.loads(finished.output.splitlines()[-1])
-    return result(figures, finished.cpu_s, problem, duration_s)
+    figures = run_generator("reconnecting", plan, timeout_s=STARTING_S + duration_s + TIMEOUT_S)
+    return result(*figures, duration_s)
 
 
 def result(figures: dict[str, Any], cpu_s: float, problem: str | None, duration_s: float) -> LoadResult:

@@ -17,8 +17,8 @@ from typing import Any
 
 import grpc
 
+from benchmarks.generator import run_generator
 from stoker.bench.contender import Wire, WireRequest
-from stoker.bench.loads import GRACE_S, run_client, why_unusable
 
 STREAM_TIMEOUT_S = 60.0
 
@@ -62,13 +62,10 @@ def run(wire: Wire, endpoint: str, request: WireRequest, *, streams: int) -> Str
         headers=[list(header) for header in request.headers],
         streams=streams,
     )
-    command = [sys.executable, "-m", "benchmarks.stream_client"]
-    finished = run_client(command, timeout_s=STREAM_TIMEOUT_S + GRACE_S, input_text=json.dumps(vars(plan)))
-    problem = why_unusable(finished)
-    seen: dict[str, Any] = {"seconds": 0.0, "streams": []} if problem else json.loads(finished.output.splitlines()[-1])
-    found = [Stream(**stream) for stream in seen["streams"]]
+    seen, cpu_s, problem = run_generator("stream_client", plan, timeout_s=STREAM_TIMEOUT_S)
+    found = [Stream(**stream) for stream in seen.get("streams", ())]
     errors = [stream.error for stream in found if stream.error]
-    return Streams(seen["seconds"], found, finished.cpu_s, problem or (errors[0] if errors else None))
+    return Streams(seen.get("seconds", 0.0), found, cpu_s, problem or (errors[0] if errors else None))
 
 
 def read_all(plan: Plan) -> dict[str, Any]:

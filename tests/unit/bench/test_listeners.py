@@ -12,7 +12,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
-from benchmarks import crowd, crowds, listeners, plan, reconnecting
+from benchmarks import crowd, crowds, generator, listeners, plan, reconnecting
 from benchmarks.handlers import ample
 from benchmarks.handlers.digest import digest
 from benchmarks.http1 import CHUNK
@@ -107,7 +107,7 @@ def test_the_clients_are_divided_among_the_processes(monkeypatch: pytest.MonkeyP
         plans.append(input_text)
         return SimpleNamespace(output='{"milliseconds": [1.0]}\n', cpu_s=0.1, status=0, timed_out=False)
 
-    monkeypatch.setattr(reconnecting, "run_client", run_client)
+    monkeypatch.setattr(generator, "run_client", run_client)
     request = WireRequest(path="/p", body=b"x")
     reconnecting.run("e:1", request, b"y", concurrency=16, duration_s=1.0)
     assert f'"clients": {16 // reconnecting.PROCESSES}' in plans[0]
