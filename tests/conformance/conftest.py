@@ -8,6 +8,7 @@ from typing import Any
 import grpc
 import pytest
 import wire as wires
+from backend_kit import Servers, Way, servers
 from grpc_fakes import Ports, Running, running
 from leaks import telltale
 
@@ -24,6 +25,18 @@ def wire(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str
     name: str = request.param
     monkeypatch.setattr(wires, "secured", name == "tls")
     return name
+
+
+@pytest.fixture(scope="module")
+def started() -> Iterator[Servers]:
+    with servers() as started:
+        yield started
+
+
+@pytest.fixture
+def way(request: pytest.FixtureRequest, started: Servers) -> Way:
+    """How to ask: over one of the engines or REST; its name is the parameter."""
+    return started.way(request.param)
 
 
 @pytest.fixture

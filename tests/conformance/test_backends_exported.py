@@ -9,14 +9,14 @@ import io
 import json
 import shutil
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import grpc
 import pytest
 import torch
-from backend_kit import WAYS, Servers, Way, pack, servers
+from backend_kit import WAYS, Servers, Way, pack
 
 # torch's own warnings
 pytestmark = [pytest.mark.filterwarnings(f"ignore::{kind}Warning") for kind in ("Future", "Deprecation")]
@@ -50,17 +50,6 @@ class Sums(torch.nn.Module):
 
     def forward(self, rows: Any) -> Any:
         return self.layer(rows)
-
-
-@pytest.fixture(scope="module")
-def started() -> Iterator[Servers]:
-    with servers() as started:
-        yield started
-
-
-@pytest.fixture
-def way(request: pytest.FixtureRequest, started: Servers) -> Way:
-    return started.way(request.param)
 
 
 @pytest.fixture(scope="module")

@@ -6,12 +6,11 @@ A row that starts a process is asked in one of the three ways, in turn; the othe
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import grpc
 import pytest
-from backend_kit import WAYS, Servers, Way, pack, servers
+from backend_kit import WAYS, Way, pack
 
 CODE = grpc.StatusCode
 ASYNC = "async def handle(data, context):\n    return ['done']\n"
@@ -24,17 +23,6 @@ class Handler:
         return ["done"] * len(data)
 """
 ASYNC_CLASS = CLASS.replace("    def handle", "    async def handle").replace("{initialize}", "pass")
-
-
-@pytest.fixture(scope="module")
-def started() -> Iterator[Servers]:
-    with servers() as started:
-        yield started
-
-
-@pytest.fixture
-def way(request: pytest.FixtureRequest, started: Servers) -> Way:
-    return started.way(request.param)
 
 
 class Row(NamedTuple):
