@@ -106,13 +106,14 @@ class Instance:
         for folder in (*self._folders(os.geteuid()), *self._names()):
             try:
                 folder.mkdir(mode=0o700, exist_ok=True)
-                self._lock = private_folder.hold(folder)
-            except (FileExistsError, private_folder.NotOurs):
+            except FileExistsError:
                 continue  # another user was faster
+            try:
+                self._lock = private_folder.hold(folder)
+            except private_folder.NotOurs:
+                continue
             except (FileNotFoundError, private_folder.InUse):
-                if self.temp_dir.is_dir():
-                    return False
-                raise
+                return False  # FileNotFoundError: its server ended just now
             self._folder = folder
             return True
         raise StartupError(f"Every name for a private folder in {self.temp_dir} is taken. Set TEMP to another folder.")

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -191,6 +192,20 @@ def test_a_temp_folder_that_is_missing_is_named(tmp_path: Path) -> None:
     with pytest.raises(StartupError, match=r"gone: No such file"):
         Instance(tmp_path / "gone").claim()
     assert not Instance(tmp_path / "gone").remove_orphan()
+
+
+@pytest.mark.parametrize("reason", [FileNotFoundError(2, "No such file or directory"), PermissionError(13, "Denied")])
+def test_a_temp_folder_that_takes_no_files_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reason: OSError
+) -> None:
+    """Such as /proc, which is a folder but makes none. No server is running there."""
+
+    def mkdir(*_: object, **__: object) -> None:
+        raise reason
+
+    monkeypatch.setattr(Path, "mkdir", mkdir)
+    with pytest.raises(StartupError, match=re.escape(f"Cannot claim the temp folder {tmp_path}: {reason.strerror}")):
+        Instance(tmp_path).claim()
 
 
 def test_a_release_leaves_the_pid_file_of_a_later_server_alone(tmp_path: Path) -> None:
