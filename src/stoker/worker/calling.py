@@ -7,9 +7,12 @@ Laws: whatever a handler raises or returns, the worker lives, except for what is
 from __future__ import annotations
 
 import contextlib
+import importlib
+import os
 import sys
 import traceback
 from collections.abc import Callable
+from types import TracebackType
 from typing import Any
 
 from stoker.core import printed
@@ -30,6 +33,9 @@ UNSUPPORTED = Failure("output", 503, "Unsupported model output data type.")
 
 _RAW = (bytes, bytearray)  # spares the usual outputs a call
 _MAX_MESSAGE = 32 << 10
+
+_CALLERS = (os.path.dirname(__file__) + os.sep, importlib.__file__, "<frozen importlib")  # noqa: PTH120 - no pathlib here
+_TELLING = (ImportError, SyntaxError, ValueError)  # of a model that cannot be loaded
 
 
 class InvalidPart(Exception):
@@ -75,9 +81,20 @@ def refused(error: PredictionException) -> Failure:
 
 
 def report(error: BaseException) -> None:
-    """Prints the traceback on standard error."""
+    """Prints the traceback on standard error, from the model's code on."""
     with contextlib.suppress(Exception):  # a handler may have closed standard error
-        print(printed.indented("".join(traceback.format_exception(error))), file=sys.stderr, flush=True)  # noqa: T201
+        lines = traceback.format_exception(type(error), error, _below_the_worker(error))
+        if len(lines) > 1 and lines[0].startswith("  File"):
+            lines.insert(0, "Traceback (most recent call last):\n")  # keeps a syntax error together in the log
+        print(printed.indented("".join(lines)), file=sys.stderr, flush=True)  # noqa: T201
+
+
+def _below_the_worker(error: BaseException) -> TracebackType | None:
+    """Drops the frames that led to the model's code. Keeps all if it never ran, unless the words say what is wrong."""
+    frames = error.__traceback__
+    while frames is not None and frames.tb_frame.f_code.co_filename.startswith(_CALLERS):
+        frames = frames.tb_next
+    return frames if frames is not None or isinstance(error, _TELLING) else error.__traceback__
 
 
 def items_of(outputs: list[Any], *, max_bytes: int) -> list[Item] | Failure:

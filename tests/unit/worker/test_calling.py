@@ -1,0 +1,88 @@
+"""What a handler's error prints, and what of it a client sees."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stoker.worker import calling, loading
+
+FRAME = '  File "'
+
+
+@pytest.fixture
+def import_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Any]:
+    """Imports a handler with this source, as a worker does."""
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+    def find(source: str) -> Any:
+        file = tmp_path / "reported.py"
+        file.write_text(source)
+        monkeypatch.delitem(sys.modules, "reported", raising=False)
+        importlib.invalidate_caches()
+        return loading.find_entry(file.name)
+
+    return find
+
+
+def printed(capsys: pytest.CaptureFixture[str], fails: Callable[[], object]) -> list[str]:
+    with pytest.raises(Exception) as caught:
+        fails()
+    frames = caught.tb
+    while frames.tb_frame.f_code.co_filename == __file__:
+        assert frames.tb_next is not None
+        frames = frames.tb_next
+    calling.report(caught.value.with_traceback(frames))
+    return capsys.readouterr().err.splitlines()
+
+
+@pytest.mark.parametrize(
+    ("source", "frames", "last"),
+    [
+        pytest.param("import not_there", 1, "ModuleNotFoundError: No module named 'not_there'", id="import"),
+        pytest.param("def f(): return 1 / 0\nf()", 2, "ZeroDivisionError: division by zero", id="at import"),
+        pytest.param("def handle(data, context) pass", 1, "SyntaxError: expected ':'", id="syntax"),
+    ],
+)
+def test_a_file_that_cannot_be_imported_shows_its_own_lines_only(
+    capsys: pytest.CaptureFixture[str], import_of: Callable[[str], Any], source: str, frames: int, last: str
+) -> None:
+    """Our own frames and those of the import machinery tell its author nothing."""
+    lines = printed(capsys, lambda: import_of(source))
+    assert lines[0] == "Traceback (most recent call last):"
+    shown = [line for line in lines if line.startswith(FRAME)]
+    assert [("reported.py" in line) for line in shown] == [True] * frames
+    assert lines[-1] == last
+
+
+def test_a_handler_without_an_entry_point_is_one_line(
+    capsys: pytest.CaptureFixture[str], import_of: Callable[[str], Any]
+) -> None:
+    (line,) = printed(capsys, lambda: import_of("x = 1"))
+    assert line.startswith("ValueError: Expected only one class in custom service code")
+
+
+def test_a_handler_that_raises_shows_its_own_lines_only(
+    capsys: pytest.CaptureFixture[str], import_of: Callable[[str], Any]
+) -> None:
+    entry = import_of("def handle(data, context):\n    return [] if data is None else data[0]['x']\n")
+    assert calling.invoke(entry.entry_point, [{}], None) is calling.RAISED  # type: ignore[arg-type]
+    lines = capsys.readouterr().err.splitlines()
+    assert len([line for line in lines if line.startswith(FRAME)]) == 1
+    assert lines[-1] == "KeyError: 'x'"
+
+
+def test_an_error_of_the_worker_itself_keeps_its_frames(capsys: pytest.CaptureFixture[str]) -> None:
+    """There are no others that could tell where it is."""
+
+    class Odd:
+        def __index__(self) -> int:
+            raise AssertionError
+
+    lines = printed(capsys, lambda: loading.one_line(Odd(), Odd()))  # type: ignore[arg-type]
+    assert any("loading.py" in line for line in lines)
