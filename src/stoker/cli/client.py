@@ -8,7 +8,6 @@ from typing import Annotated
 
 import typer
 
-import stoker.cli.quiet_grpc  # noqa: F401 - before everything that imports gRPC
 from stoker.cli import connecting, output, sending, sequence_client, workflow_client
 from stoker.cli.connecting import Version
 from stoker.cli.registering import watched

@@ -11,9 +11,10 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
+import stoker.client
 from stoker.cli import diagnosis, output
 from stoker.cli.diagnosis import Failure
-from stoker.client import AddressError, Api, CallError, Client, Endpoint, token_file
+from stoker.client import AddressError, Api, Endpoint, token_file
 from stoker.client.token_file import Tokens
 
 ASK_S = 10.0
@@ -69,17 +70,21 @@ class Connection:
 
 
 @contextmanager
-def client(context: typer.Context, api: Api, usual_s: float | None = None) -> Iterator[tuple[Client, float | None]]:
+def client(
+    context: typer.Context, api: Api, usual_s: float | None = None
+) -> Iterator[tuple[stoker.client.Client, float | None]]:
     """Yields a client and the seconds that its calls may take: ``--timeout``, else ``usual_s``.
 
     A failed call ends the command with one line on stderr and status 1.
     """
+    import stoker.cli.quiet_grpc  # noqa: PLC0415 - before gRPC, which --help does not need
+
     connection: Connection = context.obj
     seconds = usual_s if connection.timeout is None else connection.timeout
     try:
-        with Client(connection.endpoint) as connected:
+        with stoker.client.Client(connection.endpoint) as connected:
             yield connected, seconds
-    except CallError as error:
+    except stoker.client.CallError as error:
         output.fail(diagnosis.explain(Failure(error, connection.endpoint, api, seconds)))
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+import stoker.client
 from stoker.cli import probe
 from stoker.cli.probe import Speaks
-from stoker.client import Api, CallError, Client, Endpoint
+from stoker.client import Api, Endpoint
 from stoker.client.address import Target
 
 _MAY_BE_THE_ADDRESS = ("UNAVAILABLE", "UNKNOWN", "INTERNAL", "DEADLINE_EXCEEDED", "UNIMPLEMENTED", "CANCELLED")
@@ -20,7 +21,7 @@ _LOOK_S = 2.0
 class Failure:
     """A failed call. ``timeout``: seconds that it had; None: no deadline."""
 
-    error: CallError
+    error: stoker.client.CallError
     endpoint: Endpoint
     api: Api
     timeout: float | None = None
@@ -58,7 +59,7 @@ def explain(failure: Failure) -> str:
     return _address(failure, probe.look(failure.target)) or _late(failure) or str(error)
 
 
-def _with_remedy(error: CallError) -> str:
+def _with_remedy(error: stoker.client.CallError) -> str:
     remedies = [remedy for start, remedy in _REMEDIES.items() if error.message.startswith(start)]
     return f"{str(error).rstrip('.')}. {remedies[0]}" if remedies else str(error)
 
@@ -151,8 +152,8 @@ def _no_workflows(failure: Failure) -> str | None:
 
 def _serves(endpoint: Endpoint, api: Api) -> bool:
     try:
-        with Client(endpoint) as client:
+        with stoker.client.Client(endpoint) as client:
             client.ping(timeout=_LOOK_S) if api is Api.INFERENCE else client.list_models(limit=1, timeout=_LOOK_S)
-    except CallError as error:
+    except stoker.client.CallError as error:
         return error.code.name not in _MAY_BE_THE_ADDRESS
     return True

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+import stoker.client
 from stoker.cli import progress
 from stoker.cli.connecting import Connection
-from stoker.client import CallError, Client
 
 _EVERY_S = 1.0
 _ASK_S = 2.0
@@ -37,11 +37,11 @@ def watched(connection: Connection, text: str, *, model: str, version: str | Non
 def _watch(
     connection: Connection, text: str, model: str, version: str | None, tell: progress.Tell, over: threading.Event
 ) -> None:
-    with Client(connection.endpoint) as client:
+    with stoker.client.Client(connection.endpoint) as client:
         while not over.wait(_EVERY_S):
             try:
                 found = client.describe(model, version=version, timeout=_ASK_S)
-            except CallError as error:
+            except stoker.client.CallError as error:
                 if error.code.name == "NOT_FOUND":
                     tell(f"{text}: the server reads the archive")
                 continue

@@ -10,8 +10,9 @@ from typing import Annotated
 
 import typer
 
+import stoker.client
 from stoker.cli import connecting, output, progress
-from stoker.client import Api, Client
+from stoker.client import Api
 
 Inputs = Annotated[
     list[str] | None,
@@ -67,7 +68,9 @@ def _check_writable(out: Path) -> None:
 
 
 @contextmanager
-def awaited(context: typer.Context, name: str, payload: dict[str, bytes]) -> Iterator[tuple[Client, float | None]]:
+def awaited(
+    context: typer.Context, name: str, payload: dict[str, bytes]
+) -> Iterator[tuple[stoker.client.Client, float | None]]:
     """Yields a client and its timeout as `connecting.client` does, and shows that the answer of ``name`` is awaited."""
     size = output.size(sum(len(content) for content in payload.values()))
     with (

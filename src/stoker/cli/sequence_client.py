@@ -9,9 +9,10 @@ from typing import Annotated
 
 import typer
 
+import stoker.client
 from stoker.cli import connecting, output
 from stoker.cli.connecting import Version
-from stoker.client import Api, CallError, SequenceRequest
+from stoker.client import Api
 
 
 def sequence(
@@ -31,7 +32,7 @@ def sequence(
     """Send requests that belong together to a model that keeps state, print the answers in order."""
     payloads = _pieces(files, piece) if files else _lines()
     ends = id is None if end is None else end
-    failed: CallError | None = None
+    failed: stoker.client.CallError | None = None
     with connecting.client(context, Api.INFERENCE) as (client, seconds):
         requests = _requests(model, payloads, id, version, ends=ends)
         for part in client.predict_sequences(requests, timeout=seconds):
@@ -45,13 +46,15 @@ def sequence(
 
 def _requests(
     model: str, payloads: Iterable[bytes], id: str | None, version: str | None, *, ends: bool
-) -> Iterator[SequenceRequest]:
+) -> Iterator[stoker.client.SequenceRequest]:
     """Marks the first request of a sequence without an id, and the last one of a sequence that ends."""
-    before: SequenceRequest | None = None
+    before: stoker.client.SequenceRequest | None = None
     for payload in payloads:
         if before is not None:
             yield before
-        before = SequenceRequest(model, payload, id or "", start=id is None and before is None, version=version)
+        before = stoker.client.SequenceRequest(
+            model, payload, id or "", start=id is None and before is None, version=version
+        )
     if before is not None:
         yield before._replace(end=ends)
 

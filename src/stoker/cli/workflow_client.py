@@ -8,8 +8,9 @@ from typing import Annotated
 
 import typer
 
+import stoker.client
 from stoker.cli import connecting, output, progress, sending
-from stoker.client import Api, NodeTrace, WorkflowPrediction
+from stoker.client import Api
 
 _EPILOG = """Examples:
 
@@ -133,7 +134,7 @@ def stream(
         output.say("")
 
 
-def _as_one(answer: WorkflowPrediction) -> bytes:
+def _as_one(answer: stoker.client.WorkflowPrediction) -> bytes:
     """Makes one output of several: what is JSON stays JSON, all else is a string."""
     if len(answer.outputs) == 1:
         return answer.data
@@ -149,6 +150,6 @@ def _value(data: bytes) -> object:
         return data.decode("utf-8", "replace")
 
 
-def _traced(node: str, how: NodeTrace) -> str:
+def _traced(node: str, how: stoker.client.NodeTrace) -> str:
     attempts = f", {how.attempts} attempts" if how.attempts != 1 else ""
     return f"{node}: waited {how.queue_s * 1000:.1f} ms, ran {how.run_s * 1000:.1f} ms{attempts}"
