@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 
+from stoker.core.buffer import Buffer
 from stoker.errors import MessageTooLarge, StokerError
 
 _PIECE = 64 << 10
@@ -26,16 +27,20 @@ def inflate(packed: bytes | bytearray, encoding: str, limit: int) -> bytes:
     bits = _WINDOW_BITS.get(encoding)
     if bits is None:
         raise UnknownEncoding
-    unpacker, out, data = zlib.decompressobj(bits), bytearray(), bytes(packed)
+    unpacker, out, view = zlib.decompressobj(bits), bytearray(), memoryview(packed)
     try:
-        while not unpacker.eof:
-            piece = unpacker.decompress(data, _PIECE)
-            out += piece
-            if len(out) > limit:
-                raise MessageTooLarge(size=len(out), limit=limit)
-            data = unpacker.unconsumed_tail
-            if not piece and not data:
-                break
+        for start in range(0, len(view), _PIECE):
+            if unpacker.eof:
+                raise BadCompression
+            data: Buffer = view[start : start + _PIECE]
+            more = True
+            while more and not unpacker.eof:
+                piece = unpacker.decompress(data, _PIECE)
+                out += piece
+                if len(out) > limit:
+                    raise MessageTooLarge(size=len(out), limit=limit)
+                data = unpacker.unconsumed_tail
+                more = bool(data) or len(piece) == _PIECE
     except zlib.error:
         raise BadCompression from None
     if not unpacker.eof or unpacker.unused_data:

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from msgspec import Struct
 
 from stoker.core.buffer import Buffer
-from stoker.ipc.room import room
+from stoker.core.room import room
 
 PREFIX = struct.Struct("<II")
 MAX_HEADER_BYTES = 64 << 20

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 
 from stoker.core.buffer import Buffer
@@ -20,6 +20,9 @@ from stoker.ipc.tls_socket import TlsSocket
 
 _READ_BYTES = 64 << 10
 _BUFFERS_PER_WRITE = 1024  # IOV_MAX of Linux and macOS
+_SLICE_BYTES = 1 << 20
+"""Bytes of a large frame to send or to receive before the loop goes on: a worker that keeps pace would take, or bring,
+all of it in one call."""
 _READS_AFTER_DEATH = 256  # what a dead peer left in the kernel is far less
 
 
@@ -46,6 +49,7 @@ class FrameTransport:
         self._out: deque[Buffer] = deque()
         self._flush_due = False
         self._writing = False
+        self._sliced = False  # large frames wait to be sent
         self._open = True
         self._loop = asyncio.get_running_loop()
         self._turn = current_turn()
@@ -60,20 +64,26 @@ class FrameTransport:
 
     # ------------------------------------------------------------------------------------------ writing
 
-    def write(self, buffers: Iterable[Buffer]) -> None:
+    def write(self, buffers: Sequence[Buffer]) -> None:
         """Sends at the end of the loop's turn; drops once the connection is lost."""
         if not self._open:
             return
-        self._out.extend(buffers)
+        if len(buffers) == 1:
+            self._out.extend(buffers)
+        else:
+            self._sliced = True
+            for buffer in buffers:
+                self._out.extend(_slices(buffer))
         if not self._flush_due and not self._writing:
             self._flush_due = True
             self._turn.defer(self._flush)
 
     def _flush(self) -> None:
         self._flush_due = False
-        while self._out and self._open:
+        left = _SLICE_BYTES
+        while self._out and self._open and left > 0:
             try:
-                sent = self._sock.sendmsg(islice(self._out, _BUFFERS_PER_WRITE))
+                sent = self._sock.sendmsg(islice(self._out, 2 if self._sliced else _BUFFERS_PER_WRITE))
             except (BlockingIOError, InterruptedError):
                 break
             except OSError:  # the peer is gone; what it had sent before counts
@@ -81,6 +91,9 @@ class FrameTransport:
                 self._lose(None)
                 return
             self._forget(sent)
+            if self._sliced:
+                left -= sent
+                self._sliced = bool(self._out)
         if self._writing or self._out:
             self._want_writable(bool(self._out) and self._open)
         if not self._writing and self._open:
@@ -137,7 +150,7 @@ class FrameTransport:
     def _receive(self) -> bool:
         window = self._decoder.writable()
         if window is not None:
-            count = self._sock.recv_into(window)
+            count = self._sock.recv_into(window[:_SLICE_BYTES])
             frame = self._decoder.wrote(count) if count else None
             if frame is not None:
                 self._on_frame(frame)
@@ -170,3 +183,12 @@ class FrameTransport:
         if self._open:
             self.close()
             self._on_lost(error)
+
+
+def _slices(buffer: Buffer) -> Iterator[Buffer]:
+    if len(buffer) <= _SLICE_BYTES:
+        yield buffer
+        return
+    view = memoryview(buffer)
+    for start in range(0, len(view), _SLICE_BYTES):
+        yield view[start : start + _SLICE_BYTES]

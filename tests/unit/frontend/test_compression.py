@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import random
 import zlib
 
 import pytest
@@ -21,6 +22,17 @@ def test_what_was_packed_is_unpacked(encoding: str, pack: object) -> None:
     assert inflate(pack(data), encoding, LIMIT) == data
     assert inflate(deflate(data, encoding), encoding, LIMIT) == data
     assert inflate(pack(b""), encoding, LIMIT) == b""
+
+
+def test_what_needs_many_steps_is_unpacked_whole() -> None:
+    incompressible = random.Random(1).randbytes(300_000)
+    for data in (incompressible, bytes(3_000_000), incompressible + bytes(1_000_000)):
+        for pack in (gzip.compress, lambda data: gzip.compress(data, 0)):
+            assert inflate(pack(data), "gzip", len(data)) == data
+            with pytest.raises(BadCompression):
+                inflate(pack(data) + b"x", "gzip", len(data))
+            with pytest.raises(BadCompression):
+                inflate(pack(data)[:-1], "gzip", len(data))
 
 
 def test_unpacking_stops_at_the_limit() -> None:

@@ -1,4 +1,4 @@
-"""Allocates memory that a large payload is received into.
+"""Allocates memory that a large payload is received into, and assembles payloads there. PURE.
 
 `bytearray(size)` first writes zeros into every page, and the kernel hands pages out 4 KiB at a time: for 50 MB that
 takes longer than receiving them.  This writes nothing, and asks the kernel for pages of 2 MiB.
@@ -11,7 +11,52 @@ import mmap
 from collections.abc import Callable
 from typing import cast
 
+from stoker.core.buffer import Buffer
+
 _WORTH_IT_BYTES = 1 << 20
+_PROMISED_BYTES = 128 << 10
+
+
+class Assembly:
+    """Assembles ``size`` bytes from pieces, each copied once.
+
+    A size is only a promise: the memory grows with the first pieces, and the rest is taken once those have come.
+    """
+
+    __slots__ = ("_body", "_filled", "size")
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self._body = bytearray()
+        self._filled = 0
+
+    @property
+    def filled(self) -> int:
+        return self._filled
+
+    @property
+    def complete(self) -> bool:
+        return self._filled == self.size
+
+    def fill(self, data: Buffer, start: int = 0) -> int:
+        """Takes what is missing from ``data``, from ``start`` on. Returns where the rest of it starts."""
+        body, filled = self._body, self._filled
+        stop = min(start + self.size - filled, len(data))
+        end = filled + stop - start
+        piece = memoryview(data)[start:stop]
+        if end <= _PROMISED_BYTES:
+            body += piece
+        else:
+            if len(body) < self.size:
+                self._body = room(self.size)
+                self._body[:filled] = body
+            memoryview(self._body)[filled:end] = piece
+        self._filled = end
+        return stop
+
+    def take(self) -> bytearray:
+        """Returns the bytes, once it is `complete`."""
+        return self._body
 
 
 def room(size: int) -> bytearray:
