@@ -37,7 +37,7 @@ from h2_peer import (
 
 from stoker.core.reply import Chunk
 from stoker.errors import ModelNotFound
-from stoker.frontend import connections
+from stoker.frontend import connections, transfers
 from stoker.frontend.grpc import connection as connection_module
 from stoker.frontend.grpc.engine import ConnectionAge
 from stoker.frontend.grpc.limits import Limits
@@ -51,6 +51,7 @@ MIB = 1 << 20
 OK, CANCELLED, UNKNOWN, NOT_FOUND, RESOURCE_EXHAUSTED, UNIMPLEMENTED, INTERNAL, UNAVAILABLE = 0, 1, 2, 5, 8, 12, 13, 14
 ENHANCE_YOUR_CALM, NO_ERROR = 11, 0
 INITIAL_WINDOW_SIZE = 4
+CANCEL = bytes((0, 0, 0, 8))
 GOODBYE = frame(GOAWAY, 0, 0, bytes(8))
 REQUEST = inference_pb2.PredictionsRequest(model_name="m", input={"data": b"x"}).SerializeToString()
 
@@ -402,6 +403,60 @@ async def test_unread_answers_stop_the_reading_of_more_requests(ports: Ports) ->
             assert len(ports.inference.submissions) < 100
             assert resident_bytes() - before < 150 * MIB
             assert await serves(server.port)
+
+
+async def test_answers_larger_than_what_may_be_unread_go_on_while_the_client_reads(ports: Ports) -> None:
+    """Reading stops for a client that leaves too much unread, but what opens its windows must still be read."""
+    large = bytes(range(256)) * 4096 * 3
+    ports.inference.on_submit = lambda submission: submission.answer(large if submission.model == "big" else b"x")
+    async with ports.server(limits=Limits(unread_bytes=MIB)) as server, peer(server.port) as client:
+        for id in (1, 3, 5):
+            client.call(id, BIG)
+        await client.until(lambda: 1 in client.answers and len(client.answers[1].body) >= 65_535)
+        client.call(7, REQUEST)  # comes while too much is unread
+        client.send(client.headers(9), frame(RST_STREAM, 0, 9, CANCEL))
+        while not all(client.answers.get(id) and client.answers[id].ended for id in (1, 3, 5, 7)):
+            grant = (256 << 10).to_bytes(4, "big")
+            client.send(*(frame(WINDOW_UPDATE, 0, id, grant) for id in (0, 1, 3, 5)))
+            await asyncio.sleep(0.001)
+        assert [client.answers[id].status for id in (1, 3, 5, 7)] == [OK] * 4
+        assert all(client.answers[id].body.endswith(large) for id in (1, 3, 5))
+        assert len(ports.inference.submissions) == 4
+
+
+async def test_a_large_answer_that_the_client_resets_is_forgotten(ports: Ports) -> None:
+    ports.inference.on_submit = lambda submission: submission.answer(bytes(MIB if submission.model == "big" else 1))
+    budgets = Budgets()
+    async with ports.server(budgets=budgets) as server, peer(server.port) as client:
+        client.call(1, BIG)
+        await client.until(lambda: 1 in client.answers and len(client.answers[1].body) >= 65_535)
+        client.send(frame(RST_STREAM, 0, 1, CANCEL))
+        await until(lambda: budgets.unread.total == 0)
+        client.send(frame(WINDOW_UPDATE, 0, 0, MIB.to_bytes(4, "big")))
+        client.call(3, REQUEST)
+        assert (await client.answer(3)).status == OK
+
+
+@pytest.mark.parametrize("model", ["big", "m"], ids=["answer", "request"])
+async def test_a_large_message_takes_turns(ports: Ports, model: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that is read, or sent, as fast as the server goes would keep the others of its loop waiting."""
+    turns: list[int] = []
+    begin = transfers.Transfers._begin_turn
+    monkeypatch.setattr(transfers, "TURN_BYTES", 256 << 10)
+    monkeypatch.setattr(transfers.Transfers, "_begin_turn", lambda it: (turns.append(1), begin(it)))
+    ports.inference.on_submit = lambda submission: submission.answer(bytes(6 * MIB if model == "big" else 1))
+    data = bytes(1 if model == "big" else 6 * MIB)
+    large = inference_pb2.PredictionsRequest(model_name=model, input={"data": data}).SerializeToString()
+    wide = {INITIAL_WINDOW_SIZE: (1 << 31) - 1}
+    async with ports.server() as server, peer(server.port, settings=wide) as client:
+        client.send(frame(WINDOW_UPDATE, 0, 0, (1 << 30).to_bytes(4, "big")), client.headers(1))
+        body = message(large)
+        for start in range(0, len(body), 16_384):
+            await client.until(lambda at=start: client.window_updates.get(1, 0) + 65_535 >= at + 16_384)
+            end = END_STREAM if start + 16_384 >= len(body) else 0
+            client.send(frame(DATA, end, 1, body[start : start + 16_384]))
+        assert (await client.answer(1)).status == OK
+    assert len(turns) > 6
 
 
 async def test_a_client_that_leaves_answers_unread_is_let_go(ports: Ports, monkeypatch: pytest.MonkeyPatch) -> None:

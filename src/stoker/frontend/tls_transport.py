@@ -13,14 +13,15 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl
-from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from enum import Enum, auto
 from typing import Any, cast
 
 from stoker.core.buffer import Buffer
+from stoker.frontend.backlog import Backlog
 from stoker.frontend.connections import Connections
+from stoker.frontend.transfers import current_transfers
 
 log = logging.getLogger(__name__)
 
@@ -33,8 +34,6 @@ _HTTP_ANSWER = (
 """Answers HTTP without TLS; gRPC libraries report it as well."""
 _RECORD = 16 << 10
 _AT_ONCE = 4 * _RECORD
-_TURN = 2 << 20
-"""Bytes to encrypt for one connection before others get their turn."""
 _PIECE = 4 << 10
 """Bytes that OpenSSL gets at a time, unless there are many: its buffers never shrink."""
 _OVERHEAD = 32
@@ -68,10 +67,8 @@ class TlsTransport(asyncio.Transport, asyncio.BufferedProtocol):
         self._handshake_s = handshake_s
         self._state = State.GREETING
         self._connected = False
-        self._backlog: deque[memoryview] = deque()  # not encrypted yet
-        self._backlog_size = 0
-        self._turn_left = _TURN
-        self._turn_planned = False
+        self._backlog = Backlog()  # not encrypted yet
+        self._waits = False  # for its turn to encrypt more
         self._barren = 0
         self._paused = False  # by the transport below
         self._inner_paused = False
@@ -81,6 +78,7 @@ class TlsTransport(asyncio.Transport, asyncio.BufferedProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._below = cast("asyncio.Transport", transport)
+        self._transfers = current_transfers()
         self._timer = asyncio.get_running_loop().call_later(self._handshake_s, self.abort)
         if not self._connections.begin_handshake(self):
             self.abort()
@@ -227,20 +225,18 @@ class TlsTransport(asyncio.Transport, asyncio.BufferedProtocol):
         if self._state is not State.OPEN or not data:
             return
         if len(data) > _RECORD or self._paused or self._backlog:
-            self._backlog.append(memoryview(data))
-            self._backlog_size += len(data)
+            self._backlog.add(data)
             self._write_backlog()
             return
         self._tls.write(data)
         self._below.write(self._outgoing.read())
 
     def _write_backlog(self) -> None:
-        if self._backlog and not self._turn_planned:
-            self._turn_planned = True
-            asyncio.get_running_loop().call_soon(self._begin_turn)
-        while self._backlog and not self._paused and self._turn_left > 0:
-            self._turn_left -= _AT_ONCE
+        while self._backlog and not self._paused and not self._waits:
             self._below.writelines(self._encrypted())
+            if not self._transfers.spend(_AT_ONCE):
+                self._waits = True
+                self._transfers.wait(self._go_on)
         if self._backlog or self._paused:
             self._pause_inner()
             return
@@ -250,27 +246,21 @@ class TlsTransport(asyncio.Transport, asyncio.BufferedProtocol):
             self._inner_paused = False
             self._inner.resume_writing()
 
-    def _begin_turn(self) -> None:
-        self._turn_left, self._turn_planned = _TURN, False
+    def _go_on(self) -> None:
+        self._waits = False
         if self._state is not State.OVER:
             self._write_backlog()
 
     def _encrypted(self) -> list[bytes]:
         """Returns the next few records."""
-        backlog, records, most = self._backlog, list[bytes](), self._backlog_size - _AT_ONCE
-        while backlog and self._backlog_size > most:
-            data = backlog[0]
-            written = self._tls.write(data[:_RECORD])
+        backlog, records, least = self._backlog, list[bytes](), self._backlog.size - _AT_ONCE
+        while backlog and backlog.size > least:
+            self._tls.write(backlog.take(_RECORD))
             records.append(self._outgoing.read())
-            self._backlog_size -= written
-            if written == len(data):
-                backlog.popleft()
-            else:
-                backlog[0] = data[written:]
         return records
 
     def get_write_buffer_size(self) -> int:
-        return self._backlog_size + self._below.get_write_buffer_size()
+        return self._backlog.size + self._below.get_write_buffer_size()
 
     def can_write_eof(self) -> bool:
         return True

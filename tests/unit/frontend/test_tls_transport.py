@@ -14,7 +14,7 @@ from stoker.frontend import tls_transport
 from stoker.frontend.connections import Connections
 from stoker.frontend.tls_transport import TlsTransport
 
-LARGE = bytes(range(256)) * 4096
+LARGE = bytes(range(256)) * 2048
 
 
 class Below(asyncio.Transport):

@@ -13,6 +13,7 @@ from enum import Enum
 from stoker.core.buffer import Buffer
 from stoker.core.reply import Chunk, ResponseMeta
 from stoker.frontend.exchange import Exchange
+from stoker.frontend.grpc.messages import Message
 from stoker.frontend.grpc.metadata import Metadata, Trailing, trailing_metadata
 from stoker.frontend.grpc.status import CANCELLED, DEADLINE_EXCEEDED, OK, Status, StatusOf
 
@@ -26,7 +27,7 @@ class Kind(Enum):
     BIDIRECTIONAL = "bidirectional"
 
 
-def _joined(*parts: Buffer) -> bytes:
+def _joined(*parts: Buffer) -> Message:
     return b"".join(parts)
 
 
@@ -47,7 +48,7 @@ class Method:
     status_of: StatusOf
     while_draining: bool = False
     keeps_deadline: bool = False
-    encode: Callable[..., bytes] = _joined
+    encode: Callable[..., Message] = _joined
     label: str = field(init=False, default="")
     one_request: bool = field(init=False, default=True)
 
@@ -74,7 +75,7 @@ class Call(Exchange, kw_only=True):
     request: bytes = b""
     method: Method
     metadata: Metadata
-    encode: Callable[..., bytes]
+    encode: Callable[..., Message]
     reading: bool = True
     on_message: Callable[[bytes], None] | None = None
     on_half_close: Callable[[], None] | None = None
@@ -93,7 +94,7 @@ class Call(Exchange, kw_only=True):
         if self._end(OK):
             self._answer(message, trailing_metadata(self._meta) if self._meta is not None else ())
 
-    def reply(self, message: bytes, trailing: Trailing = ()) -> None:
+    def reply(self, message: Message, trailing: Trailing = ()) -> None:
         """Sends the whole encoded answer."""
         if self._end(OK):
             self._answer(message, trailing)
@@ -106,10 +107,10 @@ class Call(Exchange, kw_only=True):
                 self._meta = chunk.meta
         return self.send_messages(messages)
 
-    def send_message(self, message: bytes) -> bool:
+    def send_message(self, message: Message) -> bool:
         return self.send_messages((message,))
 
-    def send_messages(self, messages: Sequence[bytes]) -> bool:
+    def send_messages(self, messages: Sequence[Message]) -> bool:
         if self.ended:
             return False
         self.started = True
@@ -176,11 +177,11 @@ class Call(Exchange, kw_only=True):
         """Takes the messages that came while reading was paused, and those to come."""
         raise NotImplementedError
 
-    def _answer(self, message: bytes, trailing: Trailing) -> None:
+    def _answer(self, message: Message, trailing: Trailing) -> None:
         """Sends the only message and completes."""
         raise NotImplementedError
 
-    def _write(self, messages: Sequence[bytes]) -> bool:
+    def _write(self, messages: Sequence[Message]) -> bool:
         """Sends the messages; returns whether there is room for more."""
         raise NotImplementedError
 

@@ -22,16 +22,19 @@ from stoker.core.turn import current_turn
 from stoker.frontend.connections import Connections
 from stoker.frontend.grpc.call import Method
 from stoker.frontend.grpc.engine import Setup
+from stoker.frontend.grpc.held_requests import HeldRequests
 from stoker.frontend.grpc.limits import FloodGuard, Limits
 from stoker.frontend.grpc.request_head import RESPONSE_HEADERS, Headers, RequestHead, parse_head, status_trailers
 from stoker.frontend.grpc.status import RESOURCE_EXHAUSTED, UNIMPLEMENTED, Status
 from stoker.frontend.grpc.stream_call import ROOM_BYTES, RunInThread, StreamCall
 from stoker.frontend.sockets import avoid_pacing, peer_of
+from stoker.frontend.transfers import LARGE_BYTES, Reading, current_transfers
 
 log = logging.getLogger(__name__)
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
-WRITE_BYTES = 256 << 10
+WRITE_BYTES = 64 << 10
+"""Bytes to write at a time: malloc would take larger pieces from the kernel anew, page by page."""
 _WINDOW = (1 << 31) - 1
 _HARD_HEADER_FACTOR = 8
 """Header lists larger than this multiple of the limit are not decoded to the end; the connection closes."""
@@ -105,8 +108,11 @@ class Connection(asyncio.Protocol):
         self._settled = False
         self._flush_planned = False
         self._write_paused = False
-        self._read_paused = False
+        self._rests = False  # until its turn to write more
         self._waiting: set[StreamCall] = set()
+        self._sliced: dict[int, StreamCall] = {}  # calls with large messages that have not left
+        self._overfull = False  # with unread answers
+        self._held = HeldRequests()
         self._to_reset: set[int] = set()
         self._refused: dict[int, Headers] = {}
         self._unread = 0
@@ -122,6 +128,8 @@ class Connection(asyncio.Protocol):
         self._transport = transport
         self.peer = peer_of(transport)
         avoid_pacing(transport)
+        self._reading = Reading(transport)
+        self._transfers = current_transfers()
         if not self.listener.opened(self):
             transport.abort()
             return
@@ -141,6 +149,8 @@ class Connection(asyncio.Protocol):
             if not data:
                 return
         self.now = time.monotonic()
+        if len(data) >= LARGE_BYTES:
+            self._reading.received(len(data))
         with self._turn:
             self._receive(data)
 
@@ -186,8 +196,7 @@ class Connection(asyncio.Protocol):
                 if call is not None:
                     call.receive(data, end=event.end_stream)
                 else:
-                    self.take_in(id, len(data))
-                    self._answer_refused(id)
+                    self._receive_of_no_call(id, data, end=event.end_stream)
             elif isinstance(event, RequestReceived):
                 self._flood.requests += 1
                 self._begin(event)
@@ -198,20 +207,32 @@ class Connection(asyncio.Protocol):
                 self._note(event)
         if idle_frames and not self._flood.allows(idle_frames, self.now):
             self._abort("too many frames that carry nothing", _ENHANCE_YOUR_CALM)
-        elif self._said_last_stream or self.http2.want_write:
+        elif self._said_last_stream or self._unread or self.http2.want_write:
             self.plan_flush()
+
+    def _receive_of_no_call(self, id: int, data: bytes, *, end: bool) -> None:
+        """Receives data of a request that is held or refused, or has been answered."""
+        if not (self._held and self._held.receive(id, data, end=end)):
+            self.take_in(id, len(data))
+            self._answer_refused(id)
 
     def _note(self, event: object) -> None:
         """Handles an event without data, which may still end the request."""
         self._settled = True
         if isinstance(event, ConnectionClosed):
             self._draining = self._said_last_stream = True  # the client sent GOAWAY, and nothing is open
-        elif isinstance(event, ngh2.TrailersReceived) and event.stream_id in self.calls:
-            self.calls[event.stream_id].receive(b"", end=True)
+        elif isinstance(event, ngh2.TrailersReceived):
+            if event.stream_id in self.calls:
+                self.calls[event.stream_id].receive(b"", end=True)
+            else:
+                self._held.receive(event.stream_id, b"", end=True)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
         self._waiting.clear()
+        for call in self._sliced.values():
+            call.drop_backlog()
+        self._sliced.clear()
         calls, self.calls = self.calls, {}
         self._count_unread(0, None)
         if self._timer is not None:
@@ -225,6 +246,9 @@ class Connection(asyncio.Protocol):
 
     def _begin(self, event: RequestReceived) -> None:
         id = event.stream_id
+        if self._overfull:
+            self._held.add(event)
+            return
         if event.headers != self._headers:  # most calls of a connection have the same headers
             self._headers, self._head = event.headers, parse_head(event.headers)
             self._method = self._methods.get(self._head.path)
@@ -294,6 +318,10 @@ class Connection(asyncio.Protocol):
             self._to_reset.discard(id)
         if self._refused:
             self._refused.pop(id, None)
+        if self._held:
+            self._held.take(id)
+        if self._sliced and (sliced := self._sliced.pop(id, None)) is not None:
+            sliced.drop_backlog()
         call = self.calls.pop(id, None)
         if call is not None and not call.ended:
             call.cancelled()
@@ -326,6 +354,9 @@ class Connection(asyncio.Protocol):
         sending."""
         self._to_reset.add(id)
 
+    def send_in_slices(self, call: StreamCall) -> None:
+        self._sliced[call.id] = call
+
     def plan_flush(self) -> None:
         if not self._flush_planned:
             self._flush_planned = True
@@ -344,19 +375,10 @@ class Connection(asyncio.Protocol):
     def _flush(self) -> None:
         self._flush_planned = False
         transport, http2 = self._transport, self.http2
-        if transport is None:
+        if transport is None or self._rests:
             return
-        more = True
         try:
-            while more and not self._write_paused:  # in pieces, until the transport is full
-                more = http2.queued_body_size() > WRITE_BYTES
-                data = http2.data_to_send(WRITE_BYTES if more else None)
-                if not more and self._to_reset and self._reset_answered():
-                    data += http2.data_to_send()
-                if not data:
-                    break
-                transport.write(data)
-                self._flood.bytes_sent += len(data)
+            self._write_out(transport)
         except ngh2.NGH2Error as error:
             self._abort(str(error))
             return
@@ -367,44 +389,87 @@ class Connection(asyncio.Protocol):
                 transport.close()
         if self._waiting:
             self._wake_calls()
-        unread = self.http2.queued_body_size()
-        if self._write_paused:
-            unread += transport.get_write_buffer_size()
-        if unread != self._unread:
+        unread = self._unread_now(transport)
+        if unread != self._unread or not self._reading.wanted:
             self._count_unread(unread, transport)
         if self._said_last_stream and not self.calls and not unread:
             transport.close()
 
+    def _write_out(self, transport: asyncio.Transport) -> None:
+        """Writes in pieces, until the transport is full or the turn is over."""
+        http2, more = self.http2, True
+        while more and not self._write_paused and not self._rests:
+            if self._sliced:
+                self._send_slices()
+            more = bool(self._sliced) or http2.queued_body_size() > WRITE_BYTES
+            data = http2.data_to_send(WRITE_BYTES if more else None)
+            if self._to_reset and not (more and data) and self._reset_answered():
+                data += http2.data_to_send()
+            if not data:
+                break
+            transport.write(data)
+            self._flood.bytes_sent += len(data)
+            if more and not self._transfers.spend(len(data)):
+                self._rests = True
+                self._transfers.wait(self._go_on)
+
+    def _go_on(self) -> None:
+        self._rests = False
+        with self._turn:
+            self.plan_flush()
+
+    def _send_slices(self) -> None:
+        for id, call in list(self._sliced.items()):
+            if not call.send_slice():
+                del self._sliced[id]
+
     def _reset_answered(self) -> bool:
         """Resets answered streams in the same write as their trailers: gRPC's core treats a later reset as an error."""
-        sent = [id for id in self._to_reset if not self.http2.queued_body_size(id)]
+        queued = self.http2.queued_body_size
+        sent = [id for id in self._to_reset if id not in self._sliced and not queued(id)]
         for id in sent:
             self._to_reset.discard(id)
             self.http2.reset_stream(id, _NO_ERROR)
         return bool(sent)
 
     def _wake_calls(self) -> None:
-        size_of = self.http2.queued_body_size
         for call in list(self._waiting):
             if call.ended:
                 self._waiting.discard(call)
-            elif size_of(call.id) < ROOM_BYTES:
+            elif call.unsent < ROOM_BYTES:
                 self._waiting.discard(call)
                 call.became_writable()
 
+    def _unread_now(self, transport: asyncio.Transport) -> int:
+        unread = self.http2.queued_body_size()
+        if self._sliced:
+            unread += sum(call.kept for call in self._sliced.values())
+        return unread + transport.get_write_buffer_size() if self._write_paused else unread
+
     def _count_unread(self, unread: int, transport: asyncio.Transport | None) -> None:
-        """Counts unread answers in the budget; while they are too many, no request is read."""
+        """Counts unread answers in the budget; while they are too many, no request is begun, and none is read if the
+        client reads nothing at all.
+        """
         self._unread = unread
         if transport is None:
             self._unread_answers.set(self, 0)
             return
-        if unread > self.limits.unread_bytes and not self._read_paused:
-            self._read_paused = True
-            transport.pause_reading()
-        elif self._read_paused and unread <= self.limits.unread_bytes // 2:
-            self._read_paused = False
-            transport.resume_reading()
-        self._unread_answers.set(self, unread)
+        most = self.limits.unread_bytes
+        self._overfull = unread > (most // 2 if self._overfull else most)
+        self._reading.want(not (self._overfull and self._write_paused))
+        self._unread_answers.set(self, unread + self._held.size)
+        if self._held and not self._overfull:
+            self._begin_held(transport)
+
+    def _begin_held(self, transport: asyncio.Transport) -> None:
+        while self._unread_now(transport) <= self.limits.unread_bytes and (held := self._held.take()) is not None:
+            head, pieces = held
+            self._begin(head)
+            for data, end in pieces:
+                if head.stream_id in self.calls:
+                    self.calls[head.stream_id].receive(data, end=end)
+                else:
+                    self._receive_of_no_call(head.stream_id, data, end=end)
 
     # ----------------------------------------------------------------------------------------- time limits
 
@@ -430,7 +495,7 @@ class Connection(asyncio.Protocol):
 
     def _look_for_stalled(self, transport: asyncio.Transport, now: float) -> None:
         """Drops answers of which the client reads nothing, and connections that read nothing."""
-        stall_s, size_of = self.listener.setup.stall_s, self.http2.queued_body_size
+        stall_s = self.listener.setup.stall_s
         buffered = transport.get_write_buffer_size()
         if not buffered or buffered != self._stuck_bytes:
             self._stuck_bytes, self._stuck_since = buffered, now
@@ -438,7 +503,7 @@ class Connection(asyncio.Protocol):
             self._abort("the client does not read")
             return
         for call in list(self.calls.values()):
-            unread = size_of(call.id) if call.ended else 0
+            unread = call.unsent if call.ended else 0
             if not unread or unread != call.unread:
                 call.unread, call.unread_since = unread, now
             elif now - call.unread_since >= stall_s:

@@ -24,6 +24,7 @@ from stoker.frontend.budget import ByteBudget
 from stoker.frontend.grpc.call import Call, Method, Trailing
 from stoker.frontend.grpc.credentials import server_credentials
 from stoker.frontend.grpc.engine import Setup
+from stoker.frontend.grpc.messages import Message
 from stoker.frontend.grpc.status import RESOURCE_EXHAUSTED, Status
 
 ROOM_BYTES = 64 * 1024
@@ -202,7 +203,7 @@ class _GrpcioCall(Call, kw_only=True):
         if not self.writable and self._queued_bytes < ROOM_BYTES:
             self.became_writable()
 
-    def _answer(self, message: bytes, trailing: Trailing) -> None:
+    def _answer(self, message: Message, trailing: Trailing) -> None:
         """Refuses a large answer while too much is unread, because grpcio cannot take one back later."""
         if len(message) > ROOM_BYTES:
             if not self.unread.fits(len(message)):
@@ -213,8 +214,8 @@ class _GrpcioCall(Call, kw_only=True):
         self._write((message,))
         self._finish(trailing)
 
-    def _write(self, messages: Sequence[bytes]) -> bool:
-        self._queue.extend(messages)
+    def _write(self, messages: Sequence[Message]) -> bool:
+        self._queue.extend(map(bytes, messages))
         self._queued_bytes += sum(map(len, messages))
         self._wake()
         return self._queued_bytes < ROOM_BYTES

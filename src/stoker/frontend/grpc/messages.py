@@ -5,14 +5,37 @@ Invariant: the length is checked when it arrives, before anything of the message
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from stoker.core.buffer import Buffer
+from stoker.core.room import Assembly
 from stoker.errors import MessageTooLarge, StokerError
 
 PREFIX_BYTES = 5
-_SMALL = 64 << 10
+LARGE_BYTES = 64 << 10
 
 
 class BadFraming(StokerError):
     """The request does not have gRPC's framing."""
+
+
+class LargeMessage:
+    """A message in several buffers: joining them would copy it. `bytes` joins them."""
+
+    __slots__ = ("_size", "buffers")
+
+    def __init__(self, buffers: Sequence[Buffer]) -> None:
+        self.buffers = buffers
+        self._size = sum(map(len, buffers))
+
+    def __len__(self) -> int:
+        return self._size
+
+    def __bytes__(self) -> bytes:
+        return b"".join(self.buffers)
+
+
+Message = bytes | LargeMessage
 
 
 class MessageReader:
@@ -23,8 +46,7 @@ class MessageReader:
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._head = b""
-        self._body: bytearray | None = None
-        self._length = 0
+        self._body: Assembly | None = None
         self._packed = False
 
     @property
@@ -35,7 +57,7 @@ class MessageReader:
     @property
     def awaited_bytes(self) -> int:
         """Returns the size of the message in progress; 0 between messages."""
-        return 0 if self._body is None else self._length
+        return 0 if self._body is None else self._body.size
 
     def feed(self, data: bytes) -> list[tuple[bool, bytes | bytearray]]:
         """Returns the messages that are now complete, each with its compression flag.
@@ -53,11 +75,11 @@ class MessageReader:
                     messages.append((self._packed, data[at : at + length]))
                     at += length
                     continue
-                self._body, self._length = bytearray(), length  # grows with the data: a length is only a promise
-            at = self._fill(self._body, data, at)
-            if len(self._body) == self._length:
-                body, self._body = self._body, None
-                messages.append((self._packed, bytes(body) if len(body) <= _SMALL else body))
+                self._body = Assembly(length)
+            at = self._body.fill(data, at)
+            if self._body.complete:
+                body, self._body = self._body.take(), None
+                messages.append((self._packed, bytes(body) if len(body) <= LARGE_BYTES else body))
         return messages
 
     def _read_prefix(self, data: bytes, at: int) -> tuple[int, int | None]:
@@ -76,11 +98,6 @@ class MessageReader:
         self._packed = head[0] == 1
         return at + taken, length
 
-    def _fill(self, body: bytearray, data: bytes, at: int) -> int:
-        end = min(at + self._length - len(body), len(data))
-        body += memoryview(data)[at:end]
-        return end
 
-
-def prefix(message: bytes, *, packed: bool = False) -> bytes:
+def prefix(message: Message, *, packed: bool = False) -> bytes:
     return (b"\x01" if packed else b"\x00") + len(message).to_bytes(4, "big")

@@ -11,6 +11,7 @@ from stoker.core.buffer import Buffer
 from stoker.core.job import Input
 from stoker.errors import BadRequest, MalformedMessage
 from stoker.frontend.grpc import large_request
+from stoker.frontend.grpc.messages import LARGE_BYTES, LargeMessage, Message
 from stoker.frontend.grpc.status import Status
 from stoker.frontend.grpc.varint import varint
 from stoker.protos import inference_pb2
@@ -53,11 +54,12 @@ def read_request(message: bytes | bytearray) -> PredictionRequest:
     return PredictionRequest(name, request.model_version or None, inputs, request.sequence_id, explains)
 
 
-def prediction_response(*parts: Buffer) -> bytes:
+def prediction_response(*parts: Buffer) -> Message:
     """Encodes ``PredictionResponse{prediction: parts joined}`` here, because protobuf would copy the bytes twice."""
     size = sum(map(len, parts))
     if size > _SHORT:
-        return b"".join((b"\x0a" + varint(size), *parts))
+        field = (b"\x0a" + varint(size), *parts)
+        return b"".join(field) if size < LARGE_BYTES else LargeMessage(field)
     return b"".join((_SHORT_FIELDS[size], *parts))
 
 
@@ -66,15 +68,16 @@ _SHORT_FIELDS = (b"", *(b"\x0a" + varint(size) for size in range(1, _SHORT + 1))
 """Tag and length of a field, by small size; empty for no bytes, the field's default."""
 
 
-def response_in(sequence_id: str) -> Callable[..., bytes]:
+def response_in(sequence_id: str) -> Callable[..., Message]:
     """Returns `prediction_response` for answers that name their sequence."""
     if not sequence_id:
         return prediction_response
     encoded = sequence_id.encode()
     field = b"\x12" + varint(len(encoded)) + encoded
 
-    def encode(*parts: Buffer) -> bytes:
-        return prediction_response(*parts) + field
+    def encode(*parts: Buffer) -> Message:
+        response = prediction_response(*parts)
+        return response + field if isinstance(response, bytes) else LargeMessage((*response.buffers, field))
 
     return encode
 

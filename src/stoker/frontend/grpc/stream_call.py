@@ -17,10 +17,11 @@ import ngh2
 
 from stoker.errors import DeadlineExceeded, MessageTooLarge, TooManyIncomplete
 from stoker.frontend import compression
+from stoker.frontend.backlog import Backlog
 from stoker.frontend.budget import RequestBudget, Share
 from stoker.frontend.grpc import messages
 from stoker.frontend.grpc.call import Call, Trailing
-from stoker.frontend.grpc.messages import PREFIX_BYTES
+from stoker.frontend.grpc.messages import PREFIX_BYTES, LargeMessage, Message
 from stoker.frontend.grpc.request_head import OK_TRAILERS, RESPONSE_HEADERS, Headers, RequestHead, status_trailers
 from stoker.frontend.grpc.status import (
     CANCELLED,
@@ -38,6 +39,8 @@ from stoker.frontend.open_exchanges import OpenExchanges
 ROOM_BYTES = 64 * 1024
 """Bytes of a stream that may wait for the client before its method must wait."""
 
+SLICE_BYTES = 64 * 1024
+"""Bytes of a large message that HTTP/2 gets at a time."""
 _SMALL_BYTES = 64 * 1024
 """A message up to this size is received within the stream's first window."""
 _INLINE_PACKED_BYTES = 4 * 1024
@@ -81,6 +84,8 @@ class Carrier(Protocol):
 
     def reset_after(self, id: int) -> None: ...
 
+    def send_in_slices(self, call: StreamCall) -> None: ...
+
     def plan_flush(self) -> None: ...
 
 
@@ -106,6 +111,8 @@ class StreamCall(Call, kw_only=True):
     _headed: bool = False
     _unpacking: bool = False
     _timer: asyncio.TimerHandle | None = None
+    _backlog: Backlog | None = None
+    _trailers: Headers = ()
 
     @property
     def receiving(self) -> bool:
@@ -291,43 +298,82 @@ class StreamCall(Call, kw_only=True):
 
     # ------------------------------------------------------------------------------------------- the answer
 
-    def _answer(self, payload: bytes, trailing: Trailing) -> None:
+    def _answer(self, payload: Message, trailing: Trailing) -> None:
         http2, id = self.connection.http2, self.id
         http2.send_response(id, self.headers)
+        trailers = status_trailers(Status(OK, ""), trailing) if trailing else OK_TRAILERS
         if self.head.packs_answers or len(payload) >= _SMALL_BYTES:
             self._send_message(payload)
+            self._send_trailers(trailers)
         else:
+            assert isinstance(payload, bytes)
             http2.send_data(id, b"\x00" + len(payload).to_bytes(4, "big") + payload)
-        http2.send_trailers(id, status_trailers(Status(OK, ""), trailing) if trailing else OK_TRAILERS)
+            http2.send_trailers(id, trailers)
         self.connection.plan_flush()
         if not self._half_closed:
             self.connection.reset_after(self.id)
 
-    def _write(self, payloads: Sequence[bytes]) -> bool:
+    def _write(self, payloads: Sequence[Message]) -> bool:
         connection = self.connection
         if not self._headed:
             self._headed = True
             connection.http2.send_response(self.id, self.headers)
-        if len(payloads) > 1 and sum(map(len, payloads)) < _SMALL_BYTES:
+        if len(payloads) > 1 and not self._backlog and sum(map(len, payloads)) < _SMALL_BYTES:
             connection.http2.send_data(self.id, b"".join(map(self._framed, payloads)))
         else:
             for payload in payloads:
                 self._send_message(payload)
         connection.plan_flush()
-        if connection.http2.queued_body_size(self.id) < ROOM_BYTES:
+        if self.unsent < ROOM_BYTES:
             return True
         connection.wait_for_room(self)
         return False
 
-    def _send_message(self, payload: bytes) -> None:
-        http2 = self.connection.http2
-        if len(payload) < _SMALL_BYTES or self.head.packs_answers:
-            http2.send_data(self.id, self._framed(payload))
-        else:
-            http2.send_data(self.id, messages.prefix(payload))
-            http2.send_data(self.id, payload)
+    def _send_message(self, payload: Message) -> None:
+        size, backlog = len(payload), self._backlog
+        if not backlog and (size < _SMALL_BYTES or (self.head.packs_answers and size in _COMPRESSED_BYTES)):
+            self.connection.http2.send_data(self.id, self._framed(payload))
+            return
+        if backlog is None:
+            backlog = self._backlog = Backlog()
+        backlog.add(messages.prefix(payload))
+        for buffer in payload.buffers if isinstance(payload, LargeMessage) else (payload,):
+            backlog.add(buffer)
+        self.connection.send_in_slices(self)
 
-    def _framed(self, payload: bytes) -> bytes:
+    def send_slice(self) -> bool:
+        """Moves the next slice of large messages into HTTP/2's queue once that is nearly empty.
+
+        Returns whether more is left.
+        """
+        backlog, http2 = self._backlog, self.connection.http2
+        assert backlog is not None
+        try:
+            while backlog and http2.queued_body_size(self.id) < SLICE_BYTES:
+                http2.send_data(self.id, backlog.take(SLICE_BYTES))
+            if not backlog and self._trailers:
+                http2.send_trailers(self.id, self._trailers)
+        except ngh2.StreamUnavailableError:
+            backlog.clear()  # the client reset the stream, which a later event says
+        return bool(backlog)
+
+    @property
+    def unsent(self) -> int:
+        """Returns the bytes of the answer that have not left yet."""
+        queued = self.connection.http2.queued_body_size(self.id)
+        return queued if self._backlog is None else queued + self._backlog.size
+
+    @property
+    def kept(self) -> int:
+        """Returns the bytes of large messages in memory, beside HTTP/2's queue."""
+        return 0 if self._backlog is None else self._backlog.kept
+
+    def drop_backlog(self) -> None:
+        if self._backlog is not None:
+            self._backlog.clear()
+
+    def _framed(self, message: Message) -> bytes:
+        payload = bytes(message)
         if self.head.packs_answers and len(payload) in _COMPRESSED_BYTES:
             smaller = compression.deflate(payload, self.head.encoding)
             if len(smaller) < len(payload):
@@ -341,7 +387,7 @@ class StreamCall(Call, kw_only=True):
         self._end_with(status_trailers(Status(OK, ""), trailing) if trailing else OK_TRAILERS)
 
     def _refuse(self, status: Status) -> None:
-        if not self.writable and self.connection.http2.queued_body_size(self.id):
+        if not self.writable and self.unsent:
             self.connection.http2.reset_stream(self.id, _RESET_CODES.get(status.code, _INTERNAL_ERROR))
             self.connection.plan_flush()
             return
@@ -351,7 +397,7 @@ class StreamCall(Call, kw_only=True):
         http2 = self.connection.http2
         try:
             if self._headed:
-                http2.send_trailers(self.id, trailers)
+                self._send_trailers(trailers)
             else:
                 http2.send_response(self.id, (*RESPONSE_HEADERS, *trailers), end_stream=True)
         except ngh2.StreamUnavailableError:
@@ -359,6 +405,12 @@ class StreamCall(Call, kw_only=True):
         self.connection.plan_flush()
         if not self._half_closed:
             self.connection.reset_after(self.id)
+
+    def _send_trailers(self, trailers: Headers) -> None:
+        if self._backlog:
+            self._trailers = trailers
+        else:
+            self.connection.http2.send_trailers(self.id, trailers)
 
     # ---------------------------------------------------------------------------------------------- the end
 

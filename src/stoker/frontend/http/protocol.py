@@ -26,6 +26,7 @@ from stoker.frontend.http.request_body import RequestBody
 from stoker.frontend.http.request_head import END, RequestHead
 from stoker.frontend.http.site import Site
 from stoker.frontend.sockets import avoid_pacing, peer_of
+from stoker.frontend.transfers import LARGE_BYTES, Reading
 
 _FREE_BYTES = 16 << 10
 """Bytes of incomplete requests that a connection may hold without room in the budget."""
@@ -60,7 +61,6 @@ class HttpConnection(asyncio.Protocol):
         self._body: RequestBody | None = None
         self._held = Share(site.budgets.unparsed)
         self._advancing = False
-        self._reading = True
         self._paused = False  # paused by the transport: the client does not read
         self._unread = 0
         self._kept = 0  # what the transport keeps of a large body
@@ -82,6 +82,7 @@ class HttpConnection(asyncio.Protocol):
             self.client, self.server = (peer[0], peer[1]), (own[0], own[1])
         self.peer = peer_of(transport)
         avoid_pacing(transport)
+        self._reading = Reading(self._transport)
         if not self._site.connections.add(self):
             self._discarding = True
             self._transport.abort()
@@ -99,6 +100,8 @@ class HttpConnection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._quiet_since = time.monotonic()
+        if len(data) >= LARGE_BYTES:
+            self._reading.received(len(data))
         if self._discarding:
             if self._lingering is not None:
                 self._lingering.discard(len(data))
@@ -128,9 +131,9 @@ class HttpConnection(asyncio.Protocol):
         finally:
             self._advancing = False
         if not self._rest or self._discarding:
-            self._read(True)
+            self._reading.want(True)
         elif goes_on:
-            self._read(False)
+            self._reading.want(False)
             self._loop.call_soon(self._advance)
         else:
             self._wait_with_rest()
@@ -142,9 +145,9 @@ class HttpConnection(asyncio.Protocol):
         budget, and is not served without.
         """
         if self._needs_input or len(self._rest) <= _FREE_BYTES:
-            self._read(True)
+            self._reading.want(True)
         else:
-            self._read(False)
+            self._reading.want(False)
             if self._exchange is not None and self._exchange.whole and self._held.empty:
                 self._hold_rest(self._exchange)
 
@@ -180,14 +183,6 @@ class HttpConnection(asyncio.Protocol):
             return bytes(rest[start:stop])
         self._rest, self._at = b"", 0
         return bytes(rest) if not start else bytes(rest[start:])
-
-    def _read(self, on: bool) -> None:
-        if on is not self._reading and not self._transport.is_closing():
-            self._reading = on
-            if on:
-                self._transport.resume_reading()
-            else:
-                self._transport.pause_reading()
 
     # ------------------------------------------------------------------------------------ a request's head
 
@@ -277,7 +272,7 @@ class HttpConnection(asyncio.Protocol):
     def expects_body(self, exchange: HttpExchange) -> None:
         """Tells a client that waits for it to send the body."""
         body = self._body
-        if exchange.head.expects_continue and body is not None and not body.data and not self._rest:
+        if exchange.head.expects_continue and body is not None and not body.received and not self._rest:
             self.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def _take_body(self, exchange: HttpExchange) -> bool:
@@ -304,11 +299,11 @@ class HttpConnection(asyncio.Protocol):
         if not self._held.empty:
             self._held.give_back()
         if exchange.keep_alive and exchange.whole and not self._stopping:
-            if not self._advancing and (self._rest or not self._reading):
+            if not self._advancing and (self._rest or not self._reading.wanted):
                 self._advance()
         else:
             self._body = None
-            self._close(still_sends=not exchange.whole or bool(self._rest) or not self._reading)
+            self._close(still_sends=not exchange.whole or bool(self._rest) or not self._reading.wanted)
 
     def _refuse(self, error: Exception) -> None:
         """Refuses an unparseable request; nothing after it can be parsed either."""
@@ -328,7 +323,7 @@ class HttpConnection(asyncio.Protocol):
         if not still_sends:
             self._close_now()
             return
-        self._read(True)
+        self._reading.want(True)
         self._lingering = Lingering(self._transport, self._close_now)
         self._lingering.begin()
 
@@ -398,7 +393,7 @@ class HttpConnection(asyncio.Protocol):
 
     def _body_is_late(self, now: float, quiet: float) -> bool:
         slow_s = self._site.limits.slow_s
-        received = 0 if self._body is None else len(self._body.data)
+        received = 0 if self._body is None else self._body.received
         return quiet > self._site.budgets.slow_s(slow_s) or now - self._begun > slow_s + received / _LEAST_RATE
 
     def shutdown(self) -> None:

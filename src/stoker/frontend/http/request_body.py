@@ -7,6 +7,7 @@ from typing import Any
 
 import httptools
 
+from stoker.core.room import Assembly
 from stoker.errors import BadRequest, MessageTooLarge
 from stoker.frontend.http.request_head import END, NOT_HTTP, RequestHead
 
@@ -64,27 +65,36 @@ class ChunkedBody:
 
 
 class RequestBody:
-    """``data``: received so far. ``most``: its largest possible size, which is exact if the length is known."""
+    """``most``: its largest possible size, which is exact if the length is known."""
 
-    __slots__ = ("_chunks", "_limit", "data", "most", "whole")
+    __slots__ = ("_assembly", "_chunks", "_data", "_limit", "most", "whole")
 
     def __init__(self, head: RequestHead, limit: int) -> None:
-        self.data = bytearray()
         self.whole = False
         self._limit = limit
         self.most = limit if head.chunked else head.content_length
-        self._chunks = ChunkedBody(self.data.extend) if head.chunked else None
+        self._data = bytearray()  # of chunks
+        self._chunks = ChunkedBody(self._data.extend) if head.chunked else None
+        self._assembly = Assembly(self.most)
+
+    @property
+    def received(self) -> int:
+        return self._assembly.filled if self._chunks is None else len(self._data)
+
+    @property
+    def data(self) -> bytearray:
+        """Returns the body once it is whole."""
+        return self._assembly.take() if self._chunks is None else self._data
 
     def feed(self, received: bytes) -> bytes:
         """Returns what follows the end of the body. Raises BadRequest, MessageTooLarge."""
-        chunks, data = self._chunks, self.data
+        chunks, data = self._chunks, self._data
         if chunks is not None:
             rest = chunks.feed(received)
             if len(data) > self._limit:
                 raise MessageTooLarge(size=len(data), limit=self._limit)
             self.whole = chunks.whole
             return rest
-        missing = self.most - len(data)
-        data += received if len(received) <= missing else received[:missing]
-        self.whole = len(data) == self.most
-        return received[missing:]
+        taken = self._assembly.fill(received)
+        self.whole = self._assembly.complete
+        return received[taken:]

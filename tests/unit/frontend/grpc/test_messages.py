@@ -7,6 +7,7 @@ import pytest
 from stoker.errors import MessageTooLarge
 from stoker.frontend.grpc.messages import (
     BadFraming,
+    LargeMessage,
     MessageReader,
     prefix,
 )
@@ -66,3 +67,10 @@ def test_a_large_message_is_not_copied_once_more_when_it_is_whole() -> None:
     [(_, message)] = reader.feed(body[50_000:])
     assert isinstance(message, bytearray)
     assert message == bytes(100_000)
+
+
+def test_a_message_in_several_buffers_counts_and_reads_as_one() -> None:
+    message = LargeMessage((b"ab", memoryview(b"cde")))
+    assert len(message) == 5
+    assert bytes(message) == b"abcde"
+    assert prefix(message) == prefix(b"abcde")
