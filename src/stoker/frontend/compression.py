@@ -9,6 +9,7 @@ from stoker.errors import MessageTooLarge, StokerError
 
 _PIECE = 64 << 10
 _WINDOW_BITS = {"gzip": 16 + zlib.MAX_WBITS, "deflate": zlib.MAX_WBITS}
+_NONE = ("", "identity")
 
 
 class BadCompression(StokerError):
@@ -24,6 +25,8 @@ def inflate(packed: bytes | bytearray, encoding: str, limit: int) -> bytes:
 
     Raises: UnknownEncoding, MessageTooLarge, BadCompression
     """
+    if encoding in _NONE:
+        raise BadCompression("The message is marked as compressed, but grpc-encoding names no compression.")
     bits = _WINDOW_BITS.get(encoding)
     if bits is None:
         raise UnknownEncoding

@@ -24,7 +24,14 @@ from stoker.frontend.grpc.call import Method
 from stoker.frontend.grpc.engine import Setup
 from stoker.frontend.grpc.held_requests import HeldRequests
 from stoker.frontend.grpc.limits import FloodGuard, Limits
-from stoker.frontend.grpc.request_head import RESPONSE_HEADERS, Headers, RequestHead, parse_head, status_trailers
+from stoker.frontend.grpc.request_head import (
+    RESPONSE_HEADERS,
+    Headers,
+    RequestHead,
+    is_grpc,
+    parse_head,
+    status_trailers,
+)
 from stoker.frontend.grpc.status import RESOURCE_EXHAUSTED, UNIMPLEMENTED, Status
 from stoker.frontend.grpc.stream_call import ROOM_BYTES, RunInThread, StreamCall
 from stoker.frontend.sockets import avoid_pacing, peer_of
@@ -283,7 +290,7 @@ class Connection(asyncio.Protocol):
     def _refusal_of(self, head: RequestHead) -> Headers | None:
         if head.verb != b"POST":
             return ((b":status", b"405"), (b"allow", b"POST"))
-        if not head.content_type.startswith(b"application/grpc"):
+        if not is_grpc(head.content_type):
             return ((b":status", b"415"),)
         limit = self.limits.header_bytes
         if head.size > limit:

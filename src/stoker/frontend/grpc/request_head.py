@@ -15,6 +15,7 @@ Headers = tuple[tuple[bytes, bytes], ...]
 HEADER_OVERHEAD_BYTES = 32  # as HTTP/2 counts a header list
 RESPONSE_HEADERS: Headers = ((b":status", b"200"), (b"content-type", b"application/grpc"))
 PACKINGS = ("gzip", "deflate")
+ACCEPTED_PACKINGS: Headers = ((b"grpc-accept-encoding", b"identity,gzip,deflate"),)
 OK_TRAILERS: Headers = ((b"grpc-status", b"0"),)
 
 _UNITS = {"H": 3600.0, "M": 60.0, "S": 1.0, "m": 1e-3, "u": 1e-6, "n": 1e-9}
@@ -60,10 +61,18 @@ def parse_head(headers: Headers) -> RequestHead:
             accepted = value
         elif name not in _TRANSPORT and not name.startswith((b":", b"grpc-")):
             key, text = name.decode("latin-1"), value.decode("latin-1")
-            metadata.append((key, _binary(text) if key.endswith("-bin") else text))
+            if key.endswith("-bin"):
+                metadata.extend((key, _binary(part)) for part in text.split(","))
+            else:
+                metadata.append((key, text))
     packs = encoding in PACKINGS and encoding.encode() in accepted
     answer = (*RESPONSE_HEADERS, (b"grpc-encoding", encoding.encode())) if packs else RESPONSE_HEADERS
     return RequestHead(verb, path, content_type, timeout_s, encoding, packs, answer, metadata, size)
+
+
+def is_grpc(content_type: bytes) -> bool:
+    """Tells application/grpc, with or without a message format, from other types such as application/grpc-web."""
+    return content_type.startswith(b"application/grpc") and content_type[16:17] in (b"", b"+", b";")
 
 
 def status_trailers(status: Status, trailing: Iterable[tuple[str, str]] = ()) -> Headers:

@@ -22,7 +22,15 @@ from stoker.frontend.budget import RequestBudget, Share
 from stoker.frontend.grpc import messages
 from stoker.frontend.grpc.call import Call, Trailing
 from stoker.frontend.grpc.messages import PREFIX_BYTES, LargeMessage, Message
-from stoker.frontend.grpc.request_head import OK_TRAILERS, RESPONSE_HEADERS, Headers, RequestHead, status_trailers
+from stoker.frontend.grpc.request_head import (
+    ACCEPTED_PACKINGS,
+    OK_TRAILERS,
+    PACKINGS,
+    RESPONSE_HEADERS,
+    Headers,
+    RequestHead,
+    status_trailers,
+)
 from stoker.frontend.grpc.status import (
     CANCELLED,
     DEADLINE_EXCEEDED,
@@ -391,7 +399,8 @@ class StreamCall(Call, kw_only=True):
             self.connection.http2.reset_stream(self.id, _RESET_CODES.get(status.code, _INTERNAL_ERROR))
             self.connection.plan_flush()
             return
-        self._end_with(status_trailers(status))
+        supported = self.head.encoding in ("", "identity", *PACKINGS)
+        self._end_with(status_trailers(status) if supported else (*status_trailers(status), *ACCEPTED_PACKINGS))
 
     def _end_with(self, trailers: Headers) -> None:
         http2 = self.connection.http2

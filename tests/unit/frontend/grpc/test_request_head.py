@@ -28,9 +28,22 @@ def test_the_usual_head_has_no_metadata_of_the_caller() -> None:
 
 def test_metadata_is_the_callers_own_and_binary_values_are_bytes() -> None:
     head = parse_head(
-        (*USUAL, (b"x-user", b"me"), (b"x-bin", b"AAE"), (b"bad-bin", b"!"), (b"grpc-trace-bin", b"AA=="))
+        (
+            *USUAL,
+            (b"x-user", b"me, too"),
+            (b"x-bin", b"AAE"),
+            (b"bad-bin", b"!"),
+            (b"two-bin", b"AAE=,AAI"),
+            (b"grpc-trace-bin", b"AA=="),
+        )
     )
-    assert list(head.metadata) == [("x-user", "me"), ("x-bin", b"\x00\x01"), ("bad-bin", b"")]
+    assert list(head.metadata) == [
+        ("x-user", "me, too"),
+        ("x-bin", b"\x00\x01"),
+        ("bad-bin", b""),
+        ("two-bin", b"\x00\x01"),
+        ("two-bin", b"\x00\x02"),
+    ]
 
 
 def test_answers_are_packed_for_a_client_that_packs_and_takes_packed_ones() -> None:
