@@ -585,6 +585,17 @@ async def test_a_flood_ends_its_connection_or_costs_nothing(server: GrpcServer, 
         assert resident_bytes() - before < 100 * MIB
 
 
+async def test_a_client_that_pings_too_often_is_told_so_in_the_words_that_libraries_know(server: GrpcServer) -> None:
+    """They ping half as often on their next connection."""
+    async with peer(server.port) as client:
+        for sent in range(100, 10_000, 100):
+            client.send(frame(PING, 0, 0, bytes(8)) * 100)
+            await client.until(lambda sent=sent: client.closed or client.pings == sent)  # type: ignore[misc]
+            if client.closed:
+                break
+        assert (client.goaway, client.goaway_text) == (ENHANCE_YOUR_CALM, b"too_many_pings")
+
+
 async def test_a_rapid_reset_is_ended_and_a_neighbour_is_served(server: GrpcServer, ports: Ports) -> None:
     before = resident_bytes()
     async with peer(server.port) as client:

@@ -47,13 +47,14 @@ class Answer:
 
 
 class Peer:
-    """``answers`` by stream id; ``goaway``: the error code of the server's last GOAWAY; ``closed``: by the server."""
+    """``answers`` by stream id; ``goaway``, ``goaway_text``: of the server's last GOAWAY; ``closed``: by the server."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader, self._writer = reader, writer
         self._encoder, self._decoder = hpack.Encoder(), hpack.Decoder()
         self.answers: dict[int, Answer] = {}
         self.goaway: int | None = None
+        self.goaway_text = b""
         self.settings: dict[int, int] = {}
         self.pings = 0
         self.window_updates: dict[int, int] = {}
@@ -129,7 +130,7 @@ class Peer:
         elif kind == PING and flags & ACK:
             self.pings += 1
         elif kind == GOAWAY:
-            self.goaway = int.from_bytes(payload[4:8], "big")
+            self.goaway, self.goaway_text = int.from_bytes(payload[4:8], "big"), payload[8:]
         elif kind == WINDOW_UPDATE:
             self.window_updates[stream] = self.window_updates.get(stream, 0) + int.from_bytes(payload, "big")
         if kind in (HEADERS, DATA) and flags & END_STREAM:

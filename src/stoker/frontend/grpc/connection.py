@@ -51,6 +51,8 @@ _GOAWAY_PAUSE_S = 0.2
 
 _MAX_CONCURRENT_STREAMS, _INITIAL_WINDOW_SIZE, _MAX_HEADER_LIST_SIZE = 3, 4, 6
 _NO_ERROR, _ENHANCE_YOUR_CALM = 0, 11
+_TOO_MANY_PINGS = b"too_many_pings"
+"""Makes gRPC's libraries ping half as often. They send no other frames in such numbers."""
 
 
 def configuration(limits: Limits) -> ngh2.Configuration:
@@ -573,7 +575,7 @@ class Connection(asyncio.Protocol):
             return
         try:
             if code is not None:
-                self.http2.terminate_connection(code)
+                self.http2.send_goaway(code, debug_data=_TOO_MANY_PINGS)
             if self._write_paused or transport.is_closing():
                 transport.abort()  # the client does not read: an orderly end would wait behind what it has not read
                 return
