@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import Field, dataclass, field
 from enum import Enum
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from stoker.config import units
 
 METADATA = "stoker.setting"
 _LONGEST_NUMBER = 30
+_TIME_UNITS = {"s": "", "ms": "_ms", "min": "_min"}
 
 
 class Origin(Enum):
@@ -77,9 +78,6 @@ class Row:
             number = f"a number of {len(number)} digits"
         return f"{number} s" if self.unit in ("s", "ms", "min") else number
 
-    def for_field(self, name: str) -> Row:
-        return replace(self, field=name)
-
 
 def row(key: str, convert: Callable[[str], Any], meaning: str, default_text: str = "-", **declared: Any) -> Row:
     """Makes a row whose environment variable follows TorchServe's rule unless it is given."""
@@ -90,7 +88,6 @@ def row(key: str, convert: Callable[[str], Any], meaning: str, default_text: str
 
 
 def setting(
-    key: str,
     convert: Callable[[str], Any],
     default: Any,
     meaning: str,
@@ -104,10 +101,53 @@ def setting(
     ``default`` is in the converted unit; ``factory`` makes one that depends on the machine, and ``shown`` describes it.
     """
     text = shown if shown is not None else default_text(default)
-    metadata = {METADATA: row(key, convert, meaning, text, **declared)}
+    metadata = {METADATA: {"convert": convert, "meaning": meaning, "default_text": text, **declared}}
     if factory is not None:
         return field(default_factory=factory, metadata=metadata)
     return field(default=default, metadata=metadata)
+
+
+def row_of(declared: Field[Any]) -> Row:
+    """Returns the row of a field; times are called ``*_s`` there, and have the operator's unit in their key."""
+    values = declared.metadata[METADATA]
+    ending = _TIME_UNITS.get(values.get("unit", ""))
+    key = declared.name if ending is None else declared.name.removesuffix("_s") + ending
+    return row(key, **values, field=declared.name)
+
+
+def switch(default: bool, meaning: str, **declared: Any) -> Any:
+    return setting(units.boolean, default, meaning, **declared)
+
+
+def whole(default: int | None, meaning: str, *, minimum: int = 0, **declared: Any) -> Any:
+    return setting(units.whole_number, default, meaning, minimum=minimum, **declared)
+
+
+def seconds(default: float, meaning: str, *, minimum: float = 0, **declared: Any) -> Any:
+    return setting(units.number, default, meaning, unit="s", minimum=minimum, **declared)
+
+
+def milliseconds(meaning: str, *, minimum: float = 0, **declared: Any) -> Any:
+    """Declares a time that is unlimited by default."""
+    return setting(units.milliseconds, None, meaning, unit="ms", minimum=minimum, shown="unlimited", **declared)
+
+
+def size(default: int, meaning: str, *, minimum: int = 1, **declared: Any) -> Any:
+    return setting(units.size, default, meaning, unit="bytes", minimum=minimum, **declared)
+
+
+def choice(words: tuple[str, ...], meaning: str, **declared: Any) -> Any:
+    """Declares a word out of several; the first one is the default."""
+    return setting(units.one_of(*words), words[0], meaning, **declared)
+
+
+def text(meaning: str, **declared: Any) -> Any:
+    return setting(units.string, None, meaning, **declared)
+
+
+def place(meaning: str, **declared: Any) -> Any:
+    """Declares a file or a folder."""
+    return setting(path, None, meaning, **declared)
 
 
 def default_text(default: Any) -> str:
