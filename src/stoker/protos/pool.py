@@ -6,17 +6,17 @@ would refuse to run under a protobuf that is older than the protoc used.
 
 from __future__ import annotations
 
+import pkgutil
 from collections.abc import Iterable
 from typing import Any
 
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
-from stoker.protos._generated.descriptors import FILES
-
 
 def packaged_files() -> Iterable[descriptor_pb2.FileDescriptorProto]:
     """Returns all files, each after those that it imports."""
-    return descriptor_pb2.FileDescriptorSet.FromString(FILES).file
+    content = pkgutil.get_data(__name__, "_generated/all.binpb")
+    return descriptor_pb2.FileDescriptorSet.FromString(content or b"").file
 
 
 def _load() -> descriptor_pool.DescriptorPool:
