@@ -7,7 +7,7 @@ follows the document keeps them true.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 Json = Mapping[str, Any]
@@ -18,28 +18,44 @@ WHOLE: Json = {"type": "integer", "format": "int32"}
 FLAG: Json = {"type": "boolean"}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Operation:
-    """One method of one path. ``responses``: by status, as text or ``default``."""
+_IN_PATH = {
+    "model_name": "Name of the model",
+    "model_version": "Version of the model",
+    "workflow_name": "Name of the workflow",
+}
 
-    path: str
-    method: str
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """``at``: method and path, whose names in braces are parameters. ``responses``: by status, or ``default``."""
+
+    at: str
     id: str
     summary: str
-    parameters: Sequence[Json] = ()
+    responses: Mapping[str, Json]
+    query: Sequence[Json] = ()
     body: Json | None = None
-    responses: Mapping[str, Json] = field(default_factory=dict)
     deprecated: bool = False
 
+    @property
+    def method(self) -> str:
+        return self.at.partition(" ")[0]
+
+    @property
+    def path(self) -> str:
+        return self.at.partition(" ")[2]
+
     def render(self) -> dict[str, Any]:
-        rendered: dict[str, Any] = {"description": self.summary, "operationId": self.id}
-        if self.deprecated:
-            rendered["deprecated"] = True
-        if self.parameters:
-            rendered["parameters"] = [dict(one) for one in self.parameters]
-        if self.body is not None:
-            rendered["requestBody"] = dict(self.body)
-        return {**rendered, "responses": {status: dict(one) for status, one in self.responses.items()}}
+        in_path = [name for name in _IN_PATH if f"{{{name}}}" in self.path]
+        parameters = [*(_parameter("path", name, TEXT, _IN_PATH[name], required=True) for name in in_path), *self.query]
+        rendered = {
+            "description": self.summary,
+            "operationId": self.id,
+            "deprecated": self.deprecated,
+            "parameters": parameters,
+            "requestBody": self.body,
+        }
+        return {**{name: value for name, value in rendered.items() if value}, "responses": self.responses}
 
 
 def document(title: str, version: str, operations: Sequence[Operation]) -> dict[str, Any]:
@@ -60,7 +76,7 @@ def document(title: str, version: str, operations: Sequence[Operation]) -> dict[
 # ----------------------------------------------------------------------------------------------- the pieces
 
 
-def parameter(place: str, name: str, schema: Json, meaning: str, *, required: bool = False) -> Json:
+def _parameter(place: str, name: str, schema: Json, meaning: str, *, required: bool) -> Json:
     return {"in": place, "name": name, "required": required, "description": meaning, "schema": schema}
 
 
@@ -88,16 +104,6 @@ def answer(meaning: str, schema: Json | None = None, media_type: str = JSON) -> 
 STATUS: Json = members({"status": TEXT})
 ERROR: Json = members({"code": WHOLE, "type": TEXT, "message": TEXT})
 DOCUMENT: Json = {"type": "object", "required": ["openapi", "info", "paths"]}
-
-MODEL_LIST: Json = members(
-    {"nextPageToken": TEXT, "models": listed(members({"modelName": TEXT, "modelUrl": TEXT}))},
-    optional=["nextPageToken"],
-)
-
-WORKFLOW_LIST: Json = members(
-    {"nextPageToken": TEXT, "workflows": listed(members({"workflowName": TEXT, "workflowUrl": TEXT}))},
-    optional=["nextPageToken"],
-)
 
 WORKFLOW_DESCRIPTION: Json = members(
     {
@@ -204,15 +210,13 @@ BODY: Json = {
 }
 
 
-def prediction(path: str, id: str, *parameters: Json) -> Operation:
+def prediction(path: str, id: str) -> Operation:
     return Operation(
-        path=path,
-        method="post",
-        id=id,
-        summary="Predicts with a model. Also by GET, PUT and DELETE",
-        parameters=parameters,
+        f"post {path}",
+        id,
+        "Predicts with a model. Also by GET, PUT and DELETE",
+        {**_ANSWER_OF_HANDLER, **errors(400, 404, 408, 500, 503, 507), **TOO_LARGE},
         body=BODY,
-        responses={**_ANSWER_OF_HANDLER, **errors(400, 404, 408, 500, 503, 507), **TOO_LARGE},
     )
 
 
@@ -220,8 +224,8 @@ EVERY = errors(400, 403, 500, 503)
 UNKNOWN = errors(404)
 
 
-def query(name: str, schema: Json, meaning: str, *, required: bool = False) -> Json:
-    return parameter("query", name, schema, meaning, required=required)
+def query(name: str, schema: Json, meaning: str) -> Json:
+    return _parameter("query", name, schema, meaning, required=False)
 
 
 Parameters = Mapping[str, tuple[Json, str]]
@@ -232,26 +236,28 @@ def registration(path: str, id: str, summary: str, parameters: Parameters, respo
     described = {name: {**schema, "description": meaning} for name, (schema, meaning) in parameters.items()}
     schema = members(described, optional=[name for name in parameters if name != "url"])
     return Operation(
-        path=path,
-        method="post",
-        id=id,
-        summary=f"{summary}. Parameters are in the query, or in a JSON body that takes its place",
-        parameters=[query(name, schema, meaning) for name, (schema, meaning) in parameters.items()],
-        body={"description": "The parameters as a JSON object", "content": {JSON: {"schema": schema}}},
-        responses={**responses, **EVERY, **errors(404, 405, 409), **TOO_LARGE},
+        f"post {path}",
+        id,
+        f"{summary}. Parameters are in the query, or in a JSON body that takes its place",
+        {**responses, **EVERY, **errors(404, 405, 409), **TOO_LARGE},
+        [query(name, schema, meaning) for name, (schema, meaning) in parameters.items()],
+        {"description": "The parameters as a JSON object", "content": {JSON: {"schema": schema}}},
     )
 
 
-def listing(path: str, id: str, summary: str, what: str, page: Json) -> Operation:
-    """Describes a list, page by page. ``what``: its entries."""
+def listing(what: str, id: str, summary: str) -> Operation:
+    """Describes a list of models or workflows, page by page."""
+    page = members(
+        {"nextPageToken": TEXT, f"{what}s": listed(members({f"{what}Name": TEXT, f"{what}Url": TEXT}))},
+        optional=["nextPageToken"],
+    )
     return Operation(
-        path=path,
-        method="get",
-        id=id,
-        summary=summary,
-        parameters=[
-            query("limit", with_default(WHOLE, 100), f"Most {what} listed, at most 100"),
+        f"get /{what}s",
+        id,
+        summary,
+        {"200": answer("One page", page), **EVERY},
+        [
+            query("limit", with_default(WHOLE, 100), f"Most {what}s listed, at most 100"),
             query("next_page_token", with_default(WHOLE, 0), "nextPageToken of the page before"),
         ],
-        responses={"200": answer("One page", page), **EVERY},
     )

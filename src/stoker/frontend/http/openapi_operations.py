@@ -13,14 +13,12 @@ from stoker.frontend.http.openapi import (
     EVERY,
     FLAG,
     MODEL_DESCRIPTION,
-    MODEL_LIST,
     STATUS,
     TEXT,
     TOO_LARGE,
     UNKNOWN,
     WHOLE,
     WORKFLOW_DESCRIPTION,
-    WORKFLOW_LIST,
     Json,
     Operation,
     answer,
@@ -28,7 +26,6 @@ from stoker.frontend.http.openapi import (
     errors,
     listed,
     listing,
-    parameter,
     prediction,
     query,
     registration,
@@ -38,21 +35,17 @@ from stoker.frontend.http.openapi import (
 
 # -------------------------------------------------------------------------------------------------- workflows
 
-_WORKFLOW = parameter("path", "workflow_name", TEXT, "Name of the workflow", required=True)
-
 WORKFLOW_PREDICTION = Operation(
-    path="/wfpredict/{workflow_name}",
-    method="post",
-    id="workflowPredictions",
-    summary="Predicts with a workflow. Also by any other method",
-    parameters=[_WORKFLOW],
-    body=BODY,
-    responses={
+    "post /wfpredict/{workflow_name}",
+    "workflowPredictions",
+    "Predicts with a workflow. Also by any other method",
+    {
         "200": answer("The output of the only leaf as it is, or a JSON object of all leaves"),
         "default": answer("A node failed with the status that its handler chose"),
         **errors(400, 404, 500, 503, 504, 507),
         **TOO_LARGE,
     },
+    body=BODY,
 )
 
 _WORKFLOW_REGISTRATION: dict[str, tuple[Json, str]] = {
@@ -65,7 +58,7 @@ _WORKFLOW_REGISTRATION: dict[str, tuple[Json, str]] = {
 }
 
 WORKFLOW_MANAGEMENT: Sequence[Operation] = (
-    listing("/workflows", "listWorkflows", "Lists the workflows", "workflows", WORKFLOW_LIST),
+    listing("workflow", "listWorkflows", "Lists the workflows"),
     registration(
         "/workflows",
         "registerWorkflow",
@@ -74,20 +67,16 @@ WORKFLOW_MANAGEMENT: Sequence[Operation] = (
         told("Registered"),
     ),
     Operation(
-        path="/workflows/{workflow_name}",
-        method="get",
-        id="describeWorkflow",
-        summary="Describes a workflow",
-        parameters=[_WORKFLOW],
-        responses={"200": answer("The workflow", listed(WORKFLOW_DESCRIPTION)), **EVERY, **UNKNOWN},
+        "get /workflows/{workflow_name}",
+        "describeWorkflow",
+        "Describes a workflow",
+        {"200": answer("The workflow", listed(WORKFLOW_DESCRIPTION)), **EVERY, **UNKNOWN},
     ),
     Operation(
-        path="/workflows/{workflow_name}",
-        method="delete",
-        id="unregisterWorkflow",
-        summary="Unregisters a workflow and the models of its nodes",
-        parameters=[_WORKFLOW],
-        responses={**told("Unregistered"), **EVERY, **errors(404, 405)},
+        "delete /workflows/{workflow_name}",
+        "unregisterWorkflow",
+        "Unregisters a workflow and the models of its nodes",
+        {**told("Unregistered"), **EVERY, **errors(404, 405)},
     ),
 )
 
@@ -95,34 +84,29 @@ WORKFLOW_MANAGEMENT: Sequence[Operation] = (
 _MODEL_API_VERSION = "1.0.0"
 METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
-_MODEL = parameter("path", "model_name", TEXT, "Name of the model", required=True)
-_VERSION = parameter("path", "model_version", TEXT, "Version of the model", required=True)
-
 
 # ---------------------------------------------------------------------------------------------- every listener
 
 _DESCRIBED = {"200": answer("The OpenAPI document of this listener", DOCUMENT)}
 
 DESCRIPTION: Sequence[Operation] = (
-    Operation(path="/", method="options", id="apiDescription", summary="Describes the APIs", responses=_DESCRIBED),
+    Operation("options /", "apiDescription", "Describes the APIs", _DESCRIBED),
     Operation(
-        path="/api-description",
-        method="get",
-        id="api-description",
-        summary="Describes the APIs; OPTIONS / does the same",
-        responses=_DESCRIBED,
+        "get /api-description",
+        "api-description",
+        "Describes the APIs; OPTIONS / does the same",
+        _DESCRIBED,
         deprecated=True,
     ),
 )
 
 METRICS: Sequence[Operation] = (
     Operation(
-        path="/metrics",
-        method="get",
-        id="metrics",
-        summary="Metrics in Prometheus' text format",
-        parameters=[parameter("query", "name[]", listed(TEXT), "Names of the samples wanted; all if none is given")],
-        responses={"200": answer("The samples; none where metrics go to logs", TEXT, METRICS_TYPE)},
+        "get /metrics",
+        "metrics",
+        "Metrics in Prometheus' text format",
+        {"200": answer("The samples; none where metrics go to logs", TEXT, METRICS_TYPE)},
+        [query("name[]", listed(TEXT), "Names of the samples wanted; all if none is given")],
     ),
 )
 
@@ -131,20 +115,15 @@ METRICS: Sequence[Operation] = (
 
 INFERENCE: Sequence[Operation] = (
     Operation(
-        path="/ping",
-        method="get",
-        id="ping",
-        summary="Whether all models have the workers they should have",
-        responses={
-            "200": answer("They have", STATUS),
-            **errors(400),
-            "500": answer("They have not", STATUS),
-        },
+        "get /ping",
+        "ping",
+        "Whether all models have the workers they should have",
+        {"200": answer("They have", STATUS), **errors(400), "500": answer("They have not", STATUS)},
     ),
-    prediction("/v1/models/{model_name}:predict", "kserve_v1_predictions", _MODEL),
-    prediction("/v2/models/{model_name}/infer", "kserve_v2_predictions", _MODEL),
-    prediction("/predictions/{model_name}", "predictions", _MODEL),
-    prediction("/predictions/{model_name}/{model_version}", "version_predictions", _MODEL, _VERSION),
+    prediction("/v1/models/{model_name}:predict", "kserve_v1_predictions"),
+    prediction("/v2/models/{model_name}/infer", "kserve_v2_predictions"),
+    prediction("/predictions/{model_name}", "predictions"),
+    prediction("/predictions/{model_name}/{model_version}", "version_predictions"),
     WORKFLOW_PREDICTION,
 )
 
@@ -190,70 +169,60 @@ _REGISTER = registration(
         **errors(507),
     },
 )
-_LIST = listing("/models", "listModels", "Lists the models, each in its default version", "models", MODEL_LIST)
+_LIST = listing("model", "listModels", "Lists the models, each in its default version")
 
 
-def _of_model(path: str, *parameters: Json, prefix: str = "") -> Sequence[Operation]:
+def _of_model(path: str, *, prefix: str = "") -> Sequence[Operation]:
     """Lists the operations on one model, or on one of its versions."""
     return (
         Operation(
-            path=path,
-            method="get",
-            id=f"{prefix}describeModel",
-            summary="Describes a model; the version all: every version of it",
-            parameters=[
-                *parameters,
-                query("customized", with_default(FLAG, False), "Ask the handler too; it may choose the status"),
-            ],
-            responses={
+            f"get {path}",
+            f"{prefix}describeModel",
+            "Describes a model; the version all: every version of it",
+            {
                 "200": answer("One entry for each version", listed(MODEL_DESCRIPTION)),
                 "default": answer("Status that the handler chose"),
                 **EVERY,
                 **errors(404, 408, 507),
             },
+            [query("customized", with_default(FLAG, False), "Ask the handler too; it may choose the status")],
         ),
         Operation(
-            path=path,
-            method="put",
-            id=f"{prefix}setAutoScale",
-            summary="Sets the number of workers",
-            parameters=[
-                *parameters,
-                query("min_worker", with_default(WHOLE, 1), "Fewest workers; 0: none"),
-                query("max_worker", WHOLE, "Most workers; as many as the fewest if not given"),
-                query("number_gpu", WHOLE, "Ignored"),
-                query("synchronous", with_default(FLAG, False), "Answer when it is done"),
-                query("timeout", WHOLE, "Ignored"),
-            ],
-            responses={
+            f"put {path}",
+            f"{prefix}setAutoScale",
+            "Sets the number of workers",
+            {
                 **told("Done"),
                 "202": answer("Workers are starting or stopping", STATUS),
                 "206": answer("Not all workers are ready", STATUS),
                 **EVERY,
                 **errors(404, 507),
             },
+            [
+                query("min_worker", with_default(WHOLE, 1), "Fewest workers; 0: none"),
+                query("max_worker", WHOLE, "Most workers; as many as the fewest if not given"),
+                query("number_gpu", WHOLE, "Ignored"),
+                query("synchronous", with_default(FLAG, False), "Answer when it is done"),
+                query("timeout", WHOLE, "Ignored"),
+            ],
         ),
         Operation(
-            path=path,
-            method="delete",
-            id=f"{prefix}unregisterModel",
-            summary="Unregisters a model version",
-            parameters=parameters,
-            responses={**told("Unregistered"), **EVERY, **errors(404, 405, 408)},
+            f"delete {path}",
+            f"{prefix}unregisterModel",
+            "Unregisters a model version",
+            {**told("Unregistered"), **EVERY, **errors(404, 405, 408)},
         ),
     )
 
 
 _ONE_MODEL: Sequence[Operation] = (
-    *_of_model("/models/{model_name}", _MODEL),
-    *_of_model("/models/{model_name}/{model_version}", _MODEL, _VERSION, prefix="version_"),
+    *_of_model("/models/{model_name}"),
+    *_of_model("/models/{model_name}/{model_version}", prefix="version_"),
     Operation(
-        path="/models/{model_name}/{model_version}/set-default",
-        method="put",
-        id="setDefault",
-        summary="Makes a version the default one",
-        parameters=(_MODEL, _VERSION),
-        responses={**told(), **EVERY, **UNKNOWN},
+        "put /models/{model_name}/{model_version}/set-default",
+        "setDefault",
+        "Makes a version the default one",
+        {**told(), **EVERY, **UNKNOWN},
     ),
 )
 
