@@ -13,7 +13,6 @@ import subprocess
 import time
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 MARK = "STOKER_BENCH_MARK"
@@ -95,15 +94,6 @@ def end_all(pids: Iterable[int]) -> None:
 
 
 # ------------------------------------------------------------------------------------------------------ /proc
-
-
-@dataclass(frozen=True)
-class Usage:
-    """What a tree of processes has used until now, or holds now."""
-
-    cpu_s: float
-    pss_mib: float
-    processes: int
 
 
 def tree(root: int) -> set[int]:
