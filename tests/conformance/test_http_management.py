@@ -167,7 +167,7 @@ async def test_scaling(world: World, client: httpx.AsyncClient, target: str, ask
     [
         ("GET", "/models", ("list_models", 100, 0)),
         ("GET", "/models?limit=2&next_page_token=4", ("list_models", 2, 4)),
-        ("GET", "/models/?limit=0&next_page_token=-4", ("list_models", 0, 0)),
+        ("GET", "/models/?limit=0&next_page_token=-4", ("list_models", 0, -4)),
         ("GET", "/models?limit=x&next_page_token=y", ("list_models", 100, 0)),
         ("GET", "/models/m", ("describe", "m", None)),
         ("GET", "/models/m/2.0/", ("describe", "m", "2.0")),

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Protocol
 
 from stoker.core.ports import ManagementPort, RegisterRequest, ScaleRequest
-from stoker.errors import BadRequest, ModelApiDisabled
+from stoker.errors import ModelApiDisabled
 from stoker.frontend.grpc.call import Call, Method
 from stoker.frontend.grpc.operations import (
     MOST_LISTED,
@@ -39,10 +38,6 @@ def management_methods(
     return unary_methods(SERVICE, handlers, management_status(status_codes))
 
 
-class _HasModelName(Protocol):
-    model_name: str
-
-
 class _Service:
     """Methods with the service's names, from which their paths are derived."""
 
@@ -63,19 +58,15 @@ class _Service:
 
     def ListModels(self, call: Call) -> None:
         request = parse(pb.ListModelsRequest, call)
-        limit = request.limit if 0 < request.limit <= MOST_LISTED else MOST_LISTED
-        reply(call, json_text(self._management.list_models(limit, max(0, request.next_page_token))))
+        reply(call, json_text(self._management.list_models(request.limit or MOST_LISTED, request.next_page_token)))
 
     def RegisterModel(self, call: Call) -> None:
         request = parse(pb.RegisterModelRequest, call)
         self._require_model_api()
-        if not request.url:
-            raise BadRequest("Parameter url is required.")
         self._operations.start(call, self._management.register(_register_request(request)))
 
     def ScaleWorker(self, call: Call) -> None:
         request = parse(pb.ScaleWorkerRequest, call)
-        _require_model_name(request)
         self._operations.start(call, self._management.scale(_scale_request(request)))
 
     def SetDefault(self, call: Call) -> None:
@@ -85,8 +76,6 @@ class _Service:
     def UnregisterModel(self, call: Call) -> None:
         request = parse(pb.UnregisterModelRequest, call)
         self._require_model_api()
-        if not request.model_name:
-            raise BadRequest("Parameter url is required.")  # TorchServe's message for a missing name
         self._operations.start(call, self._management.unregister(request.model_name, request.model_version or None))
 
     # ---------------------------------------------------------------------------------------- shared
@@ -100,11 +89,6 @@ class _Service:
 
 
 # ------------------------------------------------------------------------------------------- messages
-
-
-def _require_model_name(request: _HasModelName) -> None:
-    if not request.model_name:
-        raise BadRequest("Parameter model_name is required.")
 
 
 def _register_request(request: pb.RegisterModelRequest) -> RegisterRequest:
@@ -126,14 +110,10 @@ def _register_request(request: pb.RegisterModelRequest) -> RegisterRequest:
 
 
 def _scale_request(request: pb.ScaleWorkerRequest) -> ScaleRequest:
-    fewest = positive(request.min_worker) or 1
-    most = positive(request.max_worker)
-    if most is not None and most < fewest:
-        raise BadRequest("max_worker cannot be less than min_worker.")
     return ScaleRequest(
         model=request.model_name,
         version=request.model_version or None,
-        min_workers=fewest,
-        max_workers=most,
+        min_workers=positive(request.min_worker) or 1,
+        max_workers=positive(request.max_worker),
         synchronous=request.synchronous,
     )

@@ -97,8 +97,7 @@ class _Management:
 
     def ListWorkflows(self, call: Call) -> None:
         request = parse(pb.ListWorkflowsRequest, call)
-        limit = request.limit if 0 < request.limit <= MOST_LISTED else MOST_LISTED
-        reply(call, json_text(self._workflows.list_workflows(limit, max(0, request.next_page_token))))
+        reply(call, json_text(self._workflows.list_workflows(request.limit or MOST_LISTED, request.next_page_token)))
 
     def _require_enabled(self) -> None:
         if not self._enabled:

@@ -94,9 +94,8 @@ class _Routes:
 
     async def list_models(self, request: Request) -> Response:
         asked = parameters.from_query(request.url.query)
-        limit = asked.whole("limit", MOST_LISTED)
-        offset = asked.whole("next_page_token", 0)
-        return json_response(self._management.list_models(limit, max(0, offset)))
+        limit, offset = asked.whole("limit", MOST_LISTED), asked.whole("next_page_token", 0)
+        return json_response(self._management.list_models(limit, offset))
 
     async def describe(self, request: Request) -> Response:
         model, version = _model_of(request)

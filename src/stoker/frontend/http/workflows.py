@@ -30,7 +30,7 @@ def workflow_routes(workflows: WorkflowManagementPort, *, enabled: bool) -> Sequ
     async def list_workflows(request: Request) -> Response:
         asked = parameters.from_query(request.url.query)
         limit, offset = asked.whole("limit", MOST_LISTED), asked.whole("next_page_token", 0)
-        return json_response(workflows.list_workflows(limit, max(0, offset)))
+        return json_response(workflows.list_workflows(limit, offset))
 
     async def describe(request: Request) -> Response:
         return json_response(workflows.describe_workflow(request.path_params["workflow"]))
