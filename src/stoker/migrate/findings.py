@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import Enum
+from typing import NamedTuple
 
 
 class Verdict(Enum):
@@ -30,11 +31,26 @@ class Finding:
     where: str = ""
 
 
-Found = Iterator[tuple[Verdict, str, str]]
-"""Verdict, text, and where."""
+class Remark(NamedTuple):
+    """A finding about the archive that is being checked."""
+
+    verdict: Verdict
+    text: str
+    where: str = ""
 
 
-def of_archive(area: str, file: str, found: Iterable[tuple[Verdict, str, str]]) -> list[Finding]:
+def changed(text: str, where: str = "") -> Remark:
+    return Remark(Verdict.CHANGED, text, where)
+
+
+def unsupported(text: str, where: str = "") -> Remark:
+    return Remark(Verdict.UNSUPPORTED, text, where)
+
+
+Found = Iterator[Remark]
+
+
+def of_archive(area: str, file: str, found: Iterable[Remark]) -> list[Finding]:
     """Returns at least one finding: nothing found means that it is the same."""
     return [Finding(area, file, *one) for one in found] or [Finding(area, file, Verdict.SAME)]
 

@@ -18,7 +18,7 @@ from stoker.config.settings import Settings
 from stoker.errors import InvalidArchive
 from stoker.migrate import findings, sources, ts_names
 from stoker.migrate.archives import Contents
-from stoker.migrate.findings import Finding, Found, Verdict
+from stoker.migrate.findings import Finding, Found, Remark, Verdict, changed, unsupported
 
 AREA = "models"
 _REFUSING = {"ts.torch_handler.trt_llm_handler", "ts.torch_handler.dali_image_classifier"}
@@ -54,26 +54,16 @@ def _check_identity(manifest: Manifest) -> None:
 def _handler(manifest: Manifest, contents: Contents, settings: Settings) -> Found:
     handler = manifest.handler or settings.default_service_handler
     if handler is None:
-        yield (
-            Verdict.UNSUPPORTED,
-            "It names no handler: a registration must name one, or default_service_handler must.",
-            "",
-        )
+        yield unsupported("It names no handler: a registration must name one, or default_service_handler must.")
         return
     module = _module(handler)
     if module in BUILTIN_HANDLERS or module.startswith("ts."):
         name = module if module.startswith("ts.") else f"ts.torch_handler.{module}"
         if name in _REFUSING or not ts_names.has_module(name):
-            yield (
-                Verdict.UNSUPPORTED,
-                f"The handler {shown(handler)} is not supported: pack one of your own.",
-                "",
-            )
+            yield unsupported(f"The handler {shown(handler)} is not supported: pack one of your own.")
     elif f"{module}.py" not in {name.rpartition("/")[2] for name in contents.names}:
-        yield (
-            Verdict.CHANGED,
-            f"The handler {shown(handler)} is not in the archive: it must be importable in the new environment.",
-            "",
+        yield changed(
+            f"The handler {shown(handler)} is not in the archive: it must be importable in the new environment."
         )
 
 
@@ -85,23 +75,21 @@ def _files(manifest: Manifest, contents: Contents) -> Found:
     named = (manifest.serialized_file, manifest.model_file, manifest.requirements_file, manifest.config_file)
     for name in named:
         if name is not None and name not in contents.names:
-            yield Verdict.UNSUPPORTED, f"It names a file that it does not hold: {shown(name)}. Pack it again.", ""
+            yield unsupported(f"It names a file that it does not hold: {shown(name)}. Pack it again.")
     if manifest.model_file and manifest.serialized_file:
-        text = (
+        yield changed(
             f"{shown(manifest.serialized_file)} is read with weights_only=True by BaseHandler: it must hold tensors, "
             "not pickled objects."
         )
-        yield Verdict.CHANGED, text, ""
 
 
 def _requirements(manifest: Manifest, settings: Settings) -> Found:
     name = manifest.requirements_file
     if name is not None and not settings.install_py_dep_per_model:
-        text = (
+        yield changed(
             f"{shown(name)} is not installed, as in TorchServe (install_py_dep_per_model is not true): the new "
             "environment must have those packages."
         )
-        yield Verdict.CHANGED, text, ""
 
 
 # ------------------------------------------------------------------------------------- model-config.yaml
@@ -112,56 +100,46 @@ def _config(manifest: Manifest, contents: Contents, settings: Settings) -> Found
     if name is None or name not in contents.names:
         return
     if name not in contents.texts:
-        yield Verdict.UNSUPPORTED, f"{shown(name)} is too large to be a configuration.", ""
+        yield unsupported(f"{shown(name)} is too large to be a configuration.")
         return
     try:
         document = yaml_file.parse(contents.texts[name], name=shown(name))
         config = ModelConfig.of(document, name=shown(name))
     except InvalidArchive as error:
-        yield Verdict.UNSUPPORTED, str(error), ""
+        yield unsupported(str(error))
         return
     if isinstance(document, dict):
-        yield from _config_keys(document, config, settings)
-        yield from _streams(config, contents)
+        for remark in (*_config_keys(document, config, settings), *_streams(config, contents)):
+            yield remark._replace(where="model-config.yaml")
 
 
 def _config_keys(document: Mapping[str, Any], config: ModelConfig, settings: Settings) -> Found:
     if config.contradiction is not None:
-        yield Verdict.UNSUPPORTED, f"It is refused at registration: {config.contradiction}", "model-config.yaml"
+        yield unsupported(f"It is refused at registration: {config.contradiction}")
     fewest, most = config.min_workers, config.max_workers
     if fewest is not None and most is not None and most < fewest:
-        yield (
-            Verdict.UNSUPPORTED,
-            f"maxWorkers {most} is less than minWorkers {fewest}: correct it.",
-            "model-config.yaml",
-        )
+        yield unsupported(f"maxWorkers {most} is less than minWorkers {fewest}: correct it.")
     if config.autoscale:
-        text = "autoscale takes effect: the load decides how many workers run between minWorkers and maxWorkers."
-        yield Verdict.CHANGED, text, "model-config.yaml"
+        yield changed(
+            "autoscale takes effect: the load decides how many workers run between minWorkers and maxWorkers."
+        )
     wrong = [name for name, key in BY_NAME.items() if name in document and getattr(config, key.field) is None]
     if wrong:
-        text = f"Ignored, as in TorchServe, because of the value: {', '.join(wrong)}."
-        yield Verdict.SAME, text, "model-config.yaml"
+        yield Remark(Verdict.SAME, f"Ignored, as in TorchServe, because of the value: {', '.join(wrong)}.")
     if (config.batch_size or 1) > 1 and config.batching is None:
-        text = "maxBatchDelay is a maximum: an idle worker takes what waits. batching: fixed restores the wait."
-        yield Verdict.CHANGED, text, "model-config.yaml"
+        yield changed("maxBatchDelay is a maximum: an idle worker takes what waits. batching: fixed restores the wait.")
     if (
         config.response_timeout_s is None
         and settings.default_response_timeout_s != Settings().default_response_timeout_s
     ):
-        text = "Without responseTimeout it has default_response_timeout, where TorchServe takes 120 s."
-        yield Verdict.CHANGED, text, "model-config.yaml"
+        yield changed("Without responseTimeout it has default_response_timeout, where TorchServe takes 120 s.")
 
 
 def _streams(config: ModelConfig, contents: Contents) -> Found:
     streams = any(name.endswith(".py") and _SENDS_PARTS in text for name, text in contents.texts.items())
     shares = config.stream_batching is not None or config.continuous_batching
     if streams and (config.batch_size or 1) > 1 and not shares:
-        text = (
+        yield changed(
             "A StreamPredictions request is a batch of its own, where TorchServe lets such requests share one. "
             "streamBatching: true restores that, for handlers that compute a batch together."
         )
-        yield Verdict.CHANGED, text, "model-config.yaml"
-
-
-# -------------------------------------------------------------------------------------------- the sources

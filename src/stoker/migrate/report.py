@@ -5,6 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from stoker.core.text import printable
@@ -41,16 +42,7 @@ def as_object(path: str, findings: Sequence[Finding]) -> dict[str, Any]:
         "path": path,
         "exit": exit_code(findings),
         "counts": {verdict.value: counts[verdict] for verdict in reversed(_ORDER)},
-        "findings": [
-            {
-                "area": finding.area,
-                "item": finding.item,
-                "verdict": finding.verdict.value,
-                "text": finding.text,
-                "where": finding.where,
-            }
-            for finding in findings
-        ],
+        "findings": [{**asdict(finding), "verdict": finding.verdict.value} for finding in findings],
     }
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from stoker.archive.names import shown
 from stoker.migrate import imports, ts_names
 from stoker.migrate.archives import Contents
-from stoker.migrate.findings import Found, Verdict
+from stoker.migrate.findings import Found, changed, unsupported
 
 
 def check(module: str, contents: Contents) -> Found:
@@ -17,19 +17,18 @@ def check(module: str, contents: Contents) -> Found:
         if not name.endswith(".py"):
             continue
         if name not in contents.texts:
-            yield Verdict.CHANGED, "It is too large to be checked.", shown(name)
+            yield changed("It is too large to be checked.", shown(name))
             continue
         try:
             found = imports.ts_imports(contents.texts[name])
         except ValueError as error:
-            own = name.rpartition("/")[2] == f"{module}.py"
-            verdict = Verdict.UNSUPPORTED if own else Verdict.CHANGED
-            yield verdict, f"It is no source for this Python: {error}.", shown(name)
+            judge = unsupported if name.rpartition("/")[2] == f"{module}.py" else changed
+            yield judge(f"It is no source for this Python: {error}.", shown(name))
             continue
         for one in imports.missing(found, has_module=ts_names.has_module, has_name=ts_names.has_name):
             lacks = f"It imports {one}, which stoker's package ts does not have"
             where = f"{shown(name)}, line {one.line}"
             if one.guarded:
-                yield Verdict.CHANGED, f"{lacks}; it catches the error of that.", where
+                yield changed(f"{lacks}; it catches the error of that.", where)
             else:
-                yield Verdict.UNSUPPORTED, f"{lacks}: do without it.", where
+                yield unsupported(f"{lacks}: do without it.", where)
