@@ -87,19 +87,17 @@ class _Inspector(Scanner):
         return _summary(config) if isinstance(config, dict) else {}
 
     def _check_files(self, manifest: Manifest) -> None:
-        there = {entry.name for entry in self.entries}
-        named = {
-            "serializedFile": manifest.serialized_file,
-            "modelFile": manifest.model_file,
-            "requirementsFile": manifest.requirements_file,
-            "configFile": manifest.config_file,
-        }
-        for key, name in named.items():
-            if name is not None and name not in there:
-                self.warnings.append(f"The manifest names a file that is missing: {key}: {shown(name)}")
+        self.warn_of_missing(
+            {
+                "serializedFile": manifest.serialized_file,
+                "modelFile": manifest.model_file,
+                "requirementsFile": manifest.requirements_file,
+                "configFile": manifest.config_file,
+            }
+        )
         if manifest.found and manifest.handler is None:
             self.warnings.append("The manifest has no handler.")
-        if manifest.handler is not None and not _has_handler(manifest.handler, there):
+        if manifest.handler is not None and not _has_handler(manifest.handler, {entry.name for entry in self.entries}):
             self.warnings.append(f"The handler is neither in the archive nor built in: {shown(manifest.handler)}")
 
 

@@ -7,7 +7,6 @@ from pathlib import Path
 
 from stoker.archive.limits import UnpackLimits
 from stoker.archive.listing import Listing, Scanner
-from stoker.archive.names import shown
 from stoker.archive.workflow_manifest import MANIFEST_PATH, WorkflowManifest, check_name
 from stoker.errors import InvalidArchive, WorkflowError
 
@@ -36,7 +35,7 @@ class _Inspector(Scanner):
             if manifest is not None:
                 content = self.scan({manifest.spec_file}).get(manifest.spec_file, b"")
                 manifest = replace(manifest, specification=content)
-                self._check_files(manifest)
+                self.warn_of_missing({"specFile": manifest.spec_file, "handler": manifest.handler})
             return WorkflowInspection(**self.facts(), manifest=manifest)
 
     def _manifest(self, data: bytes | None) -> WorkflowManifest | None:
@@ -53,9 +52,3 @@ class _Inspector(Scanner):
         except WorkflowError as error:
             self.warnings.append(f"{error.message}; the registration must give another one.")
         return manifest
-
-    def _check_files(self, manifest: WorkflowManifest) -> None:
-        there = {entry.name for entry in self.entries}
-        for key, name in {"specFile": manifest.spec_file, "handler": manifest.handler}.items():
-            if name is not None and name not in there:
-                self.warnings.append(f"The manifest names a file that is missing: {key}: {shown(name)}")

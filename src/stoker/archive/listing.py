@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import Any
 from stoker.archive.limits import UnpackLimits
 from stoker.archive.manifest_json import MAX_MANIFEST_BYTES
 from stoker.archive.members import Entry, at_most, kind_of, members
+from stoker.archive.names import shown
 from stoker.errors import ArchiveNotFound, ArchiveUnreadable, InvalidArchive
 
 
@@ -67,6 +68,13 @@ class Scanner:
         except InvalidArchive as error:
             self.warnings.append(error.message)
         return read
+
+    def warn_of_missing(self, named: Mapping[str, str | None]) -> None:
+        """Warns about files, by the key of the manifest that names them, which the archive does not have."""
+        there = {entry.name for entry in self.entries}
+        for key, name in named.items():
+            if name is not None and name not in there:
+                self.warnings.append(f"The manifest names a file that is missing: {key}: {shown(name)}")
 
     def facts(self) -> dict[str, Any]:
         """Returns the fields of `Listing`."""
