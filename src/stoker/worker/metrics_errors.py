@@ -25,22 +25,13 @@ class MetricsCacheIOError(OSError):
 class MetricsCacheTypeError(TypeError):
     """An argument has the wrong type."""
 
-    def __init__(self, message: object) -> None:
-        super().__init__(f"{message}")
-
 
 class MetricsCacheValueError(ValueError):
     """An argument has a value that is not allowed."""
 
-    def __init__(self, message: object) -> None:
-        super().__init__(f"{message}")
-
 
 class MetricsCacheKeyError(KeyError):
     """A metric, its type or a key of the metrics file does not exist."""
-
-    def __init__(self, message: object) -> None:
-        super().__init__(f"{message}")
 
 
 def __getattr__(name: str) -> Any:
