@@ -88,10 +88,7 @@ def _connect_one(connection: socket.socket, where: tuple[str, int] | tuple[str, 
 
 
 class Breaker:
-    """Shuts the connection when ``stop`` is set, which wakes a thread that waits for it.
-
-    Works on a duplicate of the socket, so that it also works after the original was wrapped for TLS.
-    """
+    """Shuts the connection when ``stop`` is set, which wakes its thread; by a duplicate, which TLS does not wrap."""
 
     def __init__(self, connection: socket.socket, stop: Stop) -> None:
         self._twin = connection.dup()

@@ -49,10 +49,7 @@ def _no_progress(total: int) -> AbstractContextManager[writing.Count]:
 
 
 def build(request: BuildRequest, progress: Progress = _no_progress) -> Path:
-    """Builds the archive and returns its path.
-
-    Raises: ArchiveNotBuilt: a bad option, or the target exists.  FileNotFoundError: a named file does not exist.
-    """
+    """Builds the archive and returns its path. Raises ArchiveNotBuilt, FileNotFoundError."""
     check_name(request.model_name)
     _check_choices(request)
     folder = check_export_path(request.export_path)

@@ -56,18 +56,13 @@ class Collector:
         self._manifest_path = manifest_path
 
     def add_file(self, path: Path) -> None:
-        """Raises:
-        FileNotFoundError: there is no such file.
-        """
+        """Raises FileNotFoundError."""
         if not path.is_file():
             raise FileNotFoundError(f"File does not exist: {path}")
         self._add(path.name, path)
 
     def add_extra(self, extra_files: str) -> None:
-        """Adds a comma-separated list of files, directories and patterns.
-
-        Raises: FileNotFoundError: a part matches nothing.
-        """
+        """Adds a comma-separated list of files, directories and patterns. Raises FileNotFoundError."""
         for part in filter(None, (part.strip() for part in extra_files.split(","))):
             found = [part] if Path(part).exists() else sorted(glob.glob(part))  # noqa: PTH207 - absolute patterns too
             if not found:

@@ -26,11 +26,7 @@ _MAX_READ_BYTES = 1 << 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inspection(Listing):
-    """What was found in a model archive.
-
-    ``manifest``: None if it cannot be read. ``config``: top level of the model config, with nested values shown by
-    type.
-    """
+    """``manifest``: None if it cannot be read. ``config``: top level of the model config, nested values by type."""
 
     manifest: Manifest | None
     config: Mapping[str, object]

@@ -42,10 +42,7 @@ class Scanner:
 
     @contextmanager
     def reading(self) -> Iterator[None]:
-        """Finds out the format; `scan` is for inside the block.
-
-        Raises: ArchiveNotFound, ArchiveUnreadable: there is nothing to list.
-        """
+        """Finds out the format; `scan` is for inside the block. Raises ArchiveNotFound, ArchiveUnreadable."""
         if not self._path.exists():
             raise ArchiveNotFound(f"There is no file {self._path}.")
         try:

@@ -31,10 +31,7 @@ _NAME_IN_URLS = re.compile(r"[^/\\\x00-\x1f\x7f]+")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Manifest:
-    """A manifest.
-
-    ``None``: not given. ``found``: the archive has a manifest. ``raw``: the parsed file, for the handler.
-    """
+    """``None``: not given. ``found``: the archive has a manifest. ``raw``: the parsed file, for the handler."""
 
     model_name: str | None = None
     model_version: str = DEFAULT_VERSION
@@ -52,10 +49,7 @@ class Manifest:
 
     @classmethod
     def load(cls, model_dir: Path) -> Manifest:
-        """Loads the manifest of an unpacked model, or the default one if there is none.
-
-        Raises: InvalidArchive: the manifest cannot be used.  ArchiveUnreadable: the disk failed.
-        """
+        """Loads the manifest of an unpacked model, or the default one. Raises InvalidArchive, ArchiveUnreadable."""
         data = read_bytes(model_dir, MANIFEST_PATH)
         return cls(found=False) if data is None else cls.parse(data)
 
@@ -96,10 +90,7 @@ class Manifest:
         default_model_name: str | None = None,
         default_handler: str | None = None,
     ) -> Manifest:
-        """Applies the values of the registration; ``raw`` is left unchanged.
-
-        Raises: InvalidArchive: no name, no runtime, or a name or version that cannot be used.
-        """
+        """Applies the values of the registration; ``raw`` is left unchanged. Raises InvalidArchive."""
         name = model_name or self.model_name or default_model_name
         check_model_name(name)
         check_version(self.model_version)
@@ -114,10 +105,7 @@ class Manifest:
 
 
 def handler_leaves(handler: str) -> bool:
-    """Tells whether a handler names a file outside the model's directory: ``../h.py``, ``/opt/h.py:handle``.
-
-    Names of modules, built-in or installed, name no file.
-    """
+    """Tells whether a handler names a file outside the model's directory, as ``../h.py``; a module is no file."""
     path = handler.partition(":")[0]
     try:
         parts = safe_parts(path)

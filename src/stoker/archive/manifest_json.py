@@ -19,10 +19,7 @@ MAX_MANIFEST_BYTES = 1 << 20
 
 
 def read_bytes(folder: Path, name: str, *, at_most: int = MAX_MANIFEST_BYTES) -> bytes | None:
-    """Reads a file of an unpacked archive, up to one byte over the limit. None: there is no such file.
-
-    Raises: InvalidArchive: it is not a file.  ArchiveUnreadable: the disk failed.
-    """
+    """Reads at most one byte over the limit; None: no such file. Raises InvalidArchive, ArchiveUnreadable."""
     try:
         with open_regular(folder / name) as file:
             return file.read(at_most + 1)

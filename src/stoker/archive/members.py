@@ -49,10 +49,7 @@ def model_directory(folder: Path) -> Path:
 
 
 def members(path: Path, *, limits: UnpackLimits) -> Iterator[Member]:
-    """Yields the members. Blocking. Read each content before you ask for the next member.
-
-    Raises: InvalidArchive, OSError
-    """
+    """Yields the members. Blocking. Read each content before the next member. Raises InvalidArchive, OSError."""
     kind = kind_of(path)
     if kind == "directory":
         yield from _of_directory(path, limits)

@@ -30,10 +30,7 @@ def refuse(name: str, reason: str) -> UnsafeArchive:
 
 
 def safe_parts(name: str) -> tuple[str, ...]:
-    """Returns the path components below the target; empty for the target itself (``./``).
-
-    Raises: UnsafeArchive: the name leaves the target, or no file system could hold it.
-    """
+    """Returns the path components below the target, none for ``./``. Raises UnsafeArchive."""
     if reason := _text_problem(name):
         raise refuse(name, reason)
     parts = tuple(part for part in name.split("/") if part not in ("", "."))
@@ -79,10 +76,7 @@ class NameTree:
         self._kinds: dict[tuple[str, ...], tuple[tuple[str, ...], bool]] = {}
 
     def add(self, parts: tuple[str, ...], *, directory: bool) -> None:
-        """Adds a name.
-
-        Raises: UnsafeArchive: the name is taken, perhaps in another spelling, or a file is in place of a folder.
-        """
+        """Adds a name. Raises UnsafeArchive: it is taken, perhaps in another spelling."""
         for depth in range(1, len(parts)):
             self._add(parts[:depth], directory=True, member=parts)
         self._add(parts, directory=directory, member=parts)

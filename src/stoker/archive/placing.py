@@ -47,10 +47,7 @@ class Placement:
             view = view[os.write(self._fd, view) :]
 
     def commit(self) -> Path:
-        """Publishes the file.
-
-        Raises: ArchiveExists: another file of this name appeared meanwhile; it is left unchanged.
-        """
+        """Publishes the file. Raises ArchiveExists: another of this name appeared meanwhile, and stays."""
         os.fsync(self._fd)
         try:
             os.link(self._part, self._target)

@@ -34,10 +34,8 @@ class Installer:
     timeout_s: float = 1800.0
 
     async def install(self, *, model: str, manifest: Manifest, model_dir: Path) -> None:
-        """Installs the packages into the model's own directory, which is on its workers' path.
-
-        Raises: RequirementsFailed
-        """
+        """Installs the packages into the model's own directory, which workers import from. Raises
+        RequirementsFailed."""
         if manifest.requirements_file is None:
             return
         command = (self.python, *_PIP, "-U", "-t", str(model_dir), "-r", str(model_dir / manifest.requirements_file))

@@ -194,10 +194,7 @@ class _Store(ABC, Generic[M]):
             self._remove_in_background(folder)
 
     async def check_links(self, unpacked: Unpacked[M], names: Iterable[str]) -> None:
-        """Checks that the files of these names are where they seem to be. Unpacked models have no links.
-
-        Raises: InvalidArchive
-        """
+        """Checks that these files are where they seem to be; unpacked models have no links. Raises InvalidArchive."""
 
         def work() -> None:
             for name in names:
@@ -227,10 +224,7 @@ class _Store(ABC, Generic[M]):
             remove_tree(gone if gone.exists() else path)
 
     def startup_names(self) -> list[str]:
-        """Returns what ``all`` loads at the start: archives and directories of the store, sorted by name.
-
-        Raises: ModelStoreMissing: the store cannot be read.
-        """
+        """Returns what ``all`` loads: archives and directories of the store, by name. Raises ModelStoreMissing."""
         if self._store is None:
             return []
         try:

@@ -47,10 +47,7 @@ class _Header(NamedTuple):
 
 
 def read_members(stream: ByteStream) -> Iterator[tuple[TarMember, Iterator[bytes]]]:
-    """Yields each member with its content, which is readable until the next member is requested.
-
-    Raises: InvalidArchive, UnsafeArchive
-    """
+    """Yields each member with its content, readable until the next. Raises InvalidArchive, UnsafeArchive."""
     reader = _Reader(stream)
     while (header := reader.next_member()) is not None:
         member = _member(header)

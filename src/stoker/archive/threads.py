@@ -51,10 +51,7 @@ class Stop:
 async def run_stoppable(
     executor: Executor, work: Callable[[Stop], T], *, undo: Callable[[T], None], timeout_s: float | None = None
 ) -> T:
-    """Runs ``work`` in a thread. ``undo`` (blocking too) takes back a result that arrived after the caller left.
-
-    Raises: Stopped: ``timeout_s`` passed first.
-    """
+    """Runs ``work`` in a thread; ``undo`` takes back a result that comes after the caller left. Raises Stopped."""
     stop = Stop()
     loop = asyncio.get_running_loop()
     future = loop.run_in_executor(executor, work, stop)

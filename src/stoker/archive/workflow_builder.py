@@ -33,10 +33,7 @@ class WorkflowBuildRequest:
 
 
 def build(request: WorkflowBuildRequest) -> Path:
-    """Builds the archive and returns its path.
-
-    Raises: ArchiveNotBuilt: a bad option, or the target exists.  FileNotFoundError: a named file does not exist.
-    """
+    """Builds the archive and returns its path. Raises ArchiveNotBuilt, FileNotFoundError."""
     builder.check_name(request.workflow_name, "workflow")
     folder = Path(request.export_path) if request.export_path else Path.cwd()
     if not folder.is_dir():

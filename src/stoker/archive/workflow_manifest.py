@@ -78,10 +78,7 @@ class WorkflowManifest:
         return replace(manifest, specification=_specification(folder, manifest.spec_file))
 
     def name(self, requested: str | None = None) -> str:
-        """Returns the name to serve the workflow by: the one requested, else its own.
-
-        Raises: InvalidWorkflow: the name cannot be used.
-        """
+        """Returns the name to serve the workflow by: the one requested, else its own. Raises InvalidWorkflow."""
         name = requested or self.workflow_name
         check_name("Workflow", name)
         return name

@@ -59,10 +59,7 @@ def is_zip(head: bytes) -> bool:
 
 
 def read_members(file: BinaryIO, *, max_entries: int) -> list[ZipMember]:
-    """Returns all members in the directory's order, checked against each other but not read.
-
-    Raises: InvalidArchive: not a sound zip file.  UnsafeArchive: a member that must not be unpacked.
-    """
+    """Returns all members, checked against each other but not read. Raises InvalidArchive, UnsafeArchive."""
     where = _find_directory(file)
     if where.entries > max_entries:
         raise refuse("(archive)", f"the archive has more than {max_entries} entries")
@@ -250,10 +247,7 @@ def _check_no_overlap(members: list[ZipMember], directory_at: int) -> None:
 
 
 def read_chunks(file: BinaryIO, member: ZipMember) -> Iterator[tuple[bytes, int]]:
-    """Yields the content in pieces, each with the number of packed bytes read for the member so far.
-
-    Raises: UnsafeArchive: header and directory disagree, or the content does not match them.
-    """
+    """Yields pieces, each with the packed bytes read for the member so far. Raises UnsafeArchive."""
     start = _check_local(file, member)
     pieces = _stored(file, start, member) if member.method == STORED else _inflated(file, start, member)
     crc = size = 0

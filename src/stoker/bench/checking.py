@@ -80,10 +80,7 @@ class GrpcClient:
 
 
 class HttpClient:
-    """Opens a connection per request: fast enough here, and no half-read answer remains.
-
-    ``roots``: what signs the server's certificate; None: without TLS.
-    """
+    """Opens a connection per request. ``roots``: what signs the server's certificate; None: without TLS."""
 
     def __init__(self, endpoint: str, roots: bytes | None = None) -> None:
         self._endpoint = endpoint

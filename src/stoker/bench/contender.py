@@ -193,9 +193,6 @@ class Contender(Protocol):
 
 
 def thread_environment(threads: int) -> dict[str, str]:
-    """Returns variables that numeric libraries read; torch's default follows OMP_NUM_THREADS.
-
-    0: each server's own default.
-    """
+    """Returns variables that numeric libraries read, torch too; none for 0: each server's own default."""
     names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
     return dict.fromkeys(names, str(threads)) if threads else {}

@@ -29,10 +29,7 @@ class PortBlock:
         self._handed_out = 0
 
     def take(self, count: int) -> list[int]:
-        """Returns different free ports.  A port comes again when all others of the block have had their turn.
-
-        Raises: OSError: fewer are free.
-        """
+        """Returns different free ports, each again only when all had their turn. Raises OSError: fewer are free."""
         if self._claim is None:
             self._claim_block()
         found = list(islice(filter(_is_free, self._one_round()), count))

@@ -20,10 +20,7 @@ class NotScaled(StokerError):
 
 
 class TorchServeApi:
-    """A `Running` over processes with TorchServe's gRPC APIs.
-
-    ``roots``: what signs the server's certificate; None: without TLS.
-    """
+    """A `Running` over TorchServe's gRPC APIs. ``roots``: what signs the server's certificate; None: without TLS."""
 
     roots: bytes | None = None
 
@@ -65,10 +62,7 @@ class TorchServeApi:
         return [self.answer(body)]
 
     def scale(self, workers: int, *, timeout_s: float = 120.0) -> None:
-        """Scales.
-
-        Both servers answer a synchronous ScaleWorker once the workers are there; the description confirms it.
-        """
+        """Scales, and waits until the description shows the workers."""
         wish = management_pb2.ScaleWorkerRequest(
             model_name=self._model, min_worker=workers, max_worker=workers, synchronous=True
         )

@@ -73,10 +73,7 @@ class Connection:
 def client(
     context: typer.Context, api: Api, usual_s: float | None = None
 ) -> Iterator[tuple[stoker.client.Client, float | None]]:
-    """Yields a client and the seconds that its calls may take: ``--timeout``, else ``usual_s``.
-
-    A failed call ends the command with one line on stderr and status 1.
-    """
+    """Yields a client and its timeout, ``--timeout`` or else ``usual_s``. A failed call ends the command."""
     import stoker.cli.quiet_grpc  # noqa: PLC0415 - before gRPC, which --help does not need
 
     connection: Connection = context.obj

@@ -41,10 +41,7 @@ _REMEDIES = {
 
 
 def explain(failure: Failure) -> str:
-    """Returns the sentence.
-
-    Blocks for a few seconds at most, and only if the server itself did not say what is wrong.
-    """
+    """Returns the sentence; takes seconds only if the server itself did not say what is wrong."""
     error = failure.error
     if error.message.startswith(_TOKEN):
         return _token(failure)

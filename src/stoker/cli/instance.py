@@ -41,10 +41,7 @@ class Instance:
         self._written = False
 
     def claim(self) -> bool:
-        """Takes the lock, and writes record and pid file. Returns True if an orphaned pid file had to be removed.
-
-        Raises: StartupError: a server is running, or the temp folder cannot be used.
-        """
+        """Takes the lock, writes record and pid file. True: an orphaned pid file was removed. Raises StartupError."""
         try:
             self._hold(_HANDOVER_S)
             self._refuse_if_running()

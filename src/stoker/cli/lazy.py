@@ -11,10 +11,7 @@ from typer.main import get_command
 
 
 class LazyCommand(TyperCommand):
-    """Knows the name and the help of a subcommand, and imports the rest when it is called.
-
-    ``module``: its `app` is the subcommand itself, or a group that holds it.
-    """
+    """Imports a subcommand when it is called. ``module``: its `app` is the subcommand, or a group that holds it."""
 
     def __init__(self, name: str, *, module: str, help: str) -> None:
         super().__init__(name, help=help)

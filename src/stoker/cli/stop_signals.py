@@ -28,10 +28,7 @@ class StopSignals:
 
     @contextmanager
     def listening(self) -> Iterator[None]:
-        """Listens within the block.
-
-        Afterwards signals are ignored: the process ends, and a late signal must not change its exit status.
-        """
+        """Listens within the block; later signals are ignored, since they must not change the exit status."""
         for number in SIGNALS:
             signal.signal(number, self._note)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)  # blocked by `hold` or by the parent

@@ -135,10 +135,7 @@ def is_local_grpc(name: str) -> bool:
 
 
 def is_loopback(name: str) -> bool:
-    """Tells whether only this machine reaches a listener there.
-
-    Names other than 'localhost' count as reachable, whatever they resolve to now.
-    """
+    """Tells whether only this machine reaches a listener there; of names, only 'localhost' says so."""
     if name.lower() == "localhost":
         return True
     try:

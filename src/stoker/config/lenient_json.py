@@ -188,10 +188,7 @@ class _Reader:
 
 
 def whole(value: Any) -> int:
-    """Returns an integer, truncated at the decimal point.
-
-    Raises ValueError unless it is a 32-bit number, or text of one.
-    """
+    """Returns an integer without its decimals. Raises ValueError unless it is a 32-bit number or text of one."""
     return int(number(value))
 
 

@@ -57,10 +57,7 @@ def load(
     ts_config: str | None = None,
     directory: Path | None = None,
 ) -> Loaded:
-    """Loads everything once. ``arguments``: values of the command line by property name.
-
-    Raises: ConfigurationError: a file or a value is unusable; names file, line and key.
-    """
+    """Loads everything once. ``arguments``: of the command line, by property name. Raises ConfigurationError."""
     file = find_file(ts_config=ts_config, environment=environment, directory=directory or Path.cwd())
     return load_file(file, arguments=arguments, environment=environment)
 

@@ -29,10 +29,7 @@ class Entry(NamedTuple):
 
 
 def parse(text: str, *, file: str) -> list[Entry]:
-    """Returns all entries in order, repeated keys included.
-
-    Raises: ConfigurationError: an escape is malformed; names ``file`` and line.
-    """
+    """Returns all entries in order, repeated keys included. Raises ConfigurationError: a malformed escape."""
     return [_entry(logical, line, file) for line, logical in _logical_lines(text)]
 
 

@@ -40,18 +40,12 @@ def decide(settings: Settings, *, mentioned: Set[str], file_in_use: bool) -> Acc
 
 
 def mentioned_topics(given: Set[str], environment: Mapping[str, str]) -> Set[str]:
-    """Returns the mentioned topics.
-
-    A set variable counts even if `enable_envvars_config` does not let it take effect.
-    """
+    """Returns the topics that keys or variables mention, whether or not these take effect."""
     return set(given) | {topic for topic in _TOPICS if (ROWS[topic].env or "") in environment}
 
 
 def check(settings: Settings, policy: AccessPolicy) -> None:
-    """Refuses a configuration that would be less safe than it says.
-
-    Raises: ConfigurationError: TLS is requested where there would be none.
-    """
+    """Refuses a configuration that would be less safe than it says. Raises ConfigurationError."""
     if settings.enable_grpc_ssl and not (_has_pem_pair(settings) or settings.keystore):
         raise ConfigurationError(
             "Invalid configuration: enable_grpc_ssl=true needs private_key_file and certificate_file, or a keystore."

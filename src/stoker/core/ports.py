@@ -368,10 +368,7 @@ class Authorizer(Protocol):
         ...
 
     def rotate(self, kind: str | None, authorization: str | None) -> None:
-        """The token API (contract of REST, 5.8): a new key of ``kind`` for who shows the API key.
-
-        Raises TokenRejected, and ResourceNotFound where tokens are off.
-        """
+        """Makes a key of ``kind`` for who shows the API key. Raises TokenRejected, ResourceNotFound (tokens off)."""
         ...
 
 

@@ -61,10 +61,7 @@ class Membership(NamedTuple):
 def membership(
     names: SequenceNames, inputs: Sequence[Input], headers: Mapping[str, str] | None, field: str = ""
 ) -> Membership:
-    """Reads what a request says. ``field``: the id that its message names in a field of its own.
-
-    Raises: BadRequest: the id cannot be one.
-    """
+    """Reads what a request says. ``field``: the id in its message's own field. Raises BadRequest."""
     headers = headers or {}
     given = {item.name: item.value for item in inputs if item.name in names}
     said = {name: _text(given[name]) if name in given else value_in_any_case(headers, name) or "" for name in names}

@@ -68,10 +68,7 @@ class TokenAuthorizer:
 
     @contextmanager
     def published(self) -> Iterator[Path]:
-        """Writes the key file for the duration of the block.
-
-        Raises: StartupError: it cannot be written, so nobody could use the server.
-        """
+        """Writes the key file for the duration of the block. Raises StartupError."""
         try:
             self._write(self._keys)
         except OSError as error:

@@ -29,10 +29,7 @@ class ListeningSocket:
     remove: Callable[[], None] = lambda: None
 
     def close(self) -> None:
-        """Closes the socket and removes the file of a Unix socket, unless another server has put its own there.
-
-        Idempotent.
-        """
+        """Closes the socket; removes a Unix socket's file unless another server's is there. Idempotent."""
         self.socket.close()
         self.remove()
 

@@ -21,10 +21,7 @@ _SCHEMA = "{}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
 
 
 def load(name: str = "torchvision") -> ModuleType:
-    """Imports torchvision or one of its modules.
-
-    Raises: ImportError: it is not installed; the message says what to install.
-    """
+    """Imports torchvision or one of its modules. Raises ImportError, which says what to install."""
     try:
         return cured(lambda: importlib.import_module(name))
     except ModuleNotFoundError as error:

@@ -45,10 +45,7 @@ class TextIteratorStreamerBatch:
         self._texts: queue.SimpleQueue[list[str] | None] = queue.SimpleQueue()
 
     def put(self, value: Any) -> None:
-        """Takes new token ids: of shape (batch,), or (batch, length) for the prompt.
-
-        Raises: ValueError: it is of another batch size.
-        """
+        """Takes new token ids, (batch,) or (batch, length) for the prompt. Raises ValueError: another batch size."""
         if value.shape[0] != self.batch_size:
             raise ValueError(
                 f"TextIteratorStreamerBatch batch size is set to {self.batch_size} "

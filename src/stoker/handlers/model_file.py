@@ -11,10 +11,7 @@ from stoker.handlers.util import list_classes_from_module
 
 
 def model_class(model_dir: str | Path, model_file: str) -> type:
-    """Returns the only class that ``model_file`` defines.
-
-    Raises: RuntimeError: no such file.  ValueError: it defines no class, or several.
-    """
+    """Returns the only class that ``model_file`` defines. Raises RuntimeError, ValueError."""
     path = Path(model_dir, model_file)
     if not path.is_file():
         raise RuntimeError("Missing the model.py file")

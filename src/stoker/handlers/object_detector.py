@@ -23,9 +23,7 @@ class ObjectDetector(VisionHandler):
     image_processing = LazyAttribute(_transforms.tensor_only)
 
     def _collate(self, images: list[Any]) -> Any:
-        """Returns one tensor if all images of the batch have one size, else a list, which detection
-        models accept too.
-        """
+        """Returns one tensor if all images have one size, else a list, which the models accept too."""
         if len({image.shape for image in images}) == 1:
             return super()._collate(images)
         return [image.to(self.device) for image in images]

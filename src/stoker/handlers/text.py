@@ -47,10 +47,7 @@ class TextHandler(BaseHandler, ABC):
         return LayerIntegratedGradients(self.model, self.model.embedding)
 
     def get_source_vocab_path(self, ctx: Context) -> str:
-        """Returns the vocabulary that the manifest names, or ``source_vocab.pt``.
-
-        Raises an exception if there is none.
-        """
+        """Returns the vocabulary that the manifest names, or ``source_vocab.pt``. Raises FileNotFoundError."""
         named = ((ctx.manifest or {}).get("model") or {}).get("sourceVocab")
         path = Path(ctx.system_properties["model_dir"], named or "source_vocab.pt")
         if not path.is_file():
@@ -89,9 +86,7 @@ class TextHandler(BaseHandler, ABC):
         return summed / norm if norm > 0 else summed
 
     def _index(self, token: str) -> int:
-        """Returns the index of ``token``; for unknown ones that of ``<unk>``, or 0 if the vocabulary has
-        no such entry.
-        """
+        """Returns the index of ``token``, else that of ``<unk>``, else 0."""
         if isinstance(self.source_vocab, Mapping):
             unknown = self.source_vocab.get("<unk>", 0)
             return int(self.source_vocab.get(token, unknown))

@@ -24,10 +24,7 @@ def ngrams_iterator(token_list: Sequence[str], ngrams: int) -> Iterator[str]:
 
 
 def get_tokenizer(tokenizer: str | Tokenizer | None, language: str = "en") -> Tokenizer:
-    """Returns a tokeniser by name: ``basic_english``, ``spacy``, or None for splitting at spaces.
-
-    Raises: ValueError: an unknown name, or ``basic_english`` for another language.
-    """
+    """Returns a tokeniser: ``basic_english``, ``spacy``, or None for splitting at spaces. Raises ValueError."""
     if tokenizer is None:
         return str.split
     if callable(tokenizer):

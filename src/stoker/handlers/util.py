@@ -68,19 +68,13 @@ def check_valid_pt2_backend(backend: str) -> bool:
 
 
 def list_classes_from_module(module: ModuleType, parent_class: type | None = None) -> list[type]:
-    """Returns the classes that ``module`` itself defines (not imported ones), subclasses of
-    ``parent_class`` if given.
-    """
+    """Returns the classes that ``module`` itself defines; only subclasses of ``parent_class`` if given."""
     own = [member for _, member in inspect.getmembers(module, inspect.isclass) if member.__module__ == module.__name__]
     return [cls for cls in own if parent_class is None or issubclass(cls, parent_class)]
 
 
 def load_label_mapping(mapping_file_path: str | Path) -> dict[str, str] | None:
-    """Reads class ids and labels from an ``index_to_name.json``; returns None, with a warning, if there is no such
-    file.
-
-    Raises: ValueError: the file is not a mapping of ids to labels.
-    """
+    """Reads ids and labels of an ``index_to_name.json``; None, with a warning, without one. Raises ValueError."""
     path = Path(mapping_file_path)
     if not path.is_file():
         log.warning("Missing the %s file. Inference output will not include class name.", path.name)
@@ -106,9 +100,7 @@ def map_class_to_label(
     mapping: Mapping[str, str] | None = None,
     lbl_classes: Sequence[Sequence[int]] | None = None,
 ) -> list[dict[str, Any]]:
-    """Returns ``{label: probability}`` for each row of ``probs``, in order; a class without a label
-    keeps its number.
-    """
+    """Returns ``{label: probability}`` for each row; a class without a label keeps its number."""
     if not isinstance(probs, list):
         raise ValueError("Convert classes to list before doing mapping")
     if mapping is not None and not isinstance(mapping, dict):

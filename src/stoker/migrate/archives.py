@@ -37,10 +37,7 @@ class Contents:
 
 
 def read(path: Path) -> Contents:
-    """Reads an archive. Blocking.
-
-    Raises: InvalidArchive: the server would refuse it.  OSError: it cannot be read.
-    """
+    """Reads an archive. Blocking. Raises InvalidArchive: the server would refuse it; OSError."""
     names: set[str] = set()
     texts: dict[str, bytes] = {}
     room = _LARGEST_IN_ALL

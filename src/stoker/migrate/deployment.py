@@ -25,10 +25,7 @@ _LOG4J = "log4j2*.xml"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deployment:
-    """``folder``: where TorchServe was started.
-
-    ``file``: its properties file. ``model_store``: the one given on the command line, if any.
-    """
+    """``folder``: where TorchServe was started. ``file``: its properties. ``model_store``: by the command line."""
 
     folder: Path
     file: Path | None
@@ -36,10 +33,7 @@ class Deployment:
 
     @classmethod
     def at(cls, path: Path, *, environment: Mapping[str, str], model_store: Path | None = None) -> Deployment:
-        """Finds a deployment. ``path``: a properties file, or the folder of a deployment.
-
-        Raises: ConfigurationError: there is nothing.
-        """
+        """Finds a deployment in a folder, or by its properties file. Raises ConfigurationError."""
         if path.is_file():
             return cls(folder=path.absolute().parent, file=path, model_store=model_store)
         if not path.is_dir():

@@ -12,10 +12,7 @@ _LINE = re.compile(r"(?:export[ \t]+)?(?P<name>[A-Za-z_][A-Za-z0-9_]*)[ \t]*=[ \
 
 
 def read_env_file(file: Path) -> dict[str, str]:
-    """Reads the file.
-
-    Raises: ConfigurationError: it cannot be read, or a line is not NAME=VALUE; names file and line.
-    """
+    """Reads the file. Raises ConfigurationError, which names file and line."""
     variables: dict[str, str] = {}
     for number, line in enumerate(read_text(file).splitlines(), start=1):
         words = line.strip()

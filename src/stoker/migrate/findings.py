@@ -19,10 +19,8 @@ class Verdict(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """``area``: group for display.
-
-    ``item``: a key, a file, a model. ``text``: how it changes, or what to do. ``where``: its line, if any.
-    """
+    """``area``: group for display. ``item``: a key, a file, a model. ``text``: how it changes, or what to do.
+    ``where``: its line, if any."""
 
     area: str
     item: str

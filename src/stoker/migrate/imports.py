@@ -26,10 +26,7 @@ class Import(NamedTuple):
 
 
 def ts_imports(source: bytes) -> list[Import]:
-    """Returns every import from `ts`, wherever it is.
-
-    Raises: ValueError: this is not Python source for the running Python; with the reason in one line.
-    """
+    """Returns every import from `ts`, wherever it is. Raises ValueError: it is no source for this Python."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about escapes in string literals

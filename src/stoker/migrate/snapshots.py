@@ -14,10 +14,7 @@ _KEY = "model_snapshot"
 
 
 def check(name: str, text: str, *, store: Container[str], newest: bool, environment: Mapping[str, str]) -> Finding:
-    """Checks a snapshot.
-
-    ``store``: names of the archives. Older snapshots are not resumed, so only need to be readable.
-    """
+    """Checks a snapshot. ``store``: names of the archives. Older ones need only be readable."""
     try:
         entries = {entry.key: entry.value for entry in properties.parse(text, file=name)}
         if _KEY not in entries:

@@ -27,10 +27,7 @@ class MemoryKills:
         return next((count for count in counts if count is not None), 0)
 
     def explain(self, since: int) -> bool:
-        """Returns whether a kill for memory explains a death, one that explains no other.
-
-        ``since``: the `count` when the process started.
-        """
+        """Returns whether a kill for memory explains one death. ``since``: the `count` when the process started."""
         before = max(since, self._explained)
         if self.count() <= before:
             return False

@@ -101,19 +101,13 @@ class WorkerSpawner:
         self._shares = spec.share_weights and _can_fork(options)
 
     async def place(self, name: str, *, on_pending: OnPending) -> RunningProcess:
-        """Starts a worker, with all its ranks, on other machines.
-
-        Raises: WorkerDied: it could not be placed or started.
-        """
+        """Starts a worker, with all its ranks, on other machines. Raises WorkerDied."""
         if self._placement is None:
             raise WorkerDied("this server has no Ray cluster")
         return await self._placement.start(launch(name, self._spec, self._options), on_pending=on_pending)
 
     async def start(self, name: str, *, gpu_id: int | None, workers: int) -> ChildProcess:
-        """``workers``: how many share the machine's cores.
-
-        Raises: OSError: no process can be started; WorkerDied: a model that shares its weights did not load.
-        """
+        """``workers``: how many share the machine's cores. Raises OSError, WorkerDied."""
         env = worker_environment(os.environ, self._spec, self._options, workers=workers)
         if self._spec.share_weights and gpu_id is not None:
             raise WorkerDied(NEEDS_CPU)
@@ -127,10 +121,7 @@ class WorkerSpawner:
         return spawned
 
     async def start_ranks(self, name: str, ranks: Ranks, *, devices: Mapping[str, str], workers: int) -> RankGroup:
-        """Starts all processes of a worker, or none. ``devices``: the variable that shows it its GPUs.
-
-        Raises: OSError: a process cannot be started.
-        """
+        """Starts all processes of a worker, or none. ``devices``: the variable that shows GPUs. Raises OSError."""
         env = {**worker_environment(os.environ, self._spec, self._options, workers=workers), **devices}
         port = free_port() if ranks.processes > 1 else 0
         started: list[ChildProcess] = []
@@ -189,10 +180,7 @@ class WorkerSpawner:
         return None
 
     async def _initialised_template(self, env: dict[str, str]) -> Template | None:
-        """Returns the model's own template, None if it must not be forked.
-
-        Raises: WorkerDied: the model did not load there.
-        """
+        """Returns the model's own template, None if it must not be forked. Raises WorkerDied."""
         template = self._model_template or self._start_template(env)
         spec = self._spec
         await asyncio.wait({template.prepared}, timeout=spec.startup_timeout_s)

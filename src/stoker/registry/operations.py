@@ -110,10 +110,7 @@ class Operations:
             raise
 
     def _check_free(self, key: ModelKey, role: NodeRole | None = None) -> None:
-        """The name of a node's model is its own: no other version stands beside it, before or after it.
-
-        Raises: AlreadyRegistered.
-        """
+        """The name of a node's model is its own: no version stands beside it. Raises AlreadyRegistered."""
         present = self._catalog.find(key.name, None)
         if present is not None and (role is not None or present.role is not None):
             raise errors.AlreadyRegistered(model=key.name, version=present.key.version)
@@ -196,10 +193,7 @@ class Operations:
             return _scaled(request) if await self._settle(entry, request.version or "null") else SCALING_UNFINISHED
 
     async def _settle(self, entry: ModelEntry, version_shown: str) -> bool:
-        """Waits until each worker is ready or has failed; returns whether enough are ready.
-
-        Raises: WorkersFailedToStart.
-        """
+        """Waits until each worker is ready or failed; returns whether enough are. Raises WorkersFailedToStart."""
         await entry.pool.wait_settled()
         error = entry.start_failure()
         if error is None:

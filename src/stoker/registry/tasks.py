@@ -25,10 +25,7 @@ class KeptTasks:
         return len(self._tasks)
 
     async def run(self, operation: Coroutine[Any, Any, T]) -> T:
-        """Runs the operation to its end, whatever becomes of the caller.
-
-        Raises: ServerStopping: the operation was cut short by `cancel_all`.
-        """
+        """Runs the operation to its end, whatever becomes of the caller. Raises ServerStopping."""
         task = self.start(operation)
         try:
             await asyncio.wait({task})

@@ -40,10 +40,7 @@ class Declarations:
 
 
 def read(path: Path | None) -> Declarations:
-    """Reads the file. None: the packaged one.
-
-    Raises: BadMetricsFile: with half a sentence that shows at most the last part of the file's path.
-    """
+    """Reads the file; None: the packaged one. Raises BadMetricsFile, which shows no path but its last part."""
     if path is None:
         return parse(resources.files("stoker.telemetry").joinpath("metrics.yaml").read_bytes())
     try:

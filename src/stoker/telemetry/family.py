@@ -46,10 +46,7 @@ class Family:
         )
 
     def update(self, labels: Labels, value: float) -> None:
-        """Updates a series: counters add, gauges store, histograms observe.
-
-        `accepts` refuses negative counter values.
-        """
+        """Updates a series: counters add, gauges store, histograms observe. `accepts` refuses negative counts."""
         kind = self.declared.type
         if kind == "histogram":
             histogram = self._histograms.get(labels)

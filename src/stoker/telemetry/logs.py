@@ -125,10 +125,7 @@ class Logs:
         return self._access if self._levels.access <= logging.INFO else None
 
     def announce(self, text: str) -> None:
-        """Prints a bare line on the console, which scripts wait for.
-
-        Returns once it is written, or after some seconds.
-        """
+        """Prints a bare line on the console; waits some seconds at most until it is written."""
         if self.as_json:
             text = lone_line(text)
         self._show(f"{text}\n".encode())

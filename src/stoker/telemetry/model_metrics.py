@@ -27,10 +27,7 @@ _MAX_COMPLAINTS = 1000
 
 
 class HandlerMetrics:
-    """Metrics of the handlers.
-
-    ``log``: gets what is logged, None if nothing is. ``served``: keep values for Prometheus.
-    """
+    """``log``: gets what is logged, None if nothing is. ``served``: keep values for Prometheus."""
 
     def __init__(
         self,

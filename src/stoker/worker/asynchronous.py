@@ -98,10 +98,7 @@ class AsyncLoop:
         self._flushed_at = 0.0
 
     def run(self) -> None:
-        """Returns when `Stop` came and everything before it was answered.
-
-        Raises: ServerGone: the server closed its end; FrameError: the server sent something else than messages.
-        """
+        """Returns when `Stop` came and all before it was answered. Raises ServerGone, FrameError."""
         loop = self._event_loop
         self._thread = threading.get_ident()
         self._over: asyncio.Future[None] = loop.create_future()

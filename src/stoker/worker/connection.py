@@ -53,10 +53,8 @@ class Connection:
     # --------------------------------------------------------------------------------------------- reading
 
     def receive(self, *, wait: bool) -> list[Received]:
-        """Returns the messages that one read completes. Without ``wait`` only what is there already, often nothing.
-
-        Raises: ServerGone: end of file; FrameError: the peer does not speak this protocol.
-        """
+        """Returns the messages that one read completes; without ``wait`` only what is there. Raises ServerGone,
+        FrameError."""
         if self.abandoned:
             leave()
         flags = 0 if wait else socket.MSG_DONTWAIT

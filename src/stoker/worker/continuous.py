@@ -83,10 +83,7 @@ class ContinuousLoop:
         self._gone: set[str] = set()  # ended by others than the handler, which does not know it yet
 
     def run(self) -> None:
-        """Returns when `Stop` came and everything before it was answered.
-
-        Raises: ServerGone: the server closed its end; FrameError: the server sent something else than messages.
-        """
+        """Returns when `Stop` came and all before it was answered. Raises ServerGone, FrameError."""
         while self._gather():
             self._step()
 

@@ -11,11 +11,8 @@ __all__ = ["import_class", "send_intermediate_predict_response"]
 
 
 def import_class(class_name: str, module_prefix: str | None = None) -> Any:
-    """Imports the class that ``package.module.Class`` names, below ``module_prefix`` if given; ``Class`` alone is
-    looked up in ``module_prefix`` itself.
-
-    Raises: ImportError: there is no such module, or it has no such class.
-    """
+    """Imports ``package.module.Class``, below ``module_prefix`` if given; ``Class`` alone is in that itself. Raises
+    ImportError."""
     module_name, _, name = class_name.rpartition(".")
     path = ".".join(part for part in (module_prefix, module_name) if part)
     if not path:

@@ -86,10 +86,7 @@ class Inbox:
         self.lock = threading.RLock()
 
     def receive_load(self) -> Load | None:
-        """Returns the first message; None when the server stops instead. Keeps what follows it.
-
-        Raises: FrameError: something else came first.
-        """
+        """Returns the first message, None when the server stops; keeps what follows. Raises FrameError."""
         (message, _), *rest = self._connection.receive(wait=True)
         for received in rest:
             self._take(*received)

@@ -85,10 +85,7 @@ class MetricCacheAbstract(Recorder, abc.ABC):
         dimensions: Iterable[Dimension] | None = None,
         metric_type: MetricTypes = MetricTypes.COUNTER,
     ) -> None:
-        """Records one value; a metric that is not registered yet is registered with these dimensions.
-
-        Raises: MetricsCacheTypeError: name, unit or type are none.
-        """
+        """Records one value; registers an unknown metric with these dimensions. Raises MetricsCacheTypeError."""
         request_id = self._get_req(idx)
         labels = {dimension.name: dimension.value for dimension in dimensions or ()}
         if request_id is not None:
@@ -128,10 +125,7 @@ class MetricCacheAbstract(Recorder, abc.ABC):
 
 
 class MetricsCacheYamlImpl(MetricCacheAbstract):
-    """Metrics declared in section ``model_metrics`` of a metrics file.
-
-    Raises one of the errors of `metrics_errors` when the file cannot be used.
-    """
+    """Metrics declared in section ``model_metrics`` of a file. Raises one of the errors of `metrics_errors`."""
 
     def __init__(self, config_file_path: str | os.PathLike[str], *, emit: Emit | None = None) -> None:
         super().__init__(config_file_path, emit=emit)
@@ -198,10 +192,7 @@ class _Predeclared(MetricsCacheYamlImpl):
 
 
 def for_worker(message: Load) -> MetricsCacheYamlImpl:
-    """What `context.metrics` is in a worker.
-
-    Raises one of the errors of `metrics_errors` when the metrics file cannot be used.
-    """
+    """Makes `context.metrics` of a worker. Raises one of the errors of `metrics_errors`."""
     return new_cache(message.model_name, config_file=message.metrics_config, emit=export)
 
 

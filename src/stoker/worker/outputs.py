@@ -20,10 +20,7 @@ class Unserialisable(Exception):
 
 
 def serialise(value: Any) -> Buffer:
-    """Returns bytes as they are, text as UTF-8, tensors as `torch.save` writes them, everything else as indented JSON.
-
-    Raises: Unserialisable: it is none of these.
-    """
+    """Makes bytes: of text UTF-8, of tensors `torch.save`'s, of all else indented JSON. Raises Unserialisable."""
     if isinstance(value, _RAW):
         return value
     try:

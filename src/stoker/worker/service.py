@@ -64,10 +64,7 @@ class Service:
 
     @staticmethod
     def retrieve_data_for_inference(batch: Sequence[Mapping[str, Any]]) -> Retrieved:
-        """Headers, rows and request ids of requests as `retrieve_msg` reads them.
-
-        Raises: ValueError: no request at all.
-        """
+        """Returns headers, rows and request ids, as `retrieve_msg` reads them. Raises ValueError: no request."""
         if not batch:
             raise ValueError("Received invalid inputs")
         ids = {idx: _str(request["requestId"]) for idx, request in enumerate(batch)}

@@ -62,10 +62,7 @@ class Graph:
 
     @staticmethod
     def build(nodes: Iterable[Node], edges: Iterable[tuple[str, str]]) -> Graph:
-        """Connects the nodes; what they say of their neighbours is replaced.
-
-        Raises: InvalidGraph: in TorchServe's words.
-        """
+        """Connects the nodes; what they say of neighbours is replaced. Raises InvalidGraph."""
         given = {node.name: node for node in nodes}
         successors, predecessors = _neighbours(given, edges)
         starts = [name for name, before in predecessors.items() if not before]

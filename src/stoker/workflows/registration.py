@@ -68,10 +68,8 @@ class Registrar:
     async def fetch(
         self, request: RegisterWorkflowRequest, *, from_operator: bool
     ) -> tuple[str, UnpackedWorkflow, Specification]:
-        """Returns the workflow's name, its unpacked archive, and what it specifies.
-
-        Raises: WorkflowError, ArchiveError (all kinds), BadRequest, ServerStopping.
-        """
+        """Returns the workflow's name, its archive and what it specifies. Raises WorkflowError, ArchiveError,
+        BadRequest, ServerStopping."""
         for what in ("response_timeout_s", "startup_timeout_s"):
             value = getattr(request, what)
             if value is not None and value < 0:

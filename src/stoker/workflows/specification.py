@@ -37,12 +37,8 @@ class Specification:
 
 
 def parse(content: bytes, *, name: str, has_handler: bool) -> Specification:
-    """Parses the content of the specification file ``name``.
-
-    ``has_handler``: the archive has a file that functions can come from.
-
-    Raises: InvalidWorkflow, InvalidGraph
-    """
+    """Parses the specification file ``name``. ``has_handler``: the archive has functions. Raises InvalidWorkflow,
+    InvalidGraph."""
     try:
         data = yaml_file.parse(content, name=name)
     except InvalidArchive as error:

@@ -11,10 +11,7 @@ from stoker.frontend.tls import Tls
 
 
 def server_credentials(tls: Tls) -> grpc.ServerCredentials:
-    """Returns credentials for TLS 1.2 and 1.3 with gRPC's defaults.
-
-    Requires client certificates if the identity does.
-    """
+    """Returns credentials for TLS 1.2 and 1.3; they require client certificates if the identity does."""
     shown = tls.identity
 
     def newest() -> Any:

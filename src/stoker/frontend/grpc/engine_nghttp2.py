@@ -44,10 +44,7 @@ class Nghttp2Engine:
         self._threads: ThreadPoolExecutor | None = None
 
     async def start(self) -> int:
-        """Listens and returns the port (0 for a Unix socket).
-
-        Raises: BindError
-        """
+        """Listens and returns the port (0 for a Unix socket). Raises BindError."""
         await self._listener.open()
         return self._listener.address.port
 

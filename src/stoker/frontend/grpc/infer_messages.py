@@ -44,10 +44,7 @@ _known: dict[bytes, deque[_Known]] = {}
 
 
 def read(message: bytes | bytearray) -> tuple[InferRequest, bool | None]:
-    """Returns the request, and whether its contents are raw; None: it has no inputs.
-
-    Raises: MalformedMessage, BadRequest
-    """
+    """Returns request and whether contents are raw; None: no inputs. Raises MalformedMessage, BadRequest."""
     try:
         name = _name_field(message)
         for before, after, head in _known.get(name, ()):

@@ -24,10 +24,7 @@ class _NotPlain(Exception):
 
 
 def parse(message: bytes | bytearray) -> tuple[inference_pb2.PredictionsRequest, list[Input]]:
-    """Returns the request, and its inputs.
-
-    Raises: DecodeError: as protobuf does.
-    """
+    """Returns the request, and its inputs. Raises DecodeError."""
     try:
         return _cut(message)
     except (_NotPlain, DecodeError):

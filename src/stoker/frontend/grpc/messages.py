@@ -60,10 +60,7 @@ class MessageReader:
         return 0 if self._body is None else self._body.size
 
     def feed(self, data: bytes) -> list[tuple[bool, bytes | bytearray]]:
-        """Returns the messages that are now complete, each with its compression flag.
-
-        Raises: MessageTooLarge, BadFraming
-        """
+        """Returns the messages that are complete, each with its flag. Raises MessageTooLarge, BadFraming."""
         messages: list[tuple[bool, bytes | bytearray]] = []
         at, end = 0, len(data)
         while at < end:

@@ -121,10 +121,7 @@ def _allowed(headers: Mapping[str, str], dropped: list[str]) -> Iterator[tuple[s
 
 
 def _sendable(name: str, value: str) -> bool:
-    """Tells whether a header can be sent.
-
-    Names that end in -bin mean bytes in gRPC, but a handler's headers are text.
-    """
+    """Tells whether a header can be sent. Names in -bin mean bytes, which a handler's headers are not."""
     if name in _NOT_FOR_CLIENTS or name.startswith("grpc-") or name.endswith("-bin"):
         return False
     return _NAME.fullmatch(name) is not None and _VALUE.fullmatch(value) is not None

@@ -22,10 +22,7 @@ async def whole_body(request: Request) -> bytes:
 
 
 async def cancel_on_disconnect(request: Request, work: Coroutine[Any, Any, T]) -> T:
-    """Returns the result of ``work``, and cancels it when the client leaves.
-
-    Raises: Cancelled: it left; and whatever ``work`` raises.
-    """
+    """Returns the result of ``work``, cancelled when the client leaves. Raises Cancelled, and what it raises."""
     working = asyncio.ensure_future(work)
     leaving = asyncio.ensure_future(_left(request))
     try:

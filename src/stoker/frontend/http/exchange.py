@@ -69,10 +69,7 @@ class Carrier(Protocol):
 
 
 class HttpExchange(Exchange, kw_only=True):
-    """``whole``: the request was received completely.
-
-    ``keep_alive``: the connection stays open. ``request``: the body.
-    """
+    """``whole``: it was received completely. ``keep_alive``: the connection stays open. ``request``: the body."""
 
     connection: Carrier
     head: RequestHead

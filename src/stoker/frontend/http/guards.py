@@ -35,10 +35,7 @@ class BrowserGuard:
         self._local = local
 
     def check(self, *, host: str | None, origin: str | None, fetch_site: str | None, agent: str | None) -> None:
-        """Checks the headers Host, Origin, Sec-Fetch-Site and User-Agent; None for a missing one.
-
-        Raises: CallerRefused
-        """
+        """Checks Host, Origin, Sec-Fetch-Site and User-Agent; None for a missing one. Raises CallerRefused."""
         browser = origin is not None or fetch_site is not None or (agent or "").lower().startswith(_BROWSER)
         if host and (self._local or browser) and not self._knows(host):
             raise CallerRefused(

@@ -85,10 +85,7 @@ def request_of(
     version: str,
     open_shapes: bool = False,
 ) -> tuple[InferRequest, Wanted]:
-    """``open_shapes``: a shape may be one number, or leave one to the data.
-
-    Raises BadRequest.
-    """
+    """``open_shapes``: a shape may be one number, or leave one to the data. Raises BadRequest."""
     data = memoryview(body)[header_length:] if header_length is not None else None
     inputs, contents = _inputs(document, data, open_shapes=open_shapes)
     outputs = _outputs(document)

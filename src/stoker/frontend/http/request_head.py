@@ -147,10 +147,7 @@ def refuse_ambiguous(raw: bytes | bytearray) -> None:
 
 
 def check_partial_head(raw: bytes | bytearray, *, limit: int) -> None:
-    """Checks the start of an incomplete head: is it a head at all, and is it bounded?
-
-    Raises: BadRequest, HeadTooLarge
-    """
+    """Checks the start of an incomplete head: is it one, is it bounded? Raises BadRequest, HeadTooLarge."""
     if len(raw) > limit:
         raise HeadTooLarge(limit=limit)
     if _METHOD.match(raw) is None:

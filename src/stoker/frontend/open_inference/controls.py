@@ -46,10 +46,7 @@ def for_handler(parameters: Parameters) -> Parameters:
 def sequence(
     headers: Mapping[str, str] | None, parameters: Parameters
 ) -> tuple[Mapping[str, str] | None, Membership | None]:
-    """Returns the headers with those of the sequence that the request names, and what it says of it.
-
-    Raises BadRequest: the id cannot be one.
-    """
+    """Returns the headers with those of the request's sequence, and what it says of it. Raises BadRequest."""
     id = sequence_id(parameters)
     if not id:
         return headers, None
