@@ -1,10 +1,8 @@
-"""A model's directory as one stream of bytes, for nodes that do not have it: the same files give the same stream, whose
-SHA-256 names them.
+"""A model's directory as one stream of bytes, whose SHA-256 names the files: for nodes that do not have it.
 
-The stream is a plain tar, which `unpack.unpack_stream` reads back; it is made while it is sent, never stored.  Names
-are judged as those of archives are.  Symbolic links are followed, since the stream has none: within the directory
-always, out of it only if root, this user or the owner of the directory made the link.  Left out: what Python compiles
-into ``__pycache__``, and links to nothing.  Blocking.
+The stream is a plain tar, which `unpack.unpack_stream` reads back. Names are judged as those of archives are. Symbolic
+links are followed: within the directory always, out of it only if root, this user or the owner of the directory made
+the link. Left out: ``__pycache__``, and links to nothing. Blocking.
 """
 
 from __future__ import annotations

@@ -1,24 +1,16 @@
 """Defines what can be measured: a `Contender` installs itself, lists what it offers, and starts a `Deployment`.
 
 A contender that runs TorchServe's archives serves ``deployment.model.archive``. One that cannot gets the **same handler
-class** by the thinnest adapter that it allows: its server's entry file calls ``handler_host.load(...)`` (a file of the
-standard library alone, in ``benchmarks/``, made for that), which makes an instance of ``model.handler_class`` of
-``model.handler_file``, calls ``initialize(context)`` once and hands out
-
-    answers(rows: list[bytes]) -> list[bytes]      one batch: what the client's ``data`` was, what ``handle()`` returned
-    stream(row: bytes) -> Iterator[bytes]          the parts of one streaming call, as the handler sends them
-
-The adapter adds nothing: no schema, no base64 or JSON around the payload where the server can carry bytes. With
-``batch_size`` 1 ``handle()`` gets exactly one row (the handler of the suite raises otherwise).
+class** by the thinnest adapter that it allows: its server's entry file calls ``handler_host.load(...)``, and adds no
+schema, no base64 and no JSON where the server can carry bytes. With ``batch_size`` 1 ``handle()`` gets one row.
 
 Invariants:
 
 - ``install`` makes a venv of its own under ``home``, is quick when there is nothing to do, and raises `CannotInstall`
-  with a sentence for the table when it cannot; the run goes on without that contender and says so.
+  with a sentence for the table; the run goes on without that contender and says so.
 - ``start`` returns as soon as the server's process is spawned: the time until its first right answer is measured.
 - Each contender in its fastest honest configuration by its own guide, log level WARN; that is in this repository.
-- Everything on loopback, on the ports given, files only in ``deployment.scratch``. ``threads`` is applied to every
-  worker (`thread_environment`).
+- Everything on loopback, on the ports given, files only in ``deployment.scratch``; ``threads`` for every worker.
 - ``stop`` leaves nothing running, also after a crash and when called twice.
 """
 

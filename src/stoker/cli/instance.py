@@ -1,12 +1,10 @@
 """Allows one server per temp folder: a lock held by the living process, a record of which process that is, and a pid
-file.
+file for `--stop`, `kill $(cat FILE)` and TorchServe's tools.
 
-The lock decides, so two starts at the same time cannot both win.  It is on the private folder ``.model_server-<user
-id>``, whose record tells the server from a later process with the same pid; both are removed with the server.  The pid
-file is for `--stop`, `kill $(cat FILE)` and TorchServe's tools: the pid and a line end.
+The lock decides, so two starts at the same time cannot both win. It is on the private folder ``.model_server-<user
+id>``, whose record tells the server from a later process with the same pid; both are removed with the server.
 
-Temp folders are often shared.  Files of other users are ignored, except that a pid file may name a living server if its
-owner also owns that process.
+Files of other users are ignored, except that a pid file may name a living server if its owner also owns that process.
 """
 
 from __future__ import annotations

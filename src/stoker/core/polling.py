@@ -1,9 +1,7 @@
 """Decides how long to look at a socket before going to sleep: a worker for its next batch, the server for an answer.
 
-Being woken takes longer than a small request: who is sent the next message within a moment looks for it instead.
-That takes a core for as long, so it is done only while messages do come that soon.  Laws: it looks no longer than twice
-the time that messages took of late; looking in vain again and again makes it rare; a worker that has no requests looks
-once and sleeps.  PURE.
+Being woken takes longer than a small request. Laws: it looks no longer than twice the time that messages took of late;
+looking in vain again and again makes it rare; a worker that has no requests looks once and sleeps. PURE.
 """
 
 from __future__ import annotations

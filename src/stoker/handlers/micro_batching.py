@@ -1,11 +1,9 @@
 """`MicroBatching`: preprocess, inference and postprocess of one batch overlap, in slices, on threads.
 
-A handler installs it in its constructor: ``self.handle = MicroBatching(self, micro_batch_size=4)``. Users import it
-from `ts.handler_utils.micro_batching`.
+A handler installs it in its constructor: ``self.handle = MicroBatching(self, micro_batch_size=4)``.
 
 Invariants: results come in the order of the rows; an exception of any stage is raised in `handle` after every slice has
-arrived, so that no slice of one batch is left over in the next.  Threads start at the first batch, never earlier: a
-process may be forked before.
+arrived. Threads start at the first batch, never earlier: a process may be forked before.
 """
 
 from __future__ import annotations

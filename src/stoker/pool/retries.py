@@ -1,10 +1,8 @@
-"""Decides when slots whose starts fail try again: one at a time for all slots of a model.  PURE.
+"""Decides when slots whose starts fail try again: one at a time for all slots of a model. PURE.
 
-Slots of a model mostly fail for the same reason.  So a failed try postpones the others that fail alike to its own next
-one, where it is another slot's turn: six slots that cannot start cost one start, not six, per delay.  Delays are
-TorchServe's, begun further on where several slots fail.  A try that succeeds lets all others go at once.
-
-A slot that has failed much longer than the rest is not alike: it neither holds them up nor is held up by them.
+Slots of a model mostly fail for the same reason. So a failed try postpones the others that fail alike to its own next
+one, where it is another slot's turn; a try that succeeds lets all others go at once. A slot that has failed much longer
+than the rest is not alike. Delays are TorchServe's, begun further on where several slots fail.
 """
 
 from __future__ import annotations

@@ -1,9 +1,7 @@
 """Server reflection, v1alpha and v1, so that grpcurl and its like need no proto files.
 
-It answers from a pool of its own: the packaged stubs' files and those of health and reflection.  The two versions of
-the service differ in nothing but the package name, so the descriptors of the newer are made from the older.
-
-grpc is imported late: it costs a server a quarter of its start and of its memory, and few are ever asked.
+It answers from a pool of its own. The two versions of the service differ in nothing but the package name. grpc is
+imported late: it costs a server a quarter of its start and of its memory, and few are ever asked.
 """
 
 from __future__ import annotations
