@@ -108,9 +108,6 @@ def base_name(path: str | None) -> str | None:
     return path.rpartition("/")[2] if path else None
 
 
-# ---------------------------------------------------------------------------------------------- checks
-
-
 def check_name(name: str, kind: str = "model") -> None:
     if not _NAME.fullmatch(name):
         raise ArchiveNotBuilt(

@@ -102,9 +102,6 @@ def seal(name: str, members: tuple[Member, ...], *, stop: Stop | None = None) ->
     return Bundle(name, members, digest.hexdigest(), size)
 
 
-# ------------------------------------------------------------------------------------------------ the directory
-
-
 def _below(folder: Path, top: Path, *, prefix: str, ancestors: tuple[tuple[int, int], ...]) -> Iterator[Member]:
     found = folder.stat()
     here = (found.st_dev, found.st_ino)
@@ -134,9 +131,6 @@ def _member(entry: os.DirEntry[str], name: str, top: Path) -> Member | None:
         raise refuse(name, "it is neither a file nor a folder")
     state = (found.st_ino, found.st_mtime_ns, found.st_ctime_ns)
     return Member(name, path, found.st_size, False, bool(found.st_mode & 0o100), state)
-
-
-# --------------------------------------------------------------------------------------------------- the stream
 
 
 def _pieces(top: str, members: tuple[Member, ...]) -> Iterator[bytes]:

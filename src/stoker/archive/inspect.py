@@ -51,8 +51,6 @@ class _Inspector(Scanner):
                 self._check_files(manifest)
             return Inspection(**self.facts(), manifest=manifest, config=config)
 
-    # --------------------------------------------------------------------------------- what it means
-
     def _manifest(self, data: bytes | None) -> Manifest | None:
         if data is None:
             self.warnings.append(f"There is no {MANIFEST_PATH}: name and handler must be given at registration.")

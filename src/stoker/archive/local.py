@@ -70,8 +70,6 @@ class Places:
         if real.exists() and not real.is_file():
             raise InvalidArchive(f"{shown(name)} is not a file.")
 
-    # -------------------------------------------------------------------------------------------- the two ways
-
     def _by_name(self, url: str, name: str, from_operator: bool) -> Path:
         entry = self._entry(name)
         if entry is not None:
@@ -103,8 +101,6 @@ class Places:
         if inner.is_symlink() and not from_operator and not self._is_nameable(inner):
             raise PathRefused(url=redacted(url))
         return inner
-
-    # ------------------------------------------------------------------------------------------------- may it
 
     def _folders(self) -> Iterator[Path]:
         if self.store is not None:

@@ -149,9 +149,6 @@ def default_model_name(url: str) -> str:
     return re.sub(r"\W", "_", name, flags=re.ASCII)
 
 
-# ------------------------------------------------------------------------------------------- the parts
-
-
 def _version(model: Mapping[str, Any], data: bytes) -> str:
     if isinstance(model.get("modelVersion"), float):  # 1.10 without quotes: keep the spelling
         spelled = json.loads(data.decode("utf-8-sig"), parse_float=str)

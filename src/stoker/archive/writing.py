@@ -101,9 +101,6 @@ def _file_time(stamp: float) -> float:
     return now() if os.environ.get("SOURCE_DATE_EPOCH") else stamp
 
 
-# ------------------------------------------------------------------------------------------------ zip
-
-
 def _write_deflated(part: Path, contents: Contents, manifest: _Manifest, _name: str, count: Count) -> None:
     _write_zip(part, contents, manifest, zipfile.ZIP_DEFLATED, count)
 
@@ -137,9 +134,6 @@ def _mode(mode: int) -> int:
     return 0o755 if mode & 0o100 else 0o644
 
 
-# ---------------------------------------------------------------------------------------------- tar.gz
-
-
 def _write_tgz(part: Path, contents: Contents, manifest: _Manifest, name: str, count: Count) -> None:
     with (
         part.open("xb") as file,
@@ -159,9 +153,6 @@ def _tar_info(name: str, size: int, stamp: float, mode: int) -> tarfile.TarInfo:
     info = tarfile.TarInfo(name)
     info.size, info.mtime, info.mode = size, int(stamp), mode
     return info
-
-
-# ------------------------------------------------------------------------------------------- directory
 
 
 def _write_directory(part: Path, contents: Contents, manifest: _Manifest, _name: str, count: Count) -> None:

@@ -93,9 +93,6 @@ def end_all(pids: Iterable[int]) -> None:
             pass  # ended by itself
 
 
-# ------------------------------------------------------------------------------------------------------ /proc
-
-
 def tree(root: int) -> set[int]:
     """Returns ``root`` and all its living descendants."""
     children: dict[int, list[int]] = {}

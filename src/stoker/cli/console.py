@@ -75,9 +75,6 @@ def _complain(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-# ------------------------------------------------------------------------------------------------- streams
-
-
 class _Descriptor(io.FileIO):
     """Standard output or error. Drops everything after the first failure."""
 

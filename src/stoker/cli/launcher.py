@@ -100,9 +100,6 @@ def _plain_post(url: str) -> PlainResponse:
             return PlainResponse(url, error.code, str(error.reason), error.headers, error.read())
 
 
-# --------------------------------------------------------------------------------------------- starting
-
-
 def _launch(command: Sequence[str]) -> tuple[Lines, bool]:
     """Starts a server. Returns the lines so far and to come, and whether it has started."""
     process = subprocess.Popen(

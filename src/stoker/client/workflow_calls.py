@@ -122,9 +122,6 @@ def describe_workflow(workflow: str, *, timeout: float | None = 10) -> Call[list
     return _management("DescribeWorkflow", request, timeout, parsed_json)
 
 
-# ------------------------------------------------------------------------------- messages and answers
-
-
 def _management(method: str, request: Any, timeout: float | None, read: Callable[[Any, Headers], T]) -> Call[T]:
     return Call(Service.WORKFLOWS, method, request, timeout, read)
 

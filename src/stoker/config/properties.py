@@ -93,9 +93,6 @@ def join_surrogates(text: str) -> str:
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
-# ---------------------------------------------------------------------------------------------- writing
-
-
 def line(key: str, value: str) -> str:
     """Returns an entry as one ASCII line that `parse`, and Java, can read."""
     text = _escaped(value)

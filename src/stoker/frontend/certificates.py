@@ -120,9 +120,6 @@ def read_authorities(file: Path) -> bytes:
         raise Unusable(f"client_ca_file: {file}: it holds no PEM certificate") from None
 
 
-# --------------------------------------------------------------------------------------------------- parts
-
-
 def _content(file: Path) -> bytes:
     try:
         with file.open("rb") as stream:

@@ -53,8 +53,6 @@ class Connections:
         self._timer: asyncio.TimerHandle | None = None
         self._warned_at = 0.0
 
-    # ---------------------------------------------------------------------------------------- handshakes
-
     @property
     def handshakes(self) -> int:
         return len(self._handshakes)
@@ -78,8 +76,6 @@ class Connections:
         if connection in self._handshakes:
             del self._handshakes[connection]
             self._give_file()
-
-    # ---------------------------------------------------------------------------------- open connections
 
     def add(self, connection: Connection) -> bool:
         """Adds a connection. False: there are too many; drop it."""
@@ -124,8 +120,6 @@ class Connections:
             connection.look(now)
         if self.open:
             self._arm()
-
-    # -------------------------------------------------------------------------------------------- inside
 
     @property
     def _full(self) -> bool:

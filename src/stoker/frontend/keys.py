@@ -59,9 +59,6 @@ def shown_key(authorization: str | None) -> bytes:
     return found[1].encode("utf-8", "replace") if found else b""
 
 
-# -------------------------------------------------------------------------------------------- the key file
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Keyring:
     """The three keys of a server. ``api`` replaces the other two, and never expires."""
@@ -99,9 +96,6 @@ def _expiration(key: Key, wall_offset: float) -> dict[str, str]:
     except OverflowError:
         return {"expiration time": "9999-12-31T23:59:59.999999Z"}
     return {"expiration time": moment.isoformat(timespec="microseconds").replace("+00:00", "Z")}
-
-
-# ------------------------------------------------------------------------------------------- fixed tokens
 
 
 def read_tokens(text: str, wall_offset: float) -> Mapping[TokenScope, Key]:

@@ -70,9 +70,6 @@ def _settings(deployment: Deployment, environment: Mapping[str, str]) -> Checked
     return settings.check(entries, file=None if file is None else file.name, environment=environment)
 
 
-# ------------------------------------------------------------------------------------------ the model store
-
-
 def _store(deployment: Deployment, checked: Checked) -> Path | None:
     """Returns the given model store, else a folder with a usual name, else the deployment's own."""
     if deployment.model_store is not None:
@@ -156,9 +153,6 @@ def _not_by_name(path: Path, location: str, names: Mapping[str, Path]) -> tuple[
     if archive_in_store and namesake is not None and not path.samefile(namesake):
         return Verdict.CHANGED, f"The file at that path is loaded; TorchServe takes {path.name} of the model store."
     return Verdict.SAME, ""
-
-
-# ------------------------------------------------------------------------------------------ what lies beside
 
 
 def _log_config(deployment: Deployment) -> Iterator[Finding]:

@@ -53,8 +53,6 @@ class RankedLink(Link):
         self._patience_with_ranks: asyncio.TimerHandle | None = None
         self._write = self._write_batch
 
-    # ------------------------------------------------------------------------------------------ to the ranks
-
     def _write_batch(self, buffers: Iterable[Buffer]) -> None:
         buffers = list(buffers)
         self._transport.write(buffers)
@@ -94,8 +92,6 @@ class RankedLink(Link):
             return self._last_started
         found = [progress_of(rank.progress_fd) for rank in self._group]
         return None if None in found else max(number for number in found if number is not None)
-
-    # ---------------------------------------------------------------------------------------- from the ranks
 
     def _on_frame_of(self, rank: int, frame: Frame) -> None:
         message = codec.decode_to_server(frame.header)

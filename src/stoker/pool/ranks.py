@@ -82,8 +82,6 @@ class RankGroup:
         if all(rank.exited.done() for rank in self._ranks) and not self.exited.done():
             self.exited.set_result(self._code)
 
-    # --------------------------------------------------------------------------------- as a ChildProcess
-
     @property
     def pid(self) -> int:
         return self._ranks[0].pid

@@ -44,8 +44,6 @@ class Autoscaler:
         self._timer: asyncio.TimerHandle | None = None
         self._unloaded_at = 0.0
 
-    # ---------------------------------------------------------------------------------- for operations
-
     def watch(self, entry: ModelEntry) -> None:
         """Begins to scale a model whose first workers were asked for just now."""
         spec = entry.spec
@@ -75,8 +73,6 @@ class Autoscaler:
         if not self._entries and self._timer is not None:
             self._timer.cancel()
             self._timer = None
-
-    # ---------------------------------------------------------------------------------- time
 
     @property
     def running(self) -> bool:
@@ -124,8 +120,6 @@ class Autoscaler:
             return None
         self._unloaded_at = sample.now
         return Decision(0, f"no request for {idle_s:.0f} s, and only {available:.0f} % of the memory is available")
-
-    # ---------------------------------------------------------------------------------- changes
 
     def _wake(self, entry: ModelEntry) -> None:
         scaling = entry.scaling

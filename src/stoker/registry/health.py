@@ -35,8 +35,6 @@ class HealthView:
         """Models of the start that could not be loaded."""
         self.stopping = False
 
-    # ------------------------------------------------------------------------------------------ answers
-
     def healthy(self) -> bool:
         """TorchServe's rule for Ping: each default version has as many healthy workers as its minimum, where a
         worker is healthy until it has failed for `max_retry_timeout_s`."""
@@ -90,8 +88,6 @@ class HealthView:
     def _waited_for(self) -> tuple[str, ...]:
         """Whether a probe waits for the model: not for one scaled to zero."""
         return tuple(str(entry.key) for entry in self._catalog if entry.ready_workers() < entry.workers_due)
-
-    # ---------------------------------------------------------------------------------------- listeners
 
     def on_change(self, listener: Callable[[], None]) -> Callable[[], None]:
         number = self._next_listener

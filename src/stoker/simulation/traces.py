@@ -17,9 +17,6 @@ Service = Callable[[random.Random], float]
 _STEP_S = 0.05
 
 
-# ------------------------------------------------------------------------------------------------ rates
-
-
 def steady(rate: float) -> Rate:
     return lambda now: rate
 
@@ -50,9 +47,6 @@ def pause(rate: float, *, since_s: float, until_s: float) -> Rate:
     return lambda now: 0.0 if since_s <= now < until_s else rate
 
 
-# --------------------------------------------------------------------------------------------- arrivals
-
-
 def poisson(rate: Rate, duration_s: float, rng: random.Random) -> list[float]:
     """Independent requests, drawn by thinning."""
     highest = max(rate(number * _STEP_S) for number in range(int(duration_s / _STEP_S) + 1))
@@ -81,9 +75,6 @@ def bursts(size: int) -> Arrivals:
         return [at for at in times for _ in range(size)]
 
     return draw
-
-
-# ---------------------------------------------------------------------------------------------- service
 
 
 def fixed(rng: random.Random) -> float:

@@ -63,8 +63,6 @@ class SnapshotKeeper:
         self._closing = asyncio.Event()
         self._failing = False
 
-    # ------------------------------------------------------------------------------------ events
-
     def changed(self) -> None:
         """Notes that a client registered, scaled, unregistered or chose a default."""
         self._has_changed = True
@@ -113,8 +111,6 @@ class SnapshotKeeper:
         except asyncio.TimeoutError:
             log.warning("The snapshot of this stop could not be written in time")
 
-    # -------------------------------------------------------------------------------------- writing
-
     def _want(self, kind: str) -> None:
         if self._writer is None or self._closing.is_set():
             return
@@ -162,8 +158,6 @@ class SnapshotKeeper:
                 extra={"event": "snapshot_failed"},
             )
         self._failing = True
-
-    # ------------------------------------------------------------------------------------- content
 
     def capture(self) -> ModelSnapshot:
         self._missing = {key: model for key, model in self._missing.items() if not self._is_registered(key)}

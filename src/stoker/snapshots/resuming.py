@@ -69,9 +69,6 @@ def _with_its_models(loaded: Loaded, file: Path) -> Loaded:
     return loaded
 
 
-# --------------------------------------------------------------------------- models of the newest snapshot
-
-
 class _Content(NamedTuple):
     models: ModelSnapshot
     text: str
@@ -141,9 +138,6 @@ def _differs(key: str, text: str, settings: Settings) -> bool:
     except ValueError:
         return True
     return bool(value != getattr(settings, row.field))
-
-
-# -------------------------------------------------------------------------------------------- sentences
 
 
 def _unusable(file: Path, reason: str) -> str:

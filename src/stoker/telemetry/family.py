@@ -82,8 +82,6 @@ class Family:
             )
         return False
 
-    # ------------------------------------------------------------------------------------------- exposition
-
     def text(self, names: Collection[str] = ()) -> Iterator[str]:
         """Returns the lines; with ``names`` only samples of these, or nothing if there are none."""
         samples = [f"{name}{labels} {number(value)}\n" for name, labels, value in self._samples(names)]

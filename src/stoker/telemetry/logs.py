@@ -146,8 +146,6 @@ class Logs:
         for file in self._files:
             file.close()
 
-    # ------------------------------------------------------------------------------------------ parts
-
     def _reopen(self) -> None:
         for file in self._files:
             file.reopen()

@@ -46,9 +46,6 @@ _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(ReplyHead).decode
 
 
-# ---------------------------------------------------------------------------------------------- the worker
-
-
 def encode(answer: Answer) -> bytes:
     outputs = answer.outputs
     if answer[1:] == _NOTHING_SAID and not any(tensor.parameters for tensor in outputs):
@@ -80,9 +77,6 @@ def _plain_head(*outputs: tuple[str, str, tuple[int, ...]]) -> bytes:
 def _framed(head: ReplyHead) -> bytes:
     encoded = _encode(head)
     return _SIZE.pack(len(encoded)) + encoded
-
-
-# ---------------------------------------------------------------------------------------------- the server
 
 
 def split(reply: Buffer) -> tuple[bytes, Buffer]:

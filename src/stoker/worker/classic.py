@@ -33,9 +33,6 @@ class Conn(Protocol):
     def recv(self, size: int, /) -> bytes: ...
 
 
-# --------------------------------------------------------------------------------------------------- reading
-
-
 def retrieve_msg(conn: Conn) -> tuple[bytes, Any]:
     """The next command and its content: a dict for a load, a list of requests for an inference."""
     cmd = bytes(_exactly(conn, 1))
@@ -105,9 +102,6 @@ def _exactly(conn: Conn, size: int) -> bytearray:
             raise ConnectionError("Frontend disconnected.")
         data += chunk
     return data
-
-
-# --------------------------------------------------------------------------------------------------- writing
 
 
 def create_predict_response(

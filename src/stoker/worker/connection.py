@@ -50,8 +50,6 @@ class Connection:
         self.pending_bytes = 0
         self._socket.close()
 
-    # --------------------------------------------------------------------------------------------- reading
-
     def receive(self, *, wait: bool) -> list[Received]:
         """Returns the messages that one read completes; without ``wait`` only what is there. Raises ServerGone,
         FrameError."""
@@ -78,8 +76,6 @@ class Connection:
             frame = self._decoder.wrote(count)
             return [] if frame is None else [frame]
         raise ServerGone
-
-    # --------------------------------------------------------------------------------------------- writing
 
     def queue(self, message: ToServer, payloads: Sequence[Buffer] = ()) -> None:
         """Queues a message for the next `flush`."""

@@ -147,8 +147,6 @@ class Context:  # noqa: PLW1641 - it compares by content and changes, so it has 
     def metrics(self, metrics: Any) -> None:
         self._metrics = metrics
 
-    # -------------------------------------------------------------------------------------------- requests
-
     def get_request_id(self, idx: int = 0) -> str | None:
         return self.request_ids.get(idx) if self.request_ids is not None else None
 
@@ -172,8 +170,6 @@ class Context:  # noqa: PLW1641 - it compares by content and changes, so it has 
         drain = getattr(self.cl_socket, "drain", None)
         if drain is not None:
             await drain()
-
-    # ------------------------------------------------------------------------------------------- responses
 
     def set_response_content_type(self, idx: int, value: str) -> None:
         self.set_response_header(idx, "content-type", value)

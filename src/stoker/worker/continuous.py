@@ -87,8 +87,6 @@ class ContinuousLoop:
         while self._gather():
             self._step()
 
-    # ------------------------------------------------------------------------------------ between two steps
-
     def _gather(self) -> bool:
         """Waits until there are rows for a step; False: none will come any more."""
         inbox = self._inbox
@@ -135,8 +133,6 @@ class ContinuousLoop:
 
     def _is_behind(self, row: Row) -> bool:
         return row.batch.unread.get(0, 0) >= self._window
-
-    # ------------------------------------------------------------------------------------ a step
 
     def _step(self) -> None:
         started = self._monotonic()

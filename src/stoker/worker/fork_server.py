@@ -69,8 +69,6 @@ class ForkServer:
                 self._prepare(message)
         return None
 
-    # --------------------------------------------------------------------------------------------- preparation
-
     def _prepare(self, message: Prepare) -> None:
         pid = os.getpid()
         try:
@@ -94,8 +92,6 @@ class ForkServer:
     def _fail(self, error: BaseException, load: Load | None) -> None:
         failed = loading.load_failed(error, load.model_dir if load else os.sep)
         self._send(Failed(number=failed.number, message=failed.message))
-
-    # --------------------------------------------------------------------------------------------- workers
 
     def _fork(self, message: Fork, fds: list[int]) -> ForkedWorker | None:
         """Returns a `ForkedWorker` in the child, None in the parent."""
@@ -158,8 +154,6 @@ class ForkServer:
             importlib.invalidate_caches()
         after_fork.reseed_and_set_threads(keep_threads=self._chose_threads)
         return ForkedWorker(message.name, socket_fd, progress_fd, self._model)
-
-    # --------------------------------------------------------------------------------------------- messages
 
     def _receive(self) -> tuple[ToTemplate, list[int]] | None:
         """None: the server closed its end. Raises FrameError: it sent something else than messages."""

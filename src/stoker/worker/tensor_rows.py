@@ -86,9 +86,6 @@ def _plain(head: TensorHead, values: list[Any]) -> list[Any]:
     return [base64.b64encode(value).decode() for value in values]
 
 
-# ---------------------------------------------------------------------------------- values of a tensor
-
-
 def _lists() -> Convert:
     return lambda head, data: elements.nested(elements.values_of(DATATYPES[head.datatype], data), head.shape)
 

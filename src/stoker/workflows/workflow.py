@@ -73,8 +73,6 @@ class Workflow:
         self._runs: dict[Run, float] = {}  # with the time of their beginning
         self._idle: asyncio.Future[None] | None = None
 
-    # ---------------------------------------------------------------------------------------- requests
-
     def submit(
         self, inputs: Sequence[Input], asked: Asked, *, deadline: float | None = None, wanted: Sequence[str] = ()
     ) -> ReplyStream:
@@ -145,8 +143,6 @@ class Workflow:
         if self._idle is not None and not self._runs:
             self._idle.set_result(None)
             self._idle = None
-
-    # ------------------------------------------------------------------------------------------ the end
 
     @property
     def has_sequences(self) -> bool:

@@ -60,8 +60,6 @@ class Nghttp2Engine:
         if self._threads is not None:
             self._threads.shutdown(wait=False, cancel_futures=True)
 
-    # -------------------------------------------------------------------------------------- for connections
-
     @property
     def slow_s(self) -> float:
         return self.setup.budgets.slow_s(self.setup.limits.slow_s)

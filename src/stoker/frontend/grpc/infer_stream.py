@@ -47,8 +47,6 @@ class InferStream:
         call.on_cancel, call.on_writable = self._cancel, self._resume
         call.wait_for_drain(False)
 
-    # ---------------------------------------------------------------------------------------- requests
-
     def _message(self, message: bytes) -> None:
         """Keeps a message unread while the client does not read: its answer would wait here too."""
         if self._call.writable and not self._unread:
@@ -137,8 +135,6 @@ class InferStream:
             self._unread_bytes -= len(message)
             self._take(message)
         self._rest()
-
-    # ----------------------------------------------------------------------------------------- answers
 
     @property
     def writable(self) -> bool:

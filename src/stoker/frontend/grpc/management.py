@@ -78,17 +78,12 @@ class _Service:
         self._require_model_api()
         self._operations.start(call, self._management.unregister(request.model_name, request.model_version or None))
 
-    # ---------------------------------------------------------------------------------------- shared
-
     def _require_model_api(self) -> None:
         if not self._model_api_enabled:
             raise ModelApiDisabled
 
     async def _describe_customized(self, name: str, version: str | None) -> str:
         return json_text((await self._management.describe_customized(name, version)).entries)
-
-
-# ------------------------------------------------------------------------------------------- messages
 
 
 def _register_request(request: pb.RegisterModelRequest) -> RegisterRequest:

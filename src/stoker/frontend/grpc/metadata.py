@@ -60,9 +60,6 @@ _NAME = re.compile(r"[0-9a-z_.-]+")
 _VALUE = re.compile(r"[ -~]*")
 
 
-# ----------------------------------------------------------------------------------------- to the handler
-
-
 def request_headers(metadata: Metadata, *, may_explain: bool = False) -> dict[str, str] | None:
     """Returns the user's own metadata; None if there is none, as in most calls.
 
@@ -80,9 +77,6 @@ def request_headers(metadata: Metadata, *, may_explain: bool = False) -> dict[st
             headers = {}
         headers[name] = f"{headers[name]},{text}" if name in headers else text
     return headers
-
-
-# ------------------------------------------------------------------------------------------ to the client
 
 
 def trailing_metadata(meta: ResponseMeta | None) -> Trailing:

@@ -47,8 +47,6 @@ class PredictionsStream:
         call.on_cancel = self._cancel
         call.on_writable = self._on_writable
 
-    # ---------------------------------------------------------------------------------------- requests
-
     def _on_message(self, payload: bytes) -> None:
         try:
             if self._stopping:
@@ -104,8 +102,6 @@ class PredictionsStream:
         if len(due) == 1:
             self._move(id)
 
-    # ----------------------------------------------------------------------------------------- answers
-
     def _on_reply(self, id: str) -> None:
         try:
             self._move(id)
@@ -148,8 +144,6 @@ class PredictionsStream:
         if (error := reply.error) is not None:
             self._call.send_message(error_response(self._in_stream(error), reason_of(error), id))
         return True
-
-    # -------------------------------------------------------------------------------------- flow and end
 
     def _go_on(self) -> None:
         """Takes the next request, or none for now, or completes the call."""

@@ -45,9 +45,6 @@ def _require_name(name: str) -> str:
     return name
 
 
-# --------------------------------------------------------------------------------------------- management
-
-
 def workflow_management_methods(
     workflows: WorkflowManagementPort, *, status_codes: str = "correct", enabled: bool = False
 ) -> Sequence[Method]:
@@ -102,9 +99,6 @@ class _Management:
     def _require_enabled(self) -> None:
         if not self._enabled:
             raise ModelApiDisabled
-
-
-# ---------------------------------------------------------------------------------------------- inference
 
 
 def workflow_inference_methods(workflows: WorkflowInferencePort, *, status_codes: str = "correct") -> Sequence[Method]:

@@ -67,8 +67,6 @@ class _Routes:
         ]
         return [route for method, path, endpoint in rows for route in both(path, endpoint, [method])]
 
-    # --------------------------------------------------------------------------------------- who may call
-
     def admit(self, request: Request) -> None:
         self._check_browser(request)
         self._authorizer.check(TokenScope.MANAGEMENT, authorization(request))
@@ -89,8 +87,6 @@ class _Routes:
             fetch_site=headers.get("sec-fetch-site"),
             agent=headers.get("user-agent"),
         )
-
-    # --------------------------------------------------------------------------------------------- reading
 
     async def list_models(self, request: Request) -> Response:
         asked = parameters.from_query(request.url.query)
@@ -121,8 +117,6 @@ class _Routes:
         self._management.describe(model, version)  # an unknown model is an error
         return json_response(openapi_operations.management_of_model(model))
 
-    # -------------------------------------------------------------------------------------------- changing
-
     async def register(self, request: Request) -> Response:
         self._require_model_api()
         body = await client.whole_body(request)
@@ -146,9 +140,6 @@ class _Routes:
     def _require_model_api(self) -> None:
         if not self._model_api_enabled:
             raise MethodNotAllowed  # TorchServe gives the reason only over gRPC
-
-
-# ------------------------------------------------------------------------------------------- translations
 
 
 def _model_of(request: Request) -> tuple[str, str | None]:
