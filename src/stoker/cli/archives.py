@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -13,9 +14,11 @@ from stoker.archive import builder, workflow_builder
 from stoker.archive.inspect import Inspection, inspect_archive
 from stoker.archive.inspect_workflow import WorkflowInspection, inspect_workflow, is_workflow
 from stoker.archive.listing import Listing
+from stoker.archive.workflow_manifest import WorkflowManifest
 from stoker.cli import archiver, console, output
 from stoker.errors import StokerError, WorkflowError
 from stoker.workflows import specification
+from stoker.workflows.graph import Node
 from stoker.workflows.specification import Specification
 
 app = typer.Typer()
@@ -97,116 +100,90 @@ def inspect(
 ) -> None:
     """Show manifest, handler, files and sizes of an archive. Nothing is unpacked or executed."""
     try:
-        shown = _ShownWorkflow(inspect_workflow(file)) if is_workflow(file) else _ShownModel(inspect_archive(file))
+        shown = _workflow(inspect_workflow(file)) if is_workflow(file) else _model(inspect_archive(file))
     except StokerError as error:
         output.fail(str(error))
+    found = shown.found
+    sizes = f"{len(found.entries)} files, {found.total_bytes} bytes ({found.archive_bytes} packed)"
+    facts = {"file": found.file, "format": found.format, **shown.facts, "contents": sizes}
     if as_json:
-        output.say(json.dumps(shown.as_dict(), indent=2))
+        files = [{"name": entry.name, "bytes": entry.size, "packed": entry.packed} for entry in found.entries]
+        output.say(json.dumps({**facts, **shown.details, "files": files, "warnings": shown.warnings}, indent=2))
     else:
-        shown.show()
+        for key, value in (*facts.items(), *shown.lines):
+            output.say(f"{key:<12}{value}")
+        output.table(["file", "bytes"], [[entry.name, str(entry.size)] for entry in found.entries])
+        for warning in shown.warnings:
+            output.warn(warning)
     raise typer.Exit(0 if shown.usable else 1)
 
 
-class _ShownModel:
-    def __init__(self, found: Inspection) -> None:
-        self._found = found
-        self.usable = found.manifest is not None
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Shown:
+    """``facts``: of the manifest. ``lines``: the rest as text, ``details`` as JSON."""
 
-    def show(self) -> None:
-        lines = [("config", f"{key}: {setting}") for key, setting in self._found.config.items()]
-        _show(self._found, [*self._facts().items(), *lines], self._found.warnings)
+    found: Listing
+    facts: Mapping[str, object]
+    lines: Sequence[tuple[str, object]]
+    details: Mapping[str, object]
+    warnings: list[str]
+    usable: bool
 
-    def as_dict(self) -> dict[str, object]:
-        found = self._found
-        return {
-            **self._facts(),
-            "manifest": found.manifest.raw if found.manifest else None,
-            "config": dict(found.config),
-            "files": _files(found),
-            "warnings": list(found.warnings),
-        }
 
-    def _facts(self) -> dict[str, object]:
-        manifest = self._found.manifest
-        model = {
+def _model(found: Inspection) -> _Shown:
+    manifest = found.manifest
+    return _Shown(
+        found=found,
+        facts={
             "model": manifest.model_name if manifest else None,
             "version": manifest.model_version if manifest else None,
             "runtime": manifest.runtime if manifest else None,
-            "handler": self._found.handler,
-        }
-        return _facts(self._found, model)
+            "handler": found.handler,
+        },
+        lines=[("config", f"{key}: {setting}") for key, setting in found.config.items()],
+        details={"manifest": manifest.raw if manifest else None, "config": dict(found.config)},
+        warnings=list(found.warnings),
+        usable=manifest is not None,
+    )
 
 
-class _ShownWorkflow:
-    def __init__(self, found: WorkflowInspection) -> None:
-        self._found = found
-        self._warnings = list(found.warnings)
-        self._specification = self._parsed()
-        self.usable = self._specification is not None
-
-    def show(self) -> None:
-        _show(self._found, [*self._facts().items(), *(("node", line) for line in self._nodes())], self._warnings)
-
-    def as_dict(self) -> dict[str, object]:
-        graph = self._specification.graph if self._specification else None
-        return {
-            **self._facts(),
-            "start": graph.start if graph else None,
-            "leaves": list(graph.leaves) if graph else [],
-            "nodes": [
-                {"name": node.name, "url": node.url, "next": list(node.successors)}
-                for node in (graph.nodes.values() if graph else ())
-            ],
-            "files": _files(self._found),
-            "warnings": self._warnings,
-        }
-
-    def _parsed(self) -> Specification | None:
-        manifest = self._found.manifest
-        if manifest is None:
-            return None
-        try:
-            found = specification.parse(
-                manifest.specification, name=manifest.spec_file, has_handler=manifest.handler is not None
-            )
-        except WorkflowError as error:
-            self._warnings.append(error.message)
-            return None
-        self._warnings += found.warnings
-        return found
-
-    def _nodes(self) -> list[str]:
-        nodes = self._specification.graph.nodes.values() if self._specification else ()
-        return [
-            f"{node.name} ({node.url or 'function'})" + (f" -> {', '.join(node.successors)}" if node.successors else "")
-            for node in nodes
-        ]
-
-    def _facts(self) -> dict[str, object]:
-        manifest = self._found.manifest
-        workflow = {
+def _workflow(found: WorkflowInspection) -> _Shown:
+    manifest, warnings = found.manifest, list(found.warnings)
+    parsed = _parsed(manifest, warnings) if manifest else None
+    nodes = list(parsed.graph.nodes.values()) if parsed else []
+    return _Shown(
+        found=found,
+        facts={
             "workflow": manifest.workflow_name if manifest else None,
             "spec": manifest.spec_file if manifest else None,
             "handler": manifest.handler if manifest else None,
-        }
-        return _facts(self._found, workflow)
+        },
+        lines=[("node", _node(node)) for node in nodes],
+        details={
+            "start": parsed.graph.start if parsed else None,
+            "leaves": list(parsed.graph.leaves) if parsed else [],
+            "nodes": [{"name": node.name, "url": node.url, "next": list(node.successors)} for node in nodes],
+        },
+        warnings=warnings,
+        usable=parsed is not None,
+    )
 
 
-def _show(found: Listing, facts: Sequence[tuple[str, object]], warnings: Iterable[str]) -> None:
-    for key, value in facts:
-        output.say(f"{key:<12}{value}")
-    output.table(["file", "bytes"], [[entry.name, str(entry.size)] for entry in found.entries])
-    for warning in warnings:
-        output.warn(warning)
+def _parsed(manifest: WorkflowManifest, warnings: list[str]) -> Specification | None:
+    try:
+        found = specification.parse(
+            manifest.specification, name=manifest.spec_file, has_handler=manifest.handler is not None
+        )
+    except WorkflowError as error:
+        warnings.append(error.message)
+        return None
+    warnings += found.warnings
+    return found
 
 
-def _facts(found: Listing, own: Mapping[str, object]) -> dict[str, object]:
-    sizes = f"{len(found.entries)} files, {found.total_bytes} bytes ({found.archive_bytes} packed)"
-    return {"file": found.file, "format": found.format, **own, "contents": sizes}
-
-
-def _files(found: Listing) -> list[dict[str, object]]:
-    return [{"name": entry.name, "bytes": entry.size, "packed": entry.packed} for entry in found.entries]
+def _node(node: Node) -> str:
+    after = f" -> {', '.join(node.successors)}" if node.successors else ""
+    return f"{node.name} ({node.url or 'function'}){after}"
 
 
 def _text(path: Path | None) -> str | None:
