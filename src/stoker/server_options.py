@@ -31,7 +31,7 @@ _BUFFERED = 256 << 20
 
 
 def has_metrics(settings: Settings, roles: Collection[Role]) -> bool:
-    """Whether a listener serves metrics: that of the metrics, and as in TorchServe one with several APIs."""
+    """Tells whether a listener serves metrics: that of the metrics, and as in TorchServe one with several APIs."""
     return settings.enable_metrics_api and (Role.METRICS in roles or len(roles) > 1)
 
 
@@ -108,7 +108,7 @@ def model_store(settings: Settings) -> ModelStore:
 
 
 def workflow_store(settings: Settings) -> WorkflowStore:
-    """As in TorchServe, workflows are in the model store unless they have a store of their own."""
+    """Returns the model store unless workflows have a store of their own, as in TorchServe."""
     return WorkflowStore(settings.workflow_store or settings.model_store, **_store_options(settings))
 
 

@@ -53,7 +53,6 @@ HOMES: dict[str, tuple[str, ...]] = {
     "google": ("stoker.frontend.grpc", "stoker.client", "stoker.protos"),
     "ngh2": ("stoker.frontend.grpc",),
     "starlette": ("stoker.frontend.http",),
-    "uvicorn": (),
     "httptools": ("stoker.frontend.http",),
     "python_multipart": ("stoker.frontend.http",),
     "prometheus_client": (),

@@ -29,7 +29,7 @@ class AllowedUrls:
 
     @classmethod
     def parse(cls, text: str) -> AllowedUrls:
-        """A comma-separated list, as in ``allowed_urls``. Raises ConfigurationError."""
+        """Parses a comma-separated list, as in ``allowed_urls``. Raises ConfigurationError."""
         parts = [part.strip() for part in text.split(",")]
         return cls(tuple(_compile(part) for part in parts if part))
 

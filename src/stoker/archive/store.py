@@ -341,7 +341,10 @@ class WorkflowStore(_Store[WorkflowManifest]):
     async def fetch_and_unpack(
         self, url: str, *, from_operator: bool = False, for_s3: bool = False, keep: bool = True
     ) -> UnpackedWorkflow:
-        """As of models, with other errors. Raises WorkflowError, DownloadFailed, ArchiveUnreadable, ServerStopping."""
+        """Does for workflows what `fetch_and_unpack` does for models.
+
+        Raises: WorkflowError, DownloadFailed, ArchiveUnreadable, ServerStopping
+        """
         if not url:
             raise WorkflowArchiveNotFound(url="")
         try:
@@ -367,7 +370,7 @@ def _has_workflow(directory: Path) -> bool:
 
 
 def _is_model_directory(entry: Path) -> bool:
-    """Any directory may be a model, unless it says that it is a workflow."""
+    """Accepts any directory, unless it says that it is a workflow."""
     return entry.is_dir() and not _has_workflow(entry)
 
 

@@ -104,7 +104,7 @@ class HttpClient:
         return http.client.HTTPSConnection(self._endpoint, timeout=timeout_s, context=self._context)
 
     def close(self) -> None:
-        """Nothing is kept open."""
+        """Does nothing: no connection is kept open."""
 
 
 def client(wire: Wire, running: Running) -> Client:

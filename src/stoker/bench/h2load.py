@@ -50,7 +50,7 @@ def run(load: Load, *, tool: Path) -> LoadResult:
 
 
 def whole_seconds(duration_s: float) -> int:
-    """h2load accepts only whole seconds."""
+    """Rounds, because h2load accepts only whole seconds."""
     return max(1, math.ceil(duration_s))
 
 

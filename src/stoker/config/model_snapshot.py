@@ -106,7 +106,7 @@ def _written(item: SnapshotModel | SnapshotWorkflow, members: Sequence[_Member])
 
 
 def _whole(value: float) -> int | float:
-    """TorchServe has whole numbers only; what is none is written as it is rather than wrong."""
+    """Converts to the whole numbers that TorchServe writes; keeps what is none."""
     rounded = round(value)
     return rounded if math.isclose(value, rounded, abs_tol=1e-9) else value
 
@@ -216,7 +216,7 @@ _OF_WORKFLOWS = (
 
 
 def describe(snapshot: ModelSnapshot) -> str:
-    """For a log line: the first few models by name and version, and workflows."""
+    """Names the first few models and versions, and workflows, for a log line."""
     names = [f"{model.name}/{model.version}" for model in snapshot.models]
     names += [f"workflow {workflow.name}" for workflow in snapshot.workflows]
     shown = ", ".join(names[:10])

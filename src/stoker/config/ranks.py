@@ -17,7 +17,7 @@ _UNUSED = frozenset({"rdzv-backend", "rdzv-endpoint", "rdzv-conf", "monitor-inte
 
 
 def ranks_of(kind: str | None, level: int | None, torchrun: Mapping[str, Any] | None) -> Ranks | None:
-    """None: each worker is one process with one device, as with a type without a level, or a level without a type."""
+    """Returns None if each worker is one process with one device, also for a type without a level or the reverse."""
     options = torchrun or {}
     devices = _count(options.get("nproc-per-node")) or _count(level)
     if kind is None or not devices or (kind == "custom" and devices == 1):

@@ -63,7 +63,7 @@ start. The handler gets the whole YAML document.
 
 
 def text() -> str:
-    """The whole page."""
+    """Returns the whole page."""
     return "\n".join((_HEAD, *_settings(), *_unused(), *_model_keys())) + "\n"
 
 

@@ -28,7 +28,7 @@ class Polling:
         self._usual_s = longest_s
 
     def seconds(self) -> float:
-        """How long to look now."""
+        """Returns how long to poll now."""
         return min(self._longest_s, 2.0 * self._usual_s) if self._credit > 0 else 0.0
 
     def waited(self, gap_s: float, *, looked: bool) -> None:

@@ -53,7 +53,7 @@ class InferencePort(Protocol):
         ...
 
     def has_sequences(self, model: str, version: str | None) -> bool:
-        """Whether requests of the model belong to sequences; False for an unknown one."""
+        """Tells whether requests of the model belong to sequences; False for an unknown one."""
         ...
 
     def healthy(self) -> bool:
@@ -61,7 +61,7 @@ class InferencePort(Protocol):
         ...
 
     def only_startup_model(self) -> str | None:
-        """The model that a request means which names none: the one that was loaded at start, if it was one."""
+        """Returns the model of requests that name none: the only one that was loaded at start."""
         ...
 
 
@@ -162,13 +162,13 @@ class ManagementPort(Protocol):
         ...
 
     def describe(self, model: str, version: str | None) -> list[dict[str, Any]]:
-        """JSON-ready entries in the contract's member order. ``version`` "all": every version."""
+        """Returns JSON-ready entries in the contract's member order. ``version`` "all": every version."""
         ...
 
     async def describe_customized(
         self, model: str, version: str | None, *, headers: Mapping[str, str] | None = None
     ) -> Description:
-        """As `describe`, with the handler's own ``customizedMetadata``. ``headers``: what it sees as the request's."""
+        """Does as `describe`, with the handler's own ``customizedMetadata``. ``headers``: those that it sees."""
         ...
 
 
@@ -206,7 +206,7 @@ class ReadinessPort(Protocol):
     """Implemented by the registry, called by the probes of orchestrators."""
 
     def readiness(self) -> Readiness:
-        """Ready: every model of the start is loaded, and every version has as many ready workers as its minimum."""
+        """Tells whether every model of the start is loaded, and every version has its minimum of ready workers."""
         ...
 
 
@@ -235,19 +235,19 @@ class WorkerLink(Protocol):
         ...
 
     def cancel(self, batch_id: int, index: int) -> None:
-        """The job at ``index`` is no longer wanted; never an error, even when it is answered already."""
+        """Cancels the job at ``index``; never an error, even when it is answered already."""
         ...
 
     def grant(self, batch_id: int, index: int, nbytes: int) -> None:
-        """The consumer of a stream has read ``nbytes`` more: as many may be sent."""
+        """Lets the worker send ``nbytes`` more of a stream, because its consumer has read as many."""
         ...
 
     def started(self) -> int | None:
-        """Id of the newest batch that the worker began, also after its death; None when it cannot be known."""
+        """Returns the id of the newest batch that the worker began, dead or alive; None when it is unknown."""
         ...
 
     def drained(self) -> None:
-        """A worker that drains may stop now, without having answered a batch just before."""
+        """Lets a draining worker stop that has not answered a batch just before."""
         ...
 
     def restart(self, reason: ServingError) -> None:
@@ -261,11 +261,11 @@ class SchedulerPort(Protocol):
     def worker_ready(self, worker: WorkerLink) -> None: ...
 
     def worker_lost(self, worker: WorkerLink, error: ServingError) -> None:
-        """The process is gone. ``error`` goes to the callers of the batch that it had started."""
+        """Records that the process is gone. ``error`` goes to the callers of the batch that it had started."""
         ...
 
     def worker_draining(self, worker: WorkerLink) -> None:
-        """Scale-down: no new batch from now on; what it was sent it finishes; see `worker_idle`."""
+        """Sends no new batch to a worker that is scaled down; it finishes what it has; see `worker_idle`."""
         ...
 
     def worker_idle(self, worker: WorkerLink) -> bool:
@@ -273,14 +273,16 @@ class SchedulerPort(Protocol):
         ...
 
     def batch_parts(self, worker: WorkerLink, batch_id: int, parts: Sequence[Sequence[Chunk]]) -> None:
-        """One intermediate part for each job of the batch, in order."""
+        """Takes one intermediate part for each job of the batch, in order."""
         ...
 
     def batch_done(
         self, worker: WorkerLink, batch_id: int, outcomes: Sequence[Outcome], handler_s: float = -1.0
     ) -> None:
-        """The final outcome of each job of the batch, in order. ``handler_s``: how long the handler ran; negative:
-        it was not called or failed."""
+        """Takes the final outcome of each job of the batch, in order.
+
+        ``handler_s``: how long the handler ran; negative: it was not called or failed.
+        """
         ...
 
     def pool_status(self, configured: int, failure: ServingError | None) -> None:
@@ -400,11 +402,11 @@ class ModelTelemetry(Protocol):
         ...
 
     def recorded(self, sample: HandlerSample) -> None:
-        """A handler recorded a value."""
+        """Counts a value that a handler recorded."""
         ...
 
     def printed(self, line: str) -> bool:
-        """A worker printed a line that begins with ``[METRICS]``. False: it is no metric."""
+        """Counts a printed line that begins with ``[METRICS]``. False: it is no metric."""
         ...
 
     def worker_loaded(self, worker: str, seconds: float) -> None: ...

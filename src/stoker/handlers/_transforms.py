@@ -42,11 +42,11 @@ def imagenet() -> Any:
 
 
 def tensor_only() -> Any:
-    """The whole image as a tensor."""
+    """Makes a tensor of the whole image."""
     transforms = _torchvision.load("torchvision.transforms")
     return transforms.Compose([to_rgb, transforms.ToTensor()])
 
 
 def to_rgb(image: Any) -> Any:
-    """Grey, palette and transparent images would not fit a model of three channels."""
+    """Converts grey, palette and transparent images, which do not fit a model of three channels."""
     return image.convert("RGB")

@@ -44,7 +44,7 @@ IPEX_AVAILABLE = (
 
 
 def setup_ort_session(model_pt_path: str, map_location: Any) -> Any:
-    """An onnxruntime session for a ``.onnx`` file; it uses as many threads as torch would."""
+    """Makes an onnxruntime session for a ``.onnx`` file, with as many threads as torch would use."""
     import onnxruntime  # noqa: PLC0415 - an optional package
 
     cpu, cuda = "CPUExecutionProvider", "CUDAExecutionProvider"
@@ -207,7 +207,7 @@ class BaseHandler(abc.ABC):
 
     @timed
     def postprocess(self, data: Any) -> Any:
-        """One list entry per request."""
+        """Makes one list entry per request."""
         return data.tolist()
 
     def handle(self, data: Any, context: Context) -> Any:
@@ -274,11 +274,11 @@ class BaseHandler(abc.ABC):
         return self.get_insights(data_preprocess, inputs, target)
 
     def get_insights(self, tensor_data: Any, raw_data: Any, target: Any) -> Any:
-        """Override it to answer explanation requests."""
+        """Answers explanation requests. To be overridden."""
         raise NotImplementedError(f"{type(self).__name__} cannot explain its predictions")
 
     def describe_handle(self) -> Any:
-        """Override it to answer `DescribeModel` calls that ask the handler."""
+        """Answers `DescribeModel` calls that ask the handler. To be overridden."""
         return None
 
     def _is_explain(self) -> bool:

@@ -50,7 +50,7 @@ def _warn_of_old_torch() -> None:
 
 
 def refusal(name: str) -> str:
-    """Returns what the client is told, and logs what the operator can do."""
+    """Returns the client's message, and logs what the operator can do."""
     log.error("%s was not unpickled. A server started with %s=true lets archives run code.", name, TRUST_VARIABLE)
     return (
         f"{name} holds more than tensors and plain containers, or is damaged. Save a state_dict, or let the operator "

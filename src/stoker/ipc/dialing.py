@@ -51,7 +51,7 @@ def dial(host: str, port: int, kind: Kind, token: bytes, *, ca: str | None, tls_
 
 
 def tune(sock: socket.socket) -> None:
-    """Small messages leave at once, and the kernel notices a peer that is silent for eleven seconds."""
+    """Has small messages leave at once, and the kernel notice a peer that is silent for eleven seconds."""
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     with contextlib.suppress(AttributeError, OSError):  # not every system has them

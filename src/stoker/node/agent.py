@@ -107,7 +107,7 @@ class Agent:
     # ---------------------------------------------------------------------------------------- the worker
 
     def _spawn(self, model_dir: str, folder: Path) -> ChildProcess:
-        """The token goes over the inherited socket: others may read a command line."""
+        """Passes the token over the inherited socket: others may read a command line."""
         order, border = self._order, self._order.border
         connect = Connect(
             host=border.host,
@@ -128,7 +128,7 @@ class Agent:
         return child
 
     def _environment(self, model_dir: str) -> dict[str, str]:
-        """What the node sets wins: it knows its devices, folders and cores."""
+        """Lets the node's own variables win: it knows its devices, folders and cores."""
         order, inherited = self._order, without_secrets(os.environ, self._order.withheld)
         env = {**order.env, **inherited, **order.env_first}
         found = inherited.get("PYTHONPATH", "")
@@ -137,7 +137,7 @@ class Agent:
         return {**env, "PYTHONPATH": os.pathsep.join(path)}
 
     async def _accompany(self, child: ChildProcess, server: ServerLink, memory_kills_before: int) -> None:
-        """Until it has ended, and the server knows."""
+        """Waits until it has ended, and the server knows."""
         outputs = [
             WorkerOutput(stream, fd, server) for stream, fd in enumerate((child.stdout_fd, child.stderr_fd), start=1)
         ]

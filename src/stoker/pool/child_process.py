@@ -102,7 +102,7 @@ class ForkedProcess:
 
 
 def _started_at(pid: int) -> str | None:
-    """The start time, which differs for a later process with the same number; None: no such process."""
+    """Returns the start time, which differs for a later process with the same number; None: no such process."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[_START_TIME]
     except (OSError, IndexError):

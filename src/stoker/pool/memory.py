@@ -27,7 +27,7 @@ def _number(file: Path) -> int | None:
 
 
 def _reclaimable(group: Path) -> int:
-    """Bytes of files that the kernel keeps in memory only until it is needed."""
+    """Returns the bytes of files that the kernel keeps in memory only until it is needed."""
     try:
         lines = (group / "memory.stat").read_text().splitlines()
     except OSError:

@@ -60,7 +60,7 @@ class RankedLink(Link):
             other.write(buffers)
 
     def load(self, message: Load) -> None:
-        """Each rank has its own number, and its own device of those that it sees."""
+        """Gives each rank its own number, and its own device of those that it sees."""
         for rank, transport in enumerate([self._transport, *self._others]):
             gpu_id = None if message.gpu_id is None else self._group.devices[rank]
             transport.write(codec.encode(msgspec.structs.replace(message, rank=rank, gpu_id=gpu_id)))

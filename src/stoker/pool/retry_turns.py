@@ -20,7 +20,7 @@ class RetryTurns:
         self._waiting: set[asyncio.Future[None]] = set()
 
     def failed(self, slot: int, failures: int, *, after_load: bool) -> int:
-        """As `Retries.failed`."""
+        """Does as `Retries.failed`."""
         delay_s = self._retries.failed(slot, failures, self._clock.now(), after_load=after_load)
         self._wake()
         return delay_s

@@ -107,7 +107,7 @@ class Slot:
     # ---------------------------------------------------------------------------------------- for the pool
 
     def start(self) -> asyncio.Task[None]:
-        """The task ends when the slot is STOPPED."""
+        """Starts the task, which ends when the slot is STOPPED."""
         return asyncio.get_running_loop().create_task(self._supervise(), name=self._config.name)
 
     def retire(self, grace_s: float) -> None:

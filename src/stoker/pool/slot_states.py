@@ -131,5 +131,5 @@ class Recovery:
         self.since = None
 
     def exhausted(self, now: float) -> bool:
-        """Whether TorchServe would give up (maxRetryTimeoutInSec); only `worker_give_up` uses it."""
+        """Tells whether TorchServe would give up (maxRetryTimeoutInSec); only `worker_give_up` uses it."""
         return self.since is not None and now - self.since >= self.max_retry_s

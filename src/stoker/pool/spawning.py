@@ -299,7 +299,7 @@ async def ready_template(options: WorkerOptions) -> Template | None:
 
 
 def _can_fork(options: WorkerOptions) -> bool:
-    """Whether workers can be forked: that needs pidfds and `/proc`, and our own worker module."""
+    """Tells whether workers can be forked: that needs pidfds and `/proc`, and our own worker module."""
     return options.template and options.worker_module == WORKER_MODULE and hasattr(os, "pidfd_open")
 
 

@@ -58,7 +58,7 @@ class Watchdog:
             self._tell("+", group)
 
     def remove(self, group: int) -> None:
-        """Call it before the group is reaped: later its number may be another's."""
+        """Removes the group. To be called before it is reaped: later its number may be another's."""
         if group in self._groups:
             self._groups.discard(group)
             self._tell("-", group)

@@ -39,7 +39,7 @@ class Catalog(Generic[E]):
         return None if versions is None else versions.get(version)
 
     def lookup(self, name: str, version: str | None) -> E:
-        """As `find`. Raises ModelNotFound, ModelVersionNotFound."""
+        """Does as `find`. Raises ModelNotFound, ModelVersionNotFound."""
         entry = self.find(name, version)
         return entry if entry is not None else self._missing(name, version)
 

@@ -86,7 +86,7 @@ class HealthView:
                 yield f"{entry.key} waits for room: {pending[0]}."
 
     def _waited_for(self) -> tuple[str, ...]:
-        """Whether a probe waits for the model: not for one scaled to zero."""
+        """Tells whether a probe waits for the model: not for one scaled to zero."""
         return tuple(str(entry.key) for entry in self._catalog if entry.ready_workers() < entry.workers_due)
 
     def on_change(self, listener: Callable[[], None]) -> Callable[[], None]:

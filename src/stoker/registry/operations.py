@@ -110,7 +110,7 @@ class Operations:
             raise
 
     def _check_free(self, key: ModelKey, role: NodeRole | None = None) -> None:
-        """The name of a node's model is its own: no version stands beside it. Raises AlreadyRegistered."""
+        """Refuses another version beside a node's model, whose name is its own. Raises AlreadyRegistered."""
         present = self._catalog.find(key.name, None)
         if present is not None and (role is not None or present.role is not None):
             raise errors.AlreadyRegistered(model=key.name, version=present.key.version)

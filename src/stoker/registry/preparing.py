@@ -66,7 +66,7 @@ class Preparer:
             raise
 
     def prepare_function(self, request: RegisterRequest, role: NodeRole, *, folder: Path) -> Prepared:
-        """As `prepare`, for a function in a file that is unpacked already, and has no manifest. Raises BadRequest."""
+        """Prepares a function in a file that is unpacked already, and has no manifest. Raises BadRequest."""
         sources = Sources(
             request=request,
             manifest=Manifest(),

@@ -29,11 +29,11 @@ class WorkflowsPort(Protocol):
         tensors: bytes,
         member: Membership | None,
     ) -> ReplyStream | None:
-        """As `InferencePort.submit`. None: no workflow has the name."""
+        """Does as `InferencePort.submit`. None: no workflow has the name."""
         ...
 
     def model_spec(self, name: str) -> ModelSpec | None:
-        """How requests with tensors are served. None: no workflow has the name."""
+        """Returns how requests with tensors are served. None: no workflow has the name."""
         ...
 
     def has_sequences(self, name: str) -> bool: ...

@@ -43,12 +43,12 @@ def step(first: float, last: float, at_s: float) -> Rate:
 
 
 def pause(rate: float, *, since_s: float, until_s: float) -> Rate:
-    """No request between two times."""
+    """Lets no request come between two times."""
     return lambda now: 0.0 if since_s <= now < until_s else rate
 
 
 def poisson(rate: Rate, duration_s: float, rng: random.Random) -> list[float]:
-    """Independent requests, drawn by thinning."""
+    """Draws independent requests, by thinning."""
     highest = max(rate(number * _STEP_S) for number in range(int(duration_s / _STEP_S) + 1))
     found, now = [], 0.0
     while highest > 0 and (now := now + rng.expovariate(highest)) < duration_s:
@@ -58,7 +58,7 @@ def poisson(rate: Rate, duration_s: float, rng: random.Random) -> list[float]:
 
 
 def regular(rate: Rate, duration_s: float, rng: random.Random) -> list[float]:
-    """One request after the other, as evenly as the rate allows."""
+    """Draws one request after the other, as evenly as the rate allows."""
     found, due = [], rng.random()
     for number in range(int(duration_s / _STEP_S)):
         due += rate(number * _STEP_S) * _STEP_S
@@ -91,7 +91,7 @@ def lognormal(spread: float) -> Service:
 
 
 def bimodal(rng: random.Random) -> float:
-    """One in five takes six times as long as the others."""
+    """Has one in five take six times as long as the others."""
     return 3.0 if rng.random() < 0.2 else 0.5
 
 

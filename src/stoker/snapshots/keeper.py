@@ -93,7 +93,7 @@ class SnapshotKeeper:
             self.changed()
 
     def forget_workflow(self, name: str) -> None:
-        """As `forget`."""
+        """Does as `forget`."""
         if self._missing_workflows.pop(name, None) is not None:
             self.changed()
 

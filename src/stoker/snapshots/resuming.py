@@ -34,7 +34,7 @@ def load_for_start(
     resume: bool = True,
     directory: Path | None = None,
 ) -> Loaded:
-    """As `config.load.load`. ``resume``: the newest snapshot gives the models where no file was named.
+    """Does as `config.load.load`. ``resume``: the newest snapshot gives the models where no file was named.
 
     Raises: ConfigurationError: as `config.load.load`, except for the content of a snapshot that was not named.
     """

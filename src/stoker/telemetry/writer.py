@@ -38,7 +38,7 @@ class LogWriter:
         self._thread.start()
 
     def post(self, sink: Sink, content: Content, size: int) -> None:
-        """Never blocks, never raises."""
+        """Queues it. Never blocks, never raises."""
         with self._lock:
             if self._pending + size > self._max_pending:
                 self._dropped += 1

@@ -67,7 +67,7 @@ class LoadedHandler:
         context.cl_socket = self
 
     def predict(self, payloads: Sequence[Any], *, headers: Mapping[str, str] | None = None) -> list[Any]:
-        """One batch with one request per payload: bytes go under the key ``data``, a dict is the row itself.
+        """Runs one batch with one request per payload: bytes go under the key ``data``, a dict is the row itself.
 
         Intermediate parts of a streaming handler are in `parts` afterwards, one entry per request each.
 

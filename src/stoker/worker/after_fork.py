@@ -32,7 +32,7 @@ class SearchPath(NamedTuple):
         return cls(tuple(entry for entry in sys.path[1:] if entry not in given))
 
     def for_worker(self, cwd: str, env: Mapping[str, str]) -> list[str]:
-        """As ``python -m`` in ``cwd`` would have it."""
+        """Sets the search path as ``python -m`` in ``cwd`` would."""
         first = [cwd, *(str(Path(cwd, entry)) for entry in _entries(env))]
         return list(dict.fromkeys((*first, *self.rest)))
 
@@ -136,7 +136,7 @@ def _set_openblas_threads(count: int) -> None:
 
 
 def _mapped(word: str) -> set[str]:
-    """Shared libraries of this process with ``word`` in their names."""
+    """Returns shared libraries of this process with ``word`` in their names."""
     maps = Path("/proc/self/maps").read_text(encoding="utf-8", errors="surrogateescape")
     paths = {line.split(maxsplit=5)[-1] for line in maps.splitlines() if ".so" in line}
     return {path for path in paths if word in Path(path).name}

@@ -25,7 +25,7 @@ class AsyncService:
         self.service = service
 
     async def predict(self, batch: Sequence[Mapping[str, Any]]) -> bytes | bytearray:
-        """The reply to all requests of the batch; whatever the handler does, there is one."""
+        """Returns the reply to all requests of the batch; whatever the handler does, there is one."""
         context = copy.copy(self.service.context)
         context.metrics = copy.copy(context.metrics)
         rows = self.service.begin(batch, context)

@@ -132,7 +132,7 @@ class AsyncLoop:
             self._end(error)
 
     def _look(self) -> None:
-        """For a handler that asks or sends in between: reads the socket unless that was just done."""
+        """Reads the socket for a handler that asks or sends in between, unless that was just done."""
         if threading.get_ident() == self._thread and self._monotonic() - self._inbox.read_at > _LOOK_AGAIN_S:
             self._inbox.poll()
             self._event_loop.call_soon(self._read)

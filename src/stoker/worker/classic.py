@@ -34,7 +34,7 @@ class Conn(Protocol):
 
 
 def retrieve_msg(conn: Conn) -> tuple[bytes, Any]:
-    """The next command and its content: a dict for a load, a list of requests for an inference."""
+    """Returns the next command and its content: a dict for a load, a list of requests for an inference."""
     cmd = bytes(_exactly(conn, 1))
     if cmd == LOAD_MSG:
         return cmd, _retrieve_load_msg(conn)
@@ -112,7 +112,7 @@ def create_predict_response(
     context: Context | None = None,
     ts_stream_next: bool = False,
 ) -> bytes | bytearray:
-    """The reply for each request of ``req_id_map``; ``ret`` None: an error for all of them."""
+    """Makes the reply for each request of ``req_id_map``; ``ret`` None: an error for all of them."""
     reply = bytearray(_INT.pack(code) + _string(message.encode()))
     for idx, request_id in req_id_map.items():
         reply += _string(request_id.encode())
@@ -130,7 +130,7 @@ def create_load_model_response(code: int, message: str) -> bytes | bytearray:
 
 
 def encode_response_headers(resp_hdr_map: Mapping[str, str]) -> bytes | bytearray:
-    """How many headers, then names and values in turn."""
+    """Encodes how many headers, then names and values in turn."""
     encoded = bytearray(_INT.pack(len(resp_hdr_map)))
     for name, value in resp_hdr_map.items():
         encoded += _string(name.encode()) + _string(value.encode())
@@ -138,7 +138,7 @@ def encode_response_headers(resp_hdr_map: Mapping[str, str]) -> bytes | bytearra
 
 
 def _facts(idx: int, context: Context, output: Any, ts_stream_next: bool) -> bytearray:
-    """Content type, status, reason phrase and headers that the handler set, and whether more parts come."""
+    """Returns content type, status, reason phrase and headers that the handler set, and whether more parts come."""
     if ts_stream_next:
         context.set_response_header(idx, "ts_stream_next", "true")
     elif context.stopping_criteria:

@@ -20,7 +20,7 @@ def train_case(name: str) -> str:
 
 
 def in_any_case(headers: Mapping[str, Any], name: str) -> Any:
-    """The value of the first header whose name differs by nothing but its case; None when there is none. The marks of
+    """Returns the first header whose name differs by nothing but its case; None when there is none. The marks of
     data keys, which are dicts, are not headers."""
     wanted = str(name).lower()
     found = (v for other, v in headers.items() if other.lower() == wanted and not isinstance(v, dict))
@@ -161,7 +161,7 @@ class Context:  # noqa: PLW1641 - it compares by content and changes, so it has 
         return self.get_request_header(idx, self.header_key_sequence_id)
 
     def is_cancelled(self, idx: int = 0) -> bool:
-        """Whether the client left this request: long computations may ask and stop early."""
+        """Tells whether the client left this request: long computations may ask and stop early."""
         ask = getattr(self.cl_socket, "is_cancelled", None)
         return bool(ask(idx)) if ask is not None else False
 

@@ -156,7 +156,7 @@ class ForkServer:
         return ForkedWorker(message.name, socket_fd, progress_fd, self._model)
 
     def _receive(self) -> tuple[ToTemplate, list[int]] | None:
-        """None: the server closed its end. Raises FrameError: it sent something else than messages."""
+        """Receives a message; None once the server closed its end. Raises FrameError: it sent something else."""
         try:
             data, fds = messages.receive(self._end)
         except ConnectionError:

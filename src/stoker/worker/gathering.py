@@ -29,7 +29,7 @@ class Gathering:
         self._since = 0.0
 
     def add(self, nbytes: int, now: float) -> bool:
-        """A part is there: whether it leaves now, with all that is held; else it is held."""
+        """Adds a part. Returns whether it leaves now, with all that is held; else it is held."""
         quick, self._last = now - self._last < _DENSE_S, now
         if not quick:
             self._quick = 0
@@ -44,5 +44,5 @@ class Gathering:
         return self._held >= MOST_PARTS or self._bytes >= _MOST_BYTES or now - self._since >= HOLD_S
 
     def left(self) -> None:
-        """Nothing is held any more."""
+        """Records that nothing is held any more."""
         self._held = self._bytes = 0

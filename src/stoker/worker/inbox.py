@@ -50,7 +50,7 @@ class Batch(Struct, eq=False):
     targets: list[tuple[int, int]] | None = None
 
     def fail(self, index: int, failure: Failure) -> None:
-        """The first reason counts."""
+        """Fails for good; the first reason counts."""
         self.failures = {index: failure, **self.failures}
 
     def add_unread(self, index: int, nbytes: int) -> None:
@@ -82,7 +82,7 @@ class Inbox:
         self.on_news: Callable[[Batch], None] | None = None
 
     def renew_lock(self) -> None:
-        """In a process that the handler forked: a thread that is not there may have held it."""
+        """Renews the lock in a process that the handler forked: a thread that is not there may have held it."""
         self.lock = threading.RLock()
 
     def receive_load(self) -> Load | None:

@@ -217,7 +217,7 @@ _MEMORY_TEXTS = ("CUDA", "out of memory", "not enough memory", "can't allocate m
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether a model did not fit. Classes of torch are known by name: it is not imported for this."""
+    """Tells whether a model did not fit. Classes of torch are known by name: it is not imported for this."""
     if isinstance(error, OSError):
         return error.errno == errno.ENOMEM
     names = {kind.__name__ for kind in type(error).__mro__}

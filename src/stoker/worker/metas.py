@@ -15,7 +15,7 @@ _MAX_HEADER_CHARACTERS = 1 << 20
 
 
 def collect(batch: Batch) -> dict[int, Meta]:
-    """By job index, for the jobs whose handler set something."""
+    """Collects by job index, for the jobs whose handler set something."""
     for processor in batch.processors:
         if processor.touched():
             rows = zip(batch.indices, batch.processors, strict=True)

@@ -72,7 +72,7 @@ class CachingMetric(MetricAbstract):
             )
 
     def update(self, value: float, request_id: str = "", dimensions: Sequence[Dimension] = ()) -> None:
-        """As `add_or_update`, but ``dimensions`` also become the new dimension names (the old style)."""
+        """Does as `add_or_update`, but ``dimensions`` also become the new dimension names (the old style)."""
         self.dimension_names = [dimension.name for dimension in dimensions]
         self.add_or_update(value, [dimension.value for dimension in dimensions], request_id)
 
@@ -99,7 +99,7 @@ class CachingMetric(MetricAbstract):
 
 
 def line(name: str, unit: str, kind: MetricTypes, value: object, dimensions: str, request_id: object) -> str:
-    """One measurement as TorchServe's workers write it."""
+    """Returns one measurement as TorchServe's workers write it."""
     ids = f",{request_id}" if request_id else ""
     measured = f"[METRICS]{name}.{unit}:{value}|#{dimensions}|#type:{kind.name}"
     return " ".join(f"{measured}|#hostname:{socket.gethostname()},{int(time.time())}{ids}".split())

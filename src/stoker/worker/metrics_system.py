@@ -37,7 +37,7 @@ _COLLECTORS = (
 
 
 def cpu_utilization() -> None:
-    """Percent since the previous call in this process."""
+    """Measures percent since the previous call in this process."""
     _add("CPUUtilization", psutil.cpu_percent(), "percent")
 
 
@@ -66,7 +66,7 @@ def disk_available() -> None:
 
 
 def collect_gpu_metrics(num_of_gpu: int) -> None:
-    """Utilisation and memory of the first ``num_of_gpu`` NVIDIA GPUs; none where the driver does not answer."""
+    """Measures utilisation and memory of the first ``num_of_gpu`` NVIDIA GPUs; none if the driver does not answer."""
     if num_of_gpu <= 0:
         return
     import pynvml  # noqa: PLC0415 - only where there are GPUs
@@ -96,7 +96,7 @@ def collect_all(mod: ModuleType, num_of_gpu: int) -> None:
 
 
 def get_cpu_usage(pid: int | str) -> int:
-    """Resident memory of a process in bytes (the name is TorchServe's), 0 when it is gone."""
+    """Returns resident memory of a process in bytes (the name is TorchServe's), 0 when it is gone."""
     try:
         return int(psutil.Process(int(pid)).memory_info().rss)
     except (psutil.Error, ValueError) as error:
@@ -112,7 +112,7 @@ def check_process_mem_usage(stdin: TextIO) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """The collector script."""
+    """Runs the collector script."""
     parser = argparse.ArgumentParser(description="Prints figures of this machine and of the processes given on stdin.")
     parser.add_argument("--gpu", type=int, default=0, help="number of GPUs to report")
     options = parser.parse_args(arguments)

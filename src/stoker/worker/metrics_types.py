@@ -41,7 +41,7 @@ _WORDS = Units().units
 
 
 def unit_word(unit: str | None) -> str:
-    """The published word for ``unit``; one that has none is published as it is."""
+    """Returns the published word for ``unit``; one that has none is published as it is."""
     return _WORDS.get(unit) or str(unit)
 
 

@@ -39,7 +39,7 @@ __all__ = [
 def send_intermediate_predict_response(
     ret: Any, req_id_map: Mapping[int, str], message: str, code: int, context: Context | None = None
 ) -> None:
-    """As in `ts.handler_utils.utils`, which is where new handlers import it from."""
+    """Does as in `ts.handler_utils.utils`, which is where new handlers import it from."""
     text = (
         "ts.protocol.otf_message_handler.send_intermediate_predict_response is deprecated, "
         "import it from ts.handler_utils.utils"

@@ -25,5 +25,5 @@ class Progress:
         return cls(memory)
 
     def begin(self, batch_id: int) -> None:
-        """Call it just before the handler is called."""
+        """Stores the batch's id. To be called just before the handler."""
         _store(self._memory, 0, batch_id)

@@ -71,7 +71,7 @@ class Service:
         return [_headers(request) for request in batch], [_row(request) for request in batch], ids
 
     def predict(self, batch: Sequence[Mapping[str, Any]]) -> bytes | bytearray:
-        """The reply to all requests of the batch; whatever the handler does, there is one."""
+        """Returns the reply to all requests of the batch; whatever the handler does, there is one."""
         context = self._context
         rows = self.begin(batch, context)
         started = time.perf_counter()

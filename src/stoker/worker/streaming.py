@@ -196,7 +196,7 @@ class PartSender(Channel):
         self._connection.flush()
 
     def _flush_held(self) -> None:
-        """In the flusher's thread. Between handler calls nothing is held, and the connection is the loop's alone."""
+        """Runs in the flusher's thread. Between handler calls nothing is held: the connection is the loop's alone."""
         with self._inbox.lock:
             if self._lengths and not self._connection.abandoned:
                 try:

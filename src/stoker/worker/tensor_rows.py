@@ -78,7 +78,7 @@ def _described(head: TensorHead, name: str, data: bytearray) -> dict[str, Any]:
 
 
 def _plain(head: TensorHead, values: list[Any]) -> list[Any]:
-    """BYTES in JSON are strings: as they came, else in base64, as TorchServe does."""
+    """Makes strings of BYTES in JSON: as they came, else in base64, as TorchServe does."""
     if head.datatype != BYTES:
         return values
     if head.text:

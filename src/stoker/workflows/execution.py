@@ -146,7 +146,7 @@ class Execution:
                     self._submit(successor, now)
 
     def failed(self, node: str, attempt: int, error: errors.ServingError, now: float) -> None:
-        """The attempt ended with an error, or was not accepted."""
+        """Records that the attempt ended with an error, or was not accepted."""
         step = self._running(node, attempt)
         if step is None:
             return
@@ -169,18 +169,18 @@ class Execution:
         self._submit(step, now)
 
     def seen(self, node: str) -> None:
-        """The caller has a part of the running attempt: from now on no other can take its place."""
+        """Records that the caller has a part of the running attempt: from now on no other can take its place."""
         self._steps[node].seen = True
 
     def cancel(self) -> None:
-        """The caller left."""
+        """Ends it, because the caller left."""
         if not self.over:
             self._stop()
 
     # ------------------------------------------------------------------------------------------ queries
 
     def inputs_of(self, node: str) -> Sequence[Input]:
-        """What the node gets: the request's own inputs, or the outputs of its predecessors, as bytes."""
+        """Returns what the node gets: the request's own inputs, or the outputs of its predecessors, as bytes."""
         step = self._steps[node]
         before = step.node.predecessors
         if not before:

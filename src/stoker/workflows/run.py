@@ -139,7 +139,7 @@ class Run:
         return self._reply.backlog < _UNREAD_BYTES
 
     def broke(self, error: Exception) -> None:
-        """A defect of ours: the caller gets an answer, and the log all of it."""
+        """Reports a defect of ours: the caller gets an answer, and the log all of it."""
         log.error("A workflow's run broke", exc_info=error)
         self.abandon(errors.ServingError("Internal server error"))
 
@@ -283,7 +283,7 @@ class _Attempt:
             self.run.replied(self, _joined([chunk.data for chunk in reply.rest()]))
 
     def resume(self) -> None:
-        """The caller has read: goes on where it was waited for."""
+        """Goes on where the caller, who has read now, was waited for."""
 
     def cancel(self) -> None:
         self.job.reply.cancel()

@@ -53,7 +53,7 @@ class Parameters:
         return default
 
     def whole_unless(self, not_given: int, name: str) -> int | None:
-        """As `whole`; None also for the number that stands for 'not given'."""
+        """Does as `whole`; None also for the number that stands for 'not given'."""
         number = self.whole(name)
         return None if number == not_given else number
 

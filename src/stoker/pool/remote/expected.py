@@ -115,7 +115,7 @@ class Expected:
     # ---------------------------------------------------------------------------------------- from the border
 
     def connected(self, kind: Kind, stream: Stream) -> None:
-        """An agent or a worker has shown the token."""
+        """Takes an agent or a worker that has shown the token."""
         if self._over:
             stream.close()
         elif kind is Kind.AGENT:
