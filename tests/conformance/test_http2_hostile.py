@@ -119,6 +119,49 @@ async def test_however_a_message_is_cut_its_bytes_decide(server: GrpcServer, fra
     assert await serves(server.port)
 
 
+PROTOCOL_ERROR = 1
+
+
+@pytest.mark.parametrize(
+    ("extra", "trailers"),
+    [
+        pytest.param([("content-length", "3")], [], id="more data than its content-length"),
+        pytest.param([("content-length", "3000")], [], id="less data than its content-length"),
+        pytest.param([("content-length", "9"), ("content-length", "7")], [], id="two lengths"),
+        pytest.param([("content-length", "-9")], [], id="a negative length"),
+        pytest.param([], [(":path", "/other")], id="trailers with a path"),
+        pytest.param([("connection", "close")], [], id="a header of HTTP/1"),
+        pytest.param([("transfer-encoding", "chunked")], [], id="a body in chunks"),
+        pytest.param([("Upper", "case")], [], id="a name in upper case"),
+        pytest.param([(":late", "x")], [], id="a pseudo-header after the others"),
+        pytest.param([("x", "a\r\nb: c")], [], id="a line break in a value"),
+    ],
+)
+async def test_a_call_that_proxies_could_read_in_two_ways_is_reset_alone(
+    server: GrpcServer, extra: list[tuple[str, str]], trailers: list[tuple[str, str]]
+) -> None:
+    async with peer(server.port) as client:
+        client.send(client.headers(1, extra=extra), frame(DATA, 0 if trailers else END_STREAM, 1, message(REQUEST)))
+        if trailers:
+            client.send(frame(HEADERS, END_HEADERS | END_STREAM, 1, client._encoder.encode(trailers)))
+        answer = await client.answer(1)
+        assert (answer.reset, answer.status) == (PROTOCOL_ERROR, None)
+        client.call(3, REQUEST)
+        assert (await client.answer(3)).status == OK
+
+
+async def test_padding_is_given_back_to_the_windows(server: GrpcServer) -> None:
+    """More padding than a window holds, a byte of the message in each frame."""
+    padded, body = 0x8, message(LARGE)
+    async with peer(server.port) as client:
+        client.send(client.headers(1))
+        for at in range(len(body)):
+            end = END_STREAM if at == len(body) - 1 else 0
+            client.send(frame(DATA, end | padded, 1, b"\xff" + body[at : at + 1] + bytes(255)))
+            await client.until(lambda sent=257 * (at + 1): client.window_updates.get(1, 0) + 65_000 > sent)
+        assert (await client.answer(1)).status == OK
+
+
 @pytest.mark.parametrize("value", ["", "5", "S", "-1S", "1s", "999999999S", "1.5S", "٣S", "1S1S"])
 async def test_a_malformed_timeout_is_no_deadline(server: GrpcServer, value: str) -> None:
     async with peer(server.port) as client:

@@ -432,6 +432,23 @@ async def test_answers_larger_than_what_may_be_unread_go_on_while_the_client_rea
         assert len(ports.inference.submissions) == 4
 
 
+async def test_what_comes_while_too_much_is_unread_counts_in_the_budget(ports: Ports) -> None:
+    ports.inference.on_submit = lambda submission: submission.answer(bytes(MIB))
+    budgets = Budgets()
+    async with (
+        ports.server(budgets=budgets, limits=Limits(unread_bytes=MIB // 2)) as server,
+        peer(server.port) as client,
+    ):
+        client.call(1, BIG)
+        await client.until(lambda: 1 in client.answers and len(client.answers[1].body) >= 65_535)
+        for id in range(3, 203, 2):
+            client.send(client.headers(id), *[frame(DATA, 0, id, bytes(15_000))] * 4)
+        await until(lambda: budgets.unread.total > 6 * MIB)
+        assert budgets.unparsed.taken == 0
+        assert len(ports.inference.submissions) == 1
+    await until(lambda: budgets.unread.total == 0)
+
+
 async def test_a_large_answer_that_the_client_resets_is_forgotten(ports: Ports) -> None:
     ports.inference.on_submit = lambda submission: submission.answer(bytes(MIB if submission.model == "big" else 1))
     budgets = Budgets()

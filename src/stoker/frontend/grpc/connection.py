@@ -399,7 +399,7 @@ class Connection(asyncio.Protocol):
         if self._waiting:
             self._wake_calls()
         unread = self._unread_now(transport)
-        if unread != self._unread or not self._reading.wanted:
+        if unread != self._unread or self._held or not self._reading.wanted:
             self._count_unread(unread, transport)
         if self._said_last_stream and not self.calls and not unread:
             transport.close()
