@@ -16,7 +16,15 @@ import wire
 from stoker.core.job import Input, Job, ModelKey, new_request_id
 from stoker.core.measures import ModelCounters
 from stoker.core.model import ModelSpec
-from stoker.core.ports import Description, Health, Readiness, RegisterRequest, RepositoryEntry, ScaleRequest
+from stoker.core.ports import (
+    AccessRecord,
+    Description,
+    Health,
+    Readiness,
+    RegisterRequest,
+    RepositoryEntry,
+    ScaleRequest,
+)
 from stoker.core.reply import Chunk, ReplyStream, ResponseMeta
 from stoker.core.sequences import Membership, SequenceLimits, in_sequence, membership
 from stoker.core.tensors import PLAIN, TensorInterface, TensorJob
@@ -125,7 +133,7 @@ class FakeInference:
         submission.kinds = {item.name: item.content_type for item in inputs}
         submission.request_id, submission.alone = job.id, alone
         submission.tensors = jobs.decode(tensors) if tensors else None
-        job.reply.attach(submission, job)
+        job.reply.producer, job.reply.job = submission, job
         self.submissions.append(submission)
         if self.on_submit is not None:
             self.on_submit(submission)
@@ -286,9 +294,10 @@ class FakeAccessLog:
     lines: list[tuple[str, str, int, int]] = field(default_factory=list)
     request_ids: list[str] = field(default_factory=list)
 
-    def record(self, peer: str, request: str, status: int, milliseconds: int, request_id: str) -> None:
-        self.lines.append((peer, request, status, milliseconds))
-        self.request_ids.append(request_id)
+    def record(self, calls: Sequence[AccessRecord]) -> None:
+        for _, peer, request, status, milliseconds, request_id in calls:
+            self.lines.append((peer, request, status, milliseconds))
+            self.request_ids.append(request_id)
 
 
 def repository_of(management: FakeManagement, models: FakeModels, enabled: bool, served: bool) -> Repository:

@@ -383,10 +383,10 @@ class MetricsPort(Protocol):
 
 
 class RequestTelemetry(Protocol):
-    """Implemented by telemetry, called by the frontends once per answered request; costs next to nothing."""
+    """Implemented by telemetry, called by the frontends for all requests that were answered in a turn of the loop."""
 
-    def answered(self, http_status: int) -> None:
-        """Counts an answered request; gRPC codes as the HTTP status of the same meaning."""
+    def answered(self, http_status: int, count: int = 1) -> None:
+        """Counts answered requests; gRPC codes as the HTTP status of the same meaning."""
         ...
 
 
@@ -440,9 +440,14 @@ class GpuFigures:
     utilization_percent: float | None
 
 
-class AccessLog(Protocol):
-    """One line per finished call. Implemented by telemetry, called by the frontends; must cost next to nothing."""
+AccessRecord = tuple[float, str, str, int, int, str]
+"""One finished call: when it ended (since the epoch), peer, request, status, milliseconds, and its request id: as
+its handler sees it, or its answer's ``x-request-id``; empty where there is none."""
 
-    def record(self, peer: str, request: str, status: int, milliseconds: int, request_id: str) -> None:
-        """``request_id``: as its handler sees it, or its answer's ``x-request-id``; empty where there is none."""
+
+class AccessLog(Protocol):
+    """One line per finished call. Implemented by telemetry, called by the frontends."""
+
+    def record(self, calls: Sequence[AccessRecord]) -> None:
+        """Takes the calls that ended in one turn of the loop."""
         ...

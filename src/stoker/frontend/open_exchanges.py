@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-from stoker.core.ports import AccessLog, RequestTelemetry
+from stoker.core.ports import AccessLog, AccessRecord, RequestTelemetry
+from stoker.core.turn import current_turn
 from stoker.errors import MessageTooLarge, ReaderTooSlow, ServerStopping, StreamStalled
 from stoker.frontend.exchange import Exchange
 
@@ -18,8 +19,15 @@ SWEEP_SECONDS = 0.5
 """How often stalled streams are checked for while there may be any."""
 
 
+def _to_the_end_of_the_turn(callback: Callable[[], None]) -> None:
+    current_turn().defer(callback)
+
+
 class OpenExchanges:
-    """Begins and ends every exchange, once. ``http_status``: converts other statuses to HTTP's, for counters."""
+    """Begins and ends every exchange, once.
+
+    ``http_status``: converts other statuses to HTTP's, for counters. ``defer``: calls back at the end of the turn.
+    """
 
     def __init__(
         self,
@@ -30,8 +38,11 @@ class OpenExchanges:
         stream_min_bytes_per_s: int = 0,
         telemetry: RequestTelemetry | None = None,
         http_status: Mapping[int, int] | None = None,
+        defer: Callable[[Callable[[], None]], None] = _to_the_end_of_the_turn,
     ) -> None:
         self.open: set[Exchange] = set()
+        self._ended: list[AccessRecord] = []  # in this turn
+        self._answered: dict[int, int] = {}
         self.draining = False
         self._access_log = access_log
         self._telemetry = telemetry
@@ -42,6 +53,7 @@ class OpenExchanges:
         self._floor = stream_min_bytes_per_s
         self._behind: dict[Exchange, _Behind] = {}
         self._idle: asyncio.Future[None] | None = None
+        self._defer = defer
         self._sweep_timer: asyncio.TimerHandle | None = None
 
     # ----------------------------------------------------------------------------- life of an exchange
@@ -60,13 +72,24 @@ class OpenExchanges:
 
     def end(self, exchange: Exchange, status: int) -> None:
         self.open.discard(exchange)
-        if self._access_log is not None:
-            elapsed_ms = int((time.monotonic() - exchange.started_at) * 1000)
-            self._access_log.record(exchange.peer, exchange.label, status, elapsed_ms, exchange.request_id)
-        if self._telemetry is not None and not exchange.while_draining:  # health checks do not count as requests
-            self._telemetry.answered(self._http_status.get(status, status))
+        ended, elapsed_ms = self._ended, int((time.monotonic() - exchange.started_at) * 1000)
+        ended.append((time.time(), exchange.peer, exchange.label, status, elapsed_ms, exchange.request_id))
+        if not exchange.while_draining:  # health checks do not count as requests
+            self._answered[status] = self._answered.get(status, 0) + 1
+        if len(ended) == 1:
+            self._defer(self._record)
         if self._idle is not None:
             self.check_quiet()
+
+    def _record(self) -> None:
+        """Logs and counts what has ended in this turn."""
+        ended, self._ended = self._ended, []
+        answered, self._answered = self._answered, {}
+        if self._access_log is not None:
+            self._access_log.record(ended)
+        if self._telemetry is not None:
+            for status, count in answered.items():
+                self._telemetry.answered(self._http_status.get(status, status), count)
 
     def check_quiet(self) -> None:
         """Ends the wait of a drain that has nothing to wait for any more."""
@@ -105,6 +128,7 @@ class OpenExchanges:
             self._idle = None
 
     def close(self) -> None:
+        self._record()
         if self._sweep_timer is not None:
             self._sweep_timer.cancel()
             self._sweep_timer = None

@@ -1,15 +1,16 @@
 """Writes the access log: one line per finished call, at almost no cost to the call.
 
-`record` appends a tuple.  Ten times a second, or once a thousand have accumulated, they go to the log writer's thread,
-which formats them.  Nothing is scheduled while no calls arrive.
+Ten times a second, or once a thousand have accumulated, records go to the log writer's thread, which formats them.
+Nothing is scheduled while no calls arrive.
 """
 
 from __future__ import annotations
 
 import asyncio
 import functools
-import time
+from collections.abc import Sequence
 
+from stoker.core.ports import AccessRecord
 from stoker.core.secrets import masked
 from stoker.core.text import escaped
 from stoker.telemetry.json_lines import dumps, head, members
@@ -25,9 +26,6 @@ _REST_BYTES = 60  # approximate length of the rest of a line; only bounds the ba
 
 NAME = "ACCESS_LOG"
 
-_Call = tuple[float, str, str, int, int, str]
-"""End time, peer, request, status, milliseconds, request id."""
-
 
 class BufferedAccessLog:
     """Implements `core.ports.AccessLog`; used on one event loop."""
@@ -36,13 +34,12 @@ class BufferedAccessLog:
         self._writer = writer
         self._sink = sink
         self._text_of = json_of if as_json else text_of
-        self._calls: list[_Call] = []
+        self._calls: list[AccessRecord] = []
         self._timer: asyncio.TimerHandle | None = None
 
-    def record(self, peer: str, request: str, status: int, milliseconds: int, request_id: str = "") -> None:
-        calls = self._calls
-        calls.append((time.time(), peer, request, status, milliseconds, request_id))
-        if len(calls) >= _MOST_WAITING:
+    def record(self, calls: Sequence[AccessRecord]) -> None:
+        self._calls += calls
+        if len(self._calls) >= _MOST_WAITING:
             self.flush()
         elif self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(_PERIOD_S, self.flush)
@@ -58,7 +55,7 @@ class BufferedAccessLog:
             self._writer.post(self._sink, lambda: self._text_of(calls), size)
 
 
-def text_of(calls: list[_Call]) -> bytes:
+def text_of(calls: list[AccessRecord]) -> bytes:
     lines = []
     millisecond, date = -1, ""
     for at, peer, request, status, milliseconds, _ in calls:
@@ -70,7 +67,7 @@ def text_of(calls: list[_Call]) -> bytes:
     return "".join(lines).encode("utf-8", "backslashreplace")
 
 
-def json_of(calls: list[_Call]) -> bytes:
+def json_of(calls: list[AccessRecord]) -> bytes:
     """Formats as JSON. ``status``: HTTP status or gRPC code, as in the text form, which is the message."""
     lines = []
     for at, peer, request, status, milliseconds, request_id in calls:

@@ -81,14 +81,14 @@ class Metrics:
 
     # -------------------------------------------------------------------------------------- what is counted
 
-    def answered(self, http_status: int) -> None:
-        """Counts an answered request. What changed is logged within a tenth of a second."""
+    def answered(self, http_status: int, count: int = 1) -> None:
+        """Counts answered requests. What changed is logged within a tenth of a second."""
         if 200 <= http_status < 300:
-            self._requests_2xx += 1
+            self._requests_2xx += count
         elif 400 <= http_status < 500:
-            self._requests_4xx += 1
+            self._requests_4xx += count
         else:
-            self._requests_5xx += 1
+            self._requests_5xx += count
         if self._logs_requests and self._ts_log.timer is None:
             self._ts_log.wake()
 

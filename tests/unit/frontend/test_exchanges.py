@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 import pytest
 from msgspec import field
 
+from stoker.core.ports import AccessRecord
 from stoker.core.reply import Chunk, ReplyStream, ResponseMeta
 from stoker.errors import HandlerRaised, ReaderTooSlow, ServerStopping, ServingError, StreamStalled
 from stoker.frontend import exchange as module
@@ -60,8 +61,8 @@ class Log:
     def __init__(self) -> None:
         self.statuses: list[int] = []
 
-    def record(self, peer: str, request: str, status: int, milliseconds: int, request_id: str) -> None:
-        self.statuses.append(status)
+    def record(self, calls: Sequence[AccessRecord]) -> None:
+        self.statuses += [status for _, _, _, status, _, _ in calls]
 
 
 class Clock:
@@ -86,7 +87,13 @@ def log() -> Log:
 
 @pytest.fixture
 def book(log: Log) -> OpenExchanges:
-    return OpenExchanges(access_log=log, max_message_bytes=100, stream_stall_timeout_s=30.0, stream_min_bytes_per_s=10)
+    return OpenExchanges(
+        access_log=log,
+        max_message_bytes=100,
+        stream_stall_timeout_s=30.0,
+        stream_min_bytes_per_s=10,
+        defer=lambda callback: callback(),
+    )
 
 
 def parts(*data: bytes) -> ReplyStream:

@@ -19,7 +19,7 @@ async def test_long_request_lines_count_with_their_length_against_what_may_wait(
     writer = LogWriter(name="log files", on_trouble=lambda text: None, max_pending_bytes=most)
     log = BufferedAccessLog(writer, sink)
     for number in range(20):
-        log.record("127.0.0.1:1", f"GET /{number:050000} HTTP/1.1", 404, 0)
+        log.record([(1.0, "127.0.0.1:1", f"GET /{number:050000} HTTP/1.1", 404, 0, "")])
         log.flush()
     writer.write_pending()
     assert 0 < sink.size <= most

@@ -6,6 +6,7 @@ import asyncio
 import json
 import logging
 import re
+import time
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,7 @@ def use(folder: Path, **options: Any) -> list[str]:
             mode="log", host="h", ts_log=logs.ts_metrics, model_log=logs.model_metrics, as_json=logs.as_json
         )
         if logs.access is not None:
-            logs.access.record("127.0.0.1:40772", 'POST /predictions/m?"x" HTTP/1.1', 200, 49, "r0")
+            logs.access.record([(time.time(), "127.0.0.1:40772", 'POST /predictions/m?"x" HTTP/1.1', 200, 49, "r0")])
         metrics.update("CPUUtilization", ("Host",), float("nan"))
         sample = HandlerSample("HandlerTime", "gauge", "ms", [("ModelName", "m"), ("Level", "Model")], 1.5, "r0")
         metrics._handlers.record(sample, ["r0", "r1"])

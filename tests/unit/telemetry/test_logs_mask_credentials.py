@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from pathlib import Path
 
 import pytest
@@ -33,7 +34,7 @@ async def test_a_url_in_any_line_has_no_credentials(tmp_path: Path, form: str) -
     logging.getLogger(MODEL_LOGGER).info("printed %s\nand %s", URL, URL, extra={"printed": True})
     assert logs.access is not None
     for line in (f"POST /models?url={URL} HTTP/1.1", f"POST /models?url={URL}&x={'y' * 600} HTTP/1.1"):
-        logs.access.record("127.0.0.1:1", line, 200, 1)
+        logs.access.record([(time.time(), "127.0.0.1:1", line, 200, 1, "")])
     logs.close()
     texts = {path.name: path.read_text() for path in tmp_path.iterdir() if path.is_file()}
     texts["console"] = console.data.decode()

@@ -69,8 +69,8 @@ async def test_calls_are_written_in_the_contracts_words_at_the_flush() -> None:
     sink = Memory()
     writer = writer_of()
     access = BufferedAccessLog(writer, sink)
-    access.record("127.0.0.1:52011", "gRPC org.x.Service/Predictions HTTP/2.0", 0, 7)
-    access.record("evil\n", 'gRPC "\n HTTP/2.0', 13, 1)
+    first_call = (1.0, "127.0.0.1:52011", "gRPC org.x.Service/Predictions HTTP/2.0", 0, 7, "")
+    access.record([first_call, (1.0, "evil\n", 'gRPC "\n HTTP/2.0', 13, 1, "")])
     access.flush()
     writer.write_pending()
     first, second = sink.text.splitlines()
@@ -83,10 +83,10 @@ async def test_nothing_is_written_before_the_batch_is_due_and_a_thousand_are() -
     writer = writer_of()
     access = BufferedAccessLog(writer, sink)
     for number in range(999):
-        access.record("p", "r", 0, number)
+        access.record([(1.0, "p", "r", 0, number, "")])
     writer.write_pending()
     assert sink.text == ""
-    access.record("p", "r", 0, 999)
+    access.record([(1.0, "p", "r", 0, 999, "")])
     writer.write_pending()
     assert sink.text.count("\n") == 1000
     access.flush()
@@ -94,7 +94,7 @@ async def test_nothing_is_written_before_the_batch_is_due_and_a_thousand_are() -
 
 async def test_no_timer_is_left_when_no_call_comes() -> None:
     access = BufferedAccessLog(writer_of(), Memory())
-    access.record("p", "r", 0, 1)
+    access.record([(1.0, "p", "r", 0, 1, "")])
     access.flush()
     loop = asyncio.get_running_loop()
     assert [handle for handle in loop._scheduled if not handle.cancelled()] == []  # type: ignore[attr-defined]

@@ -11,6 +11,7 @@ import pytest
 from msgspec import field
 
 from stoker.core.job import Input, Job, ModelKey
+from stoker.core.ports import AccessRecord
 from stoker.core.reply import Chunk, ReplyStream
 from stoker.errors import BadRequest, WorkerDied
 from stoker.frontend.grpc.call import Call, Kind, Method, Trailing
@@ -47,8 +48,8 @@ class Log:
     def __init__(self) -> None:
         self.codes: list[int] = []
 
-    def record(self, peer: str, request: str, status: int, milliseconds: int, request_id: str) -> None:
-        self.codes.append(status)
+    def record(self, calls: Sequence[AccessRecord]) -> None:
+        self.codes += [status for _, _, _, status, _, _ in calls]
 
 
 @pytest.fixture
@@ -58,7 +59,12 @@ def log() -> Log:
 
 @pytest.fixture
 def open_calls(log: Log) -> OpenExchanges:
-    return OpenExchanges(access_log=log, max_message_bytes=1000, stream_stall_timeout_s=30.0)
+    return OpenExchanges(
+        access_log=log,
+        max_message_bytes=1000,
+        stream_stall_timeout_s=30.0,
+        defer=lambda callback: callback(),
+    )
 
 
 def begun(open_calls: OpenExchanges, handle: Callable[[Call], None], *, request: bytes = b"", **options: Any) -> Any:
@@ -159,7 +165,7 @@ class Eager:
 
     def submit(self, model: str, version: str | None, inputs: list[Input], *, streaming: bool, **_: Any) -> ReplyStream:
         job = Job(ModelKey(model, "1"), inputs)
-        job.reply.attach(self, job)
+        job.reply.producer, job.reply.job = self, job
         self.reply = job.reply
         self.push()
         while self.parts and not streaming:
