@@ -506,8 +506,7 @@ async def test_statistics_are_those_of_the_metrics(call: Client) -> None:
     counters = ModelCounters()
     counters.batch_ended(3, 0.5, 0.25, time.monotonic())
     counters.batch_ended(3, 0.5, -1.0, time.monotonic())
-    counters.batch_ended(1, 0.5, 0.125, time.monotonic())
-    counters.served(RequestTotals(), 0.125, 0.5)
+    counters.batch_ended(1, 0.5, 0.125, time.monotonic(), [(RequestTotals(), 0.125, 0.5)])
     counters.failed = 2
     call.run.ports.models.counted[ModelKey("m", "2.0")] = counters
     found = await call("ModelStatistics", pb.ModelStatisticsRequest(name="m", version="2.0"))

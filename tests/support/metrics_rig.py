@@ -43,8 +43,8 @@ class Rig:
         counters = self.counters(key)
         totals = counters.by_version if named_version else counters.by_default
         totals.requests += 1
-        counters.batch_ended(1, took_s - queued_s + 0.004, took_s - queued_s, 1.0)
-        counters.served(totals, queued_s, took_s)
+        handler_s = took_s - queued_s
+        counters.batch_ended(1, handler_s + 0.004, handler_s, 1.0, [(totals, queued_s, took_s)])
         self.metrics.answered(200)
 
 

@@ -6,7 +6,7 @@ Names, labels and formats are elsewhere: a request costs a handful of additions.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from stoker import errors
@@ -45,6 +45,10 @@ class RequestTotals:
         self.queued_s = 0.0
 
 
+Served = tuple[RequestTotals, float, float]
+"""Where a job counts, and how many seconds after it was accepted it was sent and answered."""
+
+
 class BatchTotals:
     """Batches of one size. ``handled``: those whose call ended well. ``handler_s``: how long these calls took."""
 
@@ -69,8 +73,7 @@ class Newest:
 
 
 class ModelCounters:
-    """``totals`` in the calls below: those of the job; jobs without any are not measured. ``batches``: by their number
-    of jobs. ``last_batch_at``: when the newest one ended (monotonic); 0: there was none."""
+    """``batches``: by their number of jobs. ``last_batch_at``: when the newest one ended (monotonic); 0: none has."""
 
     __slots__ = (
         "batches",
@@ -110,12 +113,25 @@ class ModelCounters:
             sizes.total += jobs * totals.count
         return sizes
 
-    def batch_ended(self, jobs: int, took_s: float, handler_s: float, now: float) -> None:
-        """Counts a batch whose results came ``took_s`` after the worker was free for it. Call it before `served`.
+    def batch_ended(
+        self, jobs: int, took_s: float, handler_s: float, now: float, served: Iterable[Served] = ()
+    ) -> None:
+        """Counts a batch whose results came ``took_s`` after the worker was free for it.
 
-        ``handler_s``: how long the handler ran; negative: it failed.
+        ``handler_s``: how long the handler ran; negative: it failed. ``served``: those of its jobs that had their
+        whole answer.
         """
         self.last_batch_at = now
+        newest, latency, wait = self.newest, self.latency, self.queue_wait
+        for totals, queued_s, answered_s in served:
+            latency.counts[bisect_left(SECONDS, answered_s)] += 1
+            latency.total += answered_s
+            wait.counts[bisect_left(SECONDS, queued_s)] += 1
+            wait.total += queued_s
+            totals.latency_s += answered_s
+            totals.queued_s += queued_s
+            newest.queued_s = queued_s
+            newest.served += 1
         size = self.batches.get(jobs)
         if size is None:
             size = self.batches[jobs] = BatchTotals()
@@ -127,23 +143,8 @@ class ModelCounters:
         handler = self.handler_time
         handler.counts[bisect_left(SECONDS, handler_s)] += 1
         handler.total += handler_s
-        newest = self.newest
         newest.batches += 1
         newest.overhead_s = took_s - handler_s
-
-    def served(self, totals: RequestTotals, queued_s: float, took_s: float) -> None:
-        """Counts a job that had its whole answer ``took_s`` after it was accepted."""
-        latency = self.latency
-        latency.counts[bisect_left(SECONDS, took_s)] += 1
-        latency.total += took_s
-        wait = self.queue_wait
-        wait.counts[bisect_left(SECONDS, queued_s)] += 1
-        wait.total += queued_s
-        totals.latency_s += took_s
-        totals.queued_s += queued_s
-        newest = self.newest
-        newest.queued_s = queued_s
-        newest.served += 1
 
     def ended_with(self, error: errors.ServingError, *, streaming: bool, counted: bool) -> None:
         """Counts a job that ended with an error. ``counted``: it has totals."""

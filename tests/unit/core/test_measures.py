@@ -15,7 +15,7 @@ def test_a_value_counts_in_the_first_bucket_that_holds_it(value: float, place: i
 
 def test_what_a_request_took_is_in_the_histogram_and_in_the_totals_of_how_it_was_named() -> None:
     counters = ModelCounters()
-    counters.served(counters.by_version, 0.25, 0.75)
+    counters.batch_ended(1, 0.5, 0.5, 1.0, [(counters.by_version, 0.25, 0.75)])
     assert (counters.by_version.queued_s, counters.by_version.latency_s) == (0.25, 0.75)
     assert counters.by_default.latency_s == 0
     assert counters.queue_wait.counts[SECONDS.index(0.25)] == 1
