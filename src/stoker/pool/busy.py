@@ -9,18 +9,27 @@ from __future__ import annotations
 
 
 class BusyWorkers:
-    """The workers at work, of all pools of a server, told apart by identity: ``here`` those that share its cores,
-    ``elsewhere`` all others. Whoever is at work is in one of the sets."""
+    """The workers at work, of all pools of a server, told apart by identity.
+
+    ``leave_a_core``: those on this machine leave it a core. ``only_one``: a single worker is at work, and leaves one.
+    """
+
+    __slots__ = ("_cores", "_elsewhere", "_here", "leave_a_core", "only_one")
 
     def __init__(self, cores: int) -> None:
         self._cores = cores
-        self.here: set[object] = set()
-        self.elsewhere: set[object] = set()
+        self._here: set[object] = set()
+        self._elsewhere: set[object] = set()
+        self.leave_a_core = cores > 0
+        self.only_one = False
 
-    @property
-    def leave_a_core(self) -> bool:
-        return len(self.here) < self._cores
-
-    @property
-    def only_one(self) -> bool:
-        return len(self.here) + len(self.elsewhere) == 1 and len(self.here) < self._cores
+    def record(self, worker: object, *, at_work: bool, here: bool = True) -> None:
+        """Records whether ``worker`` is at work. ``here``: it shares the server's cores. Idempotent."""
+        group = self._here if here else self._elsewhere
+        if at_work:
+            group.add(worker)
+        else:
+            group.discard(worker)
+        taken = len(self._here)
+        self.leave_a_core = taken < self._cores
+        self.only_one = taken + len(self._elsewhere) == 1 and self.leave_a_core
