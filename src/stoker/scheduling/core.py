@@ -27,16 +27,16 @@ from collections.abc import Iterator, Sequence
 from math import inf
 
 from stoker import errors
-from stoker.core.job import Job
+from stoker.core.job import OVER, QUEUED, Job
 from stoker.core.measures import ModelCounters
 from stoker.core.model import ModelSpec
 from stoker.core.ports import Load, Outcome, QueueStatus
 from stoker.core.reply import Chunk
 from stoker.scheduling import actions
 from stoker.scheduling.admission import Admission
+from stoker.scheduling.deadlines import Deadlines
 from stoker.scheduling.flight import OVERFLOW_WINDOWS, Flight, Stream, WorkerState, load_of
 from stoker.scheduling.policies import policy_of
-from stoker.scheduling.queue import OVER, QUEUED, Deadlines
 from stoker.scheduling.returns import Returns
 
 
@@ -185,7 +185,7 @@ class SchedulerCore:
         counters = self._counters
         if flight.streams:
             self._streaming.discard(flight)
-        counters.batch_ended(len(outcomes), took_s, handler_s, now)
+        served = []
         for job, outcome in zip(flight.jobs, outcomes, strict=True):
             if job.place is not flight:
                 continue
@@ -193,11 +193,12 @@ class SchedulerCore:
                 job.place = OVER
                 self.actions.append(actions.Deliver(job, outcome))
                 if job.totals is not None:
-                    counters.served(job.totals, flight.sent_at - job.accepted_at, now - job.accepted_at)
+                    served.append((job.totals, flight.sent_at - job.accepted_at, now - job.accepted_at))
                 if job.streaming:
                     counters.streams -= 1
             else:
                 self._fail(job, outcome, now)
+        counters.batch_ended(len(outcomes), took_s, handler_s, now, served)
         for job, reason in self._policy.batch_done(worker, flight, outcomes, now):
             self._end(job, reason, now)
         if now + self.spec.response_timeout_s < self.wake_at:  # otherwise it wakes early enough

@@ -68,7 +68,8 @@ class Scheduler:
             NoWorkers, QueueFull, WorkersUnavailable, DeadlineExceeded, or what `close_admission` was given.
         """
         self._core.submit(job, self._now())
-        job.reply.attach(self, job)
+        reply = job.reply
+        reply.producer, reply.job = self, job
         if not self._turn_scheduled:
             self._turn()
 

@@ -19,16 +19,14 @@ class AdaptivePolicy(QueuedPolicy):
             return None
         if self.idle:
             return self.take()
-        if queue.waiting < self.size or (worker := self._ahead()) is None:
+        if queue.waiting < self.size:
             return None  # a batch that waits anyway may as well grow
-        jobs = queue.take(self.size, alone=False)
-        return (worker, jobs) if jobs else None
-
-    def _ahead(self) -> WorkerState | None:
-        """Picks the busy worker that holds least of those that may hold more."""
-        receiver, fewest = None, PREFETCH_BATCHES + 1
+        receiver, fewest = None, PREFETCH_BATCHES + 1  # the busy worker that holds least of those that may hold more
         for worker in self.workers.values():
             held = len(worker.flights)
             if held <= worker.service.prefetch and held < fewest:
                 receiver, fewest = worker, held
-        return receiver
+        if receiver is None:
+            return None
+        jobs = queue.take(self.size, alone=False)
+        return (receiver, jobs) if jobs else None

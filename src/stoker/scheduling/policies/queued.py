@@ -1,16 +1,79 @@
-"""What policies have in common that keep one queue for all workers.  PURE."""
+"""One queue for all workers, bounded, first in first out: what most policies have in common.  PURE.
+
+Removing a job from the middle only marks it (``job.place``); what is marked is skipped when its turn comes and swept
+out when the marked outnumber the waiting.  So every operation is O(1) amortised, whatever clients cancel.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
 
-from stoker.core.job import Job
+from stoker.core.job import OVER, QUEUED, Job
 from stoker.core.model import ModelSpec
 from stoker.core.ports import Outcome
 from stoker.errors import QueueFull, ServingError
 from stoker.scheduling.flight import Flight, WorkerState
 from stoker.scheduling.policies.policy import Policy, Unserved
-from stoker.scheduling.queue import JobQueue
+
+_SWEEP_SLACK = 256  # sweeping short queues costs more than it frees
+
+
+class JobQueue:
+    """``limit``: how many jobs may wait. `put_back` may exceed it: those jobs were accepted before."""
+
+    def __init__(self, limit: int) -> None:
+        self._jobs: deque[Job] = deque()
+        self.waiting = 0  # jobs in here that are not marked
+        self.limit = limit
+
+    def __iter__(self) -> Iterator[Job]:
+        return (job for job in self._jobs if job.place is QUEUED)
+
+    def put(self, job: Job) -> None:
+        job.place = QUEUED
+        self._jobs.append(job)
+        self.waiting += 1
+
+    def put_back(self, jobs: Iterable[Job]) -> None:
+        """Puts jobs back to the head in their old order: a worker died before it started them."""
+        back = list(jobs)
+        for job in back:
+            job.place = QUEUED
+        self._jobs.extendleft(reversed(back))
+        self.waiting += len(back)
+
+    def remove(self, job: Job) -> None:
+        job.place = OVER
+        self.waiting -= 1
+        if len(self._jobs) > 2 * self.waiting + _SWEEP_SLACK:
+            self._jobs = deque(self)
+
+    def head(self) -> Job | None:
+        """Returns the job whose turn it is, None when nothing waits."""
+        jobs = self._jobs
+        while jobs:
+            if jobs[0].place is QUEUED:
+                return jobs[0]
+            jobs.popleft()
+        return None
+
+    def take(self, most: int, *, alone: bool = True) -> list[Job]:
+        """Takes up to ``most`` jobs for one batch.  A job that must be alone is taken alone, and never overtaken.
+
+        ``alone``: whether such a job may be taken at all."""
+        jobs, taken = self._jobs, list[Job]()
+        while jobs and len(taken) < most:
+            job = jobs[0]
+            if job.alone and (taken or not alone) and job.place is QUEUED:
+                break
+            jobs.popleft()
+            if job.place is QUEUED:
+                taken.append(job)
+                if job.alone:
+                    break
+        self.waiting -= len(taken)
+        return taken
 
 
 class QueuedPolicy(Policy):
