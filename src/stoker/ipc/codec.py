@@ -8,25 +8,34 @@ from typing import Any
 import msgspec
 
 from stoker.core.buffer import Buffer
-from stoker.ipc import frames
+from stoker.ipc.frames import DIRECT_READ_BYTES, MAX_PAYLOAD_BYTES, PREFIX, FrameError
 from stoker.ipc.to_server import ToServer
 from stoker.ipc.to_worker import ToWorker
 
-_encoder = msgspec.msgpack.Encoder()
+_pack = msgspec.msgpack.Encoder().encode
 
 _NOT_A_MESSAGE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 """Bad UTF-8 and deep nesting come out of msgspec as Python's own errors."""
 
 
 def encode(message: msgspec.Struct, payloads: Sequence[Buffer] = ()) -> list[Buffer]:
-    """Returns the buffers of one frame; `len` of each payload must be its size in bytes."""
-    return frames.encode(_encoder.encode(message), payloads)
+    """Returns the buffers of one frame, for a scattering write; `len` of each payload must be its size in bytes.
+
+    Small payloads are joined: fewer, larger buffers. Raises: FrameError: they fit into no frame.
+    """
+    header, payload_bytes = _pack(message), sum(map(len, payloads))
+    if payload_bytes > MAX_PAYLOAD_BYTES:
+        raise FrameError(f"{payload_bytes} bytes do not fit into one frame")
+    prefix = PREFIX.pack(len(header), payload_bytes)
+    if payload_bytes <= DIRECT_READ_BYTES:
+        return [b"".join((prefix, header, *payloads))]
+    return [prefix + header, *payloads]
 
 
 def decoding(kind: Any, what: str) -> Callable[[Buffer], Any]:
     """Returns a function that decodes messages of ``kind``, a type or a union of types; ``what``: what they are.
 
-    It raises `frames.FrameError` when the peer sent something else.
+    It raises `FrameError` when the peer sent something else.
     """
     decoder = msgspec.msgpack.Decoder(kind)
 
@@ -34,7 +43,7 @@ def decoding(kind: Any, what: str) -> Callable[[Buffer], Any]:
         try:
             return decoder.decode(header)
         except _NOT_A_MESSAGE as error:
-            raise frames.FrameError(f"not a message {what}: {error}") from None
+            raise FrameError(f"not a message {what}: {error}") from None
 
     return decode
 

@@ -6,11 +6,12 @@ pass here.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import msgspec
 
 from stoker.core.buffer import Buffer
-from stoker.ipc import frames
-from stoker.ipc.frames import FrameError
+from stoker.ipc import codec
 
 MAX_MESSAGE_BYTES = 64 << 20
 
@@ -104,29 +105,5 @@ class Ended(msgspec.Struct, tag="ended", array_like=True, frozen=True):
 ToDriver = Place | Begin | Release
 FromDriver = Connected | Refused | Pending | Placed | Failed | Ended
 
-_encoder = msgspec.msgpack.Encoder()
-_to_driver: msgspec.msgpack.Decoder[ToDriver] = msgspec.msgpack.Decoder(ToDriver)
-_from_driver: msgspec.msgpack.Decoder[FromDriver] = msgspec.msgpack.Decoder(FromDriver)
-
-_NOT_A_MESSAGE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
-
-
-def encode(message: ToDriver | FromDriver) -> list[Buffer]:
-    """Returns the buffers of one frame."""
-    return frames.encode(_encoder.encode(message), [])
-
-
-def decode_to_driver(header: memoryview) -> ToDriver:
-    """Raises `frames.FrameError` when the peer sent something else."""
-    try:
-        return _to_driver.decode(header)
-    except _NOT_A_MESSAGE as error:
-        raise FrameError(f"not a message for a driver: {error}") from None
-
-
-def decode_from_driver(header: memoryview) -> FromDriver:
-    """Raises `frames.FrameError` when the peer sent something else."""
-    try:
-        return _from_driver.decode(header)
-    except _NOT_A_MESSAGE as error:
-        raise FrameError(f"not a message of a driver: {error}") from None
+decode_to_driver: Callable[[Buffer], ToDriver] = codec.decoding(ToDriver, "for a driver")
+decode_from_driver: Callable[[Buffer], FromDriver] = codec.decoding(FromDriver, "of a driver")

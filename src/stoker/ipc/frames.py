@@ -10,18 +10,16 @@ Both sides trust lengths only up to a limit, checked before anything is buffered
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator, Sequence
 
 from msgspec import Struct
 
-from stoker.core.buffer import Buffer
 from stoker.core.room import room
 
 PREFIX = struct.Struct("<II")
 MAX_HEADER_BYTES = 64 << 20
 MAX_PAYLOAD_BYTES = (1 << 32) - 1
 
-_DIRECT_READ_BYTES = 64 << 10  # frames longer than this are received straight into their own buffer
+DIRECT_READ_BYTES = 64 << 10  # frames longer than this are received straight into their own buffer
 
 
 class FrameError(Exception):
@@ -34,7 +32,7 @@ class Frame(Struct):
 
 
 class Decoder:
-    """Cuts a byte stream into frames.
+    """Cuts a byte stream into frames. ``error``: why no more will come.
 
     Small frames are views of the chunk they came in.  For a large one `writable` offers the missing part of its
     buffers, so that a socket reads into them directly: one copy, whatever the size.  The payload of a large frame is a
@@ -46,6 +44,7 @@ class Decoder:
         self._rest = b""
         self._large: Frame | None = None
         self._filled = 0
+        self.error: FrameError | None = None
 
     def writable(self) -> memoryview | None:
         """Returns the place for the next bytes (then call `wrote`), or None: read a chunk and `feed` it."""
@@ -64,33 +63,40 @@ class Decoder:
         self._large = None
         return large
 
-    def feed(self, data: bytes) -> Iterator[Frame]:
-        """Yields the frames that ``data`` completes. Must be iterated to its end.
+    def feed(self, data: bytes) -> list[Frame]:
+        """Returns the frames that ``data`` completes.
 
-        Raises:
-            FrameError: a length over the limit; nothing of that frame was kept.
+        Raises: FrameError: a length over the limit, of which nothing was kept. What came before it is returned first;
+            see ``error``.
         """
+        if self.error is not None:
+            raise self.error
+        found: list[Frame] = []
         if self._large is not None:
             frame, data = self._fill(data)
             if frame is not None:
-                yield frame
+                found.append(frame)
         if self._rest:
             data, self._rest = self._rest + data, b""
         view, offset, end = memoryview(data), 0, len(data)
         while end - offset >= PREFIX.size:
             header, payload = PREFIX.unpack_from(data, offset)
             if header > MAX_HEADER_BYTES or payload > self._max_payload:
-                raise FrameError(f"a frame of {header} + {payload} bytes is over the limit")
+                self.error = FrameError(f"a frame of {header} + {payload} bytes is over the limit")
+                if found:
+                    return found
+                raise self.error
             start = offset + PREFIX.size
             stop = start + header + payload
             if stop > end:
-                if header + payload > _DIRECT_READ_BYTES:
+                if header + payload > DIRECT_READ_BYTES:
                     self._begin_large(data[start:], header, payload)
-                    return
+                    return found
                 break
-            yield Frame(view[start : start + header], view[start + header : stop])
+            found.append(Frame(view[start : start + header], view[start + header : stop]))
             offset = stop
         self._rest = data[offset:]
+        return found
 
     def _begin_large(self, have: bytes, header: int, payload: int) -> None:
         self._large = Frame(memoryview(room(header)), memoryview(room(payload)))
@@ -106,14 +112,3 @@ class Decoder:
             data = data[count:]
             frame = self.wrote(count)
         return frame, data
-
-
-def encode(header: bytes, payloads: Sequence[Buffer]) -> list[Buffer]:
-    """Returns the buffers of one frame, for a scattering write. Small payloads are joined: fewer, larger buffers."""
-    payload_bytes = sum(map(len, payloads))
-    if payload_bytes > MAX_PAYLOAD_BYTES:
-        raise FrameError(f"{payload_bytes} bytes do not fit into one frame")
-    prefix = PREFIX.pack(len(header), payload_bytes)
-    if payload_bytes <= _DIRECT_READ_BYTES:
-        return [b"".join((prefix, header, *payloads))]
-    return [prefix + header, *payloads]

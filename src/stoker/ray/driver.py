@@ -14,6 +14,7 @@ import socket
 import sys
 from collections.abc import Mapping, Sequence
 
+from stoker.ipc import codec
 from stoker.ipc import driver_messages as messages
 from stoker.ipc.driver_messages import Begin, Failed, FromDriver, Place, Refused, Release
 from stoker.ipc.frames import Decoder, FrameError
@@ -33,7 +34,7 @@ class Driver:
         self._placings: dict[int, tuple[Placing, asyncio.Task[None]]] = {}
 
     def send(self, message: FromDriver) -> None:
-        self._writer.writelines(messages.encode(message))
+        self._writer.writelines(codec.encode(message))
 
     async def run(self) -> None:
         """Returns when the server has closed the connection, or broke the protocol."""

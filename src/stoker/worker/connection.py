@@ -71,7 +71,7 @@ class Connection:
         if window is None:
             data = self._socket.recv(_READ_BYTES, flags)
             if data:
-                return list(self._decoder.feed(data))
+                return self._decoder.feed(data)
         elif count := self._socket.recv_into(window, 0, flags):
             frame = self._decoder.wrote(count)
             return [] if frame is None else [frame]

@@ -87,3 +87,20 @@ def test_nesting_without_end_is_refused(decode: Callable[[memoryview], object]) 
     for header in (b"\x91" * 200_000, b"\x95" + grant + b"\x91" * 200_000):
         with pytest.raises(frames.FrameError):
             decode(memoryview(header))
+
+
+def test_encoding_joins_small_payloads_and_scatters_large_ones_without_copying() -> None:
+    small = codec.encode(to_worker.Stop(), [b"a", b"b"])
+    large = b"x" * (100 << 10)
+    scattered = codec.encode(to_worker.Stop(), [large, b"b"])
+    assert len(small) == 1
+    assert scattered[1] is large
+
+
+def test_a_payload_that_no_length_can_say_is_refused() -> None:
+    class Payload(bytes):
+        def __len__(self) -> int:
+            return frames.MAX_PAYLOAD_BYTES + 1
+
+    with pytest.raises(frames.FrameError):
+        codec.encode(to_worker.Stop(), [Payload()])

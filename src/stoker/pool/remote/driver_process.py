@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 
 from stoker.core.remote import RayNeeds
 from stoker.errors import WorkerDied
+from stoker.ipc import codec
 from stoker.ipc import driver_messages as messages
 from stoker.ipc.driver_messages import (
     Begin,
@@ -145,7 +146,7 @@ class Driver:
     def _send(self, message: ToDriver) -> None:
         if isinstance(message, Release):
             self._requests.pop(message.request, None)
-        self._transport.write(messages.encode(message))
+        self._transport.write(codec.encode(message))
 
     def _on_frame(self, frame: Frame) -> None:
         self._take(messages.decode_from_driver(frame.header))
