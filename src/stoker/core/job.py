@@ -17,15 +17,11 @@ from stoker.core.reply import ReplyStream
 
 _PREFIX = str(uuid.uuid4())[:24]
 _START = secrets.randbits(47)  # 2 ** 47 ids and more before the last group is used up
-_ids = map((_PREFIX + "{:012x}").format, itertools.count(_START))
+new_request_id = map((_PREFIX + "{:012x}").format, itertools.count(_START)).__next__
+"""Makes a UUID: random for this process, then counted, twenty times faster than `uuid.uuid4`.
 
-
-def new_request_id() -> str:
-    """Makes a UUID: random for this process, then counted, twenty times faster than `uuid.uuid4`.
-
-    Unique: a collision of the 74 random bits of the prefix is negligible; not a secret.
-    """
-    return next(_ids)
+Unique: a collision of the 74 random bits of the prefix is negligible; not a secret.
+"""
 
 
 class ModelKey(NamedTuple):
@@ -50,6 +46,9 @@ class Place(Enum):
     NEW = "new"  # not submitted, or refused
     QUEUED = "queued"
     OVER = "over"  # answered
+
+
+QUEUED, OVER = Place.QUEUED, Place.OVER
 
 
 class Job(Struct, eq=False):

@@ -48,33 +48,31 @@ class Producer(Protocol[JobT_contra]):
 
 
 class ReplyStream(Struct, eq=False):
-    """``backlog``: bytes pushed and not yet read.  ``error``: how it ended, None when well or not yet.
+    """``chunks``: what is unread, ``backlog`` its bytes.  ``error``: how it ended, None when well or not yet.
 
-    Its end drops job, producer and listener, so that no cycle is left to the collector.
+    ``producer`` hears of ``job`` what the consumer does; ``listener``: see `subscribe`.  The end drops all three, so
+    that no cycle is left to the collector.
     """
 
-    _chunks: list[Chunk] = field(default_factory=list)
-    _listener: Callable[[], None] | None = None
-    _producer: Producer[Any] | None = None
-    _job: Any = None
+    chunks: list[Chunk] = field(default_factory=list)
+    listener: Callable[[], None] | None = None
+    producer: Producer[Any] | None = None
+    job: Any = None
     backlog: int = 0
     ended: bool = False
     error: ServingError | None = None
 
     # ------------------------------------------------------------------------------------ producer
 
-    def attach(self, producer: Producer[JobT_contra], job: JobT_contra) -> None:
-        self._producer, self._job = producer, job
-
     def push(self, chunk: Chunk, *, last: bool) -> None:
         if self.ended:
             return
-        self._chunks.append(chunk)
+        self.chunks.append(chunk)
         self.backlog += len(chunk.data)
-        listener = self._listener
+        listener = self.listener
         if last:
             self.ended = True
-            self._producer = self._job = self._listener = None
+            self.producer = self.job = self.listener = None
         if listener is not None:
             listener()
 
@@ -82,18 +80,18 @@ class ReplyStream(Struct, eq=False):
         """Adds several chunks, of ``nbytes`` in all; the last one is yet to come."""
         if self.ended:
             return
-        self._chunks.extend(chunks)
+        self.chunks.extend(chunks)
         self.backlog += nbytes
-        if self._listener is not None:
-            self._listener()
+        if self.listener is not None:
+            self.listener()
 
     def fail(self, error: ServingError) -> None:
         if self.ended:
             return
-        listener = self._listener
+        listener = self.listener
         self.ended = True
         self.error = error
-        self._producer = self._job = self._listener = None
+        self.producer = self.job = self.listener = None
         if listener is not None:
             listener()
 
@@ -104,31 +102,31 @@ class ReplyStream(Struct, eq=False):
 
         Drops the listener after the end, which is its last call.
         """
-        self._listener = None if self.ended else listener
-        if listener is not None and (self._chunks or self.ended):
+        self.listener = None if self.ended else listener
+        if listener is not None and (self.chunks or self.ended):
             listener()
 
     @property
     def exhausted(self) -> bool:
         """Whether everything was read and nothing more will come; look at `error` now."""
-        return self.ended and not self._chunks
+        return self.ended and not self.chunks
 
     @property
     def is_one_chunk(self) -> bool:
         """Whether one chunk and success are left; before the first read: whether the answer is whole."""
-        return self.ended and self.error is None and len(self._chunks) == 1
+        return self.ended and self.error is None and len(self.chunks) == 1
 
     def read_nowait(self, nbytes: int = 0) -> list[Chunk]:
         """Reads the next chunks until ``nbytes`` are reached: at least one, unless there is none (see `exhausted`)."""
-        waiting, size, count = self._chunks, 0, 0
+        waiting, size, count = self.chunks, 0, 0
         while count < len(waiting) and (not count or size < nbytes):
             size += len(waiting[count].data)
             count += 1
         chunks = waiting[:count]
         del waiting[:count]
         self.backlog -= size
-        if chunks and self._producer is not None and self._job is not None:
-            self._producer.job_consumed(self._job, size)
+        if chunks and self.producer is not None and self.job is not None:
+            self.producer.job_consumed(self.job, size)
         return chunks
 
     async def next(self) -> Chunk | None:
@@ -136,7 +134,7 @@ class ReplyStream(Struct, eq=False):
 
         Raises: ServingError: the stream ended with an error, after the chunks before it were read.
         """
-        while not self._chunks and not self.ended:
+        while not self.chunks and not self.ended:
             await self._wait_readable()
         if chunks := self.read_nowait():
             return chunks[0]
@@ -159,13 +157,13 @@ class ReplyStream(Struct, eq=False):
 
     def rest(self) -> Sequence[Chunk]:
         """Returns all unread chunks after the end: for unary calls, which want the whole answer."""
-        chunks, self._chunks, self.backlog = self._chunks, [], 0
+        chunks, self.chunks, self.backlog = self.chunks, [], 0
         return chunks
 
     def cancel(self) -> None:
         """Drops what is unread and lets the producer stop: the consumer left. Idempotent."""
-        self._listener = None
-        self._chunks.clear()
-        producer, job = self._producer, self._job
+        self.listener = None
+        self.chunks.clear()
+        producer, job = self.producer, self.job
         if producer is not None and job is not None:
             producer.job_cancelled(job)

@@ -1,9 +1,9 @@
 """Defers work to the end of the event loop's turn, so that requests which arrive together leave together.
 
-A callback that brings much work, such as a socket's, runs inside ``with turn:``.  What it defers runs as the block
-ends, without waiting for another round of the loop.  While the loop calls several such callbacks per round, the
-deferred work runs once, after all of them: requests of many connections share one dispatch and one write to the worker.
-Outside of the block, `defer` is ``call_soon``.
+A callback that brings much work, such as a socket's, goes through `Turn.run`.  What it defers runs as it returns,
+without waiting for another round of the loop.  While the loop calls several such callbacks per round, the deferred work
+runs once, after all of them: requests of many connections share one dispatch and one write to the worker.  Outside of
+`run`, `defer` is ``call_soon``.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from types import TracebackType
+from typing import Any
 from weakref import WeakKeyDictionary
 
 _ROUNDS = 4
@@ -40,26 +40,24 @@ class Turn:
     def defer(self, callback: Callable[[], None]) -> None:
         """Calls ``callback`` once at the end of this turn, after what was deferred before."""
         self._due.append(callback)
-        if not self._within:
+        if not (self._planned or self._within):
             self._plan()
 
-    def __enter__(self) -> None:
-        self._within = True
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def run(self, work: Callable[..., object], *arguments: Any) -> None:
+        """Calls ``work``, and what it deferred: at once, or after other such callbacks of the same round."""
         self._callbacks += 1
         if self.gathers:
-            self._within = False
-            if self._due:
-                self._plan()
-        else:
-            if self._callbacks >= _LOOK_AGAIN:
-                self.gathers, self._callbacks, self._lone = True, 0, 0
-            self._run()
+            work(*arguments)
+            return
+        if self._callbacks >= _LOOK_AGAIN:
+            self.gathers, self._callbacks, self._lone = True, 0, 0
+        self._within = True
+        try:
+            work(*arguments)
+        finally:
+            self._run_due()
 
-    def _run(self) -> None:
+    def _run_due(self) -> None:
         due = self._due
         try:
             for _ in range(_ROUNDS):
@@ -69,13 +67,12 @@ class Turn:
                     due.popleft()()
         finally:
             self._within = False
-            if due:
+            if due and not self._planned:
                 self._plan()
 
     def _plan(self) -> None:
-        if not self._planned:
-            self._planned = True
-            self._loop.call_soon(self._on_planned)
+        self._planned = True
+        self._loop.call_soon(self._on_planned)
 
     def _on_planned(self) -> None:
         self._planned = False
@@ -84,7 +81,7 @@ class Turn:
             self.gathers = self._lone < _LONE_ROUNDS
             self._callbacks = 0
         self._within = True
-        self._run()
+        self._run_due()
 
 
 _turns: WeakKeyDictionary[asyncio.AbstractEventLoop, Turn] = WeakKeyDictionary()

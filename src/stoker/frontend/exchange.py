@@ -78,7 +78,10 @@ class Exchange(Struct, eq=False, kw_only=True):
         """Responds once ``reply`` has ended. Parts of a streaming handler stay in it until then."""
         self._reply = reply
         self.on_cancel = reply.cancel
-        reply.subscribe(self._on_reply)
+        if reply.ended:
+            self._on_reply()
+        else:
+            reply.listener = self._on_reply
 
     def _on_reply(self) -> None:
         reply = self._reply
@@ -87,7 +90,7 @@ class Exchange(Struct, eq=False, kw_only=True):
         self._reply = None
         try:
             if reply.error is None:
-                self.respond(reply.rest())
+                self.respond(reply.chunks)
             else:
                 self.fail(reply.error)
         except Exception as error:

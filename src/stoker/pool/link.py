@@ -77,7 +77,6 @@ class Link:
         self._scheduler = scheduler
         self._busy = busy
         self._shares_cores = process.shares_cores
-        self._at_work = busy.here if process.shares_cores else busy.elsewhere
         self._any_order = any_order
         self._progress_fd = process.progress_fd
         self._last_started: int | None = None
@@ -111,7 +110,7 @@ class Link:
                 inputs.append((item.name, item.content_type, len(item.value)))
             headers.append(JobHeader(job.id, inputs, dict(job.headers), job.deadline, job.tensors))
         if not self._sent:
-            self._at_work.add(self)
+            self._busy.record(self, at_work=True, here=self._shares_cores)
         self._sent.append(batch)
         try:
             may_poll = not self._shares_cores or self._busy.leave_a_core
@@ -157,7 +156,7 @@ class Link:
         """Records the newest batch that began; drops all later messages. Idempotent."""
         self._transport.close()
         self._last_started, self._progress_fd = self.started(), -1
-        self._at_work.discard(self)
+        self._busy.record(self, at_work=False, here=self._shares_cores)
 
     # ------------------------------------------------------------------------------------ from the worker
 
@@ -175,11 +174,11 @@ class Link:
         self._asked_at = 0.0
 
     def _on_frame(self, frame: Frame) -> None:
-        message, payload = codec.decode_to_server(frame.header), frame.payload
+        message = codec.decode_to_server(frame.header)
         if isinstance(message, Results):
-            self._on_results(message, payload)
+            self._on_results(message, frame.payload)
         elif isinstance(message, Parts):
-            self._on_parts(message, payload)
+            self._on_parts(message, frame.payload)
         elif isinstance(message, Metrics):
             self._on_metrics(message)
         elif not isinstance(message, self._expected):
@@ -214,7 +213,7 @@ class Link:
             self._rest()
 
     def _rest(self) -> None:
-        self._at_work.discard(self)
+        self._busy.record(self, at_work=False, here=self._shares_cores)
         self._owner.answered()
 
     def _on_parts(self, message: Parts, payload: memoryview) -> None:

@@ -125,8 +125,7 @@ class FrameTransport:
     # ------------------------------------------------------------------------------------------ reading
 
     def _on_readable(self) -> None:
-        with self._turn:
-            self._read()
+        self._turn.run(self._read)
 
     def _read_decrypted(self) -> bool:
         """Reads once, and all that was decrypted with it: the socket does not show it."""
@@ -159,6 +158,8 @@ class FrameTransport:
             count = len(data)
             for frame in self._decoder.feed(data):
                 self._on_frame(frame)
+            if self._decoder.error is not None:
+                raise self._decoder.error
         if not count:
             self._lose(None)
         return count > 0

@@ -113,7 +113,7 @@ class Run:
         self.traces: dict[str, Trace] = {}
 
     def begin(self) -> ReplyStream:
-        self._reply.attach(self, self)
+        self._reply.producer = self._reply.job = self
         self._execution.begin(self._now())
         self._carry_out()
         return self._reply

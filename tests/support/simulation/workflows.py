@@ -108,7 +108,7 @@ class NodeModel:
     def submit(self, job: Job, member: Membership | None) -> Job:
         self.world.submitted(self.name, job)
         self.core.submit(job, self.world.now)
-        job.reply.attach(self, job)
+        job.reply.producer, job.reply.job = self, job
         self.world.accepted(self.name, job)
         return job
 

@@ -26,7 +26,7 @@ class Recorder:
 
 def attached() -> tuple[ReplyStream, Recorder]:
     job, recorder = Job(ModelKey("m", "1"), []), Recorder()
-    job.reply.attach(recorder, job)
+    job.reply.producer, job.reply.job = recorder, job
     return job.reply, recorder
 
 

@@ -12,19 +12,25 @@ from stoker.core.turn import current_turn
 async def test_what_a_callback_defers_is_done_as_it_ends_in_order() -> None:
     done: list[str] = []
     turn = current_turn()
-    with turn:
-        turn.defer(lambda: done.append("first"))
+
+    def callback(word: str) -> None:
+        turn.defer(lambda: done.append(word))
         turn.defer(lambda: done.append("second"))
         assert done == []
+
+    turn.run(callback, "first")
     assert done == ["first", "second"]
 
 
 async def test_what_is_done_may_defer_more_for_the_same_turn() -> None:
     done: list[str] = []
     turn = current_turn()
-    with turn:
+
+    def callback() -> None:
         turn.defer(lambda: turn.defer(lambda: done.append("write")))
         turn.defer(lambda: done.append("dispatch"))
+
+    turn.run(callback)
     assert done == ["dispatch", "write"]
 
 
@@ -44,15 +50,14 @@ async def rounds(callbacks: int, count: int) -> list[int]:
         ends[-1] += 1
 
     def callback(planned: list[bool]) -> None:
-        with turn:
-            if not planned[0]:
-                planned[0] = True
-                turn.defer(lambda: (end(), planned.__setitem__(0, False)))
+        if not planned[0]:
+            planned[0] = True
+            turn.defer(lambda: (end(), planned.__setitem__(0, False)))
 
     for _ in range(count):
         planned = [False]
         for _ in range(callbacks):
-            loop.call_soon(callback, planned)
+            loop.call_soon(turn.run, callback, planned)
         await asyncio.sleep(0)
         await asyncio.sleep(0)
         ends.append(0)
@@ -78,8 +83,7 @@ async def test_work_that_defers_itself_for_ever_lets_others_have_their_turn() ->
         count += 1
         turn.defer(again)
 
-    with turn:
-        turn.defer(again)
+    turn.run(turn.defer, again)
     before = count
     assert before < 10
     await asyncio.sleep(0)
@@ -94,9 +98,12 @@ async def test_one_that_fails_does_not_cost_the_others_their_turn() -> None:
     def fail() -> None:
         raise RuntimeError("a defect")
 
-    with pytest.raises(RuntimeError), turn:
+    def callback() -> None:
         turn.defer(fail)
         turn.defer(lambda: done.append("it"))
+
+    with pytest.raises(RuntimeError):
+        turn.run(callback)
     await asyncio.sleep(0)
     assert done == ["it"]
 

@@ -199,10 +199,13 @@ def test_jobs_travel_with_their_inputs_headers_and_deadlines(play: Play) -> None
 async def answered_on_the_spot(link: Link, recorder: Recorder, peer: Peer, *numbers: int) -> bool:
     """Whether answers that are there when the batches leave are read before the loop looks at the socket."""
     before = len(recorder.events)
-    with current_turn():
+
+    def callback() -> None:
         for number in numbers:
             link.send(batch(number, b"x"))
             peer.sock.sendall(b"".join(codec.encode(Results(number, [1]), [b"y"])))
+
+    current_turn().run(callback)
     found = len(recorder.events) > before
     await recorder.until(before + len(numbers))
     return found
@@ -213,7 +216,7 @@ def test_the_answer_of_a_lone_batch_is_looked_for_once_answers_come_in_a_moment(
         assert [await answered_on_the_spot(link, recorder, peer, number) for number in (1, 2, 3)] == [False, True, True]
         assert not await answered_on_the_spot(link, recorder, peer, 4, 5)
         assert await answered_on_the_spot(link, recorder, peer, 6)
-        recorder.busy.here.add("another worker")
+        recorder.busy.record("another worker", at_work=True)
         assert not await answered_on_the_spot(link, recorder, peer, 7)
 
     play(scenario)
@@ -291,7 +294,7 @@ def test_a_worker_may_look_for_its_next_batch_while_the_busy_ones_leave_a_core(p
     async def scenario(link: Link, recorder: Recorder, peer: Peer) -> None:
         link.send(batch(1, b"x"))
         link.send(batch(2, b"x"))
-        recorder.busy.here.add("another worker")
+        recorder.busy.record("another worker", at_work=True)
         link.send(batch(3, b"x"))
         heard = await peer.hear(3)
         assert [message.may_poll for message, _ in heard if isinstance(message, Predict)] == [True, True, False]
@@ -308,11 +311,12 @@ def test_a_worker_may_look_for_its_next_batch_while_the_busy_ones_leave_a_core(p
 
 def test_a_worker_on_another_machine_looks_for_its_next_batch_and_takes_no_core_here(play: Play) -> None:
     async def scenario(link: Link, recorder: Recorder, peer: Peer) -> None:
-        recorder.busy.here.update(("one", "another"))
+        for other in ("one", "another"):
+            recorder.busy.record(other, at_work=True)
         link.send(batch(1, b"x"))
         ((message, _),) = await peer.hear(1)
         assert isinstance(message, Predict) and message.may_poll
-        recorder.busy.here.remove("one")
+        recorder.busy.record("one", at_work=False)
         assert recorder.busy.leave_a_core
         assert not recorder.busy.only_one
         link.close()
@@ -323,7 +327,7 @@ def test_a_worker_on_another_machine_looks_for_its_next_batch_and_takes_no_core_
 
 def test_a_worker_that_is_gone_is_busy_no_more(play: Play) -> None:
     async def scenario(link: Link, recorder: Recorder, peer: Peer) -> None:
-        recorder.busy.here.add("another worker")
+        recorder.busy.record("another worker", at_work=True)
         link.send(batch(1, b"x"))
         assert not recorder.busy.leave_a_core
         link.close()
@@ -429,8 +433,7 @@ def test_what_was_said_before_the_death_is_read_when_a_batch_finds_nobody(play: 
         await peer.hear(1)
         peer.sock.sendall(b"".join(codec.encode(Results(1, [2]), [b"ok"])))
         peer.sock.close()
-        with current_turn():
-            link.send(batch(2, b"b"))
+        current_turn().run(link.send, batch(2, b"b"))
         assert recorder.events == [("done", 1, [Chunk(b"ok")]), ("lost", None)]
 
     play(scenario)

@@ -172,7 +172,7 @@ async def test_a_client_that_leaves_its_describe_request_cancels_the_job() -> No
         def job_consumed(self, job: object, nbytes: int) -> None: ...
 
     (job,) = world.schedulers["a/1.0"].jobs
-    job.reply.attach(Producer(), job)
+    job.reply.producer, job.reply.job = Producer(), job
     caller.cancel()
     with pytest.raises(asyncio.CancelledError):
         await caller

@@ -35,7 +35,7 @@ class FakeModel:
         if self.refusal is not None:
             raise self.refusal
         self.jobs.append(job)
-        job.reply.attach(self, job)
+        job.reply.producer, job.reply.job = self, job
         if self.answers_at_once is not None:
             self.answer(self.answers_at_once)
         return job

@@ -160,8 +160,7 @@ class Connection(asyncio.Protocol):
         self.now = time.monotonic()
         if len(data) >= LARGE_BYTES:
             self._reading.received(len(data))
-        with self._turn:
-            self._receive(data)
+        self._turn.run(self._receive, data)
 
     def _expect_preface(self, data: bytes) -> bytes:
         """Holds the first bytes until they are HTTP/2's preface; tells a client of another protocol where to go."""
@@ -246,9 +245,8 @@ class Connection(asyncio.Protocol):
         self._count_unread(0, None)
         if self._timer is not None:
             self._timer.cancel()  # it holds this connection
-        with self._turn:
-            for call in calls.values():
-                call.cancelled()
+        for call in calls.values():
+            call.cancelled()
         self.listener.connections.discard(self)
 
     # ------------------------------------------------------------------------------------------- its calls
@@ -378,8 +376,7 @@ class Connection(asyncio.Protocol):
 
     def resume_writing(self) -> None:
         self._write_paused = False
-        with self._turn:
-            self.plan_flush()
+        self.plan_flush()
 
     def _flush(self) -> None:
         self._flush_planned = False
@@ -424,8 +421,7 @@ class Connection(asyncio.Protocol):
 
     def _go_on(self) -> None:
         self._rests = False
-        with self._turn:
-            self.plan_flush()
+        self.plan_flush()
 
     def _send_slices(self) -> None:
         for id, call in list(self._sliced.items()):
@@ -532,13 +528,12 @@ class Connection(asyncio.Protocol):
             self._send_final_goaway()
             return
         self._draining = True
-        with self._turn:
-            try:
-                self.http2.send_shutdown_notice()
-            except ngh2.NGH2Error:
-                self._transport.close()  # already closing
-                return
-            self.plan_flush()
+        try:
+            self.http2.send_shutdown_notice()
+        except ngh2.NGH2Error:
+            self._transport.close()  # already closing
+            return
+        self.plan_flush()
         loop = asyncio.get_running_loop()
         if self.calls:
             loop.call_later(_GOAWAY_PAUSE_S, self._send_final_goaway)
@@ -555,12 +550,11 @@ class Connection(asyncio.Protocol):
         if self._transport is None or self._said_last_stream:
             return
         self._said_last_stream = True
-        with self._turn:
-            try:
-                self.http2.send_goaway(_NO_ERROR)
-            except ngh2.NGH2Error:
-                self._transport.close()
-            self.plan_flush()
+        try:
+            self.http2.send_goaway(_NO_ERROR)
+        except ngh2.NGH2Error:
+            self._transport.close()
+        self.plan_flush()
 
     def give_up(self) -> None:
         """Closes at once; unread bytes are lost."""
