@@ -12,10 +12,8 @@ _INTERVAL_S = 5.0
 
 
 class Progress:
-    """Logs a line at every tenth of ``total`` and after five seconds without one; none in the first ``quiet_s``.
-
-    ``doing`` is the first word of each line. ``total`` may be set later.
-    """
+    """Logs a line at every tenth of ``total``, which may be set later, and after five seconds without one; none in the
+    first ``quiet_s``. ``doing``: the first word of each line."""
 
     def __init__(
         self,

@@ -23,10 +23,8 @@ from stoker.telemetry.log4j import LogLevels
 
 
 def run(options: StartOptions, entry: Callable[..., object] | None = None) -> int:
-    """Starts a server. Returns the exit status, unless this process becomes the server.
-
-    ``entry``: the function that the script `torchserve` imports, if that script may have started this process.
-    """
+    """Returns the exit status, unless this process becomes the server. ``entry``: the function that the script
+    `torchserve` imports, if that script may have started this process."""
     try:
         if server_process.is_current() or not server_process.can_be_started():
             return _serve(options)
@@ -101,10 +99,7 @@ def _load(options: StartOptions) -> Loaded:
 
 
 def _missing_place(options: StartOptions, loaded: Loaded) -> str | None:
-    """Returns TorchServe's message for a missing folder or file that a flag names.
-
-    Missing places that a file or a variable names are only warned about: they may be mounted later, or may not matter.
-    """
+    """Returns TorchServe's message for a missing folder or file that a flag names; others are only warned about."""
     if loaded.settings.model_store is None:
         return "Missing mandatory parameter --model-store"
     for name, exists, kind in (

@@ -15,11 +15,8 @@ from stoker.core.text import printable, shortened
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """A command.
-
-    ``options``: by spelling, the number of words that follow as its value. ``commands``: its subcommands.
-    ``other_names``: aliases of those.
-    """
+    """``options``: by spelling, how many words follow as its value. ``commands``: its subcommands. ``other_names``:
+    aliases of those."""
 
     name: str
     options: Mapping[str, int]

@@ -27,10 +27,7 @@ def status(answer: str, as_json: bool) -> None:
 
 
 def answer(data: bytes, file: Path | None = None) -> None:
-    """Prints an answer, or writes it to ``file``.
-
-    Text gets a line end on a terminal; in a pipe, and for binary data, the bytes are written unchanged.
-    """
+    """Prints an answer, or writes it to ``file``. Text gets a line end on a terminal; else bytes are unchanged."""
     if file is not None:
         return write_file(file, data)
     if not sys.stdout.isatty():

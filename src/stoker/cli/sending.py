@@ -25,10 +25,8 @@ Out = Annotated[Path | None, typer.Option("--output", "-o", help="Write the answ
 
 
 def payload(inputs: list[str] | None, text: str | None, out: Path | None = None) -> dict[str, bytes]:
-    """Parses ``NAME=FILE`` or ``FILE`` (the name is then ``data``); ``-`` is standard input.
-
-    Checks first that ``out`` can be written, because an answer that cannot be stored is lost.
-    """
+    """Parses ``NAME=FILE`` or ``FILE`` (named ``data``); ``-`` is standard input. Checks first that ``out`` can be
+    written, because an answer that cannot be stored is lost."""
     if out is not None:
         _check_writable(out)
     named = {"data": text.encode()} if text is not None else {}

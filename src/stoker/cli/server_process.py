@@ -32,11 +32,8 @@ def can_be_started() -> bool:
 
 
 def command(argv: Sequence[str], entry: Callable[..., object] | None) -> list[str]:
-    """Returns the server's command line for the arguments ``argv`` of `torchserve`.
-
-    ``entry``: the function that the script `torchserve` imports; if that script started us, the server shows its name
-    too.
-    """
+    """Returns the server's command line for the arguments of `torchserve`. ``entry``: the function that its script
+    imports; if that script started us, the server shows its name too."""
     flags: list[str] = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]  # as multiprocessing does
     if sys.getfilesystemencoding() != "utf-8":
         flags += ["-X", "utf8"]  # model and file names may be any text, whatever the locale can encode

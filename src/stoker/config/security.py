@@ -21,11 +21,8 @@ _TOPICS = ("disable_token_authorization", "enable_model_api", "token_expiration_
 
 @dataclass(frozen=True, slots=True)
 class AccessPolicy:
-    """``tokens``: requests need one.
-
-    ``model_api``: clients may register and unregister. ``open_by_default``: the quick start's case, in which neither
-    was configured.
-    """
+    """``tokens``: requests need one. ``model_api``: clients may register and unregister. ``open_by_default``: the quick
+    start's case, in which neither was configured."""
 
     tokens: bool
     model_api: bool

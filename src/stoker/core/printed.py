@@ -54,10 +54,8 @@ def _safe(line: bytes) -> str:
 
 
 class Tracebacks:
-    """Lines in, records out: a line each, but a traceback with all that it is linked to is one record of many lines.
-
-    ``open``: a traceback has begun. Whether it is complete only the next line tells, or `end`.
-    """
+    """Lines in, records out: a line each, but a traceback with all that it is linked to is one. ``open``: a traceback
+    has begun; whether it is complete only the next line tells, or `end`."""
 
     def __init__(self) -> None:
         self._lines: list[str] = []

@@ -24,11 +24,8 @@ class Trace(NamedTuple):
 
 
 class Form(Protocol):
-    """What a frontend makes of the outputs of nodes.
-
-    ``streams``: the caller reads parts as they come, then `part` makes each; else `whole` makes the only one.
-    ``traces``: whether `whole` wants them; they are not measured for nothing.
-    """
+    """What a frontend makes of the outputs of nodes. ``streams``: `part` makes each part as it comes; else `whole`
+    makes the only one. ``traces``: whether `whole` wants them; they are not measured for nothing."""
 
     @property
     def streams(self) -> bool: ...

@@ -39,10 +39,8 @@ class Unusable(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """A listener's certificate (first in ``chain``) and key, both PEM.
-
-    ``client_ca``: authorities that must have signed the clients' certificates; None: clients need none.
-    """
+    """A listener's certificate (first in ``chain``) and key, both PEM. ``client_ca``: authorities that must have signed
+    the clients' certificates; None: clients need none."""
 
     chain: bytes
     key: bytes = field(repr=False)

@@ -12,10 +12,7 @@ Row = TypeVar("Row")
 
 
 def row_of(table: Mapping[type[Exception], Row], error: Exception) -> Row | None:
-    """Returns the row of the error's nearest base class.
-
-    None is a bug of ours: the client learns no internals, the log everything.
-    """
+    """Returns the row of the error's nearest base class; None is a bug of ours, which only the log tells."""
     for kind in type(error).__mro__:
         if kind in table:
             return table[kind]

@@ -9,10 +9,7 @@ from stoker.handlers import _torchvision
 
 
 class LazyAttribute:
-    """Reads as the result of ``make()``, which runs once for all instances. Subclasses and instances may replace it.
-
-    A handler class can thus name transforms without importing torchvision for users who replace them.
-    """
+    """Reads as the result of ``make()``, which runs once: users who replace it do without torchvision."""
 
     def __init__(self, make: Callable[[], Any]) -> None:
         self._make = make

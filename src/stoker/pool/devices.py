@@ -81,10 +81,8 @@ class Devices:
         return pool[(next(self._turns) if turn is None else turn) % len(pool)]
 
     def assign_run(self, level: int, device_ids: Sequence[int] | None = None, *, turn: int) -> tuple[int, ...]:
-        """Assigns ``level`` GPUs to the worker of a model with ``turn`` workers before it; none where there are none.
-
-        Runs follow one another, and start over when too few are left.
-        """
+        """Assigns ``level`` GPUs to the worker that has ``turn`` workers before it, none where there are none. Runs
+        follow one another, and start over when too few are left."""
         if not self.count:
             return ()
         pool = self._valid(device_ids)

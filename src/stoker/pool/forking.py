@@ -43,10 +43,7 @@ _KILL_WAIT_S = 10.0  # as long as for a worker
 
 
 class CannotFork(Exception):
-    """This template forks no worker now: spawn one. The text says why.
-
-    ``for_good``: another template of the same kind would refuse too.
-    """
+    """This template forks no worker now: spawn one. ``for_good``: another of the same kind would refuse too."""
 
     def __init__(self, reason: str, *, for_good: bool = False) -> None:
         super().__init__(reason)

@@ -29,10 +29,8 @@ log = logging.getLogger(__name__)
 
 
 class WorkerPool:
-    """All methods are for the event loop's thread; those without ``async`` never wait.
-
-    ``on_change`` is called whenever `statuses` may have changed. ``placement``: of workers on other machines.
-    """
+    """For the event loop's thread; methods without ``async`` never wait. ``on_change`` is called whenever `statuses`
+    may have changed. ``placement``: of workers on other machines."""
 
     def __init__(
         self,
@@ -102,10 +100,8 @@ class WorkerPool:
         return {state.name: counted[state] for state in State if state is not State.STOPPED}
 
     async def close(self, grace_s: float) -> None:
-        """Lets running batches end for ``grace_s``, then kills. Idempotent; goes on when the caller is cancelled.
-
-        A second caller shortens the grace of the first, never lengthens it.
-        """
+        """Lets running batches end for ``grace_s``, then kills; goes on when the caller is cancelled. Idempotent: a
+        second caller shortens the grace, never lengthens it."""
         self._target = 0
         for slot in list(self._slots):
             slot.retire(grace_s)

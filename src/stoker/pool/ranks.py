@@ -21,10 +21,7 @@ _ADDRESS = "localhost"
 
 
 def rank_environment(rank: int, ranks: Ranks, *, port: int, run_id: str) -> dict[str, str]:
-    """Makes the variables that torchrun gives to a rank, for ``torch.distributed.init_process_group()``.
-
-    There is no agent with a store: rank 0 opens the one at ``port``.
-    """
+    """Makes the variables of torchrun for a rank; without its agent, rank 0 opens the store at ``port``."""
     if ranks.processes == 1:
         return {}
     number, count = str(rank), str(ranks.processes)

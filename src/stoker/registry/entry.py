@@ -76,11 +76,8 @@ class NodeRole:
 
 @dataclass(slots=True)
 class Scaling:
-    """How a model is scaled by its load.
-
-    ``reason``: of the number of workers it has now; ``changed_at``: since when, in seconds since 1970. ``changes``: how
-    often it went up, down, to sleep, was woken.
-    """
+    """How a model is scaled by its load. ``reason``: of the number of workers it has now; ``changed_at``: since when,
+    in seconds since 1970. ``changes``: how often it went up, down, to sleep, was woken."""
 
     policy: Autoscaling
     reason: str = "as registered"

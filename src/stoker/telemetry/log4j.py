@@ -33,10 +33,8 @@ _PROPERTY = re.compile(r"-Dlog4j2?\.configurationFile=(?:file:(?://)?)?(\S+)")
 
 
 class LogLevels(NamedTuple):
-    """Lowest severity that is logged. Access log and metric lines are INFO.
-
-    ``hidden``: those of the three logs whose lines the console does not show.
-    """
+    """Lowest severity that is logged; access log and metric lines are INFO. ``hidden``: those of the three logs whose
+    lines the console does not show."""
 
     server: int = logging.INFO
     model: int = logging.INFO
@@ -53,10 +51,7 @@ def named_in(vmargs: str) -> Path | None:
 
 
 def read(path: Path, *, named_by: str = "--log-config") -> tuple[LogLevels, str]:
-    """Returns the levels, and a message for the log that says what was used. ``named_by``: the flag or setting.
-
-    Never raises: logging must not stop a start.
-    """
+    """Returns the levels, and what was used as a message for the log. Never raises. ``named_by``: flag or setting."""
     try:
         tree = _tree(path)
         found, hidden = _loggers(tree), _hidden(tree)

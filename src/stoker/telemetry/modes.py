@@ -13,10 +13,7 @@ INFERENCE_COUNTERS = (
 
 class Mode(NamedTuple):
     """``logged``, ``served``: TorchServe's metrics, except the three `INFERENCE_COUNTERS`, which have columns of their
-    own.
-
-    ``measured``: False if nothing is counted.
-    """
+    own. ``measured``: False if nothing is counted."""
 
     name: str
     logged: bool

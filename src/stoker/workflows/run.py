@@ -290,10 +290,7 @@ class _Attempt:
 
 
 class _StreamedAttempt(_Attempt):
-    """One attempt at a node whose parts the caller gets as they come, and nobody else.
-
-    The node's timeout is for its first part: how long a stream may be, only the request's deadline says.
-    """
+    """One attempt at a node whose parts the caller gets as they come. Its timeout is for the first part."""
 
     __slots__ = ("_busy", "_timer")
 
