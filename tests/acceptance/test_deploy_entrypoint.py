@@ -6,12 +6,14 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 import pytest
+import trustme
 import yaml
 from deploy_kit import DEPLOY
 from torchserve_kit import STARTED, TORCHSERVE, Place, archive, wait_until, wait_until_served
@@ -98,6 +100,53 @@ def test_a_start_that_fails_ends_the_container_with_its_status(place: Place) -> 
     (place.folder / "config.properties").write_text("job_queue_size=many")
     assert start(place, "serve").wait(60) == 1
     assert "job_queue_size" in (place.folder / "output").read_text()
+
+
+# --------------------------------------------------------------------------------------------------- HEALTHCHECK
+
+
+def health(place: Place) -> tuple[int, str]:
+    done = subprocess.run(
+        [sys.executable, DEPLOY / "docker" / "healthcheck.py"],
+        cwd="/",
+        env=place.env,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    return done.returncode, done.stderr.strip()
+
+
+def test_the_health_of_a_container_is_asked_where_its_server_listens(place: Place) -> None:
+    """Neither the port nor the file are the image's, and the command names the file relative to its folder."""
+    assert health(place) == (1, "no server runs")
+    del place.env["TS_CONFIG_FILE"]
+    place.configure(f"model_store={place.store}", "load_models=all")
+    process = start(place, "torchserve", "--start", "--ts-config", "config.properties")
+    wait_until_started(place, process)
+    assert health(place) == (0, "")
+    place.server().suspend()
+    status, reason = health(place)
+    place.server().resume()
+    assert (status, reason) == (1, "timed out")
+
+
+def test_the_health_of_a_server_with_tls_needs_no_certificate(place: Place) -> None:
+    certificate, key = (place.folder / name for name in ("cert.pem", "key.pem"))
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(str(place.folder / "ca.pem"))
+    issued = authority.issue_cert("models.example")
+    issued.private_key_pem.write_to_path(str(key))
+    issued.cert_chain_pems[0].write_to_path(str(certificate))
+    tls = [f"inference_address=https://127.0.0.1:{place.rest_ports[0]}"]
+    tls += [f"certificate_file={certificate}", f"private_key_file={key}"]
+    for more in ([], [f"client_ca_file={place.folder}/ca.pem"]):
+        place.configure(f"model_store={place.store}", "load_models=all", *tls, *more)
+        process = start(place, "serve")
+        wait_until(lambda: STARTED in (place.folder / "output").read_text(), "the server starts")
+        assert health(place) == (0, "")
+        process.terminate()
+        assert process.wait(60) == 0
 
 
 # --------------------------------------------------------------------------------------------------- KServe

@@ -1,132 +1,141 @@
-"""The Dockerfile's steps, in a clean Debian, and the server in it as Kubernetes runs it: no root, nothing writable.
+"""The real Dockerfile on a Debian made from its packages, and containers of it as docker and Kubernetes start them.
 
-Takes minutes and needs Debian's packages, so it runs only where STOKER_TEST_IMAGE names a folder, in which the clean
-Debian is kept (`root.tar`) for the next time.
+Takes minutes, root and Debian's packages, so it runs only where STOKER_TEST_IMAGE names a folder, in which the layers
+are kept for the next time. STOKER_TEST_IMAGE_TORCH: what to put in as TORCH (default: nothing).
 """
 
 from __future__ import annotations
 
-import json
 import os
-import shlex
-import shutil
-import signal
 import subprocess
-import time
-from collections.abc import Iterator
+import urllib.request
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from urllib.parse import urlencode
 
-import dockerfile_kit
-import namespaces
 import pytest
+from container_kit import Engine
 from deploy_kit import DEPLOY, REPOSITORY
-from dockerfile_kit import Stage
-from torchserve_kit import STARTED, archive, wait_until
+from torchserve_kit import HANDLER, archive, wait_until
+
+from stoker.bench.ports import free_ports
 
 KEPT = os.environ.get("STOKER_TEST_IMAGE")
+TORCH = os.environ.get("STOKER_TEST_IMAGE_TORCH", "")
+BASE = "localhost/debian:bookworm-slim"
+IMAGE = "localhost/stoker:tested"
+BEGUN = "the request has begun"
+FOLDERS = ("tmp", "logs")
 pytestmark = [
     pytest.mark.skipif(not KEPT, reason="takes minutes; STOKER_TEST_IMAGE=FOLDER runs it"),
     pytest.mark.timeout(1800),
 ]
 
+Start = Callable[..., str]
+"""Starts a container: options of podman, then ``command``. Returns its name."""
+
 
 @pytest.fixture(scope="module")
-def base() -> Path:
+def engine() -> Engine:
     assert KEPT is not None
-    tar = Path(KEPT) / "root.tar"
-    if tar.exists():
-        return tar
-    if shutil.which("mmdebstrap") is None:
-        pytest.skip("mmdebstrap is not installed")
-    tar.parent.mkdir(parents=True, exist_ok=True)
-    made = tar.with_name("root-new.tar")
-    subprocess.run(
-        ["mmdebstrap", "--variant=apt", "--include=ca-certificates", "bookworm", made], check=True, timeout=900
-    )
-    made.rename(tar)
-    return tar
+    engine = Engine(Path(KEPT).resolve())
+    engine.prepare()
+    engine.import_debian(BASE)
+    arguments = {"BASE_IMAGE": BASE, "TORCH": TORCH, "PIP_ARGS": os.environ.get("PIP_ARGS", "")}
+    engine.build(DEPLOY / "docker" / "Dockerfile", context=REPOSITORY, tag=IMAGE, arguments=arguments)
+    return engine
 
 
-@pytest.fixture(scope="module")
-def image(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
-    places = tmp_path_factory.mktemp("image")
-    arguments = {"TORCH": "", **{name: value for name, value in os.environ.items() if name == "PIP_ARGS"}}
-    yield dockerfile_kit.build(
-        DEPLOY / "docker" / "Dockerfile", context=REPOSITORY, base=base, places=places, arguments=arguments
-    )
-    shutil.rmtree(places, ignore_errors=True)
+@pytest.fixture
+def port() -> int:
+    return free_ports(1)[0]
 
 
-def test_the_image_serves_as_another_user_than_root_with_nothing_writable(image: Stage, tmp_path: Path) -> None:
-    archive(image.root / "home/model-server/model-store", "echo")
-    root = image.root
-    user, group = image.user.split(":")
-    variables = [f"{name}={value}" for name, value in image.environment.items()]
-    command = [*image.entry_point, *image.command, "--models", "all"]
-    script = "\n".join(
-        [
-            "set -e",
-            namespaces.LOOPBACK,
-            f"mount --bind {root} {root}",
-            f"mount -o remount,ro,bind {root}",
-            f"mount -t proc proc {root}/proc",
-            f"mount --bind /dev {root}/dev",
-            *(f"mount -t tmpfs -o mode=777 none {root}/home/model-server/{name}" for name in ("tmp", "logs")),
-            f"chroot {root} env -i {shlex.join(variables)} HOME=/home/model-server/tmp TS_INFERENCE_TOKEN=secret "
-            f"setpriv --reuid {user} --regid {group} --clear-groups --no-new-privs --bounding-set=-all "
-            f"sh -c {shlex.quote(f'cd {image.folder} && exec ' + shlex.join(command))} &",
-            "server=$!",
-            "trap 'kill -TERM $server' TERM",
-            "wait $server || true",
-            "wait $server",
-        ]
-    )
-    with (tmp_path / "output").open("wb") as output:
-        process = subprocess.Popen(
-            [*namespaces.unshare("--net", "--mount", "--pid", "--fork", "--kill-child=SIGKILL"), "sh", "-c", script],
-            stdout=output,
-            stderr=subprocess.STDOUT,
-        )
+@pytest.fixture
+def start(engine: Engine, port: int, tmp_path: Path) -> Iterator[Start]:
+    tmp_path.chmod(0o755)
+    archive(tmp_path / "models", "echo", HANDLER.replace("time.sleep(", f"print({BEGUN!r}); time.sleep("))
+    names: list[str] = []
+
+    def started(*options: str, command: tuple[str, ...]) -> str:
+        publish = ("--publish", f"127.0.0.1:{port}:8080")
+        volume = ("--volume", f"{tmp_path}/models:/home/model-server/model-store:ro")
+        done = engine.podman("run", "--detach", *publish, *volume, *options, IMAGE, *command)
+        names.append(done.stdout.strip())
+        return names[-1]
+
+    yield started
+    for name in names:
+        engine.podman("rm", "--force", "--time", "0", name, check=False)
+
+
+def until_ready(engine: Engine, container: str, port: int) -> None:
+    def over() -> bool:
+        return ready(port) or not engine.inspect(container)["State"]["Running"]
+
+    wait_until(over, "the models are ready", 120)
+    assert engine.inspect(container)["State"]["Running"], said(engine, container)
+
+
+def ready(port: int) -> bool:
     try:
-        said = tmp_path / "output"
-        wait_until(lambda: STARTED in said.read_text() or process.poll() is not None, "the server starts", 120)
-        assert process.poll() is None, said.read_text()
-        (shell,) = children(process.pid)
-        assert ask(shell, "http://127.0.0.1:8080/live") == {"live": True}
-        until_ready(shell)
-        assert b"got x" in within(shell, "-H", "Authorization: Bearer secret", "-d", "data=x", predictions())
-        os.kill(shell, signal.SIGTERM)
-        assert process.wait(60) == 0
-        assert "Server stopped." in said.read_text()
-    finally:
-        process.kill()
-        process.wait(30)
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/ready", timeout=5) as answer:
+            return bool(answer.status == 200)
+    except OSError:
+        return False
 
 
-def predictions() -> str:
-    return "http://127.0.0.1:8080/predictions/echo"
-
-
-def children(pid: int) -> list[int]:
-    return [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-
-
-def within(pid: int, *words: str) -> bytes:
-    """Calls curl in the network of the process."""
-    done = subprocess.run(
-        ["nsenter", "--net", "--target", str(pid), "curl", "-s", *words], capture_output=True, timeout=30
+def predict(port: int, text: str) -> bytes:
+    headers = {"Authorization": "Bearer secret"}
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{port}/predictions/echo", urlencode({"data": text}).encode(), headers
     )
-    return done.stdout
+    with urllib.request.urlopen(request, timeout=60) as answer:
+        return bytes(answer.read())
 
 
-def ask(pid: int, address: str) -> object:
-    return json.loads(within(pid, address))
+def healthy(engine: Engine, container: str) -> subprocess.CompletedProcess[str]:
+    return engine.podman("healthcheck", "run", container, check=False)
 
 
-def until_ready(pid: int) -> None:
-    end = time.monotonic() + 60
-    while time.monotonic() < end:
-        if ask(pid, "http://127.0.0.1:8080/ready") == {"ready": True}:
-            return
-        time.sleep(0.2)
-    raise AssertionError(ask(pid, "http://127.0.0.1:8080/ready"))
+def test_a_container_with_nothing_writable_serves_and_answers_what_it_has_begun(
+    engine: Engine, start: Start, port: int
+) -> None:
+    writable = [word for name in FOLDERS for word in ("--tmpfs", f"/home/model-server/{name}")]
+    locked = ("--read-only", "--cap-drop", "all", "--security-opt", "no-new-privileges")
+    container = start(*locked, *writable, "--env", "TS_INFERENCE_TOKEN=secret", command=("serve", "--models", "all"))
+    until_ready(engine, container, port)
+    assert predict(port, "x") == b"got x"
+    assert engine.podman("exec", container, "id", "-u").stdout.strip() == "1000"
+    assert engine.podman("exec", container, "touch", "/home/model-server/x", check=False).returncode != 0
+    assert healthy(engine, container).returncode == 0
+    with ThreadPoolExecutor(1) as pool:
+        begun = pool.submit(predict, port, "sleep 6")
+        wait_until(lambda: BEGUN in said(engine, container), "the handler has the request", 20)
+        engine.podman("stop", "--time", "50", container, timeout=70)
+        assert begun.result() == b"got sleep 6"
+    assert engine.inspect(container)["State"]["ExitCode"] == 0
+
+
+def said(engine: Engine, container: str) -> str:
+    logs = engine.podman("logs", container)
+    return logs.stdout + logs.stderr
+
+
+def test_torchserves_command_serves_as_a_user_that_nobody_knows(engine: Engine, start: Start, port: int) -> None:
+    """As OpenShift starts it: a number of its own, in group 0, and the image's folders writable."""
+    command = ("torchserve", "--start", "--model-store", "model-store", "--models", "echo=echo.mar")
+    more = ("--ts-config", "config.properties", "--disable-token-auth")
+    container = start("--user", "1000670000:0", command=(*command, *more))
+    until_ready(engine, container, port)
+    assert predict(port, "x") == b"got x"
+    assert healthy(engine, container).returncode == 0
+
+
+def test_a_container_that_cannot_start_ends_with_the_reason(engine: Engine, start: Start) -> None:
+    container = start("--env", "TS_JOB_QUEUE_SIZE=many", command=("serve",))
+    wait_until(lambda: not engine.inspect(container)["State"]["Running"], "the container ends", 60)
+    assert engine.inspect(container)["State"]["ExitCode"] == 1
+    assert "job_queue_size" in said(engine, container)
+    assert healthy(engine, container).returncode != 0
