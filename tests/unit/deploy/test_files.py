@@ -122,14 +122,26 @@ def test_the_image_runs_as_a_user_that_kubernetes_can_tell_from_root() -> None:
 
 def test_the_context_of_the_image_has_what_it_copies() -> None:
     kept = set(re.findall(r"^!(.*)$", (DEPLOY.parent / ".dockerignore").read_text(), re.MULTILINE))
-    copied = [words.split()[:-1] for words in re.findall(r"^COPY (?!--from)(.*)$", DOCKERFILE, re.MULTILINE)]
+    copied = [
+        words.split()[:-1] for words in re.findall(r"^COPY (?:--chmod=\d+ )?(?!--)(.*)$", DOCKERFILE, re.MULTILINE)
+    ]
     for path in (path for paths in copied for path in paths):
         assert (DEPLOY.parent / path).exists()
         assert any(path == each or path.startswith(f"{each}/") for each in kept), path
 
 
-def test_a_service_of_systemd_has_more_time_to_stop_than_a_drain_takes() -> None:
+def of_unit(key: str) -> int:
     unit = (DEPLOY / "systemd" / "stoker.service").read_text()
-    timeout = re.search(r"^TimeoutStopSec=(\d+)$", unit, re.MULTILINE)
-    assert timeout is not None
-    assert int(timeout[1]) > Settings().drain_timeout_s
+    value = re.search(rf"^{key}=(\d+)$", unit, re.MULTILINE)
+    assert value is not None
+    return int(value[1])
+
+
+def test_a_service_of_systemd_has_more_time_to_stop_than_a_drain_takes() -> None:
+    assert of_unit("TimeoutStopSec") > Settings().drain_timeout_s
+
+
+def test_a_service_of_systemd_that_cannot_start_stays_down() -> None:
+    """The limit counts starts in an interval, which must be longer than the restarts and loads that it counts."""
+    of_a_start_s = 30
+    assert of_unit("StartLimitIntervalSec") > of_unit("StartLimitBurst") * (of_unit("RestartSec") + of_a_start_s)
