@@ -7,7 +7,7 @@ method that raises has changed nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Generic, Protocol, TypeVar
 
 from stoker import errors
@@ -23,16 +23,17 @@ E = TypeVar("E", bound=Keyed)
 
 
 class Catalog(Generic[E]):
-    """Entries by name and version."""
+    """Entries by name and version. ``default_of``: `find` without a version, for the hot path."""
 
     def __init__(self) -> None:
         self._defaults: dict[str, E] = {}
         self._versions: dict[str, dict[str, E]] = {}
+        self.default_of: Callable[[str], E | None] = self._defaults.get
 
     # ------------------------------------------------------------------------------------------ reading
 
     def find(self, name: str, version: str | None) -> E | None:
-        """Returns the entry, or None: the hot path. An empty version means the default one."""
+        """Returns the entry, or None. An empty version means the default one."""
         if not version:
             return self._defaults.get(name)
         versions = self._versions.get(name)

@@ -148,7 +148,7 @@ class Registry:
         tensors: bytes = b"",
         member: Membership | None = None,
     ) -> ReplyStream:
-        entry = self._catalog.find(model, version)
+        entry = self._catalog.find(model, version) if version else self._catalog.default_of(model)
         if entry is None:
             return self._submit_to_workflow(
                 model,
