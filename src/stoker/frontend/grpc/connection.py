@@ -395,7 +395,9 @@ class Connection(asyncio.Protocol):
                 transport.close()
         if self._waiting:
             self._wake_calls()
-        unread = self._unread_now(transport)
+        unread = http2.queued_body_size()
+        if self._sliced or self._write_paused:
+            unread = self._unread_now(transport)
         if unread != self._unread or self._held or not self._reading.wanted:
             self._count_unread(unread, transport)
         if self._said_last_stream and not self.calls and not unread:

@@ -12,24 +12,21 @@ Piece = tuple[bytes, bool]
 """Data, and whether the request ends with it."""
 
 
-class HeldRequests:
-    """Those of one connection, in order. ``size``: bytes held."""
+class HeldRequests(dict[int, tuple[RequestReceived, list[Piece]]]):
+    """Those of one connection, by stream, in order. ``size``: bytes held."""
 
-    __slots__ = ("_by_stream", "size")
+    __slots__ = ("size",)
 
     def __init__(self) -> None:
-        self._by_stream: dict[int, tuple[RequestReceived, list[Piece]]] = {}
+        super().__init__()
         self.size = 0
 
-    def __bool__(self) -> bool:
-        return bool(self._by_stream)
-
     def add(self, head: RequestReceived) -> None:
-        self._by_stream[head.stream_id] = (head, [])
+        self[head.stream_id] = (head, [])
 
     def receive(self, id: int, data: bytes, *, end: bool) -> bool:
         """Keeps data of a held request. False: it is none."""
-        held = self._by_stream.get(id)
+        held = self.get(id)
         if held is None:
             return False
         held[1].append((data, end))
@@ -38,8 +35,8 @@ class HeldRequests:
 
     def take(self, id: int | None = None) -> tuple[RequestReceived, list[Piece]] | None:
         """Removes the request of a stream, by default the oldest."""
-        id = next(iter(self._by_stream), None) if id is None else id
-        held = None if id is None else self._by_stream.pop(id, None)
+        id = next(iter(self), None) if id is None else id
+        held = None if id is None else self.pop(id, None)
         if held is not None:
             self.size -= sum(len(data) for data, _ in held[1])
         return held
