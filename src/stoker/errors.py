@@ -9,7 +9,20 @@ Law: no message may carry a path of the server, a stack, a token or the name of 
 
 from __future__ import annotations
 
+import ast
 import inspect
+import sys
+from functools import cache
+from textwrap import dedent
+
+
+@cache
+def _default_message(kind: type[StokerError]) -> str:
+    """Returns the docstring, from the source where Python has dropped it (``-OO``, ``PYTHONOPTIMIZE=2``)."""
+    if sys.flags.optimize < 2:
+        return inspect.getdoc(kind) or ""
+    (definition,) = ast.parse(dedent(inspect.getsource(kind))).body
+    return (isinstance(definition, ast.ClassDef) and ast.get_docstring(definition)) or ""
 
 
 class StokerError(Exception):
@@ -17,7 +30,7 @@ class StokerError(Exception):
 
     def __init__(self, message: str | None = None, **facts: object) -> None:
         if message is None:
-            message = (inspect.getdoc(type(self)) or "").format(**facts)
+            message = _default_message(type(self)).format(**facts)
         super().__init__(message)
         self.message = message
 
