@@ -12,17 +12,21 @@ from __future__ import annotations
 import ast
 import inspect
 import sys
-from functools import cache
 from textwrap import dedent
 
+_messages: dict[type[StokerError], str] = {}
 
-@cache
+
 def _default_message(kind: type[StokerError]) -> str:
     """Returns the docstring, from the source where Python has dropped it (``-OO``, ``PYTHONOPTIMIZE=2``)."""
-    if sys.flags.optimize < 2:
-        return inspect.getdoc(kind) or ""
+    if kind not in _messages:
+        _messages[kind] = (inspect.getdoc(kind) if sys.flags.optimize < 2 else _docstring_in_source(kind)) or ""
+    return _messages[kind]
+
+
+def _docstring_in_source(kind: type[StokerError]) -> str | None:
     (definition,) = ast.parse(dedent(inspect.getsource(kind))).body
-    return (isinstance(definition, ast.ClassDef) and ast.get_docstring(definition)) or ""
+    return ast.get_docstring(definition) if isinstance(definition, ast.ClassDef) else None
 
 
 class StokerError(Exception):
