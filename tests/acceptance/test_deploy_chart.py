@@ -221,3 +221,10 @@ def test_a_value_that_is_misspelt_is_refused() -> None:
     assert "more than autoscaling.maxReplicas" in refusal("--set", "autoscaling.minReplicas=20")
     assert "podLabels/team" in refusal("--set", "podLabels.team=1")
     assert "does not match pattern" in refusal("--set", "config.job queue=1")
+
+
+def test_every_port_of_a_service_names_its_protocol() -> None:
+    """A server-side apply, which helm 4 does, merges ports by number and protocol; older API servers want both."""
+    services = [each for each in render("--set", "management.expose=true") if each["kind"] == "Service"]
+    assert len(services) == 2
+    assert {port["protocol"] for each in services for port in each["spec"]["ports"]} == {"TCP"}
