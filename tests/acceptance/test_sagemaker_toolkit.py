@@ -94,6 +94,8 @@ def test_models_of_a_multi_model_endpoint_come_and_go(tmp_path: Path, toolkit: P
         "again": 409,
         "unload": 200,
         "gone": 404,
+        "unload again": 404,
+        "unusual names": [[200, 200, 200]] * 2,
         "stays": 200,
         "exit": 0,
     }

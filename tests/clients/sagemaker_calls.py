@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import Any
 
 ADDRESS = "http://127.0.0.1:8080"
+UNUSUAL = ("0f3a9c" * 10 + "-9", "folder.model_v1.2")
+"""As SageMaker makes them, from a hash; and as local tools do, from an archive's name."""
 STARTER = """
 import sys
 from sagemaker_pytorch_serving_container import torchserve
@@ -47,6 +49,13 @@ def single() -> dict[str, Any]:
     return {"invocation": call("POST", "/invocations", [1.0, 2.0])}
 
 
+def named(name: str, folder: Path) -> list[int]:
+    """Loads, calls and unloads a model under the name. Returns the statuses."""
+    load = call("POST", "/models", {"model_name": name, "url": str(folder)})[0]
+    invoke = call("POST", f"/models/{name}/invoke", [1.0])[0]
+    return [load, invoke, call("DELETE", f"/models/{name}")[0]]
+
+
 def multi() -> dict[str, Any]:
     models = Path(os.environ["SAGEMAKER_BASE_DIR"]) / "models"
     loads = [call("POST", "/models", {"model_name": n, "url": str(models / n / "model")})[0] for n in ("a", "b")]
@@ -58,6 +67,8 @@ def multi() -> dict[str, Any]:
         "again": call("POST", "/models", {"model_name": "a", "url": str(models / "a" / "model")})[0],
         "unload": call("DELETE", "/models/a")[0],
         "gone": call("POST", "/models/a/invoke", [1.0])[0],
+        "unload again": call("DELETE", "/models/a")[0],
+        "unusual names": [named(name, models / "b" / "model") for name in UNUSUAL],
         "stays": call("POST", "/models/b/invoke", [1.0])[0],
     }
 
