@@ -19,7 +19,6 @@ from stoker.core.buffer import Buffer
 _FIRST_READ_BYTES = 4 << 10
 _MOST_READ_BYTES = 128 << 10
 _WRITE_BYTES = 128 << 10
-_JOIN_BYTES = 16 << 10  # a record
 
 
 class TlsSocket:
@@ -37,7 +36,7 @@ class TlsSocket:
         )
         self._lock = threading.Lock()
         self._room = memoryview(bytearray(_FIRST_READ_BYTES))
-        self._unsent = memoryview(b"")
+        self._unsent: Buffer = b""
         self._uncounted = 0  # bytes of the caller's that are encrypted, and not reported as sent
         self.pending = False
 
@@ -170,34 +169,22 @@ class TlsSocket:
             view = view[self.sendmsg([view]) :]
 
     def _encrypt(self, buffers: Iterable[Buffer]) -> int:
-        """Makes few records: joins small buffers. Returns how many bytes of the front it took."""
-        buffers = list(buffers)
-        if sum(map(len, buffers)) <= _JOIN_BYTES:
-            return self._write(b"".join(buffers))
-        taken, small, joined = 0, list[Buffer](), 0
+        """Takes some bytes of the front, in as few records as hold them, and returns how many."""
+        front, left = list[Buffer](), _WRITE_BYTES
         for buffer in buffers:
-            if joined + len(buffer) > _JOIN_BYTES:
-                taken += self._write(b"".join(small))
-                small, joined = [], 0
-            if taken + joined + len(buffer) > _WRITE_BYTES:
-                taken += self._write(b"".join(small))
-                return taken + self._write(memoryview(buffer)[: _WRITE_BYTES - taken])
-            if len(buffer) > _JOIN_BYTES:
-                taken += self._write(buffer)
-            else:
-                small.append(buffer)
-                joined += len(buffer)
-        return taken + self._write(small[0] if len(small) == 1 else b"".join(small))
-
-    def _write(self, data: Buffer) -> int:
+            if len(buffer) >= left:
+                front.append(memoryview(buffer)[:left])
+                break
+            front.append(buffer)
+            left -= len(buffer)
+        data = front[0] if len(front) == 1 else b"".join(front)
         return self._tls.write(data) if len(data) else 0
 
     def _push(self) -> None:
         """Gives the kernel what is encrypted. Raises BlockingIOError while it does not take all."""
-        while True:
+        while self._unsent or self._outgoing.pending:
             if not self._unsent:
-                if not self._outgoing.pending:
-                    return
                 with self._lock:
-                    self._unsent = memoryview(self._outgoing.read())
-            self._unsent = self._unsent[self._sock.send(self._unsent) :]
+                    self._unsent = self._outgoing.read()
+            sent, unsent = self._sock.send(self._unsent), self._unsent
+            self._unsent = b"" if sent == len(unsent) else memoryview(unsent)[sent:]
