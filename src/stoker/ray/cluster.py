@@ -22,7 +22,7 @@ from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 from stoker.core.remote import CPU, GPU, MEMORY
 from stoker.ipc.driver_messages import Connected
 from stoker.ray.actor import AgentActor
-from stoker.ray.shortage import Amounts, NodeRoom, waiting
+from stoker.ray.shortage import Amounts, NodeRoom, is_waiting
 from stoker.ray.view import ActorLost, NoCluster, NodeView
 
 _OBJECT_STORE_BYTES = 80 << 20  # the least that Ray accepts: nothing is ever put there
@@ -65,7 +65,8 @@ class ActorGroup:
 
 
 class LoneActor:
-    """The only one of its worker. ``starting``: all such that do not run yet, with what they take."""
+    """The only one of its worker. ``starting``: all such that do not run yet, with what they take, in the
+    order they were asked for."""
 
     def __init__(self, actor: PlacedActor, resources: Amounts, starting: dict[LoneActor, Amounts]) -> None:
         self._actor = actor
@@ -87,12 +88,11 @@ class LoneActor:
         await self._actor.run(order, node)
 
     async def have_room(self) -> bool | None:
-        """Ray counts what waits by its resources, without names: where all of ours do, this one does."""
         demands = await asyncio.to_thread(_demands)
-        if demands is None:
+        if demands is None or self not in self._starting:
             return None
-        alike = waiting(self._resources, [(resources, 1) for resources in self._starting.values()])
-        return False if waiting(self._resources, demands) >= alike else None
+        behind = list(self._starting.values())[list(self._starting).index(self) + 1 :]
+        return False if is_waiting(self._resources, behind, demands) else None
 
     def release(self) -> None:
         self._starting.pop(self, None)
@@ -117,6 +117,8 @@ class RayCluster:
             )
         except (ConnectionError, RuntimeError, ValueError, RayError) as error:
             raise NoCluster(_why_none(address, str(error))) from error
+        if address == "local":
+            _end_helpers()
         nodes = [node for node in ray.nodes() if node["Alive"]]
         return Connected(
             address=ray.util.get_node_ip_address(),
@@ -222,6 +224,14 @@ def _name(node: Mapping[str, Any]) -> str:
     """Returns the name that the node was given. Without one Ray uses its address; then the machine's name counts."""
     given = str(node.get("NodeName") or "")
     return given if given and given != node["NodeManagerAddress"] else str(node["NodeManagerHostname"])
+
+
+def _end_helpers() -> None:
+    """Ends what Ray starts for others: who reads the logs of all workers again and again, who would add machines, and
+    who waits for a dashboard. `ray.init` cannot be told to do without them."""
+    for helper in ("log_monitor", "monitor", "dashboard"):
+        with suppress(Exception):  # no part of Ray's public API
+            getattr(worker._global_node, f"kill_{helper}")(check_alive=False)
 
 
 def _check_answers(address: str) -> None:

@@ -37,9 +37,15 @@ def shortage(wanted: Amounts, nodes: Sequence[NodeRoom], *, processes: int = 1) 
     return f"no node of {_CLUSTER} has {_busy(for_now, wanted, nodes)}"
 
 
-def waiting(wanted: Amounts, demands: Sequence[tuple[Amounts, int]]) -> int:
-    """Returns how many of ``demands``, amounts and how often they are asked for, are for as much as ``wanted``."""
-    return sum(count for amounts, count in demands if _canonical(amounts) == _canonical(wanted))
+def is_waiting(wanted: Amounts, behind: Sequence[Amounts], demands: Sequence[tuple[Amounts, int]]) -> bool:
+    """Tells whether who asked for ``wanted`` still waits.
+
+    The cluster does not say who waits, only ``demands``: amounts, and how often they are asked for. The first to ask is
+    the first to get. ``behind``: what was asked for later.
+    """
+    same = _canonical(wanted)
+    waiting = sum(count for amounts, count in demands if _canonical(amounts) == same)
+    return waiting > sum(_canonical(amounts) == same for amounts in behind)
 
 
 def _canonical(amounts: Amounts) -> dict[str, float]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from stoker.ray.shortage import NodeRoom, shortage, waiting
+from stoker.ray.shortage import NodeRoom, is_waiting, shortage
 
 GIB = 1 << 30
 BIG = NodeRoom({"CPU": 16.0}, {"CPU": 8.0})
@@ -40,16 +40,21 @@ def test_fractions_are_counted_as_ray_does() -> None:
 
 
 @pytest.mark.parametrize(
-    ("wanted", "count"),
+    ("wanted", "behind", "waits"),
     [
-        ({"CPU": 1.0}, 3),
-        ({"CPU": 1.0, "GPU": 0.0}, 3),
-        ({"CPU": 1.00000001}, 3),
-        ({"CPU": 1.0, "GPU": 1.0}, 1),
-        ({"CPU": 2.0}, 0),
-        ({}, 0),
+        ({"CPU": 1.0}, 0, True),
+        ({"CPU": 1.0}, 2, True),
+        ({"CPU": 1.0}, 3, False),
+        ({"CPU": 1.0, "GPU": 0.0}, 2, True),
+        ({"CPU": 1.00000001}, 3, False),
+        ({"CPU": 1.0, "GPU": 1.0}, 0, True),
+        ({"CPU": 1.0, "GPU": 1.0}, 1, False),
+        ({"CPU": 2.0}, 0, False),
+        ({}, 0, False),
     ],
 )
-def test_demands_for_the_same_amounts_are_counted_together(wanted: dict[str, float], count: int) -> None:
+def test_of_those_that_asked_for_the_same_the_last_ones_wait(
+    wanted: dict[str, float], behind: int, waits: bool
+) -> None:
     demands = [({"CPU": 1.0}, 2), ({"GPU": 1.0, "CPU": 1.0}, 1), ({"CPU": 1.0}, 1)]
-    assert waiting(wanted, demands) == count
+    assert is_waiting(wanted, [wanted] * behind + [{"CPU": 7.0}], demands) is waits
