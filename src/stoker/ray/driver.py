@@ -23,6 +23,17 @@ from stoker.ray.view import Cluster, NoCluster
 
 _READ_BYTES = 64 << 10
 
+_LEAN = {
+    "RAY_worker_niceness": "0",
+    "RAY_prestart_worker_first_driver": "0",  # an idle interpreter for each core
+    "RAY_enable_metrics_collection": "0",
+    "RAY_enable_timeline": "0",
+    "RAY_event_stats": "0",
+    "RAY_task_events_report_interval_ms": "0",
+}
+"""Settings of Ray for a cluster that has one user, this server: no statistics, no workers in stock, and those that run
+share the cores with the server as equals."""
+
 
 class Driver:
     """Carries out what the server asks for. ``writer``: to the server."""
@@ -90,11 +101,15 @@ async def serve(sock: socket.socket, address: str) -> int:
 
 
 def environment_of(address: str, given: Mapping[str, str]) -> dict[str, str]:
-    """Returns Ray's environment, without usage reports. A cluster of this machine alone is reached by loopback only,
-    and has a token that lies in no file."""
+    """Returns Ray's environment, without usage reports.
+
+    A cluster of this machine alone is reached by loopback only, has a token that lies in no file, and does without what
+    serves nobody here. ``given`` wins.
+    """
     found = {"RAY_USAGE_STATS_ENABLED": "0"}
     if address == "local":
         found["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"  # Ray's switch for loopback only
+        found |= {name: value for name, value in _LEAN.items() if name not in given}
         if "RAY_AUTH_MODE" not in given:
             found.update(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=secrets.token_hex(32))
     return found

@@ -19,3 +19,11 @@ def test_a_cluster_of_this_machine_is_on_loopback_and_has_a_token_of_its_own() -
 
 def test_what_the_operator_chose_of_tokens_stays() -> None:
     assert "RAY_AUTH_TOKEN" not in environment_of("local", {"RAY_AUTH_MODE": "disabled"})
+
+
+def test_a_cluster_of_this_machine_keeps_no_statistics_and_no_workers_in_stock() -> None:
+    found = environment_of("local", {"RAY_event_stats": "1"})
+    assert found["RAY_prestart_worker_first_driver"] == "0"
+    assert found["RAY_worker_niceness"] == "0"
+    assert "RAY_event_stats" not in found, "the operator's choice stays"
+    assert "RAY_worker_niceness" not in environment_of("10.0.0.1:6379", {}), "that is up to who started its nodes"
