@@ -112,7 +112,7 @@ class WorkerState:
         self.flights.popleft()
         took_s = now - self.since
         if not flight.streams:
-            self.service.record(took_s, handler_s)
+            self.service.record(took_s, handler_s, lone=flight.sent_at >= self.since)
         self.since, self.blocked_at = now, None
         return took_s
 
