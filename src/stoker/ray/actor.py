@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import platform
 import socket
+import threading
 from contextlib import closing, suppress
 from typing import Any
 
@@ -15,6 +16,9 @@ from stoker import __version__
 
 VISIBLE = ("CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "ONEAPI_DEVICE_SELECTOR")
 """Variables by which Ray shows devices to a process."""
+
+_RELEASED_S = 10.0
+"""How long it may take until the server has heard that the worker is gone, and releases the actor."""
 
 _OF_RAY = ("RAY_", "SPT_NOENV", "PYTHONBREAKPOINT")
 """Beginnings of variables that Ray sets for its own processes."""
@@ -42,7 +46,17 @@ class AgentActor:
         for name in [name for name in os.environ if name.startswith(_OF_RAY)]:
             del os.environ[name]
         _take_priority_of_node()
-        agent.run(order, node=node)
+        try:
+            agent.run(order, node=node)
+        finally:
+            _end_soon()
+
+
+def _end_soon() -> None:
+    """Ends this process where nobody does: Ray forgets actors whose node it takes for dead."""
+    timer = threading.Timer(_RELEASED_S, os._exit, (0,))
+    timer.daemon = True
+    timer.start()
 
 
 def _take_priority_of_node() -> None:
