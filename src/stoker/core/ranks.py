@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+GLOO_INTERFACE = "GLOO_SOCKET_IFNAME"
+"""Without it, Gloo takes the interface that the machine's name leads to: often loopback, where no other node is."""
+
 
 class Ranks(NamedTuple):
     """``kind``: pp, tp, pptp or custom. ``level``: devices per worker. ``threads``: of each rank (OMP_NUM_THREADS)."""

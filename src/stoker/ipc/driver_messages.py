@@ -59,7 +59,8 @@ class Refused(msgspec.Struct, tag="refused", array_like=True, frozen=True):
 
 class Node(msgspec.Struct, array_like=True, frozen=True, kw_only=True):
     """Where an actor is. ``python``, ``stoker``: versions there. ``devices``: the variables that show it the GPUs that
-    Ray gave to it. ``port``: one that was free there."""
+    Ray gave to it. ``port``: one that was free there. ``interface``: the network interface that has ``address``; empty:
+    unknown."""
 
     id: str
     name: str
@@ -68,6 +69,7 @@ class Node(msgspec.Struct, array_like=True, frozen=True, kw_only=True):
     stoker: str
     devices: dict[str, str]
     port: int
+    interface: str = ""
 
     def __str__(self) -> str:
         return f"{self.name} ({self.address})" if self.name != self.address else self.name

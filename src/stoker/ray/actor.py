@@ -13,6 +13,7 @@ from contextlib import closing, suppress
 from typing import Any
 
 from stoker import __version__
+from stoker.core.ranks import GLOO_INTERFACE
 
 VISIBLE = ("CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "ONEAPI_DEVICE_SELECTOR")
 """Variables by which Ray shows devices to a process."""
@@ -37,6 +38,7 @@ class AgentActor:
             "stoker": __version__,
             "devices": {name: os.environ[name] for name in VISIBLE if name in os.environ},
             "port": _free_port(address),
+            "interface": os.environ.get(GLOO_INTERFACE) or _interface_of(address),
         }
 
     def run(self, order: bytes, node: str) -> None:
@@ -50,6 +52,13 @@ class AgentActor:
             agent.run(order, node=node)
         finally:
             _end_soon()
+
+
+def _interface_of(address: str) -> str:
+    import psutil  # noqa: PLC0415 - as ray
+
+    found = psutil.net_if_addrs().items()
+    return next((name for name, has in found if any(each.address == address for each in has)), "")
 
 
 def _end_soon() -> None:

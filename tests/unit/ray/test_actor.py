@@ -68,3 +68,8 @@ def test_a_priority_that_may_not_be_raised_stays(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(os, "setpriority", refuse)
     monkeypatch.setattr(agent, "run", lambda order, *, node: None)
     AgentActor().run(b"order", "node-1")
+
+
+def test_the_interface_of_an_address_is_found_by_it() -> None:
+    assert actor._interface_of("127.0.0.1") == "lo"
+    assert actor._interface_of("192.0.2.1") == ""

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from stoker.core.ranks import Ranks
+from stoker.core.ranks import GLOO_INTERFACE, Ranks
 from stoker.ipc.driver_messages import Node
 from stoker.pool.ranks import rank_environment
 
@@ -39,6 +39,7 @@ def ranks_on_nodes(nodes: Sequence[Node], ranks: Ranks, *, run_id: str) -> list[
             "GROUP_RANK": str(order.index(node.id)),
             "GROUP_WORLD_SIZE": str(len(order)),
             "MASTER_ADDR": nodes[0].address,
+            **({GLOO_INTERFACE: node.interface} if node.interface else {}),
             **_together([each.devices for each in nodes if each.id == node.id]),
         }
         found.append(RankOnNode(rank, local_rank, env))

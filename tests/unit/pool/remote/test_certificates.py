@@ -11,8 +11,8 @@ from stoker.pool.remote.certificates import make_tls
 
 def test_a_node_whose_clock_is_wrong_accepts_it() -> None:
     certificate = x509.load_pem_x509_certificate(make_tls().ca.encode())
-    assert certificate.not_valid_before <= datetime.datetime(1970, 1, 1)
-    assert certificate.not_valid_after >= datetime.datetime(2100, 1, 1)
+    assert certificate.not_valid_before_utc <= datetime.datetime(1970, 1, 1, tzinfo=datetime.timezone.utc)
+    assert certificate.not_valid_after_utc >= datetime.datetime(2100, 1, 1, tzinfo=datetime.timezone.utc)
 
 
 def test_each_start_has_another_one() -> None:

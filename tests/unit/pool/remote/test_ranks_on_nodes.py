@@ -14,6 +14,7 @@ def node(number: int, device: str) -> Node:
         stoker="1",
         devices={"CUDA_VISIBLE_DEVICES": device},
         port=5000 + number,
+        interface=f"eth{number}" if number < 9 else "",
     )
 
 
@@ -27,5 +28,10 @@ def test_each_rank_finds_its_master_its_place_and_its_devices() -> None:
     ]
     assert {each.env["MASTER_ADDR"] for each in placed} == {"10.0.0.1"}
     assert {each.env["MASTER_PORT"] for each in placed} == {"5001"}
+    assert [each.env["GLOO_SOCKET_IFNAME"] for each in placed] == ["eth1", "eth2", "eth1"]
     assert [each.env["CUDA_VISIBLE_DEVICES"] for each in placed] == ["3,5", "0", "3,5"]
     assert [each.local_rank for each in placed] == [0, 0, 1]
+
+
+def test_an_unknown_interface_is_left_to_gloo() -> None:
+    assert "GLOO_SOCKET_IFNAME" not in ranks_on_nodes([node(9, "0")], Ranks("tp", 1), run_id="m")[0].env
