@@ -11,6 +11,7 @@ import logging
 import time
 from collections.abc import Callable
 from functools import partial
+from math import inf
 
 from stoker.core.clock import Clock
 from stoker.pool.memory import available_percent
@@ -42,7 +43,7 @@ class Autoscaler:
         self._available = available
         self._entries: set[ModelEntry] = set()
         self._timer: asyncio.TimerHandle | None = None
-        self._unloaded_at = 0.0
+        self._unloaded_at = -inf
 
     def watch(self, entry: ModelEntry) -> None:
         """Begins to scale a model whose first workers were asked for just now."""
@@ -94,6 +95,7 @@ class Autoscaler:
                 self._look_at(entry)
             except Exception:  # a defect with one model must not end the scaling of others
                 log.exception("Model %s could not be scaled", entry.key)
+        self._unload_one()
         self._set_timer()
 
     def _look_at(self, entry: ModelEntry) -> None:
@@ -105,21 +107,24 @@ class Autoscaler:
         sample = Sample(now, entry.scheduler.load(), entry.target, states.get(State.READY.name, 0), failing)
         fewest = max(entry.min_workers, 0 if entry.may_sleep else 1)
         decision = scaling.policy.decide(sample, fewest=fewest, most=entry.max_workers)
-        if decision is None:
-            decision = self._unload(entry, scaling, sample)
         if decision is not None:
             change = "sleep" if not decision.workers else "up" if decision.workers > entry.target else "down"
             self._carry_out(entry, scaling, decision, change)
 
-    def _unload(self, entry: ModelEntry, scaling: Scaling, sample: Sample) -> Decision | None:
-        idle_s, after_s = scaling.policy.idle_s(sample.now), entry.spec.unload_after_s
-        if not entry.may_sleep or not 0 < after_s <= idle_s or sample.now - self._unloaded_at < _BETWEEN_UNLOADS_S:
-            return None
+    def _unload_one(self) -> None:
+        """Takes all workers from the model that is idle for longest, where memory is short and it may lose them."""
+        now = self._now()
+        idle = {entry: scaling for entry in self._entries if (scaling := _unloadable(entry, now)) is not None}
+        if not idle or now - self._unloaded_at < _BETWEEN_UNLOADS_S:
+            return
         available = self._available()
         if available >= self._low_memory_percent:
-            return None
-        self._unloaded_at = sample.now
-        return Decision(0, f"no request for {idle_s:.0f} s, and only {available:.0f} % of the memory is available")
+            return
+        self._unloaded_at = now
+        entry, scaling = max(idle.items(), key=lambda item: item[1].policy.idle_s(now))
+        idle_s = scaling.policy.idle_s(now)
+        reason = f"no request for {idle_s:.0f} s, and only {available:.0f} % of the memory is available"
+        self._carry_out(entry, scaling, Decision(0, reason), "sleep")
 
     def _wake(self, entry: ModelEntry) -> None:
         scaling = entry.scaling
@@ -141,6 +146,13 @@ class Autoscaler:
     def _note(self, entry: ModelEntry, reason: str) -> None:
         if entry.scaling is not None:
             entry.scaling.reason, entry.scaling.changed_at = reason, time.time()
+
+
+def _unloadable(entry: ModelEntry, now: float) -> Scaling | None:
+    scaling, after_s = entry.scaling, entry.spec.unload_after_s
+    if scaling is None or not entry.target or not entry.may_sleep or after_s <= 0:
+        return None
+    return scaling if scaling.policy.idle_s(now) >= after_s else None
 
 
 def _event(entry: ModelEntry) -> dict[str, str]:

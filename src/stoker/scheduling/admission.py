@@ -10,7 +10,7 @@ from stoker.core.model import ModelSpec
 class Admission:
     """``configured``: worker slots that exist. ``failure``: why none of them can live at present.
     ``closed``: set once, when the model is unregistered or the server stops. ``may_sleep``: a job for a model without
-    workers is no error, it wakes the model.
+    workers is no error: it waits, and wakes the model.
 
     ``torchserve_give_up``: TorchServe queues for workers that are gone for good; by default that is an error at once.
     """
@@ -60,13 +60,9 @@ class Admission:
             return errors.WorkersUnavailable(model=self._spec.key.name, cause=self._failure.cause)
         return None
 
-    def check(self, job: Job, now: float) -> bool:
-        """Raises why ``job`` is not accepted, room in the queue aside. Returns whether it must wake the model."""
-        asleep = False
-        if not self.open:
-            if (refusal := self.refusal(job.named_version)) is not None:
-                raise refusal
-            asleep = True
+    def check(self, job: Job, now: float) -> None:
+        """Raises why ``job`` is not accepted, room in the queue aside."""
+        if not self.open and (refusal := self.refusal(job.named_version)) is not None:
+            raise refusal
         if job.deadline is not None and job.deadline <= now:
             raise errors.DeadlineExceeded()
-        return asleep

@@ -74,7 +74,8 @@ class SchedulerCore:
     def submit(self, job: Job, now: float) -> None:
         """Accepts ``job``, or raises why not and keeps nothing of it. Call `dispatch` before the turn ends."""
         admission = self._admission
-        asleep = not (admission.open and job.deadline is None) and admission.check(job, now)
+        if not admission.open or job.deadline is not None:
+            admission.check(job, now)
         self._policy.put(job, now)
         job.accepted_at = now
         if job.streaming:
@@ -84,8 +85,6 @@ class SchedulerCore:
         if job.deadline is not None:
             self._deadlines.add(job)
             self._wake_by(job.deadline)
-        if asleep:
-            self.actions.append(actions.Wake())
 
     def cancel(self, job: Job, now: float) -> None:
         """Ends a job whose caller left; cancels it in the worker that holds it."""
@@ -231,6 +230,8 @@ class SchedulerCore:
             self.actions.append(actions.Send(worker.id, flight))
         if self._newcomers:
             self._refuse_without_ticket(now)
+        if not self._admission.open and self._admission.asleep and policy.waiting:
+            self.actions.append(actions.Wake())
         if (at := policy.wake_at) < self.wake_at:
             self.wake_at = at
 
@@ -333,8 +334,6 @@ class SchedulerCore:
         if all(worker.draining for worker in self._workers.values()) and (cause := self._admission.hopeless()):
             for job in list(self._policy.jobs()):
                 self._end(job, cause, now)
-        if self._admission.asleep and self._policy.waiting:  # what a stopping worker had not begun
-            self.actions.append(actions.Wake())
 
     def _drop_expired(self, now: float) -> None:
         for job in self._deadlines.pop_expired(now):

@@ -34,8 +34,8 @@ class Scaled:
         self.available = NEVER_SHORT
         self.autoscaler._available = lambda: self.available
 
-    async def register(self) -> str:
-        return await self.registry.register(RegisterRequest(url="a", synchronous=True))
+    async def register(self, name: str = "a") -> str:
+        return await self.registry.register(RegisterRequest(url=name, synchronous=True))
 
     @property
     def entry(self) -> ModelEntry:
@@ -180,6 +180,28 @@ async def test_an_idle_model_is_unloaded_only_when_memory_is_short(
     assert wake is not None
     wake()
     assert it.workers == 2
+    await it.registry.close()
+
+
+@pytest.mark.parametrize("busy_last", ["a", "b"])
+async def test_of_two_idle_models_the_one_idle_for_longer_is_unloaded_first(
+    monkeypatch: pytest.MonkeyPatch, busy_last: str
+) -> None:
+    """What it frees may be enough for the other one to stay."""
+    it = Scaled(monkeypatch, {"minWorkers": 1, "maxWorkers": 4, "autoscale": True, "unloadAfterMs": 20_000})
+    await it.register("a")
+    await it.register("b")
+    it.pass_time(5)
+    it.world.schedulers[f"{busy_last}/1.0"].load_now = Load(running=1, busy=1)
+    it.pass_time(1)
+    it.world.schedulers[f"{busy_last}/1.0"].load_now = Load()
+    it.pass_time(30)
+    it.available = 1.0
+    it.pass_time(0.5)
+    counts = {key: pool.count for key, pool in it.world.pools.items()}
+    assert counts == {"a/1.0": 1, "b/1.0": 1, **{"b/1.0" if busy_last == "a" else "a/1.0": 0}}
+    it.pass_time(10)
+    assert {pool.count for pool in it.world.pools.values()} == {0}
     await it.registry.close()
 
 

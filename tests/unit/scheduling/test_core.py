@@ -469,6 +469,20 @@ def test_a_job_for_a_sleeping_model_wakes_it_and_waits_as_long_as_its_deadline()
     assert patient.place is not late.place
 
 
+@pytest.mark.parametrize("leaves", [True, False])
+def test_a_job_that_is_over_before_its_turn_ends_wakes_nobody(leaves: bool) -> None:
+    """Its client has left, or its deadline has come: a worker would start for nothing."""
+    scheduler = make_core(0)
+    scheduler.may_sleep(True, 0.0)
+    scheduler.pool_status(0, None, 0.0)
+    gone = job(deadline=1.0)
+    scheduler.submit(gone, 0.0)
+    if leaves:
+        scheduler.cancel(gone, 0.0)
+    scheduler.dispatch(0.0 if leaves else 1.0)
+    assert actions.Wake() not in take(scheduler)
+
+
 def test_what_a_stopping_worker_had_not_begun_wakes_the_model_that_fell_asleep() -> None:
     scheduler = make_core(1)
     scheduler.may_sleep(True, 0.0)
@@ -477,6 +491,7 @@ def test_what_a_stopping_worker_had_not_begun_wakes_the_model_that_fell_asleep()
     scheduler.pool_status(0, None, 0.0)
     take(scheduler)
     scheduler.worker_lost(0, errors.WorkerDied(), 0, 0.0)
+    scheduler.dispatch(0.0)
     assert take(scheduler) == [actions.Wake()]
     assert scheduler.queue_status().pending == 1
 
@@ -510,4 +525,4 @@ def test_the_load_counts_what_waits_runs_and_has_ended() -> None:
     load = scheduler.load(2.0)
     assert (load.waiting, load.oldest_wait_s, load.running, load.busy) == (1, 1.0, 1, 1)
     assert load.ended == 1
-    assert load.handled == (1, 1, 1, 0.4, 0.4)
+    assert load.handled == pytest.approx((1, 1, 1, 0.4, 0.4, 0.16))
