@@ -101,3 +101,30 @@ async def test_load_gets_workers_and_hands_change_the_bounds(tmp_path: Path) -> 
         (described,) = registry.describe("m", None)
         assert len(described["workers"]) == 1
         assert described["autoscale"]["reason"] == "scaled by hand: between 1 and 1 workers"
+
+
+SLOW_START = "import time\n\ntime.sleep(1)\n" + SLEEPS
+
+
+async def test_a_request_whose_deadline_comes_while_its_model_wakes_fails_and_the_next_is_served(tmp_path: Path) -> None:
+    async with serving(tmp_path, SLOW_START, ASLEEP) as registry:
+        with pytest.raises(errors.DeadlineExceeded):
+            await ask(registry, "late", deadline=time.monotonic() + 0.3)
+        assert await ask(registry, "patient") == "PATIENT"
+
+
+async def test_a_request_that_its_client_leaves_at_once_wakes_nobody(tmp_path: Path) -> None:
+    async with serving(tmp_path, SLEEPS, ASLEEP) as registry:
+        registry.submit("m", None, [Input("data", "", b"x")]).cancel()
+        await asyncio.sleep(0)
+        (described,) = registry.describe("m", None)
+        assert described["workers"] == []
+        assert described["autoscale"]["workers"] == 0
+
+
+async def test_a_request_that_woke_a_model_is_answered_before_the_model_is_unregistered(tmp_path: Path) -> None:
+    async with serving(tmp_path, SLOW_START, ASLEEP) as registry:
+        asked = asyncio.ensure_future(ask(registry, "x"))
+        await asyncio.sleep(0.05)
+        await registry.unregister("m", None)
+        assert await asked == "X"

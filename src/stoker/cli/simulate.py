@@ -14,7 +14,10 @@ from stoker.simulation.sweep import Outcome
 
 app = typer.Typer(no_args_is_help=True, help="Simulate what the server decides, on a virtual clock.")
 
-HEAD = ["load", "changes", "most in a minute", "late %", "late % settled", "workers / hindsight", "problems"]
+HEAD = [
+    "load", "changes", "most in a minute", "late %", "late % settled", "workers / hindsight", "fixed / hindsight",
+    "problems",
+]  # fmt: skip
 
 
 @app.callback()
@@ -67,6 +70,7 @@ def row(outcome: Outcome) -> list[str]:
         f"{outcome.late * 100:.1f}",
         f"{outcome.late_settled * 100:.1f}",
         f"{outcome.more_workers:.2f}",
+        f"{outcome.more_of_fixed:.2f}" if outcome.case.steady else "-",
         ", ".join(problems(outcome)) or "-",
     ]
 
@@ -79,6 +83,7 @@ def fields(outcome: Outcome) -> dict[str, object]:
         "late": round(outcome.late, 4),
         "late_settled": round(outcome.late_settled, 4),
         "workers_over_hindsight": round(outcome.more_workers, 3),
+        "fixed_over_hindsight": round(outcome.more_of_fixed, 3) if outcome.case.steady else None,
         "problems": problems(outcome),
     }
 
@@ -87,10 +92,18 @@ def summary(outcomes: list[Outcome]) -> Iterator[str]:
     for steady, name in ((True, "steady"), (False, "changing")):
         of = [outcome for outcome in outcomes if outcome.case.steady is steady]
         if of:
-            mean = sum(outcome.more_workers for outcome in of) / len(of)
+            many = [outcome for outcome in of if not outcome.frugal]
+            uneven = sum(outcome.uneven for outcome in many)
             yield (
-                f"{len(of)} {name} loads: {sum(outcome.flaps for outcome in of)} flap, "
+                f"{len(of)} {name} loads: {sum(not problems(outcome) for outcome in of)} without problems, "
+                f"{sum(outcome.flaps for outcome in of)} flap, "
                 f"{sum(not outcome.held for outcome in of)} late (more than {sweep.LATE:.0%} of the requests wait "
-                f"longer than {sweep.TARGET_S:g} s), {sum(not outcome.frugal for outcome in of)} with more than "
-                f"{sweep.MORE_WORKERS:g} times the workers of hindsight, {mean:.2f} times in the mean"
+                f"longer than {sweep.TARGET_S:g} s), {len(many)} with more than "
+                f"{sweep.MORE_WORKERS:g} times the workers of hindsight, {_mean(of):.2f} times in the mean"
             )
+            if uneven:
+                yield f"of the {len(many)}, {uneven} where even the fewest that never change are more than that"
+
+
+def _mean(outcomes: list[Outcome]) -> float:
+    return sum(outcome.more_workers for outcome in outcomes) / len(outcomes)

@@ -50,14 +50,15 @@ Served = tuple[RequestTotals, float, float]
 
 
 class BatchTotals:
-    """Batches of one size. ``handled``: those whose call ended well. ``handler_s``: how long these calls took."""
+    """Batches of one size. ``handled``: those whose call ended well. ``handler_s``: how long these calls took.
+    ``handler_s_squared``: the sum of their squares."""
 
-    __slots__ = ("count", "handled", "handler_s")
+    __slots__ = ("count", "handled", "handler_s", "handler_s_squared")
 
     def __init__(self) -> None:
         self.count = 0
         self.handled = 0
-        self.handler_s = 0.0
+        self.handler_s = self.handler_s_squared = 0.0
 
 
 class Newest:
@@ -140,6 +141,7 @@ class ModelCounters:
             return
         size.handled += 1
         size.handler_s += handler_s
+        size.handler_s_squared += handler_s * handler_s
         handler = self.handler_time
         handler.counts[bisect_left(SECONDS, handler_s)] += 1
         handler.total += handler_s

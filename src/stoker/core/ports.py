@@ -298,14 +298,15 @@ class QueueStatus:
 
 
 class Handled(NamedTuple):
-    """Totals of batches whose handler succeeded: how many, their jobs, the squares of their sizes, what they took, and
-    that times their sizes."""
+    """Totals of batches whose handler succeeded: how many, their jobs, the squares of their sizes, what they took, that
+    times their sizes, and its squares."""
 
     batches: float = 0.0
     jobs: float = 0.0
     jobs_squared: float = 0.0
     seconds: float = 0.0
     jobs_seconds: float = 0.0
+    seconds_squared: float = 0.0
 
 
 class Load(NamedTuple):

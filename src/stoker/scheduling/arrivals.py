@@ -10,9 +10,9 @@ from math import exp, inf, sqrt
 
 FAST_S = 4.0
 SLOW_S = 30.0
-DISPERSION_EACH_S = 2.0
+DISPERSION_EACH_S = 1.0
 DISPERSION_OF = 60  # moments, of that length each
-_INDEPENDENT = 5  # moments that speak for independent requests in advance
+_INDEPENDENT = 3  # moments that speak for independent requests in advance
 _HABIT = 9.0  # times the dispersion: what differs by more is a change, no habit
 _UNSURE = 0.4
 _CHANCE = 3.0  # standard deviations by which a steady load differs from its average now and then

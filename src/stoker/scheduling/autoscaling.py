@@ -5,11 +5,13 @@ when the number should change.
 
   * Up at once: to what the expected load needs, and to what clears the queue soon.  The load is looked at as far
     ahead as workers take to start.
-  * Down after a calm: to the most that was needed during all of `CALM_S`, so that a load which swings changes nothing.
+    While little is known of it, only when requests wait.
+  * Down after a calm: to what the highest rate of that time needs, by what is known now of the requests. The longer
+    workers take to start, the longer the calm.
   * To zero, where that is the fewest, after a time without any request; that time doubles each time a request
     comes soon after.
   * At most two changes within a minute, the second up one a larger step. Only what no steady load does permits more: a
-    rate beyond all chance, and requests that wait many times too long.
+    rate beyond all chance, requests that wait many times too long, a load that nothing is known of.
   * Never up while workers fail to start: more of them would fail too.
 """
 
@@ -24,6 +26,7 @@ from stoker.scheduling.arrivals import Arrivals
 from stoker.scheduling.demand import (
     LATE_SHARE,
     RELAXED_SHARE,
+    SETTLED_SHARE,
     Cost,
     Strictness,
     busy_workers,
@@ -31,11 +34,15 @@ from stoker.scheduling.demand import (
     workers_needed,
 )
 
-CALM_S = 45.0
-FALL_S = 20.0  # the calm where requests clearly became fewer
+CALM_S = 20.0  # at least
+FIRST_CALM_S = 40.0  # in which it is learned what requests cost
+_STARTS_IN_A_CALM = 4.0  # what is slow to come back leaves late
+FALL_S = 15.0  # the calm where requests clearly became fewer
 SLEEP_AFTER_S = 60.0
 SLEEP_AFTER_AT_MOST_S = 3600.0
+UNSURE_S = 20.0  # from the first request on
 BETWEEN_CHANGES_S = 30.0  # while nothing hurts and no trend is seen
+BETWEEN_FALLS_S = 15.0
 MINUTE_S = 60.0  # in which a steady load gets at most two changes
 CLEAR_S = 8.0  # how soon a queue should be worked off
 _LONGEST_AHEAD_S = 30.0
@@ -44,6 +51,7 @@ _FIRST_STEP = 4
 _MUCH_MORE = 1.2
 _MUCH_LESS = 0.85  # to take away in one step, a moment later
 _LARGER_STEP = 1.1
+_ROOM = 1.08  # times what is needed, for fewer late requests
 _OVERRUN = 4.0  # times the target and a batch
 
 
@@ -75,8 +83,8 @@ class Autoscaling:
         self._cost = Cost()
         self._strictness = Strictness()
         self._before: Sample | None = None
-        self._needs: deque[tuple[float, int]] = deque()
-        self._active_at = -inf
+        self._rates: deque[tuple[float, float]] = deque()
+        self._active_at = self._since = -inf
         self._asleep_at = -inf
         self._sleep_after_s = SLEEP_AFTER_S
         self._start_s = 1.0  # what a worker takes to start
@@ -98,8 +106,8 @@ class Autoscaling:
         """Forgets how often requests came, and what was needed: workers changed otherwise."""
         self._arrivals = Arrivals()
         self._before = None
-        self._needs.clear()
-        self._active_at = now
+        self._rates.clear()
+        self._active_at = self._since = now
 
     def idle_s(self, now: float) -> float:
         """For how long no request has been there."""
@@ -112,19 +120,10 @@ class Autoscaling:
             return self._sleep(sample)
         need, reason = self._need(sample, most)
         need = min(max(need, fewest, 1), most)
-        relaxed = min(max(need, self._relaxed_need(most)), most)
-        self._remember(sample.now, relaxed)
+        self._rates.append((sample.now, self._arrivals.rate))
         if need > sample.workers:
             return self._raise(sample, need, most, reason)
-        calm_s = FALL_S if self._arrivals.since_fall_s < CALM_S else CALM_S
-        calm = max(count for at, count in self._needs if at >= sample.now - calm_s)
-        lasted = self._needs[0][0] <= sample.now - calm_s
-        between_s = FALL_S if calm_s == FALL_S else BETWEEN_CHANGES_S if self._grew else MINUTE_S
-        falls_on = relaxed < calm * _MUCH_LESS
-        if calm < sample.workers and lasted and not falls_on and self._settled(sample.now, between_s):
-            self._grew = False
-            return self._changes_to(calm, f"{reason}; no more than {calm} were needed for {calm_s:.0f} s", sample.now)
-        return None
+        return self._lower(sample, need, most, reason)
 
     # ------------------------------------------------------------------------------------------ inside
 
@@ -132,6 +131,7 @@ class Autoscaling:
         before, self._before = self._before, sample
         if sample.load.waiting or sample.load.running or self._active_at == -inf:
             self._active_at = sample.now
+            self._since = sample.now if self._since == -inf else self._since
         if before is None or sample.now <= before.now:
             return
         seconds, load, old = sample.now - before.now, sample.load, before.load
@@ -150,8 +150,8 @@ class Autoscaling:
             self._strictness.restart()
             return
         waits = [max(0, new - past) for new, past in zip(sample.load.waits, before.load.waits, strict=False)]
-        if waits:
-            self._strictness.add(late_of(waits, self._target_s), sum(waits), seconds)
+        if waits and sample.now - self._since > UNSURE_S + CLEAR_S:
+            self._strictness.add(late_of(waits, self._target_s), sum(waits), seconds, self._arrivals.burst)
 
     def _learn_start(self, sample: Sample) -> None:
         if self._raised_at is not None and sample.ready >= sample.workers:
@@ -186,12 +186,18 @@ class Autoscaling:
             batch_size=self._batch_size,
             slots=self._slots,
             burst=self._arrivals.burst,
+            spread=self._cost.spread,
             late=late,
             strictness=self._strictness.factor,
         )
 
-    def _relaxed_need(self, most: int) -> int:
-        return self._needed(self._arrivals.rate, most, RELAXED_SHARE) if self._cost.known else 0
+    def _relaxed_need(self, rate: float, most: int) -> int:
+        """What few requests are late with; but little more than what is needed."""
+        if not self._cost.known:
+            return 0
+        little_more = int(self._needed(rate, most, LATE_SHARE) * _ROOM)
+        settled = self._needed(rate, most, SETTLED_SHARE)
+        return min(self._needed(rate, most, RELAXED_SHARE), max(little_more, settled))
 
     def _need_before_the_first_answer(self, sample: Sample) -> tuple[int, str]:
         """Twice as many each time those that are there cannot keep the first requests from waiting."""
@@ -200,28 +206,47 @@ class Autoscaling:
             need += min(max(1, load.waiting), sample.workers)
         return need, f"{load.waiting} requests wait and none has been answered yet"
 
-    def _remember(self, now: float, need: int) -> None:
-        needs = self._needs
-        needs.append((now, need))
-        while len(needs) > 1 and needs[1][0] <= now - CALM_S:
-            needs.popleft()
+    def _lower(self, sample: Sample, need: int, most: int, reason: str) -> Decision | None:
+        """To what the highest rate of the calm needs, by all that is known now of what requests cost."""
+        now, longest_s = sample.now, max(CALM_S, _STARTS_IN_A_CALM * self._start_s)
+        calm_s = FALL_S if self._arrivals.since_fall_s < longest_s else longest_s
+        while self._rates[0][0] < now - longest_s - 1.0:
+            self._rates.popleft()
+        between_s = BETWEEN_FALLS_S if calm_s == FALL_S else MINUTE_S if self._grew else BETWEEN_CHANGES_S
+        lasted = self._rates[0][0] <= now - calm_s and now - self._since >= FIRST_CALM_S
+        if need >= sample.workers or not lasted or not self._settled(now, between_s):
+            return None
+        highest = max(rate for at, rate in self._rates if at >= now - calm_s)
+        calm = min(max(need, self._relaxed_need(highest, most)), most)
+        falls_on = self._relaxed_need(self._arrivals.rate, most) < calm * _MUCH_LESS - 1
+        if calm >= sample.workers or falls_on:
+            return None
+        self._grew = False
+        return self._changes_to(calm, f"{reason}; no more than {calm} were needed for {calm_s:.0f} s", now)
 
     def _raise(self, sample: Sample, need: int, most: int, reason: str) -> Decision | None:
-        if self._arrivals.surges or sample.now - self._changed_at >= MINUTE_S:
+        unsure = sample.now - self._since < UNSURE_S
+        if unsure or self._arrivals.surges or sample.now - self._changed_at >= MINUTE_S:
             need = min(need, 2 * sample.ready + _FIRST_STEP)  # what more it takes is known better once these serve
         elif self._grew:  # it grows, and this may be the last change for a while
             need = min(max(need, ceil(sample.workers * _LARGER_STEP)), most)
-        if sample.failing or need <= sample.workers or not self._urgent(sample, need):
+        urgent = self._urgent_at_first if unsure else self._urgent
+        if sample.failing or need <= sample.workers or not urgent(sample, need):
             return None
         if self._raised_at is None:
             self._raised_at = sample.now
         self._grew = True
         return self._changes_to(need, reason, sample.now)
 
+    def _urgent_at_first(self, sample: Sample, need: int) -> bool:
+        """While little is known of the load, only requests that wait tell that workers are missing."""
+        late = sample.load.oldest_wait_s > self._target_s and sample.ready >= sample.workers
+        return late and (self._in_budget(sample.now) or self._overrun(sample, _OVERRUN / 2))
+
     def _urgent(self, sample: Sample, need: int) -> bool:
         """Whether to raise the number now, after the changes that there were."""
         much_more = need >= sample.workers * _MUCH_MORE
-        if not self._in_budget(sample.now) and not self._arrivals.surges and not self._overrun(sample):
+        if not self._in_budget(sample.now) and not self._arrivals.surges and not self._overrun(sample, _OVERRUN):
             return False
         if sample.ready < sample.workers:  # help is on its way
             return much_more and self._arrivals.surges
@@ -230,10 +255,10 @@ class Autoscaling:
             return True
         return self._settled(sample.now, 0.0 if rises else BETWEEN_CHANGES_S)
 
-    def _overrun(self, sample: Sample) -> bool:
+    def _overrun(self, sample: Sample, times: float) -> bool:
         """Whether requests wait for so long that the load cannot be what these workers were meant for."""
         alone_s = sum(self._cost.per_batch_and_job)
-        return self._cost.known and sample.load.oldest_wait_s > _OVERRUN * (self._target_s + alone_s)
+        return self._cost.known and sample.load.oldest_wait_s > times * (self._target_s + alone_s)
 
     def _settled(self, now: float, between_s: float) -> bool:
         """Whether a change now is not too soon after the last, and in budget."""

@@ -1,30 +1,35 @@
 """Estimates how many workers a model needs: what a request costs, who would wait.  PURE.
 
-`Cost` learns a worker's time per batch and per job. `workers_needed` is queueing theory on that and the rate of
-requests: the fewest workers with which few wait longer than the target. `Strictness` corrects the theory where more
-requests wait than it expects.
+`Cost` learns a worker's time per batch and per job, and how it spreads. `workers_needed` is queueing theory on that
+and the rate of requests: the fewest workers with which few wait longer than the target. `Strictness` corrects the
+theory where more requests wait than it expects.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import exp, inf, log, sqrt
+from math import exp, inf, log
 from typing import NamedTuple
 
 from stoker.core.measures import SECONDS
 from stoker.core.ports import Handled
 
 COST_S = 120.0
-LATE_SHARE = 0.18  # of requests may wait longer than the target, by a theory that expects worse than what comes
-RELAXED_SHARE = 0.12  # the same once workers are taken away: less, so that the next moment does not want them back
-LATE_HELD = 0.035  # of requests may wait longer than the target, in truth
-LATE_OF_S = 60.0
+LATE_SHARE = 0.08  # of requests may wait longer than the target before there are more workers
+SETTLED_SHARE = 0.065  # the same where there become fewer: less, so that the next moment does not want them back
+RELAXED_SHARE = 0.003  # the same where it takes only few workers more
+LATE_HELD = 0.045  # of requests may wait longer than the target, in truth
+LATE_OF_S = 90.0
 LEARN_S = 40.0
 FADE_S = 600.0
-_ENOUGH_JOBS = 30
+_ENOUGH_JOBS = 20
+_ENOUGH_BURSTS = 6
 _STRICTEST = 0.02
-_FULL = 0.93  # a worker is never planned to be busier
-_RIDGE_BATCHES = 2.0  # that speak against a gain by batching until batches differ in size
+_FULL = 0.95  # a worker is never planned to be busier
+_LEAST_PEAKED = 0.3  # that the approximation is good for
+_SPREAD = 0.5  # until batches show theirs
+_SPREAD_BATCHES = 5.0  # that speak for it
+_RIDGE_BATCHES = 0.5  # that speak against a gain by batching until batches differ in size
 
 
 class Cost:
@@ -49,7 +54,7 @@ class Cost:
     def per_batch_and_job(self) -> tuple[float, float]:
         if not self.known:
             return 0.0, 0.0
-        batches, jobs, squared, seconds, jobs_seconds = self._sums
+        batches, jobs, squared, seconds, jobs_seconds, _ = self._sums
         alone = jobs_seconds / squared  # of a job, were batches to cost nothing
         ridge = 1 + _RIDGE_BATCHES / batches
         off_b = seconds - alone * jobs  # by the choice of `alone`, the same for jobs_seconds is 0
@@ -61,6 +66,19 @@ class Cost:
         if job <= 0.0:
             return seconds / batches, 0.0
         return batch, job
+
+    @property
+    def spread(self) -> float:
+        """The variance of what a batch of one size takes, over the square of its mean: 0 when all take the same, 1
+        when they are exponential."""
+        batches, jobs, squared, seconds, jobs_seconds, seconds_squared = self._sums
+        if not self.known:
+            return _SPREAD
+        batch, job = self.per_batch_and_job
+        explained = 2 * (batch * seconds + job * jobs_seconds)
+        fitted = batch * (batch * batches + 2 * job * jobs) + job * job * squared
+        varies = max(0.0, seconds_squared - explained + fitted) * batches / (seconds * seconds)
+        return (varies * batches + _SPREAD * _SPREAD_BATCHES) / (batches + _SPREAD_BATCHES)
 
 
 class Strictness:
@@ -77,12 +95,12 @@ class Strictness:
         """The workers are others than before."""
         self._jobs = self._late = 0.0
 
-    def add(self, late: float, jobs: float, seconds: float) -> None:
+    def add(self, late: float, jobs: float, seconds: float, burst: float = 1.0) -> None:
         """``late`` of so many ``jobs`` waited longer than the target."""
         kept = exp(-seconds / LATE_OF_S)
         self._late = self._late * kept + late
         self._jobs = self._jobs * kept + jobs
-        share = self._late / self._jobs if self._jobs >= _ENOUGH_JOBS else 0.0
+        share = self._late / self._jobs if self._jobs >= _ENOUGH_JOBS + _ENOUGH_BURSTS * burst else 0.0
         if share > LATE_HELD:
             self.factor *= exp(-seconds / LEARN_S * min(share / LATE_HELD - 1, 2.0))
         else:
@@ -111,15 +129,17 @@ def workers_needed(
     batch_size: int = 1,
     slots: int = 1,
     burst: float = 1.0,
+    spread: float = 1.0,
     late: float = LATE_SHARE,
     strictness: float = 1.0,
 ) -> int:
     """Returns the fewest workers that hold the target for all but the share ``late``; ``most`` when none do. ``slots``:
-    batches that one worker runs at once. ``burst``: requests that come at once."""
+    batches that one worker runs at once. ``burst``: requests that come at once. ``spread``: see `Cost`."""
     if rate <= 0.0:
         return 0
-    work = _Work(rate, *cost, batch_size, slots, burst)
-    return next((count for count in range(1, most) if work.held_by(count, target_s, late, strictness)), most)
+    work = _Work(rate, *cost, batch_size, slots, burst, spread)
+    fewest = int(busy_workers(rate, cost, batch_size=batch_size, slots=slots) / _FULL) + 1
+    return next((count for count in range(fewest, most) if work.late(count, target_s) <= late * strictness), most)
 
 
 def busy_workers(rate: float, cost: tuple[float, float], *, batch_size: int, slots: int) -> float:
@@ -135,30 +155,28 @@ class _Work(NamedTuple):
     batch_size: int
     slots: int
     burst: float
+    spread: float
 
-    def held_by(self, count: int, target_s: float, late: float, strictness: float) -> bool:
-        cost = self.per_batch, self.per_job
-        if busy_workers(self.rate, cost, batch_size=self.batch_size, slots=self.slots) >= count * _FULL:
-            return False
-        alone_s = self.per_batch + self.per_job
-        servers, busy = count * self.slots, self.rate * alone_s
-        if busy < servers and late_share(servers, busy, alone_s, target_s, self.burst) <= late * strictness:
-            return True
-        return self.batch_size > 1 and self._full_batches_s(servers) * 2 / servers <= target_s * sqrt(strictness)
+    def late(self, count: int, target_s: float) -> float:
+        """Which share waits longer, as small as batches of one job or full ones make it."""
+        sizes = {1, self.batch_size}
+        return min(self._late_in_batches_of(size, count * self.slots, target_s) for size in sizes)
 
-    def _full_batches_s(self, servers: int) -> float:
-        """How long a batch takes once every worker is busy: batches grow until they keep up."""
-        spare = servers - self.rate * self.per_job
-        size = self.rate * self.per_batch / spare if spare > 0 else self.batch_size
-        return self.per_batch + self.per_job * min(self.batch_size, max(1.0, size))
+    def _late_in_batches_of(self, size: int, servers: int, target_s: float) -> float:
+        batch_s = self.per_batch + self.per_job * size
+        busy = self.rate / size * batch_s
+        if busy >= servers:
+            return 1.0
+        return late_share(servers, busy, batch_s, target_s, (self.burst / size + self.spread) / 2)
 
 
-def late_share(servers: int, busy: float, service_s: float, target_s: float, burst: float = 1.0) -> float:
+def late_share(servers: int, busy: float, service_s: float, target_s: float, peaked: float = 1.0) -> float:
     """Returns which share of requests waits longer than ``target_s``: Erlang's C formula, with Hayward's approximation
-    for requests that come in bursts. ``busy`` < ``servers``."""
+    for what is no Poisson process or not exponential. ``busy`` < ``servers``. ``peaked``: the mean of how much arrivals
+    and service times vary; 1 where Erlang's formula is exact."""
     if service_s <= 0:
         return 0.0
-    peaked = (burst + 1) / 2
+    peaked = max(peaked, _LEAST_PEAKED)
     return _waiting_share(servers / peaked, busy / peaked) * exp(-(servers - busy) / peaked * target_s / service_s)
 
 

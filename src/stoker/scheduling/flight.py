@@ -236,6 +236,7 @@ def load_of(
             jobs_squared=sum(jobs * jobs * totals.handled for jobs, totals in sizes.items()),
             seconds=sum(totals.handler_s for totals in sizes.values()),
             jobs_seconds=sum(jobs * totals.handler_s for jobs, totals in sizes.items()),
+            seconds_squared=sum(totals.handler_s_squared for totals in sizes.values()),
         ),
         waits=tuple(counters.queue_wait.counts),
     )

@@ -1,46 +1,142 @@
-"""How many workers would have been enough for a trace, chosen knowing what comes.  PURE."""
+"""The fewest workers that would have held the target on a trace, chosen knowing what comes.  PURE.
+
+The number changes from minute to minute. There is one queue from the first request to the last: what a minute leaves
+undone waits in the next one. More workers than before start in time, and count while they start; fewer end what they
+have begun. Which requests wait too long is free, as it is for autoscaling: at most a share of all of them.
+"""
 
 from __future__ import annotations
 
 import heapq
 import random
+from bisect import bisect_left
+from collections.abc import Sequence
+from itertools import pairwise
 from math import ceil
+from typing import NamedTuple
 
 from stoker.simulation.traces import Trace
 
 WINDOW_S = 60.0
+_LOOKS_AHEAD = 4  # minutes in which what a minute leaves is worked off
 
 
-def hindsight_worker_s(trace: Trace, *, target_s: float, late: float, most: int) -> float:
-    """Returns seconds of workers: for each minute the fewest, one at least, that begin it idle, ready at once, and make
-    at most the share ``late`` wait longer than the target."""
-    by_minute: list[list[float]] = [[] for _ in range(ceil(trace.duration_s / WINDOW_S))]
-    for at in trace.arrivals():
-        by_minute[int(at // WINDOW_S)].append(at)
-    return sum(WINDOW_S * _fewest(trace, arrivals, target_s, late, most) for arrivals in by_minute)
+class _State(NamedTuple):
+    """At the end of a minute: how many jobs and batches have begun, and until when workers are busy."""
+
+    jobs: int = 0
+    batches: int = 0
+    busy_until: tuple[float, ...] = ()
 
 
-def _fewest(trace: Trace, arrivals: list[float], target_s: float, late: float, most: int) -> int:
-    """Halves the range between too few and enough."""
-    too_few, enough = 0, most
-    while enough - too_few > 1:
-        middle = (too_few + enough) // 2
-        if _late(trace, middle, arrivals, target_s) <= late:
-            enough = middle
-        else:
-            too_few = middle
-    return enough
+class Hindsight:
+    """At most the share ``late`` of all requests waits longer than ``target_s``. ``most``: workers there may be."""
 
+    def __init__(self, trace: Trace, *, target_s: float, late: float, most: int) -> None:
+        rng = random.Random(trace.seed + 1)
+        self._trace, self._target_s, self._late, self._most = trace, target_s, late, most
+        self._arrivals = trace.arrivals()
+        self._took_alone_s = [trace.took_s(rng, 1) for _ in self._arrivals]
+        self._minutes = ceil(trace.duration_s / WINDOW_S)
 
-def _late(trace: Trace, workers: int, arrivals: list[float], target_s: float) -> float:
-    rng = random.Random(trace.seed + 2)
-    free, late, at = [0.0] * workers, 0, 0
-    while at < len(arrivals):
-        now = max(arrivals[at], heapq.heappop(free))
-        size = 1
-        while size < trace.batch_size and at + size < len(arrivals) and arrivals[at + size] <= now:
-            size += 1
-        late += sum(now - accepted > target_s for accepted in arrivals[at : at + size])
-        heapq.heappush(free, now + trace.took_s(rng, size))
-        at += size
-    return late / max(1, len(arrivals))
+    def worker_s(self) -> float:
+        """Returns seconds of workers."""
+        counts = self._fewer(self._enough())
+        started = sum(max(0, after - before) for before, after in pairwise(counts))
+        seconds = (min(WINDOW_S, self._trace.duration_s - minute * WINDOW_S) for minute in range(self._minutes))
+        worked = sum(count * length for count, length in zip(counts, seconds, strict=True))
+        return worked + started * self._trace.start_s
+
+    def fixed_worker_s(self) -> float:
+        """The same, had the number to stay: what a steady load takes of those who cannot know which minute is worse."""
+        may_be_late = self._late * len(self._arrivals)
+        too_few, enough = 0, self._most
+        while enough - too_few > 1:
+            middle = (too_few + enough) // 2
+            holds = sum(self._replay([middle] * self._minutes)[1]) <= may_be_late
+            too_few, enough = (too_few, middle) if holds else (middle, enough)
+        return enough * self._trace.duration_s
+
+    # -------------------------------------------------------------------------------------- the numbers
+
+    def _enough(self) -> list[int]:
+        """One minute after the other the fewest that hold the target for the requests of this minute."""
+        counts, state, first = [], _State(), 0
+        for minute in range(self._minutes):
+            end = (minute + 1) * WINDOW_S
+            last = bisect_left(self._arrivals, end)
+            too_few, enough = 0, self._most
+            while enough - too_few > 1:
+                middle = (too_few + enough) // 2
+                late, after = self._minute(state, minute, middle)
+                unbegun = self._too_late(after.jobs, min(end, self._trace.duration_s))
+                holds = late + unbegun <= self._late * (last - first)
+                too_few, enough = (too_few, middle) if holds else (middle, enough)
+            counts.append(enough)
+            state, first = self._minute(state, minute, enough)[1], last
+        return counts
+
+    def _fewer(self, counts: list[int]) -> list[int]:
+        """Takes workers away where that makes the fewest requests late, as long as few enough are."""
+        may_be_late = self._late * len(self._arrivals)
+        states, late = self._replay(counts)
+        while True:
+            total = sum(late)
+            more = {
+                minute: self._more_late(counts, minute, states, late)
+                for minute in range(self._minutes)
+                if counts[minute] > 1
+            }
+            minute = min(more, key=more.__getitem__, default=None)
+            if minute is None or total + more[minute] > may_be_late:
+                return counts
+            fewer = [*counts[:minute], counts[minute] - 1, *counts[minute + 1 :]]
+            states, late = self._replay(fewer)
+            if sum(late) > may_be_late:
+                return counts
+            counts = fewer
+
+    def _more_late(self, counts: Sequence[int], minute: int, states: Sequence[_State], late: Sequence[int]) -> int:
+        """How many more requests are late with one worker less in this minute."""
+        state, more = states[minute], 0
+        for number in range(minute, min(self._minutes, minute + _LOOKS_AHEAD)):
+            if number > minute and state == states[number]:
+                break
+            now_late, state = self._minute(state, number, counts[number] - (number == minute))
+            more += now_late - late[number]
+        return more
+
+    # ------------------------------------------------------------------------------------------- replay
+
+    def _replay(self, counts: Sequence[int]) -> tuple[list[_State], list[int]]:
+        """Returns the state at the beginning of each minute, and how many requests were late in it."""
+        states, late, state = [], [], _State()
+        for minute, count in enumerate(counts):
+            states.append(state)
+            now_late, state = self._minute(state, minute, count)
+            late.append(now_late)
+        late[-1] += self._too_late(state.jobs, self._trace.duration_s)
+        return states, late
+
+    def _minute(self, state: _State, minute: int, workers: int) -> tuple[int, _State]:
+        """Returns how many requests begin too late in this minute, and the state at its end."""
+        begin, end = minute * WINDOW_S, (minute + 1) * WINDOW_S
+        busy = sorted(state.busy_until)[max(0, len(state.busy_until) - workers) :]
+        free = [*busy, *[begin] * (workers - len(busy))]
+        heapq.heapify(free)
+        job, batch, late = state.jobs, state.batches, 0
+        arrivals, jobs, at_most, target_s = self._arrivals, len(self._arrivals), self._trace.batch_size, self._target_s
+        while job < jobs and (now := max(arrivals[job], free[0])) < end:
+            late += now - arrivals[job] > target_s
+            size = 1
+            while size < at_most and job + size < jobs and arrivals[job + size] <= now:
+                late += now - arrivals[job + size] > target_s
+                size += 1
+            took_s = self._took_alone_s[batch] * (1 + self._trace.marginal * (size - 1))
+            heapq.heapreplace(free, now + took_s)
+            job, batch = job + size, batch + 1
+        return late, _State(job, batch, tuple(until for until in free if until > end))
+
+    def _too_late(self, job: int, now: float) -> int:
+        """How many of those that have not begun have waited too long."""
+        return max(0, bisect_left(self._arrivals, now - self._target_s) - job)

@@ -13,7 +13,7 @@ from itertools import product
 
 from stoker.simulation import traces
 from stoker.simulation.autoscaling import Run
-from stoker.simulation.hindsight import hindsight_worker_s
+from stoker.simulation.hindsight import Hindsight
 from stoker.simulation.traces import Trace
 
 TARGET_S = 1.0
@@ -55,7 +55,8 @@ class Case:
 class Outcome:
     """``most_in_a_minute``: changes, without the first minute of a cold start. ``late``: which share of the requests
     waited longer than the target; ``late_settled``: without those that came just after a jump. ``more_workers``: how
-    many times those of hindsight."""
+    many times those of hindsight. ``more_of_fixed``: the same of the fewest that hold the target on a steady load with
+    a number that never changes."""
 
     case: Case
     changes: int
@@ -63,6 +64,7 @@ class Outcome:
     late: float
     late_settled: float
     more_workers: float
+    more_of_fixed: float
     failed: int
 
     @property
@@ -76,6 +78,11 @@ class Outcome:
     @property
     def frugal(self) -> bool:
         return self.more_workers <= MORE_WORKERS
+
+    @property
+    def uneven(self) -> bool:
+        """Whether hindsight gains more than that from chance alone, by which minutes of a steady load differ."""
+        return self.more_of_fixed > MORE_WORKERS
 
 
 def steady_cases(duration_s: float, seed: int) -> Iterator[Case]:
@@ -131,7 +138,8 @@ def cases(*, duration_s: float, seeds: int) -> Iterator[Case]:
 def measure(case: Case) -> Outcome:
     run = Run(case.trace, target_s=TARGET_S, fewest=1, most=MOST, workers=case.workers)
     result = run.run()
-    hindsight_s = hindsight_worker_s(case.trace, target_s=TARGET_S, late=LATE, most=MOST)
+    hindsight = Hindsight(case.trace, target_s=TARGET_S, late=LATE, most=MOST)
+    hindsight_s = hindsight.worker_s()
     return Outcome(
         case=case,
         changes=len(result.changes),
@@ -139,6 +147,7 @@ def measure(case: Case) -> Outcome:
         late=result.late_share(TARGET_S),
         late_settled=result.late_share(TARGET_S, without=[(at, at + _START_AND_CLEAR_S) for at in _unforeseen(case)]),
         more_workers=result.worker_s / hindsight_s,
+        more_of_fixed=hindsight.fixed_worker_s() / hindsight_s if case.steady else 1.0,
         failed=result.failed,
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 
 import pytest
 
@@ -66,7 +67,7 @@ def test_batches_of_one_size_promise_no_gain() -> None:
 
 @pytest.mark.parametrize(
     ("rate", "target_s", "expected"),
-    [(0.0, 0.4, 0), (0.1, 0.4, 1), (10.0, 0.4, 6), (10.0, 4.0, 5), (10.0, 0.01, 7), (1000.0, 0.4, 50)],
+    [(0.0, 0.4, 0), (0.1, 0.4, 1), (10.0, 0.4, 6), (10.0, 4.0, 5), (10.0, 0.01, 8), (1000.0, 0.4, 50)],
 )
 def test_workers_needed_for_jobs_of_four_tenths_of_a_second(rate: float, target_s: float, expected: int) -> None:
     assert workers_needed(rate, (0.0, 0.4), target_s=target_s, most=50) == expected
@@ -78,6 +79,24 @@ def test_batching_and_slots_need_fewer_workers() -> None:
     stepping = workers_needed(20, (0.0, 0.4), target_s=0.5, most=50, slots=8)
     assert batched < alone
     assert stepping < alone
+
+
+@pytest.mark.parametrize(("draw", "spread"), [(lambda _: 0.4, 0.0), (lambda rng: rng.expovariate(2.5), 1.0)])
+@pytest.mark.parametrize("per_job", [0.0, 0.1])
+def test_the_spread_of_service_times_is_learned_whatever_batches_cost(
+    draw: Callable[[random.Random], float], spread: float, per_job: float
+) -> None:
+    cost, rng = Cost(), random.Random(1)
+    for number in range(2000):
+        jobs = 1 + number % 8
+        took_s = draw(rng) * (1 + per_job * (jobs - 1))
+        cost.add(Handled(1, jobs, jobs * jobs, took_s, jobs * took_s, took_s * took_s), 0.05)
+    assert cost.spread == pytest.approx(spread, abs=0.15)
+
+
+def test_even_service_times_need_fewer_workers_than_uneven_ones() -> None:
+    even, uneven = (workers_needed(10.0, (0.0, 1.0), target_s=1.0, most=50, spread=spread) for spread in (0.0, 4.0))
+    assert 11 <= even < uneven
 
 
 def test_erlangs_formula() -> None:
