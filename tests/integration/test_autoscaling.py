@@ -106,7 +106,7 @@ async def test_load_gets_workers_and_hands_change_the_bounds(tmp_path: Path) -> 
 SLOW_START = "import time\n\ntime.sleep(1)\n" + SLEEPS
 
 
-async def test_a_request_whose_deadline_comes_while_its_model_wakes_fails_and_the_next_is_served(tmp_path: Path) -> None:
+async def test_a_deadline_that_comes_while_the_model_wakes_fails_one_request_and_not_the_next(tmp_path: Path) -> None:
     async with serving(tmp_path, SLOW_START, ASLEEP) as registry:
         with pytest.raises(errors.DeadlineExceeded):
             await ask(registry, "late", deadline=time.monotonic() + 0.3)
