@@ -56,8 +56,8 @@ class FakeAuthorizer:
 class FakeTelemetry:
     statuses: list[int] = field(default_factory=list)
 
-    def answered(self, http_status: int) -> None:
-        self.statuses.append(http_status)
+    def answered(self, http_status: int, count: int = 1) -> None:
+        self.statuses += [http_status] * count
 
 
 @dataclass

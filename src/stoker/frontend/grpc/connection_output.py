@@ -218,8 +218,7 @@ class ConnectionOutput(asyncio.Protocol):
             if not unread or unread != call.unread:
                 call.unread, call.unread_since = unread, now
             elif now - call.unread_since >= stall_s:
-                self.http2.reset_stream(call.id, ENHANCE_YOUR_CALM)
-                self.plan_flush()
+                call.reset(ENHANCE_YOUR_CALM)
 
     def give_up(self) -> None:
         """Closes at once; unread bytes are lost."""

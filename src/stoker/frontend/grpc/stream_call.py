@@ -376,7 +376,15 @@ class StreamCall(Call, kw_only=True):
         """Returns the bytes of large messages in memory, beside HTTP/2's queue."""
         return 0 if self._backlog is None else self._backlog.kept
 
+    def reset(self, code: int) -> None:
+        """Ends the stream at once; what is unsent is lost."""
+        self.drop_backlog()
+        self.connection.http2.reset_stream(self.id, code)
+        self.connection.plan_flush()
+
     def drop_backlog(self) -> None:
+        """Drops what has not reached HTTP/2's queue, because the stream is gone."""
+        self._trailers = ()
         if self._backlog is not None:
             self._backlog.clear()
 
@@ -396,8 +404,7 @@ class StreamCall(Call, kw_only=True):
 
     def _refuse(self, status: Status) -> None:
         if not self.writable and self.unsent:
-            self.connection.http2.reset_stream(self.id, _RESET_CODES.get(status.code, _INTERNAL_ERROR))
-            self.connection.plan_flush()
+            self.reset(_RESET_CODES.get(status.code, _INTERNAL_ERROR))
             return
         supported = self.head.encoding in ("", "identity", *PACKINGS)
         self._end_with(status_trailers(status) if supported else (*status_trailers(status), *ACCEPTED_PACKINGS))
