@@ -37,14 +37,14 @@ from stoker.scheduling.demand import (
 CALM_S = 20.0  # at least
 FIRST_CALM_S = 40.0  # in which it is learned what requests cost
 _STARTS_IN_A_CALM = 4.0  # what is slow to come back leaves late
-FALL_S = 15.0  # the calm where requests clearly became fewer
+FALL_S = 8.0  # the calm where requests clearly became fewer
 SLEEP_AFTER_S = 60.0
 SLEEP_AFTER_AT_MOST_S = 3600.0
 UNSURE_S = 20.0  # from the first request on
 BETWEEN_CHANGES_S = 30.0  # while nothing hurts and no trend is seen
 BETWEEN_FALLS_S = 15.0
 MINUTE_S = 60.0  # in which a steady load gets at most two changes
-CLEAR_S = 8.0  # how soon a queue should be worked off
+CLEAR_S = 10.0  # how soon a queue should be worked off
 _LONGEST_AHEAD_S = 30.0
 _SMOOTHING = 0.3
 _FIRST_STEP = 4
