@@ -11,6 +11,7 @@ from pathlib import Path
 import namespaces
 import psutil
 import pytest
+from processes import arguments_of, environment_of
 from torchserve_kit import STARTED, TORCHSERVE, Place, archive, wait_until, wait_until_served
 
 JAVA_CLASS = "org.pytorch.serve.ModelServer"
@@ -38,18 +39,11 @@ def place(tmp_path: Path) -> Iterator[Place]:
 
 def processes_of(place: Place) -> list[psutil.Process]:
     """Everything that runs with this temp folder: launchers, the server, templates, workers."""
-    found = []
-    for process in psutil.process_iter():
-        try:
-            if process.environ().get("TEMP") == str(place.temp) and process.status() != psutil.STATUS_ZOMBIE:
-                found.append(process)
-        except psutil.Error:
-            pass
-    return found
+    return [process for process in psutil.process_iter() if environment_of(process).get("TEMP") == str(place.temp)]
 
 
 def known_to_tools(processes: Sequence[psutil.Process]) -> list[psutil.Process]:
-    return [process for process in processes if JAVA_CLASS in process.cmdline()]
+    return [process for process in processes if JAVA_CLASS in arguments_of(process)]
 
 
 # ----------------------------------------------------------------------------------- known by its class

@@ -11,6 +11,7 @@ from typing import Any
 import psutil
 import pytest
 from pool_kit import KEY, Kit, answer, children, is_gone, open_files, running
+from processes import arguments_of
 
 from stoker.core.job import Input, Job
 from stoker.core.ranks import Ranks
@@ -102,7 +103,7 @@ async def test_a_rank_that_cannot_load_fails_the_start_and_is_named(tmp_path: Pa
         await asyncio.wait_for(kit.pool.wait_settled(), 60)
         (status,) = kit.pool.statuses()
         assert status.failure == "rank 1: ValueError: no weights"
-        assert not any("--name" in process.cmdline() for process in psutil.Process().children()), "an orphan"
+        assert not any("--name" in arguments_of(process) for process in psutil.Process().children()), "an orphan"
         (kit.model_dir / "cannot_load_1").unlink()
         await kit.until(lambda: kit.states() == ["READY"])
         assert await kit.ask("sum") == "12"

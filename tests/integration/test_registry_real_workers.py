@@ -12,6 +12,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from processes import arguments_of
 
 from stoker import errors
 from stoker.archive.store import ModelStore
@@ -97,14 +98,8 @@ async def ask(registry: Registry, model: str, text: str = "hello", version: str 
 
 
 def workers_alive() -> list[int]:
-    return [process.pid for process in psutil.Process().children() if "stoker.worker.main" in " ".join(_words(process))]
-
-
-def _words(process: psutil.Process) -> list[str]:
-    try:
-        return process.cmdline()
-    except (psutil.NoSuchProcess, psutil.ZombieProcess):
-        return []
+    children = psutil.Process().children()
+    return [process.pid for process in children if "stoker.worker.main" in " ".join(arguments_of(process))]
 
 
 def unpacked(places: tuple[Path, Path]) -> Iterator[Path]:

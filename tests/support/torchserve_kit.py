@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import psutil
+from processes import environment_of
 
 from stoker.bench.ports import free_ports
 from stoker.client import Client, Endpoint
@@ -161,5 +162,5 @@ class Place:
             server = self.server()
         except (FileNotFoundError, psutil.NoSuchProcess):
             return
-        if str(self.temp) in server.environ().get("TEMP", ""):
+        if environment_of(server).get("TEMP") == str(self.temp):
             server.send_signal(signal.SIGKILL)
