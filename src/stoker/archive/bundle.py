@@ -1,4 +1,4 @@
-"""A model's directory as one stream of bytes, whose SHA-256 names the files: for nodes that do not have it.
+"""Packs a model's directory into one stream of bytes, whose SHA-256 names the files: for nodes that do not have it.
 
 The stream is a plain tar, which `unpack.unpack_stream` reads back. Names are judged as those of archives are. Symbolic
 links are followed: within the directory always, out of it only if root, this user or the owner of the directory made

@@ -176,7 +176,7 @@ class Contender(Protocol):
         """Makes or updates the venv in ``home`` with the server and ``requirements``. Raises CannotInstall."""
 
     def version(self, home: Path) -> str:
-        """The installed server's version."""
+        """Returns the installed server's version."""
 
     def offers(self, workload: Workload) -> bool:
         """Tells whether this server can run the workload by its own means."""

@@ -27,7 +27,7 @@ class Spread:
         return cls(statistics.median(values), min(values), max(values), len(values))
 
     def text(self, digits: int = 3) -> str:
-        """``1.23 (1.20-1.31)``, to ``digits`` significant digits; one value alone has no range."""
+        """Returns ``1.23 (1.20-1.31)``, to ``digits`` significant digits; one value alone has no range."""
         if self.count == 1:
             return short(self.median, digits)
         return f"{short(self.median, digits)} ({short(self.low, digits)}-{short(self.high, digits)})"

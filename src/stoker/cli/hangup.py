@@ -18,7 +18,7 @@ _TERMINAL = "/dev/tty"  # the controlling terminal of the process that opens it
 
 @contextlib.contextmanager
 def reopens(logs: Callable[[], None]) -> Iterator[None]:
-    """Until the end of the block, a hang-up calls ``logs`` in a thread, or stops the server."""
+    """Has a hang-up call ``logs`` in a thread, or stop the server, until the end of the block."""
     before = signal.getsignal(signal.SIGHUP)
     may_lose_terminal = before is not signal.SIG_IGN and _has_terminal()
 

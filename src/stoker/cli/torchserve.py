@@ -30,7 +30,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def start() -> None:
-    """The entry point for `ts.model_server`. As in TorchServe, returns once the server runs."""
+    """Runs `torchserve` for `ts.model_server`. As in TorchServe, returns once the server runs."""
     status = main()
     if status:
         sys.exit(status)

@@ -88,7 +88,7 @@ def as_method(method: Callable[..., Any], definition: Callable[P, Call[T]]) -> N
 
 
 def ping(*, timeout: float | None = 10) -> Call[str]:
-    """The server's health by TorchServe's rule: ``Healthy`` or ``Unhealthy``.
+    """Returns the server's health by TorchServe's rule: ``Healthy`` or ``Unhealthy``.
 
     Raises:
         CallError: UNAVAILABLE, no server answers; DEADLINE_EXCEEDED after ``timeout`` seconds.
@@ -97,7 +97,7 @@ def ping(*, timeout: float | None = 10) -> Call[str]:
 
 
 def health(name: str = "", *, timeout: float | None = 10) -> Call[str]:
-    """grpc.health.v1: ``SERVING`` or ``NOT_SERVING`` for the server, ``MODEL`` or ``MODEL/VERSION``.
+    """Asks grpc.health.v1: ``SERVING`` or ``NOT_SERVING``. ``name``: ``MODEL`` or ``MODEL/VERSION``; empty: the server.
 
     Raises:
         CallError: NOT_FOUND, nothing has this name; UNAVAILABLE; DEADLINE_EXCEEDED after ``timeout`` seconds.
@@ -114,7 +114,7 @@ def predict(
     timeout: float | None = None,
     metadata: Mapping[str, str | bytes] | None = None,
 ) -> Call[Prediction]:
-    """One request, one answer.
+    """Sends one request and returns its answer.
 
     Args:
         payload: the input ``data``, or a map of inputs.
@@ -140,7 +140,7 @@ def predict_stream(
     timeout: float | None = None,
     metadata: Mapping[str, str | bytes] | None = None,
 ) -> Call[Prediction]:
-    """The parts of one answer, as the handler sends them. Closing the iterator cancels the request.
+    """Yields the parts of one answer, as the handler sends them. Closing the iterator cancels the request.
 
     Args and errors: as `predict`; ``timeout`` is for the whole stream.
     """
@@ -252,7 +252,7 @@ def set_default(model: str, version: str, *, timeout: float | None = None) -> Ca
 
 
 def list_models(*, limit: int = 100, offset: int = 0, timeout: float | None = 10) -> Call[dict[str, Any]]:
-    """One page of the models: ``models``, and ``nextPageToken``, the offset of the next page, where there is one.
+    """Returns one page of the models: ``models``, and ``nextPageToken``, the offset of the next page if there is one.
 
     Raises:
         CallError: DEADLINE_EXCEEDED after ``timeout`` seconds; UNAVAILABLE; PERMISSION_DENIED.
@@ -288,7 +288,7 @@ def _prediction(model: str, payload: Payload, version: str | None, sequence_id: 
 
 
 def inputs(payload: Payload) -> Mapping[str, bytes]:
-    """A bare payload becomes the input ``data``, by TorchServe's convention."""
+    """Names a bare payload ``data``, by TorchServe's convention."""
     if isinstance(payload, str):
         payload = payload.encode()
     return payload if isinstance(payload, Mapping) else {"data": bytes(payload)}

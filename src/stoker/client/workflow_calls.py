@@ -24,7 +24,7 @@ def predict_workflow(
     timeout: float | None = None,
     metadata: Mapping[str, str | bytes] | None = None,
 ) -> Call[WorkflowPrediction]:
-    """One request to a workflow; returns the bytes of each node wanted, whatever they are.
+    """Sends one request to a workflow and returns the bytes of each node wanted, whatever they are.
 
     `predict` with the workflow's name works too, and returns what REST returns.
 
@@ -50,7 +50,7 @@ def stream_workflow(
     timeout: float | None = None,
     metadata: Mapping[str, str | bytes] | None = None,
 ) -> Call[WorkflowPart]:
-    """The parts of each node wanted, as its handler sends them. Closing the iterator cancels the request.
+    """Yields the parts of each node wanted, as its handler sends them. Closing the iterator cancels the request.
 
     Args and errors: as `predict_workflow`; ``timeout`` is for the whole stream.
     """
@@ -103,7 +103,7 @@ def unregister_workflow(workflow: str, *, timeout: float | None = None) -> Call[
 
 
 def list_workflows(*, limit: int = 100, offset: int = 0, timeout: float | None = 10) -> Call[dict[str, Any]]:
-    """One page: ``workflows``, and ``nextPageToken``, the offset of the next page, where there is one.
+    """Returns one page: ``workflows``, and ``nextPageToken``, the offset of the next page if there is one.
 
     Raises:
         CallError: DEADLINE_EXCEEDED after ``timeout`` seconds; UNAVAILABLE; PERMISSION_DENIED.

@@ -32,7 +32,7 @@ class Polling:
         return min(self._longest_s, 2.0 * self._usual_s) if self._credit > 0 else 0.0
 
     def waited(self, gap_s: float, *, looked: bool) -> None:
-        """The next message came after ``gap_s``; ``looked``: whether it was looked for."""
+        """Records that the next message came after ``gap_s``. ``looked``: whether it was looked for."""
         if looked and gap_s <= self._longest_s:
             self._credit = min(_MOST_CREDIT, self._credit + 1)
             self._penalty = max(_LEAST_PENALTY, self._penalty // 2)

@@ -57,7 +57,7 @@ class InferencePort(Protocol):
         ...
 
     def healthy(self) -> bool:
-        """TorchServe's Ping rule (contract of gRPC, 4.1)."""
+        """Applies TorchServe's rule for Ping."""
         ...
 
     def only_startup_model(self) -> str | None:
@@ -158,7 +158,7 @@ class ManagementPort(Protocol):
     async def unregister(self, model: str, version: str | None) -> str: ...
 
     def list_models(self, limit: int, offset: int) -> dict[str, Any]:
-        """``{"nextPageToken"?: str, "models": [{"modelName", "modelUrl"}]}`` in the contract's order."""
+        """Returns ``{"nextPageToken"?: str, "models": [{"modelName", "modelUrl"}]}``, sorted by name."""
         ...
 
     def describe(self, model: str, version: str | None) -> list[dict[str, Any]]:

@@ -25,7 +25,7 @@ _SECRET_NAME = re.compile(
 
 
 def masked(text: str) -> str:
-    """``https://me:pw@host/m.mar?X-Amz-Signature=1`` becomes ``https://***@host/m.mar?X-Amz-Signature=***``."""
+    """Masks ``https://me:pw@host/m.mar?X-Amz-Signature=1`` as ``https://***@host/m.mar?X-Amz-Signature=***``."""
     if ":" not in text and "=" not in text and "%" not in text:
         return text
     return _without_secret_values(_USER.sub(rf"\1{MASK}\2", text))

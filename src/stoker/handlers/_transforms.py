@@ -25,7 +25,7 @@ _IMAGENET_MEAN, _IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 def imagenet() -> Any:
-    """Resize 256, centre crop 224, tensor, ImageNet normalisation."""
+    """Makes the usual transform: resize 256, centre crop 224, tensor, ImageNet normalisation."""
     transforms = _torchvision.load("torchvision.transforms")
     return transforms.Compose(
         [

@@ -163,7 +163,7 @@ class TlsSocket:
         return sent
 
     def sendall(self, data: Buffer) -> None:
-        """For blocking sockets."""
+        """Sends all of it. For blocking sockets."""
         view = memoryview(data)
         while view:
             view = view[self.sendmsg([view]) :]

@@ -182,7 +182,7 @@ class ArchiveCache:
 
     @contextmanager
     def _lock(self, stop: Stop) -> Iterator[None]:
-        """Held by one process at a time, while it makes room."""
+        """Lets one process at a time make room."""
         fd = os.open(self._root / _LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         with _closing(fd):
             while True:
@@ -208,7 +208,7 @@ def _shared(entry: Path) -> int | None:
 
 
 def _downgraded(entry: Path, lock: int) -> int | None:
-    """The kernel gives one lock back before it grants the other: the entry may be removed in between."""
+    """Exchanges the lock for a shared one. The kernel drops the old one first, so the entry may be removed: None."""
     try:
         fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -249,7 +249,7 @@ def _closing(fd: int) -> Iterator[None]:
 
 
 def _is_pristine(entry: Path) -> bool:
-    """Whether all files are there, as they were when they came."""
+    """Tells whether all files are there, as they were when they came."""
     try:
         came = msgspec.json.decode((entry / _COMPLETE).read_bytes(), type=set[_State])
         return came <= _states(entry)
@@ -262,7 +262,7 @@ def _states(entry: Path) -> set[_State]:
 
 
 def _used_at(entry: Path) -> float | None:
-    """When it was last used; None: it is not complete."""
+    """Returns when it was last used; None: it is not complete."""
     try:
         return (entry / _COMPLETE).stat().st_mtime
     except OSError:

@@ -22,7 +22,7 @@ from stoker.node.order import Archive, BorderAccess, Order
 
 
 def lease(order: Order, archive: Archive, stop: Stop) -> AbstractContextManager[Path]:
-    """As `ArchiveCache.lease`."""
+    """Does as `ArchiveCache.lease`."""
     root = default_cache() if order.cache_dir is None else Path(order.cache_dir)
     cache = ArchiveCache(root, order.cache_limit_bytes)
     return cache.lease(archive, lambda: fetched(order.border, stop), stop=stop)

@@ -83,7 +83,7 @@ class ForkedProcess:
         return undo
 
     def kill_group(self) -> None:
-        """Once the template is dead, init may have reaped the worker and its number may be another process's."""
+        """Kills the group unless its number is another process's now: init reaps workers of a dead template."""
         if _started_at(self.pid) in (None, self._started_at):
             kill_group(self.pid)
 

@@ -44,11 +44,11 @@ class LinkOwner(Protocol):
     def loaded(self, message: Loaded | LoadFailed) -> None: ...
 
     def answered(self) -> None:
-        """All batches ended, or the scheduler needs a draining worker no longer."""
+        """Hears that all batches ended, or that the scheduler needs a draining worker no longer."""
         ...
 
     def lost(self, error: FrameError | None) -> None:
-        """Reading has ended: the worker closed the connection (None) or broke the protocol."""
+        """Hears that the worker closed the connection (None) or broke the protocol."""
         ...
 
     def restart(self, reason: ServingError) -> None: ...
@@ -126,7 +126,7 @@ class Link:
         self._transport.write(codec.encode(Grant(batch_id, index, nbytes)))
 
     def started(self) -> int | None:
-        """Id of the newest batch that the worker began; 0: none."""
+        """Returns the id of the newest batch that the worker began; 0: none."""
         if self._progress_fd < 0:
             return self._last_started
         return progress_of(self._progress_fd)

@@ -87,7 +87,7 @@ class RankedLink(Link):
         super().close()
 
     def started(self) -> int | None:
-        """Id of the newest batch that any rank began."""
+        """Returns the id of the newest batch that any rank began."""
         if self._progress_fd < 0:
             return self._last_started
         found = [progress_of(rank.progress_fd) for rank in self._group]

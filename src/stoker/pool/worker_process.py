@@ -194,7 +194,7 @@ class WorkerProcess:
             pipe.start()
 
     def _logs_of(self, process: RunningProcess, rank: int) -> tuple[PipeLog, PipeLog]:
-        """Only rank 0 records metrics, and repeats what it printed when it failed to load."""
+        """Makes logs of a rank's output. Only rank 0 records metrics, and repeats its output after a failed load."""
         config, node = self._config, process.node
         name = rank_name(config.name, rank)
         about = {**config.log_extra("worker_output"), "pid": process.pid}

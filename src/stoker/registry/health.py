@@ -36,7 +36,7 @@ class HealthView:
         self.stopping = False
 
     def healthy(self) -> bool:
-        """TorchServe's rule for Ping: each default version has as many healthy workers as its minimum, where a
+        """Applies TorchServe's rule for Ping: each default version has as many healthy workers as its minimum, where a
         worker is healthy until it has failed for `max_retry_timeout_s`."""
         if self._clock.now() >= self._healthy_until:
             self._look()
@@ -58,7 +58,7 @@ class HealthView:
         self._healthy_until = until
 
     def health(self, name: str) -> Health:
-        """``""``, ``MODEL`` or ``MODEL/VERSION``."""
+        """Returns the health of the server, for ``""``, or of a ``MODEL`` or ``MODEL/VERSION``."""
         if not name:
             return _health(not self.stopping and self.healthy())
         model, _, version = name.partition("/")

@@ -231,7 +231,7 @@ class Operations:
         return f'Model "{model}" unregistered'
 
     async def unregister_node(self, entry: ModelEntry) -> None:
-        """As `unregister`, for the workflow that the model belongs to."""
+        """Does as `unregister`, for the workflow that the model belongs to."""
         async with self._locks.hold(entry.key.name):
             if self._catalog.find(*entry.key) is entry:
                 self._catalog.remove(*entry.key)

@@ -115,7 +115,7 @@ class Registry:
         self._workflows = workflows
 
     def workflows_changed(self, forgotten: str | None = None) -> None:
-        """A client changed which workflows there are. ``forgotten``: the one that was unregistered."""
+        """Records that a client changed which workflows there are. ``forgotten``: the one that was unregistered."""
         if forgotten is not None:
             self._snapshots.forget_workflow(forgotten)
         self._health.changed()

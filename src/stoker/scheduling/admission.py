@@ -46,11 +46,11 @@ class Admission:
         return self._may_sleep and self._configured == 0
 
     def refusal(self, named_version: str | None = None) -> errors.ServingError | None:
-        """Why no job of this model can be served now, whatever the queue; None when it can."""
+        """Returns why no job of this model can be served now, whatever the queue; None when it can."""
         return self._closed or self._hopeless(named_version)
 
     def hopeless(self) -> errors.ServingError | None:
-        """Why even jobs that wait already cannot be served; None while a worker lives or may come back."""
+        """Returns why even jobs that wait already cannot be served; None while a worker lives or may come back."""
         return self._hopeless(self._spec.key.version)
 
     def _hopeless(self, named_version: str | None) -> errors.ServingError | None:

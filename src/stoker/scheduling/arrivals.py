@@ -12,7 +12,7 @@ FAST_S = 4.0
 SLOW_S = 30.0
 DISPERSION_EACH_S = 1.0
 DISPERSION_OF = 60  # moments, of that length each
-_INDEPENDENT = 3  # moments that speak for independent requests in advance
+_INDEPENDENT = 3  # the weight of the assumption that requests are independent, in measured moments
 _HABIT = 9.0  # times the dispersion: what differs by more is a change, no habit
 _UNSURE = 0.4
 _CHANCE = 3.0  # standard deviations by which a steady load differs from its average now and then
@@ -101,7 +101,7 @@ class Arrivals:
 
     @property
     def burst(self) -> float:
-        """How many requests come at once, as far as the load shows clearly that it is not 1."""
+        """How many requests come at once; 1 until the load clearly shows otherwise."""
         value = self._dispersion.value
         return max(1.0, value - _UNSURE) if value > 1.0 else min(1.0, value + _UNSURE)
 
@@ -112,7 +112,7 @@ class Arrivals:
 
     @property
     def surges(self) -> bool:
-        """Whether requests became more than any steady load of this kind makes believe."""
+        """Whether requests became more than chance explains in any steady load of this kind."""
         return self._gain_beyond(_NEVER) > 0
 
     def _gain_beyond(self, deviations: float) -> float:
@@ -123,6 +123,6 @@ class Arrivals:
         return gain if abs(gain) > deviations * chance else 0.0
 
     def expected(self, ahead_s: float) -> float:
-        """The rate ``ahead_s`` from now. A fall is not expected to go on."""
+        """Returns the rate ``ahead_s`` from now. A fall is not expected to go on."""
         trend = self.trend
         return self.rate + trend * (FAST_S + ahead_s) if trend > 0 else self.rate

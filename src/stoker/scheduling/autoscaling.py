@@ -34,25 +34,25 @@ from stoker.scheduling.demand import (
     workers_needed,
 )
 
-CALM_S = 20.0  # at least
-FIRST_CALM_S = 40.0  # in which it is learned what requests cost
-_STARTS_IN_A_CALM = 4.0  # what is slow to come back leaves late
-FALL_S = 8.0  # the calm where requests clearly became fewer
+CALM_S = 20.0  # how long fewer workers must have been enough, at least
+FIRST_CALM_S = 40.0  # the same from the first request on, while it is learned what requests cost
+_STARTS_IN_A_CALM = 4.0  # a calm lasts this many starts of a worker: what starts slowly is not ended early
+FALL_S = 8.0  # the calm after requests clearly became fewer
 SLEEP_AFTER_S = 60.0
 SLEEP_AFTER_AT_MOST_S = 3600.0
-UNSURE_S = 20.0  # from the first request on
-BETWEEN_CHANGES_S = 30.0  # while nothing hurts and no trend is seen
+UNSURE_S = 20.0  # how long little is known of the load, from the first request on
+BETWEEN_CHANGES_S = 30.0  # while no request waits too long and there is no trend
 BETWEEN_FALLS_S = 15.0
-MINUTE_S = 60.0  # in which a steady load gets at most two changes
+MINUTE_S = 60.0  # a steady load gets at most two changes in this time
 CLEAR_S = 10.0  # how soon a queue should be worked off
 _LONGEST_AHEAD_S = 30.0
 _SMOOTHING = 0.3
 _FIRST_STEP = 4
 _MUCH_MORE = 1.2
-_MUCH_LESS = 0.85  # to take away in one step, a moment later
+_MUCH_LESS = 0.85  # a rate that still falls by this much is waited for, to take all away in one step
 _LARGER_STEP = 1.1
-_ROOM = 1.08  # times what is needed, for fewer late requests
-_OVERRUN = 4.0  # times the target and a batch
+_ROOM = 1.08  # how many times the workers needed there may be for fewer late requests
+_OVERRUN = 4.0  # requests that wait this many times the target and a batch are far too late
 
 
 class Sample(NamedTuple):
@@ -95,7 +95,7 @@ class Autoscaling:
     # ------------------------------------------------------------------------------------------ events
 
     def woken(self, now: float) -> None:
-        """A request came while there were no workers."""
+        """Records that a request came while there were no workers."""
         soon = now - self._asleep_at < self._sleep_after_s
         longer_s = min(self._sleep_after_s * 2, SLEEP_AFTER_AT_MOST_S)
         self._sleep_after_s = longer_s if soon else max(SLEEP_AFTER_S, self._sleep_after_s / 2)
@@ -110,7 +110,7 @@ class Autoscaling:
         self._active_at = self._since = now
 
     def idle_s(self, now: float) -> float:
-        """For how long no request has been there."""
+        """Returns for how long no request has been there."""
         return now - self._active_at
 
     def decide(self, sample: Sample, *, fewest: int, most: int) -> Decision | None:
@@ -192,7 +192,7 @@ class Autoscaling:
         )
 
     def _relaxed_need(self, rate: float, most: int) -> int:
-        """What few requests are late with; but little more than what is needed."""
+        """Returns how many workers keep nearly all requests in time, but little more than are needed."""
         if not self._cost.known:
             return 0
         little_more = int(self._needed(rate, most, LATE_SHARE) * _ROOM)
@@ -200,14 +200,14 @@ class Autoscaling:
         return min(self._needed(rate, most, RELAXED_SHARE), max(little_more, settled))
 
     def _need_before_the_first_answer(self, sample: Sample) -> tuple[int, str]:
-        """Twice as many each time those that are there cannot keep the first requests from waiting."""
+        """Doubles the number each time those that are there cannot keep the first requests from waiting."""
         load, need = sample.load, sample.workers
         if load.oldest_wait_s > self._target_s and sample.ready >= sample.workers:
             need += min(max(1, load.waiting), sample.workers)
         return need, f"{load.waiting} requests wait and none has been answered yet"
 
     def _lower(self, sample: Sample, need: int, most: int, reason: str) -> Decision | None:
-        """To what the highest rate of the calm needs, by all that is known now of what requests cost."""
+        """Lowers the number to what the highest rate of the calm needs, by what is known now of what requests cost."""
         now, longest_s = sample.now, max(CALM_S, _STARTS_IN_A_CALM * self._start_s)
         calm_s = FALL_S if self._arrivals.since_fall_s < longest_s else longest_s
         while self._rates[0][0] < now - longest_s - 1.0:
@@ -239,12 +239,12 @@ class Autoscaling:
         return self._changes_to(need, reason, sample.now)
 
     def _urgent_at_first(self, sample: Sample, need: int) -> bool:
-        """While little is known of the load, only requests that wait tell that workers are missing."""
+        """Tells whether requests wait too long, the only sign of missing workers while little is known of the load."""
         late = sample.load.oldest_wait_s > self._target_s and sample.ready >= sample.workers
         return late and (self._in_budget(sample.now) or self._overrun(sample, _OVERRUN / 2))
 
     def _urgent(self, sample: Sample, need: int) -> bool:
-        """Whether to raise the number now, after the changes that there were."""
+        """Tells whether to raise the number now, after the changes that there were."""
         much_more = need >= sample.workers * _MUCH_MORE
         if not self._in_budget(sample.now) and not self._arrivals.surges and not self._overrun(sample, _OVERRUN):
             return False
@@ -256,16 +256,16 @@ class Autoscaling:
         return self._settled(sample.now, 0.0 if rises else BETWEEN_CHANGES_S)
 
     def _overrun(self, sample: Sample, times: float) -> bool:
-        """Whether requests wait for so long that the load cannot be what these workers were meant for."""
+        """Tells whether requests wait for so long that the load cannot be what these workers were meant for."""
         alone_s = sum(self._cost.per_batch_and_job)
         return self._cost.known and sample.load.oldest_wait_s > times * (self._target_s + alone_s)
 
     def _settled(self, now: float, between_s: float) -> bool:
-        """Whether a change now is not too soon after the last, and in budget."""
+        """Tells whether a change now is not too soon after the last, and in budget."""
         return now - self._changed_at >= between_s and self._in_budget(now)
 
     def _in_budget(self, now: float) -> bool:
-        """Whether a change now is no third one within a minute."""
+        """Tells whether a change now is at most the second within a minute."""
         return now - self._changed_before_at >= MINUTE_S
 
     def _changes_to(self, workers: int, reason: str, now: float) -> Decision:

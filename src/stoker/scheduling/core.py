@@ -100,7 +100,7 @@ class SchedulerCore:
                 self._read(flight, index, stream, nbytes, now)
 
     def may_sleep(self, may: bool, now: float) -> None:
-        """Whether jobs for a model without workers wait, and wake it, or are refused, those that wait already too."""
+        """Lets jobs for a model without workers wait, and wake it, or refuses them, those that wait already too."""
         self._admission.may_sleep(may)
         self._fail_hopeless(now)
 

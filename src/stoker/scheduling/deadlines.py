@@ -1,4 +1,4 @@
-"""The earliest deadline of all unanswered jobs.  PURE.
+"""Finds the earliest deadline of all unanswered jobs.  PURE.
 
 Answered jobs are skipped when their turn comes, and swept out when there are many: each operation is O(log n)
 amortised.

@@ -1,4 +1,4 @@
-"""Estimates how many workers a model needs: what a request costs, who would wait.  PURE.
+"""Estimates how many workers a model needs, from what a request costs and how many would wait.  PURE.
 
 `Cost` learns a worker's time per batch and per job, and how it spreads. `workers_needed` is queueing theory on that
 and the rate of requests: the fewest workers with which few wait longer than the target. `Strictness` corrects the
@@ -15,10 +15,10 @@ from stoker.core.measures import SECONDS
 from stoker.core.ports import Handled
 
 COST_S = 120.0
-LATE_SHARE = 0.08  # of requests may wait longer than the target before there are more workers
-SETTLED_SHARE = 0.065  # the same where there become fewer: less, so that the next moment does not want them back
-RELAXED_SHARE = 0.003  # the same where it takes only few workers more
-LATE_HELD = 0.045  # of requests may wait longer than the target, in truth
+LATE_SHARE = 0.08  # how many of the requests may wait longer than the target before workers are added
+SETTLED_SHARE = 0.065  # the same before workers are taken away: less, or the next moment would want them back
+RELAXED_SHARE = 0.003  # the same where that takes only a few workers more
+LATE_HELD = 0.045  # how many of the requests may be measured to wait longer before theory is corrected
 LATE_OF_S = 90.0
 LEARN_S = 40.0
 FADE_S = 600.0
@@ -26,10 +26,10 @@ _ENOUGH_JOBS = 20
 _ENOUGH_BURSTS = 6
 _STRICTEST = 0.02
 _FULL = 0.95  # a worker is never planned to be busier
-_LEAST_PEAKED = 0.3  # that the approximation is good for
-_SPREAD = 0.5  # until batches show theirs
-_SPREAD_BATCHES = 5.0  # that speak for it
-_RIDGE_BATCHES = 0.5  # that speak against a gain by batching until batches differ in size
+_LEAST_PEAKED = 0.3  # below this the approximation is bad
+_SPREAD = 0.5  # assumed until batches were measured
+_SPREAD_BATCHES = 5.0  # the weight of that assumption, in measured batches
+_RIDGE_BATCHES = 0.5  # the weight of the assumption that batching gains nothing, in measured batches
 
 
 class Cost:
@@ -46,7 +46,7 @@ class Cost:
         return self._sums.seconds > 0
 
     def add(self, new: Handled, seconds: float) -> None:
-        """``new``: batches that ended within ``seconds``."""
+        """Learns from ``new``, batches that ended within ``seconds``."""
         kept = exp(-seconds / COST_S) if new.batches else 1.0
         self._sums = Handled(*(old * kept + more for old, more in zip(self._sums, new, strict=True)))
 
@@ -92,11 +92,11 @@ class Strictness:
         self.restart()
 
     def restart(self) -> None:
-        """The workers are others than before."""
+        """Forgets what was counted: the workers are others than before."""
         self._jobs = self._late = 0.0
 
     def add(self, late: float, jobs: float, seconds: float, burst: float = 1.0) -> None:
-        """``late`` of so many ``jobs`` waited longer than the target."""
+        """Records that ``late`` of so many ``jobs`` waited longer than the target."""
         kept = exp(-seconds / LATE_OF_S)
         self._late = self._late * kept + late
         self._jobs = self._jobs * kept + jobs
@@ -143,7 +143,7 @@ def workers_needed(
 
 
 def busy_workers(rate: float, cost: tuple[float, float], *, batch_size: int, slots: int) -> float:
-    """How many workers ``rate`` keeps busy when batches are full."""
+    """Returns how many workers ``rate`` keeps busy when batches are full."""
     per_batch, per_job = cost
     return rate * (per_batch / batch_size + per_job) / slots
 
@@ -158,7 +158,7 @@ class _Work(NamedTuple):
     spread: float
 
     def late(self, count: int, target_s: float) -> float:
-        """Which share waits longer, as small as batches of one job or full ones make it."""
+        """Returns which share waits longer with the better of two sizes: batches of one job, or full ones."""
         sizes = {1, self.batch_size}
         return min(self._late_in_batches_of(size, count * self.slots, target_s) for size in sizes)
 
@@ -181,7 +181,7 @@ def late_share(servers: int, busy: float, service_s: float, target_s: float, pea
 
 
 def _waiting_share(servers: float, busy: float) -> float:
-    """Erlang's C formula; between whole numbers of servers, what lies evenly between their logarithms."""
+    """Computes Erlang's C formula. Between whole numbers of servers, its logarithm is interpolated linearly."""
     whole = int(servers)
     blocked = 1.0
     for number in range(1, whole + 1):

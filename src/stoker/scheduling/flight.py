@@ -170,7 +170,7 @@ class SteppingWorker(WorkerState):
         return flight in self.flights
 
     def had_begun(self, flight: Flight, started: int | None) -> bool:
-        """None: all may have, since nothing waits for its turn."""
+        """Does as above; for None all may have, since nothing waits for its turn."""
         return started is None or flight.id <= started
 
     def blocked(self) -> bool:

@@ -1,4 +1,4 @@
-"""The fewest workers that would have held the target on a trace, chosen knowing what comes.  PURE.
+"""Finds the fewest workers that would have held the target on a trace, knowing what comes.  PURE.
 
 The number changes from minute to minute. There is one queue from the first request to the last: what a minute leaves
 undone waits in the next one. More workers than before start in time, and count while they start; fewer end what they
@@ -22,7 +22,7 @@ _LOOKS_AHEAD = 4  # minutes in which what a minute leaves is worked off
 
 
 class _State(NamedTuple):
-    """At the end of a minute: how many jobs and batches have begun, and until when workers are busy."""
+    """How many jobs and batches have begun at the end of a minute, and until when workers are busy."""
 
     jobs: int = 0
     batches: int = 0
@@ -30,7 +30,7 @@ class _State(NamedTuple):
 
 
 class Hindsight:
-    """At most the share ``late`` of all requests waits longer than ``target_s``. ``most``: workers there may be."""
+    """``late``: the largest share of all requests that may wait longer than ``target_s``. ``most``: of workers."""
 
     def __init__(self, trace: Trace, *, target_s: float, late: float, most: int) -> None:
         rng = random.Random(trace.seed + 1)
@@ -48,7 +48,7 @@ class Hindsight:
         return worked + started * self._trace.start_s
 
     def fixed_worker_s(self) -> float:
-        """The same, had the number to stay: what a steady load takes of those who cannot know which minute is worse."""
+        """Returns seconds of the fewest workers that hold the target with a number that never changes."""
         may_be_late = self._late * len(self._arrivals)
         too_few, enough = 0, self._most
         while enough - too_few > 1:
@@ -60,7 +60,7 @@ class Hindsight:
     # -------------------------------------------------------------------------------------- the numbers
 
     def _enough(self) -> list[int]:
-        """One minute after the other the fewest that hold the target for the requests of this minute."""
+        """Returns, minute after minute, the fewest workers that hold the target for the requests of that minute."""
         counts, state, first = [], _State(), 0
         for minute in range(self._minutes):
             end = (minute + 1) * WINDOW_S
@@ -97,7 +97,7 @@ class Hindsight:
             counts = fewer
 
     def _more_late(self, counts: Sequence[int], minute: int, states: Sequence[_State], late: Sequence[int]) -> int:
-        """How many more requests are late with one worker less in this minute."""
+        """Returns how many more requests are late with one worker less in this minute."""
         state, more = states[minute], 0
         for number in range(minute, min(self._minutes, minute + _LOOKS_AHEAD)):
             if number > minute and state == states[number]:
@@ -138,5 +138,5 @@ class Hindsight:
         return late, _State(job, batch, tuple(until for until in free if until > end))
 
     def _too_late(self, job: int, now: float) -> int:
-        """How many of those that have not begun have waited too long."""
+        """Returns how many of those that have not begun have waited too long."""
         return max(0, bisect_left(self._arrivals, now - self._target_s) - job)

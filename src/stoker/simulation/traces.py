@@ -68,7 +68,7 @@ def regular(rate: Rate, duration_s: float, rng: random.Random) -> list[float]:
 
 
 def bursts(size: int) -> Arrivals:
-    """``size`` requests at once, at independent times."""
+    """Draws ``size`` requests at once, at independent times."""
 
     def draw(rate: Rate, duration_s: float, rng: random.Random) -> list[float]:
         times = poisson(lambda now: rate(now) / size, duration_s, rng)
@@ -86,7 +86,7 @@ def exponential(rng: random.Random) -> float:
 
 
 def lognormal(spread: float) -> Service:
-    """``spread``: standard deviation of the logarithm."""
+    """Draws from a lognormal distribution of mean 1. ``spread``: standard deviation of the logarithm."""
     return lambda rng: rng.lognormvariate(-(spread**2) / 2, spread)
 
 

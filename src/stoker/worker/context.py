@@ -15,7 +15,7 @@ _NOT_HTTP = re.compile(r".*_.*|describe|explain")
 
 
 def train_case(name: str) -> str:
-    """``content-type`` as ``Content-Type``."""
+    """Returns ``Content-Type`` for ``content-type``."""
     return "-".join([word[:1].upper() + word[1:].lower() for word in name.split("-")])
 
 

@@ -86,7 +86,7 @@ class Loop:
         return inbox.waiting.popleft()
 
     def _wait(self) -> None:
-        """For the next message. Looks for it before it sleeps, while that pays."""
+        """Waits for the next message. Looks for it before it sleeps, while that pays."""
         inbox, polling = self._inbox, self._polling
         since = self._monotonic()
         seconds = polling.seconds() if inbox.may_poll else 0.0

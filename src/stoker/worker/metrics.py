@@ -47,7 +47,7 @@ class MetricCacheAbstract(Recorder, abc.ABC):
             raise MetricsCacheTypeError(f"Error loading {config_file_path} file: {error}") from error
 
     def __deepcopy__(self, memo: dict[int, Any]) -> MetricCacheAbstract:
-        """Async handlers get a copy of the context per call: with request ids of its own, over the same metrics."""
+        """Shares the metrics: async handlers get a copy of the context per call, which has request ids of its own."""
         return copy.copy(self)
 
     @abc.abstractmethod
@@ -56,7 +56,7 @@ class MetricCacheAbstract(Recorder, abc.ABC):
 
     @abc.abstractmethod
     def get_metric(self, metric_name: str, metric_type: MetricTypes = MetricTypes.COUNTER) -> CachingMetric:
-        """A registered metric; raises `MetricsCacheKeyError` when there is none."""
+        """Returns a registered metric. Raises MetricsCacheKeyError: there is none."""
 
     @abc.abstractmethod
     def add_metric_to_cache(
@@ -199,7 +199,7 @@ def for_worker(message: Load) -> MetricsCacheYamlImpl:
 def new_cache(
     model_name: str, *, config_file: str | os.PathLike[str] | None = None, emit: Emit | None = None
 ) -> MetricsCacheYamlImpl:
-    """The cache for a worker's context, ready to use: loading counts as a request with an id of its own."""
+    """Makes the cache of a worker's context, ready to use: loading counts as a request with an id of its own."""
     cache = MetricsCacheYamlImpl(config_file, emit=emit) if config_file else _Predeclared("", emit=emit)
     cache.model_name = model_name
     cache.initialize_cache()

@@ -279,7 +279,7 @@ def _is_first_rank() -> bool:
 
 
 def _targets(batch: Batch, req_id_map: Mapping[int, str]) -> Targets:
-    """(job index, row) of each request that is part of the batch; on ranks other than 0 none."""
+    """Returns (job index, row) of each request that is part of the batch; on ranks other than 0 none."""
     everybody = batch.targets
     if everybody is None:
         rows = batch.indices if _is_first_rank() else ()

@@ -195,7 +195,7 @@ class Execution:
         return {name: step.output for name, step in self._steps.items() if name in self.wanted}
 
     def attempts(self) -> Mapping[str, int]:
-        """How often each node was submitted."""
+        """Returns how often each node was submitted."""
         return {name: step.attempt + 1 for name, step in self._steps.items() if step.state is not State.WAITING}
 
     def is_last(self, node: str) -> bool:

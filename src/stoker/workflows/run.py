@@ -50,7 +50,7 @@ class Observer(Protocol):
     def node_retried(self, node: str) -> None: ...
 
     def run_ended(self, run: Run, error: errors.ServingError | None) -> None:
-        """Exactly once. ``error``: None when it was answered, `Cancelled` when the caller left."""
+        """Ends the run, exactly once. ``error``: None when it was answered, `Cancelled` when the caller left."""
         ...
 
 
@@ -283,7 +283,7 @@ class _Attempt:
             self.run.replied(self, _joined([chunk.data for chunk in reply.rest()]))
 
     def resume(self) -> None:
-        """Goes on where the caller, who has read now, was waited for."""
+        """Goes on after the caller has read."""
 
     def cancel(self) -> None:
         self.job.reply.cancel()
@@ -317,7 +317,7 @@ class _StreamedAttempt(_Attempt):
         super().cancel()
 
     def _read(self) -> None:
-        """Reading may make the producer push, and the caller read, at once: the outer call handles that, in order."""
+        """Reads what there is. What the producer pushes because of that is for the outer call, in order."""
         if self._busy:
             return
         self._busy = True

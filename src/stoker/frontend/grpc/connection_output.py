@@ -1,4 +1,4 @@
-"""The output of one HTTP/2 connection: flow control, and answers that leave as fast as the client reads.
+"""Writes the output of one HTTP/2 connection: flow control, and answers that leave as fast as the client reads.
 
 What calls and answers add to libnghttp2 is written once, at the end of the loop's turn; large answers take turns with
 those of other connections.

@@ -238,7 +238,7 @@ class _GrpcioCall(Call, kw_only=True):
 
 @lru_cache(maxsize=1024)
 def readable_peer(peer: str) -> str:
-    """``ipv4:127.0.0.1:5`` as ``127.0.0.1:5``, ``ipv6:%5B::1%5D:5`` as ``[::1]:5``; a Unix socket as ``unix``."""
+    """Shows ``ipv4:127.0.0.1:5`` as ``127.0.0.1:5``, ``ipv6:%5B::1%5D:5`` as ``[::1]:5``; a Unix socket as ``unix``."""
     family, _, address = peer.partition(":")
     if family == "unix":
         return "unix"

@@ -64,7 +64,7 @@ def _invocations(rest: list[str]) -> Target | None:
 
 
 def _invoke(rest: list[str]) -> Target | None:
-    """/models/{model}/invoke"""
+    """Parses /models/{model}/invoke."""
     return Target(rest[0], query=True) if len(rest) == 2 and rest[0] and rest[1] == "invoke" else None
 
 
@@ -77,7 +77,7 @@ def _torchserve(rest: list[str], headers: Mapping[str, str]) -> Target | None:
 
 
 def _kserve_v1(rest: list[str]) -> Target | None:
-    """/v1/models/{model}:predict, or :explain"""
+    """Parses /v1/models/{model}:predict, or :explain."""
     if len(rest) != 2 or rest[0] != "models":
         return None
     model, colon, verb = rest[1].partition(":")
@@ -88,7 +88,7 @@ def _kserve_v1(rest: list[str]) -> Target | None:
 
 
 def _kserve_v2(rest: list[str]) -> Target | None:
-    """/v2/models/{model}/infer, or /explain, or /v2/models/{model}/versions/{version}/infer"""
+    """Parses /v2/models/{model}/infer, or /explain, or /v2/models/{model}/versions/{version}/infer."""
     if len(rest) == 5 and rest[0] == "models" and rest[1] and rest[2] == "versions" and rest[4] == "infer":
         return Target(rest[1], rest[3], headers=PREDICT, tensors=True, only_tensors=True)
     if len(rest) != 3 or rest[0] != "models" or not rest[1] or rest[2] not in ("infer", "explain"):
@@ -108,12 +108,12 @@ def openai_target(path: bytes, model: str) -> Target | None:
 
 
 def _workflow(rest: list[str]) -> Target | None:
-    """/wfpredict/{workflow}, the first word in any case; what follows is ignored."""
+    """Parses /wfpredict/{workflow}, the first word in any case; what follows is ignored."""
     return Target(PREFIX + rest[0], any_method=True) if rest and rest[0] else None
 
 
 def _legacy(model: str, rest: list[str]) -> Target | None:
-    """/{model}/predict, or /{model}/{version}/predict"""
+    """Parses /{model}/predict, or /{model}/{version}/predict."""
     if model in _NOT_LEGACY or not rest or rest[-1] != "predict" or len(rest) > 2:
         return None
     return Target(model, rest[0] if len(rest) == 2 else None, query=True)

@@ -26,7 +26,7 @@ class Bundles:
         self._files: dict[str, ModelFiles] = {}  # the oldest first
 
     async def of(self, model_dir: str) -> Bundle:
-        """As `ModelFiles.bundle`."""
+        """Does as `ModelFiles.bundle`."""
         files = self._files.pop(model_dir, None) or ModelFiles(
             Path(model_dir), executor=self._executor, limits=self._limits
         )
@@ -64,5 +64,5 @@ class ModelFiles:
 
 
 def _name_of(folder: Path) -> str:
-    """A directory used in place is linked to by its name, since it may be a package; an archive's folder has none."""
+    """Keeps the name of a directory used in place, since it may be a package; an archive's folder has none."""
     return folder.name if folder.is_symlink() else "model"

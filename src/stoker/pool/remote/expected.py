@@ -82,7 +82,7 @@ class Expected:
         return process
 
     def lost(self, reason: str) -> None:
-        """The node or the actor is gone, says who placed it. ``reason`` names the node. Works after `process`, too."""
+        """Records that the node or the actor is gone. ``reason`` names the node. Works after `process`, too."""
         if self._process is not None:
             self._process.lost(reason)
         elif not self._arrived.done():

@@ -175,7 +175,7 @@ class RayPlacer:
 
 
 def _alone(node: Node, gpus: float) -> RankOnNode:
-    """A worker sees the GPUs that Ray gave to it, and no others."""
+    """Shows a worker the GPUs that Ray gave to it, and no others."""
     return RankOnNode(0, 0, {**({} if gpus else dict.fromkeys(_HIDDEN, "")), **node.devices})
 
 
@@ -195,7 +195,7 @@ async def _all_connected(expected: Sequence[Expected]) -> list[RemoteProcess]:
 
 
 def _release_at_end(request: Request, processes: Sequence[RemoteProcess]) -> None:
-    """The actors are given back once every worker of theirs is gone."""
+    """Releases the actors once every worker of theirs is gone."""
     left = len(processes)
 
     def ended(_: Any) -> None:

@@ -119,7 +119,7 @@ class RemoteProcess:
         return self._memory_bytes
 
     def close(self) -> None:
-        """Idempotent. An agent that is still there ends what is left of the worker."""
+        """Leaves what is left of the worker to its agent, if that is still there. Idempotent."""
         if self._kill_timer is not None:
             self._kill_timer.cancel()
         if self._ending is not None:
@@ -172,7 +172,7 @@ class RemoteProcess:
     # ------------------------------------------------------------------------------------ its end
 
     def lost(self, reason: str) -> None:
-        """It is gone, and nobody reports on it any more."""
+        """Records that it is gone and nobody reports on it any more."""
         self._agent.close()
         self._end(WorkerDied(reason), None, progress=None, whole=False)
 
@@ -187,7 +187,7 @@ class RemoteProcess:
             self.kill_group()
 
     def _end(self, death: WorkerDied, code: int | None, *, progress: int | None, whole: bool) -> None:
-        """The first reason counts. ``progress``: None: unknown. ``whole``: the worker's connection ends by itself."""
+        """Ends it; later reasons are ignored. ``progress`` None: unknown. ``whole``: its connection ends by itself."""
         if self._ending is None:
             self.death = self.death or death
             record_progress(self._progress_fd, progress)

@@ -12,13 +12,13 @@ _INFO = struct.Struct("<4B 52x I")  # state, congestion state, retransmits, prob
 
 
 def has_ended(stream: Stream) -> bool:
-    """Whether the peer has closed: what it sent before is all here."""
+    """Tells whether the peer has closed: what it sent before is all here."""
     info = _info(stream, 1)
     return not info or info[0] in _ENDED
 
 
 def is_stalled(stream: Stream, for_s: float) -> bool:
-    """Whether the kernel sends again and again, and no answer has come for so long.
+    """Tells whether the kernel sends again and again, and no answer has come for so long.
 
     A peer that does not read is not meant: its kernel answers.
     """

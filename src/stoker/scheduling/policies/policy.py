@@ -79,7 +79,7 @@ class Policy(ABC):
         """Notes the first part of a batch: whatever ran before it has seen its jobs."""
 
     def holds(self, worker: WorkerState) -> bool:
-        """Whether the worker is needed for more than its batches, so that it cannot stop yet."""
+        """Tells whether the worker is needed for more than its batches, so that it cannot stop yet."""
         return False
 
     @abstractmethod

@@ -1,4 +1,4 @@
-"""One queue for all workers, bounded, first in first out: what most policies have in common.  PURE.
+"""Implements the queue that most policies share: one for all workers, bounded, first in first out.  PURE.
 
 Removing a job from the middle only marks it (``job.place``); what is marked is skipped when its turn comes and swept
 out when the marked outnumber the waiting.  So every operation is O(1) amortised, whatever clients cancel.
