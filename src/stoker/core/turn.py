@@ -12,7 +12,8 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 from typing import Any
-from weakref import WeakKeyDictionary
+
+from stoker.core.per_loop import one_per_loop
 
 _ROUNDS = 4
 """Passes over the deferred work per turn: a deferred dispatch defers a write. What is left runs in the next turn."""
@@ -84,13 +85,5 @@ class Turn:
         self._run_due()
 
 
-_turns: WeakKeyDictionary[asyncio.AbstractEventLoop, Turn] = WeakKeyDictionary()
-
-
-def current_turn() -> Turn:
-    """Returns the turn of the running loop."""
-    loop = asyncio.get_running_loop()
-    turn = _turns.get(loop)
-    if turn is None:
-        turn = _turns[loop] = Turn(loop)
-    return turn
+current_turn = one_per_loop(Turn)
+"""Returns the turn of the running loop."""

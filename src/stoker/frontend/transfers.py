@@ -10,7 +10,8 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from weakref import WeakKeyDictionary
+
+from stoker.core.per_loop import one_per_loop
 
 TURN_BYTES = 1 << 20
 LARGE_BYTES = 64 << 10
@@ -58,6 +59,10 @@ class Transfers:
                 self._plan()
 
 
+current_transfers = one_per_loop(Transfers)
+"""Returns the large transfers of the running loop."""
+
+
 class Reading:
     """Reads from a client while its connection wants to and the turn allows it."""
 
@@ -97,15 +102,3 @@ class Reading:
             self._transport.resume_reading()
         else:
             self._transport.pause_reading()
-
-
-_of_loops: WeakKeyDictionary[asyncio.AbstractEventLoop, Transfers] = WeakKeyDictionary()
-
-
-def current_transfers() -> Transfers:
-    """Returns those of the running loop."""
-    loop = asyncio.get_running_loop()
-    found = _of_loops.get(loop)
-    if found is None:
-        found = _of_loops[loop] = Transfers(loop)
-    return found

@@ -106,11 +106,3 @@ async def test_one_that_fails_does_not_cost_the_others_their_turn() -> None:
         turn.run(callback)
     await asyncio.sleep(0)
     assert done == ["it"]
-
-
-def test_each_loop_has_its_own() -> None:
-    async def mine() -> object:
-        assert current_turn() is current_turn()
-        return current_turn()
-
-    assert asyncio.run(mine()) is not asyncio.run(mine())
