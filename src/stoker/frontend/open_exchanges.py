@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from stoker.core.ports import AccessLog, AccessRecord, RequestTelemetry
@@ -19,15 +19,8 @@ SWEEP_SECONDS = 0.5
 """How often stalled streams are checked for while there may be any."""
 
 
-def _to_the_end_of_the_turn(callback: Callable[[], None]) -> None:
-    current_turn().defer(callback)
-
-
 class OpenExchanges:
-    """Begins and ends every exchange, once.
-
-    ``http_status``: converts other statuses to HTTP's, for counters. ``defer``: calls back at the end of the turn.
-    """
+    """Begins and ends every exchange, once. ``http_status``: converts other statuses to HTTP's, for counters."""
 
     def __init__(
         self,
@@ -38,7 +31,6 @@ class OpenExchanges:
         stream_min_bytes_per_s: int = 0,
         telemetry: RequestTelemetry | None = None,
         http_status: Mapping[int, int] | None = None,
-        defer: Callable[[Callable[[], None]], None] = _to_the_end_of_the_turn,
     ) -> None:
         self.open: set[Exchange] = set()
         self._ended: list[AccessRecord] = []  # in this turn
@@ -53,7 +45,6 @@ class OpenExchanges:
         self._floor = stream_min_bytes_per_s
         self._behind: dict[Exchange, _Behind] = {}
         self._idle: asyncio.Future[None] | None = None
-        self._defer = defer
         self._sweep_timer: asyncio.TimerHandle | None = None
 
     # ----------------------------------------------------------------------------- life of an exchange
@@ -77,7 +68,7 @@ class OpenExchanges:
         if not exchange.while_draining:  # health checks do not count as requests
             self._answered[status] = self._answered.get(status, 0) + 1
         if len(ended) == 1:
-            self._defer(self._record)
+            current_turn().defer(self._record)
         if self._idle is not None:
             self.check_quiet()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 
 import pytest
@@ -92,7 +93,6 @@ def book(log: Log) -> OpenExchanges:
         max_message_bytes=100,
         stream_stall_timeout_s=30.0,
         stream_min_bytes_per_s=10,
-        defer=lambda callback: callback(),
     )
 
 
@@ -106,16 +106,17 @@ def parts(*data: bytes) -> ReplyStream:
 # ------------------------------------------------------------------------------------------------ one end
 
 
-def test_an_exchange_ends_exactly_once(book: OpenExchanges, log: Log) -> None:
+async def test_an_exchange_ends_exactly_once(book: OpenExchanges, log: Log) -> None:
     exchange = recording(book)
     exchange.finish()
     exchange.fail(HandlerRaised())
     exchange.cancelled()
     exchange.abandon(ServerStopping())
+    await asyncio.sleep(0)
     assert (exchange.said, log.statuses, book.open) == (["end"], [200], set())
 
 
-def test_who_is_given_up_has_its_work_cancelled_and_is_told_why(book: OpenExchanges) -> None:
+async def test_who_is_given_up_has_its_work_cancelled_and_is_told_why(book: OpenExchanges) -> None:
     exchange, cancelled = recording(book), list[int]()
     exchange.on_cancel = lambda: cancelled.append(1)
     exchange.abandon(ServerStopping())
@@ -178,7 +179,7 @@ async def test_a_reader_that_catches_up_now_and_then_is_not_too_slow(book: OpenE
 # ------------------------------------------------------------------------------------- replies and answers
 
 
-def test_a_unary_answer_is_all_parts_at_the_end(book: OpenExchanges) -> None:
+async def test_a_unary_answer_is_all_parts_at_the_end(book: OpenExchanges) -> None:
     exchange, reply = recording(book), parts(b"a", b"b")
     exchange.respond_from(reply)
     assert exchange.said == []
@@ -190,7 +191,7 @@ LONG = bytes(16 << 10)
 """Nothing is handed over together with it."""
 
 
-def test_parts_that_wait_are_handed_over_together_up_to_a_size(book: OpenExchanges) -> None:
+async def test_parts_that_wait_are_handed_over_together_up_to_a_size(book: OpenExchanges) -> None:
     class Calls(Recording):
         def send(self, chunks: Sequence[Chunk]) -> bool:
             self.started = True
@@ -204,7 +205,7 @@ def test_parts_that_wait_are_handed_over_together_up_to_a_size(book: OpenExchang
     assert exchange.said == [[1, 2, len(LONG)], [len(LONG)], [1], [1, 1], [4], "end"]
 
 
-def test_a_stream_is_sent_part_by_part_and_one_part_alone_whole(book: OpenExchanges) -> None:
+async def test_a_stream_is_sent_part_by_part_and_one_part_alone_whole(book: OpenExchanges) -> None:
     several, reply = recording(book), parts(b"a")
     StreamAnswer(several, reply)
     reply.push(Chunk(b"b", ResponseMeta()), last=True)
@@ -216,7 +217,7 @@ def test_a_stream_is_sent_part_by_part_and_one_part_alone_whole(book: OpenExchan
 
 
 @pytest.mark.parametrize(("error", "at_once"), [(HandlerRaised(), False), (ServerStopping(), True)])
-def test_an_error_follows_what_was_sent_unless_it_cannot_wait(
+async def test_an_error_follows_what_was_sent_unless_it_cannot_wait(
     book: OpenExchanges, error: ServingError, at_once: bool
 ) -> None:
     exchange, reply = recording(book, room=0), parts(LONG, b"b")
@@ -230,7 +231,7 @@ def test_an_error_follows_what_was_sent_unless_it_cannot_wait(
 
 
 @pytest.mark.parametrize("answer", [Exchange.respond_from, StreamAnswer])
-def test_a_client_that_leaves_cancels_the_reply(
+async def test_a_client_that_leaves_cancels_the_reply(
     book: OpenExchanges, answer: Callable[[Exchange, ReplyStream], object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     exchange, reply, cancelled = recording(book), ReplyStream(), list[int]()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib.util
 import time
 from collections.abc import Callable, Sequence
@@ -63,7 +64,6 @@ def open_calls(log: Log) -> OpenExchanges:
         access_log=log,
         max_message_bytes=1000,
         stream_stall_timeout_s=30.0,
-        defer=lambda callback: callback(),
     )
 
 
@@ -90,7 +90,7 @@ def begun_as(open_calls: OpenExchanges, method: Method, *, request: bytes, **opt
     return call
 
 
-def test_a_call_ends_exactly_once(open_calls: OpenExchanges, log: Log) -> None:
+async def test_a_call_ends_exactly_once(open_calls: OpenExchanges, log: Log) -> None:
     call = begun(open_calls, lambda call: None)
     call.send_message(b"one")
     call.finish()
@@ -99,19 +99,21 @@ def test_a_call_ends_exactly_once(open_calls: OpenExchanges, log: Log) -> None:
     call.fail(BadRequest())
     call.cancelled()
     call.send_message(b"two")
+    await asyncio.sleep(0)
     assert (call.sent, log.codes, open_calls.open) == ([b"one", "end"], [0], set())
 
 
-def test_a_cancelled_call_tells_its_method_once_and_sends_nothing(open_calls: OpenExchanges, log: Log) -> None:
+async def test_a_cancelled_call_tells_its_method_once_and_sends_nothing(open_calls: OpenExchanges, log: Log) -> None:
     told: list[int] = []
     call = begun(open_calls, lambda call: setattr(call, "on_cancel", lambda: told.append(1)))
     call.cancelled()
     call.cancelled()
     call.fail(BadRequest())
+    await asyncio.sleep(0)
     assert (call.sent, told, log.codes) == ([], [1], [1])
 
 
-def test_an_exception_in_a_method_becomes_its_status_and_cancels_what_it_began(open_calls: OpenExchanges) -> None:
+async def test_an_exception_in_a_method_becomes_its_status_and_cancels_what_it_began(open_calls: OpenExchanges) -> None:
     told: list[int] = []
 
     def handle(call: Call) -> None:
@@ -122,14 +124,14 @@ def test_an_exception_in_a_method_becomes_its_status_and_cancels_what_it_began(o
     assert told == [1]
 
 
-def test_a_message_over_the_limit_never_reaches_its_method(open_calls: OpenExchanges) -> None:
+async def test_a_message_over_the_limit_never_reaches_its_method(open_calls: OpenExchanges) -> None:
     reached: list[Call] = []
     assert begun(open_calls, reached.append, request=b"x" * 1001).sent == [8]
     assert not begun(open_calls, reached.append, request=b"x" * 1000).sent
     assert len(reached) == 1
 
 
-def test_a_method_that_fails_when_room_comes_back_ends_its_call(open_calls: OpenExchanges) -> None:
+async def test_a_method_that_fails_when_room_comes_back_ends_its_call(open_calls: OpenExchanges) -> None:
     def broken() -> None:
         raise BadRequest
 
@@ -188,7 +190,9 @@ class Eager:
 
 
 @pytest.mark.parametrize("streaming", [False, True])
-def test_parts_that_are_pushed_while_one_is_read_keep_their_order(open_calls: OpenExchanges, streaming: bool) -> None:
+async def test_parts_that_are_pushed_while_one_is_read_keep_their_order(
+    open_calls: OpenExchanges, streaming: bool
+) -> None:
     parts = [b"%d" % number for number in range(20)]
     method = inference_methods(Eager(list(parts)))[2 if streaming else 1]
     call = begun_as(open_calls, method, request=pb.PredictionsRequest(model_name="m").SerializeToString())
