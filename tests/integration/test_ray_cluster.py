@@ -1,6 +1,6 @@
 """Workers on the nodes of a real Ray cluster, from the command line to a handler's answer: three nodes on this machine.
 
-The tests share a cluster and a server, because a node takes seconds to come up; each registers models of its own.
+The tests share a cluster, a server and the model ``echo``, because nodes and workers take seconds to come up.
 """
 
 from __future__ import annotations
@@ -111,6 +111,14 @@ def client(place: Place) -> Iterator[Client]:
         yield made
 
 
+@pytest.fixture(scope="module")
+def echo(place: Place) -> str:
+    """A model with two workers, each on a node of its own at first; whatever ends them, two come back."""
+    with place.client() as client:
+        client.register(archive(place, "echo", raySpread=True), initial_workers=2, synchronous=True)
+    return "echo"
+
+
 def archive(place: Place, name: str, source: str = ECHO, **config: Any) -> str:
     with zipfile.ZipFile(place.store / f"{name}.mar", "w") as mar:
         model = {"modelName": name, "modelVersion": "1.0", "handler": "service.py", "configFile": "config.yaml"}
@@ -145,51 +153,52 @@ def log_of(place: Place) -> str:
     return (place.folder / "logs" / "model_log.log").read_text()
 
 
-def test_a_model_answers_from_the_node_that_its_description_names(place: Place, client: Client) -> None:
-    client.register(archive(place, "echo"), initial_workers=2, synchronous=True)
-    assert client.predict("echo", b"hello").data == b"hello"
-    assert nodes_of(client, "echo") == ["node-1", "node-2"]
+def serving(client: Client, model: str) -> dict[int, str]:
+    """Returns the node of each worker that is ready, by process."""
+    return {each["pid"]: each["node"].split()[0] for each in workers_of(client, model) if each["status"] == "READY"}
+
+
+def wait_for_two_without(pid: int, client: Client, model: str) -> None:
+    wait_until(lambda: len(serving(client, model).keys() - {pid}) == 2, "another process has taken the place")
+
+
+def test_a_model_answers_from_the_nodes_that_its_description_names(place: Place, client: Client, echo: str) -> None:
+    assert client.predict(echo, b"hello").data == b"hello"
+    assert nodes_of(client, echo) == ["node-1", "node-2"]
     assert 'stoker_node_workers{model="echo",version="1.0",node="node-1 (127.0.0.1)"} 1' in metrics(place)
-    assert client.predict("echo", b"env RAY_JOB_ID").data == b""
+    assert client.predict(echo, b"env RAY_JOB_ID").data == b""
     if os.geteuid() == 0:  # others may not undo what Ray did to its priority
-        assert psutil.Process(workers_of(client, "echo")[0]["pid"]).nice() == psutil.Process().nice()
-    assert client.predict("echo", b"env GLIBC_TUNABLES").data == malloc.WORKER.encode()
-    client.unregister("echo")
+        assert psutil.Process(workers_of(client, echo)[0]["pid"]).nice() == psutil.Process().nice()
+    assert client.predict(echo, b"env GLIBC_TUNABLES").data == malloc.WORKER.encode()
 
 
-def test_a_stream_comes_part_by_part(place: Place, client: Client) -> None:
-    client.register(archive(place, "streams"), initial_workers=1, synchronous=True)
-    parts = list(client.predict_stream("streams", b"stream 5"))
+def test_a_stream_comes_part_by_part(client: Client, echo: str) -> None:
+    parts = list(client.predict_stream(echo, b"stream 5"))
     assert b"".join(part.data for part in parts) == b"0 1 2 3 4 end"
-    client.unregister("streams")
 
 
-def test_what_a_worker_prints_arrives_in_the_model_log(place: Place, client: Client) -> None:
-    client.register(archive(place, "prints"), initial_workers=1, synchronous=True)
-    client.predict("prints", b"print from far away")
+def test_what_a_worker_prints_arrives_in_the_model_log(place: Place, client: Client, echo: str) -> None:
+    client.predict(echo, b"print from far away")
     wait_until(lambda: "from far away" in log_of(place), "the line is logged")
     line = next(line for line in log_of(place).splitlines() if "from far away" in line)
     assert "@node-" in line
-    client.unregister("prints")
 
 
-def test_a_handler_that_exits_fails_its_batch_and_gets_a_new_process(place: Place, client: Client) -> None:
-    client.register(archive(place, "exits"), initial_workers=1, synchronous=True)
+def test_a_handler_that_exits_fails_its_batch_and_gets_a_new_process(client: Client, echo: str) -> None:
+    before = serving(client, echo)
     with pytest.raises(CallError, match="exit code 3"):
-        client.predict("exits", b"exit 3")
-    wait_until_served(client, "exits")
-    assert client.predict("exits", b"again").data == b"again"
-    client.unregister("exits")
+        client.predict(echo, b"exit 3")
+    gone = next(pid for pid in before if not psutil.pid_exists(pid))
+    wait_for_two_without(gone, client, echo)
+    assert client.predict(echo, b"again").data == b"again"
 
 
-def test_an_actor_that_is_killed_takes_its_worker_along_and_is_placed_anew(place: Place, client: Client) -> None:
-    client.register(archive(place, "actors"), initial_workers=1, synchronous=True)
-    worker = psutil.Process(workers_of(client, "actors")[0]["pid"])
+def test_an_actor_that_is_killed_takes_its_worker_along_and_is_placed_anew(client: Client, echo: str) -> None:
+    worker = psutil.Process(next(iter(serving(client, echo))))
     worker.parent().kill()
     worker.wait(20)
-    wait_until(lambda: bool(nodes_of(client, "actors")), "the model is served again")
-    assert client.predict("actors", b"again").data == b"again"
-    client.unregister("actors")
+    wait_for_two_without(worker.pid, client, echo)
+    assert client.predict(echo, b"again").data == b"again"
 
 
 def test_a_sequence_stays_with_its_worker(place: Place, client: Client) -> None:
@@ -282,18 +291,17 @@ def test_a_resource_that_another_job_holds_is_named(nodes: RayNodes, client: Cli
 
 
 def test_a_node_that_dies_under_load_fails_only_what_its_workers_had_begun(
-    nodes: RayNodes, place: Place, client: Client
+    nodes: RayNodes, place: Place, client: Client, echo: str
 ) -> None:
     """Batches are short, so dozens are sent ahead; a worker runs one at a time."""
-    client.register(archive(place, "load", raySpread=True), initial_workers=2, synchronous=True)
-    victims = [worker["pid"] for worker in workers_of(client, "load") if worker["node"].startswith("node-2")]
-    assert victims
-    wrong, failed = asyncio.run(echoes(place, 20_000, at=(5_000, lambda: nodes.kill("node-2"))))
+    before = serving(client, echo)
+    node = min(before.values())
+    victims = [pid for pid, of in before.items() if of == node]
+    wrong, failed = asyncio.run(echoes(place, 20_000, at=(5_000, lambda: nodes.kill(node))))
     assert not wrong
     assert len(failed) <= len(victims), failed
-    assert "node-2" not in nodes_of(client, "load")
+    assert node not in nodes_of(client, echo)
     wait_until(lambda: not any(map(psutil.pid_exists, victims)), "nothing of the node is left")
-    client.unregister("load")
 
 
 async def echoes(place: Place, count: int, *, at: tuple[int, Any]) -> tuple[list[str], list[str]]:
@@ -306,7 +314,7 @@ async def echoes(place: Place, count: int, *, at: tuple[int, Any]) -> tuple[list
                 await asyncio.to_thread(at[1])
             text = f"echo {number}"
             try:
-                answer = await client.predict("load", text.encode(), timeout=60)
+                answer = await client.predict("echo", text.encode(), timeout=60)
             except CallError as error:
                 failed.append(str(error))
             else:
@@ -318,19 +326,19 @@ async def echoes(place: Place, count: int, *, at: tuple[int, Any]) -> tuple[list
     return wrong, failed
 
 
-def test_a_server_that_is_killed_leaves_nothing_on_any_node(place: Place, client: Client) -> None:
+def test_a_server_that_is_killed_leaves_nothing_on_any_node(place: Place, client: Client, echo: str) -> None:
     """And the next one takes its models up again."""
-    client.register(archive(place, "resumed"), initial_workers=1, synchronous=True)
-    worker = psutil.Process(workers_of(client, "resumed")[0]["pid"])
+    wait_until(lambda: len(serving(client, echo)) == 2, "both workers are there")
+    workers = [psutil.Process(pid) for pid in serving(client, echo)]
     snapshots = place.folder / "logs" / "config"
-    wait_until(lambda: any("resumed" in file.read_text() for file in snapshots.glob("*.cfg")), "it is written down")
+    wait_until(lambda: any(echo in file.read_text() for file in snapshots.glob("*.cfg")), "it is written down")
     place.server().kill()
-    _, alive = psutil.wait_procs([worker], timeout=20)
+    _, alive = psutil.wait_procs(workers, timeout=20)
     assert not alive
     place.foreground()
     with place.client() as again:
-        wait_until_served(again, "resumed")
-        assert again.predict("resumed", b"back").data == b"back"
+        wait_until_served(again, echo)
+        assert again.predict(echo, b"back").data == b"back"
 
 
 def test_a_server_without_its_cluster_does_not_start(tmp_path: Path) -> None:

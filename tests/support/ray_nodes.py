@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+
+from stoker.ray.driver import environment_of
 
 TRIES = 4
 """Ray waits half a minute for a node to come up, too little on a busy machine."""
@@ -20,13 +21,9 @@ _SMALL = {"object_store_memory": 80 << 20, "include_dashboard": False}
 
 
 def environment() -> dict[str, str]:
-    """What every process of the cluster and the server must have in common."""
-    return {
-        "RAY_USAGE_STATS_ENABLED": "0",
-        "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # loopback only
-        "RAY_AUTH_MODE": "token",
-        "RAY_AUTH_TOKEN": secrets.token_hex(32),
-    }
+    """What every process of the cluster and the server must have in common: loopback only, a token, no statistics, no
+    workers in stock. The priority of workers stays as Ray sets it on the nodes of others."""
+    return environment_of("local", {"RAY_worker_niceness": "as Ray does"})
 
 
 class RayNodes:
@@ -79,6 +76,7 @@ class RayNodes:
 
 
 def main() -> None:
+    import ray
     from ray.cluster_utils import Cluster
 
     cluster = Cluster()
@@ -93,6 +91,7 @@ def main() -> None:
         else:
             _kill(nodes.pop(name))
         print(json.dumps({"answer": cluster.address}), flush=True)
+    ray.shutdown()  # which must not be connected to the head that ends
     cluster.shutdown()
 
 
