@@ -10,6 +10,7 @@ from typing import Any
 from stoker.core.job import Job, ModelKey
 from stoker.core.measures import HandlerSample, ModelCounters
 from stoker.core.ports import ModelTelemetry
+from stoker.telemetry.lines import with_columns
 from stoker.telemetry.metrics import Metrics
 
 KEY = ModelKey("m", "1.0")
@@ -48,8 +49,8 @@ class Rig:
         self.metrics.answered(200)
 
 
-def _into(lines: list[str]) -> Callable[[Callable[[], bytes], int], None]:
-    return lambda text, size: lines.extend(text().decode().splitlines())
+def _into(lines: list[str]) -> Callable[[bytes], None]:
+    return lambda text: lines.extend(with_columns(text, None).decode().splitlines())
 
 
 def jobs(*request_ids: str) -> list[Job]:

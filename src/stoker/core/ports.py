@@ -449,6 +449,6 @@ its handler sees it, or its answer's ``x-request-id``; empty where there is none
 class AccessLog(Protocol):
     """One line per finished call. Implemented by telemetry, called by the frontends."""
 
-    def record(self, calls: Sequence[AccessRecord]) -> None:
+    def record(self, calls: Sequence[AccessRecord], /) -> None:
         """Takes the calls that ended in one turn of the loop."""
         ...

@@ -17,14 +17,13 @@ _LEVELS = {"WARNING": "WARN ", "CRITICAL": "FATAL"}
 _INDENT = "    "
 
 
-_DATE_BYTES = 23
+COLUMNS = "\0"
+"""Marks where the console shows level, thread and logger name, and a file nothing. Escaped text never has it."""
 
 
-def with_columns(lines: bytes, name: str) -> bytes:
-    """Adds level, thread and logger name, as the console shows them, to lines that have only dates."""
-    columns = f" [INFO ] main {name}".encode()
-    dated = (line[:_DATE_BYTES] + columns + line[_DATE_BYTES:] for line in lines.split(b"\n")[:-1])
-    return b"".join([line + b"\n" for line in dated])
+def with_columns(lines: bytes, name: str | None) -> bytes:
+    """Returns what the console shows for a logger of this name, or without a name what goes to a file."""
+    return lines.replace(COLUMNS.encode(), b"" if name is None else f" [INFO ] main {name}".encode())
 
 
 def timestamp(seconds: float) -> str:

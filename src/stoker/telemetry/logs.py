@@ -15,12 +15,13 @@ import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from stoker.core.ports import AccessLog, AccessRecord
 from stoker.telemetry import access as access_lines
-from stoker.telemetry.access import BufferedAccessLog
 from stoker.telemetry.json_lines import JsonFormatter, lone_line
+from stoker.telemetry.line_buffer import LineBuffer, Post
 from stoker.telemetry.lines import LineFormatter, with_columns
 from stoker.telemetry.log4j import LogLevels
-from stoker.telemetry.metric_log import MODEL_METRICS, TS_METRICS, Post
+from stoker.telemetry.metric_log import MODEL_METRICS, TS_METRICS
 from stoker.telemetry.sinks import Action, Console, RollingFile, Sink
 from stoker.telemetry.writer import LogWriter
 
@@ -42,7 +43,7 @@ class _Posting(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         line = f"{self.format(record)}\n".encode("utf-8", "backslashreplace")
         for writer, sink in self._targets:
-            writer.post(sink, line, len(line))
+            writer.post(sink, line)
 
 
 class _Bulk:
@@ -54,9 +55,9 @@ class _Bulk:
         self._name = name
 
     def write(self, data: bytes) -> None:
-        self._file.write(data)
+        self._file.write(with_columns(data, None))
         if self._console is not None:
-            self._console(data if self._name is None else with_columns(data, self._name))
+            self._console(with_columns(data, self._name))
 
 
 class Logs:
@@ -97,7 +98,8 @@ class Logs:
         model_metrics_file = self._file(metrics_location / "model_metrics.log")
         self._taken: list[tuple[logging.Logger, logging.Handler, int]] = []  # with its previous level
         access = self._bulk(access_file, access_lines.NAME)
-        self._access = BufferedAccessLog(self._writer, access, as_json=self.as_json)
+        text_of = access_lines.json_of if self.as_json else access_lines.text_of
+        self._access = LineBuffer[AccessRecord](self._post_to(access, self._levels.access), text_of)
         self.ts_metrics: Post = self._post_to(self._bulk(ts_metrics_file, TS_METRICS), self._levels.ts_metrics)
         self.model_metrics: Post = self._post_to(
             self._bulk(model_metrics_file, MODEL_METRICS), self._levels.model_metrics
@@ -117,10 +119,10 @@ class Logs:
 
     def reopen(self) -> None:
         """Reopens the log files under their usual names, whatever became of the open ones. Any thread."""
-        self._writer.post(Action(self._reopen), b"", 0)
+        self._writer.post(Action(self._reopen), b"")
 
     @property
-    def access(self) -> BufferedAccessLog | None:
+    def access(self) -> AccessLog | None:
         """Returns the access log, None if it is off."""
         return self._access if self._levels.access <= logging.INFO else None
 
@@ -160,14 +162,14 @@ class Logs:
         return _Bulk(file, self._show if shown else None, None if self.as_json else name)
 
     def _post_to(self, sink: Sink, level: int) -> Post:
-        def post(text: Callable[[], bytes], size: int) -> None:
+        def post(text: bytes) -> None:
             if level <= logging.INFO:
-                self._writer.post(sink, text, size)
+                self._writer.post(sink, text)
 
         return post
 
     def _show(self, data: bytes) -> None:
-        self._console_writer.post(self._console, data, len(data))
+        self._console_writer.post(self._console, data)
 
     def _complain(self, text: str) -> None:
         self._show(self._notice(text))

@@ -13,7 +13,7 @@ from stoker.core.measures import HandlerSample
 from stoker.core.text import escaped
 from stoker.telemetry.declared import Declared
 from stoker.telemetry.json_lines import dumps, head, members, number
-from stoker.telemetry.lines import timestamp
+from stoker.telemetry.lines import COLUMNS, timestamp
 
 PREFIX = "[METRICS]"
 
@@ -50,7 +50,7 @@ Entry = tuple[float, Template, float, RequestIds]
 def template(declared: Declared, labels: tuple[str, ...], host: str) -> Template:
     """Prepares a line. ``labels`` end with the host name, which is not repeated among the dimensions."""
     dims = ",".join(f"{name}:{text}" for name, text in _dimensions(declared, labels))
-    return escaped(f" - {declared.name}.{declared.unit}:"), escaped(f"|#{dims}|#hostname:{host}")
+    return f"{COLUMNS} - " + escaped(f"{declared.name}.{declared.unit}:"), escaped(f"|#{dims}|#hostname:{host}")
 
 
 def json_template(declared: Declared, labels: tuple[str, ...], host: str) -> Template:
@@ -60,7 +60,7 @@ def json_template(declared: Declared, labels: tuple[str, ...], host: str) -> Tem
         "unit": declared.unit,
         "dimensions": dict(_dimensions(declared, labels)),
         "hostname": host,
-        "message": before.removeprefix(" - "),
+        "message": before.removeprefix(f"{COLUMNS} - "),
     }
     return members(facts)[:-1], dumps(after)[1:-1]
 
@@ -69,8 +69,8 @@ def _dimensions(declared: Declared, labels: tuple[str, ...]) -> Iterable[tuple[s
     return zip(declared.labels[:-1], labels[:-1], strict=True)
 
 
-def log_text(entries: Iterable[Entry]) -> str:
-    """Returns one line per entry."""
+def log_text(entries: Iterable[Entry]) -> bytes:
+    """Returns one line per entry, with the mark `COLUMNS`."""
     lines = []
     millisecond, date, end = -1, "", ""
     for at, (before, after), value, ids in entries:
@@ -78,10 +78,10 @@ def log_text(entries: Iterable[Entry]) -> str:
         if now != millisecond:  # many lines share a timestamp
             millisecond, date, end = now, timestamp(at), f",timestamp:{now // 1000}\n"
         lines.append(f"{date}{before}{value!r}{after}{_named(ids)}{end}")
-    return "".join(lines)
+    return "".join(lines).encode("utf-8", "backslashreplace")
 
 
-def log_json(entries: Iterable[Entry], name: str) -> str:
+def log_json(entries: Iterable[Entry], name: str) -> bytes:
     """Formats `json_template`s; the text form is the message. ``name``: the logger."""
     lines = []
     for at, (before, after), value, ids in entries:
@@ -90,7 +90,7 @@ def log_json(entries: Iterable[Entry], name: str) -> str:
         if named:
             end += f', "request_id": {dumps(named.partition(":")[2])}'
         lines.append(f"{head(at, name)}{before}{value!r}{after}{dumps(named)[1:-1]}{end}}}\n")
-    return "".join(lines)
+    return "".join(lines).encode("utf-8", "backslashreplace")
 
 
 def _named(ids: RequestIds) -> str:

@@ -19,7 +19,8 @@ from stoker.telemetry import declared as declarations
 from stoker.telemetry import exposition
 from stoker.telemetry.declared import BadMetricsFile, Declarations, Declared
 from stoker.telemetry.family import Family, Labels
-from stoker.telemetry.metric_log import MODEL_METRICS, TS_METRICS, MetricLog, Post
+from stoker.telemetry.line_buffer import Post
+from stoker.telemetry.metric_log import MODEL_METRICS, TS_METRICS, MetricLog
 from stoker.telemetry.model_metrics import HandlerMetrics, ModelMetrics
 from stoker.telemetry.modes import INFERENCE_COUNTERS, MODES, Mode
 
@@ -51,8 +52,8 @@ class Metrics:
         mode: str,
         config: Path | None = None,
         auto_detect: bool = False,
-        ts_log: Post = lambda text, size: None,
-        model_log: Post = lambda text, size: None,
+        ts_log: Post = lambda text: None,
+        model_log: Post = lambda text: None,
         host: str | None = None,
         as_json: bool = False,
     ) -> None:
@@ -89,8 +90,8 @@ class Metrics:
             self._requests_4xx += count
         else:
             self._requests_5xx += count
-        if self._logs_requests and self._ts_log.timer is None:
-            self._ts_log.wake()
+        if self._logs_requests and self._ts_log.buffer.timer is None:
+            self._ts_log.buffer.wake()
 
     def model(self, key: ModelKey) -> ModelTelemetry:
         """Implements `core.ports.ModelTelemetryOf`."""
@@ -133,8 +134,8 @@ class Metrics:
 
     def flush(self) -> None:
         """Hands over everything not yet logged. Called at the stop."""
-        self._ts_log.flush()
-        self._model_log.flush()
+        self._ts_log.buffer.flush()
+        self._model_log.buffer.flush()
 
     def _forget_oldest(self) -> None:
         """Drops the oldest counters of unregistered models."""

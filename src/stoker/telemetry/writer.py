@@ -11,9 +11,6 @@ from collections.abc import Callable
 
 from stoker.telemetry.sinks import Action, Sink
 
-Content = bytes | Callable[[], bytes]
-"""Text, or a function that is called in the thread: formatting that the event loop need not do."""
-
 
 class LogWriter:
     """Takes lines by `post` from any thread; `close` waits briefly for the backlog.
@@ -27,7 +24,7 @@ class LogWriter:
         self._max_pending = max_pending_bytes
         self._lock = threading.Lock()
         self._wake = threading.Event()
-        self._entries: deque[tuple[Sink, Content, int]] = deque()
+        self._entries: deque[tuple[Sink, bytes]] = deque()
         self._pending = 0
         self._dropped = 0
         self._closing = False
@@ -37,20 +34,20 @@ class LogWriter:
         self._thread = threading.Thread(target=self._run, name="stoker-log", daemon=True)
         self._thread.start()
 
-    def post(self, sink: Sink, content: Content, size: int) -> None:
+    def post(self, sink: Sink, data: bytes) -> None:
         """Queues it. Never blocks, never raises."""
         with self._lock:
-            if self._pending + size > self._max_pending:
-                self._dropped += 1
+            if self._pending + len(data) > self._max_pending:
+                self._dropped += data.count(b"\n")
                 return
-            self._entries.append((sink, content, size))
-            self._pending += size
+            self._entries.append((sink, data))
+            self._pending += len(data)
         self._wake.set()
 
     def wait_written(self, timeout_s: float = 2.0) -> bool:
         """Waits until everything posted so far is written. False: the sink takes nothing."""
         written = threading.Event()
-        self.post(Action(written.set), b"", 0)
+        self.post(Action(written.set), b"")
         return written.wait(timeout_s)
 
     def close(self, timeout_s: float = 2.0) -> None:
@@ -73,25 +70,15 @@ class LogWriter:
             entries, self._entries = self._entries, deque()
             dropped, self._dropped = self._dropped, 0
         while entries:
-            sink, content, size = entries.popleft()
-            parts = [self._bytes(content)]
+            sink, data = entries.popleft()
+            parts = [data]
             while entries and entries[0][0] is sink:
-                _, content, more = entries.popleft()
-                parts.append(self._bytes(content))
-                size += more
-            sink.write(b"".join(parts))
+                parts.append(entries.popleft()[1])
+            data = b"".join(parts)
+            sink.write(data)
             with self._lock:
-                self._pending -= size
+                self._pending -= len(data)
         if dropped:
             self._on_trouble(
                 f"{self._name}: {dropped} log lines were dropped; they came faster than they can be written"
             )
-
-    def _bytes(self, content: Content) -> bytes:
-        if isinstance(content, bytes):
-            return content
-        try:
-            return content()
-        except Exception as error:  # the thread must survive
-            self._on_trouble(f"{self._name}: a log entry was lost: {error!r}")
-            return b""

@@ -1,12 +1,12 @@
 from __future__ import annotations
 
-import asyncio
 import logging
 from pathlib import Path
 
 import pytest
 
-from stoker.telemetry.access import BufferedAccessLog
+from stoker.telemetry.access import text_of
+from stoker.telemetry.lines import with_columns
 from stoker.telemetry.logs import MODEL_LOGGER, Logs
 from stoker.telemetry.writer import LogWriter
 
@@ -31,7 +31,7 @@ def test_neighbours_for_one_sink_are_one_write_and_order_is_kept() -> None:
     one, two = Memory(), Memory()
     writer = writer_of()
     for sink, text in ((one, b"a"), (one, b"b"), (two, b"c"), (one, b"d")):
-        writer.post(sink, text, 1)
+        writer.post(sink, text)
     writer.write_pending()
     assert (one.writes, two.writes) == ([b"ab", b"d"], [b"c"])
 
@@ -40,64 +40,24 @@ def test_what_waits_is_bounded_and_what_is_dropped_is_counted() -> None:
     sink, trouble = Memory(), list[str]()
     writer = LogWriter(name="log files", on_trouble=trouble.append, max_pending_bytes=10)
     for _ in range(5):
-        writer.post(sink, b"1234", 4)
+        writer.post(sink, b"123\n")
     writer.write_pending()
-    assert sink.text == "12341234"
+    assert sink.text == "123\n123\n"
     assert [text.split(";")[0] for text in trouble] == ["log files: 3 log lines were dropped"]
-    writer.post(sink, b"next", 4)
+    writer.post(sink, b"next")
     writer.write_pending()
     assert sink.text.endswith("next")
-
-
-def test_an_entry_that_cannot_be_formatted_costs_only_itself() -> None:
-    def broken() -> bytes:
-        raise KeyError("x")
-
-    sink, troubles = Memory(), list[str]()
-    writer = writer_of(troubles)
-    writer.post(sink, broken, 1)
-    writer.post(sink, b"after", 5)
-    writer.write_pending()
-    assert troubles == ["log files: a log entry was lost: KeyError('x')"]
-    assert sink.text == "after"
 
 
 # ------------------------------------------------------------------------------------------ access log
 
 
-async def test_calls_are_written_in_the_contracts_words_at_the_flush() -> None:
-    sink = Memory()
-    writer = writer_of()
-    access = BufferedAccessLog(writer, sink)
+def test_calls_are_written_in_the_contracts_words() -> None:
     first_call = (1.0, "127.0.0.1:52011", "gRPC org.x.Service/Predictions HTTP/2.0", 0, 7, "")
-    access.record([first_call, (1.0, "evil\n", 'gRPC "\n HTTP/2.0', 13, 1, "")])
-    access.flush()
-    writer.write_pending()
-    first, second = sink.text.splitlines()
+    lines = text_of([first_call, (1.0, "evil\n", 'gRPC "\n HTTP/2.0', 13, 1, "")])
+    first, second = with_columns(lines, None).decode().splitlines()
     assert first.endswith('/127.0.0.1:52011 "gRPC org.x.Service/Predictions HTTP/2.0" 0 7')
     assert second.endswith('/evil\\n "gRPC "\\n HTTP/2.0" 13 1')
-
-
-async def test_nothing_is_written_before_the_batch_is_due_and_a_thousand_are() -> None:
-    sink = Memory()
-    writer = writer_of()
-    access = BufferedAccessLog(writer, sink)
-    for number in range(999):
-        access.record([(1.0, "p", "r", 0, number, "")])
-    writer.write_pending()
-    assert sink.text == ""
-    access.record([(1.0, "p", "r", 0, 999, "")])
-    writer.write_pending()
-    assert sink.text.count("\n") == 1000
-    access.flush()
-
-
-async def test_no_timer_is_left_when_no_call_comes() -> None:
-    access = BufferedAccessLog(writer_of(), Memory())
-    access.record([(1.0, "p", "r", 0, 1, "")])
-    access.flush()
-    loop = asyncio.get_running_loop()
-    assert [handle for handle in loop._scheduled if not handle.cancelled()] == []  # type: ignore[attr-defined]
 
 
 # ------------------------------------------------------------------------------------------ the whole
