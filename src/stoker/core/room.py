@@ -13,6 +13,8 @@ from typing import cast
 
 from stoker.core.buffer import Buffer
 
+PAGE_BYTES = 2 << 20
+"""The largest part of a page that an incomplete payload fills in vain."""
 _WORTH_IT_BYTES = 1 << 20
 _PROMISED_BYTES = 128 << 10
 

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+from stoker.core.room import PAGE_BYTES
 from stoker.errors import TooManyIncomplete
 
 
@@ -127,7 +128,8 @@ class Share:
 
         Raises: TooManyIncomplete
         """
-        size += size // 8  # a buffer that grows is larger than its content
+        # A growing buffer is larger than its content, and a huge page than its filled part.
+        size += max(size // 8, PAGE_BYTES if size >= PAGE_BYTES else 0)
         if self._budget.reserved.fits(size):
             self._take(size)
         else:
@@ -198,7 +200,7 @@ class UnreadAnswers:
 
     def set(self, reader: Reader, size: int) -> None:
         """Sets all that the client leaves unread now; 0 forgets it."""
-        taken = size + size // 4 + _PER_READER if size else 0
+        taken = size + size // 3 + _PER_READER if size else 0
         self.total += taken - self._by_reader.pop(reader, 0)
         if taken:
             self._by_reader[reader] = taken

@@ -10,9 +10,9 @@ import asyncio
 import ctypes
 from collections.abc import Callable
 
-_AFTER_CLOSED = 100
-_PAUSE_S = 2.0
-"""From one of these connections to the trim, so that the memory of those that leave with it is free too."""
+_AFTER_CLOSED = 16
+_QUIET_S = 1.0
+_AT_MOST_S = 10.0
 
 
 def _malloc_trim() -> Callable[[int], object]:
@@ -25,21 +25,32 @@ def _malloc_trim() -> Callable[[int], object]:
 
 
 class Trimming:
-    """Counts closed connections with `closed`, and trims after many of them."""
+    """Counts closed connections with `closed`, and trims once many have closed.
 
-    __slots__ = ("_closed", "_planned", "_trim")
+    It waits until no more of them close, so that the memory of a whole crowd is free, but not for ever.
+    """
+
+    __slots__ = ("_closed", "_closed_at", "_planned_at", "_trim")
 
     def __init__(self, trim: Callable[[int], object] | None = None) -> None:
         self._trim = trim or _malloc_trim()
         self._closed = 0
-        self._planned = False
+        self._closed_at = 0.0
+        self._planned_at: float | None = None
 
     def closed(self) -> None:
+        loop = asyncio.get_running_loop()
         self._closed += 1
-        if self._closed >= _AFTER_CLOSED and not self._planned:
-            self._planned = True
-            asyncio.get_running_loop().call_later(_PAUSE_S, self._run)
+        self._closed_at = loop.time()
+        if self._closed >= _AFTER_CLOSED and self._planned_at is None:
+            self._planned_at = self._closed_at
+            loop.call_later(_QUIET_S, self._run)
 
     def _run(self) -> None:
-        self._closed, self._planned = 0, False
+        loop = asyncio.get_running_loop()
+        wait_s = self._closed_at + _QUIET_S - loop.time()
+        if wait_s > 0 and self._planned_at is not None and loop.time() < self._planned_at + _AT_MOST_S:
+            loop.call_later(wait_s, self._run)
+            return
+        self._closed, self._planned_at = 0, None
         self._trim(0)
