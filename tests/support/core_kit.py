@@ -7,6 +7,7 @@ from typing import Any
 from stoker.core.job import Input, Job, ModelKey
 from stoker.core.measures import ModelCounters
 from stoker.core.model import ModelSpec
+from stoker.core.reply import Chunk
 from stoker.scheduling import actions
 from stoker.scheduling.core import SchedulerCore
 
@@ -60,3 +61,19 @@ def sent_alone(scheduler: SchedulerCore) -> list[tuple[int, int]]:
     found = [a for a in take(scheduler) if isinstance(a, actions.Send)]
     assert all(len(a.batch.jobs) == 1 for a in found)
     return [(a.worker, a.batch.id) for a in found]
+
+
+def failures(scheduler: SchedulerCore) -> list[tuple[Job, type[Exception]]]:
+    return [(a.job, type(a.error)) for a in take(scheduler) if isinstance(a, actions.Fail)]
+
+
+def answer(scheduler: SchedulerCore, worker: int, batch: int, count: int = 1, now: float = 0.0) -> None:
+    scheduler.done(worker, batch, [Chunk(b"ok")] * count, now)
+    scheduler.dispatch(now)
+
+
+def wake(scheduler: SchedulerCore) -> float | None:
+    """Returns when the core has something to do next; the shell's timer, which is cheaper to know, is never later."""
+    at = scheduler.next_wake()
+    assert at is None or scheduler.wake_at <= at
+    return at

@@ -13,11 +13,21 @@ from pathlib import Path
 import hpack
 import wire
 
+from stoker.protos import inference_pb2
+
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 DATA, HEADERS, PRIORITY, RST_STREAM, SETTINGS, PUSH_PROMISE, PING, GOAWAY, WINDOW_UPDATE, CONTINUATION = range(10)
 END_STREAM = ACK = 0x1
 END_HEADERS = 0x4
+INITIAL_WINDOW_SIZE = 4  # of the settings
+NO_ERROR, PROTOCOL_ERROR, ENHANCE_YOUR_CALM = 0, 1, 11
+CANCEL = bytes((0, 0, 0, 8))
+OK, CANCELLED, UNKNOWN, NOT_FOUND, RESOURCE_EXHAUSTED, UNIMPLEMENTED, INTERNAL, UNAVAILABLE = 0, 1, 2, 5, 8, 12, 13, 14
 PREDICTIONS = "/org.pytorch.serve.grpc.inference.InferenceAPIsService/Predictions"
+STREAM_PREDICTIONS = "/org.pytorch.serve.grpc.inference.InferenceAPIsService/StreamPredictions"
+MIB = 1 << 20
+REQUEST = inference_pb2.PredictionsRequest(model_name="m", input={"data": b"x"}).SerializeToString()
+BIG = inference_pb2.PredictionsRequest(model_name="big", input={"data": b"x"}).SerializeToString()
 
 
 def frame(kind: int, flags: int, stream: int, payload: bytes = b"") -> bytes:
@@ -167,6 +177,13 @@ async def peer(port: int, *, greet: bool = True, settings: dict[int, int] | None
         yield it
     finally:
         await it.close()
+
+
+async def serves(port: int) -> bool:
+    """Tells whether a neighbour is answered."""
+    async with peer(port) as neighbour:
+        neighbour.call(1, REQUEST)
+        return (await neighbour.answer(1)).status == OK
 
 
 def resident_bytes() -> int:

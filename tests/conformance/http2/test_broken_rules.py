@@ -2,39 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-
 import pytest
-from grpc_fakes import Ports, Submission, until
-from h2_peer import DATA, END_HEADERS, END_STREAM, HEADERS, PRIORITY, WINDOW_UPDATE, Peer, frame, message, peer
+from grpc_fakes import until
+from h2_peer import (
+    DATA,
+    END_HEADERS,
+    END_STREAM,
+    HEADERS,
+    INITIAL_WINDOW_SIZE,
+    INTERNAL,
+    OK,
+    PRIORITY,
+    PROTOCOL_ERROR,
+    REQUEST,
+    UNIMPLEMENTED,
+    WINDOW_UPDATE,
+    Peer,
+    frame,
+    message,
+    peer,
+    serves,
+)
 
 from stoker.frontend.grpc.server import GrpcServer
 from stoker.protos import inference_pb2
 
 pytestmark = pytest.mark.usefixtures("wire")
-
-OK, INTERNAL, UNIMPLEMENTED = 0, 13, 12
-INITIAL_WINDOW_SIZE = 4
-REQUEST = inference_pb2.PredictionsRequest(model_name="m", input={"data": b"x"}).SerializeToString()
 LARGE = inference_pb2.PredictionsRequest(model_name="m", input={"data": b"x" * 1000}).SerializeToString()
-
-
-def echo(submission: Submission) -> None:
-    submission.answer(submission.inputs["data"])
-
-
-@pytest.fixture
-async def server() -> AsyncIterator[GrpcServer]:
-    ports = Ports("nghttp2")
-    ports.inference.on_submit = echo
-    async with ports.server() as it:
-        yield it
-
-
-async def serves(port: int) -> bool:
-    async with peer(port) as neighbour:
-        neighbour.call(1, REQUEST)
-        return (await neighbour.answer(1)).status == OK
 
 
 @pytest.mark.parametrize(
@@ -117,9 +111,6 @@ async def test_however_a_message_is_cut_its_bytes_decide(server: GrpcServer, fra
     async with peer(server.port) as client:
         assert await one_call(client, *frames) == status
     assert await serves(server.port)
-
-
-PROTOCOL_ERROR = 1
 
 
 @pytest.mark.parametrize(

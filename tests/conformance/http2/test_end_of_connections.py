@@ -1,0 +1,152 @@
+"""Why and how a connection ends: its client is slow, idle or silent, says goodbye, or the server drains."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import weakref
+
+import pytest
+from grpc_fakes import Ports, until
+from h2_peer import (
+    BIG,
+    CANCELLED,
+    DATA,
+    ENHANCE_YOUR_CALM,
+    GOAWAY,
+    INITIAL_WINDOW_SIZE,
+    MIB,
+    NO_ERROR,
+    OK,
+    PING,
+    REQUEST,
+    SETTINGS,
+    WINDOW_UPDATE,
+    frame,
+    message,
+    peer,
+    serves,
+)
+
+from stoker.frontend import connections
+from stoker.frontend.grpc.engine import ConnectionAge
+from stoker.frontend.grpc.limits import Limits
+from stoker.frontend.grpc.server import GrpcServer
+
+pytestmark = pytest.mark.usefixtures("wire")
+GOODBYE = frame(GOAWAY, 0, 0, bytes(8))
+
+
+async def test_a_client_that_leaves_answers_unread_is_let_go(ports: Ports, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "SWEEP_S", 0.05)
+    ports.inference.on_submit = lambda submission: submission.answer(bytes(MIB if submission.model == "big" else 1))
+    async with ports.server(stream_stall_timeout_s=0.3) as server, peer(server.port) as client:
+        client.call(1, BIG)
+        await client.until(lambda: 1 in client.answers and (client.answers[1].reset is not None or client.closed))
+        assert client.closed or client.answers[1].reset == ENHANCE_YOUR_CALM
+        assert await serves(server.port)
+
+
+@pytest.mark.parametrize("flood", [b"", frame(PING, 0, 0, bytes(8)) * 5000])
+async def test_a_client_that_reads_nothing_at_all_is_cut(
+    ports: Ports, monkeypatch: pytest.MonkeyPatch, flood: bytes
+) -> None:
+    """Its windows are as wide as can be: what is stuck lies in the socket, and an orderly end would wait behind it."""
+    monkeypatch.setattr(connections, "SWEEP_S", 0.05)
+    ports.inference.on_submit = lambda submission: submission.answer(bytes(MIB if submission.model == "big" else 1))
+    async with ports.server(stream_stall_timeout_s=0.3) as server, peer(server.port) as client:
+        await client.until(lambda: bool(client.settings))
+        client.reading = False
+        client.send(
+            frame(SETTINGS, 0, 0, INITIAL_WINDOW_SIZE.to_bytes(2, "big") + (1 << 30).to_bytes(4, "big")),
+            frame(WINDOW_UPDATE, 0, 0, (1 << 30).to_bytes(4, "big")),
+        )
+        for stream in range(1, 20, 2):
+            client.call(stream, BIG)
+        client.send(flood)
+        opened = server._engine.connections  # type: ignore[union-attr]
+        await until(lambda: not opened.open)
+        assert await serves(server.port)
+
+
+async def test_a_request_that_stops_half_way_is_given_up(ports: Ports, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "SWEEP_S", 0.05)
+    async with ports.server(limits=Limits(slow_s=0.2)) as server, peer(server.port) as client:
+        client.send(client.headers(1), frame(DATA, 0, 1, message(b"", length=1000)))
+        answer = await client.answer(1)
+        assert (answer.status, ("grpc-message", "The request did not arrive in time.") in answer.headers) == (
+            CANCELLED,
+            True,
+        )
+
+
+async def test_a_connection_that_says_nothing_is_closed(ports: Ports, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "SWEEP_S", 0.05)
+    async with ports.server(limits=Limits(first_s=0.2)) as server, peer(server.port, greet=False) as client:
+        await client.until(lambda: client.closed)
+        assert await serves(server.port)
+
+
+async def test_an_idle_connection_is_asked_to_go_after_its_time(ports: Ports, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "SWEEP_S", 0.05)
+    async with ports.server(limits=Limits(idle_s=0.2)) as server, peer(server.port) as client:
+        await client.until(lambda: client.closed)
+        assert client.goaway == NO_ERROR
+
+
+# -------------------------------------------------------------------------------------------------- goodbyes
+
+
+async def test_a_drain_says_goaway_in_two_steps_and_open_calls_are_answered(ports: Ports) -> None:
+    ports.inference.on_submit = None
+    async with ports.server() as server, peer(server.port) as client:
+        client.call(1, REQUEST)
+        submission = await ports.inference.submitted()
+        drain = asyncio.ensure_future(server.drain(10.0))
+        await client.until(lambda: client.goaway is not None)
+        assert not client.closed
+        submission.answer(b"last")
+        answer = await client.answer(1)
+        assert answer.status == OK
+        await drain
+        await client.until(lambda: client.closed)
+
+
+@pytest.mark.parametrize("goaways", [1, 2])
+async def test_a_client_that_says_goodbye_is_answered_and_let_go(ports: Ports, goaways: int) -> None:
+    ports.inference.on_submit = None
+    async with ports.server() as server, peer(server.port) as client:
+        client.call(1, REQUEST)
+        submission = await ports.inference.submitted()
+        client.send(GOODBYE * goaways, frame(PING, 0, 0, b"12345678"))
+        await client.until(lambda: client.pings == 1)
+        submission.answer(b"last")
+        assert (await client.answer(1)).status == OK
+        await client.until(lambda: client.closed)
+
+
+@pytest.mark.parametrize("then", [b"", frame(GOAWAY, 0, 0, bytes(8)), frame(PING, 0, 0, b"12345678")])
+async def test_a_goodbye_with_nothing_open_ends_the_connection_without_a_word_in_the_log(
+    server: GrpcServer, caplog: pytest.LogCaptureFixture, then: bytes
+) -> None:
+    """Some clients leave their end open until the server closes its own, or say it twice."""
+    caplog.set_level("INFO")
+    async with peer(server.port) as client:
+        client.call(1, REQUEST)
+        assert (await client.answer(1)).status == OK
+        client.send(GOODBYE)
+        await client.drained()
+        client.send(then)
+        await client.until(lambda: client.closed)
+    await server.drain(1.0)
+    assert "connection closed" not in caplog.text
+
+
+async def test_a_closed_connection_is_freed_long_before_its_age(ports: Ports) -> None:
+    async with ports.server(connection_age=ConnectionAge(age_s=1000.0, grace_s=1000.0)) as server:
+        connections = server._engine.connections.open  # type: ignore[union-attr]
+        async with peer(server.port) as client:
+            client.call(1, REQUEST)
+            assert (await client.answer(1)).status == OK
+            closed = weakref.ref(next(iter(connections)))
+        await until(lambda: not connections and (gc.collect(), closed())[1] is None)

@@ -1,0 +1,208 @@
+"""What gRPC needs of RFC 9113."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+import wire
+from grpc_fakes import Ports, Submission, until
+from h2_peer import (
+    CONTINUATION,
+    DATA,
+    END_STREAM,
+    HEADERS,
+    INITIAL_WINDOW_SIZE,
+    NO_ERROR,
+    NOT_FOUND,
+    OK,
+    PREDICTIONS,
+    PREFACE,
+    REQUEST,
+    RESOURCE_EXHAUSTED,
+    RST_STREAM,
+    SETTINGS,
+    STREAM_PREDICTIONS,
+    UNIMPLEMENTED,
+    WINDOW_UPDATE,
+    frame,
+    message,
+    peer,
+)
+
+from stoker.core.reply import Chunk
+from stoker.errors import ModelNotFound
+from stoker.frontend.grpc import connection as connection_module
+from stoker.frontend.grpc.limits import Limits
+from stoker.frontend.grpc.server import GrpcServer
+from stoker.protos import inference_pb2
+
+pytestmark = pytest.mark.usefixtures("wire")
+
+
+async def test_an_answer_is_headers_data_and_trailers(server: GrpcServer) -> None:
+    async with peer(server.port) as client:
+        client.call(1, REQUEST)
+        answer = await client.answer(1)
+        assert answer.headers == [(":status", "200"), ("content-type", "application/grpc"), ("grpc-status", "0")]
+        assert bytes(answer.body) == message(inference_pb2.PredictionResponse(prediction=b"x").SerializeToString())
+
+
+@pytest.mark.parametrize("count", [100, 3000], ids=["small", "larger than a frame"])
+async def test_parts_that_are_there_together_are_messages_in_few_frames(
+    server: GrpcServer, ports: Ports, count: int
+) -> None:
+    parts = [b"%05d" % number for number in range(count)]
+
+    def answer(submission: Submission) -> None:
+        submission.reply.push_parts([Chunk(part) for part in parts], 5 * count)
+        submission.reply.push(Chunk(b"end"), last=True)
+
+    ports.inference.on_submit = answer
+    async with peer(server.port) as client:
+        client.send(client.headers(1, path=STREAM_PREDICTIONS), frame(DATA, END_STREAM, 1, message(REQUEST)))
+        found = await client.answer(1)
+        messages = [inference_pb2.PredictionResponse(prediction=part).SerializeToString() for part in (*parts, b"end")]
+        assert bytes(found.body) == b"".join(map(message, messages))
+        assert found.frames <= 2 + len(found.body) // 8_000
+
+
+async def test_parts_of_all_sizes_together_arrive_whole_and_in_order(server: GrpcServer, ports: Ports) -> None:
+    parts = [b"a", b"", bytes(70_000), b"b", bytes(16_384), b"", b"c", bytes(300_000), b"d"]
+
+    def answer(submission: Submission) -> None:
+        submission.reply.push_parts([Chunk(part) for part in parts], sum(map(len, parts)))
+        submission.reply.push(Chunk(b"end"), last=True)
+
+    ports.inference.on_submit = answer
+    async with peer(server.port, settings={INITIAL_WINDOW_SIZE: 1 << 24}) as client:
+        client.send(frame(WINDOW_UPDATE, 0, 0, (1 << 24).to_bytes(4, "big")))
+        client.send(client.headers(1, path=STREAM_PREDICTIONS), frame(DATA, END_STREAM, 1, message(REQUEST)))
+        found = await client.answer(1)
+        messages = [inference_pb2.PredictionResponse(prediction=part).SerializeToString() for part in (*parts, b"end")]
+        assert bytes(found.body) == b"".join(map(message, messages))
+
+
+async def test_a_request_may_come_one_byte_a_frame(server: GrpcServer) -> None:
+    async with peer(server.port) as client:
+        body = message(REQUEST)
+        client.send(client.headers(1), *[frame(DATA, 0, 1, body[at : at + 1]) for at in range(len(body))])
+        client.send(frame(DATA, END_STREAM, 1))
+        assert (await client.answer(1)).status == OK
+
+
+async def test_a_connection_may_come_one_byte_a_segment(server: GrpcServer) -> None:
+    async with peer(server.port, greet=False) as client:
+        stream = PREFACE + frame(SETTINGS, 0, 0) + client.headers(1) + frame(DATA, END_STREAM, 1, message(REQUEST))
+        client.reading = False  # it would answer the server's settings in between
+        for at in range(len(stream)):
+            client.send(stream[at : at + 1])
+            await asyncio.sleep(0)
+        client.reading = True
+        assert (await client.answer(1)).status == OK
+
+
+async def test_padding_and_priority_are_read_over(server: GrpcServer) -> None:
+    padded, prioritised = 0x8, 0x20
+    async with peer(server.port) as client:
+        block = client.headers(1)[9:]
+        body = message(REQUEST)
+        client.send(frame(HEADERS, 0x4 | prioritised | padded, 1, bytes((3, 0, 0, 0, 0, 9)) + block + bytes(3)))
+        client.send(frame(DATA, END_STREAM | padded, 1, bytes((200,)) + body + bytes(200)))
+        assert (await client.answer(1)).status == OK
+
+
+async def test_headers_may_go_on_in_continuations(server: GrpcServer) -> None:
+    async with peer(server.port) as client:
+        block = client.headers(1)[9:]
+        client.send(frame(HEADERS, 0, 1, block[:5]), frame(CONTINUATION, 0x4, 1, block[5:]))
+        client.send(frame(DATA, END_STREAM, 1, message(REQUEST)))
+        assert (await client.answer(1)).status == OK
+
+
+async def test_many_calls_share_a_connection_and_none_is_mixed_up(server: GrpcServer) -> None:
+    async with peer(server.port) as client:
+        for id in range(1, 401, 2):
+            data = b"%d" % id
+            client.call(id, inference_pb2.PredictionsRequest(model_name="m", input={"data": data}).SerializeToString())
+        for id in range(1, 401, 2):
+            answer = await client.answer(id)
+            assert inference_pb2.PredictionResponse.FromString(bytes(answer.body[5:])).prediction == b"%d" % id
+
+
+@pytest.mark.parametrize(
+    ("extra", "expected"),
+    [
+        ((":method", "GET"), (":status", "405")),
+        (("content-type", "text/plain"), (":status", "415")),
+        (("content-type", "application/grpc-web+proto"), (":status", "415")),
+    ],
+)
+async def test_what_is_no_grpc_is_refused_in_http(
+    server: GrpcServer, extra: tuple[str, str], expected: tuple[str, str]
+) -> None:
+    async with peer(server.port) as client:
+        wanted = {
+            ":method": "POST",
+            ":scheme": "http",
+            ":path": "/a/B",
+            ":authority": "x",
+            "content-type": "application/grpc",
+        }
+        wanted[extra[0]] = extra[1]
+        block = client._encoder.encode(list(wanted.items()))
+        client.send(frame(HEADERS, 0x4 | END_STREAM, 1, block))
+        assert expected in (await client.answer(1)).headers
+
+
+async def test_an_unknown_method_is_unimplemented_also_before_its_request_ends(server: GrpcServer) -> None:
+    async with peer(server.port) as client:
+        client.send(client.headers(1, path="/a.B/C"), frame(DATA, 0, 1, message(b"x")))
+        answer = await client.answer(1)
+        await client.until(lambda: answer.reset is not None)
+        assert (answer.status, answer.reset) == (UNIMPLEMENTED, NO_ERROR)
+
+
+async def test_a_client_of_another_protocol_is_told(server: GrpcServer) -> None:
+    reader, writer = await wire.connect(server.port)
+    writer.write(b"GET /ping HTTP/1.1\r\nHost: x\r\n\r\n")
+    answer = await asyncio.wait_for(reader.read(), 20)
+    assert answer.startswith(b"HTTP/1.1 400 Bad Request\r\n")
+    assert b"This port speaks gRPC (HTTP/2)." in answer
+    writer.close()
+
+
+async def test_the_metadata_of_one_call_over_the_limit_is_refused_for_that_call_alone(server: GrpcServer) -> None:
+    async with peer(server.port) as client:
+        client.call(1, REQUEST, extra=[(f"x-{number}", "e" * 1000) for number in range(20)])
+        assert (await client.answer(1)).status == RESOURCE_EXHAUSTED
+        client.call(3, REQUEST)
+        assert (await client.answer(3)).status == OK
+
+
+def test_the_module_of_connections_announces_what_the_limits_say() -> None:
+    made = connection_module.configuration(Limits(header_bytes=1000))
+    assert (made.auto_window_update, made.max_inbound_header_list_size) == (False, 8000)
+
+
+@pytest.mark.parametrize(
+    "path", [PREDICTIONS, "/org.pytorch.serve.grpc.inference.InferenceAPIsService/Ping", "/no.such.Service/Method"]
+)
+@pytest.mark.parametrize("ended", [True, False], ids=["whole", "half"])
+async def test_a_request_that_is_reset_as_it_arrives_disturbs_no_other_call(
+    server: GrpcServer, ports: Ports, path: str, ended: bool
+) -> None:
+    """An answer that is there at once has no stream any more when request and reset arrive together."""
+    flags, cancel = END_STREAM if ended else 0, (8).to_bytes(4, "big")
+    async with peer(server.port) as client:
+        client.call(1, REQUEST)
+        assert (await client.answer(1)).status == OK
+        ports.inference.refusal = ModelNotFound(model="m")
+        for id in (3, 5, 7):
+            head, body = client.headers(id, path=path), frame(DATA, flags, id, message(REQUEST))
+            client.send(head, body, frame(RST_STREAM, 0, id, cancel))
+        client.send(client.headers(9, path=path, end=True), frame(RST_STREAM, 0, 9, cancel))
+        client.call(11, REQUEST)
+
+        assert (await client.answer(11)).status == NOT_FOUND
+    await until(lambda: server.open_calls == 0)

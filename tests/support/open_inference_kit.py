@@ -1,0 +1,37 @@
+"""A client of the open inference protocol over gRPC."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import grpc
+import pytest
+from grpc_fakes import Running
+from tensor_kit import raw
+
+from stoker.core.tensors import Tensor
+from stoker.protos import grpc_predict_v2_pb2 as pb
+
+STANDARD = "inference.GRPCInferenceService"
+TORCHSERVE = "org.pytorch.serve.grpc.openinference.GRPCInferenceService"
+CODE = grpc.StatusCode
+X = Tensor("x", "FP32", [2], raw("FP32", 1.0, 2.0))
+
+
+class Client:
+    def __init__(self, run: Running, service: str = STANDARD) -> None:
+        self.run = run
+        self.service = service
+
+    async def __call__(self, method: str, request: Any, answer: Any = None) -> Any:
+        kind = answer or getattr(pb, f"{method}Response")
+        data = await self.run.channel.unary_unary(f"/{self.service}/{method}")(request.SerializeToString())
+        return kind.FromString(data)
+
+    async def infer(self, request: Any) -> Any:
+        return await self("ModelInfer", request)
+
+    async def error(self, method: str, request: Any) -> tuple[grpc.StatusCode, str]:
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await self(method, request)
+        return caught.value.code(), caught.value.details() or ""
