@@ -6,12 +6,13 @@ from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
+from itertools import combinations
 from typing import Any
 
 from stoker.archive.download import DownloadLimits
 from stoker.archive.limits import UnpackLimits
 from stoker.archive.store import ModelStore, WorkflowStore
-from stoker.config.address import Address, is_loopback, is_unspecified
+from stoker.config.address import Address, grpc_address, is_loopback, is_unspecified
 from stoker.config.settings import Settings
 from stoker.errors import ConfigurationError
 from stoker.frontend.grpc.engine import ConnectionAge
@@ -49,6 +50,31 @@ def where_grpc_is(settings: Settings, roles: Collection[Role]) -> str:
     if Role.INFERENCE in roles:
         return f"gRPC is served on port {settings.grpc_inference_port}."
     return f"gRPC is served on port {settings.grpc_management_port}." if Role.MANAGEMENT in roles else ""
+
+
+def check_addresses(settings: Settings) -> None:
+    """Refuses two listeners in one place; only REST APIs of equal addresses share one. Raises ConfigurationError."""
+    rest = ("inference_address", "management_address", "metrics_address")[: 3 if settings.enable_metrics_api else 2]
+    grpc = [
+        (f"grpc_{name}_{'address' if host.startswith('unix:') else 'port'}", grpc_address(host, port))
+        for name, host, port in (
+            ("inference", settings.grpc_inference_address, settings.grpc_inference_port),
+            ("management", settings.grpc_management_address, settings.grpc_management_port),
+        )
+    ]
+    places = [*grpc, *((name, getattr(settings, name)) for name in rest)]
+    for (name, one), (other_name, other) in combinations(places, 2):
+        shares = one == other and "grpc" not in (one.scheme, other.scheme) and name in rest
+        if not shares and _same_place(one, other):
+            where = f"port {one.port}" if one.port else str(one)
+            raise ConfigurationError(f"Invalid configuration: {name} and {other_name} both ask for {where}.")
+
+
+def _same_place(one: Address, other: Address) -> bool:
+    if "unix" in (one.scheme, other.scheme):
+        return one == other
+    hosts = {"127.0.0.1" if host.lower() == "localhost" else host.lower() for host in (one.host, other.host)}
+    return one.port == other.port > 0 and (len(hosts) == 1 or any(map(is_unspecified, hosts)))
 
 
 def cors_headers(settings: Settings) -> Sequence[tuple[bytes, bytes]]:

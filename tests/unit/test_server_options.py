@@ -1,4 +1,4 @@
-"""What settings mean for the border to remote workers."""
+"""What settings mean for listeners, and for the border to remote workers."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ import pytest
 
 from stoker.config import address
 from stoker.config.settings import Settings
+from stoker.errors import ConfigurationError
 from stoker.ipc.driver_messages import Connected
 from stoker.pool.remote.border import Border
-from stoker.server_options import _border
+from stoker.server_options import _border, check_addresses
 
 
 def border(at: str, **settings: object) -> Border:
@@ -45,3 +46,57 @@ def test_what_leaves_the_machine_is_encrypted_unless_told_otherwise(at: str, tls
 def test_listening_on_every_address_is_no_loopback() -> None:
     made = border("10.0.0.7", ray_border_address=address.border("0.0.0.0"))
     assert made._tls is not None
+
+
+def listening(**places: object) -> Settings:
+    parsers = {"inference_address": address.inference, "management_address": address.management}
+    parsed = {name: parsers.get(name, lambda value: value)(value) for name, value in places.items()}  # type: ignore[operator]
+    return replace(Settings(), **parsed)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("places", "message"),
+    [
+        ({"grpc_inference_port": 7071}, "grpc_inference_port and grpc_management_port both ask for port 7071."),
+        ({"grpc_inference_port": 8081}, "grpc_inference_port and management_address both ask for port 8081."),
+        ({"grpc_management_port": 8082}, "grpc_management_port and metrics_address both ask for port 8082."),
+        (
+            {"inference_address": "https://localhost:8081"},
+            "inference_address and management_address both ask for port 8081.",
+        ),
+        (
+            {"inference_address": "http://0.0.0.0:8081"},
+            "inference_address and management_address both ask for port 8081.",
+        ),
+        (
+            {"grpc_inference_address": "unix:/s", "grpc_management_address": "unix:/s"},
+            "grpc_inference_address and grpc_management_address both ask for unix:/s.",
+        ),
+        (
+            {"grpc_inference_address": "unix:/s", "management_address": "unix:/s"},
+            "grpc_inference_address and management_address both ask for unix:/s.",
+        ),
+    ],
+)
+def test_two_listeners_in_one_place_are_refused_by_the_names_of_their_settings(
+    places: dict[str, object], message: str
+) -> None:
+    with pytest.raises(ConfigurationError) as error:
+        check_addresses(listening(**places))
+    assert str(error.value) == f"Invalid configuration: {message}"
+
+
+@pytest.mark.parametrize(
+    "places",
+    [
+        {},
+        {"inference_address": "http://127.0.0.1:8081"},
+        {"inference_address": "unix:/s", "management_address": "unix:/s"},
+        {"grpc_inference_port": 0, "grpc_management_port": 0},
+        {"grpc_inference_address": "10.0.0.7", "grpc_inference_port": 7071},
+        {"grpc_inference_address": "unix:/s", "grpc_inference_port": 7071},
+        {"grpc_inference_port": 8082, "enable_metrics_api": False},
+    ],
+)
+def test_rest_apis_of_one_address_share_it_and_places_that_differ_are_fine(places: dict[str, object]) -> None:
+    check_addresses(listening(**places))
