@@ -38,6 +38,17 @@ async def test_scaling_down_lets_the_running_batch_end(tmp_path: Path) -> None:
         assert kit.pool.statuses() == []
 
 
+async def test_scaling_down_takes_idle_workers_before_those_in_use(tmp_path: Path) -> None:
+    async with running(tmp_path, workers=2) as kit:
+        jobs = [kit.submit("sleep 0.1"), kit.submit("sleep 0.7")]
+        assert await answer(jobs[0]) == "slept"
+        idle, in_use = sorted(kit.scheduler.links, key=lambda link: not kit.scheduler.worker_idle(link))
+        kit.pool.scale(1)
+        assert kit.scheduler.draining == [idle.id]
+        assert not kit.scheduler.worker_idle(in_use)
+        assert await answer(jobs[1]) == "slept"
+
+
 async def test_a_worker_that_is_scaled_down_gets_no_new_work(tmp_path: Path) -> None:
     async with running(tmp_path, workers=2) as kit:
         stays = next(status.pid for status in kit.pool.statuses() if status.id == 9000)

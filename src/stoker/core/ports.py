@@ -310,7 +310,8 @@ class Handled(NamedTuple):
 
 
 class Load(NamedTuple):
-    """What a model's workers have to do. ``running``: jobs in the workers' hands, ``busy``: workers that have any.
+    """What a model's workers have to do. ``running``: jobs in the workers' hands, ``busy``: workers that have any,
+    ``held``: workers whose state open sequences need.
     Totals that only grow: ``ended``: jobs of all batches that ended; ``handled``; ``waits``: how many of the answered
     waited how long, by the bounds of `measures.SECONDS`."""
 
@@ -321,6 +322,7 @@ class Load(NamedTuple):
     ended: int = 0
     handled: Handled = Handled()
     waits: tuple[int, ...] = ()
+    held: int = 0
 
 
 # -------------------------------------------------------------------------- registry -> pool / describe

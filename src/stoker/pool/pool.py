@@ -220,5 +220,5 @@ def _unknown_usage(gpu_id: int | None) -> str:
     return NO_USAGE
 
 
-def _least_useful_first(slot: Slot) -> tuple[bool, int]:
-    return slot.ready, -slot.id
+def _least_useful_first(slot: Slot) -> tuple[bool, bool, int]:
+    return slot.ready, slot.in_use, -slot.id

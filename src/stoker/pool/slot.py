@@ -84,6 +84,11 @@ class Slot:
         return self.state is State.READY
 
     @property
+    def in_use(self) -> bool:
+        """Tells whether its worker runs batches, or has the state of open sequences."""
+        return self._worker is not None and not self._scheduler.worker_idle(self._worker.link)
+
+    @property
     def settled(self) -> bool:
         return self.state not in UNSETTLED
 

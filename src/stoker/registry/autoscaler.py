@@ -104,8 +104,9 @@ class Autoscaler:
             return
         states = entry.pool.states()
         failing = sum(states.get(name, 0) for name in _FAILING)
-        sample = Sample(now, entry.scheduler.load(), entry.target, states.get(State.READY.name, 0), failing)
-        fewest = max(entry.min_workers, 0 if entry.may_sleep else 1)
+        load = entry.scheduler.load()
+        sample = Sample(now, load, entry.target, states.get(State.READY.name, 0), failing)
+        fewest = max(entry.min_workers, 0 if entry.may_sleep else 1, load.held)
         decision = scaling.policy.decide(sample, fewest=fewest, most=entry.max_workers)
         if decision is not None:
             change = "sleep" if not decision.workers else "up" if decision.workers > entry.target else "down"
@@ -152,7 +153,7 @@ def _unloadable(entry: ModelEntry, now: float) -> Scaling | None:
     scaling, after_s = entry.scaling, entry.spec.unload_after_s
     if scaling is None or not entry.target or not entry.may_sleep or after_s <= 0:
         return None
-    return scaling if scaling.policy.idle_s(now) >= after_s else None
+    return scaling if scaling.policy.idle_s(now) >= after_s and not entry.scheduler.load().held else None
 
 
 def _event(entry: ModelEntry) -> dict[str, str]:

@@ -289,7 +289,9 @@ class SchedulerCore:
 
     def load(self, now: float) -> Load:
         """Measures what there is to do, for whoever decides how many workers there should be."""
-        return load_of(self._policy.waiting, self._policy.jobs(), self._workers.values(), self._counters, now)
+        workers, holds = self._workers.values(), self._policy.holds
+        load = load_of(self._policy.waiting, self._policy.jobs(), workers, self._counters, now)
+        return load._replace(held=sum(holds(worker) for worker in workers if not worker.draining))
 
     @property
     def drained(self) -> bool:

@@ -183,6 +183,26 @@ async def test_an_idle_model_is_unloaded_only_when_memory_is_short(
     await it.registry.close()
 
 
+async def test_workers_that_open_sequences_need_are_kept_however_idle_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    it = Scaled(
+        monkeypatch,
+        {"minWorkers": 0, "maxWorkers": 4, "autoscale": True, "unloadAfterMs": 1000},
+        memory_low_percent=15.0,
+    )
+    await it.register()
+    wake = it.world.schedulers["a/1.0"].wake
+    assert wake is not None
+    wake()
+    it.load(held=1)
+    it.available = 1.0
+    it.pass_time(2 * SLEEP_AFTER_S)
+    assert it.workers == 1
+    it.load()
+    it.pass_time(1)
+    assert it.workers == 0
+    await it.registry.close()
+
+
 @pytest.mark.parametrize("busy_last", ["a", "b"])
 async def test_of_two_idle_models_the_one_idle_for_longer_is_unloaded_first(
     monkeypatch: pytest.MonkeyPatch, busy_last: str

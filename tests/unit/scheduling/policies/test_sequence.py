@@ -109,6 +109,22 @@ def test_a_sequence_stays_with_its_worker_though_another_is_idle() -> None:
     assert rig.answer(0) == [(0, "a")]
 
 
+def test_a_worker_is_held_until_its_sequences_are_closed_or_it_drains() -> None:
+    rig = Rig(workers=2, batch_size=1, max_idle_s=10.0)
+    assert rig.core.load(0.0).held == 0
+    rig.submit("a")
+    rig.turn()
+    rig.answer(0)
+    assert rig.core.load(0.0).held == 1
+    rig.wait(10.5)
+    assert rig.core.load(rig.now).held == 0
+    rig.submit("a")
+    rig.turn()
+    rig.answer(0)
+    rig.core.worker_draining(0)
+    assert rig.core.load(rig.now).held == 0
+
+
 def test_new_sequences_are_spread_over_idle_workers() -> None:
     rig = Rig(workers=2)
     rig.submit("a", "b", "c", "d")
