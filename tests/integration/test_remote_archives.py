@@ -48,7 +48,7 @@ async def test_a_node_serves_a_model_that_it_has_fetched(tmp_path: Path, bundle_
     await bundle_of(str(tmp_path))  # starts the thread
     files, processes = open_files(), children()
     async with fetching_nodes(tmp_path, bundle_of, tls=tls) as made:
-        async with running(tmp_path, workers=2, place=made.place) as kit:
+        async with running(tmp_path, workers=2, placement=made) as kit:
             assert [await kit.ask(f"echo {i}") for i in range(4)] == [f"echo {i}" for i in range(4)]
         assert await made.end() == [0, 0]
     fetched = [path for path in (tmp_path / "cache").iterdir() if path.is_dir()]
@@ -66,7 +66,7 @@ async def test_a_directory_used_in_place_may_be_imported_as_a_package(tmp_path: 
     (tmp_path / "model").symlink_to(tmp_path / "real")
     async with (
         fetching_nodes(tmp_path, bundle_of, in_place=True) as made,
-        running(tmp_path, "service", place=made.place) as kit,
+        running(tmp_path, "service", placement=made) as kit,
     ):
         assert await kit.ask("hello") == "HELLO"
 
@@ -84,7 +84,7 @@ async def test_a_worker_that_starts_again_finds_the_files(tmp_path: Path, bundle
         return Counted(made.name, made.members, made.hash, made.size)
 
     model(tmp_path)
-    async with fetching_nodes(tmp_path, counted) as made, running(tmp_path, place=made.place) as kit:
+    async with fetching_nodes(tmp_path, counted) as made, running(tmp_path, placement=made) as kit:
         job = kit.submit("exit 3")
         with contextlib.suppress(Exception):
             await job.reply.next()
@@ -98,7 +98,7 @@ async def test_files_that_do_not_fit_into_the_cache_are_the_reason_that_is_given
     model(tmp_path, weights=bytes(3_000_000))
     async with (
         fetching_nodes(tmp_path, bundle_of, cache_limit_bytes=1 << 20) as made,
-        running(tmp_path, workers=0, place=made.place) as kit,
+        running(tmp_path, workers=0, placement=made) as kit,
     ):
         kit.pool.scale(1)
         await kit.until(lambda: kit.scheduler.pool_statuses[-1][1] is not None)
@@ -119,7 +119,7 @@ async def test_files_that_change_on_the_way_are_not_used(tmp_path: Path, bundle_
         return stale if len(asked) == 1 else await bundle_of(model_dir)
 
     async with fetching_nodes(tmp_path, at_first_stale) as made:
-        async with running(tmp_path, workers=0, place=made.place) as kit:
+        async with running(tmp_path, workers=0, placement=made) as kit:
             kit.pool.scale(1)
             await kit.until(lambda: kit.states() == ["READY"])
             assert await kit.ask("echo 1") == "echo 1"
@@ -140,7 +140,7 @@ async def test_an_agent_whose_server_gives_up_ends_while_it_fetches(tmp_path: Pa
 
     model(tmp_path)
     async with fetching_nodes(tmp_path, halting) as made:
-        async with running(tmp_path, workers=0, place=made.place) as kit:
+        async with running(tmp_path, workers=0, placement=made) as kit:
             kit.pool.scale(1)
             await asyncio.to_thread(started.wait)
         assert await made.end() == [0]

@@ -26,7 +26,7 @@ from stoker.errors import WorkerDied
 async def test_remote_workers_answer_and_closing_leaves_no_process_and_no_open_file(tmp_path: Path, tls: bool) -> None:
     files, processes = open_files(), children()
     async with nodes(tls=tls) as made:
-        async with running(tmp_path, workers=2, place=made.place, job_queue_size=3000) as kit:
+        async with running(tmp_path, workers=2, placement=made, job_queue_size=3000) as kit:
             assert [await kit.ask(f"echo {i}") for i in range(5)] == [f"echo {i}" for i in range(5)]
             assert kit.states() == ["READY", "READY"]
             await asyncio.gather(*(_echoed(kit.submit(f"echo {i} " + "x" * (i % 3000)), i) for i in range(2000)))
@@ -43,7 +43,7 @@ async def _echoed(job: Job, number: int) -> None:
 async def test_sixty_megabytes_pass_in_both_directions(tmp_path: Path, tls: bool) -> None:
     async with nodes(tls=tls) as made:
         options = {"max_response_bytes": 70 << 20}
-        async with running(tmp_path, place=made.place, options=options) as kit:
+        async with running(tmp_path, placement=made, options=options) as kit:
             text = "echo " + "0123456789abcdef" * (60 << 16)
             job = Job(KEY, [Input("data", "", text.encode())])
             kit.scheduler.submit(job)
@@ -51,7 +51,7 @@ async def test_sixty_megabytes_pass_in_both_directions(tmp_path: Path, tls: bool
 
 
 async def test_the_end_of_a_remote_worker_has_the_cause_of_a_local_one(tmp_path: Path) -> None:
-    async with nodes() as made, running(tmp_path, place=made.place) as kit:
+    async with nodes() as made, running(tmp_path, placement=made) as kit:
         for request, cause in (("exit 3", "exit code 3"), ("segfault", "killed by signal 11 (SIGSEGV)")):
             with pytest.raises(WorkerDied) as raised:
                 await kit.ask(request)
@@ -61,7 +61,7 @@ async def test_the_end_of_a_remote_worker_has_the_cause_of_a_local_one(tmp_path:
 
 
 async def test_a_killed_agent_takes_its_worker_along_and_names_its_node(tmp_path: Path) -> None:
-    async with nodes() as made, running(tmp_path, place=made.place) as kit:
+    async with nodes() as made, running(tmp_path, placement=made) as kit:
         child = int(await kit.ask("pid"))
         job = kit.submit("sleep 600")
         while kit.scheduler.links[0].started() != 2:
@@ -79,7 +79,7 @@ async def test_a_killed_agent_takes_its_worker_along_and_names_its_node(tmp_path
 async def test_of_a_lost_node_only_the_batch_in_progress_fails_and_what_was_sent_ahead_runs_elsewhere(
     tmp_path: Path, end: signal.Signals
 ) -> None:
-    async with nodes(silence_s=2.0) as made, running(tmp_path, place=made.place) as kit:
+    async with nodes(silence_s=2.0) as made, running(tmp_path, placement=made) as kit:
         await kit.ask("echo first")
         (worker,) = kit.scheduler._core._workers.values()
         worker.service.prefetch = 2  # as if its batches had been short, whatever else this machine does
@@ -98,7 +98,7 @@ async def test_of_a_lost_node_only_the_batch_in_progress_fails_and_what_was_sent
 
 
 async def test_a_node_that_falls_silent_is_lost_and_one_with_a_long_batch_is_not(tmp_path: Path) -> None:
-    async with nodes(heartbeat_s=0.2, silence_s=2.0) as made, running(tmp_path, place=made.place) as kit:
+    async with nodes(heartbeat_s=0.2, silence_s=2.0) as made, running(tmp_path, placement=made) as kit:
         assert await kit.ask("sleep 3")
         job = kit.submit("sleep 600")
         while kit.scheduler.links[0].started() != 2:
@@ -116,7 +116,7 @@ SERVER = """
     from pool_kit import running
     from remote_kit import nodes
     async def main():
-        async with nodes(silence_s=2.0) as made, running(pathlib.Path(sys.argv[1]), place=made.place) as kit:
+        async with nodes(silence_s=2.0) as made, running(pathlib.Path(sys.argv[1]), placement=made) as kit:
             print(await kit.ask("pid"), made.agents[0].pid, flush=True)
             kit.submit("sleep 600")
             await asyncio.sleep(600)
@@ -156,7 +156,7 @@ async def test_what_it_prints_is_logged_whole_with_the_node(tmp_path: Path) -> N
     log.propagate, level = False, log.level
     log.setLevel(logging.INFO)
     try:
-        async with nodes() as made, running(tmp_path, place=made.place) as kit:
+        async with nodes() as made, running(tmp_path, placement=made) as kit:
             assert await kit.ask("print 8") == "printed"
             with pytest.raises(WorkerDied):
                 await kit.ask("exit 3")
@@ -168,8 +168,7 @@ async def test_what_it_prints_is_logged_whole_with_the_node(tmp_path: Path) -> N
 
 
 async def test_an_interpreter_that_is_not_there_is_a_failure_without_paths(tmp_path: Path) -> None:
-    options = {"python": "/nowhere/python"}
-    async with nodes() as made, running(tmp_path, workers=0, place=made.place, options=options) as kit:
+    async with nodes(python="/nowhere/python") as made, running(tmp_path, workers=0, placement=made) as kit:
         kit.pool.scale(1)
         await kit.until(lambda: kit.pool.statuses()[0].failure is not None)
         assert kit.pool.statuses()[0].failure == "the process could not be started: No such file or directory"

@@ -88,7 +88,7 @@ class Way:
             return Answer(CODE.OK, answer.text)
         message = answer.json()["message"]
         look_for_leaks(message)
-        return Answer(answer.status_code, message)  # type: ignore[arg-type]  # see `check`
+        return Answer(answer.status_code, message)  # see `check`
 
     def check(self, answer: Answer, code: grpc.StatusCode) -> None:
         """Whether an answer has this code, or the status that means the same."""

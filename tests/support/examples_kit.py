@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from queue import Empty, Queue
+from typing import Any
 
 from stoker.bench.ports import free_ports
 from stoker.client import Client, Endpoint
@@ -56,7 +57,7 @@ def serving(*names: str, folder: Path, batch_size: int | None = None, workflow: 
     endpoint = Endpoint(inference=f"127.0.0.1:{inference}", management=f"127.0.0.1:{management}")
     with _server(folder, config), Client(endpoint) as client:
         for name in names:
-            options = {} if batch_size is None else {"batch_size": batch_size}
+            options: dict[str, Any] = {} if batch_size is None else {"batch_size": batch_size}
             client.register(f"{name}.mar", initial_workers=1, synchronous=True, timeout=CALL_S, **options)
         if workflow:
             client.register_workflow(f"{workflow}.war", timeout=CALL_S)

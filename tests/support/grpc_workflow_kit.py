@@ -47,7 +47,7 @@ class Client:
         self.asked = WorkflowInferenceAPIsServiceStub(channel)
         self.inference = InferenceAPIsServiceStub(channel)
         self.management = ManagementAPIsServiceStub(channel)
-        self.health = health_pb2_grpc.HealthStub(channel)  # type: ignore[no-untyped-call]
+        self.health = health_pb2_grpc.HealthStub(channel)
 
 
 @asynccontextmanager

@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import shutil
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,22 +16,20 @@ from stoker.core.clock import MonotonicClock
 from stoker.core.job import Input, Job, ModelKey
 from stoker.core.model import ModelSpec
 from stoker.core.ports import ModelTelemetry, WorkerLink
+from stoker.core.remote import CPU, RayNeeds
 from stoker.errors import ServingError
 from stoker.pool.devices import Devices
 from stoker.pool.forking import templates
 from stoker.pool.ids import WorkerIds
 from stoker.pool.pool import WorkerPool
-from stoker.pool.running_process import RunningProcess
+from stoker.pool.remote.placement import Placement
 from stoker.pool.spawning import WorkerOptions, ready_template
 from stoker.pool.spawning import prepare_template as start_template
 from stoker.scheduling.scheduler import Scheduler
 
-Place = Callable[[str, ModelSpec, WorkerOptions], Awaitable[RunningProcess]]
-"""Starts a worker of this name elsewhere."""
-
 forked = False
 """Whether also the first worker is forked from a template, whatever its handler imports."""
-elsewhere: Callable[[], AbstractAsyncContextManager[Place]] | None = None
+elsewhere: Callable[[], AbstractAsyncContextManager[Placement]] | None = None
 """Where workers run if a test says nothing else; None: here."""
 SUPPORT = Path(__file__).resolve().parent
 HANDLERS = Path(__file__).resolve().parents[1] / "handlers"
@@ -113,7 +110,7 @@ async def running(
     workers: int = 1,
     options: dict[str, Any] | None = None,
     telemetry: ModelTelemetry | None = None,
-    place: Place | None = None,
+    placement: Placement | None = None,
     **spec: Any,
 ) -> AsyncIterator[Kit]:
     model_dir = tmp_path / "model"
@@ -121,42 +118,38 @@ async def running(
         model_dir.mkdir()
         for file in HANDLERS.glob("*.py"):
             shutil.copy(file, model_dir)
-    model = ModelSpec(key=KEY, url="m.mar", model_dir=str(model_dir), handler=f"{handler}.py", **spec)
-    scheduler = RecordingScheduler(model)
-    with_template = forked
-    worker_options = WorkerOptions(**(options or {}))
-    pool = WorkerPool(
-        model,
-        scheduler=scheduler,
-        options=worker_options,
-        devices=Devices(),
-        ids=WorkerIds(),
-        on_change=lambda: kit.changed(),
-        telemetry=telemetry,
-    )
-    kit = Kit(pool, scheduler, model_dir)
-    places = contextlib.AsyncExitStack()
-    try:
-        if place is None and elsewhere is not None:
-            place = await places.enter_async_context(elsewhere())
-        if place is not None:
-            pool._spawner.start = partial(_start, place, model, worker_options)  # type: ignore[method-assign]
-        if with_template:
-            await prepare_template(worker_options)
-        if workers:
-            pool.scale(workers)
-            await asyncio.wait_for(pool.wait_settled(), 60)
-        yield kit
-    finally:
-        await pool.close(0)
-        if with_template:
-            await templates.release()
-        scheduler.fail_all(ServingError())
-        await places.aclose()
-
-
-async def _start(place: Place, model: ModelSpec, options: WorkerOptions, name: str, **kwargs: Any) -> RunningProcess:
-    return await place(name, model, options)
+    async with contextlib.AsyncExitStack() as places:
+        if placement is None and elsewhere is not None:
+            placement = await places.enter_async_context(elsewhere())
+        if placement is not None:
+            spec["ray"] = RayNeeds(((CPU, 1.0),), spread=False)
+        model = ModelSpec(key=KEY, url="m.mar", model_dir=str(model_dir), handler=f"{handler}.py", **spec)
+        scheduler = RecordingScheduler(model)
+        with_template = forked
+        worker_options = WorkerOptions(**(options or {}))
+        pool = WorkerPool(
+            model,
+            scheduler=scheduler,
+            options=worker_options,
+            devices=Devices(),
+            ids=WorkerIds(),
+            on_change=lambda: kit.changed(),
+            telemetry=telemetry,
+            placement=placement,
+        )
+        kit = Kit(pool, scheduler, model_dir)
+        try:
+            if with_template:
+                await prepare_template(worker_options)
+            if workers:
+                pool.scale(workers)
+                await asyncio.wait_for(pool.wait_settled(), 60)
+            yield kit
+        finally:
+            await pool.close(0)
+            if with_template:
+                await templates.release()
+            scheduler.fail_all(ServingError())
 
 
 async def prepare_template(options: WorkerOptions) -> None:

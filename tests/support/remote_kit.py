@@ -9,16 +9,13 @@ import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
-from pool_kit import Place
-
 from stoker.archive.bundle import Bundle
-from stoker.core.model import ModelSpec
 from stoker.node import order as orders
 from stoker.node.order import Order
 from stoker.pool.remote.border import Border
 from stoker.pool.remote.certificates import make_tls
-from stoker.pool.remote.remote_process import RemoteProcess
-from stoker.pool.spawning import WorkerOptions
+from stoker.pool.remote.placement import Launch, OnPending, Placement
+from stoker.pool.running_process import RunningProcess
 
 NODE = "node-1 (127.0.0.1)"
 _AGENT = f"import sys; from stoker.node.agent import run; run(sys.stdin.buffer.read(), node={NODE!r})"
@@ -28,7 +25,7 @@ BundleOf = Callable[[str], Awaitable[Bundle]]
 
 
 class Nodes:
-    """``agents``: their processes, in the order of their starts. ``order``: more fields of each order.
+    """A `Placement`. ``agents``: their processes, in the order of their starts. ``order``: more fields of each order.
 
     ``bundle_of``: the files of a directory, which the nodes fetch; None: they have the directory.
     """
@@ -39,12 +36,20 @@ class Nodes:
         self._bundle_of = bundle_of
         self._order = order
 
-    async def place(self, name: str, spec: ModelSpec, options: WorkerOptions) -> RemoteProcess:
+    async def start(self, launch: Launch, *, on_pending: OnPending) -> RunningProcess:
+        spec = launch.spec
         bundle = None if self._bundle_of is None else await self._bundle_of(spec.model_dir)
-        expected = self.border.expect(name, bundle=bundle)
-        model_dir = spec.model_dir if bundle is None else None
-        about = {"handler": spec.handler, "python": options.python, "worker_module": options.worker_module}
-        fields = {"model_dir": model_dir, **about, **expected.order_fields, **self._order}
+        expected = self.border.expect(launch.name, bundle=bundle)
+        fields: dict[str, Any] = {
+            **expected.order_fields,
+            "model_dir": spec.model_dir if bundle is None else None,
+            "handler": spec.handler,
+            "env": dict(launch.env),
+            "env_first": dict(launch.env_first),
+            "withheld": launch.withheld,
+            "worker_module": launch.worker_module,
+            **self._order,
+        }
         agent = subprocess.Popen([sys.executable, "-c", _AGENT], stdin=subprocess.PIPE)
         self.agents.append(agent)
         assert agent.stdin is not None
@@ -81,6 +86,6 @@ async def nodes(
 
 
 @contextlib.asynccontextmanager
-async def placed_on_nodes() -> AsyncIterator[Place]:
+async def placed_on_nodes() -> AsyncIterator[Placement]:
     async with nodes() as made:
-        yield made.place
+        yield made

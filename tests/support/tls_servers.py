@@ -18,8 +18,8 @@ import trustme
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.serialization import pkcs12
-from grpc_fakes import FakeInference, Ports
-from http_fakes import FakeReadiness, HttpPorts
+from grpc_fakes import FakeInference, FakeReadiness, Ports
+from http_fakes import HttpPorts
 
 from stoker.config.address import Address
 from stoker.config.settings import Settings
@@ -145,10 +145,10 @@ def write_keystore(files: Files, password: bytes = b"changeit") -> None:
     certificate, *chain = x509.load_pem_x509_certificates(files.certificate.read_bytes())
     content = pkcs12.serialize_key_and_certificates(
         b"server",
-        key,
+        key,  # type: ignore[arg-type]  # an elliptic curve's
         certificate,
         chain,
-        serialization.BestAvailableEncryption(password),  # type: ignore[arg-type]
+        serialization.BestAvailableEncryption(password),
     )
     files.keystore.write_bytes(content)
 

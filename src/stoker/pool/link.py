@@ -44,11 +44,11 @@ class LinkOwner(Protocol):
     def loaded(self, message: Loaded | LoadFailed) -> None: ...
 
     def answered(self) -> None:
-        """Hears that all batches ended, or that the scheduler needs a draining worker no longer."""
+        """Reports that all batches ended, or that the scheduler needs a draining worker no longer."""
         ...
 
     def lost(self, error: FrameError | None) -> None:
-        """Hears that the worker closed the connection (None) or broke the protocol."""
+        """Reports that the worker closed the connection (None) or broke the protocol."""
         ...
 
     def restart(self, reason: ServingError) -> None: ...
