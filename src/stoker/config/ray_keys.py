@@ -13,7 +13,7 @@ from stoker.core.remote import CPU, GPU, MEMORY, RayNeeds
 PLACES = ("local", "ray")
 _MOST_NAMES = 32
 _LONGEST_NAME = 128
-_MOST = 1e9
+_LEAST, _MOST = 1e-4, 1e9
 _OF_RAY = ("node:", "bundle_group", "object_store_memory", "accelerator_type:")
 """Beginnings of names that Ray gives to resources itself; a type of accelerator may be asked for."""
 
@@ -44,6 +44,8 @@ def _amount(name: str, value: Any) -> float:
         raise ValueError(f"{name} is not a number")
     if not 0 <= value <= (_MOST if name.strip().lower() != MEMORY else _MOST**2):
         raise ValueError(f"{name} is out of range: {value:g}")
+    if 0 < value < _LEAST:
+        raise ValueError(f"{name} is {value:g}: the least that is given out is {_LEAST:g}")
     if value > 1 and value != int(value) and name.strip().lower() != MEMORY:
         raise ValueError(f"{name} is {value:g}: above 1, only whole numbers are given out")
     return float(value)

@@ -30,6 +30,7 @@ def test_amounts_are_read_with_units_and_any_case() -> None:
         ("rayResources", {"GPU": True}, "GPU is not a number"),
         ("rayResources", {"GPU": -1}, "GPU is out of range"),
         ("rayResources", {"GPU": 1.5}, "only whole numbers"),
+        ("rayResources", {"CPU": 0.00001}, "the least that is given out is 0.0001"),
         ("rayResources", {"GPU": float("nan")}, "GPU is not a number"),
         ("rayResources", {"memory": "lots"}, "not a number of bytes"),
         ("rayResources", {"node:10.0.0.1": 1}, "hands out itself"),
