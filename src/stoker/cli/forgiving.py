@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import difflib
 from collections.abc import Sequence
 from typing import Any
+
+from stoker.cli.option_order import nearest_option
 
 
 class ForgivingParser(argparse.ArgumentParser):
@@ -20,9 +21,8 @@ class ForgivingParser(argparse.ArgumentParser):
     def _hint(self, unknown: Sequence[str], found: argparse.Namespace) -> str:
         known = _options(self, found)
         for word in unknown:
-            near = difflib.get_close_matches(word.partition("=")[0], known, n=1) if word.startswith("-") else []
-            if near:
-                return f". Did you mean {near[0]}?"
+            if word.startswith("-") and (near := nearest_option(word.partition("=")[0], known)):
+                return f". Did you mean {near}?"
         return ""
 
 

@@ -7,7 +7,7 @@ refused, with the nearest known one.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from stoker.core.text import printable, shortened
@@ -120,5 +120,12 @@ def _hint(path: Sequence[Command], name: str) -> str:
     others = [c.name for below in path[-1].commands.values() for c in below.everywhere() if name in c.options]
     if others:
         return f" {others[0]} has it."
-    near = difflib.get_close_matches(name, {option for command in path for option in command.options}, n=1)
-    return f" Did you mean {near[0]}?" if near else f" See {' '.join(command.name for command in path)} --help."
+    near = nearest_option(name, [option for command in path for option in command.options])
+    return f" Did you mean {near}?" if near else f" See {' '.join(command.name for command in path)} --help."
+
+
+def nearest_option(name: str, known: Iterable[str]) -> str | None:
+    """Returns the option that was probably meant, by the words: all options have the dashes in common."""
+    words = {option.strip("-"): option for option in known}
+    near = difflib.get_close_matches(name.strip("-"), words, n=1)
+    return words[near[0]] if near else None

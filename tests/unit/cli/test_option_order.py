@@ -56,6 +56,10 @@ def test_each_option_goes_to_the_command_that_knows_it(words: str) -> None:
         ("client predict m --adress X", "stoker client predict has no option --adress. Did you mean --address?"),
         ("client predict m --txet=hi", "stoker client predict has no option --txet. Did you mean --text?"),
         ("inspect f --nothing", "stoker inspect has no option --nothing. See stoker inspect --help."),
+        (
+            "client predict m --endpoint x",
+            "stoker client predict has no option --endpoint. See stoker client predict --help.",
+        ),
         ("inspect f --text x", "stoker inspect has no option --text. See stoker inspect --help."),
         ("client --json", "stoker client has no option --json. list has it."),
         ("client predict m --address", "--address needs a value."),
