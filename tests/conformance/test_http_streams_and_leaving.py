@@ -57,6 +57,21 @@ async def test_each_part_is_a_chunk_as_it_comes_and_the_first_fixes_the_head(ser
     writer.close()
 
 
+@pytest.mark.parametrize("status", [204, 304])
+async def test_parts_of_an_answer_that_has_no_body_are_not_sent(server: Running, status: int) -> None:
+    """Bytes behind such a head would be the start of the next answer."""
+    submission, reader, writer = await submitted(server)
+    submission.reply.push(Chunk(b"one", ResponseMeta(status)), last=False)
+    submission.reply.push(Chunk(b"end"), last=True)
+    head = await reader.readuntil(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 %d " % status)
+    assert b"transfer-encoding" not in head
+    writer.write(GET)
+    (await server.inference.submitted(2)).reply.push(Chunk(b"next"), last=True)
+    assert await reader.readexactly(15) == b"HTTP/1.1 200 OK"
+    writer.close()
+
+
 async def test_parts_that_are_there_together_are_chunks_too(server: Running) -> None:
     server.inference.on_submit = answering(b"a", b"b", b"c")
     assert await server.raw(GET.replace(b"host", b"connection: close\r\nhost")) != b""

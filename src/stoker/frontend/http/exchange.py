@@ -80,6 +80,7 @@ class HttpExchange(Exchange, kw_only=True):
     status: int = 0
     whole: bool = False
     _chunked: bool = False
+    _bodyless: bool = False
 
     @classmethod
     def of(cls, connection: Carrier, head: RequestHead, started_at: float) -> HttpExchange:
@@ -149,10 +150,11 @@ class HttpExchange(Exchange, kw_only=True):
 
     def start(self, status: int, reason: str, headers: heads.Headers) -> None:
         """Writes the head of an answer in parts, which its first part determines."""
+        self._bodyless = self.head.is_head or status in _NO_BODY
         self._chunked = not self.head.http_1_0 and status not in _NO_BODY
         if self._chunked:
             headers = (*headers, (b"transfer-encoding", b"chunked"))
-        else:
+        elif not self._bodyless:
             self.keep_alive = False  # only closing the connection ends the answer
         self.started = True
         self.write(self._head(status, reason, headers))
@@ -165,13 +167,13 @@ class HttpExchange(Exchange, kw_only=True):
             if size:
                 self.sent_bytes += size
                 pieces += (b"%x\r\n" % size, part, b"\r\n") if self._chunked else (part,)
-        if pieces and not self.head.is_head:
+        if pieces and not self._bodyless:
             self.write(b"".join(pieces))
 
     def finish(self) -> None:
         if self.ended:
             return
-        if self._chunked and not self.head.is_head:
+        if self._chunked and not self._bodyless:
             self.write(b"0\r\n\r\n")
         self._end(self.status)
 
