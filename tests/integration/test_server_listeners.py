@@ -16,6 +16,8 @@ from stoker.client import AsyncClient, Endpoint
 from stoker.config.address import Address
 from stoker.config.security import AccessPolicy
 from stoker.config.settings import Settings
+from stoker.errors import BindError
+from stoker.frontend.sockets import check_free
 from stoker.server import Server
 from stoker.telemetry.metrics import Metrics
 
@@ -170,3 +172,10 @@ async def test_on_a_shared_address_each_path_asks_for_its_own_token_and_probes_f
             assert (await client.get("/token?type=inference", headers=manager)).status_code == 400
         async with httpx.AsyncClient(base_url=server.addresses["REST metrics"], verify=False, timeout=60) as client:
             assert await statuses(client, (METRICS,)) == {METRICS: 200}
+
+
+async def test_a_path_that_no_client_could_connect_to_is_refused() -> None:
+    longest = "/" + 106 * "x"
+    await check_free(Address("unix", path=longest))
+    with pytest.raises(BindError, match="more than 107 bytes"):
+        await check_free(Address("unix", path=f"{longest}x"))

@@ -19,6 +19,7 @@ _REMEDIES = {
     errno.EADDRNOTAVAIL: "the machine has no such address",
     errno.EACCES: "ports below 1024 need root or CAP_NET_BIND_SERVICE",
 }
+_LONGEST_PATH = 107  # of a Unix socket, on Linux
 _TCP_CONGESTION: int | None = getattr(socket, "TCP_CONGESTION", None)  # Linux
 
 
@@ -142,7 +143,10 @@ def put_in_place(path: Path, bind: Callable[[str], object]) -> Callable[[], None
 
 
 def _refuse_unless_free(path: Path) -> None:
-    """Refuses a path in use. A dead server's file is free; one that answers, or is not a socket, is in use."""
+    """Refuses a path in use, or too long for clients. A dead server's file is free; one that answers, or is not a
+    socket, is in use."""
+    if len(os.fsencode(path)) > _LONGEST_PATH:
+        raise OSError(errno.ENAMETOOLONG, f"the path has more than {_LONGEST_PATH} bytes, so no client could connect")
     try:
         mode = path.lstat().st_mode
     except FileNotFoundError:
