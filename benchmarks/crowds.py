@@ -29,7 +29,7 @@ GATHERING_S = 240.0
 """Longest time for all clients to connect: 10,000 handshakes of TLS take a minute, and more on a busy machine."""
 HOLD_S = 4.0
 SAMPLE_S = 0.25
-AFTER_S = 3.0
+AFTER_S = 8.0
 ENDING_S = 10.0
 
 
