@@ -15,6 +15,7 @@ from collections.abc import Callable
 from typing import cast
 
 from stoker.core.buffer import Buffer
+from stoker.core.turn import current_turn
 from stoker.errors import BadRequest, HeadTooLarge, MessageTooLarge, TooManyHeaders, TooManyIncomplete
 from stoker.frontend.budget import Share
 from stoker.frontend.http import request_head
@@ -77,6 +78,7 @@ class HttpConnection(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)
         self.write: Callable[[Buffer], None] = self._transport.write
         self._loop = asyncio.get_running_loop()
+        self._turn = current_turn()
         peer, own = transport.get_extra_info("peername"), transport.get_extra_info("sockname")
         if isinstance(peer, tuple):
             self.client, self.server = (peer[0], peer[1]), (own[0], own[1])
@@ -99,6 +101,9 @@ class HttpConnection(asyncio.Protocol):
         self._site.connections.discard(self)
 
     def data_received(self, data: bytes) -> None:
+        self._turn.run(self._receive, data)
+
+    def _receive(self, data: bytes) -> None:
         self._quiet_since = time.monotonic()
         if len(data) >= LARGE_BYTES:
             self._reading.received(len(data))
