@@ -49,6 +49,15 @@ async def test_scaling_down_takes_idle_workers_before_those_in_use(tmp_path: Pat
         assert await answer(jobs[1]) == "slept"
 
 
+async def test_workers_whose_process_is_not_there_yet_are_the_first_to_go(tmp_path: Path) -> None:
+    async with running(tmp_path) as kit:
+        kit.pool.scale(3)
+        await asyncio.sleep(0)
+        kit.pool.scale(1)
+        await kit.pool.wait_settled()
+        assert [(status.id, status.state) for status in kit.pool.statuses()] == [(9000, "READY")]
+
+
 async def test_a_worker_that_is_scaled_down_gets_no_new_work(tmp_path: Path) -> None:
     async with running(tmp_path, workers=2) as kit:
         stays = next(status.pid for status in kit.pool.statuses() if status.id == 9000)

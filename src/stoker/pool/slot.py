@@ -86,7 +86,8 @@ class Slot:
     @property
     def in_use(self) -> bool:
         """Tells whether its worker runs batches, or has the state of open sequences."""
-        return self._worker is not None and not self._scheduler.worker_idle(self._worker.link)
+        worker = self._worker if self.ready else None
+        return worker is not None and not self._scheduler.worker_idle(worker.link)
 
     @property
     def settled(self) -> bool:
