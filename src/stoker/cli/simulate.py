@@ -16,7 +16,7 @@ app = typer.Typer(no_args_is_help=True, help="Simulate what the server decides, 
 
 HEAD = [
     "load", "changes", "most in a minute", "late %", "late % settled", "workers / hindsight", "fixed / hindsight",
-    "problems",
+    "by law", "problems",
 ]  # fmt: skip
 
 
@@ -71,8 +71,17 @@ def row(outcome: Outcome) -> list[str]:
         f"{outcome.late_settled * 100:.1f}",
         f"{outcome.more_workers:.2f}",
         f"{outcome.more_of_fixed:.2f}" if outcome.case.steady else "-",
+        by_law(outcome),
         ", ".join(problems(outcome)) or "-",
     ]
+
+
+def by_law(outcome: Outcome) -> str:
+    """Shows late % and workers / hindsight of the number that is best for loads of this kind."""
+    if outcome.by_law is None:
+        return "-"
+    late, more_workers = outcome.by_law
+    return f"{late * 100:.1f}, {more_workers:.2f}" + (" out of reach" if outcome.out_of_reach else "")
 
 
 def fields(outcome: Outcome) -> dict[str, object]:
@@ -84,6 +93,12 @@ def fields(outcome: Outcome) -> dict[str, object]:
         "late_settled": round(outcome.late_settled, 4),
         "workers_over_hindsight": round(outcome.more_workers, 3),
         "fixed_over_hindsight": round(outcome.more_of_fixed, 3) if outcome.case.steady else None,
+        "by_law": outcome.by_law
+        and {
+            "late": round(outcome.by_law.late, 4),
+            "workers_over_hindsight": round(outcome.by_law.more_workers, 3),
+        },
+        "out_of_reach": outcome.out_of_reach,
         "problems": problems(outcome),
     }
 
@@ -103,6 +118,12 @@ def summary(outcomes: list[Outcome]) -> Iterator[str]:
             )
             if uneven:
                 yield f"of the {len(many)}, {uneven} where even the fewest that never change are more than that"
+            miss = [outcome for outcome in of if problems(outcome)]
+            if out_of_reach := sum(outcome.out_of_reach for outcome in miss):
+                yield (
+                    f"of the {len(miss)} with problems, {out_of_reach} out of reach: the number that is best for "
+                    f"loads of this kind, kept throughout, is late or more than {sweep.MORE_WORKERS:g} times, too"
+                )
 
 
 def _mean(outcomes: list[Outcome]) -> float:

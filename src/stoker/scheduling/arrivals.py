@@ -103,7 +103,7 @@ class Arrivals:
     def burst(self) -> float:
         """How many requests come at once; 1 until the load clearly shows otherwise."""
         value = self._dispersion.value
-        return max(1.0, value - _UNSURE) if value > 1.0 else min(1.0, value + _UNSURE)
+        return max(1.0, value - _UNSURE) if value > 1.0 else min(1.0, value / (1 - _UNSURE))
 
     @property
     def trend(self) -> float:

@@ -8,14 +8,14 @@ theory where more requests wait than it expects.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import exp, inf, log
+from math import exp, expm1, inf, log
 from typing import NamedTuple
 
 from stoker.core.measures import SECONDS
 from stoker.core.ports import Handled
 
 COST_S = 120.0
-LATE_SHARE = 0.08  # how many of the requests may wait longer than the target before workers are added
+LATE_SHARE = 0.09  # how many of the requests may wait longer than the target before workers are added
 SETTLED_SHARE = 0.065  # the same before workers are taken away: less, or the next moment would want them back
 RELAXED_SHARE = 0.003  # the same where that takes only a few workers more
 LATE_HELD = 0.045  # how many of the requests may be measured to wait longer before theory is corrected
@@ -26,6 +26,7 @@ _ENOUGH_JOBS = 20
 _ENOUGH_BURSTS = 6
 _STRICTEST = 0.02
 _FULL = 0.95  # a worker is never planned to be busier
+_LEAST_ALIKE = 0.01  # batches whose times are exponential or vary more
 _LEAST_PEAKED = 0.3  # below this the approximation is bad
 _SPREAD = 0.5  # assumed until batches were measured
 _SPREAD_BATCHES = 5.0  # the weight of that assumption, in measured batches
@@ -158,16 +159,35 @@ class _Work(NamedTuple):
     spread: float
 
     def late(self, count: int, target_s: float) -> float:
-        """Returns which share waits longer with the better of two sizes: batches of one job, or full ones."""
-        sizes = {1, self.batch_size}
-        return min(self._late_in_batches_of(size, count * self.slots, target_s) for size in sizes)
+        """Returns which share waits longer with the better of two sizes: batches of one job, or larger ones."""
+        servers = count * self.slots
+        alone = self._late_in_batches_of(1, servers, target_s)
+        if self.batch_size == 1:
+            return alone
+        full = self._late_in_batches_of(self.batch_size, servers, target_s)
+        return min(alone, max(full, self._late_while_all_are_busy(servers, target_s)))
+
+    def _late_while_all_are_busy(self, servers: int, target_s: float) -> float:
+        """Returns which share waits longer for the next batch to end, where batches grow until no server is idle."""
+        idle = servers - self.rate * self.per_job
+        if idle <= 0:
+            return 1.0
+        size = min(max(self.rate * self.per_batch / idle, 1.0), self.batch_size)
+        if 1.0 < size <= self.burst:  # bursts fill larger batches
+            return 0.0
+        batch_s = self.per_batch + self.per_job * size
+        alike = max(1.0 - self.spread, _LEAST_ALIKE)
+        return max(0.0, 1.0 - alike * target_s / batch_s) ** (servers / alike) if batch_s else 0.0
 
     def _late_in_batches_of(self, size: int, servers: int, target_s: float) -> float:
         batch_s = self.per_batch + self.per_job * size
         busy = self.rate / size * batch_s
         if busy >= servers:
             return 1.0
-        return late_share(servers, busy, batch_s, target_s, (self.burst / size + self.spread) / 2)
+        peaked = max((self.burst / size + self.spread) / 2, _LEAST_PEAKED)
+        late = late_share(servers, busy, batch_s, target_s, peaked)
+        ahead = max(0.0, self.burst / size - 1) / servers * (servers - busy) / peaked  # of the last one in a burst
+        return min(1.0, late * expm1(ahead) / ahead) if ahead else late
 
 
 def late_share(servers: int, busy: float, service_s: float, target_s: float, peaked: float = 1.0) -> float:

@@ -47,15 +47,19 @@ class Hindsight:
         worked = sum(count * length for count, length in zip(counts, seconds, strict=True))
         return worked + started * self._trace.start_s
 
-    def fixed_worker_s(self) -> float:
-        """Returns seconds of the fewest workers that hold the target with a number that never changes."""
-        may_be_late = self._late * len(self._arrivals)
+    def fixed(self) -> int:
+        """Returns the fewest workers of a number that never changes: what a steady load takes of those who cannot know
+        which minute is worse."""
         too_few, enough = 0, self._most
         while enough - too_few > 1:
             middle = (too_few + enough) // 2
-            holds = sum(self._replay([middle] * self._minutes)[1]) <= may_be_late
+            holds = self.late_share_of(middle) <= self._late
             too_few, enough = (too_few, middle) if holds else (middle, enough)
-        return enough * self._trace.duration_s
+        return enough
+
+    def late_share_of(self, workers: int) -> float:
+        """Returns which share of the requests is late with a number that never changes."""
+        return sum(self._replay([workers] * self._minutes)[1]) / max(1, len(self._arrivals))
 
     # -------------------------------------------------------------------------------------- the numbers
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import product
+from typing import NamedTuple
 
 from stoker.simulation import traces
 from stoker.simulation.autoscaling import Run
@@ -22,6 +23,8 @@ MOST = 100
 CHANGES = 2  # in a minute of steady load
 MORE_WORKERS = 1.2  # than hindsight
 _FIRST_S = 60.0
+_OTHER_SEED = 1_000_000
+_TIMES_AS_LONG = 6  # so that little of it is chance
 _START_AND_CLEAR_S = 20.0  # after a rise that nobody could foresee
 
 _BUSY = (1, 2, 3, 5, 8, 12, 17, 24, 30, 42, 60)
@@ -51,12 +54,20 @@ class Case:
         return self.workers == 1
 
 
+class ByLaw(NamedTuple):
+    """``late`` and ``more_workers``: as in `Outcome`, of a number that never changes."""
+
+    late: float
+    more_workers: float
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
     """``most_in_a_minute``: changes, without the first minute of a cold start. ``late``: which share of the requests
     waited longer than the target; ``late_settled``: without those that came just after a jump. ``more_workers``: how
     many times those of hindsight. ``more_of_fixed``: the same of the fewest that hold the target on a steady load with
-    a number that never changes."""
+    a number that never changes. ``by_law``: what becomes of a steady load with the number that is best for loads of its
+    kind."""
 
     case: Case
     changes: int
@@ -65,6 +76,7 @@ class Outcome:
     late_settled: float
     more_workers: float
     more_of_fixed: float
+    by_law: ByLaw | None
     failed: int
 
     @property
@@ -83,6 +95,11 @@ class Outcome:
     def uneven(self) -> bool:
         """Whether hindsight gains more than that from chance alone, by which minutes of a steady load differ."""
         return self.more_of_fixed > MORE_WORKERS
+
+    @property
+    def out_of_reach(self) -> bool:
+        """Tells whether even the number that is best for this kind of load misses a bar."""
+        return self.by_law is not None and (self.by_law.late > LATE or self.by_law.more_workers > MORE_WORKERS)
 
 
 def steady_cases(duration_s: float, seed: int) -> Iterator[Case]:
@@ -140,6 +157,11 @@ def measure(case: Case) -> Outcome:
     result = run.run()
     hindsight = Hindsight(case.trace, target_s=TARGET_S, late=LATE, most=MOST)
     hindsight_s = hindsight.worker_s()
+    fixed_s, by_law = hindsight_s, None
+    if case.steady:
+        fixed_s = hindsight.fixed() * case.trace.duration_s
+        workers = _enough_by_law(case.trace)
+        by_law = ByLaw(hindsight.late_share_of(workers), workers * case.trace.duration_s / hindsight_s)
     return Outcome(
         case=case,
         changes=len(result.changes),
@@ -147,9 +169,16 @@ def measure(case: Case) -> Outcome:
         late=result.late_share(TARGET_S),
         late_settled=result.late_share(TARGET_S, without=[(at, at + _START_AND_CLEAR_S) for at in _unforeseen(case)]),
         more_workers=result.worker_s / hindsight_s,
-        more_of_fixed=hindsight.fixed_worker_s() / hindsight_s if case.steady else 1.0,
+        more_of_fixed=fixed_s / hindsight_s,
+        by_law=by_law,
         failed=result.failed,
     )
+
+
+def _enough_by_law(trace: Trace) -> int:
+    """Returns the fewest workers that hold the target on a longer load of the same kind."""
+    other = replace(trace, seed=trace.seed + _OTHER_SEED, duration_s=_TIMES_AS_LONG * trace.duration_s)
+    return Hindsight(other, target_s=TARGET_S, late=LATE, most=MOST).fixed()
 
 
 def _unforeseen(case: Case) -> tuple[float, ...]:

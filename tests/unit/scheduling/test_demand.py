@@ -105,6 +105,27 @@ def test_erlangs_formula() -> None:
     assert late_share(10, 8.0, 1.0, 0.0) == pytest.approx(0.409, abs=0.001)
 
 
+@pytest.mark.parametrize(
+    ("rate", "cost", "batch_size", "burst", "spread", "simulated"),
+    [
+        (1.0, (0.0, 1.0), 1, 7.6, 1.0, 7),
+        (2.0, (0.0, 1.0), 1, 7.6, 1.0, 8),
+        (5.0, (0.0, 1.0), 1, 7.6, 1.0, 12),
+        (4.7, (0.9, 0.1), 8, 1.0, 1.0, 4),
+        (9.4, (0.9, 0.1), 8, 1.0, 1.0, 5),
+        (4.7, (0.9, 0.1), 8, 1.0, 0.0, 2),
+    ],
+)
+def test_small_fleets_need_what_a_simulation_of_an_hour_finds(
+    rate: float, cost: tuple[float, float], batch_size: int, burst: float, spread: float, simulated: int
+) -> None:
+    """Bursts larger than the fleet wait for themselves; batches that keep every worker busy end at random."""
+    needed = workers_needed(
+        rate, cost, target_s=1.0, most=50, batch_size=batch_size, burst=burst, spread=spread, late=0.05
+    )
+    assert abs(needed - simulated) <= (simulated > 4)
+
+
 def test_more_workers_hold_the_target_when_requests_come_in_bursts() -> None:
     cost = (0.0, 1.0)
     alone = workers_needed(8.0, cost, target_s=1.0, most=50)

@@ -75,6 +75,18 @@ def test_a_sweep_measures_each_load_it_names() -> None:
     assert 1.0 < outcome.more_workers < 1.5
 
 
+@pytest.mark.parametrize(
+    ("name", "out_of_reach"),
+    [("1 busy, poisson, exponential, batches of 8", True), ("3 busy, regular, fixed, batches of 8", False)],
+)
+def test_a_load_is_out_of_reach_where_who_knows_its_kind_misses_a_bar(name: str, out_of_reach: bool) -> None:
+    (case,) = [case for case in sweep.steady_cases(300, seed=0) if case.name == name]
+    outcome = sweep.measure(case)
+    assert outcome.out_of_reach is out_of_reach
+    assert outcome.by_law is not None
+    assert outcome.by_law.late <= LATE
+
+
 def test_a_spike_hurts_no_longer_than_workers_take_to_start_and_to_clear_the_queue() -> None:
     trace = Trace(rate=spikes(4, 16, every_s=600, long_s=240), duration_s=600, service_s=1.0, start_s=2.0)
     result = Run(trace, target_s=TARGET_S, fewest=1, most=MOST, workers=6).run()

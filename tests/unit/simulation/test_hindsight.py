@@ -44,4 +44,6 @@ def test_batches_need_fewer_workers() -> None:
 @pytest.mark.parametrize("seed", range(3))
 def test_a_number_that_never_changes_is_no_smaller(seed: int) -> None:
     hindsight = Hindsight(replace(EVEN, arrive=poisson, seed=seed), target_s=1.0, late=0.05, most=100)
-    assert hindsight.worker_s() <= hindsight.fixed_worker_s() <= 14 * 300
+    fixed = hindsight.fixed()
+    assert hindsight.worker_s() <= fixed * 300 <= 14 * 300
+    assert hindsight.late_share_of(fixed) <= 0.05 < hindsight.late_share_of(fixed - 1)
