@@ -116,7 +116,7 @@ def test_erlangs_formula() -> None:
         (4.7, (0.9, 0.1), 8, 1.0, 0.0, 2),
     ],
 )
-def test_small_fleets_need_what_a_simulation_of_an_hour_finds(
+def test_small_fleets_need_what_a_simulation_finds(
     rate: float, cost: tuple[float, float], batch_size: int, burst: float, spread: float, simulated: int
 ) -> None:
     """Bursts larger than the fleet wait for themselves; batches that keep every worker busy end at random."""
