@@ -1,7 +1,8 @@
-"""What holds for every test: its turn on the machine, the same examples in each run."""
+"""What holds for every test: its turn on the machine, the same examples in each run, signals as at a login."""
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Generator
 
 import machine
@@ -13,6 +14,8 @@ settings.register_profile(
     "suite", derandomize=True, database=None, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("suite")
+
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # under nohup, servers would inherit that it is ignored
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)  # before the clock of pytest-timeout starts

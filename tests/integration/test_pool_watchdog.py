@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -73,8 +75,13 @@ def test_even_stopped_workers_are_gone(server: subprocess.Popen[bytes]) -> None:
     assert wait_until_gone([*pids, watchdog], within_s=60) == []
 
 
-def sleeper() -> subprocess.Popen[bytes]:
-    return subprocess.Popen(["sleep", "600"], start_new_session=True)
+@contextlib.contextmanager
+def sleeper() -> Iterator[subprocess.Popen[bytes]]:
+    with subprocess.Popen(["sleep", "600"], start_new_session=True) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 async def test_the_watchdog_kills_only_groups_that_it_was_not_told_to_forget() -> None:
@@ -87,7 +94,6 @@ async def test_the_watchdog_kills_only_groups_that_it_was_not_told_to_forget() -
         await watchdog.close()
         assert doomed.wait(60) == other.wait(60) == -signal.SIGKILL
         assert spared.poll() is None
-        spared.kill()
 
 
 async def test_the_watchdog_ignores_the_signals_of_a_terminal_and_is_restarted_when_it_is_killed() -> None:
