@@ -20,9 +20,8 @@ class Rig:
     def __init__(self, mode: str, **options: Any) -> None:
         self.ts_lines: list[str] = []
         self.model_lines: list[str] = []
-        self.metrics = Metrics(
-            mode=mode, host="h", ts_log=_into(self.ts_lines), model_log=_into(self.model_lines), **options
-        )
+        logs = {"ts_log": _into(self.ts_lines), "model_log": _into(self.model_lines)}
+        self.metrics = Metrics(mode=mode, host="h", **{**logs, **options})
 
     @property
     def text(self) -> str:

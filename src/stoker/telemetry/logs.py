@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from stoker.core.ports import AccessLog, AccessRecord
@@ -99,11 +100,9 @@ class Logs:
         self._taken: list[tuple[logging.Logger, logging.Handler, int]] = []  # with its previous level
         access = self._bulk(access_file, access_lines.NAME)
         text_of = access_lines.json_of if self.as_json else access_lines.text_of
-        self._access = LineBuffer[AccessRecord](self._post_to(access, self._levels.access), text_of)
-        self.ts_metrics: Post = self._post_to(self._bulk(ts_metrics_file, TS_METRICS), self._levels.ts_metrics)
-        self.model_metrics: Post = self._post_to(
-            self._bulk(model_metrics_file, MODEL_METRICS), self._levels.model_metrics
-        )
+        self._access = LineBuffer[AccessRecord](partial(self._writer.post, access), text_of)
+        self.ts_metrics = self._post_to(self._bulk(ts_metrics_file, TS_METRICS), self._levels.ts_metrics)
+        self.model_metrics = self._post_to(self._bulk(model_metrics_file, MODEL_METRICS), self._levels.model_metrics)
 
     def start(self) -> None:
         """Creates the files, and takes over the root logger, the model log and Python's warnings."""
@@ -161,12 +160,9 @@ class Logs:
         shown = self._shows_all and name not in self._levels.hidden
         return _Bulk(file, self._show if shown else None, None if self.as_json else name)
 
-    def _post_to(self, sink: Sink, level: int) -> Post:
-        def post(text: bytes) -> None:
-            if level <= logging.INFO:
-                self._writer.post(sink, text)
-
-        return post
+    def _post_to(self, sink: Sink, level: int) -> Post | None:
+        """Returns None for a log that is off, so that nobody formats lines for it."""
+        return partial(self._writer.post, sink) if level <= logging.INFO else None
 
     def _show(self, data: bytes) -> None:
         self._console_writer.post(self._console, data)

@@ -42,8 +42,8 @@ Named = tuple[str, Labels, float]
 class Metrics:
     """Implements `core.ports.MetricsPort` and `RequestTelemetry`, and makes the `ModelTelemetry` of each model version.
 
-    ``ts_log``, ``model_log``: where lines go.  ``config``: the metrics file, None for the packaged one.  ``as_json``:
-    write JSON lines.
+    ``ts_log``, ``model_log``: where lines go; None: the log is off.  ``config``: the metrics file, None for the
+    packaged one.  ``as_json``: write JSON lines.
     """
 
     def __init__(
@@ -52,8 +52,8 @@ class Metrics:
         mode: str,
         config: Path | None = None,
         auto_detect: bool = False,
-        ts_log: Post = lambda text: None,
-        model_log: Post = lambda text: None,
+        ts_log: Post | None = None,
+        model_log: Post | None = None,
         host: str | None = None,
         as_json: bool = False,
     ) -> None:
@@ -68,17 +68,20 @@ class Metrics:
         declared = _read(config)
         self._families = {name: Family(_folded(each)) for name, each in declared.frontend.items()}
         names = (TS_METRICS, MODEL_METRICS) if as_json else (None, None)
-        self._ts_log = MetricLog(ts_log, self._host, on_flush=self._log_what_moved, json_name=names[0])
-        self._model_log = MetricLog(model_log, self._host, json_name=names[1])
+        self._ts_log = self._model_log = None
+        if ts_log is not None:
+            self._ts_log = MetricLog(ts_log, self._host, on_flush=self._log_what_moved, json_name=names[0])
+        if model_log is not None and self._mode.logged:
+            self._model_log = MetricLog(model_log, self._host, json_name=names[1])
         self._handlers = HandlerMetrics(
             declared.model,
             host=self._host,
-            log=self._model_log if self._mode.logged else None,
+            log=self._model_log,
             served=self._mode.served,
             auto_detect=auto_detect,
             taken=set(self._families),
         )
-        self._logs_requests = self._mode.logged or self._mode.counters_logged
+        self._request_log = self._ts_log if self._mode.logged or self._mode.counters_logged else None
 
     # -------------------------------------------------------------------------------------- what is counted
 
@@ -90,8 +93,8 @@ class Metrics:
             self._requests_4xx += count
         else:
             self._requests_5xx += count
-        if self._logs_requests and self._ts_log.buffer.timer is None:
-            self._ts_log.buffer.wake()
+        if self._request_log is not None and self._request_log.buffer.timer is None:
+            self._request_log.buffer.wake()
 
     def model(self, key: ModelKey) -> ModelTelemetry:
         """Implements `core.ports.ModelTelemetryOf`."""
@@ -124,7 +127,7 @@ class Metrics:
         family = self._family(name, (*labels, self._host))
         if family is None:
             return
-        if self._mode.logs(name):
+        if self._ts_log is not None and self._mode.logs(name):
             self._ts_log.add(family.declared, (*labels, self._host), value)
         if self._mode.serves(name):
             family.update((*labels, self._host), value)
@@ -134,8 +137,9 @@ class Metrics:
 
     def flush(self) -> None:
         """Hands over everything not yet logged. Called at the stop."""
-        self._ts_log.buffer.flush()
-        self._model_log.buffer.flush()
+        for each in (self._ts_log, self._model_log):
+            if each is not None:
+                each.buffer.flush()
 
     def _forget_oldest(self) -> None:
         """Drops the oldest counters of unregistered models."""
@@ -224,7 +228,7 @@ class Metrics:
 
     def _log(self, name: str, labels: Labels, value: float) -> None:
         family = self._family(name, labels)
-        if family is not None:
+        if family is not None and self._ts_log is not None:
             self._ts_log.add(family.declared, labels, value)
 
     def _family(self, name: str, labels: Labels) -> Family | None:

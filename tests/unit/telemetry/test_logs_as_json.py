@@ -95,7 +95,8 @@ def test_levels_silence_what_is_less_severe(console: Memory, tmp_path: Path) -> 
     logging.getLogger("stoker.test").warning("not this")
     logging.getLogger(MODEL_LOGGER).info("but this")
     assert logs.access is None
-    logs.ts_metrics(b"not this\n")
+    assert logs.ts_metrics is None
+    assert logs.model_metrics is not None
     logs.model_metrics(b"but this\n")
     logs.close()
     assert console.data.decode().splitlines()[0].endswith("but this")

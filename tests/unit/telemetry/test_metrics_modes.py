@@ -28,6 +28,16 @@ def served(rig: Rig) -> set[str]:
     return {name for name in names if not name.startswith("stoker_")}
 
 
+@pytest.mark.parametrize("off", ["ts_log", "model_log"])
+async def test_a_log_that_is_off_gets_nothing_and_the_other_is_as_ever(off: str) -> None:
+    both, one = Rig("log"), Rig("log", **{off: None})
+    use(both)
+    use(one)
+    assert (both.ts_lines != [], both.model_lines != []) == (True, True)
+    assert undated(one.ts_lines) == ([] if off == "ts_log" else undated(both.ts_lines))
+    assert undated(one.model_lines) == ([] if off == "model_log" else undated(both.model_lines))
+
+
 @pytest.mark.parametrize(
     ("mode", "in_log", "in_text", "models_logged", "ours_served"),
     [
