@@ -5,8 +5,9 @@ Names, labels and formats are elsewhere: a request costs a handful of additions.
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from collections.abc import Iterable, Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Mapping, Sequence
+from operator import mul
 from typing import NamedTuple
 
 from stoker import errors
@@ -15,23 +16,61 @@ SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0,
 JOBS = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0)
 
 
-class Histogram:
-    """``counts[i]``: values up to ``bounds[i]`` and over the bound before; the last one: over all bounds."""
+_KEPT = 512
+"""Measurements kept before they are counted: many together take a fraction of the time."""
 
-    __slots__ = ("bounds", "counts", "total")
+
+class Histogram:
+    """Counts values by size.
+
+    ``new``: finite values that are counted when somebody reads the histogram. Whoever appends calls `settle` now and
+    then, which counts them once they are many.
+    """
+
+    __slots__ = ("_counts", "_total", "bounds", "new")
 
     def __init__(self, bounds: Sequence[float]) -> None:
         self.bounds = bounds
-        self.counts = [0] * (len(bounds) + 1)
-        self.total = 0.0
+        self._counts = [0] * (len(bounds) + 1)
+        self._total = 0.0
+        self.new: list[float] = []
 
-    def observe(self, value: float) -> None:
-        self.counts[bisect_left(self.bounds, value)] += 1
-        self.total += value
+    def observe(self, value: float, times: int = 1) -> None:
+        self._counts[bisect_left(self.bounds, value)] += times
+        self._total += value * times
+
+    def settle(self) -> None:
+        if len(self.new) >= _KEPT:
+            self._count_new()
+
+    @property
+    def counts(self) -> list[int]:
+        """Returns at index i how many values are up to ``bounds[i]`` and over the bound before; the last one: over all
+        bounds."""
+        self._count_new()
+        return self._counts
+
+    @property
+    def total(self) -> float:
+        self._count_new()
+        return self._total
 
     @property
     def count(self) -> int:
         return sum(self.counts)
+
+    def _count_new(self) -> None:
+        new, counts, before = self.new, self._counts, 0
+        if not new:
+            return
+        new.sort()
+        for index, bound in enumerate(self.bounds):
+            up_to = bisect_right(new, bound, lo=before)
+            counts[index] += up_to - before
+            before = up_to
+        counts[-1] += len(new) - before
+        self._total += sum(new)
+        new.clear()
 
 
 class RequestTotals:
@@ -53,12 +92,21 @@ class BatchTotals:
     """Batches of one size. ``handled``: those whose call ended well. ``handler_s``: how long these calls took.
     ``handler_s_squared``: the sum of their squares."""
 
-    __slots__ = ("count", "handled", "handler_s", "handler_s_squared")
+    __slots__ = ("count", "handled", "handler_s", "handler_s_squared", "new")
 
     def __init__(self) -> None:
         self.count = 0
         self.handled = 0
         self.handler_s = self.handler_s_squared = 0.0
+        self.new: list[float] = []
+
+    def take_new(self) -> list[float]:
+        """Adds the seconds of new calls to the sums, and returns them."""
+        new, self.new = self.new, []
+        self.handled += len(new)
+        self.handler_s += sum(new)
+        self.handler_s_squared += sum(map(mul, new, new))
+        return new
 
 
 class Newest:
@@ -74,15 +122,15 @@ class Newest:
 
 
 class ModelCounters:
-    """``batches``: by their number of jobs. ``last_batch_at``: when the newest one ended (monotonic); 0: none has."""
+    """``last_batch_at``: when the newest batch ended (monotonic); 0: none has."""
 
     __slots__ = (
-        "batches",
+        "_batches",
+        "_handler_time",
         "by_default",
         "by_version",
         "cancelled",
         "failed",
-        "handler_time",
         "last_batch_at",
         "latency",
         "newest",
@@ -97,8 +145,8 @@ class ModelCounters:
         self.by_version = RequestTotals()
         self.latency = Histogram(SECONDS)
         self.queue_wait = Histogram(SECONDS)
-        self.handler_time = Histogram(SECONDS)
-        self.batches: dict[int, BatchTotals] = {}
+        self._handler_time = Histogram(SECONDS)
+        self._batches: dict[int, BatchTotals] = {}
         self.last_batch_at = 0.0
         self.failed = 0
         self.cancelled = 0
@@ -106,13 +154,29 @@ class ModelCounters:
         self.streams = 0
 
     @property
+    def batches(self) -> Mapping[int, BatchTotals]:
+        """Returns the batches by their number of jobs."""
+        for totals in self._batches.values():
+            self._sum_up(totals)
+        return self._batches
+
+    @property
+    def handler_time(self) -> Histogram:
+        """Returns how long calls of the handler took."""
+        assert self.batches is not None  # which brings the histogram up to date
+        return self._handler_time
+
+    @property
     def batch_size(self) -> Histogram:
         """Returns the sizes of batches, summed up now."""
         sizes = Histogram(JOBS)
-        for jobs, totals in self.batches.items():
-            sizes.counts[bisect_left(JOBS, jobs)] += totals.count
-            sizes.total += jobs * totals.count
+        for jobs, totals in self._batches.items():
+            sizes.observe(jobs, totals.count)
         return sizes
+
+    def _sum_up(self, totals: BatchTotals) -> None:
+        self._handler_time.new += totals.take_new()
+        self._handler_time.settle()
 
     def batch_ended(
         self, jobs: int, took_s: float, handler_s: float, now: float, served: Iterable[Served] = ()
@@ -123,30 +187,26 @@ class ModelCounters:
         whole answer.
         """
         self.last_batch_at = now
-        newest, latency, wait = self.newest, self.latency, self.queue_wait
+        newest, latencies, waits = self.newest, self.latency.new, self.queue_wait.new
         for totals, queued_s, answered_s in served:
-            latency.counts[bisect_left(SECONDS, answered_s)] += 1
-            latency.total += answered_s
-            wait.counts[bisect_left(SECONDS, queued_s)] += 1
-            wait.total += queued_s
+            latencies.append(answered_s)
+            waits.append(queued_s)
             totals.latency_s += answered_s
             totals.queued_s += queued_s
             newest.queued_s = queued_s
             newest.served += 1
-        size = self.batches.get(jobs)
+        size = self._batches.get(jobs)
         if size is None:
-            size = self.batches[jobs] = BatchTotals()
+            size = self._batches[jobs] = BatchTotals()
         size.count += 1
-        if handler_s < 0:
-            return
-        size.handled += 1
-        size.handler_s += handler_s
-        size.handler_s_squared += handler_s * handler_s
-        handler = self.handler_time
-        handler.counts[bisect_left(SECONDS, handler_s)] += 1
-        handler.total += handler_s
-        newest.batches += 1
-        newest.overhead_s = took_s - handler_s
+        if handler_s >= 0:
+            size.new.append(handler_s)
+            newest.batches += 1
+            newest.overhead_s = took_s - handler_s
+        if len(size.new) >= _KEPT or len(latencies) >= _KEPT:
+            self._sum_up(size)
+            self.latency.settle()
+            self.queue_wait.settle()
 
     def ended_with(self, error: errors.ServingError, *, streaming: bool, counted: bool) -> None:
         """Counts a job that ended with an error. ``counted``: it has totals."""

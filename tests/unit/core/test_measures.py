@@ -22,6 +22,27 @@ def test_what_a_request_took_is_in_the_histogram_and_in_the_totals_of_how_it_was
     assert counters.latency.counts[SECONDS.index(1.0)] == 1
 
 
+def test_measurements_counted_together_give_what_each_alone_would() -> None:
+    counters, latency, handler = ModelCounters(), Histogram(SECONDS), Histogram(SECONDS)
+    seconds = [0.0, *SECONDS, 0.003, 1.5, 500.0] * 60  # more than are kept uncounted
+    for each in seconds:
+        counters.batch_ended(1, each, each, 1.0, [(counters.by_default, 0.0, each)])
+        latency.observe(each)
+        handler.observe(each)
+    assert counters.latency.counts == latency.counts
+    assert counters.handler_time.counts == handler.counts
+    assert counters.latency.total == pytest.approx(latency.total)
+    assert (counters.queue_wait.counts[0], counters.batches[1].handled) == (len(seconds), len(seconds))
+    assert counters.batches[1].handler_s_squared == pytest.approx(sum(each * each for each in seconds))
+
+
+def test_few_measurements_wait_to_be_counted() -> None:
+    counters = ModelCounters()
+    for _ in range(10_000):
+        counters.batch_ended(1, 0.5, 0.25, 1.0, [(counters.by_default, 0.0, 0.5)])
+        assert max(len(counters.latency.new), len(counters.queue_wait.new)) <= 512
+
+
 def test_the_overhead_of_a_batch_is_what_the_handler_did_not_take() -> None:
     counters = ModelCounters()
     counters.batch_ended(3, 1.0, 0.75, 10.0)
