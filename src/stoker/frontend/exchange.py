@@ -162,7 +162,11 @@ class Exchange(Struct, eq=False, kw_only=True):
         if self.ended:
             return False
         self.ended = True
-        self.on_cancel = self.on_writable = self._reply = None  # they refer to objects that refer to this exchange
+        self.on_cancel = None  # it and the next two refer to objects that refer to this exchange
+        if self.on_writable is not None:
+            self.on_writable = None
+        if self._reply is not None:
+            self._reply = None
         self.tracker.end(self, status)
         if self.on_end is not None:
             on_end, self.on_end = self.on_end, None

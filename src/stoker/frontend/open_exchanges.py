@@ -63,12 +63,14 @@ class OpenExchanges:
 
     def end(self, exchange: Exchange, status: int) -> None:
         self.open.discard(exchange)
-        ended, elapsed_ms = self._ended, int((time.monotonic() - exchange.started_at) * 1000)
-        ended.append((time.time(), exchange.peer, exchange.label, status, elapsed_ms, exchange.request_id))
+        if not (self._ended or self._answered):
+            current_turn().defer(self._record)
+        if self._access_log is not None:
+            elapsed_ms = int((time.monotonic() - exchange.started_at) * 1000)
+            record = (time.time(), exchange.peer, exchange.label, status, elapsed_ms, exchange.request_id)
+            self._ended.append(record)
         if not exchange.while_draining:  # health checks do not count as requests
             self._answered[status] = self._answered.get(status, 0) + 1
-        if len(ended) == 1:
-            current_turn().defer(self._record)
         if self._idle is not None:
             self.check_quiet()
 
@@ -76,7 +78,7 @@ class OpenExchanges:
         """Logs and counts what has ended in this turn."""
         ended, self._ended = self._ended, []
         answered, self._answered = self._answered, {}
-        if self._access_log is not None:
+        if self._access_log is not None and ended:
             self._access_log.record(ended)
         if self._telemetry is not None:
             for status, count in answered.items():

@@ -33,15 +33,18 @@ class ServiceTime:
         if lone and handler_s >= 0.0:
             self._learn_way(seconds - handler_s - WAKE_UP_S)
             seconds -= self.way
-        if self.average is None:
-            self.average = seconds
-        else:
-            self.average += _EWMA_WEIGHT * (seconds - self.average)
-        self.slowest = max(handler_s if handler_s >= 0.0 else seconds, self.slowest * _SLOWEST_DECAY)
-        if self.slowest > PREFETCH_SLOWEST_S + self.way:
+        average, way = self.average, self.way
+        average = seconds if average is None else average + _EWMA_WEIGHT * (seconds - average)
+        self.average = average
+        newest, slowest = handler_s if handler_s >= 0.0 else seconds, self.slowest * _SLOWEST_DECAY
+        slowest = self.slowest = newest if newest > slowest else slowest
+        work = PREFETCH_WORK_S + way
+        if slowest > PREFETCH_SLOWEST_S + way:
             self.prefetch = 0
+        elif work > PREFETCH_BATCHES * average:
+            self.prefetch = PREFETCH_BATCHES
         else:
-            self.prefetch = min(PREFETCH_BATCHES, int((PREFETCH_WORK_S + self.way) / max(self.average, 1e-6)))
+            self.prefetch = int(work / average)
 
     def _learn_way(self, seconds: float) -> None:
         """Trusts the shortest: others waited for the server."""

@@ -162,23 +162,23 @@ class Connection(ConnectionOutput):
         pieces: list[bytes] = []
         events = self.http2.events()
         for number, event in enumerate(events, 1):
-            if isinstance(event, DataReceived):
-                data, id = event.data, event.stream_id
+            if type(event) is DataReceived:
+                data, id, end = event.data, event.stream_id, event.end_stream
                 idle_frames += not data
-                if number < len(events) and _more_of_it(events[number], id):
+                if not end and number < len(events) and _more_of_it(events[number], id):
                     pieces.append(data)
                     continue
                 if pieces:
                     data, pieces = b"".join((*pieces, data)), []
                 call = self.calls.get(id)
                 if call is not None:
-                    call.receive(data, end=event.end_stream)
+                    call.receive(data, end=end)
                 else:
-                    self._receive_of_no_call(id, data, end=event.end_stream)
-            elif isinstance(event, RequestReceived):
+                    self._receive_of_no_call(id, data, end=end)
+            elif type(event) is RequestReceived:
                 self._flood.requests += 1
                 self._begin(event)
-            elif isinstance(event, StreamClosed):
+            elif type(event) is StreamClosed:
                 self._stream_closed(event.stream_id)
             else:
                 idle_frames += 1

@@ -125,9 +125,9 @@ class ConnectionOutput(asyncio.Protocol):
             self._abort(str(error))
             return
         for event in http2.events():
-            if isinstance(event, StreamClosed):
+            if type(event) is StreamClosed:
                 self._stream_closed(event.stream_id)
-            elif isinstance(event, ConnectionClosed):
+            elif type(event) is ConnectionClosed:
                 transport.close()
         if self._waiting:
             self._wake_calls()
@@ -141,21 +141,24 @@ class ConnectionOutput(asyncio.Protocol):
 
     def _write_out(self, transport: asyncio.Transport) -> None:
         """Writes in pieces, until the transport is full or the turn is over."""
-        http2, more = self.http2, True
-        while more and not self._write_paused and not self._rests:
+        http2 = self.http2
+        while not self._write_paused:
             if self._sliced:
                 self._send_slices()
-            more = bool(self._sliced) or http2.queued_body_size() > WRITE_BYTES
-            data = http2.data_to_send(WRITE_BYTES if more else None)
+            more = http2.queued_body_size() > WRITE_BYTES or bool(self._sliced)
+            data = http2.data_to_send(WRITE_BYTES) if more else http2.data_to_send()
             if self._to_reset and not (more and data) and self._reset_answered():
                 data += http2.data_to_send()
             if not data:
-                break
+                return
             transport.write(data)
             self._flood.bytes_sent += len(data)
-            if more and not self._transfers.spend(len(data)):
+            if not more:
+                return
+            if not self._transfers.spend(len(data)):
                 self._rests = True
                 self._transfers.wait(self._go_on)
+                return
 
     def _go_on(self) -> None:
         self._rests = False

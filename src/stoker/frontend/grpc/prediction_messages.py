@@ -27,6 +27,8 @@ class PredictionRequest(Struct, frozen=True):
     explains: bool = False
 
 
+_parse = inference_pb2.PredictionsRequest.FromString
+
 EXPLANATIONS = "explanations/"
 """In front of a model's name, as in the paths of REST: its explanation is wanted."""
 
@@ -40,7 +42,7 @@ def read_request(message: bytes | bytearray) -> PredictionRequest:
         if len(message) > large_request.LARGE_BYTES:
             request, inputs = large_request.parse(message)
         else:
-            request = inference_pb2.PredictionsRequest.FromString(bytes(message))
+            request = _parse(message)  # type: ignore[arg-type]  # it takes any buffer
             values = request.input
             inputs = [Input(name, "", values[name]) for name in values]
     except DecodeError:

@@ -62,16 +62,18 @@ class JobQueue:
         """Takes up to ``most`` jobs for one batch.  A job that must be alone is taken alone, and never overtaken.
 
         ``alone``: whether such a job may be taken at all."""
-        jobs, taken = self._jobs, list[Job]()
+        jobs = self._jobs
+        taken: list[Job] = []
         while jobs and len(taken) < most:
             job = jobs[0]
-            if job.alone and (taken or not alone) and job.place is QUEUED:
+            if job.place is not QUEUED:
+                jobs.popleft()
+                continue
+            if job.alone and (taken or not alone):
                 break
-            jobs.popleft()
-            if job.place is QUEUED:
-                taken.append(job)
-                if job.alone:
-                    break
+            taken.append(jobs.popleft())
+            if job.alone:
+                break
         self.waiting -= len(taken)
         return taken
 
