@@ -55,6 +55,7 @@ class MetricLog:
 
         def record(seconds: float, jobs: Sequence[Job]) -> None:
             ids = jobs[0].id if len(jobs) == 1 else [job.id for job in jobs]
-            buffer.record([(time.time(), template, round(seconds * 1000, 2), ids)])
+            milliseconds = int(seconds * 100_000 + 0.5) / 100  # `round` would format and parse the number
+            buffer.record([(time.time(), template, milliseconds, ids)])
 
         return record
