@@ -5,8 +5,9 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
 from urllib.parse import quote
+
+from msgspec import Struct
 
 from stoker.frontend.grpc.status import Status
 
@@ -23,7 +24,7 @@ _TRANSPORT = frozenset({b"te", b"user-agent", b"accept-encoding", b"connection",
 _MESSAGE_SAFE = " !\"#$&'()*+,/:;<=>?@[\\]^`{|}"
 
 
-class RequestHead(NamedTuple):
+class RequestHead(Struct, frozen=True):
     """``metadata``: the caller's own, ``-bin`` values as bytes. ``timeout_s``: None without a (valid) grpc-timeout.
     ``packs_answers``: the client compresses and takes compressed answers; ``answer_headers`` say so.
     ``size``: bytes of the header list as HTTP/2 counts them."""
