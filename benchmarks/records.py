@@ -20,6 +20,8 @@ class Record:
     contender: str
     round: int
     measured: Measured
+    core_ms: float | None = None
+    """How long a fixed piece of work took on the cores around the measurement, see `core_speed`."""
 
 
 @dataclass
@@ -37,8 +39,8 @@ class Findings:
     notes: list[str] = field(default_factory=list)
     records: list[Record] = field(default_factory=list)
 
-    def add(self, point: str, contender: str, turn: int, measured: Measured) -> None:
-        self.records.append(Record(point, contender, turn, measured))
+    def add(self, point: str, contender: str, turn: int, measured: Measured, core_ms: float | None = None) -> None:
+        self.records.append(Record(point, contender, turn, measured, core_ms))
 
     def values(self, point: str, contender: str, pick: Pick) -> dict[int, float]:
         """Returns usable figures by round."""
@@ -68,7 +70,7 @@ class Findings:
 
 def load(file: Path) -> Findings:
     raw = json.loads(file.read_text(encoding="utf-8"))
-    records = [Record(r["point"], r["contender"], r["round"], Measured(**r["measured"])) for r in raw.pop("records")]
+    records = [Record(**r | {"measured": Measured(**r["measured"])}) for r in raw.pop("records")]
     return Findings(**raw, records=records)
 
 

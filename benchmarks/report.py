@@ -37,6 +37,7 @@ def markdown(findings: Findings, *, picture: str) -> str:
     sections = [
         "# Side by side",
         machine_text(findings),
+        core_text(findings),
         f"![Throughput and latency against concurrency]({picture})",
         "## Figures\n\nRatios within each round, to TorchServe unless said otherwise: median (least-greatest).",
         table(FIGURE_HEAD, [row.cells() for row in figures.rows(findings)]),
@@ -67,6 +68,20 @@ def machine_text(findings: Findings) -> str:
         f"{machine['python']}, Java {machine['java']}. {options['rounds']} rounds of {options['duration_s']:g} s, "
         f"contenders alternating, load generators on the same cores. It took {options.get('took_s', 0) / 60:.0f} "
         f"minutes.{kind}"
+    )
+
+
+def core_text(findings: Findings) -> str:
+    times = [record.core_ms for record in findings.records if record.core_ms]
+    shortest = min(times, default=0.0)
+    spread = Spread.of([time / shortest for time in times])
+    if spread is None or spread.count == 1:
+        return ""
+    return (
+        f"A fixed piece of work, timed on each core before and after each measurement, took {spread.text()} times the "
+        f"shortest time of the run, {shortest:.2f} ms: means over the cores, median (least-greatest) of {spread.count} "
+        "measurements. A core of a virtual machine takes up to 2 times as long while another guest shares it; the "
+        "figures of one server move with it, ratios within one round suffer less."
     )
 
 

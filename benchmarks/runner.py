@@ -7,12 +7,14 @@ its turns, so that it slows no other.  The order of the contenders rotates with 
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
 from benchmarks.contenders import COMPARED, MAIN
+from benchmarks.core_speed import around
 from benchmarks.lives import Fresh
 from benchmarks.place import Options, Place
 from benchmarks.plan import FreshPoint, Group
@@ -117,7 +119,7 @@ class Runner:
             for point in group.fresh:
                 for contender in rotated(contenders, turn):
                     fresh = Fresh(place=self.place, contender=contender, model=model, round=turn)
-                    self._note(point.name, contender.name, turn, point.measure(fresh))
+                    self._note(point.name, contender.name, turn, *around(functools.partial(point.measure, fresh)))
 
     # ------------------------------------------------------------------------------------- servers that take turns
 
@@ -185,13 +187,13 @@ class Runner:
         assert seat.running is not None
         running = seat.running
         mine = Turn(place=self.place, contender=seat.contender, model=model, running=running, round=turn)
-        measured = point.measure(mine)
+        measured, core_ms = around(functools.partial(point.measure, mine))
         if measured.problem:
             seat.failures += 1
             self.findings.notes.append(f"{point.name}, {name}: {measured.problem}; {last_words(running)}")
         if measured.problem or seat.restless:
             self._leave(seat)
-        self._note(point.name, name, turn, measured)
+        self._note(point.name, name, turn, measured, core_ms)
 
     def _again(self, group: Group, model: Model, seat: Seat) -> str | None:
         """Restarts a server that is not running when its turn comes."""
@@ -214,11 +216,11 @@ class Runner:
     def _loops(self, group: Group, model: Model, turn: int) -> None:
         for loop in group.loops:
             seconds = self.place.options.duration_s
-            measured = forward.measure(model, loop.payload, seconds=seconds, stream=loop.stream)
-            self._note(loop.point, forward.NAME, turn, measured)
+            calls = functools.partial(forward.measure, model, loop.payload, seconds=seconds, stream=loop.stream)
+            self._note(loop.point, forward.NAME, turn, *around(calls))
 
-    def _note(self, point: str, contender: str, turn: int, measured: Measured) -> None:
-        self.findings.add(point, contender, turn, measured)
+    def _note(self, point: str, contender: str, turn: int, measured: Measured, core_ms: float | None = None) -> None:
+        self.findings.add(point, contender, turn, measured, core_ms)
         self.say(f"    {turn + 1}  {point:<16} {contender:<15} {summary(measured)}")
 
 
