@@ -156,14 +156,13 @@ class ModelCounters:
     @property
     def batches(self) -> Mapping[int, BatchTotals]:
         """Returns the batches by their number of jobs."""
-        for totals in self._batches.values():
-            self._sum_up(totals)
+        self._sum_up(self._batches.values())
         return self._batches
 
     @property
     def handler_time(self) -> Histogram:
         """Returns how long calls of the handler took."""
-        assert self.batches is not None  # which brings the histogram up to date
+        self._sum_up(self._batches.values())
         return self._handler_time
 
     @property
@@ -174,9 +173,10 @@ class ModelCounters:
             sizes.observe(jobs, totals.count)
         return sizes
 
-    def _sum_up(self, totals: BatchTotals) -> None:
-        self._handler_time.new += totals.take_new()
-        self._handler_time.settle()
+    def _sum_up(self, sizes: Iterable[BatchTotals]) -> None:
+        for totals in sizes:
+            self._handler_time.new += totals.take_new()
+            self._handler_time.settle()
 
     def batch_ended(
         self, jobs: int, took_s: float, handler_s: float, now: float, served: Iterable[Served] = ()
@@ -204,7 +204,7 @@ class ModelCounters:
             newest.batches += 1
             newest.overhead_s = took_s - handler_s
         if len(size.new) >= _KEPT or len(latencies) >= _KEPT:
-            self._sum_up(size)
+            self._sum_up((size,))
             self.latency.settle()
             self.queue_wait.settle()
 

@@ -214,11 +214,11 @@ class SchedulerCore:
         """Sends what may leave now. Call it at the end of each turn in which something happened."""
         if self._deadlines.heap:
             self._drop_expired(now)
-        policy, next_id = self._policy, self._next_batch_id
+        policy, first_id = self._policy, self._next_batch_id
         while (batch := policy.next_batch(now)) is not None:
             worker, jobs = batch
-            flight = Flight(next_id, jobs, now)
-            next_id += 1
+            flight = Flight(self._next_batch_id, jobs, now)
+            self._next_batch_id += 1
             for job in jobs:
                 job.place = flight
             if not worker.flights:
@@ -227,8 +227,7 @@ class SchedulerCore:
             if worker.blocked_at is not None:
                 self._unblock(worker, now)  # where batches run at once, the new one waits for no reader
             self.actions.append(actions.Send(worker.id, flight))
-        if next_id != self._next_batch_id:
-            self._next_batch_id = next_id
+        if self._next_batch_id != first_id:
             self._wake_by(now + self.spec.response_timeout_s)
         if self._newcomers:
             self._refuse_without_ticket(now)
