@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
@@ -18,13 +17,6 @@ from torchserve_kit import TORCHSERVE, Place, archive, wait_until_served
 BIN = TORCHSERVE.parent
 CLIENT_SCRIPT = Path(__file__).resolve().parents[2] / "ts_scripts" / "torchserve_grpc_client.py"
 ALL_ASCII = {"LC_ALL": "POSIX", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "PYTHONIOENCODING": "ascii"}
-
-
-@pytest.fixture
-def place(tmp_path: Path) -> Iterator[Place]:
-    made = Place(tmp_path)
-    yield made
-    made.close()
 
 
 def shell(place: Place, line: str, **env: str) -> tuple[int, str, str]:

@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -22,16 +21,14 @@ ENTRY_POINT = DEPLOY / "docker" / "dockerd-entrypoint.sh"
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Iterator[Place]:
-    place = Place(tmp_path)
+def place(place: Place, tmp_path: Path) -> Place:
     archive(place.store, "echo")
     place.configure(f"model_store={place.store}", "load_models=all")
     place.env |= {
         "PATH": f"{TORCHSERVE.parent}:{os.environ['PATH']}",
         "TS_CONFIG_FILE": str(tmp_path / "config.properties"),
     }
-    yield place
-    place.close()
+    return place
 
 
 def start(place: Place, *words: str) -> subprocess.Popen[bytes]:

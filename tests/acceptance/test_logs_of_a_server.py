@@ -7,8 +7,6 @@ import os
 import re
 import signal
 import subprocess
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from torchserve_kit import TORCHSERVE, Place, archive, wait_until, wait_until_served
@@ -47,11 +45,9 @@ DATE = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d,\d{3}"
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Iterator[Place]:
-    it = Place(tmp_path)
-    archive(it.store, "m", HANDLER)
-    yield it
-    it.close()
+def place(place: Place) -> Place:
+    archive(place.store, "m", HANDLER)
+    return place
 
 
 def use(place: Place) -> None:

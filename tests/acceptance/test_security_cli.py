@@ -8,8 +8,6 @@ import stat
 import subprocess
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
-from pathlib import Path
 
 import grpc
 import pytest
@@ -19,13 +17,6 @@ from torchserve_kit import TORCHSERVE, Place, archive, wait_until, wait_until_se
 from stoker.client import CallError, Client, Endpoint
 
 STOKER = TORCHSERVE.with_name("stoker")
-
-
-@pytest.fixture
-def place(tmp_path: Path) -> Iterator[Place]:
-    made = Place(tmp_path)
-    yield made
-    made.close()
 
 
 def tell(place: Place, *lines: str) -> None:

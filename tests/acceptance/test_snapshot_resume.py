@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,12 +11,10 @@ from stoker.client import CallError, Client, Endpoint
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Iterator[Place]:
-    made = Place(tmp_path)
+def place(place: Place) -> Place:
     for name in ("echo", "other"):
-        archive(made.store, name)
-    yield made
-    made.close()
+        archive(place.store, name)
+    return place
 
 
 def snapshots(place: Place) -> list[Path]:

@@ -8,15 +8,24 @@ import socket
 import struct
 import subprocess
 import sys
+import textwrap
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from stoker.ipc import codec, frames
-from stoker.ipc.to_server import DROPPED, Parts, Results, ToServer
+from stoker.ipc.to_server import DROPPED, Loaded, Parts, Results, ToServer
 from stoker.ipc.to_worker import JobHeader, Load, Predict, Stop, ToWorker
 
 SUPPORT = Path(__file__).resolve().parent
+
+
+def handler(body: str) -> str:
+    """A function handler with this body; ``data`` is not None in it and ``text`` is the first row's value."""
+    head = "import os, sys, threading, multiprocessing, subprocess, signal, time\n"
+    check = "    if data is None:\n        return None\n    text = bytes(data[0]['data']).decode()\n"
+    return f"{head}def handle(data, context):\n{check}{textwrap.indent(textwrap.dedent(body), '    ')}\n"
 
 
 class WorkerProcess:
@@ -127,3 +136,12 @@ class WorkerProcess:
         """Exit status, standard output and standard error, once the process ended by itself."""
         out, err = self.process.communicate(timeout=30)
         return self.process.returncode, out.decode(), err.decode()
+
+
+Start = Callable[..., WorkerProcess]
+
+
+def loaded(process: WorkerProcess) -> WorkerProcess:
+    answer = process.load()
+    assert isinstance(answer, Loaded), answer
+    return process
