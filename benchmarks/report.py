@@ -80,7 +80,7 @@ def core_text(findings: Findings) -> str:
     return (
         f"A fixed piece of work, timed on each core before and after each measurement, took {spread.text()} times the "
         f"shortest time of the run, {shortest:.2f} ms: means over the cores, median (least-greatest) of {spread.count} "
-        "measurements. A core of a virtual machine takes up to 2 times as long while another guest shares it; the "
+        "measurements. A core of a virtual machine takes longer while another guest shares it; the "
         "figures of one server move with it, ratios within one round suffer less."
     )
 
