@@ -57,10 +57,14 @@ def point_is_grpc_only(point: Point | FreshPoint) -> bool:
     return bool(getattr(point, "grpc_only", False))
 
 
+def rounds_of(group: Group, options: Options) -> int:
+    return options.rounds if group.rounds is None else min(group.rounds, options.rounds)
+
+
 def estimate(group: Group, contenders: Sequence[Contender], options: Options) -> float:
     """Returns the approximate seconds of the group."""
     here = concerned(group, contenders, options)
-    rounds = group.rounds or options.rounds
+    rounds = rounds_of(group, options)
     turns = [(c, p) for c in here for p in (*group.points, *group.fresh) if takes_part(c, p)]
     measuring = sum(point.seconds(options) for _, point in turns) * rounds
     loops = len(group.loops) * (options.duration_s + 4.0) * rounds
@@ -99,7 +103,7 @@ class Runner:
 
     def _group(self, group: Group, contenders: list[Contender]) -> None:
         model = group.model(self.place.models)
-        rounds = group.rounds or self.place.options.rounds
+        rounds = rounds_of(group, self.place.options)
         if group.fresh:
             self._fresh(group, model, contenders, rounds)
         if group.points:

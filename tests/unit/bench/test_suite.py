@@ -85,6 +85,14 @@ def test_a_planned_measurement_belongs_to_somebody(quick: bool) -> None:
         assert 0 < runner.estimate(group, everyone(), options) < 1800
 
 
+@pytest.mark.parametrize("asked", [1, 3, 7])
+def test_no_group_has_more_rounds_than_asked_for(asked: int) -> None:
+    options = Options(rounds=asked)
+    rounds = {runner.rounds_of(group, options) for group in synthetic("abefhijklmn", options)}
+    assert max(rounds) == asked
+    assert len(rounds) == (1 if asked <= 3 else 2)  # some groups are slow, and vary little
+
+
 def test_names_of_points_are_unique() -> None:
     names = [point.name for group in synthetic("abefhijklmn", Options()) for point in (*group.points, *group.fresh)]
     assert len(names) == len(set(names))
