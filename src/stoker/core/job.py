@@ -26,7 +26,7 @@ def _request_ids() -> Iterator[str]:
 
 
 new_request_id = _request_ids().__next__
-"""Makes a UUID: random for this process, then counted, a hundred times faster than `uuid.uuid4`.
+"""Makes a UUID: random for this process, then counted, thirty times faster than ``str(uuid.uuid4())``.
 
 Unique: a collision of the 74 random bits of the prefix is negligible; not a secret.
 """

@@ -10,24 +10,21 @@ from stoker.core.text import escaped
 from stoker.telemetry.json_lines import dumps, head, members
 from stoker.telemetry.lines import COLUMNS, timestamp
 
-_LONGEST_KEPT = 512  # request line whose text is kept
-_MOST_KEPT = 1024
-_known: dict[tuple[str, str], str] = {}
-"""Client and request as text, by themselves: they repeat, and a look-up costs less than `functools.lru_cache`."""
+_MOST_KEPT = 512  # longest request line that is cached as text
 
 NAME = "ACCESS_LOG"
 
 
 def text_of(calls: list[AccessRecord]) -> bytes:
     """Formats as text, with the mark `COLUMNS`."""
-    lines, known = [], _known
+    lines = []
     millisecond, date = -1, ""
     for at, peer, request, status, milliseconds, _ in calls:
         now = int(at * 1000)
         if now != millisecond:  # many lines share a timestamp
-            millisecond, date = now, f"{timestamp(at)}{COLUMNS} - "
-        who_and_what = known.get((peer, request)) or _who_and_what(peer, request)
-        lines.append(f"{date}{who_and_what} {status} {milliseconds}\n")
+            millisecond, date = now, timestamp(at)
+        who_and_what = _known if len(request) <= _MOST_KEPT else _who_and_what
+        lines.append(f"{date}{COLUMNS} - {who_and_what(peer, request)} {status} {milliseconds}\n")
     return "".join(lines).encode("utf-8", "backslashreplace")
 
 
@@ -35,7 +32,7 @@ def json_of(calls: list[AccessRecord]) -> bytes:
     """Formats as JSON. ``status``: HTTP status or gRPC code, as in the text form, which is the message."""
     lines = []
     for at, peer, request, status, milliseconds, request_id in calls:
-        message, facts = (_known_as_json if len(request) <= _LONGEST_KEPT else _as_json)(peer, request)
+        message, facts = (_known_as_json if len(request) <= _MOST_KEPT else _as_json)(peer, request)
         known = f', "request_id": {dumps(request_id)}' if request_id else ""
         lines.append(
             f'{head(at, NAME)}"message": "{message} {status} {milliseconds}", {facts}, '
@@ -45,12 +42,9 @@ def json_of(calls: list[AccessRecord]) -> bytes:
 
 
 def _who_and_what(peer: str, request: str) -> str:
-    text = f'{escaped(peer if peer.startswith("/") else f"/{peer}")} "{escaped(masked(request))}"'
-    if len(request) <= _LONGEST_KEPT:
-        if len(_known) >= _MOST_KEPT:
-            _known.clear()
-        _known[peer, request] = text
-    return text
+    if not peer.startswith("/"):
+        peer = f"/{peer}"
+    return f'{escaped(peer)} "{escaped(masked(request))}"'
 
 
 def _as_json(peer: str, request: str) -> tuple[str, str]:
@@ -58,4 +52,5 @@ def _as_json(peer: str, request: str) -> tuple[str, str]:
     return dumps(_who_and_what(peer, request))[1:-1], members({"client": peer, "request": masked(request)})
 
 
-_known_as_json = functools.lru_cache(maxsize=_MOST_KEPT)(_as_json)
+_known_as_json = functools.lru_cache(maxsize=1024)(_as_json)
+_known = functools.lru_cache(maxsize=1024)(_who_and_what)

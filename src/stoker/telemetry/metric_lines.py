@@ -6,6 +6,7 @@ the type out.  A log's line: ``date - Name.Unit:value|#dims|#hostname:host[,requ
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterable, Sequence
 
@@ -71,28 +72,18 @@ def _dimensions(declared: Declared, labels: tuple[str, ...]) -> Iterable[tuple[s
 
 def log_text(entries: Iterable[Entry]) -> bytes:
     """Returns one line per entry, with the mark `COLUMNS`."""
-    lines, known = [], _known
+    lines = []
     millisecond, date, end = -1, "", ""
     for at, (before, after), value, ids in entries:
         now = int(at * 1000)
         if now != millisecond:  # many lines share a timestamp
             millisecond, date, end = now, timestamp(at), f",timestamp:{now // 1000}\n"
-        lines.append(f"{date}{before}{known.get(value) or _text(value)}{after}{_named(ids)}{end}")
+        lines.append(f"{date}{before}{_text(value) if value else repr(value)}{after}{_named(ids)}{end}")
     return "".join(lines).encode("utf-8", "backslashreplace")
 
 
-_MOST_KNOWN = 4096
-_known: dict[float, str] = {}
-"""Texts of values: those of quick handlers repeat, and formatting one takes as long as the rest of its line."""
-
-
-def _text(value: float) -> str:
-    text = repr(value)
-    if value:  # zeros of both signs are equal
-        if len(_known) >= _MOST_KNOWN:
-            _known.clear()
-        _known[value] = text
-    return text
+_text = functools.lru_cache(maxsize=4096)(repr)
+"""Formats a value other than zero, of which both signs are equal: the times of quick handlers repeat."""
 
 
 def log_json(entries: Iterable[Entry], name: str) -> bytes:
