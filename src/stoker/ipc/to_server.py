@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, final
 
 import msgspec
 
@@ -37,6 +37,7 @@ class Meta(msgspec.Struct, array_like=True, frozen=True):
     headers: dict[str, str]
 
 
+@final
 class Failure(msgspec.Struct, array_like=True, frozen=True):
     """Why one job has no result. ``kind``: raised | refused | resources | output | too_large.
 

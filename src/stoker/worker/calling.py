@@ -31,7 +31,7 @@ NOT_A_LIST = Failure("output", 503, "Invalid model predict output")
 WRONG_LENGTH = Failure("output", 503, "number of batch response mismatched")
 UNSUPPORTED = Failure("output", 503, "Unsupported model output data type.")
 
-_RAW = (bytes, bytearray)  # spares the usual outputs a call
+_RAW = (bytes, bytearray)  # spares the usual outputs, with text, a call
 _MAX_MESSAGE = 32 << 10
 
 _CALLERS = (os.path.dirname(__file__) + os.sep, importlib.__file__, "<frozen importlib")  # noqa: PTH120 - no pathlib here
@@ -99,12 +99,13 @@ def _below_the_worker(error: BaseException) -> TracebackType | None:
 
 def items_of(outputs: list[Any], *, max_bytes: int) -> list[Item] | Failure:
     """Turns each output into bytes or its failure; one `Failure` for all when an output has no bytes."""
+    items: list[Item] = []
     try:
-        return [
-            output if type(output) in _RAW and len(output) <= max_bytes else _item(output, max_bytes)
-            for output in outputs
-        ]
-    except Unserialisable as error:
+        for output in outputs:
+            data = output.encode() if type(output) is str else output
+            items.append(data if type(data) in _RAW and len(data) <= max_bytes else _item(data, max_bytes))
+        return items
+    except (Unserialisable, UnicodeEncodeError) as error:
         report(error)
         return UNSUPPORTED
     except Exception as error:  # e.g. out of memory while a tensor is saved

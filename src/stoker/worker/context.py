@@ -52,8 +52,9 @@ class Headers(dict[str, Any]):
 
 
 class RequestProcessor:
-    """The headers of one request, and status and headers of its response."""
+    """The headers of one request, and status and headers of its response. ``touched``: whether it may have some."""
 
+    touched = False
     _status_code = 200
     _reason_phrase: str | None = None
     _response_header: dict[str, str] | None = None  # made on demand: most handlers set nothing
@@ -69,6 +70,7 @@ class RequestProcessor:
         return self._request_header
 
     def report_status(self, code: int, reason_phrase: str | None = None) -> None:
+        self.touched = True
         self._status_code = code
         self._reason_phrase = reason_phrase
 
@@ -83,14 +85,15 @@ class RequestProcessor:
 
     def get_response_headers(self) -> dict[str, str]:
         if self._response_header is None:
+            self.touched = True
             self._response_header = {}
         return self._response_header
 
     def get_response_header(self, key: str) -> str | None:
         return self.get_response_headers().get(key)
 
-    def touched(self) -> bool:
-        """Whether the handler set anything for the response."""
+    def responds(self) -> bool:
+        """Tells whether the handler set anything for the response."""
         return self._status_code != 200 or bool(self._response_header or self._reason_phrase)
 
 

@@ -17,9 +17,9 @@ _MAX_HEADER_CHARACTERS = 1 << 20
 def collect(batch: Batch) -> dict[int, Meta]:
     """Collects by job index, for the jobs whose handler set something."""
     for processor in batch.processors:
-        if processor.touched():
+        if processor.touched:
             rows = zip(batch.indices, batch.processors, strict=True)
-            return {index: _meta(processor) for index, processor in rows if processor.touched()}
+            return {index: _meta(processor) for index, processor in rows if processor.responds()}
     return {}
 
 

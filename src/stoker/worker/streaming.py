@@ -14,7 +14,6 @@ from __future__ import annotations
 import os
 import threading
 import time
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -35,19 +34,22 @@ _LOOK_AGAIN_S = 0.001
 Targets = Sequence[tuple[int, int]]
 
 
-class Channel(ABC):
-    """What `Context.cl_socket` is in a worker: the way of intermediate parts."""
+class Channel:
+    """What `Context.cl_socket` is in a worker: the way of intermediate parts.
+
+    No abstract class, because each part asks for the type of its channel, which of an abstract one takes longer.
+    """
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Channel:
         return self  # handlers copy contexts; there is one socket
 
-    @abstractmethod
     def is_cancelled(self, row: int) -> bool:
         """Returns whether the client of this row left."""
+        raise NotImplementedError
 
-    @abstractmethod
     def send(self, ret: Any, req_id_map: Mapping[int, str], message: str, code: int) -> None:
         """Sends one part for each request named in ``req_id_map`` (row -> request id)."""
+        raise NotImplementedError
 
 
 class PartSender(Channel):
@@ -96,15 +98,17 @@ class PartSender(Channel):
         """
         if self._connection.abandoned:
             raise RuntimeError("a process forked from the worker cannot send parts")
-        batch = self._inbox.current
+        inbox = self._inbox
+        batch = inbox.current
         targets = _targets(batch, req_id_map) if batch is not None else ()
         if batch is None or not targets:
             return
-        with self._inbox.lock:
-            if self._inbox.current is not batch:
+        with inbox.lock:
+            if inbox.current is not batch:
                 return
             now = self._monotonic()
-            self._look(now)
+            if self._connection.pending_bytes or now - inbox.read_at > _LOOK_AGAIN_S:
+                self._look(now)
             if not batch.live():
                 raise JobCancelled
             if code == 200:
@@ -113,29 +117,29 @@ class PartSender(Channel):
                 _refuse(batch, targets, code, message)
 
     def _items(self, batch: Batch, targets: Targets, ret: Any) -> list[calling.Item]:
-        """Returns an item for each target; a job whose own item cannot be sent fails alone."""
-        outputs = _outputs(ret, targets)
+        """Returns an item for each target; a job whose own item cannot be sent fails alone. Raises InvalidPart."""
+        all_rows = type(ret) is list and targets is batch.targets and len(ret) == len(targets)
+        outputs = ret if all_rows else _outputs(ret, targets)
         if batch.has_tensors:
             outputs = self._tensors.answers([batch.jobs[index] for index, _ in targets], outputs)
         items = calling.items_of(outputs, max_bytes=self._max_part)
         if isinstance(items, Failure):
             raise calling.InvalidPart(items)
-        if Failure in map(type, items):
-            for (index, _), item in zip(targets, items, strict=True):
-                if isinstance(item, Failure):
-                    batch.fail(index, item)
+        for (index, _), item in zip(targets, items):  # noqa: B905 - one for each
+            if type(item) is Failure:
+                batch.fail(index, item)
         return items
 
     def _send(self, batch: Batch, targets: Targets, items: list[calling.Item], now: float) -> None:
         live = self._with_credit(batch)
-        some_left = live is not batch.indices
+        some_left, unread = live is not batch.indices, batch.unread
         lengths, payloads, size = [DROPPED] * len(batch.jobs), [], 0
-        for (index, _), item in zip(targets, items, strict=True):
-            if isinstance(item, Failure) or (some_left and index not in live):
+        for (index, _), item in zip(targets, items):  # noqa: B905
+            if type(item) is Failure or (some_left and index not in live):
                 continue
             length = lengths[index] = len(item)
             size += length
-            batch.add_unread(index, length)
+            unread[index] = unread.get(index, 0) + length
             payloads.append(item)
         if payloads:
             self._hold_or_flush(batch, lengths, payloads, leaves=self._gathering.add(size, now))
@@ -143,12 +147,12 @@ class PartSender(Channel):
     def _with_credit(self, batch: Batch) -> list[int]:
         """Returns the jobs whose client waits, once one of them has credit."""
         live = batch.live()
-        while live and not self._any_credit(batch, live):
+        while not self._any_credit(batch, live):
+            if not live:
+                raise JobCancelled
             self._flush()
             self._inbox.read(wait=True)
             live = batch.live()
-        if not live:
-            raise JobCancelled
         return live
 
     def _any_credit(self, batch: Batch, live: list[int]) -> bool:
@@ -171,13 +175,17 @@ class PartSender(Channel):
         found = metas.collect(batch)
         if self._lengths and found != self._metas:
             self.queue_held()  # headers that a handler sets later are not those of earlier parts
-        self._batch_id, self._metas = batch.id, found
+        is_first = not self._lengths
+        if is_first:
+            self._batch_id, self._metas = batch.id, found
         self._lengths += lengths
         if leaves:
             self._payloads += payloads
             self._flush()
-        else:
-            self._payloads += [part if type(part) is bytes else bytes(part) for part in payloads]
+            return
+        for part in payloads:
+            self._payloads.append(part if type(part) is bytes else bytes(part))
+        if is_first:
             self._flusher.watch()
 
     def queue_held(self) -> None:

@@ -394,6 +394,20 @@ def test_a_code_sent_in_the_middle_of_a_step_ends_its_request(rig: Rig) -> None:
     assert of(answers, 2) == [[Failure("refused", 429, "enough")]]
 
 
+def test_a_part_in_the_middle_of_a_step_that_cannot_be_sent_ends_its_request(rig: Rig) -> None:
+    def handle(data: Any, context: Context) -> Any:
+        send_intermediate_predict_response([b"x" * (1 + (1 << 20))] * 2, {1: "id-2-0"}, "", 200, context)
+        context.stopping_criteria = [lambda part: len(data) == 1] * 2
+        return [b"x"] * len(data)
+
+    rig.predict(b"x")
+    rig.predict(b"x")
+    rig.run_continuously(handle)
+    answers = rig.answers()
+    assert of(answers, 1) == [b"x", [b"x"]]
+    assert of(answers, 2) == [[Failure("too_large", 507, "", 1 + (1 << 20), 1 << 20)]]
+
+
 def test_each_answer_says_how_long_its_steps_took(rig: Rig) -> None:
     def meanwhile(step: int) -> None:
         rig.time.now += step
