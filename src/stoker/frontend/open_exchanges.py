@@ -33,7 +33,7 @@ class OpenExchanges:
         http_status: Mapping[int, int] | None = None,
     ) -> None:
         self.open: set[Exchange] = set()
-        self._ended: list[AccessRecord] = []  # in this turn
+        self._ended: list[tuple[Exchange, int]] = []  # in this turn, with their statuses
         self._answered: dict[int, int] = {}
         self.draining = False
         self._access_log = access_log
@@ -66,9 +66,7 @@ class OpenExchanges:
         if not (self._ended or self._answered):
             current_turn().defer(self._record)
         if self._access_log is not None:
-            elapsed_ms = int((time.monotonic() - exchange.started_at) * 1000)
-            record = (time.time(), exchange.peer, exchange.label, status, elapsed_ms, exchange.request_id)
-            self._ended.append(record)
+            self._ended.append((exchange, status))
         if not exchange.while_draining:  # health checks do not count as requests
             self._answered[status] = self._answered.get(status, 0) + 1
         if self._idle is not None:
@@ -79,7 +77,12 @@ class OpenExchanges:
         ended, self._ended = self._ended, []
         answered, self._answered = self._answered, {}
         if self._access_log is not None and ended:
-            self._access_log.record(ended)
+            at, now = time.time(), time.monotonic()
+            records: list[AccessRecord] = [
+                (at, call.peer, call.label, status, int((now - call.started_at) * 1000), call.request_id)
+                for call, status in ended
+            ]
+            self._access_log.record(records)
         if self._telemetry is not None:
             for status, count in answered.items():
                 self._telemetry.answered(self._http_status.get(status, status), count)

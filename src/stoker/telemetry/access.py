@@ -18,11 +18,10 @@ NAME = "ACCESS_LOG"
 def text_of(calls: list[AccessRecord]) -> bytes:
     """Formats as text, with the mark `COLUMNS`."""
     lines = []
-    millisecond, date = -1, ""
+    newest, date = -1.0, ""
     for at, peer, request, status, milliseconds, _ in calls:
-        now = int(at * 1000)
-        if now != millisecond:  # many lines share a timestamp
-            millisecond, date = now, timestamp(at)
+        if at != newest:  # calls that end in one turn of the loop share their time
+            newest, date = at, timestamp(at)
         who_and_what = _known if len(request) <= _MOST_KEPT else _who_and_what
         lines.append(f"{date}{COLUMNS} - {who_and_what(peer, request)} {status} {milliseconds}\n")
     return "".join(lines).encode("utf-8", "backslashreplace")
