@@ -66,7 +66,7 @@ class ServingError(StokerError):
 
     @property
     def cause(self) -> str:
-        """What happened, for a sentence that names the consequence already."""
+        """Returns what happened, for a sentence that names the consequence already."""
         return self.message
 
 

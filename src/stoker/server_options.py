@@ -1,4 +1,4 @@
-"""What the settings mean for the parts of a server: limits, budgets, stores, what each listener serves."""
+"""Derives from the settings what the parts of a server need: limits, budgets, stores, what each listener serves."""
 
 from __future__ import annotations
 

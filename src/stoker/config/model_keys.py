@@ -376,7 +376,7 @@ class ModelValues:
 
     @property
     def ranks(self) -> Ranks | None:
-        """How each worker is spread over devices and processes; None: it is not."""
+        """Returns how each worker is spread over devices and processes; None: it is not."""
         return rank_keys.ranks_of(self.parallel_type, self.parallel_level, self.torchrun)
 
 

@@ -51,7 +51,8 @@ TorchServe's keys that have no effect here. They are checked like the others, an
 _MODEL = """
 ## model-config.yaml
 
-For models loaded at start, the setting `models` can also give the first six of these keys, and `runtimeType`:
+For models loaded at start, the setting `models` can also give `minWorkers`, `maxWorkers`, `batchSize`, `maxBatchDelay`,
+`responseTimeout`, `startupTimeout` and `runtimeType`:
 `models={"NAME": {"VERSION": {"minWorkers": 1, "maxWorkers": 2, "batchSize": 4}}}`. It is read as leniently as in
 TorchServe: numbers in quotation marks, single quotes or none, comments, `;` and `=`. Other keys there are ignored with
 a warning.

@@ -1,4 +1,4 @@
-"""How requests name their sequence, as the settings say.  PURE."""
+"""Reads from the settings how requests name their sequence.  PURE."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How one model version is served: the effective values, after archive, API and settings were merged."""
+"""Describes how one model version is served: the effective values, merged from archive, API and settings."""
 
 from __future__ import annotations
 
@@ -74,20 +74,20 @@ class ModelSpec:
 
     @property
     def in_place(self) -> bool:
-        """Whether it is a folder, used where it lies."""
+        """Tells whether it is a folder, used where it lies."""
         return not self.url.endswith(_ARCHIVE_SUFFIXES)
 
     @property
     def sends_ahead(self) -> bool:
-        """Whether a busy worker may be sent batches."""
+        """Tells whether a busy worker may be sent batches."""
         return not self.job_tickets and (self.ranks is None or self.ranks.processes == 1)
 
     @property
     def streams_alone(self) -> bool:
-        """Whether a stream is a batch of its own unless its frontend says otherwise."""
+        """Tells whether a stream is a batch of its own unless its frontend says otherwise."""
         return not (self.stream_batching or self.concurrent)
 
     @property
     def concurrent(self) -> bool:
-        """Whether a worker runs several batches at once, which end in any order."""
+        """Tells whether a worker runs several batches at once, which end in any order."""
         return self.continuous or self.async_jobs > 0

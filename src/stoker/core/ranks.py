@@ -1,4 +1,4 @@
-"""How one worker is spread over several devices, and over several processes, its ranks."""
+"""Describes how one worker is spread over several devices, and over several processes, its ranks."""
 
 from __future__ import annotations
 
@@ -22,5 +22,5 @@ class Ranks(NamedTuple):
 
     @property
     def all_predict(self) -> bool:
-        """Whether each rank gets the requests; with pipelines, rank 0 passes on what the others need."""
+        """Tells whether each rank gets the requests; with pipelines, rank 0 passes on what the others need."""
         return self.kind != "pp"

@@ -1,4 +1,4 @@
-"""What a worker needs of a cluster: the nouns of placement."""
+"""Defines what a worker needs from a cluster, and where it was placed."""
 
 from __future__ import annotations
 

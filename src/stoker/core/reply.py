@@ -108,12 +108,12 @@ class ReplyStream(Struct, eq=False):
 
     @property
     def exhausted(self) -> bool:
-        """Whether everything was read and nothing more will come; look at `error` now."""
+        """Tells whether everything was read and nothing more will come; look at `error` now."""
         return self.ended and not self.chunks
 
     @property
     def is_one_chunk(self) -> bool:
-        """Whether one chunk and success are left; before the first read: whether the answer is whole."""
+        """Tells whether one chunk and success are left; before the first read: whether the answer is whole."""
         return self.ended and self.error is None and len(self.chunks) == 1
 
     def read_nowait(self, nbytes: int = 0) -> list[Chunk]:

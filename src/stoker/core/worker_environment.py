@@ -1,4 +1,4 @@
-"""What the environment of a worker holds, and what it must not, on whichever machine it runs.  PURE."""
+"""Builds the environment of a worker, without what it must not see, on whichever machine it runs.  PURE."""
 
 from __future__ import annotations
 

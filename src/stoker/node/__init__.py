@@ -1,1 +1,1 @@
-"""What runs on another machine beside a worker there."""
+"""Runs beside workers on other machines."""

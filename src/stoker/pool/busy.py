@@ -1,4 +1,4 @@
-"""How many workers of the whole server are at work, and so whether there is a core to spare.  PURE.
+"""Counts the busy workers of the whole server, which tells whether there is a core to spare.  PURE.
 
 Laws: a worker looks for its next batch only while the busy ones, itself among them, leave a core to the server; one on
 another machine takes none of its cores. The server looks for the answer of a worker only while no other is busy, and

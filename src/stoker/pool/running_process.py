@@ -1,4 +1,4 @@
-"""What the pool needs of a worker's process, wherever it runs."""
+"""Defines what the pool needs from a worker's process, wherever it runs."""
 
 from __future__ import annotations
 

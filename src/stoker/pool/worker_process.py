@@ -122,12 +122,12 @@ class WorkerProcess:
 
     @property
     def node_lost(self) -> bool:
-        """Whether it ended with its node, or with the agent there."""
+        """Tells whether it ended with its node, or with the agent there."""
         return self.node is not None and self._exited.done() and self._exited.result() is None
 
     @property
     def has_begun(self) -> bool:
-        """Whether the worker ever began a batch."""
+        """Tells whether the worker ever began a batch."""
         return self._link is not None and self._link.started() != 0
 
     @property

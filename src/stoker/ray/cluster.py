@@ -1,4 +1,4 @@
-"""What the driver asks of Ray: the only file that calls its API.
+"""Calls Ray for the driver: the only file that uses its API.
 
 Calls that wait for an answer of the cluster run in threads.
 """

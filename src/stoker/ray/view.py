@@ -1,4 +1,4 @@
-"""What placing needs of a cluster, whoever implements it.  PURE."""
+"""Defines what placing needs from a cluster, whoever implements it.  PURE."""
 
 from __future__ import annotations
 

@@ -77,7 +77,7 @@ class Autoscaler:
 
     @property
     def running(self) -> bool:
-        """Whether the timer is set."""
+        """Tells whether the timer is set."""
         return self._timer is not None
 
     def _prepare(self, entry: ModelEntry) -> None:

@@ -140,17 +140,17 @@ class ModelEntry:
 
     @property
     def asleep(self) -> bool:
-        """Whether it has no workers because none are needed: the next request starts them."""
+        """Tells whether it has no workers because none are needed: the next request starts them."""
         return self.may_sleep and self.target == 0
 
     @property
     def may_sleep(self) -> bool:
-        """Whether a request can start its workers. Not with job tickets: they refuse requests that would wait."""
+        """Tells whether a request can start its workers. Not with job tickets: they refuse requests that would wait."""
         return self.scaling is not None and self.max_workers > 0 and not self.spec.job_tickets
 
     @property
     def workers_due(self) -> int:
-        """How many workers must be ready for it to count as well served."""
+        """Returns how many workers must be ready for it to count as well served."""
         return 0 if self.asleep else self.min_workers
 
     def ready_workers(self) -> int:

@@ -45,7 +45,7 @@ class _Average:
 
     @property
     def seconds(self) -> float:
-        """How much time it stands for."""
+        """Returns how much time it stands for."""
         return 2 * self.span_s * self._weight
 
 
@@ -101,7 +101,7 @@ class Arrivals:
 
     @property
     def burst(self) -> float:
-        """How many requests come at once; 1 until the load clearly shows otherwise."""
+        """Returns how many requests come at once; 1 until the load clearly shows otherwise."""
         value = self._dispersion.value
         return max(1.0, value - _UNSURE) if value > 1.0 else min(1.0, value / (1 - _UNSURE))
 
@@ -112,7 +112,7 @@ class Arrivals:
 
     @property
     def surges(self) -> bool:
-        """Whether requests became more than chance explains in any steady load of this kind."""
+        """Tells whether requests became more than chance explains in any steady load of this kind."""
         return self._gain_beyond(_NEVER) > 0
 
     def _gain_beyond(self, deviations: float) -> float:

@@ -110,7 +110,7 @@ class Autoscaling:
         self._active_at = self._since = now
 
     def idle_s(self, now: float) -> float:
-        """Returns for how long no request has been there."""
+        """Returns the seconds since the last request."""
         return now - self._active_at
 
     def decide(self, sample: Sample, *, fewest: int, most: int) -> Decision | None:

@@ -296,7 +296,7 @@ class SchedulerCore:
 
     @property
     def drained(self) -> bool:
-        """Whether no job waits and no worker holds a batch."""
+        """Tells whether no job waits and no worker holds a batch."""
         return not self._policy.waiting and all(not worker.flights for worker in self._workers.values())
 
     # ---------------------------------------------------------------------------------- inside

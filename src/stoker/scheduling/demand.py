@@ -83,8 +83,9 @@ class Cost:
 
 
 class Strictness:
-    """Learns that more requests wait too long than theory expects. ``factor``: of the share that may be late in theory,
-    so that few are in truth. It learns only while the number of workers stays, and forgets slowly."""
+    """Learns that more requests wait too long than theory expects. ``factor``: what to multiply the theoretical share
+    of late requests by, so that the observed share keeps the target. It learns only while the number of workers stays,
+    and forgets slowly."""
 
     __slots__ = ("_jobs", "_late", "factor")
 

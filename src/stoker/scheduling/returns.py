@@ -1,4 +1,4 @@
-"""How often a job is sent again after workers died before they began it.  PURE.
+"""Decides how often a job is sent again after workers died before they began it.  PURE.
 
 A worker that dies between two batches, with one in hand that it had not begun, may have died of receiving it: too large
 for its memory, or nothing it can decode.  Such a batch is suspected, and its jobs are sent again one by one, each to an

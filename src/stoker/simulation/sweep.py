@@ -50,7 +50,7 @@ class Case:
 
     @property
     def cold(self) -> bool:
-        """Whether the load meets one worker and nothing known of it: a step, not a steady load, in the first minute."""
+        """Tells whether a load that nothing is known of meets one worker: for the first minute a step, no steady load."""
         return self.workers == 1
 
 
@@ -93,7 +93,7 @@ class Outcome:
 
     @property
     def uneven(self) -> bool:
-        """Whether hindsight gains more than that from chance alone, by which minutes of a steady load differ."""
+        """Tells whether hindsight gains more than that from chance alone, by which minutes of a steady load differ."""
         return self.more_of_fixed > MORE_WORKERS
 
     @property

@@ -1,1 +1,1 @@
-"""The process that runs one model's handler: blocking, synchronous, one batch at a time."""
+"""Runs one model's handler in a process of its own: one batch at a time, or many where the handler says so."""

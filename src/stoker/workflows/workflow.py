@@ -46,7 +46,7 @@ class EntryModel:
 
     @property
     def ready(self) -> bool:
-        """Whether it can serve now, with as many workers as it should have; a request wakes one that sleeps."""
+        """Tells whether it can serve now, with as many workers as it should have; a request wakes one that sleeps."""
         return self.entry.asleep or self.entry.ready_workers() >= max(1, self.entry.min_workers)
 
 

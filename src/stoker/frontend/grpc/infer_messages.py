@@ -32,7 +32,7 @@ _LENGTH_DELIMITED = 2
 
 
 class _Known(NamedTuple):
-    """What a message says whose bytes ``before`` and ``after`` the first id or raw contents are these."""
+    """Caches the parsed head of messages that differ only in the bytes between ``before`` and ``after``."""
 
     before: bytes
     after: bytes

@@ -1,4 +1,4 @@
-"""What management services share: operations that take a while, and answers of text.
+"""Shares code of the management services: operations that take a while, and answers of text.
 
 Invariant: an operation continues when its client leaves; only the answer is lost.
 """

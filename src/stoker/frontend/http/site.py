@@ -1,4 +1,4 @@
-"""What all connections of one HTTP listener share, and the interface of predictions."""
+"""Holds what all connections of one HTTP listener share, and defines the interface of predictions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a request is queued: as which jobs, with what for the worker. PURE."""
+"""Plans how a request is queued: as which jobs, and what the worker gets with them. PURE."""
 
 from __future__ import annotations
 

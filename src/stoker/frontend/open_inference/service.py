@@ -28,7 +28,7 @@ class Receiver(Protocol):
 
     @property
     def writable(self) -> bool:
-        """Whether it can take more parts. When it can again, it calls `Running.resume`."""
+        """Tells whether it can take more parts. When it can again, it calls `Running.resume`."""
         ...
 
     def answered(self, answer: InferAnswer, *, last: bool) -> None: ...

@@ -1,4 +1,4 @@
-"""What the border proves itself with to nodes: a certificate made at start, or the operator's."""
+"""Provides the certificate that the server shows to nodes: made at start, or the operator's."""
 
 from __future__ import annotations
 

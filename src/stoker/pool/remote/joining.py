@@ -1,4 +1,4 @@
-"""What a server asks of a Ray cluster before it places workers there."""
+"""Checks a Ray cluster before workers are placed there."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ class OutputPipe:
 
     @property
     def waiting_bytes(self) -> int:
-        """How much the reader has yet to make room for."""
+        """Returns how much the reader has yet to make room for."""
         return len(self._waiting)
 
     def write(self, data: memoryview) -> None:

@@ -1,4 +1,4 @@
-"""What each rank of a worker gets where its ranks are on nodes of a cluster."""
+"""Prepares each rank of a worker whose ranks run on nodes of a cluster."""
 
 from __future__ import annotations
 

@@ -18,9 +18,9 @@ def has_ended(stream: Stream) -> bool:
 
 
 def is_stalled(stream: Stream, for_s: float) -> bool:
-    """Tells whether the kernel sends again and again, and no answer has come for so long.
+    """Tells whether the kernel has retransmitted or probed for ``for_s`` seconds without an acknowledgement.
 
-    A peer that does not read is not meant: its kernel answers.
+    A peer that merely does not read is not stalled: its kernel acknowledges.
     """
     info = _info(stream, _INFO.size)
     if len(info) < _INFO.size:

@@ -1,4 +1,4 @@
-"""How long an idle worker waits for a full batch, as TorchServe's do.  PURE.
+"""Decides how long an idle worker waits for a full batch, as TorchServe's do.  PURE.
 
 The delay runs from the moment when the worker and a first job met.
 """

@@ -35,12 +35,12 @@ class Policy(ABC):
     @property
     @abstractmethod
     def waiting(self) -> int:
-        """How many jobs wait."""
+        """Returns how many jobs wait."""
 
     @property
     @abstractmethod
     def remaining(self) -> int:
-        """How many more may wait."""
+        """Returns how many more may wait."""
 
     @abstractmethod
     def put(self, job: Job, now: float) -> None:

@@ -20,7 +20,7 @@ from stoker.scheduling.policies.open_sequence import BoundSequences, IdleSequenc
 from stoker.scheduling.policies.policy import Policy, Unserved
 
 _REMEMBERED = 4
-"""So many times the open sequences, ids of closed ones are remembered with their worker."""
+"""Limits how many ids of closed sequences are remembered with their worker, as a multiple of the open ones."""
 
 
 class SequencePolicy(Policy):
@@ -84,7 +84,7 @@ class SequencePolicy(Policy):
         return sequence
 
     def _opened(self, id: str, now: float) -> OpenSequence:
-        """Opens a sequence; where its worker of before lives, it goes there: its state may still be known."""
+        """Opens a sequence, at its former worker if that still lives: the state may still be there."""
         sequence = self._open[id] = OpenSequence(id, now)
         former = self._former.pop(id, None)
         bound = self._workers.get(former.id) if former is not None else None
