@@ -50,7 +50,7 @@ class Case:
 
     @property
     def cold(self) -> bool:
-        """Tells whether a load that nothing is known of meets one worker: for the first minute a step, no steady load."""
+        """Tells whether an unknown load meets one worker: for the first minute a step, no steady load."""
         return self.workers == 1
 
 
