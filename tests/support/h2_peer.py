@@ -1,4 +1,4 @@
-"""A client that may break the rules: frames of its own over one TCP connection, read with the `h2` package's parts."""
+"""A client that may break the rules: frames of its own over one TCP connection, headers by `hpack`."""
 
 from __future__ import annotations
 

@@ -304,17 +304,6 @@ def aliased(module: str) -> list[str]:
     return [s for s in strings if s in MODULES]
 
 
-def runtime_imports(module: str) -> list[tuple[str, int]]:
-    """Imports without those under TYPE_CHECKING."""
-    typing_only = {
-        inner
-        for node in ast.walk(tree_of(module))
-        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
-        for inner in ast.walk(node)
-    }
-    return imports_of(module, (node for node in ast.walk(tree_of(module)) if node not in typing_only))
-
-
 def reachable(start: str, graph: dict[str, set[str]]) -> set[str]:
     seen: set[str] = set()
     waiting = list(graph[start])
@@ -331,11 +320,8 @@ def circles(graph: dict[str, set[str]]) -> list[str]:
 
 
 def test_no_modules_import_each_other() -> None:
-    """In the frontend a connection and what happens on it know each other's types, and no more."""
     graph = {
-        module: {name for name, _ in imports(module) if name in MODULES and name != module}
-        for module in MODULES
-        for imports in (runtime_imports if inside(module, "stoker.frontend") else imports_of,)
+        module: {name for name, _ in imports_of(module) if name in MODULES and name != module} for module in MODULES
     }
     assert circles(graph) == []
 

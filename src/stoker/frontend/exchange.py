@@ -66,7 +66,7 @@ class Exchange(Struct, eq=False, kw_only=True):
     _reply: ReplyStream | None = None
 
     def begin_work(self) -> None:
-        """Starts the work of an exchange that is open already, because its request arrived in pieces."""
+        """Starts the work of an exchange that is open already."""
         try:
             self.work(self)
         except Exception as error:

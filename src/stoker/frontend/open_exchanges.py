@@ -20,7 +20,10 @@ SWEEP_SECONDS = 0.5
 
 
 class OpenExchanges:
-    """Begins and ends every exchange, once. ``http_status``: converts other statuses to HTTP's, for counters."""
+    """Begins calls of gRPC, and ends every exchange; HTTP's protocol admits its own.
+
+    ``http_status``: converts other statuses to HTTP's, for counters.
+    """
 
     def __init__(
         self,

@@ -1,6 +1,6 @@
 """Engine ``nghttp2``: gRPC over libnghttp2 on the server's own loop, for every listener.
 
-Uses one `asyncio` protocol per connection (`connection`) and the loop's TLS; flow control and all limits are ours.
+Uses one `asyncio` protocol per connection (`connection`) and our TLS transport; flow control and all limits are ours.
 """
 
 from __future__ import annotations
