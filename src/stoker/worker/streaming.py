@@ -125,7 +125,7 @@ class PartSender(Channel):
         items = calling.items_of(outputs, max_bytes=self._max_part)
         if isinstance(items, Failure):
             raise calling.InvalidPart(items)
-        for (index, _), item in zip(targets, items):  # noqa: B905 - one for each
+        for (index, _), item in zip(targets, items):  # noqa: B905 - `items_of` makes one for each
             if type(item) is Failure:
                 batch.fail(index, item)
         return items
@@ -134,7 +134,7 @@ class PartSender(Channel):
         live = self._with_credit(batch)
         some_left, unread = live is not batch.indices, batch.unread
         lengths, payloads, size = [DROPPED] * len(batch.jobs), [], 0
-        for (index, _), item in zip(targets, items):  # noqa: B905
+        for (index, _), item in zip(targets, items):  # noqa: B905 - as above
             if type(item) is Failure or (some_left and index not in live):
                 continue
             length = lengths[index] = len(item)

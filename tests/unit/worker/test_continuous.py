@@ -380,10 +380,19 @@ def test_parts_in_the_middle_of_a_step_go_to_their_requests(rig: Rig) -> None:
     assert of(answers, 2) == [b"b", b"c", [b"end"]]
 
 
-def test_a_code_sent_in_the_middle_of_a_step_ends_its_request(rig: Rig) -> None:
+@pytest.mark.parametrize(
+    ("part", "code", "failure"),
+    [
+        (b"", 429, Failure("refused", 429, "enough")),
+        (b"x" * (1 + (1 << 20)), 200, Failure("too_large", 507, "", 1 + (1 << 20), 1 << 20)),
+    ],
+)
+def test_a_refusal_or_a_part_too_large_in_the_middle_of_a_step_ends_its_request(
+    rig: Rig, part: bytes, code: int, failure: Failure
+) -> None:
     def handle(data: Any, context: Context) -> Any:
-        send_intermediate_predict_response([b""] * 2, {1: "id-2-0"}, "enough", 429, context)
-        context.stopping_criteria = [lambda part: len(data) == 1] * 2
+        send_intermediate_predict_response([part] * 2, {1: "id-2-0"}, "enough", code, context)
+        context.stopping_criteria = [lambda output: len(data) == 1] * 2
         return [b"x"] * len(data)
 
     rig.predict(b"x")
@@ -391,21 +400,7 @@ def test_a_code_sent_in_the_middle_of_a_step_ends_its_request(rig: Rig) -> None:
     rig.run_continuously(handle)
     answers = rig.answers()
     assert of(answers, 1) == [b"x", [b"x"]]
-    assert of(answers, 2) == [[Failure("refused", 429, "enough")]]
-
-
-def test_a_part_in_the_middle_of_a_step_that_cannot_be_sent_ends_its_request(rig: Rig) -> None:
-    def handle(data: Any, context: Context) -> Any:
-        send_intermediate_predict_response([b"x" * (1 + (1 << 20))] * 2, {1: "id-2-0"}, "", 200, context)
-        context.stopping_criteria = [lambda part: len(data) == 1] * 2
-        return [b"x"] * len(data)
-
-    rig.predict(b"x")
-    rig.predict(b"x")
-    rig.run_continuously(handle)
-    answers = rig.answers()
-    assert of(answers, 1) == [b"x", [b"x"]]
-    assert of(answers, 2) == [[Failure("too_large", 507, "", 1 + (1 << 20), 1 << 20)]]
+    assert of(answers, 2) == [[failure]]
 
 
 def test_each_answer_says_how_long_its_steps_took(rig: Rig) -> None:
