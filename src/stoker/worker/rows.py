@@ -49,7 +49,12 @@ def begin(batch: Batch, now: float, *, decode: bool, tensors: TensorForms) -> li
 
 
 def _value(payload: memoryview, start: int, end: int) -> bytearray:
-    """Returns a value; a large payload that is one value is in a bytearray of its own (`ipc.frames`), used as it is."""
+    """Returns a value; a large payload that is one value is in a bytearray of its own (`ipc.frames`), used as it is.
+
+    Empty values may lie behind that one, when the payload is released.
+    """
+    if start == end:
+        return bytearray()
     whole = payload.obj
     if isinstance(whole, bytearray) and len(whole) == end - start:
         payload.release()  # or the handler could not change its length

@@ -38,6 +38,20 @@ def test_each_batch_gets_its_own_answers_in_the_order_sent(rig: Rig) -> None:
     assert [(a.batch_id, a.items) for a in rig.answers()] == [(1, [b"a"]), (2, [b"b", b"cc", b""])]
 
 
+@pytest.mark.parametrize("values", [(bytes(70_000), b""), (bytes(70_000), b"", b"")])
+def test_a_large_value_may_have_empty_ones_behind_it(rig: Rig, values: tuple[bytes, ...]) -> None:
+    rig.predict(*values)
+    rig.run(echo)
+    assert [answer.items for answer in rig.answers()] == [list(values)]
+
+
+@pytest.mark.parametrize("values", [(b"", bytes(70_000)), (bytes(70_000), b"x"), (b"x", bytes(70_000))])
+def test_a_large_value_may_have_others_before_it_and_behind_it(rig: Rig, values: tuple[bytes, ...]) -> None:
+    rig.predict(*values)
+    rig.run(echo)
+    assert [answer.items for answer in rig.answers()] == [list(values)]
+
+
 def test_many_jobs_in_one_read_are_still_one_row_per_call_and_one_write_back(rig: Rig) -> None:
     calls: list[int] = []
     writes: list[int] = []
