@@ -15,6 +15,7 @@ from stoker.config.settings import ROWS
 
 _GROUPS = {
     "inference_address": "Listeners",
+    "max_connections": "Connections",
     "model_store": "Models and workers",
     "worker_placement": "Workers on other machines",
     "workflow_store": "Workflows",
