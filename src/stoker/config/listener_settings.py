@@ -113,7 +113,7 @@ class ListenerSettings:
         20.0, "how long a TLS handshake may take, from the connection on", minimum=0.001, ours=True
     )
     first_request_timeout_s: float = seconds(
-        60.0, "how long a new connection may send no request (gRPC: no settings)", minimum=0.001, ours=True
+        60.0, "how long a new connection may send no request", minimum=0.001, ours=True
     )
     idle_timeout_s: float = seconds(
         600.0, "how long a connection may stay idle between requests", minimum=0.001, ours=True

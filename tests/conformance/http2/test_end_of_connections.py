@@ -7,18 +7,21 @@ import gc
 import weakref
 
 import pytest
-from grpc_fakes import Ports, until
+from grpc_fakes import Ports, running, until
 from h2_peer import (
     BIG,
     CANCELLED,
     DATA,
+    END_STREAM,
     ENHANCE_YOUR_CALM,
     GOAWAY,
+    HEADERS,
     INITIAL_WINDOW_SIZE,
     MIB,
     NO_ERROR,
     OK,
     PING,
+    PREDICTIONS,
     REQUEST,
     SETTINGS,
     WINDOW_UPDATE,
@@ -32,6 +35,7 @@ from stoker.frontend import connections
 from stoker.frontend.grpc.engine import ConnectionAge
 from stoker.frontend.grpc.limits import Limits
 from stoker.frontend.grpc.server import GrpcServer
+from stoker.protos import inference_pb2
 
 pytestmark = pytest.mark.usefixtures("wire")
 GOODBYE = frame(GOAWAY, 0, 0, bytes(8))
@@ -87,11 +91,67 @@ async def test_a_connection_that_says_nothing_is_closed(ports: Ports, monkeypatc
         assert await serves(server.port)
 
 
+@pytest.mark.parametrize(
+    "sent", [frame(PING, 0, 0, bytes(8)), frame(HEADERS, 0, 1, b"\x83")], ids=["ping", "half a head"]
+)
+async def test_a_connection_without_its_first_call_is_asked_to_go(
+    ports: Ports, monkeypatch: pytest.MonkeyPatch, sent: bytes
+) -> None:
+    """Some libraries connect long before they call; what else they send is no request."""
+    monkeypatch.setattr(connections, "SWEEP_S", 0.05)
+    async with ports.server(limits=Limits(first_s=0.2)) as server, peer(server.port) as client:
+        await client.until(lambda: bool(client.settings))  # half a head allows no acknowledgement after it
+        client.send(sent)
+        await client.until(lambda: client.closed)
+        assert client.goaway == NO_ERROR
+
+
+@pytest.mark.parametrize("wire", ["tcp"], indirect=True)
+async def test_a_library_that_connects_long_before_its_first_call_connects_again_for_it(
+    ports: Ports, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connections, "SWEEP_S", 0.05)
+    async with running(ports, limits=Limits(first_s=0.2)) as run:
+        opened = run.server._engine.connections  # type: ignore[union-attr]
+        await run.channel.channel_ready()
+        await until(lambda: not opened.open)
+        monkeypatch.setattr(connections, "SWEEP_S", 60.0)
+        assert await run.inference.Predictions(inference_pb2.PredictionsRequest(model_name="m", input={"data": b"x"}))
+
+
 async def test_an_idle_connection_is_asked_to_go_after_its_time(ports: Ports, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connections, "SWEEP_S", 0.05)
     async with ports.server(limits=Limits(idle_s=0.2)) as server, peer(server.port) as client:
+        client.call(1, REQUEST)
+        assert (await client.answer(1)).status == OK
         await client.until(lambda: client.closed)
         assert client.goaway == NO_ERROR
+
+
+@pytest.mark.parametrize("path", [PREDICTIONS, "/grpc.health.v1.Health/Check", "/no.such.Service/Method"])
+async def test_after_its_first_call_a_connection_may_be_idle_for_longer(ports: Ports, path: str) -> None:
+    async with ports.server(limits=Limits(first_s=60.0, idle_s=600.0)) as server, peer(server.port) as client:
+        client.send(client.headers(1, path=path), frame(DATA, END_STREAM, 1, message(b"")))
+        await client.answer(1)
+        (connection,) = server._engine.connections.open  # type: ignore[union-attr]
+        connection.look(connection.quiet_since + 599.0)
+        client.call(3, REQUEST)
+        assert (await client.answer(3)).status == OK
+        connection.look(connection.quiet_since + 601.0)
+        await client.until(lambda: client.closed)
+        assert client.goaway == NO_ERROR
+
+
+async def test_a_connection_that_only_watches_the_health_stays(ports: Ports) -> None:
+    async with ports.server() as server, peer(server.port) as client:
+        watch = client.headers(1, path="/grpc.health.v1.Health/Watch")
+        client.send(watch, frame(DATA, END_STREAM, 1, message(b"")))
+        await client.until(lambda: 1 in client.answers and client.answers[1].frames == 1)
+        (connection,) = server._engine.connections.open  # type: ignore[union-attr]
+        connection.look(connection.quiet_since + 10_000.0)
+        client.call(3, REQUEST)
+        assert (await client.answer(3)).status == OK
+        assert client.goaway is None
 
 
 # -------------------------------------------------------------------------------------------------- goodbyes

@@ -325,7 +325,8 @@ class Connection(ConnectionOutput):
         if not self._settled and now - self.opened_at > limits.first_s:
             self._abort("no HTTP/2 settings came")
             return
-        if not self.calls and not self._draining and now - self.quiet_since > limits.idle_s:
+        quiet_s = limits.idle_s if self._headers else limits.first_s  # none: no call has come yet
+        if not self.calls and not self._draining and now - self.quiet_since > quiet_s:
             self.shutdown()
         for id in list(self._refused):
             self._answer_refused(id)
