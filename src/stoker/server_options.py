@@ -106,9 +106,15 @@ def grpc_limits(settings: Settings) -> Http2Limits:
         handshake_s=settings.tls_handshake_timeout_s,
         calls=settings.grpc_max_concurrent_calls,
         header_bytes=settings.grpc_max_metadata_size,
+        continuations=settings.grpc_max_continuation_frames,
         first_s=settings.first_request_timeout_s,
         idle_s=settings.idle_timeout_s,
         slow_s=settings.client_timeout_s,
+        unread_bytes=settings.grpc_max_unread_response_bytes,
+        reset_burst=settings.grpc_max_reset_burst,
+        resets_per_second=settings.grpc_max_resets_per_second,
+        control_frame_burst=settings.grpc_max_control_frame_burst,
+        control_frames_per_second=settings.grpc_max_control_frames_per_second,
     )
 
 

@@ -15,6 +15,7 @@ from stoker.config.rows import choice, milliseconds, place, seconds, setting, si
 
 _LOOPBACK = "127.0.0.1"
 _HIGHEST_PORT = 65535
+_HIGHEST_COUNT = (1 << 31) - 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,10 +131,55 @@ class ListenerSettings:
     max_request_head_size: int = size(64 << 10, "largest head of a REST request", minimum=256, ours=True)
     max_request_headers: int = whole(1000, "most headers of a REST request", minimum=1, ours=True)
     grpc_max_concurrent_calls: int = whole(
-        1024, "most open calls per gRPC connection; client libraries wait before starting more", minimum=1, ours=True
+        1024,
+        "most open calls per gRPC connection; client libraries wait before starting more",
+        minimum=1,
+        maximum=_HIGHEST_COUNT,
+        ours=True,
     )
     grpc_max_metadata_size: int = size(
-        16 << 10, "largest metadata of one gRPC call; more is refused with RESOURCE_EXHAUSTED", minimum=256, ours=True
+        16 << 10,
+        "largest metadata of one gRPC call; more is refused with RESOURCE_EXHAUSTED",
+        minimum=256,
+        maximum=_HIGHEST_COUNT,
+        ours=True,
+    )
+    grpc_max_continuation_frames: int = whole(
+        0,
+        "most CONTINUATION frames after one HEADERS frame, of up to 16 KiB each; more close the connection; 0: as many "
+        "as eight times grpc_max_metadata_size may need, and at least 8",
+        maximum=_HIGHEST_COUNT,
+        ours=True,
+    )
+    grpc_max_reset_burst: int = whole(
+        2000,
+        "how many calls a client may reset at once on a gRPC connection; more close it",
+        minimum=1,
+        maximum=_HIGHEST_COUNT,
+        ours=True,
+    )
+    grpc_max_resets_per_second: int = whole(
+        200, "how many resets a second refill that burst", minimum=1, maximum=_HIGHEST_COUNT, ours=True
+    )
+    grpc_max_control_frame_burst: int = whole(
+        2000,
+        "how many PING, SETTINGS, WINDOW_UPDATE and empty DATA frames together a client may send at once on a gRPC "
+        "connection; more end it with ENHANCE_YOUR_CALM",
+        minimum=10,
+        maximum=_HIGHEST_COUNT,
+        ours=True,
+    )
+    grpc_max_control_frames_per_second: int = whole(
+        50,
+        "how many of these frames a second refill that burst; a request brings 8 more, 512 bytes of answers one",
+        minimum=1,
+        maximum=_HIGHEST_COUNT,
+        ours=True,
+    )
+    grpc_max_unread_response_bytes: int = size(
+        64 << 20,
+        "most bytes of answers that the client of a gRPC connection may leave unread before its further requests wait",
+        ours=True,
     )
     max_buffered_request_bytes: int = size(
         0,

@@ -24,6 +24,7 @@ from stoker.frontend.grpc.connection_output import ENHANCE_YOUR_CALM, NO_ERROR, 
 from stoker.frontend.grpc.engine import Setup
 from stoker.frontend.grpc.limits import Limits
 from stoker.frontend.grpc.request_head import (
+    HEADER_OVERHEAD_BYTES,
     RESPONSE_HEADERS,
     Headers,
     RequestHead,
@@ -42,7 +43,10 @@ PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 _WINDOW = (1 << 31) - 1
 _HARD_HEADER_FACTOR = 8
 """Header lists larger than this multiple of the limit are not decoded to the end; the connection closes."""
-_RESETS_AT_ONCE, _RESETS_PER_SECOND = 2_000, 200
+_FRAME_BYTES = 16 << 10
+"""Largest frame that a client may send."""
+_CONTINUATIONS, _OUTBOUND_ACKS, _GLITCHES, _GLITCHES_PER_SECOND = 8, 1_000, 10_000, 330
+"""What libnghttp2 allows by default: header lists in so many frames, acknowledgements in its queue, odd frames."""
 _GOAWAY_PAUSE_S = 0.2
 """Time between the two steps of a shutdown: calls sent before the client sees the first step still count."""
 
@@ -50,10 +54,17 @@ _MAX_CONCURRENT_STREAMS, _INITIAL_WINDOW_SIZE, _MAX_HEADER_LIST_SIZE = 3, 4, 6
 
 
 def configuration(limits: Limits) -> ngh2.Configuration:
+    """Widens libnghttp2's own limits where they would keep a larger one of ours from taking effect."""
+    header_bytes = _HARD_HEADER_FACTOR * limits.header_bytes
+    burst, per_second = limits.control_frame_burst, limits.control_frames_per_second
     return ngh2.Configuration(
         auto_window_update=False,
-        stream_reset_rate_limit=(_RESETS_AT_ONCE, _RESETS_PER_SECOND),
-        max_inbound_header_list_size=_HARD_HEADER_FACTOR * limits.header_bytes,
+        stream_reset_rate_limit=(limits.reset_burst, limits.resets_per_second),
+        max_continuations=limits.continuations or max(_CONTINUATIONS, header_bytes // _FRAME_BYTES),
+        max_outbound_ack=max(_OUTBOUND_ACKS, burst),
+        glitch_rate_limit=(max(_GLITCHES, burst), max(_GLITCHES_PER_SECOND, per_second)),
+        max_inbound_header_list_size=header_bytes,
+        max_inbound_header_count=header_bytes // HEADER_OVERHEAD_BYTES,
         max_send_header_block_length=64 << 10,
     )
 

@@ -44,7 +44,7 @@ class ConnectionOutput(asyncio.Protocol):
         self.calls: dict[int, StreamCall] = {}
         self._unread_answers = setup.budgets.unread
         self._stall_s = setup.stall_s
-        self._flood = FloodGuard(self.now)
+        self._flood = FloodGuard(self.now, setup.limits)
         self._turn = current_turn()
         self._transport: asyncio.Transport | None = None
         self._flush_planned = False

@@ -11,16 +11,19 @@ KIB, MIB = 1 << 10, 1 << 20
 class Limits:
     """Limits per connection; ``connections``: those per listener.
 
-    ``header_bytes``: one call's header list; a larger one is refused for that call alone.  ``handshake_s``: of TLS,
-    from the accept on.  ``first_s``: from the connection to its first SETTINGS.  ``idle_s``: time without a call.
-    ``slow_s``: time without a byte of an incomplete request.  ``stream_window``: bytes that a call may send before its
-    message's size is known.  ``message_window``: most bytes of a large message in transit.  ``unread_bytes``: of
-    answers, beyond which no more requests are read.
+    ``header_bytes``: one call's header list; a larger one is refused for that call alone.  ``continuations``:
+    CONTINUATION frames of one header list; 0: as many as it may need.  ``handshake_s``: of TLS, from the accept on.
+    ``first_s``: from the connection to its first SETTINGS, and to its first call.  ``idle_s``: time without a call
+    after that.  ``slow_s``: time without a byte of an incomplete request.  ``stream_window``: bytes that a call may
+    send before its message's size is known.  ``message_window``: most bytes of a large message in transit.
+    ``unread_bytes``: of answers, beyond which no more requests are begun.  ``reset_burst``, ``resets_per_second``: of
+    calls, by the client.  ``control_frame_burst``, ``control_frames_per_second``: see `FloodGuard`.
     """
 
     connections: int = 10_000
     calls: int = 1024
     header_bytes: int = 16 * KIB
+    continuations: int = 0
     handshake_s: float = 20.0
     first_s: float = 60.0
     idle_s: float = 600.0
@@ -28,32 +31,36 @@ class Limits:
     stream_window: int = 64 * KIB
     message_window: int = 4 * MIB
     unread_bytes: int = 64 * MIB
+    reset_burst: int = 2_000
+    resets_per_second: int = 200
+    control_frame_burst: int = 2_000
+    control_frames_per_second: int = 50
 
 
 class FloodGuard:
     """Counts frames that make the server work and bring no request: PING, SETTINGS, WINDOW_UPDATE, empty DATA.
 
     A token bucket that refills with time, with every request and with every answer byte sent: a client that reads fast
-    sends many window updates, and some send a PING for each answer, however small it is.
+    sends many window updates, and some send a PING for each answer, however small it is.  What requests and answers
+    bring covers the frames that come with them even beyond the burst, but is not saved beyond it.
     """
 
-    BURST = 2_000.0
-    PER_SECOND = 50.0
     PER_REQUEST = 8
     PER_BYTE_SENT = 1 / 512
 
-    __slots__ = ("_left", "_seen_at", "bytes_sent", "requests")
+    __slots__ = ("_burst", "_left", "_per_second", "_seen_at", "bytes_sent", "requests")
 
-    def __init__(self, now: float) -> None:
-        self._left = self.BURST
+    def __init__(self, now: float, limits: Limits) -> None:
+        self._burst, self._per_second = limits.control_frame_burst, limits.control_frames_per_second
+        self._left: float = self._burst
         self._seen_at = now
         self.bytes_sent = 0  # since the last call of `allows`
         self.requests = 0
 
     def allows(self, frames: int, now: float) -> bool:
         """Takes ``frames`` from the bucket; False once it is empty."""
-        refill = (now - self._seen_at) * self.PER_SECOND + self.bytes_sent * self.PER_BYTE_SENT
-        refill += self.requests * self.PER_REQUEST
-        self._left = min(self.BURST, self._left + refill) - frames
+        left = min(self._burst, self._left + (now - self._seen_at) * self._per_second)
+        earned = self.bytes_sent * self.PER_BYTE_SENT + self.requests * self.PER_REQUEST
+        self._left = left + earned - frames
         self._seen_at, self.bytes_sent, self.requests = now, 0, 0
         return self._left >= 0
