@@ -25,6 +25,7 @@ CANCEL = bytes((0, 0, 0, 8))
 OK, CANCELLED, UNKNOWN, NOT_FOUND, RESOURCE_EXHAUSTED, UNIMPLEMENTED, INTERNAL, UNAVAILABLE = 0, 1, 2, 5, 8, 12, 13, 14
 PREDICTIONS = "/org.pytorch.serve.grpc.inference.InferenceAPIsService/Predictions"
 STREAM_PREDICTIONS = "/org.pytorch.serve.grpc.inference.InferenceAPIsService/StreamPredictions"
+STREAM_PREDICTIONS_2 = f"{STREAM_PREDICTIONS}2"
 MIB = 1 << 20
 REQUEST = inference_pb2.PredictionsRequest(model_name="m", input={"data": b"x"}).SerializeToString()
 BIG = inference_pb2.PredictionsRequest(model_name="big", input={"data": b"x"}).SerializeToString()

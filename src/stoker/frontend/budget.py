@@ -1,4 +1,4 @@
-"""Limits the bytes that the server holds for clients, over all connections. PURE.
+"""Limits the bytes that the server holds for clients, over all connections and for one. PURE.
 
 Invariants: every byte is counted once and given back; waiters are served in order, so small requests cannot starve a
 large one; a request larger than the whole budget proceeds when it is alone.
@@ -79,18 +79,19 @@ class ByteBudget:
 
 
 class RequestBudget:
-    """Limits the memory of incomplete requests.
+    """Limits the memory of requests that are incomplete, or wait to be decompressed or taken by their call.
 
-    Three quarters are for requests that reserve their size.  The last quarter is for bytes that do not wait for that:
-    small requests, and what large ones sent before they had to wait.  Without room there, a request is refused, because
-    what many clients send ahead would exceed any limit.
+    Three quarters are for requests that reserve their size, and a third of that for those of one connection.  The last
+    quarter is for bytes that do not wait for that: small requests, and what large ones sent before they had to wait.
+    Without room there, a request is refused, because what many clients send ahead would exceed any limit.
     """
 
-    __slots__ = ("reserved", "unreserved")
+    __slots__ = ("_of_one", "reserved", "unreserved")
 
     def __init__(self, limit: int) -> None:
         self.reserved = ByteBudget(limit - limit // 4)
         self.unreserved = ByteBudget(limit // 4)
+        self._of_one = limit // 4
 
     @property
     def taken(self) -> int:
@@ -101,15 +102,25 @@ class RequestBudget:
         """Tells whether requests wait or are refused."""
         return not (self.reserved.fits(1) and self.unreserved.fits(1))
 
+    def of_connection(self) -> ByteBudget:
+        """Makes the budget of a connection that carries many requests at a time."""
+        return ByteBudget(self._of_one)
+
 
 class Share:
-    """What one request takes of the budget, or its place in the queue. ``size``: bytes reserved."""
+    """What one request takes of the budget, or its place in the queue.
 
-    __slots__ = ("_budget", "_held", "_waiter", "size")
+    ``own``: the budget of its connection, if that has one.  ``size``: bytes reserved.
+    """
 
-    def __init__(self, budget: RequestBudget) -> None:
-        self._budget = budget
+    __slots__ = ("_held", "_own", "_own_size", "_shared", "_waiter", "_waits_for", "size")
+
+    def __init__(self, budget: RequestBudget, own: ByteBudget | None = None) -> None:
+        self._shared = budget
+        self._own = own
+        self._own_size = 0
         self._waiter: Waiter | None = None
+        self._waits_for: ByteBudget | None = None
         self._held = 0
         self.size = 0
 
@@ -130,48 +141,81 @@ class Share:
         """
         # A growing buffer is larger than its content, and a huge page than its filled part.
         size += max(size // 8, PAGE_BYTES if size >= PAGE_BYTES else 0)
-        if self._budget.reserved.fits(size):
+        if self._fits(size):
             self._take(size)
+            return
+        self._hold(meanwhile)
+        if self._own is not None and not self._own.fits(size):
+            self._wait(self._own, size, lambda: self._wait_for_others(size, call))
         else:
-            self._hold(meanwhile)
-            self._waiter = self._budget.reserved.when_room(lambda: self._served(size, call), size)
+            self._wait_for_others(size, call)
 
     def hold(self, size: int) -> None:
         """Counts bytes that do not wait for room. Raises TooManyIncomplete."""
-        if self._budget.reserved.fits(size):
+        if self._fits(size):
             self._take(size)
         else:
             self._hold(size)
 
+    def stop_waiting(self) -> None:
+        """Keeps what it holds, and no more. Idempotent."""
+        if self._waiter is not None:
+            assert self._waits_for is not None
+            self._waits_for.forget(self._waiter)
+            self._waiter = self._waits_for = None
+
     def give_back(self) -> None:
         """Gives back everything and stops waiting. Idempotent."""
-        waiter, self._waiter = self._waiter, None
-        if waiter is not None:
-            self._budget.reserved.forget(waiter)
+        self.stop_waiting()
         self._release()
         size, self.size = self.size, 0
+        own_size, self._own_size = self._own_size, 0
         if size:
-            self._budget.reserved.give(size)
+            self._shared.reserved.give(size)
+        if self._own is not None and own_size:
+            self._own.give(own_size)
+
+    def _fits(self, size: int) -> bool:
+        return self._shared.reserved.fits(size) and (self._own is None or self._own.fits(size))
 
     def _hold(self, size: int) -> None:
-        if not self._budget.unreserved.fits(size):
+        if not self._shared.unreserved.fits(size):
             raise TooManyIncomplete
         self._held += size
-        self._budget.unreserved.take(size)
+        self._shared.unreserved.take(size)
 
     def _take(self, size: int) -> None:
+        self._take_own(size)
         self.size += size
-        self._budget.reserved.take(size)
+        self._shared.reserved.take(size)
+
+    def _take_own(self, size: int) -> None:
+        if self._own is not None:
+            self._own_size += size
+            self._own.take(size)
 
     def _release(self) -> None:
         held, self._held = self._held, 0
         if held:
-            self._budget.unreserved.give(held)
+            self._shared.unreserved.give(held)
+
+    def _wait(self, budget: ByteBudget, size: int, call: Callable[[], None]) -> None:
+        self._waits_for = budget
+        self._waiter = budget.when_room(call, size)
+
+    def _wait_for_others(self, size: int, call: Callable[[], None]) -> None:
+        """Waits in the queue of all connections, with room in its own connection's budget."""
+        self._take_own(size)
+        if self._shared.reserved.fits(size):
+            self._served(size, call)
+        else:
+            self._wait(self._shared.reserved, size, lambda: self._served(size, call))
 
     def _served(self, size: int, call: Callable[[], None]) -> None:
-        self._waiter = None
+        self._waiter = self._waits_for = None
         self._release()
-        self._take(size)
+        self.size += size
+        self._shared.reserved.take(size)
         call()
 
 

@@ -20,7 +20,7 @@ class UnknownEncoding(BadCompression):
     """The data is compressed with an unsupported method."""
 
 
-def inflate(packed: bytes | bytearray, encoding: str, limit: int) -> bytes:
+def inflate(packed: Buffer, encoding: str, limit: int) -> bytes:
     """Decompresses piecewise, up to ``limit`` bytes. ``encoding``: gzip or deflate.
 
     Raises: UnknownEncoding, MessageTooLarge, BadCompression

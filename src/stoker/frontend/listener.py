@@ -18,6 +18,8 @@ from stoker.frontend.tls_transport import TlsTransport
 _BACKLOG = 4096
 _FLUSH_S = 1.0
 _SLOW_UNDER_PRESSURE_S = 5.0
+_LEAST_RATE = 500
+"""Lowest average rate of a request, in bytes a second, once it has lasted for `Limits.slow_s`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +52,10 @@ class Budgets:
     def slow_s(self, usual_s: float) -> float:
         """Returns how long an incomplete request may be silent; less while others wait for room."""
         return min(usual_s, _SLOW_UNDER_PRESSURE_S) if self.unparsed.short else usual_s
+
+    def is_late(self, usual_s: float, *, quiet_s: float, lasted_s: float, received: int) -> bool:
+        """Tells whether an incomplete request, of which ``received`` bytes have come, takes too long."""
+        return quiet_s > self.slow_s(usual_s) or lasted_s > usual_s + received / _LEAST_RATE
 
     def connections(self, most: int) -> Connections:
         """Makes the connections of one listener."""

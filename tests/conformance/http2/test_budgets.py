@@ -20,6 +20,7 @@ from h2_peer import (
     REQUEST,
     RESOURCE_EXHAUSTED,
     RST_STREAM,
+    STREAM_PREDICTIONS_2,
     UNAVAILABLE,
     WINDOW_UPDATE,
     frame,
@@ -122,7 +123,7 @@ async def test_small_requests_that_stay_incomplete_have_a_share_of_the_budget_an
             assert (await client.answer(399)).status == UNAVAILABLE
             assert budgets.unparsed.taken <= 4 * MIB
             refused = [answer for answer in client.answers.values() if answer.status == UNAVAILABLE]
-            assert len(refused) == 200 - 3 * MIB // 60_000 - MIB // 60_000
+            assert len(refused) == 200 - MIB // 60_000 - MIB // 60_000
             assert await serves(server.port)
         await until(lambda: budgets.unparsed.taken == 0)
 
@@ -136,10 +137,45 @@ async def test_large_requests_wait_only_as_far_as_what_they_sent_ahead_has_room(
                 client.send(client.headers(id), frame(DATA, 0, id, body))
             assert (await client.answer(199)).status == UNAVAILABLE
             assert budgets.unparsed.taken <= 4 * MIB
-            waiting, received = MIB // (64 << 10), 3 * MIB // (90_000 * 9 // 8)
+            waiting, received = MIB // (64 << 10), MIB // (90_000 * 9 // 8)
             refused = [answer for answer in client.answers.values() if answer.status == UNAVAILABLE]
             assert len(refused) == 100 - waiting - received
             assert await serves(server.port)
+        await until(lambda: budgets.unparsed.taken == 0)
+
+
+async def test_a_connection_that_fills_its_part_of_the_budget_leaves_the_rest_to_others(ports: Ports) -> None:
+    budgets = Budgets(unparsed=4 * MIB)
+    body = message(bytes(1000), length=90_000)
+    reserved, waiting = range(1, 21, 2), range(21, 41, 2)
+    ports.inference.on_submit = lambda submission: submission.answer(b"taken")
+    async with ports.server(budgets=budgets) as server:
+        async with peer(server.port) as greedy, peer(server.port) as other:
+            for id in (*reserved, *waiting):
+                greedy.send(greedy.headers(id), frame(DATA, 0, id, body))
+            await greedy.until(lambda: all(greedy.window_updates.get(id, 0) for id in reserved))
+            assert not any(greedy.window_updates.get(id, 0) for id in waiting)
+            large = inference_pb2.PredictionsRequest(model_name="m", input={"data": bytes(89_000)})
+            other.send(other.headers(1))
+            await _send_rest(other, message(large.SerializeToString()), 0)
+            assert (await other.answer(1)).status == OK
+            for id in reserved:
+                greedy.send(frame(RST_STREAM, 0, id, CANCEL))
+            await greedy.until(lambda: all(greedy.window_updates.get(id, 0) for id in waiting))
+        await until(lambda: budgets.unparsed.taken == 0)
+
+
+async def test_messages_of_a_stream_count_while_its_method_takes_none(ports: Ports) -> None:
+    budgets = Budgets(unparsed=4 * MIB)
+    ports.inference.on_submit = lambda submission: submission.answer(bytes(MIB))
+    request = inference_pb2.PredictionsRequest(model_name="m", input={"data": bytes(15_000)}).SerializeToString()
+    async with ports.server(budgets=budgets) as server:
+        async with peer(server.port) as client:
+            client.send(client.headers(1, path=STREAM_PREDICTIONS_2), frame(DATA, 0, 1, message(request)))
+            await client.until(lambda: 1 in client.answers and len(client.answers[1].body) >= 65_535)
+            client.send(*(frame(DATA, 0, 1, message(request)) for _ in range(3)))
+            await until(lambda: budgets.unparsed.taken >= 45_000)
+            assert len(ports.inference.submissions) == 1, "the client does not read its answer"
         await until(lambda: budgets.unparsed.taken == 0)
 
 

@@ -35,6 +35,7 @@ from stoker.frontend import connections
 from stoker.frontend.grpc.engine import ConnectionAge
 from stoker.frontend.grpc.limits import Limits
 from stoker.frontend.grpc.server import GrpcServer
+from stoker.frontend.listener import Budgets
 from stoker.protos import inference_pb2
 
 pytestmark = pytest.mark.usefixtures("wire")
@@ -73,15 +74,25 @@ async def test_a_client_that_reads_nothing_at_all_is_cut(
         assert await serves(server.port)
 
 
-async def test_a_request_that_stops_half_way_is_given_up(ports: Ports, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "sent",
+    [b"", message(b"", length=1000), message(b"x" * 100, length=70_000), message(REQUEST)],
+    ids=["nothing", "a part", "a part of a large one", "all but the end"],
+)
+async def test_a_request_that_stops_half_way_is_given_up(
+    ports: Ports, monkeypatch: pytest.MonkeyPatch, sent: bytes
+) -> None:
     monkeypatch.setattr(connections, "SWEEP_S", 0.05)
-    async with ports.server(limits=Limits(slow_s=0.2)) as server, peer(server.port) as client:
-        client.send(client.headers(1), frame(DATA, 0, 1, message(b"", length=1000)))
+    budgets = Budgets()
+    async with ports.server(limits=Limits(slow_s=0.2), budgets=budgets) as server, peer(server.port) as client:
+        client.send(client.headers(1), frame(DATA, 0, 1, sent))
+        await until(lambda: (budgets.unparsed.taken > 0) is bool(sent))
         answer = await client.answer(1)
         assert (answer.status, ("grpc-message", "The request did not arrive in time.") in answer.headers) == (
             CANCELLED,
             True,
         )
+        assert budgets.unparsed.taken == 0
 
 
 async def test_a_connection_that_says_nothing_is_closed(ports: Ports, monkeypatch: pytest.MonkeyPatch) -> None:

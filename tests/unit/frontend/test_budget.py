@@ -165,6 +165,48 @@ def test_a_request_that_may_not_even_wait_leaves_the_budget_as_it_was() -> None:
     assert (budget.taken, budget.short) == (0, False)
 
 
+def test_a_connection_has_a_quarter_of_the_budget_and_leaves_the_rest_to_others() -> None:
+    budget, calls = RequestBudget(64), list[str]()
+    own = budget.of_connection()
+    first, second, third = (Share(budget, own) for _ in range(3))
+    first.reserve(8, lambda: None, meanwhile=0)
+    second.reserve(8, lambda: calls.append("second"), meanwhile=1)
+    third.reserve(8, lambda: calls.append("third"), meanwhile=1)
+    assert (second.waits, third.waits, own.taken, budget.taken) == (True, True, 9, 11)
+    assert not share_of(budget, 24).waits, "another connection"
+    first.give_back()
+    assert (calls, second.waits, third.waits, own.taken) == (["second"], False, True, 9)
+    third.give_back()
+    second.give_back()
+    assert (calls, own.taken, budget.taken) == (["second"], 0, 27)
+
+
+def test_a_share_with_room_in_its_connection_still_waits_for_others() -> None:
+    budget, calls = RequestBudget(64), list[str]()
+    own = budget.of_connection()
+    others = share_of(budget, 36)
+    first, second = Share(budget, own), Share(budget, own)
+    first.reserve(8, lambda: calls.append("first"), meanwhile=0)
+    second.reserve(8, lambda: calls.append("second"), meanwhile=0)
+    assert (first.waits, second.waits, own.taken) == (True, True, 9)
+    first.give_back()
+    assert (second.waits, own.taken, calls) == (True, 9, []), "it stands in the other queue now"
+    others.give_back()
+    assert (calls, second.waits, budget.taken) == (["second"], False, 9)
+
+
+def test_small_requests_of_a_connection_that_has_its_part_take_what_does_not_wait() -> None:
+    budget = RequestBudget(64)
+    own = budget.of_connection()
+    shares = [Share(budget, own) for _ in range(4)]
+    for share in shares[:3]:
+        share.hold(8)
+    assert (budget.reserved.taken, budget.unreserved.taken, own.taken) == (16, 8, 16)
+    shares[3].hold(8)
+    with pytest.raises(TooManyIncomplete):
+        shares[3].hold(1)
+
+
 # ------------------------------------------------------------------------------------------ unread answers
 
 

@@ -18,6 +18,7 @@ from typing import Protocol
 import ngh2
 from ngh2 import ConnectionClosed, DataReceived, RequestReceived, StreamClosed
 
+from stoker.frontend.budget import ByteBudget, Share
 from stoker.frontend.connections import Connections
 from stoker.frontend.grpc.call import Method
 from stoker.frontend.grpc.connection_output import ENHANCE_YOUR_CALM, NO_ERROR, ConnectionOutput
@@ -33,7 +34,7 @@ from stoker.frontend.grpc.request_head import (
     status_trailers,
 )
 from stoker.frontend.grpc.status import RESOURCE_EXHAUSTED, UNIMPLEMENTED, Status
-from stoker.frontend.grpc.stream_call import RunInThread, StreamCall
+from stoker.frontend.grpc.stream_call import StreamCall
 from stoker.frontend.sockets import avoid_pacing, peer_of
 from stoker.frontend.transfers import LARGE_BYTES
 
@@ -80,14 +81,6 @@ class Host(Protocol):
     configuration: ngh2.Configuration
     connections: Connections
 
-    @property
-    def run_in_thread(self) -> RunInThread: ...
-
-    @property
-    def slow_s(self) -> float:
-        """Returns how long an incomplete request may be silent."""
-        ...
-
     def opened(self, connection: Connection) -> bool:
         """Counts a new connection. False: there are too many."""
         ...
@@ -99,9 +92,9 @@ class Connection(ConnectionOutput):
         super().__init__(setup, ngh2.Connection(ngh2.Role.SERVER, listener.configuration))
         self.listener = listener
         self.open_calls = setup.open_calls
-        self.request_budget = setup.budgets.unparsed
+        self._budgets = setup.budgets
+        self._request_budget: ByteBudget | None = None
         self.max_message_bytes = setup.max_message_bytes
-        self.run_in_thread = listener.run_in_thread
         self.quiet_since = self.now
         self._headers: Headers = ()
         self._head = parse_head(())
@@ -261,7 +254,6 @@ class Connection(ConnectionOutput):
             id=id,
             head=head,
             headers=head.answer_headers,
-            received_at=now,
         )
         if not method.one_request:
             call.begin_stream()
@@ -300,6 +292,13 @@ class Connection(ConnectionOutput):
             self.http2.send_response(id, headers, end_stream=True)
         except ngh2.StreamUnavailableError:
             pass  # the client reset the stream in the same read, which a later event says
+
+    def share(self) -> Share:
+        """Makes one message's share of the budgets of requests."""
+        budget = self._budgets.unparsed
+        if self._request_budget is None:
+            self._request_budget = budget.of_connection()
+        return Share(budget, self._request_budget)
 
     def _stream_closed(self, id: int) -> None:
         if self._to_reset:
@@ -342,9 +341,8 @@ class Connection(ConnectionOutput):
         for id in list(self._refused):
             self._answer_refused(id)
             self.plan_flush()
-        slow_s = self.listener.slow_s
         for call in list(self.calls.values()):
-            if call.receiving and now - call.received_at > slow_s:
+            if call.is_late(now, self._budgets, limits.slow_s):
                 call.give_up_request()
                 self.plan_flush()
         transport = self._transport

@@ -82,8 +82,8 @@ class ConnectionOutput(asyncio.Protocol):
         except ngh2.NGH2Error:
             pass  # the connection is closing
 
-    def widen(self, id: int, nbytes: int) -> None:
-        """Opens the window for a large message in one step."""
+    def set_window(self, id: int, nbytes: int) -> None:
+        """Opens the window for a large message in one step, or lets it shrink after one."""
         try:
             self.http2.set_local_window_size(min(nbytes, self.limits.message_window), stream_id=id)
         except ngh2.NGH2Error:

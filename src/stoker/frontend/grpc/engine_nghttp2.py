@@ -8,9 +8,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TypeVar
 
 from stoker.config.address import Address
 from stoker.frontend.grpc.connection import Connection, configuration
@@ -19,7 +16,6 @@ from stoker.frontend.listener import Listener
 from stoker.frontend.tls import listening_context
 
 log = logging.getLogger(__name__)
-_Result = TypeVar("_Result")
 
 _FLUSH_S = 1.0
 _AGE_JITTER = 0.1
@@ -41,7 +37,6 @@ class Nghttp2Engine:
             handshake_s=setup.limits.handshake_s,
             name=setup.target,
         )
-        self._threads: ThreadPoolExecutor | None = None
 
     async def start(self) -> int:
         """Listens and returns the port (0 for a Unix socket). Raises BindError."""
@@ -57,12 +52,6 @@ class Nghttp2Engine:
         await asyncio.sleep(0)  # by now, what was accepted in this turn is a connection
         self.connections.shutdown()
         await self.connections.wait_closed(_FLUSH_S)
-        if self._threads is not None:
-            self._threads.shutdown(wait=False, cancel_futures=True)
-
-    @property
-    def slow_s(self) -> float:
-        return self.setup.budgets.slow_s(self.setup.limits.slow_s)
 
     def opened(self, connection: Connection) -> bool:
         """Counts a new connection. False: there are too many."""
@@ -73,21 +62,6 @@ class Nghttp2Engine:
             spread = random.uniform(1 - _AGE_JITTER, 1 + _AGE_JITTER)  # noqa: S311 - not a secret
             connection.shutdown_after(age_s * spread, grace_s)
         return True
-
-    def run_in_thread(
-        self, work: Callable[[], _Result], done: Callable[[_Result | None, BaseException | None], None]
-    ) -> None:
-        """Runs blocking work in a thread; calls ``done`` on the loop with the result or the error."""
-        loop = asyncio.get_running_loop()
-        if self._threads is None:
-            self._threads = ThreadPoolExecutor(1, "stoker-inflate")
-
-        def finished(future: Future[_Result]) -> None:
-            error = future.exception()
-            result = None if error is not None else future.result()
-            loop.call_soon_threadsafe(done, result, error)
-
-        self._threads.submit(work).add_done_callback(finished)
 
 
 def _address(host: str, port: int) -> Address:

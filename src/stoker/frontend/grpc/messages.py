@@ -59,6 +59,11 @@ class MessageReader:
         """Returns the size of the message in progress; 0 between messages."""
         return 0 if self._body is None else self._body.size
 
+    @property
+    def received_bytes(self) -> int:
+        """Returns how much of the message in progress has come."""
+        return 0 if self._body is None else self._body.filled
+
     def feed(self, data: bytes) -> list[tuple[bool, bytes | bytearray]]:
         """Returns the messages that are complete, each with its flag. Raises MessageTooLarge, BadFraming."""
         messages: list[tuple[bool, bytes | bytearray]] = []

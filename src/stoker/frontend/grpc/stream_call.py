@@ -1,26 +1,25 @@
-"""Runs one call on an HTTP/2 stream: receives a request in pieces, and sends the answer as the windows allow.
+"""Runs one call on an HTTP/2 stream: receives the request, and sends the answer as the windows allow.
 
-Invariants: a message over the limit is refused when its length prefix arrives; window is returned for received bytes,
-and a large message gets none before its size is reserved in the budget; nothing is sent after the end.
+A request that comes whole and plain is taken here; `incoming` receives all others.
+
+Invariants: window is returned for received bytes; nothing is sent after the end.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections import deque
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
 from typing import Protocol
 
 import ngh2
 
-from stoker.errors import DeadlineExceeded, MessageTooLarge, TooManyIncomplete
+from stoker.errors import DeadlineExceeded
 from stoker.frontend import compression
 from stoker.frontend.backlog import Backlog
-from stoker.frontend.budget import RequestBudget, Share
-from stoker.frontend.grpc import messages
+from stoker.frontend.grpc import incoming, messages
 from stoker.frontend.grpc.call import Call, Trailing
+from stoker.frontend.grpc.incoming import IncomingMessages
 from stoker.frontend.grpc.messages import PREFIX_BYTES, LargeMessage, Message
 from stoker.frontend.grpc.request_head import (
     ACCEPTED_PACKINGS,
@@ -42,6 +41,7 @@ from stoker.frontend.grpc.status import (
     UNIMPLEMENTED,
     Status,
 )
+from stoker.frontend.listener import Budgets
 from stoker.frontend.open_exchanges import OpenExchanges
 
 ROOM_BYTES = 64 * 1024
@@ -50,9 +50,7 @@ ROOM_BYTES = 64 * 1024
 SLICE_BYTES = 64 * 1024
 """Bytes of a large message that HTTP/2 gets at a time."""
 _SMALL_BYTES = 64 * 1024
-"""A message up to this size is received within the stream's first window."""
-_INLINE_PACKED_BYTES = 4 * 1024
-"""A message up to this size decompresses within milliseconds, whatever it contains."""
+"""An answer below this size is framed in one piece."""
 _COMPRESSED_BYTES = range(1024, 256 * 1024)
 """Sizes of answers to compress if the client compressed its request: smaller ones do not shrink, larger ones would
 block the loop."""
@@ -69,24 +67,12 @@ _RESET_CODES = {
 """What a client that does not read can still be sent; clients map these codes back to the status."""
 
 
-RunInThread = Callable[[Callable[[], bytes], Callable[[bytes | None, BaseException | None], None]], None]
-"""Runs blocking work in a thread; calls the second function on the loop with the result or the error."""
-
-
-class Carrier(Protocol):
-    """What a call needs of its connection (`connection`)."""
+class Carrier(incoming.Carrier, Protocol):
+    """Needed of the connection (`connection`)."""
 
     http2: ngh2.Connection
     open_calls: OpenExchanges
-    request_budget: RequestBudget
-    max_message_bytes: int
-    run_in_thread: RunInThread
     peer: str
-    now: float
-
-    def take_in(self, id: int, nbytes: int) -> None: ...
-
-    def widen(self, id: int, nbytes: int) -> None: ...
 
     def wait_for_room(self, call: StreamCall) -> None: ...
 
@@ -94,55 +80,30 @@ class Carrier(Protocol):
 
     def send_in_slices(self, call: StreamCall) -> None: ...
 
-    def plan_flush(self) -> None: ...
-
 
 class StreamCall(Call, kw_only=True):
-    """``head``: what the client asked for; ``headers``: those of the answer.
-
-    ``received_at``: when the last piece of the request arrived (monotonic).
-    """
+    """``head``: what the client asked for; ``headers``: those of the answer."""
 
     connection: Carrier
     id: int
     head: RequestHead
     headers: Headers
-    received_at: float
     unread: int = 0
     unread_since: float = 0.0
-    _reader: messages.MessageReader | None = None
-    _inbox: deque[tuple[bool, bytes | bytearray]] | None = None
-    _share: Share | None = None
-    _withheld: int = 0
+    _incoming: IncomingMessages | None = None
     _begun: bool = False
     _half_closed: bool = False
     _headed: bool = False
-    _unpacking: bool = False
     _timer: asyncio.TimerHandle | None = None
     _backlog: Backlog | None = None
     _trailers: Headers = ()
-
-    @property
-    def receiving(self) -> bool:
-        """Tells whether the client must still send more of a message, or its only message at all."""
-        if self._half_closed or self.ended or self._waits or self._paused:
-            return False
-        return not self._begun or (self._reader is not None and self._reader.incomplete)
-
-    @property
-    def _waits(self) -> bool:
-        return self._share is not None and self._share.waits
-
-    @property
-    def _paused(self) -> bool:
-        return not self.method.one_request and not self.reading
 
     # ------------------------------------------------------------------------------------------ the request
 
     def receive(self, data: bytes, *, end: bool) -> None:
         """Receives one DATA frame's payload."""
         size = len(data) - PREFIX_BYTES
-        if end and not self._begun and self._reader is None and int.from_bytes(data[:PREFIX_BYTES], "big") == size:
+        if end and not self._begun and self._incoming is None and int.from_bytes(data[:PREFIX_BYTES], "big") == size:
             self._half_closed = self._begun = True  # one message in one piece, not compressed: nearly always
             self.connection.take_in(self.id, size + PREFIX_BYTES)
             self.request = data[PREFIX_BYTES:]
@@ -155,109 +116,51 @@ class StreamCall(Call, kw_only=True):
         if self.ended:
             self.connection.take_in(self.id, len(data))
             return
-        try:
-            self._feed(data)
-        except (MessageTooLarge, TooManyIncomplete, messages.BadFraming) as error:
-            self.connection.take_in(self.id, len(data))
-            self._refuse_request(self._status_of(error))
-        else:
-            self._pump()
-
-    def _feed(self, data: bytes) -> None:
-        if self._reader is None:
-            self._reader = messages.MessageReader(self.connection.max_message_bytes)
-            self._inbox = deque()
-            self._share = Share(self.connection.request_budget)
+        if self._incoming is None:
+            self._incoming = IncomingMessages(self)
             self.on_end = self._release
-        assert self._inbox is not None
-        self.received_at = self.connection.now
-        done = self._reader.feed(data)
-        self._inbox.extend(done)
-        self._reserve(self._reader.awaited_bytes, completed=bool(done))
-        if self._waits or self._paused:
-            self._withheld += len(data)
-        else:
-            self.connection.take_in(self.id, len(data))
+        self._incoming.receive(data)
 
-    def _reserve(self, size: int, *, completed: bool) -> None:
-        """Takes the incoming message's size from the budget; a large one that does not fit gets no more window.
+    def is_late(self, now: float, budgets: Budgets, slow_s: float) -> bool:
+        """Tells whether the client takes too long to send the rest of a message, or its only message at all."""
+        if self._half_closed or self.ended or not self.reading:
+            return False
+        incoming = self._incoming
+        if incoming is None:
+            return not self._begun and now - self.started_at > budgets.slow_s(slow_s)
+        if incoming.waits_for_room or not (self.method.one_request or incoming.incomplete):
+            return False
+        quiet_s, lasted_s = now - incoming.received_at, now - incoming.begun_at
+        return budgets.is_late(slow_s, quiet_s=quiet_s, lasted_s=lasted_s, received=incoming.received_bytes)
 
-        Raises: TooManyIncomplete
-        """
-        share = self._share
-        assert share is not None
-        if completed:
-            share.give_back()
-        if not size or not share.empty:
-            return
-        if size <= _SMALL_BYTES:
-            share.hold(size)
-        else:
-            share.reserve(size, partial(self._on_room, size), meanwhile=_SMALL_BYTES)
-            if not share.waits:
-                self.connection.widen(self.id, size)
+    @property
+    def takes_messages(self) -> bool:
+        return not self.ended and (self._half_closed if self.method.one_request else self.reading)
 
-    def _on_room(self, size: int) -> None:
-        """Continues once other requests have left the budget."""
-        self.received_at = time.monotonic()
-        self.connection.widen(self.id, size)
-        if not self._paused:
-            self._return_window()
+    @property
+    def one_request(self) -> bool:
+        return self.method.one_request
 
-    def _return_window(self) -> None:
-        withheld, self._withheld = self._withheld, 0
-        self.connection.take_in(self.id, withheld)
-        self.connection.plan_flush()
+    @property
+    def encoding(self) -> str:
+        return self.head.encoding
 
     def _read_on(self) -> None:
-        if not self._waits:
-            self._return_window()
-        self._pump()
+        if self._incoming is not None:
+            self._incoming.read_on()
 
-    def _pump(self) -> None:
-        """Passes on complete messages, in order, decompressed."""
-        inbox = self._inbox
-        while inbox and not self._unpacking and not self.ended and not self._paused:
-            packed, message = inbox.popleft()
-            if not packed:
-                self._deliver(message)
-            elif len(message) <= _INLINE_PACKED_BYTES:
-                self._unpack(message)
-            else:
-                self._unpacking = True
-                self.connection.run_in_thread(
-                    partial(compression.inflate, message, self.head.encoding, self.connection.max_message_bytes),
-                    self._on_unpacked,
-                )
-        if self._half_closed and not inbox and not self._unpacking and not self.ended:
-            self._request_ended()
+    def refuse_for(self, error: BaseException) -> None:
+        """Refuses a request that cannot be read."""
+        self._refuse_request(self._status_of(error))
 
-    def _unpack(self, message: bytes | bytearray) -> None:
-        try:
-            unpacked = compression.inflate(message, self.head.encoding, self.connection.max_message_bytes)
-        except Exception as error:
-            self._refuse_request(self._status_of(error))
-        else:
-            self._deliver(unpacked)
-
-    def _on_unpacked(self, unpacked: bytes | None, error: BaseException | None) -> None:
-        self._unpacking = False
-        if self.ended:
-            return
-        if unpacked is None:
-            self._refuse_request(self._status_of(error))
-        else:
-            self._deliver(unpacked)
-            self._pump()
-
-    def _status_of(self, error: BaseException | None) -> Status:
+    def _status_of(self, error: BaseException) -> Status:
         if isinstance(error, compression.UnknownEncoding):
             return Status(UNIMPLEMENTED, f"The compression {self.head.encoding[:40]!r} is not supported.")
         if isinstance(error, messages.BadFraming | compression.BadCompression):
             return Status(INTERNAL, str(error))
         return self.method.status_of(error if isinstance(error, Exception) else MemoryError())
 
-    def _deliver(self, message: bytes | bytearray) -> None:
+    def deliver(self, message: bytes | bytearray) -> None:
         if not self.method.one_request:
             self.message(bytes(message))
         elif self._begun:
@@ -266,8 +169,11 @@ class StreamCall(Call, kw_only=True):
             self._begun = True
             self.request = message  # type: ignore[assignment]  # large: never copied
 
-    def _request_ended(self) -> None:
-        if self._reader is not None and self._reader.incomplete:
+    def delivered_all(self) -> None:
+        """Begins a request that is complete, or passes on the end of the client's stream."""
+        if not self._half_closed:
+            return
+        if self._incoming is not None and self._incoming.incomplete:
             self._refuse_request(Status(INTERNAL, "The request ends within a message."))
         elif not self.method.one_request:
             self.half_closed()
@@ -435,8 +341,5 @@ class StreamCall(Call, kw_only=True):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if self._share is not None:
-            self._share.give_back()
-        if self._withheld:
-            self.connection.take_in(self.id, self._withheld)
-        self._inbox = self._reader = None
+        if self._incoming is not None:
+            self._incoming.release()

@@ -33,8 +33,6 @@ _FREE_BYTES = 16 << 10
 """Bytes of incomplete requests that a connection may hold without room in the budget."""
 _KEPT_HEAD = 4 << 10
 _LINE_END = b"\r\n"
-_LEAST_RATE = 500
-"""Lowest average rate of a body, in bytes a second, after `Limits.slow_s`."""
 _TURN = 32
 """Heads and bodies of one connection that are handled in a row before others get their turn."""
 
@@ -396,10 +394,10 @@ class HttpConnection(asyncio.Protocol):
         elif quiet > (limits.idle_s if self._requests else limits.first_s):
             self._close_now()
 
-    def _body_is_late(self, now: float, quiet: float) -> bool:
-        slow_s = self._site.limits.slow_s
+    def _body_is_late(self, now: float, quiet_s: float) -> bool:
         received = 0 if self._body is None else self._body.received
-        return quiet > self._site.budgets.slow_s(slow_s) or now - self._begun > slow_s + received / _LEAST_RATE
+        slow_s, lasted_s = self._site.limits.slow_s, now - self._begun
+        return self._site.budgets.is_late(slow_s, quiet_s=quiet_s, lasted_s=lasted_s, received=received)
 
     def shutdown(self) -> None:
         self._stopping = True

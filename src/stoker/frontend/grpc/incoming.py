@@ -1,0 +1,254 @@
+"""Receives the messages of one call: in pieces, compressed, or more of them than its method takes at the moment.
+
+Invariants: a message over the limit is refused when its length prefix arrives; a large one gets no flow-control window
+before its size is reserved in the budget; a message counts in the budget until its method has it, and while one waits
+the client gets no more window.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from functools import partial
+from typing import Protocol
+
+from stoker.core.buffer import Buffer
+from stoker.errors import MessageTooLarge, TooManyIncomplete
+from stoker.frontend import compression
+from stoker.frontend.budget import Share
+from stoker.frontend.grpc import messages
+from stoker.frontend.inflater import Inflation, current_inflater
+
+_SMALL_BYTES = 64 * 1024
+"""A message up to this size is received within the stream's first window."""
+_INLINE_PACKED_BYTES = 4 * 1024
+"""A message up to this size decompresses within milliseconds, whatever it contains."""
+
+
+class Carrier(Protocol):
+    """Needed of the connection (`connection`)."""
+
+    max_message_bytes: int
+    now: float
+
+    def share(self) -> Share: ...
+
+    def take_in(self, id: int, nbytes: int) -> None: ...
+
+    def set_window(self, id: int, nbytes: int) -> None: ...
+
+    def plan_flush(self) -> None: ...
+
+
+class Receiver(Protocol):
+    """Needed of the call."""
+
+    id: int
+    ended: bool
+    reading: bool
+
+    @property
+    def connection(self) -> Carrier: ...
+
+    @property
+    def encoding(self) -> str: ...
+
+    @property
+    def one_request(self) -> bool: ...
+
+    @property
+    def takes_messages(self) -> bool:
+        """Tells whether it has neither ended nor paused, and has its only request whole."""
+        ...
+
+    def deliver(self, message: bytes | bytearray) -> None: ...
+
+    def delivered_all(self) -> None:
+        """Notes that no complete message waits."""
+        ...
+
+    def refuse_for(self, error: BaseException) -> None: ...
+
+
+class _Message:
+    """A complete message. ``share``: what it takes of the budget. ``waits``: the method does not have it."""
+
+    __slots__ = ("data", "packed", "share", "waits")
+
+    def __init__(self, packed: bool, data: bytes | bytearray, share: Share | None) -> None:
+        self.packed = packed
+        self.data = data
+        self.share = share
+        self.waits = True
+
+    def give_back(self) -> None:
+        if self.share is not None:
+            self.share.give_back()
+
+
+class IncomingMessages:
+    """``begun_at``, ``received_at``: when the incomplete message and its newest piece came (monotonic)."""
+
+    __slots__ = (
+        "_call",
+        "_connection",
+        "_inbox",
+        "_inflation",
+        "_reader",
+        "_share",
+        "_withheld",
+        "begun_at",
+        "received_at",
+    )
+
+    def __init__(self, call: Receiver) -> None:
+        self._call = call
+        self._connection = call.connection
+        self._reader = messages.MessageReader(self._connection.max_message_bytes)
+        self._inbox: deque[_Message] = deque()
+        self._share: Share | None = None  # of the incomplete message
+        self._inflation: Inflation | None = None  # of the first in the inbox
+        self._withheld = 0  # bytes of window
+        self.begun_at = self.received_at = self._connection.now
+
+    @property
+    def incomplete(self) -> bool:
+        """Tells whether the newest message is."""
+        return self._reader.incomplete
+
+    @property
+    def received_bytes(self) -> int:
+        """Returns how much of the incomplete message has come."""
+        return self._reader.received_bytes
+
+    @property
+    def waits_for_room(self) -> bool:
+        return self._share is not None and self._share.waits
+
+    def receive(self, data: bytes) -> None:
+        """Receives a piece of the body."""
+        self._withheld += len(data)
+        self.received_at = self._connection.now
+        if not self._reader.incomplete:
+            self.begun_at = self.received_at
+        try:
+            new = self._read(data)
+            self._deliver()
+            self._count(new)
+            self._reserve(self._reader.awaited_bytes)
+        except (MessageTooLarge, TooManyIncomplete, messages.BadFraming) as error:
+            self._call.refuse_for(error)
+        else:
+            self._return_window()
+
+    def read_on(self) -> None:
+        """Continues after a pause, or once there is room."""
+        self.begun_at = self.received_at = time.monotonic()
+        self._deliver()
+        self._return_window()
+        self._connection.plan_flush()
+
+    def release(self) -> None:
+        """Gives back all that it holds: the call has ended."""
+        if self._inflation is not None:
+            current_inflater().cancel(self._inflation)
+            self._inflation = None
+        for message in self._inbox:
+            message.give_back()
+        self._inbox.clear()
+        if self._share is not None:
+            self._share.give_back()
+        self._return_withheld()
+
+    # ---------------------------------------------------------------------------------- the budget, the window
+
+    def _read(self, piece: bytes) -> list[_Message]:
+        """Adds complete messages to the inbox; the first may be the one with a share."""
+        new = []
+        for packed, data in self._reader.feed(piece):
+            share, self._share = self._share, None
+            if share is not None:
+                share.stop_waiting()
+            if len(data) > _SMALL_BYTES and not self._call.one_request:
+                self._connection.set_window(self._call.id, _SMALL_BYTES)
+            new.append(_Message(packed, data, share))
+            self.begun_at = self.received_at
+        self._inbox.extend(new)
+        return new
+
+    def _count(self, new: list[_Message]) -> None:
+        """Counts what came complete and waits nevertheless. Raises TooManyIncomplete."""
+        if self._inbox:
+            for message in new:
+                if message.waits and message.share is None:
+                    message.share = self._connection.share()
+                    message.share.hold(len(message.data))
+
+    def _reserve(self, size: int) -> None:
+        """Takes the incomplete message's size from the budget; a large one that does not fit gets no more window.
+
+        Raises: TooManyIncomplete
+        """
+        if not size or self._share is not None or self._call.ended:
+            return
+        share = self._share = self._connection.share()
+        if size <= _SMALL_BYTES:
+            share.hold(size)
+        else:
+            share.reserve(size, partial(self._on_room, size), meanwhile=_SMALL_BYTES)
+            if not share.waits:
+                self._connection.set_window(self._call.id, size)
+
+    def _on_room(self, size: int) -> None:
+        """Continues once other requests have left the budget."""
+        self._connection.set_window(self._call.id, size)
+        self.read_on()
+
+    def _return_window(self) -> None:
+        if self._call.reading and not (self._inbox or self.waits_for_room):
+            self._return_withheld()
+
+    def _return_withheld(self) -> None:
+        withheld, self._withheld = self._withheld, 0
+        if withheld:
+            self._connection.take_in(self._call.id, withheld)
+
+    # ------------------------------------------------------------------------------------------- delivery
+
+    def _deliver(self) -> None:
+        """Passes on complete messages, in order, decompressed."""
+        call, inbox = self._call, self._inbox
+        while inbox and self._inflation is None and call.takes_messages:
+            message = inbox[0]
+            if not message.packed:
+                inbox.popleft()
+                message.waits = False
+                call.deliver(message.data)
+                message.give_back()
+            elif len(message.data) > _INLINE_PACKED_BYTES:
+                work = partial(self._inflate, message.data)
+                self._inflation = current_inflater().submit(self._connection, work, self._on_inflated)
+            else:
+                try:
+                    message.data, message.packed = self._inflate(message.data), False
+                except Exception as error:
+                    call.refuse_for(error)
+        if not inbox and not call.ended:
+            call.delivered_all()
+
+    def _inflate(self, data: Buffer) -> bytes:
+        return compression.inflate(data, self._call.encoding, self._connection.max_message_bytes)
+
+    def _on_inflated(self, data: bytes | None, error: BaseException | None) -> None:
+        self._inflation = None
+        if data is None:
+            self._call.refuse_for(error or MemoryError())
+            return
+        message = self._inbox[0]
+        message.give_back()
+        message.packed, message.data, message.share = False, data, None
+        self.read_on()
+        try:
+            self._count([message])
+        except TooManyIncomplete as refused:
+            self._call.refuse_for(refused)

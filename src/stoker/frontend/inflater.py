@@ -1,0 +1,78 @@
+"""Decompresses large requests in a thread, while the loop goes on.
+
+Invariants: one message at a time is decompressed, so memory holds one that may turn out too large; clients take turns,
+so that a client with many messages delays another by one message; a request that has ended leaves the queue.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Executor, ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+from stoker.core.per_loop import one_per_loop
+
+Work = Callable[[], bytes]
+Done = Callable[[bytes | None, BaseException | None], None]
+
+
+@dataclass(slots=True, eq=False)
+class Inflation:
+    """One message. ``client``: whose turn it takes; ``cancelled``: nobody waits for the result."""
+
+    client: object
+    work: Work
+    done: Done
+    cancelled: bool = field(default=False, init=False)
+
+
+class Inflater:
+    """Runs the work of one loop (`current_inflater`). Not thread-safe."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, threads: Executor | None = None) -> None:
+        self._loop = loop
+        self._threads = threads
+        self._waiting: dict[object, deque[Inflation]] = {}  # by client, the next first
+        self._runs = False
+
+    def submit(self, client: object, work: Work, done: Done) -> Inflation:
+        """Runs ``work`` in the thread; calls ``done`` on the loop with the result or the error."""
+        inflation = Inflation(client, work, done)
+        self._waiting.setdefault(client, deque()).append(inflation)
+        self._run_next()
+        return inflation
+
+    def cancel(self, inflation: Inflation) -> None:
+        """Removes it from the queue; one that runs ends unheard. Idempotent."""
+        inflation.cancelled = True
+        queue = self._waiting.get(inflation.client)
+        if queue is not None and inflation in queue:
+            queue.remove(inflation)
+            if not queue:
+                del self._waiting[inflation.client]
+
+    def _run_next(self) -> None:
+        if self._runs or not self._waiting:
+            return
+        client = next(iter(self._waiting))
+        queue = self._waiting.pop(client)
+        inflation = queue.popleft()
+        if queue:
+            self._waiting[client] = queue  # behind all others
+        if self._threads is None:
+            self._threads = ThreadPoolExecutor(1, "stoker-inflate")
+        self._runs = True
+        result = self._loop.run_in_executor(self._threads, inflation.work)
+        result.add_done_callback(lambda it: self._ended(inflation, it))
+
+    def _ended(self, inflation: Inflation, result: asyncio.Future[bytes]) -> None:
+        self._runs = False
+        error = result.exception()
+        self._run_next()
+        if not inflation.cancelled:
+            inflation.done(None if error is not None else result.result(), error)
+
+
+current_inflater = one_per_loop(Inflater)
