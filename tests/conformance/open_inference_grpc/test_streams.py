@@ -6,12 +6,15 @@ import asyncio
 from typing import Any
 
 import grpc
+import pytest
 from grpc_fakes import Ports, Running, running
 from open_inference_kit import CODE, STANDARD, X
 from tensor_kit import answer, echo, raw_request
 
 from stoker import errors as e
 from stoker.core.reply import Chunk
+from stoker.core.tensors import Tensor
+from stoker.frontend.grpc import infer_stream
 from stoker.protos import grpc_predict_v2_pb2 as pb
 
 
@@ -98,6 +101,42 @@ async def test_a_sequence_whose_requests_all_fail_at_once_answers_each(run: Runn
         await stream.send(request)
     assert {(await stream.take()).error_message.split(" has")[0] for _ in range(300)} == {'Model "m"'}
     stream.call.cancel()
+
+
+async def test_requests_beyond_those_that_may_run_at_a_time_wait(run: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(infer_stream, "MOST_UNANSWERED", 3)
+    run.ports.inference.on_submit = None
+    stream, other = Stream(run), Stream(run)
+    for number in range(6):
+        await stream.send(raw_request(id=str(number)))
+    await stream.call.done_writing()
+    await run.ports.inference.submitted(3)
+    await other.send(raw_request("nobody"))
+    await other.take()
+    assert len(run.ports.inference.submissions) == 3
+    for number in range(6):
+        await run.ports.inference.submitted(number + 1)
+        run.ports.inference.submissions[number].answer(answer(X))
+        assert (await stream.take()).infer_response.id == str(number)
+    assert await stream.call.read() is grpc.aio.EOF
+
+
+async def test_a_client_that_sends_without_reading_is_slowed_down_and_gets_every_answer(run: Running) -> None:
+    large = Tensor("x", "UINT8", [500_000], bytes(500_000))
+    run.ports.inference.on_submit = lambda submission: submission.answer(answer(large))
+    stream, count = Stream(run), 60
+    sending = asyncio.ensure_future(send_all(stream, count))
+    await asyncio.sleep(0.3)
+    assert len(run.ports.inference.submissions) < count / 2
+    assert [(await stream.take()).infer_response.id for _ in range(count)] == [str(number) for number in range(count)]
+    await sending
+    assert await stream.call.read() is grpc.aio.EOF
+
+
+async def send_all(stream: Stream, count: int) -> None:
+    for number in range(count):
+        await stream.send(raw_request(id=str(number)))
+    await stream.call.done_writing()
 
 
 async def test_a_client_that_leaves_its_stream_cancels_what_runs(run: Running) -> None:

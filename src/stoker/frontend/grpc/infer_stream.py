@@ -1,7 +1,7 @@
 """ModelStreamInfer: requests and answers on one call, each as it comes.
 
 Requests run at the same time, those of one sequence one after the other.  An error answers its request; the stream goes
-on.  Only a client that sends and sends without reading ends it.
+on.  While the client does not read, or too many requests run, no more are taken.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import asyncio
 from collections import deque
 
 from stoker.core.job import new_request_id
-from stoker.errors import QueueFull, StreamStalled
 from stoker.frontend.grpc import infer_messages
 from stoker.frontend.grpc.call import Call
 from stoker.frontend.grpc.metadata import request_headers
@@ -21,8 +20,7 @@ from stoker.frontend.open_inference.service import OpenInference, Running
 from stoker.protos import grpc_predict_v2_pb2 as pb
 
 MOST_UNANSWERED = 1000
-"""Requests of one stream, and messages that may wait while its client does not read."""
-_MOST_UNREAD_BYTES = 16 << 20
+"""Requests of one stream that run at a time."""
 _FINAL = {controls.FINAL: True}
 _RESPONSE = b"\x12"  # tag of ModelStreamInferResponse.infer_response
 
@@ -37,8 +35,6 @@ class InferStream:
         self._headers = request_headers(call.metadata) if call.metadata else None
         self._open: set[_Request] = set()
         self._sequences: dict[str, deque[_Request]] = {}
-        self._unread: deque[bytes] = deque()
-        self._unread_bytes = 0
         self._half_closed = False
 
     def begin(self) -> None:
@@ -48,14 +44,13 @@ class InferStream:
         call.wait_for_drain(False)
 
     def _message(self, message: bytes) -> None:
-        """Keeps a message unread while the client does not read: its answer would wait here too."""
-        if self._call.writable and not self._unread:
-            self._take(message)
-            return
-        self._unread.append(message)
-        self._unread_bytes += len(message)
-        if len(self._unread) > MOST_UNANSWERED or self._unread_bytes > _MOST_UNREAD_BYTES:
-            self._call.abandon(StreamStalled(seconds=0))
+        self._take(message)
+        if not self._takes_more:
+            self._call.pause_reading()
+
+    @property
+    def _takes_more(self) -> bool:
+        return self._call.writable and len(self._open) < MOST_UNANSWERED
 
     def _take(self, message: bytes) -> None:
         try:
@@ -64,9 +59,6 @@ class InferStream:
             self.send_error("", error)
             return
         request = _Request(self, read, raw=not self._typed if raw is None else raw)
-        if len(self._open) >= MOST_UNANSWERED:
-            self.send_error(read.id, QueueFull(read.head.model))
-            return
         self._open.add(request)
         self._call.wait_for_drain(True)
         if not request.sequence:
@@ -113,8 +105,10 @@ class InferStream:
         self._rest()
 
     def _rest(self) -> None:
-        """Ends the call after the last answer, or lets the server stop while there is nothing to answer."""
-        if self._open or self._unread:
+        """Takes more requests, ends the call after the last answer, or lets the server stop if there are none."""
+        if self._takes_more:
+            self._call.resume_reading()
+        if self._open:
             return
         if self._half_closed:
             self._call.finish()
@@ -130,10 +124,6 @@ class InferStream:
         for request in list(self._open):
             if request.running is not None:
                 request.running.resume()
-        while self._unread and self.writable:
-            message = self._unread.popleft()
-            self._unread_bytes -= len(message)
-            self._take(message)
         self._rest()
 
     @property
@@ -142,12 +132,16 @@ class InferStream:
 
     def send(self, answer: InferAnswer, *, raw: bool) -> None:
         message = infer_messages.write(answer, raw=raw)
-        self._call.send_message(b"".join((_RESPONSE, varint(len(message)), message)))
+        self._send(b"".join((_RESPONSE, varint(len(message)), message)))
 
     def send_error(self, id: str, error: Exception) -> None:
         words = self._call.method.status_of(error).details.partition("\n")[0]
         answer = pb.ModelStreamInferResponse(error_message=words, infer_response=pb.ModelInferResponse(id=id))
-        self._call.send_message(answer.SerializeToString())
+        self._send(answer.SerializeToString())
+
+    def _send(self, message: bytes) -> None:
+        if not self._call.send_message(message):
+            self._call.pause_reading()
 
 
 class _Request:
