@@ -1,6 +1,7 @@
 """A worker that batches continuously in the simulated world, and the laws for it.
 
 Between two steps it drops what is cancelled and takes in what has come; every row gets a part or its end in each step.
+Parts of quick steps are held to leave together, at the latest before it waits for its readers.
 """
 
 from __future__ import annotations
@@ -99,6 +100,8 @@ class SteppingProcess(Worker):
         self.drop_cancelled()
         self.join()
         if not self.rows or all(row.blocked for row in self.rows):
+            for row in self.rows:
+                self.send_held(row.batch)
             return
         rng, scenario = self.world.rng, self.world.scenario
         self.laws.step(len(self.rows), alone=any(row.batch.jobs[0].alone for row in self.rows))
@@ -114,6 +117,7 @@ class SteppingProcess(Worker):
         gone = [row for row in self.rows if (row.batch.id, 0) in self.cancelled]
         self.rows = [row for row in self.rows if row not in gone]
         for row in gone:
+            self.send_held(row.batch)
             self.world.landed(row.batch)
             self.world.core.done(self.id, row.batch.id, [Dropped.DROPPED], self.world.now)
 
@@ -138,6 +142,7 @@ class SteppingProcess(Worker):
         if self.world.rng.random() < self.world.scenario.handler_error:
             failed, self.rows = self.rows, []
             for row in failed:
+                self.send_held(row.batch)
                 self.world.landed(row.batch)
                 self.world.core.done(self.id, row.batch.id, [errors.HandlerRaised()], self.world.now)
         else:
@@ -147,6 +152,7 @@ class SteppingProcess(Worker):
     def goes_on(self, row: Row) -> bool:
         world, own = self.world, row.batch.jobs[0].id.encode()
         if row.left == 0:
+            self.send_held(row.batch)
             meta = handlers_end(row.batch.jobs[0], world.rng) if world.spec.sequences is not None else None
             world.landed(row.batch)
             world.core.done(self.id, row.batch.id, [Chunk(own, meta)], world.now)
@@ -154,10 +160,15 @@ class SteppingProcess(Worker):
         row.left -= 1
         part = Chunk(own * world.rng.randint(1, 200))
         row.credit -= len(part.data)
-        world.laws.sent(row.batch, [[part]])
-        world.landed(row.batch)  # its sequence's next job may join
-        world.core.parts(self.id, row.batch.id, [[part]], world.now)
+        self.held[row.batch.id].append([part])
+        if world.rng.random() >= world.scenario.dense:
+            self.send_held(row.batch)
         return True
+
+    def send_held(self, batch: Batch) -> None:
+        if batch.id in self.held:
+            self.world.landed(batch)  # its sequence's next job may join
+        super().send_held(batch)
 
 
 class SteppingWorld(World):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import heapq
 import random
+from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
@@ -26,6 +27,7 @@ from stoker.scheduling.core import SchedulerCore
 WINDOW = 1000  # bytes of unread parts per stream; small, so that it is reached
 STALL_S = 3.0
 RESPONSE_TIMEOUT_S = 2.0
+REST_S = 1000.0  # by then everything is over
 
 
 @dataclass(slots=True, kw_only=True)
@@ -102,7 +104,7 @@ class Worker:
         self.started = 0
         self.credit: dict[int, int] = {}
         self.parts_left = 0
-        self.held: list[list[Chunk]] = []
+        self.held: defaultdict[int, list[list[Chunk]]] = defaultdict(list)  # by batch
         self.unsent: list[tuple[Batch, list[Outcome]]] = []
         self.alive = True
 
@@ -158,13 +160,13 @@ class Worker:
         for index, part in enumerate(parts):
             self.credit[index] -= len(part.data)
         self.parts_left -= 1
-        self.held.append(parts)
+        self.held[batch.id].append(parts)
         if rng.random() >= self.world.scenario.dense or all(self.credit[i] <= 0 for i in self.live(batch)):
             self.send_held(batch)
         self.work()
 
     def send_held(self, batch: Batch) -> None:
-        held, self.held = self.held, []
+        held = self.held.pop(batch.id, [])
         self.flush()
         if held:
             self.world.laws.sent(batch, held)
@@ -304,6 +306,7 @@ class World:
             else:
                 return
             self._carry_out()
+            self.laws.check(self.now < REST_S, "something is never over")
             wake = self.laws.after_turn(self.now)
 
     # ------------------------------------------------------------------------------ clients
