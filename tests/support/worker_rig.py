@@ -171,6 +171,10 @@ class Rig:
             monotonic=self.time,
         ).run()
 
+    def messages(self) -> list[bytes]:
+        """Returns the payloads of what was sent, message by message."""
+        return [payload for _, payload in self.server.waiting()]
+
     def answers(self) -> list[Answer]:
         """Parts that left in one message are that many answers."""
         return [answer for message, payload in self.server.waiting() for answer in self._cut(message, payload)]

@@ -19,13 +19,14 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from stoker.ipc import frames
 from stoker.ipc.frames import FrameError
 from stoker.ipc.to_server import Failure
 from stoker.worker import calling, results, rows
 from stoker.worker.connection import Connection
 from stoker.worker.context import Context
 from stoker.worker.exceptions import ServerGone
-from stoker.worker.inbox import Batch, Inbox
+from stoker.worker.inbox import LOOK_AGAIN_S, Batch, Inbox
 from stoker.worker.job_channel import JobChannel
 from stoker.worker.loading import LoadedModel
 from stoker.worker.metrics_export import export
@@ -36,8 +37,8 @@ from stoker.worker.tensors import TensorForms
 log = logging.getLogger(__name__)
 
 _CANCEL_S = 1.0  # how long a cancelled call may take to end before it is answered for
-_LOOK_AGAIN_S = 0.001
 _HOLD_S = 0.001
+_HOLD_BYTES = frames.DIRECT_READ_BYTES  # a larger payload is not copied yet: the handler may change it
 
 
 class Call:
@@ -109,6 +110,8 @@ class AsyncLoop:
         try:
             loop.run_until_complete(self._over)
         finally:
+            with self._inbox.lock:  # the handler may have ended the process
+                self._sender.held.queue_all()
             if not self._connection.abandoned:
                 loop.remove_reader(self._connection.fileno())
         self._connection.flush()
@@ -133,7 +136,7 @@ class AsyncLoop:
 
     def _look(self) -> None:
         """Reads the socket for a handler that asks or sends in between, unless that was just done."""
-        if threading.get_ident() == self._thread and self._monotonic() - self._inbox.read_at > _LOOK_AGAIN_S:
+        if threading.get_ident() == self._thread and self._monotonic() - self._inbox.read_at > LOOK_AGAIN_S:
             self._inbox.poll()
             self._event_loop.call_soon(self._read)
 
@@ -226,14 +229,19 @@ class AsyncLoop:
     def _answer(self, batch: Batch, outputs: list[Any] | Failure, seconds: float) -> None:
         answer, payloads = results.make(batch, outputs, max_bytes=self._max_response, seconds=seconds)
         with self._inbox.lock:
+            self._sender.held.queue(batch)
             if export.waiting:
                 export.queue(self._connection)
             self._connection.queue(answer, payloads)
             self._schedule_flush()
 
     def _leave_soon(self) -> None:
-        """Writes what is queued now, unless something was written a moment ago: then at the end of the turn."""
-        if self._monotonic() - self._flushed_at >= _HOLD_S:
+        """Writes what is queued now, unless it is little and something was written a moment ago: then at the end of
+        the turn."""
+        pending = self._connection.pending_bytes
+        if not pending:
+            return
+        if pending > _HOLD_BYTES or self._monotonic() - self._flushed_at >= _HOLD_S:
             self._write()
         else:
             self._schedule_flush()

@@ -5,19 +5,21 @@ is known already comes as an empty row.  After the step the handler's criteria s
 the others take part in the next step.  Each request is a batch of one job on the wire.
 
 Laws: a request takes part in every step from its first one to its end; a step has at least one row; what a step gave
-leaves before the next one begins.  No step begins while all readers are behind and none waits to join, since a row
-cannot be left out: the server ends the stream of a reader that makes others outrun it.
+leaves before the next one begins, unless steps are so quick that it is held (`held_parts`).  No step begins while all
+readers are behind and none waits to join, since a row cannot be left out: the server ends the stream of a reader that
+makes others outrun it.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
+from stoker.core.buffer import Buffer
 from stoker.ipc.frames import FrameError
-from stoker.ipc.to_server import DROPPED, Failure, Parts, Results
-from stoker.worker import calling, metas, results, rows
+from stoker.ipc.to_server import DROPPED, Failure, Results
+from stoker.worker import calling, results, rows
 from stoker.worker.connection import Connection
 from stoker.worker.exceptions import JobCancelled, PredictionException
 from stoker.worker.inbox import Batch, Inbox
@@ -84,8 +86,12 @@ class ContinuousLoop:
 
     def run(self) -> None:
         """Returns when `Stop` came and all before it was answered. Raises ServerGone, FrameError."""
-        while self._gather():
-            self._step()
+        try:
+            while self._gather():
+                self._step()
+        finally:
+            with self._inbox.lock:  # the handler may have ended the process
+                self._sender.held.queue_all()
 
     def _gather(self) -> bool:
         """Waits until there are rows for a step; False: none will come any more."""
@@ -95,9 +101,10 @@ class ContinuousLoop:
             while True:
                 self._drop_unwanted()
                 self._join()
-                self._connection.flush()
                 if self._rows and not all(self._is_behind(row) for row in self._rows):
+                    self._connection.flush()
                     return True
+                self._sender.held.flush()
                 if not self._rows and inbox.stopping:
                     return False
                 inbox.read(wait=True)
@@ -108,7 +115,7 @@ class ContinuousLoop:
         for row in self._rows:
             deadline = row.batch.jobs[0].deadline
             if row.batch.cancelled or (deadline is not None and deadline < now):
-                self._connection.queue(Results(row.batch.id, [DROPPED]))
+                self._answer(row.batch, Results(row.batch.id, [DROPPED]))
                 self._gone.add(row.id)
             else:
                 kept.append(row)
@@ -124,7 +131,7 @@ class ContinuousLoop:
             if data := rows.begin(batch, now, decode=self._decode, tensors=self._tensors):
                 joined.append(Row(batch, data[0]))
             else:
-                self._connection.queue(Results(batch.id, [DROPPED]))
+                self._answer(batch, Results(batch.id, [DROPPED]))
         self._keep(self._rows + joined)
 
     def _keep(self, those: list[Row]) -> None:
@@ -175,15 +182,18 @@ class ContinuousLoop:
         batch = row.batch
         item, more = self._result(number, row, output)
         if more and not batch.failures:
-            batch.add_unread(0, len(item))
-            self._connection.queue(Parts(batch.id, [len(item)], metas.collect(batch)), [item])
+            self._sender.held.add(batch, batch.indices, [(0, number)], [item], self._monotonic())
             return True
         outcome = item if isinstance(item, Failure) else [item]
         answer, payloads = results.make(batch, outcome, max_bytes=self._max_response, seconds=row.seconds)
-        self._connection.queue(answer, payloads)
+        self._answer(batch, answer, payloads)
         if answer.failures:
             self._gone.add(row.id)
         return False
+
+    def _answer(self, batch: Batch, answer: Results, payloads: Sequence[Buffer] = ()) -> None:
+        self._sender.held.queue(batch)
+        self._connection.queue(answer, payloads)
 
     def _result(self, number: int, row: Row, output: Any) -> tuple[Any, bool]:
         """Returns the bytes or the failure that the step gave for a row, and whether more will come."""

@@ -1,15 +1,16 @@
 """Decides which parts of a dense stream are sent in one message.  PURE.
 
-Law: a part leaves at once unless it follows several others within less than half a millisecond each; so the first one
-does, and each of a stream of a token now and then.  What is held leaves with the part that comes a millisecond after
-it was held, or that makes it much; if no such part comes, it is `flusher`'s to send.
+Law: a part leaves at once unless it follows several others of its batch within less than half a millisecond each; so
+the first one does, and each of a stream of a token now and then.  What is held leaves with the part that comes a
+millisecond after it was held, or that makes it much; if no such part comes, it is `flusher`'s to send.
 """
 
 from __future__ import annotations
 
 from math import inf
 
-from stoker.ipc.to_server import MOST_PARTS
+from stoker.core.buffer import Buffer
+from stoker.ipc.to_server import MOST_PARTS, Meta, Parts
 
 HOLD_S = 0.001
 _DENSE_S = 0.0005
@@ -18,15 +19,19 @@ _MOST_BYTES = 16 << 10
 
 
 class Gathering:
-    """All times are of the monotonic clock."""
+    """The parts of one batch that leave next. ``lengths``, ``payloads``, ``metas``: those of the message that they
+    make. All times are of the monotonic clock."""
 
-    __slots__ = ("_bytes", "_held", "_last", "_quick", "_since")
+    __slots__ = ("_bytes", "_held", "_last", "_quick", "_since", "lengths", "metas", "payloads")
 
     def __init__(self) -> None:
         self._last = -inf
         self._quick = 0  # parts that each followed the one before within `_DENSE_S`
         self._held = self._bytes = 0
         self._since = 0.0
+        self.lengths: list[int] = []
+        self.payloads: list[Buffer] = []
+        self.metas: dict[int, Meta] = {}
 
     def add(self, nbytes: int, now: float) -> bool:
         """Adds a part. Returns whether it leaves now, with all that is held; else it is held."""
@@ -43,6 +48,9 @@ class Gathering:
         self._bytes += nbytes
         return self._held >= MOST_PARTS or self._bytes >= _MOST_BYTES or now - self._since >= HOLD_S
 
-    def left(self) -> None:
-        """Records that nothing is held any more."""
+    def take(self, batch_id: int) -> tuple[Parts, list[Buffer]]:
+        """Returns the message that leaves, with its payloads. Nothing is held any more."""
+        taken = Parts(batch_id, self.lengths, self.metas), self.payloads
+        self.lengths, self.payloads = [], []
         self._held = self._bytes = 0
+        return taken

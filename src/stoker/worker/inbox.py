@@ -21,6 +21,10 @@ from stoker.ipc.to_server import Failure
 from stoker.ipc.to_worker import Cancel, Grant, JobHeader, Load, Predict, Stop, ToWorker
 from stoker.worker.connection import Connection
 from stoker.worker.context import RequestProcessor
+from stoker.worker.gathering import Gathering
+
+LOOK_AGAIN_S = 0.001
+"""Who asks sooner for news than this after the last look is answered from memory."""
 
 _NOBODY: frozenset[int] = frozenset()
 _NO_FAILURES: Mapping[int, Failure] = MappingProxyType({})
@@ -32,8 +36,8 @@ class Batch(Struct, eq=False):
     ``cancelled``: indices of jobs whose client left.  ``payload`` is gone once the rows are made.  From its start
     on, ``indices`` says which job each row of the handler is, ``processors`` and ``request_ids`` are those of the rows.
     ``targets``: (job index, row) of all rows, once a part was sent.  ``unread``: bytes of parts on their way to each
-    job's reader.  ``failures``: jobs that failed while the handler runs.  ``has_tensors``: the result of some rows is
-    tensors.
+    job's reader.  ``parts``: those that leave next, once a part was sent.  ``failures``: jobs that failed while the
+    handler runs.  ``has_tensors``: the result of some rows is tensors.
     """
 
     id: int
@@ -48,13 +52,11 @@ class Batch(Struct, eq=False):
     processors: list[RequestProcessor] = field(default_factory=list)
     request_ids: dict[int, str] = field(default_factory=dict)
     targets: list[tuple[int, int]] | None = None
+    parts: Gathering | None = None
 
     def fail(self, index: int, failure: Failure) -> None:
         """Fails for good; the first reason counts."""
         self.failures = {index: failure, **self.failures}
-
-    def add_unread(self, index: int, nbytes: int) -> None:
-        self.unread[index] = self.unread.get(index, 0) + nbytes
 
     def live(self) -> list[int]:
         """Returns the jobs of the running handler call whose client still waits. Do not change the result."""
@@ -138,7 +140,7 @@ class Inbox:
     def _granted(self, grant: Grant) -> None:
         batch = self._find(grant.batch_id)
         if batch is not None and grant.index in batch.unread:
-            batch.add_unread(grant.index, -grant.nbytes)
+            batch.unread[grant.index] -= grant.nbytes
             if self.on_news is not None:
                 self.on_news(batch)
 

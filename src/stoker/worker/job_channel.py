@@ -61,6 +61,9 @@ class JobChannel(Channel):
             if self._news is None:
                 self._news = asyncio.Event()
             self._news.clear()
+            with self._sender.lock:
+                self._sender.held.queue(batch)
+                self._leave()
             await self._news.wait()
 
     def wake(self) -> None:

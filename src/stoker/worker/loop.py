@@ -17,7 +17,7 @@ from stoker.ipc.to_server import Failure, Results
 from stoker.worker import calling, results, rows
 from stoker.worker.connection import Connection, leave
 from stoker.worker.exceptions import JobCancelled
-from stoker.worker.inbox import Batch, Inbox
+from stoker.worker.inbox import LOOK_AGAIN_S, Batch, Inbox
 from stoker.worker.loading import LoadedModel
 from stoker.worker.metrics_export import export
 from stoker.worker.progress import Progress
@@ -28,7 +28,6 @@ _HOLD_S = 0.001
 _HOLD_BYTES = 64 << 10
 _SLOW_S = 0.0003
 _LARGE_BATCH_BYTES = 16 << 10
-_LOOK_AGAIN_S = 0.001
 _WEIGHT = 0.05  # of the newest batch: a slow one counts for some dozens, one that merely lost the processor does not
 
 
@@ -81,7 +80,7 @@ class Loop:
                 return None
             self._wait()
             self._now = inbox.read_at
-        if self._now - inbox.read_at > _LOOK_AGAIN_S:
+        if self._now - inbox.read_at > LOOK_AGAIN_S:
             inbox.poll()  # a cancellation may have come while the last batch ran
         return inbox.waiting.popleft()
 
@@ -119,7 +118,7 @@ class Loop:
             outputs = calling.RAISED  # seen only by jobs that are not cancelled: the handler raised it by itself
         finally:
             with inbox.lock:  # a thread of the handler may be sending a part right now
-                self._sender.queue_held()
+                self._sender.held.queue(batch)
                 inbox.current = None
         if connection.abandoned:
             leave(1 if isinstance(outputs, Failure) else 0)

@@ -3,10 +3,9 @@
 Each job may have a window of unread bytes on its way.  Sending waits only while no job of the batch has credit left,
 and reads the socket meanwhile.  When all clients of the batch left, `JobCancelled` ends the handler.
 
-Parts of a dense stream are held for a moment and leave in one message (`gathering` says when).
+Parts of a dense stream are held for a moment and leave in one message (`held_parts`).
 
-Laws: any thread of the handler may send; a part that comes after its batch was answered is dropped; what is held is
-ours: a handler may change what it has sent; it leaves before its batch's end, and before the handler waits for credit.
+Laws: any thread of the handler may send; a part that comes after its batch was answered is dropped.
 """
 
 from __future__ import annotations
@@ -17,21 +16,14 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from stoker.core.buffer import Buffer
-from stoker.ipc.to_server import DROPPED, Failure, Meta, Parts
-from stoker.worker import calling, classic, metas
+from stoker.ipc.to_server import Failure
+from stoker.worker import calling, classic
 from stoker.worker.connection import Connection
 from stoker.worker.context import Context
-from stoker.worker.exceptions import JobCancelled, ServerGone
-from stoker.worker.flusher import Flusher
-from stoker.worker.gathering import HOLD_S, Gathering
-from stoker.worker.inbox import Batch, Inbox
-from stoker.worker.metrics_export import export
+from stoker.worker.exceptions import JobCancelled
+from stoker.worker.held_parts import HeldParts, Targets
+from stoker.worker.inbox import LOOK_AGAIN_S, Batch, Inbox
 from stoker.worker.tensors import TensorForms
-
-_LOOK_AGAIN_S = 0.001
-
-Targets = Sequence[tuple[int, int]]
 
 
 class Channel:
@@ -71,23 +63,14 @@ class PartSender(Channel):
         self._window = window_bytes
         self._max_part = max_part_bytes
         self._monotonic = monotonic
-        self._gathering = Gathering()
-        self._flusher = Flusher(self._flush_held, pause_s=HOLD_S)
-        self._batch_id = 0  # of what is held
-        self._lengths: list[int] = []
-        self._payloads: list[Buffer] = []
-        self._metas: dict[int, Meta] = {}
+        self.held = HeldParts(connection, inbox)
 
     def is_cancelled(self, row: int) -> bool:
         """Returns whether the client of this row of the running batch left."""
         batch = self._inbox.current
         if batch is None or not 0 <= row < len(batch.indices):
             return False
-        if self._inbox.lock.acquire(blocking=False):  # otherwise another thread is reading already
-            try:
-                self._look(self._monotonic())
-            finally:
-                self._inbox.lock.release()
+        self._look()
         return batch.indices[row] in batch.cancelled
 
     def send(self, ret: Any, req_id_map: Mapping[int, str], message: str, code: int) -> None:
@@ -107,12 +90,14 @@ class PartSender(Channel):
             if inbox.current is not batch:
                 return
             now = self._monotonic()
-            if self._connection.pending_bytes or now - inbox.read_at > _LOOK_AGAIN_S:
-                self._look(now)
+            if now - inbox.read_at > LOOK_AGAIN_S:
+                self._look()
             if not batch.live():
                 raise JobCancelled
             if code == 200:
-                self._send(batch, targets, self._items(batch, targets, ret), now)
+                items = self._items(batch, targets, ret)
+                if self.held.add(batch, self._with_credit(batch), targets, items, now):
+                    self._connection.flush()
             else:
                 _refuse(batch, targets, code, message)
 
@@ -130,27 +115,13 @@ class PartSender(Channel):
                 batch.fail(index, item)
         return items
 
-    def _send(self, batch: Batch, targets: Targets, items: list[calling.Item], now: float) -> None:
-        live = self._with_credit(batch)
-        some_left, unread = live is not batch.indices, batch.unread
-        lengths, payloads, size = [DROPPED] * len(batch.jobs), [], 0
-        for (index, _), item in zip(targets, items):  # noqa: B905 - as above
-            if type(item) is Failure or (some_left and index not in live):
-                continue
-            length = lengths[index] = len(item)
-            size += length
-            unread[index] = unread.get(index, 0) + length
-            payloads.append(item)
-        if payloads:
-            self._hold_or_flush(batch, lengths, payloads, leaves=self._gathering.add(size, now))
-
     def _with_credit(self, batch: Batch) -> list[int]:
         """Returns the jobs whose client waits, once one of them has credit."""
         live = batch.live()
         while not self._any_credit(batch, live):
             if not live:
                 raise JobCancelled
-            self._flush()
+            self.held.flush()
             self._inbox.read(wait=True)
             live = batch.live()
         return live
@@ -162,62 +133,22 @@ class PartSender(Channel):
                 return True
         return False
 
-    def _look(self, now: float) -> None:
+    def _look(self) -> None:
         """Sends finished batches and reads messages now: handlers that ask or stream are slow ones."""
-        if self._connection.pending_bytes:
-            self._connection.flush()
-        if now - self._inbox.read_at > _LOOK_AGAIN_S:
-            self._inbox.poll()
-
-    # --------------------------------------------------------------------------------- what is held
-
-    def _hold_or_flush(self, batch: Batch, lengths: list[int], payloads: list[Buffer], *, leaves: bool) -> None:
-        found = metas.collect(batch)
-        if self._lengths and found != self._metas:
-            self.queue_held()  # headers that a handler sets later are not those of earlier parts
-        is_first = not self._lengths
-        if is_first:
-            self._batch_id, self._metas = batch.id, found
-        self._lengths += lengths
-        if leaves:
-            self._payloads += payloads
-            self._flush()
-            return
-        for part in payloads:
-            self._payloads.append(part if type(part) is bytes else bytes(part))
-        if is_first:
-            self._flusher.watch()
-
-    def queue_held(self) -> None:
-        """Puts what is held in front of what is queued next. Call it with the inbox's lock."""
-        if not self._lengths:
-            return
-        message, payloads = Parts(self._batch_id, self._lengths, self._metas), self._payloads
-        self._lengths, self._payloads = [], []
-        if export.waiting:
-            export.queue(self._connection)
-        self._connection.queue(message, payloads)
-
-    def _flush(self) -> None:
-        self._gathering.left()
-        self.queue_held()
-        self._connection.flush()
-
-    def _flush_held(self) -> None:
-        """Runs in the flusher's thread. Between handler calls nothing is held: the connection is the loop's alone."""
-        with self._inbox.lock:
-            if self._lengths and not self._connection.abandoned:
-                try:
-                    self._flush()
-                except ServerGone:
-                    return  # the loop, or the next part, will find out
+        inbox = self._inbox
+        if inbox.lock.acquire(blocking=False):  # otherwise another thread is reading already
+            try:
+                self._connection.flush()
+                if self._monotonic() - inbox.read_at > LOOK_AGAIN_S:
+                    inbox.poll()
+            finally:
+                inbox.lock.release()
 
 
 class StepSender(PartSender):
     """The channel of a handler that batches continuously: the rows of a step are batches of their own.
 
-    What a handler sends in the middle of a step leaves at once; it does not wait for readers, who are waited for
-    between two steps.
+    What a handler sends in the middle of a step does not wait for readers, who are waited for between two steps.
     """
 
     @property
@@ -229,11 +160,7 @@ class StepSender(PartSender):
         running = self._inbox.running
         if not 0 <= row < len(running):
             return False
-        if self._inbox.lock.acquire(blocking=False):
-            try:
-                self._look(self._monotonic())
-            finally:
-                self._inbox.lock.release()
+        self._look()
         return bool(running[row].cancelled)
 
     def send(self, ret: Any, req_id_map: Mapping[int, str], message: str, code: int) -> None:
@@ -253,14 +180,15 @@ class StepSender(PartSender):
             self._connection.flush()
 
     def queue_part(self, batch: Batch, row: int, ret: Any, message: str, code: int) -> None:
-        """Queues a part of a request that is a batch of its own. Call it with the inbox's lock. Raises InvalidPart."""
-        if not batch.live():
-            return
-        if code != 200:
-            _refuse(batch, [(0, row)], code, message)
-        elif not isinstance(item := self._items(batch, [(0, row)], ret)[0], Failure):
-            batch.add_unread(0, len(item))
-            self._connection.queue(Parts(batch.id, [len(item)], metas.collect(batch)), [item])
+        """Queues or holds a part of a request that is a batch of its own. Call it with the inbox's lock.
+
+        Raises: InvalidPart.
+        """
+        live, targets = batch.live(), [(0, row)]
+        if live and code != 200:
+            _refuse(batch, targets, code, message)
+        elif live:
+            self.held.add(batch, live, targets, self._items(batch, targets, ret), self._monotonic())
 
 
 def send_intermediate_predict_response(

@@ -30,7 +30,7 @@ def of(answers: list[Answer], batch_id: int) -> list[Any]:
     return [a.items[0] if a.part else a.items for a in answers if a.batch_id == batch_id]
 
 
-def send(context: Context, part: bytes) -> None:
+def send(context: Context, part: bytes | bytearray) -> None:
     assert context.request_ids is not None
     send_intermediate_predict_response([part], context.request_ids, "", 200, context)
 
@@ -185,6 +185,142 @@ def test_a_part_for_a_client_that_left_is_dropped_and_the_call_ends_where_it_awa
     rig.run_async(handle)
     assert of(rig.answers(), 1)[-1] == [None]
     assert seen == ["aborted"]
+
+
+@pytest.mark.usefixtures("no_flusher")
+def test_parts_of_a_dense_stream_leave_together_and_before_their_end(rig: Rig) -> None:
+    async def handle(data: Any, context: Context) -> Any:
+        for part in (b"a", b"b", b"c", b"d", b"e", b"f"):
+            send(context, part)
+            await asyncio.sleep(0)
+        return [b"end"]
+
+    rig.predict(b"x")
+    rig.run_async(handle)
+    assert rig.messages() == [b"a", b"b", b"c", b"def", b"end"]
+
+
+@pytest.mark.usefixtures("no_flusher")
+def test_a_part_now_and_then_leaves_at_once_beside_a_dense_stream(rig: Rig) -> None:
+    seen: list[Any] = []
+
+    async def handle(data: Any, context: Context) -> Any:
+        for _ in range(6):
+            if data[0]["data"] == b"dense":
+                send(context, b"d")
+                await asyncio.sleep(0)
+            else:
+                rig.time.now += 0.002
+                send(context, b"a")
+                seen.append(of(rig.answers(), 2))
+        return [b"end"]
+
+    rig.predict(b"dense")
+    rig.predict(b"now and then")
+    rig.run_async(handle)
+    assert seen == [[b"a"]] * 6
+
+
+def test_what_is_held_leaves_though_the_handler_does_not_let_the_loop_go_on(rig: Rig) -> None:
+    async def handle(data: Any, context: Context) -> Any:
+        for part in (b"a", b"b", b"c", b"d", b"e"):
+            send(context, part)
+        seen = b""
+        while seen != b"abcde":
+            seen += rig.server.receive()[1]
+        return [b"end"]
+
+    rig.predict(b"x")
+    rig.run_async(handle)
+    assert rig.messages() == [b"end"]
+
+
+@pytest.mark.usefixtures("no_flusher")
+def test_parts_of_several_dense_streams_leave_each_with_those_of_its_own(rig: Rig) -> None:
+    async def handle(data: Any, context: Context) -> Any:
+        for number in range(6):
+            send(context, bytes(data[0]["data"]) + b"%d" % number)
+            await asyncio.sleep(0)
+        return [b"end"]
+
+    rig.predict(b"a")
+    rig.predict(b"b")
+    rig.run_async(handle)
+    assert sorted(rig.messages()) == [b"a0", b"a1", b"a2", b"a3a4a5", b"b0", b"b1", b"b2", b"b3b4b5", b"end", b"end"]
+
+
+@pytest.mark.usefixtures("no_flusher")
+def test_what_is_held_leaves_before_drain_waits_for_the_reader(rig: Rig) -> None:
+    seen: list[Any] = []
+
+    async def handle(data: Any, context: Context) -> Any:
+        if data[0]["data"] == b"reader":
+            await asyncio.sleep(0)
+            seen.extend(rig.messages())
+            rig.server.send(Grant(1, 0, 100))
+            return [b""]
+        for _ in range(5):
+            send(context, b"p" * 20)
+        await context.drain()
+        return [b"end"]
+
+    rig.predict(b"writer")
+    rig.predict(b"reader")
+    rig.run_async(handle)
+    assert b"".join(seen) == b"p" * 100
+
+
+@pytest.mark.usefixtures("no_flusher")
+def test_what_a_call_had_sent_when_it_failed_or_was_cancelled_leaves_too(
+    rig: Rig, capfd: pytest.CaptureFixture[str]
+) -> None:
+    async def handle(data: Any, context: Context) -> Any:
+        for part in (b"a", b"b", b"c", b"d", b"e"):
+            send(context, part)
+        if data[0]["data"] == b"fails":
+            raise ValueError
+        rig.server.send(Cancel(2, 0))
+        await asyncio.Event().wait()
+
+    rig.predict(b"fails")
+    rig.predict(b"is cancelled")
+    rig.run_async(handle)
+    answers = rig.answers()
+    assert of(answers, 1) == [b"a", b"b", b"c", b"d", b"e", [calling.RAISED]]
+    assert of(answers, 2) == [b"a", b"b", b"c", b"d", b"e", [None]]
+
+
+@pytest.mark.usefixtures("no_flusher")
+def test_what_is_held_is_not_lost_when_the_handler_ends_the_process(rig: Rig) -> None:
+    async def handle(data: Any, context: Context) -> Any:
+        for part in (b"a", b"b", b"c", b"d", b"e"):
+            send(context, part)
+        raise SystemExit
+
+    rig.predict(b"x")
+    with pytest.raises(SystemExit):
+        rig.run_async(handle)
+    rig.connection.flush()  # as the worker does then
+    assert b"".join(rig.messages()) == b"abcde"
+
+
+@pytest.mark.parametrize("nbytes", [10, 70_000])
+def test_a_handler_may_use_a_buffer_again_once_it_was_sent(nbytes: int) -> None:
+    rig, seen = Rig(), list[bytes]()
+
+    async def handle(data: Any, context: Context) -> Any:
+        buffer = bytearray(nbytes)
+        for each in (b"a", b"b"):
+            buffer[:] = each * nbytes
+            send(context, buffer)
+            seen.extend(rig.messages())
+        buffer[:] = b"-" * nbytes
+        return [b"end"]
+
+    rig.predict(b"x")
+    rig.run_async(handle)
+    assert seen + rig.messages() == [b"a" * nbytes, b"b" * nbytes, b"end"]
+    rig.close()
 
 
 def test_drain_waits_until_the_reader_has_read(rig: Rig) -> None:

@@ -86,6 +86,84 @@ def test_what_a_step_gave_has_left_before_the_next_one_begins(rig: Rig) -> None:
     assert seen == [[], [b"2"], [b"1"]]
 
 
+def test_what_slow_steps_gave_leaves_at_once(rig: Rig) -> None:
+    seen: list[Any] = []
+
+    def meanwhile(step: int) -> None:
+        seen.append(of(rig.answers(), 1))
+        rig.time.now += 0.001
+
+    rig.predict(b"7")
+    rig.run_continuously(Countdown(meanwhile))
+    assert seen == [[], [b"6"], [b"5"], [b"4"], [b"3"], [b"2"], [b"1"]]
+
+
+@pytest.mark.usefixtures("no_flusher")
+def test_what_quick_steps_gave_leaves_together_each_row_for_itself(rig: Rig) -> None:
+    rig.predict(b"8")
+    rig.predict(b"8")
+    rig.run_continuously(Countdown())
+    assert rig.messages() == [b"7", b"7", b"6", b"6", b"5", b"5", b"4321", b"0", b"4321", b"0"]
+
+
+def test_what_a_quick_step_gave_leaves_though_the_next_one_is_slow(rig: Rig) -> None:
+    seen: list[bytes] = []
+
+    def meanwhile(step: int) -> None:
+        while step == 6 and b"".join(seen) != b"87654":
+            seen.append(rig.server.receive()[1])
+
+    rig.predict(b"9")
+    rig.run_continuously(Countdown(meanwhile))
+    assert b"".join(seen) == b"87654"
+
+
+@pytest.mark.usefixtures("no_flusher")
+def test_what_is_held_of_a_request_leaves_when_its_client_does(rig: Rig) -> None:
+    def meanwhile(step: int) -> None:
+        if step == 6:
+            rig.server.send(Cancel(1, 0))
+
+    rig.predict(b"9")
+    rig.run_continuously(Countdown(meanwhile))
+    assert of(rig.answers(), 1) == [b"8", b"7", b"6", b"5", b"4", b"3", [None]]
+
+
+@pytest.mark.usefixtures("no_flusher")
+def test_what_is_held_leaves_before_readers_are_waited_for(rig: Rig) -> None:
+    seen: list[bytes] = []
+    receive = rig.connection.receive
+
+    def reading(*, wait: bool) -> Any:
+        if wait:
+            seen.extend(rig.messages())
+            rig.server.send(Cancel(1, 0))
+        return receive(wait=wait)
+
+    rig.connection.receive = reading  # type: ignore[method-assign]
+
+    def handle(data: Any, context: Context) -> Any:
+        context.stopping_criteria = [lambda part: False]
+        return [b"x" * 20]
+
+    rig.predict(b"x")
+    rig.run_continuously(handle)
+    assert seen == [b"x" * 20] * 3 + [b"x" * 40]
+
+
+@pytest.mark.usefixtures("no_flusher")
+def test_what_is_held_is_not_lost_when_the_handler_ends_the_process(rig: Rig) -> None:
+    def meanwhile(step: int) -> None:
+        if step == 6:
+            raise SystemExit
+
+    rig.predict(b"9")
+    with pytest.raises(SystemExit):
+        rig.run_continuously(Countdown(meanwhile))
+    rig.connection.flush()  # as the worker does then
+    assert rig.messages() == [b"8", b"7", b"6", b"54"]
+
+
 def test_the_criterion_sees_what_the_handler_returned(rig: Rig) -> None:
     seen: list[Any] = []
 

@@ -15,7 +15,7 @@ def leaving(gathering: Gathering, gaps_ms: list[float], *, nbytes: int = 10, sta
         now += gap / 1000
         leaves = gathering.add(nbytes, now)
         if leaves:
-            gathering.left()
+            gathering.take(1)
         said += "!" if leaves else "."
     return said
 

@@ -19,7 +19,7 @@ from stoker.worker.streaming import send_intermediate_predict_response
 @pytest.fixture
 def rig(monkeypatch: pytest.MonkeyPatch) -> Iterator[Rig]:
     exporter = Exporter()
-    for module in ("loop", "continuous", "streaming", "metrics_export"):
+    for module in ("loop", "continuous", "held_parts", "metrics_export"):
         monkeypatch.setattr(f"stoker.worker.{module}.export", exporter)
     rig = Rig(metrics=metrics.new_cache("m", emit=exporter))
     exporter.attach(rig.inbox, rig.connection)

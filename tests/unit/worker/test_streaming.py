@@ -14,7 +14,6 @@ from stoker.ipc.to_server import Failure, Meta, Results
 from stoker.ipc.to_worker import Cancel, Grant
 from stoker.worker.context import Context
 from stoker.worker.exceptions import JobCancelled, PredictionException
-from stoker.worker.flusher import Flusher
 from stoker.worker.streaming import send_intermediate_predict_response as send
 
 
@@ -91,21 +90,10 @@ def test_a_stream_waits_when_its_window_is_full_and_goes_on_with_a_grant(rig: Ri
     assert b"".join(received) == b"12345678" * 20 + b"end"
 
 
-def messages(rig: Rig) -> list[bytes]:
-    """The payloads of what was sent, message by message."""
-    return [payload for _, payload in rig.server.waiting()]
-
-
 def dense(context: Context, parts: str) -> None:
     """Within half a millisecond each, as the rig's clock stands still."""
     for each in parts:
         part(context, each)
-
-
-@pytest.fixture
-def no_flusher(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its thread would send what is held whenever it comes to it."""
-    monkeypatch.setattr(Flusher, "watch", lambda self: None)
 
 
 @pytest.fixture
@@ -119,25 +107,25 @@ def wide() -> Iterator[Rig]:
 def test_parts_of_a_dense_stream_leave_together_and_before_their_result(wide: Rig) -> None:
     wide.predict(b"a")
     wide.run(lambda data, context: dense(context, "abcdefgh") or ["end"])
-    assert messages(wide) == [b"a", b"b", b"c", b"defgh", b"end"]
+    assert wide.messages() == [b"a", b"b", b"c", b"defgh", b"end"]
 
 
 @pytest.mark.usefixtures("no_flusher")
 def test_a_part_that_comes_a_while_after_the_last_takes_along_what_is_held(wide: Rig) -> None:
     def handle(data: Any, context: Context) -> Any:
         dense(context, "abcde")
-        assert messages(wide) == [b"a", b"b", b"c"]
+        assert wide.messages() == [b"a", b"b", b"c"]
         wide.time.now += 0.02
         part(context, "f")
-        assert messages(wide) == [b"def"]
+        assert wide.messages() == [b"def"]
         wide.time.now += 0.02
         part(context, "g")
-        assert messages(wide) == [b"g"]
+        assert wide.messages() == [b"g"]
         return ["end"]
 
     wide.predict(b"a")
     wide.run(handle)
-    assert messages(wide) == [b"end"]
+    assert wide.messages() == [b"end"]
 
 
 def test_what_is_held_leaves_though_the_handler_sends_no_more(wide: Rig) -> None:
@@ -150,7 +138,7 @@ def test_what_is_held_leaves_though_the_handler_sends_no_more(wide: Rig) -> None
 
     wide.predict(b"a")
     wide.run(handle)
-    assert messages(wide) == [b"end"]
+    assert wide.messages() == [b"end"]
 
 
 @pytest.mark.usefixtures("no_flusher")
@@ -162,7 +150,7 @@ def test_what_is_held_leaves_before_the_handler_waits_for_credit(rig: Rig) -> No
 
     rig.predict(b"a")
     rig.run(lambda data, context: script(context))
-    assert messages(rig) == [b"a", b"b", b"c", b"defghij", b""]
+    assert rig.messages() == [b"a", b"b", b"c", b"defghij", b""]
 
 
 @pytest.mark.usefixtures("no_flusher")
@@ -176,7 +164,7 @@ def test_what_is_held_is_not_changed_by_a_handler_that_uses_its_buffer_again(wid
 
     wide.predict(b"a")
     wide.run(handle)
-    assert b"".join(messages(wide)) == b"abcdefend"
+    assert b"".join(wide.messages()) == b"abcdefend"
 
 
 @pytest.mark.usefixtures("no_flusher")
@@ -190,6 +178,37 @@ def test_parts_that_are_held_keep_the_headers_that_were_set_before_them(wide: Ri
     wide.predict(b"a")
     wide.run(handle)
     assert [answer.metas for answer in wide.answers()] == [{}] * 5 + [{0: Meta(200, "", {"k": "v"})}] * 3
+
+
+@pytest.mark.usefixtures("no_flusher")
+def test_parts_behind_a_change_of_headers_are_held_for_as_long_as_others(wide: Rig) -> None:
+    def handle(data: Any, context: Context) -> Any:
+        dense(context, "abcde")
+        context.set_response_header(0, "k", "v")
+        for each in "fgh":
+            wide.time.now += 0.0004
+            part(context, each)
+        return ["end"]
+
+    wide.predict(b"a")
+    wide.run(handle)
+    assert wide.messages() == [b"a", b"b", b"c", b"de", b"fgh", b"end"]
+
+
+@pytest.mark.usefixtures("no_flusher")
+def test_each_batch_begins_to_gather_anew(wide: Rig) -> None:
+    """Nothing of the batch before makes its first parts wait, or those that it holds leave early."""
+
+    def handle(data: Any, context: Context) -> Any:
+        for each in "abcdef":
+            wide.time.now += 0.0004
+            part(context, each)
+        return ["end"]
+
+    wide.predict(b"a")
+    wide.predict(b"b")
+    wide.run(handle)
+    assert wide.messages() == [b"a", b"b", b"c", b"def", b"end"] * 2
 
 
 @pytest.mark.usefixtures("no_flusher")
