@@ -134,7 +134,7 @@ class Server:
             await stack.enter_async_context(protection.kept())
             if self._stop.is_set():
                 return  # a stop was requested meanwhile
-            self._tell_started()
+            self._report_started()
             _tune_gc()
             await self._stop.wait()
             await self._drain(registry, workflows)
@@ -355,7 +355,7 @@ class Server:
                 if not waiting.done():
                     await _cancelled(waiting)
 
-    def _tell_started(self) -> None:
+    def _report_started(self) -> None:
         where = ", ".join(f"{api} on {address}" for api, address in self.addresses.items())
         log.info(
             "stoker %s (TorchServe %s API) serves %s",

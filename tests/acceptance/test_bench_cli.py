@@ -67,7 +67,7 @@ def test_without_a_load_generator_one_sentence_says_what_to_install(model: Path,
     assert "Traceback" not in done.stderr
 
 
-def test_a_torchserve_that_is_not_there_is_said(model: Path, tmp_path: Path) -> None:
+def test_a_missing_torchserve_is_reported(model: Path, tmp_path: Path) -> None:
     done = bench(model, "--against", str(tmp_path))
     assert done.returncode == 1
     assert "There is no torchserve at" in done.stderr

@@ -78,10 +78,10 @@ def validate(documents: list[dict[str, Any]], folder: Path) -> None:
     done = subprocess.run(
         [tool("kubernetes-validate"), "--strict", folder / "all.yaml"], capture_output=True, text=True, timeout=60
     )
-    said = done.stdout + done.stderr
-    assert done.returncode == 0, said
-    assert said.count("passed") == len(known), said
-    assert "WARN" not in said
+    output = done.stdout + done.stderr
+    assert done.returncode == 0, output
+    assert output.count("passed") == len(known), output
+    assert "WARN" not in output
 
 
 def test_helm_finds_nothing_to_criticise() -> None:

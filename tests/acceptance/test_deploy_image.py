@@ -75,7 +75,7 @@ def until_ready(engine: Engine, container: str, port: int) -> None:
         return ready(port) or not engine.inspect(container)["State"]["Running"]
 
     wait_until(over, "the models are ready", 120)
-    assert engine.inspect(container)["State"]["Running"], said(engine, container)
+    assert engine.inspect(container)["State"]["Running"], output(engine, container)
 
 
 def ready(port: int) -> bool:
@@ -112,13 +112,13 @@ def test_a_container_with_nothing_writable_serves_and_answers_what_it_has_begun(
     assert healthy(engine, container).returncode == 0
     with ThreadPoolExecutor(1) as pool:
         begun = pool.submit(predict, port, "sleep 6")
-        wait_until(lambda: BEGUN in said(engine, container), "the handler has the request", 20)
+        wait_until(lambda: BEGUN in output(engine, container), "the handler has the request", 20)
         engine.podman("stop", "--time", "50", container, timeout=70)
         assert begun.result() == b"got sleep 6"
     assert engine.inspect(container)["State"]["ExitCode"] == 0
 
 
-def said(engine: Engine, container: str) -> str:
+def output(engine: Engine, container: str) -> str:
     logs = engine.podman("logs", container)
     return logs.stdout + logs.stderr
 
@@ -137,5 +137,5 @@ def test_a_container_that_cannot_start_ends_with_the_reason(engine: Engine, star
     container = start("--env", "TS_JOB_QUEUE_SIZE=many", command=("serve",))
     wait_until(lambda: not engine.inspect(container)["State"]["Running"], "the container ends", 60)
     assert engine.inspect(container)["State"]["ExitCode"] == 1
-    assert "job_queue_size" in said(engine, container)
+    assert "job_queue_size" in output(engine, container)
     assert healthy(engine, container).returncode != 0

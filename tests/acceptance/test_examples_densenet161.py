@@ -37,9 +37,9 @@ def test_five_classes_come_back_and_random_weights_show_in_every_label(client: C
 
 
 def test_every_build_with_random_weights_says_so_loudly() -> None:
-    said = examples_kit.build(NAME)
-    assert "up to date" in said
-    assert ("RANDOM WEIGHTS" in said) != pretrained()
+    output = examples_kit.build(NAME)
+    assert "up to date" in output
+    assert ("RANDOM WEIGHTS" in output) != pretrained()
 
 
 def test_it_is_gone_once_unregistered(client: Client) -> None:

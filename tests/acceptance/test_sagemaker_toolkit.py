@@ -70,23 +70,23 @@ def run(kind: str, base: Path, toolkit: Path, **more: str) -> dict[str, Any]:
         timeout=115,
     )
     assert done.returncode == 0, done.stderr[-4000:]
-    said = json.loads(done.stdout.splitlines()[-1])
-    assert isinstance(said, dict)
-    return said
+    results = json.loads(done.stdout.splitlines()[-1])
+    assert isinstance(results, dict)
+    return results
 
 
 def test_an_endpoint_of_one_model_is_started_called_and_stopped(tmp_path: Path, toolkit: Path) -> None:
     model(tmp_path / "model", 2)
-    said = run("single", tmp_path, toolkit, SAGEMAKER_MODEL_SERVER_WORKERS="1")
-    assert said == {"invocation": [200, [2.0, 4.0]], "exit": 0}
+    results = run("single", tmp_path, toolkit, SAGEMAKER_MODEL_SERVER_WORKERS="1")
+    assert results == {"invocation": [200, [2.0, 4.0]], "exit": 0}
 
 
 def test_models_of_a_multi_model_endpoint_come_and_go(tmp_path: Path, toolkit: Path) -> None:
     model(tmp_path / "models" / "a" / "model", 2)
     model(tmp_path / "models" / "b" / "model", 3)
     # The toolkit's own file ends in `enable_model_api=true` without a line end, and the next key is glued to it.
-    said = run("multi", tmp_path, toolkit, SAGEMAKER_MULTI_MODEL="true", TS_ENABLE_MODEL_API="true")
-    assert said == {
+    results = run("multi", tmp_path, toolkit, SAGEMAKER_MULTI_MODEL="true", TS_ENABLE_MODEL_API="true")
+    assert results == {
         "loads": [200, 200],
         "listed": ["a", "b"],
         "a": [200, [2.0, 4.0]],

@@ -188,17 +188,17 @@ def test_tls_on_both_protocols_with_client_certificates_and_a_renewal(place: Pla
 
 
 @pytest.mark.parametrize(
-    ("lines", "said"),
+    ("lines", "message"),
     [
         (["enable_grpc_ssl=true", "keystore=missing.p12"], "missing.p12 cannot be read: No such file or directory"),
         (["token_file=missing.json"], "token_file: "),
     ],
 )
-def test_what_cannot_be_kept_safe_does_not_start(place: Place, lines: list[str], said: str) -> None:
+def test_what_cannot_be_kept_safe_does_not_start(place: Place, lines: list[str], message: str) -> None:
     archive(place.store, "echo")
     tell(place, *lines)
     status, text = place.run("--start", "--model-store", "models", "--foreground")
     assert status == 1
-    assert said in text
+    assert message in text
     assert "Traceback" not in text
     assert not (place.folder / "key_file.json").exists()

@@ -242,9 +242,7 @@ def test_metadata_reaches_the_handler_and_its_headers_come_back(client: Client) 
         ("a/b", None, grpc.StatusCode.NOT_FOUND),
     ],
 )
-def test_a_model_that_is_not_there_is_said_so(
-    client: Client, model: str, version: str | None, code: grpc.StatusCode
-) -> None:
+def test_a_missing_model_is_reported(client: Client, model: str, version: str | None, code: grpc.StatusCode) -> None:
     with pytest.raises(CallError) as caught:
         client.predict(model, b"", version=version)
     assert caught.value.code == code
@@ -312,15 +310,15 @@ def test_a_wrong_port_is_named_and_options_stand_anywhere(
 ) -> None:
     inference, management = server.endpoint.inference, server.endpoint.management
 
-    def said(*words: str) -> str:
+    def output(*words: str) -> str:
         status = stoker.main(["client", *words])
         captured = capsys.readouterr()
         return f"{status} {captured.out}{captured.err}"
 
-    assert said("infer", "echo", "--text", "hi", "--address", f"http://{inference}") == "0 hi"
-    assert said("--text", "hi", "infer", "echo", "--inference", inference) == "0 hi"
-    assert said("ping", "--json", "-a", inference) == '0 {"status": "Healthy"}\n'
-    assert " is a REST port; gRPC is on " in said("ping", "-a", server.inference)
-    assert f"{management} is the management API" in said("ping", "-a", management)
-    assert f"{inference} is the inference API" in said("list", "-a", inference)
-    assert f"{inference} has no TLS" in said("ping", "-a", f"https://{inference}")
+    assert output("infer", "echo", "--text", "hi", "--address", f"http://{inference}") == "0 hi"
+    assert output("--text", "hi", "infer", "echo", "--inference", inference) == "0 hi"
+    assert output("ping", "--json", "-a", inference) == '0 {"status": "Healthy"}\n'
+    assert " is a REST port; gRPC is on " in output("ping", "-a", server.inference)
+    assert f"{management} is the management API" in output("ping", "-a", management)
+    assert f"{inference} is the inference API" in output("list", "-a", inference)
+    assert f"{inference} has no TLS" in output("ping", "-a", f"https://{inference}")

@@ -63,7 +63,7 @@ class Commands:
         out, err = self._captured.readouterr()
         return int(status or 0), out, err
 
-    def said(self, *words: str) -> str:
+    def output(self, *words: str) -> str:
         status, out, err = self.run(*words)
         assert (status, err) == (0, "")
         return out
@@ -76,21 +76,23 @@ def commands(server: RunningServer, capsys: pytest.CaptureFixture[str]) -> Comma
 
 def test_a_workflow_is_registered_listed_described_and_unregistered(commands: Commands) -> None:
     sentence = "Workflow mine has been registered and scaled successfully."
-    assert commands.said("register", "again.war", "--name", "mine", "--json") == json.dumps({"status": sentence}) + "\n"
-    assert commands.said("list") == "mine\tagain.war\ntalk\ttalk.war\n"
-    described = json.loads(commands.said("describe", "mine"))
+    assert (
+        commands.output("register", "again.war", "--name", "mine", "--json") == json.dumps({"status": sentence}) + "\n"
+    )
+    assert commands.output("list") == "mine\tagain.war\ntalk\ttalk.war\n"
+    described = json.loads(commands.output("describe", "mine"))
     assert described[0]["workflowDag"] == "{start=[upper, words]}"
     assert [node["modelName"] for node in described[0]["nodes"]] == ["mine__start", "mine__upper", "mine__words"]
     assert all(node["ready"] for node in described[0]["nodes"])
-    assert commands.said("unregister", "mine") == 'Workflow "mine" unregistered\n'
-    assert [one["workflowName"] for one in json.loads(commands.said("list", "--json"))] == ["talk"]
+    assert commands.output("unregister", "mine") == 'Workflow "mine" unregistered\n'
+    assert [one["workflowName"] for one in json.loads(commands.output("list", "--json"))] == ["talk"]
 
 
 def test_several_outputs_are_one_object_and_one_output_is_its_bytes(commands: Commands, tmp_path: Path) -> None:
-    whole = commands.said("predict", "talk", "--text", "hello big world")
+    whole = commands.output("predict", "talk", "--text", "hello big world")
     assert json.loads(whole) == {"upper": "HELLO BIG WORLD", "words": "hello big world "}
     out = tmp_path / "out"
-    assert commands.said("predict", "talk", "--text", "x", "--node", "upper", "-o", str(out)) == ""
+    assert commands.output("predict", "talk", "--text", "x", "--node", "upper", "-o", str(out)) == ""
     assert out.read_bytes() == b"X"
     status, told, traced = commands.run("predict", "talk", "--text", "x", "--node", "upper", "--trace")
     assert (status, told) == (0, "X")
@@ -98,8 +100,8 @@ def test_several_outputs_are_one_object_and_one_output_is_its_bytes(commands: Co
 
 
 def test_a_stream_is_printed_as_it_comes(commands: Commands) -> None:
-    assert commands.said("stream", "talk", "--text", "hello big world", "--node", "words") == "hello big world \n"
-    lines = commands.said("stream", "talk", "--text", "a b", "--node", "words", "--json").splitlines()
+    assert commands.output("stream", "talk", "--text", "hello big world", "--node", "words") == "hello big world \n"
+    lines = commands.output("stream", "talk", "--text", "a b", "--node", "words", "--json").splitlines()
     assert [json.loads(line) for line in lines] == [
         {"node": "words", "data": "a ", "last": False},
         {"node": "words", "data": "b ", "last": True},

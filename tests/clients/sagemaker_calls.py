@@ -91,10 +91,10 @@ def main() -> None:
     end = time.monotonic() + 80
     while not answers("/ping") and time.monotonic() < end and starter.poll() is None:
         time.sleep(0.2)
-    said = {"single": single, "multi": multi}[kind]()
+    results = {"single": single, "multi": multi}[kind]()
     starter.send_signal(signal.SIGTERM)
-    said["exit"] = status_of(starter)
-    print(json.dumps(said))
+    results["exit"] = status_of(starter)
+    print(json.dumps(results))
 
 
 if __name__ == "__main__":

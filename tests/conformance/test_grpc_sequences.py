@@ -146,19 +146,19 @@ async def test_a_stream_tells_its_id_before_its_first_part(run: Running) -> None
     assert [(a.prediction, a.sequence_id) async for a in call] == [(b"one", "s"), (b"two", "s")]
 
 
-@pytest.mark.parametrize("said", [b"true", b"TRUE", b"1", b" True "])
-async def test_start_and_end_reach_the_handler_as_true_only_where_they_are(run: Running, said: bytes) -> None:
+@pytest.mark.parametrize("flag", [b"true", b"TRUE", b"1", b" True "])
+async def test_start_and_end_reach_the_handler_as_true_only_where_they_are(run: Running, flag: bytes) -> None:
     run.ports.inference.on_submit = echo
     await conversation(
         run,
-        request(id="s", ts_request_sequence_start=said),
+        request(id="s", ts_request_sequence_start=flag),
         request(id="s", ts_request_sequence_start=b"false", ts_request_sequence_end=b"no"),
-        request(id="s", ts_request_sequence_end=said),
+        request(id="s", ts_request_sequence_end=flag),
     )
     headers = [dict(submission.headers or {}) for submission in run.ports.inference.submissions]
     assert [h.pop("ts_request_sequence_id") for h in headers] == ["s"] * 3
     assert headers == [{"ts_request_sequence_start": "true"}, {}, {"ts_request_sequence_end": "true"}]
-    assert run.ports.inference.submissions[0].inputs["ts_request_sequence_start"] == said
+    assert run.ports.inference.submissions[0].inputs["ts_request_sequence_start"] == flag
 
 
 @pytest.mark.parametrize("id", ["a;b", "x" * 257, "new\nline", "\u00e9"])

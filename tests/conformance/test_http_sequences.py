@@ -44,9 +44,9 @@ async def test_a_request_without_the_header_begins_a_sequence_and_learns_its_id(
     assert await ask(server, {"ts_request_sequence_id": ""}) == ("ts-seq-generated", begun)
 
 
-@pytest.mark.parametrize(("said", "true"), [("true", True), ("1", True), ("false", False), ("", False)])
-async def test_flags_reach_the_handler_only_where_they_are_true(server: Running, said: str, true: bool) -> None:
-    flags = {"ts_request_sequence_start": said, "ts_request_sequence_end": said}
+@pytest.mark.parametrize(("flag", "true"), [("true", True), ("1", True), ("false", False), ("", False)])
+async def test_flags_reach_the_handler_only_where_they_are_true(server: Running, flag: str, true: bool) -> None:
+    flags = {"ts_request_sequence_start": flag, "ts_request_sequence_end": flag}
     _, found = await ask(server, {"ts_request_sequence_id": "s", **flags})
     assert found == {"ts_request_sequence_id": "s", **(dict.fromkeys(flags, "true") if true else {})}
 

@@ -363,9 +363,9 @@ async def test_errors_are_documents_that_both_kinds_of_client_read(ports: HttpPo
         for error, correct, torchserve in ERRORS:
             ports.inference.on_submit = lambda submission, error=error: submission.reply.fail(error)
             response = await post(server, body(X))
-            said = response.json()
-            assert response.status_code == said["code"] == (correct if mode == "correct" else torchserve), error
-            assert said["error"] == said["message"] != ""
+            answer = response.json()
+            assert response.status_code == answer["code"] == (correct if mode == "correct" else torchserve), error
+            assert answer["error"] == answer["message"] != ""
             assert "secret" not in response.text
 
 
@@ -448,9 +448,9 @@ async def test_questions_about_an_unknown_model_are_not_found(ports: HttpPorts, 
 
 async def test_the_server_says_what_it_speaks(ports: HttpPorts) -> None:
     async with running(ports) as server:
-        said = (await server.client.get("/v2")).json()
-    assert (said["name"], said["version"], said["extenstion"]) == ("Torchserve", "0.12.0", ["kserve", "kubeflow"])
-    assert {"binary_tensor_data", "model_repository", "sequence(string_id)"} <= set(said["extensions"])
+        body = (await server.client.get("/v2")).json()
+    assert (body["name"], body["version"], body["extenstion"]) == ("Torchserve", "0.12.0", ["kserve", "kubeflow"])
+    assert {"binary_tensor_data", "model_repository", "sequence(string_id)"} <= set(body["extensions"])
 
 
 @pytest.mark.parametrize(

@@ -252,7 +252,7 @@ def test_workers_are_added_and_removed(place: Place, client: Client) -> None:
     assert not left
 
 
-def test_what_the_cluster_lacks_is_told_and_a_new_node_ends_the_wait(
+def test_what_the_cluster_lacks_is_reported_and_a_new_node_ends_the_wait(
     nodes: RayNodes, place: Place, client: Client
 ) -> None:
     url = archive(place, "late", rayResources={"special": 1})

@@ -35,17 +35,17 @@ PYTHON = ".".join(map(str, sys.version_info[:3]))
 
 
 class Kit:
-    """``said``: what `on_pending` was called with."""
+    """``shortages``: what `on_pending` was called with."""
 
     def __init__(self, folder: Path, placer: RayPlacer, drivers: list[Driver]) -> None:
         self.folder, self.placer, self.drivers = folder, placer, drivers
-        self.said: list[str] = []
+        self.shortages: list[str] = []
         self.spec = ModelSpec(key=KEY, url="m.mar", model_dir=str(folder), handler="faults.py")
 
     async def start(self, *, resources: dict[str, float] | None = None, **changes: Any) -> RunningProcess:
         needs = RayNeeds(tuple((resources or {"CPU": 1.0}).items()), True)
         launch = Launch(name="W-1", spec=replace(self.spec, ray=needs, **changes))
-        return await self.placer.start(launch, on_pending=self.said.append)
+        return await self.placer.start(launch, on_pending=self.shortages.append)
 
     async def until(self, condition: Callable[[], Any]) -> None:
         while not condition():
@@ -95,14 +95,14 @@ async def test_a_worker_runs_on_the_node_that_it_was_given(kit: Kit) -> None:
     process = await kit.start()
     assert process.node == "node-a (127.0.0.1)"
     assert await ended(process) == -9
-    assert kit.said == []
+    assert kit.shortages == []
 
 
 async def test_a_worker_without_room_says_what_is_missing_and_starts_when_there_is_some(kit: Kit) -> None:
     first = await kit.start(resources={"CPU": 2.0})
     waiting = asyncio.ensure_future(kit.start())
-    await kit.until(lambda: kit.said)
-    assert kit.said == ["no node of the Ray cluster has CPU 1 free (of 2, 0 free in all)"]
+    await kit.until(lambda: kit.shortages)
+    assert kit.shortages == ["no node of the Ray cluster has CPU 1 free (of 2, 0 free in all)"]
     waiting.cancel()
     await asyncio.gather(waiting, return_exceptions=True)
     assert await ended(first) == -9
@@ -123,7 +123,7 @@ async def test_a_node_with_another_stoker_is_refused_by_name(kit: Kit) -> None:
 
 async def test_a_driver_that_dies_fails_what_waits_and_the_next_worker_gets_a_new_one(kit: Kit) -> None:
     waiting = asyncio.ensure_future(kit.start(resources={"CPU": 3.0}))
-    await kit.until(lambda: kit.said)
+    await kit.until(lambda: kit.shortages)
     kit.drivers[0].kill()
     with pytest.raises(DriverLost, match=r"its driver ended: killed by signal 9 \(SIGKILL\)"):
         await waiting
@@ -149,10 +149,10 @@ def placer_at(address: str) -> RayPlacer:
         ("none", "no Ray cluster runs here"),
         (
             "fatal",
-            "the Ray cluster cannot be joined: Ray ended the attempt (exit code 134), and said: "
+            "the Ray cluster cannot be joined: Ray ended the attempt (exit code 134); Ray printed: "
             "the cluster has Python 3.9 [path]",
         ),
-        ("silent", "the Ray cluster did not answer within 5 s, and said: the cluster has Python 3.9 [path]"),
+        ("silent", "the Ray cluster did not answer within 5 s; Ray printed: the cluster has Python 3.9 [path]"),
     ],
 )
 async def test_without_a_cluster_nothing_opens_and_the_reason_is_rays_own(

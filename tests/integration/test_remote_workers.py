@@ -104,7 +104,7 @@ async def test_a_node_that_falls_silent_is_lost_and_one_with_a_long_batch_is_not
         while kit.scheduler.links[0].started() != 2:
             await asyncio.sleep(0.02)
         made.agents[0].send_signal(signal.SIGSTOP)
-        with pytest.raises(WorkerDied, match="gave no sign of life"):
+        with pytest.raises(WorkerDied, match="sent no heartbeat"):
             await answer(job)
         made.agents[0].send_signal(signal.SIGCONT)
         await asyncio.to_thread(made.agents[0].wait, 30)

@@ -231,7 +231,7 @@ def test_a_handler_that_ends_the_process_ends_it_with_that_status_and_the_marker
         assert process.marker() == 7
 
 
-def test_results_finished_before_sys_exit_are_still_told(worker: Start) -> None:
+def test_results_finished_before_sys_exit_are_still_sent(worker: Start) -> None:
     source = handler("if text == 'exit': sys.exit(3)\nreturn [text]")
     with worker(source) as process:
         loaded(process)

@@ -23,9 +23,9 @@ class Program:
     def _read_results(self) -> None:
         assert self.process.stdout is not None
         for line in self.process.stdout:
-            said = json.loads(line)
-            self.seen[said["case"]] = said["result"]
-            if said["case"] == "draining":
+            report = json.loads(line)
+            self.seen[report["case"]] = report["result"]
+            if report["case"] == "draining":
                 self.draining.set()
         self.draining.set()  # it has ended, for good or bad
 

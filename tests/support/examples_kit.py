@@ -100,13 +100,13 @@ def _read(process: subprocess.Popen[str], lines: Queue[str | None]) -> None:
 
 
 def _wait_started(lines: Queue[str | None]) -> None:
-    said: list[str] = []
+    output: list[str] = []
     while True:
         try:
             line = lines.get(timeout=60)
         except Empty:
             line = None
-        assert line is not None, "the server did not start:\n" + "".join(said)
-        said.append(line)
+        assert line is not None, "the server did not start:\n" + "".join(output)
+        output.append(line)
         if STARTED in line:
             return

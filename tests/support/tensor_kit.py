@@ -28,8 +28,8 @@ def raw(datatype: str, *values: Any) -> bytes:
     return elements.raw_of(DATATYPES[datatype], values)
 
 
-def answer(*tensors: Tensor, **said: Any) -> bytes:
-    return replies.encode(Answer(tensors, **said))
+def answer(*tensors: Tensor, **fields: Any) -> bytes:
+    return replies.encode(Answer(tensors, **fields))
 
 
 def arrived(sent: Buffer) -> tuple[ReplyHead, list[Tensor]]:
@@ -43,8 +43,8 @@ def arrived(sent: Buffer) -> tuple[ReplyHead, list[Tensor]]:
     ]
 
 
-def answering(*tensors: Tensor, meta: ResponseMeta | None = None, **said: Any) -> Callable[[Submission], None]:
-    return lambda submission: submission.reply.push(Chunk(answer(*tensors, **said), meta), last=True)
+def answering(*tensors: Tensor, meta: ResponseMeta | None = None, **fields: Any) -> Callable[[Submission], None]:
+    return lambda submission: submission.reply.push(Chunk(answer(*tensors, **fields), meta), last=True)
 
 
 def echo(submission: Submission) -> None:

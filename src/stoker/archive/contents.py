@@ -1,7 +1,7 @@
 """Decides which files go into an archive and under which names, before anything is written.
 
 TorchServe's rules: a named file lies at the root under its own base name; the contents of a directory are merged into
-the root; patterns are expanded; a later file of the same name replaces an earlier one (said in the log).  Left out:
+the root; patterns are expanded; a later file of the same name replaces an earlier one (logged).  Left out:
 folders whose name starts with a dot, ``__pycache__``, ``__MACOSX``, ``*.pyc``, ``.DS_Store``.  Symbolic links are
 followed, since an archive has none.  What the server would refuse to unpack is refused here already.
 """

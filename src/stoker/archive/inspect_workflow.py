@@ -13,7 +13,8 @@ from stoker.errors import InvalidArchive, WorkflowError
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkflowInspection(Listing):
-    """What was found. ``manifest``: None if it cannot be read; with the specification's content, empty if missing."""
+    """Content of a workflow archive. ``manifest``: None if it cannot be read; it has the specification's content,
+    empty if missing."""
 
     manifest: WorkflowManifest | None
 

@@ -29,16 +29,16 @@ class Progress:
         self._doing = doing
         self._clock = clock
         self._done = 0
-        self._said_at = clock()
-        self._quiet_until = self._said_at + quiet_s
-        self._said_tenths = 0
+        self._logged_at = clock()
+        self._quiet_until = self._logged_at + quiet_s
+        self._logged_tenths = 0
 
     def add(self, nbytes: int) -> None:
         self._done += nbytes
         tenths = self._done * 10 // self.total if self.total else 0
         now = self._clock()
-        if now >= self._quiet_until and (tenths > self._said_tenths or now - self._said_at >= _INTERVAL_S):
-            self._said_tenths, self._said_at = tenths, now
+        if now >= self._quiet_until and (tenths > self._logged_tenths or now - self._logged_at >= _INTERVAL_S):
+            self._logged_tenths, self._logged_at = tenths, now
             log.info(
                 "%s %s: %s",
                 self._doing,

@@ -164,10 +164,10 @@ def _parsed(block: bytes) -> _Header:
 
 
 def _check_sum(block: bytes) -> None:
-    said = _number(block[148:156])
+    stored = _number(block[148:156])
     counted = block[:148] + b" " * 8 + block[156:]
     total = sum(counted)
-    if said != total and said != total - 256 * sum(byte > 127 for byte in counted):  # old tools count signed bytes
+    if stored != total and stored != total - 256 * sum(byte > 127 for byte in counted):  # old tools count signed bytes
         raise _damaged()
 
 

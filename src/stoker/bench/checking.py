@@ -31,7 +31,7 @@ _CHANNEL_OPTIONS = [
 
 @dataclass(frozen=True, kw_only=True)
 class Probe:
-    """How to check: ``payload(n)`` is the n-th payload, ``check`` knows its right answer."""
+    """Requests with known answers: ``payload(n)`` is the n-th payload, ``check`` knows its right answer."""
 
     payload: Callable[[int], bytes]
     check: Check

@@ -98,7 +98,7 @@ class Deployment:
 
     model: Model
     home: Path
-    """Where `Contender.install` put the venv."""
+    """Folder of the venv that `Contender.install` made."""
     scratch: Path
     """An empty folder for this start: configuration files, logs, temporary files (TMPDIR)."""
     port: int

@@ -140,7 +140,7 @@ def settings(deployment: Deployment) -> dict[str, str]:
 def _models(deployment: Deployment) -> str:
     """Returns batch size, delay and workers of the one model, as JSON on one line."""
     version = str(_model_section(deployment).get("modelVersion", "1.0"))
-    wish = {
+    fields = {
         "defaultVersion": "true",
         "marName": f'"{deployment.model.archive.name}"',
         "minWorkers": deployment.workers,
@@ -149,8 +149,8 @@ def _models(deployment: Deployment) -> str:
         "maxBatchDelay": deployment.max_batch_delay_ms,
         "responseTimeout": deployment.response_timeout_s,
     }
-    fields = ",".join(f'"{key}":{value}' for key, value in wish.items())
-    return f'{{"{deployment.model.name}":{{"{version}":{{{fields}}}}}}}'
+    text = ",".join(f'"{key}":{value}' for key, value in fields.items())
+    return f'{{"{deployment.model.name}":{{"{version}":{{{text}}}}}}}'
 
 
 def _model_section(deployment: Deployment) -> Mapping[str, object]:

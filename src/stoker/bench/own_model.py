@@ -34,7 +34,7 @@ WARM_UP_PATIENCE, WARM_UP_MOST_S = 2, 24.0
 
 @dataclass(frozen=True, kw_only=True)
 class BenchOptions:
-    """What to measure. ``threads``: 0 keeps each server's default."""
+    """Options of a run. ``threads``: 0 keeps each server's default."""
 
     archive: Path
     payload: bytes
@@ -148,12 +148,12 @@ class _Session:
         if problem:
             self.outcome.failed[contender.name] = problem
             return
-        self._look(contender, running)
+        self._keep_answer(contender, running)
         piece = self.load(contender, running, max(self.options.concurrency), 2.0)
         warm_up(piece, self.generator, patience=WARM_UP_PATIENCE, most_s=WARM_UP_MOST_S)
         self.servers.append((contender, running))
 
-    def _look(self, contender: Contender, running: Running) -> None:
+    def _keep_answer(self, contender: Contender, running: Running) -> None:
         """Keeps an answer, and its size if it is constant: then every load's bytes are checked."""
         asking = client(contender.wire, running)
         request = running.request(self.options.payload)

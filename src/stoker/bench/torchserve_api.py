@@ -63,11 +63,11 @@ class TorchServeApi:
 
     def scale(self, workers: int, *, timeout_s: float = 120.0) -> None:
         """Scales, and waits until the description shows the workers."""
-        wish = management_pb2.ScaleWorkerRequest(
+        request = management_pb2.ScaleWorkerRequest(
             model_name=self._model, min_worker=workers, max_worker=workers, synchronous=True
         )
         with grpc.insecure_channel(self._management) as channel:
-            channel.unary_unary(f"{MANAGEMENT}/ScaleWorker")(wish.SerializeToString(), timeout=timeout_s)
+            channel.unary_unary(f"{MANAGEMENT}/ScaleWorker")(request.SerializeToString(), timeout=timeout_s)
             self._wait_ready(channel, workers, time.monotonic() + timeout_s)
 
     def _wait_ready(self, channel: grpc.Channel, workers: int, until: float) -> None:

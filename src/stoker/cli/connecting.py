@@ -18,7 +18,7 @@ from stoker.client import AddressError, Api, Endpoint, token_file
 from stoker.client.token_file import Tokens
 
 ASK_S = 10.0
-"""How long a question may take, where the user does not say."""
+"""Timeout of a query, unless the user sets one."""
 _ANY_SIZE = (1 << 31) - 1  # the server enforces the limit
 
 Address = Annotated[

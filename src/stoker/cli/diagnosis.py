@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import stoker.client
 from stoker.cli import probe
-from stoker.cli.probe import Speaks
+from stoker.cli.probe import ProbeResult
 from stoker.client import Api, Endpoint
 from stoker.client.address import Target
 
@@ -14,7 +14,7 @@ _MAY_BE_THE_ADDRESS = ("UNAVAILABLE", "UNKNOWN", "INTERNAL", "DEADLINE_EXCEEDED"
 _TOKEN = "Token Authorization failed"  # noqa: S105 - a message of the server, not a token
 _MODEL_API = "Model API disabled"
 _DEADLINE = "The deadline passed"
-_LOOK_S = 2.0
+_PROBE_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ _REMEDIES = {
     "Custom pip package installation failed": "The server's log has pip's output.",
     "Failed to download archive": "The server's log says why.",
 }
-"""What to do, by the start of the server's message."""
+"""Advice by the start of the server's message."""
 
 
 def explain(failure: Failure) -> str:
@@ -53,7 +53,7 @@ def explain(failure: Failure) -> str:
         return _with_remedy(error)
     if error.code.name == "UNIMPLEMENTED":
         return _other_api(failure) or _no_workflows(failure) or str(error)
-    return _address(failure, probe.look(failure.target)) or _late(failure) or str(error)
+    return _address(failure, probe.identify(failure.target)) or _late(failure) or str(error)
 
 
 def _with_remedy(error: stoker.client.CallError) -> str:
@@ -82,31 +82,31 @@ def _late(failure: Failure) -> str | None:
     return f"No answer from {failure.target.text} within {failure.timeout:g} s: --timeout SECONDS waits longer."
 
 
-def _address(failure: Failure, speaks: Speaks) -> str | None:
+def _address(failure: Failure, result: ProbeResult) -> str | None:
     """Explains what is wrong with the address; None if it is right."""
     target, tls = failure.target, failure.endpoint.uses_tls(failure.api)
     flag = f"--{failure.api.value}"
-    if speaks is Speaks.GRPC_TLS and tls:
+    if result is ProbeResult.GRPC_TLS and tls:
         return _distrusted(failure)
-    if speaks is Speaks.GRPC and not tls:
+    if result is ProbeResult.GRPC and not tls:
         return None
-    if speaks in (Speaks.REST, Speaks.REST_TLS):
+    if result in (ProbeResult.REST, ProbeResult.REST_TLS):
         return f"{target.text} is a REST port; gRPC is on {_grpc_beside(failure)} ({flag})."
     return {
-        Speaks.NOBODY: (
+        ProbeResult.NOT_LISTENING: (
             f"No server listens at {target.text}. Start one with: torchserve --start --model-store DIR; "
             f"or give its address: {flag} HOST:PORT."
         ),
-        Speaks.UNKNOWN_HOST: f"There is no host named {target.host}: give the server's address, {flag} HOST:PORT.",
-        Speaks.SILENT: (
+        ProbeResult.UNKNOWN_HOST: f"There is no host named {target.host}: give the server's address, {flag} HOST:PORT.",
+        ProbeResult.SILENT: (
             f"{target.text} does not answer: the address is wrong, or a firewall is in between ({flag} HOST:PORT)."
         ),
-        Speaks.NO_SOCKET: f"There is no socket {target.path}: no server runs there ({flag} unix:/PATH).",
-        Speaks.DENIED: f"You may not use the socket {target.path}: it belongs to another user.",
-        Speaks.GRPC: f"{target.text} has no TLS: leave out --tls, --ca-file and https://.",
-        Speaks.GRPC_TLS: f"{target.text} has TLS: add --ca-file FILE with its authority's certificate, or use https://.",
-        Speaks.SOMETHING_ELSE: f"What listens at {target.text} is no gRPC server ({flag} HOST:PORT).",
-    }[speaks]
+        ProbeResult.NO_SOCKET: f"There is no socket {target.path}: no server runs there ({flag} unix:/PATH).",
+        ProbeResult.DENIED: f"You may not use the socket {target.path}: it belongs to another user.",
+        ProbeResult.GRPC: f"{target.text} has no TLS: leave out --tls, --ca-file and https://.",
+        ProbeResult.GRPC_TLS: f"{target.text} has TLS: add --ca-file FILE with its authority's certificate, or use https://.",
+        ProbeResult.SOMETHING_ELSE: f"What listens at {target.text} is no gRPC server ({flag} HOST:PORT).",
+    }[result]
 
 
 def _distrusted(failure: Failure) -> str | None:
@@ -125,9 +125,9 @@ def _grpc_beside(failure: Failure) -> str:
     """Names the usual port on the same host if that speaks gRPC; else gives a hint."""
     usual = failure.api.default_port
     beside = Target("", host=failure.target.host or "127.0.0.1", port=usual)
-    if probe.look(beside) in (Speaks.GRPC, Speaks.GRPC_TLS):
+    if probe.identify(beside) in (ProbeResult.GRPC, ProbeResult.GRPC_TLS):
         return f"{f'[{beside.host}]' if ':' in beside.host else beside.host}:{usual}"
-    return f"another one, {usual} unless the server was told otherwise"
+    return f"another one, {usual} by default"
 
 
 def _other_api(failure: Failure) -> str | None:
@@ -137,7 +137,7 @@ def _other_api(failure: Failure) -> str | None:
         return None
     return (
         f"{failure.target.text} is the {other.value} API; the {failure.api.value} API is on another port, "
-        f"{failure.api.default_port} unless the server was told otherwise (--{failure.api.value})."
+        f"{failure.api.default_port} by default (--{failure.api.value})."
     )
 
 
@@ -150,7 +150,7 @@ def _no_workflows(failure: Failure) -> str | None:
 def _serves(endpoint: Endpoint, api: Api) -> bool:
     try:
         with stoker.client.Client(endpoint) as client:
-            client.ping(timeout=_LOOK_S) if api is Api.INFERENCE else client.list_models(limit=1, timeout=_LOOK_S)
+            client.ping(timeout=_PROBE_S) if api is Api.INFERENCE else client.list_models(limit=1, timeout=_PROBE_S)
     except stoker.client.CallError as error:
         return error.code.name not in _MAY_BE_THE_ADDRESS
     return True

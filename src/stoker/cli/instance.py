@@ -89,8 +89,8 @@ class Instance:
 
     # -------------------------------------------------------------------------------------------- the lock
 
-    def _hold(self, patience_s: float) -> None:
-        end = time.monotonic() + patience_s
+    def _hold(self, timeout_s: float) -> None:
+        end = time.monotonic() + timeout_s
         while not self._held():
             if time.monotonic() >= end or self._recorded(os.geteuid()) is not None:
                 raise StartupError(ALREADY_RUNNING)

@@ -17,36 +17,36 @@ _ALERT_OR_HANDSHAKE = (b"\x15\x03", b"\x16\x03")
 _NOT_TLS = ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "PACKET_LENGTH_TOO_LONG")
 
 
-class Speaks(Enum):
-    """What an address speaks, or why that is unknown."""
+class ProbeResult(Enum):
+    """Protocol of a listener, or the reason why it is unknown."""
 
     GRPC = auto()
     REST = auto()
     GRPC_TLS = auto()
     REST_TLS = auto()
     SOMETHING_ELSE = auto()
-    NOBODY = auto()
+    NOT_LISTENING = auto()
     UNKNOWN_HOST = auto()
     SILENT = auto()
     NO_SOCKET = auto()
     DENIED = auto()
 
 
-def look(target: Target) -> Speaks:
+def identify(target: Target) -> ProbeResult:
     """Probes the address. Takes a few seconds at most."""
     if not target.host and not target.path:
-        return Speaks.SILENT  # an address that only gRPC can resolve
+        return ProbeResult.SILENT  # an address that only gRPC can resolve
     try:
         answer = _answer(target, _PREFACE) or _answer(target, _ping(target))
         if _is_http2(answer):
-            return Speaks.GRPC
+            return ProbeResult.GRPC
         if not answer.startswith(b"HTTP/1.") or answer[9:12] == b"400":  # some servers answer 400 where they expect TLS
             found = _over_tls(target)
             if found is not None:
                 return found
     except OSError as error:
         return _unreachable(error)
-    return Speaks.REST if answer.startswith(b"HTTP/1.") else Speaks.SOMETHING_ELSE
+    return ProbeResult.REST if answer.startswith(b"HTTP/1.") else ProbeResult.SOMETHING_ELSE
 
 
 def distrust(target: Target, authorities: bytes | None) -> str | None:
@@ -96,28 +96,28 @@ def _is_http2(answer: bytes) -> bool:
     return len(answer) > 3 and answer[3] == _SETTINGS and not answer.startswith(_ALERT_OR_HANDSHAKE)
 
 
-def _over_tls(target: Target) -> Speaks | None:
+def _over_tls(target: Target) -> ProbeResult | None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE  # only inspects; sends nothing over it
     context.set_alpn_protocols(["h2", "http/1.1"])
     try:
         with _connect(target) as plain, context.wrap_socket(plain) as secured:
-            return Speaks.GRPC_TLS if secured.selected_alpn_protocol() == "h2" else Speaks.REST_TLS
+            return ProbeResult.GRPC_TLS if secured.selected_alpn_protocol() == "h2" else ProbeResult.REST_TLS
     except (ssl.SSLEOFError, ssl.SSLZeroReturnError):  # closed; which of them, depends on Python's release
         return None
     except ssl.SSLError as error:
-        return None if error.reason in _NOT_TLS else Speaks.GRPC_TLS  # it asks for a client certificate
+        return None if error.reason in _NOT_TLS else ProbeResult.GRPC_TLS  # it asks for a client certificate
     except OSError:
         return None
 
 
-def _unreachable(error: OSError) -> Speaks:
+def _unreachable(error: OSError) -> ProbeResult:
     if isinstance(error, socket.gaierror):
-        return Speaks.UNKNOWN_HOST
+        return ProbeResult.UNKNOWN_HOST
     if isinstance(error, FileNotFoundError):
-        return Speaks.NO_SOCKET
+        return ProbeResult.NO_SOCKET
     if isinstance(error, PermissionError):
-        return Speaks.DENIED
+        return ProbeResult.DENIED
     refused = (errno.ECONNREFUSED, errno.ENOTSOCK, errno.EPROTOTYPE)
-    return Speaks.NOBODY if error.errno in refused else Speaks.SILENT
+    return ProbeResult.NOT_LISTENING if error.errno in refused else ProbeResult.SILENT

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 _MOMENT_S = 0.3
 
-Tell = Callable[[str], None]
+SetText = Callable[[str], None]
 Count = Callable[[int], None]
 
 
@@ -26,7 +26,7 @@ def shown(*, quiet: bool = False) -> bool:
 
 
 @contextmanager
-def spinner(text: str, *, quiet: bool = False) -> Iterator[Tell]:
+def spinner(text: str, *, quiet: bool = False) -> Iterator[SetText]:
     """Shows ``text`` and the elapsed time; the yielded function changes the text."""
     if not shown(quiet=quiet):
         yield lambda text: None

@@ -22,9 +22,9 @@ def watched(connection: Connection, text: str, *, model: str, version: str | Non
         yield
         return
     over = threading.Event()
-    with progress.spinner(text) as tell:
+    with progress.spinner(text) as set_text:
         watcher = threading.Thread(
-            target=_watch, args=(connection, text, model, version, tell, over), name="watch-model", daemon=True
+            target=_watch, args=(connection, text, model, version, set_text, over), name="watch-model", daemon=True
         )
         watcher.start()
         try:
@@ -35,7 +35,12 @@ def watched(connection: Connection, text: str, *, model: str, version: str | Non
 
 
 def _watch(
-    connection: Connection, text: str, model: str, version: str | None, tell: progress.Tell, over: threading.Event
+    connection: Connection,
+    text: str,
+    model: str,
+    version: str | None,
+    set_text: progress.SetText,
+    over: threading.Event,
 ) -> None:
     with stoker.client.Client(connection.endpoint) as client:
         while not over.wait(_EVERY_S):
@@ -43,9 +48,9 @@ def _watch(
                 found = client.describe(model, version=version, timeout=_ASK_S)
             except stoker.client.CallError as error:
                 if error.code.name == "NOT_FOUND":
-                    tell(f"{text}: the server reads the archive")
+                    set_text(f"{text}: the server reads the archive")
                 continue
-            tell(f"{text}: {state(found)}")
+            set_text(f"{text}: {state(found)}")
 
 
 def state(described: Sequence[Mapping[str, Any]]) -> str:

@@ -43,7 +43,7 @@ class SequencePart(NamedTuple):
 
 
 class NodeTrace(NamedTuple):
-    """How a node of a workflow fared. ``queue_s`` and ``run_s``: seconds of its last attempt, waiting and running."""
+    """Timings of a node of a workflow. ``queue_s`` and ``run_s``: seconds of its last attempt, waiting and running."""
 
     attempts: int
     queue_s: float

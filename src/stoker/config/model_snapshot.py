@@ -62,7 +62,7 @@ class SnapshotWorkflow:
 @dataclass(frozen=True, slots=True)
 class ModelSnapshot:
     """``resume``: a start that names no file may take these models instead of those of `load_models`. False while the
-    start that wrote it had nothing to resume: no models, or some that could not be loaded, and nobody changed that.
+    start that wrote it had nothing to resume: no models, or some that could not be loaded, and no change since.
     ``ignored``: members that are not read."""
 
     models: tuple[SnapshotModel, ...]

@@ -20,7 +20,7 @@ _TIME_UNITS = {"s": "", "ms": "_ms", "min": "_min"}
 
 
 class Origin(Enum):
-    """Who may set a value besides the built-in default."""
+    """Source of a value that is not the built-in default."""
 
     ANY = "file, command line, environment"
     FILE = "file, command line"

@@ -62,8 +62,8 @@ def remarks(settings: Settings, policy: AccessPolicy) -> Iterator[str]:
     """Returns warnings about how open the server is."""
     if policy.open_by_default:
         yield (
-            "Every process of this machine may register models, which run as code, and use them: nothing was said "
-            "about security, and only this machine is served. A config.properties file, --disable-token-auth or "
+            "Every process of this machine may register models, which run as code, and use them: nothing was set "
+            "for security, and only this machine is served. A config.properties file, --disable-token-auth or "
             "--enable-model-api restores TorchServe's defaults"
         )
     reachable = list(_reachable(settings))

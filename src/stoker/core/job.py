@@ -49,7 +49,7 @@ class Input(Struct, frozen=True):
 
 
 class Place(Enum):
-    """Where a job is outside of batches; see the table in `scheduling.core`."""
+    """Place of a job outside of batches; see the table in `scheduling.core`."""
 
     NEW = "new"  # not submitted, or refused
     QUEUED = "queued"

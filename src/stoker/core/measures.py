@@ -23,7 +23,7 @@ _KEPT = 512
 class Histogram:
     """Counts values by size.
 
-    ``new``: finite values that are counted when somebody reads the histogram. Whoever appends calls `settle` now and
+    ``new``: finite values that are counted when the histogram is read. Whoever appends calls `settle` now and
     then, which counts them once they are many.
     """
 
@@ -85,7 +85,7 @@ class RequestTotals:
 
 
 Served = tuple[RequestTotals, float, float]
-"""Where a job counts, and how many seconds after it was accepted it was sent and answered."""
+"""Totals that a job counts in, and the seconds from its acceptance until it was sent and until it was answered."""
 
 
 class BatchTotals:

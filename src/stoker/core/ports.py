@@ -133,13 +133,13 @@ class ScaleRequest:
 
 
 SCALING_BEGUN = "Processing worker updates..."
-"""What `ManagementPort` answers when workers go on starting or stopping after the answer."""
+"""Answer of `ManagementPort` while workers still start or stop."""
 SCALING_UNFINISHED = "Workers scaling in progress..."
-"""What it answers when it waited for workers, and not all of them are ready."""
+"""Its answer after waiting, if not all workers are ready."""
 
 
 class Description(NamedTuple):
-    """What a handler added to a description: ``entries`` hold it, ``meta`` is how it wants that answered."""
+    """A handler's addition to a description: ``entries`` hold it, ``meta`` is status and headers for the answer."""
 
     entries: list[dict[str, Any]]
     meta: ResponseMeta | None = None
@@ -220,7 +220,7 @@ class Dropped(Enum):
 
 
 Outcome = Chunk | ServingError | Dropped
-"""What a worker says of one job of a batch."""
+"""Result of one job of a batch."""
 
 
 class WorkerLink(Protocol):
@@ -310,7 +310,7 @@ class Handled(NamedTuple):
 
 
 class Load(NamedTuple):
-    """What a model's workers have to do. ``running``: jobs in the workers' hands, ``busy``: workers that have any,
+    """Load of a model's workers. ``running``: jobs that workers have, ``busy``: workers that have any,
     ``held``: workers whose state open sequences need.
     Totals that only grow: ``ended``: jobs of all batches that ended; ``handled``; ``waits``: how many of the answered
     waited how long, by the bounds of `measures.SECONDS`."""
@@ -363,7 +363,7 @@ class TokenScope(Enum):
 
 
 class Authorizer(Protocol):
-    """Who may call. Implemented by `frontend.auth`, called by every listener before a request does anything else.
+    """Authorizes calls. Implemented by `frontend.auth`, called by every listener before anything else.
 
     ``authorization``: the value of the header or metadata entry of that name, as the client sent it.
     """
@@ -421,8 +421,8 @@ ModelTelemetryOf = Callable[[ModelKey], ModelTelemetry]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelFigures:
-    """How one registered model version is at the moment. ``workers``: how many there are in each state.
-    ``nodes``: how many are ready on each node of a cluster. ``wanted``: how many autoscaling wants, ``changes``: how
+    """Current figures of one registered model version. ``workers``: number in each state.
+    ``nodes``: number ready on each node of a cluster. ``wanted``: how many autoscaling wants, ``changes``: how
     often it changed that, by kind; None: it is off."""
 
     key: ModelKey

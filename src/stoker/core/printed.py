@@ -115,7 +115,7 @@ _NEXT: dict[_State, dict[_Kind, _State]] = {
     _State.LINKED: {_Kind.BLANK: _State.BEFORE},
     _State.BEFORE: {_Kind.BEGIN: _State.FRAMES, _Kind.BEGIN_GROUP: _State.GROUP},
 }
-"""What may follow within one record; anything else ends it."""
+"""Lines that may follow within one record; any other ends it."""
 
 
 def _kind(line: str) -> _Kind:

@@ -1,8 +1,8 @@
 """Folders of one user in a place where all may write, each locked by the process that uses it.
 
 Laws: a folder counts only if it is a real one, this user's, and writable for no other; links are never followed.
-The lock is on the folder itself and ends with the process, however that dies, so who gets it knows that nobody uses
-the folder.  systemd-tmpfiles, which clears old files out of /tmp, leaves locked folders alone.
+The lock is on the folder itself and ends with the process, however that dies, so its next holder knows that no process
+uses the folder.  systemd-tmpfiles, which clears old files out of /tmp, leaves locked folders alone.
 """
 
 from __future__ import annotations

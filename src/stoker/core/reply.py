@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class ResponseMeta(NamedTuple):
-    """What a handler set through its context for one request: HTTP-like status, reason phrase, headers."""
+    """Status (as in HTTP), reason phrase and headers that a handler set through its context for one request."""
 
     status: int = 200
     reason: str = ""

@@ -22,7 +22,7 @@ _PROMISED_BYTES = 128 << 10
 class Assembly:
     """Assembles ``size`` bytes from pieces, each copied once.
 
-    A size is only a promise: the memory grows with the first pieces, and the rest is taken once those have come.
+    A declared size is not trusted: the memory grows with the first pieces, and the rest is taken once those have come.
     """
 
     __slots__ = ("_body", "_filled", "size")

@@ -35,7 +35,7 @@ class SequenceNames(NamedTuple):
 
 
 class SequenceLimits(NamedTuple):
-    """How a model's sequences are served. Times are seconds.
+    """Limits of a model's sequences. Times are seconds.
 
     ``max_idle_s``: from a sequence's newest answer until it is closed. ``max_life_s``: from its first request; looked
     at whenever it has nothing to do; 0 is unlimited. ``most``: sequences at a time. ``waiting``: requests of one that
@@ -51,7 +51,7 @@ class SequenceLimits(NamedTuple):
 
 
 class Membership(NamedTuple):
-    """What a request says of its sequence. ``id``: empty where it names none."""
+    """Sequence that a request belongs to. ``id``: empty where it names none."""
 
     id: str = ""
     starts: bool = False
@@ -64,11 +64,11 @@ def membership(
     """Reads what a request says. ``field``: the id in its message's own field. Raises BadRequest."""
     headers = headers or {}
     given = {item.name: item.value for item in inputs if item.name in names}
-    said = {name: _text(given[name]) if name in given else value_in_any_case(headers, name) or "" for name in names}
-    id = field or said[names.id]
+    found = {name: _text(given[name]) if name in given else value_in_any_case(headers, name) or "" for name in names}
+    id = field or found[names.id]
     if id and _ID.fullmatch(id) is None:
         raise BadRequest(f"The id of a sequence is 1 to {MAX_ID_BYTES} printable ASCII characters without semicolons.")
-    return Membership(id, _flag(said[names.start]), _flag(said[names.end]))
+    return Membership(id, _flag(found[names.start]), _flag(found[names.end]))
 
 
 def _text(data: Buffer) -> str:

@@ -24,7 +24,7 @@ class TensorSpec(NamedTuple):
 
 
 class TensorInterface(NamedTuple):
-    """How a model takes and gives tensors: the section ``openInference`` of its config.
+    """Tensor interface of a model: the section ``openInference`` of its config.
 
     ``rows``: the handler gets values by input name; otherwise TorchServe's document in ``body``. ``batched``: the first
     dimension of every tensor counts rows, each of them a request to the handler. ``values``: what it gets for a
@@ -66,7 +66,7 @@ class NamedHead(NamedTuple):
 
 
 class Form(Enum):
-    """What the handler's row is made of."""
+    """Source of the handler's row."""
 
     JSON = "json"  # the client's document, in the input ``body``
     DOCUMENT = "document"  # a document like it, of the tensors
@@ -84,7 +84,7 @@ class TensorHead(NamedTuple):
 
 
 class TensorJob(NamedTuple):
-    """What a worker must know of a job besides its inputs. ``tensors``: in the order of the inputs. ``names``: of the
+    """Tensor part of a job, for its worker. ``tensors``: in the order of the inputs. ``names``: of the
     tensors, where the inputs are not the tensors."""
 
     form: Form

@@ -16,7 +16,7 @@ PREFIX = "workflow:"
 
 
 class Trace(NamedTuple):
-    """How a node fared: attempts in all, and of the last one how long it waited and ran."""
+    """Attempts of a node in all, and the seconds that the last one waited and ran."""
 
     attempts: int
     queued_s: float
@@ -24,7 +24,7 @@ class Trace(NamedTuple):
 
 
 class Form(Protocol):
-    """What a frontend makes of the outputs of nodes. ``streams``: `part` makes each part as it comes; else `whole`
+    """Makes a frontend's answer of the outputs of nodes. ``streams``: `part` makes each part as it comes; else `whole`
     makes the only one. ``traces``: whether `whole` wants them; they are not measured for nothing."""
 
     @property

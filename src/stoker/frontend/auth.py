@@ -25,7 +25,7 @@ from stoker.errors import (
     TokensAreFixed,
 )
 from stoker.frontend.key_file import KeyFile
-from stoker.frontend.keys import NOBODYS, Key, Keyring, file_text, fixed_key, read_tokens, shown_key
+from stoker.frontend.keys import NO_KEY, Key, Keyring, file_text, fixed_key, read_tokens, shown_key
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +44,7 @@ class OpenAuthorizer:
 
 
 class TokenAuthorizer:
-    """Checks keys generated at start, which admit nobody before they are `published`.
+    """Checks keys generated at start, which admit no client before they are `published`.
 
     ``folder``: that of the key file.  ``lifetime_s``: that of a management or inference key.
     """
@@ -131,7 +131,7 @@ class FixedTokens:
         self._rejection = rejection
         self._monotonic = monotonic
         self._wall = wall
-        self._keys: Mapping[TokenScope, Key] = dict.fromkeys(TokenScope, NOBODYS)
+        self._keys: Mapping[TokenScope, Key] = dict.fromkeys(TokenScope, NO_KEY)
 
     @property
     def paths(self) -> list[Path]:
@@ -147,7 +147,7 @@ class FixedTokens:
         except (OSError, ValueError) as error:
             raise ConfigurationError(f"Invalid configuration: token_file: {self._source}: {_reason(error)}") from None
         for scope in TokenScope:
-            if self._keys[scope] is NOBODYS:
+            if self._keys[scope] is NO_KEY:
                 log.warning("No %s token is set: nobody can use the %s API", scope.value, scope.value)
             elif self._keys[scope].is_short:
                 log.warning("The %s token is short enough to be guessed", scope.value)
@@ -166,7 +166,7 @@ class FixedTokens:
 
     def _read(self) -> None:
         found = {} if self._source is None else _read_source(self._source, self._wall() - self._monotonic())
-        self._keys = dict.fromkeys(TokenScope, NOBODYS) | dict(found) | self._given
+        self._keys = dict.fromkeys(TokenScope, NO_KEY) | dict(found) | self._given
 
     def check(self, scope: TokenScope, authorization: str | None) -> None:
         if not self._keys[scope].opens(shown_key(authorization), self._monotonic()):

@@ -108,7 +108,7 @@ class RequestBudget:
 
 
 class Share:
-    """What one request takes of the budget, or its place in the queue.
+    """One request's share of the budget, or its place in the queue.
 
     ``own``: the budget of its connection, if that has one.  ``size``: bytes reserved.
     """
@@ -226,7 +226,7 @@ class Reader(Protocol):
 
 
 _PER_READER = 64 << 10
-"""What a connection holds beside the bytes that its client does not read: the state of HTTP/2 and of TLS."""
+"""Bytes of a connection's HTTP/2 and TLS state, besides those that its client has not read."""
 
 
 class UnreadAnswers:

@@ -1,6 +1,6 @@
 """Writes `key_file.json`: the keys of a running server, readable only by its owner.
 
-Invariants: a reader sees the old file or the new one, whole; nobody but the owner can ever read it; a link in its place
+Invariants: a reader sees the old file or the new one, whole; only the owner can ever read it; a link in its place
 is replaced, never followed.
 """
 

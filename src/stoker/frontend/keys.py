@@ -45,7 +45,7 @@ class Key:
         return len(self.secret) < SHORTEST_SAFE
 
 
-NOBODYS = Key(b"", -math.inf)
+NO_KEY = Key(b"", -math.inf)
 """A key that admits nothing."""
 
 

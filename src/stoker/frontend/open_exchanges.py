@@ -16,7 +16,7 @@ from stoker.frontend.exchange import Exchange
 log = logging.getLogger(__name__)
 
 SWEEP_SECONDS = 0.5
-"""How often stalled streams are checked for while there may be any."""
+"""Interval between checks for stalled streams, while there may be any."""
 
 
 class OpenExchanges:

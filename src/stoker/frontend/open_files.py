@@ -38,19 +38,19 @@ class OpenFiles:
     def __init__(self, most: int, listeners: int = _LISTENERS) -> None:
         self._kept = max(1, min(most // listeners, max(_LEAST, int(most * _KEPT_FOR_EACH))))
         self.free = most  # including what is kept
-        self.promised = self._kept * listeners  # kept for listeners that do not use it
+        self.reserved = self._kept * listeners  # kept for listeners that do not use it
 
     @property
     def of_one(self) -> int:
         """Returns how many more one listener may have that has none."""
-        return self.free - self.promised + self._kept
+        return self.free - self.reserved + self._kept
 
     def share(self) -> Share:
         return Share(self, self._kept)
 
 
 class Share:
-    """One listener's share: what is kept for it, and what nobody else needs."""
+    """One listener's share: the files reserved for it, and those that no other reserves."""
 
     __slots__ = ("_all", "_kept", "taken")
 
@@ -61,17 +61,17 @@ class Share:
 
     @property
     def has_room(self) -> bool:
-        return self.taken < self._kept or self._all.free > self._all.promised
+        return self.taken < self._kept or self._all.free > self._all.reserved
 
     def take(self) -> None:
         self.taken += 1
         self._all.free -= 1
         if self.taken <= self._kept:
-            self._all.promised -= 1
+            self._all.reserved -= 1
 
     def give(self) -> None:
         if self.taken <= self._kept:
-            self._all.promised += 1
+            self._all.reserved += 1
         self.taken -= 1
         self._all.free += 1
 

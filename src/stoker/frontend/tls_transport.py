@@ -42,7 +42,7 @@ _MOST_BARREN = 256 << 10
 """Bytes that may come without data beyond that: key updates and empty records cost time, and no limit of the protocol
 inside sees them."""
 _received = memoryview(bytearray(16 * _RECORD))
-"""What was just received, whatever the connection: it is used up before the loop reads again."""
+"""Receive buffer of all connections: its bytes are used before the loop reads again."""
 
 
 class State(Enum):

@@ -16,7 +16,7 @@ from stoker.core.per_loop import one_per_loop
 TURN_BYTES = 1 << 20
 LARGE_BYTES = 64 << 10
 READ_BYTES = 256 << 10
-"""What a loop reads at once from a connection that has much to read."""
+"""Bytes that a loop reads at once from a connection with much to read."""
 
 
 class Transfers:

@@ -37,7 +37,7 @@ class FileWatch:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
 
-    def look(self) -> None:
+    def check(self) -> None:
         """Follows links, because a mounted secret is a link that is moved."""
         now = tuple(_state(path) for path in self._paths)
         if now != self._seen:
@@ -47,7 +47,7 @@ class FileWatch:
     async def _watch(self) -> None:
         while True:
             try:
-                await asyncio.to_thread(self.look)
+                await asyncio.to_thread(self.check)
             except Exception:
                 log.exception("Files that may be renewed could not be looked at")
             await asyncio.sleep(self._interval_s)

@@ -1,7 +1,8 @@
 """`BaseHandler`: loads the model of an archive and answers batches with preprocess, inference, postprocess.
 
 Users import and patch it as `ts.torch_handler.base_handler`, so everything a test may replace (the module flags,
-`torch`, `setup_ort_session`) is looked up in this module at call time.
+`torch`, `setup_ort_session`) is looked up in this module at call time, and its `logger`, which users' handlers import,
+keeps TorchServe's name.
 
 Invariant: this module defines exactly one class, or archives that name ``base_handler`` stop loading.
 """

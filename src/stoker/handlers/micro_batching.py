@@ -44,7 +44,7 @@ class WorkerThread:
 
 
 def execute_call(event: threading.Event, stage: Stage, following: Stage | None, handler: Any, method: str) -> None:
-    """Runs one thread: applies ``method`` to slices and passes them on, until told to exit."""
+    """Runs one thread: applies ``method`` to slices and passes them on, until it is to exit."""
     while not event.is_set():
         item = stage.get()
         if item is None:

@@ -31,7 +31,7 @@ def trusted() -> bool:
 
 
 def load_file(path: str | Path, map_location: Any = "cpu") -> Any:
-    """Returns the object in a `torch.save` file. Raises RuntimeError: it holds code, and nobody trusted it."""
+    """Returns the object in a `torch.save` file. Raises RuntimeError: it holds code without the operator's trust."""
     path, safe = Path(path), not trusted()
     if safe and version.parse(torch.__version__) < _SAFE_SINCE:
         _warn_of_old_torch()

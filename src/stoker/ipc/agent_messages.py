@@ -14,14 +14,14 @@ from stoker.core.buffer import Buffer
 from stoker.ipc import codec
 
 OUTPUT_WINDOW_BYTES = 64 << 10
-"""How much of a worker's output may be on its way before the server has taken it."""
+"""Limit of a worker's output that is sent and that the server has not taken yet."""
 OUTPUT_REST_BYTES = 1 << 20
-"""How much the worker's pipes may hold when it ends, which is sent whatever the window."""
+"""Limit of what the worker's pipes hold when it ends, which is sent whatever the window."""
 STDOUT, STDERR = 1, 2
 
 
-class Beat(msgspec.Struct, tag="beat", array_like=True, frozen=True):
-    """A heartbeat, in both directions."""
+class Heartbeat(msgspec.Struct, tag="heartbeat", array_like=True, frozen=True):
+    """Sent in both directions."""
 
 
 class Taken(msgspec.Struct, tag="taken", array_like=True, frozen=True):
@@ -54,7 +54,7 @@ class Refused(msgspec.Struct, tag="refused", array_like=True, frozen=True):
 
 
 class Usage(msgspec.Struct, tag="usage", array_like=True, frozen=True):
-    """From the agent: also a sign of life. ``progress``: the newest batch that the worker has begun so far."""
+    """From the agent: a heartbeat, too. ``progress``: the newest batch that the worker has begun so far."""
 
     memory_bytes: int
     progress: int | None
@@ -87,7 +87,7 @@ class Connect(msgspec.Struct, tag="connect", array_like=True, frozen=True, kw_on
     metrics_config: str | None
 
 
-ToAgent = Beat | Taken | Kill
+ToAgent = Heartbeat | Taken | Kill
 FromAgent = Arrived | Started | Refused | Usage | Output | Exited
 decode_to_agent: Callable[[Buffer], ToAgent] = codec.decoding(ToAgent, "for an agent")
 decode_from_agent: Callable[[Buffer], FromAgent] = codec.decoding(FromAgent, "of an agent")

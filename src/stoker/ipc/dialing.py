@@ -18,7 +18,7 @@ from stoker.ipc.tls_socket import TlsSocket
 TIMEOUT_S = 20.0
 
 Stream = socket.socket | TlsSocket
-"""What carries frames: a socket, or TLS over one."""
+"""Carries frames: a socket, or TLS over one."""
 
 
 class Dialed(NamedTuple):

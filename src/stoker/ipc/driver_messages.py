@@ -58,7 +58,7 @@ class Refused(msgspec.Struct, tag="refused", array_like=True, frozen=True):
 
 
 class Node(msgspec.Struct, array_like=True, frozen=True, kw_only=True):
-    """Where an actor is. ``python``, ``stoker``: versions there. ``devices``: the variables that show it the GPUs that
+    """Node of an actor. ``python``, ``stoker``: versions there. ``devices``: the variables that show it the GPUs that
     Ray gave to it. ``port``: one that was free there. ``interface``: the network interface that has ``address``; empty:
     unknown."""
 

@@ -22,7 +22,7 @@ WELCOME_BYTES = _WELCOME.size
 
 
 class Kind(enum.IntEnum):
-    """What the connection carries: `agent_messages`, the frames of a worker, or the content of a model's folder."""
+    """Content of the connection: `agent_messages`, the frames of a worker, or the content of a model's folder."""
 
     AGENT = 1
     WORKER = 2

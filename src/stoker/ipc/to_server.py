@@ -39,7 +39,7 @@ class Meta(msgspec.Struct, array_like=True, frozen=True):
 
 @final
 class Failure(msgspec.Struct, array_like=True, frozen=True):
-    """Why one job has no result. ``kind``: raised | refused | resources | output | too_large.
+    """Reason why one job has no result. ``kind``: raised | refused | resources | output | too_large.
 
     ``size`` and ``limit``: bytes of a result that is too large.
     """

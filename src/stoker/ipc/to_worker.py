@@ -21,9 +21,9 @@ class Load(msgspec.Struct, tag="load", array_like=True, frozen=True, kw_only=Tru
     decode_input_request: bool = True
     max_response_bytes: int = 6_553_500
     stream_window_bytes: int = 1 << 20
-    """How many bytes of unread parts one job may have on the way before the handler has to wait."""
+    """Limit of one job's unread bytes of parts: then the handler has to wait."""
     poll_us: int = 0
-    """How long to look for the next batch before sleeping, at most."""
+    """Longest time to poll for the next batch before sleeping."""
     metrics_config: str | None = None
     """The metrics file; None: the metrics that exist without one."""
     tensors: TensorInterface = PLAIN
@@ -31,13 +31,13 @@ class Load(msgspec.Struct, tag="load", array_like=True, frozen=True, kw_only=Tru
     """The number among the ranks of a worker, of which all get the same batches and rank 0 answers; None: it has no
     ranks."""
     continuous: bool = False
-    """Whether requests join and leave between two calls of the handler. Each is a batch of its own then; batches may
-    end in any order."""
+    """True: requests join and leave between two calls of the handler. Each is a batch of its own; batches may end in
+    any order."""
     asynchronous: bool = False
-    """Whether the handler is a coroutine function, called once per request with many calls at a time. Each request is
-    a batch of its own then; batches may end in any order."""
+    """True: the handler is a coroutine function, called once per request with many calls at a time. Each request is
+    a batch of its own; batches may end in any order."""
     warm_up: WarmUp | None = None
-    """What the handler has to answer before the worker is ready."""
+    """Request that the handler has to answer before the worker is ready."""
 
 
 class JobHeader(msgspec.Struct, array_like=True, frozen=True):

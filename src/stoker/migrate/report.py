@@ -23,7 +23,7 @@ def lines(findings: Sequence[Finding]) -> Iterator[str]:
         for verdict in _ORDER:
             for finding in own:
                 if finding.verdict is verdict and finding.text:
-                    yield from _told(finding)
+                    yield from _entry(finding)
         plain = dict.fromkeys(printable(finding.item) for finding in own if not finding.text)
         if plain:
             yield from _wrapped("same", ", ".join(plain))
@@ -46,7 +46,7 @@ def as_object(path: str, findings: Sequence[Finding]) -> dict[str, Any]:
     }
 
 
-def _told(finding: Finding) -> Iterator[str]:
+def _entry(finding: Finding) -> Iterator[str]:
     where = f" ({printable(finding.where)})" if finding.where else ""
     yield from _wrapped(finding.verdict.value, f"{printable(finding.item)}{where}: {printable(finding.text)}")
 

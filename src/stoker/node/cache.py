@@ -158,7 +158,7 @@ class ArchiveCache:
             _write(entry / _SIZE, str(wanted.size).encode())
 
     def _survey(self, own: Path) -> tuple[int, list[_Idle]]:
-        """Counts the bytes of all other entries; removes unfinished ones that nobody fills any more."""
+        """Counts the bytes of all other entries; removes unfinished ones without an owner."""
         used, idle = 0, []
         for path in self._root.iterdir():
             if not _ENTRY.fullmatch(path.name) or path == own:

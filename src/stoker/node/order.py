@@ -22,7 +22,7 @@ class Archive(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class BorderAccess(msgspec.Struct, frozen=True, kw_only=True):
-    """How to reach the server. ``ca``: PEM, what its certificate is verified with; None: the border has no TLS.
+    """Security of the connection to the server. ``ca``: PEM that verifies its certificate; None: no TLS.
     ``tls_name``: the name in that certificate."""
 
     host: str

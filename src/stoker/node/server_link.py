@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from stoker.ipc import agent_messages, codec
-from stoker.ipc.agent_messages import Arrived, Beat, FromAgent, Kill, Taken, Usage
+from stoker.ipc.agent_messages import Arrived, FromAgent, Heartbeat, Kill, Taken, Usage
 from stoker.ipc.dialing import Stream
 from stoker.ipc.frames import Frame, FrameError
 from stoker.pool.child_process import ChildProcess
@@ -42,7 +42,7 @@ class ServerLink:
         self._heartbeat_s = heartbeat_s
         self._silence_s = silence_s
         self._monotonic = monotonic
-        self._heard_at = 0.0
+        self._received_at = 0.0
         self._timer: asyncio.TimerHandle | None = None
         self._child: ChildProcess | None = None
         self._outputs: Sequence[TakesCredit] = ()
@@ -53,10 +53,10 @@ class ServerLink:
         )
 
     def start(self, node: str) -> None:
-        self._heard_at = self._monotonic()
+        self._received_at = self._monotonic()
         self._transport.start()
         self.send(Arrived(node))
-        self._beat()
+        self._send_heartbeat()
 
     def attach(self, child: ChildProcess, outputs: Sequence[TakesCredit]) -> None:
         """Reports on this worker from now on."""
@@ -78,21 +78,21 @@ class ServerLink:
         self._transport.close()
         self._stream.close()
 
-    def _beat(self) -> None:
+    def _send_heartbeat(self) -> None:
         if self._is_silent():
             self._transport.read_rest()  # this loop may be what was late
         if self._is_silent():
             self._lost(None)
             return
-        self._timer = asyncio.get_running_loop().call_later(self._heartbeat_s, self._beat)
+        self._timer = asyncio.get_running_loop().call_later(self._heartbeat_s, self._send_heartbeat)
         child = self._child
         self.send(Usage(0, 0) if child is None else Usage(child.memory_bytes(), progress_of(child.progress_fd)))
 
     def _is_silent(self) -> bool:
-        return self._monotonic() - self._heard_at > self._silence_s
+        return self._monotonic() - self._received_at > self._silence_s
 
     def _on_frame(self, frame: Frame) -> None:
-        self._heard_at = self._monotonic()
+        self._received_at = self._monotonic()
         message = agent_messages.decode_to_agent(frame.header)
         if isinstance(message, Taken):
             for output in self._outputs:
@@ -103,7 +103,7 @@ class ServerLink:
             if self._child is not None:
                 self._child.kill_group()
         else:
-            assert isinstance(message, Beat)
+            assert isinstance(message, Heartbeat)
 
     def _lost(self, error: FrameError | None) -> None:
         if not self.gone.done():

@@ -1,5 +1,4 @@
-"""Where torch.compile keeps what it compiled: a folder for each model version, the same for all its workers and after a
-restart.
+"""Keeps what torch.compile compiled in a folder for each model version, which its workers share, also after a restart.
 
 Law: torch runs what it finds there, so the folder above counts only if it is this user's and no other may write to
 it; a server without such a folder compiles anew.

@@ -23,12 +23,12 @@ _TOOL_TIMEOUT_S = 10.0
 _MIB = 1 << 20
 
 _TOOLS = {"rocm-smi": "amd", "nvidia-smi": "nvidia", "xpu-smi": "intel", "system_profiler": "apple"}
-"""How a vendor is recognised, in TorchServe's order."""
+"""Commands that identify a vendor, in TorchServe's order."""
 
 _VISIBLE = {"amd": "HIP_VISIBLE_DEVICES", "nvidia": "CUDA_VISIBLE_DEVICES", "intel": "XPU_VISIBLE_DEVICES"}
 
 Handle = Any
-"""What a vendor's library calls a device."""
+"""Handle that a vendor's library has for a device."""
 
 
 class Devices:

@@ -88,11 +88,11 @@ class Link:
             max_payload_bytes=min(max_payload_bytes, MAX_PAYLOAD_BYTES),
             on_frame=self._on_frame,
             on_lost=owner.lost,
-            patience=self._patience,
+            poll_s=self._poll_s,
         )
         self._write = self._transport.write
         self._polling = Polling(min(poll_s, _LONGEST_POLL_S))
-        self._looked = False
+        self._polled = False
         self._monotonic = monotonic
         self._asked_at = 0.0
         self._turn = current_turn()
@@ -160,17 +160,17 @@ class Link:
 
     # ------------------------------------------------------------------------------------ from the worker
 
-    def _patience(self) -> float:
+    def _poll_s(self) -> float:
         """Returns how long to poll for the answer of a lone batch, which takes less time than waking the loop."""
         if len(self._sent) != 1 or self._asked_at or not self._busy.only_one or self._turn.gathers:
             return 0.0
         self._asked_at = self._monotonic()
         seconds = self._polling.seconds()
-        self._looked = seconds > 0.0
+        self._polled = seconds > 0.0
         return seconds
 
-    def _learn(self) -> None:
-        self._polling.waited(self._monotonic() - self._asked_at, looked=self._looked)
+    def _record_wait(self) -> None:
+        self._polling.waited(self._monotonic() - self._asked_at, looked=self._polled)
         self._asked_at = 0.0
 
     def _on_frame(self, frame: Frame) -> None:
@@ -203,7 +203,7 @@ class Link:
         sent.remove(batch)  # nearly always the first
         self.served = True
         if self._asked_at:
-            self._learn()
+            self._record_wait()
         if message.seconds >= 0:
             self._telemetry.predicted(message.seconds, batch.jobs)
         self._scheduler.batch_done(self, batch.id, result, message.seconds)

@@ -81,7 +81,7 @@ class PipeLog:
 
     def _write(self, lines: list[str]) -> None:
         for line in lines:
-            self._tell(self._tracebacks.feed(line))
+            self._emit(self._tracebacks.feed(line))
         if self._tracebacks.open and self._timer is None:
             self._timer = self._loop.call_later(_TRACEBACK_S, self._end_traceback)
 
@@ -89,9 +89,9 @@ class PipeLog:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        self._tell(self._tracebacks.end())
+        self._emit(self._tracebacks.end())
 
-    def _tell(self, records: list[str]) -> None:
+    def _emit(self, records: list[str]) -> None:
         for record in records:
             log.log(self._level, "%s", record, extra=self._extra)
 

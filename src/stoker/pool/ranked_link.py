@@ -27,7 +27,7 @@ from stoker.pool.ranks import RankGroup
 from stoker.pool.transport import FrameTransport
 
 FAILED_GRACE_S = 1.0
-"""How long the other ranks may take to end a batch that failed on one."""
+"""Time for the other ranks to end a batch that failed on one."""
 
 _SMALL_FRAME_BYTES = 1 << 20
 
@@ -50,7 +50,7 @@ class RankedLink(Link):
         self._greeted = self._loaded = 0
         self._answer: tuple[Results, memoryview] | None = None
         self._ran: dict[int, Results] = {}
-        self._patience_with_ranks: asyncio.TimerHandle | None = None
+        self._grace_timer: asyncio.TimerHandle | None = None
         self._write = self._write_batch
 
     def _write_batch(self, buffers: Iterable[Buffer]) -> None:
@@ -83,7 +83,7 @@ class RankedLink(Link):
     def close(self) -> None:
         for other in self._others:
             other.close()
-        self._end_patience()
+        self._cancel_grace()
         super().close()
 
     def started(self) -> int | None:
@@ -136,12 +136,12 @@ class RankedLink(Link):
     def _settle(self) -> None:
         expected = len(self._others) if self._all_predict else 0
         if self._answer is None or len(self._ran) < expected:
-            self._look_for_failures()
+            self._check_failures()
             return
         (message, payload), self._answer = self._answer, None
         failures = {index: _named(rank, found) for rank, index, found in self._failures()}
         self._ran.clear()
-        self._end_patience()
+        self._cancel_grace()
         super()._on_results(msgspec.structs.replace(message, failures={**failures, **message.failures}), payload)
 
     def _failures(self) -> list[tuple[int, int, Failure]]:
@@ -149,20 +149,20 @@ class RankedLink(Link):
         ran = sorted(self._ran.items(), reverse=True)
         return [(rank, index, found) for rank, message in ran for index, found in message.failures.items()]
 
-    def _look_for_failures(self) -> None:
+    def _check_failures(self) -> None:
         found = [(rank, failure) for rank, _, failure in self._failures()]
         if self._answer is not None:
             found += [(0, failure) for failure in self._answer[0].failures.values()]
-        if found and self._patience_with_ranks is None:
+        if found and self._grace_timer is None:
             rank, failure = found[-1]
             reason = WorkerDied(f"rank {rank} failed ({failure.message}), and another one did not end the batch")
             loop = asyncio.get_running_loop()
-            self._patience_with_ranks = loop.call_later(FAILED_GRACE_S, self._owner.restart, reason)
+            self._grace_timer = loop.call_later(FAILED_GRACE_S, self._owner.restart, reason)
 
-    def _end_patience(self) -> None:
-        if self._patience_with_ranks is not None:
-            self._patience_with_ranks.cancel()
-            self._patience_with_ranks = None
+    def _cancel_grace(self) -> None:
+        if self._grace_timer is not None:
+            self._grace_timer.cancel()
+            self._grace_timer = None
 
 
 def _named(rank: int, failure: Failure) -> Failure:

@@ -29,7 +29,7 @@ _READS_AFTER_DEATH = 256  # what a dead peer left in the kernel is far less
 class FrameTransport:
     """``on_frame`` gets each whole frame. ``on_lost`` is called once when no more will come: with None for a closed
     socket, with the error when the peer breaks the protocol.  A frame handler may raise `FrameError` too.
-    ``patience``: for how many seconds to look for an answer once all is written, before the loop goes on."""
+    ``poll_s``: returns for how many seconds to poll for an answer once all is written, before the loop goes on."""
 
     def __init__(
         self,
@@ -38,14 +38,14 @@ class FrameTransport:
         max_payload_bytes: int,
         on_frame: Callable[[Frame], None],
         on_lost: Callable[[FrameError | None], None],
-        patience: Callable[[], float] = lambda: 0.0,
+        poll_s: Callable[[], float] = lambda: 0.0,
     ) -> None:
         self._sock = sock
         self._fd = sock.fileno()
         self._decoder = Decoder(max_payload_bytes)
         self._on_frame = on_frame
         self._on_lost = on_lost
-        self._patience = patience
+        self._poll_s = poll_s
         self._out: deque[Buffer] = deque()
         self._flush_due = False
         self._writing = False
@@ -97,9 +97,9 @@ class FrameTransport:
         if self._writing or self._out:
             self._want_writable(bool(self._out) and self._open)
         if not self._writing and self._open:
-            self._look(self._patience())
+            self._poll(self._poll_s())
 
-    def _look(self, seconds: float) -> None:
+    def _poll(self, seconds: float) -> None:
         if seconds > 0.0:
             end = time.monotonic() + seconds
             while not self._read() and self._open and time.monotonic() < end:

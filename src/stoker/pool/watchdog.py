@@ -55,13 +55,13 @@ class Watchdog:
         if self._process is None:
             self._start()
         else:
-            self._tell("+", group)
+            self._write("+", group)
 
     def remove(self, group: int) -> None:
         """Removes the group. To be called before it is reaped: later its number may be another's."""
         if group in self._groups:
             self._groups.discard(group)
-            self._tell("-", group)
+            self._write("-", group)
 
     async def close(self) -> None:
         """Kills what is still alive (nothing, after a clean stop) and waits for the end. Idempotent."""
@@ -89,9 +89,9 @@ class Watchdog:
         assert self._process.stdin is not None
         os.set_blocking(self._process.stdin.fileno(), False)  # a stopped watchdog must not stop the server
         for group in tuple(self._groups):
-            self._tell("+", group)
+            self._write("+", group)
 
-    def _tell(self, what: str, group: int) -> None:
+    def _write(self, what: str, group: int) -> None:
         if self._process is None or self._process.stdin is None:
             return
         try:

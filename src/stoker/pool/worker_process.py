@@ -41,7 +41,7 @@ _FRAME_SLACK_BYTES = 1 << 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SlotConfig:
-    """What all processes of a slot share. ``name``: as in logs, ``W-9000-model_1.0``. ``devices``: the variable that
+    """Options of all processes of a slot. ``name``: as in logs, ``W-9000-model_1.0``. ``devices``: the variable that
     shows GPUs to a worker that has several; ``gpu_id`` is the first of them."""
 
     id: int

@@ -19,7 +19,7 @@ VISIBLE = ("CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES"
 """Variables by which Ray shows devices to a process."""
 
 _RELEASED_S = 10.0
-"""How long it may take until the server has heard that the worker is gone, and releases the actor."""
+"""Timeout for the server to learn that the worker is gone, and to release the actor."""
 
 _OF_RAY = ("RAY_", "SPT_NOENV", "PYTHONBREAKPOINT")
 """Beginnings of variables that Ray sets for its own processes."""
@@ -62,7 +62,7 @@ def _interface_of(address: str) -> str:
 
 
 def _end_soon() -> None:
-    """Ends this process where nobody does: Ray forgets actors whose node it takes for dead."""
+    """Ends this process, because Ray does not: it forgets actors whose node it takes for dead."""
     timer = threading.Timer(_RELEASED_S, os._exit, (0,))
     timer.daemon = True
     timer.start()

@@ -227,8 +227,8 @@ def _name(node: Mapping[str, Any]) -> str:
 
 
 def _end_helpers() -> None:
-    """Ends what Ray starts for others: who reads the logs of all workers again and again, who would add machines, and
-    who waits for a dashboard. `ray.init` cannot be told to do without them."""
+    """Ends Ray's unneeded helpers: the monitor of worker logs, the autoscaler and the dashboard. `ray.init` has no
+    option to leave them out."""
     for helper in ("log_monitor", "monitor", "dashboard"):
         with suppress(Exception):  # no part of Ray's public API
             getattr(worker._global_node, f"kill_{helper}")(check_alive=False)

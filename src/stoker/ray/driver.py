@@ -103,8 +103,8 @@ async def serve(sock: socket.socket, address: str) -> int:
 def environment_of(address: str, given: Mapping[str, str]) -> dict[str, str]:
     """Returns Ray's environment, without usage reports.
 
-    A cluster of this machine alone is reached by loopback only, has a token that lies in no file, and does without what
-    serves nobody here. ``given`` wins.
+    A cluster of this machine alone is reached by loopback only, has a token that lies in no file, and starts none
+    of Ray's unneeded helpers. ``given`` wins.
     """
     found = {"RAY_USAGE_STATS_ENABLED": "0"}
     if address == "local":

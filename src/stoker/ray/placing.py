@@ -14,12 +14,12 @@ from stoker.ipc.driver_messages import Begin, Ended, Failed, FromDriver, Node, P
 from stoker.ray.shortage import shortage
 from stoker.ray.view import Actor, ActorLost, Actors, Cluster, NodeView
 
-LOOK_S = 1.0
+POLL_S = 1.0
 """Pause between two looks at what is missing."""
 START_S = 120.0
-"""How long Ray may take to start an actor for which there is room."""
+"""Timeout for Ray to start an actor for which there is room."""
 UNCLEAR_S = 20.0
-"""How long what is missing may have been set aside for an actor that is starting, while the cluster does not say."""
+"""Time for which missing resources may be reserved for an actor that is starting, where the cluster does not say."""
 SURE_LOOKS = 2
 """So often in a row it must say that an actor waits for room: it says so for a second too long."""
 
@@ -64,21 +64,21 @@ class Placing:
     async def _place(self) -> list[Node]:
         """Raises ActorLost."""
         waited = 0.0
-        await self._look()
+        await self._reachable_nodes()
         found = self._ask()
         try:
-            while not (await asyncio.wait({found}, timeout=LOOK_S))[0]:
-                before, nodes = self._avoided, await self._look()
+            while not (await asyncio.wait({found}, timeout=POLL_S))[0]:
+                before, nodes = self._avoided, await self._reachable_nodes()
                 if self._avoided != before:  # a node has died, or has come back
                     found = self._ask_again(found)
-                waited = 0.0 if await self._report(nodes) else waited + LOOK_S
+                waited = 0.0 if await self._report(nodes) else waited + POLL_S
                 if waited >= START_S:
                     raise ActorLost(f"Ray did not start its actor within {START_S:g} s")
             return await self._named(await found)
         finally:
             found.cancel()
 
-    async def _look(self) -> Sequence[NodeView]:
+    async def _reachable_nodes(self) -> Sequence[NodeView]:
         """Returns the nodes that can be chosen; notes which ones to avoid."""
         nodes = await self._cluster.nodes()
         answers = await asyncio.gather(*(self._cluster.reachable(node) for node in nodes))
@@ -114,7 +114,7 @@ class Placing:
         """``short``: something is missing now. It may be what was set aside for the actors just asked for."""
         have_room = await self._actors.have_room() if short and self._actors is not None else True
         self._waits = self._waits + 1 if have_room is False else 0
-        self._unclear_s = self._unclear_s + LOOK_S if have_room is None else 0.0
+        self._unclear_s = self._unclear_s + POLL_S if have_room is None else 0.0
         return self._waits >= SURE_LOOKS or self._unclear_s >= UNCLEAR_S
 
     async def _named(self, found: Sequence[Mapping[str, Any]]) -> list[Node]:

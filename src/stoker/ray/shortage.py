@@ -14,7 +14,7 @@ _SLACK = 1e-6  # Ray counts in ten-thousandths
 
 
 class NodeRoom(NamedTuple):
-    """What a node has of each resource, in total and free."""
+    """Resources of a node, in total and free."""
 
     total: Amounts
     free: Amounts

@@ -92,13 +92,13 @@ class Autoscaler:
         self._timer = None
         for entry in list(self._entries):
             try:
-                self._look_at(entry)
+                self._scale(entry)
             except Exception:  # a defect with one model must not end the scaling of others
                 log.exception("Model %s could not be scaled", entry.key)
         self._unload_one()
         self._set_timer()
 
-    def _look_at(self, entry: ModelEntry) -> None:
+    def _scale(self, entry: ModelEntry) -> None:
         scaling, now = entry.scaling, self._now()
         if scaling is None or not entry.target:
             return

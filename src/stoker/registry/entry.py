@@ -20,7 +20,7 @@ from stoker.scheduling.autoscaling import Autoscaling
 
 
 class ModelScheduler(SchedulerPort, Protocol):
-    """What the registry asks of `scheduling.scheduler.Scheduler`."""
+    """The registry's view of `scheduling.scheduler.Scheduler`."""
 
     def submit(self, job: Job) -> None: ...
 
@@ -38,7 +38,7 @@ class ModelScheduler(SchedulerPort, Protocol):
 
 
 class ModelWorkers(Protocol):
-    """What the registry asks of `pool.pool.WorkerPool`."""
+    """The registry's view of `pool.pool.WorkerPool`."""
 
     def scale(self, count: int) -> None: ...
 
@@ -62,7 +62,7 @@ class PoolFactory(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeRole:
-    """What a workflow makes of a model that is one of its nodes: ``workers`` of it start, at least ``min_workers``
+    """Options of a model that is a node of a workflow: ``workers`` of it start, at least ``min_workers``
     must be ready, and ``envelope`` takes the place of the setting `service_envelope`."""
 
     workflow: str
@@ -76,7 +76,7 @@ class NodeRole:
 
 @dataclass(slots=True)
 class Scaling:
-    """How a model is scaled by its load. ``reason``: of the number of workers it has now; ``changed_at``: since when,
+    """State of a model's autoscaling. ``reason``: of the number of workers it has now; ``changed_at``: since when,
     in seconds since 1970. ``changes``: how often it went up, down, to sleep, was woken."""
 
     policy: Autoscaling

@@ -28,7 +28,7 @@ class HealthView:
         self._clock = clock
         self._listeners: dict[int, Callable[[], None]] = {}
         self._next_listener = 0
-        self._told_soon = False
+        self._notify_due = False
         self._healthy = True
         self._healthy_until = -math.inf
         self.failed: Sequence[str] = ()
@@ -39,10 +39,10 @@ class HealthView:
         """Applies TorchServe's rule for Ping: each default version has as many healthy workers as its minimum, where a
         worker is healthy until it has failed for `max_retry_timeout_s`."""
         if self._clock.now() >= self._healthy_until:
-            self._look()
+            self._refresh()
         return self._healthy
 
-    def _look(self) -> None:
+    def _refresh(self) -> None:
         now, until = self._clock.now(), math.inf
         self._healthy = True
         for entry in self._catalog.defaults():
@@ -101,12 +101,12 @@ class HealthView:
 
     def changed(self) -> None:
         self._healthy_until = -math.inf
-        if self._listeners and not self._told_soon:
-            self._told_soon = True
-            asyncio.get_running_loop().call_soon(self._tell)
+        if self._listeners and not self._notify_due:
+            self._notify_due = True
+            asyncio.get_running_loop().call_soon(self._notify)
 
-    def _tell(self) -> None:
-        self._told_soon = False
+    def _notify(self) -> None:
+        self._notify_due = False
         for listener in list(self._listeners.values()):
             try:
                 listener()

@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 AT_ONCE = 4
 """Archives that are read, and besides them archives that are downloaded, at the same time."""
 
-_TELL_S = 10.0
+_REPORT_S = 10.0
 _MOST_NAMED = 5
 
 
@@ -31,17 +31,17 @@ async def load_all(
     loads = [
         tasks.start(_load(model, downloading if is_remote(model.url) else reading, operations)) for model in models
     ]
-    await _wait_and_tell(models, loads)
+    await _wait_and_report(models, loads)
     entries = [None if load.cancelled() else load.result() for load in loads]
     _settle_defaults([entry for entry in entries if entry is not None], operations, catalog)
     return [model for model, entry in zip(models, entries, strict=True) if entry is None]
 
 
-async def _wait_and_tell(models: Sequence[StartupModel], loads: Sequence[asyncio.Task[ModelEntry | None]]) -> None:
+async def _wait_and_report(models: Sequence[StartupModel], loads: Sequence[asyncio.Task[ModelEntry | None]]) -> None:
     """Logs which models the start still waits for: the server is not up before the last one is."""
     pending = set(loads)
     while pending:
-        _, pending = await asyncio.wait(pending, timeout=_TELL_S)
+        _, pending = await asyncio.wait(pending, timeout=_REPORT_S)
         if pending:
             waiting = [shown(model) for model, load in zip(models, loads, strict=True) if load in pending]
             more = f" and {len(waiting) - _MOST_NAMED} more" if len(waiting) > _MOST_NAMED else ""

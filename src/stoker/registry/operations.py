@@ -168,9 +168,9 @@ class Operations:
     async def _withdraw(self, entry: ModelEntry, error: BaseException) -> None:
         self._catalog.remove(*entry.key)
         self._changed()
-        told = errors.ServerStopping() if self.stopping else errors.ModelUnregistered(model=entry.key.name)
+        error = errors.ServerStopping() if self.stopping else errors.ModelUnregistered(model=entry.key.name)
         log.warning("Model %s could not be registered: %s", entry.key, str(error) or type(error).__name__)
-        await self._dismantle(entry, grace_s=0.0, error=told)
+        await self._dismantle(entry, grace_s=0.0, error=error)
 
     # ------------------------------------------------------------------------------------ scale, default
 

@@ -28,7 +28,7 @@ _VENV_FOLDER = ".stoker-venv"  # no name that an operator's own directory, used 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prepared:
-    """``python``: the interpreter of this model's workers. ``unpacked``: None for what nobody unpacked for it."""
+    """``python``: the interpreter of this model's workers. ``unpacked``: None where nothing was unpacked for it."""
 
     spec: ModelSpec
     unpacked: UnpackedModel | None

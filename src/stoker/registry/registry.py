@@ -164,8 +164,8 @@ class Registry:
             )
         spec = entry.spec
         if spec.client_timeout_s:
-            patience = self._now() + spec.client_timeout_s
-            deadline = patience if deadline is None else min(deadline, patience)
+            timeout = self._now() + spec.client_timeout_s
+            deadline = timeout if deadline is None else min(deadline, timeout)
         if alone is None:
             alone = streaming and spec.streams_alone
         counters, totals = entry.counters, None

@@ -13,7 +13,7 @@ _MOST_CAUSES, _LONGEST_CAUSE = 100, 1000
 
 
 class FailedLoads:
-    """Why archives could not be loaded when that was last tried."""
+    """Remembers why archives could not be loaded when last tried."""
 
     def __init__(self) -> None:
         self._causes: dict[str, str] = {}

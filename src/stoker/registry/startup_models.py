@@ -24,7 +24,7 @@ class StartupModel(NamedTuple):
     url: str
     name: str | None
     saved: SnapshotModel | None = None
-    """How the model was served, where it is resumed."""
+    """Saved state of a model that is resumed."""
 
     @property
     def request(self) -> RegisterRequest:

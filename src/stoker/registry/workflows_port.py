@@ -14,7 +14,7 @@ from stoker.core.sequences import Membership
 
 
 class WorkflowsPort(Protocol):
-    """What the registry asks of the workflows beside it."""
+    """The registry's view of the workflows."""
 
     def submit(
         self,

@@ -65,7 +65,7 @@ class Drained(Struct, frozen=True):
 
 
 class Wake(Struct, frozen=True):
-    """Jobs wait, and there are no workers because nobody needed them."""
+    """Jobs wait for a model that was scaled to zero."""
 
 
 Rare = DeliverParts | Fail | CancelInWorker | GrantCredit | Restart | Drained | Wake

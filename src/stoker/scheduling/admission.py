@@ -32,13 +32,13 @@ class Admission:
 
     def pool_status(self, configured: int, failure: errors.ServingError | None) -> None:
         self._configured, self._failure = configured, failure
-        self._look()
+        self._update_open()
 
     def may_sleep(self, may: bool) -> None:
         self._may_sleep = may
-        self._look()
+        self._update_open()
 
-    def _look(self) -> None:
+    def _update_open(self) -> None:
         self.open = not self.asleep and self.refusal() is None
 
     @property

@@ -50,7 +50,7 @@ class _Average:
 
 
 class Dispersion:
-    """How much requests cluster: the variance of their number in a moment over its mean. 1 when they are independent,
+    """Index of dispersion of requests: the variance of their number in a moment over its mean. 1 when independent,
     the size of bursts that come at once, 0 when they are as regular as a clock."""
 
     __slots__ = ("_before", "_count", "_known", "_seconds", "value")

@@ -115,7 +115,7 @@ class Autoscaling:
 
     def decide(self, sample: Sample, *, fewest: int, most: int) -> Decision | None:
         """Returns the new number of workers, None when it stays."""
-        self._learn(sample)
+        self._observe(sample)
         if self.idle_s(sample.now) >= self._sleep_after_s and fewest == 0:
             return self._sleep(sample)
         need, reason = self._need(sample, most)
@@ -127,7 +127,7 @@ class Autoscaling:
 
     # ------------------------------------------------------------------------------------------ inside
 
-    def _learn(self, sample: Sample) -> None:
+    def _observe(self, sample: Sample) -> None:
         before, self._before = self._before, sample
         if sample.load.waiting or sample.load.running or self._active_at == -inf:
             self._active_at = sample.now
@@ -142,10 +142,10 @@ class Autoscaling:
         self._arrivals.add(max(0, arrived), seconds)
         handled = (max(0.0, new - past) for new, past in zip(load.handled, old.handled, strict=True))
         self._cost.add(Handled(*handled), seconds)
-        self._learn_late(sample, before, seconds)
-        self._learn_start(sample)
+        self._observe_late(sample, before, seconds)
+        self._observe_start(sample)
 
-    def _learn_late(self, sample: Sample, before: Sample, seconds: float) -> None:
+    def _observe_late(self, sample: Sample, before: Sample, seconds: float) -> None:
         if self._arrivals.trend or sample.ready != before.ready or sample.ready != sample.workers:
             self._strictness.restart()
             return
@@ -153,7 +153,7 @@ class Autoscaling:
         if waits and sample.now - self._since > UNSURE_S + CLEAR_S:
             self._strictness.add(late_of(waits, self._target_s), sum(waits), seconds, self._arrivals.burst)
 
-    def _learn_start(self, sample: Sample) -> None:
+    def _observe_start(self, sample: Sample) -> None:
         if self._raised_at is not None and sample.ready >= sample.workers:
             took_s = min(sample.now - self._raised_at, _LONGEST_AHEAD_S)
             self._start_s += _SMOOTHING * (took_s - self._start_s)

@@ -168,7 +168,7 @@ class SchedulerCore:
         for index, (job, chunks) in enumerate(zip(flight.jobs, parts, strict=True)):
             if job.place is flight and chunks:
                 self._deliver_parts(flight, index, job, chunks, now)
-        worker.sign_of_life(now, flight)
+        worker.record_activity(now, flight)
         self._wake_by(worker.late_at(self.spec.response_timeout_s))
 
     def done(

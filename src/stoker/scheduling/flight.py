@@ -81,7 +81,7 @@ class Flight(Batch):
 class WorkerState:
     """One ready worker as the scheduler sees it. It runs its batches one after the other, in order.
 
-    ``since``: when the running batch began or last gave a sign of life; ``blocked_at``: since when it waits for slow
+    ``since``: when the running batch began or last made progress; ``blocked_at``: since when it waits for slow
     readers, which is not its fault and does not count against the response timeout.
     """
 
@@ -108,7 +108,7 @@ class WorkerState:
         return None
 
     def ended(self, flight: Flight, now: float, handler_s: float) -> float:
-        """Forgets a batch, which is a sign of life; returns how long it kept the worker."""
+        """Removes a batch; returns how long the worker took for it."""
         self.flights.popleft()
         took_s = now - self.since
         if not flight.streams:
@@ -128,7 +128,7 @@ class WorkerState:
         """Returns whether the worker waits for readers."""
         return bool(self.flights) and self.flights[0].blocked()
 
-    def sign_of_life(self, now: float, flight: Flight | None = None) -> None:
+    def record_activity(self, now: float, flight: Flight | None = None) -> None:
         """``flight``: the batch that goes on; None: one has ended."""
         self.since = now
         self.blocked_at = now if self.flights and self.flights[0].streams and self.blocked() else None
@@ -154,7 +154,7 @@ class WorkerState:
 class SteppingWorker(WorkerState):
     """A worker that batches continuously: all its batches run at once, each of one job, and end in any order.
 
-    Batches join in the order sent. A report about any of them is a sign of life of the step that they share.
+    Batches join in the order sent. A report about any of them shows that the step which they share goes on.
     """
 
     any_order = True
@@ -163,7 +163,7 @@ class SteppingWorker(WorkerState):
 
     def ended(self, flight: Flight, now: float, handler_s: float) -> float:
         self.flights.remove(flight)
-        self.sign_of_life(now)
+        self.record_activity(now)
         return now - flight.sent_at
 
     def runs(self, flight: Flight) -> bool:
@@ -196,7 +196,7 @@ class ConcurrentWorker(SteppingWorker):
         self._given_up_at.pop(flight.id, None)
         return super().ended(flight, now, handler_s)
 
-    def sign_of_life(self, now: float, flight: Flight | None = None) -> None:
+    def record_activity(self, now: float, flight: Flight | None = None) -> None:
         if flight is not None:
             self._alive_at[flight.id] = now
 

@@ -31,7 +31,7 @@ class ServiceTime:
         """``seconds``: until the server read the answer, which it may do late. ``handler_s``: how long the handler ran;
         negative: unknown. ``lone``: the worker had nothing else, so ``seconds`` include the way."""
         if lone and handler_s >= 0.0:
-            self._learn_way(seconds - handler_s - WAKE_UP_S)
+            self._record_way(seconds - handler_s - WAKE_UP_S)
             seconds -= self.way
         average, way = self.average, self.way
         average = seconds if average is None else average + _EWMA_WEIGHT * (seconds - average)
@@ -46,7 +46,7 @@ class ServiceTime:
         else:
             self.prefetch = int(work / average)
 
-    def _learn_way(self, seconds: float) -> None:
+    def _record_way(self, seconds: float) -> None:
         """Trusts the shortest: others waited for the server."""
         if self.average is None or seconds < self.way:
             self.way = max(0.0, seconds)

@@ -22,7 +22,7 @@ _LOOKS_AHEAD = 4  # minutes in which what a minute leaves is worked off
 
 
 class _State(NamedTuple):
-    """How many jobs and batches have begun at the end of a minute, and until when workers are busy."""
+    """Jobs and batches that have begun at the end of a minute, and the time until which workers are busy."""
 
     jobs: int = 0
     batches: int = 0

@@ -25,7 +25,7 @@ MORE_WORKERS = 1.2  # than hindsight
 _FIRST_S = 60.0
 _OTHER_SEED = 1_000_000
 _TIMES_AS_LONG = 6  # so that little of it is chance
-_START_AND_CLEAR_S = 20.0  # after a rise that nobody could foresee
+_START_AND_CLEAR_S = 20.0  # after a rise that could not be foreseen
 
 _BUSY = (1, 2, 3, 5, 8, 12, 17, 24, 30, 42, 60)
 _ARRIVALS = {"poisson": traces.poisson, "regular": traces.regular, "bursts": traces.bursts(8)}

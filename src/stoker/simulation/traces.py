@@ -10,7 +10,7 @@ from dataclasses import dataclass
 Rate = Callable[[float], float]
 """Requests per second at a time."""
 Arrivals = Callable[[Rate, float, random.Random], list[float]]
-"""When requests come within so many seconds."""
+"""Draws the times of requests within so many seconds."""
 Service = Callable[[random.Random], float]
 """Draws a factor of the service time; its mean is 1."""
 

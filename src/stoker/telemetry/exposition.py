@@ -13,7 +13,7 @@ from stoker.core.ports import ModelFigures
 from stoker.telemetry.family import escaped
 
 Sample = tuple[str, str, float]
-"""What follows the family's name, label set in braces, value."""
+"""Suffix of the family's name, label set in braces, value."""
 
 Family = tuple[str, str, str, Iterable[Sample]]
 """Name, type, meaning, samples."""
@@ -42,8 +42,8 @@ def text(
     names: Collection[str] = (),
     workflows: Mapping[str, WorkflowCounters] = MappingProxyType({}),
 ) -> Iterator[str]:
-    """Returns the text. ``names``: only samples with these exact names. ``workflows``: by name; without any, nothing is
-    said of them."""
+    """Returns the text. ``names``: only samples with these exact names. ``workflows``: by name; without any, their
+    families are left out."""
     families = _families(counted, list(figures))
     for name, kind, meaning, samples in chain(families, _of_workflows(workflows) if workflows else ()):
         lines = [

@@ -108,11 +108,11 @@ def _kind(element: ElementTree.Element) -> str:
 
 def _explained(levels: LogLevels, found: Mapping[str, int]) -> str:
     names = ("server", "workers", "access log", "ts_metrics.log", "model_metrics.log")
-    told = ", ".join(f"{name} {_word(level)}" for name, level in zip(names, levels[:-1], strict=True))
+    shown = ", ".join(f"{name} {_word(level)}" for name, level in zip(names, levels[:-1], strict=True))
     off = "".join(f"; {name} is not on the console (additivity)" for name in sorted(levels.hidden))
     others = sorted(set(found) - {_ROOT, *_OURS})
     unused = f", and the loggers {', '.join(others)}" if others else ""
-    return f"its levels count ({told}){off}; appenders, their files, patterns and sizes{unused} have no effect"
+    return f"its levels count ({shown}){off}; appenders, their files, patterns and sizes{unused} have no effect"
 
 
 def _word(level: int) -> str:

@@ -2,7 +2,7 @@
 
 ts_log.log        everything of the server itself      (also on the console)
 model_log.log     what workers print                   (also on the console)
-access_log.log    one line per finished call           (also on the console, unless told otherwise)
+access_log.log    one line per finished call           (also on the console, unless set otherwise)
 ts_metrics.log     what the server measures            (the same)
 model_metrics.log  what handlers record                (the same)
 
@@ -161,7 +161,7 @@ class Logs:
         return _Bulk(file, self._show if shown else None, None if self.as_json else name)
 
     def _post_to(self, sink: Sink, level: int) -> Post | None:
-        """Returns None for a log that is off, so that nobody formats lines for it."""
+        """Returns None for a log that is off, so that its lines are not formatted."""
         return partial(self._writer.post, sink) if level <= logging.INFO else None
 
     def _show(self, data: bytes) -> None:

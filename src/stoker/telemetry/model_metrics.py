@@ -109,7 +109,7 @@ class HandlerMetrics:
     def _complain(self, name: str, reason: str) -> None:
         if name not in self._complaints and len(self._complaints) < _MAX_COMPLAINTS:
             self._complaints.add(name)
-            text = "Metric %s of a handler is dropped: %s. Said once."
+            text = "Metric %s of a handler is dropped: %s. Logged once."
             log.error(text, name or "(any)", reason, extra={"event": "metric_dropped"})
 
 

@@ -19,11 +19,11 @@ from stoker.tensors.datatypes import BYTES
 
 _SIZE = struct.Struct("<I")
 _SIZES = struct.Struct("<Q")
-_NOTHING_SAID = ("", "", "", NONE)
+_UNSET = ("", "", "", NONE)
 
 
 class Answer(NamedTuple):
-    """``id``, ``model_name``, ``model_version``: what the handler itself said; empty for nothing."""
+    """``id``, ``model_name``, ``model_version``: as the handler set them; empty: unset."""
 
     outputs: Sequence[Tensor]
     id: str = ""
@@ -48,7 +48,7 @@ _decode = msgspec.msgpack.Decoder(ReplyHead).decode
 
 def encode(answer: Answer) -> bytes:
     outputs = answer.outputs
-    if answer[1:] == _NOTHING_SAID and not any(tensor.parameters for tensor in outputs):
+    if answer[1:] == _UNSET and not any(tensor.parameters for tensor in outputs):
         head = _plain_head(*[(tensor.name, tensor.datatype, tuple(tensor.shape)) for tensor in outputs])
     else:
         heads = [NamedHead(name, kind, list(shape), given or None) for name, kind, shape, _, given, _ in outputs]

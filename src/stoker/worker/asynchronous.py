@@ -26,7 +26,7 @@ from stoker.worker import calling, results, rows
 from stoker.worker.connection import Connection
 from stoker.worker.context import Context
 from stoker.worker.exceptions import ServerGone
-from stoker.worker.inbox import LOOK_AGAIN_S, Batch, Inbox
+from stoker.worker.inbox import POLL_AGAIN_S, Batch, Inbox
 from stoker.worker.job_channel import JobChannel
 from stoker.worker.loading import LoadedModel
 from stoker.worker.metrics_export import export
@@ -103,7 +103,7 @@ class AsyncLoop:
         loop = self._event_loop
         self._thread = threading.get_ident()
         self._over: asyncio.Future[None] = loop.create_future()
-        self._inbox.on_news = self._heard
+        self._inbox.on_news = self._on_news
         loop.add_reader(self._connection.fileno(), self._read)
         loop.call_soon(self._read)  # what came with the first message
         self._connection.flush()
@@ -134,9 +134,9 @@ class AsyncLoop:
         except (ServerGone, FrameError) as error:
             self._end(error)
 
-    def _look(self) -> None:
+    def _poll(self) -> None:
         """Reads the socket for a handler that asks or sends in between, unless that was just done."""
-        if threading.get_ident() == self._thread and self._monotonic() - self._inbox.read_at > LOOK_AGAIN_S:
+        if threading.get_ident() == self._thread and self._monotonic() - self._inbox.read_at > POLL_AGAIN_S:
             self._inbox.poll()
             self._event_loop.call_soon(self._read)
 
@@ -155,7 +155,7 @@ class AsyncLoop:
         else:
             self._over.set_exception(error)
 
-    def _heard(self, batch: Batch) -> None:
+    def _on_news(self, batch: Batch) -> None:
         """Cancels the call whose client left; lets one go on whose reader has read."""
         call = self._calls.get(batch.id)
         if call is None:
@@ -176,7 +176,7 @@ class AsyncLoop:
         if not data:
             self._answer(batch, [], -1.0)
             return
-        channel = JobChannel(self._sender, batch, window_bytes=self._window, look=self._look, leave=self._leave_soon)
+        channel = JobChannel(self._sender, batch, window_bytes=self._window, poll=self._poll, leave=self._leave_soon)
         task = self._event_loop.create_task(self._call(batch, data, self._context_of(batch, channel)))
         call = self._calls[batch.id] = Call(batch, channel, task, began)
         self._inbox.running.append(batch)

@@ -39,7 +39,7 @@ _TASKS = Path("/proc/self/task")
 
 
 class ForkedWorker(NamedTuple):
-    """What a forked process has got: its name, its descriptors, and the model if it is initialised already."""
+    """Name and descriptors of a forked process, and the model if it is initialised already."""
 
     name: str
     socket_fd: int

@@ -23,10 +23,10 @@ from stoker.worker.connection import Connection
 from stoker.worker.context import RequestProcessor
 from stoker.worker.gathering import Gathering
 
-LOOK_AGAIN_S = 0.001
+POLL_AGAIN_S = 0.001
 """Who asks sooner for news than this after the last look is answered from memory."""
 
-_NOBODY: frozenset[int] = frozenset()
+_NONE_CANCELLED: frozenset[int] = frozenset()
 _NO_FAILURES: Mapping[int, Failure] = MappingProxyType({})
 
 
@@ -44,7 +44,7 @@ class Batch(Struct, eq=False):
     jobs: list[JobHeader]
     payload: memoryview | None
     payload_bytes: int
-    cancelled: Set[int] = _NOBODY
+    cancelled: Set[int] = _NONE_CANCELLED
     failures: Mapping[int, Failure] = _NO_FAILURES
     unread: dict[int, int] = field(default_factory=dict)
     has_tensors: bool = False

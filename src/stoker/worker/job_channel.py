@@ -16,7 +16,7 @@ from stoker.worker.streaming import Channel, StepSender
 
 
 class JobChannel(Channel):
-    """``look``: reads what the server sent, where that may be done; ``leave``: has what is queued written soon."""
+    """``poll``: reads what the server sent, where that may be done; ``leave``: has what is queued written soon."""
 
     def __init__(
         self,
@@ -24,20 +24,20 @@ class JobChannel(Channel):
         batch: Batch,
         *,
         window_bytes: int,
-        look: Callable[[], None],
+        poll: Callable[[], None],
         leave: Callable[[], None],
     ) -> None:
         self._sender = sender
         self._batch = batch
         self._window = window_bytes
-        self._look = look
+        self._poll = poll
         self._leave = leave
         self._news: asyncio.Event | None = None
         self.answered = False
 
     def is_cancelled(self, row: int) -> bool:
         """Returns whether the client left."""
-        self._look()
+        self._poll()
         return row == 0 and bool(self._batch.cancelled)
 
     def send(self, ret: Any, req_id_map: Mapping[int, str], message: str, code: int) -> None:

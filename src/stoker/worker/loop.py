@@ -17,7 +17,7 @@ from stoker.ipc.to_server import Failure, Results
 from stoker.worker import calling, results, rows
 from stoker.worker.connection import Connection, leave
 from stoker.worker.exceptions import JobCancelled
-from stoker.worker.inbox import LOOK_AGAIN_S, Batch, Inbox
+from stoker.worker.inbox import POLL_AGAIN_S, Batch, Inbox
 from stoker.worker.loading import LoadedModel
 from stoker.worker.metrics_export import export
 from stoker.worker.progress import Progress
@@ -80,7 +80,7 @@ class Loop:
                 return None
             self._wait()
             self._now = inbox.read_at
-        if self._now - inbox.read_at > LOOK_AGAIN_S:
+        if self._now - inbox.read_at > POLL_AGAIN_S:
             inbox.poll()  # a cancellation may have come while the last batch ran
         return inbox.waiting.popleft()
 

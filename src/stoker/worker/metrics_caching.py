@@ -19,7 +19,7 @@ MetricUnit = Units()
 
 
 class MetricAbstract(abc.ABC):
-    """What every metric can do (`ts.metrics.metric_abstract`)."""
+    """Interface of every metric (`ts.metrics.metric_abstract`)."""
 
     def __init__(
         self,

@@ -22,7 +22,7 @@ _MOST_DIMENSIONS = 64
 
 
 class Exporter:
-    """What `CachingMetric` calls its ``emit`` hook: from any thread. ``muted``: drops what is recorded."""
+    """Receives what `CachingMetric` records, from any thread: its ``emit`` hook. ``muted``: drops what is recorded."""
 
     def __init__(self) -> None:
         self.waiting: deque[Sample] = deque()

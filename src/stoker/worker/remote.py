@@ -25,7 +25,7 @@ _MOST_BYTES = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Remote:
-    """What differs from a worker beside its server. ``ahead_s``: of our clock, how much the server's is ahead."""
+    """Connection of a worker on another machine. ``ahead_s``: seconds by which the server's clock is ahead."""
 
     connect: Connect
     ahead_s: float

@@ -22,7 +22,7 @@ from stoker.worker.connection import Connection
 from stoker.worker.context import Context
 from stoker.worker.exceptions import JobCancelled
 from stoker.worker.held_parts import HeldParts, Targets
-from stoker.worker.inbox import LOOK_AGAIN_S, Batch, Inbox
+from stoker.worker.inbox import POLL_AGAIN_S, Batch, Inbox
 from stoker.worker.tensors import TensorForms
 
 
@@ -90,7 +90,7 @@ class PartSender(Channel):
             if inbox.current is not batch:
                 return
             now = self._monotonic()
-            if now - inbox.read_at > LOOK_AGAIN_S:
+            if now - inbox.read_at > POLL_AGAIN_S:
                 self._look()
             if not batch.live():
                 raise JobCancelled
@@ -139,7 +139,7 @@ class PartSender(Channel):
         if inbox.lock.acquire(blocking=False):  # otherwise another thread is reading already
             try:
                 self._connection.flush()
-                if self._monotonic() - inbox.read_at > LOOK_AGAIN_S:
+                if self._monotonic() - inbox.read_at > POLL_AGAIN_S:
                     inbox.poll()
             finally:
                 inbox.lock.release()

@@ -54,7 +54,7 @@ def _rows(
     made = rows.begin(batch, 0.0, decode=decode, tensors=tensors)
     context = model.context
     context.request_ids, context.request_processor = batch.request_ids, batch.processors
-    context.cl_socket = _Nobody()
+    context.cl_socket = _NoClient()
     if context.metrics is not None:
         context.metrics.set_request_ids(batch.request_ids)
     return made
@@ -71,7 +71,7 @@ def _call(model: LoadedModel, name: str, data: list[dict[str, Any]]) -> None:
         raise RuntimeError(f"the warm-up with {name} failed: {outcome.message}")
 
 
-class _Nobody(Channel):
+class _NoClient(Channel):
     """Drops the parts of an answer: there is no client."""
 
     def is_cancelled(self, row: int) -> bool:

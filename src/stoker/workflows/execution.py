@@ -39,7 +39,7 @@ _LONGEST_BACKOFF_S = 1.0
 _UNAVAILABLE = 503
 _JSON = "application/json"
 
-# What another attempt may cure: nobody was there to serve, or it took too long. A handler that raised will raise again;
+# What another attempt may cure: no worker could serve it, or it took too long. A handler that raised will raise again;
 # a queue that is full, a model without workers and a server that stops want no second request.
 _CURABLE = (errors.DeadlineExceeded, errors.WorkersUnavailable)
 _CURABLE_ONCE = (errors.WorkerDied, errors.ResponseTimeout)
@@ -199,7 +199,7 @@ class Execution:
         return {name: step.attempt + 1 for name, step in self._steps.items() if step.state is not State.WAITING}
 
     def is_last(self, node: str) -> bool:
-        """Returns whether nobody but the caller wants the node's output."""
+        """Returns whether only the caller wants the node's output."""
         return not any(name in self._steps for name in self._steps[node].node.successors)
 
     # ------------------------------------------------------------------------------------------ inside

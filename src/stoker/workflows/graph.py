@@ -19,7 +19,7 @@ DEFAULT_BATCH_DELAY_S = 0.05
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Serving:
-    """How a node is served and how often it is tried: the globals of a specification, and each node's own.
+    """Serving options of a node: the globals of a specification, and each node's own.
 
     ``batch_size`` and ``max_batch_delay_s`` None: as the model's archive says. ``retry_attempts``: attempts after the
     first.  ``timeout_s``: of each attempt, from submission to reply.

@@ -47,7 +47,7 @@ async def test_a_client_that_trusts_another_authority_does_not_believe_rest(file
         assert (await asyncio.to_thread(ask, port, client_context(files.authority)))[0] == 200
 
 
-async def test_a_certificate_of_tomorrow_is_refused_by_clients_and_told_in_the_log(
+async def test_a_certificate_of_tomorrow_is_refused_by_clients_and_logged(
     files: Files, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A clock may be wrong, here or where the certificate was made: that is no reason not to start."""

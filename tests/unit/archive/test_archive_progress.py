@@ -54,7 +54,7 @@ def test_what_is_quick_says_nothing_and_what_is_of_unknown_size_how_much_there_i
     assert caplog.messages == ["Unpacking tar.gz: 7.0 MB"]
 
 
-def test_unpacking_a_large_archive_is_told_with_its_name_and_whole_size(
+def test_unpacking_a_large_archive_is_logged_with_its_name_and_whole_size(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(unpacking, "_QUIET_S", 0.0)

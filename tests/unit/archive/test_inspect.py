@@ -85,7 +85,7 @@ def test_a_broken_manifest_is_a_warning(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("data", "what"), [(b"", "it is empty"), (b"text", "it is neither a zip file nor a tar.gz file")]
 )
-def test_what_is_no_archive_is_said_in_a_sentence(tmp_path: Path, data: bytes, what: str) -> None:
+def test_what_is_no_archive_is_reported_in_a_sentence(tmp_path: Path, data: bytes, what: str) -> None:
     with pytest.raises(ArchiveUnreadable, match=f"is not an archive: {what}"):
         inspect_archive(written(tmp_path, data))
 

@@ -61,7 +61,7 @@ def test_what_the_server_would_refuse_is_a_warning(tmp_path: Path, data: bytes, 
     assert text in warnings(tmp_path, data)
 
 
-def test_what_is_no_archive_is_said_in_a_sentence(tmp_path: Path) -> None:
+def test_what_is_no_archive_is_reported_in_a_sentence(tmp_path: Path) -> None:
     with pytest.raises(ArchiveUnreadable, match="is not an archive: it is neither"):
         inspect_workflow(written(tmp_path, b"text"))
     with pytest.raises(ArchiveNotFound, match="There is no file"):

@@ -141,7 +141,7 @@ def test_a_path_where_nothing_lies_may_name_an_archive_of_the_store_but_no_direc
         Places(store).find("/models/d")
 
 
-def test_whether_something_lies_at_a_path_that_may_not_be_named_is_not_said(tmp_path: Path, store: Path) -> None:
+def test_whether_something_lies_at_a_path_that_may_not_be_named_is_not_disclosed(tmp_path: Path, store: Path) -> None:
     directory(tmp_path / "there")
     texts = []
     for name in ("there", "gone"):

@@ -114,7 +114,7 @@ def test_what_is_damaged_or_lies_is_refused_with_the_reason(tmp_path: Path, plai
 def test_headers_that_follow_each_other_without_end_are_refused(tmp_path: Path, kind: bytes) -> None:
     """tarfile calls itself for each of them."""
     plain = block("m/a", kind=kind) * 1500
-    assert "cut off" in (said := refused(plain, tmp_path)) or "two extended headers" in said
+    assert "cut off" in (message := refused(plain, tmp_path)) or "two extended headers" in message
 
 
 def test_damaged_bytes_are_never_more_than_a_refusal(tmp_path: Path) -> None:

@@ -38,15 +38,17 @@ def deployment(scratch: Path) -> Deployment:
 
 
 def test_both_servers_get_the_same_tls_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    said: list[dict[str, str]] = []
+    passed: list[dict[str, str]] = []
     for module in ("benchmarks.listeners", "stoker.bench.contenders"):
-        monkeypatch.setattr(f"{module}.start_torchserve", lambda _, __, extra, **___: said.append(extra))
+        monkeypatch.setattr(f"{module}.start_torchserve", lambda _, __, extra, **___: passed.append(extra))
     for contender in (listeners.StokerTls(), listeners.TorchServeTls()):
         running = contender.start(deployment(tmp_path))
         assert running.roots == (tmp_path / "server.pem").read_bytes()
         assert contender.wire == "grpcs"
-    assert said[0] == said[1] and all(ROWS[key].field for key in said[0])
-    ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(said[0]["certificate_file"], said[0]["private_key_file"])
+    assert passed[0] == passed[1] and all(ROWS[key].field for key in passed[0])
+    ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(
+        passed[0]["certificate_file"], passed[0]["private_key_file"]
+    )
 
 
 def test_a_load_over_tls_goes_to_an_https_address() -> None:
@@ -81,10 +83,10 @@ def test_a_server_that_is_set_otherwise_differs_in_that_setting_alone(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    said = []
-    monkeypatch.setattr(listeners, "start_torchserve", lambda _, __, extra: said.append(extra))
+    passed = []
+    monkeypatch.setattr(listeners, "start_torchserve", lambda _, __, extra: passed.append(extra))
     contender.start(deployment(tmp_path))
-    assert said == [setting]
+    assert passed == [setting]
     assert all(ROWS[key].field for key in setting), "settings that are read"
     assert f"{next(iter(setting))}=" in contender.note
 

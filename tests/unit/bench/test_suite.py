@@ -78,7 +78,7 @@ def synthetic(letters: str, options: Options) -> list[plan.Group]:
 
 
 @pytest.mark.parametrize("quick", [True, False])
-def test_a_planned_measurement_belongs_to_somebody(quick: bool) -> None:
+def test_a_planned_measurement_belongs_to_a_contender(quick: bool) -> None:
     options = Options(quick=quick)
     for group in synthetic("abefhijklmn", options):
         assert runner.concerned(group, everyone(), options), group.title
@@ -133,7 +133,7 @@ def test_a_load_between_wrong_answers_is_not_run() -> None:
     assert measured.problem == "no"
 
 
-def test_why_an_installation_failed_is_said_in_one_line() -> None:
+def test_why_an_installation_failed_is_reported_in_one_line() -> None:
     text = "Collecting x\nERROR: No matching distribution found for x\nnotice: a new release is there\n"
     assert last_line(text) == "ERROR: No matching distribution found for x"
     assert last_line("") == "no reason given"
@@ -150,10 +150,10 @@ def deployment(scratch: Path) -> Deployment:
 
 
 def test_over_rest_the_port_under_load_is_that_of_the_rest_api(tmp_path: Path) -> None:
-    said = settings(rest.rest_first(deployment(tmp_path)))
-    assert said["inference_address"] == "http://127.0.0.1:1"
-    ports = [said[f"grpc_{name}_port"] for name in ("inference", "management")]
-    ports += [said[f"{name}_address"].rpartition(":")[2] for name in ("inference", "management", "metrics")]
+    passed = settings(rest.rest_first(deployment(tmp_path)))
+    assert passed["inference_address"] == "http://127.0.0.1:1"
+    ports = [passed[f"grpc_{name}_port"] for name in ("inference", "management")]
+    ports += [passed[f"{name}_address"].rpartition(":")[2] for name in ("inference", "management", "metrics")]
     assert sorted(ports) == ["1", "2", "3", "4", "5"], "each listener has a port of its own"
 
 
@@ -195,19 +195,19 @@ def test_one_program_over_two_protocols_is_installed_once(tmp_path: Path) -> Non
 def test_the_observed_server_differs_in_nothing_but_metrics_access_log_and_console(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    said = []
+    passed = []
 
     def start(_: object, __: object, extra: dict[str, str], *, quiet: bool) -> None:
         assert not quiet, "loggers at WARN would silence the access log"
-        said.append(extra)
+        passed.append(extra)
 
     monkeypatch.setattr(rest, "start_torchserve", start)
     on, off = (rest.StokerObserved(on=on).start(deployment(tmp_path)) for on in (True, False))
     on_settings = {"metrics_mode": "prometheus", "access_log": "true", "console_log": "all"}
     off_settings = {"metrics_mode": "off", "access_log": "false", "console_log": "server"}
-    assert said[0] == {"grpc_engine": "nghttp2", **on_settings}
-    assert said[1] == {"grpc_engine": "nghttp2", **off_settings}
-    assert all(ROWS[key].field for key in said[0]), "settings that are read"
+    assert passed[0] == {"grpc_engine": "nghttp2", **on_settings}
+    assert passed[1] == {"grpc_engine": "nghttp2", **off_settings}
+    assert all(ROWS[key].field for key in passed[0]), "settings that are read"
     assert on.metrics_url == "http://127.0.0.1:5/metrics"  # type: ignore[attr-defined]
     assert not hasattr(off, "metrics_url")
 

@@ -15,7 +15,7 @@ def run(*words: str) -> int:
     return stoker.main(list(words))
 
 
-def said(capsys: pytest.CaptureFixture[str]) -> str:
+def stderr_of(capsys: pytest.CaptureFixture[str]) -> str:
     """Standard error, which wraps lines for nobody."""
     return capsys.readouterr().err
 
@@ -73,7 +73,7 @@ def test_what_is_wrong_is_one_sentence_and_a_status(
     capsys: pytest.CaptureFixture[str], words: list[str], status: int, sentence: str
 ) -> None:
     assert run("client", *words) == status
-    text = said(capsys)
+    text = stderr_of(capsys)
     assert text.startswith(sentence) and text.count("\n") == 1
 
 
@@ -81,7 +81,7 @@ def test_what_is_wrong_is_one_sentence_and_a_status(
 @pytest.mark.usefixtures("here")
 def test_what_is_no_archive_cannot_be_inspected(capsys: pytest.CaptureFixture[str], name: str) -> None:
     assert run("inspect", name) == 1
-    text = said(capsys)
+    text = stderr_of(capsys)
     assert name in text and text.startswith("error: ") and text.count("\n") == 1
 
 

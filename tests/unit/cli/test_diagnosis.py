@@ -15,7 +15,7 @@ import trustme
 
 from stoker.cli import diagnosis, probe
 from stoker.cli.diagnosis import Failure, explain
-from stoker.cli.probe import Speaks, look
+from stoker.cli.probe import ProbeResult, identify
 from stoker.client import Api, CallError, Endpoint
 from stoker.client.address import Target, parse
 
@@ -73,49 +73,49 @@ def context(authority: trustme.CA, *protocols: str) -> ssl.SSLContext:
 
 
 @pytest.mark.parametrize(
-    ("answers", "speaks"),
+    ("answers", "result"),
     [
-        ({b"PRI": SETTINGS}, Speaks.GRPC),
-        ({b"PRI": BAD, b"GET": NOT_FOUND}, Speaks.REST),
-        ({b"GET": NOT_FOUND}, Speaks.REST),
-        ({}, Speaks.SOMETHING_ELSE),
-        ({b"": b"220 smtp\r\n"}, Speaks.SOMETHING_ELSE),
+        ({b"PRI": SETTINGS}, ProbeResult.GRPC),
+        ({b"PRI": BAD, b"GET": NOT_FOUND}, ProbeResult.REST),
+        ({b"GET": NOT_FOUND}, ProbeResult.REST),
+        ({}, ProbeResult.SOMETHING_ELSE),
+        ({b"": b"220 smtp\r\n"}, ProbeResult.SOMETHING_ELSE),
     ],
 )
-def test_what_a_listener_speaks_is_seen(answers: dict[bytes, bytes], speaks: Speaks) -> None:
+def test_what_a_listener_speaks_is_seen(answers: dict[bytes, bytes], result: ProbeResult) -> None:
     with listener(answers) as port:
-        assert look(local(port)) is speaks
+        assert identify(local(port)) is result
 
 
-@pytest.mark.parametrize(("protocol", "speaks"), [("h2", Speaks.GRPC_TLS), ("http/1.1", Speaks.REST_TLS)])
-def test_tls_is_seen(authority: trustme.CA, protocol: str, speaks: Speaks) -> None:
+@pytest.mark.parametrize(("protocol", "result"), [("h2", ProbeResult.GRPC_TLS), ("http/1.1", ProbeResult.REST_TLS)])
+def test_tls_is_seen(authority: trustme.CA, protocol: str, result: ProbeResult) -> None:
     with listener({}, tls=context(authority, protocol)) as port:
-        assert look(local(port)) is speaks
+        assert identify(local(port)) is result
 
 
 def test_a_port_that_nobody_listens_at_and_a_missing_socket_are_seen(tmp_path: Path) -> None:
     with socket.socket() as bound:
         bound.bind(("127.0.0.1", 0))
-        assert look(local(bound.getsockname()[1])) is Speaks.NOBODY
-    assert look(parse(f"unix:{tmp_path}/s", 1)) is Speaks.NO_SOCKET
+        assert identify(local(bound.getsockname()[1])) is ProbeResult.NOT_LISTENING
+    assert identify(parse(f"unix:{tmp_path}/s", 1)) is ProbeResult.NO_SOCKET
     (tmp_path / "file").touch()
-    assert look(parse(f"unix:{tmp_path}/file", 1)) is Speaks.NOBODY
+    assert identify(parse(f"unix:{tmp_path}/file", 1)) is ProbeResult.NOT_LISTENING
 
 
 @pytest.mark.parametrize(
-    ("error", "speaks"),
+    ("error", "result"),
     [
-        (socket.gaierror(socket.EAI_NONAME, "unknown"), Speaks.UNKNOWN_HOST),
-        (TimeoutError(), Speaks.SILENT),
-        (PermissionError(), Speaks.DENIED),
+        (socket.gaierror(socket.EAI_NONAME, "unknown"), ProbeResult.UNKNOWN_HOST),
+        (TimeoutError(), ProbeResult.SILENT),
+        (PermissionError(), ProbeResult.DENIED),
     ],
 )
-def test_why_an_address_cannot_be_reached(monkeypatch: pytest.MonkeyPatch, error: OSError, speaks: Speaks) -> None:
+def test_why_an_address_cannot_be_reached(monkeypatch: pytest.MonkeyPatch, error: OSError, result: ProbeResult) -> None:
     def refuse(target: Target) -> socket.socket:
         raise error
 
     monkeypatch.setattr(probe, "_connect", refuse)
-    assert look(local(1)) is speaks
+    assert identify(local(1)) is result
 
 
 def test_why_a_certificate_is_not_trusted(authority: trustme.CA) -> None:
@@ -141,25 +141,25 @@ def failure(
 
 
 @pytest.mark.parametrize(
-    ("speaks", "options", "sentence"),
+    ("result", "options", "sentence"),
     [
-        (Speaks.NOBODY, {}, "No server listens at 127.0.0.1:7070. Start one with: torchserve --start"),
-        (Speaks.UNKNOWN_HOST, {"inference": "gone:1"}, "There is no host named gone"),
-        (Speaks.SILENT, {}, "127.0.0.1:7070 does not answer"),
-        (Speaks.NO_SOCKET, {"inference": "unix:/s"}, "There is no socket /s"),
-        (Speaks.DENIED, {"inference": "unix:/s"}, "You may not use the socket /s"),
-        (Speaks.GRPC, {"root_certificates": b""}, "127.0.0.1:7070 has no TLS: leave out --tls"),
-        (Speaks.GRPC_TLS, {}, "127.0.0.1:7070 has TLS: add --ca-file"),
-        (Speaks.SOMETHING_ELSE, {}, "is no gRPC server"),
-        (Speaks.GRPC, {}, "UNAVAILABLE: failed to connect"),
+        (ProbeResult.NOT_LISTENING, {}, "No server listens at 127.0.0.1:7070. Start one with: torchserve --start"),
+        (ProbeResult.UNKNOWN_HOST, {"inference": "gone:1"}, "There is no host named gone"),
+        (ProbeResult.SILENT, {}, "127.0.0.1:7070 does not answer"),
+        (ProbeResult.NO_SOCKET, {"inference": "unix:/s"}, "There is no socket /s"),
+        (ProbeResult.DENIED, {"inference": "unix:/s"}, "You may not use the socket /s"),
+        (ProbeResult.GRPC, {"root_certificates": b""}, "127.0.0.1:7070 has no TLS: leave out --tls"),
+        (ProbeResult.GRPC_TLS, {}, "127.0.0.1:7070 has TLS: add --ca-file"),
+        (ProbeResult.SOMETHING_ELSE, {}, "is no gRPC server"),
+        (ProbeResult.GRPC, {}, "UNAVAILABLE: failed to connect"),
     ],
 )
 def test_what_listens_there_becomes_a_sentence(
-    monkeypatch: pytest.MonkeyPatch, speaks: Speaks, options: dict[str, object], sentence: str
+    monkeypatch: pytest.MonkeyPatch, result: ProbeResult, options: dict[str, object], sentence: str
 ) -> None:
-    monkeypatch.setattr(probe, "look", lambda target: speaks)
-    said = explain(failure(**options))  # type: ignore[arg-type]
-    assert sentence in said and "\n" not in said
+    monkeypatch.setattr(probe, "identify", lambda target: result)
+    text = explain(failure(**options))  # type: ignore[arg-type]
+    assert sentence in text and "\n" not in text
 
 
 @pytest.mark.parametrize(
@@ -176,38 +176,41 @@ def test_a_failure_of_the_models_says_what_to_do(message: str, remedy: str) -> N
 
 @pytest.mark.parametrize(
     ("usual", "where"),
-    [(Speaks.GRPC, "gRPC is on 127.0.0.1:7071 (--management)"), (Speaks.NOBODY, "gRPC is on another one, 7071 unless")],
+    [
+        (ProbeResult.GRPC, "gRPC is on 127.0.0.1:7071 (--management)"),
+        (ProbeResult.NOT_LISTENING, "gRPC is on another one, 7071 by default"),
+    ],
 )
-def test_a_rest_port_is_recognised(monkeypatch: pytest.MonkeyPatch, usual: Speaks, where: str) -> None:
-    monkeypatch.setattr(probe, "look", lambda target: usual if target.port == 7071 else Speaks.REST)
-    said = explain(failure(api=Api.MANAGEMENT, management="http://127.0.0.1:8081"))
-    assert said.startswith("127.0.0.1:8081 is a REST port; ") and where in said
+def test_a_rest_port_is_recognised(monkeypatch: pytest.MonkeyPatch, usual: ProbeResult, where: str) -> None:
+    monkeypatch.setattr(probe, "identify", lambda target: usual if target.port == 7071 else ProbeResult.REST)
+    text = explain(failure(api=Api.MANAGEMENT, management="http://127.0.0.1:8081"))
+    assert text.startswith("127.0.0.1:8081 is a REST port; ") and where in text
 
 
 def test_an_untrusted_certificate_is_named(authority: trustme.CA) -> None:
     with listener({}, tls=context(authority, "h2")) as port:
-        said = explain(failure(inference=f"https://127.0.0.1:{port}"))
-    assert "is not trusted (unable to get local issuer certificate): --ca-file FILE" in said
+        text = explain(failure(inference=f"https://127.0.0.1:{port}"))
+    assert "is not trusted (unable to get local issuer certificate): --ca-file FILE" in text
 
 
-@pytest.mark.parametrize(("serves", "said"), [(True, "is the management API"), (False, "UNIMPLEMENTED: ")])
-def test_the_other_api_is_recognised(monkeypatch: pytest.MonkeyPatch, serves: bool, said: str) -> None:
+@pytest.mark.parametrize(("serves", "text"), [(True, "is the management API"), (False, "UNIMPLEMENTED: ")])
+def test_the_other_api_is_recognised(monkeypatch: pytest.MonkeyPatch, serves: bool, text: str) -> None:
     monkeypatch.setattr(diagnosis, "_serves", lambda endpoint, api: serves and api is Api.MANAGEMENT)
-    assert said in explain(failure("UNIMPLEMENTED", "Method not found!"))
+    assert text in explain(failure("UNIMPLEMENTED", "Method not found!"))
 
 
 def test_a_server_without_workflows_is_recognised(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(diagnosis, "_serves", lambda endpoint, api: False)
     words = "Method not found: org.pytorch.serve.grpc.workflow.WorkflowInferenceAPIsService/Predict"
-    said = explain(failure("UNIMPLEMENTED", words))
-    assert said.endswith("has no workflows over gRPC. TorchServe has them over REST only.")
+    text = explain(failure("UNIMPLEMENTED", words))
+    assert text.endswith("has no workflows over gRPC. TorchServe has them over REST only.")
 
 
 @pytest.mark.parametrize("by", ["Deadline Exceeded", "The deadline passed before the request was served."])
 def test_a_deadline_that_passed_names_the_seconds(monkeypatch: pytest.MonkeyPatch, by: str) -> None:
-    monkeypatch.setattr(probe, "look", lambda target: Speaks.GRPC)
-    said = explain(failure("DEADLINE_EXCEEDED", by, timeout=1.5))
-    assert said == "No answer from 127.0.0.1:7070 within 1.5 s: --timeout SECONDS waits longer."
+    monkeypatch.setattr(probe, "identify", lambda target: ProbeResult.GRPC)
+    text = explain(failure("DEADLINE_EXCEEDED", by, timeout=1.5))
+    assert text == "No answer from 127.0.0.1:7070 within 1.5 s: --timeout SECONDS waits longer."
 
 
 @pytest.mark.parametrize(
@@ -220,20 +223,20 @@ def test_a_deadline_that_passed_names_the_seconds(monkeypatch: pytest.MonkeyPatc
     ],
 )
 def test_a_token_that_is_missing_or_wrong(options: dict[str, object], words: tuple[str, ...]) -> None:
-    said = explain(failure("PERMISSION_DENIED", TOKEN, **options))  # type: ignore[arg-type]
-    assert all(word in said for word in words) and "s3cret" not in said
+    text = explain(failure("PERMISSION_DENIED", TOKEN, **options))  # type: ignore[arg-type]
+    assert all(word in text for word in words) and "s3cret" not in text
 
 
-def test_the_servers_own_words_are_kept_without_a_look(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(probe, "look", lambda target: pytest.fail("there is nothing to look for"))
+def test_the_servers_own_words_are_kept_without_a_probe(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(probe, "identify", lambda target: pytest.fail("nothing is to be probed"))
     assert explain(failure(message="no workers", reason="a.b.C")) == "UNAVAILABLE: no workers"
     assert explain(failure("NOT_FOUND", "Workflow not found: w")) == "NOT_FOUND: Workflow not found: w"
     assert "--enable-model-api" in explain(failure("PERMISSION_DENIED", "Model API disabled"))
 
 
 def test_listeners_are_left_at_once() -> None:
-    """A look leaves no connection behind, or a server's last connection would never end."""
+    """A probe leaves no connection behind, or a server's last connection would never end."""
     with ExitStack() as stack:
         port = stack.enter_context(listener({b"PRI": SETTINGS}))
         for _ in range(20):
-            assert look(local(port)) is Speaks.GRPC
+            assert identify(local(port)) is ProbeResult.GRPC

@@ -9,7 +9,7 @@ from stoker.cli.arguments import ArgParser
 
 
 @pytest.mark.parametrize(
-    ("parser", "words", "said"),
+    ("parser", "words", "message"),
     [
         (
             ArgParser.ts_parser(),
@@ -26,9 +26,9 @@ from stoker.cli.arguments import ArgParser
     ],
 )
 def test_the_nearest_option_is_named(
-    capsys: pytest.CaptureFixture[str], parser: object, words: list[str], said: str
+    capsys: pytest.CaptureFixture[str], parser: object, words: list[str], message: str
 ) -> None:
     with pytest.raises(SystemExit) as caught:
         parser.parse_args(words)  # type: ignore[attr-defined]
     assert caught.value.code == 2
-    assert said in capsys.readouterr().err
+    assert message in capsys.readouterr().err

@@ -74,7 +74,7 @@ def test_a_fraction_is_accepted_where_torchserve_wants_a_whole_number() -> None:
     ("engine", "status", "text"),
     [("trt_llm", 2, "no TensorRT-LLM handler"), ("other", 2, "Unsupported LLM Engine"), ("vllm", 1, "stoker[vllm]")],
 )
-def test_what_cannot_be_served_is_said_before_anything_is_packed(
+def test_what_cannot_be_served_is_reported_before_anything_is_packed(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],

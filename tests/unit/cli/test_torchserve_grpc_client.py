@@ -48,8 +48,8 @@ def test_what_is_wrong_is_one_sentence_and_a_status(
     script: ModuleType, capsys: pytest.CaptureFixture[str], words: list[str], status: int, sentence: str
 ) -> None:
     assert script.main(words) == status
-    said = capsys.readouterr().err
-    assert said.startswith(sentence) and said.count("\n") == 1
+    output = capsys.readouterr().err
+    assert output.startswith(sentence) and output.count("\n") == 1
 
 
 def test_an_unknown_option_names_the_nearest(script: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:

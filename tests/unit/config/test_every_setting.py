@@ -109,9 +109,9 @@ def complaints(row: Row) -> list[str]:
 
 @pytest.mark.parametrize("row", SETTABLE, ids=by_key)
 def test_what_was_expected_stands_in_every_complaint(row: Row) -> None:
-    said = complaints(row)
-    assert all(EXPECTED.search(text) for text in said), said
-    assert all(len(text) < 300 and "\n" not in text for text in said), said
+    messages = complaints(row)
+    assert all(EXPECTED.search(text) for text in messages), messages
+    assert all(len(text) < 300 and "\n" not in text for text in messages), messages
 
 
 @pytest.mark.parametrize("row", [row for row in SETTABLE if row.convert not in ANYTHING_GOES], ids=by_key)

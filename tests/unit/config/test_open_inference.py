@@ -24,7 +24,7 @@ X = {"name": "x", "datatype": "FP32", "shape": [-1, 2]}
         ({"mode": "tensors", "batchDimension": None}, True, False),
     ],
 )
-def test_the_mode_follows_from_the_inputs_unless_it_is_said(section: dict[str, Any], rows: bool, batched: bool) -> None:
+def test_the_mode_follows_from_the_inputs_unless_it_is_set(section: dict[str, Any], rows: bool, batched: bool) -> None:
     found = interface(section)
     assert (found.rows, found.batched and found.rows) == (rows, batched)
 

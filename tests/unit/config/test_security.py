@@ -52,7 +52,7 @@ def test_a_variable_counts_as_mentioned_even_where_it_changes_no_value() -> None
 
 
 @pytest.mark.parametrize("topic", ["inference_token", "management_token", "token_file", "token_expiration_min"])
-def test_who_sets_tokens_has_said_something_about_security(topic: str) -> None:
+def test_who_sets_tokens_has_configured_security(topic: str) -> None:
     assert decide(Settings(), mentioned={topic}, file_in_use=False) == TOKENS_AND_NO_API
 
 
@@ -70,7 +70,7 @@ def test_a_reachable_address_starts_and_the_log_says_what_that_means(key: str, t
     assert [words in remark and "0.0.0.0" in remark for remark in remarks(settings, policy)] == [True]
 
 
-def test_nothing_is_said_of_a_server_that_only_this_machine_reaches() -> None:
+def test_a_server_that_only_this_machine_reaches_causes_no_warning() -> None:
     assert not list(remarks(Settings(), TOKENS_AND_NO_API))
 
 
@@ -127,6 +127,6 @@ def test_what_has_tls_is_not_called_unencrypted() -> None:
     assert not list(remarks(settings, TOKENS_AND_NO_API))
 
 
-def test_where_client_certificates_are_not_asked_for_is_told() -> None:
+def test_where_client_certificates_are_not_asked_for_is_logged() -> None:
     settings = replace(Settings(), enable_grpc_ssl=True, client_ca_file=Path("/ca"), inference_address=ELSEWHERE)
     assert any("asks nobody" in remark and "0.0.0.0:8080" in remark for remark in remarks(settings, TOKENS_AND_NO_API))

@@ -61,9 +61,9 @@ def test_anything_else_is_refused(id: str) -> None:
         member(ts_request_sequence_id=id.encode())
 
 
-def joined(headers: dict[str, str], said: Membership) -> dict[str, str]:
+def joined(headers: dict[str, str], membership: Membership) -> dict[str, str]:
     job = Job(ModelKey("m", "1.0"), [], headers=headers)
-    return dict(in_sequence(job, LIMITS, said, "generated").headers)
+    return dict(in_sequence(job, LIMITS, membership, "generated").headers)
 
 
 def test_the_handler_sees_the_id_once_and_flags_only_where_they_are_true() -> None:

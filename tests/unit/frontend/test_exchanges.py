@@ -21,7 +21,7 @@ class Recording(Exchange, kw_only=True):
     """Writes down what would be sent; has room for ``room`` parts."""
 
     room: int
-    said: list[object] = field(default_factory=list)
+    sent: list[object] = field(default_factory=list)
     works: int = 0
 
     def count(self) -> None:
@@ -29,11 +29,11 @@ class Recording(Exchange, kw_only=True):
 
     def respond(self, chunks: Sequence[Chunk]) -> None:
         if self._end(200):
-            self.said.append([chunk.data for chunk in chunks])
+            self.sent.append([chunk.data for chunk in chunks])
 
     def send(self, chunks: Sequence[Chunk]) -> bool:
         self.started = True
-        self.said += [chunk.data for chunk in chunks]
+        self.sent += [chunk.data for chunk in chunks]
         self.sent_bytes += sum(len(chunk.data) for chunk in chunks)
         self.room -= 1
         if self.room <= 0:
@@ -42,11 +42,11 @@ class Recording(Exchange, kw_only=True):
 
     def finish(self) -> None:
         if self._end(200):
-            self.said.append("end")
+            self.sent.append("end")
 
     def fail(self, error: Exception) -> None:
         if self._end(500):
-            self.said.append(type(error))
+            self.sent.append(type(error))
 
     def _status_without_answer(self) -> int:
         return 499
@@ -113,21 +113,21 @@ async def test_an_exchange_ends_exactly_once(book: OpenExchanges, log: Log) -> N
     exchange.cancelled()
     exchange.abandon(ServerStopping())
     await asyncio.sleep(0)
-    assert (exchange.said, log.statuses, book.open) == (["end"], [200], set())
+    assert (exchange.sent, log.statuses, book.open) == (["end"], [200], set())
 
 
 async def test_who_is_given_up_has_its_work_cancelled_and_is_told_why(book: OpenExchanges) -> None:
     exchange, cancelled = recording(book), list[int]()
     exchange.on_cancel = lambda: cancelled.append(1)
     exchange.abandon(ServerStopping())
-    assert (exchange.said, cancelled) == ([ServerStopping], [1])
+    assert (exchange.sent, cancelled) == ([ServerStopping], [1])
 
 
 async def test_a_drain_refuses_what_comes_and_gives_up_what_stays(book: OpenExchanges) -> None:
     before = recording(book)
     await book.drain(0.0)
     after = recording(book)
-    assert (before.said, after.said) == ([ServerStopping], [ServerStopping])
+    assert (before.sent, after.sent) == ([ServerStopping], [ServerStopping])
     assert (before.works, after.works) == (1, 0)
 
 
@@ -142,7 +142,7 @@ async def test_a_reader_that_takes_nothing_is_ended_after_the_timeout(book: Open
     assert not exchange.ended
     clock.now += 1
     book._sweep()
-    assert exchange.said[1:] == [StreamStalled]
+    assert exchange.sent[1:] == [StreamStalled]
     book.close()
 
 
@@ -160,7 +160,7 @@ async def test_a_reader_that_is_behind_all_the_time_is_held_to_the_floor(
         if exchange.ended:
             break
     assert exchange.ended is ends
-    assert (exchange.said[-1] is ReaderTooSlow) is ends
+    assert (exchange.sent[-1] is ReaderTooSlow) is ends
     book.close()
 
 
@@ -182,9 +182,9 @@ async def test_a_reader_that_catches_up_now_and_then_is_not_too_slow(book: OpenE
 async def test_a_unary_answer_is_all_parts_at_the_end(book: OpenExchanges) -> None:
     exchange, reply = recording(book), parts(b"a", b"b")
     exchange.respond_from(reply)
-    assert exchange.said == []
+    assert exchange.sent == []
     reply.push(Chunk(b"c"), last=True)
-    assert exchange.said == [[b"a", b"b", b"c"]]
+    assert exchange.sent == [[b"a", b"b", b"c"]]
 
 
 LONG = bytes(16 << 10)
@@ -195,25 +195,25 @@ async def test_parts_that_wait_are_handed_over_together_up_to_a_size(book: OpenE
     class Calls(Recording):
         def send(self, chunks: Sequence[Chunk]) -> bool:
             self.started = True
-            self.said.append([len(chunk.data) for chunk in chunks])
+            self.sent.append([len(chunk.data) for chunk in chunks])
             return True
 
     exchange, reply = recording(book, kind=Calls), parts(b"a", b"bc", LONG, LONG, b"d")
     StreamAnswer(exchange, reply)
     reply.push_parts([Chunk(b"e"), Chunk(b"f")], 2)
     reply.push(Chunk(b"last"), last=True)
-    assert exchange.said == [[1, 2, len(LONG)], [len(LONG)], [1], [1, 1], [4], "end"]
+    assert exchange.sent == [[1, 2, len(LONG)], [len(LONG)], [1], [1, 1], [4], "end"]
 
 
 async def test_a_stream_is_sent_part_by_part_and_one_part_alone_whole(book: OpenExchanges) -> None:
     several, reply = recording(book), parts(b"a")
     StreamAnswer(several, reply)
     reply.push(Chunk(b"b", ResponseMeta()), last=True)
-    assert several.said == [b"a", b"b", "end"]
+    assert several.sent == [b"a", b"b", "end"]
     alone, reply = recording(book), ReplyStream()
     StreamAnswer(alone, reply)
     reply.push(Chunk(b"only"), last=True)
-    assert alone.said == [[b"only"]]
+    assert alone.sent == [[b"only"]]
 
 
 @pytest.mark.parametrize(("error", "at_once"), [(HandlerRaised(), False), (ServerStopping(), True)])
@@ -224,10 +224,10 @@ async def test_an_error_follows_what_was_sent_unless_it_cannot_wait(
     exchange.tracker.blocked = lambda exchange: None  # type: ignore[method-assign]
     StreamAnswer(exchange, reply)
     reply.fail(error)
-    assert exchange.said == [LONG, *([type(error)] if at_once else [])]
+    assert exchange.sent == [LONG, *([type(error)] if at_once else [])]
     exchange.room = 100
     exchange.became_writable()
-    assert exchange.said[-1] is type(error)
+    assert exchange.sent[-1] is type(error)
 
 
 @pytest.mark.parametrize("answer", [Exchange.respond_from, StreamAnswer])

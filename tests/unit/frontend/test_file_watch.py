@@ -19,19 +19,19 @@ class Counter:
         self.count += 1
 
 
-def test_only_a_change_is_told(tmp_path: Path) -> None:
+def test_only_a_change_is_reported(tmp_path: Path) -> None:
     changed, file = Counter(), tmp_path / "file"
     watch = FileWatch([file], changed)
-    watch.look()
+    watch.check()
     assert changed.count == 1  # the first look: nobody knows what happened before
-    watch.look()
+    watch.check()
     assert changed.count == 1
     file.write_text("now it exists")
-    watch.look()
-    watch.look()
+    watch.check()
+    watch.check()
     assert changed.count == 2
     file.unlink()
-    watch.look()
+    watch.check()
     assert changed.count == 3
 
 
@@ -39,10 +39,10 @@ def test_a_file_that_is_replaced_by_one_of_the_same_size_is_noticed(tmp_path: Pa
     changed, file, other = Counter(), tmp_path / "file", tmp_path / "other"
     file.write_text("one")
     watch = FileWatch([file], changed)
-    watch.look()
+    watch.check()
     other.write_text("two")
     other.replace(file)
-    watch.look()
+    watch.check()
     assert changed.count == 2
 
 
@@ -54,11 +54,11 @@ def test_a_mounted_secret_whose_link_moves_is_noticed(tmp_path: Path) -> None:
     link.symlink_to("first")
     changed = Counter()
     watch = FileWatch([link / "token"], changed)
-    watch.look()
+    watch.check()
     new = tmp_path / "new"
     new.symlink_to("second")
     new.replace(link)
-    watch.look()
+    watch.check()
     assert changed.count == 2
 
 

@@ -100,7 +100,7 @@ def test_a_limit_that_may_not_be_raised_stops_nothing(
     assert limits == [(1024, 4096)]
 
 
-def test_fewer_connections_than_max_connections_are_told_in_the_log(
+def test_fewer_connections_than_max_connections_are_logged(
     limits: list[tuple[int, int]], caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO")

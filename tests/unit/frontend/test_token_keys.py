@@ -9,7 +9,7 @@ from datetime import datetime, timezone
 import pytest
 
 from stoker.core.ports import TokenScope
-from stoker.frontend.keys import NOBODYS, Key, Keyring, file_text, new_key, read_tokens, shown_key
+from stoker.frontend.keys import NO_KEY, Key, Keyring, file_text, new_key, read_tokens, shown_key
 
 INFERENCE, MANAGEMENT = TokenScope.INFERENCE, TokenScope.MANAGEMENT
 
@@ -59,7 +59,7 @@ def test_nothing_but_the_key_opens(shown: bytes) -> None:
 
 
 def test_no_key_is_opened_by_no_key() -> None:
-    assert not NOBODYS.opens(shown_key(None), -1e300)
+    assert not NO_KEY.opens(shown_key(None), -1e300)
 
 
 def test_a_key_is_not_shown_by_accident() -> None:

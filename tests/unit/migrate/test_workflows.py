@@ -50,7 +50,7 @@ def test_a_model_that_is_not_in_the_store_is_unsupported_unless_it_is_fetched() 
     ]
 
 
-def test_functions_are_checked_as_handlers_are_and_warnings_are_told() -> None:
+def test_functions_are_checked_as_handlers_are_and_warnings_are_reported() -> None:
     spec = "models: {m: {url: m.mar}, batch_size: 3}\ndag: {m: []}"
     assert check(contents({"w.yaml": spec, "f.py": "from ts.nowhere import x"})) == [
         (

@@ -176,7 +176,7 @@ def test_an_order_with_a_path_in_it_is_refused(cache: ArchiveCache, tmp_path: Pa
     assert origin.served == 0
 
 
-def test_a_lost_connection_is_said(lease: Lease, tmp_path: Path) -> None:
+def test_a_lost_connection_is_reported(lease: Lease, tmp_path: Path) -> None:
     class Broken(io.RawIOBase):
         def read(self, size: int = -1, /) -> bytes:
             raise ConnectionResetError(errno.ECONNRESET, "reset")
@@ -292,7 +292,7 @@ def test_fetches_in_progress_count(cache: ArchiveCache, tmp_path: Path) -> None:
         assert entries(tmp_path) == {first.wanted.hash, second.wanted.hash}
 
 
-def test_a_full_disk_is_made_room_on_and_else_said(tmp_path: Path) -> None:
+def test_a_full_disk_is_made_room_on_or_else_reported(tmp_path: Path) -> None:
     first, second = big(tmp_path, 1), big(tmp_path, 2)
 
     def free(root: Path) -> int:
@@ -307,7 +307,7 @@ def test_a_full_disk_is_made_room_on_and_else_said(tmp_path: Path) -> None:
         assert entries(tmp_path) == {second.wanted.hash}
 
 
-def test_a_disk_that_fills_up_meanwhile_is_said(lease: Lease, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_disk_that_fills_up_is_reported(lease: Lease, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(file: object, piece: bytes) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 

@@ -63,7 +63,7 @@ async def test_a_closed_pipe_is_not_read_for_ever(caplog: pytest.LogCaptureFixtu
     os.close(read)
 
 
-async def test_lines_of_metrics_are_told_and_only_those_that_are_none_are_logged(
+async def test_lines_of_metrics_are_recorded_and_only_those_that_are_none_are_logged(
     pipe: tuple[int, int], caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO")

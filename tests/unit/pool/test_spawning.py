@@ -86,7 +86,7 @@ def test_a_model_that_is_a_folder_adds_its_parent() -> None:
     assert path_of(model=spec(url="my_folder"))[:2] == ["/tmp/models/abc", "/tmp/models"]
 
 
-def test_decoding_is_told_by_environment_too_and_extra_variables_win() -> None:
+def test_decoding_is_set_by_environment_too_and_extra_variables_win() -> None:
     assert env_of({})["TS_DECODE_INPUT_REQUEST"] == "true"
     assert env_of({}, decode_input_request=False)["TS_DECODE_INPUT_REQUEST"] == "false"
     assert env_of({"TS_IPEX_ENABLE": "no"}, extra_env={"TS_IPEX_ENABLE": "yes"})["TS_IPEX_ENABLE"] == "yes"

@@ -39,14 +39,14 @@ class FakeActors:
         self.actors = [FakeActor() for _ in range(count)]
         self.avoid = set(avoid)
         self.released = False
-        self.said: list[bool | None] = []  # whether they have room, look by look, then the last again
+        self.reported: list[bool | None] = []  # whether they have room, look by look, then the last again
         self.looks = 0
 
     async def have_room(self) -> bool | None:
         self.looks += 1
-        if len(self.said) > 1:
-            return self.said.pop(0)
-        return self.said[0] if self.said else False
+        if len(self.reported) > 1:
+            return self.reported.pop(0)
+        return self.reported[0] if self.reported else False
 
     def release(self) -> None:
         self.released = True
@@ -93,10 +93,10 @@ class Rig:
 
 @pytest.fixture(autouse=True)
 def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(placing, "LOOK_S", 0.0)
+    monkeypatch.setattr(placing, "POLL_S", 0.0)
 
 
-async def test_an_actor_carries_out_its_order_and_its_end_is_told() -> None:
+async def test_an_actor_carries_out_its_order_and_its_end_is_reported() -> None:
     rig = Rig(FakeCluster(a=ROOM))
     actors = await rig.asked()
     actors.actors[0].node.set_result("a")
@@ -111,7 +111,7 @@ async def test_an_actor_carries_out_its_order_and_its_end_is_told() -> None:
     assert actors.released
 
 
-async def test_what_is_missing_is_told_once_and_so_is_that_there_is_room() -> None:
+async def test_what_is_missing_is_reported_once_and_so_is_that_there_is_room() -> None:
     rig = Rig(FakeCluster(a=NodeRoom({"CPU": 1.0}, {"CPU": 1.0})))
     await rig.asked()
     assert await rig.until(1) == Pending(7, "no node of the Ray cluster has CPU 2 (the largest has 1)")
@@ -123,22 +123,22 @@ async def test_what_is_missing_is_told_once_and_so_is_that_there_is_room() -> No
     rig.task.cancel()
 
 
-@pytest.mark.parametrize("said", [True, None], ids=["it has room", "the cluster does not say"])
-async def test_nothing_is_missing_while_the_actor_may_be_starting(said: bool | None) -> None:
+@pytest.mark.parametrize("reported", [True, None], ids=["it has room", "the cluster does not say"])
+async def test_nothing_is_missing_while_the_actor_may_be_starting(reported: bool | None) -> None:
     rig = Rig(FakeCluster(a=FULL))
     actors = await rig.asked()
-    actors.said = [False, said]  # the cluster says so for a moment too long
+    actors.reported = [False, reported]  # the cluster says so for a moment too long
     while actors.looks < 20:
         await asyncio.sleep(0)
     assert rig.sent == []
-    actors.said = [False]
+    actors.reported = [False]
     assert await rig.until(1) == Pending(7, "no node of the Ray cluster has CPU 2 free (of 2, 0 free in all)")
-    actors.said = [said]
+    actors.reported = [reported]
     assert await rig.until(2) == Pending(7, "")
     rig.task.cancel()
 
 
-async def test_what_others_hold_is_missing_at_the_second_look() -> None:
+async def test_what_others_hold_is_missing_at_the_second_poll() -> None:
     rig = Rig(FakeCluster(a=FULL))
     actors = await rig.asked()
     await rig.until(1)
@@ -146,12 +146,12 @@ async def test_what_others_hold_is_missing_at_the_second_look() -> None:
     rig.task.cancel()
 
 
-async def test_what_is_missing_is_told_in_the_end_where_the_cluster_never_says(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(placing, "LOOK_S", 0.001)
+async def test_what_is_missing_is_reported_even_where_the_cluster_never_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(placing, "POLL_S", 0.001)
     monkeypatch.setattr(placing, "UNCLEAR_S", 0.01)
     rig = Rig(FakeCluster(a=FULL))
     actors = await rig.asked()
-    actors.said = [None]
+    actors.reported = [None]
     await rig.until(1)
     assert actors.looks >= 10
     rig.task.cancel()

@@ -80,7 +80,7 @@ async def test_who_is_scaled(monkeypatch: pytest.MonkeyPatch, yaml: dict[str, An
     assert not it.autoscaler.running
 
 
-async def test_what_waits_gets_workers_and_the_reason_is_told(
+async def test_what_waits_gets_workers_and_the_reason_is_shown(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     it = Scaled(monkeypatch, {"minWorkers": 1, "maxWorkers": 4, "autoscale": True, "autoscaleTargetWaitMs": 50})

@@ -368,7 +368,7 @@ async def test_load_at_startup_skips_what_fails_and_keeps_the_order_of_default_v
 async def test_downloads_that_hang_hold_up_no_archive_of_the_store_and_are_named_in_the_log(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(loading, "_TELL_S", 0.0)
+    monkeypatch.setattr(loading, "_REPORT_S", 0.0)
     caplog.set_level(logging.INFO)
     slow = [f"https://user:secret@host/{number}.mar" for number in range(8)]
     world = World(load_models=(*slow, "a", "b"))

@@ -34,7 +34,7 @@ def test_a_model_with_workers_takes_jobs() -> None:
     assert admission().open
 
 
-def test_before_the_pool_has_said_anything_there_are_no_workers() -> None:
+def test_before_the_pool_has_reported_anything_there_are_no_workers() -> None:
     it = Admission(SPEC)
     assert not it.open
     assert refusal(it) == "NoWorkers"

@@ -77,7 +77,7 @@ def test_the_response_timeout_ends_the_job_that_is_late_and_no_other() -> None:
     assert scheduler.next_wake() == 5.0 + TIMEOUT_S
 
 
-def test_a_part_is_a_sign_of_life_of_its_own_job_only() -> None:
+def test_a_part_restarts_the_timeout_of_its_own_job_only() -> None:
     scheduler = core()
     silent, _ = submit(scheduler, 2)
     scheduler.parts(0, 2, [[Chunk(b"part")]], 6.0)

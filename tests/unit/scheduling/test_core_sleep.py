@@ -26,7 +26,7 @@ def test_a_job_for_a_sleeping_model_wakes_it_and_waits_as_long_as_its_deadline()
 
 
 @pytest.mark.parametrize("leaves", [True, False])
-def test_a_job_that_is_over_before_its_turn_ends_wakes_nobody(leaves: bool) -> None:
+def test_a_job_that_is_over_before_its_turn_ends_wakes_no_worker(leaves: bool) -> None:
     """Its client has left, or its deadline has come: a worker would start for nothing."""
     scheduler = make_core(0)
     scheduler.may_sleep(True, 0.0)

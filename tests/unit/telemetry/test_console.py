@@ -140,7 +140,7 @@ def test_python_warnings_are_records(tmp_path: Path) -> None:
     assert json.loads(console.data)["logger"] == "py.warnings"
 
 
-def test_trouble_with_the_files_is_told_in_the_consoles_format(tmp_path: Path) -> None:
+def test_trouble_with_the_files_is_logged_in_the_consoles_format(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     console = Memory()
     place = tmp_path / "file"

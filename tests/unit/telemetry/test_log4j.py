@@ -79,7 +79,7 @@ def test_the_remark_says_what_counts_and_what_does_not(tmp_path: Path) -> None:
         ("", "only log4j2's XML form is read"),
     ],
 )
-def test_a_file_that_cannot_be_read_has_no_effect_and_that_is_said(content: str, reason: str, tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_read_has_no_effect_and_that_is_logged(content: str, reason: str, tmp_path: Path) -> None:
     path = tmp_path / "log4j2.xml"
     path.write_text(content)
     levels, remark = log4j.read(path)

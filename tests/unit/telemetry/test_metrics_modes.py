@@ -64,7 +64,7 @@ async def test_a_mode_says_where_metrics_go(
     assert bool(rig.text) == ours_served
 
 
-async def test_a_word_that_is_no_mode_counts_as_log_and_is_said(caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_word_that_is_no_mode_counts_as_log_and_is_reported(caplog: pytest.LogCaptureFixture) -> None:
     rig = Rig("loud")
     use(rig)
     assert logged(rig) == THREE | OTHERS
@@ -129,7 +129,7 @@ async def test_an_unusable_metrics_file_costs_the_metrics_and_nothing_else(
     assert str(tmp_path) not in caplog.text
 
 
-async def test_a_metric_with_other_dimensions_than_the_server_has_is_said_once_and_dropped(
+async def test_a_metric_with_other_dimensions_than_the_server_has_is_logged_once_and_dropped(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     text = "ts_metrics: {counter: [{name: Requests2XX, unit: Count, dimensions: [Hostname]}]}"

@@ -232,7 +232,7 @@ model_metrics:
     ]
 
 
-def test_autoscaling_is_told_of_models_that_have_it() -> None:
+def test_autoscaling_is_exported_for_models_that_have_it() -> None:
     rig = Rig("prometheus")
     other = ModelKey("other", "1.0")
     scaled = ModelFigures(key=KEY, waiting=0, workers={}, wanted=0, changes={"up": 2, "sleep": 1})

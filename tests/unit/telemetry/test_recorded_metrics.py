@@ -88,7 +88,7 @@ def test_dimensions_are_matched_by_name_and_where_they_have_others_by_place() ->
         (sample("stoker_workers", 1), "the server has a metric of this name"),
     ],
 )
-def test_a_metric_that_cannot_be_is_dropped_and_said_once(
+def test_a_metric_that_cannot_be_is_dropped_and_logged_once(
     bad: HandlerSample, reason: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     rig = Rig("prometheus", auto_detect=True)

@@ -37,7 +37,7 @@ def test_every_figure_of_the_machine_is_plausible() -> None:
     assert 10 < found["MemoryAvailable"] < 1e8  # megabytes
 
 
-def test_gpus_are_told_one_by_one_and_what_the_driver_does_not_say_is_left_out() -> None:
+def test_gpus_are_reported_one_by_one_and_what_the_driver_does_not_report_is_left_out() -> None:
     told = SystemMetrics(update=lambda *_: None, interval_s=1, gpus=gpus).sample()
     assert [each for each in told if each[0].startswith("GPU")] == [
         ("GPUMemoryUtilization", ("Host", "0"), 1.5),
@@ -48,7 +48,7 @@ def test_gpus_are_told_one_by_one_and_what_the_driver_does_not_say_is_left_out()
     ]
 
 
-async def test_they_are_measured_again_off_the_loop_and_told_on_it(caplog: pytest.LogCaptureFixture) -> None:
+async def test_they_are_measured_again_off_the_loop_and_reported_on_it(caplog: pytest.LogCaptureFixture) -> None:
     measured: list[int] = []
     told: list[int] = []
     enough = asyncio.Event()

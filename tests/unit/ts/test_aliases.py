@@ -70,6 +70,7 @@ NAMES = [
     "ts.torch_handler.base_handler.XLA_AVAILABLE",
     "ts.torch_handler.base_handler.IPEX_AVAILABLE",
     "ts.torch_handler.base_handler.ONNX_AVAILABLE",
+    "ts.torch_handler.base_handler.logger",
     "ts.torch_handler.base_handler.setup_ort_session",
     "ts.torch_handler.contractions.CONTRACTION_MAP",
     "ts.torch_handler.text_handler.CONTRACTIONS_PATTERN",

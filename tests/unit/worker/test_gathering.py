@@ -10,14 +10,14 @@ from stoker.worker.gathering import Gathering
 
 def leaving(gathering: Gathering, gaps_ms: list[float], *, nbytes: int = 10, start: float = 100.0) -> str:
     """A letter per part: ``.`` it is held, ``!`` it leaves with all that is held."""
-    now, said = start, ""
+    now, decisions = start, ""
     for gap in gaps_ms:
         now += gap / 1000
         leaves = gathering.add(nbytes, now)
         if leaves:
             gathering.take(1)
-        said += "!" if leaves else "."
-    return said
+        decisions += "!" if leaves else "."
+    return decisions
 
 
 @pytest.mark.parametrize("gap_ms", [20.0, 1.0, 0.6])
@@ -34,9 +34,9 @@ def test_two_or_three_quick_parts_now_and_then_are_no_dense_stream() -> None:
 
 
 def test_a_dense_stream_leaves_once_a_millisecond() -> None:
-    said = leaving(Gathering(), [0.1] * 100)
-    assert said.startswith("!!!..........!")
-    assert max(map(len, said.split("!"))) <= 11
+    decisions = leaving(Gathering(), [0.1] * 100)
+    assert decisions.startswith("!!!..........!")
+    assert max(map(len, decisions.split("!"))) <= 11
 
 
 def test_a_part_after_a_pause_leaves_at_once_and_takes_along_what_is_held() -> None:
@@ -48,5 +48,5 @@ def test_much_leaves_before_its_time() -> None:
 
 
 def test_no_message_holds_more_parts_than_the_server_takes() -> None:
-    said = leaving(Gathering(), [0.0] * (MOST_PARTS + 3), nbytes=0)
-    assert said == "!!!" + "." * (MOST_PARTS - 1) + "!"
+    decisions = leaving(Gathering(), [0.0] * (MOST_PARTS + 3), nbytes=0)
+    assert decisions == "!!!" + "." * (MOST_PARTS - 1) + "!"

@@ -264,7 +264,7 @@ def test_an_output_of_a_document_is_of_the_datatype_that_it_names(output: Any, w
 
 
 @pytest.mark.parametrize(
-    "said",
+    "fields",
     [
         {"id": "\ud800"},
         {"model_name": "\udfff"},
@@ -274,8 +274,8 @@ def test_an_output_of_a_document_is_of_the_datatype_that_it_names(output: Any, w
         {"outputs": [{"name": "\ud800", "data": [1]}]},
     ],
 )
-def test_what_cannot_be_sent_fails_its_request_and_the_worker_lives(said: Any) -> None:
-    document = {"outputs": [{"name": "a", "data": [1]}], **said}
+def test_what_cannot_be_sent_fails_its_request_and_the_worker_lives(fields: Any) -> None:
+    document = {"outputs": [{"name": "a", "data": [1]}], **fields}
     assert "cannot be sent" in answered(document, TensorInterface(), Form.DOCUMENT).message
 
 

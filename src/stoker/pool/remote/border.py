@@ -1,7 +1,7 @@
 """The listener to which agents and workers on other machines connect, each with a one-time token.
 
 Laws: nothing is read beyond the opening before the token was right; connections without one are bounded in number,
-bytes and time, and the newest one is always heard; nothing of them is logged but their count.
+bytes and time, and the newest one is always served; only their count is logged.
 """
 
 from __future__ import annotations
@@ -129,23 +129,23 @@ class Border:
                 sock, _ = self._listener.accept()
             except (BlockingIOError, InterruptedError, ConnectionError):
                 return
-            except OSError:  # no files left: look again later
+            except OSError:  # no files left: retry later
                 loop = asyncio.get_running_loop()
                 loop.remove_reader(self._listener.fileno())
                 self._paused = loop.call_later(_NO_FILES_PAUSE_S, self._accept_again)
                 return
-            self._hear(sock)
+            self._authenticate(sock)
 
-    def _hear(self, sock: socket.socket) -> None:
+    def _authenticate(self, sock: socket.socket) -> None:
         if len(self._unknown) >= MOST_UNKNOWN:
             oldest = next(iter(self._unknown))
             del self._unknown[oldest]
             oldest.cancel()
         task = asyncio.get_running_loop().create_task(self._open(sock))
         self._unknown[task] = None
-        task.add_done_callback(partial(self._heard, sock))
+        task.add_done_callback(partial(self._authenticated, sock))
 
-    def _heard(self, sock: socket.socket, task: asyncio.Task[bool]) -> None:
+    def _authenticated(self, sock: socket.socket, task: asyncio.Task[bool]) -> None:
         """Closes what was not let in; a task that was cancelled before it began cannot."""
         self._unknown.pop(task, None)
         if task.cancelled() or not task.result():

@@ -36,13 +36,13 @@ from stoker.ipc.frames import Frame, FrameError
 from stoker.pool import causes
 from stoker.pool.child_process import ChildProcess, spawn
 from stoker.pool.logs import PipeLog
-from stoker.pool.remote.last_words import LastWords
+from stoker.pool.remote.error_line import ErrorLine
 from stoker.pool.transport import FrameTransport
 
 log = logging.getLogger(__name__)
 
 CONNECT_S = 90.0
-"""How long Ray may take to join, or to start a cluster for this machine."""
+"""Timeout for Ray to join a cluster, or to start one on this machine."""
 
 _MODULE = "stoker.ray.driver"
 _STOP_S = 10.0
@@ -89,7 +89,7 @@ class Request:
 
 
 class Driver:
-    """One process. ``connected`` gets what it says of the cluster, or `DriverLost`."""
+    """One process. ``connected`` gets its report on the cluster, or `DriverLost`."""
 
     def __init__(self, process: ChildProcess) -> None:
         self._process = process
@@ -99,9 +99,9 @@ class Driver:
         self.connected: asyncio.Future[Connected] = loop.create_future()
         self.gone: asyncio.Future[None] = loop.create_future()
         about = {"pid": process.pid, "event": "ray_output"}
-        self._last_words = LastWords()
+        self._error_line = ErrorLine()
         self._logs = [
-            PipeLog(fd, level=logging.INFO, label="ray", about=about, on_line=self._last_words.heard)
+            PipeLog(fd, level=logging.INFO, label="ray", about=about, on_line=self._error_line.add)
             for fd in (process.stdout_fd, process.stderr_fd)
         ]
         self._ending: asyncio.TimerHandle | None = None
@@ -137,9 +137,9 @@ class Driver:
         self._process.kill_group()
 
     def give_up(self) -> DriverLost:
-        """Ends a process that does not join, and returns what to say of it."""
+        """Ends a process that does not join, and returns the error."""
         self.kill()
-        return DriverLost(f"the Ray cluster did not answer within {CONNECT_S:g} s{self._said()}")
+        return DriverLost(f"the Ray cluster did not answer within {CONNECT_S:g} s{self._printed()}")
 
     # ---------------------------------------------------------------------------------------- messages
 
@@ -183,14 +183,14 @@ class Driver:
         if self.connected.done():
             self._fail(DriverLost(f"the connection to the Ray cluster was lost: its driver ended: {why}"))
         else:
-            self._fail(DriverLost(f"the Ray cluster cannot be joined: Ray ended the attempt ({why}){self._said()}"))
+            self._fail(DriverLost(f"the Ray cluster cannot be joined: Ray ended the attempt ({why}){self._printed()}"))
         self._process.close()
         if not self.gone.done():
             self.gone.set_result(None)
 
-    def _said(self) -> str:
-        words = str(self._last_words)
-        return f", and said: {words}" if words else ""
+    def _printed(self) -> str:
+        line = str(self._error_line)
+        return f"; Ray printed: {line}" if line else ""
 
     def _fail(self, error: DriverLost) -> None:
         if not self.connected.done():

@@ -14,7 +14,7 @@ from stoker.ipc.dialing import Stream
 log = logging.getLogger(__name__)
 
 STALL_S = 30.0
-"""How long a node may not read."""
+"""Longest time that a node may leave what was sent unread."""
 
 _AT_ONCE = 4
 

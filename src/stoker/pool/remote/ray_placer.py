@@ -40,7 +40,7 @@ _HIDDEN = ("CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeOptions:
-    """What holds for every node. ``cache_dir``, ``cache_limit_bytes``: as in `node.order.Order`. ``shares_disk``: it
+    """Options of every node. ``cache_dir``, ``cache_limit_bytes``: as in `node.order.Order`. ``shares_disk``: it
     has the server's directories."""
 
     cache_dir: str | None = None

@@ -1,9 +1,9 @@
 """A worker process on another machine, with the interface of `pool.child_process.ChildProcess`.
 
 Made when its agent arrives; usable once the worker has connected, too.  What the agent reports is exact: exit code,
-output, and the newest batch that had begun.  When agent or node are lost, nobody knows the latter: what a heartbeat
-said of it is older than any short batch.  A worker that can no longer be heard while its agent can is killed, so that
-this is known.
+output, and the newest batch that had begun.  When agent or node are lost, that batch is unknown, because the newest
+heartbeat is older than any short batch.  A worker whose connection stalls while its agent's does not is killed, so that
+the batch is known.
 """
 
 from __future__ import annotations
@@ -39,10 +39,10 @@ from stoker.pool.remote.agent_link import AgentLink
 from stoker.pool.remote.output_pipe import OutputPipe
 
 KILL_REPORT_S = 5.0
-"""How long the agent may take to report the end of a worker that it was asked to kill."""
+"""Timeout for the agent to report the end of a worker that it was asked to kill."""
 
 _REST_S = 2.0  # for what a dead worker had sent and printed; one whose agent is dead dies with it
-_LOOK_S = 0.005
+_POLL_S = 0.005
 _MOST_OUTPUT_BYTES = OUTPUT_WINDOW_BYTES + OUTPUT_REST_BYTES
 
 
@@ -75,7 +75,7 @@ class RemoteProcess:
             silence_s=silence_s,
             on_message=self._on_message,
             on_lost=self._agent_lost,
-            on_beat=self._look_at_connection,
+            on_heartbeat=self._check_connection,
         )
 
     def start(self) -> None:
@@ -163,7 +163,7 @@ class RemoteProcess:
     def _print(self, stream: int, data: memoryview) -> None:
         output = self._outputs.get(stream)
         if output is None or output.waiting_bytes + len(data) > _MOST_OUTPUT_BYTES:
-            raise FrameError("output that nobody asked for")
+            raise FrameError("output of no known stream, or beyond the window")
         output.write(data)
 
     def _taken(self, stream: int) -> Callable[[int], None]:
@@ -172,7 +172,7 @@ class RemoteProcess:
     # ------------------------------------------------------------------------------------ its end
 
     def lost(self, reason: str) -> None:
-        """Records that it is gone and nobody reports on it any more."""
+        """Records that the process is gone and no report on it will come."""
         self._agent.close()
         self._end(WorkerDied(reason), None, progress=None, whole=False)
 
@@ -181,7 +181,7 @@ class RemoteProcess:
         self._agent.close()
         self._end(WorkerDied(f"its agent on {self.node} {what}"), None, progress=None, whole=closed)
 
-    def _look_at_connection(self) -> None:
+    def _check_connection(self) -> None:
         if self._stream is not None and self._ending is None and tcp_state.is_stalled(self._stream, self._silence_s):
             self.death = self.death or WorkerDied(f"the connection to {self.node} is stalled")
             self.kill_group()
@@ -207,7 +207,7 @@ class RemoteProcess:
 
     async def _wait_for_rest(self, *, whole: bool) -> None:
         while self._prints() or (whole and self._sends()):  # noqa: ASYNC110 - the kernel has no event for it
-            await asyncio.sleep(_LOOK_S)
+            await asyncio.sleep(_POLL_S)
 
     def _prints(self) -> bool:
         return any(output.waiting_bytes for output in self._outputs.values())

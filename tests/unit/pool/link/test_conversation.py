@@ -33,7 +33,7 @@ def test_jobs_travel_with_their_inputs_headers_and_deadlines(play: Play) -> None
     play(scenario)
 
 
-def test_what_is_said_in_one_turn_leaves_in_one_write(play: Play) -> None:
+def test_the_messages_of_one_turn_leave_in_one_write(play: Play) -> None:
     async def scenario(link: Link, recorder: Recorder, peer: Peer) -> None:
         for number in range(1, 6):
             link.send(batch(number, b"x"))
@@ -42,9 +42,9 @@ def test_what_is_said_in_one_turn_leaves_in_one_write(play: Play) -> None:
         await asyncio.sleep(0)
         await asyncio.sleep(0)
         frames = list(Decoder().feed(peer.sock.recv(65536)))
-        said = [codec.decode_to_worker(frame.header) for frame in frames]
-        assert len(said) == 7
-        assert said[-2:] == [Cancel(1, 0), Grant(2, 0, 77)]
+        messages = [codec.decode_to_worker(frame.header) for frame in frames]
+        assert len(messages) == 7
+        assert messages[-2:] == [Cancel(1, 0), Grant(2, 0, 77)]
 
     play(scenario)
 
@@ -166,7 +166,7 @@ def test_a_first_batch_that_no_frame_can_carry_is_answered_soon(play: Play) -> N
     play(scenario)
 
 
-def test_the_time_of_a_handler_and_what_it_recorded_are_told_before_its_results(play: Play) -> None:
+def test_the_time_of_a_handler_and_what_it_recorded_are_reported_before_its_results(play: Play) -> None:
     async def scenario(link: Link, recorder: Recorder, peer: Peer) -> None:
         jobs = batch(1, b"a", b"b")
         link.send(jobs)
@@ -183,7 +183,7 @@ def test_the_time_of_a_handler_and_what_it_recorded_are_told_before_its_results(
     play(scenario)
 
 
-def test_nothing_is_told_of_a_handler_that_failed(play: Play) -> None:
+def test_nothing_is_reported_of_a_handler_that_failed(play: Play) -> None:
     async def scenario(link: Link, recorder: Recorder, peer: Peer) -> None:
         link.send(batch(1, b"a"))
         await peer.hear(1)

@@ -72,7 +72,7 @@ def test_a_limit_of_the_payload_is_checked_before_memory_is_taken(play: Play) ->
     play(scenario, max_payload_bytes=1000)
 
 
-def test_a_closed_socket_is_told_once_without_an_error(play: Play) -> None:
+def test_a_closed_socket_is_reported_once_without_an_error(play: Play) -> None:
     async def scenario(link: Link, recorder: Recorder, peer: Peer) -> None:
         peer.sock.close()
         assert await recorder.until(1) == [("lost", None)]
@@ -84,7 +84,7 @@ def test_a_closed_socket_is_told_once_without_an_error(play: Play) -> None:
     play(scenario)
 
 
-def test_what_was_said_before_the_death_is_read_after_it(play: Play) -> None:
+def test_what_was_sent_before_the_death_is_read_after_it(play: Play) -> None:
     async def scenario(link: Link, recorder: Recorder, peer: Peer) -> None:
         link.send(batch(1, b"a"))
         peer.sock.sendall(b"".join(codec.encode(Results(1, [2]), [b"ok"])))
@@ -96,7 +96,7 @@ def test_what_was_said_before_the_death_is_read_after_it(play: Play) -> None:
     play(scenario)
 
 
-def test_what_was_said_before_the_death_is_read_when_a_batch_finds_nobody(play: Play) -> None:
+def test_what_was_sent_before_the_death_is_read_when_a_batch_cannot_be_sent(play: Play) -> None:
     """Otherwise what the dead worker had answered would run again."""
 
     async def scenario(link: Link, recorder: Recorder, peer: Peer) -> None:

@@ -129,7 +129,7 @@ async def test_an_opening_in_many_small_pieces_is_closed() -> None:
             assert silent.fileno() >= 0
 
 
-async def test_the_newest_connection_is_heard_however_many_are_silent(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_newest_connection_is_served_however_many_are_silent(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(borders, "MOST_UNKNOWN", 8)
     async with open_border() as border:
         with contextlib.ExitStack() as held:

@@ -70,7 +70,7 @@ async def test_a_directory_used_in_place_keeps_its_name(tmp_path: Path, executor
     assert ((await in_place.bundle()).name, (await unpacked.bundle()).name) == ("my_package", "model")
 
 
-async def test_what_cannot_be_sent_is_said_and_may_be_put_right(tmp_path: Path, executor: Executor) -> None:
+async def test_what_cannot_be_sent_is_reported_and_may_be_put_right(tmp_path: Path, executor: Executor) -> None:
     files, _, folder = model(tmp_path, executor)
     os.mkfifo(folder / "pipe")
     with pytest.raises(UnsafeArchive, match="pipe"):

@@ -10,7 +10,16 @@ import pytest
 from border_kit import NODE, open_border, remote_process
 
 from stoker.errors import WorkerDied, WorkerOutOfMemory
-from stoker.ipc.agent_messages import OUTPUT_REST_BYTES, OUTPUT_WINDOW_BYTES, Beat, Exited, Kill, Output, Taken, Usage
+from stoker.ipc.agent_messages import (
+    OUTPUT_REST_BYTES,
+    OUTPUT_WINDOW_BYTES,
+    Exited,
+    Heartbeat,
+    Kill,
+    Output,
+    Taken,
+    Usage,
+)
 from stoker.pool.progress import progress_of
 from stoker.pool.remote import remote_process as remote_processes
 
@@ -80,7 +89,7 @@ async def test_what_a_worker_answers_after_its_agents_death_and_before_its_own_c
         assert received == b"x" * 50_000
 
 
-async def test_a_worker_that_outlives_its_agent_is_heard_for_a_moment_only(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_worker_that_outlives_its_agent_is_served_for_a_moment_only(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(remote_processes, "_REST_S", 0.02)
     async with open_border() as border, remote_process(border) as (process, agent, worker):
         agent.close()
@@ -120,12 +129,12 @@ async def test_a_lost_process_loses_its_connection_at_which_the_worker_ends() ->
 async def test_a_silent_agent_is_a_lost_node_and_one_that_beats_is_not() -> None:
     async with open_border(heartbeat_s=0.02, silence_s=0.1) as border, remote_process(border) as (process, agent, _):
         for _ in range(20):
-            await agent.receive(Beat)
+            await agent.receive(Heartbeat)
             await agent.send(Usage(4096, 0))
         assert not process.exited.done()
         assert process.memory_bytes() == 4096
         await process.exited
-        assert "gave no sign of life" in str(process.death)
+        assert "sent no heartbeat" in str(process.death)
 
 
 async def test_killing_asks_the_agent_once_and_waits_for_its_report() -> None:
@@ -168,7 +177,7 @@ async def test_output_arrives_at_the_pipes_and_what_they_took_is_granted_again()
         assert [await agent.receive(Taken) for _ in range(2)] == [Taken(1, 9), Taken(2, 9)]
 
 
-async def test_output_that_nobody_reads_is_bounded_and_delays_no_sign_of_life() -> None:
+async def test_output_that_nobody_reads_is_bounded_and_delays_no_heartbeat() -> None:
     async with open_border() as border, remote_process(border) as (process, agent, _):
         for _ in range(OUTPUT_WINDOW_BYTES // 8192 * 2):
             await agent.send(Output(1), bytes(8192))

@@ -24,7 +24,7 @@ class FakeStream:
 
 
 @pytest.mark.parametrize(
-    ("said", "stalled"),
+    ("state", "stalled"),
     [
         ({"silent_ms": 3_600_000}, False),  # nothing to say for an hour
         ({"retransmits": 2, "silent_ms": 700}, False),  # a packet was lost
@@ -33,8 +33,8 @@ class FakeStream:
         ({"probes": 4, "silent_ms": 9000}, True),
     ],
 )
-def test_a_connection_has_stalled_when_nothing_answers_what_is_sent_again(said: dict[str, int], stalled: bool) -> None:
-    assert tcp_state.is_stalled(FakeStream(**said), 8.0) is stalled  # type: ignore[arg-type]
+def test_a_connection_has_stalled_when_nothing_answers_what_is_sent_again(state: dict[str, int], stalled: bool) -> None:
+    assert tcp_state.is_stalled(FakeStream(**state), 8.0) is stalled  # type: ignore[arg-type]
 
 
 def test_the_end_of_the_peer_is_seen_before_what_it_sent_is_read() -> None:

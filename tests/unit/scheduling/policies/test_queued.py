@@ -93,7 +93,7 @@ def test_the_delay_of_the_next_batch_begins_anew() -> None:
     assert it.wake_at == 4.1
 
 
-def test_fixed_batching_wakes_nobody_while_no_worker_is_idle() -> None:
+def test_fixed_batching_sets_no_timer_while_no_worker_is_idle() -> None:
     """A timer that is due and finds nothing to do would spin."""
     it = policy(FIXED)
     worker = WorkerState(7)

@@ -1,4 +1,4 @@
-"""What a process of Ray's printed last that says why it ended.  PURE.
+"""Picks the line of a process's output that best explains its end.  PURE.
 
 Law: no path, because clients see it.
 """
@@ -11,29 +11,29 @@ from stoker.core.text import escaped, shortened
 
 _MOST_CHARACTERS = 300
 _STAMP = re.compile(r"^(?:\[(?P<stamp>[^\]]*)\]\s*)?(?:\(\w+\)\s*)?(?:[\w/.]+\.(?:cc|h|py):\d+:?\s*)?")
-_GRAVE_STAMP = re.compile(r" [EFC] \d+")
+_ERROR_STAMP = re.compile(r" [EFC] \d+")
 _EXCEPTION = re.compile(r"^(?:[A-Za-z_][\w.]*\.)?\w*(?:Error|Exception|Exit): ")
 _NOISE = re.compile(r"^(?:\s|\*\*\*|Traceback |[/~]\S*\(|@ 0x|$)")
 _PATH = re.compile(r"(?<![\w:/.])~?/[^\s:,;)\]'\"]+")
 
 
-class LastWords:
-    """Prefers an exception or an error of Ray's log to whatever came after it."""
+class ErrorLine:
+    """Prefers an exception or an error of Ray's log to whatever came after it, else takes the last line."""
 
     def __init__(self) -> None:
-        self._line = self._grave = ""
+        self._last = self._error = ""
 
-    def heard(self, line: str) -> None:
+    def add(self, line: str) -> None:
         found = _STAMP.match(line)
         assert found is not None, "it matches an empty beginning"
         text = line[found.end() :]
         if _NOISE.match(text):
             return
-        self._line = text
-        if _EXCEPTION.match(text) or _GRAVE_STAMP.search(found["stamp"] or ""):
-            self._grave = text
+        self._last = text
+        if _EXCEPTION.match(text) or _ERROR_STAMP.search(found["stamp"] or ""):
+            self._error = text
 
     def __str__(self) -> str:
-        """Returns one line, without a full stop; empty: it printed nothing that says anything."""
-        line = " ".join(_PATH.sub("[path]", self._grave or self._line).split())
+        """Returns the line without a full stop; empty: no line explains anything."""
+        line = " ".join(_PATH.sub("[path]", self._error or self._last).split())
         return shortened(escaped(line).rstrip("."), _MOST_CHARACTERS)

@@ -1,10 +1,10 @@
-"""What is told of a Ray process that could not join."""
+"""The line that explains why a Ray process could not join."""
 
 from __future__ import annotations
 
 import pytest
 
-from stoker.pool.remote.last_words import LastWords
+from stoker.pool.remote.error_line import ErrorLine
 
 ABORT = """[2026-11-30 10:24:12,415 W 28439 28439] rpc_client.h:153: Failed to connect to GCS at address 10.0.0.1:6379.
 [2026-11-30 10:24:47,423 C 28439 28439] core_worker.cc:210:  Check failed: no cluster ID.
@@ -22,7 +22,7 @@ done.
 
 
 @pytest.mark.parametrize(
-    ("printed", "told"),
+    ("printed", "kept"),
     [
         ("", ""),
         ("\n  \n", ""),
@@ -33,14 +33,14 @@ done.
         ("see ~/.ray/auth_token and 'C:/x'", "see [path] and 'C:/x'"),
     ],
 )
-def test_the_line_that_says_why_is_told_without_paths(printed: str, told: str) -> None:
-    words = LastWords()
+def test_the_line_that_explains_the_end_is_kept_without_paths(printed: str, kept: str) -> None:
+    error = ErrorLine()
     for line in printed.splitlines():
-        words.heard(line)
-    assert str(words) == told
+        error.add(line)
+    assert str(error) == kept
 
 
 def test_a_long_line_is_cut() -> None:
-    words = LastWords()
-    words.heard("x" * 10_000)
-    assert len(str(words)) == 300
+    error = ErrorLine()
+    error.add("x" * 10_000)
+    assert len(str(error)) == 300
