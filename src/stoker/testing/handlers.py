@@ -4,12 +4,14 @@
         assert handler.predict([b"some request"]) == ["its answer"]
 
 The handler gets what a worker would give it: the same context, rows and headers.  What it raises reaches the test; what
-it returns is checked by the rules a worker checks.
+it returns is checked by the rules a worker checks.  A handler whose ``handle`` is ``async def`` needs a worker's event
+loop: test it with `stoker.testing.server`.
 """
 
 from __future__ import annotations
 
 import functools
+import inspect
 import struct
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -98,11 +100,17 @@ class LoadedHandler:
 def load_handler(
     model_dir: str | Path, handler: str | None = None, *, envelope: str | None = None, **context_options: Any
 ) -> LoadedHandler:
-    """Imports and initialises ``handler`` (default: the manifest's) with the context of `make_context`."""
+    """Imports and initialises ``handler``: ``FILE.py``, ``FILE.py:FUNCTION`` or a built-in one. Default: the manifest's.
+
+    ``context_options``: as for `make_context`.
+
+    Raises:
+        ValueError: no handler is named, or its file has none. What the handler itself raises reaches the caller.
+    """
     context = make_context(model_dir, **context_options)
     named = handler or ((context.manifest or {}).get("model") or {}).get("handler")
     if not named:
-        raise ValueError("say which handler: the folder has no manifest that names one")
+        raise ValueError("pass the handler: the folder has no manifest that names one")
     folder = str(Path(model_dir).resolve())
     undo = functools.partial(_forget, folder, dict(sys.modules))
     try:
@@ -145,6 +153,9 @@ def _as_sent(value: Any) -> Any:
 
 
 def _checked(output: Any, count: int) -> list[Any]:
+    if inspect.iscoroutine(output):
+        output.close()
+        raise InvalidOutput("handle is 'async def': test it with stoker.testing.server.running_server")
     if not isinstance(output, list):
         raise InvalidOutput(f"handle must return a list, not {type(output).__name__}")
     if len(output) != count:

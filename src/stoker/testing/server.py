@@ -1,7 +1,8 @@
-"""A real server for tests: its own process, its own folders, ports of its own.
+"""Runs a real server for a test: a process with folders and ports of its own, on loopback.
 
-with running_server(archives=[echo_archive(tmp_path)]) as server, Client(server.endpoint) as client:
-    client.predict("echo", b"hello")
+with running_server(archives=["models/echo.mar"], settings={"load_models": "all"}) as server:
+    with Client(server.endpoint) as client:
+        assert client.predict("echo", b"hello", timeout=60).data == b"hello"
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ STARTED = "Model server started."
 
 @dataclass(frozen=True, slots=True)
 class RunningServer:
-    """``folder`` holds ``models``, ``tmp``, ``logs`` and the console's text in ``console.log``.
+    """A server and its addresses. ``folder`` holds ``models``, ``tmp``, ``logs`` and ``console.log``.
 
     ``endpoint`` is for gRPC; ``inference``, ``management`` and ``metrics`` are the addresses of the REST listeners.
     """
@@ -39,6 +40,7 @@ class RunningServer:
 
     @property
     def console(self) -> str:
+        """All that the server has printed so far, with the output of handlers."""
         return (self.folder / "console.log").read_text(errors="replace")
 
     def stop(self, *, timeout_s: float = 30) -> int:
@@ -55,18 +57,18 @@ class RunningServer:
 
 @contextmanager
 def running_server(
-    *, archives: Sequence[Path] = (), settings: Mapping[str, object] | None = None, wait_s: float = 60
+    *, archives: Sequence[str | Path] = (), settings: Mapping[str, object] | None = None, wait_s: float = 60
 ) -> Iterator[RunningServer]:
-    """Starts ``torchserve --foreground`` with ``archives`` in its model store and ``settings`` as properties.
+    """Starts ``torchserve --foreground`` with copies of ``archives`` in its model store, and stops it at the end.
 
-    The model API is on and tokens are off unless ``settings`` say otherwise.  On leaving, the server is stopped.
+    ``settings``: as in config.properties. By default the model API is on, tokens are off, and no model is loaded.
 
     Raises:
-        RuntimeError: it did not start; the message holds what it wrote.
+        RuntimeError: the server did not start within ``wait_s`` seconds; the message has its output.
     """
     with tempfile.TemporaryDirectory(prefix="stoker-test-") as name:
         folder = Path(name)
-        server = _start(folder, archives, dict(settings or {}))
+        server = _start(folder, [Path(archive) for archive in archives], dict(settings or {}))
         try:
             _wait_started(server, wait_s)
             yield server

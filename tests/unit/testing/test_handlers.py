@@ -30,6 +30,14 @@ def handle(data, context):
         send_intermediate_predict_response(parts, context.request_ids, "ok", 200, context)
     return ["last"] * len(data)
 """
+ASYNCHRONOUS = """
+class Waits:
+    def initialize(self, context):
+        pass
+
+    async def handle(self, data, context):
+        return data
+"""
 
 
 @pytest.fixture
@@ -77,6 +85,12 @@ def test_answers_that_a_worker_would_refuse_are_refused(tmp_path: Path, answer: 
         handler.predict([b""])
 
 
+def test_an_asynchronous_handler_is_refused_with_the_helper_to_use(tmp_path: Path) -> None:
+    (tmp_path / "waits.py").write_text(ASYNCHRONOUS)
+    with load_handler(tmp_path, "waits.py") as handler, pytest.raises(InvalidOutput, match="running_server"):
+        handler.predict([b""])
+
+
 def test_what_a_handler_raises_reaches_the_test(tmp_path: Path) -> None:
     (tmp_path / "bad.py").write_text("def handle(data, context):\n    if data:\n        raise KeyError('mine')\n")
     with load_handler(tmp_path, "bad.py") as handler, pytest.raises(KeyError, match="mine"):
@@ -92,7 +106,7 @@ def test_a_handler_that_cannot_start_leaves_nothing_behind(tmp_path: Path) -> No
 
 
 def test_a_folder_without_a_named_handler_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="say which handler"):
+    with pytest.raises(ValueError, match="pass the handler"):
         load_handler(tmp_path)
 
 
