@@ -100,7 +100,8 @@ class LoadedHandler:
 def load_handler(
     model_dir: str | Path, handler: str | None = None, *, envelope: str | None = None, **context_options: Any
 ) -> LoadedHandler:
-    """Imports and initialises ``handler``: ``FILE.py``, ``FILE.py:FUNCTION`` or a built-in one. Default: the manifest's.
+    """Imports and initialises ``handler``: ``FILE.py``, ``FILE.py:FUNCTION`` or a built-in name. Default: the
+    manifest's.
 
     ``context_options``: as for `make_context`.
 
