@@ -58,7 +58,7 @@ def archive(
         force=force,
     )
     try:
-        output.say(str(builder.build(request, archiver.shown_progress(name, quiet=quiet))))
+        output.echo(str(builder.build(request, archiver.shown_progress(name, quiet=quiet))))
     except (StokerError, OSError) as error:
         output.fail(console.described(error))
 
@@ -86,7 +86,7 @@ def archive_workflow(
         found = specification.parse(content, name=spec.name, has_handler=handler is not None)
         for warning in found.warnings:
             output.warn(f"{spec}: {warning}")
-        output.say(str(workflow_builder.build(request)))
+        output.echo(str(workflow_builder.build(request)))
     except (StokerError, OSError) as error:
         output.fail(console.described(error))
 
@@ -108,10 +108,10 @@ def inspect(
     facts = {"file": found.file, "format": found.format, **shown.facts, "contents": sizes}
     if as_json:
         files = [{"name": entry.name, "bytes": entry.size, "packed": entry.packed} for entry in found.entries]
-        output.say(json.dumps({**facts, **shown.details, "files": files, "warnings": shown.warnings}, indent=2))
+        output.echo(json.dumps({**facts, **shown.details, "files": files, "warnings": shown.warnings}, indent=2))
     else:
         for key, value in (*facts.items(), *shown.lines):
-            output.say(f"{key:<12}{value}")
+            output.echo(f"{key:<12}{value}")
         output.table(["file", "bytes"], [[entry.name, str(entry.size)] for entry in found.entries])
         for warning in shown.warnings:
             output.warn(warning)

@@ -91,7 +91,7 @@ def stream(
     with connecting.client(context, Api.INFERENCE) as (client, seconds):
         for part in client.predict_stream(model, payload, version=version, timeout=seconds):
             output.part(part.data)
-    output.say("")
+    output.echo("")
 
 
 @app.command()
@@ -195,7 +195,7 @@ def describe(
     """Show settings, workers and queue of a model, as JSON."""
     with connecting.client(context, Api.MANAGEMENT, connecting.ASK_S) as (client, seconds):
         found = client.describe(model, version=version, customized=customized, timeout=seconds)
-    output.say(json.dumps(found, indent=2))
+    output.echo(json.dumps(found, indent=2))
 
 
 def _likely_name(url: str) -> str:

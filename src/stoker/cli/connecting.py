@@ -92,7 +92,7 @@ def show_all(kind: str, page_at: Callable[..., dict[str, Any]], as_json: bool) -
     while "nextPageToken" in page and (page := page_at(offset=int(page["nextPageToken"])))[f"{kind}s"]:
         entries += page[f"{kind}s"]
     if as_json:
-        output.say(json.dumps(entries, indent=2))
+        output.echo(json.dumps(entries, indent=2))
     else:
         output.table([kind, "archive"], [[entry[f"{kind}Name"], entry[f"{kind}Url"]] for entry in entries])
 

@@ -73,7 +73,7 @@ def _serve(options: StartOptions) -> int:
         loaded = _load(options)
         missing = _missing_place(options, loaded)
         if missing:
-            serving.say(missing, loaded.settings.log_format)
+            serving.echo(missing, loaded.settings.log_format)
             return 1
         mentioned = security.mentioned_topics(loaded.given.keys(), os.environ)
         levels, remarks = log_levels(options, loaded)

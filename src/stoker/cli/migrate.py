@@ -54,8 +54,8 @@ def check(
     except ConfigurationError as error:
         output.fail(str(error), _CANNOT_READ)
     if as_json:
-        output.say(json.dumps(report.as_object(str(path), found), indent=2))
+        output.echo(json.dumps(report.as_object(str(path), found), indent=2))
     else:
         for line in report.lines(found):
-            output.say(line)
+            output.echo(line)
     raise typer.Exit(exit_code(found))

@@ -17,13 +17,13 @@ USAGE_STATUS = 2
 AsJson = Annotated[bool, typer.Option("--json", help="Answer as JSON.")]
 
 
-def say(text: str) -> None:
+def echo(text: str) -> None:
     print(text)
 
 
 def status(answer: str, as_json: bool) -> None:
     """Prints the server's sentence."""
-    say(json.dumps({"status": answer}) if as_json else answer)
+    echo(json.dumps({"status": answer}) if as_json else answer)
 
 
 def answer(data: bytes, file: Path | None = None) -> None:

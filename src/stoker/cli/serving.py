@@ -187,10 +187,10 @@ def _pid_file_remarks(instance: Instance) -> Iterator[str]:
 
 def fail(error: StartupError, log_format: str = "text") -> int:
     """Prints one clear line, and returns the exit status."""
-    say(error.message, log_format, logging.ERROR, sys.stderr)
+    echo(error.message, log_format, logging.ERROR, sys.stderr)
     return error.exit_code
 
 
-def say(text: str, log_format: str, level: int = logging.INFO, stream: TextIO | None = None) -> None:
+def echo(text: str, log_format: str, level: int = logging.INFO, stream: TextIO | None = None) -> None:
     """Prints a line of a start whose logs are not open."""
     print(lone_line(text, level) if log_format == "json" else text, file=stream, flush=True)

@@ -48,7 +48,7 @@ def autoscaling(
         if number % 20 == 0 and not as_json:
             output.note(f"{number} of {len(cases)}")
     if as_json:
-        output.say(json.dumps({"target_s": sweep.TARGET_S, "loads": [fields(outcome) for outcome in outcomes]}))
+        output.echo(json.dumps({"target_s": sweep.TARGET_S, "loads": [fields(outcome) for outcome in outcomes]}))
     else:
         output.table(HEAD, [row(outcome) for outcome in outcomes])
         for line in summary(outcomes):

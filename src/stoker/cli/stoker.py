@@ -64,7 +64,7 @@ app = typer.Typer(
 
 def _version(wanted: bool) -> None:
     if wanted:
-        output.say(f"stoker {__version__} (serves as TorchServe {TORCHSERVE_VERSION})")
+        output.echo(f"stoker {__version__} (serves as TorchServe {TORCHSERVE_VERSION})")
         raise typer.Exit()
 
 

@@ -85,7 +85,7 @@ def describe(
 ) -> None:
     """Show settings, graph and nodes of a workflow, as JSON."""
     with connecting.client(context, Api.MANAGEMENT, connecting.ASK_S) as (client, seconds):
-        output.say(json.dumps(client.describe_workflow(workflow, timeout=seconds), indent=2))
+        output.echo(json.dumps(client.describe_workflow(workflow, timeout=seconds), indent=2))
 
 
 @app.command()
@@ -124,14 +124,14 @@ def stream(
     with connecting.client(context, Api.INFERENCE) as (client, seconds):
         for part in client.stream_workflow(workflow, payload, nodes=nodes or (), timeout=seconds):
             if as_json:
-                output.say(json.dumps({"node": part.node, "data": part.text, "last": part.last}))
+                output.echo(json.dumps({"node": part.node, "data": part.text, "last": part.last}))
                 continue
             if part.node != current and current:
                 output.part(f"\n{part.node}: ".encode())
             current = part.node
             output.part(part.data)
     if not as_json:
-        output.say("")
+        output.echo("")
 
 
 def _as_one(answer: stoker.client.WorkflowPrediction) -> bytes:

@@ -256,7 +256,7 @@ class WorkerLink(Protocol):
 
 
 class SchedulerPort(Protocol):
-    """Hears what happens to the workers of one model version. Implemented by the scheduler, called by the pool."""
+    """Receives events of the workers of one model version. Implemented by the scheduler, called by the pool."""
 
     def worker_ready(self, worker: WorkerLink) -> None: ...
 

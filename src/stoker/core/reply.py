@@ -40,7 +40,7 @@ JobT_contra = TypeVar("JobT_contra", contravariant=True)
 
 
 class Producer(Protocol[JobT_contra]):
-    """Hears what the consumer does: the scheduler, of its jobs."""
+    """Receives what the consumer does. Implemented by the scheduler, for its jobs."""
 
     def job_cancelled(self, job: JobT_contra) -> None: ...
 

@@ -110,7 +110,7 @@ def _started_at(pid: int) -> str | None:
 
 
 class ChildProcess:
-    """A process with its plumbing. ``exited`` gets its return code (see `subprocess.Popen.returncode`) once it is
+    """A process with socket and pipes. ``exited`` gets its return code (see `subprocess.Popen.returncode`) once it is
     reaped, None where it is lost.
 
     The owner closes: `close` after ``exited`` is done.
@@ -195,7 +195,7 @@ def spawn(
 
     Raises: OSError: no such interpreter or folder, or too many files or processes; nothing is left behind.
     """
-    ours, theirs = plumb(kind)
+    ours, theirs = make_ends(kind)
     with theirs.closing(), ExitStack() as undo:
         undo.callback(ours.close)
         popen = subprocess.Popen(
@@ -214,7 +214,7 @@ def spawn(
     return process
 
 
-# ------------------------------------------------------------------------------------------------- plumbing
+# ----------------------------------------------------------------------------------- sockets and pipes
 
 
 @dataclass(slots=True, kw_only=True)
@@ -244,7 +244,7 @@ class Ends:
                 os.close(fd)
 
 
-def plumb(kind: socket.SocketKind = socket.SOCK_STREAM) -> tuple[Ends, Ends]:
+def make_ends(kind: socket.SocketKind = socket.SOCK_STREAM) -> tuple[Ends, Ends]:
     """Returns our ends, which never block, and the worker's. Raises OSError: too many files; nothing is left open."""
     with ExitStack() as undo:
 

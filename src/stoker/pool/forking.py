@@ -29,7 +29,7 @@ from stoker.ipc.fork_messages import (
 from stoker.ipc.frames import FrameError
 from stoker.ipc.to_worker import Load
 from stoker.pool import causes
-from stoker.pool.child_process import ChildProcess, Ends, ForkedProcess, plumb
+from stoker.pool.child_process import ChildProcess, Ends, ForkedProcess, make_ends
 from stoker.pool.logs import PipeLog
 from stoker.pool.out_of_memory import memory_kills
 from stoker.pool.repeats import Repeats
@@ -116,7 +116,7 @@ class Template:
 
         Raises: CannotFork: no worker was forked, and nothing is left of it; OSError: too many open files.
         """
-        ours, theirs = plumb()
+        ours, theirs = make_ends()
         try:
             with theirs.closing():
                 child = await self._child(Fork(request=next(self._requests), name=name, cwd=cwd, env=dict(env)), theirs)

@@ -28,7 +28,7 @@ class _Failing:
 
 
 class Retries:
-    """Knows slots by their numbers."""
+    """Identifies slots by their numbers."""
 
     def __init__(self) -> None:
         self._failing: dict[int, _Failing] = {}

@@ -24,7 +24,7 @@ class _Past(NamedTuple):
 
 
 class Returns:
-    """Knows only the jobs that came back lately: what never meets a death costs nothing."""
+    """Tracks only jobs that came back lately, so that those whose workers live cost nothing."""
 
     def __init__(self) -> None:
         self._past: dict[str, _Past] = {}  # the newest last

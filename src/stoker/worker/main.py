@@ -46,7 +46,7 @@ _PR_SET_NAME = 15
 
 def main(arguments: list[str] | None = None) -> None:
     options = _options(sys.argv[1:] if arguments is None else arguments)
-    _die_with_the_server()
+    _exit_with_the_server()
     _name_process(options["--name"])
     logging.basicConfig(stream=sys.stdout, format="%(message)s", level=logging.INFO)  # as handlers are used to
     if "--template-fd" in options:
@@ -247,7 +247,7 @@ def _inherited_socket(fd: int) -> socket.socket:
     return end
 
 
-def _die_with_the_server() -> None:
+def _exit_with_the_server() -> None:
     """Has the kernel kill this process with the server; one that died before is noticed at the first write."""
     parent = os.getppid()
     _libc().prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)

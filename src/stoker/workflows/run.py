@@ -45,7 +45,7 @@ class NodeModel(Protocol):
 
 
 class Observer(Protocol):
-    """Hears of a workflow's runs."""
+    """Observes the runs of a workflow."""
 
     def node_retried(self, node: str) -> None: ...
 

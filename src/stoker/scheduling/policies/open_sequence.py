@@ -121,7 +121,7 @@ _SWEEP_SLACK = 64
 
 
 class IdleSequences:
-    """Knows when idle sequences close. Each stands here once, at a time that may be too early, never too late."""
+    """Orders idle sequences by when they close. Each is in it once, at a time that may be too early, never too late."""
 
     def __init__(self, max_idle_s: float, max_life_s: float) -> None:
         self._max_idle_s = max_idle_s
