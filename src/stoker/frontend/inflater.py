@@ -45,7 +45,7 @@ class Inflater:
         return inflation
 
     def cancel(self, inflation: Inflation) -> None:
-        """Removes it from the queue; one that runs ends unheard. Idempotent."""
+        """Removes it from the queue; the result of one that runs is dropped. Idempotent."""
         inflation.cancelled = True
         queue = self._waiting.get(inflation.client)
         if queue is not None and inflation in queue:

@@ -24,7 +24,7 @@ from stoker.worker.context import RequestProcessor
 from stoker.worker.gathering import Gathering
 
 POLL_AGAIN_S = 0.001
-"""Who asks sooner for news than this after the last look is answered from memory."""
+"""Least time between two reads of the socket for a handler that asks or sends; sooner, memory answers."""
 
 _NONE_CANCELLED: frozenset[int] = frozenset()
 _NO_FAILURES: Mapping[int, Failure] = MappingProxyType({})

@@ -76,7 +76,7 @@ async def test_one_that_is_cancelled_leaves_the_queue(rig: Rig) -> None:
     assert rig.results == [b"a0", b"b0"]
 
 
-async def test_one_that_is_cancelled_while_it_runs_ends_unheard_and_the_next_runs(rig: Rig) -> None:
+async def test_the_result_of_one_cancelled_while_it_runs_is_dropped_and_the_next_runs(rig: Rig) -> None:
     running = rig.submit("a", b"a0")
     rig.submit("b", b"b0")
     rig.inflater.cancel(running)
