@@ -11,6 +11,7 @@ import struct
 import sys
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 from typing import Any
 
 from stoker.core.buffer import Buffer
@@ -21,6 +22,8 @@ MOST_EMPTY = 10_000
 """Entries of a shape without elements: they would become as many empty lists, of no data."""
 
 _LENGTH = struct.Struct("<I")
+_CUT_LENGTH, _CUT_ELEMENT = "ends within the length of an element", "ends within an element"
+_SLICE = 1 << 16
 _SWAP = sys.byteorder == "big"
 
 
@@ -66,14 +69,14 @@ def flat(value: Any, count: int | None) -> list[Any]:
     """Flattens nested lists. Raises ValueError if they are ragged, or have other than ``count`` elements; None: any
     number."""
     while value and isinstance(value[0], list):
-        if not all(isinstance(each, list) for each in value):
+        if set(map(type, value)) != {list}:
             raise ValueError("is a mixture of lists and elements")
         if len(set(map(len, value))) != 1:
             raise ValueError("has lists of different lengths")
-        value = [element for each in value for element in each]
+        value = list(chain.from_iterable(value))
     if count is not None and len(value) != count:
         raise ValueError(f"has {len(value)} elements where its shape has {count}")
-    return list(value)
+    return value  # type: ignore[no-any-return]
 
 
 # ------------------------------------------------------------------------------------------------- checks
@@ -84,17 +87,34 @@ def is_open(shape: Sequence[int]) -> bool:
     return list(shape).count(-1) == 1
 
 
-def closed(datatype: Datatype, shape: Sequence[int], data: Buffer) -> Sequence[int]:
+def closed(shape: Sequence[int], elements: int) -> Sequence[int]:
     """Returns an open shape with the size that the data has. Raises ValueError: it has none that fits."""
-    elements = len(data) // datatype.size if datatype.size else sum(1 for _ in _spans(data))
     others = count_of([size for size in shape if size != -1])
     if not others or elements % others:
         raise ValueError(f"has {elements} elements, which do not fit the shape {list(shape)}")
     return [elements // others if size == -1 else size for size in shape]
 
 
-def check(datatype: Datatype, shape: Sequence[int], data: Buffer) -> None:
-    """Raises ValueError unless the data has exactly the elements of the shape."""
+def elements_in(datatype: Datatype, data: Buffer, most: int = sys.maxsize) -> int:
+    """Counts the elements; those of BYTES until they are more than ``most``. Raises ValueError: one is cut off."""
+    return len(data) // datatype.size if datatype.size else _texts_in(data, most)
+
+
+def _texts_in(data: Buffer, most: int) -> int:
+    unpack, at, end, found = _LENGTH.unpack_from, 0, len(data), 0
+    try:
+        while at < end and found <= most:
+            at += 4 + unpack(data, at)[0]
+            found += 1
+    except struct.error:
+        raise ValueError(_CUT_LENGTH) from None
+    if at > end:
+        raise ValueError(_CUT_ELEMENT)
+    return found
+
+
+def check(datatype: Datatype, shape: Sequence[int], data: Buffer, found: int) -> None:
+    """Raises ValueError unless the data, of ``found`` elements, has exactly those of the shape."""
     count = count_of(shape)
     if datatype.size:
         if count * datatype.size != len(data):
@@ -102,7 +122,6 @@ def check(datatype: Datatype, shape: Sequence[int], data: Buffer) -> None:
         if datatype.name == BOOL and bytes(data).strip(b"\x00\x01"):
             raise ValueError(f"has elements that are no {BOOL}")
         return
-    found = sum(1 for _ in _spans(data))
     if found != count:
         raise ValueError(f"has {found} elements where its shape has {count}")
 
@@ -112,11 +131,11 @@ def _spans(data: Buffer) -> Iterator[tuple[int, int]]:
     at, end = 0, len(data)
     while at < end:
         if at + 4 > end:
-            raise ValueError("ends within the length of an element")
+            raise ValueError(_CUT_LENGTH)
         start = at + 4
         at = start + _LENGTH.unpack_from(data, at)[0]
         if at > end:
-            raise ValueError("ends within an element")
+            raise ValueError(_CUT_ELEMENT)
         yield start, at
 
 
@@ -163,68 +182,46 @@ def raw_of(datatype: Datatype, values: Sequence[Any]) -> bytes:
             return joined(values)
         if datatype.name == BOOL:
             return _booleans(values)
-        if datatype.code:
-            return _numbers(datatype, values)
-        values = [_number(value) for value in values]
-        if datatype.name == "FP16":
-            return struct.pack(f"<{len(values)}e", *values)
-        return _narrowed(values)
-    except (TypeError, OverflowError, struct.error, UnicodeEncodeError):
+        if datatype.name == "BF16":
+            return _narrowed(values)
+        return _packed(datatype.code or "e", values)
+    except (TypeError, OverflowError, ValueError, struct.error):
         raise ValueError(f"has elements that are no {datatype.name}") from None
 
 
-def _numbers(datatype: Datatype, values: Sequence[Any]) -> bytes:
-    found = _floats(values) if datatype.name == "FP32" else array(datatype.code, values)
-    if _SWAP:
-        found.byteswap()
-    return found.tobytes()
+def _packed(code: str, values: Sequence[Any]) -> bytes:
+    """Converts thousands of elements at once: protobuf hands slices out as lists, twice as fast as one by one."""
+    if len(values) <= _SLICE:
+        return struct.pack(f"<{len(values)}{code}", *values)
+    slices = (values[at : at + _SLICE] for at in range(0, len(values), _SLICE))
+    return b"".join([struct.pack(f"<{len(some)}{code}", *some) for some in slices])
 
 
-def _floats(values: Sequence[Any]) -> array[float]:
-    """Converts to FP32. Raises OverflowError: a number is beyond the range, which would make it infinite."""
-    found = array("f", values)
-    if not isinstance(values, list | tuple):  # protobuf's, which has read them as FP32
-        return found
-    if not math.isfinite(sum(found)) and sum(map(math.isinf, found)) != sum(map(math.isinf, values)):
-        raise OverflowError
-    return found
-
-
-def _booleans(values: Iterable[Any]) -> bytes:
-    found = bytes(values)
+def _booleans(values: Sequence[Any]) -> bytes:
+    found = bytes(values[:])
     if found.strip(b"\x00\x01"):
         raise TypeError
     return found
 
 
-def _number(value: Any) -> float:
-    if isinstance(value, str | bytes):
-        raise TypeError
-    return float(value)
-
-
 def _narrowed(values: Sequence[float]) -> bytes:
-    """Converts to BF16: the upper halves of FP32, rounded to even."""
-    wide = array("I", _floats(values).tobytes())
-    narrow = array("H", [_rounded(bits) for bits in wide])
-    if _SWAP:
-        narrow.byteswap()
-    return narrow.tobytes()
-
-
-def _rounded(bits: int) -> int:
-    if bits & 0x7FFF_FFFF > 0x7F80_0000:  # NaN stays one
-        return (bits >> 16) | 0x40
-    return (bits + 0x7FFF + ((bits >> 16) & 1)) >> 16
+    """Converts to BF16: the upper halves of FP32, rounded to even. All of them are one long number, whose digits of 32
+    bits are rounded at once."""
+    if math.isnan(sum(values)):
+        values = [math.nan if math.isnan(value) else value for value in values]  # others could carry into the next one
+    wide, ones = _packed("f", values), int.from_bytes(b"\x01\x00\x00\x00" * len(values), "little")
+    bits = int.from_bytes(wide, "little")
+    rounded = (bits + ones * 0x7FFF + (bits >> 16 & ones)).to_bytes(len(wide), "little")
+    narrow = bytearray(2 * len(values))
+    narrow[0::2], narrow[1::2] = rounded[2::4], rounded[3::4]
+    return bytes(narrow)
 
 
 def joined(elements: Iterable[Buffer | str]) -> bytes:
     """Writes each element of BYTES after its length; strings as UTF-8."""
-    pieces: list[Buffer] = []
-    for element in elements:
-        piece = element.encode() if isinstance(element, str) else element
-        pieces += (_LENGTH.pack(len(piece)), piece)
-    return b"".join(pieces)
+    pieces = [element.encode() if isinstance(element, str) else element for element in elements]
+    lengths = map(_LENGTH.pack, map(len, pieces))
+    return b"".join(chain.from_iterable(zip(lengths, pieces, strict=True)))
 
 
 # --------------------------------------------------------------------------------------------------- rows

@@ -83,7 +83,8 @@ def _of_entry(entry: Any, number: int, input_names: Sequence[str]) -> Tensor:
     if not isinstance(shape, list | tuple) or not all(isinstance(size, int) for size in shape):
         raise NotATensor(f"The shape of output '{name}' is no list of whole numbers")
     try:
-        elements.check(DATATYPES[found.datatype], shape, found.data)
+        datatype = DATATYPES[found.datatype]
+        elements.check(datatype, shape, found.data, elements.elements_in(datatype, found.data))
     except ValueError as error:
         raise NotATensor(f"Output '{name}' {error}") from None
     return found._replace(shape=list(shape), parameters=_parameters(entry))

@@ -12,6 +12,7 @@ from stoker.core.tensors import NamedHead, Parameters, TensorInterface, TensorSp
 from stoker.errors import BadRequest
 from stoker.frontend.open_inference import controls
 from stoker.frontend.open_inference.request import InferRequest
+from stoker.frontend.request_limits import MOST_TEXTS, check_count, most
 from stoker.tensors import elements
 from stoker.tensors.datatypes import DATATYPES
 
@@ -23,13 +24,16 @@ _LEAST, _MOST = -(2**63), 2**64
 def check(request: InferRequest, interface: TensorInterface, *, open_shapes: bool = False) -> None:
     """``open_shapes``: one size of a shape may be -1."""
     head, names = request.head, set()
+    texts = 0
+    limit = most(MOST_TEXTS, sum(map(len, request.data)))
     for tensor, data in zip(head.inputs, request.data, strict=True):
         if not tensor.name:
             raise BadRequest("An input has no name.")
         if tensor.name in names:
             raise BadRequest(f"Input '{tensor.name}' is there twice.")
         names.add(tensor.name)
-        _check_tensor(tensor, data, open_shapes=open_shapes)
+        texts += _check_tensor(tensor, data, limit - texts, open_shapes=open_shapes)
+        check_count(texts, limit, "elements of BYTES")
     if interface.inputs:
         _check_against(head.inputs, names, interface.inputs)
     if head.parameters:
@@ -39,19 +43,24 @@ def check(request: InferRequest, interface: TensorInterface, *, open_shapes: boo
         _check_outputs(head.outputs, interface.outputs)
 
 
-def _check_tensor(tensor: NamedHead, data: Buffer, *, open_shapes: bool) -> None:
+def _check_tensor(tensor: NamedHead, data: Buffer, most_texts: int, *, open_shapes: bool) -> int:
+    """Returns how many elements of BYTES it has; of too many, only that."""
     datatype = DATATYPES.get(tensor.datatype)
     if datatype is None:
         raise BadRequest(f"The datatype of input '{tensor.name}' is unknown: {tensor.datatype[:32]}")
     shape = tensor.shape
     try:
+        found = elements.elements_in(datatype, data, most_texts)
+        if not datatype.size and found > most_texts:
+            return found
         if open_shapes and elements.is_open(shape):
-            shape = elements.closed(datatype, shape, data)
-        elements.check(datatype, shape, data)
+            shape = elements.closed(shape, found)
+        elements.check(datatype, shape, data, found)
     except ValueError as error:
         raise BadRequest(f"Input '{tensor.name}' {error}.") from None
     if tensor.parameters:
         _check_parameters(tensor.parameters)
+    return 0 if datatype.size else found
 
 
 def _check_parameters(parameters: Parameters) -> None:
