@@ -16,13 +16,16 @@ from msgspec import Struct
 from stoker.core.buffer import Buffer
 from stoker.core.tensors import NONE, NamedHead, Parameters
 from stoker.errors import BadRequest, InvalidOutput, MalformedMessage
+from stoker.frontend.grpc.fields import check_fields
 from stoker.frontend.grpc.varint import read_varint, varint
 from stoker.frontend.open_inference.request import AnswerHead, InferAnswer, InferRequest, RequestHead
+from stoker.frontend.request_limits import FEW_BYTES, MOST_NUMBERS, MOST_TEXTS, check_count, most
 from stoker.protos import grpc_predict_v2_pb2 as pb
 from stoker.tensors import elements
 from stoker.tensors.datatypes import DATATYPES, Datatype
 
 _NAME_TAG, _ID_TAG, _RAW_TAG = 0x0A, 0x1A, 0x3A  # fields 1, 3 and 7 of a request
+_TENSORS = (0x2A, 0x32)  # fields 5 and 6: inputs and requested outputs
 _RAW_OUTPUT, _ID = b"\x32", b"\x1a"  # fields 6 and 3 of a response
 _MOST_MODELS, _MOST_OF_A_MODEL, _LONGEST_KEPT = 512, 8, 2048
 _LENGTH_DELIMITED = 2
@@ -45,6 +48,8 @@ _known: dict[bytes, deque[_Known]] = {}
 
 def read(message: bytes | bytearray) -> tuple[InferRequest, bool | None]:
     """Returns request and whether contents are raw; None: no inputs. Raises MalformedMessage, BadRequest."""
+    if len(message) > FEW_BYTES:
+        check_fields(message, _TENSORS)
     try:
         name = _name_field(message)
         for before, after, head in _known.get(name, ()):
@@ -54,8 +59,8 @@ def read(message: bytes | bytearray) -> tuple[InferRequest, bool | None]:
                     return InferRequest(head, cut.id.decode(), cut.raw), True
         cut = _cut(message, 0)
         if cut is None:
-            return _parsed(pb.ModelInferRequest.FromString(bytes(message)))
-        request, _ = _parsed(pb.ModelInferRequest.FromString(cut.rest), cut.raw)
+            return _parsed(_message_of(message))
+        request, _ = _parsed(_message_of(cut.rest), cut.raw)
         _keep(name, _Known(cut.rest[: cut.first], cut.rest[cut.first :], request.head))
         return InferRequest(request.head, cut.id.decode(), cut.raw), True
     except (DecodeError, UnicodeDecodeError):
@@ -121,6 +126,25 @@ def _cut(message: bytes | bytearray, position: int) -> _Cut | None:
     if begun < end:
         rest.append(view[begun:end])
     return _Cut(first, b"".join(rest), id, raw)
+
+
+def _message_of(data: bytes | bytearray) -> pb.ModelInferRequest:
+    """Raises DecodeError, BadRequest: a tensor's shape or contents are too long."""
+    message = pb.ModelInferRequest.FromString(bytes(data))
+    if len(data) > FEW_BYTES:
+        _check_lengths(message, len(data))
+    return message
+
+
+def _check_lengths(message: pb.ModelInferRequest, size: int) -> None:
+    values = texts = 0
+    for tensor in message.inputs:
+        if len(tensor.shape) > elements.MAX_DIMENSIONS:
+            raise BadRequest(f"Input '{tensor.name}' has more than {elements.MAX_DIMENSIONS} dimensions.")
+        values += sum(len(each) for _, each in tensor.contents.ListFields())
+        texts += len(tensor.contents.bytes_contents)
+    check_count(values - texts, most(MOST_NUMBERS, size), "numbers in typed contents")
+    check_count(texts, most(MOST_TEXTS, size), "elements of BYTES")
 
 
 def _parsed(message: pb.ModelInferRequest, raw: Sequence[Buffer] = ()) -> tuple[InferRequest, bool | None]:

@@ -14,7 +14,9 @@ from google.protobuf.message import DecodeError, Message
 
 from stoker.errors import MalformedMessage, ServerStopping
 from stoker.frontend.grpc.call import Call, Kind, Method
+from stoker.frontend.grpc.fields import check_fields
 from stoker.frontend.grpc.status import StatusOf
+from stoker.frontend.request_limits import FEW_BYTES
 from stoker.protos import management_pb2
 
 MOST_LISTED = 100
@@ -69,7 +71,9 @@ def unary_methods(service: str, handlers: Iterable[Callable[[Call], None]], stat
 
 
 def parse(kind: type[Request], call: Call) -> Request:
-    """Raises: MalformedMessage"""
+    """Raises: MalformedMessage, BadRequest: too many fields"""
+    if len(call.request) > FEW_BYTES:
+        check_fields(call.request)
     try:
         return kind.FromString(call.request)
     except DecodeError:

@@ -11,9 +11,11 @@ from stoker.core.buffer import Buffer
 from stoker.core.job import Input
 from stoker.errors import BadRequest, MalformedMessage
 from stoker.frontend.grpc import large_request
+from stoker.frontend.grpc.fields import check_fields
 from stoker.frontend.grpc.messages import LARGE_BYTES, LargeMessage, Message
 from stoker.frontend.grpc.status import Status
 from stoker.frontend.grpc.varint import varint
+from stoker.frontend.request_limits import FEW_BYTES
 from stoker.protos import inference_pb2
 
 
@@ -36,8 +38,10 @@ EXPLANATIONS = "explanations/"
 def read_request(message: bytes | bytearray) -> PredictionRequest:
     """Parses a PredictionsRequest.
 
-    Raises: MalformedMessage, BadRequest: it names no model
+    Raises: MalformedMessage, BadRequest: it names no model, or has too many fields
     """
+    if len(message) > FEW_BYTES:
+        check_fields(message)
     try:
         if len(message) > large_request.LARGE_BYTES:
             request, inputs = large_request.parse(message)

@@ -17,10 +17,10 @@ def varint(number: int) -> bytes:
 _SMALL = [bytes([number]) for number in range(0x80)]
 
 
-def read_varint(message: bytes | bytearray, position: int) -> tuple[int, int] | None:
-    """Returns a length and where it ends; None for more than 35 bits, or no end."""
+def read_varint(message: bytes | bytearray, position: int, longest: int = 5) -> tuple[int, int] | None:
+    """Returns a number and where it ends; None for more than ``longest`` bytes, or no end."""
     number = 0
-    for count, byte in enumerate(message[position : position + 5]):
+    for count, byte in enumerate(message[position : position + longest]):
         number |= (byte & 0x7F) << (7 * count)
         if byte < 0x80:
             return number, position + count + 1
