@@ -173,6 +173,14 @@ async def test_a_compressed_body_is_unpacked_within_bounds(ports: HttpPorts, enc
         assert response.status_code == 413
 
 
+@pytest.mark.parametrize("path", ["models/m/infer", "repository/index", "repository/models/spare/load"])
+async def test_a_document_of_too_many_names_is_refused_with_the_limit(ports: HttpPorts, path: str) -> None:
+    names = "{" + ",".join(f'"{number:x}":1' for number in range(10_001)) + "}"
+    async with running(ports) as server:
+        response = await server.client.post(f"/v2/{path}", content=names)
+        assert (response.status_code, response.json()["error"]) == (400, "The request has more than 10000 fields.")
+
+
 @pytest.mark.parametrize("chunked", [False, True])
 async def test_a_body_that_is_too_large_has_an_error_document_that_clients_can_read(
     ports: HttpPorts, chunked: bool

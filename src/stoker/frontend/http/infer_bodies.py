@@ -13,6 +13,7 @@ import msgspec
 from stoker.core.buffer import Buffer
 from stoker.core.tensors import NONE, NamedHead, Parameters
 from stoker.errors import BadRequest
+from stoker.frontend.http.json_limits import check_document
 from stoker.frontend.open_inference.request import InferAnswer, InferRequest, RequestHead
 from stoker.tensors import elements
 from stoker.tensors.datatypes import BOOL, BYTES, DATATYPES
@@ -22,6 +23,7 @@ SIZE = "binary_data_size"
 _WANTED, _WANTED_ALL = "binary_data", "binary_data_output"
 _OPENING = re.compile(rb"[\s\x00\xef\xbb\xbf\xff\xfe]*\{")
 """White space or a byte order mark may come before it."""
+_HALF = re.compile(rb"\\u[dD][89a-fA-F]")
 _decode = msgspec.json.Decoder().decode
 _encode = msgspec.json.Encoder().encode
 
@@ -56,6 +58,12 @@ def document_of(body: Buffer, header_length: int | None) -> dict[str, Any] | Non
 
 def _object(text: Buffer) -> dict[str, Any] | None:
     try:
+        check_document(text)
+    except BadRequest:
+        if looks_like_object(text):
+            raise
+        return None
+    try:
         found = _decode(text)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         found = _as_python_reads(text) if looks_like_object(text) else None
@@ -70,7 +78,8 @@ def _as_python_reads(text: Buffer) -> Any:
     """Reads what clients write and JSON does not know: NaN, Infinity, numbers beyond all range, a byte order mark."""
     try:
         found = json.loads(bytes(text))
-        json.dumps(found, ensure_ascii=False).encode()  # fails for half a character, which no answer could repeat
+        if _HALF.search(text):
+            json.dumps(found, ensure_ascii=False).encode()  # fails for half a character, which no answer could repeat
     except (ValueError, RecursionError):
         return None
     return found

@@ -15,6 +15,7 @@ from stoker.core.ports import ReadinessPort, TensorPort
 from stoker.errors import BadRequest, NotSupported
 from stoker.frontend.http import client
 from stoker.frontend.http.app import ANY_METHOD, Endpoint, both
+from stoker.frontend.http.json_limits import check_document
 from stoker.frontend.http.openapi import Operation
 from stoker.frontend.http.openapi_open_inference import HEALTH, ROUTES
 from stoker.frontend.http.responses import json_response
@@ -141,6 +142,7 @@ def _shown(name: str, version: str, state: str, reason: str) -> dict[str, str]:
 def _object(body: bytes) -> dict[str, Any]:
     if not body.strip():
         return {}
+    check_document(body)
     try:
         found = json.loads(body)
     except (ValueError, RecursionError):

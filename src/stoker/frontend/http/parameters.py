@@ -15,6 +15,7 @@ from urllib.parse import parse_qsl
 
 from stoker.core.text import shortened
 from stoker.errors import BadRequest
+from stoker.frontend.http.json_limits import check_document
 
 _WHOLE = re.compile(r"[+-]?[0-9]{1,20}")
 _LOWEST, _HIGHEST = -(2**31), 2**31 - 1
@@ -85,6 +86,7 @@ def all_of(query: str, name: str) -> list[str]:
 
 
 def _from_json(body: bytes) -> dict[str, str]:
+    check_document(body)
     try:
         parsed = json.loads(body)
     except (ValueError, RecursionError):

@@ -1,0 +1,103 @@
+"""JSON documents of too many pieces are refused before they are parsed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+import pytest
+
+from stoker.errors import BadRequest
+from stoker.frontend.http import infer_bodies, parameters
+from stoker.frontend.http.json_limits import check_document
+from stoker.frontend.request_limits import MOST_FIELDS, MOST_LISTS, MOST_TEXTS, MOST_VALUES, USUAL_BYTES
+
+
+def names(count: int) -> bytes:
+    return b"{" + b",".join(b'"%x":1' % number for number in range(count)) + b"}"
+
+
+def lists(count: int) -> bytes:
+    return b"[" + b",".join([b"[]"] * (count - 1)) + b"]"
+
+
+def objects(count: int) -> bytes:
+    return b"[" + b",".join([b"{}"] * (count - 1)) + b"]"
+
+
+def texts(count: int) -> bytes:
+    return b"[" + b",".join([b'""'] * count) + b"]"
+
+
+def numbers(count: int) -> bytes:
+    return b"[" + b",".join([b"1"] * (count + 1)) + b"]"
+
+
+FLOODS: list[tuple[Callable[[int], bytes], int, str]] = [
+    (names, MOST_FIELDS, "10000 fields"),
+    (lists, MOST_LISTS, "200000 lists and objects"),
+    (objects, MOST_LISTS, "200000 lists and objects"),
+    (texts, MOST_TEXTS + 2 * MOST_FIELDS, "220000 texts"),
+    (numbers, MOST_VALUES, "2000000 values"),
+]
+
+
+@pytest.mark.parametrize(("flood", "limit", "words"), FLOODS)
+def test_too_much_of_anything_is_refused(flood: Callable[[int], bytes], limit: int, words: str) -> None:
+    check_document(flood(limit))
+    check_document(memoryview(flood(limit)))
+    with pytest.raises(BadRequest) as refused:
+        check_document(bytearray(flood(limit + 1)))
+    assert str(refused.value) == f"The request has more than {words}."
+
+
+@pytest.mark.parametrize("character", ["[", "{", ":", ",", '"', "\\"])
+def test_what_stands_in_a_text_is_not_counted(character: str) -> None:
+    document = json.dumps({"texts": [character * 1_000_000, "\\" + character, character * 1_000_001]}).encode()
+    check_document(document)
+    with pytest.raises(BadRequest, match="fields"):
+        check_document(document[:-1] + b"," + names(MOST_FIELDS)[1:])
+
+
+@pytest.mark.parametrize(
+    "end", [b'"', b'"' + b'\\"' * 1_000_000, b'"' + b"\\" * 1_000_001], ids=["text", "quotes", "escapes"]
+)
+def test_a_document_that_ends_within_a_text_is_counted_too(end: bytes) -> None:
+    with pytest.raises(BadRequest, match="fields"):
+        check_document(names(MOST_FIELDS + 1) + end)
+
+
+def test_a_larger_document_may_have_more_values() -> None:
+    """Whoever sends it is allowed more than usual."""
+    check_document(b"[" + b"123," * (USUAL_BYTES // 2) + b"1]")
+
+
+def test_a_flood_is_refused_where_it_is_an_object_and_left_to_the_handler_where_it_is_none() -> None:
+    with pytest.raises(BadRequest, match="more than 10000 fields"):
+        infer_bodies.document_of(names(MOST_FIELDS + 1), None)
+    with pytest.raises(BadRequest, match="more than 10000 fields"):
+        flood = names(MOST_FIELDS + 1)
+        infer_bodies.document_of(flood + b"binary", len(flood))
+    assert infer_bodies.document_of(lists(MOST_LISTS + 1), None) is None
+
+
+def test_a_flood_of_parameters_of_an_operation_is_refused() -> None:
+    with pytest.raises(BadRequest) as refused:
+        parameters.from_request("", "application/json", names(MOST_FIELDS + 1))
+    assert str(refused.value) == "The request has more than 10000 fields."
+
+
+def test_rows_by_the_hundred_thousand_are_read() -> None:
+    rows = b"[" + b",".join([b"[1,2,3]"] * 100_000) + b"]"
+    body = b'{"inputs":[{"name":"a","datatype":"INT8","shape":[100000,3],"data":' + rows + b"}]}"
+    document = infer_bodies.document_of(body, None)
+    assert document is not None
+    request, _ = infer_bodies.request_of(document, body, None, model="m", version="")
+    assert request.data == [b"\x01\x02\x03" * 100_000]
+
+
+@pytest.mark.parametrize("text", [b'{"a": NaN, "b": "\\ud800"}', b'{"a": NaN, "b": "\\uDfff"}'])
+def test_half_a_character_is_refused_beside_numbers_that_json_does_not_know(text: bytes) -> None:
+    assert infer_bodies.document_of(text, None) is None
+    assert infer_bodies.document_of(text.replace(b"\\u", b"u"), None) is not None
+    assert infer_bodies.document_of(b'{"a": NaN, "b": "\\ud83d\\ude00"}', None) is not None
