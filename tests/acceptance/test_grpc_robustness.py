@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from itertools import product
 from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
@@ -119,6 +120,36 @@ def test_a_client_that_closes_its_half_is_closed_at_once(server: RunningServer, 
         while client.recv(1000):
             pass
     assert predict(server) == b"answer"
+
+
+# --------------------------------------------------------------------------------------- many small pieces
+
+
+@pytest.mark.parametrize(
+    ("method", "piece"),
+    [
+        ("org.pytorch.serve.grpc.inference.InferenceAPIsService/Predictions", b"\x1a\x05\x0a\x03%c%c%c"),
+        ("inference.GRPCInferenceService/ModelInfer", b"\x22\x05\x0a\x03%c%c%c"),
+    ],
+    ids=["inputs", "parameters"],
+)
+def test_requests_of_a_million_pieces_cost_neither_memory_nor_their_neighbours(
+    server: RunningServer, method: str, piece: bytes
+) -> None:
+    letters = range(1, 97)
+    request = b"\x0a\x01m" + b"".join(piece % each for each in product(letters, letters, letters))
+    before = peak_bytes(server)
+    with grpc.insecure_channel(server.endpoint.inference) as channel:
+        floods = [channel.unary_unary(f"/{method}").future(request, timeout=60) for _ in range(4)]
+        assert predict(server) == b"answer"
+        ends = [(flood.code(), flood.details().splitlines()[0]) for flood in floods]
+    assert ends == [(grpc.StatusCode.INVALID_ARGUMENT, "The request has more than 10000 fields.")] * 4
+    assert peak_bytes(server) - before < 100 << 20
+
+
+def peak_bytes(server: RunningServer) -> int:
+    lines = Path(f"/proc/{server.process.pid}/status").read_text().splitlines()
+    return next(int(line.split()[1]) << 10 for line in lines if line.startswith("VmHWM"))
 
 
 # --------------------------------------------------------------------------------------- few open files
