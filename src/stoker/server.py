@@ -290,7 +290,6 @@ class Server:
                     grpc_status_codes=settings.grpc_status_codes,
                 ),
                 headers=headers,
-                max_request_size=settings.max_request_size,
                 tls=protection.https if address.scheme == "https" else None,
                 limits=limits,
                 budgets=self._budgets,

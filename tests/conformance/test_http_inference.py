@@ -328,6 +328,14 @@ async def test_every_path_but_the_probes_asks_for_the_token(path: str) -> None:
         assert right.status_code == (404 if path == "/nope" else 200)
 
 
+async def test_a_prediction_that_is_too_large_asks_for_the_token_first() -> None:
+    ports = HttpPorts()
+    ports.authorizer.token = "secret"
+    async with running(ports) as server:
+        response = await server.client.post("/predictions/m", content=bytes(LIMIT + 1))
+        assert error_of(response) == (400, "InvalidKeyException", TOKEN_ERROR)
+
+
 async def test_the_servers_own_token_is_not_shown_to_the_handler() -> None:
     ports = HttpPorts()
     ports.authorizer.token = "secret"

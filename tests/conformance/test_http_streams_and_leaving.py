@@ -314,6 +314,20 @@ async def test_what_a_drain_gave_up_is_told_that_the_server_stops() -> None:
         writer.close()
 
 
+@pytest.mark.parametrize("request_line", [b"GET /ping", b"POST /predictions/m"])
+async def test_a_request_that_begins_while_a_listener_drains_is_told_that_the_server_stops(request_line: bytes) -> None:
+    ports = HttpPorts()
+    async with ports.listener() as listener:
+        listener._exchanges.draining = True
+        reader, writer = await wire.connect(listener.port)
+        writer.write(request_line + b" HTTP/1.1\r\nhost: x\r\ncontent-length: 1\r\n\r\n")
+        answer = await reader.read()
+        assert answer.startswith(b"HTTP/1.1 503 ")
+        assert b"The server is stopping." in answer
+        assert not ports.inference.submissions
+        writer.close()
+
+
 async def test_a_stream_that_a_drain_gave_up_has_no_good_end(server: Running) -> None:
     submission, reader, writer = await submitted(server)
     submission.reply.push(Chunk(b"part"), last=False)

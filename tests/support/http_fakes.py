@@ -136,7 +136,6 @@ class HttpPorts:
                 grpc_status_codes=self.status_codes,
             ),
             headers=self.headers,
-            max_request_size=LIMIT,
             limits=limits,
             budgets=self.budgets,
             elsewhere=self.elsewhere,

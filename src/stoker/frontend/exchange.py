@@ -36,7 +36,7 @@ class Exchange(Struct, eq=False, kw_only=True):
     """An exchange.
 
     ``tracker``: knows it while it is open.  ``work``: starts what the request asks for; called once, with the exchange,
-    when the request is complete.
+    by the tracker's `begin`.
 
     ``label`` and ``peer``: request and client, for the access log.  ``deadline``: in seconds of the monotonic clock.
     ``request_id``: the handler's id, once the work has chosen it.  ``while_draining``: served even while the server
@@ -64,13 +64,6 @@ class Exchange(Struct, eq=False, kw_only=True):
     blocked_since: float = 0.0
     sent_bytes: int = 0
     _reply: ReplyStream | None = None
-
-    def begin_work(self) -> None:
-        """Starts the work of an exchange that is open already."""
-        try:
-            self.work(self)
-        except Exception as error:
-            self.abandon(error)
 
     # ------------------------------------------------------------------------------------- for the work
 

@@ -20,8 +20,9 @@ SWEEP_SECONDS = 0.5
 
 
 class OpenExchanges:
-    """Begins calls of gRPC, and ends every exchange; HTTP's protocol admits its own.
+    """Begins and ends every exchange.
 
+    ``max_message_bytes``: limits a request; `begin` checks one that is whole, its receiver one that is not.
     ``http_status``: converts other statuses to HTTP's, for counters.
     """
 
@@ -42,7 +43,7 @@ class OpenExchanges:
         self._access_log = access_log
         self._telemetry = telemetry
         self._http_status = http_status or {}
-        self._max_message_bytes = max_message_bytes
+        self.max_message_bytes = max_message_bytes
         self._stall_timeout_s = stream_stall_timeout_s
         self._least_bytes = int(stream_min_bytes_per_s * stream_stall_timeout_s)
         self._floor = stream_min_bytes_per_s
@@ -58,8 +59,8 @@ class OpenExchanges:
         try:
             if self.draining and not exchange.while_draining:
                 raise ServerStopping
-            if len(exchange.request) > self._max_message_bytes:
-                raise MessageTooLarge(size=len(exchange.request), limit=self._max_message_bytes)
+            if len(exchange.request) > self.max_message_bytes:
+                raise MessageTooLarge(size=len(exchange.request), limit=self.max_message_bytes)
             exchange.work(exchange)
         except Exception as error:
             exchange.abandon(error)

@@ -6,6 +6,7 @@ import asyncio
 
 import httpx
 import pytest
+import wire
 from grpc_fakes import until
 from http_management_kit import World
 from leaks import telltale
@@ -141,6 +142,17 @@ async def test_a_registration_that_is_too_large_is_answered_empty(world: World, 
     answer = await client.post("/models", content=b" " * 100_001, headers={"content-type": "application/json"})
     assert (answer.status_code, answer.content) == (413, b"")
     assert world.management.asked == []
+
+
+async def test_an_operation_does_not_begin_if_its_body_is_too_large_even_if_it_reads_none(
+    world: World, client: httpx.AsyncClient
+) -> None:
+    assert client.base_url.port is not None
+    reader, writer = await wire.connect(client.base_url.port)
+    writer.write(b"DELETE /models/m HTTP/1.1\r\nhost: localhost\r\ncontent-length: 100001\r\n\r\n")
+    assert (await reader.read()).startswith(b"HTTP/1.1 413 ")
+    assert world.management.asked == []
+    writer.close()
 
 
 @pytest.mark.parametrize(("method", "target"), [("POST", "/models?url=u"), ("DELETE", "/models/m")])

@@ -14,6 +14,7 @@ from urllib.parse import unquote
 
 from starlette.types import ASGIApp, Message
 
+from stoker.core.buffer import Buffer
 from stoker.errors import ServerStopping
 from stoker.frontend.http.exchange import Carrier, HttpExchange
 
@@ -23,10 +24,6 @@ class AsgiCarrier(Carrier, Protocol):
     scheme: str
     client: tuple[str, int] | None
     server: tuple[str, int] | None
-
-    def expects_body(self, exchange: HttpExchange) -> None:
-        """Tells a client that waits for it to send the body."""
-        ...
 
 
 class AsgiExchange(HttpExchange, kw_only=True):
@@ -39,7 +36,11 @@ class AsgiExchange(HttpExchange, kw_only=True):
     def start_work(self) -> None:
         self._task = asyncio.get_running_loop().create_task(self._run())
 
-    def wake(self) -> None:
+    def body_received(self, body: Buffer) -> None:
+        self.request, self.whole = body, True
+        self._wake()
+
+    def _wake(self) -> None:
         """Wakes the application: the body is complete, or the exchange has ended."""
         if self._news is not None and not self._news.done():
             self._news.set_result(None)
@@ -52,7 +53,7 @@ class AsgiExchange(HttpExchange, kw_only=True):
 
     def _end(self, status: int) -> bool:
         ended = super()._end(status)
-        self.wake()
+        self._wake()
         return ended
 
     async def _run(self) -> None:

@@ -61,6 +61,10 @@ class Carrier(Protocol):
     write: Callable[[Buffer], None]
     predict: Callable[[HttpExchange], None]
 
+    def expects_body(self, exchange: HttpExchange) -> None:
+        """Tells a client that waits for it to send the body."""
+        ...
+
     def write_large(self, body: Buffer) -> None: ...
 
     def exchange_ended(self, exchange: HttpExchange) -> None: ...
@@ -98,7 +102,18 @@ class HttpExchange(Exchange, kw_only=True):
         )
 
     def start_work(self) -> None:
-        self.connection.predict(self)
+        if self.whole:
+            self.connection.predict(self)
+        else:
+            self.connection.expects_body(self)
+
+    def body_received(self, body: Buffer) -> None:
+        """Takes the body of an exchange that began without it."""
+        self.request, self.whole = body, True
+        try:
+            self.connection.predict(self)
+        except Exception as error:
+            self.abandon(error)
 
     # ------------------------------------------------------------------------------------ the answer
 

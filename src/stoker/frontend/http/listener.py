@@ -33,7 +33,6 @@ class HttpListener:
         address: Address,
         app: App,
         exchanges: OpenExchanges,
-        max_request_size: int,
         predictor: Predictor | None = None,
         answer_of: AnswerOf | None = None,
         headers: heads.Headers = (),
@@ -53,7 +52,6 @@ class HttpListener:
             connections=self._connections,
             budgets=budgets,
             limits=limits,
-            max_request_size=max_request_size,
             scheme="https" if address.scheme == "https" else "http",
             elsewhere=elsewhere,
         )

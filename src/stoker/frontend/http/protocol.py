@@ -16,7 +16,7 @@ from typing import cast
 
 from stoker.core.buffer import Buffer
 from stoker.core.turn import current_turn
-from stoker.errors import BadRequest, HeadTooLarge, MessageTooLarge, TooManyHeaders, TooManyIncomplete
+from stoker.errors import BadRequest, HeadTooLarge, TooManyHeaders, TooManyIncomplete
 from stoker.frontend.budget import Share
 from stoker.frontend.http import request_head
 from stoker.frontend.http.asgi import AsgiExchange
@@ -232,41 +232,30 @@ class HttpConnection(asyncio.Protocol):
         self._raw, self._head = raw if len(raw) <= _KEPT_HEAD else b"", head
 
     def _begin(self, head: RequestHead) -> None:
-        site, route = self._site, head.route
+        route = head.route
         self._requests += 1
         if route is None:
             kind: type[HttpExchange] = AsgiExchange
         else:
             kind = EventExchange if route.events else HttpExchange
-        exchange = kind.of(self, head, self._quiet_since)
-        self._exchange = exchange
-        site.exchanges.open.add(exchange)
+        exchange = self._exchange = kind.of(self, head, self._quiet_since)
         if not head.chunked and len(self._rest) - self._at >= head.content_length:
             exchange.whole = True
             if head.content_length:
                 exchange.request = self._take(self._at + head.content_length)
-        try:
-            if route is not None:
-                self._admit(head)
-            if head.content_length > site.max_request_size:
-                raise MessageTooLarge(size=head.content_length, limit=site.max_request_size)
-        except Exception as error:
-            exchange.fail(error)
-            return
-        if exchange.whole or route is None:
-            exchange.begin_work()
-        if not exchange.whole and not exchange.ended:
-            self._begin_body(exchange, head)
+        if route is not None:
+            self._admit(head)
+        if not exchange.whole:
+            self._begin_body(head)
+        self.exchanges.begin(exchange)
 
     # ------------------------------------------------------------------------------------ its body
 
-    def _begin_body(self, exchange: HttpExchange, head: RequestHead) -> None:
+    def _begin_body(self, head: RequestHead) -> None:
         self._begun = self._quiet_since
-        body = self._body = RequestBody(head, self._site.max_request_size)
+        body = self._body = RequestBody(head, self.exchanges.max_message_bytes)
         if body.most > _FREE_BYTES:
             self._held.reserve(body.most, self._has_room, meanwhile=len(self._rest) - self._at)
-        if head.route is not None:
-            self.expects_body(exchange)
 
     def _has_room(self) -> None:
         self._begun = self._quiet_since = time.monotonic()
@@ -285,11 +274,7 @@ class HttpConnection(asyncio.Protocol):
         if body.whole:
             self._body = None
             self._held.give_back()
-            exchange.request, exchange.whole = body.data, True
-            if isinstance(exchange, AsgiExchange):
-                exchange.wake()
-            else:
-                exchange.begin_work()
+            exchange.body_received(body.data)
         return True
 
     # ------------------------------------------------------------------------------------ its end

@@ -65,11 +65,13 @@ class ChunkedBody:
 
 
 class RequestBody:
-    """``most``: its largest possible size, which is exact if the length is known."""
+    """``most``: its largest possible size, which is exact if the length is known. Raises MessageTooLarge."""
 
     __slots__ = ("_assembly", "_chunks", "_data", "_limit", "most", "whole")
 
     def __init__(self, head: RequestHead, limit: int) -> None:
+        if head.content_length > limit:
+            raise MessageTooLarge(size=head.content_length, limit=limit)
         self.whole = False
         self._limit = limit
         self.most = limit if head.chunked else head.content_length

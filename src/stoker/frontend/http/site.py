@@ -41,6 +41,5 @@ class Site:
     connections: Connections
     budgets: Budgets
     limits: Limits
-    max_request_size: int
     scheme: str = "http"
     elsewhere: str = ""
