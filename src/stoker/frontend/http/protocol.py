@@ -40,6 +40,42 @@ _TURN = 32
 class HttpConnection(asyncio.Protocol):
     """``peer``: the client, for the access log."""
 
+    __slots__ = (
+        "_admit",
+        "_advancing",
+        "_at",
+        "_begun",
+        "_body",
+        "_discarding",
+        "_exchange",
+        "_head",
+        "_held",
+        "_kept",
+        "_lingering",
+        "_loop",
+        "_paused",
+        "_quiet_since",
+        "_raw",
+        "_reading",
+        "_requests",
+        "_rest",
+        "_searched",
+        "_site",
+        "_stopping",
+        "_transport",
+        "_turn",
+        "_unread",
+        "app",
+        "client",
+        "exchanges",
+        "peer",
+        "predict",
+        "scheme",
+        "server",
+        "style",
+        "write",
+    )
+
     def __init__(self, site: Site) -> None:
         self._site = site
         self.app = site.app
