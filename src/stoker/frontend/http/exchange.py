@@ -67,7 +67,7 @@ class Carrier(Protocol):
 
     def write_large(self, body: Buffer) -> None: ...
 
-    def exchange_ended(self, exchange: HttpExchange) -> None: ...
+    def exchange_ended(self) -> None: ...
 
     def give_up(self) -> None: ...
 
@@ -99,6 +99,7 @@ class HttpExchange(Exchange, kw_only=True):
             style=connection.style,
             write=connection.write,
             keep_alive=head.keep_alive,
+            on_end=connection.exchange_ended,
         )
 
     def start_work(self) -> None:
@@ -232,12 +233,6 @@ class HttpExchange(Exchange, kw_only=True):
 
     def _status_without_answer(self) -> int:
         return self.status or CLIENT_LEFT
-
-    def _end(self, status: int) -> bool:
-        if not super()._end(status):
-            return False
-        self.connection.exchange_ended(self)
-        return True
 
 
 def _joined(chunks: Sequence[Chunk]) -> tuple[Buffer, ResponseMeta | None]:

@@ -315,10 +315,10 @@ class HttpConnection(asyncio.Protocol):
 
     # ------------------------------------------------------------------------------------ its end
 
-    def exchange_ended(self, exchange: HttpExchange) -> None:
-        if self._exchange is not exchange:  # the connection is lost
+    def exchange_ended(self) -> None:
+        exchange, self._exchange = self._exchange, None
+        if exchange is None:  # the connection is lost
             return
-        self._exchange = None
         self._quiet_since = time.monotonic()
         if not self._held.empty:
             self._held.give_back()
