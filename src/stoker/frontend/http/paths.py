@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import lru_cache
-from typing import NamedTuple
 from urllib.parse import unquote
+
+from msgspec import Struct
 
 from stoker.core.workflows import PREFIX
 
@@ -21,7 +22,7 @@ PREDICT: Mapping[str, str] = {"explain": "False"}
 EXPLAIN: Mapping[str, str] = {"explain": "True"}
 
 
-class Target(NamedTuple):
+class Target(Struct, frozen=True):
     """``model``: empty if the request names it elsewhere.
 
     ``headers``: set by the server for the handler. ``query``: query parameters are data of the request.
@@ -130,7 +131,7 @@ _FAMILIES: Mapping[str, Callable[[list[str]], Target | None]] = {
 """Parsers by first segment; in a legacy path, any other segment may be a model's name."""
 
 
-class Route(NamedTuple):
+class Route(Struct, frozen=True):
     """A head that predicts. ``headers``: for the handler. ``events``: the client accepts Server-Sent Events."""
 
     target: Target
