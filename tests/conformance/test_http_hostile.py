@@ -204,7 +204,7 @@ async def test_half_said_requests_hold_no_more_than_the_budget_and_the_others_wa
         streams = [await server.connect() for _ in range(4)]
         for _, writer in streams:
             writer.write(POST + b"content-length: 90000\r\n\r\n" + bytes(20_000))
-        await until(lambda: len([one for one in connections(server.listener) if one._held.waits]) == 2)
+        await until(lambda: len([one for one in connections(server.listener) if one._waits_for_room]) == 2)
         assert 180_000 < ports.budgets.unparsed.reserved.taken <= 210_000
         assert ports.budgets.unparsed.unreserved.taken <= 40_000
         await neighbour_is_answered(server)
@@ -244,12 +244,12 @@ async def test_a_silent_request_is_let_go_sooner_while_others_wait_for_its_room(
             streams.append(await wire.connect(listener.port))
             streams[-1][1].write(POST + b"content-length: 90000\r\n\r\n")
             await until(lambda count=count: len([one for one in connections(listener) if one._exchange]) == count)  # type: ignore[misc]
-        (first,) = [one for one in connections(listener) if not one._held.waits]
+        (first,) = [one for one in connections(listener) if not one._waits_for_room]
         first.look(first._quiet_since + 4)
         assert not first._transport.is_closing()
         first.look(first._quiet_since + 6)
         assert first._transport.is_closing()
-        await until(lambda: not any(one._held.waits for one in connections(listener)))
+        await until(lambda: not any(one._waits_for_room for one in connections(listener)))
         for _, writer in streams:
             writer.transport.abort()
 
@@ -281,7 +281,7 @@ async def test_large_heads_that_are_not_whole_share_the_budget() -> None:
         streams = [await server.connect() for _ in range(3)]
         for _, writer in streams:
             writer.write(b"GET /ping HTTP/1.1\r\nhost: x\r\nx: " + b"y" * 20_000)
-        await until(lambda: len([one for one in connections(server.listener) if one._held.waits]) == 2)
+        await until(lambda: len([one for one in connections(server.listener) if one._waits_for_room]) == 2)
         assert ports.budgets.unparsed.reserved.taken == Limits().head_bytes * 9 // 8
         await neighbour_is_answered(server)
         for _, writer in streams:

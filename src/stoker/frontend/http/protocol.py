@@ -49,7 +49,6 @@ class HttpConnection(asyncio.Protocol):
         "_discarding",
         "_exchange",
         "_head",
-        "_held",
         "_kept",
         "_lingering",
         "_loop",
@@ -60,6 +59,7 @@ class HttpConnection(asyncio.Protocol):
         "_requests",
         "_rest",
         "_searched",
+        "_share",
         "_site",
         "_stopping",
         "_transport",
@@ -94,7 +94,7 @@ class HttpConnection(asyncio.Protocol):
         self._raw = b""  # the newest head, and its meaning
         self._head = request_head.RequestHead(b"", b"", "1.1")
         self._body: RequestBody | None = None
-        self._held = Share(site.budgets.unparsed)
+        self._share: Share | None = None  # of the budget, for what is incomplete or ahead of its turn
         self._advancing = False
         self._paused = False  # paused by the transport: the client does not read
         self._unread = 0
@@ -128,7 +128,7 @@ class HttpConnection(asyncio.Protocol):
         self._lingering = None
         self._discarding = True
         self._rest, self._body = b"", None
-        self._held.give_back()
+        self._give_back()
         self._site.budgets.unread.set(self, 0)
         if exchange is not None:
             exchange.cancelled()
@@ -187,32 +187,50 @@ class HttpConnection(asyncio.Protocol):
             self._reading.want(True)
         else:
             self._reading.want(False)
-            if self._exchange is not None and self._exchange.whole and self._held.empty:
+            if self._exchange is not None and self._exchange.whole and self._share is None:
                 self._hold_rest(self._exchange)
 
     def _hold_rest(self, exchange: HttpExchange) -> None:
+        self._share = Share(self._site.budgets.unparsed)
         try:
-            self._held.hold(len(self._rest))
+            self._share.hold(len(self._rest))
         except TooManyIncomplete:
             self._stopping = True
             self._rest, self._at = b"", 0
             if not exchange.started:
                 exchange.keep_alive = False
 
+    def _reserve(self, size: int, *, meanwhile: int) -> None:
+        self._share = Share(self._site.budgets.unparsed)
+        self._share.reserve(size, self._has_room, meanwhile=meanwhile)
+
+    def _has_room(self) -> None:
+        self._begun = self._quiet_since = time.monotonic()
+        self._loop.call_soon(self._advance)
+
+    def _give_back(self) -> None:
+        share, self._share = self._share, None
+        if share is not None:
+            share.give_back()
+
+    @property
+    def _waits_for_room(self) -> bool:
+        return self._share is not None and self._share.waits
+
     @property
     def _needs_input(self) -> bool:
         """Tells whether it waits for more bytes."""
         exchange = self._exchange
-        if exchange is None:
-            return not self._paused and not self._held.waits
-        return not exchange.whole and not self._held.waits
+        return not (self._waits_for_room or (self._paused if exchange is None else exchange.whole))
 
     def _step(self) -> bool:
         """Handles one step. Returns whether there may be more to handle."""
+        if self._share is not None and self._share.waits:
+            return False
         exchange = self._exchange
         if exchange is None:
-            return not (self._paused or self._held.waits) and self._take_head()
-        return not (exchange.whole or self._held.waits) and self._take_body(exchange)
+            return not self._paused and self._take_head()
+        return not exchange.whole and self._take_body(exchange)
 
     def _take(self, stop: int) -> bytes:
         """Consumes the input up to a position."""
@@ -236,8 +254,8 @@ class HttpConnection(asyncio.Protocol):
             return False
         self._searched = 0
         raw = self._take(end + 4)
-        if not self._held.empty:
-            self._held.give_back()
+        if self._share is not None:
+            self._give_back()
         if raw != self._raw:
             self._look_up(raw)
         self._begin(self._head)
@@ -250,8 +268,8 @@ class HttpConnection(asyncio.Protocol):
         if begun:
             request_head.check_partial_head(begun, limit=self._site.limits.head_bytes)
             self._searched = max(1, len(begun) - 3)
-            if len(begun) > _FREE_BYTES and self._held.empty:
-                self._held.reserve(self._site.limits.head_bytes, self._has_room, meanwhile=len(begun))
+            if len(begun) > _FREE_BYTES and self._share is None:
+                self._reserve(self._site.limits.head_bytes, meanwhile=len(begun))
 
     def _look_up(self, raw: bytes) -> None:
         site, limits = self._site, self._site.limits
@@ -291,11 +309,7 @@ class HttpConnection(asyncio.Protocol):
         self._begun = self._quiet_since
         body = self._body = RequestBody(head, self.exchanges.max_message_bytes)
         if body.most > _FREE_BYTES:
-            self._held.reserve(body.most, self._has_room, meanwhile=len(self._rest) - self._at)
-
-    def _has_room(self) -> None:
-        self._begun = self._quiet_since = time.monotonic()
-        self._loop.call_soon(self._advance)
+            self._reserve(body.most, meanwhile=len(self._rest) - self._at)
 
     def expects_body(self, exchange: HttpExchange) -> None:
         """Tells a client that waits for it to send the body."""
@@ -309,7 +323,7 @@ class HttpConnection(asyncio.Protocol):
         self._rest, self._at = body.feed(self._take(len(self._rest))), 0
         if body.whole:
             self._body = None
-            self._held.give_back()
+            self._give_back()
             exchange.body_received(body.data)
         return True
 
@@ -320,8 +334,8 @@ class HttpConnection(asyncio.Protocol):
         if exchange is None:  # the connection is lost
             return
         self._quiet_since = time.monotonic()
-        if not self._held.empty:
-            self._held.give_back()
+        if self._share is not None:
+            self._give_back()
         if exchange.keep_alive and exchange.whole and not self._stopping:
             if not self._advancing and (self._rest or not self._reading.wanted):
                 self._advance()
@@ -407,7 +421,7 @@ class HttpConnection(asyncio.Protocol):
             if quiet > limits.slow_s:
                 self._transport.abort()
         elif exchange is not None:
-            if not exchange.whole and not self._held.waits and self._body_is_late(now, quiet):
+            if not exchange.whole and not self._waits_for_room and self._body_is_late(now, quiet):
                 self._transport.close()
         elif self._rest:
             if now - self._begun > limits.head_s:
