@@ -244,6 +244,19 @@ class HttpConnection(asyncio.Protocol):
     # ------------------------------------------------------------------------------------ a request's head
 
     def _take_head(self) -> bool:
+        rest, start, raw = self._rest, self._at, self._raw
+        if raw and rest.startswith(raw, start):  # as the one before: nearly always
+            self._at = start + len(raw)
+        elif not self._find_head():
+            return False
+        self._searched = 0
+        if self._share is not None:
+            self._give_back()
+        self._begin(self._head)
+        return True
+
+    def _find_head(self) -> bool:
+        """Looks for a head up to its end, and finds out what it means."""
         rest, start = self._rest, self._at
         while start < len(rest) and rest[start] in _LINE_END:  # some clients end a body like this
             start += 1
@@ -252,13 +265,9 @@ class HttpConnection(asyncio.Protocol):
         if end < 0:
             self._wait_for_head(bytearray(self._take(len(rest))))
             return False
-        self._searched = 0
         raw = self._take(end + 4)
-        if self._share is not None:
-            self._give_back()
         if raw != self._raw:
             self._look_up(raw)
-        self._begin(self._head)
         return True
 
     def _wait_for_head(self, begun: bytearray) -> None:
@@ -295,8 +304,7 @@ class HttpConnection(asyncio.Protocol):
         exchange = self._exchange = kind.of(self, head, self._quiet_since)
         if not head.chunked and len(self._rest) - self._at >= head.content_length:
             exchange.whole = True
-            if head.content_length:
-                exchange.request = self._take(self._at + head.content_length)
+            exchange.request = self._take(self._at + head.content_length)
         if route is not None:
             self._admit(head)
         if not exchange.whole:
@@ -307,9 +315,10 @@ class HttpConnection(asyncio.Protocol):
 
     def _begin_body(self, head: RequestHead) -> None:
         self._begun = self._quiet_since
+        self._rest, self._at = self._take(len(self._rest)), 0
         body = self._body = RequestBody(head, self.exchanges.max_message_bytes)
         if body.most > _FREE_BYTES:
-            self._reserve(body.most, meanwhile=len(self._rest) - self._at)
+            self._reserve(body.most, meanwhile=len(self._rest))
 
     def expects_body(self, exchange: HttpExchange) -> None:
         """Tells a client that waits for it to send the body."""
