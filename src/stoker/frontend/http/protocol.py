@@ -232,14 +232,14 @@ class HttpConnection(asyncio.Protocol):
             return not self._paused and self._take_head()
         return not exchange.whole and self._take_body(exchange)
 
-    def _take(self, stop: int) -> bytes:
+    def _take(self, stop: int) -> bytes | bytearray:
         """Consumes the input up to a position."""
         rest, start = self._rest, self._at
         if stop < len(rest):
             self._at = stop
-            return bytes(rest[start:stop])
-        self._rest, self._at = b"", 0
-        return bytes(rest) if not start else bytes(rest[start:])
+        else:
+            self._rest, self._at = b"", 0
+        return rest[start:stop]
 
     # ------------------------------------------------------------------------------------ a request's head
 
@@ -265,7 +265,7 @@ class HttpConnection(asyncio.Protocol):
         if end < 0:
             self._wait_for_head(bytearray(self._take(len(rest))))
             return False
-        raw = self._take(end + 4)
+        raw = bytes(self._take(end + 4))
         if raw != self._raw:
             self._look_up(raw)
         return True

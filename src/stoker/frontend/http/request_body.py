@@ -33,7 +33,7 @@ class ChunkedBody:
         self._parser: Any = httptools.HttpRequestParser(self)
         self._parser.feed_data(_HEAD)
 
-    def feed(self, data: bytes) -> bytes:
+    def feed(self, data: bytes | bytearray) -> bytes:
         """Returns what follows the end of the body. Raises BadRequest."""
         before = len(self._seen)
         window, start = self._seen + data, before
@@ -88,7 +88,7 @@ class RequestBody:
         """Returns the body once it is whole."""
         return self._assembly.take() if self._chunks is None else self._data
 
-    def feed(self, received: bytes) -> bytes:
+    def feed(self, received: bytes | bytearray) -> bytes | bytearray:
         """Returns what follows the end of the body. Raises BadRequest, MessageTooLarge."""
         chunks, data = self._chunks, self._data
         if chunks is not None:
