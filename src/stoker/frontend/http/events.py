@@ -45,7 +45,7 @@ class EventExchange(HttpExchange, kw_only=True):
         if self.ended or not self.started or not self._framed or isinstance(error, StreamStalled):
             super().fail(error)
             return
-        answer, _ = self.style.answer_of(error, self.head.path)
+        answer, _ = self.connection.style.answer_of(error, self.head.path)
         self.write_parts([sse.error_event(answer)])
         self.finish()
 

@@ -77,8 +77,6 @@ class HttpExchange(Exchange, kw_only=True):
 
     connection: Carrier
     head: RequestHead
-    style: AnswerStyle
-    write: Callable[[Buffer], None]
     keep_alive: bool
     request_id: str = field(default_factory=new_request_id)
     status: int = 0
@@ -96,8 +94,6 @@ class HttpExchange(Exchange, kw_only=True):
             started_at=started_at,
             connection=connection,
             head=head,
-            style=connection.style,
-            write=connection.write,
             keep_alive=head.keep_alive,
             on_end=connection.exchange_ended,
         )
@@ -130,12 +126,12 @@ class HttpExchange(Exchange, kw_only=True):
     def _respond_plainly(self, body: Buffer) -> None:
         """Writes the common case in few pieces."""
         size = len(body)
-        pieces = (_PLAIN, self.request_id.encode(), self.style.plain, b"%d" % size, _KEEP_ALIVE)
+        pieces = (_PLAIN, self.request_id.encode(), self.connection.style.plain, b"%d" % size, _KEEP_ALIVE, body)
         if size > _LARGE:
-            self.write(b"".join(pieces))
+            self.connection.write(b"".join(pieces[:-1]))
             self.connection.write_large(body)
         else:
-            self.write(b"".join((*pieces, body)))
+            self.connection.write(b"".join(pieces))
         self._end(200)
 
     def respond_with(self, status: int, reason: str, headers: heads.Headers, body: Buffer) -> None:
@@ -148,12 +144,12 @@ class HttpExchange(Exchange, kw_only=True):
             headers = (*headers, (b"Content-Length", b"%d" % len(body)))
         head = self._head(status, reason, headers)
         if self.head.is_head:
-            self.write(head)
+            self.connection.write(head)
         elif len(body) > _LARGE:
-            self.write(head)
+            self.connection.write(head)
             self.connection.write_large(body)
         else:
-            self.write(b"".join((head, body)))
+            self.connection.write(b"".join((head, body)))
         self._end(status)
 
     def send(self, chunks: Sequence[Chunk]) -> bool:
@@ -173,7 +169,7 @@ class HttpExchange(Exchange, kw_only=True):
         elif not self._bodyless:
             self.keep_alive = False  # only closing the connection ends the answer
         self.started = True
-        self.write(self._head(status, reason, headers))
+        self.connection.write(self._head(status, reason, headers))
 
     def write_parts(self, parts: Sequence[Buffer]) -> None:
         """Writes each part as a chunk. Skips empty parts, because an empty chunk would be the end."""
@@ -184,13 +180,13 @@ class HttpExchange(Exchange, kw_only=True):
                 self.sent_bytes += size
                 pieces += (b"%x\r\n" % size, part, b"\r\n") if self._chunked else (part,)
         if pieces and not self._bodyless:
-            self.write(b"".join(pieces))
+            self.connection.write(b"".join(pieces))
 
     def finish(self) -> None:
         if self.ended:
             return
         if self._chunked and not self._bodyless:
-            self.write(b"0\r\n\r\n")
+            self.connection.write(b"0\r\n\r\n")
         self._end(self.status)
 
     def fail(self, error: Exception) -> None:
@@ -206,7 +202,7 @@ class HttpExchange(Exchange, kw_only=True):
                 self.connection.give_up()  # unread bytes are lost
             self._end(self.status)
             return
-        answer, headers = self.style.answer_of(error, self.head.path)
+        answer, headers = self.connection.style.answer_of(error, self.head.path)
         is_empty = answer.status == PAYLOAD_TOO_LARGE and not answer.error
         body = b"" if is_empty else error_bytes(answer)
         if answer.status == UNAUTHORIZED:
@@ -225,7 +221,7 @@ class HttpExchange(Exchange, kw_only=True):
                 b"x-request-id: ",
                 self.request_id.encode(),
                 b"\r\n",
-                self.style.common_headers(headers),
+                self.connection.style.common_headers(headers),
                 *[b"%b: %b\r\n" % header for header in headers],
                 b"connection: keep-alive\r\n\r\n" if self.keep_alive else b"connection: close\r\n\r\n",
             )
