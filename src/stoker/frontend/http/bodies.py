@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import binascii
 import re
-from functools import lru_cache
+from collections.abc import Callable
+from functools import partial
 
 from python_multipart.multipart import parse_options_header
 
@@ -18,43 +19,35 @@ from stoker.frontend.http import multipart
 
 MAX_FIELDS = 1000
 MAX_BOUNDARY_BYTES = 200
-_LONGEST_KEPT = 100
 _BOUNDARY = re.compile(rb';\s*boundary\s*=\s*(?:"([^"]*)"|([^;\s]*))', re.IGNORECASE)
 
 Inputs = dict[str, Input]
 """Inputs by name; the last value of a repeated name counts."""
 
 
-def read_body(body: Buffer, content_type: bytes) -> Inputs:
-    """Reads a body. Raises BadRequest."""
-    mime = _kept_mime(content_type) if len(content_type) <= _LONGEST_KEPT else _mime(content_type)
+def reader(content_type: bytes) -> Callable[[Buffer], Inputs]:
+    """Returns what reads bodies of this type. It raises BadRequest."""
+    mime = content_type.partition(b";")[0].strip().decode("latin-1")
     kind = mime.lower()
-    if kind == "multipart/form-data":
-        return _multipart(body, content_type, mime)
+    if kind == "multipart/form-data" and (boundary := _BOUNDARY.search(content_type)):
+        return partial(_multipart, boundary[1] or boundary[2] or b"")
     if kind == "application/x-www-form-urlencoded":
-        return _urlencoded(bytes(body).rstrip(b"\r\n"))
-    return {"body": Input("body", mime, body)}
+        return _urlencoded
+    return lambda body: {"body": Input("body", mime, body)}
 
 
-def _urlencoded(text: bytes) -> Inputs:
+def _urlencoded(body: Buffer) -> Inputs:
     """Parses a form.
 
     Refuses content with this type by mistake, like JSON from `curl -d`: it would be a name without value.
     """
+    text = bytes(body).rstrip(b"\r\n")
     if text and b"=" not in text and b"&" not in text:
         raise BadRequest(
             "The body is no form, although its type is application/x-www-form-urlencoded (curl's default): it has no "
             "name=value. Send another type, such as Content-Type: application/json."
         )
     return read_query(text, "form")
-
-
-def _mime(content_type: bytes) -> str:
-    """Returns the type without parameters."""
-    return content_type.partition(b";")[0].strip().decode("latin-1")
-
-
-_kept_mime = lru_cache(maxsize=256)(_mime)
 
 
 def read_query(text: bytes, what: str = "query") -> Inputs:
@@ -94,12 +87,7 @@ def query_value(query: bytes, name: str) -> str | None:
     return found
 
 
-def _multipart(body: Buffer, content_type: bytes, mime: str) -> Inputs:
-    """Parses a multipart form. Without a boundary, the body goes to the handler whole."""
-    given = _BOUNDARY.search(content_type)
-    if given is None:
-        return {"body": Input("body", mime, body)}
-    boundary = given[1] or given[2] or b""
+def _multipart(boundary: bytes, body: Buffer) -> Inputs:
     if not 0 < len(boundary) <= MAX_BOUNDARY_BYTES:
         raise BadRequest(f"The boundary of a multipart form has 1 to {MAX_BOUNDARY_BYTES} characters.")
     inputs: Inputs = {}

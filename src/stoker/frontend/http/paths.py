@@ -12,7 +12,9 @@ from urllib.parse import unquote
 
 from msgspec import Struct
 
+from stoker.core.buffer import Buffer
 from stoker.core.workflows import PREFIX
+from stoker.frontend.http.bodies import Inputs
 
 _NOT_LEGACY = frozenset({"", "api-description", "metrics", "ping", "token", "wfpredict", "workflows"})
 _WFPREDICT = "wfpredict"
@@ -132,9 +134,10 @@ _FAMILIES: Mapping[str, Callable[[list[str]], Target | None]] = {
 
 
 class Route(Struct, frozen=True):
-    """A head that predicts. ``headers``: for the handler. ``events``: the client accepts Server-Sent Events."""
+    """A head that predicts. ``headers``: for the handler. ``read``: reads the body; raises BadRequest.
+    ``events``: the client accepts Server-Sent Events."""
 
     target: Target
     headers: Mapping[str, str]
-    content_type: bytes
+    read: Callable[[Buffer], Inputs]
     events: bool

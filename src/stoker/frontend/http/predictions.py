@@ -82,7 +82,8 @@ class Predictions:
             return None
         accept = head.facts.get(b"accept")
         events = accept is not None and sse.wanted(accept)
-        return Route(target, self._headers(head, target), head.facts.get(b"content-type", b""), events)
+        read = bodies.reader(head.facts.get(b"content-type", b""))
+        return Route(target, self._headers(head, target), read, events)
 
     def _headers(self, head: RequestHead, target: Target) -> dict[str, str]:
         """Returns the handler's headers. As in TorchServe, the last value of a repeated name counts."""
@@ -115,7 +116,7 @@ class Predictions:
         query, route = exchange.head.query, exchange.head.route
         target = route.target
         body, exchange.request = exchange.request, b""  # it lives on in the inputs
-        inputs = bodies.read_body(body, route.content_type)
+        inputs = route.read(body)
         if target.query and query:
             inputs = bodies.read_query(query) | inputs
         return self._inference.submit(
