@@ -109,7 +109,7 @@ class Predictions:
             if route.target.only_tensors:
                 raise BadRequest("The body is no request of the open inference protocol.")
         StreamAnswer(exchange, self._submit(exchange))
-        if isinstance(exchange, EventExchange) and not exchange.ended:
+        if route.events and isinstance(exchange, EventExchange) and not exchange.ended:  # isinstance costs more
             self._signs.add(exchange)
 
     def _submit(self, exchange: HttpExchange) -> ReplyStream:
