@@ -170,7 +170,8 @@ class HttpConnection(asyncio.Protocol):
         finally:
             self._advancing = False
         if not self._rest or self._discarding:
-            self._reading.want(True)
+            if not self._reading.wanted:
+                self._reading.want(True)
         elif goes_on:
             self._reading.want(False)
             self._loop.call_soon(self._advance)
