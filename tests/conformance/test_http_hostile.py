@@ -291,6 +291,30 @@ async def test_large_heads_that_are_not_whole_share_the_budget() -> None:
         assert ports.budgets.unparsed.taken == 0
 
 
+async def test_a_large_head_gives_its_room_back_before_its_body_takes_some() -> None:
+    ports = HttpPorts()
+    async with running(ports) as server:
+        _, writer = await server.connect()
+        writer.write(POST + b"content-length: 90000\r\nlong: " + b"y" * 20_000)
+        await until(lambda: ports.budgets.unparsed.taken == (64 << 10) * 9 // 8)
+        writer.write(b"\r\n\r\n")
+        await until(lambda: ports.budgets.unparsed.taken == 90_000 * 9 // 8)
+        writer.transport.abort()
+        await until(lambda: ports.budgets.unparsed.taken == 0)
+
+
+async def test_a_body_that_is_refused_gives_its_room_back_while_the_client_stays() -> None:
+    ports = HttpPorts()
+    async with running(ports) as server:
+        reader, writer = await server.connect()
+        writer.write(POST + b"transfer-encoding: chunked\r\n\r\n")
+        await until(lambda: ports.budgets.unparsed.taken == LIMIT * 9 // 8)
+        writer.write(b"no chunk\r\n")
+        await reader.readuntil(b"\r\n\r\n")
+        assert ports.budgets.unparsed.taken == 0
+        writer.close()
+
+
 async def test_a_client_that_leaves_in_the_middle_of_its_body_gives_its_room_back() -> None:
     ports = HttpPorts(budgets=Budgets(unparsed=100_000))
     async with running(ports) as server:

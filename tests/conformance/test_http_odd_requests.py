@@ -230,6 +230,26 @@ async def test_a_thousand_pipelined_requests_are_answered_in_order(server: Runni
     assert bodies[-1] == b"end"
 
 
+async def test_a_head_that_begins_like_the_one_before_is_another(server: Running) -> None:
+    reader, writer = await server.connect()
+    for body in (b"a", b"b" * 10, b"c" * 2, b"d"):
+        writer.write(b"POST /predictions/m HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n" % len(body) + body)
+        await reader.readuntil(b"\r\n\r\n")
+        assert await reader.readexactly(len(body)) == body
+    writer.close()
+
+
+async def test_a_short_head_may_follow_a_long_one_that_came_in_pieces(server: Running) -> None:
+    reader, writer = await server.connect()
+    writer.write(b"GET /ping HTTP/1.1\r\nhost: x\r\nlong: " + b"y" * 1000)
+    assert await server.raw(b"GET /ping HTTP/1.0\r\n\r\n")  # the piece has arrived
+    writer.write(b"\r\n\r\n")
+    await reader.readuntil(b"}\n")
+    writer.write(b"GET /ping HTTP/1.1\r\nhost: x\r\n\r\n")
+    assert (await reader.readuntil(b"}\n")).startswith(b"HTTP/1.1 200 ")
+    writer.close()
+
+
 async def test_much_that_comes_at_once_is_not_one_large_head(server: Running) -> None:
     reader, writer = await server.connect()
     request = b"POST /predictions/m HTTP/1.1\r\nhost: x\r\ncontent-length: 2000\r\n\r\n" + bytes(2000)
