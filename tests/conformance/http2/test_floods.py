@@ -6,11 +6,9 @@ The bounds on memory are wide: they tell bounded from unbounded.
 from __future__ import annotations
 
 import asyncio
-import resource
 from contextlib import suppress
 
 import pytest
-import wire
 from grpc_fakes import Ports, until
 from h2_peer import (
     CONTINUATION,
@@ -20,7 +18,6 @@ from h2_peer import (
     MIB,
     OK,
     PING,
-    PREFACE,
     REQUEST,
     RST_STREAM,
     SETTINGS,
@@ -139,24 +136,3 @@ async def test_a_header_bomb_is_not_decoded_to_its_end(server: GrpcServer) -> No
         await client.until(lambda: client.closed or client.goaway is not None)
     assert resident_bytes() - before < 50 * MIB
     assert await serves(server.port)
-
-
-@pytest.mark.parametrize("wire", ["tcp"], indirect=True)
-async def test_thousands_of_idle_connections_cost_little_and_disturb_nobody(ports: Ports) -> None:
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    count = min(3_000, (hard - 500) // 2)  # both ends are in this process
-    resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 2 * count + 500), hard))
-    before, writers = resident_bytes(), list[asyncio.StreamWriter]()
-    try:
-        async with ports.server(limits=Limits(connections=count + 1)) as server:
-            for _ in range(count):
-                _, writer = await wire.connect(server.port)
-                writer.write(PREFACE + frame(SETTINGS, 0, 0))
-                writers.append(writer)
-            assert await serves(server.port)
-            assert (resident_bytes() - before) / count < 100_000
-    finally:
-        for writer in writers:
-            writer.close()
-        await asyncio.sleep(0.1)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
