@@ -9,7 +9,6 @@ from h2_peer import (
     END_HEADERS,
     END_STREAM,
     HEADERS,
-    INITIAL_WINDOW_SIZE,
     INTERNAL,
     OK,
     PRIORITY,
@@ -55,17 +54,6 @@ async def test_a_broken_window_of_a_stream_costs_no_other_connection(server: Grp
         client.send(client.headers(1), frame(WINDOW_UPDATE, 0, 1, update))
         answer = await client.answer(1)
         assert client.closed or answer.reset is not None
-    assert await serves(server.port)
-
-
-async def test_answers_go_through_windows_of_one_byte(server: GrpcServer) -> None:
-    async with peer(server.port, settings={INITIAL_WINDOW_SIZE: 1}) as client:
-        streams = range(1, 41, 2)
-        for stream in streams:
-            client.call(stream, REQUEST)
-        for _ in range(40):
-            client.send(*(frame(WINDOW_UPDATE, 0, stream, b"\x00\x00\x00\x01") for stream in streams))
-        assert {(await client.answer(stream)).status for stream in streams} == {OK}
     assert await serves(server.port)
 
 
@@ -139,18 +127,6 @@ async def test_a_call_that_proxies_could_read_in_two_ways_is_reset_alone(
         assert (answer.reset, answer.status) == (PROTOCOL_ERROR, None)
         client.call(3, REQUEST)
         assert (await client.answer(3)).status == OK
-
-
-async def test_padding_is_given_back_to_the_windows(server: GrpcServer) -> None:
-    """More padding than a window holds, a byte of the message in each frame."""
-    padded, body = 0x8, message(LARGE)
-    async with peer(server.port) as client:
-        client.send(client.headers(1))
-        for at in range(len(body)):
-            end = END_STREAM if at == len(body) - 1 else 0
-            client.send(frame(DATA, end | padded, 1, b"\xff" + body[at : at + 1] + bytes(255)))
-            await client.until(lambda sent=257 * (at + 1): client.window_updates.get(1, 0) + 65_000 > sent)
-        assert (await client.answer(1)).status == OK
 
 
 @pytest.mark.parametrize("value", ["", "5", "S", "-1S", "1s", "999999999S", "1.5S", "٣S", "1S1S"])
