@@ -6,6 +6,7 @@ import importlib
 import importlib.util
 from pathlib import Path
 
+from benchmarks.bombed import StokerBombed
 from benchmarks.continuous import StokerContinuous
 from benchmarks.listeners import StokerTls, TorchServeTls, chained, crowded, public
 from benchmarks.placed import placed
@@ -27,9 +28,10 @@ def everyone(torchserve: Path | None = None) -> list[Contender]:
     main: list[Contender] = [Stoker("nghttp2"), Stoker("grpcio"), TorchServe(torchserve), BareServer(), BareNgh2()]
     rest: list[Contender] = [StokerRest(), TorchServeRest(torchserve)]
     observed: list[Contender] = [StokerObserved(on=True), StokerObserved(on=False)]
-    listeners: list[Contender] = [StokerTls(), TorchServeTls(torchserve), public(), *crowded(), chained()]
+    listeners: list[Contender] = [StokerTls(), TorchServeTls(torchserve), public(), chained()]
+    besieged: list[Contender] = [*crowded(), StokerBombed()]
     asked: list[Contender] = [StokerAsked(tensors=True), StokerAsked(tensors=False)]
-    return [*main, StokerContinuous(), *asked, *rest, *observed, *listeners, *placed(), *peers()]
+    return [*main, StokerContinuous(), *asked, *rest, *observed, *listeners, *besieged, *placed(), *peers()]
 
 
 def peers() -> list[Contender]:

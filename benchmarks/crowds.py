@@ -35,7 +35,7 @@ ENDING_S = 10.0
 
 @dataclass
 class Reports:
-    """Reads the reports of the crowd's process, one line each; ``last`` is None before all are connected."""
+    """Reads the reports of the clients' process, one line each; ``last`` is None before the first."""
 
     last: dict[str, Any] | None = None
     words: list[str] = field(default_factory=list)
@@ -77,7 +77,7 @@ class Crowd:
             asked = checker.several(10)
             time.sleep(SETTLE_S)
             before, files = pss_mib(running.pids()), open_now(running)
-            with standing(self.plan(running, fresh.contender.wire, clients)) as reports:
+            with standing("crowd", self.plan(running, fresh.contender.wire, clients)) as reports:
                 during = self._greatest(running, checker, reports, asked)
                 said, kept = reports.last, open_now(running) - files
             time.sleep(AFTER_S)
@@ -127,10 +127,10 @@ def allowed(clients: int) -> int:
 
 
 @contextmanager
-def standing(plan: Plan) -> Iterator[Reports]:
-    """Runs the crowd within the block."""
+def standing(module: str, plan: object) -> Iterator[Reports]:
+    """Runs a module of this package, which gets the attributes of ``plan``, within the block."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "benchmarks.crowd"],
+        [sys.executable, "-m", f"benchmarks.{module}"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -139,7 +139,7 @@ def standing(plan: Plan) -> Iterator[Reports]:
     )
     assert process.stdin is not None and process.stdout is not None
     reports = Reports()
-    reader = threading.Thread(target=reports.read, args=(process.stdout,), name="bench-crowd")
+    reader = threading.Thread(target=reports.read, args=(process.stdout,), name=f"bench-{module}")
     reader.start()
     try:
         process.stdin.write(json.dumps(vars(plan)) + "\n")

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from benchmarks.records import Findings, Pick, cpu, extra, p50, rate
+from benchmarks.records import Findings, Pick, cpu, extra, p50, p99, rate
 from stoker.bench.contender import SPOKEN, Wire
 from stoker.bench.forward import NAME as LOOP
 from stoker.bench.spread import Spread, ratios, short
@@ -18,6 +18,7 @@ OURS, THEIRS, BARE, LIMIT = "stoker-nghttp2", "torchserve", "bare-grpc-aio", "ba
 PLACED = "stoker-ray"
 REST, WORKFLOW = "stoker-rest", "stoker-workflow"
 CONTINUOUS = "stoker-continuous"
+BOMBED = "stoker-bombed"
 BUDGET_MIB = 256
 """Budgets of incomplete requests and of unread answers, each, by default."""
 
@@ -395,7 +396,8 @@ def rows(findings: Findings) -> list[Row]:
     place = next(index for index, row in enumerate(found) if row.name == "P7")
     crowds = [crowd_row(findings, wire, *crowd) for crowd in CROWDS for wire in SPOKEN]
     remote = [placed_latency_row(findings), recovery_row(findings)]
-    more = [*crowds, workflow_row(findings), *remote]
+    bombed = [bomb_row(findings, protocol) for protocol in ("gRPC", "REST")]
+    more = [*crowds, workflow_row(findings), *remote, *bombed]
     return [*found[:place], slope_row(findings), *found[place:-2], *more, *found[-2:]]
 
 
@@ -439,6 +441,14 @@ def recovery_row(findings: Findings, bar_s: float = 3.0) -> Row:
     took = findings.spread("p node dies", "stoker-ray-nodes", extra("recovery_s"))
     what, ours = "answered again after the death of the only worker's node", with_unit(took, "s")
     return Row("R5", what, ours, "-", took, f"at most {bar_s:g} s", "", verdict(took, bar_s, None, most=True))
+
+
+def bomb_row(findings: Findings, protocol: str, bar_ms: float = 50.0) -> Row:
+    """Computes B1: a neighbour's p99 beside bombs over ``protocol``; the other figure is its p99 alone."""
+    beside, alone = (findings.spread(f"q {point}", BOMBED, p99) for point in (protocol, "alone"))
+    what = f"p99 of 200 small gRPC calls a second, beside messages of 1 MB that would unpack to 1 GB, {protocol}"
+    ours, theirs = with_unit(beside, "ms"), with_unit(alone, "ms alone")
+    return Row("B1", what, ours, theirs, beside, f"at most {bar_ms:g} ms", "", verdict(beside, bar_ms, None, most=True))
 
 
 def crowd_row(findings: Findings, wire: Wire, point: str, what: str, budget_mib: float) -> Row:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 CHUNK = 64 << 10
 
 
@@ -11,11 +13,15 @@ class Post:
     ``until``: send this much of the body and never the rest; None: all.
     """
 
-    def __init__(self, path: str, body: bytes, *, until: int | None = None) -> None:
+    def __init__(
+        self, path: str, body: bytes, *, until: int | None = None, headers: Sequence[tuple[bytes, bytes]] = ()
+    ) -> None:
         self.status: bytes | None = None
         """Status of HTTP; None until it comes."""
         self.sent = 0
-        self._head = b"POST %b HTTP/1.1\r\nhost: localhost\r\ncontent-length: %d\r\n\r\n" % (path.encode(), len(body))
+        more = b"".join(b"%b: %b\r\n" % header for header in headers)
+        head = b"POST %b HTTP/1.1\r\nhost: localhost\r\n%bcontent-length: %d\r\n\r\n"
+        self._head = head % (path.encode(), more, len(body))
         self._body = body
         self._until = len(body) if until is None else until
         self._received = b""

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import ngh2
 
 CHUNK = 16 << 10
+Headers = Sequence[tuple[bytes, bytes]]
 RPC_HEADERS = ((b"content-type", b"application/grpc"), (b"te", b"trailers"))
 
 
 class Call:
     """The client's side of a connection with one call. `receive` takes bytes, `to_send` returns them.
 
-    ``body``: the message with its five-byte prefix.  ``until``: send this much and never the rest; None: all.
+    ``body``: the message with its five-byte prefix.  ``headers``: besides those of gRPC.  ``until``: send this much and
+    never the rest; None: all.
     """
 
-    def __init__(self, path: str, body: bytes, *, until: int | None = None, scheme: str = "http") -> None:
+    def __init__(
+        self, path: str, body: bytes, *, until: int | None = None, scheme: str = "http", headers: Headers = ()
+    ) -> None:
         self.answer = bytearray()
         self.status: bytes | None = None
         """grpc-status; None until it comes."""
@@ -25,7 +31,7 @@ class Call:
         self._whole = until is None
         self._http2 = ngh2.Connection(ngh2.Role.CLIENT, ngh2.Configuration())
         self._http2.initiate_connection({ngh2.Setting.ENABLE_PUSH: 0})
-        self._stream = self._http2.send_request(request_head(path, scheme))
+        self._stream = self._http2.send_request([*request_head(path, scheme), *headers])
 
     @property
     def answered(self) -> bool:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import models
+from benchmarks.bombed import Neighbour
 from benchmarks.chains import Chain
 from benchmarks.crowds import Crowd
 from benchmarks.handlers import ample, chain
@@ -28,7 +29,7 @@ from benchmarks.placed import NodeDeath
 from benchmarks.points import Closed, Open, Point, Reconnecting, ScrapedClosed, TextStreams
 from stoker.bench import forward
 from stoker.bench.checking import Probe
-from stoker.bench.contender import Model, Workload
+from stoker.bench.contender import Model, Wire, Workload
 from stoker.protos import inference_pb2
 
 KIB, MB = 1024, 1_000_000
@@ -65,6 +66,11 @@ class Group:
     """Rounds, if fewer than the run's: for slow points with little variance."""
     only: tuple[str, ...] | None = None
     """The contenders of this group, if not all."""
+
+    @property
+    def letter(self) -> str:
+        """Returns the workload's letter, with which the names of all its points begin."""
+        return (*self.points, *self.fresh)[0].name[0]
 
 
 def message(prediction: bytes) -> bytes:
@@ -165,6 +171,7 @@ def groups(letters: str, options: Options, place: Place) -> list[Group]:
         "n": workflow,
         "o": tensors,
         "p": placed,
+        "q": bombed,
     }
     return [group for letter in letters for group in makers[letter](options, place)]
 
@@ -441,5 +448,22 @@ def crowds(options: Options, _: Place) -> list[Group]:
             fresh=points,
             only=tuple(crowd.name for crowd in crowded()),
             rounds=1 if options.quick else 3,
+        )
+    ]
+
+
+def bombed(options: Options, _: Place) -> list[Group]:
+    meanwhile: dict[str, Wire | None] = {"alone": None, "gRPC": "grpc", "REST": "http"}
+    points = tuple(
+        Neighbour(name=f"q {name}", probe=digest_probe(KIB), rate=200, answer=digest_message, bombs=wire)
+        for name, wire in meanwhile.items()
+    )
+    return [
+        Group(
+            title="200 small calls a second, alone and beside a client that sends bombs",
+            workload=Workload.CROWD,
+            model=models.digest_one,
+            points=points,
+            only=("stoker-bombed",),
         )
     ]

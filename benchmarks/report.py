@@ -28,6 +28,7 @@ LIFE = {
     "clients_kept": "clients still connected",
     "kib_each": "PSS growth per client, KiB",
     "sent_mib": "sent by the clients, MiB",
+    "bombs_per_s": "bombs refused, /s",
     "recovery_s": "answered again after a node's death, s",
 }
 CURVES = (("a 1KiB c=", "1 KiB"), ("a 150KiB c=", "150 KiB"))
@@ -46,7 +47,7 @@ def markdown(findings: Findings, *, picture: str) -> str:
         "## Latency, p50 in ms\n\nFor (d) the time to the first part. `500/s`: open loop, Poisson arrivals.",
         by_contender(findings, p50, lambda point: not point.startswith(("g ", "m "))),
         "## Latency, p99 in ms",
-        by_contender(findings, p99, lambda point: point[0] in "abchijklnp"),
+        by_contender(findings, p99, lambda point: point[0] in "abchijklnpq"),
         "## CPU time of the server per request, in microseconds",
         by_contender(findings, cpu, lambda point: not point.startswith(("g ", "m "))),
         "## CPU cores that the load generator used",
@@ -121,7 +122,7 @@ def cell(findings: Findings, point: str, contender: str, pick: Pick) -> str:
 def life_table(findings: Findings) -> str:
     rows = []
     names = findings.contenders()
-    for point in (point for point in findings.points() if point[0] in "ghmp"):
+    for point in (point for point in findings.points() if point[0] in "ghmpq"):
         for key, title in LIFE.items():
             cells = [cell(findings, point, name, extra(key)) for name in names]
             if any(text[0].isdigit() for text in cells):

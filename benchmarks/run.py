@@ -39,6 +39,7 @@ WORKLOADS = {
     "n": "a workflow of two functions beside two calls of them",
     "o": "the open inference protocol beside Predictions, and MLServer",
     "p": "workers on a Ray cluster beside local ones; the death of a node",
+    "q": "a neighbour of a client that sends bombs",
 }
 REQUIREMENTS = models.REQUIREMENTS
 
@@ -81,7 +82,7 @@ def run(asked: argparse.Namespace, place: Place, findings: Findings, contenders:
         seconds = estimate(group, ready, place.options)
         total += seconds
         names = ", ".join(contender.name for contender in concerned(group, ready, place.options))
-        say(f"    {minutes(seconds):>7}  ({group.workload.value}) {group.title}: {names}")
+        say(f"    {minutes(seconds):>7}  ({group.letter}) {group.title}: {names}")
     say(f"    {minutes(total):>7}  in all")
     if not asked.plan:
         Runner(place, findings, say).run(groups, ready)

@@ -98,7 +98,7 @@ class Runner:
         for index, group in enumerate(groups):
             self._left_s = sum(planned[index:])
             self._this_s = planned[index]
-            self.say(f"({group.workload.value}) {group.title}; about {minutes(self._left_s)} to go")
+            self.say(f"({group.letter}) {group.title}; about {minutes(self._left_s)} to go")
             self._group(group, concerned(group, contenders, options))
 
     def _group(self, group: Group, contenders: list[Contender]) -> None:

@@ -132,7 +132,8 @@ def test_rest_tls_listeners_and_measuring_are_judged_between_their_own_two(
 
 def test_every_figure_has_its_row() -> None:
     names = {row.name for row in figures.rows(findings())}
-    assert {f"P{n}" for n in range(1, 13)} | {"P2b", "P6b", "REST", "L", "T1", "T2", "T3", "M1", "on/off"} <= names
+    others = {"P2b", "P6b", "REST", "L", "T1", "T2", "T3", "M1", "B1", "on/off"}
+    assert {f"P{n}" for n in range(1, 13)} | others <= names
 
 
 def test_with_one_client_stoker_must_also_beat_a_bare_server_and_over_rest_mosec() -> None:
@@ -156,6 +157,14 @@ def test_memory_that_clients_hold_is_judged_by_its_growth_against_its_budget() -
     assert (idle.theirs, idle.verdict) == ("budget 512 MiB", "bar reached")
     assert (half.theirs, half.verdict) == ("budget 256 MiB", "missed")
     assert (unread.ours, unread.verdict) == ("256 MiB", "bar reached")
+
+
+@pytest.mark.parametrize(("p99_ms", "verdict"), [(50.0, "bar reached"), (50.1, "missed")])
+def test_a_neighbour_of_bombs_is_judged_by_its_p99(p99_ms: float, verdict: str) -> None:
+    beside, alone = ([Measured(latencies_ms={"p99": value})] for value in (p99_ms, 2.0))
+    found = findings(("q REST", "stoker-bombed", beside), ("q alone", "stoker-bombed", alone))
+    grpc, rest = (row for row in figures.rows(found) if row.name == "B1")
+    assert (rest.verdict, rest.theirs, grpc.verdict) == (verdict, "2.00 ms alone", "not measured")
 
 
 def test_a_run_comes_back_from_its_file(tmp_path: Path) -> None:

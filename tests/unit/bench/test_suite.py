@@ -94,7 +94,7 @@ def test_no_group_has_more_rounds_than_asked_for(asked: int) -> None:
 
 
 def test_names_of_points_are_unique() -> None:
-    names = [point.name for group in synthetic("abefhijklmn", Options()) for point in (*group.points, *group.fresh)]
+    names = [point.name for group in synthetic("abefhijklmnq", Options()) for point in (*group.points, *group.fresh)]
     assert len(names) == len(set(names))
 
 
@@ -173,6 +173,7 @@ def test_over_rest_the_payload_is_the_body_and_the_answer_too(tmp_path: Path) ->
         ("k", ["stoker-tls", "torchserve-tls"]),
         ("l", ["stoker-nghttp2", "stoker-public"]),
         ("m", [f"stoker-crowded-{wire}" for wire in SPOKEN]),
+        ("q", ["stoker-bombed"]),
     ],
 )
 @pytest.mark.parametrize("quick", [True, False])

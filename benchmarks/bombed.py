@@ -1,0 +1,82 @@
+"""Measures how long a neighbour's small calls take while one client sends bombs (`bombs`) without a pause."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+
+from benchmarks import bombs, open_loop
+from benchmarks.crowds import Reports, standing
+from benchmarks.listeners import StokerWith
+from benchmarks.place import Options
+from benchmarks.points import OVERHEAD_S, Open, Turn
+from stoker.bench.contender import Deployment, Wire, WireRequest, Workload
+from stoker.bench.contenders import STOKER, settings, start_torchserve
+from stoker.bench.loads import LoadResult
+from stoker.bench.measure import Measured
+from stoker.bench.torchserve_api import TorchServeApi
+
+PREDICTIONS = "/org.pytorch.serve.grpc.inference.InferenceAPIsService/Predictions"
+STRETCH = 5
+"""On the duration: a p99 wants a thousand calls."""
+FIRST_S = 30.0
+
+
+class BombedApi(TorchServeApi):
+    """``rest``: the endpoint of the other protocol."""
+
+    rest = ""
+
+    def target(self, wire: Wire) -> tuple[str, str]:
+        """Returns endpoint and path of what unpacks its requests."""
+        return (self.rest, f"/v2/models/{self._model}/infer") if wire == "http" else (self.endpoint, PREDICTIONS)
+
+
+class StokerBombed(StokerWith):
+    def __init__(self) -> None:
+        super().__init__("stoker-bombed", Workload.CROWD)
+        self.note = "gRPC, loggers at WARN"
+
+    def start(self, deployment: Deployment) -> BombedApi:
+        spawned = start_torchserve(STOKER, deployment)
+        api = BombedApi(spawned, model=deployment.model.name, management_port=deployment.more_ports[0])
+        api.rest = settings(deployment)["inference_address"].removeprefix("http://")
+        return api
+
+
+@dataclass(frozen=True, kw_only=True)
+class Neighbour(Open):
+    """Sends small calls at random times. ``bombs``: over which protocol those come meanwhile; None: none do."""
+
+    bombs: Wire | None
+    for_peers: bool = True
+
+    def seconds(self, options: Options) -> float:
+        return STRETCH * options.duration_s + OVERHEAD_S + 3.0
+
+    def measure(self, turn: Turn) -> Measured:
+        if self.bombs is None:
+            return super().measure(turn)
+        assert isinstance(turn.running, BombedApi)
+        endpoint, path = turn.running.target(self.bombs)
+        with standing("bombs", bombs.Plan(endpoint=endpoint, wire=self.bombs, path=path)) as reports:
+            if not _begun(reports):
+                return Measured(problem=f"no bomb was refused: {' '.join(reports.words)[-200:]}")
+            measured = super().measure(turn)
+        said = reports.last or {}
+        problem = f"bombs: {' '.join(reports.words)[-200:]}" if reports.words else None
+        more = {"bombs_per_s": said["refused"] / said["seconds"]}
+        return replace(measured, more=more, problem=measured.problem or problem)
+
+    def generate(self, turn: Turn, request: WireRequest, expected: bytes) -> LoadResult:
+        duration_s = STRETCH * turn.options.duration_s
+        return open_loop.run(
+            turn.running.endpoint, request, expected, rate=self.rate, duration_s=duration_s, seed=turn.round
+        )
+
+
+def _begun(reports: Reports) -> bool:
+    until = time.monotonic() + FIRST_S
+    while reports.last is None and not reports.words and time.monotonic() < until:
+        time.sleep(0.05)
+    return reports.last is not None
