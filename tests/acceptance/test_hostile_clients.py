@@ -38,7 +38,7 @@ from stoker.protos import inference_pb2
 from stoker.testing.server import RunningServer, running_server
 
 BUDGET = 64 * MIB
-MARGIN = 24 * MIB  # what the allocator keeps, and a turn of large messages
+MARGIN = 32 * MIB  # what the allocator keeps, and a turn of large messages
 LARGE = 6_000_000
 IDLE = 10_000
 SETTINGS_OF_SERVER = {
@@ -50,6 +50,7 @@ SETTINGS_OF_SERVER = {
     "max_connections": IDLE + 100,
 }
 WIDE = INITIAL_WINDOW_SIZE.to_bytes(2, "big") + ((1 << 31) - 1).to_bytes(4, "big")
+PING_METHOD = "/org.pytorch.serve.grpc.inference.InferenceAPIsService/Ping"
 POST = b"POST /predictions/m HTTP/1.1\r\nhost: x\r\n"
 
 
@@ -201,7 +202,7 @@ def test_half_of_a_large_request_from_each_of_many_clients(server: RunningServer
                 attacker.push(body)
             else:
                 attacker = crowd.enter_context(rest(server))
-                attacker.push(POST + b"content-length: %d\r\n\r\n" % LARGE + bytes(LARGE // 2))
+                attacker.push(POST + b"content-length: %d\r\n\r\n" % LARGE + bytes(LARGE // 2), reading=False)
         neighbour.goes_on()
         assert before.peak_growth < BUDGET + MARGIN
     before.wait_until_back(MARGIN)
@@ -334,16 +335,16 @@ def test_ten_thousand_idle_connections(server: RunningServer, protocol: str, mos
     before = Footprint(server)
     with Neighbour(server) as neighbour, ExitStack() as crowd:
         attackers = [crowd.enter_context(Attacker(port)) for _ in range(IDLE)]
-        request = calls(1, lambda _: frame(DATA, END_STREAM, 1, message(REQUEST)))
+        call = calls(1, lambda _: frame(DATA, END_STREAM, 1, message(b"")), path=PING_METHOD)
         ping = b"GET /ping HTTP/1.1\r\nhost: x\r\n\r\n"
         for attacker in attackers:
-            attacker.greet(b"", request) if protocol == "gRPC" else attacker.push(ping)
+            attacker.greet(b"", call) if protocol == "gRPC" else attacker.push(ping)
         for attacker in attackers:
             attacker.read_until(lambda attacker=attacker: is_answered(attacker))  # type: ignore[misc]
             assert not attacker.closed
         neighbour.goes_on()
         assert before.peak_growth < IDLE * most_each
-    before.wait_until_back(MARGIN)
+    before.wait_until_back(2 * MARGIN)  # more than of others stays with the allocator, and far less than the crowd took
 
 
 def is_answered(attacker: Attacker) -> bool:

@@ -18,7 +18,6 @@ import psutil
 from h2_peer import (
     ACK,
     END_HEADERS,
-    END_STREAM,
     HEADERS,
     PREDICTIONS,
     PREFACE,
@@ -43,8 +42,9 @@ def handle(data, context):
 def answer(value):
     return bytes(6_000_000) if value == b"large" else b"%d %08x" % (len(value), zlib.crc32(value))
 """
-MOST_STALL_S = 1.0
-"""How long a client that is not read insists."""
+STALL_S = 0.2
+"""How long a client that reads nothing insists on sending; giving up early does no harm."""
+PATIENCE_S = 60.0
 
 
 def digest(value: bytes) -> bytes:
@@ -56,7 +56,7 @@ def port_of(address: str) -> int:
     return int(address.rpartition(":")[2])
 
 
-def headers(*extra: tuple[str, str], path: str = PREDICTIONS) -> list[tuple[str, str]]:
+def headers(*extra: tuple[str, str], path: str) -> list[tuple[str, str]]:
     return [
         (":method", "POST"),
         (":scheme", "http"),
@@ -68,13 +68,15 @@ def headers(*extra: tuple[str, str], path: str = PREDICTIONS) -> list[tuple[str,
     ]
 
 
-def calls(count: int, then: Callable[[bytes], bytes], *extra: tuple[str, str], end: bool = False) -> bytes:
+def calls(count: int, then: Callable[[bytes], bytes], *extra: tuple[str, str], path: str = PREDICTIONS) -> bytes:
     """Encodes ``count`` calls on one connection; ``then``: the frames after the headers of a stream, by its id."""
     encoder = hpack.Encoder()
-    first, block = (encoder.encode(headers(*extra)) for _ in range(2))  # the second is in the table, as are all others
-    start = len(block).to_bytes(3, "big") + bytes((HEADERS, END_HEADERS | (END_STREAM if end else 0)))
+    first, block = (
+        encoder.encode(headers(*extra, path=path)) for _ in range(2)
+    )  # the second is in the table, as are all others
+    start = len(block).to_bytes(3, "big") + bytes((HEADERS, END_HEADERS))
     ids = [(2 * number + 1).to_bytes(4, "big") for number in range(count)]
-    begun = frame(HEADERS, start[4], 1, first) + then(ids[0])
+    begun = frame(HEADERS, END_HEADERS, 1, first) + then(ids[0])
     return begun + b"".join([start + id + block + then(id) for id in ids[1:]])
 
 
@@ -96,8 +98,12 @@ class Attacker:
         self._socket.close()
 
     def push(self, data: bytes, *, reading: bool = True) -> int:
-        """Sends until all is sent, the server closes or no longer takes anything. Returns how much was sent."""
-        view, sent, deadline = memoryview(data), 0, time.monotonic() + MOST_STALL_S
+        """Sends until all is sent or the server closes; without ``reading``, also until it no longer takes anything.
+
+        Returns how much was sent.
+        """
+        view, sent, patience_s = memoryview(data), 0, PATIENCE_S if reading else STALL_S
+        deadline = time.monotonic() + patience_s
         while sent < len(view) and not self.closed and time.monotonic() < deadline:
             ready = self._wait((select.POLLIN if reading else 0) | select.POLLOUT)
             with self._until_closed():
@@ -105,10 +111,10 @@ class Attacker:
                     self._read()
                 if ready & ~select.POLLIN:
                     sent += self._socket.send(view[sent : sent + MIB])
-                    deadline = time.monotonic() + MOST_STALL_S
+                    deadline = time.monotonic() + patience_s
         return sent
 
-    def read_until(self, condition: Callable[[], bool], seconds: float = 60.0) -> None:
+    def read_until(self, condition: Callable[[], bool], seconds: float = PATIENCE_S) -> None:
         """Reads until the condition holds or the server closes."""
         deadline = time.monotonic() + seconds
         while not condition() and not self.closed:
@@ -125,7 +131,7 @@ class Attacker:
         """Returns which of the events, or errors, came soon."""
         poll = select.poll()  # select() knows 1,024 files
         poll.register(self._socket, events)
-        return sum(found for _, found in poll.poll(MOST_STALL_S * 1000))
+        return sum(found for _, found in poll.poll(STALL_S * 1000))
 
     def _read(self) -> None:
         data = self._socket.recv(MIB)
