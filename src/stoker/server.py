@@ -257,7 +257,7 @@ class Server:
             registry,
             authorizer=authorizer,
             hide_authorization=self._access.tokens,
-            tensors=tensors.rest_inference(),
+            tensors=tensors.rest_inference(self._budgets.unparsed),
             openai_model=settings.openai_model,
         )
         apis = {

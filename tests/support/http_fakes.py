@@ -98,7 +98,7 @@ class HttpPorts:
         if not self.open_inference_protocol:
             return None
         inference = OpenInference(self.inference, self.models, max_response_bytes=LIMIT)
-        return RestInference(inference, self.models, max_request_size=LIMIT)
+        return RestInference(inference, self.models, max_request_size=LIMIT, budget=self.budgets.unparsed)
 
     def listener(
         self,

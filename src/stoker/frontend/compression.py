@@ -8,6 +8,7 @@ from stoker.core.buffer import Buffer
 from stoker.errors import MessageTooLarge, StokerError
 
 _PIECE = 64 << 10
+_SMALL, _SMALL_INFLATED = 4 << 10, 64 << 10
 _WINDOW_BITS = {"gzip": 16 + zlib.MAX_WBITS, "deflate": zlib.MAX_WBITS}
 _NONE = ("", "identity")
 
@@ -49,6 +50,18 @@ def inflate(packed: Buffer, encoding: str, limit: int) -> bytes:
     if not unpacker.eof or unpacker.unused_data:
         raise BadCompression
     return bytes(out)
+
+
+def inflate_small(packed: Buffer, encoding: str, limit: int) -> bytes | None:
+    """Decompresses as `inflate`, if that takes less than a millisecond; None: it needs a thread."""
+    if len(packed) > _SMALL:
+        return None
+    try:
+        return inflate(packed, encoding, min(limit, _SMALL_INFLATED))
+    except MessageTooLarge:
+        if limit <= _SMALL_INFLATED:
+            raise
+        return None
 
 
 def deflate(message: bytes, encoding: str) -> bytes:

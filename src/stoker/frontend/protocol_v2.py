@@ -8,6 +8,7 @@ from typing import Protocol
 
 from stoker.config.settings import Settings
 from stoker.core.ports import InferencePort, ManagementPort, ReadinessPort, TensorPort
+from stoker.frontend.budget import RequestBudget
 from stoker.frontend.grpc.call import Method
 from stoker.frontend.grpc.open_inference import health_methods, open_inference_methods
 from stoker.frontend.http.app import Api
@@ -40,10 +41,11 @@ class ProtocolV2:
         codes = self._settings.grpc_status_codes
         return open_inference_methods(self._inference, self._models, self._repository(role), status_codes=codes)
 
-    def rest_inference(self) -> RestInference | None:
+    def rest_inference(self, budget: RequestBudget) -> RestInference | None:
         if not self._served:
             return None
-        return RestInference(self._inference, self._models, max_request_size=self._settings.max_request_size)
+        limit = self._settings.max_request_size
+        return RestInference(self._inference, self._models, max_request_size=limit, budget=budget)
 
     def with_routes(self, api: Api, role: Role) -> Api:
         if not self._served:

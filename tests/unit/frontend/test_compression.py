@@ -9,7 +9,7 @@ import zlib
 import pytest
 
 from stoker.errors import MessageTooLarge
-from stoker.frontend.compression import BadCompression, UnknownEncoding, deflate, inflate
+from stoker.frontend.compression import BadCompression, UnknownEncoding, deflate, inflate, inflate_small
 
 LIMIT = 1000
 WHOLE = gzip.compress(b"x" * 99, mtime=0)  # the same in every process, for it names tests
@@ -55,3 +55,13 @@ def test_damaged_data_is_refused(damaged: bytes) -> None:
 def test_an_encoding_that_is_not_offered_is_refused() -> None:
     with pytest.raises(UnknownEncoding):
         inflate(b"x", "br", LIMIT)
+
+
+def test_little_data_is_unpacked_at_once_unless_it_becomes_much() -> None:
+    assert inflate_small(gzip.compress(b"x" * 60_000), "gzip", 1 << 20) == b"x" * 60_000
+    assert inflate_small(gzip.compress(bytes(70_000)), "gzip", 1 << 20) is None
+    assert inflate_small(gzip.compress(random.Random(1).randbytes(5_000)), "gzip", 1 << 20) is None
+    with pytest.raises(MessageTooLarge):
+        inflate_small(gzip.compress(bytes(2_000)), "gzip", 1_000)
+    with pytest.raises(BadCompression):
+        inflate_small(b"no gzip", "gzip", LIMIT)

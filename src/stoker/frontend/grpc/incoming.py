@@ -12,7 +12,6 @@ from collections import deque
 from functools import partial
 from typing import Protocol
 
-from stoker.core.buffer import Buffer
 from stoker.errors import MessageTooLarge, TooManyIncomplete
 from stoker.frontend import compression
 from stoker.frontend.budget import Share
@@ -21,8 +20,6 @@ from stoker.frontend.inflater import Inflation, current_inflater
 
 _SMALL_BYTES = 64 * 1024
 """A message up to this size is received within the stream's first window."""
-_INLINE_PACKED_BYTES = 4 * 1024
-"""A message up to this size decompresses within milliseconds, whatever it contains."""
 
 
 class Carrier(Protocol):
@@ -225,19 +222,23 @@ class IncomingMessages:
                 message.waits = False
                 call.deliver(message.data)
                 message.give_back()
-            elif len(message.data) > _INLINE_PACKED_BYTES:
-                work = partial(self._inflate, message.data)
-                self._inflation = current_inflater().submit(self._connection, work, self._on_inflated)
             else:
                 try:
-                    message.data, message.packed = self._inflate(message.data), False
+                    self._inflate(message)
                 except Exception as error:
                     call.refuse_for(error)
         if not inbox and not call.ended:
             call.delivered_all()
 
-    def _inflate(self, data: Buffer) -> bytes:
-        return compression.inflate(data, self._call.encoding, self._connection.max_message_bytes)
+    def _inflate(self, message: _Message) -> None:
+        """Decompresses a small message, or begins to decompress a large one in the thread."""
+        packed, encoding, limit = message.data, self._call.encoding, self._connection.max_message_bytes
+        data = compression.inflate_small(packed, encoding, limit)
+        if data is not None:
+            message.packed, message.data = False, data
+        else:
+            work = partial(compression.inflate, packed, encoding, limit)
+            self._inflation = current_inflater().submit(self._connection, work, self._on_inflated)
 
     def _on_inflated(self, data: bytes | None, error: BaseException | None) -> None:
         self._inflation = None

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, TypeVar
 
 from stoker.core.buffer import Buffer
 from stoker.core.model import ModelSpec
 from stoker.core.ports import TensorPort
 from stoker.errors import BadRequest, ModelNotFound, ModelVersionNotFound
-from stoker.frontend.compression import BadCompression, inflate
+from stoker.frontend.budget import RequestBudget, Share
+from stoker.frontend.compression import BadCompression, inflate, inflate_small
 from stoker.frontend.http import infer_bodies
 from stoker.frontend.http.exchange import HttpExchange
 from stoker.frontend.http.responses import JSON_TYPE
+from stoker.frontend.inflater import current_inflater
 from stoker.frontend.open_inference.plans import takes_open_shapes
 from stoker.frontend.open_inference.request import InferAnswer
 from stoker.frontend.open_inference.service import OpenInference
@@ -19,33 +23,74 @@ from stoker.frontend.open_inference.service import OpenInference
 if TYPE_CHECKING:
     from stoker.frontend.http.paths import Route
 
+_Result = TypeVar("_Result")
 _JSON: tuple[bytes, bytes] = (b"content-type", JSON_TYPE.encode())
 _BINARY: tuple[bytes, bytes] = (b"content-type", b"application/octet-stream")
 
 
 class RestInference:
-    """``max_request_size``: of a body that was compressed."""
+    """``max_request_size``: of a body that was compressed.  ``budget``: counts those that wait for that."""
 
-    def __init__(self, inference: OpenInference, models: TensorPort, *, max_request_size: int) -> None:
+    def __init__(
+        self, inference: OpenInference, models: TensorPort, *, max_request_size: int, budget: RequestBudget
+    ) -> None:
         self._inference = inference
         self._models = models
         self._max_request_size = max_request_size
+        self._budget = budget
 
-    def infer(self, exchange: HttpExchange, route: Route) -> bool:
-        """Starts the work; False: the body is none of the protocol, and TorchServe's handlers get it as it is.
+    def infer(self, exchange: HttpExchange, otherwise: Callable[[HttpExchange], None]) -> None:
+        """Starts the work, once the body is decompressed. ``otherwise``: called for a body that is none of the
+        protocol, which TorchServe's handlers get as it is.
 
-        Raises: BadRequest, MessageTooLarge, and what `OpenInference.start` raises
+        Raises: BadRequest, MessageTooLarge, TooManyIncomplete, and what `OpenInference.start` raises
         """
-        facts, target = exchange.head.facts, route.target
-        length = _header_length(facts.get(infer_bodies.LENGTH_HEADER))
-        body = exchange.request
-        if b"content-encoding" in facts:
-            body = self._unpacked(body, facts[b"content-encoding"])
+        encoding = exchange.head.facts.get(b"content-encoding")
+        if encoding is None:
+            self._infer(exchange, exchange.request, otherwise)
+        else:
+            self._inflate(exchange, encoding, otherwise)
+
+    def _inflate(self, exchange: HttpExchange, encoding: bytes, otherwise: Callable[[HttpExchange], None]) -> None:
+        body, method = exchange.request, encoding.decode("latin-1").strip().lower()
+        if method == "identity":
+            self._infer(exchange, body, otherwise)
+            return
+        limit = self._max_request_size
+        data = _inflated(inflate_small, body, method, limit)
+        if data is not None:
+            self._infer(exchange, data, otherwise)
+            return
+        work = partial(_inflated, inflate, body, method, limit)
+        share = Share(self._budget)
+        share.hold(len(body))
+
+        def done(data: bytes | None, error: BaseException | None) -> None:
+            share.give_back()
+            try:
+                if data is None:
+                    raise error or MemoryError
+                self._infer(exchange, data, otherwise)
+            except Exception as failure:
+                exchange.abandon(failure)
+
+        inflation = current_inflater().submit(exchange.connection, work, done)
+
+        def cancel() -> None:
+            current_inflater().cancel(inflation)
+            share.give_back()
+
+        exchange.on_cancel = cancel
+
+    def _infer(self, exchange: HttpExchange, body: Buffer, otherwise: Callable[[HttpExchange], None]) -> None:
+        facts, route = exchange.head.facts, exchange.head.route
+        target, length = route.target, _header_length(facts.get(infer_bodies.LENGTH_HEADER))
         document = infer_bodies.document_of(body, length)
         if document is None and self.takes_tensors(route) and (not body or infer_bodies.looks_like_object(body)):
             raise BadRequest("The body is no JSON object.")
         if document is None or ("inputs" not in document and length is None and not self.takes_tensors(route)):
-            return False
+            otherwise(exchange)
+            return
         exchange.request = b""  # it lives on in the tensors
         request, wanted = infer_bodies.request_of(
             document,
@@ -64,7 +109,6 @@ class RestInference:
         )
         if running is not None:
             exchange.on_cancel = running.cancel
-        return True
 
     def takes_tensors(self, route: Route) -> bool:
         spec = self._spec(route)
@@ -80,16 +124,13 @@ class RestInference:
         except (ModelNotFound, ModelVersionNotFound):
             return None
 
-    def _unpacked(self, body: Buffer, encoding: bytes) -> Buffer:
-        method = encoding.decode("latin-1").strip().lower()
-        if method == "identity":
-            return body
-        try:
-            return inflate(bytes(body), method, self._max_request_size)
-        except BadCompression:
-            raise BadRequest(
-                "The body is not what its Content-Encoding says; gzip and deflate are supported."
-            ) from None
+
+def _inflated(how: Callable[[Buffer, str, int], _Result], body: Buffer, method: str, limit: int) -> _Result:
+    """Raises BadRequest, MessageTooLarge."""
+    try:
+        return how(body, method, limit)
+    except BadCompression:
+        raise BadRequest("The body is not what its Content-Encoding says; gzip and deflate are supported.") from None
 
 
 def _header_length(given: bytes | None) -> int | None:

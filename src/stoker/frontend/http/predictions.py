@@ -104,10 +104,17 @@ class Predictions:
         route: Route = exchange.head.route
         tensors = self._tensors
         if route.target.tensors and tensors is not None and (not route.events or tensors.takes_tensors(route)):
-            if tensors.infer(exchange, route):
-                return
-            if route.target.only_tensors:
-                raise BadRequest("The body is no request of the open inference protocol.")
+            tensors.infer(exchange, self._predict_other_body)
+        else:
+            self._predict(exchange)
+
+    def _predict_other_body(self, exchange: HttpExchange) -> None:
+        if exchange.head.route.target.only_tensors:
+            raise BadRequest("The body is no request of the open inference protocol.")
+        self._predict(exchange)
+
+    def _predict(self, exchange: HttpExchange) -> None:
+        route: Route = exchange.head.route
         StreamAnswer(exchange, self._submit(exchange))
         if route.events and isinstance(exchange, EventExchange) and not exchange.ended:  # isinstance costs more
             self._signs.add(exchange)

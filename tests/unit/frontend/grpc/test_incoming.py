@@ -250,6 +250,14 @@ async def test_what_cannot_be_decompressed_is_refused(packed: bytes, error: type
     assert (call.budget.taken, call.connection.returned) == (0, len(packed) + 5)
 
 
+async def test_a_small_message_that_decompresses_to_much_does_not_hold_up_the_loop() -> None:
+    call = Call()
+    call.receive(framed(gzip.compress(bytes(MIB)), packed=True))
+    assert call.messages == []
+    await call.until(1)
+    assert call.messages == [bytes(MIB)]
+
+
 async def test_a_call_that_ends_while_its_message_is_decompressed_gets_nothing_more() -> None:
     call, next_one, errors = Call(), Call(), list[object]()
     asyncio.get_running_loop().set_exception_handler(lambda _, context: errors.append(context))
