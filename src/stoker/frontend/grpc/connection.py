@@ -87,6 +87,25 @@ class Host(Protocol):
 
 
 class Connection(ConnectionOutput):
+    __slots__ = (
+        "_budgets",
+        "_draining",
+        "_greeting",
+        "_head",
+        "_headers",
+        "_method",
+        "_methods",
+        "_refusal",
+        "_refused",
+        "_request_budget",
+        "_settled",
+        "_timer",
+        "listener",
+        "max_message_bytes",
+        "open_calls",
+        "quiet_since",
+    )
+
     def __init__(self, listener: Host) -> None:
         setup = listener.setup
         super().__init__(setup, ngh2.Connection(ngh2.Role.SERVER, listener.configuration))

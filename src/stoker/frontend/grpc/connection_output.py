@@ -36,6 +36,35 @@ _TOO_MANY_PINGS = b"too_many_pings"
 class ConnectionOutput(asyncio.Protocol):
     """``peer``: where the client is, as the access log shows it. ``now``: when bytes last arrived (monotonic)."""
 
+    __slots__ = (
+        "__weakref__",
+        "_flood",
+        "_flush_planned",
+        "_held",
+        "_overfull",
+        "_reading",
+        "_rests",
+        "_said_last_stream",
+        "_sliced",
+        "_stall_s",
+        "_stuck_bytes",
+        "_stuck_since",
+        "_to_reset",
+        "_transfers",
+        "_transport",
+        "_turn",
+        "_unread",
+        "_unread_answers",
+        "_waiting",
+        "_write_paused",
+        "calls",
+        "http2",
+        "limits",
+        "now",
+        "opened_at",
+        "peer",
+    )
+
     def __init__(self, setup: Setup, http2: ngh2.Connection) -> None:
         self.limits = setup.limits
         self.http2 = http2
