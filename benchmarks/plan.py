@@ -1,6 +1,7 @@
 """The plan of a run: every workload as groups of points on one deployment, and how long all of it takes.
 
-Time budget of a full run, about 70 minutes: 5 rounds of 1 s (many short turns, because machines drift). stoker on both
+Time budget of a full run, about 70 minutes: 5 rounds of 1 s (many short turns, because machines drift; more where a
+ratio is close to 1). stoker on both
 engines, TorchServe and the yardsticks run everything, some 55 minutes; the other peers (a) at 1 KiB, (c) and (d), some
 10 more. A quick run: one round of 1 s, all contenders at (a), the rest for those that the figures compare; 6 minutes.
 The runner prints its own sum before it starts.
@@ -51,6 +52,9 @@ class Loop:
     stream: bool
 
 
+_SOME, _MANY = 2, 6
+
+
 @dataclass(frozen=True, kw_only=True)
 class Group:
     """Points on one deployment. ``model`` is built when the group begins."""
@@ -64,6 +68,8 @@ class Group:
     loops: tuple[Loop, ...] = ()
     rounds: int | None = None
     """Rounds, if fewer than the run's: for slow points with little variance."""
+    repeats: int = 1
+    """Rounds for one of the run's: a ratio close to 1 needs more of them on a machine that drifts."""
     only: tuple[str, ...] | None = None
     """The contenders of this group, if not all."""
 
@@ -280,6 +286,7 @@ def tensors(options: Options, _: Place) -> list[Group]:
             model=models.digest_tensors,
             points=points,
             only=("stoker-open-inference", "stoker-predictions", "mlserver-raw"),
+            repeats=_SOME,
         )
     ]
 
@@ -380,6 +387,7 @@ def placed(options: Options, place: Place) -> list[Group]:
             deployment={"workers": 2},
             points=(several,),
             only=(local, *over_ray),
+            repeats=_SOME,
         ),
         Group(
             title="a node dies under its only worker, another has room",
@@ -401,6 +409,7 @@ def observed(options: Options, _: Place) -> list[Group]:
             model=models.digest_one,
             points=(point,),
             only=("stoker-observed", "stoker-unobserved"),
+            repeats=_MANY,
         )
     ]
 
@@ -429,6 +438,7 @@ def public(options: Options, _: Place) -> list[Group]:
             model=models.digest_one,
             points=(point,),
             only=("stoker-nghttp2", "stoker-public"),
+            repeats=_MANY,
         )
     ]
 

@@ -66,9 +66,9 @@ def machine_text(findings: Findings) -> str:
     kind = " A quick run: one round shows whether things work, not how fast they are." if options["quick"] else ""
     return (
         f"{machine['cpu']}, {machine['cores']} cores, {machine['memory_gib']} GiB, Linux {machine['kernel']}, Python "
-        f"{machine['python']}, Java {machine['java']}. {options['rounds']} rounds of {options['duration_s']:g} s, "
-        f"contenders alternating, load generators on the same cores. It took {options.get('took_s', 0) / 60:.0f} "
-        f"minutes.{kind}"
+        f"{machine['python']}, Java {machine['java']}. {options['rounds']} rounds of {options['duration_s']:g} s "
+        "(more where a ratio is close to 1), contenders alternating, load generators on the same cores. "
+        f"It took {options.get('took_s', 0) / 60:.0f} minutes.{kind}"
     )
 
 

@@ -58,7 +58,9 @@ def point_is_grpc_only(point: Point | FreshPoint) -> bool:
 
 
 def rounds_of(group: Group, options: Options) -> int:
-    return options.rounds if group.rounds is None else min(group.rounds, options.rounds)
+    if options.quick:
+        return options.rounds
+    return group.repeats * options.rounds if group.rounds is None else min(group.rounds, options.rounds)
 
 
 def estimate(group: Group, contenders: Sequence[Contender], options: Options) -> float:
