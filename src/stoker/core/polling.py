@@ -1,7 +1,7 @@
-"""Decides how long to look at a socket before going to sleep: a worker for its next batch, the server for an answer.
+"""Decides how long to poll a socket before sleeping: a worker for its next batch, the server for an answer.
 
-Being woken takes longer than a small request. Laws: it looks no longer than twice the time that messages took of late;
-looking in vain again and again makes it rare; a worker that has no requests looks once and sleeps. PURE.
+Being woken takes longer than a small request. Laws: polling lasts at most twice the time that messages took of late;
+polling in vain repeatedly makes it rare; a worker without requests polls once and sleeps. PURE.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ _FORGET = 0.1
 
 
 class Polling:
-    """``longest_s``: how long to look at most; 0: never.
+    """``longest_s``: how long to poll at most; 0: never.
 
     Messages that came soon earn credit, and polling in vain costs it, each time twice as much as the time before.
     """
@@ -31,13 +31,13 @@ class Polling:
         """Returns how long to poll now."""
         return min(self._longest_s, 2.0 * self._usual_s) if self._credit > 0 else 0.0
 
-    def waited(self, gap_s: float, *, looked: bool) -> None:
-        """Records that the next message came after ``gap_s``. ``looked``: whether it was looked for."""
-        if looked and gap_s <= self._longest_s:
+    def waited(self, gap_s: float, *, polled: bool) -> None:
+        """Records that the next message came after ``gap_s``. ``polled``: whether the reader polled for it."""
+        if polled and gap_s <= self._longest_s:
             self._credit = min(_MOST_CREDIT, self._credit + 1)
             self._penalty = max(_LEAST_PENALTY, self._penalty // 2)
             self._usual_s += (gap_s - self._usual_s) * _FORGET
-        elif looked:
+        elif polled:
             self._credit = max(-_MOST_PENALTY, self._credit - self._penalty)
             self._penalty = min(_MOST_PENALTY, self._penalty * 2)
         elif gap_s <= self._longest_s * _SLEEPING:

@@ -1,7 +1,7 @@
 """Counts the busy workers of the whole server, which tells whether there is a core to spare.  PURE.
 
-Laws: a worker looks for its next batch only while the busy ones, itself among them, leave a core to the server; one on
-another machine takes none of its cores. The server looks for the answer of a worker only while no other is busy, and
+Laws: a worker polls for its next batch only while the busy ones, itself among them, leave a core to the server; one on
+another machine takes none of its cores. The server polls for the answer of a worker only while no other is busy, and
 never takes the only core.
 """
 

@@ -170,7 +170,7 @@ class Link:
         return seconds
 
     def _record_wait(self) -> None:
-        self._polling.waited(self._monotonic() - self._asked_at, looked=self._polled)
+        self._polling.waited(self._monotonic() - self._asked_at, polled=self._polled)
         self._asked_at = 0.0
 
     def _on_frame(self, frame: Frame) -> None:

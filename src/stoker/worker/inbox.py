@@ -67,7 +67,7 @@ class Batch(Struct, eq=False):
 
 class Inbox:
     """``current``: the batch that the handler runs; ``running``: those in progress where several run at once.
-    ``read_at``: monotonic seconds of the last look at the socket. ``stopping``: `Stop` was received. ``may_poll``:
+    ``read_at``: monotonic seconds of the last read of the socket. ``stopping``: `Stop` was received. ``may_poll``:
     whether there was a core to spare when the newest batch was sent. ``on_news``: called with a batch that was
     cancelled or whose reader has read."""
 
@@ -104,8 +104,8 @@ class Inbox:
             for message, payload in received:
                 self._take(message, payload)
 
-    def look(self, seconds: float) -> bool:
-        """Takes in the next messages if they come within ``seconds``, without going to sleep; whether they did."""
+    def busy_poll(self, seconds: float) -> bool:
+        """Polls the socket for up to ``seconds`` without sleeping. Returns whether messages came."""
         with self.lock:
             end = self._monotonic() + seconds
             while not (received := self._connection.receive(wait=False)):

@@ -85,13 +85,13 @@ class Loop:
         return inbox.waiting.popleft()
 
     def _wait(self) -> None:
-        """Waits for the next message. Looks for it before it sleeps, while that pays."""
+        """Waits for the next message. Polls for it before sleeping, while that pays."""
         inbox, polling = self._inbox, self._polling
         since = self._monotonic()
         seconds = polling.seconds() if inbox.may_poll else 0.0
-        if not seconds or not inbox.look(seconds):
+        if not seconds or not inbox.busy_poll(seconds):
             inbox.read(wait=True)
-        polling.waited(inbox.read_at - since, looked=seconds > 0)
+        polling.waited(inbox.read_at - since, polled=seconds > 0)
 
     def _run(self, batch: Batch) -> None:
         data = self._rows(batch)

@@ -27,9 +27,9 @@ from stoker.worker.tensors import TensorForms
 
 
 class Channel:
-    """What `Context.cl_socket` is in a worker: the way of intermediate parts.
+    """Sends intermediate parts; in a worker, `Context.cl_socket` is one.
 
-    No abstract class, because each part asks for the type of its channel, which of an abstract one takes longer.
+    Not an abstract class: each part checks its channel with `isinstance`, which is slower for abstract classes.
     """
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Channel:
@@ -70,7 +70,7 @@ class PartSender(Channel):
         batch = self._inbox.current
         if batch is None or not 0 <= row < len(batch.indices):
             return False
-        self._look()
+        self._flush_and_poll()
         return batch.indices[row] in batch.cancelled
 
     def send(self, ret: Any, req_id_map: Mapping[int, str], message: str, code: int) -> None:
@@ -91,7 +91,7 @@ class PartSender(Channel):
                 return
             now = self._monotonic()
             if now - inbox.read_at > POLL_AGAIN_S:
-                self._look()
+                self._flush_and_poll()
             if not batch.live():
                 raise JobCancelled
             if code == 200:
@@ -133,8 +133,8 @@ class PartSender(Channel):
                 return True
         return False
 
-    def _look(self) -> None:
-        """Sends finished batches and reads messages now: handlers that ask or stream are slow ones."""
+    def _flush_and_poll(self) -> None:
+        """Sends finished batches and reads messages now, because handlers that ask or stream are slow."""
         inbox = self._inbox
         if inbox.lock.acquire(blocking=False):  # otherwise another thread is reading already
             try:
@@ -148,7 +148,7 @@ class PartSender(Channel):
 class StepSender(PartSender):
     """The channel of a handler that batches continuously: the rows of a step are batches of their own.
 
-    What a handler sends in the middle of a step does not wait for readers, who are waited for between two steps.
+    Parts sent during a step do not wait for readers; the worker waits for them between two steps.
     """
 
     @property
@@ -160,7 +160,7 @@ class StepSender(PartSender):
         running = self._inbox.running
         if not 0 <= row < len(running):
             return False
-        self._look()
+        self._flush_and_poll()
         return bool(running[row].cancelled)
 
     def send(self, ret: Any, req_id_map: Mapping[int, str], message: str, code: int) -> None:

@@ -419,11 +419,11 @@ def test_system_exit_of_a_handler_is_not_mistaken_for_a_failed_prediction(rig: R
     assert rig.answers() == []
 
 
-# ---------------------------------------------------------------------------- looking for the next batch
+# ---------------------------------------------------------------------------- polling for the next batch
 
 
 def ticking(rig: Rig) -> None:
-    """Each look at the clock takes some time."""
+    """Each reading of the clock takes some time."""
 
     def monotonic() -> float:
         rig.time.now += 0.00001
@@ -432,37 +432,37 @@ def ticking(rig: Rig) -> None:
     rig.inbox._monotonic = monotonic
 
 
-def test_a_look_that_finds_nothing_ends_and_one_that_finds_a_batch_takes_it(rig: Rig) -> None:
+def test_a_poll_that_finds_nothing_ends_and_one_that_finds_a_batch_takes_it(rig: Rig) -> None:
     ticking(rig)
-    assert not rig.inbox.look(0.001)
+    assert not rig.inbox.busy_poll(0.001)
     rig.predict(b"a")
-    assert rig.inbox.look(0.001)
+    assert rig.inbox.busy_poll(0.001)
     assert len(rig.inbox.waiting) == 1
 
 
-def test_a_look_sees_that_the_server_is_gone(rig: Rig) -> None:
+def test_a_poll_sees_that_the_server_is_gone(rig: Rig) -> None:
     ticking(rig)
     rig.server.socket.close()
     with pytest.raises(ServerGone):
-        rig.inbox.look(0.001)
+        rig.inbox.busy_poll(0.001)
 
 
 @pytest.mark.parametrize("may_poll", [True, False])
-def test_a_worker_looks_before_it_sleeps_only_if_it_may(
+def test_a_worker_polls_before_it_sleeps_only_if_it_may(
     rig: Rig, monkeypatch: pytest.MonkeyPatch, may_poll: bool
 ) -> None:
-    looks: list[float] = []
-    monkeypatch.setattr(Inbox, "look", lambda self, seconds: looks.append(seconds))
+    polls: list[float] = []
+    monkeypatch.setattr(Inbox, "busy_poll", lambda self, seconds: polls.append(seconds))
     loop = rig.loop(lambda data, context: [b""] * len(data), poll_s=0.001)
     for number in range(1, 6):
         rig.server.send(Predict(number, [JobHeader("id", [], {}, None)], may_poll))
         batch = loop._next()
         assert batch is not None
         loop._run(batch)
-    assert looks == [0.001] * 4 * may_poll
+    assert polls == [0.001] * 4 * may_poll
 
 
-def test_a_worker_that_looked_in_vain_sleeps_until_its_batch_comes(rig: Rig) -> None:
+def test_a_worker_that_polled_in_vain_sleeps_until_its_batch_comes(rig: Rig) -> None:
     ticking(rig)
     loop = rig.loop(lambda data, context: [b""] * len(data), poll_s=0.001)
     for number in range(1, 3):
