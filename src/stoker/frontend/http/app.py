@@ -27,7 +27,7 @@ def everyone(request: Request) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Api:
-    """``admit`` raises what a request is refused with, before a route of ``routes`` is even looked for (the token, the
+    """``admit`` raises what a request is refused with, before a route of ``routes`` is even chosen (the token, the
     origin); ``open_routes`` are served without it."""
 
     routes: Sequence[BaseRoute]

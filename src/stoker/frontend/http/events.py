@@ -61,8 +61,8 @@ class EventExchange(HttpExchange, kw_only=True):
         return True
 
 
-class SignsOfLife:
-    """Keeps all event streams of a listener alive with one timer, and none while there is no stream."""
+class KeepAliveComments:
+    """Sends the comments of all event streams of a listener, with one timer that runs only while there are streams."""
 
     def __init__(self) -> None:
         self._streams: set[EventExchange] = set()

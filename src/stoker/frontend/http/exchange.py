@@ -48,12 +48,12 @@ class AnswerStyle:
         """Returns the common headers that ``others`` do not set."""
         if not self.headers or not others:
             return self.common
-        said = {name.lower() for name, _ in others}
-        return heads.header_block([*ALWAYS, *(item for item in self.headers if item[0].lower() not in said)])
+        overridden = {name.lower() for name, _ in others}
+        return heads.header_block([*ALWAYS, *(item for item in self.headers if item[0].lower() not in overridden)])
 
 
 class Carrier(Protocol):
-    """What an exchange needs of its connection (`protocol`)."""
+    """Interface of the connection (`protocol`) for its exchange."""
 
     exchanges: OpenExchanges
     style: AnswerStyle
@@ -62,7 +62,7 @@ class Carrier(Protocol):
     predict: Callable[[HttpExchange], None]
 
     def expects_body(self, exchange: HttpExchange) -> None:
-        """Tells a client that waits for it to send the body."""
+        """Sends 100 Continue to a client that waits for it."""
         ...
 
     def write_large(self, body: Buffer) -> None: ...

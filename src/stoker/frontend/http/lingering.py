@@ -9,7 +9,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 LINGER_S = 2.0
-"""How long such a client has to read its answer."""
+"""Time for such a client to read its answer."""
 _MOST_BYTES = 64 << 20
 
 

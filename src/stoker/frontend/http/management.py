@@ -25,7 +25,7 @@ from stoker.frontend.http.app import ANY_METHOD, Api, Endpoint, authorization, b
 from stoker.frontend.http.guards import BrowserGuard
 from stoker.frontend.http.heads import handler_headers, sendable_status
 from stoker.frontend.http.parameters import Parameters
-from stoker.frontend.http.responses import json_response, told
+from stoker.frontend.http.responses import json_response, status_response
 
 MOST_LISTED = 100
 _NO_DELAY = -100
@@ -121,21 +121,21 @@ class _Routes:
         self._require_model_api()
         body = await client.whole_body(request)
         asked = parameters.from_request(request.url.query, request.headers.get("content-type"), body)
-        return told(await self._management.register(register_request(asked)))
+        return status_response(await self._management.register(register_request(asked)))
 
     async def scale(self, request: Request) -> Response:
         model, version = _model_of(request)
         asked = parameters.from_query(request.url.query)
-        return told(await self._management.scale(scale_request(model, version, asked)))
+        return status_response(await self._management.scale(scale_request(model, version, asked)))
 
     async def set_default(self, request: Request) -> Response:
         model, version = _model_of(request)
-        return told(await self._management.set_default(model, version or ""))
+        return status_response(await self._management.set_default(model, version or ""))
 
     async def unregister(self, request: Request) -> Response:
         self._require_model_api()
         model, version = _model_of(request)
-        return told(await self._management.unregister(model, version))
+        return status_response(await self._management.unregister(model, version))
 
     def _require_model_api(self) -> None:
         if not self._model_api_enabled:

@@ -1,4 +1,4 @@
-"""The parts of a multipart form, as browsers, devices and scripts write it.  PURE.
+"""Parses multipart forms as browsers, devices and scripts write them.  PURE.
 
 More lenient than its RFCs where the meaning is clear: line breaks may be bare line feeds, text may stand before the
 first boundary, the end may lack its dashes.  A form without its end is refused: something is lost. Invariants: linear
@@ -17,7 +17,7 @@ _MOST_HEADER_BYTES = 8192
 _MOST_LOOKALIKES = 1000
 _BLANKS = re.compile(rb"\s*")
 _TAIL = re.compile(rb"--|-?\Z|[ \t]{0,100}(?:\r?\n|\Z)")
-"""What may follow the boundary: the end mark, the end of a truncated body, or a line end."""
+"""Matches what may follow the boundary: the end mark, the end of a truncated body, or a line end."""
 _HEADERS_END = re.compile(rb"\n\r?\n")
 _FOLD = re.compile(rb"\r?\n[ \t]+")
 

@@ -194,7 +194,7 @@ def errors(*statuses: int) -> dict[str, Json]:
     return {str(status): answer(_MEANINGS[str(status)], ERROR) for status in statuses}
 
 
-def told(meaning: str = "What was done") -> dict[str, Json]:
+def status_answer(meaning: str = "What was done") -> dict[str, Json]:
     return {"200": answer(meaning, STATUS)}
 
 

@@ -119,7 +119,7 @@ REPOSITORY: Sequence[Operation] = (
 )
 
 ROUTES: Sequence[Operation] = (*SERVER, *MODELS, *REPOSITORY)
-"""Those that need a token."""
+"""Operations that need a token."""
 
 EVERY_LISTENER: Sequence[Operation] = (*HEALTH, *ROUTES)
 
@@ -127,4 +127,4 @@ INFERENCE: Sequence[Operation] = (
     *EVERY_LISTENER,
     prediction("/v2/models/{model_name}/versions/{model_version}/infer", "v2_version_infer"),
 )
-"""Besides the path of TorchServe (`openapi_operations`)."""
+"""Operations besides the path of TorchServe (`openapi_operations`)."""

@@ -29,7 +29,7 @@ from stoker.frontend.http.openapi import (
     prediction,
     query,
     registration,
-    told,
+    status_answer,
     with_default,
 )
 
@@ -64,7 +64,7 @@ WORKFLOW_MANAGEMENT: Sequence[Operation] = (
         "registerWorkflow",
         "Registers a workflow and a model for each node, or nothing",
         _WORKFLOW_REGISTRATION,
-        told("Registered"),
+        status_answer("Registered"),
     ),
     Operation(
         "get /workflows/{workflow_name}",
@@ -76,7 +76,7 @@ WORKFLOW_MANAGEMENT: Sequence[Operation] = (
         "delete /workflows/{workflow_name}",
         "unregisterWorkflow",
         "Unregisters a workflow and the models of its nodes",
-        {**told("Unregistered"), **EVERY, **errors(404, 405)},
+        {**status_answer("Unregistered"), **EVERY, **errors(404, 405)},
     ),
 )
 
@@ -163,7 +163,7 @@ _REGISTER = registration(
     "Registers a model",
     _REGISTRATION,
     {
-        **told("Registered"),
+        **status_answer("Registered"),
         "202": answer("Registered; its workers are starting", STATUS),
         "206": answer("Registered; not all workers are ready", STATUS),
         **errors(507),
@@ -192,7 +192,7 @@ def _of_model(path: str, *, prefix: str = "") -> Sequence[Operation]:
             f"{prefix}setAutoScale",
             "Sets the number of workers",
             {
-                **told("Done"),
+                **status_answer("Done"),
                 "202": answer("Workers are starting or stopping", STATUS),
                 "206": answer("Not all workers are ready", STATUS),
                 **EVERY,
@@ -210,7 +210,7 @@ def _of_model(path: str, *, prefix: str = "") -> Sequence[Operation]:
             f"delete {path}",
             f"{prefix}unregisterModel",
             "Unregisters a model version",
-            {**told("Unregistered"), **EVERY, **errors(404, 405, 408)},
+            {**status_answer("Unregistered"), **EVERY, **errors(404, 405, 408)},
         ),
     )
 
@@ -222,7 +222,7 @@ _ONE_MODEL: Sequence[Operation] = (
         "put /models/{model_name}/{model_version}/set-default",
         "setDefault",
         "Makes a version the default one",
-        {**told(), **EVERY, **UNKNOWN},
+        {**status_answer(), **EVERY, **UNKNOWN},
     ),
 )
 

@@ -10,7 +10,7 @@ from stoker.core.reply import ReplyStream
 from stoker.errors import BadRequest, NodeFailed, QueueFull
 from stoker.frontend.answers import StreamAnswer
 from stoker.frontend.http import bodies, heads, sse
-from stoker.frontend.http.events import EventExchange, SignsOfLife
+from stoker.frontend.http.events import EventExchange, KeepAliveComments
 from stoker.frontend.http.exchange import AnswerOf, HttpExchange
 from stoker.frontend.http.infer import RestInference
 from stoker.frontend.http.paths import Route, Target, openai_target, target_of
@@ -70,7 +70,7 @@ class Predictions:
         self._openai_model = openai_model
         self._authorizer = authorizer
         self._withheld = _COMMANDS | {b"authorization"} if hide_authorization else _COMMANDS
-        self._signs = SignsOfLife()
+        self._comments = KeepAliveComments()
 
     def wants(self, head: RequestHead) -> Route | None:
         target = target_of(head.path)
@@ -117,7 +117,7 @@ class Predictions:
         route: Route = exchange.head.route
         StreamAnswer(exchange, self._submit(exchange))
         if route.events and isinstance(exchange, EventExchange) and not exchange.ended:  # isinstance costs more
-            self._signs.add(exchange)
+            self._comments.add(exchange)
 
     def _submit(self, exchange: HttpExchange) -> ReplyStream:
         query, route = exchange.head.query, exchange.head.route

@@ -257,7 +257,7 @@ class HttpConnection(asyncio.Protocol):
         return True
 
     def _find_head(self) -> bool:
-        """Looks for a head up to its end, and finds out what it means."""
+        """Finds the end of a head, and parses it."""
         rest, start = self._rest, self._at
         while start < len(rest) and rest[start] in _LINE_END:  # some clients end a body like this
             start += 1
@@ -322,7 +322,7 @@ class HttpConnection(asyncio.Protocol):
             self._reserve(body.most, meanwhile=len(self._rest))
 
     def expects_body(self, exchange: HttpExchange) -> None:
-        """Tells a client that waits for it to send the body."""
+        """Sends 100 Continue to a client that waits for it."""
         body = self._body
         if exchange.head.expects_continue and body is not None and not body.received and not self._rest:
             self.write(b"HTTP/1.1 100 Continue\r\n\r\n")
@@ -409,7 +409,7 @@ class HttpConnection(asyncio.Protocol):
             self._kept = 0
 
     def _count_unread(self) -> None:
-        """Asks the transport how much the client has left unread; a decrease is a sign of life.
+        """Asks the transport how much the client has left unread; a decrease counts as activity.
 
         An answer counts whole until all of it is sent, because the transport keeps it whole.
         """

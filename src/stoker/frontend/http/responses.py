@@ -27,7 +27,7 @@ def json_response(value: Any, status: int = 200) -> Response:
     return Response(json_bytes(value), status, media_type=JSON_TYPE)
 
 
-def told(sentence: str) -> Response:
+def status_response(sentence: str) -> Response:
     """Answers with what was done."""
     return json_response({"status": sentence}, _STATUS_OF_SENTENCE.get(sentence, 200))
 

@@ -17,7 +17,7 @@ from stoker.frontend.http import client, parameters
 from stoker.frontend.http.app import Endpoint, both
 from stoker.frontend.http.management import MOST_LISTED
 from stoker.frontend.http.parameters import Parameters
-from stoker.frontend.http.responses import json_response, told
+from stoker.frontend.http.responses import json_response, status_response
 
 
 def workflow_routes(workflows: WorkflowManagementPort, *, enabled: bool) -> Sequence[Route]:
@@ -39,11 +39,11 @@ def workflow_routes(workflows: WorkflowManagementPort, *, enabled: bool) -> Sequ
         require_enabled()
         body = await client.whole_body(request)
         asked = parameters.from_request(request.url.query, request.headers.get("content-type"), body)
-        return told(await workflows.register_workflow(register_request(asked)))
+        return status_response(await workflows.register_workflow(register_request(asked)))
 
     async def unregister(request: Request) -> Response:
         require_enabled()
-        return told(await workflows.unregister_workflow(request.path_params["workflow"]))
+        return status_response(await workflows.unregister_workflow(request.path_params["workflow"]))
 
     one = "/workflows/{workflow}"
     rows: list[tuple[str, str, Endpoint]] = [
