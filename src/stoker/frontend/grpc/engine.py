@@ -23,7 +23,7 @@ class ConnectionAge(NamedTuple):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setup:
     """One listener. ``budgets``: shared by all listeners; for grpcio only a limit, because its
-    buffers are its own.  ``elsewhere``: tells a client of another protocol where that is spoken."""
+    buffers are its own.  ``elsewhere``: the sentence that names the port of other protocols to their clients."""
 
     host: str
     port: int

@@ -13,7 +13,7 @@ Piece = tuple[bytes, bool]
 
 
 class HeldRequests(dict[int, tuple[RequestReceived, list[Piece]]]):
-    """Those of one connection, by stream, in order. ``size``: bytes held."""
+    """Held requests of one connection, by stream, in order. ``size``: bytes held."""
 
     __slots__ = ("size",)
 

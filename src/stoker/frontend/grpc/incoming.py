@@ -23,7 +23,7 @@ _SMALL_BYTES = 64 * 1024
 
 
 class Carrier(Protocol):
-    """Needed of the connection (`connection`)."""
+    """Interface of the connection (`connection`) for incoming messages."""
 
     max_message_bytes: int
     now: float
@@ -38,7 +38,7 @@ class Carrier(Protocol):
 
 
 class Receiver(Protocol):
-    """Needed of the call."""
+    """Interface of the call for incoming messages."""
 
     id: int
     ended: bool

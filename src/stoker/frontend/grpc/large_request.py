@@ -1,7 +1,7 @@
 """Reads requests with large values without copying the values. PURE.
 
 protobuf's parser copies every value twice, which for 50 MB is most of the server's work on a request.  This module cuts
-large values out of the message as views; protobuf parses the rest.  Messages that do not look like a client encoder's
+large values out of the message as views; protobuf parses the rest.  Messages that differ from a client encoder's
 output go to protobuf whole, so that only protobuf decides what is invalid.
 """
 

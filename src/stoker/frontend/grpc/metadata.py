@@ -52,7 +52,7 @@ _NOT_FOR_CLIENTS = _TRANSPORT | {"ts-status", "ts-reason"}
 _INTERNAL = frozenset({"ts_stream_next", "content-type"})  # in most answers: dropping them is not logged
 
 EXPLAIN: Mapping[str, str] = {"explain": "True"}
-"""What a handler finds among the headers of a request for an explanation, as over REST."""
+"""Headers that ask a handler for an explanation, as over REST."""
 
 _TRUE = frozenset({"true", "True", "TRUE", "1"})
 
@@ -64,7 +64,7 @@ def request_headers(metadata: Metadata, *, may_explain: bool = False) -> dict[st
     """Returns the user's own metadata; None if there is none, as in most calls.
 
     Joins repeated names with commas; binary values are in base64, as on the wire. ``may_explain``: the name
-    ``explain`` asks for an explanation, as `EXPLAIN` says it to handlers.
+    ``explain`` asks for an explanation, which `EXPLAIN` passes to handlers.
     """
     headers: dict[str, str] | None = None
     for name, value in metadata:

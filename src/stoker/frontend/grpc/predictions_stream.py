@@ -130,7 +130,7 @@ class PredictionsStream:
             del self._due[id]
 
     def _moved(self, reply: ReplyStream, id: str) -> bool:
-        """Sends parts of one answer; tells whether that was all of it."""
+        """Sends parts of one answer; returns whether that was all of it."""
         encode = response_in(id)
         while self._call.writable:
             chunks = reply.read_nowait(_AT_ONCE_BYTES)

@@ -64,11 +64,11 @@ _RESET_CODES = {
     DEADLINE_EXCEEDED: _CANCEL,
     PERMISSION_DENIED: _INADEQUATE_SECURITY,
 }
-"""What a client that does not read can still be sent; clients map these codes back to the status."""
+"""Reset codes by status, for clients that do not read their answer; clients map the code back to the status."""
 
 
 class Carrier(incoming.Carrier, Protocol):
-    """Needed of the connection (`connection`)."""
+    """Interface of the connection (`connection`) for its calls."""
 
     http2: ngh2.Connection
     open_calls: OpenExchanges
