@@ -21,13 +21,13 @@ REPEATS = 4
 
 def around(measure: Callable[[], Measured]) -> tuple[Measured, float | None]:
     """Measures; also returns the work's milliseconds, the mean over cores, before and after; None if not timed."""
-    before = look()
+    before = time_cores()
     measured = measure()
-    times = before + look()
+    times = before + time_cores()
     return measured, statistics.fmean(times) if times else None
 
 
-def look() -> list[float]:
+def time_cores() -> list[float]:
     """Returns the work's milliseconds on each core, on `MOST_CORES` at most; empty where threads cannot be pinned."""
     if not hasattr(os, "sched_setaffinity"):
         return []

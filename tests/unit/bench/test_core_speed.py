@@ -34,7 +34,7 @@ def test_the_work_is_timed_on_each_core_as_the_fastest_of_its_repeats(monkeypatc
     affinity = Affinity(monkeypatch, 2)
     times = iter([3.0, 1.0, 2.0, 4.0, 8.0, 6.0, 5.0, 7.0])
     monkeypatch.setattr(core_speed, "_work_ms", lambda: next(times))
-    assert core_speed.look() == [1.0, 5.0]
+    assert core_speed.time_cores() == [1.0, 5.0]
     assert affinity.bound == [{0}, {1}, {0, 1}]
 
 
@@ -42,11 +42,11 @@ def test_the_cores_of_the_thread_are_restored_when_the_work_fails(monkeypatch: p
     affinity = Affinity(monkeypatch, 2)
     monkeypatch.setattr(core_speed, "_work_ms", lambda: 1 / 0)
     with pytest.raises(ZeroDivisionError):
-        core_speed.look()
+        core_speed.time_cores()
     assert affinity.cores == affinity.all
 
 
-def test_a_core_that_cannot_be_bound_to_ends_the_look(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_core_that_cannot_be_bound_to_ends_the_timing(monkeypatch: pytest.MonkeyPatch) -> None:
     affinity = Affinity(monkeypatch, 2)
 
     def gone(pid: int, cores: set[int]) -> None:
@@ -55,23 +55,21 @@ def test_a_core_that_cannot_be_bound_to_ends_the_look(monkeypatch: pytest.Monkey
         affinity.set(pid, cores)
 
     monkeypatch.setattr(os, "sched_setaffinity", gone)
-    assert core_speed.look() == []
+    assert core_speed.time_cores() == []
     assert affinity.cores == affinity.all
 
 
-@pytest.mark.parametrize(("count", "looked_at"), [(1, 1), (16, 16), (17, 9), (96, 16)])
-def test_of_many_cores_some_are_timed_from_all_over(
-    monkeypatch: pytest.MonkeyPatch, count: int, looked_at: int
-) -> None:
+@pytest.mark.parametrize(("count", "timed"), [(1, 1), (16, 16), (17, 9), (96, 16)])
+def test_of_many_cores_some_are_timed_from_all_over(monkeypatch: pytest.MonkeyPatch, count: int, timed: int) -> None:
     affinity = Affinity(monkeypatch, count)
     monkeypatch.setattr(core_speed, "_work_ms", lambda: 1.0)
-    assert len(core_speed.look()) == looked_at
+    assert len(core_speed.time_cores()) == timed
     assert max(affinity.bound[-2]) >= count - 6
 
 
 def test_a_measurement_comes_with_the_mean_over_the_cores_before_and_after(monkeypatch: pytest.MonkeyPatch) -> None:
-    looks = iter([[1.0, 2.0], [1.0, 1.0]])
-    monkeypatch.setattr(core_speed, "look", lambda: next(looks))
+    timings = iter([[1.0, 2.0], [1.0, 1.0]])
+    monkeypatch.setattr(core_speed, "time_cores", lambda: next(timings))
     assert core_speed.around(lambda: MEASURED) == (MEASURED, 1.25)
 
 
