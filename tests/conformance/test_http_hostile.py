@@ -145,7 +145,7 @@ async def test_an_answer_counts_whole_until_its_client_has_read_it() -> None:
         await until(lambda: ports.budgets.unread.total > 24 * MIB)
         await reader.readexactly(8 * MIB)
         for connection in connections(server.listener):
-            connection.look(connection._quiet_since)
+            connection.check_timeouts(connection._quiet_since)
         assert ports.budgets.unread.total > 24 * MIB
         while ports.budgets.unread.total:
             await reader.read(MIB)
@@ -178,9 +178,9 @@ async def test_a_head_that_trickles_is_let_go_however_steadily_it_comes() -> Non
         begun = connection._begun
         writer.write(b"x: y\r\n")
         await until(lambda: b"x: y" in connection._rest)
-        connection.look(begun + 29)
+        connection.check_timeouts(begun + 29)
         assert not connection._transport.is_closing()
-        connection.look(begun + 31)
+        connection.check_timeouts(begun + 31)
         assert await reader.read() == b""
         writer.close()
 
@@ -192,7 +192,7 @@ async def test_a_body_that_trickles_is_let_go_however_steadily_it_comes() -> Non
         await until(lambda: len(connections(listener)) == 1 and connections(listener)[0]._exchange is not None)
         (connection,) = connections(listener)
         connection._quiet_since = connection._begun + 61  # something came just now
-        connection.look(connection._begun + 62)
+        connection.check_timeouts(connection._begun + 62)
         assert await reader.read() == b""
         writer.close()
 
@@ -245,9 +245,9 @@ async def test_a_silent_request_is_let_go_sooner_while_others_wait_for_its_room(
             streams[-1][1].write(POST + b"content-length: 90000\r\n\r\n")
             await until(lambda count=count: len([one for one in connections(listener) if one._exchange]) == count)  # type: ignore[misc]
         (first,) = [one for one in connections(listener) if not one._waits_for_room]
-        first.look(first._quiet_since + 4)
+        first.check_timeouts(first._quiet_since + 4)
         assert not first._transport.is_closing()
-        first.look(first._quiet_since + 6)
+        first.check_timeouts(first._quiet_since + 6)
         assert first._transport.is_closing()
         await until(lambda: not any(one._waits_for_room for one in connections(listener)))
         for _, writer in streams:

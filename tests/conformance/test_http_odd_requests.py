@@ -336,9 +336,9 @@ async def test_a_connection_that_nobody_uses_for_very_long_is_closed_and_not_bef
         writer.write(b"GET /ping HTTP/1.1\r\nhost: x\r\n\r\n")
         assert b"Healthy" in await reader.readuntil(b"}\n")
         (connection,) = listener._connections.open
-        connection.look(time.monotonic() + 500)
+        connection.check_timeouts(time.monotonic() + 500)
         assert listener.open_connections == 1
-        connection.look(time.monotonic() + 700)
+        connection.check_timeouts(time.monotonic() + 700)
         assert await reader.read() == b""
         writer.close()
 
@@ -353,8 +353,8 @@ async def test_a_client_that_does_not_read_the_end_of_its_answer_keeps_no_connec
         below.set_write_buffer_limits(high=100_000_000)  # as with a small rest, nobody is told to pause
         connection.write(bytes(20_000_000))
         connection._close_now()
-        connection.look(time.monotonic() + 50)
+        connection.check_timeouts(time.monotonic() + 50)
         assert listener.open_connections == 1
-        connection.look(time.monotonic() + 70)
+        connection.check_timeouts(time.monotonic() + 70)
         await until(lambda: listener.open_connections == 0)
         writer.close()

@@ -28,7 +28,7 @@ class Closable(Protocol):
 
 
 class Connection(Closable, Protocol):
-    def look(self, now: float) -> None:
+    def check_timeouts(self, now: float) -> None:
         """Disconnects a client that is silent for too long."""
         ...
 
@@ -117,7 +117,7 @@ class Connections:
         self._timer = None
         now = time.monotonic()
         for connection in list(self.open):
-            connection.look(now)
+            connection.check_timeouts(now)
         if self.open:
             self._arm()
 

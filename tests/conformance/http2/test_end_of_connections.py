@@ -145,10 +145,10 @@ async def test_after_its_first_call_a_connection_may_be_idle_for_longer(ports: P
         client.send(client.headers(1, path=path), frame(DATA, END_STREAM, 1, message(b"")))
         await client.answer(1)
         (connection,) = server._engine.connections.open  # type: ignore[union-attr]
-        connection.look(connection.quiet_since + 599.0)
+        connection.check_timeouts(connection.quiet_since + 599.0)
         client.call(3, REQUEST)
         assert (await client.answer(3)).status == OK
-        connection.look(connection.quiet_since + 601.0)
+        connection.check_timeouts(connection.quiet_since + 601.0)
         await client.until(lambda: client.closed)
         assert client.goaway == NO_ERROR
 
@@ -159,7 +159,7 @@ async def test_a_connection_that_only_watches_the_health_stays(ports: Ports) -> 
         client.send(watch, frame(DATA, END_STREAM, 1, message(b"")))
         await client.until(lambda: 1 in client.answers and client.answers[1].frames == 1)
         (connection,) = server._engine.connections.open  # type: ignore[union-attr]
-        connection.look(connection.quiet_since + 10_000.0)
+        connection.check_timeouts(connection.quiet_since + 10_000.0)
         client.call(3, REQUEST)
         assert (await client.answer(3)).status == OK
         assert client.goaway is None

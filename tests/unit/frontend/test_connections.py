@@ -14,8 +14,8 @@ class Fake:
         self.given_up = False
         self.asked_to_close = False
 
-    def look(self, now: float) -> None:
-        """Finds nothing."""
+    def check_timeouts(self, now: float) -> None:
+        """Never times out."""
 
     def shutdown(self) -> None:
         self.asked_to_close = True

@@ -47,7 +47,7 @@ _HARD_HEADER_FACTOR = 8
 _FRAME_BYTES = 16 << 10
 """Largest frame that a client may send."""
 _CONTINUATIONS, _OUTBOUND_ACKS, _GLITCHES, _GLITCHES_PER_SECOND = 8, 1_000, 10_000, 330
-"""What libnghttp2 allows by default: header lists in so many frames, acknowledgements in its queue, odd frames."""
+"""Defaults of libnghttp2: frames of a header list, acknowledgements in its queue, odd frames."""
 _GOAWAY_PAUSE_S = 0.2
 """Time between the two steps of a shutdown: calls sent before the client sees the first step still count."""
 
@@ -71,7 +71,7 @@ def configuration(limits: Limits) -> ngh2.Configuration:
 
 
 class Host(Protocol):
-    """What a connection needs of its engine (`engine_nghttp2`). ``methods``: by path."""
+    """Interface of the engine (`engine_nghttp2`) for its connections. ``methods``: by path."""
 
     setup: Setup
 
@@ -156,7 +156,7 @@ class Connection(ConnectionOutput):
         self._turn.run(self._receive, data)
 
     def _expect_preface(self, data: bytes) -> bytes:
-        """Holds the first bytes until they are HTTP/2's preface; tells a client of another protocol where to go."""
+        """Holds the first bytes until they are HTTP/2's preface; refuses other protocols."""
         assert self._greeting is not None
         data = self._greeting + data
         if data.startswith(PREFACE):
@@ -208,7 +208,7 @@ class Connection(ConnectionOutput):
                 self._note(event)
         if idle_frames and not self._flood.allows(idle_frames, self.now):
             self._abort("too many frames that carry nothing", ENHANCE_YOUR_CALM)
-        elif self._said_last_stream or self._unread or self.http2.want_write:
+        elif self._final_goaway or self._unread or self.http2.want_write:
             self.plan_flush()
 
     def _receive_of_no_call(self, id: int, data: bytes, *, end: bool) -> None:
@@ -221,7 +221,7 @@ class Connection(ConnectionOutput):
         """Handles an event without data, which may still end the request."""
         self._settled = True
         if isinstance(event, ConnectionClosed):
-            self._draining = self._said_last_stream = True  # the client sent GOAWAY, and nothing is open
+            self._draining = self._final_goaway = True  # the client sent GOAWAY, and nothing is open
         elif isinstance(event, ngh2.TrailersReceived):
             if event.stream_id in self.calls:
                 self.calls[event.stream_id].receive(b"", end=True)
@@ -348,7 +348,7 @@ class Connection(ConnectionOutput):
 
     # ----------------------------------------------------------------------------------------- time limits
 
-    def look(self, now: float) -> None:
+    def check_timeouts(self, now: float) -> None:
         """Ends whatever takes too long. Called every few seconds."""
         limits = self.limits
         if not self._settled and now - self.opened_at > limits.first_s:
@@ -366,7 +366,7 @@ class Connection(ConnectionOutput):
                 self.plan_flush()
         transport = self._transport
         if transport is not None and (self._unread or transport.is_closing()):
-            self._look_for_stalled(transport, now)
+            self._check_stalls(transport, now)
 
     # -------------------------------------------------------------------------------------------- the end
 
@@ -400,9 +400,9 @@ class Connection(ConnectionOutput):
 
     def _send_final_goaway(self) -> None:
         """Takes the second step; the connection closes once all calls up to the last are answered."""
-        if self._transport is None or self._said_last_stream:
+        if self._transport is None or self._final_goaway:
             return
-        self._said_last_stream = True
+        self._final_goaway = True
         try:
             self.http2.send_goaway(NO_ERROR)
         except ngh2.NGH2Error:
@@ -411,5 +411,5 @@ class Connection(ConnectionOutput):
 
 
 def _more_of_it(event: object, id: int) -> bool:
-    """Tells whether the event is data of the same stream, to be handled together with the piece before it."""
+    """Returns whether the event is data of the same stream, to be handled together with the piece before it."""
     return isinstance(event, DataReceived) and event.stream_id == id

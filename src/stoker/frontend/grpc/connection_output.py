@@ -38,13 +38,13 @@ class ConnectionOutput(asyncio.Protocol):
 
     __slots__ = (
         "__weakref__",
+        "_final_goaway",
         "_flood",
         "_flush_planned",
         "_held",
         "_overfull",
         "_reading",
         "_rests",
-        "_said_last_stream",
         "_sliced",
         "_stall_s",
         "_stuck_bytes",
@@ -87,7 +87,7 @@ class ConnectionOutput(asyncio.Protocol):
         self._unread = 0
         self._stuck_bytes = 0
         self._stuck_since = 0.0
-        self._said_last_stream = False
+        self._final_goaway = False  # sent or received
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # it is one
         self._transport = transport
@@ -165,7 +165,7 @@ class ConnectionOutput(asyncio.Protocol):
             unread = self._unread_now(transport)
         if unread != self._unread or self._held or not self._reading.wanted:
             self._count_unread(unread, transport)
-        if self._said_last_stream and not self.calls and not unread:
+        if self._final_goaway and not self.calls and not unread:
             transport.close()
 
     def _write_out(self, transport: asyncio.Transport) -> None:
@@ -236,7 +236,7 @@ class ConnectionOutput(asyncio.Protocol):
         if self._held and not self._overfull:
             self._begin_held(transport)
 
-    def _look_for_stalled(self, transport: asyncio.Transport, now: float) -> None:
+    def _check_stalls(self, transport: asyncio.Transport, now: float) -> None:
         """Drops answers of which the client reads nothing, and connections that read nothing."""
         stall_s = self._stall_s
         buffered = transport.get_write_buffer_size()
@@ -258,7 +258,7 @@ class ConnectionOutput(asyncio.Protocol):
             self._transport.abort()
 
     def _abort(self, reason: str, code: int | None = None) -> None:
-        """Closes a connection that breaks the rules, and tells the client why if the protocol's state allows."""
+        """Closes a connection that breaks the rules, with the reason if the protocol's state allows."""
         log.info("%s: connection closed: %s", self.peer, reason)
         transport = self._transport
         if transport is None:

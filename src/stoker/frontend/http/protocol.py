@@ -423,7 +423,7 @@ class HttpConnection(asyncio.Protocol):
     def give_up(self) -> None:
         self._loop.call_soon(self._transport.abort)  # it may be in the middle of a write
 
-    def look(self, now: float) -> None:
+    def check_timeouts(self, now: float) -> None:
         if self._paused or self._transport.is_closing():
             self._count_unread()
         limits, quiet, exchange = self._site.limits, now - self._quiet_since, self._exchange
