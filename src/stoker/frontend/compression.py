@@ -8,7 +8,7 @@ from stoker.core.buffer import Buffer
 from stoker.errors import MessageTooLarge, StokerError
 
 _PIECE = 64 << 10
-_SMALL, _SMALL_INFLATED = 4 << 10, 64 << 10
+_SMALL, SMALL_INFLATED = 4 << 10, 64 << 10
 _WINDOW_BITS = {"gzip": 16 + zlib.MAX_WBITS, "deflate": zlib.MAX_WBITS}
 _NONE = ("", "identity")
 
@@ -57,9 +57,9 @@ def inflate_small(packed: Buffer, encoding: str, limit: int) -> bytes | None:
     if len(packed) > _SMALL:
         return None
     try:
-        return inflate(packed, encoding, min(limit, _SMALL_INFLATED))
+        return inflate(packed, encoding, min(limit, SMALL_INFLATED))
     except MessageTooLarge:
-        if limit <= _SMALL_INFLATED:
+        if limit <= SMALL_INFLATED:
             raise
         return None
 

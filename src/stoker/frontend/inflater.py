@@ -12,7 +12,12 @@ from collections.abc import Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
+from stoker.core.buffer import Buffer
 from stoker.core.per_loop import one_per_loop
+from stoker.frontend.compression import SMALL_INFLATED, inflate_small
+
+_AT_ONCE_BYTES = 64 << 10
+"""Bytes to decompress on the loop in one of its turns: parsing what they become holds it up, too."""
 
 Work = Callable[[], bytes]
 Done = Callable[[bytes | None, BaseException | None], None]
@@ -36,6 +41,28 @@ class Inflater:
         self._threads = threads
         self._waiting: dict[object, deque[Inflation]] = {}  # by client, the next first
         self._runs = False
+        self._left = _AT_ONCE_BYTES
+
+    def inflate_now(self, packed: Buffer, encoding: str, limit: int) -> bytes | None:
+        """Decompresses a small message on the loop, as long as there are few of them; None: `submit` it.
+
+        Raises: UnknownEncoding, MessageTooLarge, BadCompression
+        """
+        if self._left <= 0:
+            return None
+        if self._left == _AT_ONCE_BYTES:
+            self._loop.call_soon(self._begin_turn)
+        size = SMALL_INFLATED
+        try:
+            data = inflate_small(packed, encoding, limit)
+            if data is not None:
+                size = len(data)
+        finally:
+            self._left -= max(1, size)
+        return data
+
+    def _begin_turn(self) -> None:
+        self._left = _AT_ONCE_BYTES
 
     def submit(self, client: object, work: Work, done: Done) -> Inflation:
         """Runs ``work`` in the thread; calls ``done`` on the loop with the result or the error."""

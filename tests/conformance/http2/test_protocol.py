@@ -22,6 +22,7 @@ from h2_peer import (
     RST_STREAM,
     SETTINGS,
     STREAM_PREDICTIONS,
+    STREAM_PREDICTIONS_2,
     UNIMPLEMENTED,
     WINDOW_UPDATE,
     frame,
@@ -159,7 +160,14 @@ def test_the_module_of_connections_announces_what_the_limits_say() -> None:
 
 
 @pytest.mark.parametrize(
-    "path", [PREDICTIONS, "/org.pytorch.serve.grpc.inference.InferenceAPIsService/Ping", "/no.such.Service/Method"]
+    "path",
+    [
+        PREDICTIONS,
+        STREAM_PREDICTIONS_2,
+        "/inference.GRPCInferenceService/ModelStreamInfer",
+        "/org.pytorch.serve.grpc.inference.InferenceAPIsService/Ping",
+        "/no.such.Service/Method",
+    ],
 )
 @pytest.mark.parametrize("ended", [True, False], ids=["whole", "half"])
 async def test_a_request_that_is_reset_as_it_arrives_disturbs_no_other_call(
@@ -172,7 +180,7 @@ async def test_a_request_that_is_reset_as_it_arrives_disturbs_no_other_call(
         assert (await client.answer(1)).status == OK
         ports.inference.refusal = ModelNotFound(model="m")
         for id in (3, 5, 7):
-            head, body = client.headers(id, path=path), frame(DATA, flags, id, message(REQUEST))
+            head, body = client.headers(id, path=path), frame(DATA, flags, id, message(REQUEST) * (1 if ended else 2))
             client.send(head, body, frame(RST_STREAM, 0, id, cancel))
         client.send(client.headers(9, path=path, end=True), frame(RST_STREAM, 0, 9, cancel))
         client.call(11, REQUEST)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
 from typing import Any
 
 import pytest
 
+from stoker.frontend.compression import BadCompression
 from stoker.frontend.inflater import Inflater
 
 
@@ -54,6 +56,19 @@ class Rig:
 @pytest.fixture
 async def rig() -> Rig:
     return Rig()
+
+
+async def test_few_small_messages_are_decompressed_on_the_loop_in_one_of_its_turns(rig: Rig) -> None:
+    packed = gzip.compress(bytes(30_000))
+    now = [rig.inflater.inflate_now(packed, "gzip", 1 << 20) for _ in range(4)]
+    assert [data is not None for data in now] == [True, True, True, False]
+    await asyncio.sleep(0)
+    assert rig.inflater.inflate_now(gzip.compress(bytes(70_000)), "gzip", 1 << 20) is None, "it becomes too much"
+    assert rig.inflater.inflate_now(packed, "gzip", 1 << 20) is None, "which was found out at a cost"
+    await asyncio.sleep(0)
+    with pytest.raises(BadCompression):
+        rig.inflater.inflate_now(packed[:-1], "gzip", 1 << 20)
+    assert rig.inflater.inflate_now(packed, "gzip", 1 << 20) is None
 
 
 async def test_clients_take_turns(rig: Rig) -> None:

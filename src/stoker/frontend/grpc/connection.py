@@ -309,7 +309,7 @@ class Connection(ConnectionOutput):
     def _send_refusal(self, id: int, headers: Headers) -> None:
         try:
             self.http2.send_response(id, headers, end_stream=True)
-        except ngh2.StreamUnavailableError:
+        except ngh2.StreamProtocolError:
             pass  # the client reset the stream in the same read, which a later event says
 
     def share(self) -> Share:

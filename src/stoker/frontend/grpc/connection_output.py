@@ -111,12 +111,14 @@ class ConnectionOutput(asyncio.Protocol):
         except ngh2.NGH2Error:
             pass  # the connection is closing
 
-    def set_window(self, id: int, nbytes: int) -> None:
-        """Opens the window for a large message in one step, or lets it shrink after one."""
+    def set_window(self, id: int, nbytes: int) -> int:
+        """Opens the window for a large message in one step, or lets it shrink after one. Returns its size."""
+        size = min(nbytes, self.limits.message_window)
         try:
-            self.http2.set_local_window_size(min(nbytes, self.limits.message_window), stream_id=id)
+            self.http2.set_local_window_size(size, stream_id=id)
         except ngh2.NGH2Error:
             pass  # the client has already ended the stream
+        return size
 
     def wait_for_room(self, call: StreamCall) -> None:
         self._waiting.add(call)

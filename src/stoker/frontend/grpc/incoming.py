@@ -32,7 +32,7 @@ class Carrier(Protocol):
 
     def take_in(self, id: int, nbytes: int) -> None: ...
 
-    def set_window(self, id: int, nbytes: int) -> None: ...
+    def set_window(self, id: int, nbytes: int) -> int: ...
 
     def plan_flush(self) -> None: ...
 
@@ -89,6 +89,7 @@ class IncomingMessages:
     __slots__ = (
         "_call",
         "_connection",
+        "_credit",
         "_inbox",
         "_inflation",
         "_reader",
@@ -106,6 +107,7 @@ class IncomingMessages:
         self._share: Share | None = None  # of the incomplete message
         self._inflation: Inflation | None = None  # of the first in the inbox
         self._withheld = 0  # bytes of window
+        self._credit = _SMALL_BYTES  # most that the client may send, with what a large message leaves of its window
         self.begun_at = self.received_at = self._connection.now
 
     @property
@@ -124,16 +126,18 @@ class IncomingMessages:
 
     def receive(self, data: bytes) -> None:
         """Receives a piece of the body."""
-        self._withheld += len(data)
-        self.received_at = self._connection.now
-        if not self._reader.incomplete:
+        size = len(data)
+        self._withheld += size
+        if size:
+            self.received_at = self._connection.now
+        if size and not self._reader.incomplete:
             self.begun_at = self.received_at
         try:
             new = self._read(data)
             self._deliver()
             self._count(new)
             self._reserve(self._reader.awaited_bytes)
-        except (MessageTooLarge, TooManyIncomplete, messages.BadFraming) as error:
+        except (MessageTooLarge, TooManyIncomplete, messages.BadFraming, messages.TooManyMessages) as error:
             self._call.refuse_for(error)
         else:
             self._return_window()
@@ -160,17 +164,24 @@ class IncomingMessages:
     # ---------------------------------------------------------------------------------- the budget, the window
 
     def _read(self, piece: bytes) -> list[_Message]:
-        """Adds complete messages to the inbox; the first may be the one with a share."""
-        new = []
+        """Adds complete messages to the inbox; the first may be the one with a share.
+
+        Raises: MessageTooLarge, BadFraming, TooManyMessages
+        """
+        call, new = self._call, []
+        if self._reader.awaited_bytes <= _SMALL_BYTES:
+            self._credit = max(_SMALL_BYTES, self._credit - len(piece))
         for packed, data in self._reader.feed(piece):
             share, self._share = self._share, None
             if share is not None:
                 share.stop_waiting()
-            if len(data) > _SMALL_BYTES and not self._call.one_request:
-                self._connection.set_window(self._call.id, _SMALL_BYTES)
+            if len(data) > _SMALL_BYTES and not call.one_request:
+                self._connection.set_window(call.id, _SMALL_BYTES)
             new.append(_Message(packed, data, share))
             self.begun_at = self.received_at
         self._inbox.extend(new)
+        if call.one_request and len(self._inbox) + (self._reader.awaited_bytes > 0) > 1:
+            raise messages.TooManyMessages
         return new
 
     def _count(self, new: list[_Message]) -> None:
@@ -192,14 +203,17 @@ class IncomingMessages:
         if size <= _SMALL_BYTES:
             share.hold(size)
         else:
-            share.reserve(size, partial(self._on_room, size), meanwhile=_SMALL_BYTES)
+            share.reserve(size, partial(self._on_room, size), meanwhile=self._credit)
             if not share.waits:
-                self._connection.set_window(self._call.id, size)
+                self._open_window(size)
 
     def _on_room(self, size: int) -> None:
         """Continues once other requests have left the budget."""
-        self._connection.set_window(self._call.id, size)
+        self._open_window(size)
         self.read_on()
+
+    def _open_window(self, size: int) -> None:
+        self._credit = self._connection.set_window(self._call.id, size)
 
     def _return_window(self) -> None:
         if self._call.reading and not (self._inbox or self.waits_for_room):
@@ -220,8 +234,10 @@ class IncomingMessages:
             if not message.packed:
                 inbox.popleft()
                 message.waits = False
-                call.deliver(message.data)
-                message.give_back()
+                try:
+                    call.deliver(message.data)
+                finally:
+                    message.give_back()
             else:
                 try:
                     self._inflate(message)
@@ -233,7 +249,7 @@ class IncomingMessages:
     def _inflate(self, message: _Message) -> None:
         """Decompresses a small message, or begins to decompress a large one in the thread."""
         packed, encoding, limit = message.data, self._call.encoding, self._connection.max_message_bytes
-        data = compression.inflate_small(packed, encoding, limit)
+        data = current_inflater().inflate_now(packed, encoding, limit)
         if data is not None:
             message.packed, message.data = False, data
         else:
@@ -246,8 +262,10 @@ class IncomingMessages:
             self._call.refuse_for(error or MemoryError())
             return
         message = self._inbox[0]
-        message.give_back()
-        message.packed, message.data, message.share = False, data, None
+        share, message.share = message.share, None
+        message.packed, message.data = False, data
+        if share is not None:
+            share.give_back()
         self.read_on()
         try:
             self._count([message])

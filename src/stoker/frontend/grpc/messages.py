@@ -19,6 +19,10 @@ class BadFraming(StokerError):
     """The request does not have gRPC's framing."""
 
 
+class TooManyMessages(StokerError):
+    """More than one request message."""
+
+
 class LargeMessage:
     """A message in several buffers: joining them would copy it. `bytes` joins them."""
 

@@ -156,6 +156,8 @@ class StreamCall(Call, kw_only=True):
     def _status_of(self, error: BaseException) -> Status:
         if isinstance(error, compression.UnknownEncoding):
             return Status(UNIMPLEMENTED, f"The compression {self.head.encoding[:40]!r} is not supported.")
+        if isinstance(error, messages.TooManyMessages):
+            return Status(UNIMPLEMENTED, str(error))
         if isinstance(error, messages.BadFraming | compression.BadCompression):
             return Status(INTERNAL, str(error))
         return self.method.status_of(error if isinstance(error, Exception) else MemoryError())
@@ -163,8 +165,6 @@ class StreamCall(Call, kw_only=True):
     def deliver(self, message: bytes | bytearray) -> None:
         if not self.method.one_request:
             self.message(bytes(message))
-        elif self._begun:
-            self._refuse_request(Status(UNIMPLEMENTED, "More than one request message."))
         else:
             self._begun = True
             self.request = message  # type: ignore[assignment]  # large: never copied
@@ -189,7 +189,7 @@ class StreamCall(Call, kw_only=True):
 
     def _begin(self) -> None:
         if self.deadline is not None and not self.method.keeps_deadline:
-            delay_s = self.deadline - self.started_at
+            delay_s = self.deadline - time.monotonic()
             self._timer = asyncio.get_running_loop().call_later(delay_s, self._on_deadline)
             self.on_end = self._release
         self.tracker.begin(self)
@@ -212,31 +212,39 @@ class StreamCall(Call, kw_only=True):
 
     # ------------------------------------------------------------------------------------------- the answer
 
+    # Where a stream is unavailable, the client has reset it in the read that is being handled: a later event says so.
+
     def _answer(self, payload: Message, trailing: Trailing) -> None:
         http2, id = self.connection.http2, self.id
-        http2.send_response(id, self.headers)
         trailers = status_trailers(Status(OK, ""), trailing) if trailing else OK_TRAILERS
-        if self.head.packs_answers or len(payload) >= _SMALL_BYTES:
-            self._send_message(payload)
-            self._send_trailers(trailers)
-        else:
-            assert isinstance(payload, bytes)
-            http2.send_data(id, b"\x00" + len(payload).to_bytes(4, "big") + payload)
-            http2.send_trailers(id, trailers)
+        try:
+            http2.send_response(id, self.headers)
+            if self.head.packs_answers or len(payload) >= _SMALL_BYTES:
+                self._send_message(payload)
+                self._send_trailers(trailers)
+            else:
+                assert isinstance(payload, bytes)
+                http2.send_data(id, b"\x00" + len(payload).to_bytes(4, "big") + payload)
+                http2.send_trailers(id, trailers)
+        except ngh2.StreamProtocolError:
+            return
         self.connection.plan_flush()
         if not self._half_closed:
             self.connection.reset_after(self.id)
 
     def _write(self, payloads: Sequence[Message]) -> bool:
         connection = self.connection
-        if not self._headed:
-            self._headed = True
-            connection.http2.send_response(self.id, self.headers)
-        if len(payloads) > 1 and not self._backlog and sum(map(len, payloads)) < _SMALL_BYTES:
-            connection.http2.send_data(self.id, b"".join(map(self._framed, payloads)))
-        else:
-            for payload in payloads:
-                self._send_message(payload)
+        try:
+            if not self._headed:
+                connection.http2.send_response(self.id, self.headers)
+                self._headed = True
+            if len(payloads) > 1 and not self._backlog and sum(map(len, payloads)) < _SMALL_BYTES:
+                connection.http2.send_data(self.id, b"".join(map(self._framed, payloads)))
+            else:
+                for payload in payloads:
+                    self._send_message(payload)
+        except ngh2.StreamProtocolError:
+            return True
         connection.plan_flush()
         if self.unsent < ROOM_BYTES:
             return True
@@ -267,8 +275,8 @@ class StreamCall(Call, kw_only=True):
                 http2.send_data(self.id, backlog.take(SLICE_BYTES))
             if not backlog and self._trailers:
                 http2.send_trailers(self.id, self._trailers)
-        except ngh2.StreamUnavailableError:
-            backlog.clear()  # the client reset the stream, which a later event says
+        except ngh2.StreamProtocolError:
+            backlog.clear()
         return bool(backlog)
 
     @property
@@ -322,8 +330,8 @@ class StreamCall(Call, kw_only=True):
                 self._send_trailers(trailers)
             else:
                 http2.send_response(self.id, (*RESPONSE_HEADERS, *trailers), end_stream=True)
-        except ngh2.StreamUnavailableError:
-            return  # the client reset the stream in the same read, which a later event says
+        except ngh2.StreamProtocolError:
+            return
         self.connection.plan_flush()
         if not self._half_closed:
             self.connection.reset_after(self.id)

@@ -11,7 +11,7 @@ from stoker.core.model import ModelSpec
 from stoker.core.ports import TensorPort
 from stoker.errors import BadRequest, ModelNotFound, ModelVersionNotFound
 from stoker.frontend.budget import RequestBudget, Share
-from stoker.frontend.compression import BadCompression, inflate, inflate_small
+from stoker.frontend.compression import BadCompression, inflate
 from stoker.frontend.http import infer_bodies
 from stoker.frontend.http.exchange import HttpExchange
 from stoker.frontend.http.responses import JSON_TYPE
@@ -57,7 +57,7 @@ class RestInference:
             self._infer(exchange, body, otherwise)
             return
         limit = self._max_request_size
-        data = _inflated(inflate_small, body, method, limit)
+        data = _inflated(current_inflater().inflate_now, body, method, limit)
         if data is not None:
             self._infer(exchange, data, otherwise)
             return

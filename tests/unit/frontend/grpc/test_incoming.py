@@ -12,7 +12,7 @@ from stoker.errors import MessageTooLarge, TooManyIncomplete
 from stoker.frontend.budget import RequestBudget, Share
 from stoker.frontend.compression import BadCompression
 from stoker.frontend.grpc.incoming import IncomingMessages
-from stoker.frontend.grpc.messages import BadFraming
+from stoker.frontend.grpc.messages import BadFraming, TooManyMessages
 
 KIB, MIB = 1 << 10, 1 << 20
 LIMIT = 2 * MIB
@@ -36,8 +36,9 @@ class Connection:
     def take_in(self, id: int, nbytes: int) -> None:
         self.returned += nbytes
 
-    def set_window(self, id: int, nbytes: int) -> None:
+    def set_window(self, id: int, nbytes: int) -> int:
         self.windows.append(nbytes)
+        return nbytes
 
     def plan_flush(self) -> None: ...
 
@@ -55,6 +56,8 @@ class Call:
         self.ended = False
         self.reading = True
         self.pause_after = 0
+        self.takes = True
+        self.fails = False
         self.messages: list[bytes] = []
         self.refused: BaseException | None = None
         self.changed = asyncio.Event()
@@ -62,9 +65,11 @@ class Call:
 
     @property
     def takes_messages(self) -> bool:
-        return self.reading and not self.ended
+        return self.reading and self.takes and not self.ended
 
     def deliver(self, message: bytes | bytearray) -> None:
+        if self.fails:
+            raise RuntimeError
         self.messages.append(bytes(message))
         self.changed.set()
         if len(self.messages) == self.pause_after:
@@ -157,6 +162,46 @@ def test_a_message_that_came_whole_while_it_waited_for_room_waits_no_more() -> N
     assert (call.connection.windows, budget.taken) == ([64 * KIB], 64 * KIB)
     call.resume()
     assert (len(call.messages), budget.taken) == (1, 0)
+
+
+def test_a_message_that_waits_counts_what_an_earlier_one_left_of_its_window() -> None:
+    budget = RequestBudget(8 * MIB)
+    call, other = Call(budget), Share(budget)
+    call.receive(framed(bytes(MIB)[:-100], length=MIB), bytes(100))
+    other.hold(6 * MIB)
+    call.receive(framed(b"small"), framed(bytes(1000), length=MIB))
+    assert call.incoming.waits_for_room
+    assert budget.unreserved.taken == MIB - len(framed(b"small")) - len(framed(bytes(1000)))
+    call.end()
+    assert budget.unreserved.taken == 0
+
+
+def test_a_second_message_of_a_call_that_takes_one_is_refused_by_its_length() -> None:
+    call = Call()
+    call.one_request, call.reading = True, True
+    call.takes = False  # its end is missing
+    call.receive(framed(b"first"), framed(b"", length=MIB))
+    assert isinstance(call.refused, TooManyMessages)
+    assert (call.budget.taken, call.connection.returned) == (0, 15)
+
+
+def test_frames_without_data_do_not_make_a_request_last() -> None:
+    call = Call()
+    call.receive(framed(b"a", length=100))
+    call.connection.now = 5.0
+    call.receive(b"")
+    assert (call.incoming.begun_at, call.incoming.received_at) == (0.0, 0.0)
+    call.receive(b"a")
+    assert (call.incoming.begun_at, call.incoming.received_at) == (0.0, 5.0)
+
+
+def test_a_message_whose_call_fails_counts_no_more() -> None:
+    call = Call()
+    call.fails = True
+    call.receive(framed(b"a", length=100))
+    with pytest.raises(RuntimeError):
+        call.receive(bytes(99))
+    assert call.budget.taken == 0
 
 
 def test_messages_that_come_while_the_call_is_paused_count_and_keep_their_window() -> None:
