@@ -148,11 +148,14 @@ class ContinuousLoop:
         with self._inbox.lock:  # a thread of the handler may be sending a part right now
             if export.waiting:
                 export.queue(self._connection)
+            if isinstance(outputs, Failure):
+                outputs = [outputs] * len(self._rows)
+            # Criteria are the handler's code, which may send parts: ask them all before any answer ends.
+            found = [self._result(number, row, outputs[number]) for number, row in enumerate(self._rows)]
             kept = list[Row]()
-            for number, row in enumerate(self._rows):
+            for number, (row, result) in enumerate(zip(self._rows, found, strict=True)):
                 row.seconds += spent
-                output = outputs if isinstance(outputs, Failure) else outputs[number]
-                if self._sends_part(number, row, output):
+                if self._sends_part(number, row, *result):
                     kept.append(row)
             self._keep(kept)
             self._connection.flush()
@@ -177,10 +180,9 @@ class ContinuousLoop:
         if context.metrics is not None:
             context.metrics.set_request_ids(context.request_ids)
 
-    def _sends_part(self, number: int, row: Row, output: Any) -> bool:
+    def _sends_part(self, number: int, row: Row, item: Any, more: bool) -> bool:
         """Queues what the step gave for a row. True: a part, and more will come. False: the answer has ended."""
         batch = row.batch
-        item, more = self._result(number, row, output)
         if more and not batch.failures:
             self._sender.held.add(batch, batch.indices, [(0, number)], [item], self._monotonic())
             return True

@@ -458,6 +458,24 @@ def test_parts_in_the_middle_of_a_step_go_to_their_requests(rig: Rig) -> None:
     assert of(answers, 2) == [b"b", b"c", [b"end"]]
 
 
+@pytest.mark.parametrize("code", [200, 429])
+def test_a_part_that_a_criterion_sends_leaves_before_the_answers_of_its_step(rig: Rig, code: int) -> None:
+    def handle(data: Any, context: Context) -> Any:
+        def asks(part: bytes) -> bool:
+            send_intermediate_predict_response([b"late"], {0: "id-1-0"}, "enough", code, context)
+            return True
+
+        context.stopping_criteria = [lambda part: True, asks]
+        return [b"end"] * 2
+
+    rig.predict(b"x")
+    rig.predict(b"x")
+    rig.run_continuously(handle)
+    answers = rig.answers()
+    assert of(answers, 1) == ([b"late", [b"end"]] if code == 200 else [[Failure("refused", 429, "enough")]])
+    assert of(answers, 2) == [[b"end"]]
+
+
 @pytest.mark.parametrize(
     ("part", "code", "failure"),
     [
