@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import socket
 import ssl
@@ -234,6 +235,67 @@ async def test_what_waiting_requests_sent_ahead_has_its_share_of_the_budget_and_
             writer.transport.abort()
         await asyncio.gather(*answers, return_exceptions=True)
         await until(lambda: ports.budgets.unparsed.taken == 0)
+
+
+async def test_what_arrives_while_a_request_waits_is_counted_and_refused_without_room() -> None:
+    ports = HttpPorts(budgets=Budgets(unparsed=200_000))
+    async with running(ports) as server:
+        streams = [await server.connect() for _ in range(8)]
+        for _, writer in streams:
+            writer.write(POST + b"content-length: 90000\r\n\r\n")
+        await until(lambda: len([one for one in connections(server.listener) if one._waits_for_room]) == 7)
+        for _, writer in streams:
+            writer.write(bytes(20_000))
+        answers = [asyncio.ensure_future(reader.readuntil(b"\r\n\r\n")) for reader, _ in streams]
+        await until(lambda: sum(answer.done() for answer in answers) == 8 - 1 - 2)
+        assert all(answer.result().startswith(b"HTTP/1.1 503 ") for answer in answers if answer.done())
+        assert ports.budgets.unparsed.unreserved.taken >= 2 * (16 << 10)
+        assert ports.budgets.unparsed.taken <= 200_000
+        await neighbour_is_answered(server)
+        for _, writer in streams:
+            writer.transport.abort()
+        await asyncio.gather(*answers, return_exceptions=True)
+        await until(lambda: ports.budgets.unparsed.taken == 0)
+
+
+async def test_what_a_client_sends_that_does_not_read_is_counted_until_it_reads() -> None:
+    ports = HttpPorts()
+    async with running(ports) as server:
+        reader, writer = await server.connect()
+        writer.write(PING)
+        await reader.readuntil(b"}\n")
+        (connection,) = connections(server.listener)
+        connection.pause_writing()
+        writer.write(PING * 1000)
+        await until(lambda: ports.budgets.unparsed.taken > 16 << 10)
+        assert ports.budgets.unparsed.reserved.taken >= len(connection._rest)
+        connection.resume_writing()
+        for _ in range(1000):
+            await reader.readuntil(b"}\n")
+        assert ports.budgets.unparsed.taken == 0
+        writer.close()
+
+
+async def test_a_client_that_does_not_read_is_closed_if_what_it_sends_finds_no_room() -> None:
+    ports = HttpPorts(budgets=Budgets(unparsed=40_000))
+    async with running(ports) as server:
+        reader, writer = await server.connect()
+        writer.write(PING)
+        await reader.readuntil(b"}\n")
+        (connection,) = connections(server.listener)
+        elsewhere = Share(ports.budgets.unparsed)
+        elsewhere.hold(30_000)
+        elsewhere.hold(10)
+        connection.pause_writing()
+        writer.write(PING * 1000)
+        await until(lambda: connection._discarding)
+        assert not connection._rest
+        connection.resume_writing()
+        with contextlib.suppress(ConnectionError):
+            assert await reader.read() == b""
+        elsewhere.give_back()
+        await until(lambda: ports.budgets.unparsed.taken == 0)
+        writer.transport.abort()
 
 
 async def test_a_silent_request_is_let_go_sooner_while_others_wait_for_its_room() -> None:

@@ -49,6 +49,7 @@ class HttpConnection(asyncio.Protocol):
         "_discarding",
         "_exchange",
         "_head",
+        "_held",
         "_kept",
         "_lingering",
         "_loop",
@@ -95,6 +96,7 @@ class HttpConnection(asyncio.Protocol):
         self._head = request_head.RequestHead(b"", b"", "1.1")
         self._body: RequestBody | None = None
         self._share: Share | None = None  # of the budget, for what is incomplete or ahead of its turn
+        self._held = 0  # bytes of the rest that it counts
         self._advancing = False
         self._paused = False  # paused by the transport: the client does not read
         self._unread = 0
@@ -188,29 +190,45 @@ class HttpConnection(asyncio.Protocol):
             self._reading.want(True)
         else:
             self._reading.want(False)
-            if self._exchange is not None and self._exchange.whole and self._share is None:
-                self._hold_rest(self._exchange)
+            self._hold_rest()
 
-    def _hold_rest(self, exchange: HttpExchange) -> None:
-        self._share = Share(self._site.budgets.unparsed)
+    def _hold_rest(self) -> None:
+        """Counts the rest, also what arrived in one piece after its request had begun to wait."""
+        more = len(self._rest) - self._held
+        if more <= 0:
+            return
+        if self._share is None:
+            self._share = Share(self._site.budgets.unparsed)
         try:
-            self._share.hold(len(self._rest))
-        except TooManyIncomplete:
-            self._stopping = True
-            self._rest, self._at = b"", 0
-            if not exchange.started:
-                exchange.keep_alive = False
+            self._share.hold(more)
+            self._held += more
+        except TooManyIncomplete as error:
+            self._refuse_rest(error)
+
+    def _refuse_rest(self, error: TooManyIncomplete) -> None:
+        exchange = self._exchange
+        if self._waits_for_room:  # the rest belongs to the request that waits
+            self._refuse(error)
+            return
+        self._rest, self._at = b"", 0
+        if exchange is None:
+            self._close_now()
+            return
+        self._stopping = True
+        if not exchange.started:
+            exchange.keep_alive = False
 
     def _reserve(self, size: int, *, meanwhile: int) -> None:
         self._share = Share(self._site.budgets.unparsed)
         self._share.reserve(size, self._has_room, meanwhile=meanwhile)
+        self._held = meanwhile
 
     def _has_room(self) -> None:
         self._begun = self._quiet_since = time.monotonic()
         self._loop.call_soon(self._advance)
 
     def _give_back(self) -> None:
-        share, self._share = self._share, None
+        share, self._share, self._held = self._share, None, 0
         if share is not None:
             share.give_back()
 
@@ -399,6 +417,7 @@ class HttpConnection(asyncio.Protocol):
         elif self._discarding:
             self._close_now()
         else:
+            self._give_back()
             self._advance()
 
     def write_large(self, body: Buffer) -> None:
