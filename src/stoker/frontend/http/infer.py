@@ -85,7 +85,12 @@ class RestInference:
     def _infer(self, exchange: HttpExchange, body: Buffer, otherwise: Callable[[HttpExchange], None]) -> None:
         facts, route = exchange.head.facts, exchange.head.route
         target, length = route.target, _header_length(facts.get(infer_bodies.LENGTH_HEADER))
-        document = infer_bodies.document_of(body, length)
+        try:
+            document = infer_bodies.document_of(body, length)
+        except BadRequest:
+            if length is not None or target.only_tensors or self.takes_tensors(route):
+                raise
+            document = None
         if document is None and self.takes_tensors(route) and (not body or infer_bodies.looks_like_object(body)):
             raise BadRequest("The body is no JSON object.")
         if document is None or ("inputs" not in document and length is None and not self.takes_tensors(route)):
