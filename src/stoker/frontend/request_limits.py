@@ -11,10 +11,10 @@ FEW_BYTES = 2 * MOST_FIELDS
 MOST_NUMBERS = 3_000_000
 """Numbers in typed contents."""
 MOST_VALUES = 2_000_000
-"""Values in JSON, which take longer."""
+"""Values in JSON, which take longer; a list or an object counts as one more."""
 MOST_TEXTS = 200_000
 """Elements of BYTES, texts in JSON."""
-MOST_LISTS = 200_000
+MOST_LISTS = 400_000
 """Lists and objects in JSON."""
 USUAL_BYTES = 6_553_500
 """The default of max_request_size."""

@@ -13,7 +13,7 @@ import msgspec
 from stoker.core.buffer import Buffer
 from stoker.core.tensors import NONE, NamedHead, Parameters
 from stoker.errors import BadRequest
-from stoker.frontend.http.json_limits import check_document
+from stoker.frontend.http import json_limits
 from stoker.frontend.open_inference.request import InferAnswer, InferRequest, RequestHead
 from stoker.tensors import elements
 from stoker.tensors.datatypes import BOOL, BYTES, DATATYPES
@@ -23,7 +23,9 @@ SIZE = "binary_data_size"
 _WANTED, _WANTED_ALL = "binary_data", "binary_data_output"
 _OPENING = re.compile(rb"[\s\x00\xef\xbb\xbf\xff\xfe]*\{")
 """White space or a byte order mark may come before it."""
-_HALF = re.compile(rb"\\u[dD][89a-fA-F]")
+_BACKSLASH = rb"\\"
+_HALF = re.compile(rb"\\u[dD](?:[89abAB]..(?!\\u[dD][c-fC-F])|(?<!\\u[dD][89abAB]..\\u[dD])[c-fC-F])")
+"""Half a character, without its other half."""
 _decode = msgspec.json.Decoder().decode
 _encode = msgspec.json.Encoder().encode
 
@@ -58,15 +60,14 @@ def document_of(body: Buffer, header_length: int | None) -> dict[str, Any] | Non
 
 def _object(text: Buffer) -> dict[str, Any] | None:
     try:
-        check_document(text)
+        json_limits.check_document(text)
+        found = _decode(text)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        found = _as_python_reads(text) if looks_like_object(text) else None
     except BadRequest:
         if looks_like_object(text):
             raise
         return None
-    try:
-        found = _decode(text)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        found = _as_python_reads(text) if looks_like_object(text) else None
     return found if isinstance(found, dict) else None
 
 
@@ -75,14 +76,16 @@ def looks_like_object(body: Buffer) -> bool:
 
 
 def _as_python_reads(text: Buffer) -> Any:
-    """Reads what clients write and JSON does not know: NaN, Infinity, numbers beyond all range, a byte order mark."""
     try:
-        found = json.loads(bytes(text))
-        if _HALF.search(text):
-            json.dumps(found, ensure_ascii=False).encode()  # fails for half a character, which no answer could repeat
+        found = json_limits.parse(text)
     except (ValueError, RecursionError):
         return None
-    return found
+    return None if _has_half_a_character(text) else found
+
+
+def _has_half_a_character(text: Buffer) -> bool:
+    """Tells whether a text ends or begins within a character, which no answer could repeat."""
+    return _HALF.search(bytes(text).replace(_BACKSLASH, b"  ")) is not None
 
 
 def request_of(

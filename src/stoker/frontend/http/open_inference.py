@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
@@ -13,9 +12,8 @@ from starlette.routing import BaseRoute, Route
 
 from stoker.core.ports import ReadinessPort, TensorPort
 from stoker.errors import BadRequest, NotSupported
-from stoker.frontend.http import client
+from stoker.frontend.http import client, json_limits
 from stoker.frontend.http.app import ANY_METHOD, Endpoint, both
-from stoker.frontend.http.json_limits import check_document
 from stoker.frontend.http.openapi import Operation
 from stoker.frontend.http.openapi_open_inference import HEALTH, ROUTES
 from stoker.frontend.http.responses import json_response
@@ -142,9 +140,8 @@ def _shown(name: str, version: str, state: str, reason: str) -> dict[str, str]:
 def _object(body: bytes) -> dict[str, Any]:
     if not body.strip():
         return {}
-    check_document(body)
     try:
-        found = json.loads(body)
+        found = json_limits.parse(body)
     except (ValueError, RecursionError):
         found = None
     if not isinstance(found, dict):

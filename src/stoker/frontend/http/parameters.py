@@ -7,7 +7,6 @@ error that names the parameter.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from typing import overload
@@ -15,7 +14,7 @@ from urllib.parse import parse_qsl
 
 from stoker.core.text import shortened
 from stoker.errors import BadRequest
-from stoker.frontend.http.json_limits import check_document
+from stoker.frontend.http import json_limits
 
 _WHOLE = re.compile(r"[+-]?[0-9]{1,20}")
 _LOWEST, _HIGHEST = -(2**31), 2**31 - 1
@@ -86,9 +85,8 @@ def all_of(query: str, name: str) -> list[str]:
 
 
 def _from_json(body: bytes) -> dict[str, str]:
-    check_document(body)
     try:
-        parsed = json.loads(body)
+        parsed = json_limits.parse(body)
     except (ValueError, RecursionError):
         raise BadRequest("The request body is not valid JSON.") from None
     if not isinstance(parsed, dict):

@@ -30,13 +30,14 @@ def texts(count: int) -> bytes:
 
 
 def numbers(count: int) -> bytes:
-    return b"[" + b",".join([b"1"] * (count + 1)) + b"]"
+    """The list itself is one."""
+    return b"[" + b",".join([b"1"] * count) + b"]"
 
 
 FLOODS: list[tuple[Callable[[int], bytes], int, str]] = [
     (names, MOST_FIELDS, "10000 fields"),
-    (lists, MOST_LISTS, "200000 lists and objects"),
-    (objects, MOST_LISTS, "200000 lists and objects"),
+    (lists, MOST_LISTS, "400000 lists and objects"),
+    (objects, MOST_LISTS, "400000 lists and objects"),
     (texts, MOST_TEXTS + 2 * MOST_FIELDS, "220000 texts"),
     (numbers, MOST_VALUES, "2000000 values"),
 ]
@@ -87,17 +88,67 @@ def test_a_flood_of_parameters_of_an_operation_is_refused() -> None:
     assert str(refused.value) == "The request has more than 10000 fields."
 
 
-def test_rows_by_the_hundred_thousand_are_read() -> None:
-    rows = b"[" + b",".join([b"[1,2,3]"] * 100_000) + b"]"
-    body = b'{"inputs":[{"name":"a","datatype":"INT8","shape":[100000,3],"data":' + rows + b"}]}"
+@pytest.mark.parametrize(("rows", "size"), [(100_000, 3), (250_000, 2)])
+def test_rows_by_the_hundred_thousand_are_read(rows: int, size: int) -> None:
+    row = b"[" + b",".join([b"1"] * size) + b"]"
+    body = b'{"inputs":[{"name":"a","datatype":"INT8","shape":[%d,%d],"data":[%s]}]}'
+    body %= (rows, size, b",".join([row] * rows))
     document = infer_bodies.document_of(body, None)
     assert document is not None
     request, _ = infer_bodies.request_of(document, body, None, model="m", version="")
-    assert request.data == [b"\x01\x02\x03" * 100_000]
+    assert request.data == [b"\x01" * rows * size]
 
 
-@pytest.mark.parametrize("text", [b'{"a": NaN, "b": "\\ud800"}', b'{"a": NaN, "b": "\\uDfff"}'])
+def test_a_list_counts_as_one_more_value() -> None:
+    row = b"[" + b",".join([b"1"] * 9) + b"]"
+    rows = MOST_VALUES // 10
+    check_document(b"[" + b",".join([row] * (rows - 1)) + b"]")
+    with pytest.raises(BadRequest, match="more than 2000000 values"):
+        check_document(b"[" + b",".join([row] * (rows + 1)) + b"]")
+
+
+@pytest.mark.parametrize(
+    ("flood", "limit", "words"),
+    [(numbers, MOST_VALUES // 2, "1000000 values"), (lists, MOST_LISTS // 2, "200000 lists and objects")],
+)
+def test_numbers_that_json_does_not_know_halve_the_limits_as_they_take_longer(
+    flood: Callable[[int], bytes], limit: int, words: str
+) -> None:
+    document = b'{"a":%s,"b":%s}'
+    assert infer_bodies.document_of(document % (flood(limit - 3), b"NaN"), None) is not None
+    assert infer_bodies.document_of(document % (flood(limit + 1), b"1"), None) is not None
+    with pytest.raises(BadRequest) as refused:
+        infer_bodies.document_of(document % (flood(limit + 1), b"NaN"), None)
+    assert str(refused.value) == f"The request has more than {words}."
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32"])
+def test_json_is_utf_8_as_in_other_encodings_its_pieces_are_not_counted(encoding: str) -> None:
+    text = '{"a": "\u0122"}'
+    assert infer_bodies.document_of(text.encode("utf-8-sig"), None) == {"a": "\u0122"}
+    assert infer_bodies.document_of(text.encode(encoding), None) is None
+    with pytest.raises(BadRequest, match="not valid JSON"):
+        parameters.from_request("", "application/json", text.encode(encoding))
+
+
+HALVES = [
+    rb"\ud800",
+    rb"\uDfff",
+    rb"\ud83d\ud83d\ude00",
+    rb"\ud83d\ude00\ude00",
+    rb"\ud83d\\\ude00",
+    rb"\\\ud83d",
+    rb"\ud83d ude00",
+]
+
+
+@pytest.mark.parametrize("text", HALVES)
 def test_half_a_character_is_refused_beside_numbers_that_json_does_not_know(text: bytes) -> None:
-    assert infer_bodies.document_of(text, None) is None
-    assert infer_bodies.document_of(text.replace(b"\\u", b"u"), None) is not None
-    assert infer_bodies.document_of(b'{"a": NaN, "b": "\\ud83d\\ude00"}', None) is not None
+    assert infer_bodies.document_of(b'{"a": NaN, "b": "%s"}' % text, None) is None
+
+
+@pytest.mark.parametrize("text", [rb"\ud83d\ude00", rb"\uD83D\uDE00\ud83d\ude00", rb"\\ud83d", rb"\ud7ff\ue000"])
+def test_whole_characters_are_read_beside_numbers_that_json_does_not_know(text: bytes) -> None:
+    document = infer_bodies.document_of(b'{"a": NaN, "b": "%s"}' % text, None)
+    assert document is not None
+    assert document["b"] == json.loads(b'"%s"' % text)
