@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
+import time
 import weakref
 
 import pytest
@@ -93,6 +95,32 @@ async def test_a_request_that_stops_half_way_is_given_up(
             True,
         )
         assert budgets.unparsed.taken == 0
+
+
+async def test_a_deadline_counts_from_the_call_not_from_the_end_of_its_request(
+    server: GrpcServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loop, delays = asyncio.get_running_loop(), list[float]()
+    call_later = loop.call_later
+
+    def recorded(delay: float, callback: object, *arguments: object, **options: object) -> asyncio.TimerHandle:
+        if getattr(callback, "__name__", "") == "_on_deadline":
+            delays.append(delay)
+        return call_later(delay, callback, *arguments, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(loop, "call_later", recorded)
+    body, opened = message(b""), server._engine.connections.open  # type: ignore[union-attr]
+    async with peer(server.port) as client:
+        head = client.headers(1, path="/grpc.health.v1.Health/Check", extra=[("grpc-timeout", "60S")])
+        client.send(head, frame(DATA, 0, 1, body[:3]))
+        await until(lambda: any(connection.calls for connection in opened))
+        began = time.monotonic()
+        await asyncio.sleep(0.05)
+        lasted = time.monotonic() - began
+        client.send(frame(DATA, END_STREAM, 1, body[3:]))
+        await client.answer(1)
+    assert delays
+    assert delays[0] <= 60 - lasted
 
 
 async def test_a_connection_that_says_nothing_is_closed(ports: Ports, monkeypatch: pytest.MonkeyPatch) -> None:
