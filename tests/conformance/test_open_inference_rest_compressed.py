@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from grpc_fakes import until
 from http_fakes import HttpPorts, Running, running
-from tensor_kit import ROWS, echo
+from open_inference_kit import rest_ports
 
 from stoker.frontend.budget import Share
 from stoker.frontend.inflater import current_inflater
@@ -22,11 +22,7 @@ GZIP = {"content-encoding": "gzip"}
 
 @pytest.fixture
 def ports() -> HttpPorts:
-    ports = HttpPorts(open_inference_protocol=True)
-    ports.models.add("m", "1.0", ROWS)
-    ports.models.add("plain")
-    ports.inference.on_submit = echo
-    return ports
+    return rest_ports()
 
 
 def document(numbers: int) -> bytes:

@@ -1,4 +1,4 @@
-"""A client of the open inference protocol over gRPC."""
+"""A client of the open inference protocol over gRPC, and models behind it over REST."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import Any
 import grpc
 import pytest
 from grpc_fakes import Running
-from tensor_kit import raw
+from http_fakes import HttpPorts
+from tensor_kit import CONFIGURED, ROWS, echo, raw
 
 from stoker.core.tensors import Tensor
 from stoker.protos import grpc_predict_v2_pb2 as pb
@@ -35,3 +36,14 @@ class Client:
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await self(method, request)
         return caught.value.code(), caught.value.details() or ""
+
+
+def rest_ports() -> HttpPorts:
+    """Serves two versions of a model of tensors, one with a configuration, and one without tensors."""
+    ports = HttpPorts(open_inference_protocol=True)
+    ports.models.add("m", "1.0", ROWS)
+    ports.models.add("m", "2.0", ROWS)
+    ports.models.add("configured", "1.0", CONFIGURED)
+    ports.models.add("plain")
+    ports.inference.on_submit = echo
+    return ports
