@@ -19,7 +19,7 @@ from stoker.core import printed
 from stoker.core.buffer import Buffer
 from stoker.ipc.to_server import Failure
 from stoker.worker.context import Context
-from stoker.worker.exceptions import PredictionException
+from stoker.worker.exceptions import JobCancelled, PredictionException, ServerGone
 from stoker.worker.outputs import Unserialisable, serialise
 
 EntryPoint = Callable[[Any, Context], Any]
@@ -30,6 +30,9 @@ OUT_OF_RESOURCES = Failure("resources", 507, "Out of resources")
 NOT_A_LIST = Failure("output", 503, "Invalid model predict output")
 WRONG_LENGTH = Failure("output", 503, "number of batch response mismatched")
 UNSUPPORTED = Failure("output", 503, "Unsupported model output data type.")
+
+ENDING = (SystemExit, KeyboardInterrupt, JobCancelled, ServerGone)
+"""Passes through a worker. Anything else that a handler raises is its answer, such as `asyncio.CancelledError`."""
 
 _RAW = (bytes, bytearray)  # spares the usual outputs, with text, a call
 _MAX_MESSAGE = 32 << 10
@@ -47,12 +50,15 @@ class InvalidPart(Exception):
 
 
 def invoke(entry_point: EntryPoint, rows: Any, context: Context) -> list[Any] | Failure:
-    """Returns what ``handle`` returned if that is one entry per row, otherwise the failure."""
+    """Returns what ``handle`` returned if that is one entry per row, otherwise the failure. Raises ``ENDING``."""
+    count = len(rows)  # a handler may empty the list
     try:
         output = entry_point(rows, context)
-    except Exception as error:
+    except ENDING:
+        raise
+    except BaseException as error:
         return failure_of(error)
-    return checked(output, len(rows))
+    return checked(output, count)
 
 
 def checked(output: Any, rows: int) -> list[Any] | Failure:
@@ -62,7 +68,7 @@ def checked(output: Any, rows: int) -> list[Any] | Failure:
     return output if len(output) == rows else WRONG_LENGTH
 
 
-def failure_of(error: Exception) -> Failure:
+def failure_of(error: BaseException) -> Failure:
     """Maps an exception to an answer by the contract's table; reports others on standard error."""
     if isinstance(error, PredictionException):
         return refused(error)

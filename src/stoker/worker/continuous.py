@@ -204,7 +204,9 @@ class ContinuousLoop:
         try:
             ends = row.plain or isinstance(output, PredictionException)
             more = not ends and is_last(self._context.stopping_criteria, number, output) is False
-        except Exception as error:
+        except calling.ENDING:
+            raise
+        except BaseException as error:
             return calling.failure_of(error), False
         outputs = [output]
         if row.batch.has_tensors:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib
 import sys
 from collections.abc import Callable
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 
 from stoker.worker import calling, loading
+from stoker.worker.exceptions import JobCancelled, ServerGone
 
 FRAME = '  File "'
 
@@ -86,3 +88,36 @@ def test_an_error_of_the_worker_itself_keeps_its_frames(capsys: pytest.CaptureFi
 
     lines = printed(capsys, lambda: loading.one_line(Odd(), Odd()))  # type: ignore[arg-type]
     assert any("loading.py" in line for line in lines)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [asyncio.CancelledError(), GeneratorExit(), BaseException("its own")],
+    ids=lambda error: type(error).__name__,
+)
+def test_an_exception_that_is_meant_for_others_than_the_worker_is_the_handlers_answer(error: BaseException) -> None:
+    def handle(data: Any, context: Any) -> Any:
+        raise error
+
+    assert calling.invoke(handle, [{}], None) is calling.RAISED  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("kind", [SystemExit, KeyboardInterrupt, JobCancelled, ServerGone])
+def test_an_exception_that_ends_the_worker_or_the_batch_passes(kind: type[BaseException]) -> None:
+    def handle(data: Any, context: Any) -> Any:
+        raise kind
+
+    with pytest.raises(kind):
+        calling.invoke(handle, [{}], None)  # type: ignore[arg-type]
+
+
+def test_outputs_are_counted_against_the_rows_that_the_handler_was_given() -> None:
+    def filtering(data: Any, context: Any) -> Any:
+        data.pop()
+        return ["x"] * len(data)
+
+    def emptying(data: Any, context: Any) -> Any:
+        return [data.pop() for _ in range(len(data))]
+
+    assert calling.invoke(filtering, [{}, {}], None) is calling.WRONG_LENGTH  # type: ignore[arg-type]
+    assert calling.invoke(emptying, [{}, {}], None) == [{}, {}]  # type: ignore[arg-type]
