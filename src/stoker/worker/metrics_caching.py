@@ -84,7 +84,7 @@ class CachingMetric(MetricAbstract):
     def _labels(self, values: Sequence[object]) -> tuple[tuple[str, str], ...]:
         if values is None or len(values) != len(self.dimension_names):
             raise ValueError(f"Dimension values: {values} should correspond to Dimension names: {self.dimension_names}")
-        return tuple(zip(self.dimension_names, map(str, values), strict=True))
+        return tuple(zip(map(str, self.dimension_names), map(str, values), strict=True))
 
     def _validate_metric_value(self, value: float) -> None:
         if self.metric_type is MetricTypes.COUNTER and value < 0:

@@ -121,3 +121,13 @@ def test_text_that_is_no_text_and_text_without_end_reach_the_server_all_the_same
     assert isinstance(message, Metrics)
     assert dict(message.samples[0].dimensions)["Path"] == "?"
     assert len(dict(message.samples[0].dimensions)["Long"]) == 1024
+
+
+def test_a_dimension_without_a_name_costs_no_answer(rig: Rig) -> None:
+    def handle(data: Any, context: Context) -> list[bytes]:
+        context.metrics.add_counter("Seen", 1, dimensions=[Dimension(None, None)])  # type: ignore[arg-type]
+        return [b"x"]
+
+    rig.predict(b"a")
+    rig.run(handle)
+    assert [type(message) for message, _ in rig.server.waiting()] == [Metrics, Results]
