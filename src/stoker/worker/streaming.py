@@ -70,7 +70,7 @@ class PartSender(Channel):
         batch = self._inbox.current
         if batch is None or not 0 <= row < len(batch.indices):
             return False
-        self._flush_and_poll()
+        self._flush_and_poll(batch)
         return batch.indices[row] in batch.cancelled
 
     def send(self, ret: Any, req_id_map: Mapping[int, str], message: str, code: int) -> None:
@@ -91,7 +91,7 @@ class PartSender(Channel):
                 return
             now = self._monotonic()
             if now - inbox.read_at > POLL_AGAIN_S:
-                self._flush_and_poll()
+                self._flush_and_poll(batch)
             if not batch.live():
                 raise JobCancelled
             if code == 200:
@@ -133,11 +133,16 @@ class PartSender(Channel):
                 return True
         return False
 
-    def _flush_and_poll(self) -> None:
-        """Sends finished batches and reads messages now, because handlers that ask or stream are slow."""
+    def _flush_and_poll(self, batch: Batch | None) -> None:
+        """Sends finished batches and reads messages now, because handlers that ask or stream are slow.
+
+        Does nothing once ``batch`` has ended: from then on the loop writes without the lock.
+        """
         inbox = self._inbox
         if inbox.lock.acquire(blocking=False):  # otherwise another thread is reading already
             try:
+                if inbox.current is not batch:
+                    return
                 self._connection.flush()
                 if self._monotonic() - inbox.read_at > POLL_AGAIN_S:
                     inbox.poll()
@@ -160,8 +165,9 @@ class StepSender(PartSender):
         running = self._inbox.running
         if not 0 <= row < len(running):
             return False
-        self._flush_and_poll()
-        return bool(running[row].cancelled)
+        asked = running[row]
+        self._flush_and_poll(None)  # no batch is the current one here, and the loop writes with the lock
+        return bool(asked.cancelled)
 
     def send(self, ret: Any, req_id_map: Mapping[int, str], message: str, code: int) -> None:
         """Sends one part for each request named in ``req_id_map`` (row -> request id).

@@ -454,3 +454,34 @@ def test_a_forked_process_cannot_send_parts(rig: Rig) -> None:
 
 def test_job_cancelled_is_no_ordinary_exception() -> None:
     assert not issubclass(JobCancelled, Exception)
+
+
+def test_a_thread_that_asks_too_late_leaves_the_connection_to_the_loop(rig: Rig) -> None:
+    """The loop writes the answer without the lock, so a second writer could send it twice."""
+
+    class Ending:
+        """Ends the batch between the thread's look at it and the lock."""
+
+        def acquire(self, *, blocking: bool) -> bool:
+            rig.inbox.current = None
+            return lock.acquire(blocking=blocking)
+
+        def release(self) -> None:
+            lock.release()
+
+    def handle(data: Any, context: Context) -> Any:
+        if bytes(data[0]["data"]) == b"first":
+            return ["held"]
+        batch = rig.inbox.current
+        rig.inbox.lock = Ending()  # type: ignore[assignment]
+        context.is_cancelled(0)
+        rig.inbox.lock, rig.inbox.current = lock, batch
+        seen.extend(rig.answers())
+        return ["end"]
+
+    lock, seen = rig.inbox.lock, list[Any]()
+    rig.predict(b"first")
+    rig.predict(b"asks")
+    rig.run(handle)
+    assert not seen
+    assert [answer.items for answer in rig.answers()] == [[b"held"], [b"end"]]
