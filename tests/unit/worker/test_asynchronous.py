@@ -396,3 +396,15 @@ def test_a_handler_that_would_be_called_otherwise_than_it_is_made_for_is_refused
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(ValueError, match=sentence):
         loading.find_entry(f"{name}.py", envelope, asynchronous=asynchronous)
+
+
+def test_an_answer_that_cannot_be_made_is_a_failure(rig: Rig) -> None:
+    async def handle(data: Any, context: Context) -> Any:
+        context.set_response_header(0, "a", "b")
+        processors: Any = context.request_processor
+        processors[0].get_response_headers = None
+        return ["x"]
+
+    rig.predict(b"a")
+    rig.run_async(handle)
+    assert [answer.items for answer in rig.answers()] == [[calling.RAISED]]

@@ -306,3 +306,15 @@ def test_a_batch_of_several_jobs_breaks_the_protocol(rig: Rig) -> None:
     rig.predict(b"1", b"1")
     with pytest.raises(frames.FrameError, match="comes alone"):
         rig.run_continuously(Countdown())
+
+
+def test_an_answer_that_cannot_be_made_is_a_failure(rig: Rig) -> None:
+    def handle(data: Any, context: Context) -> Any:
+        context.set_response_header(0, "a", "b")
+        processors: Any = context.request_processor
+        processors[0].get_response_headers = None
+        return ["x"]
+
+    rig.predict(b"a")
+    rig.run_continuously(handle)
+    assert [answer.items for answer in rig.answers()] == [[calling.RAISED]]

@@ -13,6 +13,7 @@ from worker_rig import Rig
 from stoker.ipc import frames
 from stoker.ipc.to_server import Failure, Meta
 from stoker.ipc.to_worker import Cancel, Grant, JobHeader, Load, Predict, Stop
+from stoker.worker import calling
 from stoker.worker.context import Context
 from stoker.worker.exceptions import JobCancelled, PredictionException, ServerGone
 from stoker.worker.inbox import Inbox
@@ -475,3 +476,15 @@ def test_a_worker_that_polled_in_vain_sleeps_until_its_batch_comes(rig: Rig) -> 
     found = loop._next()
     later.join()
     assert found is not None and found.payload_bytes == 5
+
+
+def test_an_answer_that_cannot_be_made_is_a_failure(rig: Rig) -> None:
+    def handle(data: Any, context: Context) -> Any:
+        context.set_response_header(0, "a", "b")
+        processors: Any = context.request_processor
+        processors[0].get_response_headers = None
+        return ["x"]
+
+    rig.predict(b"a")
+    rig.run(handle)
+    assert [answer.items for answer in rig.answers()] == [[calling.RAISED]]
