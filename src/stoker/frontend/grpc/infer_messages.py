@@ -52,16 +52,16 @@ def read(message: bytes | bytearray) -> tuple[InferRequest, bool | None]:
         check_fields(message, _TENSORS)
     try:
         name = _name_field(message)
-        for before, after, head in _known.get(name, ()):
-            if message.startswith(before):
-                cut = _cut(message, len(before))
-                if cut is not None and cut.rest == after and len(cut.raw) == len(head.inputs):
-                    return InferRequest(head, cut.id.decode(), cut.raw), True
-        cut = _cut(message, 0)
+        for known in _known.get(name, ()):
+            if message.startswith(known.before) and (repeated := _repeated(message, known)) is not None:
+                return repeated, True
+        cut = _cut(message)
         if cut is None:
             return _parsed(_message_of(message))
         request, _ = _parsed(_message_of(cut.rest), cut.raw)
-        _keep(name, _Known(cut.rest[: cut.first], cut.rest[cut.first :], request.head))
+        known = _Known(cut.rest[: cut.first], cut.rest[cut.first :], request.head)
+        if _repeated(message, known) is not None:
+            _keep(name, known)
         return InferRequest(request.head, cut.id.decode(), cut.raw), True
     except (DecodeError, UnicodeDecodeError):
         raise MalformedMessage(message_type="ModelInferRequest") from None
@@ -82,9 +82,35 @@ def _keep(name: bytes, known: _Known) -> None:
     _known.setdefault(name, deque(maxlen=_MOST_OF_A_MODEL)).appendleft(known)
 
 
+def _repeated(message: bytes | bytearray, known: _Known) -> InferRequest | None:
+    """Reads a message that begins as ``known`` does; None: it goes on in another way, or not in the order of fields."""
+    before, after, head = known
+    position, end, view = len(before), len(message), memoryview(message)
+    raw: list[Buffer] = []
+    id = ""
+    while position < end:
+        field = read_varint(message, position + 1)
+        if field is None:
+            return None
+        size, start = field
+        stop = start + size
+        if stop > end:
+            return None
+        tag = message[position]
+        if tag == _RAW_TAG and not after:
+            raw.append(view[start:stop])
+        elif tag == _ID_TAG and position == len(before) and message.startswith(after, stop):
+            id = str(view[start:stop], "utf-8")
+            stop += len(after)
+            after = b""
+        else:
+            return None
+        position = stop
+    return InferRequest(head, id, raw) if len(raw) == len(head.inputs) else None
+
+
 class _Cut(Struct):
-    """A message from some position on, without id and raw contents, and these. ``first``: where the first of them
-    begins."""
+    """A message without id and raw contents, and these. ``first``: where the first of them began."""
 
     first: int
     rest: bytes
@@ -92,13 +118,12 @@ class _Cut(Struct):
     raw: list[memoryview]
 
 
-def _cut(message: bytes | bytearray, position: int) -> _Cut | None:
-    """Returns None if there are no raw contents, or there is something else than plain fields. A client's encoder
-    writes fields in order, so most of the rest is one piece."""
+def _cut(message: bytes | bytearray) -> _Cut | None:
+    """Returns None if there are no raw contents, or there is something else than plain fields."""
     view, end = memoryview(message), len(message)
     raw: list[memoryview] = []
     rest: list[memoryview] = []
-    id, first, begun = b"", -1, position
+    id, first, begun, position = b"", -1, 0, 0
     while position < end:
         tag = message[position]
         if tag & 7 != _LENGTH_DELIMITED or tag > 0x7F:

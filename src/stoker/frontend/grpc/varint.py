@@ -19,6 +19,15 @@ _SMALL = [bytes([number]) for number in range(0x80)]
 
 def read_varint(message: bytes | bytearray, position: int, longest: int = 5) -> tuple[int, int] | None:
     """Returns a number and where it ends; None for more than ``longest`` bytes, or no end."""
+    try:
+        low = message[position]
+        if low < 0x80:
+            return low, position + 1
+        high = message[position + 1]
+        if high < 0x80:
+            return low & 0x7F | high << 7, position + 2
+    except IndexError:
+        return None
     number = 0
     for count, byte in enumerate(message[position : position + longest]):
         number |= (byte & 0x7F) << (7 * count)
