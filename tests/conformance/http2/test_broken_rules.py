@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from grpc_fakes import until
+from grpc_fakes import Ports, until
 from h2_peer import (
     DATA,
     END_HEADERS,
@@ -23,6 +23,7 @@ from h2_peer import (
     serves,
 )
 
+from stoker.frontend import connections
 from stoker.frontend.grpc.server import GrpcServer
 from stoker.protos import inference_pb2
 
@@ -142,3 +143,16 @@ async def test_trailers_of_a_client_end_its_request(server: GrpcServer) -> None:
         trailers = client._encoder.encode([("x-checksum", "1")])
         client.send(frame(HEADERS, END_HEADERS | END_STREAM, 1, trailers))
         assert (await client.answer(1)).status == OK
+
+
+async def test_trailers_of_a_client_end_a_request_that_is_refused(
+    ports: Ports, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connections, "SWEEP_S", 1000.0)  # which would answer it at last
+    async with ports.server() as server, peer(server.port) as client:
+        client.send(client.headers(1, path="/a.B/C"))
+        trailers = client._encoder.encode([("x-checksum", "1")])
+        client.send(frame(HEADERS, END_HEADERS | END_STREAM, 1, trailers))
+        assert (await client.answer(1)).status == UNIMPLEMENTED
+        client.call(3, REQUEST)
+        assert (await client.answer(3)).status == OK

@@ -226,7 +226,7 @@ class Connection(ConnectionOutput):
             if event.stream_id in self.calls:
                 self.calls[event.stream_id].receive(b"", end=True)
             else:
-                self._held.receive(event.stream_id, b"", end=True)
+                self._receive_of_no_call(event.stream_id, b"", end=True)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
