@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import grpc
+import h2_peer
 import pytest
 from grpc_fakes import LIMIT, Ports, Running, listening_socket, running, until
 
@@ -171,6 +172,22 @@ async def test_a_stream_that_is_open_at_the_drain_gets_all_its_parts(run: Runnin
     submission.answer(b"two", b"three")
     assert [message.prediction async for message in stream] == [b"one", b"two", b"three"]
     await drain
+
+
+async def test_a_drain_waits_until_a_slow_client_has_read_its_answer(ports: Ports) -> None:
+    ports.inference.on_submit = lambda submission: submission.answer(bytes(h2_peer.MIB))
+    async with ports.server() as server, h2_peer.peer(server.port) as client:
+        client.call(1, h2_peer.REQUEST)
+        await client.until(lambda: 1 in client.answers and bool(client.answers[1].body))
+        drain = asyncio.ensure_future(server.drain(1000))
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert not drain.done()
+        window = (1 << 30).to_bytes(4, "big")
+        client.send(*(h2_peer.frame(h2_peer.WINDOW_UPDATE, 0, stream, window) for stream in (0, 1)))
+        answer = await client.answer(1)
+        assert (answer.status, len(answer.body) > h2_peer.MIB) == (h2_peer.OK, True)
+        await drain
 
 
 async def test_health_is_answered_during_a_drain_and_its_watches_do_not_hold_it_up(run: Running) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
 from stoker.frontend.open_files import Share
 from stoker.frontend.trimming import Trimming
@@ -37,14 +37,18 @@ class Connection(Closable, Protocol):
         ...
 
 
-class Connections:
+C = TypeVar("C", bound=Connection)
+
+
+class Connections(Generic[C]):
     """At most ``limit`` connections, and no more than the share of the process's open files allows.
 
     One timer checks all of them, and none runs while there are none.
     """
 
     def __init__(self, limit: int, files: Share | None = None) -> None:
-        self.open: set[Connection] = set()
+        self.open: set[C] = set()
+        self._leaving: set[C] = set()  # asked to shut down
         self._handshakes: dict[Closable, None] = {}  # the oldest first
         self._limit = limit
         self._files = files
@@ -77,7 +81,7 @@ class Connections:
             del self._handshakes[connection]
             self._give_file()
 
-    def add(self, connection: Connection) -> bool:
+    def add(self, connection: C) -> bool:
         """Adds a connection. False: there are too many; drop it."""
         if self._full:
             self._warn()
@@ -88,25 +92,31 @@ class Connections:
             self._arm()
         return True
 
-    def discard(self, connection: Connection) -> None:
+    def discard(self, connection: C) -> None:
         if connection in self.open:
             self.open.remove(connection)
             self._give_file()
             self._trimming.closed()
-        if self._closed is not None and not self._closed.done() and not self.open:
+        self._leaving.discard(connection)
+        if self._closed is not None and not self._closed.done() and not self._leaving:
             self._closed.set_result(None)
 
     def shutdown(self) -> None:
+        self._leaving = set(self.open)
         for connection in list(self.open):
             connection.shutdown()
         for handshake in list(self._handshakes):
             handshake.give_up()
 
-    async def wait_closed(self, grace_s: float) -> None:
-        """Waits up to ``grace_s`` until all have closed, then cuts the rest."""
-        if self.open:
+    async def wait_left(self, grace_s: float) -> None:
+        """Waits up to ``grace_s`` until those that `shutdown` found have closed."""
+        if self._leaving:
             self._closed = asyncio.get_running_loop().create_future()
             await asyncio.wait([self._closed], timeout=grace_s)
+
+    async def wait_closed(self, grace_s: float) -> None:
+        """Waits like `wait_left`, then cuts all that are open."""
+        await self.wait_left(grace_s)
         for connection in list(self.open):
             connection.give_up()
         if self._timer is not None:

@@ -7,6 +7,7 @@ import ssl
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from stoker.config.address import Address
 from stoker.frontend import sockets
@@ -57,7 +58,7 @@ class Budgets:
         """Tells whether an incomplete request, of which ``received`` bytes have come, takes too long."""
         return quiet_s > self.slow_s(usual_s) or lasted_s > usual_s + received / _LEAST_RATE
 
-    def connections(self, most: int) -> Connections:
+    def connections(self, most: int) -> Connections[Any]:
         """Makes the connections of one listener."""
         return Connections(most, None if self.files is None else self.files.share())
 
@@ -74,7 +75,7 @@ class Listener:
         *,
         address: Address,
         connect: Callable[[], asyncio.Protocol],
-        connections: Connections,
+        connections: Connections[Any],
         tls: ssl.SSLContext | None = None,
         handshake_s: float = 20.0,
         name: str | None = None,

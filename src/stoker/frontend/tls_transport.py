@@ -58,7 +58,7 @@ class TlsTransport(asyncio.Transport, asyncio.BufferedProtocol):
     """``inner``: connected once the handshake is done."""
 
     def __init__(
-        self, inner: asyncio.Protocol, context: ssl.SSLContext, connections: Connections, *, handshake_s: float
+        self, inner: asyncio.Protocol, context: ssl.SSLContext, connections: Connections[Any], *, handshake_s: float
     ) -> None:
         super().__init__()
         self._inner: asyncio.Protocol | None = inner

@@ -25,6 +25,7 @@ from h2_peer import (
     PREDICTIONS,
     REQUEST,
     SETTINGS,
+    UNAVAILABLE,
     WINDOW_UPDATE,
     frame,
     message,
@@ -234,3 +235,33 @@ async def test_a_closed_connection_is_freed_long_before_its_age(ports: Ports) ->
             assert (await client.answer(1)).status == OK
             closed = weakref.ref(next(iter(connections)))
         await until(lambda: not connections and (gc.collect(), closed())[1] is None)
+
+
+# ----------------------------------------------------------------------------------------------------- drains
+
+
+async def test_a_drain_waits_for_nobody_who_connects_meanwhile(ports: Ports) -> None:
+    """Health checks may, until the server ends."""
+    ports.inference.on_submit = None
+    async with ports.server() as server, peer(server.port) as client:
+        client.call(1, REQUEST)
+        submission = await ports.inference.submitted()
+        drain = asyncio.ensure_future(server.drain(1000.0))
+        await client.until(lambda: client.goaway is not None)
+        async with peer(server.port) as checking:
+            path = "/grpc.health.v1.Health/Check"
+            checking.send(checking.headers(1, path=path), frame(DATA, END_STREAM, 1, message(b"")))
+            assert (await checking.answer(1)).status == OK
+            submission.answer(b"last")
+            await drain
+            assert not checking.closed
+
+
+async def test_a_drain_refuses_a_request_that_is_not_whole_at_its_end(ports: Ports) -> None:
+    async with ports.server() as server, peer(server.port) as client:
+        client.send(client.headers(1), frame(DATA, 0, 1, message(REQUEST)[:-1]))
+        await client.until(lambda: 0 in client.window_updates)
+        (connection,) = server._engine.connections.open  # type: ignore[union-attr]
+        await until(lambda: bool(connection.calls))
+        await server.drain(1000.0)
+        assert (await client.answer(1)).status == UNAVAILABLE

@@ -18,6 +18,7 @@ from typing import Protocol
 import ngh2
 from ngh2 import ConnectionClosed, DataReceived, RequestReceived, StreamClosed
 
+from stoker.errors import ServerStopping
 from stoker.frontend.budget import ByteBudget, Share
 from stoker.frontend.connections import Connections
 from stoker.frontend.grpc.call import Method
@@ -79,7 +80,7 @@ class Host(Protocol):
     def methods(self) -> Mapping[bytes, Method]: ...
 
     configuration: ngh2.Configuration
-    connections: Connections
+    connections: Connections[Connection]
 
     def opened(self, connection: Connection) -> bool:
         """Counts a new connection. False: there are too many."""
@@ -397,6 +398,11 @@ class Connection(ConnectionOutput):
 
     def shutdown_after(self, age_s: float, grace_s: float | None) -> None:
         self._timer = asyncio.get_running_loop().call_later(age_s, self.shutdown, grace_s)
+
+    def refuse_open_calls(self) -> None:
+        """Refuses the calls that a drain does not wait for: their requests are not whole, or they watch health."""
+        for call in list(self.calls.values()):
+            call.abandon(ServerStopping())
 
     def _send_final_goaway(self) -> None:
         """Takes the second step; the connection closes once all calls up to the last are answered."""

@@ -53,6 +53,10 @@ class Engine(Protocol):
         """Asks clients to take new calls elsewhere."""
         ...
 
+    async def flush(self, grace_s: float) -> None:
+        """Waits up to ``grace_s`` until clients have read the answers of a drain, whose calls have ended."""
+        ...
+
     async def stop(self) -> None: ...
 
 

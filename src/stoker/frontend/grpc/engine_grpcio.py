@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -38,6 +38,7 @@ class GrpcioEngine:
         self._setup = setup
         self._unread = ByteBudget(setup.budgets.unread.limit)
         self._server: grpc.aio.Server | None = None
+        self._running: set[asyncio.Future[Any]] = set()  # until the client has taken the answer
         self._remove: Callable[[], None] = lambda: None  # file of the Unix socket
 
     async def start(self) -> int:
@@ -68,6 +69,10 @@ class GrpcioEngine:
     def start_draining(self) -> None:
         pass  # gRPC's core can only stop listening, but health checks continue
 
+    async def flush(self, grace_s: float) -> None:
+        if self._running:
+            await asyncio.wait(self._running, timeout=grace_s)
+
     async def stop(self) -> None:
         server, self._server = self._server, None
         if server is not None:
@@ -84,14 +89,23 @@ class GrpcioEngine:
         """Treats a unary answer as a stream of one message: only so we know when the client has taken it."""
 
         async def handle(request: bytes, context: Any) -> None:
-            await self._call(method, request, context).run(context)
+            await self._run(self._call(method, request, context).run(context))
 
         async def converse(requests: AsyncIterator[bytes], context: Any) -> None:
-            await self._call(method, b"", context).converse(requests, context)
+            await self._run(self._call(method, b"", context).converse(requests, context))
 
         if method.one_request:
             return grpc.unary_stream_rpc_method_handler(handle)
         return grpc.stream_stream_rpc_method_handler(converse)
+
+    async def _run(self, call: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._running.add(task)
+        try:
+            await call
+        finally:
+            self._running.discard(task)
 
     def _call(self, method: Method, request: bytes, context: Any) -> _GrpcioCall:
         now, remaining = time.monotonic(), context.time_remaining()

@@ -10,6 +10,7 @@ import logging
 import random
 
 from stoker.config.address import Address
+from stoker.frontend.connections import Connections
 from stoker.frontend.grpc.connection import Connection, configuration
 from stoker.frontend.grpc.engine import Setup
 from stoker.frontend.listener import Listener
@@ -28,7 +29,7 @@ class Nghttp2Engine:
         self.setup = setup
         self.methods = {method.path.encode(): method for method in setup.methods}
         self.configuration = configuration(setup.limits)
-        self.connections = setup.budgets.connections(setup.limits.connections)
+        self.connections: Connections[Connection] = setup.budgets.connections(setup.limits.connections)
         self._listener = Listener(
             address=_address(setup.host, setup.port),
             connect=lambda: Connection(self),
@@ -46,6 +47,11 @@ class Nghttp2Engine:
     def start_draining(self) -> None:
         """Asks the clients of all connections to go elsewhere; keeps listening for health checks."""
         self.connections.shutdown()
+
+    async def flush(self, grace_s: float) -> None:
+        for connection in list(self.connections.open):
+            connection.refuse_open_calls()
+        await self.connections.wait_left(grace_s)
 
     async def stop(self) -> None:
         self._listener.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import logging
+import time
 from collections.abc import Callable, Sequence
 
 from stoker.core.ports import AccessLog, RequestTelemetry
@@ -12,7 +13,7 @@ from stoker.frontend.grpc.engine import ConnectionAge, Engine, Setup
 from stoker.frontend.grpc.limits import Limits
 from stoker.frontend.grpc.reflection import reflection_methods
 from stoker.frontend.grpc.status import HTTP
-from stoker.frontend.listener import Budgets
+from stoker.frontend.listener import Budgets, flush_time
 from stoker.frontend.open_exchanges import OpenExchanges
 from stoker.frontend.tls import Tls
 
@@ -92,11 +93,15 @@ class GrpcServer:
     async def drain(self, grace_s: float) -> None:
         """Answers new calls UNAVAILABLE, waits up to ``grace_s`` for the open ones, then ends them the same way.
 
-        Health checks and watches continue until the end of the drain.
+        Clients have the rest of ``grace_s`` to read their answers.  Health checks and watches continue until the end
+        of the drain.
         """
-        if self._engine is not None:
-            self._engine.start_draining()
+        began, engine = time.monotonic(), self._engine
+        if engine is not None:
+            engine.start_draining()
         await self._calls.drain(grace_s)
+        if engine is not None:
+            await engine.flush(flush_time(grace_s, began))
 
     def _make_engine(self) -> Engine:
         services = sorted({method.service for method in self._methods})

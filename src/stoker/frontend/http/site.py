@@ -38,7 +38,7 @@ class Site:
     predictor: Predictor | None
     exchanges: OpenExchanges
     style: AnswerStyle
-    connections: Connections
+    connections: Connections[Any]
     budgets: Budgets
     limits: Limits
     scheme: str = "http"
