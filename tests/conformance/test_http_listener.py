@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import ssl
 import stat
@@ -10,8 +11,8 @@ from pathlib import Path
 import httpx
 import pytest
 import trustme
-from grpc_fakes import listening_socket
-from http_fakes import HttpPorts, client_of, echo
+from grpc_fakes import listening_socket, until
+from http_fakes import HttpPorts, answering, client_of, echo
 
 from stoker.config.address import Address
 from stoker.errors import BindError
@@ -110,3 +111,44 @@ async def test_an_https_listener_predicts_and_streams() -> None:
         assert (await http.post("/predictions/m", content=b"end")).text == "a" * 1000 + "end"
         assert (await http.post("/predictions/m", content=bytes(200_000))).status_code == 413
         assert (await http.get("/live")).status_code == 200
+
+
+async def test_the_end_of_an_answer_to_a_slow_reader_is_no_error_of_the_loop(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """asyncio reports the loss of a connection twice if `resume_writing` closes it with nothing left to send."""
+    ports = HttpPorts()
+    async with ports.listener() as listener:
+        ours, theirs = socket.socketpair()
+        ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 18)
+        room = capacity_of(1 << 18)
+        ports.inference.on_submit = answering(bytes(room + (80 << 10)))
+        connect = listener._listener._accepted
+        await asyncio.get_running_loop().create_connection(connect, sock=ours)
+        theirs.setblocking(False)
+        theirs.sendall(b"GET /predictions/m HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+        await until(lambda: bool(ports.telemetry.statuses))
+        received = 0
+        while True:
+            try:
+                piece = theirs.recv(1 << 20)
+            except BlockingIOError:
+                await asyncio.sleep(0)
+                continue
+            if not piece:
+                break
+            received += len(piece)
+        assert received > room + (80 << 10)
+        await until(lambda: listener.open_connections == 0)
+        await asyncio.sleep(0)
+        theirs.close()
+    assert [record for record in caplog.records if record.levelname == "ERROR"] == []
+
+
+def capacity_of(send_buffer: int) -> int:
+    """Returns the bytes that such a socket takes before its peer reads."""
+    one, other = socket.socketpair()
+    with one, other:
+        one.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer)
+        one.setblocking(False)
+        return one.send(bytes(16 * send_buffer))

@@ -285,7 +285,7 @@ class TlsTransport(asyncio.Transport, asyncio.BufferedProtocol):
     def _finish(self) -> None:
         self._notify()
         self._state = State.OVER
-        self._below.close()
+        asyncio.get_running_loop().call_soon(self._below.close)  # while it writes, asyncio would report the loss twice
 
     def _half_close(self) -> None:
         self._notify()

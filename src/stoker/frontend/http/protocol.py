@@ -397,7 +397,7 @@ class HttpConnection(asyncio.Protocol):
         """Closes once the output is read."""
         self._discarding = True
         if not self._paused:
-            self._transport.close()
+            self._loop.call_soon(self._transport.close)  # at once, while asyncio writes, it would report the loss twice
 
     # ------------------------------------------------------------------------------------ writing, stopping
 
