@@ -338,6 +338,21 @@ async def test_a_stream_that_a_drain_gave_up_has_no_good_end(server: Running) ->
     writer.close()
 
 
+async def test_a_drain_does_not_cut_a_client_that_still_sends_what_was_refused(server: Running) -> None:
+    """A close while it sends would reset the connection, and lose the answer."""
+    reader, writer = await server.connect()
+    writer.write(b"POST /predictions/m HTTP/1.1\r\nhost: x\r\ncontent-length: 20000000\r\n\r\n")
+    await until(lambda: server.ports.telemetry.statuses == [413])
+    drain = asyncio.ensure_future(server.listener.drain(20))
+    await until(lambda: not server.listener._listener._server.is_serving())  # type: ignore[union-attr]
+    for _ in range(20):
+        writer.write(bytes(1_000_000))
+        await asyncio.sleep(0)
+    assert (await reader.read()).startswith(b"HTTP/1.1 413 ")
+    await drain
+    writer.close()
+
+
 async def test_the_next_client_is_served_after_all_of_that(server: Running) -> None:
     server.inference.on_submit = echo
     assert (await server.client.post("/predictions/m", content=b"x")).text == "x"

@@ -469,7 +469,7 @@ class HttpConnection(asyncio.Protocol):
         if exchange is not None:
             if not exchange.started:
                 exchange.keep_alive = False
-        else:
+        elif self._lingering is None:
             self._close_now()
 
 
