@@ -17,7 +17,7 @@ from stoker.core.buffer import Buffer
 from stoker.core.tensors import NONE, NamedHead, Parameters
 from stoker.errors import BadRequest, InvalidOutput, MalformedMessage
 from stoker.frontend.grpc.fields import check_fields
-from stoker.frontend.grpc.varint import read_varint, varint
+from stoker.frontend.grpc.varint import read_value, varint
 from stoker.frontend.open_inference.request import AnswerHead, InferAnswer, InferRequest, RequestHead
 from stoker.frontend.request_limits import FEW_BYTES, MOST_NUMBERS, MOST_TEXTS, check_count, most
 from stoker.protos import grpc_predict_v2_pb2 as pb
@@ -89,13 +89,10 @@ def _repeated(message: bytes | bytearray, known: _Known) -> InferRequest | None:
     raw: list[Buffer] = []
     id = ""
     while position < end:
-        field = read_varint(message, position + 1)
-        if field is None:
+        value = read_value(message, position + 1)
+        if value is None:
             return None
-        size, start = field
-        stop = start + size
-        if stop > end:
-            return None
+        start, stop = value
         tag = message[position]
         if tag == _RAW_TAG and not after:
             raw.append(view[start:stop])
@@ -128,13 +125,10 @@ def _cut(message: bytes | bytearray) -> _Cut | None:
         tag = message[position]
         if tag & 7 != _LENGTH_DELIMITED or tag > 0x7F:
             return None
-        field = read_varint(message, position + 1)
-        if field is None:
+        value = read_value(message, position + 1)
+        if value is None:
             return None
-        size, start = field
-        stop = start + size
-        if stop > end:
-            return None
+        start, stop = value
         if tag in (_RAW_TAG, _ID_TAG):
             if begun < position:
                 rest.append(view[begun:position])

@@ -17,6 +17,16 @@ def varint(number: int) -> bytes:
 _SMALL = [bytes([number]) for number in range(0x80)]
 
 
+def read_value(message: bytes | bytearray, position: int) -> tuple[int, int] | None:
+    """Returns where a value begins and ends whose length stands at ``position``; None: the message ends before."""
+    found = read_varint(message, position)
+    if found is None:
+        return None
+    size, start = found
+    stop = start + size
+    return (start, stop) if stop <= len(message) else None
+
+
 def read_varint(message: bytes | bytearray, position: int, longest: int = 5) -> tuple[int, int] | None:
     """Returns a number and where it ends; None for more than ``longest`` bytes, or no end."""
     try:
