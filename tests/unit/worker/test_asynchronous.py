@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -17,12 +17,7 @@ from stoker.worker.context import Context
 from stoker.worker.exceptions import PredictionException
 from stoker.worker.handler_utils import send_intermediate_predict_response
 
-
-@pytest.fixture
-def rig() -> Iterator[Rig]:
-    rig = Rig(window_bytes=100)
-    yield rig
-    rig.close()
+RIG = {"window_bytes": 100}
 
 
 def of(answers: list[Answer], batch_id: int) -> list[Any]:
@@ -396,15 +391,3 @@ def test_a_handler_that_would_be_called_otherwise_than_it_is_made_for_is_refused
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(ValueError, match=sentence):
         loading.find_entry(f"{name}.py", envelope, asynchronous=asynchronous)
-
-
-def test_an_answer_that_cannot_be_made_is_a_failure(rig: Rig) -> None:
-    async def handle(data: Any, context: Context) -> Any:
-        context.set_response_header(0, "a", "b")
-        processors: Any = context.request_processor
-        processors[0].get_response_headers = None
-        return ["x"]
-
-    rig.predict(b"a")
-    rig.run_async(handle)
-    assert [answer.items for answer in rig.answers()] == [[calling.RAISED]]

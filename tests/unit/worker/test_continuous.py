@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -20,11 +19,7 @@ from stoker.worker.exceptions import JobCancelled, PredictionException
 RAISED = calling.RAISED
 
 
-@pytest.fixture
-def rig() -> Iterator[Rig]:
-    rig = Rig(window_bytes=100)
-    yield rig
-    rig.close()
+RIG = {"window_bytes": 100}
 
 
 def test_a_request_takes_part_in_every_step_until_its_criterion_says_so(rig: Rig) -> None:
@@ -306,15 +301,3 @@ def test_a_batch_of_several_jobs_breaks_the_protocol(rig: Rig) -> None:
     rig.predict(b"1", b"1")
     with pytest.raises(frames.FrameError, match="comes alone"):
         rig.run_continuously(Countdown())
-
-
-def test_an_answer_that_cannot_be_made_is_a_failure(rig: Rig) -> None:
-    def handle(data: Any, context: Context) -> Any:
-        context.set_response_header(0, "a", "b")
-        processors: Any = context.request_processor
-        processors[0].get_response_headers = None
-        return ["x"]
-
-    rig.predict(b"a")
-    rig.run_continuously(handle)
-    assert [answer.items for answer in rig.answers()] == [[calling.RAISED]]

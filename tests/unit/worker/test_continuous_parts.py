@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -18,11 +17,7 @@ from stoker.worker.handler_utils import send_intermediate_predict_response
 RAISED = calling.RAISED
 
 
-@pytest.fixture
-def rig() -> Iterator[Rig]:
-    rig = Rig(window_bytes=100)
-    yield rig
-    rig.close()
+RIG = {"window_bytes": 100}
 
 
 def test_what_a_step_gave_has_left_before_the_next_one_begins(rig: Rig) -> None:

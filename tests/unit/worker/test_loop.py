@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import struct
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -13,19 +12,10 @@ from worker_rig import Rig
 from stoker.ipc import frames
 from stoker.ipc.to_server import Failure, Meta
 from stoker.ipc.to_worker import Cancel, Grant, JobHeader, Load, Predict, Stop
-from stoker.worker import calling
 from stoker.worker.context import Context
 from stoker.worker.exceptions import JobCancelled, PredictionException, ServerGone
-from stoker.worker.inbox import Inbox
 
 Handle = Callable[[Any, Context], Any]
-
-
-@pytest.fixture
-def rig() -> Iterator[Rig]:
-    rig = Rig()
-    yield rig
-    rig.close()
 
 
 def echo(data: Any, context: Context) -> list[bytes]:
@@ -418,73 +408,3 @@ def test_system_exit_of_a_handler_is_not_mistaken_for_a_failed_prediction(rig: R
     with pytest.raises(SystemExit):
         rig.loop(lambda data, context: raising(SystemExit(3))()).run()
     assert rig.answers() == []
-
-
-# ---------------------------------------------------------------------------- polling for the next batch
-
-
-def ticking(rig: Rig) -> None:
-    """Each reading of the clock takes some time."""
-
-    def monotonic() -> float:
-        rig.time.now += 0.00001
-        return rig.time.now
-
-    rig.inbox._monotonic = monotonic
-
-
-def test_a_poll_that_finds_nothing_ends_and_one_that_finds_a_batch_takes_it(rig: Rig) -> None:
-    ticking(rig)
-    assert not rig.inbox.busy_poll(0.001)
-    rig.predict(b"a")
-    assert rig.inbox.busy_poll(0.001)
-    assert len(rig.inbox.waiting) == 1
-
-
-def test_a_poll_sees_that_the_server_is_gone(rig: Rig) -> None:
-    ticking(rig)
-    rig.server.socket.close()
-    with pytest.raises(ServerGone):
-        rig.inbox.busy_poll(0.001)
-
-
-@pytest.mark.parametrize("may_poll", [True, False])
-def test_a_worker_polls_before_it_sleeps_only_if_it_may(
-    rig: Rig, monkeypatch: pytest.MonkeyPatch, may_poll: bool
-) -> None:
-    polls: list[float] = []
-    monkeypatch.setattr(Inbox, "busy_poll", lambda self, seconds: polls.append(seconds))
-    loop = rig.loop(lambda data, context: [b""] * len(data), poll_s=0.001)
-    for number in range(1, 6):
-        rig.server.send(Predict(number, [JobHeader("id", [], {}, None)], may_poll))
-        batch = loop._next()
-        assert batch is not None
-        loop._run(batch)
-    assert polls == [0.001] * 4 * may_poll
-
-
-def test_a_worker_that_polled_in_vain_sleeps_until_its_batch_comes(rig: Rig) -> None:
-    ticking(rig)
-    loop = rig.loop(lambda data, context: [b""] * len(data), poll_s=0.001)
-    for number in range(1, 3):
-        rig.server.send(Predict(number, [JobHeader("id", [], {}, None)], True))
-        batch = loop._next()
-        assert batch is not None
-        loop._run(batch)
-    later = threading.Thread(target=lambda: rig.predict(b"later"))
-    later.start()
-    found = loop._next()
-    later.join()
-    assert found is not None and found.payload_bytes == 5
-
-
-def test_an_answer_that_cannot_be_made_is_a_failure(rig: Rig) -> None:
-    def handle(data: Any, context: Context) -> Any:
-        context.set_response_header(0, "a", "b")
-        processors: Any = context.request_processor
-        processors[0].get_response_headers = None
-        return ["x"]
-
-    rig.predict(b"a")
-    rig.run(handle)
-    assert [answer.items for answer in rig.answers()] == [[calling.RAISED]]

@@ -16,12 +16,7 @@ from stoker.worker.context import Context
 from stoker.worker.exceptions import JobCancelled, PredictionException
 from stoker.worker.streaming import send_intermediate_predict_response as send
 
-
-@pytest.fixture
-def rig() -> Iterator[Rig]:
-    rig = Rig(window_bytes=10, max_response_bytes=100)
-    yield rig
-    rig.close()
+RIG = {"window_bytes": 10, "max_response_bytes": 100}
 
 
 def part(context: Context, *values: Any) -> None:
