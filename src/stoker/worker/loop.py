@@ -2,11 +2,13 @@
 
 Before a batch starts, jobs that are cancelled or late are left out: they answer `DROPPED`.  The answers of quick
 handlers are held back for a moment, so that several leave in one write; never while there is nothing to do, and
-never while a handler runs that is not quick on average.
+never while a handler runs that is not quick on average.  Behind a call that takes long all the same, they leave from
+the flusher's thread.
 """
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable
 from typing import Any
@@ -16,7 +18,8 @@ from stoker.core.polling import Polling
 from stoker.ipc.to_server import Failure, Results
 from stoker.worker import calling, results, rows
 from stoker.worker.connection import Connection, leave
-from stoker.worker.exceptions import JobCancelled
+from stoker.worker.exceptions import JobCancelled, ServerGone
+from stoker.worker.flusher import Flusher
 from stoker.worker.inbox import POLL_AGAIN_S, Batch, Inbox
 from stoker.worker.loading import LoadedModel
 from stoker.worker.metrics_export import export
@@ -25,6 +28,7 @@ from stoker.worker.streaming import PartSender
 from stoker.worker.tensors import TensorForms
 
 _HOLD_S = 0.001
+_OVERDUE_S = 0.01
 _HOLD_BYTES = 64 << 10
 _SLOW_S = 0.0003
 _LARGE_BATCH_BYTES = 16 << 10
@@ -56,6 +60,7 @@ class Loop:
         self._max_response = max_response_bytes
         self._decode = decode_input_request
         self._polling = Polling(poll_s)
+        self._flusher = Flusher(self._flush_overdue, pause_s=_OVERDUE_S)
         self._monotonic = monotonic
         self._expected_s = 0.0
         self._held_since = 0.0
@@ -142,8 +147,22 @@ class Loop:
         connection = self._connection
         if not connection.pending_bytes:
             self._held_since = self._now
+            if self._inbox.waiting:
+                self._flusher.watch()
         if export.waiting:
             export.queue(connection)
         connection.queue(answer, payloads)
         if connection.pending_bytes >= _HOLD_BYTES or self._now - self._held_since >= _HOLD_S:
             connection.flush()
+
+    def _flush_overdue(self) -> None:
+        """Runs in the flusher's thread. Between two calls of the handler, the connection is the loop's alone."""
+        inbox, connection = self._inbox, self._connection
+        if not connection.pending_bytes:
+            return  # an idle loop holds the lock
+        with inbox.lock:
+            if inbox.current is None:
+                self._flusher.watch()
+            elif not connection.abandoned:
+                with contextlib.suppress(ServerGone):  # the loop will find out
+                    connection.flush()

@@ -9,10 +9,12 @@ import pytest
 
 from stoker.worker.flusher import Flusher
 
+_PAUSE_S = 0.0001
+
 
 def test_what_is_held_is_flushed_as_often_as_something_is_held() -> None:
     flushed = threading.Semaphore(0)
-    flusher = Flusher(flushed.release, pause_s=0.0)
+    flusher = Flusher(flushed.release, pause_s=_PAUSE_S)
     for _ in range(3):
         flusher.watch()
         assert flushed.acquire(timeout=30)
@@ -30,7 +32,7 @@ def test_something_held_while_it_flushes_is_flushed_next() -> None:
             flusher.watch()
         flushed.release()
 
-    flusher = Flusher(flush, pause_s=0.0)
+    flusher = Flusher(flush, pause_s=_PAUSE_S)
     flusher.watch()
     for _ in range(1000):
         assert flushed.acquire(timeout=30)
@@ -45,7 +47,7 @@ def test_threads_take_turns_quicker_while_something_is_held_only() -> None:
         seen.append(sys.getswitchinterval())
         done.set()
 
-    Flusher(flush, pause_s=0.0).watch()
+    Flusher(flush, pause_s=_PAUSE_S).watch()
     assert done.wait(30)
     assert seen[0] < before
     while sys.getswitchinterval() != before:
@@ -61,7 +63,7 @@ def test_an_interval_that_the_handler_sets_meanwhile_stays() -> None:
         steps.release()
 
     try:
-        flusher = Flusher(flush, pause_s=0.0)
+        flusher = Flusher(flush, pause_s=_PAUSE_S)
         flusher.watch()
         assert steps.acquire(timeout=30)
         sys.setswitchinterval(0.02)

@@ -17,6 +17,8 @@ from stoker.worker.exceptions import JobCancelled, PredictionException, ServerGo
 
 Handle = Callable[[Any, Context], Any]
 
+pytestmark = pytest.mark.usefixtures("no_flusher")
+
 
 def echo(data: Any, context: Context) -> list[bytes]:
     return [bytes(row["data"]) for row in data]
