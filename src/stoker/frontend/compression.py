@@ -21,7 +21,7 @@ class UnknownEncoding(BadCompression):
     """The data is compressed with an unsupported method."""
 
 
-def inflate(packed: Buffer, encoding: str, limit: int) -> bytes:
+def inflate(compressed: Buffer, encoding: str, limit: int) -> bytes:
     """Decompresses piecewise, up to ``limit`` bytes. ``encoding``: gzip or deflate.
 
     Raises: UnknownEncoding, MessageTooLarge, BadCompression
@@ -31,33 +31,33 @@ def inflate(packed: Buffer, encoding: str, limit: int) -> bytes:
     bits = _WINDOW_BITS.get(encoding)
     if bits is None:
         raise UnknownEncoding
-    unpacker, out, view = zlib.decompressobj(bits), bytearray(), memoryview(packed)
+    decompressor, out, view = zlib.decompressobj(bits), bytearray(), memoryview(compressed)
     try:
         for start in range(0, len(view), _PIECE):
-            if unpacker.eof:
+            if decompressor.eof:
                 raise BadCompression
             data: Buffer = view[start : start + _PIECE]
             more = True
-            while more and not unpacker.eof:
-                piece = unpacker.decompress(data, _PIECE)
+            while more and not decompressor.eof:
+                piece = decompressor.decompress(data, _PIECE)
                 out += piece
                 if len(out) > limit:
                     raise MessageTooLarge(size=len(out), limit=limit)
-                data = unpacker.unconsumed_tail
+                data = decompressor.unconsumed_tail
                 more = bool(data) or len(piece) == _PIECE
     except zlib.error:
         raise BadCompression from None
-    if not unpacker.eof or unpacker.unused_data:
+    if not decompressor.eof or decompressor.unused_data:
         raise BadCompression
     return bytes(out)
 
 
-def inflate_small(packed: Buffer, encoding: str, limit: int) -> bytes | None:
-    """Decompresses as `inflate`, if that takes less than a millisecond; None: it needs a thread."""
-    if len(packed) > _SMALL:
+def inflate_small(compressed: Buffer, encoding: str, limit: int) -> bytes | None:
+    """Decompresses like `inflate`, if that takes less than a millisecond; None: it needs a thread."""
+    if len(compressed) > _SMALL:
         return None
     try:
-        return inflate(packed, encoding, min(limit, SMALL_INFLATED))
+        return inflate(compressed, encoding, min(limit, SMALL_INFLATED))
     except MessageTooLarge:
         if limit <= SMALL_INFLATED:
             raise
@@ -66,5 +66,5 @@ def inflate_small(packed: Buffer, encoding: str, limit: int) -> bytes | None:
 
 def deflate(message: bytes, encoding: str) -> bytes:
     """Compresses fast rather than small, because the answer waits for it."""
-    packer = zlib.compressobj(1, zlib.DEFLATED, _WINDOW_BITS[encoding])
-    return packer.compress(message) + packer.flush()
+    compressor = zlib.compressobj(1, zlib.DEFLATED, _WINDOW_BITS[encoding])
+    return compressor.compress(message) + compressor.flush()

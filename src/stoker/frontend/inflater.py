@@ -43,7 +43,7 @@ class Inflater:
         self._runs = False
         self._left = _AT_ONCE_BYTES
 
-    def inflate_now(self, packed: Buffer, encoding: str, limit: int) -> bytes | None:
+    def inflate_now(self, compressed: Buffer, encoding: str, limit: int) -> bytes | None:
         """Decompresses a small message on the loop, as long as there are few of them; None: `submit` it.
 
         Raises: UnknownEncoding, MessageTooLarge, BadCompression
@@ -54,7 +54,7 @@ class Inflater:
             self._loop.call_soon(self._begin_turn)
         size = SMALL_INFLATED
         try:
-            data = inflate_small(packed, encoding, limit)
+            data = inflate_small(compressed, encoding, limit)
             if data is not None:
                 size = len(data)
         finally:

@@ -70,10 +70,10 @@ class Receiver(Protocol):
 class _Message:
     """A complete message. ``share``: what it takes of the budget. ``waits``: the method does not have it."""
 
-    __slots__ = ("data", "packed", "share", "waits")
+    __slots__ = ("compressed", "data", "share", "waits")
 
-    def __init__(self, packed: bool, data: bytes | bytearray, share: Share | None) -> None:
-        self.packed = packed
+    def __init__(self, compressed: bool, data: bytes | bytearray, share: Share | None) -> None:
+        self.compressed = compressed
         self.data = data
         self.share = share
         self.waits = True
@@ -171,13 +171,13 @@ class IncomingMessages:
         call, new = self._call, []
         if self._reader.awaited_bytes <= _SMALL_BYTES:
             self._credit = max(_SMALL_BYTES, self._credit - len(piece))
-        for packed, data in self._reader.feed(piece):
+        for compressed, data in self._reader.feed(piece):
             share, self._share = self._share, None
             if share is not None:
                 share.stop_waiting()
             if len(data) > _SMALL_BYTES and not call.one_request:
                 self._connection.set_window(call.id, _SMALL_BYTES)
-            new.append(_Message(packed, data, share))
+            new.append(_Message(compressed, data, share))
             self.begun_at = self.received_at
         self._inbox.extend(new)
         if call.one_request and len(self._inbox) + (self._reader.awaited_bytes > 0) > 1:
@@ -231,7 +231,7 @@ class IncomingMessages:
         call, inbox = self._call, self._inbox
         while inbox and self._inflation is None and call.takes_messages:
             message = inbox[0]
-            if not message.packed:
+            if not message.compressed:
                 inbox.popleft()
                 message.waits = False
                 try:
@@ -248,12 +248,12 @@ class IncomingMessages:
 
     def _inflate(self, message: _Message) -> None:
         """Decompresses a small message, or begins to decompress a large one in the thread."""
-        packed, encoding, limit = message.data, self._call.encoding, self._connection.max_message_bytes
-        data = current_inflater().inflate_now(packed, encoding, limit)
+        compressed, encoding, limit = message.data, self._call.encoding, self._connection.max_message_bytes
+        data = current_inflater().inflate_now(compressed, encoding, limit)
         if data is not None:
-            message.packed, message.data = False, data
+            message.compressed, message.data = False, data
         else:
-            work = partial(compression.inflate, packed, encoding, limit)
+            work = partial(compression.inflate, compressed, encoding, limit)
             self._inflation = current_inflater().submit(self._connection, work, self._on_inflated)
 
     def _on_inflated(self, data: bytes | None, error: BaseException | None) -> None:
@@ -263,7 +263,7 @@ class IncomingMessages:
             return
         message = self._inbox[0]
         share, message.share = message.share, None
-        message.packed, message.data = False, data
+        message.compressed, message.data = False, data
         if share is not None:
             share.give_back()
         self.read_on()

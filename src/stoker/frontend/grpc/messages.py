@@ -1,6 +1,6 @@
-"""Frames gRPC messages: a flag, a length, the message. PURE.
+"""Frames gRPC messages: a compressed flag, a length, the message. PURE.
 
-Invariant: the length is checked when it arrives, before anything of the message is stored.
+Invariant: the length is checked when it arrives, before any of the message is stored.
 """
 
 from __future__ import annotations
@@ -45,13 +45,13 @@ Message = bytes | LargeMessage
 class MessageReader:
     """Assembles messages from pieces of a request's body. No message may exceed ``limit`` bytes on the wire."""
 
-    __slots__ = ("_body", "_head", "_length", "_limit", "_packed")
+    __slots__ = ("_body", "_compressed", "_head", "_limit")
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._head = b""
         self._body: Assembly | None = None
-        self._packed = False
+        self._compressed = False
 
     @property
     def incomplete(self) -> bool:
@@ -69,7 +69,10 @@ class MessageReader:
         return 0 if self._body is None else self._body.filled
 
     def feed(self, data: bytes) -> list[tuple[bool, bytes | bytearray]]:
-        """Returns the messages that are complete, each with its flag. Raises MessageTooLarge, BadFraming."""
+        """Returns the messages that are now complete, each with its compressed flag.
+
+        Raises: MessageTooLarge, BadFraming
+        """
         messages: list[tuple[bool, bytes | bytearray]] = []
         at, end = 0, len(data)
         while at < end:
@@ -78,14 +81,14 @@ class MessageReader:
                 if length is None:
                     break
                 if end - at >= length:
-                    messages.append((self._packed, data[at : at + length]))
+                    messages.append((self._compressed, data[at : at + length]))
                     at += length
                     continue
                 self._body = Assembly(length)
             at = self._body.fill(data, at)
             if self._body.complete:
                 body, self._body = self._body.take(), None
-                messages.append((self._packed, bytes(body) if len(body) <= LARGE_BYTES else body))
+                messages.append((self._compressed, bytes(body) if len(body) <= LARGE_BYTES else body))
         return messages
 
     def _read_prefix(self, data: bytes, at: int) -> tuple[int, int | None]:
@@ -101,9 +104,9 @@ class MessageReader:
         length = int.from_bytes(head[1:], "big")
         if length > self._limit:
             raise MessageTooLarge(size=length, limit=self._limit)
-        self._packed = head[0] == 1
+        self._compressed = head[0] == 1
         return at + taken, length
 
 
-def prefix(message: Message, *, packed: bool = False) -> bytes:
-    return (b"\x01" if packed else b"\x00") + len(message).to_bytes(4, "big")
+def prefix(message: Message, *, compressed: bool = False) -> bytes:
+    return (b"\x01" if compressed else b"\x00") + len(message).to_bytes(4, "big")

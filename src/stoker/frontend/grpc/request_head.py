@@ -15,8 +15,8 @@ Headers = tuple[tuple[bytes, bytes], ...]
 
 HEADER_OVERHEAD_BYTES = 32  # as HTTP/2 counts a header list
 RESPONSE_HEADERS: Headers = ((b":status", b"200"), (b"content-type", b"application/grpc"))
-PACKINGS = ("gzip", "deflate")
-ACCEPTED_PACKINGS: Headers = ((b"grpc-accept-encoding", b"identity,gzip,deflate"),)
+COMPRESSIONS = ("gzip", "deflate")
+ACCEPT_ENCODING: Headers = ((b"grpc-accept-encoding", b"identity,gzip,deflate"),)
 OK_TRAILERS: Headers = ((b"grpc-status", b"0"),)
 
 _UNITS = {"H": 3600.0, "M": 60.0, "S": 1.0, "m": 1e-3, "u": 1e-6, "n": 1e-9}
@@ -26,7 +26,7 @@ _MESSAGE_SAFE = " !\"#$&'()*+,/:;<=>?@[\\]^`{|}"
 
 class RequestHead(Struct, frozen=True):
     """``metadata``: the caller's own, ``-bin`` values as bytes. ``timeout_s``: None without a (valid) grpc-timeout.
-    ``packs_answers``: the client compresses and takes compressed answers; ``answer_headers`` say so.
+    ``compresses_answers``: the client compresses and takes compressed answers; ``answer_headers`` say so.
     ``size``: bytes of the header list as HTTP/2 counts them."""
 
     verb: bytes
@@ -34,7 +34,7 @@ class RequestHead(Struct, frozen=True):
     content_type: bytes
     timeout_s: float | None
     encoding: str
-    packs_answers: bool
+    compresses_answers: bool
     answer_headers: Headers
     metadata: Sequence[tuple[str, str | bytes]]
     size: int
@@ -66,9 +66,9 @@ def parse_head(headers: Headers) -> RequestHead:
                 metadata.extend((key, _binary(part)) for part in text.split(","))
             else:
                 metadata.append((key, text))
-    packs = encoding in PACKINGS and encoding.encode() in accepted
-    answer = (*RESPONSE_HEADERS, (b"grpc-encoding", encoding.encode())) if packs else RESPONSE_HEADERS
-    return RequestHead(verb, path, content_type, timeout_s, encoding, packs, answer, metadata, size)
+    compresses = encoding in COMPRESSIONS and encoding.encode() in accepted
+    answer = (*RESPONSE_HEADERS, (b"grpc-encoding", encoding.encode())) if compresses else RESPONSE_HEADERS
+    return RequestHead(verb, path, content_type, timeout_s, encoding, compresses, answer, metadata, size)
 
 
 def is_grpc(content_type: bytes) -> bool:

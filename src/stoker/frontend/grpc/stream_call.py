@@ -22,9 +22,9 @@ from stoker.frontend.grpc.call import Call, Trailing
 from stoker.frontend.grpc.incoming import IncomingMessages
 from stoker.frontend.grpc.messages import PREFIX_BYTES, LargeMessage, Message
 from stoker.frontend.grpc.request_head import (
-    ACCEPTED_PACKINGS,
+    ACCEPT_ENCODING,
+    COMPRESSIONS,
     OK_TRAILERS,
-    PACKINGS,
     RESPONSE_HEADERS,
     Headers,
     RequestHead,
@@ -51,7 +51,7 @@ SLICE_BYTES = 64 * 1024
 """Bytes of a large message that HTTP/2 gets at a time."""
 _SMALL_BYTES = 64 * 1024
 """An answer below this size is framed in one piece."""
-_COMPRESSED_BYTES = range(1024, 256 * 1024)
+_SIZES_TO_COMPRESS = range(1024, 256 * 1024)
 """Sizes of answers to compress if the client compressed its request: smaller ones do not shrink, larger ones would
 block the loop."""
 
@@ -219,7 +219,7 @@ class StreamCall(Call, kw_only=True):
         trailers = status_trailers(Status(OK, ""), trailing) if trailing else OK_TRAILERS
         try:
             http2.send_response(id, self.headers)
-            if self.head.packs_answers or len(payload) >= _SMALL_BYTES:
+            if self.head.compresses_answers or len(payload) >= _SMALL_BYTES:
                 self._send_message(payload)
                 self._send_trailers(trailers)
             else:
@@ -253,7 +253,7 @@ class StreamCall(Call, kw_only=True):
 
     def _send_message(self, payload: Message) -> None:
         size, backlog = len(payload), self._backlog
-        if not backlog and (size < _SMALL_BYTES or (self.head.packs_answers and size in _COMPRESSED_BYTES)):
+        if not backlog and (size < _SMALL_BYTES or (self.head.compresses_answers and size in _SIZES_TO_COMPRESS)):
             self.connection.http2.send_data(self.id, self._framed(payload))
             return
         if backlog is None:
@@ -304,10 +304,10 @@ class StreamCall(Call, kw_only=True):
 
     def _framed(self, message: Message) -> bytes:
         payload = bytes(message)
-        if self.head.packs_answers and len(payload) in _COMPRESSED_BYTES:
+        if self.head.compresses_answers and len(payload) in _SIZES_TO_COMPRESS:
             smaller = compression.deflate(payload, self.head.encoding)
             if len(smaller) < len(payload):
-                return messages.prefix(smaller, packed=True) + smaller
+                return messages.prefix(smaller, compressed=True) + smaller
         return messages.prefix(payload) + payload
 
     def send_initial_metadata(self, metadata: Trailing) -> None:
@@ -320,8 +320,8 @@ class StreamCall(Call, kw_only=True):
         if not self.writable and self.unsent:
             self.reset(_RESET_CODES.get(status.code, _INTERNAL_ERROR))
             return
-        supported = self.head.encoding in ("", "identity", *PACKINGS)
-        self._end_with(status_trailers(status) if supported else (*status_trailers(status), *ACCEPTED_PACKINGS))
+        supported = self.head.encoding in ("", "identity", *COMPRESSIONS)
+        self._end_with(status_trailers(status) if supported else (*status_trailers(status), *ACCEPT_ENCODING))
 
     def _end_with(self, trailers: Headers) -> None:
         http2 = self.connection.http2

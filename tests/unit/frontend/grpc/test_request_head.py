@@ -22,7 +22,7 @@ USUAL = (
 def test_the_usual_head_has_no_metadata_of_the_caller() -> None:
     head = parse_head(USUAL)
     assert (head.verb, head.path, head.content_type) == (b"POST", b"/a.B/C", b"application/grpc")
-    assert (head.timeout_s, head.encoding, head.packs_answers, list(head.metadata)) == (None, "", False, [])
+    assert (head.timeout_s, head.encoding, head.compresses_answers, list(head.metadata)) == (None, "", False, [])
     assert head.size == sum(len(name) + len(value) + 32 for name, value in USUAL)
 
 
@@ -46,10 +46,10 @@ def test_metadata_is_the_callers_own_and_binary_values_are_bytes() -> None:
     ]
 
 
-def test_answers_are_packed_for_a_client_that_packs_and_takes_packed_ones() -> None:
-    assert parse_head((*USUAL, (b"grpc-encoding", b"gzip"))).packs_answers
-    assert not parse_head((*USUAL[:-1], (b"grpc-encoding", b"gzip"))).packs_answers
-    assert not parse_head((*USUAL, (b"grpc-encoding", b"br"))).packs_answers
+def test_answers_are_compressed_for_a_client_that_compresses_and_takes_compressed_ones() -> None:
+    assert parse_head((*USUAL, (b"grpc-encoding", b"gzip"))).compresses_answers
+    assert not parse_head((*USUAL[:-1], (b"grpc-encoding", b"gzip"))).compresses_answers
+    assert not parse_head((*USUAL, (b"grpc-encoding", b"br"))).compresses_answers
 
 
 @pytest.mark.parametrize(
