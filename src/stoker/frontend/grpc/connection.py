@@ -1,10 +1,10 @@
 """Runs one HTTP/2 connection: turns bytes into calls, until the client leaves or takes too long.
 
 libnghttp2 (through `ngh2`, which does no I/O) keeps the protocol's state.  This module feeds it and passes its events
-to the connection's calls; `connection_output` writes what it has to send.
+to the connection's calls; `connection_output` writes what libnghttp2 has to send.
 
-Invariants: no request byte is stored before its limit was checked; a flood ends the connection; every call learns
-exactly once that its client has left.
+Invariants: no request byte is stored before its limit was checked; a flood of frames ends the connection; every call
+learns exactly once that its client has left.
 """
 
 from __future__ import annotations
@@ -44,19 +44,19 @@ log = logging.getLogger(__name__)
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 _WINDOW = (1 << 31) - 1
 _HARD_HEADER_FACTOR = 8
-"""Header lists larger than this multiple of the limit are not decoded to the end; the connection closes."""
+"""A header list larger than this multiple of the limit closes the connection before it is fully decoded."""
 _FRAME_BYTES = 16 << 10
 """Largest frame that a client may send."""
 _CONTINUATIONS, _OUTBOUND_ACKS, _GLITCHES, _GLITCHES_PER_SECOND = 8, 1_000, 10_000, 330
 """Defaults of libnghttp2: frames of a header list, acknowledgements in its queue, odd frames."""
 _GOAWAY_PAUSE_S = 0.2
-"""Time between the two steps of a shutdown: calls sent before the client sees the first step still count."""
+"""Time between the two GOAWAY frames of a shutdown: calls that the client sends before it sees the first are served."""
 
 _MAX_CONCURRENT_STREAMS, _INITIAL_WINDOW_SIZE, _MAX_HEADER_LIST_SIZE = 3, 4, 6
 
 
 def configuration(limits: Limits) -> ngh2.Configuration:
-    """Widens libnghttp2's own limits where they would keep a larger one of ours from taking effect."""
+    """Raises libnghttp2's own limits where they are below ours."""
     header_bytes = _HARD_HEADER_FACTOR * limits.header_bytes
     burst, per_second = limits.control_frame_burst, limits.control_frames_per_second
     return ngh2.Configuration(
@@ -91,15 +91,15 @@ class Connection(ConnectionOutput):
     __slots__ = (
         "_budgets",
         "_draining",
-        "_greeting",
         "_head",
         "_headers",
         "_method",
         "_methods",
+        "_preface",
         "_refusal",
         "_refused",
         "_request_budget",
-        "_settled",
+        "_settings_received",
         "_timer",
         "listener",
         "max_message_bytes",
@@ -121,9 +121,9 @@ class Connection(ConnectionOutput):
         self._method: Method | None = None
         self._refusal: Headers | None = None
         self._methods = listener.methods
-        self._greeting: bytes | None = b""
-        self._settled = False
-        self._refused: dict[int, Headers] = {}
+        self._preface: bytes | None = b""  # what has come of it; None once it is complete
+        self._settings_received = False
+        self._refused: dict[int, Headers] = {}  # by stream, until the client has sent something
         self._draining = False
         self._timer: asyncio.TimerHandle | None = None  # of its age, then of its grace
 
@@ -147,7 +147,7 @@ class Connection(ConnectionOutput):
         self.http2.set_local_window_size(_WINDOW)
 
     def data_received(self, data: bytes) -> None:
-        if self._greeting is not None:
+        if self._preface is not None:
             data = self._expect_preface(data)
             if not data:
                 return
@@ -157,13 +157,13 @@ class Connection(ConnectionOutput):
         self._turn.run(self._receive, data)
 
     def _expect_preface(self, data: bytes) -> bytes:
-        """Holds the first bytes until they are HTTP/2's preface; refuses other protocols."""
-        assert self._greeting is not None
-        data = self._greeting + data
+        """Holds the first bytes until HTTP/2's preface is complete; refuses other protocols."""
+        assert self._preface is not None
+        data = self._preface + data
         if data.startswith(PREFACE):
-            self._greeting = None
+            self._preface = None
             return data
-        self._greeting = data[: len(PREFACE)]
+        self._preface = data[: len(PREFACE)]
         if not PREFACE.startswith(data):
             self._refuse_protocol(data)
         return b""
@@ -189,7 +189,7 @@ class Connection(ConnectionOutput):
             if type(event) is DataReceived:
                 data, id, end = event.data, event.stream_id, event.end_stream
                 idle_frames += not data
-                if not end and number < len(events) and _more_of_it(events[number], id):
+                if not end and number < len(events) and _is_data_of(events[number], id):
                     pieces.append(data)
                     continue
                 if pieces:
@@ -198,7 +198,7 @@ class Connection(ConnectionOutput):
                 if call is not None:
                     call.receive(data, end=end)
                 else:
-                    self._receive_of_no_call(id, data, end=end)
+                    self._receive_without_call(id, data, end=end)
             elif type(event) is RequestReceived:
                 self._flood.requests += 1
                 self._begin(event)
@@ -206,28 +206,28 @@ class Connection(ConnectionOutput):
                 self._stream_closed(event.stream_id)
             else:
                 idle_frames += 1
-                self._note(event)
+                self._handle_other_event(event)
         if idle_frames and not self._flood.allows(idle_frames, self.now):
             self._abort("too many frames that carry nothing", ENHANCE_YOUR_CALM)
         elif self._final_goaway or self._unread or self.http2.want_write:
             self.plan_flush()
 
-    def _receive_of_no_call(self, id: int, data: bytes, *, end: bool) -> None:
-        """Receives data of a request that is held or refused, or has been answered."""
+    def _receive_without_call(self, id: int, data: bytes, *, end: bool) -> None:
+        """Receives data of a request that is held, refused or already answered."""
         if not (self._held and self._held.receive(id, data, end=end)):
-            self.take_in(id, len(data))
+            self.return_window(id, len(data))
             self._answer_refused(id)
 
-    def _note(self, event: object) -> None:
-        """Handles an event without data, which may still end the request."""
-        self._settled = True
+    def _handle_other_event(self, event: object) -> None:
+        """Handles an event without data, which may still end the request. The first one is the client's SETTINGS."""
+        self._settings_received = True
         if isinstance(event, ConnectionClosed):
             self._draining = self._final_goaway = True  # the client sent GOAWAY, and nothing is open
         elif isinstance(event, ngh2.TrailersReceived):
             if event.stream_id in self.calls:
                 self.calls[event.stream_id].receive(b"", end=True)
             else:
-                self._receive_of_no_call(event.stream_id, b"", end=True)
+                self._receive_without_call(event.stream_id, b"", end=True)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
@@ -295,7 +295,7 @@ class Connection(ConnectionOutput):
         return None
 
     def _refuse(self, id: int, headers: Headers, *, complete: bool) -> None:
-        """Answers once the client has sent something: some clients lose the status if it arrives earlier."""
+        """Refuses once the client has sent data or ended: some clients lose a status that arrives before that."""
         if complete:
             self._send_refusal(id, headers)
         else:
@@ -311,10 +311,10 @@ class Connection(ConnectionOutput):
         try:
             self.http2.send_response(id, headers, end_stream=True)
         except ngh2.StreamProtocolError:
-            pass  # the client reset the stream in the same read, which a later event says
+            pass  # the client reset the stream in the same read: a StreamClosed event follows
 
     def share(self) -> Share:
-        """Makes one message's share of the budgets of requests."""
+        """Makes one message's share of the request budgets: the server's and this connection's."""
         budget = self._budgets.unparsed
         if self._request_budget is None:
             self._request_budget = budget.of_connection()
@@ -345,17 +345,17 @@ class Connection(ConnectionOutput):
                 if head.stream_id in self.calls:
                     self.calls[head.stream_id].receive(data, end=end)
                 else:
-                    self._receive_of_no_call(head.stream_id, data, end=end)
+                    self._receive_without_call(head.stream_id, data, end=end)
 
     # ----------------------------------------------------------------------------------------- time limits
 
     def check_timeouts(self, now: float) -> None:
         """Ends whatever takes too long. Called every few seconds."""
         limits = self.limits
-        if not self._settled and now - self.opened_at > limits.first_s:
+        if not self._settings_received and now - self.opened_at > limits.first_s:
             self._abort("no HTTP/2 settings came")
             return
-        quiet_s = limits.idle_s if self._headers else limits.first_s  # none: no call has come yet
+        quiet_s = limits.idle_s if self._headers else limits.first_s  # without headers, no call has come yet
         if not self.calls and not self._draining and now - self.quiet_since > quiet_s:
             self.shutdown()
         for id in list(self._refused):
@@ -372,9 +372,9 @@ class Connection(ConnectionOutput):
     # -------------------------------------------------------------------------------------------- the end
 
     def shutdown(self, grace_s: float | None = None) -> None:
-        """Asks the client to send new calls elsewhere; closes once the open ones have ended, or after the grace.
+        """Asks the client to send new calls elsewhere; closes once the open ones have ended, or after ``grace_s``.
 
-        The second request does not wait for calls in transit.
+        A second call no longer waits for calls in transit.
         """
         if self._transport is None:
             return
@@ -400,12 +400,12 @@ class Connection(ConnectionOutput):
         self._timer = asyncio.get_running_loop().call_later(age_s, self.shutdown, grace_s)
 
     def refuse_open_calls(self) -> None:
-        """Refuses the calls that a drain does not wait for: their requests are not whole, or they watch health."""
+        """Refuses the calls that a drain does not wait for: health watches, and those with incomplete requests."""
         for call in list(self.calls.values()):
             call.abandon(ServerStopping())
 
     def _send_final_goaway(self) -> None:
-        """Takes the second step; the connection closes once all calls up to the last are answered."""
+        """Sends the second GOAWAY, which names the last call; the connection closes once all are answered."""
         if self._transport is None or self._final_goaway:
             return
         self._final_goaway = True
@@ -416,6 +416,6 @@ class Connection(ConnectionOutput):
         self.plan_flush()
 
 
-def _more_of_it(event: object, id: int) -> bool:
-    """Returns whether the event is data of the same stream, to be handled together with the piece before it."""
+def _is_data_of(event: object, id: int) -> bool:
+    """Tells whether the event is data of stream ``id``, to be handled together with the piece before it."""
     return isinstance(event, DataReceived) and event.stream_id == id

@@ -1,10 +1,10 @@
-"""Writes the output of one HTTP/2 connection: flow control, and answers that leave as fast as the client reads.
+"""Writes the output of one HTTP/2 connection, as fast as the client reads, and controls its flow.
 
-What calls and answers add to libnghttp2 is written once, at the end of the loop's turn; large answers take turns with
-those of other connections.
+What calls hand to libnghttp2 during a turn of the loop is written once, at the end of the turn; large answers take
+turns with those of other connections.
 
-Invariants: unread answers are bounded; while they are too many no request is begun, and reading stops while the client
-does not read.
+Invariants: unread answers are bounded: beyond the bound no request is begun, and while the client reads nothing at all,
+nothing is read from it.
 """
 
 from __future__ import annotations
@@ -26,11 +26,12 @@ from stoker.frontend.transfers import Reading, current_transfers
 log = logging.getLogger(__name__)
 
 WRITE_BYTES = 64 << 10
-"""Bytes to write at a time: malloc would take larger pieces from the kernel anew, page by page."""
+"""Bytes to write at a time: for larger pieces, malloc would take fresh pages from the kernel every time."""
 
 NO_ERROR, ENHANCE_YOUR_CALM = 0, 11
 _TOO_MANY_PINGS = b"too_many_pings"
-"""Makes gRPC's libraries ping half as often. They send no other frames in such numbers."""
+"""Debug data that makes gRPC's libraries ping half as often; pings are the only frames that they send in such
+numbers."""
 
 
 class ConnectionOutput(asyncio.Protocol):
@@ -38,13 +39,13 @@ class ConnectionOutput(asyncio.Protocol):
 
     __slots__ = (
         "__weakref__",
+        "_awaits_turn",
         "_final_goaway",
         "_flood",
         "_flush_planned",
         "_held",
         "_overfull",
         "_reading",
-        "_rests",
         "_sliced",
         "_stall_s",
         "_stuck_bytes",
@@ -78,10 +79,10 @@ class ConnectionOutput(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._flush_planned = False
         self._write_paused = False
-        self._rests = False  # until its turn to write more
+        self._awaits_turn = False  # to write more
         self._waiting: set[StreamCall] = set()
-        self._sliced: dict[int, StreamCall] = {}  # calls with large messages that have not left
-        self._overfull = False  # with unread answers
+        self._sliced: dict[int, StreamCall] = {}  # calls with large messages not yet in HTTP/2's queue
+        self._overfull = False  # too many answers are unread
         self._held = HeldRequests()
         self._to_reset: set[int] = set()
         self._unread = 0
@@ -104,7 +105,7 @@ class ConnectionOutput(asyncio.Protocol):
 
     # ------------------------------------------------------------------------------------------ for calls
 
-    def take_in(self, id: int, nbytes: int) -> None:
+    def return_window(self, id: int, nbytes: int) -> None:
         """Returns ``nbytes`` to the client's flow-control windows."""
         try:
             self.http2.acknowledge_received_data(nbytes, id)
@@ -112,7 +113,7 @@ class ConnectionOutput(asyncio.Protocol):
             pass  # the connection is closing
 
     def set_window(self, id: int, nbytes: int) -> int:
-        """Opens the window for a large message in one step, or lets it shrink after one. Returns its size."""
+        """Opens the stream's window for a large message in one step, or lets it shrink after one. Returns its size."""
         size = min(nbytes, self.limits.message_window)
         try:
             self.http2.set_local_window_size(size, stream_id=id)
@@ -124,8 +125,8 @@ class ConnectionOutput(asyncio.Protocol):
         self._waiting.add(call)
 
     def reset_after(self, id: int) -> None:
-        """Resets a stream that is answered before its request ended, once the answer is out, so that the client stops
-        sending."""
+        """Resets a stream that was answered before its request ended, so that the client stops sending; does so once
+        the answer has left."""
         self._to_reset.add(id)
 
     def send_in_slices(self, call: StreamCall) -> None:
@@ -148,7 +149,7 @@ class ConnectionOutput(asyncio.Protocol):
     def _flush(self) -> None:
         self._flush_planned = False
         transport, http2 = self._transport, self.http2
-        if transport is None or self._rests:
+        if transport is None or self._awaits_turn:
             return
         try:
             self._write_out(transport)
@@ -187,12 +188,12 @@ class ConnectionOutput(asyncio.Protocol):
             if not more:
                 return
             if not self._transfers.spend(len(data)):
-                self._rests = True
+                self._awaits_turn = True
                 self._transfers.wait(self._go_on)
                 return
 
     def _go_on(self) -> None:
-        self._rests = False
+        self._awaits_turn = False
         self.plan_flush()
 
     def _send_slices(self) -> None:
@@ -224,8 +225,8 @@ class ConnectionOutput(asyncio.Protocol):
         return unread + transport.get_write_buffer_size() if self._write_paused else unread
 
     def _count_unread(self, unread: int, transport: asyncio.Transport | None) -> None:
-        """Counts unread answers in the budget; while they are too many, no request is begun, and none is read if the
-        client reads nothing at all.
+        """Counts unread answers in the budget. While there are too many, no request is begun, and if the client reads
+        nothing at all, nothing is read from it.
         """
         self._unread = unread
         if transport is None:
@@ -239,7 +240,7 @@ class ConnectionOutput(asyncio.Protocol):
             self._begin_held(transport)
 
     def _check_stalls(self, transport: asyncio.Transport, now: float) -> None:
-        """Drops answers of which the client reads nothing, and connections that read nothing."""
+        """Drops answers of which the client reads nothing, and a connection that reads nothing at all."""
         stall_s = self._stall_s
         buffered = transport.get_write_buffer_size()
         if not buffered or buffered != self._stuck_bytes:
@@ -260,7 +261,7 @@ class ConnectionOutput(asyncio.Protocol):
             self._transport.abort()
 
     def _abort(self, reason: str, code: int | None = None) -> None:
-        """Closes a connection that breaks the rules, with the reason if the protocol's state allows."""
+        """Closes a connection that breaks the rules, with GOAWAY if the protocol's state allows it."""
         log.info("%s: connection closed: %s", self.peer, reason)
         transport = self._transport
         if transport is None:
@@ -269,7 +270,7 @@ class ConnectionOutput(asyncio.Protocol):
             if code is not None:
                 self.http2.send_goaway(code, debug_data=_TOO_MANY_PINGS)
             if self._write_paused or transport.is_closing():
-                transport.abort()  # the client does not read: an orderly end would wait behind what it has not read
+                transport.abort()  # the client does not read: an orderly end would wait behind its unread bytes
                 return
             transport.write(self.http2.data_to_send(WRITE_BYTES))
             transport.close()

@@ -30,7 +30,7 @@ class Carrier(Protocol):
 
     def share(self) -> Share: ...
 
-    def take_in(self, id: int, nbytes: int) -> None: ...
+    def return_window(self, id: int, nbytes: int) -> None: ...
 
     def set_window(self, id: int, nbytes: int) -> int: ...
 
@@ -222,7 +222,7 @@ class IncomingMessages:
     def _return_withheld(self) -> None:
         withheld, self._withheld = self._withheld, 0
         if withheld:
-            self._connection.take_in(self._call.id, withheld)
+            self._connection.return_window(self._call.id, withheld)
 
     # ------------------------------------------------------------------------------------------- delivery
 

@@ -93,7 +93,7 @@ class StreamCall(Call, kw_only=True):
     _incoming: IncomingMessages | None = None
     _begun: bool = False
     _half_closed: bool = False
-    _headed: bool = False
+    _headers_sent: bool = False
     _timer: asyncio.TimerHandle | None = None
     _backlog: Backlog | None = None
     _trailers: Headers = ()
@@ -105,7 +105,7 @@ class StreamCall(Call, kw_only=True):
         size = len(data) - PREFIX_BYTES
         if end and not self._begun and self._incoming is None and int.from_bytes(data[:PREFIX_BYTES], "big") == size:
             self._half_closed = self._begun = True  # one message in one piece, not compressed: nearly always
-            self.connection.take_in(self.id, size + PREFIX_BYTES)
+            self.connection.return_window(self.id, size + PREFIX_BYTES)
             self.request = data[PREFIX_BYTES:]
             if self.deadline is None or self.method.keeps_deadline:
                 self.tracker.begin(self)
@@ -114,7 +114,7 @@ class StreamCall(Call, kw_only=True):
             return
         self._half_closed = self._half_closed or end
         if self.ended:
-            self.connection.take_in(self.id, len(data))
+            self.connection.return_window(self.id, len(data))
             return
         if self._incoming is None:
             self._incoming = IncomingMessages(self)
@@ -235,9 +235,9 @@ class StreamCall(Call, kw_only=True):
     def _write(self, payloads: Sequence[Message]) -> bool:
         connection = self.connection
         try:
-            if not self._headed:
+            if not self._headers_sent:
                 connection.http2.send_response(self.id, self.headers)
-                self._headed = True
+                self._headers_sent = True
             if len(payloads) > 1 and not self._backlog and sum(map(len, payloads)) < _SMALL_BYTES:
                 connection.http2.send_data(self.id, b"".join(map(self._framed, payloads)))
             else:
@@ -326,7 +326,7 @@ class StreamCall(Call, kw_only=True):
     def _end_with(self, trailers: Headers) -> None:
         http2 = self.connection.http2
         try:
-            if self._headed:
+            if self._headers_sent:
                 self._send_trailers(trailers)
             else:
                 http2.send_response(self.id, (*RESPONSE_HEADERS, *trailers), end_stream=True)

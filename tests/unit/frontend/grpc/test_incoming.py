@@ -33,7 +33,7 @@ class Connection:
     def share(self) -> Share:
         return Share(self.budget, self.own)
 
-    def take_in(self, id: int, nbytes: int) -> None:
+    def return_window(self, id: int, nbytes: int) -> None:
         self.returned += nbytes
 
     def set_window(self, id: int, nbytes: int) -> int:
