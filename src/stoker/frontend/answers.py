@@ -1,8 +1,8 @@
 """Turns a `ReplyStream` into an answer in parts, as they arrive. PURE.
 
-The reply's own listener moves the answer: no task, timer or thread switch between a worker's frame and the connection.
-A part is read from the reply only while the exchange has room, so a client that does not read slows its own worker
-only.
+The reply's listener sends the answer: no task, timer or thread switch lies between a worker's frame and the connection.
+A part is read from the reply only while the exchange has room, so a client that does not read slows only its own
+worker.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from stoker.frontend.exchange import Exchange
 _NOT_AFTER_THE_REST = (StreamStalled, DeadlineExceeded, ServerStopping)
 """Errors that are sent without waiting until the client has read the parts before them."""
 
-_AT_ONCE_BYTES = 16 << 10
-"""Waiting parts are sent together up to this size, which is below any exchange's limit."""
+READ_AT_ONCE_BYTES = 16 << 10
+"""Bytes of waiting parts to read and send together, less than what any exchange sends without blocking."""
 
 
 class StreamAnswer:
-    """Sends each part as soon as it arrives and there is room; whole, if the only part is the last."""
+    """Sends each part as soon as it has arrived and there is room; a reply of one part is sent as a whole answer."""
 
     __slots__ = ("_busy", "_exchange", "_reply")
 
@@ -32,7 +32,7 @@ class StreamAnswer:
         reply.subscribe(self._on_reply)
 
     def _on_reply(self) -> None:
-        """Reads the reply. Reading may let the producer push at once; the outer call then handles that, in order."""
+        """Reads the reply. Reading may let the producer push more at once; the outer call then sends that, in order."""
         if self._busy:
             return
         self._busy = True
@@ -40,15 +40,15 @@ class StreamAnswer:
             if self._reply.is_one_chunk and not self._exchange.started:
                 self._exchange.respond(self._reply.rest())
             else:
-                self._move()
+                self._send_parts()
         except Exception as error:
             self._exchange.abandon(error)
         finally:
             self._busy = False
 
-    def _move(self) -> None:
+    def _send_parts(self) -> None:
         exchange, reply = self._exchange, self._reply
-        while exchange.writable and (chunks := reply.read_nowait(_AT_ONCE_BYTES)):
+        while exchange.writable and (chunks := reply.read_nowait(READ_AT_ONCE_BYTES)):
             exchange.send(chunks)
         error = reply.error
         if isinstance(error, _NOT_AFTER_THE_REST):

@@ -33,17 +33,17 @@ class Tracker(Protocol):
 
 
 class Exchange(Struct, eq=False, kw_only=True):
-    """An exchange.
+    """Carries one request to its work, and the answer back.
 
-    ``tracker``: knows it while it is open.  ``work``: starts what the request asks for; called once, with the exchange,
-    by the tracker's `begin`.
+    ``tracker``: keeps the exchange while it is open.  ``work``: starts what the request asks for; called once, with the
+    exchange, by the tracker's `begin`.
 
     ``label`` and ``peer``: request and client, for the access log.  ``deadline``: in seconds of the monotonic clock.
-    ``request_id``: the handler's id, once the work has chosen it.  ``while_draining``: served even while the server
-    drains, and not waited for then (health).
+    ``request_id``: the id that the handler sees, once the work has chosen it.  ``while_draining``: served even while
+    the server drains, and not waited for then (health checks).
 
     The work may set ``on_cancel`` (nothing can be answered any more) and ``on_writable`` (there is room again after
-    `send` returned False); what carries the exchange ``on_end``.
+    `send` returned False); the protocol may set ``on_end``.
     """
 
     tracker: Tracker
@@ -68,7 +68,7 @@ class Exchange(Struct, eq=False, kw_only=True):
     # ------------------------------------------------------------------------------------- for the work
 
     def respond_from(self, reply: ReplyStream) -> None:
-        """Responds once ``reply`` has ended. Parts of a streaming handler stay in it until then."""
+        """Responds once ``reply`` has ended. It keeps the parts of a streaming handler until then."""
         self._reply = reply
         self.on_cancel = reply.cancel
         if reply.ended:
@@ -90,11 +90,11 @@ class Exchange(Struct, eq=False, kw_only=True):
             self.abandon(error)
 
     def respond(self, chunks: Sequence[Chunk]) -> None:
-        """Sends the whole answer: the data of all chunks, the newest meta."""
+        """Sends the whole answer: the data of all chunks, and the newest meta."""
         raise NotImplementedError
 
     def send(self, chunks: Sequence[Chunk]) -> bool:
-        """Sends the next parts, always. False: send no more before ``on_writable``."""
+        """Sends the next parts, however full the connection is. False: send no more before ``on_writable``."""
         raise NotImplementedError
 
     def finish(self) -> None:
@@ -102,10 +102,10 @@ class Exchange(Struct, eq=False, kw_only=True):
         raise NotImplementedError
 
     def fail(self, error: Exception) -> None:
-        """Aborts: after everything already sent if there is room, else at once, losing the rest."""
+        """Ends the answer with an error: after everything already sent if there is room, else at once, losing that."""
         raise NotImplementedError
 
-    # -------------------------------------------------------------------------- for what carries the exchange
+    # ------------------------------------------------------------------------------------- for the protocol
 
     def cancelled(self) -> None:
         """Ends the exchange because the client left, or its deadline passed."""
@@ -114,7 +114,7 @@ class Exchange(Struct, eq=False, kw_only=True):
             callback()
 
     def abandon(self, error: Exception) -> None:
-        """Ends the exchange for the server: cancels the work and tells the client why."""
+        """Ends the exchange on the server's behalf: cancels the work, and answers with the error."""
         callback = self.on_cancel
         if self.ended:
             return
@@ -123,10 +123,10 @@ class Exchange(Struct, eq=False, kw_only=True):
             callback()
 
     def drain(self) -> None:
-        """Notes that the server stops soon: work that waits for its client may end the exchange."""
+        """Notes that the server stops soon, so that work which waits for its client may end the exchange."""
 
     def blocked(self) -> None:
-        """Tells whether the client reads more slowly than we write."""
+        """Notes that the client reads more slowly than the work writes."""
         self.writable = False
         if not self.ended:
             self.blocked_since = time.monotonic()
@@ -140,14 +140,14 @@ class Exchange(Struct, eq=False, kw_only=True):
         except Exception as error:
             self.abandon(error)
 
-    def wait_for_drain(self, wait: bool) -> None:
-        """Says whether a server that stops must wait for the exchange now: not for an idle conversation."""
-        if self.while_draining is wait:
-            self.while_draining = not wait
+    def delay_drain(self, delay: bool) -> None:
+        """Says whether a drain must wait for the exchange from now on; it need not while a conversation is idle."""
+        if self.while_draining is delay:
+            self.while_draining = not delay
             self.tracker.check_quiet()
 
     def _status_without_answer(self) -> int:
-        """Returns the access log's status for a client that left."""
+        """Returns the status to log for a client that has left."""
         raise NotImplementedError
 
     def _end(self, status: int) -> bool:

@@ -1,7 +1,7 @@
-"""ModelStreamInfer: requests and answers on one call, each as it comes.
+"""ModelStreamInfer: many requests on one call, each answered as soon as its answer arrives.
 
-Requests run at the same time, those of one sequence one after the other.  An error answers its request; the stream goes
-on.  While the client does not read, or too many requests run, no more are taken.
+Requests run concurrently, except that those of one sequence run one after the other.  An error answers its request and
+does not end the stream.  While the client does not read, or too many requests run, no more are taken.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _RESPONSE = b"\x12"  # tag of ModelStreamInferResponse.infer_response
 
 
 class InferStream:
-    """One call. ``typed``: answers to requests without inputs have typed contents."""
+    """Serves one call. ``typed``: answers to requests without inputs have typed contents."""
 
     def __init__(self, inference: OpenInference, call: Call, *, typed: bool) -> None:
         self._inference = inference
@@ -41,7 +41,7 @@ class InferStream:
         call = self._call
         call.on_message, call.on_half_close = self._message, self._half_close
         call.on_cancel, call.on_writable = self._cancel, self._resume
-        call.wait_for_drain(False)
+        call.delay_drain(False)
 
     def _message(self, message: bytes) -> None:
         self._take(message)
@@ -60,7 +60,7 @@ class InferStream:
             return
         request = _Request(self, read, raw=not self._typed if raw is None else raw)
         self._open.add(request)
-        self._call.wait_for_drain(True)
+        self._call.delay_drain(True)
         if not request.sequence:
             self._start(request)
             return
@@ -90,7 +90,7 @@ class InferStream:
         self._open.remove(request)
         if request.sequence and request.sequence in self._sequences:
             asyncio.get_running_loop().call_soon(self._start_next, request.sequence)
-        self._rest()
+        self._go_on()
 
     def _start_next(self, sequence: str) -> None:
         waiting = self._sequences[sequence]
@@ -102,9 +102,9 @@ class InferStream:
 
     def _half_close(self) -> None:
         self._half_closed = True
-        self._rest()
+        self._go_on()
 
-    def _rest(self) -> None:
+    def _go_on(self) -> None:
         """Takes more requests, ends the call after the last answer, or lets the server stop if there are none."""
         if self._takes_more:
             self._call.resume_reading()
@@ -113,7 +113,7 @@ class InferStream:
         if self._half_closed:
             self._call.finish()
         else:
-            self._call.wait_for_drain(False)
+            self._call.delay_drain(False)
 
     def _cancel(self) -> None:
         for request in list(self._open):
@@ -124,7 +124,7 @@ class InferStream:
         for request in list(self._open):
             if request.running is not None:
                 request.running.resume()
-        self._rest()
+        self._go_on()
 
     @property
     def writable(self) -> bool:
@@ -145,15 +145,15 @@ class InferStream:
 
 
 class _Request:
-    """One request of the stream: `service.Receiver`. The last answer is marked; where the client asks for it, the mark
-    is an answer of its own."""
+    """Sends the answers to one request of the stream (`service.Receiver`). The last answer is marked as final; if the
+    client asks for it, an empty answer after it carries the mark instead."""
 
-    __slots__ = ("_marks", "_raw", "_stream", "read", "running", "sequence")
+    __slots__ = ("_final_apart", "_raw", "_stream", "read", "running", "sequence")
 
     def __init__(self, stream: InferStream, read: InferRequest, *, raw: bool) -> None:
         self._stream = stream
         self._raw = raw
-        self._marks = read.head.parameters.get(controls.EMPTY_FINAL) is True
+        self._final_apart = read.head.parameters.get(controls.EMPTY_FINAL) is True
         self.read = read
         self.running: Running | None = None
         sequence = controls.sequence_id(read.head.parameters)
@@ -164,7 +164,7 @@ class _Request:
         return self._stream.writable
 
     def answered(self, answer: InferAnswer, *, last: bool) -> None:
-        if self._marks:
+        if self._final_apart:
             self._stream.send(answer, raw=self._raw)
             if last:
                 head = AnswerHead(answer.head.model, answer.head.version, (), _FINAL)

@@ -1,7 +1,7 @@
-"""StreamPredictions2: requests of many sequences in one call, each answered with its parts or with an error of its own.
+"""StreamPredictions2: requests of many sequences in one call, each answered with its parts or with its own error.
 
-Answers of one sequence leave in the order of its requests, errors too; sequences do not wait for each other.  Only the
-client, its deadline or the end of the server ends the call: after a half-close it completes with the last answer.
+Answers and errors of one sequence leave in the order of its requests; sequences do not wait for each other.  Only the
+client, its deadline or the server's shutdown ends the call: after a half-close it completes with the last answer.
 
 Memory is bounded: no message is taken while the client does not read, while too many answers are due, or while the
 next request has to wait for earlier ones of its sequence.
@@ -16,6 +16,7 @@ from stoker.core.ports import InferencePort
 from stoker.core.reply import ReplyStream
 from stoker.core.sequences import Membership, SequenceNames, SequenceReply, membership
 from stoker.errors import BadRequest, SequenceQueueFull, ServerStopping, ServingError
+from stoker.frontend.answers import READ_AT_ONCE_BYTES
 from stoker.frontend.grpc.call import Call
 from stoker.frontend.grpc.metadata import EXPLAIN, request_headers
 from stoker.frontend.grpc.prediction_messages import PredictionRequest, error_response, read_request, response_in
@@ -23,11 +24,9 @@ from stoker.frontend.grpc.status import StatusOf, reason_of
 
 MAX_DUE = 256
 """Answers that may be due before the client has to wait."""
-_AT_ONCE_BYTES = 16 << 10
-
 
 class PredictionsStream:
-    """One call. ``in_stream``: statuses of errors that leave it open."""
+    """Serves one call. ``in_stream``: statuses of errors that leave the call open."""
 
     def __init__(self, inference: InferencePort, names: SequenceNames, in_stream: StatusOf, call: Call) -> None:
         self._inference = inference
@@ -37,7 +36,7 @@ class PredictionsStream:
         self._metadata = request_headers(call.metadata, may_explain=True) or {}
         self._due: dict[str, deque[ReplyStream]] = {}  # by id of the sequence, in the order of its requests
         self._count = 0  # answers due
-        self._moving: set[str] = set()
+        self._sending: set[str] = set()  # ids
         self._newest_id = ""
         self._held: tuple[PredictionRequest, Membership] | None = None  # until its sequence has room
         self._half_closed = self._stopping = False
@@ -60,7 +59,7 @@ class PredictionsStream:
         self._go_on()
 
     def _member(self, request: PredictionRequest) -> Membership:
-        """Returns what the request says of its sequence; an id may also be that of the request before."""
+        """Returns what the request says of its sequence; without an id, it has that of the request before."""
         member = membership(self._names, request.inputs, self._metadata, request.sequence_id)
         return member if member.id else member._replace(id=self._newest_id)
 
@@ -100,40 +99,40 @@ class PredictionsStream:
         due = self._due.setdefault(id, deque())
         due.append(reply)
         if len(due) == 1:
-            self._move(id)
+            self._send_due(id)
 
     def _on_reply(self, id: str) -> None:
         try:
-            self._move(id)
+            self._send_due(id)
             self._go_on()
         except Exception as error:
             self._call.abandon(error)
 
     def _on_writable(self) -> None:
         for id in list(self._due):
-            self._move(id)
+            self._send_due(id)
         self._go_on()
 
-    def _move(self, id: str) -> None:
-        """Sends what has come for a sequence. Reading a reply may call this again: then the outer call goes on."""
+    def _send_due(self, id: str) -> None:
+        """Sends what has come for a sequence. Reading a reply may call this again; the outer call then sends that."""
         due = self._due.get(id)
-        if due is None or id in self._moving:
+        if due is None or id in self._sending:
             return
-        self._moving.add(id)
+        self._sending.add(id)
         while due and self._call.writable:
-            if not self._moved(due[0], id):
+            if not self._send_parts(due[0], id):
                 break
             due.popleft()
             self._count -= 1
-        self._moving.discard(id)
+        self._sending.discard(id)
         if not due:
             del self._due[id]
 
-    def _moved(self, reply: ReplyStream, id: str) -> bool:
-        """Sends parts of one answer; returns whether that was all of it."""
+    def _send_parts(self, reply: ReplyStream, id: str) -> bool:
+        """Sends the parts of one answer that have come. Returns whether the answer is complete."""
         encode = response_in(id)
         while self._call.writable:
-            chunks = reply.read_nowait(_AT_ONCE_BYTES)
+            chunks = reply.read_nowait(READ_AT_ONCE_BYTES)
             if not chunks:
                 break
             self._call.send_messages([encode(chunk.data) for chunk in chunks])
@@ -146,7 +145,7 @@ class PredictionsStream:
         return True
 
     def _go_on(self) -> None:
-        """Takes the next request, or none for now, or completes the call."""
+        """Takes the next request, stops taking them for now, or completes the call."""
         if self._held is not None and not self._call.ended:
             held, self._held = self._held, None
             self._serve(*held)
@@ -170,7 +169,7 @@ class PredictionsStream:
         self._go_on()
 
     def _on_drain(self) -> None:
-        """Answers what was asked, then ends the call; what comes later is refused."""
+        """Refuses new requests, and ends the call once the earlier ones are answered."""
         self._stopping = True
         self._go_on()
 

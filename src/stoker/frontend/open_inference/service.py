@@ -1,8 +1,8 @@
 """Queues the jobs of a request, and delivers their answers as one.
 
-A request becomes one job, or one for each of its rows; of those at most half of what the model's queue has room for
-wait at a time, so that a large batch neither fails for its size nor shuts others out.  The first error fails the
-request and cancels the rest.
+A request becomes one job, or one for each of its rows.  Rows after the first are queued only while that leaves a place
+in the model's queue free, so that a large batch neither fails for its size nor keeps others out.  The first error fails
+the request and cancels the rest.
 """
 
 from __future__ import annotations
@@ -16,15 +16,14 @@ from stoker.core.ports import InferencePort, TensorPort
 from stoker.core.reply import ReplyStream
 from stoker.core.sequences import Membership
 from stoker.errors import BadRequest, ResponseTooLarge
+from stoker.frontend.answers import READ_AT_ONCE_BYTES
 from stoker.frontend.open_inference import controls, joining
 from stoker.frontend.open_inference.plans import Plan, plan_of
 from stoker.frontend.open_inference.request import InferAnswer, InferRequest
 
-_AT_ONCE_BYTES = 16 << 10
-
 
 class Receiver(Protocol):
-    """Takes the answer to one request: parts, the last one marked, or an error."""
+    """Takes the answer to one request: its parts, of which the last is marked, or an error."""
 
     @property
     def writable(self) -> bool:
@@ -45,7 +44,7 @@ class Running(Protocol):
 
 
 class OpenInference:
-    """``max_response_bytes``: for all rows of a request together."""
+    """``max_response_bytes``: limit for all rows of a request together."""
 
     def __init__(self, inference: InferencePort, models: TensorPort, *, max_response_bytes: int) -> None:
         self._inference = inference
@@ -62,7 +61,7 @@ class OpenInference:
         request_id: str,
         streaming: bool = False,
     ) -> Running | None:
-        """Queues the request; None: it is answered already.
+        """Queues the request. Returns None if it has been answered already.
 
         ``streaming``: parts of the answer are delivered as the handler sends them.
 
@@ -126,7 +125,7 @@ class OpenInference:
 
 
 class _OneJob:
-    """The answer to a request that is one job. ``resume`` is the reply's listener."""
+    """Delivers the answer to a request that is one job. ``resume``, of the subclasses, is the reply's listener."""
 
     __slots__ = ("_busy", "_plan", "_receiver", "_reply", "_request")
 
@@ -161,21 +160,21 @@ class _Streamed(_OneJob):
     __slots__ = ()
 
     def resume(self) -> None:
-        """Reads the reply. Reading may let the producer push at once; the outer call then handles that, in order."""
+        """Reads the reply. Reading may let the producer push more at once; the outer call delivers that, in order."""
         if self._busy:
             return
         self._busy = True
         try:
-            self._move()
+            self._deliver_parts()
         except Exception as error:
             self._reply.cancel()
             self._receiver.failed(error)
         finally:
             self._busy = False
 
-    def _move(self) -> None:
+    def _deliver_parts(self) -> None:
         reply, receiver = self._reply, self._receiver
-        while receiver.writable and (chunks := reply.read_nowait(_AT_ONCE_BYTES)):
+        while receiver.writable and (chunks := reply.read_nowait(READ_AT_ONCE_BYTES)):
             for number, chunk in enumerate(chunks, 1):
                 last = reply.exhausted and reply.error is None and number == len(chunks)
                 receiver.answered(joining.read(chunk, self._request, self._plan), last=last)
@@ -186,7 +185,7 @@ class _Streamed(_OneJob):
 
 
 class _Batch:
-    """The rows of one request. ``_answers``: by row, as they come."""
+    """Queues the rows of one request, and joins their answers."""
 
     def __init__(
         self,
@@ -199,7 +198,7 @@ class _Batch:
         max_bytes: int,
     ) -> None:
         rows = plan.rows or 0
-        self._queue = submit
+        self._submit_job = submit
         self._request = request
         self._plan = plan
         self._receiver = receiver
@@ -208,19 +207,19 @@ class _Batch:
         self._max_bytes = max_bytes
         self._left = iter(enumerate(plan.inputs_by_row(request)))
         self._unqueued = rows
-        self._answers: dict[int, InferAnswer] = {}
-        self._open: dict[int, ReplyStream] = {}
+        self._answers: dict[int, InferAnswer] = {}  # by row
+        self._open: dict[int, ReplyStream] = {}  # by row
         self._over = self._submitting = False
 
     def begin(self) -> Running | None:
-        """Raises what the first row is refused with."""
+        """Queues what there is room for. Raises the error that refuses the first row."""
         self._submit()
         self._go_on()
         return None if self._over else self
 
     def _submit(self) -> None:
         number, inputs = next(self._left)
-        reply = self._queue(inputs)
+        reply = self._submit_job(inputs)
         self._unqueued -= 1
         self._open[number] = reply
         reply.subscribe(partial(self._on_reply, number, reply))
@@ -278,4 +277,4 @@ class _Batch:
             reply.cancel()
 
     def resume(self) -> None:
-        pass  # its answer comes whole
+        pass  # the answer is delivered whole, so it never waits for its receiver
