@@ -131,7 +131,7 @@ class Server:
                 self._grpc.append(await stack.enter_async_context(frontend))
             for listener, roles in self._make_http(registry, workflows, protection):
                 self._http.append((await stack.enter_async_context(listener), roles))
-            await stack.enter_async_context(protection.kept())
+            await stack.enter_async_context(protection.active())
             if self._stop.is_set():
                 return  # a stop was requested meanwhile
             self._report_started()

@@ -1,7 +1,7 @@
-"""Authenticates callers, in one of three ways.
+"""Authorizes callers, in one of three ways.
 
-`OpenAuthorizer`: admits everyone.  `TokenAuthorizer`: checks the key that this server generated and wrote into its key
-file.  `FixedTokens`: checks the token that the operator set.  ``rejection``: the error for a caller without one.
+`OpenAuthorizer` admits everyone.  `TokenAuthorizer` checks keys that this server generated and wrote into its key file.
+`FixedTokens` checks tokens that the operator set.  ``rejection``: the error for a caller without a valid one.
 
 Invariants: a check compares in constant time and does nothing else; no key appears in a log line or an error.
 """
@@ -25,7 +25,7 @@ from stoker.errors import (
     TokensAreFixed,
 )
 from stoker.frontend.key_file import KeyFile
-from stoker.frontend.keys import NO_KEY, Key, Keyring, file_text, fixed_key, read_tokens, shown_key
+from stoker.frontend.keys import NO_KEY, Key, Keyring, file_text, fixed_key, presented_key, read_tokens
 
 log = logging.getLogger(__name__)
 
@@ -44,9 +44,9 @@ class OpenAuthorizer:
 
 
 class TokenAuthorizer:
-    """Checks keys generated at start, which admit no client before they are `published`.
+    """Checks keys generated at start, which no client knows before they are `published`.
 
-    ``folder``: that of the key file.  ``lifetime_s``: that of a management or inference key.
+    ``folder``: holds the key file.  ``lifetime_s``: of a management or inference key.
     """
 
     def __init__(
@@ -82,14 +82,14 @@ class TokenAuthorizer:
             self._withdraw()
 
     def check(self, scope: TokenScope, authorization: str | None) -> None:
-        if not self._keys.of(scope).opens(shown_key(authorization), self._monotonic()):
+        if not self._keys.of(scope).admits(presented_key(authorization), self._monotonic()):
             raise self._rejection
 
     def rotate(self, kind: str | None, authorization: str | None) -> None:
         with self._rotating:
             keys, now = self._keys, self._monotonic()
             scope = next((scope for scope in TokenScope if scope.value == kind), None)
-            if not keys.api.opens(shown_key(authorization), now) or scope is None:
+            if not keys.api.admits(presented_key(authorization), now) or scope is None:
                 raise self._rejection(_NOT_ROTATED)
             renewed = keys.with_new(scope, now + self._lifetime_s)
             try:
@@ -111,10 +111,10 @@ class TokenAuthorizer:
 
 
 class FixedTokens:
-    """Checks tokens that the operator generated, such as a container's secret. Writes no key file; `/token` replaces
-    none.
+    """Checks tokens that the operator set, such as a container's secret. Writes no key file, and `/token` cannot
+    replace them.
 
-    ``given``: tokens by value.  ``source``: a file or folder with the others, which `reload` rereads.
+    ``given``: tokens from the settings.  ``source``: a file or folder with the others, which `reload` rereads.
     """
 
     def __init__(
@@ -126,7 +126,7 @@ class FixedTokens:
         monotonic: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
     ) -> None:
-        self._given = {scope: fixed_key(scope.value, word) for scope, word in given.items() if word}
+        self._given = {scope: fixed_key(scope.value, token) for scope, token in given.items() if token}
         self._source = source
         self._rejection = rejection
         self._monotonic = monotonic
@@ -135,13 +135,13 @@ class FixedTokens:
 
     @property
     def paths(self) -> list[Path]:
-        """Returns the paths to watch."""
+        """Returns the paths to watch for changes."""
         if self._source is None:
             return []
         return [self._source, *(self._source / scope.value for scope in TokenScope)]
 
     def load(self) -> None:
-        """Reads the tokens for the first time. Raises ConfigurationError: names file and reason."""
+        """Reads the tokens for the first time. Raises ConfigurationError, which names the file and the reason."""
         try:
             self._read()
         except (OSError, ValueError) as error:
@@ -153,7 +153,7 @@ class FixedTokens:
                 log.warning("The %s token is short enough to be guessed", scope.value)
 
     def reload(self) -> None:
-        """Rereads the source; keeps the old tokens while it is not valid."""
+        """Rereads the source; keeps the old tokens if it is invalid."""
         before = self._keys
         try:
             self._read()
@@ -169,7 +169,7 @@ class FixedTokens:
         self._keys = dict.fromkeys(TokenScope, NO_KEY) | dict(found) | self._given
 
     def check(self, scope: TokenScope, authorization: str | None) -> None:
-        if not self._keys[scope].opens(shown_key(authorization), self._monotonic()):
+        if not self._keys[scope].admits(presented_key(authorization), self._monotonic()):
             raise self._rejection
 
     def rotate(self, kind: str | None, authorization: str | None) -> None:

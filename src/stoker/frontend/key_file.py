@@ -1,6 +1,6 @@
 """Writes `key_file.json`: the keys of a running server, readable only by its owner.
 
-Invariants: a reader sees the old file or the new one, whole; only the owner can ever read it; a link in its place
+Invariants: a reader sees the whole old file or the whole new one; only the owner can ever read it; a link in its place
 is replaced, never followed.
 """
 
@@ -15,7 +15,7 @@ _OWNER_ONLY = 0o600
 
 
 class KeyFile:
-    """One server's file in ``folder``. Methods raise OSError."""
+    """Writes and removes one server's file in ``folder``. Methods raise OSError."""
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / NAME
@@ -60,7 +60,7 @@ def _make_private(fd: int) -> None:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Makes the new name survive a power failure; not every file system can, and the keys are valid without."""
+    """Makes the new name survive a power failure, if the file system can: the keys are valid without it."""
     try:
         fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     except OSError:

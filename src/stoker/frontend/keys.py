@@ -1,7 +1,7 @@
 """Generates and checks keys: bearer headers, expiry, the text of a key file. PURE.
 
-Times are seconds of the monotonic clock: setting the wall clock neither revives a key nor ends it.  Only the file uses
-wall-clock time, converted by ``wall_offset``.
+Times are seconds of the monotonic clock: setting the wall clock neither revives nor expires a key.  Only the file has
+wall-clock times; ``wall_offset`` is the difference between the two clocks.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """A key. ``expires_at`` None: never."""
+    """A bearer token with its expiry. ``expires_at`` None: never."""
 
     secret: bytes = field(repr=False)
     expires_at: float | None = None
 
-    def opens(self, shown: bytes, now: float) -> bool:
-        """Tells whether the key is right, in constant time."""
-        same = hmac.compare_digest(self.secret, shown)
+    def admits(self, presented: bytes, now: float) -> bool:
+        """Tells whether ``presented`` is this key, and it has not expired; compares in constant time."""
+        same = hmac.compare_digest(self.secret, presented)
         return same and (self.expires_at is None or now < self.expires_at)
 
     @property
@@ -46,15 +46,15 @@ class Key:
 
 
 NO_KEY = Key(b"", -math.inf)
-"""A key that admits nothing."""
+"""A key that admits nobody."""
 
 
 def new_key(expires_at: float | None = None) -> Key:
     return Key(secrets.token_urlsafe(KEY_BYTES).encode(), expires_at)
 
 
-def shown_key(authorization: str | None) -> bytes:
-    """Returns the key in ``Bearer KEY``; empty, which admits nothing, for anything else."""
+def presented_key(authorization: str | None) -> bytes:
+    """Returns the key in ``Bearer KEY``; for anything else, empty, which no key admits."""
     found = _BEARER.fullmatch(authorization or "")
     return found[1].encode("utf-8", "replace") if found else b""
 
@@ -101,7 +101,7 @@ def _expiration(key: Key, wall_offset: float) -> dict[str, str]:
 def read_tokens(text: str, wall_offset: float) -> Mapping[TokenScope, Key]:
     """Reads an operator's file: in the format of the key file, or ``{"inference": KEY, "management": KEY}``.
 
-    Raises: ValueError: with half a sentence that shows nothing of the content.
+    Raises: ValueError: its text completes a sentence about the file, and shows nothing of the content.
     """
     try:
         content = json.loads(text)

@@ -1,4 +1,4 @@
-"""Makes tokens and TLS of the listeners from the settings, and reloads them."""
+"""Sets up the listeners' tokens and TLS from the settings, and keeps them up to date."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ log = logging.getLogger(__name__)
 
 
 class Protection:
-    """``https``: for listeners with such an address; None if there is none. ``grpc``: for both, or None.
+    """Holds what protects the listeners. ``https``: for those with an https address; None if there is none. ``grpc``:
+    for both gRPC listeners; None without TLS.
 
     Raises: ConfigurationError: a token file, certificate or key is unusable.
     """
@@ -34,10 +35,10 @@ class Protection:
         self.https: ssl.SSLContext | None = None if self._https is None else tls.listening_context(self._https)
 
     @asynccontextmanager
-    async def kept(self) -> AsyncIterator[None]:
-        """Keeps key file and reloading active within the block.
+    async def active(self) -> AsyncIterator[None]:
+        """Publishes the key file and reloads renewed files within the block.
 
-        Entered once every listener is open, so that a server that cannot start does not replace another's key file.
+        Enter it once every listener is open, so that a server that cannot start does not replace another's key file.
 
         Raises: StartupError: the key file cannot be written.
         """

@@ -9,7 +9,7 @@ from datetime import datetime, timezone
 import pytest
 
 from stoker.core.ports import TokenScope
-from stoker.frontend.keys import NO_KEY, Key, Keyring, file_text, new_key, read_tokens, shown_key
+from stoker.frontend.keys import NO_KEY, Key, Keyring, file_text, new_key, presented_key, read_tokens
 
 INFERENCE, MANAGEMENT = TokenScope.INFERENCE, TokenScope.MANAGEMENT
 
@@ -43,23 +43,23 @@ def test_a_key_has_far_more_than_128_bits_and_no_two_are_alike() -> None:
     ],
 )
 def test_only_the_word_bearer_and_one_token_is_a_key(authorization: str | None, shown: bytes) -> None:
-    assert shown_key(authorization) == shown
+    assert presented_key(authorization) == shown
 
 
 def test_a_key_opens_until_it_expires() -> None:
     key = Key(b"secret", expires_at=10.0)
-    assert key.opens(b"secret", 9.999)
-    assert not key.opens(b"secret", 10.0)
-    assert Key(b"secret").opens(b"secret", 1e12)
+    assert key.admits(b"secret", 9.999)
+    assert not key.admits(b"secret", 10.0)
+    assert Key(b"secret").admits(b"secret", 1e12)
 
 
 @pytest.mark.parametrize("shown", [b"", b"s", b"secre", b"secret1", b"Secret", b"terces"])
 def test_nothing_but_the_key_opens(shown: bytes) -> None:
-    assert not Key(b"secret").opens(shown, 0.0)
+    assert not Key(b"secret").admits(shown, 0.0)
 
 
 def test_no_key_is_opened_by_no_key() -> None:
-    assert not NO_KEY.opens(shown_key(None), -1e300)
+    assert not NO_KEY.admits(presented_key(None), -1e300)
 
 
 def test_a_key_is_not_shown_by_accident() -> None:
