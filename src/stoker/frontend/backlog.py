@@ -1,4 +1,4 @@
-"""Keeps buffers to be sent, and cuts them into slices without copying them. PURE."""
+"""Keeps buffers that wait to be sent, and slices them without copying. PURE."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from stoker.core.buffer import Buffer
 
 
 class Backlog:
-    """``size``: bytes left."""
+    """Queues buffers. ``size``: bytes not yet taken."""
 
     __slots__ = ("_parts", "_taken", "size")
 
@@ -19,7 +19,7 @@ class Backlog:
 
     @property
     def kept(self) -> int:
-        """Returns the bytes in memory: a buffer is kept whole to its end."""
+        """Returns the bytes in memory: a buffer stays there whole until its last byte is taken."""
         return self.size + self._taken
 
     def __bool__(self) -> bool:

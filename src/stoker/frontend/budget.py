@@ -1,7 +1,7 @@
-"""Limits the bytes that the server holds for clients, over all connections and for one. PURE.
+"""Limits the bytes that the server holds for clients, for all connections together and for each. PURE.
 
-Invariants: every byte is counted once and given back; waiters are served in order, so small requests cannot starve a
-large one; a request larger than the whole budget proceeds when it is alone.
+Invariants: every byte is counted once and given back; waiters are served in order, so that small requests cannot starve
+a large one; a request larger than the whole budget proceeds when it is alone.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from stoker.errors import TooManyIncomplete
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Waiter:
-    """A waiter. ``call`` runs once there is room for ``size`` bytes, and takes them itself."""
+    """Waits for room. ``call`` runs once there is room for ``size`` bytes, and takes them itself."""
 
     size: int
     call: Callable[[], None]
@@ -34,9 +34,7 @@ class ByteBudget:
 
     @property
     def room(self) -> int:
-        """Returns the free bytes; negative if more is taken than the limit, because bytes already
-        received count too.
-        """
+        """Returns the free bytes; negative if more than the limit is taken, as received bytes always count."""
         return self.limit - self.taken
 
     def fits(self, size: int) -> bool:
@@ -52,14 +50,14 @@ class ByteBudget:
             self._serve()
 
     def when_room(self, call: Callable[[], None], size: int = 1) -> Waiter:
-        """Runs ``call`` as soon as ``size`` bytes fit and all earlier waiters are served; maybe at once."""
+        """Runs ``call``, at once or later, when ``size`` bytes fit and all earlier waiters have been served."""
         waiter = Waiter(size, call)
         self._waiting.append(waiter)
         self._serve()
         return waiter
 
     def forget(self, waiter: Waiter) -> None:
-        """Removes a lost connection that was waiting. Idempotent."""
+        """Removes a waiter, such as that of a lost connection. Idempotent."""
         if waiter in self._waiting:
             self._waiting.remove(waiter)
             self._serve()  # it may have been the large request that blocked the others
@@ -81,9 +79,10 @@ class ByteBudget:
 class RequestBudget:
     """Limits the memory of requests that are incomplete, or wait to be decompressed or taken by their call.
 
-    Three quarters are for requests that reserve their size, and a third of that for those of one connection.  The last
-    quarter is for bytes that do not wait for that: small requests, and what large ones sent before they had to wait.
-    Without room there, a request is refused, because what many clients send ahead would exceed any limit.
+    ``reserved``, three quarters of the limit, is for requests that reserve their size, or wait until they can; one
+    connection gets at most a third of it.  ``unreserved``, the last quarter, is for bytes that arrive without waiting:
+    small requests, and what a large one sends before it has to wait.  A request that does not fit there is refused,
+    because the bytes that many clients send ahead would exceed any limit.
     """
 
     __slots__ = ("_of_one", "reserved", "unreserved")
@@ -99,11 +98,11 @@ class RequestBudget:
 
     @property
     def short(self) -> bool:
-        """Tells whether requests wait or are refused."""
+        """Tells whether the budget is short: requests wait for room, or are refused."""
         return not (self.reserved.fits(1) and self.unreserved.fits(1))
 
     def of_connection(self) -> ByteBudget:
-        """Makes the budget of a connection that carries many requests at a time."""
+        """Makes the budget of a connection that carries several requests at a time."""
         return ByteBudget(self._of_one)
 
 
@@ -133,13 +132,13 @@ class Share:
         return not (self.size or self._held or self._waiter)
 
     def reserve(self, size: int, call: Callable[[], None], *, meanwhile: int) -> None:
-        """Reserves ``size`` bytes, at once or when there is room; ``call`` runs only if it had to wait.
+        """Reserves ``size`` bytes, at once or when there is room; ``call`` runs only if the request had to wait.
 
-        ``meanwhile``: bytes that it holds while it waits.
+        ``meanwhile``: bytes that the request may hold while it waits.
 
         Raises: TooManyIncomplete
         """
-        # A growing buffer is larger than its content, and a huge page than its filled part.
+        # A growing buffer takes more memory than its content, and so does a partly filled huge page.
         size += max(size // 8, PAGE_BYTES if size >= PAGE_BYTES else 0)
         if self._fits(size):
             self._take(size)
@@ -151,14 +150,14 @@ class Share:
             self._wait_for_others(size, call)
 
     def hold(self, size: int) -> None:
-        """Counts bytes that do not wait for room. Raises TooManyIncomplete."""
+        """Counts bytes that are there already, or cannot wait for room. Raises TooManyIncomplete."""
         if self._fits(size):
             self._take(size)
         else:
             self._hold(size)
 
     def stop_waiting(self) -> None:
-        """Keeps what it holds, and no more. Idempotent."""
+        """Leaves the queue, and keeps what is already counted. Idempotent."""
         if self._waiter is not None:
             assert self._waits_for is not None
             self._waits_for.forget(self._waiter)
@@ -204,7 +203,7 @@ class Share:
         self._waiter = budget.when_room(call, size)
 
     def _wait_for_others(self, size: int, call: Callable[[], None]) -> None:
-        """Waits in the queue of all connections, with room in its own connection's budget."""
+        """Waits for room in the budget of all connections, once there is room in its own connection's."""
         self._take_own(size)
         if self._shared.reserved.fits(size):
             self._served(size, call)
@@ -220,6 +219,8 @@ class Share:
 
 
 class Reader(Protocol):
+    """A connection whose client has answers to read."""
+
     def give_up(self) -> None:
         """Drops the connection and its unread bytes."""
         ...
@@ -230,9 +231,10 @@ _PER_READER = 64 << 10
 
 
 class UnreadAnswers:
-    """Limits the memory that unread answers take, which is more than their bytes: malloc loses some between blocks.
+    """Limits the memory that unread answers take, which is more than their bytes: malloc wastes some between blocks.
 
-    Beyond the limit, it drops the clients with the most unread bytes, so that slow readers do not cost fast ones.
+    Beyond the limit, it drops the connections with the most unread bytes, so that fast readers do not pay for slow
+    ones.
     """
 
     __slots__ = ("_by_reader", "limit", "total")
@@ -243,7 +245,7 @@ class UnreadAnswers:
         self._by_reader: dict[Reader, int] = {}
 
     def set(self, reader: Reader, size: int) -> None:
-        """Sets all that the client leaves unread now; 0 forgets it."""
+        """Sets the bytes that ``reader`` leaves unread now; 0 forgets it."""
         taken = size + size // 3 + _PER_READER if size else 0
         self.total += taken - self._by_reader.pop(reader, 0)
         if taken:

@@ -1,6 +1,7 @@
 """Reads certificates and keys from PEM or PKCS#12 files, checks them, and returns PEM for TLS libraries.
 
-Invariants: what is returned matches; an error names the file and the problem, and shows nothing of its content.
+Invariants: a returned key matches its certificate; an error names the file and the problem, and shows nothing of the
+file's content.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ _EC_PARAMETERS = re.compile(rb"-----BEGIN EC PARAMETERS-----.*?-----END EC PARAM
 
 
 class Unusable(Exception):
-    """``str()`` is a message with file and reason."""
+    """A file cannot be used. ``str()`` names the file and the reason."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
-"""Counts and checks the connections of one listener, from their accept to their end.
+"""Counts and checks the connections of one listener, from accept to close.
 
-Invariants: a connection counts from its accept; one that still shakes hands gives way to newer ones, so that clients
-which never finish a handshake do not keep others out.
+Invariants: a connection counts from its accept on; one that is still in its handshake gives way to newer ones, so that
+clients that never finish a handshake do not keep others out.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import logging
 import time
 from typing import Generic, Protocol, TypeVar
 
-from stoker.frontend.open_files import Share
+from stoker.frontend.open_files import FileShare
 from stoker.frontend.trimming import Trimming
 
 log = logging.getLogger(__name__)
@@ -41,12 +41,12 @@ C = TypeVar("C", bound=Connection)
 
 
 class Connections(Generic[C]):
-    """At most ``limit`` connections, and no more than the share of the process's open files allows.
+    """Keeps at most ``limit`` connections, and no more than the listener's share of open files allows.
 
-    One timer checks all of them, and none runs while there are none.
+    One timer checks the timeouts of all of them; it runs only while there are any.
     """
 
-    def __init__(self, limit: int, files: Share | None = None) -> None:
+    def __init__(self, limit: int, files: FileShare | None = None) -> None:
         self.open: set[C] = set()
         self._leaving: set[C] = set()  # asked to shut down
         self._handshakes: dict[Closable, None] = {}  # the oldest first
@@ -62,7 +62,9 @@ class Connections(Generic[C]):
         return len(self._handshakes)
 
     def begin_handshake(self, connection: Closable) -> bool:
-        """Counts a connection that is not open yet. False: there are too many; drop it."""
+        """Counts a connection that is not open yet, dropping the oldest such one if need be. False: there are too many;
+        drop it.
+        """
         handshakes = self._handshakes
         if handshakes and (len(handshakes) >= min(MOST_HANDSHAKES, self._limit) or self._full):
             oldest = next(iter(handshakes))
@@ -76,7 +78,7 @@ class Connections(Generic[C]):
         return True
 
     def end_handshake(self, connection: Closable) -> None:
-        """Stops counting it: it is about to be added, or closed. Idempotent."""
+        """Stops counting a connection that is about to be added, or is closed. Idempotent."""
         if connection in self._handshakes:
             del self._handshakes[connection]
             self._give_file()
@@ -109,13 +111,13 @@ class Connections(Generic[C]):
             handshake.give_up()
 
     async def wait_left(self, grace_s: float) -> None:
-        """Waits up to ``grace_s`` until those that `shutdown` found have closed."""
+        """Waits up to ``grace_s`` until the connections that `shutdown` found open have closed."""
         if self._leaving:
             self._closed = asyncio.get_running_loop().create_future()
             await asyncio.wait([self._closed], timeout=grace_s)
 
     async def wait_closed(self, grace_s: float) -> None:
-        """Waits like `wait_left`, then cuts all that are open."""
+        """Waits like `wait_left`, then drops all connections that are still open."""
         await self.wait_left(grace_s)
         for connection in list(self.open):
             connection.give_up()

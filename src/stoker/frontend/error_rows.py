@@ -12,7 +12,7 @@ Row = TypeVar("Row")
 
 
 def row_of(table: Mapping[type[Exception], Row], error: Exception) -> Row | None:
-    """Returns the row of the error's nearest base class; None is a bug of ours, which only the log tells."""
+    """Returns the row of the error's nearest base class. None: no row covers the error: a bug, which is logged."""
     for kind in type(error).__mro__:
         if kind in table:
             return table[kind]

@@ -1,7 +1,8 @@
-"""Decompresses large requests in a thread, while the loop goes on.
+"""Decompresses small requests on the loop, and large ones in a thread, while the loop goes on.
 
-Invariants: one message at a time is decompressed, so memory holds one that may turn out too large; clients take turns,
-so that a client with many messages delays another by one message; a request that has ended leaves the queue.
+Invariants: the thread decompresses one message at a time, so that memory holds at most one that turns out too large;
+clients take turns, so that a client with many messages delays another by one message; a request that has ended leaves
+the queue.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from stoker.core.per_loop import one_per_loop
 from stoker.frontend.compression import SMALL_INFLATED, inflate_small
 
 _AT_ONCE_BYTES = 64 << 10
-"""Bytes to decompress on the loop in one of its turns: parsing what they become holds it up, too."""
+"""Bytes to make by decompression on the loop in one of its turns: parsing them holds it up, too."""
 
 Work = Callable[[], bytes]
 Done = Callable[[bytes | None, BaseException | None], None]
@@ -25,7 +26,7 @@ Done = Callable[[bytes | None, BaseException | None], None]
 
 @dataclass(slots=True, eq=False)
 class Inflation:
-    """One message. ``client``: whose turn it takes; ``cancelled``: nobody waits for the result."""
+    """A message to decompress. ``client``: whose turn it takes; ``cancelled``: its result is not wanted any more."""
 
     client: object
     work: Work
@@ -34,17 +35,17 @@ class Inflation:
 
 
 class Inflater:
-    """Runs the work of one loop (`current_inflater`). Not thread-safe."""
+    """Decompresses for one loop (`current_inflater`). Not thread-safe."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, threads: Executor | None = None) -> None:
         self._loop = loop
         self._threads = threads
         self._waiting: dict[object, deque[Inflation]] = {}  # by client, the next first
-        self._runs = False
+        self._running = False
         self._left = _AT_ONCE_BYTES
 
     def inflate_now(self, compressed: Buffer, encoding: str, limit: int) -> bytes | None:
-        """Decompresses a small message on the loop, as long as there are few of them; None: `submit` it.
+        """Decompresses a small message at once, unless this turn has had too many of them; None: `submit` it.
 
         Raises: UnknownEncoding, MessageTooLarge, BadCompression
         """
@@ -72,7 +73,7 @@ class Inflater:
         return inflation
 
     def cancel(self, inflation: Inflation) -> None:
-        """Removes it from the queue; the result of one that runs is dropped. Idempotent."""
+        """Removes a message from the queue, or drops the result if it is being decompressed. Idempotent."""
         inflation.cancelled = True
         queue = self._waiting.get(inflation.client)
         if queue is not None and inflation in queue:
@@ -81,7 +82,7 @@ class Inflater:
                 del self._waiting[inflation.client]
 
     def _run_next(self) -> None:
-        if self._runs or not self._waiting:
+        if self._running or not self._waiting:
             return
         client = next(iter(self._waiting))
         queue = self._waiting.pop(client)
@@ -90,12 +91,12 @@ class Inflater:
             self._waiting[client] = queue  # behind all others
         if self._threads is None:
             self._threads = ThreadPoolExecutor(1, "stoker-inflate")
-        self._runs = True
+        self._running = True
         result = self._loop.run_in_executor(self._threads, inflation.work)
-        result.add_done_callback(lambda it: self._ended(inflation, it))
+        result.add_done_callback(lambda done: self._ended(inflation, done))
 
     def _ended(self, inflation: Inflation, result: asyncio.Future[bytes]) -> None:
-        self._runs = False
+        self._running = False
         error = result.exception()
         self._run_next()
         if not inflation.cancelled:

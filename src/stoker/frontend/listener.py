@@ -1,4 +1,4 @@
-"""Listens at one address, with or without TLS, and says what its connections may use."""
+"""Listens at one address, with or without TLS, and defines the limits and budgets of its connections."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ _LEAST_RATE = 500
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """Limits per connection; ``connections``: those per listener.
+    """Limits per connection; ``connections``: their number per listener.
 
-    ``handshake_s``: of TLS, from the accept on.  ``first_s``: time without a request after opening.  ``idle_s``:
-    between requests.  ``head_s``: from the first to the last byte of a head.  ``slow_s``: without receiving the rest of
-    a request or having an answer read.
+    ``handshake_s``: time for the TLS handshake, from the accept on.  ``first_s``: time without a request after opening.
+    ``idle_s``: time between requests.  ``head_s``: time from the first to the last byte of a head.  ``slow_s``: time
+    without receiving more of a request, or without the client reading more of an answer.
     """
 
     connections: int = 10_000
@@ -43,7 +43,7 @@ class Limits:
 
 
 class Budgets:
-    """Budgets of all listeners together: bytes of incomplete requests, bytes of unread answers, open files."""
+    """Holds the budgets that all listeners share: bytes of incomplete requests, bytes of unread answers, open files."""
 
     def __init__(self, *, unparsed: int = 256 << 20, unread: int = 256 << 20, files: OpenFiles | None = None) -> None:
         self.unparsed = RequestBudget(unparsed)
@@ -55,19 +55,22 @@ class Budgets:
         return min(usual_s, _SLOW_UNDER_PRESSURE_S) if self.unparsed.short else usual_s
 
     def is_late(self, usual_s: float, *, quiet_s: float, lasted_s: float, received: int) -> bool:
-        """Tells whether an incomplete request, of which ``received`` bytes have come, takes too long."""
+        """Tells whether an incomplete request, of which ``received`` bytes have come, is too slow.
+
+        ``quiet_s``: time since its newest byte; ``lasted_s``: since its first.
+        """
         return quiet_s > self.slow_s(usual_s) or lasted_s > usual_s + received / _LEAST_RATE
 
     def connections(self, most: int) -> Connections[Any]:
-        """Makes the connections of one listener."""
+        """Makes the set of one listener's connections."""
         return Connections(most, None if self.files is None else self.files.share())
 
 
 class Listener:
     """Listens between `open` and `close`.
 
-    ``connect`` makes a new connection's protocol, which adds itself to ``connections``.  ``name``: of the address in an
-    error, if it is not a URL.
+    ``connect`` makes a new connection's protocol, which adds itself to ``connections``.  ``name``: what an error calls
+    the address, if not its URL.
     """
 
     def __init__(
@@ -91,7 +94,7 @@ class Listener:
 
     @property
     def address(self) -> Address:
-        """Returns its address, with the bound port even if 0 was requested."""
+        """Returns the address, with the bound port even if 0 was requested."""
         return self._socket.address if self._socket is not None else self._address
 
     async def open(self) -> None:

@@ -22,8 +22,8 @@ SWEEP_SECONDS = 0.5
 class OpenExchanges:
     """Begins and ends every exchange.
 
-    ``max_message_bytes``: limits a request; `begin` checks one that is whole, its receiver one that is not.
-    ``http_status``: converts other statuses to HTTP's, for counters.
+    ``max_message_bytes``: limit for a request; `begin` checks the requests that arrive whole, their receiver the
+    others.  ``http_status``: maps the protocol's statuses to HTTP's, for counters.
     """
 
     def __init__(
@@ -47,14 +47,16 @@ class OpenExchanges:
         self._stall_timeout_s = stream_stall_timeout_s
         self._least_bytes = int(stream_min_bytes_per_s * stream_stall_timeout_s)
         self._floor = stream_min_bytes_per_s
-        self._behind: dict[Exchange, _Behind] = {}
+        self._behind: dict[Exchange, _Checkpoint] = {}  # exchanges whose clients read too slowly
         self._idle: asyncio.Future[None] | None = None
         self._sweep_timer: asyncio.TimerHandle | None = None
 
     # ----------------------------------------------------------------------------- life of an exchange
 
     def begin(self, exchange: Exchange) -> None:
-        """Admits an exchange and starts its work. Never raises: if it cannot begin, its error is answered here."""
+        """Admits an exchange and starts its work. Never raises: an exchange that cannot begin is answered with the
+        error.
+        """
         self.open.add(exchange)
         try:
             if self.draining and not exchange.while_draining:
@@ -92,13 +94,13 @@ class OpenExchanges:
                 self._telemetry.answered(self._http_status.get(status, status), count)
 
     def check_quiet(self) -> None:
-        """Ends the wait of a drain that has nothing to wait for any more."""
+        """Ends the wait of a drain if nothing is left to wait for."""
         if self._idle is not None and not self._idle.done() and self.quiet:
             self._idle.set_result(None)
 
     def blocked(self, exchange: Exchange) -> None:
         if exchange not in self._behind:
-            self._behind[exchange] = _Behind(exchange.blocked_since, exchange.sent_bytes)
+            self._behind[exchange] = _Checkpoint(exchange.blocked_since, exchange.sent_bytes)
         if self._sweep_timer is None:
             self._arm_sweep()
 
@@ -139,35 +141,35 @@ class OpenExchanges:
         self._sweep_timer = asyncio.get_running_loop().call_later(SWEEP_SECONDS, self._sweep)
 
     def _sweep(self) -> None:
-        """Ends exchanges whose client has not read for too long, even if their job has finished."""
+        """Ends exchanges whose client has read too little for too long, even if their job has finished."""
         self._sweep_timer = None
         now = time.monotonic()
         self._behind = {
             exchange: behind
             for exchange, behind in self._behind.items()
-            if not (exchange.writable or exchange.ended)  # one that caught up starts again
+            if not (exchange.writable or exchange.ended)  # one that has caught up starts afresh
         }
         for exchange, behind in list(self._behind.items()):
-            error = self._verdict(exchange, behind, now)
+            error = self._stall_error(exchange, behind, now)
             if error is not None:
                 log.info("%s: the client does not read; stream ended", exchange.label)
                 exchange.abandon(error)
         if self._behind:
             self._arm_sweep()
 
-    def _verdict(self, exchange: Exchange, behind: _Behind, now: float) -> StreamStalled | None:
+    def _stall_error(self, exchange: Exchange, behind: _Checkpoint, now: float) -> StreamStalled | None:
         if now - exchange.blocked_since >= self._stall_timeout_s:
             return StreamStalled(seconds=self._stall_timeout_s)
         if now - behind.since < self._stall_timeout_s:
             return None
         if exchange.sent_bytes - behind.sent_bytes < self._least_bytes:
             return ReaderTooSlow(floor=self._floor)
-        self._behind[exchange] = _Behind(now, exchange.sent_bytes)
+        self._behind[exchange] = _Checkpoint(now, exchange.sent_bytes)
         return None
 
 
-class _Behind(NamedTuple):
-    """Since when a client is behind, and how much was sent to it before."""
+class _Checkpoint(NamedTuple):
+    """Marks when a client's speed began to be measured, and how much had been sent to it by then."""
 
     since: float
     sent_bytes: int

@@ -1,8 +1,8 @@
 """Limits connections so that they fit in the process's limit of open files, with room for workers, archives and logs.
 
-At that limit anything may fail: a worker's restart, a log file.  So the connections of all listeners together stop
-below it.  Any listener may have most of them; a part is kept for each, so that a crowd on one port does not close the
-others.
+At that limit anything may fail: a worker's restart, a log file.  So the connections of all listeners together stay
+below it.  Any listener may have most of them; a part is kept for each, so that many clients on one port do not lock out
+those of the others.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _FOR_CONNECTIONS = 0.75
 _KEPT_FOR_EACH = 0.05  # of those for connections
 _LEAST = 8
 _ENOUGH = 1 << 20
-"""More only slows programs that close every possible descriptor."""
+"""A higher limit would only slow programs that close every possible descriptor."""
 
 
 def raise_limit() -> None:
@@ -33,7 +33,7 @@ def raise_limit() -> None:
 
 
 class OpenFiles:
-    """The connections that all listeners may have together."""
+    """Shares out the connections that all listeners may have together, ``most``."""
 
     def __init__(self, most: int, listeners: int = _LISTENERS) -> None:
         self._kept = max(1, min(most // listeners, max(_LEAST, int(most * _KEPT_FOR_EACH))))
@@ -42,20 +42,20 @@ class OpenFiles:
 
     @property
     def of_one(self) -> int:
-        """Returns how many more one listener may have that has none."""
+        """Returns how many connections a listener without any may open now."""
         return self.free - self.reserved + self._kept
 
-    def share(self) -> Share:
-        return Share(self, self._kept)
+    def share(self) -> FileShare:
+        return FileShare(self, self._kept)
 
 
-class Share:
-    """One listener's share: the files reserved for it, and those that no other reserves."""
+class FileShare:
+    """Counts one listener's files: those kept for it, and others that are kept for no listener."""
 
     __slots__ = ("_all", "_kept", "taken")
 
-    def __init__(self, every: OpenFiles, kept: int) -> None:
-        self._all = every
+    def __init__(self, files: OpenFiles, kept: int) -> None:
+        self._all = files
         self._kept = kept
         self.taken = 0
 
@@ -77,7 +77,9 @@ class Share:
 
 
 def for_connections(most: int) -> OpenFiles | None:
-    """Returns what the listeners share, with a log line if one of them may have fewer than ``most``; None: no limit."""
+    """Returns the files that the listeners share; None: no limit. Logs if a listener may have fewer than ``most``
+    connections.
+    """
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     if limit == resource.RLIM_INFINITY:
         return None

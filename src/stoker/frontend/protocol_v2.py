@@ -1,4 +1,4 @@
-"""The parts of the open inference protocol (v2), for the listeners of each role; none where it is switched off."""
+"""Makes the open inference protocol's (v2) methods and routes for each role's listeners; none if it is switched off."""
 
 from __future__ import annotations
 
@@ -20,10 +20,12 @@ from stoker.frontend.open_inference.service import OpenInference
 
 
 class Models(InferencePort, TensorPort, ManagementPort, ReadinessPort, Protocol):
-    """The registry."""
+    """The ports that the protocol uses, all of the registry."""
 
 
 class ProtocolV2:
+    """Makes what a server with these settings offers of the protocol."""
+
     def __init__(self, models: Models, settings: Settings, *, model_api_enabled: bool) -> None:
         self._models = models
         self._settings = settings

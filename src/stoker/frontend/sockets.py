@@ -1,4 +1,4 @@
-"""Opens listening sockets, TCP and Unix ones that only their owner may use, and sets up accepted connections."""
+"""Opens listening sockets, of which Unix ones admit only their owner, and sets up accepted connections."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class ListeningSocket:
 
 
 def peer_of(transport: asyncio.BaseTransport) -> str:
-    """Returns the client as logs name it: ``127.0.0.1:5``, ``[::1]:5`` or ``unix``."""
+    """Returns the client's address as logs show it: ``127.0.0.1:5``, ``[::1]:5`` or ``unix``."""
     name = transport.get_extra_info("peername")
     if not isinstance(name, tuple):
         return "unix"
@@ -56,7 +56,7 @@ def avoid_pacing(transport: asyncio.BaseTransport) -> None:
 
 
 async def listen(address: Address, *, backlog: int, name: object = None) -> ListeningSocket:
-    """Opens a socket. ``name``: of the address in an error, if it is not a URL. Raises BindError."""
+    """Opens a socket. ``name``: what an error calls the address, if not its URL. Raises BindError."""
     try:
         if address.scheme == "unix":
             return _listen_unix(address, backlog)
@@ -124,7 +124,8 @@ def _listen_unix(address: Address, backlog: int) -> ListeningSocket:
 
 
 def put_in_place(path: Path, bind: Callable[[str], object]) -> Callable[[], None]:
-    """Binds under another name and renames, so that the file never has a mode other than 0600. Returns its remover.
+    """Binds a socket under another name and renames its file, so that at ``path`` the mode is always 0600. Returns a
+    function that removes the file.
 
     Raises: OSError: the path is in use, or ``bind`` failed.
     """
@@ -143,8 +144,8 @@ def put_in_place(path: Path, bind: Callable[[str], object]) -> Callable[[], None
 
 
 def _refuse_unless_free(path: Path) -> None:
-    """Refuses a path in use, or too long for clients. A dead server's file is free; one that answers, or is not a
-    socket, is in use."""
+    """Raises OSError for a path that is in use, or too long for clients. A socket that nobody answers is not in use;
+    any other file is."""
     if len(os.fsencode(path)) > _LONGEST_PATH:
         raise OSError(errno.ENAMETOOLONG, f"the path has more than {_LONGEST_PATH} bytes, so no client could connect")
     try:

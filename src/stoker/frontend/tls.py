@@ -1,8 +1,8 @@
 """Provides TLS for the listeners, and replaces certificates without a restart.
 
-Invariants: TLS 1.2 and 1.3, forward secrecy and authenticated encryption only; a new certificate, its key and the
-client authorities take effect together, at the next handshake; unusable files change nothing. An expired
-certificate is served, with a warning, but never replaces a valid one.
+Invariants: only TLS 1.2 and 1.3, with forward secrecy and authenticated encryption; a new certificate, its key and the
+client authorities take effect together, at the next handshake; unusable files change nothing.  An expired certificate
+is served, with a warning, but never replaces a valid one.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from stoker.frontend.certificates import Identity, Unusable
 log = logging.getLogger(__name__)
 
 CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20:!aNULL"
-"""Ciphers of TLS 1.2; all of 1.3's are good."""
+"""Ciphers for TLS 1.2; those of TLS 1.3 need no selection."""
 
 
 class Tls:
     """Keeps one identity up to date.
 
-    ``read`` makes it from the files at ``paths``, and raises Unusable.  ``protocol``: the ALPN name of the protocol
-    inside. Call `load` first; `reload` may be called from any thread.
+    ``read`` makes the identity from the files at ``paths``, and raises Unusable.  ``protocol``: the ALPN name of the
+    protocol inside.  Call `load` first; `reload` may be called from any thread.
     """
 
     def __init__(self, read: Callable[[], Identity], *, paths: Sequence[Path], protocol: str = "http/1.1") -> None:
@@ -89,7 +89,7 @@ def _now() -> datetime:
 
 
 def _warn_of_dates(identity: Identity, now: datetime) -> None:
-    """Warns only: the clock may be wrong, here or where it was issued, and some clients do not check."""
+    """Warns and does not fail: the clock may be wrong, here or at the issuer, and some clients do not check dates."""
     if now < identity.valid_from:
         log.warning(
             "The certificate %s is valid from %s on: clients will refuse it until then",
@@ -195,7 +195,7 @@ def _context(identity: Identity, protocol: str) -> ssl.SSLContext:
 
 
 def _load(context: ssl.SSLContext, identity: Identity) -> None:
-    """Loads through a nameless file in memory, because OpenSSL reads files only."""
+    """Loads the identity through an unnamed file in memory, because OpenSSL loads it from files only."""
     fd = os.memfd_create("certificate", os.MFD_CLOEXEC)
     with os.fdopen(fd, "wb") as stream:
         stream.write(identity.key + identity.chain)
@@ -204,8 +204,8 @@ def _load(context: ssl.SSLContext, identity: Identity) -> None:
 
 
 def _ask_clients(context: ssl.SSLContext, authorities: bytes) -> None:
-    """Requests client certificates, without session resumption: clients must be checked against the current
-    authorities."""
+    """Requires client certificates, and turns session resumption off, so that every connection is checked against the
+    current authorities."""
     context.verify_mode = ssl.CERT_REQUIRED
     context.load_verify_locations(cadata=authorities.decode())
     context.options |= ssl.OP_NO_TICKET

@@ -1,11 +1,12 @@
 """Runs TLS on one connection: the transport of a protocol that sees plain bytes only.
 
-The loop's own TLS keeps 256 KiB for each connection, encrypts answers before their client reads, and shows a connection
+The loop's own TLS keeps 256 KiB for each connection, encrypts answers before the client reads, and shows a connection
 only after its handshake.  This one keeps a record or two, encrypts no faster than the client reads, and counts the
-connection from its accept.
+connection from its accept on.
 
-Invariants: a handshake ends in time, or the connection does; the protocol inside is connected at most once, and lost as
-often; what was received is delivered before reading pauses; nothing is written after close_notify.
+Invariants: a handshake ends in time, or the connection is closed; the inner protocol gets ``connection_made`` at most
+once, and ``connection_lost`` as often; received bytes are delivered before reading pauses; nothing is written after
+close_notify.
 """
 
 from __future__ import annotations
@@ -31,22 +32,22 @@ _HTTP_ANSWER = (
     b"HTTP/1.1 400 Bad Request\r\ncontent-type: text/plain\r\nconnection: close\r\ncontent-length: %d\r\n\r\n%b"
     % (len(_TEXT), _TEXT)
 )
-"""Answers HTTP without TLS; gRPC libraries report it as well."""
+"""Answers clients that speak HTTP without TLS; gRPC libraries report it as well."""
 _RECORD = 16 << 10
 _AT_ONCE = 4 * _RECORD
 _PIECE = 4 << 10
-"""Bytes that OpenSSL gets at a time, unless there are many: its buffers never shrink."""
-_OVERHEAD = 32
-"""Bytes of a record that carries one byte, rounded up."""
-_MOST_BARREN = 256 << 10
-"""Bytes that may come without data beyond that: key updates and empty records cost time, and no limit of the protocol
-inside sees them."""
+"""Bytes that OpenSSL gets at a time, unless many have come: its buffers never shrink."""
+_RECORD_OVERHEAD = 32
+"""Bytes that a record of one byte of data takes, rounded up."""
+_MOST_EMPTY_BYTES = 256 << 10
+"""Bytes that may come beyond `_RECORD_OVERHEAD` for each byte of data: key updates and empty records cost time, and no
+limit of the inner protocol counts them."""
 _received = memoryview(bytearray(16 * _RECORD))
-"""Receive buffer of all connections: its bytes are used before the loop reads again."""
+"""Receive buffer of all connections: its bytes are consumed before the loop reads again."""
 
 
 class State(Enum):
-    GREETING = auto()  # not a byte has come
+    NEW = auto()  # no byte has come
     HANDSHAKE = auto()
     OPEN = auto()
     ENDING = auto()  # nothing more may be written, but what was written is not sent yet
@@ -55,7 +56,7 @@ class State(Enum):
 
 
 class TlsTransport(asyncio.Transport, asyncio.BufferedProtocol):
-    """``inner``: connected once the handshake is done."""
+    """Encrypts for ``inner``, which is connected once the handshake is complete."""
 
     def __init__(
         self, inner: asyncio.Protocol, context: ssl.SSLContext, connections: Connections[Any], *, handshake_s: float
@@ -65,11 +66,11 @@ class TlsTransport(asyncio.Transport, asyncio.BufferedProtocol):
         self._context = context
         self._connections = connections
         self._handshake_s = handshake_s
-        self._state = State.GREETING
+        self._state = State.NEW
         self._connected = False
         self._backlog = Backlog()  # not encrypted yet
-        self._waits = False  # for its turn to encrypt more
-        self._barren = 0
+        self._awaits_turn = False  # to encrypt more
+        self._empty_bytes = 0  # received without data
         self._paused = False  # by the transport below
         self._inner_paused = False
         self._after_backlog: Callable[[], None] = self._finish
@@ -90,8 +91,8 @@ class TlsTransport(asyncio.Transport, asyncio.BufferedProtocol):
         state, received = self._state, _received[:nbytes]
         if state is State.OPEN or state is State.HALF_CLOSED:
             self._receive(received)
-        elif state is State.GREETING:
-            self._greet(received)
+        elif state is State.NEW:
+            self._receive_first(received)
         elif state is State.HANDSHAKE:
             self._shake_hands(received)
 
@@ -124,7 +125,7 @@ class TlsTransport(asyncio.Transport, asyncio.BufferedProtocol):
 
     # ------------------------------------------------------------------------------------- the handshake
 
-    def _greet(self, first: memoryview) -> None:
+    def _receive_first(self, first: memoryview) -> None:
         if first[0] == _TLS_HANDSHAKE:
             self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
             self._tls = self._context.wrap_bio(self._incoming, self._outgoing, server_side=True)
@@ -134,7 +135,7 @@ class TlsTransport(asyncio.Transport, asyncio.BufferedProtocol):
             self._state = State.OVER
             self._below.write(_HTTP_ANSWER)
             with suppress(OSError):  # the client left
-                self._below.write_eof()  # closing now would lose the answer; the handshake's time ends it
+                self._below.write_eof()  # closing now would lose the answer; the handshake's timeout closes
         else:
             self.abort()
 
@@ -172,8 +173,8 @@ class TlsTransport(asyncio.Transport, asyncio.BufferedProtocol):
         except ssl.SSLError as error:
             self._fail(error)
             return
-        self._barren = max(0, self._barren + len(received) - _OVERHEAD * sum(map(len, pieces)))
-        if self._barren > _MOST_BARREN:
+        self._empty_bytes = max(0, self._empty_bytes + len(received) - _RECORD_OVERHEAD * sum(map(len, pieces)))
+        if self._empty_bytes > _MOST_EMPTY_BYTES:
             log.info("TLS connection closed: too many records that carry nothing")
             self.abort()
             return
@@ -185,9 +186,9 @@ class TlsTransport(asyncio.Transport, asyncio.BufferedProtocol):
             self._client_ended()
 
     def _decrypt(self, received: memoryview, pieces: list[bytes]) -> bool:
-        """Appends what the bytes hold to ``pieces``. True: close_notify."""
+        """Decrypts the bytes, and appends the data to ``pieces``. True: close_notify came."""
         incoming, tls = self._incoming, self._tls
-        step = _PIECE if len(received) <= _AT_ONCE else _RECORD  # of many bytes, smaller pieces cost time
+        step = _PIECE if len(received) <= _AT_ONCE else _RECORD  # small pieces of many bytes would cost time
         start = 0
         while True:
             if start < len(received):
@@ -232,10 +233,10 @@ class TlsTransport(asyncio.Transport, asyncio.BufferedProtocol):
         self._below.write(self._outgoing.read())
 
     def _write_backlog(self) -> None:
-        while self._backlog and not self._paused and not self._waits:
+        while self._backlog and not self._paused and not self._awaits_turn:
             self._below.writelines(self._encrypted())
             if not self._transfers.spend(_AT_ONCE):
-                self._waits = True
+                self._awaits_turn = True
                 self._transfers.wait(self._go_on)
         if self._backlog or self._paused:
             self._pause_inner()
@@ -247,7 +248,7 @@ class TlsTransport(asyncio.Transport, asyncio.BufferedProtocol):
             self._inner.resume_writing()
 
     def _go_on(self) -> None:
-        self._waits = False
+        self._awaits_turn = False
         if self._state is not State.OVER:
             self._write_backlog()
 
@@ -285,7 +286,7 @@ class TlsTransport(asyncio.Transport, asyncio.BufferedProtocol):
     def _finish(self) -> None:
         self._notify()
         self._state = State.OVER
-        asyncio.get_running_loop().call_soon(self._below.close)  # while it writes, asyncio would report the loss twice
+        asyncio.get_running_loop().call_soon(self._below.close)  # during a write, asyncio would report the loss twice
 
     def _half_close(self) -> None:
         self._notify()

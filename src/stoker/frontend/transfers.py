@@ -1,8 +1,8 @@
 """Lets large transfers take turns, so that small requests beside them wait for one turn and not for a whole message.
 
-All connections together move about `TURN_BYTES` of large transfers per turn of the loop, whether they read or write,
-and whatever carries them.  A connection that finds the turn over waits for a later one; those that wait go on in order.
-Whatever comes in pieces of less than `LARGE_BYTES` does not take part.
+All connections together read and write about `TURN_BYTES` of large transfers per turn of the loop, over any protocol.
+A connection that finds the turn over waits for a later one; those that wait continue in order.  Data that comes in
+pieces of less than `LARGE_BYTES` is not counted.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ READ_BYTES = 256 << 10
 
 
 class Transfers:
-    """The large transfers of one loop (`current_transfers`). Not thread-safe."""
+    """Counts the large transfers of one loop (`current_transfers`). Not thread-safe."""
 
     __slots__ = ("_left", "_loop", "_planned", "_waiting")
 
@@ -31,7 +31,7 @@ class Transfers:
         self._waiting: deque[Callable[[], None]] = deque()
 
     def spend(self, size: int) -> bool:
-        """Counts bytes that were moved. False: this turn is over; `wait` before you move more."""
+        """Counts bytes that were read or written. False: this turn is over; `wait` before the next ones."""
         self._left -= size
         self._plan()
         return self._left > 0
@@ -64,15 +64,15 @@ current_transfers = one_per_loop(Transfers)
 
 
 class Reading:
-    """Reads from a client while its connection wants to and the turn allows it."""
+    """Lets a transport read while its connection wants to and the turn allows it."""
 
-    __slots__ = ("_reads", "_transfers", "_transport", "_waits", "wanted")
+    __slots__ = ("_awaits_turn", "_reads", "_transfers", "_transport", "wanted")
 
     def __init__(self, transport: asyncio.ReadTransport) -> None:
         self._transport = transport
         self._transfers = current_transfers()
         self._reads = True
-        self._waits = False
+        self._awaits_turn = False
         self.wanted = True
 
     def want(self, wanted: bool) -> None:
@@ -81,20 +81,20 @@ class Reading:
             self._apply()
 
     def received(self, size: int) -> None:
-        """Counts a large piece. The loop would read dozens of them in a row."""
-        if not self._transfers.spend(size) and not self._waits:
-            self._waits = True
+        """Counts a large piece, and pauses reading at the end of the turn: the loop would read dozens in a row."""
+        if not self._transfers.spend(size) and not self._awaits_turn:
+            self._awaits_turn = True
             self._apply()
             self._transfers.wait(self._go_on)
 
     def _go_on(self) -> None:
-        self._waits = False
+        self._awaits_turn = False
         if self.wanted:
-            self._transfers.spend(READ_BYTES)  # it comes within this turn
+            self._transfers.spend(READ_BYTES)  # the next piece comes within this turn
             self._apply()
 
     def _apply(self) -> None:
-        reads = self.wanted and not self._waits
+        reads = self.wanted and not self._awaits_turn
         if reads is self._reads or self._transport.is_closing():
             return
         self._reads = reads

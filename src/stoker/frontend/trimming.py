@@ -1,7 +1,7 @@
 """Gives memory back to the system after many clients have left.
 
-malloc keeps what lies between blocks that are still in use: after a crowd with large messages that is most of what the
-crowd held.
+malloc keeps free memory that lies between blocks still in use: after many clients with large messages, that is most of
+what they took.
 """
 
 from __future__ import annotations
@@ -11,12 +11,15 @@ import ctypes
 from collections.abc import Callable
 
 _AFTER_CLOSED = 16
+"""Closed connections that make trimming worthwhile."""
 _QUIET_S = 1.0
+"""Time without another one before memory is trimmed."""
 _AT_MOST_S = 10.0
+"""Longest wait for such a time."""
 
 
 def _malloc_trim() -> Callable[[int], object]:
-    """Returns glibc's function; other C libraries have none."""
+    """Returns glibc's function; for another C library, one that does nothing."""
     try:
         found: Callable[[int], object] = ctypes.CDLL(None).malloc_trim
     except (OSError, AttributeError):
@@ -25,9 +28,9 @@ def _malloc_trim() -> Callable[[int], object]:
 
 
 class Trimming:
-    """Counts closed connections with `closed`, and trims once many have closed.
+    """Counts connections as they close, and trims once many have closed.
 
-    It waits until no more of them close, so that the memory of a whole crowd is free, but not for ever.
+    It waits, but not for ever, until no more of them close, so that the memory of all of them is free.
     """
 
     __slots__ = ("_closed", "_closed_at", "_planned_at", "_trim")

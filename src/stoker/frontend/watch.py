@@ -17,7 +17,7 @@ _Seen = tuple[tuple[int, ...] | None, ...]
 class FileWatch:
     """Calls ``changed``, in a thread, after any of ``paths`` was replaced or has new content.
 
-    Also calls it once at the beginning, because files may have changed since they were first read.
+    Also calls it once at the start, because files may have changed since they were first read.
     """
 
     def __init__(self, paths: Sequence[Path], changed: Callable[[], None], *, interval_s: float = INTERVAL_S) -> None:
@@ -38,7 +38,7 @@ class FileWatch:
             await asyncio.gather(task, return_exceptions=True)
 
     def check(self) -> None:
-        """Follows links, because a mounted secret is a link that is moved."""
+        """Calls ``changed`` if any file has. Follows links, because a mounted secret is a link that is retargeted."""
         now = tuple(_state(path) for path in self._paths)
         if now != self._seen:
             self._seen = now

@@ -16,7 +16,7 @@ def test_a_listener_may_have_most_connections_while_the_others_have_none(limit: 
     assert open_files.of_one_listener(limit) == possible
 
 
-def taken_by(share: open_files.Share) -> int:
+def taken_by(share: open_files.FileShare) -> int:
     count = 0
     while share.has_room:
         share.take()

@@ -323,7 +323,7 @@ class NothingButKeyUpdates:
 
 async def test_records_without_end_that_carry_nothing_end_the_connection(rig: Rig) -> None:
     rig.stream._tls = NothingButKeyUpdates()  # type: ignore[assignment]
-    rig.arrive(bytes(tls_transport._MOST_BARREN))
+    rig.arrive(bytes(tls_transport._MOST_EMPTY_BYTES))
     assert not rig.below.aborted
     rig.arrive(b"x")
     assert rig.below.aborted
