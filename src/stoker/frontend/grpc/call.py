@@ -1,6 +1,6 @@
-"""One gRPC call, for methods, whatever engine runs it.
+"""Represents one gRPC call to its method, whichever engine runs it.
 
-An engine subclasses `Call` with the way answers leave, and passes it to `OpenExchanges.begin`.
+An engine subclasses `Call` to send the answers, and passes it to `OpenExchanges.begin`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,10 @@ from stoker.frontend.grpc.messages import Message
 from stoker.frontend.grpc.metadata import Metadata, Trailing, trailing_metadata
 from stoker.frontend.grpc.status import CANCELLED, DEADLINE_EXCEEDED, OK, Status, StatusOf
 
-__all__ = ["Call", "Kind", "Metadata", "Method", "Trailing"]
+__all__ = ["ROOM_BYTES", "Call", "Kind", "Metadata", "Method", "Trailing"]
+
+ROOM_BYTES = 64 << 10
+"""Bytes of a stream that may wait for the client before its method must wait."""
 
 
 class Kind(Enum):
@@ -33,13 +36,14 @@ def _joined(*parts: Buffer) -> Message:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Method:
-    """``path`` is ``/package.Service/Name``. ``status_of`` is the service's table from errors to codes; ``encode``
+    """Defines a gRPC method. ``path``: ``/package.Service/Name``.  ``status_of``: maps errors to statuses.  ``encode``:
     makes one message of the data of chunks.
 
-    A method whose client sends a stream is called at once; it sets the call's ``on_message`` and ``on_half_close``,
-    and may set ``on_drain``: the server stops soon.
-    ``keeps_deadline``: its work ends at the deadline by itself.  ``while_draining``: still answered when the server
-    drains, and not waited for then (health).
+    ``handle`` is called with a complete request or, if the client sends a stream, before its first message; then it
+    sets the call's ``on_message`` and ``on_half_close``, and may set ``on_drain`` (the server stops soon).
+
+    ``keeps_deadline``: the work ends at the deadline by itself.  ``while_draining``: served even while the server
+    drains, and not waited for then (health checks).
     """
 
     path: str
@@ -66,10 +70,10 @@ class Method:
 
 
 class Call(Exchange, kw_only=True):
-    """Encodes chunks with ``encode``, at first the method's, which the work may replace. Services other than
-    predictions use `reply` and `send_message`.
+    """Sends chunks of a reply as messages made by ``encode``: the method's, unless the work replaces it. Services whose
+    answers are not chunks use `reply` and `send_message`.
 
-    Only of a client's stream: ``reading``: its messages are taken; see `pause_reading`.
+    ``reading``, of a client's stream: its messages are taken, see `pause_reading`.
     """
 
     request: bytes = b""
@@ -95,7 +99,7 @@ class Call(Exchange, kw_only=True):
             self._answer(message, trailing_metadata(self._meta) if self._meta is not None else ())
 
     def reply(self, message: Message, trailing: Trailing = ()) -> None:
-        """Sends the whole encoded answer."""
+        """Completes the call with one encoded message."""
         if self._end(OK):
             self._answer(message, trailing)
 
@@ -132,11 +136,11 @@ class Call(Exchange, kw_only=True):
             self._refuse(status)
 
     def send_initial_metadata(self, metadata: Trailing) -> None:
-        """Sets metadata that leave with the first message, or before the only one. Call it before any of them."""
+        """Sets the metadata to send before the first message. Call it before sending any."""
         raise NotImplementedError
 
     def pause_reading(self) -> None:
-        """Takes no more messages of the client's stream, whose flow control then stops it."""
+        """Takes no more messages of the client's stream, so that flow control stops the client."""
         self.reading = False
 
     def resume_reading(self) -> None:
@@ -182,7 +186,7 @@ class Call(Exchange, kw_only=True):
         raise NotImplementedError
 
     def _write(self, messages: Sequence[Message]) -> bool:
-        """Sends the messages; returns whether there is room for more."""
+        """Sends the messages. Returns whether there is room for more."""
         raise NotImplementedError
 
     def _finish(self, trailing: Trailing) -> None:

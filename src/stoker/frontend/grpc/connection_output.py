@@ -17,10 +17,11 @@ import ngh2
 from ngh2 import ConnectionClosed, StreamClosed
 
 from stoker.core.turn import current_turn
+from stoker.frontend.grpc.call import ROOM_BYTES
 from stoker.frontend.grpc.engine import Setup
 from stoker.frontend.grpc.held_requests import HeldRequests
 from stoker.frontend.grpc.limits import FloodGuard
-from stoker.frontend.grpc.stream_call import ROOM_BYTES, StreamCall
+from stoker.frontend.grpc.stream_call import StreamCall
 from stoker.frontend.transfers import Reading, current_transfers
 
 log = logging.getLogger(__name__)

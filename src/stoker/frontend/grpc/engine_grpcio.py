@@ -1,7 +1,7 @@
 """Engine ``grpcio``: `grpc.aio` with identity serialisers. The fallback where ngh2 is missing or unwanted.
 
-It refuses messages over the limit before they are read, and compressed ones altogether (UNIMPLEMENTED), so that no bomb
-is ever unpacked.  grpc.aio makes a coroutine for each call; it waits here for what the method answers.
+It refuses messages over the limit before they are read, and all compressed ones (UNIMPLEMENTED), so that no compression
+bomb is ever expanded.  grpc.aio makes a coroutine for each call, which waits here for the method's answers.
 """
 
 from __future__ import annotations
@@ -21,14 +21,11 @@ from msgspec import field
 from stoker.errors import BindError
 from stoker.frontend import sockets
 from stoker.frontend.budget import ByteBudget
-from stoker.frontend.grpc.call import Call, Method, Trailing
+from stoker.frontend.grpc.call import ROOM_BYTES, Call, Method, Trailing
 from stoker.frontend.grpc.credentials import server_credentials
 from stoker.frontend.grpc.engine import Setup
 from stoker.frontend.grpc.messages import Message
 from stoker.frontend.grpc.status import RESOURCE_EXHAUSTED, Status
-
-ROOM_BYTES = 64 * 1024
-"""Bytes of a stream that may wait here before its method must wait."""
 
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
 
@@ -38,8 +35,8 @@ class GrpcioEngine:
         self._setup = setup
         self._unread = ByteBudget(setup.budgets.unread.limit)
         self._server: grpc.aio.Server | None = None
-        self._running: set[asyncio.Future[Any]] = set()  # until the client has taken the answer
-        self._remove: Callable[[], None] = lambda: None  # file of the Unix socket
+        self._running: set[asyncio.Future[Any]] = set()  # calls whose client has not taken the whole answer
+        self._remove: Callable[[], None] = lambda: None  # removes the Unix socket's file
 
     async def start(self) -> int:
         server = grpc.aio.server(options=server_options(self._setup))
@@ -67,7 +64,7 @@ class GrpcioEngine:
         return int(server.add_secure_port(address, server_credentials(self._setup.tls)))
 
     def start_draining(self) -> None:
-        pass  # gRPC's core can only stop listening, but health checks continue
+        pass  # gRPC's core could only stop listening, and health checks must continue
 
     async def flush(self, grace_s: float) -> None:
         if self._running:
@@ -86,7 +83,7 @@ class GrpcioEngine:
         return [grpc.method_handlers_generic_handler(name, handlers) for name, handlers in services.items()]
 
     def _handler(self, method: Method) -> grpc.RpcMethodHandler:
-        """Treats a unary answer as a stream of one message: only so we know when the client has taken it."""
+        """Handles a unary method as a stream of one answer: only a stream shows when the client has taken it."""
 
         async def handle(request: bytes, context: Any) -> None:
             await self._run(self._call(method, request, context).run(context))
@@ -142,9 +139,9 @@ def server_options(setup: Setup) -> list[tuple[str, int]]:
 
 
 class _GrpcioCall(Call, kw_only=True):
-    """Queues answers between the method and the coroutine, which writes as fast as the client reads.
+    """Queues answers between the method and the coroutine, which writes them as fast as the client reads.
 
-    ``unread``: the budget of what the client has not read, of which the call holds some.
+    ``unread``: the budget for what clients have not read, of which the call takes ``_held`` bytes.
     """
 
     unread: ByteBudget
@@ -155,8 +152,8 @@ class _GrpcioCall(Call, kw_only=True):
     _resumed: asyncio.Future[None] | None = None
     _queue: deque[bytes] = field(default_factory=deque)
     _queued_bytes: int = 0
-    _news: asyncio.Future[None] | None = None
-    _cut: bool = False
+    _changed: asyncio.Future[None] | None = None
+    _dropped: bool = False
 
     async def run(self, context: Any) -> None:
         self.tracker.begin(self)
@@ -164,7 +161,7 @@ class _GrpcioCall(Call, kw_only=True):
             await self._write_all(context)
         except asyncio.CancelledError:
             raise
-        except Exception:  # a write fails before the cancellation arrives that says why: the client has left
+        except Exception:  # the client has left: a write fails before the cancellation arrives
             raise asyncio.CancelledError from None
         finally:
             self.cancelled()
@@ -175,7 +172,7 @@ class _GrpcioCall(Call, kw_only=True):
             context.set_trailing_metadata(tuple(self._trailing))
 
     async def converse(self, requests: AsyncIterator[bytes], context: Any) -> None:
-        """Runs while also passing on the client's messages."""
+        """Runs the call, and passes on the client's messages meanwhile."""
         reader = asyncio.ensure_future(self._read_all(requests))
         try:
             await self.run(context)
@@ -200,12 +197,12 @@ class _GrpcioCall(Call, kw_only=True):
 
     async def _write_all(self, context: Any) -> None:
         while True:
-            while self._queue and not self._cut:
+            while self._queue and not self._dropped:
                 await self._write_one(context)
             if self.ended:
                 return
-            self._news = asyncio.get_running_loop().create_future()
-            await self._news
+            self._changed = asyncio.get_running_loop().create_future()
+            await self._changed
 
     async def _write_one(self, context: Any) -> None:
         message = self._queue.popleft()
@@ -218,7 +215,7 @@ class _GrpcioCall(Call, kw_only=True):
             self.became_writable()
 
     def _answer(self, message: Message, trailing: Trailing) -> None:
-        """Refuses a large answer while too much is unread, because grpcio cannot take one back later."""
+        """Sends the only answer; refuses a large one while too much is unread, because grpcio cannot drop it later."""
         if len(message) > ROOM_BYTES:
             if not self.unread.fits(len(message)):
                 self._refuse(Status(RESOURCE_EXHAUSTED, "Too many answers of this server are not read."))
@@ -240,19 +237,19 @@ class _GrpcioCall(Call, kw_only=True):
 
     def _refuse(self, status: Status) -> None:
         self._status = status
-        self._cut = not self.writable
-        if self._cut:
+        self._dropped = not self.writable
+        if self._dropped:
             self._queue.clear()
         self._wake()  # the status follows the write in progress, when the client reads or leaves
 
     def _wake(self) -> None:
-        if self._news is not None and not self._news.done():
-            self._news.set_result(None)
+        if self._changed is not None and not self._changed.done():
+            self._changed.set_result(None)
 
 
 @lru_cache(maxsize=1024)
 def readable_peer(peer: str) -> str:
-    """Shows ``ipv4:127.0.0.1:5`` as ``127.0.0.1:5``, ``ipv6:%5B::1%5D:5`` as ``[::1]:5``; a Unix socket as ``unix``."""
+    """Shows ``ipv4:127.0.0.1:5`` as ``127.0.0.1:5``, ``ipv6:%5B::1%5D:5`` as ``[::1]:5``; Unix sockets as ``unix``."""
     family, _, address = peer.partition(":")
     if family == "unix":
         return "unix"

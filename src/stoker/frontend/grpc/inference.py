@@ -12,7 +12,7 @@ from stoker.core.sequences import SequenceNames, SequenceReply, membership
 from stoker.frontend.answers import StreamAnswer
 from stoker.frontend.grpc.call import Call, Kind, Method
 from stoker.frontend.grpc.metadata import EXPLAIN, request_headers
-from stoker.frontend.grpc.prediction_messages import prediction_response, read_request, response_in
+from stoker.frontend.grpc.prediction_messages import prediction_response, read_request, response_encoder
 from stoker.frontend.grpc.predictions_stream import PredictionsStream
 from stoker.frontend.grpc.status import StatusOf, in_stream_status, inference_status
 from stoker.protos import inference_pb2
@@ -64,7 +64,7 @@ def _ping(inference: InferencePort, call: Call) -> None:
 
 def _predictions(inference: InferencePort, names: SequenceNames, streaming: bool, call: Call) -> None:
     request = read_request(call.request)
-    call.request = b""  # its values live on in the inputs; a second copy of a large one would be waste
+    call.request = b""  # the inputs have its values; keeping it would double the memory of a large one
     call.request_id = new_request_id()
     headers = request_headers(call.metadata, may_explain=True) if call.metadata else None
     if request.explains:
@@ -84,7 +84,7 @@ def _predictions(inference: InferencePort, names: SequenceNames, streaming: bool
         member=member,
     )
     if isinstance(reply, SequenceReply):
-        call.encode = response_in(reply.sequence_id)
+        call.encode = response_encoder(reply.sequence_id)
         if streaming:
             call.send_initial_metadata([(names.id.lower(), reply.sequence_id)])
     if streaming:

@@ -1,8 +1,8 @@
 """Reads requests with large values without copying the values. PURE.
 
 protobuf's parser copies every value twice, which for 50 MB is most of the server's work on a request.  This module cuts
-large values out of the message as views; protobuf parses the rest.  Messages that differ from a client encoder's
-output go to protobuf whole, so that only protobuf decides what is invalid.
+large values out of the message as views; protobuf parses the rest.  A message that is not as clients' encoders write it
+goes to protobuf whole, so that only protobuf decides what is invalid.
 """
 
 from __future__ import annotations
@@ -11,20 +11,20 @@ from google.protobuf.message import DecodeError
 
 from stoker.core.buffer import Buffer
 from stoker.core.job import Input
-from stoker.frontend.grpc.varint import read_varint
+from stoker.frontend.grpc.messages import LARGE_BYTES
+from stoker.frontend.grpc.varint import read_value
 from stoker.protos import inference_pb2
 
-LARGE_BYTES = 64 << 10
 _INPUT, _KEY, _VALUE = 0x1A, 0x0A, 0x12  # tags of PredictionsRequest.input and of the two fields of its entries
 _SKIPPED = frozenset((0x0A, 0x12, 0x22))  # the other fields of the message, strings
 
 
 class _NotPlain(Exception):
-    """A message that this module does not handle."""
+    """The message goes to protobuf whole."""
 
 
 def parse(message: bytes | bytearray) -> tuple[inference_pb2.PredictionsRequest, list[Input]]:
-    """Returns the request, and its inputs. Raises DecodeError."""
+    """Returns the request, which may lack large inputs, and all of its inputs. Raises DecodeError."""
     try:
         return _cut(message)
     except (_NotPlain, DecodeError):
@@ -39,11 +39,8 @@ def _cut(message: bytes | bytearray) -> tuple[inference_pb2.PredictionsRequest, 
     position = 0
     while position < len(message):
         tag = message[position]
-        size, start = _varint(message, position + 1)
-        stop = start + size
-        if stop > len(message):
-            raise _NotPlain
-        if tag == _INPUT and size > LARGE_BYTES:
+        start, stop = _value(message, position + 1)
+        if tag == _INPUT and stop - start > LARGE_BYTES:
             name, value = _entry(message, start, stop)
             if name in inputs:
                 raise _NotPlain
@@ -66,12 +63,11 @@ def _entry(message: bytes | bytearray, start: int, stop: int) -> tuple[str, int]
     """Returns an entry's key, and where its value starts; the value ends with the entry."""
     if message[start] != _KEY:
         raise _NotPlain
-    size, key = _varint(message, start + 1)
-    after = key + size
+    key, after = _value(message, start + 1)
     if after >= stop or message[after] != _VALUE:
         raise _NotPlain
-    size, value = _varint(message, after + 1)
-    if value + size != stop:
+    value, end = _value(message, after + 1)
+    if end != stop:
         raise _NotPlain
     try:
         return message[key:after].decode(), value
@@ -79,8 +75,8 @@ def _entry(message: bytes | bytearray, start: int, stop: int) -> tuple[str, int]
         raise _NotPlain from None
 
 
-def _varint(message: bytes | bytearray, position: int) -> tuple[int, int]:
-    found = read_varint(message, position)
+def _value(message: bytes | bytearray, position: int) -> tuple[int, int]:
+    found = read_value(message, position)
     if found is None:
         raise _NotPlain
     return found

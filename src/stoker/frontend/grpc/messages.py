@@ -13,6 +13,7 @@ from stoker.errors import MessageTooLarge, StokerError
 
 PREFIX_BYTES = 5
 LARGE_BYTES = 64 << 10
+"""From this size on, a message is not copied to put it into one buffer of bytes."""
 
 
 class BadFraming(StokerError):

@@ -20,7 +20,7 @@ from stoker.protos import inference_pb2
 
 
 class PredictionRequest(Struct, frozen=True):
-    """``version``: None for the default one. ``sequence_id``: empty for none. ``explains``: the name says so."""
+    """``version``: None for the default one. ``sequence_id``: empty for none. ``explains``: asks for an explanation."""
 
     model: str
     version: str | None
@@ -32,7 +32,7 @@ class PredictionRequest(Struct, frozen=True):
 _parse = inference_pb2.PredictionsRequest.FromString
 
 EXPLANATIONS = "explanations/"
-"""In front of a model's name, as in the paths of REST: its explanation is wanted."""
+"""Prefix of a model's name, as in the paths of REST, that asks for an explanation."""
 
 
 def read_request(message: bytes | bytearray) -> PredictionRequest:
@@ -43,7 +43,7 @@ def read_request(message: bytes | bytearray) -> PredictionRequest:
     if len(message) > FEW_BYTES:
         check_fields(message)
     try:
-        if len(message) > large_request.LARGE_BYTES:
+        if len(message) > LARGE_BYTES:
             request, inputs = large_request.parse(message)
         else:
             request = _parse(message)  # type: ignore[arg-type]  # it takes any buffer
@@ -61,7 +61,7 @@ def read_request(message: bytes | bytearray) -> PredictionRequest:
 
 
 def prediction_response(*parts: Buffer) -> Message:
-    """Encodes ``PredictionResponse{prediction: parts joined}`` here, because protobuf would copy the bytes twice."""
+    """Encodes ``PredictionResponse{prediction: parts joined}`` without protobuf, which would copy the bytes twice."""
     size = sum(map(len, parts))
     if size > _SHORT:
         field = (b"\x0a" + varint(size), *parts)
@@ -71,11 +71,11 @@ def prediction_response(*parts: Buffer) -> Message:
 
 _SHORT = 4096
 _SHORT_FIELDS = (b"", *(b"\x0a" + varint(size) for size in range(1, _SHORT + 1)))
-"""Tag and length of a field, by small size; empty for no bytes, the field's default."""
+"""Tag and length of the prediction field, by its size; empty for no bytes, the field's default."""
 
 
-def response_in(sequence_id: str) -> Callable[..., Message]:
-    """Returns `prediction_response` for answers that name their sequence."""
+def response_encoder(sequence_id: str) -> Callable[..., Message]:
+    """Returns a `prediction_response` whose messages also name their sequence."""
     if not sequence_id:
         return prediction_response
     encoded = sequence_id.encode()
@@ -89,7 +89,7 @@ def response_in(sequence_id: str) -> Callable[..., Message]:
 
 
 def error_response(status: Status, reason: str, sequence_id: str) -> bytes:
-    """Encodes an error of one request of a stream that goes on. ``reason``: TorchServe's name of the error."""
+    """Encodes the error of one request in a stream that goes on. ``reason``: TorchServe's name of the error."""
     response = inference_pb2.PredictionResponse()
     response.status.code = status.code
     response.status.message = status.details

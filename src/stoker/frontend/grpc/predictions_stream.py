@@ -19,11 +19,12 @@ from stoker.errors import BadRequest, SequenceQueueFull, ServerStopping, Serving
 from stoker.frontend.answers import READ_AT_ONCE_BYTES
 from stoker.frontend.grpc.call import Call
 from stoker.frontend.grpc.metadata import EXPLAIN, request_headers
-from stoker.frontend.grpc.prediction_messages import PredictionRequest, error_response, read_request, response_in
+from stoker.frontend.grpc.prediction_messages import PredictionRequest, error_response, read_request, response_encoder
 from stoker.frontend.grpc.status import StatusOf, reason_of
 
 MAX_DUE = 256
 """Answers that may be due before the client has to wait."""
+
 
 class PredictionsStream:
     """Serves one call. ``in_stream``: statuses of errors that leave the call open."""
@@ -130,7 +131,7 @@ class PredictionsStream:
 
     def _send_parts(self, reply: ReplyStream, id: str) -> bool:
         """Sends the parts of one answer that have come. Returns whether the answer is complete."""
-        encode = response_in(id)
+        encode = response_encoder(id)
         while self._call.writable:
             chunks = reply.read_nowait(READ_AT_ONCE_BYTES)
             if not chunks:

@@ -1,8 +1,8 @@
-"""Runs one call on an HTTP/2 stream: receives the request, and sends the answer as the windows allow.
+"""Runs one call on an HTTP/2 stream: receives the request, and sends the answer as fast as flow control allows.
 
-A request that comes whole and plain is taken here; `incoming` receives all others.
+A request that comes in one uncompressed piece is received here; `incoming` receives all others.
 
-Invariants: window is returned for received bytes; nothing is sent after the end.
+Invariants: every received byte is returned to the flow-control window; nothing is sent after the end.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from stoker.errors import DeadlineExceeded
 from stoker.frontend import compression
 from stoker.frontend.backlog import Backlog
 from stoker.frontend.grpc import incoming, messages
-from stoker.frontend.grpc.call import Call, Trailing
+from stoker.frontend.grpc.call import ROOM_BYTES, Call, Trailing
 from stoker.frontend.grpc.incoming import IncomingMessages
-from stoker.frontend.grpc.messages import PREFIX_BYTES, LargeMessage, Message
+from stoker.frontend.grpc.messages import LARGE_BYTES, PREFIX_BYTES, LargeMessage, Message
 from stoker.frontend.grpc.request_head import (
     ACCEPT_ENCODING,
     COMPRESSIONS,
@@ -44,13 +44,8 @@ from stoker.frontend.grpc.status import (
 from stoker.frontend.listener import Budgets
 from stoker.frontend.open_exchanges import OpenExchanges
 
-ROOM_BYTES = 64 * 1024
-"""Bytes of a stream that may wait for the client before its method must wait."""
-
 SLICE_BYTES = 64 * 1024
 """Bytes of a large message that HTTP/2 gets at a time."""
-_SMALL_BYTES = 64 * 1024
-"""An answer below this size is framed in one piece."""
 _SIZES_TO_COMPRESS = range(1024, 256 * 1024)
 """Sizes of answers to compress if the client compressed its request: smaller ones do not shrink, larger ones would
 block the loop."""
@@ -64,7 +59,7 @@ _RESET_CODES = {
     DEADLINE_EXCEEDED: _CANCEL,
     PERMISSION_DENIED: _INADEQUATE_SECURITY,
 }
-"""Reset codes by status, for clients that do not read their answer; clients map the code back to the status."""
+"""Reset codes by status, for clients that do not read their answers: they map the code back to the status."""
 
 
 class Carrier(incoming.Carrier, Protocol):
@@ -82,7 +77,7 @@ class Carrier(incoming.Carrier, Protocol):
 
 
 class StreamCall(Call, kw_only=True):
-    """``head``: what the client asked for; ``headers``: those of the answer."""
+    """``head``: the request's headers, parsed; ``headers``: the answer's."""
 
     connection: Carrier
     id: int
@@ -122,7 +117,7 @@ class StreamCall(Call, kw_only=True):
         self._incoming.receive(data)
 
     def is_late(self, now: float, budgets: Budgets, slow_s: float) -> bool:
-        """Tells whether the client takes too long to send the rest of a message, or its only message at all."""
+        """Tells whether the client takes too long to send the rest of a message, or the only message of its request."""
         if self._half_closed or self.ended or not self.reading:
             return False
         incoming = self._incoming
@@ -198,7 +193,8 @@ class StreamCall(Call, kw_only=True):
         self.abandon(DeadlineExceeded())
 
     def give_up_request(self) -> None:
-        """Refuses a request that has been silent for too long; its client's own deadline may have passed."""
+        """Refuses a request that takes too long to arrive: with DEADLINE_EXCEEDED if its deadline has passed,
+        else CANCELLED."""
         late = self.deadline is not None and time.monotonic() >= self.deadline
         code = DEADLINE_EXCEEDED if late else CANCELLED
         self._refuse_request(Status(code, "The request did not arrive in time."))
@@ -212,14 +208,14 @@ class StreamCall(Call, kw_only=True):
 
     # ------------------------------------------------------------------------------------------- the answer
 
-    # Where a stream is unavailable, the client has reset it in the read that is being handled: a later event says so.
+    # StreamProtocolError: the client has reset the stream in the read that is being handled; StreamClosed follows.
 
     def _answer(self, payload: Message, trailing: Trailing) -> None:
         http2, id = self.connection.http2, self.id
         trailers = status_trailers(Status(OK, ""), trailing) if trailing else OK_TRAILERS
         try:
             http2.send_response(id, self.headers)
-            if self.head.compresses_answers or len(payload) >= _SMALL_BYTES:
+            if self.head.compresses_answers or len(payload) >= LARGE_BYTES:
                 self._send_message(payload)
                 self._send_trailers(trailers)
             else:
@@ -238,7 +234,7 @@ class StreamCall(Call, kw_only=True):
             if not self._headers_sent:
                 connection.http2.send_response(self.id, self.headers)
                 self._headers_sent = True
-            if len(payloads) > 1 and not self._backlog and sum(map(len, payloads)) < _SMALL_BYTES:
+            if len(payloads) > 1 and not self._backlog and sum(map(len, payloads)) < LARGE_BYTES:
                 connection.http2.send_data(self.id, b"".join(map(self._framed, payloads)))
             else:
                 for payload in payloads:
@@ -253,7 +249,7 @@ class StreamCall(Call, kw_only=True):
 
     def _send_message(self, payload: Message) -> None:
         size, backlog = len(payload), self._backlog
-        if not backlog and (size < _SMALL_BYTES or (self.head.compresses_answers and size in _SIZES_TO_COMPRESS)):
+        if not backlog and (size < LARGE_BYTES or (self.head.compresses_answers and size in _SIZES_TO_COMPRESS)):
             self.connection.http2.send_data(self.id, self._framed(payload))
             return
         if backlog is None:
@@ -264,10 +260,7 @@ class StreamCall(Call, kw_only=True):
         self.connection.send_in_slices(self)
 
     def send_slice(self) -> bool:
-        """Moves the next slice of large messages into HTTP/2's queue once that is nearly empty.
-
-        Returns whether more is left.
-        """
+        """Moves slices of large messages into HTTP/2's queue until it holds one. Returns whether more are left."""
         backlog, http2 = self._backlog, self.connection.http2
         assert backlog is not None
         try:
@@ -291,7 +284,7 @@ class StreamCall(Call, kw_only=True):
         return 0 if self._backlog is None else self._backlog.kept
 
     def reset(self, code: int) -> None:
-        """Ends the stream at once; what is unsent is lost."""
+        """Ends the stream at once; unsent bytes are lost."""
         self.drop_backlog()
         self.connection.http2.reset_stream(self.id, code)
         self.connection.plan_flush()

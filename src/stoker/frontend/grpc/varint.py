@@ -1,4 +1,4 @@
-"""Reads and writes the lengths in protobuf messages, for large values that protobuf would copy. PURE."""
+"""Reads and writes protobuf's lengths, for large values that protobuf would copy. PURE."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _SMALL = [bytes([number]) for number in range(0x80)]
 
 
 def read_value(message: bytes | bytearray, position: int) -> tuple[int, int] | None:
-    """Returns where a value begins and ends whose length stands at ``position``; None: the message ends before."""
+    """Returns where the value begins and ends whose length is at ``position``. None: the message ends first."""
     found = read_varint(message, position)
     if found is None:
         return None
@@ -28,7 +28,7 @@ def read_value(message: bytes | bytearray, position: int) -> tuple[int, int] | N
 
 
 def read_varint(message: bytes | bytearray, position: int, longest: int = 5) -> tuple[int, int] | None:
-    """Returns a number and where it ends; None for more than ``longest`` bytes, or no end."""
+    """Returns the number at ``position`` and where it ends. None: it has more than ``longest`` bytes, or no end."""
     try:
         low = message[position]
         if low < 0x80:

@@ -9,7 +9,7 @@ from google.protobuf.message import DecodeError
 
 from stoker.core.buffer import Buffer
 from stoker.frontend.grpc import large_request
-from stoker.frontend.grpc.large_request import LARGE_BYTES
+from stoker.frontend.grpc.messages import LARGE_BYTES
 from stoker.protos import inference_pb2
 
 LARGE = bytes(range(256)) * (LARGE_BYTES // 128)
