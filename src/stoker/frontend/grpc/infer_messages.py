@@ -1,7 +1,7 @@
 """Reads ModelInferRequest, writes ModelInferResponse. PURE.
 
-Raw contents are cut out of the message as views, because protobuf's parser would copy them twice, and the rest, which
-clients repeat, is parsed once; what goes out is joined once.
+Raw contents are cut out of the message as views, because protobuf's parser would copy them twice.  The rest, which
+clients repeat from request to request, is parsed once and kept.  A response is joined from its parts once.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from stoker.core.tensors import NONE, NamedHead, Parameters
 from stoker.errors import BadRequest, InvalidOutput, MalformedMessage
 from stoker.frontend.grpc.fields import check_fields
 from stoker.frontend.grpc.varint import read_value, varint
+from stoker.frontend.open_inference.checks import datatype_of
 from stoker.frontend.open_inference.request import AnswerHead, InferAnswer, InferRequest, RequestHead
 from stoker.frontend.request_limits import FEW_BYTES, MOST_NUMBERS, MOST_TEXTS, check_count, most
 from stoker.protos import grpc_predict_v2_pb2 as pb
@@ -35,7 +36,8 @@ _LENGTH_DELIMITED = 2
 
 
 class _Known(NamedTuple):
-    """Caches the parsed head of messages that differ only in the bytes between ``before`` and ``after``."""
+    """Keeps the parsed head of messages that differ only in what is between ``before`` and ``after``, and in raw
+    contents."""
 
     before: bytes
     after: bytes
@@ -47,7 +49,10 @@ _known: dict[bytes, deque[_Known]] = {}
 
 
 def read(message: bytes | bytearray) -> tuple[InferRequest, bool | None]:
-    """Returns request and whether contents are raw; None: no inputs. Raises MalformedMessage, BadRequest."""
+    """Returns the request, and whether its contents are raw (None without inputs).
+
+    Raises: MalformedMessage, BadRequest
+    """
     if len(message) > FEW_BYTES:
         check_fields(message, _TENSORS)
     try:
@@ -68,7 +73,7 @@ def read(message: bytes | bytearray) -> tuple[InferRequest, bool | None]:
 
 
 def _name_field(message: bytes | bytearray) -> bytes:
-    """Returns the field of the model's name; empty: it is not the first one, or long."""
+    """Returns the encoded field of the model's name; empty if it is not the first field, or long."""
     if len(message) < 2 or message[0] != _NAME_TAG or message[1] > 0x7F:
         return b""
     return bytes(message[: message[1] + 2])
@@ -83,7 +88,7 @@ def _keep(name: bytes, known: _Known) -> None:
 
 
 def _repeated(message: bytes | bytearray, known: _Known) -> InferRequest | None:
-    """Reads a message that begins as ``known`` does; None: it goes on in another way, or not in the order of fields."""
+    """Reads a message that begins like ``known``. None: it continues differently, or its fields are not in order."""
     before, after, head = known
     position, end, view = len(before), len(message), memoryview(message)
     raw: list[Buffer] = []
@@ -107,7 +112,7 @@ def _repeated(message: bytes | bytearray, known: _Known) -> InferRequest | None:
 
 
 class _Cut(Struct):
-    """A message without id and raw contents, and these. ``first``: where the first of them began."""
+    """A message split into its id, its raw contents and the ``rest``. ``first``: where the first cut in the rest is."""
 
     first: int
     rest: bytes
@@ -116,7 +121,7 @@ class _Cut(Struct):
 
 
 def _cut(message: bytes | bytearray) -> _Cut | None:
-    """Returns None if there are no raw contents, or there is something else than plain fields."""
+    """Splits a message. None: it has no raw contents, or a field unlike all those of ModelInferRequest."""
     view, end = memoryview(message), len(message)
     raw: list[memoryview] = []
     rest: list[memoryview] = []
@@ -148,7 +153,7 @@ def _cut(message: bytes | bytearray) -> _Cut | None:
 
 
 def _message_of(data: bytes | bytearray) -> pb.ModelInferRequest:
-    """Raises DecodeError, BadRequest: a tensor's shape or contents are too long."""
+    """Raises: DecodeError; BadRequest: a tensor's shape or contents are too long"""
     message = pb.ModelInferRequest.FromString(bytes(data))
     if len(data) > FEW_BYTES:
         _check_lengths(message, len(data))
@@ -196,9 +201,7 @@ def _raw_data(request: pb.ModelInferRequest, raw: Sequence[Buffer]) -> Sequence[
 
 
 def _typed_data(tensor: Any) -> bytes:
-    datatype = DATATYPES.get(tensor.datatype)
-    if datatype is None:
-        raise BadRequest(f"The datatype of input '{tensor.name}' is unknown: {tensor.datatype[:32]}")
+    datatype = datatype_of(tensor.name, tensor.datatype)
     if not datatype.contents:
         raise BadRequest(f"Input '{tensor.name}' is {datatype.name}, which only raw_input_contents can carry.")
     for field, _ in tensor.contents.ListFields():
@@ -211,7 +214,7 @@ def _typed_data(tensor: Any) -> bytes:
 
 
 def parameters_of(given: Mapping[str, Any]) -> Parameters:
-    """Reads a map of InferParameter; one that is not set counts as an empty text."""
+    """Reads a map of InferParameter; one without a value counts as an empty string."""
     if not given:
         return NONE
     found: dict[str, Any] = {}
@@ -225,9 +228,9 @@ def parameters_of(given: Mapping[str, Any]) -> Parameters:
 
 
 def write(answer: InferAnswer, *, raw: bool) -> bytes:
-    """Encodes an answer. Datatypes without typed contents make all of it raw.
+    """Encodes an answer. If any output's datatype has no typed contents, all outputs are raw.
 
-    Raises: InvalidOutput: it has text that protobuf cannot carry.
+    Raises: InvalidOutput: the answer holds text that protobuf cannot carry.
     """
     head = answer.head
     if not raw and all(DATATYPES[output.datatype].contents for output in head.outputs):

@@ -1,12 +1,12 @@
-"""The open inference service, under the package name of its clients and under TorchServe's.
+"""The open inference service, under the package name of the protocol and under TorchServe's.
 
-Health needs no token, as that of gRPC does not; see `health_methods`.
+Its health methods (`health_methods`) need no token, like those of grpc.health.v1.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from functools import partial
 
 from stoker.core.job import new_request_id
 from stoker.core.ports import ReadinessPort, TensorPort
@@ -58,7 +58,7 @@ def open_inference_methods(
     methods = []
     for service in SERVICES:
         one = _Service(inference, models, typed=service == TORCHSERVE)
-        tables = _Tables(torchserve=status_codes == "torchserve", second_line=service == TORCHSERVE)
+        status_of = partial(StatusTable, torchserve=status_codes == "torchserve", second_line=service == TORCHSERVE)
         unary, stream = Kind.UNARY, Kind.BIDIRECTIONAL
         rows: list[tuple[Callable[[Call], None], Kind, Table]] = [
             (one.ModelInfer, unary, INFERENCE),
@@ -77,7 +77,7 @@ def open_inference_methods(
                 path=f"/{service}/{handle.__name__}",
                 kind=kind,
                 handle=handle,
-                status_of=tables.status_of(table),
+                status_of=status_of(table),
                 keeps_deadline=handle == one.ModelInfer,
             )
             for handle, kind, table in rows
@@ -85,17 +85,9 @@ def open_inference_methods(
     return methods
 
 
-class _Tables(NamedTuple):
-    torchserve: bool
-    second_line: bool
-
-    def status_of(self, table: Table) -> StatusTable:
-        return StatusTable(table, torchserve=self.torchserve, second_line=self.second_line)
-
-
 class _Service:
-    """Methods with the service's names, from which their paths are derived. ``typed``: answers to requests without
-    inputs have typed contents."""
+    """Implements methods under the service's names for them, from which their paths are derived. ``typed``: answers to
+    requests without inputs have typed contents."""
 
     def __init__(self, inference: OpenInference, models: TensorPort, *, typed: bool) -> None:
         self._inference = inference
@@ -141,7 +133,7 @@ class _Service:
 
 
 class _Unary:
-    """Answers a unary call."""
+    """Sends the answer to a unary call (`service.Receiver`)."""
 
     __slots__ = ("_call", "_raw")
 

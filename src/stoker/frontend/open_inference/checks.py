@@ -1,6 +1,6 @@
-"""Checks a request before it is queued: tensors against themselves, and against what the model takes. PURE.
+"""Checks a request before it is queued: that its tensors are consistent, and that the model takes them. PURE.
 
-Everything wrong raises BadRequest, with a sentence that names the tensor.
+Any mistake raises BadRequest, with a sentence that names the tensor.
 """
 
 from __future__ import annotations
@@ -14,15 +14,16 @@ from stoker.frontend.open_inference import controls
 from stoker.frontend.open_inference.request import InferRequest
 from stoker.frontend.request_limits import MOST_TEXTS, check_count, most
 from stoker.tensors import elements
-from stoker.tensors.datatypes import DATATYPES
+from stoker.tensors.datatypes import DATATYPES, Datatype
 
 MOST_ROWS = 10_000
-"""Rows of one request: each is a job, so that a few bytes a row could keep a model busy for minutes."""
-_LEAST, _MOST = -(2**63), 2**64
+"""Rows of one request. Each becomes a job: without a limit, a few bytes per row could keep a model busy for minutes."""
+_INTEGERS = range(-(2**63), 2**64)
+"""Values that a parameter of protobuf can have: int64 and uint64."""
 
 
 def check(request: InferRequest, interface: TensorInterface, *, open_shapes: bool = False) -> None:
-    """``open_shapes``: one size of a shape may be -1."""
+    """Checks all of the request. ``open_shapes``: one size of each shape may be -1."""
     head, names = request.head, set()
     texts = 0
     limit = most(MOST_TEXTS, sum(map(len, request.data)))
@@ -35,7 +36,7 @@ def check(request: InferRequest, interface: TensorInterface, *, open_shapes: boo
         texts += _check_tensor(tensor, data, limit - texts, open_shapes=open_shapes)
         check_count(texts, limit, "elements of BYTES")
     if interface.inputs:
-        _check_against(head.inputs, names, interface.inputs)
+        _check_specs(head.inputs, names, interface.inputs)
     if head.parameters:
         _check_parameters(head.parameters)
         controls.check_kinds(head.parameters)
@@ -44,10 +45,8 @@ def check(request: InferRequest, interface: TensorInterface, *, open_shapes: boo
 
 
 def _check_tensor(tensor: NamedHead, data: Buffer, most_texts: int, *, open_shapes: bool) -> int:
-    """Returns how many elements of BYTES it has; of too many, only that."""
-    datatype = DATATYPES.get(tensor.datatype)
-    if datatype is None:
-        raise BadRequest(f"The datatype of input '{tensor.name}' is unknown: {tensor.datatype[:32]}")
+    """Returns how many elements of BYTES the tensor has; leaves the rest unchecked if they are too many."""
+    datatype = datatype_of(tensor.name, tensor.datatype)
     shape = tensor.shape
     try:
         found = elements.elements_in(datatype, data, most_texts)
@@ -63,11 +62,19 @@ def _check_tensor(tensor: NamedHead, data: Buffer, most_texts: int, *, open_shap
     return 0 if datatype.size else found
 
 
+def datatype_of(name: str, datatype: str) -> Datatype:
+    """Raises BadRequest: the datatype of the input ``name`` is unknown."""
+    found = DATATYPES.get(datatype)
+    if found is None:
+        raise BadRequest(f"The datatype of input '{name}' is unknown: {datatype[:32]}")
+    return found
+
+
 def _check_parameters(parameters: Parameters) -> None:
     for name, value in parameters.items():
         if name.startswith("shared_memory"):
             raise BadRequest("Shared memory is not supported.")
-        if type(value) is int and not _LEAST <= value < _MOST:
+        if type(value) is int and value not in _INTEGERS:
             raise BadRequest(f"Parameter '{name}' is out of range.")
 
 
@@ -87,7 +94,7 @@ def unknown_output(name: str) -> BadRequest:
     return BadRequest(f"The model has no output '{name}'.")
 
 
-def _check_against(tensors: Sequence[NamedHead], names: set[str], specs: Sequence[TensorSpec]) -> None:
+def _check_specs(tensors: Sequence[NamedHead], names: set[str], specs: Sequence[TensorSpec]) -> None:
     known: Mapping[str, TensorSpec] = {spec.name: spec for spec in specs}
     for spec in specs:
         if spec.name not in names:
@@ -109,7 +116,7 @@ def _fits(shape: Sequence[int], wanted: Sequence[int]) -> bool:
 
 
 def rows_of(tensors: Sequence[NamedHead]) -> int:
-    """Returns the size of the batch dimension, which all inputs share; 1 without inputs."""
+    """Returns the size of the batch dimension, which all inputs must share; 1 without inputs."""
     rows = None
     for tensor in tensors:
         if not tensor.shape:
