@@ -1,6 +1,6 @@
 """Wraps methods so that they check a token first.
 
-The check is part of the method, so it is the same on both engines.  Health and reflection need no token.
+The check is part of the method, so that it is the same on both engines.  Health and reflection need no token.
 """
 
 from __future__ import annotations

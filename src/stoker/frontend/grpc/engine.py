@@ -1,4 +1,4 @@
-"""The interface of gRPC engines, and what every engine is given."""
+"""The interface of gRPC engines, and the setup that each of them gets."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from stoker.frontend.tls import Tls
 
 
 class ConnectionAge(NamedTuple):
-    """A connection older than ``age_s`` is asked to close; its open calls get ``grace_s``. ``None``: no limit."""
+    """Limits a connection's age: after ``age_s`` it is asked to close, and its open calls get ``grace_s``. None: no
+    limit."""
 
     age_s: float | None = None
     grace_s: float | None = None
@@ -22,8 +23,8 @@ class ConnectionAge(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setup:
-    """One listener. ``budgets``: shared by all listeners; for grpcio only a limit, because its
-    buffers are its own.  ``elsewhere``: the sentence that names the port of other protocols to their clients."""
+    """Describes one listener. ``budgets``: shared by all listeners; grpcio takes only a limit from them, because it has
+    buffers of its own.  ``elsewhere``: a sentence that tells clients of other protocols their port."""
 
     host: str
     port: int
@@ -43,10 +44,10 @@ class Setup:
 
 
 class Engine(Protocol):
-    """Runs one listener. `start` raises `BindError`; `stop` ends what is still open and may be called once."""
+    """Runs one listener."""
 
     async def start(self) -> int:
-        """Listens and returns the port."""
+        """Listens, and returns the port. Raises BindError."""
         ...
 
     def start_draining(self) -> None:
@@ -54,10 +55,12 @@ class Engine(Protocol):
         ...
 
     async def flush(self, grace_s: float) -> None:
-        """Waits up to ``grace_s`` until clients have read the answers of a drain, whose calls have ended."""
+        """Waits up to ``grace_s`` until clients have read the answers to the calls that a drain has ended."""
         ...
 
-    async def stop(self) -> None: ...
+    async def stop(self) -> None:
+        """Ends what is still open. Call it once."""
+        ...
 
 
 def target(host: str, port: int) -> str:

@@ -1,6 +1,7 @@
-"""Engine ``nghttp2``: gRPC over libnghttp2 on the server's own loop, for every listener.
+"""Engine ``nghttp2``: gRPC over libnghttp2 on the server's own loop.
 
-Uses one `asyncio` protocol per connection (`connection`) and our TLS transport; flow control and all limits are ours.
+Each connection is an `asyncio` protocol (`connection`), with TLS over `TlsTransport`; flow control and all limits are
+stoker's.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ _AGE_JITTER = 0.1
 
 
 class Nghttp2Engine:
-    """Connections read its ``setup``, ``methods`` by path, and ``configuration``."""
+    """Implements `Engine`, and `connection.Host` for its connections. ``methods``: by path."""
 
     def __init__(self, setup: Setup) -> None:
         self.setup = setup
@@ -55,7 +56,7 @@ class Nghttp2Engine:
 
     async def stop(self) -> None:
         self._listener.close()
-        await asyncio.sleep(0)  # by now, what was accepted in this turn is a connection
+        await asyncio.sleep(0)  # until what was accepted in this turn is a connection
         self.connections.shutdown()
         await self.connections.wait_closed(_FLUSH_S)
 

@@ -1,7 +1,7 @@
 """Counts the fields of a message before protobuf makes objects of them. PURE.
 
-A field of two bytes becomes an object of a hundred.  Values are skipped, so that a large message of few fields costs no
-more than a small one.  What protobuf refuses need not be counted to its end.
+A field of two bytes becomes an object of a hundred.  Values are skipped, so that counting takes no longer for large
+values than for small ones.  Counting stops where the message is invalid: protobuf refuses it.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ _LONGEST_VARINT = 10
 
 
 def check_fields(message: bytes | bytearray, nested: Collection[int] = ()) -> None:
-    """Raises BadRequest: too many fields. ``nested``: tags of messages whose own fields count too."""
+    """Raises BadRequest: too many fields. ``nested``: tags of embedded messages whose fields count too."""
     _left_of(MOST_FIELDS, message, 0, len(message), nested)
 
 
 def _left_of(left: int, message: bytes | bytearray, at: int, end: int, nested: Collection[int]) -> int:
-    """Returns how many more fields there may be."""
+    """Counts the fields from ``at`` to ``end``. Returns how many of ``left`` are left. Raises BadRequest: too many."""
     while at < end:
         if not left:
             raise too_many_fields()

@@ -1,8 +1,8 @@
 """grpc.health.v1: Check and Watch, on both ports.
 
 Names: ``""`` and the full names of the services stand for the server, ``MODEL`` and ``MODEL/VERSION`` for a model,
-``workflow:NAME`` for a workflow. Both methods go on while the server drains, and say NOT_SERVING then: that is how load
-balancers learn of it.
+``workflow:NAME`` for a workflow.  While the server drains, both methods still answer, with NOT_SERVING, so that load
+balancers learn of the drain.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Holds requests that come while their client leaves too many answers unread. PURE.
 
-Their bytes are not given back to flow control, so a client can send one window of each and no more.  Its window updates
-are read meanwhile, or answers that need them could never go on.
+Their bytes are not returned to the flow-control window, so that a client can send no more than one window of each.  Its
+WINDOW_UPDATE frames are still read, because answers may need them to continue.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ Piece = tuple[bytes, bool]
 
 
 class HeldRequests(dict[int, tuple[RequestReceived, list[Piece]]]):
-    """Held requests of one connection, by stream, in order. ``size``: bytes held."""
+    """Keeps the held requests of one connection, by stream, in order of arrival. ``size``: bytes held."""
 
     __slots__ = ("size",)
 
@@ -25,7 +25,7 @@ class HeldRequests(dict[int, tuple[RequestReceived, list[Piece]]]):
         self[head.stream_id] = (head, [])
 
     def receive(self, id: int, data: bytes, *, end: bool) -> bool:
-        """Keeps data of a held request. False: it is none."""
+        """Keeps data of a held request. False: the stream has none."""
         held = self.get(id)
         if held is None:
             return False
@@ -34,7 +34,7 @@ class HeldRequests(dict[int, tuple[RequestReceived, list[Piece]]]):
         return True
 
     def take(self, id: int | None = None) -> tuple[RequestReceived, list[Piece]] | None:
-        """Removes the request of a stream, by default the oldest."""
+        """Removes and returns the request of a stream, by default the oldest one."""
         id = next(iter(self), None) if id is None else id
         held = None if id is None else self.pop(id, None)
         if held is not None:

@@ -1,7 +1,7 @@
-"""Receives the messages of one call: in pieces, compressed, or more of them than its method takes at the moment.
+"""Receives the messages of one call that come in pieces, compressed, or faster than the method takes them.
 
 Invariants: a message over the limit is refused when its length prefix arrives; a large one gets no flow-control window
-before its size is reserved in the budget; a message counts in the budget until its method has it, and while one waits
+before its size is reserved in the budget; a message counts in the budget until the method has it, and while one waits,
 the client gets no more window.
 """
 
@@ -55,7 +55,8 @@ class Receiver(Protocol):
 
     @property
     def takes_messages(self) -> bool:
-        """Tells whether it has neither ended nor paused, and has its only request whole."""
+        """Tells whether messages can be delivered now: the call has not ended and not paused, and its request, if there
+        is only one, is complete."""
         ...
 
     def deliver(self, message: bytes | bytearray) -> None: ...
@@ -64,11 +65,13 @@ class Receiver(Protocol):
         """Notes that no complete message waits."""
         ...
 
-    def refuse_for(self, error: BaseException) -> None: ...
+    def refuse_for(self, error: BaseException) -> None:
+        """Ends the call, because a message cannot be read or has no room."""
+        ...
 
 
 class _Message:
-    """A complete message. ``share``: what it takes of the budget. ``waits``: the method does not have it."""
+    """A complete message. ``share``: its share of the budget, if any. ``waits``: the method does not have it yet."""
 
     __slots__ = ("compressed", "data", "share", "waits")
 
@@ -106,13 +109,13 @@ class IncomingMessages:
         self._inbox: deque[_Message] = deque()
         self._share: Share | None = None  # of the incomplete message
         self._inflation: Inflation | None = None  # of the first in the inbox
-        self._withheld = 0  # bytes of window
+        self._withheld = 0  # received bytes not yet returned to the client's window
         self._credit = _SMALL_BYTES  # most that the client may send, with what a large message leaves of its window
         self.begun_at = self.received_at = self._connection.now
 
     @property
     def incomplete(self) -> bool:
-        """Tells whether the newest message is."""
+        """Tells whether the newest message is incomplete."""
         return self._reader.incomplete
 
     @property
@@ -143,14 +146,14 @@ class IncomingMessages:
             self._return_window()
 
     def read_on(self) -> None:
-        """Continues after a pause, or once there is room."""
+        """Continues after a pause, or a wait for room or decompression."""
         self.begun_at = self.received_at = time.monotonic()
         self._deliver()
         self._return_window()
         self._connection.plan_flush()
 
     def release(self) -> None:
-        """Gives back all that it holds: the call has ended."""
+        """Drops all messages, and gives back their shares and the withheld window, because the call has ended."""
         if self._inflation is not None:
             current_inflater().cancel(self._inflation)
             self._inflation = None
@@ -164,7 +167,7 @@ class IncomingMessages:
     # ---------------------------------------------------------------------------------- the budget, the window
 
     def _read(self, piece: bytes) -> list[_Message]:
-        """Adds complete messages to the inbox; the first may be the one with a share.
+        """Adds the messages that ``piece`` completes to the inbox; the first may have a share already.
 
         Raises: MessageTooLarge, BadFraming, TooManyMessages
         """
@@ -185,7 +188,7 @@ class IncomingMessages:
         return new
 
     def _count(self, new: list[_Message]) -> None:
-        """Counts what came complete and waits nevertheless. Raises TooManyIncomplete."""
+        """Counts messages that came complete but have to wait. Raises TooManyIncomplete."""
         if self._inbox:
             for message in new:
                 if message.waits and message.share is None:
@@ -208,7 +211,7 @@ class IncomingMessages:
                 self._open_window(size)
 
     def _on_room(self, size: int) -> None:
-        """Continues once other requests have left the budget."""
+        """Continues once the budget has room for the incomplete message."""
         self._open_window(size)
         self.read_on()
 

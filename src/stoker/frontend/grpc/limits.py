@@ -9,15 +9,15 @@ KIB, MIB = 1 << 10, 1 << 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """Limits per connection; ``connections``: those per listener.
+    """Limits per connection; ``connections``: their number per listener.
 
-    ``header_bytes``: one call's header list; a larger one is refused for that call alone.  ``continuations``:
-    CONTINUATION frames of one header list; 0: as many as it may need.  ``handshake_s``: of TLS, from the accept on.
-    ``first_s``: from the connection to its first SETTINGS, and to its first call.  ``idle_s``: time without a call
+    ``header_bytes``: one call's header list; a larger one refuses that call alone.  ``continuations``: CONTINUATION
+    frames of one header list; 0: as many as it may need.  ``handshake_s``: time for the TLS handshake, from the accept
+    on.  ``first_s``: time from the connection to its SETTINGS, and to its first call.  ``idle_s``: time without a call
     after that.  ``slow_s``: time without a byte of an incomplete request.  ``stream_window``: bytes that a call may
     send before its message's size is known.  ``message_window``: most bytes of a large message in transit.
-    ``unread_bytes``: of answers, beyond which no more requests are begun.  ``reset_burst``, ``resets_per_second``: of
-    calls, by the client.  ``control_frame_burst``, ``control_frames_per_second``: see `FloodGuard`.
+    ``unread_bytes``: unread bytes of answers beyond which no request is begun.  ``reset_burst``, ``resets_per_second``:
+    calls that the client resets.  ``control_frame_burst``, ``control_frames_per_second``: see `FloodGuard`.
     """
 
     connections: int = 10_000
@@ -40,9 +40,9 @@ class Limits:
 class FloodGuard:
     """Counts frames that make the server work and bring no request: PING, SETTINGS, WINDOW_UPDATE, empty DATA.
 
-    A token bucket that refills with time, with every request and with every answer byte sent: a client that reads fast
-    sends many window updates, and some send a PING for each answer, however small it is.  What requests and answers
-    bring covers the frames that come with them even beyond the burst, but is not saved beyond it.
+    A token bucket that refills with time, with every request and with every byte of an answer: a client that reads fast
+    sends many window updates, and some clients send a PING for each answer, however small.  Tokens for requests and
+    answers may cover more frames at once than the burst, but those beyond the burst are not saved.
     """
 
     PER_REQUEST = 8

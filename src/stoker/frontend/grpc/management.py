@@ -1,4 +1,4 @@
-"""The management service: six unary methods that answer with a sentence or with JSON."""
+"""The management service: six unary methods that answer with a line of text or with JSON."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ def management_methods(
 
 
 class _Service:
-    """Methods with the service's names, from which their paths are derived."""
+    """Implements the methods under the service's names for them, from which their paths are derived."""
 
     def __init__(self, management: ManagementPort, *, status_codes: str, model_api_enabled: bool) -> None:
         self._management = management
         self._model_api_enabled = model_api_enabled
-        # TorchServe handles a customized describe like a prediction, errors included.
+        # TorchServe treats a customized describe as a prediction, also in its errors.
         self._status_of_prediction = inference_status(status_codes)
         self._operations = LongOperations()
 

@@ -1,7 +1,7 @@
 """Converts call metadata to request headers for the handler, and a handler's headers to trailing metadata.
 
-Invariants: names that gRPC, HTTP/2 or the worker protocol use never pass, either way; what leaves is valid on every
-engine, because an engine that refuses a header loses the whole answer.
+Invariants: names that gRPC, HTTP/2 or the worker protocol use never pass, either way; trailing metadata is valid on
+every engine, because an engine that refuses a header loses the whole answer.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Metadata = Sequence[tuple[str, str | bytes]]
 Trailing = Sequence[tuple[str, str]]
 
 MAX_TRAILING_BYTES = 4096
-"""Limit for all headers of a handler, as HTTP/2 counts them. Clients refuse trailers of 8 KiB and more."""
+"""Limit for all headers that a handler sets, as HTTP/2 counts them. Clients refuse trailers of 8 KiB and more."""
 
 _ENTRY_OVERHEAD = 32
 
@@ -52,7 +52,7 @@ _NOT_FOR_CLIENTS = _TRANSPORT | {"ts-status", "ts-reason"}
 _INTERNAL = frozenset({"ts_stream_next", "content-type"})  # in most answers: dropping them is not logged
 
 EXPLAIN: Mapping[str, str] = {"explain": "True"}
-"""Headers that ask a handler for an explanation, as over REST."""
+"""Headers that ask a handler for an explanation, the same as over REST."""
 
 _TRUE = frozenset({"true", "True", "TRUE", "1"})
 
@@ -61,10 +61,10 @@ _VALUE = re.compile(r"[ -~]*")
 
 
 def request_headers(metadata: Metadata, *, may_explain: bool = False) -> dict[str, str] | None:
-    """Returns the user's own metadata; None if there is none, as in most calls.
+    """Returns the client's own metadata; None if there is none, as in most calls.
 
-    Joins repeated names with commas; binary values are in base64, as on the wire. ``may_explain``: the name
-    ``explain`` asks for an explanation, which `EXPLAIN` passes to handlers.
+    Joins the values of a repeated name with commas; binary values are in base64, as on the wire.  ``may_explain``: a
+    true ``explain`` passes as `EXPLAIN`, which asks for an explanation.
     """
     headers: dict[str, str] | None = None
     for name, value in metadata:
@@ -80,16 +80,14 @@ def request_headers(metadata: Metadata, *, may_explain: bool = False) -> dict[st
 
 
 def trailing_metadata(meta: ResponseMeta | None) -> Trailing:
-    """Returns what a handler set through its context, as trailing metadata; the status only if it is not
-    the default.
-    """
+    """Returns what a handler set through its context, as trailing metadata; the status only if it is not 200."""
     if meta is None:
         return ()
     trailing = list(_status(meta))
     if meta.headers:
         dropped: list[str] = []
         trailing.extend(_allowed(meta.headers, dropped))
-        _complain(dropped)
+        _log_dropped(dropped)
     return trailing
 
 
@@ -115,21 +113,21 @@ def _allowed(headers: Mapping[str, str], dropped: list[str]) -> Iterator[tuple[s
 
 
 def _sendable(name: str, value: str) -> bool:
-    """Tells whether a header can be sent. Names in -bin mean bytes, which a handler's headers are not."""
+    """Tells whether a header can be sent. Names that end in -bin mean bytes, which a handler's headers are not."""
     if name in _NOT_FOR_CLIENTS or name.startswith("grpc-") or name.endswith("-bin"):
         return False
     return _NAME.fullmatch(name) is not None and _VALUE.fullmatch(value) is not None
 
 
-_complained: set[str] = set()
+_logged: set[str] = set()
 
 
-def _complain(dropped: list[str]) -> None:
+def _log_dropped(dropped: list[str]) -> None:
     """Logs one line for all dropped headers of an answer, as a warning only for new names."""
     if not dropped:
         return
-    new = len(_complained) < 100 and not _complained.issuperset(dropped)
-    _complained.update(dropped[:100] if new else ())
+    new = len(_logged) < 100 and not _logged.issuperset(dropped)
+    _logged.update(dropped[:100] if new else ())
     names = ", ".join(repr(name[:64]) for name in dropped[:10])
     log.log(
         logging.WARNING if new else logging.DEBUG, "response headers that gRPC cannot carry were dropped: %s", names

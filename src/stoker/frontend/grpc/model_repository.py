@@ -1,4 +1,4 @@
-"""Methods of the open inference service about models: config, statistics, the repository."""
+"""Methods of the open inference service about models: their config, their statistics, the repository."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from stoker.protos import grpc_predict_v2_pb2 as pb
 
 
 class ModelMethods:
-    """Methods with the service's names, from which their paths are derived."""
+    """Implements methods under the service's names for them, from which their paths are derived."""
 
     def __init__(self, models: TensorPort) -> None:
         self._models = models
@@ -36,7 +36,7 @@ class ModelMethods:
 
 
 class RepositoryMethods:
-    """Methods with the service's names, from which their paths are derived."""
+    """Implements methods under the service's names for them, from which their paths are derived."""
 
     def __init__(self, repository: Repository) -> None:
         self._repository = repository
@@ -60,7 +60,7 @@ class RepositoryMethods:
 
 
 def _model_of(request: Any) -> str:
-    """Returns the model: clients of KServe send it in the first field, those of Triton in the second."""
+    """Returns the model's name: clients of KServe send it in the first field, those of Triton in the second."""
     return str(request.model_name or request.repository_name)
 
 

@@ -1,4 +1,4 @@
-"""Shares code of the management services: operations that take a while, and answers of text.
+"""Functions that the services share: operations that take a while, answers of text, parsing.
 
 Invariant: an operation continues when its client leaves; only the answer is lost.
 """
@@ -26,14 +26,14 @@ Result = TypeVar("Result")
 
 
 class LongOperations:
-    """Operations in progress, each a task of its own, which a leaving client does not cancel."""
+    """Runs operations, each in a task of its own, which goes on when the client leaves."""
 
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[Any]] = set()
 
     def start(self, call: Call, operation: Coroutine[Any, Any, str], *, status_of: StatusOf | None = None) -> None:
-        """Runs the operation and answers with its sentence. ``status_of``: the method's, if not given."""
-        self.run(call, operation, sentence, status_of=status_of)
+        """Runs the operation and answers with its text. ``status_of``: the method's, if not given."""
+        self.run(call, operation, text_response, status_of=status_of)
 
     def run(
         self,
@@ -63,7 +63,7 @@ class LongOperations:
 
 
 def unary_methods(service: str, handlers: Iterable[Callable[[Call], None]], status_of: StatusOf) -> Sequence[Method]:
-    """Makes methods of functions that have the methods' names."""
+    """Makes a method of each function, under the function's name."""
     return [
         Method(path=f"/{service}/{handle.__name__}", kind=Kind.UNARY, handle=handle, status_of=status_of)
         for handle in handlers
@@ -71,7 +71,7 @@ def unary_methods(service: str, handlers: Iterable[Callable[[Call], None]], stat
 
 
 def parse(kind: type[Request], call: Call) -> Request:
-    """Raises: MalformedMessage, BadRequest: too many fields"""
+    """Parses the call's request. Raises: MalformedMessage; BadRequest: too many fields"""
     if len(call.request) > FEW_BYTES:
         check_fields(call.request)
     try:
@@ -91,9 +91,9 @@ def json_text(value: object) -> str:
 
 
 def reply(call: Call, text: str) -> None:
-    call.reply(sentence(text))
+    call.reply(text_response(text))
 
 
-def sentence(text: str) -> bytes:
+def text_response(text: str) -> bytes:
     sendable = text.encode("utf-8", "replace").decode()  # a handler's JSON may contain a lone surrogate
     return management_pb2.ManagementResponse(msg=sendable).SerializeToString()

@@ -1,7 +1,8 @@
 """Server reflection, v1alpha and v1, so that grpcurl and its like need no proto files.
 
-It answers from a pool of its own. The two versions of the service differ in nothing but the package name. grpc is
-imported late: it costs a server a quarter of its start and of its memory, and few are ever asked.
+It answers from its own pool of descriptors.  The two versions of the service differ in nothing but the package name.
+grpc is imported with the first request, because it costs a quarter of a server's start-up time and memory, and few
+servers ever get such a request.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ def _converse(answerer: _Answerer, call: Call) -> None:
     def answer(question: bytes) -> None:
         if call.writable:
             call.send_message(answerer.answer(question))
-        else:  # answers are much larger than requests
+        else:  # the client does not read, and answers are much larger than requests
             call.abandon(StreamStalled(seconds=0))
 
     call.on_message = answer

@@ -21,13 +21,14 @@ OK_TRAILERS: Headers = ((b"grpc-status", b"0"),)
 
 _UNITS = {"H": 3600.0, "M": 60.0, "S": 1.0, "m": 1e-3, "u": 1e-6, "n": 1e-9}
 _TRANSPORT = frozenset({b"te", b"user-agent", b"accept-encoding", b"connection", b"content-length"})
+"""Headers that are not kept, so that most calls have no metadata; `metadata.request_headers` drops others."""
 _MESSAGE_SAFE = " !\"#$&'()*+,/:;<=>?@[\\]^`{|}"
 
 
 class RequestHead(Struct, frozen=True):
-    """``metadata``: the caller's own, ``-bin`` values as bytes. ``timeout_s``: None without a (valid) grpc-timeout.
-    ``compresses_answers``: the client compresses and takes compressed answers; ``answer_headers`` say so.
-    ``size``: bytes of the header list as HTTP/2 counts them."""
+    """``metadata``: the client's own, ``-bin`` values as bytes. ``timeout_s``: None without a valid grpc-timeout.
+    ``compresses_answers``: the client sends compressed messages and takes them; then ``answer_headers`` name the
+    compression. ``size``: bytes of the header list as HTTP/2 counts them."""
 
     verb: bytes
     path: bytes
@@ -72,7 +73,7 @@ def parse_head(headers: Headers) -> RequestHead:
 
 
 def is_grpc(content_type: bytes) -> bool:
-    """Tells application/grpc, with or without a message format, from other types such as application/grpc-web."""
+    """Tells whether the type is application/grpc, with or without a message format, and not, say, grpc-web."""
     return content_type.startswith(b"application/grpc") and content_type[16:17] in (b"", b"+", b";")
 
 

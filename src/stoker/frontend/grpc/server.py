@@ -1,4 +1,4 @@
-"""One gRPC listener: an engine, the calls that are open on it, and its drain."""
+"""Runs one gRPC listener: its engine, the calls that are open on it, and its drain."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ class GrpcServer:
             await engine.stop()
 
     async def drain(self, grace_s: float) -> None:
-        """Answers new calls UNAVAILABLE, waits up to ``grace_s`` for the open ones, then ends them the same way.
+        """Answers new calls with UNAVAILABLE, waits up to ``grace_s`` for the open ones, then ends them the same way.
 
         Clients have the rest of ``grace_s`` to read their answers.  Health checks and watches continue until the end
         of the drain.
@@ -123,7 +123,7 @@ class GrpcServer:
 
 
 def _engine_class(name: str) -> Callable[[Setup], Engine]:
-    """Imports late, because ngh2 may be missing on a platform, and grpc is large."""
+    """Imports only the engine in use, because ngh2 may be missing on a platform, and grpc is large."""
     if name == "nghttp2":
         from stoker.frontend.grpc.engine_nghttp2 import Nghttp2Engine  # noqa: PLC0415
 

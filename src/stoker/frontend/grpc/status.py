@@ -66,7 +66,8 @@ StatusOf = Callable[[Exception], Status]
 
 
 class Row(NamedTuple):
-    """``second`` is the second line of details ("" for none); ``words`` replaces the first in TorchServe's column."""
+    """Codes of an error, by column, and its details. ``second``: the second line of details ("" for none); ``words``:
+    replaces the first line in TorchServe's column."""
 
     correct: int
     torchserve: int
@@ -153,7 +154,7 @@ MODELS: Table = {
     e.ModelNotFound: Row(NOT_FOUND, NOT_FOUND, _NOT_FOUND_CLASS),
     e.ModelVersionNotFound: Row(NOT_FOUND, NOT_FOUND, _VERSION_CLASS),
 }
-"""Questions of the open inference protocol about a model."""
+"""For the open inference protocol's methods that ask about a model."""
 
 _NUMBERS = {
     400: INVALID_ARGUMENT,
@@ -186,7 +187,7 @@ def inference_status(status_codes: str) -> StatusOf:
 
 
 def in_stream_status(status_codes: str) -> StatusOf:
-    """Returns the statuses of errors that do not end their call; `reason_of` says more."""
+    """Returns the table for errors that do not end their call; `reason_of` has what their details leave out."""
     return StatusTable(INFERENCE, torchserve=status_codes == "torchserve", second_line=False)
 
 
@@ -201,7 +202,7 @@ def management_status(status_codes: str) -> StatusOf:
 
 
 class StatusTable:
-    """``second_line``: details name TorchServe's class too."""
+    """Maps errors to statuses by one table and column. ``second_line``: details name TorchServe's class too."""
 
     def __init__(self, table: Table, *, torchserve: bool, second_line: bool = True) -> None:
         self._table = table
@@ -209,7 +210,7 @@ class StatusTable:
         self._second_line = second_line
 
     def __call__(self, error: Exception) -> Status:
-        if isinstance(error, e.NodeFailed):  # with the code of what happened to the node
+        if isinstance(error, e.NodeFailed):  # with the code of the node's own error
             return Status(self(error.error).code, _details(str(error), _INTERNAL_CLASS))
         row = row_of(self._table, error)
         if row is None:
@@ -234,8 +235,8 @@ def _details(words: str, second: str) -> str:
 
 
 def _shortened(words: str) -> str:
-    room = MAX_DETAILS_BYTES - 256  # the second line, and dots
-    if len(words) * 12 <= room:  # the most that any character can take
+    room = MAX_DETAILS_BYTES - 256  # for the second line and the dots
+    if len(words) * 12 <= room:  # no character takes more than 12 bytes
         return words
     for index, character in enumerate(words):
         room -= 1 if " " <= character <= "~" else 3 * len(character.encode("utf-8", "replace"))

@@ -1,6 +1,7 @@
-"""The services of workflow.proto: workflows are registered and described with one, and asked with the other.
+"""The services of workflow.proto: one registers and describes workflows, the other runs them.
 
-A workflow also answers Predictions and StreamPredictions under its own name; here the outputs of nodes stay apart.
+A workflow also answers Predictions and StreamPredictions under its own name; the answers here keep the outputs of its
+nodes apart.
 """
 
 from __future__ import annotations
@@ -60,7 +61,7 @@ def workflow_management_methods(
 
 
 class _Management:
-    """Methods with the service's names, from which their paths are derived."""
+    """Implements the methods under the service's names for them, from which their paths are derived."""
 
     def __init__(self, workflows: WorkflowManagementPort, *, enabled: bool) -> None:
         self._workflows = workflows
@@ -125,7 +126,7 @@ def _stream_predict(workflows: WorkflowInferencePort, form: Form, call: Call) ->
 
 def _submit(workflows: WorkflowInferencePort, form: Form, call: Call) -> ReplyStream:
     request = parse(pb.WorkflowPredictRequest, call)
-    call.request = b""  # its values live on in the inputs
+    call.request = b""  # the inputs have its values
     call.request_id = new_request_id()
     return workflows.predict(
         _require_name(request.workflow_name),
@@ -139,7 +140,7 @@ def _submit(workflows: WorkflowInferencePort, form: Form, call: Call) -> ReplySt
 
 
 class _Outputs:
-    """Implements `core.workflows.Form`: one WorkflowPredictResponse."""
+    """Implements `core.workflows.Form`: encodes all outputs as one WorkflowPredictResponse."""
 
     streams = False
     traces = True
@@ -158,7 +159,7 @@ class _Outputs:
 
 
 class _Parts:
-    """Implements `core.workflows.Form`: a WorkflowPart for each part."""
+    """Implements `core.workflows.Form`: encodes each part as a WorkflowPart."""
 
     streams = True
     traces = False

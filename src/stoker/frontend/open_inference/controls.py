@@ -1,4 +1,4 @@
-"""Parameters that mean something to the server; the others are the handler's. PURE."""
+"""Reads the request parameters that are for the server; the others are for the handler. PURE."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _SEQUENCE_HEADERS = {
 
 
 def check_kinds(parameters: Parameters) -> None:
-    """Raises BadRequest: a parameter that means something to the server has a value that can mean nothing."""
+    """Raises BadRequest: a parameter for the server has a value of the wrong type."""
     for name in _KINDS.keys() & parameters.keys():
         kinds, what = _KINDS[name]
         if type(parameters[name]) not in kinds:
@@ -46,7 +46,7 @@ def for_handler(parameters: Parameters) -> Parameters:
 def sequence(
     headers: Mapping[str, str] | None, parameters: Parameters
 ) -> tuple[Mapping[str, str] | None, Membership | None]:
-    """Returns the headers with those of the request's sequence, and what it says of it. Raises BadRequest."""
+    """Returns the headers, with those of the request's sequence added, and its membership. Raises BadRequest."""
     id = sequence_id(parameters)
     if not id:
         return headers, None
@@ -58,7 +58,7 @@ def sequence(
 
 
 def sequence_id(parameters: Parameters) -> str:
-    """Returns the id; empty for a request of no sequence, as 0 and the empty string mean."""
+    """Returns the id; empty, as for an id of 0 or an empty string, if the request belongs to no sequence."""
     found = parameters.get("sequence_id") if parameters else None
     return str(found) if found else ""
 
@@ -66,7 +66,7 @@ def sequence_id(parameters: Parameters) -> str:
 def deadline(given: float | None, parameters: Parameters, now: float) -> float | None:
     """Returns the earlier of the client's deadline and that of the parameter ``timeout`` (microseconds; 0: none).
 
-    Raises BadRequest: it is no number.
+    Raises: BadRequest: the timeout is not a number, or negative
     """
     timeout = parameters.get("timeout") if parameters else None
     if timeout is None or timeout == "":

@@ -1,5 +1,4 @@
-"""Says what the server and its models are, as the open inference protocol puts it: documents for JSON and protobuf.
-PURE."""
+"""Describes the server and its models in the open inference protocol's terms: documents for JSON and protobuf. PURE."""
 
 from __future__ import annotations
 
@@ -28,7 +27,7 @@ EXTENSIONS: Sequence[str] = (
 
 
 def metadata(models: TensorPort, model: str, version: str | None) -> dict[str, Any]:
-    """Raises ModelNotFound, ModelVersionNotFound."""
+    """Describes a model's tensors. Raises ModelNotFound, ModelVersionNotFound."""
     interface = models.model_spec(model, version).tensors
     return {
         "name": model,
@@ -44,7 +43,7 @@ def _tensor(spec: TensorSpec) -> dict[str, Any]:
 
 
 def config(spec: ModelSpec) -> dict[str, Any]:
-    """Describes a model as a config of Triton, where dimensions are without that of the batch."""
+    """Describes a model in the form of a Triton config, whose dimensions leave out the batch dimension."""
     interface = spec.tensors
     batched = interface.rows and interface.batched
     return {
@@ -67,8 +66,8 @@ _NONE = {"count": 0, "ns": 0}
 
 
 def statistics(models: TensorPort, model: str, version: str | None, *, clock_offset_s: float) -> dict[str, Any]:
-    """Describes one version, all of one model (empty version), or all models (empty name). ``clock_offset_s``: from the
-    monotonic clock to seconds since 1970.
+    """Counts for one version, all versions of a model (empty version), or all models (empty name). ``clock_offset_s``:
+    added to the monotonic clock, gives seconds since 1970.
 
     Raises: ModelNotFound, ModelVersionNotFound
     """

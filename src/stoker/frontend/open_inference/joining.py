@@ -1,4 +1,4 @@
-"""Makes the answer to a request of what its jobs were answered: rows joined, parts of one job joined. PURE."""
+"""Makes the answer to a request from the answers to its jobs: joins rows, and the parts of one job. PURE."""
 
 from __future__ import annotations
 
@@ -20,9 +20,10 @@ _MOST_KEPT, _LONGEST_KEPT = 64, 1024
 
 
 def read(chunk: Chunk, request: InferRequest, plan: Plan) -> InferAnswer:
-    """Reads an answer, or a part of one. Headers that the handler set become parameters, an error status the error.
+    """Reads an answer, or a part of one. Headers that the handler set become parameters.
 
-    Raises: HandlerRefused, InvalidOutput; BadRequest: the client wants an output that there is not.
+    Raises: HandlerRefused: the handler set an error status; InvalidOutput; BadRequest: an output that the client wants
+    does not exist
     """
     meta = chunk.meta
     if meta is not None and meta.status >= 400:
@@ -45,8 +46,8 @@ def _parameters(meta: ResponseMeta) -> Parameters:
 
 
 def _head(raw: bytes, plan: Plan) -> AnswerHead:
-    """Completes what the worker wrote by the batch dimension and what the handler did not say; picks the outputs that
-    the client wants. Keeps the result for answers that differ in data alone."""
+    """Decodes the head that the worker wrote, adds the batch dimension and what the handler left out, and picks the
+    outputs that the client wants. Keeps the result for answers that differ only in data."""
     found, key = replies.read_head(raw), plan.spec.key
     outputs = found.outputs
     if plan.rows is not None:
@@ -71,7 +72,7 @@ def _head(raw: bytes, plan: Plan) -> AnswerHead:
 
 
 def _indices(outputs: Sequence[NamedHead], names: Sequence[str]) -> list[int]:
-    """Raises BadRequest: there is no such output."""
+    """Returns where the named outputs are. Raises BadRequest: there is no such output."""
     known = {output.name: index for index, output in enumerate(outputs)}
     for name in names:
         if name not in known:
@@ -80,9 +81,9 @@ def _indices(outputs: Sequence[NamedHead], names: Sequence[str]) -> list[int]:
 
 
 def whole(chunks: Sequence[Chunk], request: InferRequest, plan: Plan) -> InferAnswer:
-    """Joins the parts of a handler that streams: texts one after the other.
+    """Joins the parts that a streaming handler sent, by concatenating their texts.
 
-    Raises: InvalidOutput: the parts are other tensors. And what `read` raises.
+    Raises: InvalidOutput: the parts are not texts of the same outputs; and what `read` raises
     """
     if len(chunks) == 1:
         return read(chunks[0], request, plan)
@@ -102,9 +103,9 @@ def _kind(output: NamedHead) -> tuple[str, str, int]:
 
 
 def rows(answers: Sequence[InferAnswer]) -> InferAnswer:
-    """Joins the answers of rows. Their heads count all rows already (`read`).
+    """Joins the answers to all rows of a request. Their heads already have the shapes of the whole batch (`read`).
 
-    Raises: InvalidOutput: rows differ in names, datatypes or shapes.
+    Raises: InvalidOutput: rows differ in names, datatypes or shapes
     """
     first, head = answers[0], answers[0].head
     outputs = list(map(_described, head.outputs))
@@ -121,9 +122,9 @@ def _described(output: NamedHead) -> tuple[str, str, Sequence[int]]:
 
 
 def no_rows(request: InferRequest, plan: Plan) -> InferAnswer:
-    """Returns the answer to a batch of no rows, which no handler sees.
+    """Returns the answer to a batch without rows, which no handler sees.
 
-    Raises: BadRequest: the client wants an output that there is not.
+    Raises: BadRequest: an output that the client wants does not exist
     """
     known = plan.spec.tensors.outputs or (TensorSpec("output", "FP32", (-1,)),)
     outputs = [NamedHead(name, kind, [0, *(max(0, size) for size in shape[1:])]) for name, kind, shape in known]

@@ -1,4 +1,4 @@
-"""Plans how a request is queued: as which jobs, and what the worker gets with them. PURE."""
+"""Plans how a request is queued: as how many jobs, and what the worker gets with them. PURE."""
 
 from __future__ import annotations
 
@@ -19,9 +19,10 @@ _TEXT = -1
 
 
 class Plan:
-    """``rows``: how many jobs; None: one, of the whole request. ``sizes``: what each input's data must be to pass the
-    checks again, in bytes, or one element of BYTES; None: they must be made. ``answers``: heads of answers, by how the
-    worker wrote them (`joining`)."""
+    """A plan for all requests with the same head. ``rows``: how many jobs, one for each row; None: one job for the
+    whole request. ``job``: the encoded `TensorJob`. ``sizes``: bytes of each input with which a request needs no
+    further checks, `_TEXT` for one element of BYTES; None: each request must be checked. ``answers``: heads of answers,
+    by the bytes that the worker wrote (`joining`)."""
 
     __slots__ = ("answers", "head", "job", "names", "rows", "sizes", "spec")
 
@@ -37,7 +38,7 @@ class Plan:
         self.answers: dict[bytes, AnswerHead] = {}
 
     def fits(self, data: Sequence[Buffer]) -> bool:
-        """Tells whether a request with this head and data passes the checks."""
+        """Tells whether a request with this head and ``data`` needs no checks."""
         if self.sizes is None:
             return False
         for each, size in zip(data, self.sizes, strict=True):
@@ -60,22 +61,23 @@ class Plan:
 
 
 def takes_open_shapes(spec: ModelSpec) -> bool:
-    """Tells whether shapes may leave a size open, as numpy lets them: TorchServe's envelope reshapes by numpy, and the
-    requests of its examples rely on that."""
+    """Tells whether shapes may have a size of -1, as in numpy: TorchServe's envelope reshapes with numpy, and requests
+    in its examples rely on that."""
     return spec.envelope == "kservev2" and not spec.tensors.rows
 
 
 def plan_of(request: InferRequest, spec: ModelSpec) -> Plan:
-    """Checks the request, unless one like it has passed. Raises BadRequest."""
+    """Returns the plan; checks the request first, unless the previous one with its head was like it. Raises
+    BadRequest."""
     head = request.head
     plan: Plan | None = head.plan
     if plan is None or plan.spec is not spec or not plan.fits(request.data):
         checks.check(request, spec.tensors, open_shapes=takes_open_shapes(spec))
-        plan = head.plan = _made(request, spec)
+        plan = head.plan = _new_plan(request, spec)
     return plan
 
 
-def _made(request: InferRequest, spec: ModelSpec) -> Plan:
+def _new_plan(request: InferRequest, spec: ModelSpec) -> Plan:
     head, interface = request.head, spec.tensors
     if not interface.rows:
         return Plan(spec, head, rows=None, job=_document_job(request), sizes=None)
@@ -87,7 +89,7 @@ def _made(request: InferRequest, spec: ModelSpec) -> Plan:
 
 
 def _document_job(request: InferRequest) -> bytes:
-    """Describes the document of TorchServe's handlers: as the client sent it, or to be made of the tensors."""
+    """Describes the JSON document that TorchServe's handlers get: the client's own, or one to make from the tensors."""
     head = request.head
     if request.document is not None:
         return jobs.encode(TensorJob(Form.JSON, names=[tensor.name for tensor in head.inputs]))

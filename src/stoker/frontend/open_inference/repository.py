@@ -1,4 +1,4 @@
-"""The model repository of the open inference protocol: archives of the model store, loaded and unloaded by name."""
+"""The model repository of the open inference protocol: loads and unloads the model store's archives by name."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ _SUFFIXES = (".mar", "")
 
 
 class Repository:
-    """``served``: False on a listener that only answers where else it is. ``workers``: of a model that is loaded,
-    unless its config says otherwise."""
+    """Serves the repository. ``served``: False on a listener that only says where else it is served. ``workers``: their
+    number for a model that is loaded, unless its config says otherwise."""
 
     def __init__(
         self,
@@ -42,7 +42,7 @@ class Repository:
         return [entry for entry in entries if entry.state == "READY" or not only_ready]
 
     async def load(self, model: str, parameters: Collection[str]) -> None:
-        """Registers the archive of that name, and waits for its workers; does nothing where the model is served."""
+        """Registers the archive of that name and waits for its workers; does nothing if the model is already served."""
         self._check_may_change(model)
         if parameters:
             raise BadRequest("Models are loaded as their archives are: the request must have no parameters.")

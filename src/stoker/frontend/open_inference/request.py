@@ -1,7 +1,7 @@
-"""A request for inference and its answer, as both protocols read and write them. PURE.
+"""A request for inference and its answer, in the form that gRPC and REST share. PURE.
 
-Clients and handlers repeat themselves: what requests have in common that differ in id and data is their head, made,
-checked and planned once.  So it is with answers.
+Clients and handlers repeat themselves: requests often differ only in their id and data.  The rest of a request is its
+head, which is made, checked and planned once for all of them.  The same holds for answers.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from stoker.core.tensors import NONE, NamedHead, Parameters
 
 class RequestHead:
     """``version``: empty for the default one. ``outputs``: those that the client wants, with their parameters; empty:
-    all. ``plan``: how the newest request was queued (`plans.Plan`)."""
+    all. ``plan``: the plan of the newest request (`plans.Plan`)."""
 
     __slots__ = ("inputs", "model", "outputs", "parameters", "plan", "version")
 
@@ -38,8 +38,7 @@ class RequestHead:
 
 
 class InferRequest(Struct, frozen=True):
-    """``data``: of the head's inputs. ``document``: the whole request in JSON, as the client sent it, where it is
-    that."""
+    """``data``: of the head's inputs. ``document``: the whole request, as the client sent it, if that was JSON."""
 
     head: RequestHead
     id: str
@@ -48,8 +47,9 @@ class InferRequest(Struct, frozen=True):
 
 
 class AnswerHead:
-    """``id``: that the handler itself said; empty: the request's counts. ``sent``: how many outputs the handler sent;
-    ``picked``: which of them these are, None: all. ``encoded``: for protobuf, once it was encoded."""
+    """``id``: the one that the handler set; empty: the request's. ``sent``: how many outputs the handler sent;
+    ``picked``: the indices of ``outputs`` among them; None: all. ``encoded``: the encoded protobuf message, once made.
+    """
 
     __slots__ = ("encoded", "id", "model", "outputs", "parameters", "picked", "sent", "version")
 
@@ -74,7 +74,7 @@ class AnswerHead:
         self.encoded = b""
 
     def with_parameters(self, parameters: Parameters) -> AnswerHead:
-        """Returns a head that has these parameters too."""
+        """Returns a copy of the head with these parameters added."""
         both = {**self.parameters, **parameters}
         return AnswerHead(self.model, self.version, self.outputs, both, id=self.id)
 

@@ -13,7 +13,7 @@ from stoker.frontend.grpc.metadata import MAX_TRAILING_BYTES, request_headers, t
 
 @pytest.fixture(autouse=True)
 def _fresh_warnings(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(metadata, "_complained", set())
+    monkeypatch.setattr(metadata, "_logged", set())
 
 
 def test_a_call_with_only_the_librarys_own_metadata_has_no_headers() -> None:
