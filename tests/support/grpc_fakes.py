@@ -159,7 +159,7 @@ class FakeModels:
 
     specs: dict[str, list[ModelSpec]] = field(default_factory=dict)
     not_ready: set[str] = field(default_factory=set)
-    room: int = 100
+    has_room: bool = True
     stored: list[str] = field(default_factory=list)
     counted: dict[ModelKey, ModelCounters] = field(default_factory=dict)
 
@@ -184,8 +184,8 @@ class FakeModels:
         self.model_spec(model, version)
         return model not in self.not_ready
 
-    def rows_admitted(self, model: str, version: str | None) -> int:
-        return self.room
+    def takes_more_rows(self, model: str, version: str | None) -> bool:
+        return self.has_room
 
     def counters(self, model: str, version: str | None) -> list[tuple[ModelKey, ModelCounters | None]]:
         if version:

@@ -89,8 +89,8 @@ class TensorPort(Protocol):
 
     def version_ready(self, model: str, version: str | None) -> bool: ...
 
-    def rows_admitted(self, model: str, version: str | None) -> int:
-        """Returns how many more jobs one request may queue now, so that others can queue theirs too."""
+    def takes_more_rows(self, model: str, version: str | None) -> bool:
+        """Tells whether a request may queue another row now: the last place in the queue is left to other requests."""
         ...
 
     def counters(self, model: str, version: str | None) -> Sequence[tuple[ModelKey, ModelCounters | None]]:

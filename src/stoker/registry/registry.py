@@ -245,8 +245,8 @@ class Registry:
     def version_ready(self, model: str, version: str | None) -> bool:
         return self._health.ready(self._entry(model, version))
 
-    def rows_admitted(self, model: str, version: str | None) -> int:
-        return self._entry(model, version).scheduler.queue_status().remaining // 2
+    def takes_more_rows(self, model: str, version: str | None) -> bool:
+        return self._entry(model, version).scheduler.queue_status().remaining > 1
 
     def counters(self, model: str, version: str | None) -> list[tuple[ModelKey, ModelCounters | None]]:
         if version:

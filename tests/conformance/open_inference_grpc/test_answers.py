@@ -90,7 +90,7 @@ async def test_each_row_of_a_batch_is_a_job_and_the_answer_one(call: Client) -> 
 
 
 async def test_more_rows_than_the_queue_takes_wait_for_their_turn(call: Client) -> None:
-    call.run.ports.models.room = 0
+    call.run.ports.models.has_room = False
     request = typed_request("INT8", [3], [1, 2, 3])
     assert list((await call.infer(request)).outputs[0].contents.int_contents) == [1, 2, 3]
 

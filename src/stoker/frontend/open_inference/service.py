@@ -243,7 +243,7 @@ class _Batch:
     def _submit_more(self) -> None:
         head = self._request.head
         while self._unqueued and not self._over:
-            if self._open and self._models.rows_admitted(head.model, head.version) < 1:
+            if self._open and not self._models.takes_more_rows(head.model, head.version):
                 return
             self._submit()
 
