@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from stoker.core.room import PAGE_BYTES
+from stoker.core.payloads import PAGE_BYTES
 from stoker.errors import TooManyIncomplete
 
 

@@ -13,7 +13,7 @@ import struct
 
 from msgspec import Struct
 
-from stoker.core.room import room
+from stoker.core.payloads import allocated
 
 PREFIX = struct.Struct("<II")
 MAX_HEADER_BYTES = 64 << 20
@@ -99,7 +99,7 @@ class Decoder:
         return found
 
     def _begin_large(self, have: bytes, header: int, payload: int) -> None:
-        self._large = Frame(memoryview(room(header)), memoryview(room(payload)))
+        self._large = Frame(memoryview(allocated(header)), memoryview(allocated(payload)))
         self._filled = 0
         self._fill(have)
 

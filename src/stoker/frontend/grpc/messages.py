@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from stoker.core.buffer import Buffer
-from stoker.core.room import Assembly
+from stoker.core.payloads import Assembly
 from stoker.errors import MessageTooLarge, StokerError
 
 PREFIX_BYTES = 5

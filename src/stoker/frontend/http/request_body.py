@@ -7,7 +7,7 @@ from typing import Any
 
 import httptools
 
-from stoker.core.room import Assembly
+from stoker.core.payloads import Assembly
 from stoker.errors import BadRequest, MessageTooLarge
 from stoker.frontend.http.request_head import END, NOT_HTTP, RequestHead
 

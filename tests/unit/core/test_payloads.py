@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from stoker.core.room import Assembly, room
+from stoker.core.payloads import Assembly, allocated
 
 LARGE = bytes(range(251)) * 9000
 
@@ -34,8 +34,8 @@ def test_a_promise_takes_no_memory_before_data_comes() -> None:
     assert assembly.filled == 1000
 
 
-def test_room_has_the_size_that_was_asked_for() -> None:
+def test_allocated_memory_has_the_size_that_was_asked_for() -> None:
     for size in (0, 1, 5 << 20):
-        found = room(size)
+        found = allocated(size)
         found[:] = LARGE[:size].ljust(size)
         assert len(found) == size

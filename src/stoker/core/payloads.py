@@ -1,7 +1,7 @@
-"""Allocates memory that a large payload is received into, and assembles payloads there. PURE.
+"""Allocates memory for large payloads, and assembles payloads from pieces.  PURE.
 
-`bytearray(size)` first writes zeros into every page, and the kernel hands pages out 4 KiB at a time: for 50 MB that
-takes longer than receiving them.  This writes nothing, and asks the kernel for pages of 2 MiB.
+`bytearray(size)` writes zeros to every page, and the kernel faults pages in 4 KiB at a time: for 50 MB that takes
+longer than receiving them.  `allocated` writes nothing, and asks the kernel for pages of 2 MiB.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from typing import cast
 from stoker.core.buffer import Buffer
 
 PAGE_BYTES = 2 << 20
-"""The largest part of a page that an incomplete payload fills in vain."""
+"""A huge page: memory that an incomplete payload may take beyond the bytes that arrived."""
 _WORTH_IT_BYTES = 1 << 20
-_PROMISED_BYTES = 128 << 10
+_TRUSTED_AFTER_BYTES = 128 << 10
 
 
 class Assembly:
     """Assembles ``size`` bytes from pieces, each copied once.
 
-    A declared size is not trusted: the memory grows with the first pieces, and the rest is taken once those have come.
+    Does not trust a declared size: memory grows with the first `_TRUSTED_AFTER_BYTES`; only then is all allocated.
     """
 
     __slots__ = ("_body", "_filled", "size")
@@ -41,35 +41,35 @@ class Assembly:
         return self._filled == self.size
 
     def fill(self, data: Buffer, start: int = 0) -> int:
-        """Takes what is missing from ``data``, from ``start`` on. Returns where the rest of it starts."""
+        """Copies what is missing out of ``data``, from ``start`` on; returns the position after it in ``data``."""
         body, filled = self._body, self._filled
         stop = min(start + self.size - filled, len(data))
         end = filled + stop - start
         piece = memoryview(data)[start:stop]
-        if end <= _PROMISED_BYTES:
+        if end <= _TRUSTED_AFTER_BYTES:
             body += piece
         else:
             if len(body) < self.size:
-                self._body = room(self.size)
+                self._body = allocated(self.size)
                 self._body[:filled] = body
             memoryview(self._body)[filled:end] = piece
         self._filled = end
         return stop
 
     def take(self) -> bytearray:
-        """Returns the bytes, once it is `complete`."""
+        """Returns the bytes. Call it only when `complete`."""
         return self._body
 
 
-def room(size: int) -> bytearray:
-    """Allocates ``size`` bytes of arbitrary content: fill them before you pass them on."""
+def allocated(size: int) -> bytearray:
+    """Returns ``size`` bytes of arbitrary content; the caller must overwrite all of them before anyone reads them."""
     if size < _WORTH_IT_BYTES:
         return bytearray(size)
-    return _maker()(size)
+    return _allocator()(size)
 
 
 @functools.cache
-def _maker() -> Callable[[int], bytearray]:
+def _allocator() -> Callable[[int], bytearray]:
     """Imports ctypes with the first large payload: most processes never see one."""
     try:
         import ctypes  # noqa: PLC0415 - see above
@@ -88,7 +88,7 @@ def _maker() -> Callable[[int], bytearray]:
         found = cast(bytearray, new(None, size))
         start = address(found)
         pages = -(-start // mmap.PAGESIZE) * mmap.PAGESIZE
-        advise(pages, start + size - pages, huge)  # advice: ignoring it costs time only
+        advise(pages, start + size - pages, huge)  # a hint: the result may be ignored
         return found
 
     return unwritten
