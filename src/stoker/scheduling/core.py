@@ -37,7 +37,7 @@ from stoker.scheduling.admission import Admission
 from stoker.scheduling.deadlines import Deadlines
 from stoker.scheduling.flight import OVERFLOW_WINDOWS, Flight, Stream, WorkerState, load_of
 from stoker.scheduling.policies import policy_of
-from stoker.scheduling.returns import Returns
+from stoker.scheduling.redelivery import Redelivery
 
 
 class SchedulerCore:
@@ -62,7 +62,7 @@ class SchedulerCore:
         self._tickets = spec.job_tickets
         self._newcomers: list[Job] = []  # accepted in this turn, where the model issues job tickets
         self._deadlines = Deadlines()
-        self._returns = Returns()
+        self._redelivery = Redelivery()
         self._workers: dict[int, WorkerState] = {}
         self._streaming: set[Flight] = set()  # flights that have sent parts
         self._next_batch_id = 1
@@ -135,7 +135,7 @@ class SchedulerCore:
         """``started``: the newest batch it began, None when unknown: it was lost with its node.
 
         What runs fails.  What it had not begun goes back to the queue's head, as does a batch whose answer was lost on
-        the way and of which the caller has seen nothing; unless it has cost enough workers (`scheduling.returns`).
+        the way and of which the caller has seen nothing; unless it has cost enough workers (`scheduling.redelivery`).
         `WorkerState.had_begun` says what counts as running when that is unknown.
         """
         worker = self._workers.pop(worker_id, None)
@@ -147,7 +147,7 @@ class SchedulerCore:
         for flight in worker.flights:
             self._streaming.discard(flight)
             for job in flight.unanswered():
-                if flight not in begun and self._returns.may_go_again(job, suspected=flight is suspect):
+                if flight not in begun and self._redelivery.allows(job, suspected=flight is suspect):
                     back.append(job)
                 else:
                     self._end(job, error, now)

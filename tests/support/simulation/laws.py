@@ -13,7 +13,7 @@ from stoker.core.reply import Chunk
 from stoker.scheduling import actions
 from stoker.scheduling.core import SchedulerCore
 from stoker.scheduling.flight import Flight
-from stoker.scheduling.returns import MOST_RETURNS
+from stoker.scheduling.redelivery import MOST_RETURNS
 
 ENDINGS = {
     "answered",

@@ -20,7 +20,7 @@ from stoker.pool.slot_states import Life, State
 from stoker.scheduling.core import SchedulerCore
 from stoker.scheduling.flight import Flight, WorkerState
 from stoker.scheduling.policies.queued import QueuedPolicy
-from stoker.scheduling.returns import Returns
+from stoker.scheduling.redelivery import Redelivery
 
 SEEDS = 10_000
 
@@ -52,15 +52,15 @@ def test_a_job_that_kills_the_workers_that_receive_it_costs_few_of_them(world: t
     assert set(outcomes) >= {"answered", "WorkerDied"}
 
 
-class AlwaysAgain(Returns):
-    def may_go_again(self, job: Job, *, suspected: bool) -> bool:
+class AlwaysAgain(Redelivery):
+    def allows(self, job: Job, *, suspected: bool) -> bool:
         return True
 
 
 class SendsPoisonForEver(SchedulerCore):
     def __init__(self, spec: ModelSpec, **options: Any) -> None:
         super().__init__(spec, **options)
-        self._returns = AlwaysAgain()
+        self._redelivery = AlwaysAgain()
 
 
 def test_poison_that_is_sent_for_ever_is_found() -> None:
