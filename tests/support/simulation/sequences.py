@@ -125,7 +125,7 @@ class SequenceLaws:
         self._check(excused or in_time, f"sequence {sequence.id} was closed before its limit")
 
     def _nothing_starves(self, now: float) -> None:
-        if now < self._policy.wake_at and self._policy._delay_s:
+        if now < self._policy.wake_at and self._policy._spec.batching == "fixed":
             return  # a batch forms
         policy = self._policy
         for bound in policy._workers.values():

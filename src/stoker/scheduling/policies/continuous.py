@@ -1,9 +1,8 @@
-"""Continuous batching: a job joins those that a worker has in progress as soon as one of its slots is free.  PURE.
+"""Continuous batching: a job joins those that a worker is running as soon as the worker has a free slot.  PURE.
 
-A job takes a slot from when it is sent until its end; each is a batch of one.  It goes to the worker with the most free
-slots.  A job that must be alone waits for a worker without any other, and no other overtakes it.  With fixed
-batching an idle worker waits until it can begin with all its slots, or for the whole delay; whoever comes later joins
-at once.
+Each job is a batch of one, and occupies a slot from when it is sent until it ends.  It goes to the worker with the most
+free slots.  A job that must be alone waits for a worker that has no other, and no other job overtakes it.  With fixed
+batching an idle worker waits until it can fill all its slots, or until the delay has passed; later jobs join at once.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ from math import inf
 from stoker.core.job import Job
 from stoker.core.model import ModelSpec
 from stoker.scheduling.flight import SteppingWorker, WorkerState
-from stoker.scheduling.policies.forming import Forming
+from stoker.scheduling.policies.batch_delay import BatchDelay
 from stoker.scheduling.policies.queued import QueuedPolicy
 
 
@@ -22,7 +21,7 @@ class ContinuousPolicy(QueuedPolicy):
 
     def __init__(self, spec: ModelSpec) -> None:
         super().__init__(spec)
-        self._forming = Forming(spec.max_batch_delay_s if spec.batching == "fixed" else 0.0)
+        self._delay = BatchDelay(spec)
 
     def new_worker(self, id: int) -> WorkerState:
         return SteppingWorker(id)
@@ -30,15 +29,15 @@ class ContinuousPolicy(QueuedPolicy):
     def next_batch(self, now: float) -> tuple[WorkerState, list[Job]] | None:
         self.wake_at = inf
         if (head := self.queue.head()) is None:
-            self._forming.over()
+            self._delay.reset()
             return None
         if (worker := self._receiver(head)) is None:
             return None
-        begins = worker.flights or head.alone or self.queue.waiting >= self.size
-        if not begins and now < (due := self._forming.due(now)):
+        starts_now = worker.flights or head.alone or self.queue.waiting >= self.size
+        if not starts_now and now < (due := self._delay.ends_at(now)):
             self.wake_at = due
             return None
-        self._forming.over()
+        self._delay.reset()
         return worker, self.queue.take(1)
 
     def _receiver(self, head: Job) -> WorkerState | None:

@@ -1,7 +1,7 @@
-"""Fixed batching, TorchServe's: a batch waits until it is full or for the whole delay.  PURE.
+"""Fixed batching, as in TorchServe: an idle worker waits until a batch is full or its delay has passed.  PURE.
 
-The delay runs from the moment when an idle worker and a first job met; without fixed batching there is none.  Nothing
-is sent ahead.
+Also serves models that cannot be sent batches ahead; unless their batching is fixed, the delay is zero.  Nothing is
+sent ahead of time.
 """
 
 from __future__ import annotations
@@ -11,24 +11,24 @@ from math import inf
 from stoker.core.job import Job
 from stoker.core.model import ModelSpec
 from stoker.scheduling.flight import WorkerState
-from stoker.scheduling.policies.forming import Forming
+from stoker.scheduling.policies.batch_delay import BatchDelay
 from stoker.scheduling.policies.queued import QueuedPolicy
 
 
 class FixedPolicy(QueuedPolicy):
     def __init__(self, spec: ModelSpec) -> None:
         super().__init__(spec)
-        self._forming = Forming(spec.max_batch_delay_s if spec.batching == "fixed" else 0.0)
+        self._delay = BatchDelay(spec)
 
     def next_batch(self, now: float) -> tuple[WorkerState, list[Job]] | None:
         self.wake_at = inf
         if (head := self.queue.head()) is None:
-            self._forming.over()
+            self._delay.reset()
             return None
         if not self.idle:
             return None
-        if not head.alone and self.queue.waiting < self.size and now < (due := self._forming.due(now)):
+        if not head.alone and self.queue.waiting < self.size and now < (due := self._delay.ends_at(now)):
             self.wake_at = due
             return None
-        self._forming.over()
+        self._delay.reset()
         return self.take()

@@ -18,6 +18,7 @@ from math import inf
 
 from stoker.core.job import Job
 from stoker.scheduling.flight import WorkerState
+from stoker.scheduling.policies.batch_delay import BatchDelay
 
 
 class State(Enum):
@@ -106,15 +107,15 @@ class ReadySequences:
 
 
 class BoundSequences:
-    """A worker and the sequences that may not leave it. ``forming_since``: when fixed batching began to wait."""
+    """A worker and the sequences that are bound to it. ``delay``: for how long it waits for a full batch."""
 
-    __slots__ = ("forming_since", "ready", "sequences", "worker")
+    __slots__ = ("delay", "ready", "sequences", "worker")
 
-    def __init__(self, worker: WorkerState) -> None:
+    def __init__(self, worker: WorkerState, delay: BatchDelay) -> None:
         self.worker = worker
+        self.delay = delay
         self.sequences: set[OpenSequence] = set()
         self.ready = ReadySequences(State.READY)
-        self.forming_since: float | None = None
 
 
 _SWEEP_SLACK = 64

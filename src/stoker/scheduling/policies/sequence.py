@@ -16,6 +16,7 @@ from stoker.core.reply import Chunk
 from stoker.core.sequences import OPENED, TRUE, SequenceJob, SequenceLimits, value_in_any_case
 from stoker.errors import SequenceClosed, SequenceQueueFull, ServingError, TooManySequences
 from stoker.scheduling.flight import Flight, WorkerState
+from stoker.scheduling.policies.batch_delay import BatchDelay
 from stoker.scheduling.policies.open_sequence import BoundSequences, IdleSequences, OpenSequence, ReadySequences, State
 from stoker.scheduling.policies.policy import Policy, Unserved
 
@@ -25,10 +26,9 @@ _REMEMBERED = 4
 
 class SequencePolicy(Policy):
     def __init__(self, spec: ModelSpec, limits: SequenceLimits) -> None:
-        self._key = spec.key
+        self._spec = spec
         self._limits = limits
         self._rows = spec.batch_size
-        self._delay_s = spec.max_batch_delay_s if spec.batching == "fixed" else 0.0
         self._open: dict[str, OpenSequence] = {}
         self._held: dict[Job, tuple[int, OpenSequence]] = {}  # jobs that wait or run, with their numbers
         self._joined: set[Job] = set()  # that run, and for which the next of their sequence need not wait
@@ -73,14 +73,14 @@ class SequencePolicy(Policy):
         sequence = self._open.get(member.id)
         if sequence is None:
             if limits.refuse_unknown and not member.starts:
-                raise SequenceClosed(self._key.name, job.named_version)
+                raise SequenceClosed(self._spec.key.name, job.named_version)
             if len(self._open) >= limits.most:
-                raise TooManySequences(self._key.name, job.named_version)
+                raise TooManySequences(self._spec.key.name, job.named_version)
             return self._opened(member.id, now)
         if sequence.sealed or sequence.ending:
-            raise SequenceClosed(self._key.name, job.named_version)
+            raise SequenceClosed(self._spec.key.name, job.named_version)
         if len(sequence.queue) >= limits.waiting + (not sequence.running):
-            raise SequenceQueueFull(self._key.name, job.named_version)
+            raise SequenceQueueFull(self._spec.key.name, job.named_version)
         return sequence
 
     def _opened(self, id: str, now: float) -> OpenSequence:
@@ -140,10 +140,10 @@ class SequencePolicy(Policy):
         free = [bound for bound in self._workers.values() if self._room(bound.worker)]
         takers = sum(not bound.worker.draining for bound in free)
         for bound in sorted(free, key=lambda bound: len(bound.sequences)):
-            if self._delay_s and not bound.worker.flights and self._forming(bound, now):
+            if bound.delay.seconds and not bound.worker.flights and self._waits_for_rows(bound, now):
                 continue
-            bound.forming_since = None
-            # New sequences are spread: they stay where they begin.
+            bound.delay.reset()
+            # New sequences are spread over the workers, because they stay where they begin.
             fresh = 0 if bound.worker.draining else -(-len(self._unbound) // takers)
             if jobs := self._take(bound, fresh):
                 return bound.worker, jobs
@@ -153,17 +153,15 @@ class SequencePolicy(Policy):
         """Returns how many jobs the next batch of a worker may have."""
         return 0 if worker.flights else self._rows
 
-    def _forming(self, bound: BoundSequences, now: float) -> bool:
-        """Tells whether fixed batching waits for more rows."""
+    def _waits_for_rows(self, bound: BoundSequences, now: float) -> bool:
+        """Tells whether the worker waits for more rows, at most until `wake_at`."""
         oldest = self._oldest(bound, unbound_too=not bound.worker.draining)
         if oldest is None or oldest.queue[0][1].alone:
             return False
         rows = bound.ready.count() + (0 if bound.worker.draining else self._unbound.count())
         if rows >= self._rows:
             return False
-        if bound.forming_since is None:
-            bound.forming_since = now
-        due = bound.forming_since + self._delay_s
+        due = bound.delay.ends_at(now)
         if now >= due:
             return False
         self.wake_at = min(self.wake_at, due)
@@ -248,7 +246,7 @@ class SequencePolicy(Policy):
     # ---------------------------------------------------------------------------------------- workers
 
     def worker_ready(self, worker: WorkerState) -> None:
-        self._workers[worker.id] = BoundSequences(worker)
+        self._workers[worker.id] = BoundSequences(worker, BatchDelay(self._spec))
 
     def worker_draining(self, worker: WorkerState) -> None:
         """Keeps the sequences whose state the worker has; the others may go elsewhere."""
@@ -315,7 +313,7 @@ class SequencePolicy(Policy):
         return self._unserved(sequence)
 
     def _unserved(self, sequence: OpenSequence) -> Unserved:
-        return [(job, SequenceClosed(self._key.name, job.named_version)) for _, job in sequence.queue]
+        return [(job, SequenceClosed(self._spec.key.name, job.named_version)) for _, job in sequence.queue]
 
 
 def _ends(job: Job) -> bool:
