@@ -82,33 +82,33 @@ def test_the_slowest_batch_is_never_below_the_newest() -> None:
     ("handler_s", "batches"),
     [(0.0001, PREFETCH_BATCHES), (0.009, 10), (0.020, 4), (0.200, 0)],
 )
-def test_a_worker_behind_a_long_way_may_hold_what_it_runs_meanwhile(handler_s: float, batches: int) -> None:
+def test_a_worker_across_a_network_may_hold_what_it_runs_in_a_round_trip(handler_s: float, batches: int) -> None:
     service = ServiceTime()
     service.record(0.1 + handler_s, handler_s, lone=True)
-    assert service.way == pytest.approx(0.099)
+    assert service.round_trip == pytest.approx(0.099)
     assert service.prefetch == batches
 
 
-def test_waking_up_is_no_way() -> None:
+def test_waking_up_is_no_round_trip() -> None:
     service, other = ServiceTime(), ServiceTime()
     for _ in range(50):
         service.record(0.0005, 0.0001, lone=True)
         other.record(0.0005, 0.0001)
-    assert (service.way, service.average, service.prefetch) == (0.0, other.average, other.prefetch)
+    assert (service.round_trip, service.average, service.prefetch) == (0.0, other.average, other.prefetch)
 
 
-def test_the_shortest_way_counts_and_a_longer_one_is_believed_slowly() -> None:
+def test_a_shorter_round_trip_counts_at_once_and_a_longer_one_slowly() -> None:
     service = ServiceTime()
     service.record(0.051, 0.0, lone=True)
-    assert service.way == pytest.approx(0.050)
+    assert service.round_trip == pytest.approx(0.050)
     service.record(0.011, 0.0, lone=True)
-    assert service.way == pytest.approx(0.010)
+    assert service.round_trip == pytest.approx(0.010)
     service.record(0.061, 0.0, lone=True)
-    assert service.way == pytest.approx(0.011)
+    assert service.round_trip == pytest.approx(0.011)
 
 
-def test_a_batch_that_was_not_alone_or_whose_handler_failed_says_nothing_of_the_way() -> None:
+def test_a_batch_that_was_not_alone_or_whose_handler_failed_says_nothing_of_the_round_trip() -> None:
     service = ServiceTime()
     service.record(0.1, 0.0001)
     service.record(0.1, -1.0, lone=True)
-    assert service.way == 0.0
+    assert service.round_trip == 0.0
