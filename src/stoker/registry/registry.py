@@ -37,7 +37,7 @@ from stoker.core.workflows import PREFIX
 from stoker.pool.devices import Devices
 from stoker.pool.remote.placement import Placement
 from stoker.pool.spawning import usable_cores
-from stoker.registry import describe, loading, names, parts, repository
+from stoker.registry import describe, factories, loading, names, repository
 from stoker.registry.autoscaler import Autoscaler
 from stoker.registry.catalog import Catalog
 from stoker.registry.entry import ModelEntry, PoolFactory, SchedulerFactory
@@ -88,8 +88,8 @@ class Registry:
             settings=settings,
             catalog=self._catalog,
             preparer=Preparer(settings=settings, store=store, machine=Machine(devices.count, usable_cores())),
-            scheduler_factory=scheduler_factory or parts.scheduler_factory(settings, clock, telemetry),
-            pool_factory=pool_factory or parts.pool_factory(settings, devices, clock, telemetry, placement),
+            scheduler_factory=scheduler_factory or factories.scheduler_factory(settings, clock, telemetry),
+            pool_factory=pool_factory or factories.pool_factory(settings, devices, clock, telemetry, placement),
             changed=self._health.changed,
             telemetry=telemetry,
             models_changed=self._models_changed,

@@ -1,4 +1,4 @@
-"""Makes the scheduler and the workers of a model version from the settings."""
+"""Makes factories for the scheduler and the worker pool of a model version, from the settings."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def pool_factory(
     telemetry: ModelTelemetryOf,
     placement: Placement | None = None,
 ) -> PoolFactory:
-    """Worker ids, devices, cores and ``placement`` are shared by all pools that the returned factory makes."""
+    """Returns a factory whose pools share worker ids, devices, cores and ``placement``."""
     options = worker_options(settings)
     ids = WorkerIds(settings.initial_worker_port)
     busy = BusyWorkers(usable_cores())
@@ -84,7 +84,7 @@ def worker_options(settings: Settings) -> WorkerOptions:
 
 
 def _metrics_config(settings: Settings) -> str | None:
-    """Returns the metrics file, or None for the packaged one where it is missing: workers load all the same."""
+    """Returns the metrics file; None if it is missing: a missing file does not keep workers from loading."""
     file = settings.metrics_config
     return str(file) if file is not None and file.exists() else None
 

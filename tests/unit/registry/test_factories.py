@@ -9,7 +9,7 @@ import pytest
 
 from stoker.config.settings import Settings
 from stoker.pool.spawning import WorkerOptions
-from stoker.registry.parts import worker_options
+from stoker.registry.factories import worker_options
 
 
 @pytest.mark.parametrize(
