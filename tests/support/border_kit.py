@@ -17,7 +17,7 @@ from stoker.ipc.opening import Kind
 from stoker.node.order import BorderAccess
 from stoker.pool.remote.border import Border
 from stoker.pool.remote.certificates import make_tls
-from stoker.pool.remote.expected import Expected
+from stoker.pool.remote.expected_worker import ExpectedWorker
 from stoker.pool.remote.remote_process import RemoteProcess
 
 NODE = "node-7 (10.0.0.7)"
@@ -34,17 +34,17 @@ async def open_border(*, tls: bool = True, **options: Any) -> AsyncIterator[Bord
         await border.close()
 
 
-def access_of(expected: Expected) -> BorderAccess:
+def access_of(expected: ExpectedWorker) -> BorderAccess:
     access: BorderAccess = expected.order_fields["border"]
     return access
 
 
-def token_of(expected: Expected, kind: Kind) -> bytes:
+def token_of(expected: ExpectedWorker, kind: Kind) -> bytes:
     access = access_of(expected)
     return {Kind.AGENT: access.agent_token, Kind.WORKER: access.worker_token, Kind.FETCH: access.fetch_token}[kind]
 
 
-async def connect(expected: Expected, kind: Kind, **changes: Any) -> Stream:
+async def connect(expected: ExpectedWorker, kind: Kind, **changes: Any) -> Stream:
     """Raises OSError where the border does not take it."""
     access = msgspec.structs.replace(access_of(expected), **changes)
     token = token_of(expected, kind) if "agent_token" not in changes else access.agent_token
@@ -86,7 +86,7 @@ class FakeAgent:
 
 
 @contextlib.asynccontextmanager
-async def agent_of(expected: Expected) -> AsyncIterator[FakeAgent]:
+async def agent_of(expected: ExpectedWorker) -> AsyncIterator[FakeAgent]:
     agent = FakeAgent(await connect(expected, Kind.AGENT))
     try:
         await agent.send(Arrived(NODE))

@@ -20,7 +20,7 @@ from stoker.ipc.dialing import Stream
 from stoker.ipc.frames import FrameError
 from stoker.ipc.opening import Kind, encode_welcome
 from stoker.pool.remote.certificates import BorderTls
-from stoker.pool.remote.expected import Expected
+from stoker.pool.remote.expected_worker import ExpectedWorker
 from stoker.pool.remote.fetching import Fetches
 from stoker.pool.remote.opening import identify
 from stoker.pool.remote.tokens import Tokens
@@ -60,7 +60,7 @@ class Border:
         self._heartbeat_s = heartbeat_s
         self._silence_s = silence_s
         self._monotonic = monotonic
-        self._tokens: Tokens[Expected] = Tokens()
+        self._tokens: Tokens[ExpectedWorker] = Tokens()
         self._listener: socket.socket | None = None
         self._unknown: dict[asyncio.Task[bool], None] = {}  # the oldest first
         self._fetches = Fetches()
@@ -88,7 +88,7 @@ class Border:
         self._port = listener.getsockname()[1]
         self._accept_again()
 
-    def expect(self, name: str, *, bundle: Bundle | None = None) -> Expected:
+    def expect(self, name: str, *, bundle: Bundle | None = None) -> ExpectedWorker:
         """Makes the tokens of one worker. Call it once the node is there: its agent has a minute to connect."""
         tls = self._tls
         at: dict[str, Any] = {
@@ -97,7 +97,7 @@ class Border:
             "ca": None if tls is None else tls.ca,
             "tls_name": "" if tls is None else tls.name,
         }
-        return Expected(
+        return ExpectedWorker(
             name, self._tokens, at=at, bundle=bundle, heartbeat_s=self._heartbeat_s, silence_s=self._silence_s
         )
 
@@ -165,7 +165,7 @@ class Border:
         self._admit(kind, stream, expected)
         return True
 
-    def _admit(self, kind: Kind, stream: Stream, expected: Expected) -> None:
+    def _admit(self, kind: Kind, stream: Stream, expected: ExpectedWorker) -> None:
         if kind is not Kind.FETCH:
             expected.connected(kind, stream)
         elif expected.bundle is not None:

@@ -23,7 +23,7 @@ from stoker.node.order import Order
 from stoker.pool.ranks import RankGroup, discard
 from stoker.pool.remote.border import Border
 from stoker.pool.remote.driver_process import CONNECT_S, Driver, DriverLost, Request, start_driver
-from stoker.pool.remote.expected import Expected
+from stoker.pool.remote.expected_worker import ExpectedWorker
 from stoker.pool.remote.placement import Launch, OnPending
 from stoker.pool.remote.ranks_on_nodes import RankOnNode, ranks_on_nodes
 from stoker.pool.remote.remote_process import RemoteProcess
@@ -157,7 +157,7 @@ class RayPlacer:
         _release_at_end(request, processes)
         return processes
 
-    def _order(self, launch: Launch, expected: Expected, place: RankOnNode) -> Order:
+    def _order(self, launch: Launch, expected: ExpectedWorker, place: RankOnNode) -> Order:
         options, metrics = self._options, launch.metrics_config
         return Order(
             **expected.order_fields,
@@ -179,7 +179,7 @@ def _alone(node: Node, gpus: float) -> RankOnNode:
     return RankOnNode(0, 0, {**({} if gpus else dict.fromkeys(_HIDDEN, "")), **node.devices})
 
 
-async def _all_connected(expected: Sequence[Expected]) -> list[RemoteProcess]:
+async def _all_connected(expected: Sequence[ExpectedWorker]) -> list[RemoteProcess]:
     """Returns all processes, or ends them all and raises what the first failed with."""
     waits = [asyncio.ensure_future(each.process()) for each in expected]
     try:

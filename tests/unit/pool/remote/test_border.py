@@ -16,8 +16,7 @@ from stoker.errors import BindError, WorkerDied
 from stoker.ipc.agent_messages import Exited, Output, Refused, Started
 from stoker.ipc.opening import Kind, encode_opening
 from stoker.pool.remote import border as borders
-from stoker.pool.remote import expected as expecting
-from stoker.pool.remote import opening
+from stoker.pool.remote import expected_worker, opening
 from stoker.pool.remote.border import Border
 
 
@@ -231,7 +230,7 @@ async def test_nobody_waits_for_an_agent_or_a_worker_for_ever(monkeypatch: pytes
             await agent.send(Started(1))
             with pytest.raises(WorkerDied, match=r"the process on node-7 \(10.0.0.7\) did not connect within"):
                 await waiting
-    assert expecting.AGENT_TIMEOUT_S >= 60
+    assert expected_worker.AGENT_TIMEOUT_S >= 60
 
 
 async def test_who_placed_it_may_say_that_it_is_lost_at_any_time() -> None:

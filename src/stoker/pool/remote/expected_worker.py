@@ -1,4 +1,4 @@
-"""One worker that shall connect from another machine: from its tokens to its process."""
+"""Waits for one worker on another machine to connect: from its tokens to its process."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ WORKER_TIMEOUT_S = 120.0  # TorchServe's two minutes for the interpreter to come
 _TAIL_BYTES = 4096
 
 
-class Expected:
-    """Ends by `process`, `lost` or `cancel`; its tokens die with it.
+class ExpectedWorker:
+    """Ends when `process` returns, or by `lost` or `cancel`; its tokens become invalid then.
 
-    ``order_fields``: keywords for `node.order.Order`. ``at``: keywords for `BorderAccess` without the tokens.
+    ``order_fields``: keyword arguments for `node.order.Order`. ``at``: those of `BorderAccess`, without the tokens.
     """
 
     def __init__(
         self,
         name: str,
-        tokens: Tokens[Expected],
+        tokens: Tokens[ExpectedWorker],
         *,
         at: dict[str, Any],
         bundle: Bundle | None,
@@ -69,12 +69,12 @@ class Expected:
     async def process(self) -> RemoteProcess:
         """Waits until agent and worker are connected.
 
-        Raises: WorkerDied: the agent reported why it could not start the worker, it was lost, or nothing came in time.
+        Raises: WorkerDied: the agent reported that it could not start the worker, was lost, or did not connect in time.
         """
         try:
             process = await self._agent_arrives()
-            await self._until(process, process.started, None)
-            await self._until(process, process.connected, self._worker_timeout_s)
+            await self._wait_for(process.started, process, None)
+            await self._wait_for(process.connected, process, self._worker_timeout_s)
         except BaseException:
             self.cancel()
             raise
@@ -82,15 +82,15 @@ class Expected:
         return process
 
     def lost(self, reason: str) -> None:
-        """Records that the node or the actor is gone. ``reason`` names the node. Works after `process`, too."""
+        """Records that the node or the actor is gone, also after `process` has returned. ``reason`` names the node."""
         if self._process is not None:
             self._process.lost(reason)
         elif not self._arrived.done():
             self._arrived.set_exception(WorkerDied(reason))
-            self._arrived.exception()  # it need not be waited for
+            self._arrived.exception()  # else asyncio logs it when no one waits
 
     def cancel(self) -> None:
-        """Ends the wait; what has connected is closed. Idempotent."""
+        """Stops waiting, and closes the connections that were opened. Idempotent."""
         self._over = True
         self._forget_tokens()
         if self._process is not None:
@@ -104,7 +104,7 @@ class Expected:
             raise WorkerDied(f"no agent connected to the server within {self._agent_timeout_s:g} s")
         return self._arrived.result()
 
-    async def _until(self, process: RemoteProcess, wanted: asyncio.Future[None], timeout_s: float | None) -> None:
+    async def _wait_for(self, wanted: asyncio.Future[None], process: RemoteProcess, timeout_s: float | None) -> None:
         futures: set[asyncio.Future[Any]] = {wanted, process.exited}
         await asyncio.wait(futures, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
         if process.exited.done():
@@ -115,35 +115,32 @@ class Expected:
     # ---------------------------------------------------------------------------------------- from the border
 
     def connected(self, kind: Kind, stream: Stream) -> None:
-        """Takes an agent or a worker that has shown the token."""
+        """Takes the connection of the agent or the worker, which has shown its token."""
         if self._over:
             stream.close()
         elif kind is Kind.AGENT:
             self._process = RemoteProcess(stream, heartbeat_s=self._heartbeat_s, silence_s=self._silence_s)
             self._process.start()
-            self._give(self._process)
+            if not self._arrived.done():
+                self._arrived.set_result(self._process)
         elif self._process is not None:
             self._process.connect(stream)
-        else:  # the agent starts the worker, so it cannot be the first
+        else:  # the agent starts the worker, so a worker cannot come first
             stream.close()
-
-    def _give(self, process: RemoteProcess) -> None:
-        if not self._arrived.done():
-            self._arrived.set_result(process)
 
     def _forget_tokens(self) -> None:
         for token in self._made.values():
             self._tokens.discard(token)
 
     def _log_output(self, process: RemoteProcess) -> None:
-        """Logs the last lines of a worker that never served: its log is not open yet."""
+        """Logs the last lines printed by a worker that never connected: no `PipeLog` reads them yet."""
         printed = b"".join(_rest_of(fd) for fd in (process.stdout_fd, process.stderr_fd) if fd >= 0)
         for line in printed[-_TAIL_BYTES:].decode(errors="replace").splitlines():
             log.warning("Worker %s on %s: %s", self.name, process.node, line, extra={"event": "worker_output"})
 
 
 def _rest_of(fd: int) -> bytes:
-    """Reads what is in a pipe, which holds 64 KiB."""
+    """Reads all that a pipe holds: at most 64 KiB."""
     with contextlib.suppress(OSError):
         return os.read(fd, 1 << 16)
     return b""
