@@ -286,8 +286,8 @@ class SchedulerPort(Protocol):
         ...
 
     def pool_status(self, configured: int, failure: ServingError | None) -> None:
-        """``configured``: worker slots that exist (0 = scaled to zero). ``failure``: why no worker can live
-        at present: the newest start of each has failed (`pool.slot_states.hopeless`); None while that is not so."""
+        """``configured``: worker slots that exist (0 = scaled to zero). ``failure``: why no worker can run at present,
+        see `pool.slot_states.failure_of_all`; None: one runs or may come back."""
         ...
 
 

@@ -20,7 +20,7 @@ from stoker.pool.ids import WorkerIds
 from stoker.pool.remote.placement import Placement
 from stoker.pool.retry_turns import RetryTurns
 from stoker.pool.slot import Slot
-from stoker.pool.slot_states import State, hopeless
+from stoker.pool.slot_states import State, failure_of_all
 from stoker.pool.spawning import WorkerOptions, WorkerSpawner, usable_cores
 from stoker.pool.watchdog import watchdog
 from stoker.pool.worker_process import SlotConfig
@@ -205,7 +205,7 @@ class WorkerPool:
 
     def _publish(self) -> None:
         active = self._active()
-        failure = hopeless(slot.life for slot in active)
+        failure = failure_of_all(slot.lifecycle for slot in active)
         status = (len(active), failure)
         if self._published is None or status[0] != self._published[0] or failure is not self._published[1]:
             self._published = status

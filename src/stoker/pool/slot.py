@@ -17,7 +17,7 @@ from stoker.errors import ResponseTimeout, ServingError, WorkerDied
 from stoker.pool.remote.placement import same_shortage
 from stoker.pool.repeats import Repeats
 from stoker.pool.retry_turns import STEADY_S, RetryTurns
-from stoker.pool.slot_states import UNSETTLED, Event, Life, Recovery, State, backoff_s
+from stoker.pool.slot_states import UNSETTLED, Event, Lifecycle, Recovery, State, backoff_s
 from stoker.pool.spawning import WorkerSpawner
 from stoker.pool.worker_process import SlotConfig, WorkerProcess
 
@@ -65,7 +65,7 @@ class Slot:
         loop = asyncio.get_running_loop()
         self._retired: asyncio.Future[None] = loop.create_future()
         self._grace_over: asyncio.Future[None] = loop.create_future()
-        self.life = Life()
+        self.lifecycle = Lifecycle()
 
     @property
     def id(self) -> int:
@@ -73,7 +73,7 @@ class Slot:
 
     @property
     def state(self) -> State:
-        return self.life.state
+        return self.lifecycle.state
 
     @property
     def retired(self) -> bool:
@@ -309,7 +309,7 @@ class Slot:
         )
 
     def _enter(self, event: Event, error: ServingError | None = None) -> None:
-        self.life.enter(event, error)
+        self.lifecycle.enter(event, error)
         self._on_change()
 
     def _log(self, level: int, event: str, text: str, *values: object) -> None:

@@ -1,6 +1,6 @@
-"""States of a worker slot, and whether a model can still get a worker.  PURE.
+"""Defines the states of a worker slot, and decides whether a model can still get a worker.  PURE.
 
-A slot holds one worker process and outlives it.  `NEXT` has all transitions; an event that a state does not list raises
+A slot holds one worker process after another.  `NEXT` has all transitions; an event that a state does not list raises
 and changes nothing.  Times are arguments.
 """
 
@@ -13,14 +13,14 @@ from stoker.errors import ServingError
 
 
 class State(Enum):
-    STARTING = "STARTING"  # a process is being spawned, its interpreter starts
+    STARTING = "STARTING"  # a process is being spawned and its interpreter starts
     PENDING = "PENDING"  # no node of the cluster has room for a process; it starts when one has
-    LOADING = "LOADING"  # the handler is imported and initialised
+    LOADING = "LOADING"  # the handler is being imported and initialised
     READY = "READY"
-    BACKOFF = "BACKOFF"  # no process; another one follows after a delay
-    GIVEN_UP = "GIVEN_UP"  # no process and none follows (only with worker_give_up=torchserve)
-    DRAINING = "DRAINING"  # no new batch; the process ends when it has answered
-    STOPPED = "STOPPED"  # the end of the slot
+    BACKOFF = "BACKOFF"  # no process; the next one starts after a delay
+    GIVEN_UP = "GIVEN_UP"  # no process, and none will start (only with worker_give_up=torchserve)
+    DRAINING = "DRAINING"  # gets no new batch; the process ends once it has answered
+    STOPPED = "STOPPED"  # the slot has ended
 
 
 class Event(Enum):
@@ -60,7 +60,7 @@ NEXT: dict[State, dict[Event, State]] = {
 }
 
 UNSETTLED = frozenset({State.STARTING, State.LOADING, State.DRAINING})
-"""States that end by themselves; in every other one the outcome of the newest start is known."""
+"""States that end by themselves; in all others the outcome of the latest start is known."""
 
 
 def after(state: State, event: Event) -> State:
@@ -71,9 +71,9 @@ def after(state: State, event: Event) -> State:
         raise IllegalTransition(f"{event.name} while {state.name}") from None
 
 
-class Life:
-    """The state of a slot. ``start_failure``: why its newest start failed, or has no room; None: that start went well,
-    or goes on. A process that was ready once and died later did not fail to start."""
+class Lifecycle:
+    """The state of a slot. ``start_failure``: why its latest start failed, or waits for room; None: it succeeded or is
+    still in progress. A process that died after it was ready did not fail to start."""
 
     __slots__ = ("start_failure", "state")
 
@@ -82,18 +82,18 @@ class Life:
         self.start_failure: ServingError | None = None
 
     def enter(self, event: Event, error: ServingError | None = None) -> None:
-        """``error``: why a process EXITED, or there is NO_ROOM for one."""
-        was, self.state = self.state, after(self.state, event)
-        if event is Event.NO_ROOM or (event is Event.EXITED and was is not State.READY):
+        """``error``: why the process EXITED, or why there is NO_ROOM for one."""
+        before, self.state = self.state, after(self.state, event)
+        if event is Event.NO_ROOM or (event is Event.EXITED and before is not State.READY):
             self.start_failure = error
         elif event in (Event.ROOM, Event.RETRY):
             self.start_failure = None
 
 
-def hopeless(lives: Iterable[Life]) -> ServingError | None:
-    """Returns why no worker of a model can live at present, if none can: every slot's newest start failed, and no
-    slot is starting. One failure alone proves nothing: other workers live, or come back."""
-    failures = [life.start_failure for life in lives]
+def failure_of_all(lifecycles: Iterable[Lifecycle]) -> ServingError | None:
+    """Returns why no worker of a model can run at present: every slot's latest start failed. None: one runs, is
+    starting or may come back."""
+    failures = [lifecycle.start_failure for lifecycle in lifecycles]
     return failures[0] if failures and all(failures) else None
 
 
@@ -106,7 +106,7 @@ def backoff_s(failures: int) -> int:
 
 
 class Recovery:
-    """Since when a slot has been failing, and how often: from the first failure until the next successful load."""
+    """Tracks since when a slot has been failing, and how often: from the first failure until a load succeeds."""
 
     __slots__ = ("failures", "max_retry_s", "since")
 
@@ -120,7 +120,7 @@ class Recovery:
         return self.since is not None
 
     def failed(self, now: float) -> int:
-        """Counts one more failure at ``now``; returns how many there are."""
+        """Counts a failure at ``now``; returns how many there have been."""
         self.failures += 1
         if self.since is None:
             self.since = now

@@ -8,11 +8,12 @@ from stoker.core.model import ModelSpec
 
 
 class Admission:
-    """``configured``: worker slots that exist. ``failure``: why none of them can live at present.
+    """``configured``: worker slots that exist. ``failure``: why none of them can have a worker at present.
     ``closed``: set once, when the model is unregistered or the server stops. ``may_sleep``: a job for a model without
-    workers is no error: it waits, and wakes the model.
+    workers is accepted; it waits, and wakes the model.
 
-    ``torchserve_give_up``: TorchServe queues for workers that are gone for good; by default that is an error at once.
+    ``torchserve_give_up``: jobs wait even for workers that never come back, as in TorchServe; by default they fail at
+    once.
     """
 
     __slots__ = ("_closed", "_configured", "_failure", "_may_sleep", "_spec", "_torchserve_give_up", "open")
@@ -24,7 +25,7 @@ class Admission:
         self._failure: errors.ServingError | None = None
         self._closed: errors.ServingError | None = None
         self._may_sleep = False
-        self.open = False  # whether jobs need no second look, cached because every job asks
+        self.open = False  # whether jobs can skip `check`, unless they have a deadline; read for every job
 
     def close(self, error: errors.ServingError) -> None:
         self._closed = error
@@ -46,14 +47,14 @@ class Admission:
         return self._may_sleep and self._configured == 0
 
     def refusal(self, named_version: str | None = None) -> errors.ServingError | None:
-        """Returns why no job of this model can be served now, whatever the queue; None when it can."""
-        return self._closed or self._hopeless(named_version)
+        """Returns why this model accepts no jobs now, room in the queue aside; None when it does."""
+        return self._closed or self._workers_error(named_version)
 
-    def hopeless(self) -> errors.ServingError | None:
-        """Returns why even jobs that wait already cannot be served; None while a worker lives or may come back."""
-        return self._hopeless(self._spec.key.version)
+    def workers_error(self) -> errors.ServingError | None:
+        """Returns the error for jobs that already wait; None while a worker runs or may come back."""
+        return self._workers_error(self._spec.key.version)
 
-    def _hopeless(self, named_version: str | None) -> errors.ServingError | None:
+    def _workers_error(self, named_version: str | None) -> errors.ServingError | None:
         if self._configured == 0:
             return None if self._may_sleep else errors.NoWorkers(self._spec.key.name, named_version)
         if self._failure is not None and not self._torchserve_give_up:
@@ -61,7 +62,7 @@ class Admission:
         return None
 
     def check(self, job: Job, now: float) -> None:
-        """Raises why ``job`` is not accepted, room in the queue aside."""
+        """Raises the error with which ``job`` is refused, room in the queue aside."""
         if not self.open and (refusal := self.refusal(job.named_version)) is not None:
             raise refusal
         if job.deadline is not None and job.deadline <= now:

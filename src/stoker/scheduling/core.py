@@ -102,7 +102,7 @@ class SchedulerCore:
     def may_sleep(self, may: bool, now: float) -> None:
         """Lets jobs for a model without workers wait, and wake it, or refuses them, those that wait already too."""
         self._admission.may_sleep(may)
-        self._fail_hopeless(now)
+        self._fail_unservable(now)
 
     def close_admission(self, error: errors.ServingError) -> None:
         self._admission.close(error)
@@ -120,7 +120,7 @@ class SchedulerCore:
 
     def pool_status(self, configured: int, failure: errors.ServingError | None, now: float) -> None:
         self._admission.pool_status(configured, failure)
-        self._fail_hopeless(now)
+        self._fail_unservable(now)
 
     def worker_ready(self, worker_id: int) -> None:
         worker = self._workers[worker_id] = self._policy.new_worker(worker_id)
@@ -153,7 +153,7 @@ class SchedulerCore:
                     self._end(job, error, now)
         for job, reason in self._policy.worker_lost(worker, begun, back, error):
             self._end(job, reason, now)
-        self._fail_hopeless(now)
+        self._fail_unservable(now)
 
     def parts(self, worker_id: int, batch_id: int, parts: Sequence[Sequence[Chunk]], now: float) -> None:
         """Delivers intermediate parts of the running batch: those of each job, in order."""
@@ -332,9 +332,9 @@ class SchedulerCore:
                 self.actions.append(actions.CancelInWorker(worker.id, place.id, index))
                 self._unblock(worker, now)
 
-    def _fail_hopeless(self, now: float) -> None:
+    def _fail_unservable(self, now: float) -> None:
         """Fails the jobs that wait for workers which cannot come."""
-        if all(worker.draining for worker in self._workers.values()) and (cause := self._admission.hopeless()):
+        if all(worker.draining for worker in self._workers.values()) and (cause := self._admission.workers_error()):
             for job in list(self._policy.jobs()):
                 self._end(job, cause, now)
 

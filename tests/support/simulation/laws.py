@@ -67,8 +67,8 @@ class Laws:
 
     def refused(self, error: errors.ServingError) -> None:
         """A job was not accepted."""
-        hopeless = isinstance(error, errors.WorkersUnavailable)
-        self.check(not hopeless or not self._may_serve(), "a job was refused though a worker may come")
+        unavailable = isinstance(error, errors.WorkersUnavailable)
+        self.check(not unavailable or not self._may_serve(), "a job was refused though a worker may come")
 
     def action(self, action: actions.Action, now: float) -> None:
         if isinstance(action, actions.Send):

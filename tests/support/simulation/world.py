@@ -20,7 +20,7 @@ from stoker.core.model import ModelSpec
 from stoker.core.ports import Dropped, Outcome
 from stoker.core.reply import Chunk
 from stoker.core.sequences import SequenceLimits
-from stoker.pool.slot_states import Event, Life, State, hopeless
+from stoker.pool.slot_states import Event, Lifecycle, State, failure_of_all
 from stoker.scheduling import actions
 from stoker.scheduling.core import SchedulerCore
 
@@ -213,16 +213,16 @@ class Worker:
 
 
 class Slot:
-    """A place for one worker. ``life``: as the pool keeps it; ``may_serve``: what is true, noted by hand: a worker
+    """A place for one worker. ``lifecycle``: as the pool keeps it; ``may_serve``: what is true, noted by hand: a worker
     lives here, or is on its way, or the last one was fit to serve."""
 
     def __init__(self) -> None:
-        self.life = Life()
+        self.lifecycle = Lifecycle()
         self.may_serve = True
 
 
 WorkerAction = actions.Send | actions.CancelInWorker | actions.GrantCredit | actions.Restart | actions.Drained
-HopelessRule = Callable[[Iterable[Life]], errors.ServingError | None]
+FailureRule = Callable[[Iterable[Lifecycle]], errors.ServingError | None]
 
 
 class World:
@@ -237,7 +237,7 @@ class World:
         *,
         scenario: Scenario | None = None,
         core: type[SchedulerCore] = SchedulerCore,
-        hopeless: HopelessRule = hopeless,
+        failure_rule: FailureRule = failure_of_all,
     ) -> None:
         self.rng = random.Random(seed)
         self.scenario = scenario or Scenario.draw(self.rng)
@@ -253,7 +253,7 @@ class World:
         self.poisons: set[str] = set()
         """Jobs that kill a worker which receives them."""
         self.slots = {number: Slot() for number in range(self.scenario.workers)}
-        self._hopeless = hopeless
+        self._failure_rule = failure_rule
         self.laws = self.laws_type(self.core, self.spec, seed, may_serve=self._may_serve)
         self._events: list[tuple[float, int, Callable[[], None]]] = []
         self._count = 0
@@ -356,7 +356,7 @@ class World:
         if self.slots.get(id) is not slot:
             return
         slot.may_serve = True
-        if slot.life.state is State.BACKOFF:
+        if slot.lifecycle.state is State.BACKOFF:
             self._enter(slot, Event.RETRY)
         self.after(self.rng.random() * 0.02, lambda: self.load(id, slot))
 
@@ -375,11 +375,11 @@ class World:
         self.core.worker_ready(id)
 
     def _enter(self, slot: Slot, event: Event, error: errors.ServingError | None = None) -> None:
-        slot.life.enter(event, error)
+        slot.lifecycle.enter(event, error)
         self._publish()
 
     def _publish(self) -> None:
-        failure = self._hopeless(slot.life for slot in self.slots.values())
+        failure = self._failure_rule(slot.lifecycle for slot in self.slots.values())
         self.core.pool_status(len(self.slots), failure, self.now)
 
     def _may_serve(self) -> bool:

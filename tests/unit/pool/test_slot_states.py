@@ -9,12 +9,12 @@ from stoker.pool.slot_states import (
     UNSETTLED,
     Event,
     IllegalTransition,
-    Life,
+    Lifecycle,
     Recovery,
     State,
     after,
     backoff_s,
-    hopeless,
+    failure_of_all,
 )
 
 
@@ -73,8 +73,8 @@ def test_recovery_counts_from_the_first_failure_until_a_load() -> None:
 WRONG = WorkerDied("the weights are for another model")
 
 
-def life(*events: Event) -> Life:
-    it = Life()
+def lifecycle_after(*events: Event) -> Lifecycle:
+    it = Lifecycle()
     for event in events:
         it.enter(event, WRONG if event is Event.EXITED else None)
     return it
@@ -87,25 +87,25 @@ DIED = (*READY, Event.EXITED)
 
 
 @pytest.mark.parametrize("failed", [FAILED, FAILED_TO_LOAD, (*FAILED, Event.GIVE_UP), (*DIED, Event.RETRY, *FAILED)])
-def test_a_model_whose_slots_all_failed_to_start_is_hopeless(failed: tuple[Event, ...]) -> None:
-    assert hopeless([life(*failed)]) is WRONG
-    assert hopeless([life(*failed), life(*FAILED_TO_LOAD), life(*FAILED)]) is WRONG
+def test_a_model_whose_slots_all_failed_to_start_has_their_failure(failed: tuple[Event, ...]) -> None:
+    assert failure_of_all([lifecycle_after(*failed)]) is WRONG
+    assert failure_of_all([lifecycle_after(*failed), lifecycle_after(*FAILED_TO_LOAD), lifecycle_after(*FAILED)]) is WRONG
 
 
 @pytest.mark.parametrize(
     "other", [(), (Event.GREETED,), READY, DIED, (*FAILED, Event.RETRY), (*DIED, Event.RETRY, Event.GREETED)]
 )
 def test_a_model_of_which_one_slot_may_come_or_come_back_is_not(other: tuple[Event, ...]) -> None:
-    assert hopeless([life(*FAILED), life(*other)]) is None
-    assert hopeless([life(*other)]) is None
+    assert failure_of_all([lifecycle_after(*FAILED), lifecycle_after(*other)]) is None
+    assert failure_of_all([lifecycle_after(*other)]) is None
 
 
 def test_without_slots_nothing_has_failed() -> None:
-    assert hopeless([]) is None
+    assert failure_of_all([]) is None
 
 
 def test_an_event_that_raises_leaves_the_slot_as_it_was() -> None:
-    it = life(*FAILED)
+    it = lifecycle_after(*FAILED)
     with pytest.raises(IllegalTransition):
         it.enter(Event.LOADED)
     assert it.state is State.BACKOFF
@@ -113,10 +113,10 @@ def test_an_event_that_raises_leaves_the_slot_as_it_was() -> None:
 
 
 def test_a_slot_without_room_for_a_process_has_failed_to_start_until_there_is_room() -> None:
-    life, shortage = Life(), WorkerDied("no GPU")
-    life.enter(Event.NO_ROOM, shortage)
-    assert (life.state, life.start_failure) == (State.PENDING, shortage)
+    lifecycle, shortage = Lifecycle(), WorkerDied("no GPU")
+    lifecycle.enter(Event.NO_ROOM, shortage)
+    assert (lifecycle.state, lifecycle.start_failure) == (State.PENDING, shortage)
     assert State.PENDING not in UNSETTLED
-    assert hopeless([life]) is shortage
-    life.enter(Event.ROOM)
-    assert (life.state, life.start_failure) == (State.STARTING, None)
+    assert failure_of_all([lifecycle]) is shortage
+    lifecycle.enter(Event.ROOM)
+    assert (lifecycle.state, lifecycle.start_failure) == (State.STARTING, None)

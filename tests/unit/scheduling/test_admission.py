@@ -51,7 +51,7 @@ def test_the_version_is_named_only_where_the_request_named_it(named: str | None,
 
 
 def test_jobs_that_wait_for_a_model_scaled_to_zero_learn_its_version() -> None:
-    refused = admission(0).hopeless()
+    refused = admission(0).workers_error()
     assert isinstance(refused, errors.NoWorkers)
     assert refused.message.startswith('Model "m" Version 2.0" has no worker to serve inference request.')
 
@@ -87,10 +87,10 @@ def test_what_closed_the_model_counts_before_everything_else_and_for_ever(
     assert refusal(it, deadline=1.0) == "ServerStopping"
 
 
-def test_a_closed_model_is_not_hopeless_for_jobs_that_it_has_accepted() -> None:
+def test_a_closed_model_can_still_serve_jobs_that_it_has_accepted() -> None:
     it = admission()
     it.close(STOPPING)
-    assert it.hopeless() is None
+    assert it.workers_error() is None
 
 
 @pytest.mark.parametrize(("deadline", "refused"), [(4.9, "DeadlineExceeded"), (5.0, "DeadlineExceeded"), (5.1, "")])
@@ -107,7 +107,7 @@ def test_a_sleeping_model_takes_a_job() -> None:
     it = admission(0)
     it.may_sleep(True)
     assert it.asleep
-    assert it.hopeless() is None
+    assert it.workers_error() is None
     it.check(Job(SPEC.key, ()), 5.0)
     it.pool_status(1, None)
     assert not it.asleep

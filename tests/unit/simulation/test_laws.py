@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 from simulation.laws import ENDINGS, Broken
 from simulation.stepping import SteppingWorld
-from simulation.world import HopelessRule, Scenario, World
+from simulation.world import FailureRule, Scenario, World
 
 from stoker import errors
 from stoker.core.job import Job
 from stoker.core.model import ModelSpec
 from stoker.core.reply import Chunk
-from stoker.pool.slot_states import Life, State
+from stoker.pool.slot_states import Lifecycle, State
 from stoker.scheduling.core import SchedulerCore
 from stoker.scheduling.flight import Flight, WorkerState
 from stoker.scheduling.policies.queued import QueuedPolicy
@@ -178,15 +178,15 @@ def test_a_fault_planted_in_the_scheduler_is_found(fault: type[SchedulerCore]) -
             World(seed, core=fault).run()
 
 
-def any_failed_start(lives: Iterable[Life]) -> errors.ServingError | None:
+def any_failed_start(lifecycles: Iterable[Lifecycle]) -> errors.ServingError | None:
     """One failure of one slot is remembered for all: the next crash of a worker that served refuses everything."""
-    known = list(lives)
-    if any(life.state is State.READY for life in known):
+    known = list(lifecycles)
+    if any(lifecycle.state is State.READY for lifecycle in known):
         return None
-    return next((life.start_failure for life in known if life.start_failure is not None), None)
+    return next((lifecycle.start_failure for lifecycle in known if lifecycle.start_failure is not None), None)
 
 
-def never(lives: Iterable[Life]) -> errors.ServingError | None:
+def never(lifecycles: Iterable[Lifecycle]) -> errors.ServingError | None:
     """Jobs wait for workers that cannot start."""
     return None
 
@@ -195,10 +195,10 @@ def never(lives: Iterable[Life]) -> errors.ServingError | None:
     ("rule", "law"),
     [(any_failed_start, "was refused though a worker may come"), (never, "waits for a worker that cannot come")],
 )
-def test_a_fault_planted_in_the_pools_rule_is_found(rule: HopelessRule, law: str) -> None:
+def test_a_fault_planted_in_the_pools_rule_is_found(rule: FailureRule, law: str) -> None:
     with pytest.raises(Broken, match=law):
         for seed in range(2_000):
-            World(seed, hopeless=rule).run()
+            World(seed, failure_rule=rule).run()
 
 
 def test_without_credit_for_readers_more_streams_stall() -> None:
