@@ -1,17 +1,19 @@
-"""Messages between the server and a template process: one datagram each, with descriptors beside it.
+"""Messages between the server and a template process: each is one datagram, with file descriptors attached.
 
-A template has done once what each worker would do again (`import torch`; with ``shareWeights`` the model's own
-`initialize`), and forks workers.  `pool.forking` asks, `worker.fork_server` answers.
+A template does once what every worker would otherwise repeat (`import torch`; with ``shareWeights`` the handler's
+`initialize`), and forks workers.  `pool.forking` sends the requests, `worker.fork_server` answers them.
 """
 
 from __future__ import annotations
 
 import array
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 
+from stoker.core.buffer import Buffer
+from stoker.ipc import codec
 from stoker.ipc.frames import FrameError
 from stoker.ipc.to_worker import Load
 
@@ -27,9 +29,9 @@ class Prepare(msgspec.Struct, tag="prepare", array_like=True, frozen=True, kw_on
 
 
 class Fork(msgspec.Struct, tag="fork", array_like=True, frozen=True, kw_only=True):
-    """Forks a worker like one spawned in the folder ``cwd`` with the environment ``env``.
+    """Asks for a worker like one spawned in the folder ``cwd`` with the environment ``env``.
 
-    Descriptors beside it: socket, progress marker, standard output, standard error.
+    Attached descriptors: socket, progress marker, standard output, standard error.
     """
 
     request: int
@@ -39,13 +41,13 @@ class Fork(msgspec.Struct, tag="fork", array_like=True, frozen=True, kw_only=Tru
 
 
 class Reap(msgspec.Struct, tag="reap", array_like=True, frozen=True):
-    """Asks how the worker ``pid`` ended, which is dead; its process group is killed."""
+    """Asks for the return code of the dead worker ``pid``. Sent after its process group was killed."""
 
     pid: int
 
 
 class Ready(msgspec.Struct, tag="ready", array_like=True, frozen=True):
-    """The preparation succeeded. ``obstacle``: why no worker may be forked all the same."""
+    """The preparation succeeded. ``obstacle``: why the template must not fork workers nevertheless."""
 
     obstacle: str | None = None
 
@@ -58,7 +60,7 @@ class Failed(msgspec.Struct, tag="failed", array_like=True, frozen=True):
 
 
 class Forked(msgspec.Struct, tag="forked", array_like=True, frozen=True):
-    """The worker runs. Descriptor beside it: its pidfd."""
+    """The worker runs. Attached descriptor: its pidfd."""
 
     request: int
     pid: int
@@ -72,7 +74,7 @@ class Refused(msgspec.Struct, tag="refused", array_like=True, frozen=True):
 
 
 class Exited(msgspec.Struct, tag="exited", array_like=True, frozen=True):
-    """The answer to `Reap`. ``code`` as `subprocess.Popen.returncode` has it."""
+    """Answers `Reap`. ``code``: as in `subprocess.Popen.returncode`."""
 
     pid: int
     code: int
@@ -81,42 +83,23 @@ class Exited(msgspec.Struct, tag="exited", array_like=True, frozen=True):
 ToTemplate = Prepare | Fork | Reap
 FromTemplate = Ready | Failed | Forked | Refused | Exited
 
-_encoder = msgspec.msgpack.Encoder()
-_to_template: msgspec.msgpack.Decoder[ToTemplate] = msgspec.msgpack.Decoder(ToTemplate)
-_from_template: msgspec.msgpack.Decoder[FromTemplate] = msgspec.msgpack.Decoder(FromTemplate)
-
-_NOT_A_MESSAGE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+decode_to_template: Callable[[Buffer], ToTemplate] = codec.decoding(ToTemplate, "for a template")
+decode_from_template: Callable[[Buffer], FromTemplate] = codec.decoding(FromTemplate, "of a template")
 
 
 def encode(message: ToTemplate | FromTemplate) -> bytes:
     """Raises `frames.FrameError` for text that is not Unicode."""
     try:
-        return _encoder.encode(message)
+        return msgspec.msgpack.encode(message)
     except (UnicodeEncodeError, msgspec.MsgspecError) as error:
         raise FrameError(f"not a message: {error}") from None
-
-
-def decode_to_template(data: bytes) -> ToTemplate:
-    """Raises `frames.FrameError` when the peer sent something else."""
-    try:
-        return _to_template.decode(data)
-    except _NOT_A_MESSAGE as error:
-        raise FrameError(f"not a message for a template: {error}") from None
-
-
-def decode_from_template(data: bytes) -> FromTemplate:
-    """Raises `frames.FrameError` when the peer sent something else."""
-    try:
-        return _from_template.decode(data)
-    except _NOT_A_MESSAGE as error:
-        raise FrameError(f"not a message of a template: {error}") from None
 
 
 # ---------------------------------------------------------------------------------------------- the socket
 
 
 def send(end: socket.socket, message: ToTemplate | FromTemplate, fds: Sequence[int] = ()) -> None:
-    """Raises what the socket raises, and `frames.FrameError` for what is too large."""
+    """Raises what the socket raises, and `frames.FrameError`: the message is too large or not Unicode."""
     data = encode(message)
     if len(data) > MAX_MESSAGE_BYTES:
         raise FrameError(f"a message of {len(data)} bytes")
