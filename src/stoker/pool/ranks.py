@@ -1,7 +1,6 @@
-"""The ranks of one worker: several processes that start, serve and end as one.
+"""Makes the ranks of one worker, several processes, start, serve and end as one.
 
-Laws: the death of a rank is the death of its worker, and no rank outlives the others; a start that fails halfway
-leaves none behind.
+Laws: when a rank dies, its worker dies, and no rank outlives the others; a start that fails halfway leaves no process.
 """
 
 from __future__ import annotations
@@ -20,8 +19,14 @@ from stoker.pool.running_process import RunningProcess
 _ADDRESS = "localhost"
 
 
+def rank_name(name: str, rank: int) -> str:
+    """Names a rank in logs. ``name``: of its worker, and of rank 0."""
+    return f"{name}-rank{rank}" if rank else name
+
+
 def rank_environment(rank: int, ranks: Ranks, *, port: int, run_id: str) -> dict[str, str]:
-    """Makes the variables of torchrun for a rank; without its agent, rank 0 opens the store at ``port``."""
+    """Makes the variables that torchrun sets for a rank. There is no torchrun agent, so rank 0 opens the store, at
+    ``port``."""
     if ranks.processes == 1:
         return {}
     number, count = str(rank), str(ranks.processes)
@@ -50,9 +55,9 @@ def free_port() -> int:
 
 
 class RankGroup:
-    """Looks like the `ChildProcess` of rank 0; ``exited`` gets the return code of the rank that ended first, once all
-    are reaped. ``ended_first``: which one that was. ``stopping``: ranks may end one after the other now. ``devices``:
-    the number of each rank's device among those that it sees."""
+    """Implements `RunningProcess` for all ranks, as if they were rank 0; ``exited`` gets the return code of the rank
+    that ended first, once all are reaped. ``ended_first``: which rank that was. ``stopping``: ranks may now exit at
+    different times. ``devices``: the number of each rank's device among those that the rank can see."""
 
     def __init__(self, ranks: Sequence[RunningProcess], *, devices: Sequence[int] | None = None) -> None:
         self._ranks = list(ranks)
@@ -127,7 +132,7 @@ class RankGroup:
 
 
 def discard(ranks: Sequence[RunningProcess]) -> None:
-    """Ends ranks of a worker that could not be started whole."""
+    """Ends the ranks of a worker when not all of them could be started."""
     for rank in ranks:
         rank.exited.add_done_callback(lambda _, process=rank: process.close())  # type: ignore[misc]  # a default binds
         rank.kill_group()

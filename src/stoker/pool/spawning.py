@@ -29,7 +29,7 @@ from stoker.ipc.to_worker import Load
 from stoker.pool import causes, compile_cache
 from stoker.pool.child_process import ChildProcess, spawn
 from stoker.pool.forking import CannotFork, Template, TemplateKey, templates
-from stoker.pool.ranks import RankGroup, discard, free_port, rank_environment
+from stoker.pool.ranks import RankGroup, discard, free_port, rank_environment, rank_name
 from stoker.pool.remote.placement import Launch, OnPending, Placement
 from stoker.pool.repeats import Repeats
 from stoker.pool.running_process import RunningProcess
@@ -315,10 +315,6 @@ def _spawn_template(python: str, env: dict[str, str], *, cwd: str, label: str) -
 
 
 # ----------------------------------------------------------------------------------- command and environment
-
-
-def rank_name(name: str, rank: int) -> str:
-    return f"{name}-rank{rank}" if rank else name
 
 
 def worker_command(options: WorkerOptions, *, socket_fd: int, progress_fd: int, name: str) -> list[str]:

@@ -25,10 +25,10 @@ from stoker.pool.link import Link
 from stoker.pool.logs import PipeLog
 from stoker.pool.out_of_memory import memory_kills
 from stoker.pool.ranked_link import RankedLink
-from stoker.pool.ranks import RankGroup
+from stoker.pool.ranks import RankGroup, rank_name
 from stoker.pool.repeats import Repeats
 from stoker.pool.running_process import RunningProcess
-from stoker.pool.spawning import WorkerOptions, WorkerSpawner, load_message, rank_name
+from stoker.pool.spawning import WorkerOptions, WorkerSpawner, load_message
 
 log = logging.getLogger(__name__)
 

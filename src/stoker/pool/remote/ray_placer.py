@@ -20,7 +20,7 @@ from stoker.errors import ConfigurationError, InvalidArchive, WorkerDied
 from stoker.ipc.driver_messages import Connected, Node
 from stoker.node import order as orders
 from stoker.node.order import Order
-from stoker.pool.ranks import RankGroup, discard
+from stoker.pool.ranks import RankGroup, discard, rank_name
 from stoker.pool.remote.border import Border
 from stoker.pool.remote.driver_process import CONNECT_S, Driver, DriverLost, Request, start_driver
 from stoker.pool.remote.expected_worker import ExpectedWorker
@@ -149,8 +149,7 @@ class RayPlacer:
         """Lets each actor carry out its order, and returns the processes once all are connected."""
         if self._border is None:
             raise WorkerDied("the server is stopping")
-        names = [launch.name if place.rank == 0 else f"{launch.name}-rank{place.rank}" for place in places]
-        expected = [self._border.expect(name, bundle=bundle) for name in names]
+        expected = [self._border.expect(rank_name(launch.name, place.rank), bundle=bundle) for place in places]
         request.on_ended = lambda number, reason: expected[number].lost(reason) if reason else None
         request.begin([orders.encode(self._order(launch, each, at)) for each, at in zip(expected, places, strict=True)])
         processes = await _all_connected(expected)
