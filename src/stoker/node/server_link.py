@@ -16,7 +16,7 @@ from stoker.pool.progress import progress_of
 from stoker.pool.transport import FrameTransport
 
 _LARGEST_BYTES = 4096
-_LAST_WORDS_S = 10.0
+_CLOSE_TIMEOUT_S = 10.0
 
 
 class TakesCredit(Protocol):
@@ -26,8 +26,8 @@ class TakesCredit(Protocol):
 
 
 class ServerLink:
-    """``gone`` is done when the server closed the connection or was silent for too long. ``killed``: it asked for the
-    worker's end."""
+    """``gone`` is done when the server has closed the connection or was silent for too long. ``killed``: the server
+    asked the agent to kill the worker."""
 
     def __init__(
         self,
@@ -71,10 +71,10 @@ class ServerLink:
         self._transport.write(codec.encode(message, [] if payload is None else [payload]))
 
     async def close(self) -> None:
-        """Sends the rest and waits until the server has closed, for a moment."""
+        """Sends what is buffered, and waits up to `_CLOSE_TIMEOUT_S` for the server to close the connection."""
         if self._timer is not None:
             self._timer.cancel()
-        await asyncio.wait({self.gone}, timeout=_LAST_WORDS_S)
+        await asyncio.wait({self.gone}, timeout=_CLOSE_TIMEOUT_S)
         self._transport.close()
         self._stream.close()
 

@@ -1,6 +1,6 @@
-"""Explains why a worker process ended: a sentence for people, and the error that its callers get.  PURE.
+"""Explains why a worker process ended: makes a readable cause, and the error for its callers.  PURE.
 
-Law: a cause never carries a path, because clients see it.
+Law: a cause never contains a path, because clients see it.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from collections.abc import Callable
 
 from stoker.errors import WorkerDied, WorkerOutOfMemory
 
-_KILLED = 128 + signal.SIGKILL  # how a shell or a wrapper spells 'my child was killed by SIGKILL'
-_NOT_ENOUGH_MEMORY = 507  # a worker's number for it
+_KILLED = 128 + signal.SIGKILL  # exit code of a shell whose child was killed by SIGKILL
+_NOT_ENOUGH_MEMORY = 507  # error number that workers report for it
 
 
 def describe_exit(returncode: int) -> str:
@@ -22,9 +22,9 @@ def describe_exit(returncode: int) -> str:
 
 
 def death_of(returncode: int | None, *, out_of_memory: Callable[[], bool]) -> WorkerDied:
-    """Makes the error for a process that this server did not kill. None: the return code is lost.
+    """Makes the error for a process that this server did not kill. ``returncode``: None if it is lost.
 
-    ``out_of_memory``: called for processes that were killed from outside; whether the kernel did it for memory.
+    ``out_of_memory``: tells whether the kernel killed the process to free memory; called only if SIGKILL ended it.
     """
     if returncode is None:
         return WorkerDied("for an unknown reason")
@@ -34,12 +34,12 @@ def death_of(returncode: int | None, *, out_of_memory: Callable[[], bool]) -> Wo
 
 
 def was_killed(returncode: int) -> bool:
-    """Tells whether the end may be the kernel's doing, for want of memory."""
+    """Tells whether SIGKILL ended the process, as when the kernel runs out of memory."""
     return returncode in (-signal.SIGKILL, _KILLED)
 
 
-def of_rank(rank: int | None, error: WorkerDied) -> WorkerDied:
-    """Names the rank that ended first. None: the worker has no ranks."""
+def with_rank(error: WorkerDied, rank: int | None) -> WorkerDied:
+    """Adds the rank that ended first to the cause. None: the worker has no ranks."""
     return error if rank is None else type(error)(f"rank {rank}: {error.cause}")
 
 

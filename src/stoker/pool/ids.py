@@ -1,4 +1,4 @@
-"""Worker ids: numbers from ``initial_worker_port`` up, as TorchServe's operators know them.  PURE."""
+"""Assigns worker ids: numbers from ``initial_worker_port`` up, as in TorchServe.  PURE."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import heapq
 
 
 class WorkerIds:
-    """Shared by all pools of a server. A freed number is used again, the lowest first."""
+    """Shared by all pools of a server. Reuses freed numbers, the lowest first."""
 
     def __init__(self, first: int = 9000) -> None:
         self._next = first

@@ -1,8 +1,7 @@
-"""The server's end of the connection to one worker process: `core.ports.WorkerLink`.
+"""Implements `core.ports.WorkerLink`: the server's end of the connection to one worker process.
 
-Translates jobs to messages and messages to outcomes, and holds the worker to the protocol: batches are answered
-once, one outcome per job, in the order sent, unless the model batches continuously.  A worker that breaks it is
-restarted.
+Translates jobs to messages and messages to outcomes, and enforces the protocol: the worker answers each batch once,
+with one outcome per job, in the order sent unless batches run at once.  A worker that violates it is restarted.
 """
 
 from __future__ import annotations
@@ -33,18 +32,18 @@ from stoker.pool.running_process import RunningProcess
 from stoker.pool.transport import FrameTransport
 
 _LONGEST_POLL_S = 0.0002
-"""The loop serves no other connection meanwhile."""
+"""Short, because the loop serves no other connection while it polls."""
 
 
 class LinkOwner(Protocol):
-    """Starts and ends the process (`pool.worker_process`)."""
+    """Starts and ends the process. Implemented by `pool.worker_process`."""
 
     def greeted(self) -> None: ...
 
     def loaded(self, message: Loaded | LoadFailed) -> None: ...
 
     def answered(self) -> None:
-        """Reports that all batches ended, or that the scheduler needs a draining worker no longer."""
+        """Reports that all batches ended, or that the scheduler no longer needs a draining worker."""
         ...
 
     def lost(self, error: FrameError | None) -> None:
@@ -81,8 +80,8 @@ class Link:
         self._progress_fd = process.progress_fd
         self._last_started: int | None = None
         self._sent: deque[Batch] = deque()
-        self._refused: dict[int, ServingError] = {}  # batches that fit into no frame, so the worker never saw them
-        self._expected: tuple[type, ...] = (Hello,)  # apart from answers to batches
+        self._refused: dict[int, ServingError] = {}  # batches that could not be encoded: the worker never saw them
+        self._expected: tuple[type, ...] = (Hello,)  # besides answers to batches
         self._transport = FrameTransport(
             process.sock,
             max_payload_bytes=min(max_payload_bytes, MAX_PAYLOAD_BYTES),
@@ -149,11 +148,11 @@ class Link:
         self._transport.write(codec.encode(Stop()))
 
     def read_rest(self) -> None:
-        """Delivers what a dead process had answered before."""
+        """Delivers what a dead process had sent before it died."""
         self._transport.read_rest()
 
     def close(self) -> None:
-        """Records the newest batch that began; drops all later messages. Idempotent."""
+        """Keeps the id of the newest batch that began; ignores all later messages. Idempotent."""
         self._transport.close()
         self._last_started, self._progress_fd = self.started(), -1
         self._busy.record(self, at_work=False, here=self._shares_cores)
@@ -161,7 +160,7 @@ class Link:
     # ------------------------------------------------------------------------------------ from the worker
 
     def _poll_s(self) -> float:
-        """Returns how long to poll for the answer of a lone batch, which takes less time than waking the loop."""
+        """Returns how long to poll for the answer: only for a lone batch, which may take less time than a wake-up."""
         if len(self._sent) != 1 or self._asked_at or not self._busy.only_one or self._turn.gathers:
             return 0.0
         self._asked_at = self._monotonic()
@@ -210,9 +209,9 @@ class Link:
         if self._refused:
             self._answer_refused()
         if not self._sent:
-            self._rest()
+            self._on_idle()
 
-    def _rest(self) -> None:
+    def _on_idle(self) -> None:
         self._busy.record(self, at_work=False, here=self._shares_cores)
         self._owner.answered()
 
@@ -236,13 +235,13 @@ class Link:
         raise FrameError(f"an answer for batch {batch_id}, which is not one whose turn it is")
 
     def _answer_refused(self) -> None:
-        """Answers batches that no frame could carry, in their turn."""
+        """Fails batches that could not be encoded, in the order sent."""
         for batch in list(self._sent):
             if batch.id in self._refused and self._progress_fd >= 0:
                 self._sent.remove(batch)
                 error = self._refused.pop(batch.id)
                 self._scheduler.batch_done(self, batch.id, [error] * len(batch.jobs))
                 if not self._sent:
-                    self._rest()
+                    self._on_idle()
             elif not self._any_order:
                 return

@@ -1,7 +1,7 @@
-"""Tells from the kernel's counters whether it killed a process for memory.
+"""Tells from the kernel's counters whether the OOM killer ended a process.
 
-SIGKILL alone proves nothing: an operator or a supervisor may send it.  The kernel counts the processes that it
-kills for memory, in the control group of the dead process before it sends the signal, and once for the whole machine.
+SIGKILL alone proves nothing: an operator or a supervisor may send it.  The kernel counts the processes that its OOM
+killer ends, in the process's control group (before it sends the signal) and for the whole machine.
 """
 
 from __future__ import annotations
@@ -15,19 +15,22 @@ _VERSION_1 = "sys/fs/cgroup/memory", "memory.oom_control"
 
 
 class MemoryKills:
-    """``root`` is where ``proc`` and ``sys`` are."""
+    """``root``: the folder that holds ``proc`` and ``sys``."""
 
     def __init__(self, root: Path = Path("/")) -> None:
         self._root = root
         self._explained = 0
 
     def count(self) -> int:
-        """Reads the nearest counter; 0 where there is none."""
+        """Reads the counter of the innermost group that has one; 0: there is none."""
         counts = (_read(file) for file in self._counters())
         return next((count for count in counts if count is not None), 0)
 
     def explain(self, since: int) -> bool:
-        """Returns whether a kill for memory explains one death. ``since``: the `count` when the process started."""
+        """Returns whether an OOM kill explains the death of a process; each kill explains one death only.
+
+        ``since``: the `count` when the process started.
+        """
         before = max(since, self._explained)
         if self.count() <= before:
             return False
@@ -35,7 +38,7 @@ class MemoryKills:
         return True
 
     def _counters(self) -> Iterator[Path]:
-        """Yields the nearest counter first. In a container a group's path may be invisible: its root is the group."""
+        """Yields the innermost first. Where a container hides the path of its group, the group is the visible root."""
         for unified, path in self._groups():
             top, name = _UNIFIED if unified else _VERSION_1
             yield self._root / top / path / name
@@ -43,7 +46,7 @@ class MemoryKills:
         yield self._root / "proc/vmstat"
 
     def _groups(self) -> list[tuple[bool, str]]:
-        """Lists this process's groups that may count memory: whether of version 2, and the path."""
+        """Lists the control groups of this process that may count OOM kills: (whether of version 2, path)."""
         try:
             lines = (self._root / "proc/self/cgroup").read_text().splitlines()
         except OSError:
@@ -65,4 +68,4 @@ def _read(file: Path) -> int | None:
 
 
 memory_kills = MemoryKills()
-"""Counts kills in the groups of this server and its workers."""
+"""Counts OOM kills in the control groups of this server and its workers."""

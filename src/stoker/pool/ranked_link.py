@@ -1,7 +1,7 @@
-"""The server's end of the connections to the ranks of one worker, which the scheduler sees as one.
+"""Connects the server to all ranks of one worker, and presents them to the scheduler as one link.
 
-Each batch goes to all ranks, in the same order, and is over when rank 0 has answered and the others have run it. One
-that failed on any rank has failed. If a rank fails and another does not end the batch, it waits for the first in a
+Each batch goes to all ranks, in the same order, and ends when rank 0 has answered and the others have run it. A batch
+that fails on any rank fails. If one rank fails and another does not finish the batch, the other is stuck in a
 collective operation, and the worker is restarted.  With pipelines (``parallelType: pp``) only rank 0 gets batches.
 """
 
@@ -27,7 +27,7 @@ from stoker.pool.ranks import RankGroup
 from stoker.pool.transport import FrameTransport
 
 FAILED_GRACE_S = 1.0
-"""Time for the other ranks to end a batch that failed on one."""
+"""Time for the other ranks to finish a batch that failed on one."""
 
 _SMALL_FRAME_BYTES = 1 << 20
 
@@ -60,7 +60,7 @@ class RankedLink(Link):
             other.write(buffers)
 
     def load(self, message: Load) -> None:
-        """Gives each rank its own number, and its own device of those that it sees."""
+        """Tells each rank its number, and which of the devices that it sees is its own."""
         for rank, transport in enumerate([self._transport, *self._others]):
             gpu_id = None if message.gpu_id is None else self._group.devices[rank]
             transport.write(codec.encode(msgspec.structs.replace(message, rank=rank, gpu_id=gpu_id)))
@@ -87,7 +87,7 @@ class RankedLink(Link):
         super().close()
 
     def started(self) -> int | None:
-        """Returns the id of the newest batch that any rank began."""
+        """Returns the id of the newest batch that any rank has begun; None: a rank's is unknown."""
         if self._progress_fd < 0:
             return self._last_started
         found = [progress_of(rank.progress_fd) for rank in self._group]
@@ -98,7 +98,7 @@ class RankedLink(Link):
         if isinstance(message, Results):
             self._on_run(rank, message)
         elif isinstance(message, Metrics):
-            pass  # rank 0 counts the same requests
+            pass  # rank 0 reports the same requests
         elif not isinstance(message, self._awaited[rank]):
             raise FrameError(f"an unexpected {type(message).__name__}")
         elif isinstance(message, Hello):
@@ -116,7 +116,7 @@ class RankedLink(Link):
             super()._on_hello()
 
     def _on_load(self, message: Loaded | LoadFailed) -> None:
-        """Reports the first failure, or the end of the slowest."""
+        """Reports the first failure, or success once all ranks have loaded."""
         self._loaded += 1
         if isinstance(message, LoadFailed) or self._loaded > len(self._others):
             super()._on_load(message)
@@ -145,7 +145,7 @@ class RankedLink(Link):
         super()._on_results(msgspec.structs.replace(message, failures={**failures, **message.failures}), payload)
 
     def _failures(self) -> list[tuple[int, int, Failure]]:
-        """Returns rank, job and reason of each failure on ranks 1 and up; those of the lowest rank come last."""
+        """Returns (rank, index of the job, failure) for ranks 1 and up, the lowest rank last."""
         ran = sorted(self._ran.items(), reverse=True)
         return [(rank, index, found) for rank, message in ran for index, found in message.failures.items()]
 

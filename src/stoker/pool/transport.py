@@ -1,7 +1,7 @@
-"""Frames over a non-blocking socket of an event loop, or TLS over one; any loop that has add_reader and add_writer.
+"""Sends and receives frames over a non-blocking socket, or TLS over one, on any loop with add_reader and add_writer.
 
-Messages are buffered and leave in one scattering write at the end of the loop's turn; what the kernel does not take
-waits for the socket to become writable.  Nothing here knows what a message means.
+Buffers messages, and sends them with one gathering write at the end of the loop's turn; what the kernel does not take
+waits until the socket is writable.  Does not interpret messages.
 """
 
 from __future__ import annotations
@@ -21,15 +21,14 @@ from stoker.ipc.tls_socket import TlsSocket
 _READ_BYTES = 64 << 10
 _BUFFERS_PER_WRITE = 1024  # IOV_MAX of Linux and macOS
 _SLICE_BYTES = 1 << 20
-"""Bytes of a large frame to send or to receive before the loop goes on: a worker that keeps pace would take, or bring,
-all of it in one call."""
-_READS_AFTER_DEATH = 256  # what a dead peer left in the kernel is far less
+"""Bytes of a large frame to send or receive per turn of the loop: with a fast peer, one call could move all of it."""
+_READS_AFTER_DEATH = 256  # far more than a dead peer leaves in the kernel
 
 
 class FrameTransport:
-    """``on_frame`` gets each whole frame. ``on_lost`` is called once when no more will come: with None for a closed
-    socket, with the error when the peer breaks the protocol.  A frame handler may raise `FrameError` too.
-    ``poll_s``: returns for how many seconds to poll for an answer once all is written, before the loop goes on."""
+    """``on_frame`` gets each complete frame, and may raise `FrameError`. ``on_lost`` is called once, when no more
+    frames will come: with None if the socket was closed, with the error if the peer violated the protocol.
+    ``poll_s``: returns how many seconds to poll for an answer after a write, before the loop goes on."""
 
     def __init__(
         self,
@@ -65,7 +64,7 @@ class FrameTransport:
     # ------------------------------------------------------------------------------------------ writing
 
     def write(self, buffers: Sequence[Buffer]) -> None:
-        """Sends at the end of the loop's turn; drops once the connection is lost."""
+        """Sends the buffers at the end of the loop's turn; drops them if the connection is lost."""
         if not self._open:
             return
         if len(buffers) == 1:
@@ -86,7 +85,7 @@ class FrameTransport:
                 sent = self._sock.sendmsg(islice(self._out, 2 if self._sliced else _BUFFERS_PER_WRITE))
             except (BlockingIOError, InterruptedError):
                 break
-            except OSError:  # the peer is gone; what it had sent before counts
+            except OSError:  # the peer is gone; handle what it had sent before
                 self.read_rest()
                 self._lose(None)
                 return
@@ -128,7 +127,7 @@ class FrameTransport:
         self._turn.run(self._read)
 
     def _read_decrypted(self) -> bool:
-        """Reads once, and all that was decrypted with it: the socket does not show it."""
+        """Reads once, then whatever was decrypted along with it: the socket is not readable for that."""
         more = self._read_once()
         while more and self._open and self._tls.pending:
             more = self._read_once()
@@ -165,7 +164,7 @@ class FrameTransport:
         return count > 0
 
     def read_rest(self) -> None:
-        """Handles what a dead peer had sent before."""
+        """Handles what a dead peer had sent before it died."""
         for _ in range(_READS_AFTER_DEATH):
             if not self._open or not self._read():
                 return
@@ -173,7 +172,7 @@ class FrameTransport:
     # ------------------------------------------------------------------------------------------ the end
 
     def close(self) -> None:
-        """Ends all callbacks. Idempotent; the caller closes the socket."""
+        """Stops all callbacks; the caller closes the socket. Idempotent."""
         if self._open:
             self._open = False
             self._loop.remove_reader(self._fd)

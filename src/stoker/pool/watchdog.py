@@ -1,8 +1,8 @@
-"""Ends workers when the server dies: a tiny process that outlives it by a moment.
+"""Kills the workers when the server dies: runs a tiny process that outlives the server by a moment.
 
-A server that dies, even by SIGKILL, cannot clean up.  So a `/bin/sh` of its own session learns the process groups of
-the live workers over a pipe; at end-of-file, which the kernel delivers however the server died, it kills them.
-It holds nothing else of the server's: no sockets, no terminal, no working directory.
+A server that is killed cannot clean up.  So a `/bin/sh` in a session of its own reads the process groups of the live
+workers from a pipe; at end-of-file, which the kernel delivers however the server died, it kills them.
+It shares nothing else with the server: no sockets, no terminal, no working directory.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import subprocess
 
 log = logging.getLogger(__name__)
 
-# Only builtins of a POSIX shell: it starts in a millisecond and needs half a megabyte.
+# Only builtins of a POSIX shell, which starts in a millisecond and takes half a megabyte.
 _SCRIPT = """
 trap '' INT TERM HUP QUIT PIPE
 live=' '
@@ -30,7 +30,7 @@ exit 0
 
 
 class Watchdog:
-    """Starts with the first worker; `close` ends it when the last pool of the server is gone."""
+    """Starts its process with the first worker; ends it when the last pool of the server releases it."""
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
@@ -42,10 +42,11 @@ class Watchdog:
         return self._process.pid if self._process is not None else None
 
     def acquire(self) -> None:
-        """Counts one more user: each pool that may have workers is one."""
+        """Counts one more user. Each pool that may have workers is a user."""
         self._users += 1
 
     async def release(self) -> None:
+        """Counts one user less; the last one closes."""
         self._users -= 1
         if self._users == 0:
             await self.close()
@@ -58,13 +59,13 @@ class Watchdog:
             self._write("+", group)
 
     def remove(self, group: int) -> None:
-        """Removes the group. To be called before it is reaped: later its number may be another's."""
+        """Removes the group. Call it before its leader is reaped: after that the number may be reused."""
         if group in self._groups:
             self._groups.discard(group)
             self._write("-", group)
 
     async def close(self) -> None:
-        """Kills what is still alive (nothing, after a clean stop) and waits for the end. Idempotent."""
+        """Has the process kill what is still alive (nothing, after a clean stop), and waits for it. Idempotent."""
         process, self._process = self._process, None
         self._groups.clear()
         if process is not None:
@@ -83,11 +84,11 @@ class Watchdog:
                 env={},
                 start_new_session=True,
             )
-        except OSError as error:  # workers still end by themselves when their socket closes
+        except OSError as error:  # workers still exit when their socket closes
             log.warning("No watchdog for worker processes: %s", error, extra={"event": "watchdog_missing"})
             return
         assert self._process.stdin is not None
-        os.set_blocking(self._process.stdin.fileno(), False)  # a stopped watchdog must not stop the server
+        os.set_blocking(self._process.stdin.fileno(), False)  # a suspended watchdog must not block the server
         for group in tuple(self._groups):
             self._write("+", group)
 
@@ -106,7 +107,7 @@ class Watchdog:
         dead, self._process = self._process, None
         if dead is not None:
             _close_pipe(dead)
-            dead.wait()  # its pipe is broken, so it is gone
+            dead.wait()  # its pipe is broken, so it has exited
         self._start()
 
 

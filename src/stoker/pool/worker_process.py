@@ -310,7 +310,7 @@ class WorkerProcess:
         error = self._process.death
         if error is None:
             error = causes.death_of(returncode, out_of_memory=lambda: memory_kills.explain(self._memory_kills_before))
-        return causes.of_rank(self._process.ended_first, error)
+        return causes.with_rank(error, self._process.ended_first)
 
     def close(self) -> None:
         for timer in self._timers:
