@@ -1,7 +1,7 @@
-"""Keeps what torch.compile compiled in a folder for each model version, which its workers share, also after a restart.
+"""Keeps the code that torch.compile generates, in a folder per model version that its workers share across restarts.
 
-Law: torch runs what it finds there, so the folder above counts only if it is this user's and no other may write to
-it; a server without such a folder compiles anew.
+Law: torch executes what it finds there, so the parent folder is used only if it belongs to this user and no one else
+can write to it; without such a folder the code is not kept.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _UNUSUAL = re.compile(r"[^\w.-]+")
 
 
 def environment(folder: Path | None, spec: ModelSpec) -> dict[str, str]:
-    """Returns the variable for the workers of a model that may compile; empty where there is no safe folder."""
+    """Returns the variable for workers whose model may compile; empty if there is no safe folder."""
     if folder is None or ("pt2" not in spec.yaml_config and spec.warm_up is None):
         return {}
     try:
@@ -39,6 +39,6 @@ def environment(folder: Path | None, spec: ModelSpec) -> dict[str, str]:
 
 
 def folder_name(model: str, version: str) -> str:
-    """Makes a name that is legal, short and different for each model version."""
+    """Makes a folder name that is legal, short and unique to the model version."""
     digest = hashlib.sha256(f"{model}/{version}".encode()).hexdigest()[:12]
     return f"{_UNUSUAL.sub('_', model)[:64]}-{_UNUSUAL.sub('_', version)[:32]}-{digest}"

@@ -1,6 +1,6 @@
-"""Finds GPUs and assigns them to workers, without torch: importing it takes seconds and memory.
+"""Finds GPUs and assigns them to workers. Does not use torch, because importing it takes seconds and memory.
 
-GPUs are numbered as a worker will see them: from 0, after CUDA_VISIBLE_DEVICES and its like were applied.
+GPUs are numbered as a worker will see them: from 0, after CUDA_VISIBLE_DEVICES or its equivalent was applied.
 """
 
 from __future__ import annotations
@@ -23,16 +23,17 @@ _TOOL_TIMEOUT_S = 10.0
 _MIB = 1 << 20
 
 _TOOLS = {"rocm-smi": "amd", "nvidia-smi": "nvidia", "xpu-smi": "intel", "system_profiler": "apple"}
-"""Commands that identify a vendor, in TorchServe's order."""
+"""Vendors by the command that identifies them, in TorchServe's order."""
 
 _VISIBLE = {"amd": "HIP_VISIBLE_DEVICES", "nvidia": "CUDA_VISIBLE_DEVICES", "intel": "XPU_VISIBLE_DEVICES"}
 
 Handle = Any
-"""Handle that a vendor's library has for a device."""
+"""A vendor library's handle of a device."""
 
 
 class Devices:
-    """``count`` GPUs of ``vendor`` (None: there are none). Made by `detect`. ``names``: as in the vendor's variable."""
+    """The ``count`` GPUs of ``vendor`` (None: there are none), as found by `detect`. ``names``: as the vendor's
+    variable names them."""
 
     def __init__(
         self,
@@ -70,10 +71,10 @@ class Devices:
         )
 
     def assign(self, device_ids: Sequence[int] | None = None, *, turn: int | None = None) -> int | None:
-        """Assigns a GPU to one more worker; None on a machine without any.
+        """Assigns a GPU to the next worker, in turn; None: this machine has no GPU.
 
-        ``device_ids``: takes turns among these only; ignores a list with an id that does not exist. ``turn``: how many
-        workers of the model came before (default: how many of the server).
+        ``device_ids``: the only ones to choose from; a list with an id that does not exist is ignored. ``turn``: how
+        many workers of the model came before (default: how many of the server).
         """
         if not self.count:
             return None
@@ -81,8 +82,8 @@ class Devices:
         return pool[(next(self._turns) if turn is None else turn) % len(pool)]
 
     def assign_run(self, level: int, device_ids: Sequence[int] | None = None, *, turn: int) -> tuple[int, ...]:
-        """Assigns ``level`` GPUs to the worker that has ``turn`` workers before it, none where there are none. Runs
-        follow one another, and start over when too few are left."""
+        """Assigns ``level`` consecutive GPUs to the worker after ``turn`` others; none: this machine has no GPU. Starts
+        over at the first GPU when too few are left."""
         if not self.count:
             return ()
         pool = self._valid(device_ids)
@@ -90,7 +91,7 @@ class Devices:
         return tuple(pool[(first + number) % len(pool)] for number in range(level))
 
     def shown(self, gpus: Sequence[int]) -> dict[str, str]:
-        """Makes the vendor's variable that lets a process see these GPUs only, in this order."""
+        """Makes the vendor's variable that shows a process only these GPUs, in this order."""
         name = _VISIBLE.get(self.vendor or "")
         return {name: ",".join(self._names[gpu] for gpu in gpus)} if name and gpus else {}
 
@@ -109,13 +110,13 @@ class Devices:
         return everything
 
     def figures(self) -> list[GpuFigures]:
-        """Reads memory and utilisation of each GPU, where the driver has them. May take milliseconds; any thread."""
+        """Reads memory and utilisation of each GPU that reports them. Blocks for milliseconds; thread-safe."""
         if self._figures_of is None:
             return []
         return [found for gpu in range(self.count) if (found := self._figures_of(gpu)) is not None]
 
     def usage(self, gpu_id: int | None) -> str:
-        """Describes the usage as DescribeModel shows it."""
+        """Formats a GPU's usage as DescribeModel shows it."""
         if gpu_id is None or self._usage_of is None:
             return NO_USAGE
         usage = self._usage_of(gpu_id)
@@ -123,9 +124,10 @@ class Devices:
 
 
 def visible_devices(setting: str | None, physical: int) -> list[str]:
-    """Lists devices that CUDA_VISIBLE_DEVICES or its like leaves: numbers or identifiers (``GPU-...``, ``MIG-...``).
+    """Lists the devices that CUDA_VISIBLE_DEVICES or its equivalent leaves visible: numbers or identifiers
+    (``GPU-...``, ``MIG-...``).
 
-    As CUDA reads it: everything from the first wrong or repeated number on does not exist.
+    Ignores everything from the first invalid or repeated entry on, as CUDA does.
     """
     if setting is None:
         return [str(number) for number in range(physical)]
@@ -145,7 +147,7 @@ Probe = tuple[int, Callable[[str], str | None] | None]
 
 def _vendor() -> str | None:
     found = next((vendor for tool, vendor in _TOOLS.items() if shutil.which(tool)), None)
-    if found in (None, "apple") and _nvml() is not None:  # containers often have the library and not the tool
+    if found in (None, "apple") and _nvml() is not None:  # containers often have the library without the tool
         return "nvidia"
     return found
 
@@ -156,7 +158,7 @@ def _nvml() -> Any | None:
         import pynvml  # noqa: PLC0415 - only where it is needed
 
         pynvml.nvmlInit()
-    except Exception:  # its errors are of its own kinds, and any of them means: no NVIDIA GPU can be used
+    except Exception:  # it raises its own types; after any of them no NVIDIA GPU can be used
         return None
     return pynvml
 
@@ -222,7 +224,7 @@ def _apple() -> Probe:
 
 
 def _json_of(*command: str) -> Any:
-    """Parses the output of a vendor's tool; None when it fails. Runs once, at the server's start."""
+    """Parses the output of a vendor's tool; None if it fails. Runs only when the server starts."""
     try:
         done = subprocess.run(command, capture_output=True, timeout=_TOOL_TIMEOUT_S, check=True)
         return json.loads(done.stdout)

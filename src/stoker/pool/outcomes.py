@@ -1,6 +1,6 @@
-"""Reads from a worker's frame what became of each job of a batch.  PURE.
+"""Reads the outcome of each job of a batch from a worker's frame.  PURE.
 
-Trusts nothing that a worker sends: counts, lengths or kinds that do not fit are a `FrameError`.
+Trusts nothing that a worker sends: raises `FrameError` for counts, lengths or kinds that do not fit.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from stoker.errors import HandlerError, HandlerRaised, HandlerRefused, InvalidOu
 from stoker.ipc.frames import FrameError
 from stoker.ipc.to_server import DROPPED, MOST_PARTS, Failure, Meta, Parts, Results
 
-_COPY_UP_TO_BYTES = 64 << 10  # a view would keep the whole received chunk alive
+_COPY_UP_TO_BYTES = 64 << 10  # a view would keep all of the received data alive
 
 
 def of_results(message: Results, payload: memoryview, jobs: int) -> list[Outcome]:
@@ -30,7 +30,7 @@ def of_results(message: Results, payload: memoryview, jobs: int) -> list[Outcome
 
 
 def of_parts(message: Parts, payload: memoryview, jobs: int) -> list[list[Chunk]]:
-    """Returns the parts of each job, in order. The first one of each carries what the handler set."""
+    """Returns the parts of each job, in order. The first part of each carries status and headers."""
     lengths = message.lengths
     if len(lengths) % jobs or not 0 < len(lengths) <= jobs * MOST_PARTS:
         raise FrameError(f"{len(lengths)} parts for a batch of {jobs}")

@@ -1,4 +1,4 @@
-"""The workers of one model version: scales them, and reports changes to scheduler and registry."""
+"""Scales the workers of one model version, and reports changes to the scheduler and the registry."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ log = logging.getLogger(__name__)
 
 
 class WorkerPool:
-    """For the event loop's thread; methods without ``async`` never wait. ``on_change`` is called whenever `statuses`
-    may have changed. ``placement``: of workers on other machines."""
+    """Not thread-safe; methods without ``async`` never wait. ``on_change`` is called whenever `statuses` may have
+    changed. ``placement``: starts workers on other machines."""
 
     def __init__(
         self,
@@ -56,10 +56,10 @@ class WorkerPool:
         self._busy = busy if busy is not None else BusyWorkers(usable_cores())
         self._on_change = on_change
         self._clock = clock or MonotonicClock()
-        self._turns = RetryTurns(self._clock)  # by TorchServe's rule each slot tries, and gives up, for itself
+        self._turns = RetryTurns(self._clock)  # not used with worker_give_up=torchserve: there each slot is on its own
         self._slots: list[Slot] = []
         self._tasks: set[asyncio.Task[None]] = set()
-        self._runs: dict[int, int] = {}  # of GPUs, by slot, where each worker has several
+        self._runs: dict[int, int] = {}  # where each worker has several GPUs: the number of its run of GPUs, by slot
         self._device_turns = itertools.count()
         self._target = 0
         self._published: tuple[int, ServingError | None] | None = None
@@ -70,21 +70,21 @@ class WorkerPool:
     # ---------------------------------------------------------------------------------------- for the registry
 
     def scale(self, count: int) -> None:
-        """Sets the number of workers. No effect on a closed pool."""
+        """Sets the number of workers. Does nothing on a closed pool."""
         if self._closing is not None:
             return
         self._target = max(0, count)
         self._watch()
         active = self._active()
         for slot in sorted(active, key=_least_useful_first)[: max(0, len(active) - self._target)]:
-            # Its batch ends by the response timeout at the latest, which may cut off a stream.
+            # Its batch ends within the response timeout; a stream that takes longer is cut off.
             slot.retire(self._spec.response_timeout_s)
         for _ in range(self._target - len(active)):
             self._add_slot()
         self._changed()
 
     async def wait_settled(self) -> None:
-        """Returns when every slot is ready or its newest start failed, and every retired one is gone."""
+        """Returns when every slot is ready or its latest start failed, and every retired one is gone."""
         if not self._settled():
             waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._waiters.append(waiter)
@@ -95,13 +95,13 @@ class WorkerPool:
         return [slot.status() for slot in sorted(self._slots, key=lambda slot: slot.id)]
 
     def states(self) -> Mapping[str, int]:
-        """Counts slots by state, also the states of none: cheaper than `statuses`."""
+        """Counts slots by state, including states that no slot has. Cheaper than `statuses`."""
         counted = Counter(slot.state for slot in self._slots)
         return {state.name: counted[state] for state in State if state is not State.STOPPED}
 
     async def close(self, grace_s: float) -> None:
-        """Lets running batches end for ``grace_s``, then kills; goes on when the caller is cancelled. Idempotent: a
-        second caller shortens the grace, never lengthens it."""
+        """Lets running batches end for ``grace_s``, then kills the workers; goes on if the caller is cancelled.
+        Idempotent: a second call can only shorten the grace period."""
         self._target = 0
         for slot in list(self._slots):
             slot.retire(grace_s)
@@ -159,9 +159,9 @@ class WorkerPool:
         task.add_done_callback(self._task_ended)
 
     def _gpus(self, slot: int) -> tuple[int | None, Mapping[str, str]]:
-        """Returns a worker's first GPU, and what shows it those of its own, where it has several."""
+        """Returns a worker's first GPU and, if it has several, the variable that shows it its own."""
         spec = self._spec
-        if spec.ray is not None:  # Ray has shown it its own
+        if spec.ray is not None:  # Ray sets the variable on the node
             return (0 if spec.ray.gpus else None), {}
         if spec.ranks is None or spec.device_type == "cpu":
             return self._gpu_id(), {}
@@ -216,7 +216,7 @@ class WorkerPool:
 
 
 def _unknown_usage(gpu_id: int | None) -> str:
-    """Stands for the GPUs of other machines."""
+    """Describes a GPU of another machine."""
     return NO_USAGE
 
 

@@ -1,6 +1,7 @@
-"""The progress marker: eight bytes shared with a worker, which stores the batch there that it begins.
+"""Makes and reads the progress marker: eight bytes of shared memory where a worker stores the id of each batch that it
+begins.
 
-Read after the worker's death, so they must be right at every instant.
+The server reads it after the worker has died, so it must be correct at every instant.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ _UNKNOWN = (1 << 64) - 1
 
 
 def progress_marker() -> int:
-    """Makes eight shared zero bytes, sealed so that a worker cannot enlarge the file."""
+    """Returns a descriptor of eight zero bytes, sealed so that a worker cannot resize them."""
     if not hasattr(os, "memfd_create"):  # not Linux
         with tempfile.TemporaryFile(buffering=0) as file:
             file.truncate(PROGRESS_BYTES)
@@ -28,12 +29,12 @@ def progress_marker() -> int:
 
 
 def progress_of(fd: int) -> int | None:
-    """Reads the id of the newest batch that a process began; 0: none, None: that is not known."""
+    """Reads the id of the newest batch that a process has begun; 0: none, None: unknown."""
     data = os.pread(fd, PROGRESS_BYTES, 0)
     number = int(_PROGRESS.unpack(data)[0]) if len(data) == PROGRESS_BYTES else _UNKNOWN
     return None if number == _UNKNOWN else number
 
 
 def record_progress(fd: int, number: int | None) -> None:
-    """Stores what another machine reports of a process there."""
+    """Stores the progress that another machine reports of its process. None: unknown."""
     os.pwrite(fd, _PROGRESS.pack(_UNKNOWN if number is None else number), 0)

@@ -1,7 +1,8 @@
-"""One worker slot: keeps a process running, one after the other, until the slot is retired.
+"""Supervises one worker slot: keeps a process running in it, and replaces one that ends, until the slot is retired.
 
-`_supervise` starts a process, waits for its end and a growing delay, and starts the next one.  `pool.slot_states` says
-which transitions there are, `pool.worker_process` is one process.  Log lines are TorchServe's where it has one.
+`_supervise` starts a process, waits until it ends, waits for a growing delay, and starts the next one.
+`pool.slot_states` defines the transitions; `pool.worker_process` is one process.  Log lines are TorchServe's where it
+has one.
 """
 
 from __future__ import annotations
@@ -33,7 +34,8 @@ _TORCHSERVE_STATES = {
 
 
 class Slot:
-    """``on_change`` is called whenever something about the slot changed. ``turns``: shared by the model's slots."""
+    """``on_change`` is called whenever the slot's state may have changed. ``workers``: returns how many workers share
+    the machine. ``turns``: shared by the model's slots."""
 
     def __init__(
         self,
@@ -85,7 +87,7 @@ class Slot:
 
     @property
     def in_use(self) -> bool:
-        """Tells whether its worker runs batches, or has the state of open sequences."""
+        """Tells whether its worker runs batches or holds the state of open sequences."""
         worker = self._worker if self.ready else None
         return worker is not None and not self._scheduler.worker_idle(worker.link)
 
@@ -95,7 +97,7 @@ class Slot:
 
     def status(self) -> WorkerStatus:
         worker = self._worker
-        all_is_well = self.ready and worker is not None and worker.served
+        healthy = self.ready and worker is not None and worker.served
         return WorkerStatus(
             id=self.id,
             state=self.state.name,
@@ -106,7 +108,7 @@ class Slot:
             memory_bytes=worker.memory_bytes if worker is not None else 0,
             gpu_id=self._config.gpu_id,
             gpu_usage=self._gpu_usage(self._config.gpu_id),
-            error=None if all_is_well else self._error,
+            error=None if healthy else self._error,
             node=worker.node if worker is not None else None,
         )
 
@@ -117,7 +119,7 @@ class Slot:
         return asyncio.get_running_loop().create_task(self._supervise(), name=self._config.name)
 
     def retire(self, grace_s: float) -> None:
-        """Ends the slot. Its worker may answer what it holds for ``grace_s``; a later call can only shorten that."""
+        """Ends the slot. Its worker has ``grace_s`` to answer what it holds; a later call can only shorten that."""
         if self.state is State.STOPPED:
             return
         if not self._retired.done():
@@ -165,13 +167,13 @@ class Slot:
     async def _run_guarded(self, worker: WorkerProcess) -> None:
         try:
             await self._run_once(worker)
-        except Exception:  # a defect in a listener must not end the supervision
+        except Exception:  # a bug in a listener must not end the supervision
             log.exception("Worker %s: unexpected error", self._config.name, extra=self._config.log_extra("bug"))
 
     async def _run_once(self, worker: WorkerProcess) -> None:
         for output in self._outputs:
             output.begin()
-        if not self._recovery.running:  # else the line about the failure announced this try
+        if not self._recovery.running:  # otherwise `_log_retry` has announced this attempt
             self._log(logging.INFO, "worker_starting", "Starting worker %s", self._config.name)
         try:
             if await worker.start(self._spawner, workers=self._workers()):
@@ -186,7 +188,7 @@ class Slot:
             self._ended(worker)
 
     def _pending(self, shortage: str) -> None:
-        """Records what a start waits for; empty: nothing any more."""
+        """Records what the cluster lacks for the process; empty: it has room now."""
         if shortage and self.state in (State.STARTING, State.PENDING):
             before, self._error = self._error, WorkerDied(shortage)
             if self.state is State.STARTING or before is None or not same_shortage(before.cause, shortage):
@@ -223,7 +225,8 @@ class Slot:
                 steady.cancel()
 
     def _ended(self, worker: WorkerProcess) -> None:
-        """Reports the reaped process: the scheduler first, the state last, so that no listener sees half of it."""
+        """Reports that the process was reaped: to the scheduler first, and by the state last, so that listeners see
+        both."""
         error = worker.error or WorkerDied()
         try:
             if worker.ready:
