@@ -1,17 +1,18 @@
-"""Counts the busy workers of the whole server, which tells whether there is a core to spare.  PURE.
+"""Counts the busy workers of the whole server, to tell whether a core is free for polling.  PURE.
 
-Laws: a worker polls for its next batch only while the busy ones, itself among them, leave a core to the server; one on
-another machine takes none of its cores. The server polls for the answer of a worker only while no other is busy, and
-never takes the only core.
+Laws: a worker on this machine polls for its next batch only while the busy workers, itself included, leave the server a
+core; workers on other machines may always poll. The server polls for a worker's answer only while no other worker is
+busy, and that one leaves it a core.
 """
 
 from __future__ import annotations
 
 
 class BusyWorkers:
-    """The workers at work, of all pools of a server, told apart by identity.
+    """The busy workers of all pools of a server, compared by identity.
 
-    ``leave_a_core``: those on this machine leave it a core. ``only_one``: a single worker is at work, and leaves one.
+    ``leave_a_core``: those on this machine leave the server a core. ``only_one``: a single worker is busy, and leaves
+    the server a core.
     """
 
     __slots__ = ("_cores", "_elsewhere", "_here", "leave_a_core", "only_one")
@@ -24,7 +25,7 @@ class BusyWorkers:
         self.only_one = False
 
     def record(self, worker: object, *, at_work: bool, here: bool = True) -> None:
-        """Records whether ``worker`` is at work. ``here``: it shares the server's cores. Idempotent."""
+        """Records whether ``worker`` is busy. ``here``: it shares the server's cores. Idempotent."""
         group = self._here if here else self._elsewhere
         if at_work:
             group.add(worker)

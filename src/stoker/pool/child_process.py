@@ -1,10 +1,10 @@
-"""One child process as the operating system sees it: spawn, exit, kill, reap.
+"""Spawns, kills and reaps child processes, and reports their exit.
 
 Each worker leads a session and a process group of its own, so that a kill also ends whatever its handler
-started, and so that neither Ctrl-C nor the terminal reaches it.  A pidfd reports its death: end-of-file on the socket
-proves nothing, because a handler's own child may hold it open.
+started, and neither Ctrl-C nor the terminal reaches it.  A pidfd reports its death: end-of-file on the socket
+would not, because a child of the handler may hold the socket open.
 
-Law: the group is killed *before* its leader is reaped: until then no other process can own its number.
+Law: the group is killed *before* its leader is reaped: until then no other process can have its number.
 """
 
 from __future__ import annotations
@@ -26,24 +26,25 @@ from stoker.pool.progress import progress_marker
 from stoker.pool.watchdog import watchdog
 
 _SOCKET_BUFFER_BYTES = 1 << 20  # the kernel may grant less
-_ADOPTION_S = 0.2  # SIGKILL takes a moment
-_START_TIME = 19  # the field of /proc/PID/stat, counted from the one behind the name
+_ADOPTION_S = 0.2  # until orphans have died of SIGKILL
+_START_TIME = 19  # field of /proc/PID/stat, counted from the one after the name
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
 class ProcessHandle(Protocol):
-    """The process itself, reaped by its parent: this server (`SpawnedProcess`) or a template (`ForkedProcess`)."""
+    """A process, which its parent reaps: this server (`SpawnedProcess`) or a template (`ForkedProcess`)."""
 
     pid: int
 
     def on_exit(self, callback: Callable[[], None]) -> Callable[[], None]:
-        """Calls ``callback`` on the loop when it is dead and not yet reaped; returns the undo."""
+        """Calls ``callback`` on the loop once the process is dead and before it is reaped; returns a function that
+        stops watching."""
         ...
 
     def kill_group(self) -> None: ...
 
     def reap(self, on_code: Callable[[int | None], None]) -> None:
-        """Takes the dead process away and passes on its return code, None where that is lost."""
+        """Reaps the dead process, and calls ``on_code`` with its return code, or None if that is lost."""
         ...
 
 
@@ -59,7 +60,7 @@ class SpawnedProcess:
         kill_group(self.pid)
 
     def reap(self, on_code: Callable[[int | None], None]) -> None:
-        on_code(self._popen.wait())  # it is a zombie already: this does not wait
+        on_code(self._popen.wait())  # returns at once: the process is a zombie
 
 
 class ForkedProcess:
@@ -83,7 +84,7 @@ class ForkedProcess:
         return undo
 
     def kill_group(self) -> None:
-        """Kills the group unless its number is another process's now: init reaps workers of a dead template."""
+        """Kills the group unless its number was reused: init reaps the workers of a dead template."""
         if _started_at(self.pid) in (None, self._started_at):
             kill_group(self.pid)
 
@@ -91,7 +92,7 @@ class ForkedProcess:
         self._reap(self.pid, on_code)
 
     def discard(self) -> None:
-        """Kills a worker whose request was given up."""
+        """Kills a worker that is no longer wanted."""
         self.kill_group()
         self._close()
         self._reap(self.pid, lambda code: None)
@@ -102,7 +103,7 @@ class ForkedProcess:
 
 
 def _started_at(pid: int) -> str | None:
-    """Returns the start time, which differs for a later process with the same number; None: no such process."""
+    """Returns the start time, which tells processes with the same number apart; None: no such process."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[_START_TIME]
     except (OSError, IndexError):
@@ -110,11 +111,7 @@ def _started_at(pid: int) -> str | None:
 
 
 class ChildProcess:
-    """A process with socket and pipes. ``exited`` gets its return code (see `subprocess.Popen.returncode`) once it is
-    reaped, None where it is lost.
-
-    The owner closes: `close` after ``exited`` is done.
-    """
+    """Implements `pool.running_process.RunningProcess` for a process on this machine."""
 
     def __init__(self, handle: ProcessHandle, ends: Ends) -> None:
         self._handle = handle
@@ -123,7 +120,7 @@ class ChildProcess:
         self.pid = handle.pid
         self.node: str | None = None
         self.shares_cores = True
-        self.ended_first: int | None = None  # as in `pool.ranks.RankGroup`: it has no ranks
+        self.ended_first: int | None = None  # it has no ranks
         self.death: WorkerDied | None = None
         self.exited: asyncio.Future[int | None] = asyncio.get_running_loop().create_future()
         self._unwatch: Callable[[], None] = lambda: None
@@ -145,7 +142,7 @@ class ChildProcess:
         return self._ends.stderr_fd
 
     def watch(self) -> None:
-        """Watches for the exit. Raises OSError when that fails, and ends the process."""
+        """Starts watching for the exit. If that fails, ends the process and raises OSError."""
         watchdog.add(self.pid)
         try:
             self._unwatch = self._handle.on_exit(self._reap)
@@ -167,13 +164,13 @@ class ChildProcess:
         self._handle.reap(self._reaped)
 
     def _reaped(self, code: int | None) -> None:
-        if os.getpid() == 1:  # in a container without an init, orphans become our children
+        if os.getpid() == 1:  # in a container without an init, this process adopts orphans
             asyncio.get_running_loop().call_later(_ADOPTION_S, reap_adopted, self.pid)
         if not self.exited.done():
             self.exited.set_result(code)
 
     def memory_bytes(self) -> int:
-        """Reads the resident size; 0 when there is no process or no /proc."""
+        """Reads the resident set size; 0: there is no process or no /proc."""
         try:
             return int(Path(f"/proc/{self.pid}/statm").read_text().split()[1]) * _PAGE_BYTES
         except (OSError, IndexError, ValueError):
@@ -191,9 +188,9 @@ def spawn(
     env: Mapping[str, str],
     kind: socket.SocketKind = socket.SOCK_STREAM,
 ) -> ChildProcess:
-    """Starts a process. ``command`` gets the descriptors of the worker's socket and of its progress marker.
+    """Starts a process. ``command`` makes its arguments from the descriptors of its socket and its progress marker.
 
-    Raises: OSError: no such interpreter or folder, or too many files or processes; nothing is left behind.
+    Raises: OSError: no such interpreter or folder, or too many files or processes; leaves nothing behind.
     """
     ours, theirs = make_ends(kind)
     with theirs.closing(), ExitStack() as undo:
@@ -219,7 +216,7 @@ def spawn(
 
 @dataclass(slots=True, kw_only=True)
 class Ends:
-    """One side of what joins the server and a worker: socket, progress marker, standard output and error."""
+    """The descriptors of one side, server or worker: socket, progress marker, standard output and error."""
 
     sock: socket.socket
     progress_fd: int
@@ -245,10 +242,10 @@ class Ends:
 
 
 def make_ends(kind: socket.SocketKind = socket.SOCK_STREAM) -> tuple[Ends, Ends]:
-    """Returns our ends, which never block, and the worker's. Raises OSError: too many files; nothing is left open."""
+    """Returns the server's ends, which are non-blocking, and the worker's. Raises OSError, leaving nothing open."""
     with ExitStack() as undo:
 
-        def kept(fd: int) -> int:
+        def owned(fd: int) -> int:
             undo.callback(os.close, fd)
             return fd
 
@@ -256,30 +253,30 @@ def make_ends(kind: socket.SocketKind = socket.SOCK_STREAM) -> tuple[Ends, Ends]
         for end in pair:
             undo.callback(end.close)
             end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SOCKET_BUFFER_BYTES)
-        progress = kept(progress_marker())
-        outputs, errors = _pipe(kept), _pipe(kept)
+        progress = owned(progress_marker())
+        outputs, errors = _pipe(owned), _pipe(owned)
         ours = Ends(sock=pair[0], progress_fd=progress, stdout_fd=outputs[0], stderr_fd=errors[0])
-        theirs = Ends(sock=pair[1], progress_fd=kept(os.dup(progress)), stdout_fd=outputs[1], stderr_fd=errors[1])
+        theirs = Ends(sock=pair[1], progress_fd=owned(os.dup(progress)), stdout_fd=outputs[1], stderr_fd=errors[1])
         for fd in (pair[0].fileno(), ours.stdout_fd, ours.stderr_fd):
             os.set_blocking(fd, False)
         undo.pop_all()
     return ours, theirs
 
 
-def _pipe(kept: Callable[[int], int]) -> tuple[int, int]:
+def _pipe(owned: Callable[[int], int]) -> tuple[int, int]:
     reader, writer = os.pipe()
-    return kept(reader), kept(writer)
+    return owned(reader), owned(writer)
 
 
 def kill_group(group: int) -> None:
     try:
         os.killpg(group, signal.SIGKILL)
     except (ProcessLookupError, PermissionError):
-        pass  # no process left, or (macOS) only zombies
+        pass  # no process is left, or (macOS) only zombies
 
 
 def reap_adopted(group: int) -> None:
-    """Reaps zombies that came to this process from a killed group."""
+    """Reaps the zombies of a killed group that this process has adopted."""
     try:
         while os.waitpid(-group, os.WNOHANG)[0]:
             pass
@@ -288,7 +285,8 @@ def reap_adopted(group: int) -> None:
 
 
 def on_exit(pid: int, callback: Callable[[], None]) -> Callable[[], None]:
-    """Calls ``callback`` on the loop when our child ``pid`` is dead and not yet reaped; returns the undo."""
+    """Calls ``callback`` on the loop once our child ``pid`` is dead and before it is reaped; returns a function that
+    stops watching."""
     loop = asyncio.get_running_loop()
     try:
         pidfd = os.pidfd_open(pid)

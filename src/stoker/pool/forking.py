@@ -1,7 +1,7 @@
-"""Template processes as the server sees them: it asks them to fork workers, and how those ended.
+"""Controls template processes: has them fork workers, and asks them how those ended.
 
-Laws: every request is answered, also when the template dies, hangs or breaks the protocol (`CannotFork`; an unknown
-exit status).  A worker whose request was given up is killed.
+Laws: every request is answered even if the template dies, hangs or violates the protocol: with `CannotFork`, or with an
+unknown return code.  A worker whose request was abandoned is killed.
 """
 
 from __future__ import annotations
@@ -37,13 +37,13 @@ from stoker.pool.repeats import Repeats
 log = logging.getLogger(__name__)
 
 FORK_TIMEOUT_S = 5.0
-PREPARED_WITHIN_S = 15.0  # longer than `import torch`; who needs a worker meanwhile spawns it
+PREPARED_WITHIN_S = 15.0  # longer than `import torch` takes; after that, workers are spawned instead
 REAP_TIMEOUT_S = 5.0
-_KILL_WAIT_S = 10.0  # as long as for a worker
+_KILL_WAIT_S = 10.0  # as in `pool.worker_process`
 
 
 class CannotFork(Exception):
-    """This template forks no worker now: spawn one. ``for_good``: another of the same kind would refuse too."""
+    """The template cannot fork this worker; spawn it instead. ``for_good``: a new template would refuse too."""
 
     def __init__(self, reason: str, *, for_good: bool = False) -> None:
         super().__init__(reason)
@@ -51,10 +51,10 @@ class CannotFork(Exception):
 
 
 class Template:
-    """``prepared``: the outcome of the preparation; None: the process ended before it.
+    """``prepared`` gets the outcome of the preparation; None: the process ended before that.
 
-    ``on_lost`` is called once when the process is gone; only `close` may follow.  ``outputs``: what earlier templates
-    printed on standard output and error.  ``about``: fields of the log lines of its output.
+    ``on_lost`` is called once, when the process is gone; call nothing but `close` after that.  ``outputs``: what
+    earlier templates printed to standard output and error.  ``about``: fields for the log lines of its output.
     """
 
     def __init__(
@@ -112,9 +112,9 @@ class Template:
     # ---------------------------------------------------------------------------------------- workers
 
     async def fork(self, *, name: str, cwd: str, env: Mapping[str, str]) -> ChildProcess:
-        """Forks a worker like one spawned with these.
+        """Forks a worker, with the same name, folder and environment as if it were spawned.
 
-        Raises: CannotFork: no worker was forked, and nothing is left of it; OSError: too many open files.
+        Raises: CannotFork, OSError: too many open files. Either leaves no worker behind.
         """
         ours, theirs = make_ends()
         try:
@@ -144,7 +144,7 @@ class Template:
         return answer.result()
 
     def reap(self, pid: int, on_code: Callable[[int | None], None]) -> None:
-        """Passes the return code of a dead worker to ``on_code``; None: it is lost."""
+        """Reaps a dead worker, and calls ``on_code`` with its return code, or None if that is lost."""
         if not self.alive:
             self._loop.call_soon(on_code, None)
             return
@@ -166,7 +166,7 @@ class Template:
             raise CannotFork("its template died")
         try:
             messages.send(self._process.sock, message, fds or ())
-        except (OSError, FrameError) as error:  # a template that does not read is unusable
+        except (OSError, FrameError) as error:  # the former: it does not read, and so is unusable
             raise CannotFork(f"its template cannot be asked: {error}") from None
 
     def _readable(self) -> None:
@@ -174,7 +174,7 @@ class Template:
             pass
 
     def _read_one(self) -> bool:
-        """Returns whether there may be more."""
+        """Handles one message; returns whether there may be more."""
         try:
             data, fds = messages.receive(self._process.sock)
         except (BlockingIOError, InterruptedError):
@@ -228,7 +228,7 @@ class Template:
         self._process.kill_group()
 
     def _lost(self, _: object) -> None:
-        self._readable()  # what it sent before
+        self._readable()  # handle what it had sent before
         self.alive = False
         self._stop_reading()
         for pipe in self._logs:
@@ -250,12 +250,12 @@ class Template:
             self._loop.remove_reader(self._process.sock.fileno())
 
     async def close(self) -> None:
-        """Ends the process; its workers serve on. Idempotent."""
+        """Ends the process; its workers go on serving. Idempotent."""
         self.kill()
         await asyncio.wait({self._gone}, timeout=_KILL_WAIT_S)
 
     def death(self) -> WorkerDied:
-        """Returns why it ended by itself: one error for all workers that waited for it."""
+        """Returns why it died: the same error for all workers that waited for it."""
         if self._death is None:
             exited = self._process.exited
             code = exited.result() if exited.done() else None
@@ -274,10 +274,11 @@ TemplateKey = tuple[str, tuple[tuple[str, str], ...]]
 
 
 class Templates:
-    """Keeps the shared templates of this server: one per `TemplateKey`, once a worker there was seen to import torch.
+    """Keeps the shared templates of this server, one per `TemplateKey`; each is started once a worker with that key has
+    imported torch.
 
-    One that cannot be prepared is not tried again; one that is lost is started anew when the next spawned worker
-    reports torch.
+    A template whose preparation fails is not tried again; one that dies later is started again when the next spawned
+    worker reports that it has imported torch.
     """
 
     def __init__(self) -> None:
@@ -286,7 +287,7 @@ class Templates:
         self._users = 0
 
     def acquire(self) -> None:
-        """Counts one more user: each pool that may have workers is one."""
+        """Counts one more user. Each pool that may have workers is a user."""
         self._users += 1
 
     async def release(self) -> None:
@@ -299,7 +300,7 @@ class Templates:
                 await template.close()
 
     def prepare(self, key: TemplateKey, spawn: Callable[[], ChildProcess]) -> None:
-        """Starts the template, unless there is one or it failed before."""
+        """Starts the template unless it exists or has failed before. ``spawn``: starts its process."""
         if not self._users or key in self._templates or key in self._failed:
             return
         try:
@@ -312,7 +313,7 @@ class Templates:
         template.start(None)
 
     async def get(self, key: TemplateKey) -> Template | None:
-        """Returns a template that forks, or None. Waits for one in preparation."""
+        """Returns a template that can fork, or None. Waits for one that is being prepared."""
         template = self._templates.get(key)
         if template is None:
             return None

@@ -1,6 +1,6 @@
-"""Writes what workers print into the model log, line by line.
+"""Writes what workers print to the model log, line by line.
 
-Reads a pipe in small slices, one per turn of the loop: a worker that prints without end waits for the reader, and
+Reads one small piece of a pipe per turn of the loop: a worker that prints endlessly has to wait for the reader, and
 neither grows the server's memory nor delays requests.
 """
 
@@ -17,18 +17,18 @@ from stoker.pool.repeats import Repeats
 log = logging.getLogger("MODEL_LOG")
 
 _READ_BYTES = 16 << 10
-_REST_BYTES = 1 << 20  # a pipe holds 64 KiB by default, and at most this without privileges
-_TRACEBACK_S = 0.2  # how long the lines of one may be apart
+_REST_BYTES = 1 << 20  # the most that a pipe holds without privileges
+_TRACEBACK_S = 0.2  # the longest pause between two lines of one
 
 METRIC = "[METRICS]"
 
 
 class PipeLog:
-    """Reads one pipe of a worker until `close`; ``label`` becomes the thread name of the log lines, ``about`` what
-    they say of the worker.
+    """Reads one pipe of a worker until `close`. ``label``: the thread name in the log lines; ``about``: fields about
+    the worker in them.
 
-    ``on_metric`` gets lines that begin with `METRIC`; those it takes are not logged.  ``repeats`` holds back what an
-    earlier worker has printed of the same failure. ``on_line`` gets every line.
+    ``on_metric`` gets lines that begin with `METRIC`; those for which it returns True are not logged.  ``repeats``
+    suppresses what an earlier worker printed about the same failure.  ``on_line`` gets every line.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class PipeLog:
             self._stop_reading()
 
     def _read(self, nbytes: int) -> int | None:
-        """Returns the number of bytes read: 0 at end of file, None when nothing is there now."""
+        """Returns the number of bytes read: 0 at end of file, None if there is nothing to read now."""
         try:
             data = os.read(self._fd, nbytes)
         except (BlockingIOError, InterruptedError):
@@ -96,7 +96,7 @@ class PipeLog:
             log.log(self._level, "%s", record, extra=self._extra)
 
     def loaded(self) -> None:
-        """Stops holding back repeated output."""
+        """Stops suppressing repeated output."""
         repeats, self._repeats = self._repeats, None
         if repeats is not None:
             self._write(repeats.loaded())
@@ -107,7 +107,7 @@ class PipeLog:
             self._loop.remove_reader(self._fd)
 
     def close(self) -> None:
-        """Logs what is in the pipe (the worker is dead) and stops. Idempotent; the pipe is the caller's to close."""
+        """Logs what is left in the pipe of a dead worker, and stops; the caller closes the pipe. Idempotent."""
         left = _REST_BYTES if self._open else 0
         while left > 0 and (count := self._read(_READ_BYTES)):
             left -= count

@@ -1,4 +1,4 @@
-"""Tells how much memory is available, to a container if the server runs in one."""
+"""Tells how much memory is available to the machine, or to the container that the server runs in."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _GROUP = Path("/sys/fs/cgroup")
 
 
 def available_percent(group: Path = _GROUP) -> float:
-    """Returns what is available in percent of the machine, or of the control group's limit where that is less."""
+    """Returns the available memory in percent: of the machine or of the control group's limit, whichever is less."""
     machine = psutil.virtual_memory()
     whole = 100.0 * machine.available / machine.total
     limit, used, reclaimable = _number(group / "memory.max"), _number(group / "memory.current"), _reclaimable(group)
@@ -22,12 +22,12 @@ def available_percent(group: Path = _GROUP) -> float:
 def _number(file: Path) -> int | None:
     try:
         return int(file.read_text())
-    except (OSError, ValueError):  # no such file; "max" is no limit
+    except (OSError, ValueError):  # no such file, or "max": no limit
         return None
 
 
 def _reclaimable(group: Path) -> int:
-    """Returns the bytes of files that the kernel keeps in memory only until it is needed."""
+    """Returns the bytes of cached files that the kernel drops when memory runs short."""
     try:
         lines = (group / "memory.stat").read_text().splitlines()
     except OSError:

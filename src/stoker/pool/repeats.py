@@ -1,7 +1,7 @@
-"""Holds back what a worker prints while it fails to load the same way again.  PURE.
+"""Suppresses what a worker prints when it fails to load in the same way as before.  PURE.
 
-Compares each line with that at the same place of the attempt before, numbers aside.  Lines that agree are in the log
-already; from the first difference on, everything is logged.
+Compares each line with the corresponding one of the previous attempt, ignoring numbers.  Holds back lines that are
+equal, because the log has them; from the first difference on, everything is logged.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ _NUMBERS = re.compile(r"0x[0-9a-fA-F]+|\d+")
 
 
 class Repeats:
-    """One output of a slot's workers: `begin`, `feed` per line, then `loaded` or `failed`, and so on. All but `begin`
-    return the lines to log now.
+    """One output stream of a slot's workers. For each worker call `begin`, `feed` for each line, then `loaded` or
+    `failed`; all but `begin` return the lines to log now.
 
-    ``again``: the last attempt failed, with exactly the output of the one before.
+    ``again``: the last attempt failed with exactly the output of the one before.
     """
 
     def __init__(self) -> None:
-        self._before: list[str] | None = None  # of the attempt before, if that one failed
+        self._before: list[str] | None = None  # lines of the previous attempt, if that one failed
         self._now: list[str] | None = None  # None: not loading, or too long to remember
         self._characters = 0
         self._held: list[str] = []
@@ -45,7 +45,7 @@ class Repeats:
         return [*self._release(), line]
 
     def loaded(self) -> list[str]:
-        """Forgets the output: that of a later failure is new."""
+        """Forgets the output, so that a later failure is logged in full."""
         self._before = self._now = None
         return self._release()
 

@@ -1,8 +1,8 @@
-"""Decides when slots whose starts fail try again: one at a time for all slots of a model. PURE.
+"""Decides when slots whose workers fail to start may try again: one slot of a model at a time.  PURE.
 
-Slots of a model mostly fail for the same reason. So a failed try postpones the others that fail alike to its own next
-one, where it is another slot's turn; a try that succeeds lets all others go at once. A slot that has failed much longer
-than the rest is not alike. Delays are TorchServe's, begun further on where several slots fail.
+The slots of a model mostly fail for the same reason. So a failed attempt postpones the other slots that fail alike to
+the same time, at which another slot takes its turn; a successful attempt lets all others start at once. Slots that have
+failed at least two times fewer in a row are not alike. Delays are TorchServe's; slots that fail alike skip the first.
 """
 
 from __future__ import annotations
@@ -12,11 +12,12 @@ from collections.abc import Iterator
 from stoker.pool.slot_states import backoff_s
 
 SHARED_ROWS = 3
-"""Rows of the table that several slots failing together skip: they have seen more than one failure of each."""
+"""Entries of the table of delays that slots skip when several fail alike, since each failure counts for all of them."""
 
 
 class _Failing:
-    """``failures``: in a row. ``after_load``: the model did load, and the process died soon after."""
+    """``failures``: in a row. ``after_load``: the model had loaded, and the process died soon after. ``free``: another
+    slot has succeeded, so this one may try whatever the others do."""
 
     __slots__ = ("after_load", "due_at", "failures", "free", "tried_at")
 
@@ -24,18 +25,18 @@ class _Failing:
         self.failures = 0
         self.tried_at = self.due_at = 0.0
         self.after_load = False
-        self.free = False  # another slot succeeded: it may try at once, whoever else does
+        self.free = False
 
 
 class Retries:
-    """Identifies slots by their numbers."""
+    """Identifies slots by number."""
 
     def __init__(self) -> None:
         self._failing: dict[int, _Failing] = {}
         self._trying: int | None = None
 
     def failed(self, slot: int, failures: int, now: float, *, after_load: bool = False) -> int:
-        """Records the slot's ``failures``-th failed start in a row; returns the seconds before the next try."""
+        """Records the slot's ``failures``-th failed start in a row; returns the seconds until its next attempt."""
         own = self._failing.setdefault(slot, _Failing())
         own.failures = max(own.failures + 1, failures)
         own.tried_at, own.after_load, own.free = now, after_load, False
@@ -54,7 +55,7 @@ class Retries:
                 yield other
 
     def wait_s(self, slot: int, now: float) -> float | None:
-        """Returns how long the slot must wait; None: until another slot's attempt has ended."""
+        """Returns how long the slot must wait; None: until another slot's attempt ends."""
         own = self._failing.get(slot)
         if own is None or own.free:
             return 0.0
@@ -63,17 +64,17 @@ class Retries:
         return 0.0 if self._trying is None and self._next(now) == slot else None
 
     def _next(self, now: float) -> int:
-        """Picks the due slot that has not tried for longest."""
+        """Picks the due slot whose last attempt is longest ago."""
         due = (number for number, one in self._failing.items() if not one.free and one.due_at <= now)
         return min(due, key=lambda number: self._failing[number].tried_at)
 
     def trying(self, slot: int) -> None:
-        """Records that the slot tries now."""
+        """Records that the slot starts an attempt."""
         if slot in self._failing and not self._failing[slot].free:
             self._trying = slot
 
     def loaded(self, slot: int) -> bool:
-        """Records a successful start. False: the last process loaded too, and then died; call `steady` later."""
+        """Records a successful start. False: the previous process had loaded too, and died; call `steady` later."""
         own = self._failing.get(slot)
         if own is not None and own.after_load:
             return False
@@ -81,7 +82,7 @@ class Retries:
         return True
 
     def steady(self, slot: int) -> None:
-        """Records that the slot's worker is reliable; others may try at once."""
+        """Records that the slot's worker is stable; the other slots may try at once."""
         if self._failing.pop(slot, None) is not None:
             for other in self._failing.values():
                 other.free = True

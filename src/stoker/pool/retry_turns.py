@@ -1,4 +1,4 @@
-"""The asyncio shell around `pool.retries`: slots wait here for their turn to start another process."""
+"""Has slots wait for their turn to start another process: the asyncio shell around `pool.retries`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from stoker.core.clock import Clock
 from stoker.pool.retries import Retries
 
 STEADY_S = 10.0
-"""A worker that dies sooner, without having begun a batch, counts as one that failed to start."""
+"""A worker that dies sooner after it was ready, and has begun no batch, counts as failed to start."""
 
 
 class RetryTurns:
@@ -26,7 +26,7 @@ class RetryTurns:
         return delay_s
 
     async def wait(self, slot: int, retired: asyncio.Future[None]) -> None:
-        """Returns when ``slot`` may try again, or is ``retired``."""
+        """Returns when ``slot`` may try again, or once ``retired`` is done."""
         while not retired.done():
             wait_s = self._retries.wait_s(slot, self._clock.now())
             if wait_s is not None and wait_s <= 0:
@@ -43,7 +43,8 @@ class RetryTurns:
             self._waiting.discard(change)
 
     def loaded(self, slot: int) -> asyncio.TimerHandle | None:
-        """Returns a timer to cancel when the worker dies."""
+        """Records that the slot's worker has loaded. Returns a timer for the caller to cancel if it dies; None: none is
+        needed."""
         if self._retries.loaded(slot):
             self._wake()
             return None

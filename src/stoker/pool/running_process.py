@@ -1,4 +1,4 @@
-"""Defines what the pool needs from a worker's process, wherever it runs."""
+"""Defines what the pool needs from a worker's process, on whichever machine it runs."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from stoker.ipc.dialing import Stream
 
 
 class RunningProcess(Protocol):
-    """``exited`` gets the return code (see `subprocess.Popen.returncode`) once it is reaped, None where it is lost.
+    """``exited`` gets the return code (see `subprocess.Popen.returncode`) once the process is reaped, or None if that
+    is lost. The owner calls `close` after that.
 
-    ``node``: where it runs, None: beside the server. ``shares_cores``: whether that is the server's machine, as a node
-    may be, too. ``ended_first``: the rank that ended first, None: it has no ranks.
-    ``death``: why it ended, if it knows more than its return code. The owner closes, after ``exited`` is done.
+    ``node``: where it runs; None: started by the server itself. ``shares_cores``: it runs on the server's machine,
+    which may also be a node. ``ended_first``: the rank that ended first; None: it has no ranks. ``death``: why it
+    ended, where that says more than the return code.
     """
 
     exited: asyncio.Future[int | None]
@@ -47,7 +48,7 @@ class RunningProcess(Protocol):
     def death(self) -> WorkerDied | None: ...
 
     def kill_group(self) -> None:
-        """Ends the process and all it started. No effect once it is reaped."""
+        """Kills the process and all it started. Does nothing once it is reaped."""
         ...
 
     def memory_bytes(self) -> int: ...

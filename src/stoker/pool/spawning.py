@@ -1,10 +1,10 @@
 """Starts workers: forks them from a template or spawns them, with their command line and environment.
 
-Spawning always works: whatever prevents a fork falls back to it.  With ``shareWeights`` the model has a template of its
-own, which initialises it once; all workers are forked from that one, unless it turns out that it must not be forked.
+Falls back to spawning whenever a fork is not possible.  With ``shareWeights`` the model has a template of its own,
+which initialises the handler once; all workers are forked from it, unless that turns out to be unsafe.
 
-The environment of a worker is the server's, minus what the operator withholds, minus our own secrets, plus what
-handlers written for TorchServe expect.
+The environment of a worker is the server's, without what the operator withholds and without the server's secrets, plus
+what handlers written for TorchServe expect.
 """
 
 from __future__ import annotations
@@ -48,14 +48,14 @@ _FOR_NODES = (*_THREAD_COUNTS, malloc.VARIABLE)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerOptions:
-    """Settings shared by all workers of a server. ``give_up``: stop for good after ``max_retry_timeout_s``.
+    """Settings shared by all workers of a server. ``give_up``: stop retrying after ``max_retry_timeout_s``.
 
     ``blacklist_env_vars``: a regular expression; variables whose whole name matches are withheld from workers.
-    ``server_home``: put last on the workers' search path unless it is an installation in site-packages.
+    ``server_home``: comes last on the workers' search path, unless it is an installation in site-packages.
     ``worker_module``: what ``python -m`` runs; only tests change it.
     ``metrics_config``: the metrics file; None: the packaged one.
-    ``compile_cache``: the folder above those of the models (`pool.compile_cache`); None: none is kept.
-    ``template``: whether further workers of models that import torch may be forked.
+    ``compile_cache``: the parent of the models' folders (`pool.compile_cache`); None: no code is kept.
+    ``template``: whether workers of models that import torch may be forked.
     """
 
     python: str = sys.executable
@@ -82,7 +82,7 @@ class WorkerOptions:
 
 class WorkerSpawner:
     """Starts the workers of one model. ``on_metric``: as in `pool.logs.PipeLog`, for what a template prints.
-    ``placement``: of workers on other machines, where the model has them."""
+    ``placement``: starts workers on other machines; None: there are none."""
 
     def __init__(
         self,
@@ -117,11 +117,11 @@ class WorkerSpawner:
             return forked
         spawned = self._spawn(name, env)
         if workers > 1 and mentions_torch(self._spec):
-            self.torch_is_used()  # the others wait for the template: sooner there than if all import torch at once
+            self.torch_is_used()  # the other workers wait for the template, which takes less time than if all import it
         return spawned
 
     async def start_ranks(self, name: str, ranks: Ranks, *, devices: Mapping[str, str], workers: int) -> RankGroup:
-        """Starts all processes of a worker, or none. ``devices``: the variable that shows GPUs. Raises OSError."""
+        """Starts all processes of a worker, or none. ``devices``: the variable that shows them GPUs. Raises OSError."""
         env = {**worker_environment(os.environ, self._spec, self._options, workers=workers), **devices}
         port = free_port() if ranks.processes > 1 else 0
         started: list[ChildProcess] = []
@@ -135,7 +135,7 @@ class WorkerSpawner:
         return RankGroup(started)
 
     def torch_is_used(self) -> None:
-        """Prepares a template: a worker of this model has imported torch, or will, and so will the next one."""
+        """Prepares a template, because the workers of this model import torch."""
         if not self._shares:
             prepare_template(self._options)
 
@@ -166,7 +166,7 @@ class WorkerSpawner:
     # ---------------------------------------------------------------------------------------- shared weights
 
     async def _fork_with_weights(self, name: str, env: dict[str, str]) -> ChildProcess | None:
-        """Returns None where weights cannot be shared."""
+        """Forks a worker from the model's own template; None: the weights cannot be shared."""
         for _ in range(_FORK_ATTEMPTS):
             template = await self._initialised_template(env)
             if template is None:
@@ -180,7 +180,7 @@ class WorkerSpawner:
         return None
 
     async def _initialised_template(self, env: dict[str, str]) -> Template | None:
-        """Returns the model's own template, None if it must not be forked. Raises WorkerDied."""
+        """Returns the model's own template once it has loaded; None: it must not be forked. Raises WorkerDied."""
         template = self._model_template or self._start_template(env)
         spec = self._spec
         await asyncio.wait({template.prepared}, timeout=spec.startup_timeout_s)
@@ -191,7 +191,7 @@ class WorkerSpawner:
         if outcome is None:
             raise template.death()
         if isinstance(outcome, Failed):
-            template.kill()  # threads of the handler may keep it
+            template.kill()  # the handler's threads may keep it from exiting
             raise causes.load_failure(outcome.number, outcome.message)
         if outcome.obstacle is not None:
             await self._stop_sharing(outcome.obstacle)
@@ -239,7 +239,7 @@ def load_message(spec: ModelSpec, options: WorkerOptions, *, gpu_id: int | None)
         decode_input_request=options.decode_input_request,
         max_response_bytes=options.max_response_bytes,
         stream_window_bytes=options.stream_window_bytes,
-        poll_us=options.poll_us if spec.ray is None or spec.ray.cpus >= 1 else 0,  # looking takes a whole core
+        poll_us=options.poll_us if spec.ray is None or spec.ray.cpus >= 1 else 0,  # polling takes a whole core
         metrics_config=options.metrics_config,
         tensors=spec.tensors,
         warm_up=spec.warm_up,
@@ -249,8 +249,8 @@ def load_message(spec: ModelSpec, options: WorkerOptions, *, gpu_id: int | None)
 
 
 def launch(name: str, spec: ModelSpec, options: WorkerOptions) -> Launch:
-    """Describes a worker for another machine, whose environment is the node's: nothing of this server's but what is
-    about workers, such as the settings of malloc."""
+    """Describes a worker for another machine. Its environment is the node's, plus the variables of this server that
+    configure workers, such as malloc's."""
     allowed = _allowed(os.environ, options.blacklist_env_vars)
     return Launch(
         name=name,
@@ -267,10 +267,10 @@ def launch(name: str, spec: ModelSpec, options: WorkerOptions) -> Launch:
 
 
 def mentions_torch(spec: ModelSpec) -> bool:
-    """Guesses from the handler's text whether the model imports torch, before any worker has run it.
+    """Guesses from the handler's source whether the model imports torch, before any worker has run it.
 
-    A wrong guess costs time or memory, never an answer. Handlers without a file in the archive are the built-in ones,
-    which import torch.
+    A wrong guess costs time or memory, nothing else. Handlers without a file in the archive are built-in, and import
+    torch.
     """
     name = spec.handler.partition(":")[0]
     file = Path(spec.model_dir, name if name.endswith(".py") else f"{name}.py")
@@ -287,19 +287,19 @@ def mentions_torch(spec: ModelSpec) -> bool:
 
 
 def prepare_template(options: WorkerOptions) -> None:
-    """Starts the template that workers with these options share, unless there is one."""
+    """Starts the template that workers with these options share, unless it exists."""
     if _can_fork(options):
         python, env = key = _template_key(options)
         templates.prepare(key, lambda: _spawn_template(python, dict(env), cwd=str(SOURCE_ROOT), label="template"))
 
 
 async def ready_template(options: WorkerOptions) -> Template | None:
-    """Returns the shared template, or None: spawn. Waits for one in preparation, which is quicker."""
+    """Returns the shared template; None: spawn the worker. Waits for one in preparation: spawning takes longer."""
     return await templates.get(_template_key(options)) if _can_fork(options) else None
 
 
 def _can_fork(options: WorkerOptions) -> bool:
-    """Tells whether workers can be forked: that needs pidfds and `/proc`, and our own worker module."""
+    """Tells whether workers can be forked, which takes pidfds, `/proc` and our own worker module."""
     return options.template and options.worker_module == WORKER_MODULE and hasattr(os, "pidfd_open")
 
 
@@ -323,7 +323,7 @@ def worker_command(options: WorkerOptions, *, socket_fd: int, progress_fd: int, 
 
 
 def template_environment(inherited: Mapping[str, str], options: WorkerOptions) -> dict[str, str]:
-    """Makes an environment without a model, and with one thread: a process with several cannot be forked."""
+    """Makes an environment without a model, for a single thread: a process with several cannot be forked safely."""
     env = _allowed(inherited, options.blacklist_env_vars)
     env["PYTHONPATH"] = os.pathsep.join(
         filter(None, [inherited.get("PYTHONPATH", ""), *not_installed((options.server_home, SOURCE_ROOT))])
@@ -339,9 +339,9 @@ def _single_threaded(env: Mapping[str, str]) -> dict[str, str]:
 def worker_environment(
     inherited: Mapping[str, str], spec: ModelSpec, options: WorkerOptions, *, workers: int, cores: int | None = None
 ) -> dict[str, str]:
-    """``workers``: how many share ``cores`` for this model (default: the usable ones)."""
+    """Makes the environment of a worker. ``workers``: how many of this model share ``cores`` (default: all usable)."""
     env = _allowed(inherited, options.blacklist_env_vars)
-    if not any(name in env for name in _THREAD_COUNTS):  # one set by the operator decides the others too
+    if not any(name in env for name in _THREAD_COUNTS):  # if the operator sets one, none is added
         share = str(max(1, (cores or usable_cores()) // max(1, workers)))
         env.update(dict.fromkeys(_THREAD_COUNTS, share))
     env["PYTHONPATH"] = _python_path(inherited.get("PYTHONPATH", ""), spec, options)

@@ -1,7 +1,7 @@
-"""One worker process of a slot, from its start until it is reaped.
+"""Runs one worker process of a slot, from its start until it is reaped.
 
-`WorkerProcess` knows this process only; the next one is up to `pool.slot`.  However it ends, ``error`` says why, and
-`reap` leaves nothing behind: no process of its group, no zombie, no open file.
+`WorkerProcess` handles this process only; `pool.slot` starts the next one.  However the process ends, ``error`` says
+why, and `reap` leaves nothing behind: no process of its group, no zombie, no open file.
 """
 
 from __future__ import annotations
@@ -32,17 +32,17 @@ from stoker.pool.spawning import WorkerOptions, WorkerSpawner, load_message
 
 log = logging.getLogger(__name__)
 
-HELLO_TIMEOUT_S = 120.0  # TorchServe's two minutes for the interpreter to come up
+HELLO_TIMEOUT_S = 120.0  # for the interpreter to start, as in TorchServe
 STOP_GRACE_S = 5.0  # for exit handlers, once everything is answered
-_CLOSED_GRACE_S = 1.0  # a closed socket is usually the first sign of a death that says more about the cause
-_KILL_WAIT_S = 10.0  # a process in an uninterruptible system call may not even die by SIGKILL
+_CLOSED_GRACE_S = 1.0  # a dying process closes its socket first, and its return code then says more about the cause
+_KILL_WAIT_S = 10.0  # SIGKILL does not end an uninterruptible system call
 _FRAME_SLACK_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SlotConfig:
-    """Options of all processes of a slot. ``name``: as in logs, ``W-9000-model_1.0``. ``devices``: the variable that
-    shows GPUs to a worker that has several; ``gpu_id`` is the first of them."""
+    """Options of all processes of a slot. ``name``: as in logs, ``W-9000-model_1.0``. ``devices``: for a worker with
+    several GPUs, the environment variable that shows them to it; ``gpu_id`` is the first of them."""
 
     id: int
     name: str
@@ -64,8 +64,8 @@ class SlotConfig:
 
 
 class WorkerProcess:
-    """``outputs``: what the slot's workers printed on standard output and error while they loaded. ``on_pending`` is
-    called with what is missing while it has no place."""
+    """``outputs``: what the slot's workers printed to standard output and error while they loaded. ``on_pending``: as
+    in `pool.remote.placement`."""
 
     def __init__(
         self,
@@ -91,7 +91,7 @@ class WorkerProcess:
         self._loaded: asyncio.Future[Loaded | LoadFailed] = loop.create_future()
         self._idle: asyncio.Future[None] | None = None
         self.error: ServingError | None = None
-        self.ready = False  # the scheduler knows it
+        self.ready = False  # the scheduler may send it batches
         self._ready_at = 0.0
         self._memory_kills_before = 0
         self.imported_torch = False
@@ -122,12 +122,12 @@ class WorkerProcess:
 
     @property
     def node_lost(self) -> bool:
-        """Tells whether it ended with its node, or with the agent there."""
+        """Tells whether the process ended because its node, or the agent there, was lost."""
         return self.node is not None and self._exited.done() and self._exited.result() is None
 
     @property
     def has_begun(self) -> bool:
-        """Tells whether the worker ever began a batch."""
+        """Tells whether the worker has begun any batch."""
         return self._link is not None and self._link.started() != 0
 
     @property
@@ -137,7 +137,8 @@ class WorkerProcess:
     # ---------------------------------------------------------------------------------------- start
 
     async def start(self, spawner: WorkerSpawner, *, workers: int) -> bool:
-        """Returns whether there is a process now. ``workers``: how many share the machine's cores."""
+        """Starts the process; False: it could not be started, see ``error``. ``workers``: how many share the machine's
+        cores."""
         config = self._config
         self.started_at = time.time()
         self._memory_kills_before = memory_kills.count()
@@ -194,7 +195,7 @@ class WorkerProcess:
             pipe.start()
 
     def _logs_of(self, process: RunningProcess, rank: int) -> tuple[PipeLog, PipeLog]:
-        """Makes logs of a rank's output. Only rank 0 records metrics, and repeats its output after a failed load."""
+        """Makes the logs of a rank's output. Only rank 0 records metrics, and suppresses repeated output."""
         config, node = self._config, process.node
         name = rank_name(config.name, rank)
         about = {**config.log_extra("worker_output"), "pid": process.pid}
@@ -213,11 +214,11 @@ class WorkerProcess:
         )
 
     async def greet(self) -> bool:
-        """Waits until the interpreter runs; False: it does not start, see ``error``."""
+        """Waits until the interpreter runs; False: it did not start, see ``error``."""
         return await self._wait_for(self._greeted, HELLO_TIMEOUT_S, "the process did not start")
 
     async def load(self) -> bool:
-        """Lets the worker load the model; False: it cannot, see ``error``."""
+        """Has the worker load the model; False: that failed, see ``error``."""
         spec, options = self._config.spec, self._config.options
         self.link.load(load_message(spec, options, gpu_id=self._visible_gpu))
         if not await self._wait_for(self._loaded, spec.startup_timeout_s, "the model did not load (startupTimeout)"):
@@ -229,19 +230,19 @@ class WorkerProcess:
                 pipe.loaded()
             return True
         self.error = self.error or causes.load_failure(message.number, message.message)
-        await self._exits(STOP_GRACE_S)  # it ends by itself, and what it prints until then says more
+        await self._exits(STOP_GRACE_S)  # it exits by itself; what it prints until then is logged
         return False
 
     @property
     def _visible_gpu(self) -> int | None:
-        """Returns the GPU's number in the worker, which may see only its own."""
+        """Returns the GPU's number within the worker: 0 if the worker sees only its own GPUs."""
         return 0 if self._config.devices else self._config.gpu_id
 
     async def _wait_for(self, wanted: asyncio.Future[Any], timeout_s: float, otherwise: str) -> bool:
         exited = self._exited
         await asyncio.wait({wanted, exited}, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
         if not wanted.done() and exited.done():
-            self.link.read_rest()  # what it sent just before it died
+            self.link.read_rest()  # handle what it sent just before it died
         if not wanted.done() and not exited.done():
             self.kill(WorkerDied(f"{otherwise} within {timeout_s:g} s"))
         return wanted.done()
@@ -254,7 +255,7 @@ class WorkerProcess:
         return self._process.exited
 
     async def wait_exit(self, or_until: asyncio.Future[None]) -> bool:
-        """Returns True when the process ended, False when ``or_until`` came first."""
+        """Returns True once the process has ended, False if ``or_until`` is done first."""
         return await self._exits(None, or_until)
 
     async def _exits(self, timeout_s: float | None, *others: asyncio.Future[None]) -> bool:
@@ -263,7 +264,7 @@ class WorkerProcess:
         return self._exited.done()
 
     async def drain(self, hurry: asyncio.Future[None]) -> None:
-        """Lets the worker answer what it holds, then stop; both only until ``hurry``."""
+        """Lets the worker answer what it holds, then exit; kills it once ``hurry`` is done."""
         idle = self._idle = asyncio.get_running_loop().create_future()
         self._check_idle()
         if not await self._exits(None, idle, hurry) and idle.done():
@@ -280,7 +281,7 @@ class WorkerProcess:
             self._idle.set_result(None)
 
     def kill(self, reason: ServingError) -> None:
-        """Kills the process group, or cancels its start; the first reason counts."""
+        """Kills the process group, or cancels its start. Only the first ``reason`` counts."""
         if self._process is None and self._starting is not None and not self._starting.done():
             self.error = self.error or reason
             self._starting.cancel()
@@ -289,7 +290,7 @@ class WorkerProcess:
             self._process.kill_group()
 
     async def reap(self) -> None:
-        """Ends the process and its group, handles all it sent, and records why it died. `close` comes next."""
+        """Kills the process group, handles all that it sent, and records why it died. Call `close` next."""
         process = self._process
         if process is None:
             for output in self._outputs:
