@@ -1,1 +1,1 @@
-"""Workers on other machines: where they connect to, and what the pool sees of them."""
+"""Workers on other machines: the listener that they connect to, and their processes as the pool sees them."""

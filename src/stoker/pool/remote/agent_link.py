@@ -1,7 +1,7 @@
-"""The server's end of the connection to an agent: messages and heartbeats, both ways.
+"""Connects the server to an agent: exchanges messages and heartbeats.
 
-Law: an agent that was silent for too long is lost, and so is the node for all we know; a busy handler is no silence,
-because the agent is a process of its own.
+Law: an agent that is silent for too long is lost, presumably with its node; a busy handler does not silence the agent,
+which is a process of its own.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ _LARGEST_OUTPUT_BYTES = 64 << 10
 
 
 class AgentLink:
-    """``on_message`` gets each message with its payload, ``on_lost`` why no more will come, once, and whether the agent
-    has closed. ``on_heartbeat``: called before each heartbeat."""
+    """``on_message`` gets each message with its payload. ``on_lost`` is called once: with the reason, as the end of a
+    sentence, and with whether the agent closed the connection. ``on_heartbeat`` is called with each heartbeat sent."""
 
     def __init__(
         self,
@@ -64,7 +64,7 @@ class AgentLink:
 
     def _send_heartbeat(self) -> None:
         if self._monotonic() - self._received_at > self._silence_s:
-            self._transport.read_rest()  # this loop may be what was late
+            self._transport.read_rest()  # this loop may have been late, not the agent
         silent_s = self._monotonic() - self._received_at
         if silent_s > self._silence_s:
             self.close()

@@ -1,7 +1,7 @@
-"""The listener to which agents and workers on other machines connect, each with a one-time token.
+"""Listens for agents and workers on other machines, each of which connects with a one-time token.
 
-Laws: nothing is read beyond the opening before the token was right; connections without one are bounded in number,
-bytes and time, and the newest one is always served; only their count is logged.
+Laws: nothing beyond the opening is read until the token has been checked; connections that have not shown one are
+limited in number, bytes and time, and a new one replaces the oldest; only their count is logged.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from stoker.pool.remote.tokens import Tokens
 log = logging.getLogger(__name__)
 
 MOST_UNKNOWN = 256
-"""Connections that have not shown a token yet."""
+"""Limit of connections that have not shown a token yet."""
 
 _BACKLOG = 256
 _ACCEPTS_PER_TURN = 16
@@ -37,9 +37,9 @@ _REPORT_PAUSE_S = 60.0
 
 
 class Border:
-    """``host``, ``port``: where to listen; port 0: any. ``advertise``: what nodes connect to, if not ``host``.
+    """``host``, ``port``: where to listen; port 0: any. ``advertise``: the host that nodes connect to, if it differs.
 
-    ``tls``: None: plain TCP, for networks without eavesdroppers. ``heartbeat_s``, ``silence_s``: see `node.order`.
+    ``tls``: None: plain TCP, for trusted networks. ``heartbeat_s``, ``silence_s``: see `node.order.Order`.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class Border:
 
     @property
     def port(self) -> int:
-        """The port in use, once started."""
+        """Returns the port in use, once started."""
         return self._port
 
     async def start(self) -> None:
@@ -89,7 +89,7 @@ class Border:
         self._accept_again()
 
     def expect(self, name: str, *, bundle: Bundle | None = None) -> ExpectedWorker:
-        """Makes the tokens of one worker. Call it once the node is there: its agent has a minute to connect."""
+        """Makes the tokens of one worker. Call it once a node was chosen: its agent must connect within a minute."""
         tls = self._tls
         at: dict[str, Any] = {
             "host": self._advertise,
@@ -102,7 +102,7 @@ class Border:
         )
 
     async def close(self) -> None:
-        """Closes the listener; connections that showed a token are their owners'. Idempotent."""
+        """Closes the listener and all connections that have not shown a token. Idempotent."""
         listener, self._listener = self._listener, None
         if listener is not None:
             if listener.fileno() >= 0:
@@ -129,7 +129,7 @@ class Border:
                 sock, _ = self._listener.accept()
             except (BlockingIOError, InterruptedError, ConnectionError):
                 return
-            except OSError:  # no files left: retry later
+            except OSError:  # too many open files: retry later
                 loop = asyncio.get_running_loop()
                 loop.remove_reader(self._listener.fileno())
                 self._paused = loop.call_later(_NO_FILES_PAUSE_S, self._accept_again)
@@ -146,7 +146,7 @@ class Border:
         task.add_done_callback(partial(self._authenticated, sock))
 
     def _authenticated(self, sock: socket.socket, task: asyncio.Task[bool]) -> None:
-        """Closes what was not let in; a task that was cancelled before it began cannot."""
+        """Closes a connection that was refused, or whose task was cancelled, perhaps before it ran."""
         self._unknown.pop(task, None)
         if task.cancelled() or not task.result():
             sock.close()
@@ -172,7 +172,7 @@ class Border:
             self._fetches.begin(expected.bundle, stream)
 
     def _report(self) -> None:
-        """Logs refused connections once a minute at most."""
+        """Logs the number of refused connections, at most once a minute."""
         self._refused += 1
         now = self._monotonic()
         if now - self._reported_at >= _REPORT_PAUSE_S:

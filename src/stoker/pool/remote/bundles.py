@@ -1,4 +1,4 @@
-"""A model's files for nodes: read once for their hash, in a thread, as long as they stay as they are."""
+"""Bundles models' files for nodes. Reads and hashes them in a thread, and again only if they have changed."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _MOST_REMEMBERED = 64
 
 
 class Bundles:
-    """The files of all models. Those of the models that were asked for last are remembered."""
+    """The bundles of all models. Remembers those that were used last."""
 
     def __init__(self, *, executor: Executor, limits: UnpackLimits) -> None:
         self._executor = executor
@@ -26,7 +26,7 @@ class Bundles:
         self._files: dict[str, ModelFiles] = {}  # the oldest first
 
     async def of(self, model_dir: str) -> Bundle:
-        """Does as `ModelFiles.bundle`."""
+        """Returns the bundle of the model in ``model_dir``. Raises as `ModelFiles.bundle`."""
         files = self._files.pop(model_dir, None) or ModelFiles(
             Path(model_dir), executor=self._executor, limits=self._limits
         )
@@ -48,9 +48,9 @@ class ModelFiles:
         self._last: Bundle | None = None
 
     async def bundle(self) -> Bundle:
-        """Returns what lies in the directory now.  Workers that start together wait for one reading.
+        """Returns the files as they are now. Concurrent calls hash them once.
 
-        Raises: InvalidArchive, OSError: it cannot be sent.
+        Raises: InvalidArchive, OSError: the files cannot be sent.
         """
         async with self._lock:
             self._last = await run_stoppable(self._executor, self._sealed, undo=lambda sealed: None)
@@ -64,5 +64,5 @@ class ModelFiles:
 
 
 def _name_of(folder: Path) -> str:
-    """Keeps the name of a directory used in place, since it may be a package; an archive's folder has none."""
+    """Keeps the name of a directory that is used in place, which may be a package; an archive has none to keep."""
     return folder.name if folder.is_symlink() else "model"

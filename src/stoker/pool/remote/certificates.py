@@ -1,4 +1,4 @@
-"""Provides the certificate that the server shows to nodes: made at start, or the operator's."""
+"""Provides the certificate that the server presents to nodes: one made at start, or the operator's."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from stoker.errors import ConfigurationError
 
 _NAME = "stoker-border"
 _ALWAYS = datetime.datetime(1970, 1, 1), datetime.datetime(9999, 12, 31)
-"""Clocks of nodes may be wrong, and this certificate ends with the server anyway."""
+"""Not limited, because nodes' clocks may be wrong, and no one trusts this certificate after the server has ended."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BorderTls:
-    """``ca``: PEM of what nodes verify the certificate with; ``name``: the name in it."""
+    """``ca``: PEM with which nodes verify the certificate. ``name``: the name in the certificate."""
 
     context: ssl.SSLContext
     ca: str
@@ -30,7 +30,7 @@ class BorderTls:
 
 
 def make_tls() -> BorderTls:
-    """Makes a key that never leaves this process. Its certificate is the only one that nodes trust."""
+    """Makes a key that never leaves this process, and its certificate, the only one that nodes trust."""
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, _NAME)])
     certificate = (
@@ -53,9 +53,9 @@ def make_tls() -> BorderTls:
 
 
 def tls_of_files(certificate: Path, key: Path, ca: Path, *, name: str) -> BorderTls:
-    """``certificate``: the whole chain. ``name``: one of those that it holds for.
+    """Reads the operator's files. ``certificate``: the whole chain. ``name``: one of the names in the certificate.
 
-    Raises: ConfigurationError: a file cannot be read, or is not what it should be.
+    Raises: ConfigurationError: a file cannot be read or is invalid.
     """
     try:
         context = _context(key.read_bytes() + b"\n" + certificate.read_bytes())
@@ -68,10 +68,10 @@ def tls_of_files(certificate: Path, key: Path, ca: Path, *, name: str) -> Border
 
 
 def _context(key_and_chain: bytes) -> ssl.SSLContext:
-    """Loads through a nameless file in memory, because OpenSSL reads files only."""
+    """Loads the key through an anonymous file in memory, because `ssl` reads keys only from files."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_3
-    context.num_tickets = 0  # no session is resumed
+    context.num_tickets = 0  # nodes never resume a session
     fd = os.memfd_create("border-certificate", os.MFD_CLOEXEC)
     with os.fdopen(fd, "wb") as stream:
         stream.write(key_and_chain)

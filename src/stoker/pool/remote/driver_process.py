@@ -1,6 +1,6 @@
-"""The driver process of a Ray cluster as the server sees it.
+"""Controls the driver process of a Ray cluster.
 
-Laws: each request ends, also when the driver dies or breaks the protocol (`DriverLost`); one that is given up is
+Laws: each request ends, with `DriverLost` if the driver dies or violates the protocol; an abandoned request is
 released.
 """
 
@@ -51,12 +51,12 @@ _OURS = re.compile(r"(?:STOKER|TS)_.*")
 
 
 class DriverLost(WorkerDied):
-    """The driver is gone, or there is no cluster."""
+    """The driver has ended, or there is no cluster."""
 
 
 class Request:
-    """The actors of one worker. ``placed`` gets their nodes. ``on_pending``: as in `pool.remote.placement`;
-    ``on_ended`` gets the number of each process that was lost, and why."""
+    """Requests the actors of one worker. ``placed`` gets their nodes. ``on_pending``: as in `pool.remote.placement`.
+    ``on_ended`` gets the number of each process whose actor has ended, and why it was lost (empty: it was not)."""
 
     def __init__(self, number: int, send: Callable[[ToDriver], None], on_pending: Callable[[str], None]) -> None:
         self._number = number
@@ -69,7 +69,7 @@ class Request:
         self._send(Begin(request=self._number, orders=list(orders)))
 
     def release(self) -> None:
-        """Idempotent."""
+        """Ends the actors, or the wait for them. Idempotent."""
         self._send(Release(self._number))
 
     def take(self, message: Pending | Placed | Failed | Ended) -> None:
@@ -85,11 +85,11 @@ class Request:
     def fail(self, error: WorkerDied) -> None:
         if not self.placed.done():
             self.placed.set_exception(error)
-            self.placed.exception()  # it need not be waited for
+            self.placed.exception()  # else asyncio logs it when no one waits
 
 
 class Driver:
-    """One process. ``connected`` gets its report on the cluster, or `DriverLost`."""
+    """One driver process. ``connected`` gets its report on the cluster, or `DriverLost`."""
 
     def __init__(self, process: ChildProcess) -> None:
         self._process = process
@@ -126,7 +126,7 @@ class Driver:
         return request
 
     async def close(self) -> None:
-        """Ends the process, and with it all that it placed. Idempotent."""
+        """Ends the process and, with it, all actors. Idempotent."""
         self._transport.close()
         self._process.sock.close()
         await asyncio.wait({self.gone}, timeout=_STOP_S)
@@ -137,7 +137,7 @@ class Driver:
         self._process.kill_group()
 
     def give_up(self) -> DriverLost:
-        """Ends a process that does not join, and returns the error."""
+        """Kills a process that does not join the cluster; returns the error."""
         self.kill()
         return DriverLost(f"the Ray cluster did not answer within {CONNECT_S:g} s{self._printed()}")
 
@@ -195,7 +195,7 @@ class Driver:
     def _fail(self, error: DriverLost) -> None:
         if not self.connected.done():
             self.connected.set_exception(error)
-            self.connected.exception()  # it need not be waited for
+            self.connected.exception()  # else asyncio logs it when no one waits
         for request in self._requests.values():
             request.fail(error)
 

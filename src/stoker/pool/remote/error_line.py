@@ -1,6 +1,6 @@
-"""Picks the line of a process's output that best explains its end.  PURE.
+"""Picks the line of a process's output that best explains why the process ended.  PURE.
 
-Law: no path, because clients see it.
+Law: the line contains no path, because clients see it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _PATH = re.compile(r"(?<![\w:/.])~?/[^\s:,;)\]'\"]+")
 
 
 class ErrorLine:
-    """Prefers an exception or an error of Ray's log to whatever came after it, else takes the last line."""
+    """Prefers the last exception, or error of Ray's log, to the last line."""
 
     def __init__(self) -> None:
         self._last = self._error = ""
@@ -34,6 +34,6 @@ class ErrorLine:
             self._error = text
 
     def __str__(self) -> str:
-        """Returns the line without a full stop; empty: no line explains anything."""
+        """Returns the line without its full stop; empty: there is no such line."""
         line = " ".join(_PATH.sub("[path]", self._error or self._last).split())
         return shortened(escaped(line).rstrip("."), _MOST_CHARACTERS)

@@ -1,4 +1,4 @@
-"""Sends models' files to nodes, in threads: the loop has no part in it, however large they are."""
+"""Sends models' files to nodes, in threads, so that large files do not delay the event loop."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from stoker.ipc.dialing import Stream
 log = logging.getLogger(__name__)
 
 STALL_S = 30.0
-"""Longest time that a node may leave what was sent unread."""
+"""Longest time for which a node may not read what was sent."""
 
 _AT_ONCE = 4
 
 
 class Fetches:
-    """A few at a time; the next node waits for its turn."""
+    """Serves a few nodes at a time; further ones wait their turn."""
 
     def __init__(self) -> None:
         self._threads = ThreadPoolExecutor(_AT_ONCE, "border-fetch")
         self._streams: set[Stream] = set()
 
     def begin(self, bundle: Bundle, stream: Stream) -> None:
-        """Sends the files, and closes ``stream``: its end shows the node whether it has all."""
+        """Sends the files, then closes ``stream``; the node checks that it has received all."""
         self._streams.add(stream)
         try:
             self._threads.submit(self._send, bundle, stream)
@@ -35,10 +35,10 @@ class Fetches:
             self._end(stream)
 
     def close(self) -> None:
-        """Ends all. Idempotent."""
+        """Ends all transfers. Idempotent."""
         self._threads.shutdown(wait=False)
         for stream in list(self._streams):
-            with contextlib.suppress(OSError):  # its own end came first
+            with contextlib.suppress(OSError):  # it has ended meanwhile
                 stream.shutdown(socket.SHUT_RDWR)
 
     def _send(self, bundle: Bundle, stream: Stream) -> None:

@@ -1,4 +1,4 @@
-"""Checks a Ray cluster before workers are placed there."""
+"""Checks Ray, and a cluster, before workers are placed there."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ OLDEST = (2, 54)
 
 
 def check_installed() -> None:
-    """Raises ConfigurationError: the package ray is missing here, or too old."""
+    """Raises ConfigurationError: the package ray is not installed here, or too old."""
     needed = (
         f"Workers on a Ray cluster need the package ray, {OLDEST[0]}.{OLDEST[1]} or newer: pip install 'stoker[ray]'"
     )
@@ -27,7 +27,7 @@ def check_installed() -> None:
 
 
 def check_apis(connected: Connected) -> None:
-    """Refuses a cluster that lets everyone in the network run code on its nodes (CVE-2023-48022).
+    """Refuses a cluster that lets anyone on the network run code on its nodes (CVE-2023-48022).
 
     Raises: ConfigurationError.
     """

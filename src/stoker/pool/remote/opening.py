@@ -1,4 +1,4 @@
-"""Lets one connection in: TLS, then the opening. What is not an opening with a token costs a closed socket."""
+"""Reads who connects: does the TLS handshake, then reads the opening with its token."""
 
 from __future__ import annotations
 
@@ -13,14 +13,15 @@ from stoker.ipc.opening import Kind
 from stoker.ipc.tls_socket import TlsSocket
 
 TIMEOUT_S = 10.0
-_MOST_READS = 64  # before the token is there
+_MOST_READS = 64  # for handshake and opening
 
 
 async def identify(sock: socket.socket, tls: ssl.SSLContext | None) -> tuple[Stream, Kind, bytes]:
-    """Returns the stream, what the peer says it is for, and its token. The caller closes ``sock`` on any error.
+    """Returns the stream, the kind of connection that the peer asks for, and its token. On any error the caller closes
+    ``sock``.
 
-    Raises: OSError: it is closed, or TLS failed; FrameError: it sent something else. asyncio.TimeoutError: it was
-    silent or slow.
+    Raises: OSError: the peer has closed, or TLS failed; FrameError: it sent no opening; asyncio.TimeoutError: it was
+    too slow.
     """
     return await asyncio.wait_for(_identify(sock, tls), TIMEOUT_S)
 

@@ -1,4 +1,4 @@
-"""Passes what a remote worker prints on to a pipe of this process, where `pool.logs` reads as it does for others."""
+"""Writes what a remote worker prints to a pipe of this process, from which `pool.logs` reads as for local workers."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from collections.abc import Callable
 
 
 class OutputPipe:
-    """``on_taken``: called with how many bytes the pipe has taken. ``reader``: the end for the log, the caller's to
-    close.
+    """``on_taken``: called with the number of bytes that were written to the pipe. ``reader``: the end that the log
+    reads.
 
-    The sender keeps to a window, so ``_waiting`` is bounded.
+    `waiting_bytes` is bounded, because the sender keeps to a window.
     """
 
     def __init__(self, on_taken: Callable[[int], None]) -> None:
@@ -24,7 +24,7 @@ class OutputPipe:
 
     @property
     def waiting_bytes(self) -> int:
-        """Returns how much the reader has yet to make room for."""
+        """Returns the bytes that the pipe has not taken yet."""
         return len(self._waiting)
 
     def write(self, data: memoryview) -> None:
@@ -48,7 +48,7 @@ class OutputPipe:
         self._on_taken(taken)
 
     def end(self) -> None:
-        """Closes the end that is written to. Idempotent."""
+        """Closes the writing end, so that the reader sees end-of-file. Idempotent."""
         if self._writer >= 0:
             self._loop.remove_writer(self._writer)
             os.close(self._writer)

@@ -1,4 +1,4 @@
-"""Places workers on other machines: what the spawner asks for, whoever does it."""
+"""Defines what the spawner needs to start workers on other machines."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from stoker.core.model import ModelSpec
 from stoker.pool.running_process import RunningProcess
 
 OnPending = Callable[[str], None]
-"""Is called while a worker has no place, with what is missing; with nothing once there is room."""
+"""Called with what the cluster lacks while it has no room for a worker, and with an empty string once it has."""
 
 
 def same_shortage(one: str, other: str) -> bool:
-    """Tells whether both say that the same is missing, whatever figures follow in brackets."""
+    """Tells whether both name the same resources, whatever figures follow in parentheses."""
     return one.partition(" (")[0] == other.partition(" (")[0]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Launch:
-    """A worker that is to run elsewhere. ``name``: as in logs. ``env``, ``env_first``, ``withheld``: as in
+    """A worker to start on another machine. ``name``: as in logs. ``env``, ``env_first``, ``withheld``: as in
     `node.order.Order`. ``metrics_config``: the metrics file; None: the packaged one."""
 
     name: str
@@ -33,10 +33,10 @@ class Launch:
 
 
 class Placement(Protocol):
-    """Waits until there is room, for as long as that takes, and the worker is connected. A cancellation leaves nothing
-    behind.
+    async def start(self, launch: Launch, *, on_pending: OnPending) -> RunningProcess:
+        """Waits until the cluster has room for the worker, however long that takes, and until it has connected. A
+        cancellation leaves nothing behind.
 
-    Raises: WorkerDied: it could not be placed or started.
-    """
-
-    async def start(self, launch: Launch, *, on_pending: OnPending) -> RunningProcess: ...
+        Raises: WorkerDied: it could not be placed or started.
+        """
+        ...

@@ -1,7 +1,7 @@
-"""Places workers on the nodes of a Ray cluster: `pool.remote.placement.Placement`.
+"""Implements `pool.remote.placement.Placement` on a Ray cluster.
 
-Ray is asked for actors by way of its driver; each carries out an order, and its worker connects to the border.  A
-driver that is gone is started anew by whoever needs it next.
+Asks Ray for actors by way of its driver; each actor carries out an order, and its worker connects to the border.  The
+next worker that needs a driver starts another if the last one has ended.
 """
 
 from __future__ import annotations
@@ -33,15 +33,15 @@ from stoker.pool.watchdog import watchdog
 log = logging.getLogger(__name__)
 
 BundleOf = Callable[[str], Awaitable[Bundle]]
-"""Returns the files of a model's directory as nodes get them. Raises InvalidArchive, OSError."""
+"""Returns the bundle of a model's directory. Raises InvalidArchive, OSError."""
 
 _HIDDEN = ("CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeOptions:
-    """Options of every node. ``cache_dir``, ``cache_limit_bytes``: as in `node.order.Order`. ``shares_disk``: it
-    has the server's directories."""
+    """Options of every node. ``cache_dir``, ``cache_limit_bytes``: as in `node.order.Order`. ``shares_disk``: the
+    server's directories are there under the same paths."""
 
     cache_dir: str | None = None
     cache_limit_bytes: int = 50 << 30
@@ -49,8 +49,8 @@ class NodeOptions:
 
 
 class RayPlacer:
-    """``address``: of the cluster. ``check`` may refuse a cluster, ``border_of`` makes the border for one.
-    ``bundle_of``: the files of a model."""
+    """``address``: of the cluster. ``check``: raises ConfigurationError for a cluster that must not be used.
+    ``border_of``: makes the border for a cluster. ``start``: starts a driver."""
 
     def __init__(
         self,
@@ -85,7 +85,7 @@ class RayPlacer:
         return connected
 
     async def close(self) -> None:
-        """Idempotent. Workers that still run lose their connection, and end."""
+        """Closes the border, and leaves the cluster, which ends workers that still run. Idempotent."""
         border, self._border = self._border, None
         if border is not None:
             await border.close()
@@ -95,7 +95,7 @@ class RayPlacer:
         await watchdog.release()
 
     async def _joined(self) -> Driver:
-        """Raises DriverLost, ConfigurationError."""
+        """Returns a driver that has joined the cluster. Raises DriverLost, ConfigurationError."""
         driver = self._driver
         if driver is None or driver.gone.done():
             try:
@@ -146,7 +146,7 @@ class RayPlacer:
     async def _run(
         self, request: Request, launch: Launch, bundle: Bundle | None, places: Sequence[RankOnNode]
     ) -> list[RemoteProcess]:
-        """Lets each actor carry out its order, and returns the processes once all are connected."""
+        """Has each actor carry out its order; returns the processes once all are connected."""
         if self._border is None:
             raise WorkerDied("the server is stopping")
         expected = [self._border.expect(rank_name(launch.name, place.rank), bundle=bundle) for place in places]
@@ -174,12 +174,12 @@ class RayPlacer:
 
 
 def _alone(node: Node, gpus: float) -> RankOnNode:
-    """Shows a worker the GPUs that Ray gave to it, and no others."""
+    """Shows a worker only the GPUs that Ray has assigned to it."""
     return RankOnNode(0, 0, {**({} if gpus else dict.fromkeys(_HIDDEN, "")), **node.devices})
 
 
 async def _all_connected(expected: Sequence[ExpectedWorker]) -> list[RemoteProcess]:
-    """Returns all processes, or ends them all and raises what the first failed with."""
+    """Returns all processes, or ends them all and raises the error of the first that failed."""
     waits = [asyncio.ensure_future(each.process()) for each in expected]
     try:
         return list(await asyncio.gather(*waits))
@@ -194,7 +194,7 @@ async def _all_connected(expected: Sequence[ExpectedWorker]) -> list[RemoteProce
 
 
 def _release_at_end(request: Request, processes: Sequence[RemoteProcess]) -> None:
-    """Releases the actors once every worker of theirs is gone."""
+    """Releases the actors once all of their processes have ended."""
     left = len(processes)
 
     def ended(_: Any) -> None:

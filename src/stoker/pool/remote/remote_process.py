@@ -1,9 +1,9 @@
-"""A worker process on another machine, with the interface of `pool.child_process.ChildProcess`.
+"""Implements `pool.running_process.RunningProcess` for a worker on another machine.
 
-Made when its agent arrives; usable once the worker has connected, too.  What the agent reports is exact: exit code,
-output, and the newest batch that had begun.  When agent or node are lost, that batch is unknown, because the newest
-heartbeat is older than any short batch.  A worker whose connection stalls while its agent's does not is killed, so that
-the batch is known.
+Created when its agent connects; usable once the worker has connected too.  What the agent reports is exact: return
+code, output, and the newest batch that had begun.  If the agent or its node is lost, that batch is unknown, because the
+last heartbeat is older than any short batch.  A worker whose connection stalls while its agent's does not is killed,
+which makes the batch known.
 """
 
 from __future__ import annotations
@@ -41,22 +41,21 @@ from stoker.pool.remote.output_pipe import OutputPipe
 KILL_REPORT_S = 5.0
 """Timeout for the agent to report the end of a worker that it was asked to kill."""
 
-_REST_S = 2.0  # for what a dead worker had sent and printed; one whose agent is dead dies with it
+_REST_S = 2.0  # for what a dead worker had sent and printed to arrive
 _POLL_S = 0.005
 _MOST_OUTPUT_BYTES = OUTPUT_WINDOW_BYTES + OUTPUT_REST_BYTES
 
 
 class RemoteProcess:
-    """``node``: where it runs. ``shares_cores``: as in `pool.running_process`, set by who placed it. ``started`` is
-    done when its process runs, ``connected`` when `sock` is there. ``death``: why it ended, once ``exited`` is
-    done."""
+    """``shares_cores`` is set by whoever placed the worker. ``started`` is done when the process runs, ``connected``
+    when `sock` is set. ``death``: why it ended, once ``exited`` is done."""
 
     def __init__(self, stream: Stream, *, heartbeat_s: float, silence_s: float) -> None:
         loop = asyncio.get_running_loop()
         self.node = "another machine"
         self.shares_cores = False
         self.pid = 0
-        self.ended_first: int | None = None  # as in `pool.ranks.RankGroup`: it has no ranks
+        self.ended_first: int | None = None  # it has no ranks
         self.death: WorkerDied | None = None
         self.started: asyncio.Future[None] = loop.create_future()
         self.connected: asyncio.Future[None] = loop.create_future()
@@ -82,14 +81,14 @@ class RemoteProcess:
         self._agent.start()
 
     def connect(self, stream: Stream) -> None:
-        """Takes the worker's connection."""
+        """Takes the worker's connection; closes a second one."""
         if self._stream is not None or self.exited.done():
             stream.close()
             return
         self._stream = stream
         self.connected.set_result(None)
 
-    # ------------------------------------------------------------------------------------ as a ChildProcess
+    # ----------------------------------------------------------------------------------- as a RunningProcess
 
     @property
     def sock(self) -> Stream:
@@ -109,7 +108,7 @@ class RemoteProcess:
         return self._outputs[STDERR].reader
 
     def kill_group(self) -> None:
-        """Has the agent end the process and all it started."""
+        """Has the agent kill the process and all it started."""
         if not self.exited.done() and self._kill_timer is None:
             self._agent.send(Kill())
             reason = "did not report the worker's end"
@@ -119,7 +118,7 @@ class RemoteProcess:
         return self._memory_bytes
 
     def close(self) -> None:
-        """Leaves what is left of the worker to its agent, if that is still there. Idempotent."""
+        """Closes all connections, at which an agent that still runs ends the worker. Idempotent."""
         if self._kill_timer is not None:
             self._kill_timer.cancel()
         if self._ending is not None:
@@ -147,7 +146,7 @@ class RemoteProcess:
             if not self.started.done():
                 self.started.set_result(None)
         elif isinstance(message, Refused):
-            self._end(WorkerDied(message.reason), None, progress=0, whole=True)
+            self._end(WorkerDied(message.reason), None, progress=0, connection_ends=True)
         else:
             self._on_exit(message)
 
@@ -158,7 +157,7 @@ class RemoteProcess:
 
     def _on_exit(self, message: Exited) -> None:
         death = causes.death_of(message.code, out_of_memory=lambda: message.out_of_memory)
-        self._end(death, message.code, progress=message.progress, whole=self.death is None)
+        self._end(death, message.code, progress=message.progress, connection_ends=self.death is None)
 
     def _print(self, stream: int, data: memoryview) -> None:
         output = self._outputs.get(stream)
@@ -172,47 +171,48 @@ class RemoteProcess:
     # ------------------------------------------------------------------------------------ its end
 
     def lost(self, reason: str) -> None:
-        """Records that the process is gone and no report on it will come."""
+        """Records that the process is gone, and that its agent will not report on it."""
         self._agent.close()
-        self._end(WorkerDied(reason), None, progress=None, whole=False)
+        self._end(WorkerDied(reason), None, progress=None, connection_ends=False)
 
     def _agent_lost(self, what: str, closed: bool) -> None:
-        """``closed``: by its kernel, so the node lives, or died in order: the worker's connection ends, too."""
+        """``closed``: the node's kernel closed the agent's connection, so it closes the worker's too."""
         self._agent.close()
-        self._end(WorkerDied(f"its agent on {self.node} {what}"), None, progress=None, whole=closed)
+        self._end(WorkerDied(f"its agent on {self.node} {what}"), None, progress=None, connection_ends=closed)
 
     def _check_connection(self) -> None:
         if self._stream is not None and self._ending is None and tcp_state.is_stalled(self._stream, self._silence_s):
             self.death = self.death or WorkerDied(f"the connection to {self.node} is stalled")
             self.kill_group()
 
-    def _end(self, death: WorkerDied, code: int | None, *, progress: int | None, whole: bool) -> None:
-        """Ends it; later reasons are ignored. ``progress`` None: unknown. ``whole``: its connection ends by itself."""
+    def _end(self, death: WorkerDied, code: int | None, *, progress: int | None, connection_ends: bool) -> None:
+        """Ends the process; later calls are ignored. ``progress``: None: unknown. ``connection_ends``: the worker's
+        end of its connection is closed or will be, so all that it sent can be read."""
         if self._ending is None:
             self.death = self.death or death
             record_progress(self._progress_fd, progress)
-            self._ending = self._loop.create_task(self._wind_up(code, whole=whole))
+            self._ending = self._loop.create_task(self._finish(code, connection_ends=connection_ends))
 
-    async def _wind_up(self, code: int | None, *, whole: bool) -> None:
-        """Lets in what the worker sent and printed before."""
-        if not whole:
+    async def _finish(self, code: int | None, *, connection_ends: bool) -> None:
+        """Sets ``exited`` once the rest of what the worker sent and printed has arrived, or `_REST_S` have passed."""
+        if not connection_ends:
             self._shut_down()
         with contextlib.suppress(asyncio.TimeoutError):
-            await asyncio.wait_for(self._wait_for_rest(whole=whole), _REST_S)
+            await asyncio.wait_for(self._wait_for_rest(connection_ends=connection_ends), _REST_S)
         self._shut_down()
         for output in self._outputs.values():
             output.end()
         if not self.exited.done():
             self.exited.set_result(code)
 
-    async def _wait_for_rest(self, *, whole: bool) -> None:
-        while self._prints() or (whole and self._sends()):  # noqa: ASYNC110 - the kernel has no event for it
+    async def _wait_for_rest(self, *, connection_ends: bool) -> None:
+        while self._output_waits() or (connection_ends and self._may_send()):  # noqa: ASYNC110 - there is no event
             await asyncio.sleep(_POLL_S)
 
-    def _prints(self) -> bool:
+    def _output_waits(self) -> bool:
         return any(output.waiting_bytes for output in self._outputs.values())
 
-    def _sends(self) -> bool:
+    def _may_send(self) -> bool:
         return self._stream is not None and not tcp_state.has_ended(self._stream)
 
     def _shut_down(self) -> None:

@@ -1,4 +1,4 @@
-"""Reads the state that the kernel keeps of a TCP connection."""
+"""Reads the kernel's state of a TCP connection."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _INFO = struct.Struct("<4B 52x I")  # state, congestion state, retransmits, prob
 
 
 def has_ended(stream: Stream) -> bool:
-    """Tells whether the peer has closed: what it sent before is all here."""
+    """Tells whether the peer has closed the connection: all that it sent has arrived."""
     info = _info(stream, 1)
     return not info or info[0] in _ENDED
 
@@ -20,7 +20,7 @@ def has_ended(stream: Stream) -> bool:
 def is_stalled(stream: Stream, for_s: float) -> bool:
     """Tells whether the kernel has retransmitted or probed for ``for_s`` seconds without an acknowledgement.
 
-    A peer that merely does not read is not stalled: its kernel acknowledges.
+    A peer that merely does not read is not stalled, because its kernel acknowledges.
     """
     info = _info(stream, _INFO.size)
     if len(info) < _INFO.size:

@@ -1,7 +1,7 @@
-"""One-time tokens: who may connect, and as what.  PURE.
+"""Makes one-time tokens, and checks who may connect, and for what.  PURE.
 
-Laws: a token opens one connection, of one kind, for one worker; what is looked up is its name, and its secret is
-compared in constant time.
+Laws: a token opens one connection, of one kind, for one worker; it is looked up by its public part, and its secret part
+is compared in constant time.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class _Held(Generic[T]):
 
 
 class Tokens(Generic[T]):
-    """``random`` makes as many bytes as it is asked for."""
+    """``random``: returns as many random bytes as it is asked for."""
 
     def __init__(self, random: Callable[[int], bytes] = secrets.token_bytes) -> None:
         self._random = random
@@ -42,7 +42,7 @@ class Tokens(Generic[T]):
         return token
 
     def use(self, kind: Kind, token: bytes) -> T | None:
-        """Returns the owner, and forgets the token; None: it is none, or for another kind of connection."""
+        """Returns the token's owner, and forgets the token; None: it is unknown, or for another kind of connection."""
         held = self._held.get(token[:_NAME_BYTES])
         if held is None or not hmac.compare_digest(held.secret, token[_NAME_BYTES:]) or held.kind is not kind:
             return None
