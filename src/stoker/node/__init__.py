@@ -1,1 +1,1 @@
-"""Runs beside workers on other machines."""
+"""The agent that runs beside each worker on another machine, and the cache of models' files there."""

@@ -1,7 +1,7 @@
-"""Runs one worker on a node for a server elsewhere: starts it, reports on it, and leaves nothing behind.
+"""Runs one worker on a node for a server on another machine: starts it, reports on it, and leaves nothing behind.
 
-Knows nothing of whoever placed it there.  Laws: the worker's process group ends with the agent, with the connection to
-the server, and when the server is silent for too long; the end of the worker is reported before the agent leaves.
+Does not depend on who placed it there.  Laws: the worker's process group ends with the agent, with the connection to
+the server, and when the server is silent for too long; the agent reports the worker's end before it exits.
 """
 
 from __future__ import annotations
@@ -41,11 +41,11 @@ _KILL_WAIT_S = 10.0
 
 
 def run(order: bytes, *, node: str) -> None:
-    """Returns when the worker is gone. ``node``: how messages name this node, such as ``gpu-3 (10.0.0.7)``.
+    """Carries out the order; returns when the worker is gone. ``node``: this node in messages: ``gpu-3 (10.0.0.7)``.
 
-    Never raises for what goes wrong with the worker: the server learns of it over the border.
+    Does not raise if the worker fails: that is reported to the server.
 
-    Raises: WorkerDied: the order is one of another version of stoker; OSError: the server cannot be reached.
+    Raises: WorkerDied: the order is from another version of stoker; OSError: the server cannot be reached.
     """
     asyncio.run(Agent(orders.decode(order), node).run())
 
@@ -76,7 +76,7 @@ class Agent:
                 memory_kills_before = memory_kills.count()
                 child = self._spawn(model_dir, folder)
                 try:
-                    await self._accompany(child, server, memory_kills_before)
+                    await self._supervise(child, server, memory_kills_before)
                 finally:
                     child.close()
         except StokerError as error:
@@ -88,7 +88,7 @@ class Agent:
 
     @contextlib.asynccontextmanager
     async def _model_dir(self, server: ServerLink) -> AsyncIterator[str]:
-        """Holds the model's folder in place. Fetching ends with the connection to the server.
+        """Yields the model's folder, and keeps it while the worker uses it. Stops fetching when the server is gone.
 
         Raises: FilesNotFetched, Stopped.
         """
@@ -107,7 +107,7 @@ class Agent:
     # ---------------------------------------------------------------------------------------- the worker
 
     def _spawn(self, model_dir: str, folder: Path) -> ChildProcess:
-        """Passes the token over the inherited socket: others may read a command line."""
+        """Starts the worker. Passes its token over the inherited socket, because others can read command lines."""
         order, border = self._order, self._order.border
         connect = Connect(
             host=border.host,
@@ -116,7 +116,7 @@ class Agent:
             tls_name=border.tls_name,
             token=border.worker_token,
             model_dir=model_dir,
-            metrics_config=_kept(order.metrics_config, folder / "metrics.yaml"),
+            metrics_config=_written(order.metrics_config, folder / "metrics.yaml"),
         )
 
         def command(socket_fd: int, progress_fd: int) -> list[str]:
@@ -124,11 +124,11 @@ class Agent:
             return [order.python or sys.executable, "-u", "-m", order.worker_module, *numbers, "--name", order.name]
 
         child = spawn(command, cwd=model_dir, env=self._environment(model_dir))
-        child.sock.sendall(encode_connect(connect))  # fits into the buffer
+        child.sock.sendall(encode_connect(connect))  # the socket's buffer holds it, so this does not block
         return child
 
     def _environment(self, model_dir: str) -> dict[str, str]:
-        """Lets the node's own variables win: it knows its devices, folders and cores."""
+        """Makes the worker's environment. The node's own variables win: it knows its devices, folders and cores."""
         order, inherited = self._order, without_secrets(os.environ, self._order.withheld)
         env = {**order.env, **inherited, **order.env_first}
         found = inherited.get("PYTHONPATH", "")
@@ -136,8 +136,8 @@ class Agent:
         path = search_path(found, handler=order.handler, folders=folders, homes=[SOURCE_ROOT])
         return {**env, "PYTHONPATH": os.pathsep.join(path)}
 
-    async def _accompany(self, child: ChildProcess, server: ServerLink, memory_kills_before: int) -> None:
-        """Waits until it has ended, and the server knows."""
+    async def _supervise(self, child: ChildProcess, server: ServerLink, memory_kills_before: int) -> None:
+        """Waits until the worker has ended or the server is gone, ends the worker, and reports its end."""
         outputs = [
             WorkerOutput(stream, fd, server) for stream, fd in enumerate((child.stdout_fd, child.stderr_fd), start=1)
         ]
@@ -156,7 +156,7 @@ class Agent:
         server.send(Exited(code=code, progress=progress_of(child.progress_fd), out_of_memory=out_of_memory))
 
 
-def _kept(text: str | None, path: Path) -> str | None:
+def _written(text: str | None, path: Path) -> str | None:
     if text is None:
         return None
     path.write_text(text, encoding="utf-8")

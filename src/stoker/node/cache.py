@@ -1,13 +1,12 @@
-"""The archives of a node, by content hash: fetched once however many workers start, shared by all of them, and by those
-of other servers of this user.
+"""Caches models' files on a node, by content hash: fetches them once, for all workers and servers of this user.
 
-An entry is a folder that each process which uses it locks, shared while its worker runs, alone while it is filled or
-removed; locks end with their process, however that dies.  What a killed process left half-done is removed by the
-next one that holds the entry alone.  Where a handler changed files, the first worker that finds the entry unused has
-them fetched again; files that it added stay, as they do beside a model of this machine.
+An entry is a folder.  Each process locks it: shared while its worker uses it, exclusively to fill or remove it.  The
+kernel releases a lock when its process ends, however it dies.  The next process that gets the exclusive lock removes
+what a killed one left half-done.  If a handler has changed files, the first worker that finds the entry unused has them
+fetched again; files that a handler added stay, as they would in a local model's folder.
 
-Laws: an entry counts only once its hash was right; nothing is removed that a worker uses; never more is fetched than
-fits into the limit.  Blocking.
+Laws: an entry is used only after its hash was verified; nothing that a worker uses is removed; nothing is fetched that
+exceeds the limit.  All calls block.
 """
 
 from __future__ import annotations
@@ -43,7 +42,7 @@ _FILES, _PART, _SIZE, _COMPLETE, _LOCK = "files", "part", "size", "complete", "l
 _State = tuple[str, int, int, int, int]
 
 Open = Callable[[], AbstractContextManager[ByteStream]]
-"""Asks the server for the stream."""
+"""Opens the stream of the files from the server."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +55,7 @@ class _Idle:
 
 
 class ArchiveCache:
-    """``limit_bytes``: of all entries together. ``free_bytes``: what the disk has left (tests give another)."""
+    """``limit_bytes``: of all entries together. ``free_bytes``: returns the free space of a disk; tests replace it."""
 
     def __init__(
         self,
@@ -71,9 +70,9 @@ class ArchiveCache:
 
     @contextmanager
     def lease(self, wanted: Archive, open_stream: Open, *, stop: Stop) -> Iterator[Path]:
-        """Yields the directory with the model's files, which stays while the lease lasts.
+        """Yields the directory with the model's files, and keeps it for as long as the lease lasts.
 
-        Raises: FilesNotFetched: nothing of the attempt stays.  Stopped.  And what ``open_stream`` raises.
+        Raises: FilesNotFetched, Stopped, and what ``open_stream`` raises; nothing of the attempt is left then.
         """
         if not _ENTRY.fullmatch(wanted.hash) or wanted.name in ("", ".", "..") or "/" in wanted.name:
             raise FilesNotFetched("The order names no archive.")
@@ -109,10 +108,11 @@ class ArchiveCache:
                 lock = self._filled(entry, alone, wanted, open_stream, stop)
             if lock is not None:
                 return entry, lock
-            time.sleep(_POLL_S)  # another process fills it
+            time.sleep(_POLL_S)  # another process is filling it
 
     def _filled(self, entry: Path, alone: int, wanted: Archive, open_stream: Open, stop: Stop) -> int | None:
-        """Shares an entry that was held alone, complete now. None: it was lost to another process meanwhile."""
+        """Fills an entry that is locked exclusively unless it is intact, then returns a shared lock; None: another
+        process took the entry in between."""
         try:
             if not _is_pristine(entry):
                 self._fill(entry, wanted, open_stream, stop)
@@ -143,7 +143,7 @@ class ArchiveCache:
         _write(entry / _COMPLETE, msgspec.json.encode(_states(entry)))
 
     def _reserve(self, entry: Path, wanted: Archive, stop: Stop) -> None:
-        """Removes the longest unused entries until this one fits, and counts it from now on."""
+        """Removes the least recently used entries until this one fits, and records its size."""
         with self._lock(stop):
             used, idle = self._survey(entry)
             for each in sorted(idle, key=lambda each: each.used_at):
@@ -158,7 +158,8 @@ class ArchiveCache:
             _write(entry / _SIZE, str(wanted.size).encode())
 
     def _survey(self, own: Path) -> tuple[int, list[_Idle]]:
-        """Counts the bytes of all other entries; removes unfinished ones without an owner."""
+        """Returns the bytes of all other entries, and those that no worker uses. Removes unfinished ones that no
+        process is filling."""
         used, idle = 0, []
         for path in self._root.iterdir():
             if not _ENTRY.fullmatch(path.name) or path == own:
@@ -182,7 +183,7 @@ class ArchiveCache:
 
     @contextmanager
     def _lock(self, stop: Stop) -> Iterator[None]:
-        """Lets one process at a time make room."""
+        """Lets only one process at a time free space."""
         fd = os.open(self._root / _LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         with _closing(fd):
             while True:
@@ -199,7 +200,7 @@ class ArchiveCache:
 
 
 def _shared(entry: Path) -> int | None:
-    """Shares an entry that other workers use; None: it is being filled or removed."""
+    """Returns a shared lock on an entry that other workers use; None: it is being filled or removed."""
     try:
         lock = hold(entry, must_lock=True, shared=True)
     except (InUse, FileNotFoundError):
@@ -208,7 +209,8 @@ def _shared(entry: Path) -> int | None:
 
 
 def _downgraded(entry: Path, lock: int) -> int | None:
-    """Exchanges the lock for a shared one. The kernel drops the old one first, so the entry may be removed: None."""
+    """Exchanges an exclusive lock for a shared one; None: another process took the entry, because the kernel releases
+    the old lock first."""
     try:
         fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -245,11 +247,11 @@ def _closing(fd: int) -> Iterator[None]:
         os.close(fd)
 
 
-# ------------------------------------------------------------------------------------------- what an entry says
+# --------------------------------------------------------------------------------------------- inside an entry
 
 
 def _is_pristine(entry: Path) -> bool:
-    """Tells whether all files are there, as they were when they came."""
+    """Tells whether all files are there and unchanged since they were fetched."""
     try:
         came = msgspec.json.decode((entry / _COMPLETE).read_bytes(), type=set[_State])
         return came <= _states(entry)
@@ -262,7 +264,7 @@ def _states(entry: Path) -> set[_State]:
 
 
 def _used_at(entry: Path) -> float | None:
-    """Returns when it was last used; None: it is not complete."""
+    """Returns when the entry was last used; None: it is incomplete."""
     try:
         return (entry / _COMPLETE).stat().st_mtime
     except OSError:
@@ -278,7 +280,7 @@ def _size_of(entry: Path) -> int:
     try:
         return int((entry / _SIZE).read_bytes())
     except (OSError, ValueError):
-        return 0  # it has not reserved anything yet
+        return 0  # it has not reserved any space yet
 
 
 def _write(path: Path, data: bytes) -> None:

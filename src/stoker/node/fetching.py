@@ -1,6 +1,6 @@
-"""Gets a model's files to the node: out of its cache, or else from the server, over a connection of their own.
+"""Gets a model's files: from the node's cache, or else from the server, over a separate connection.
 
-Blocking.
+All calls block.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from stoker.node.order import Archive, BorderAccess, Order
 
 
 def lease(order: Order, archive: Archive, stop: Stop) -> AbstractContextManager[Path]:
-    """Does as `ArchiveCache.lease`."""
+    """Leases the model's files from the node's cache, which fetches them if need be. See `ArchiveCache.lease`."""
     root = default_cache() if order.cache_dir is None else Path(order.cache_dir)
     cache = ArchiveCache(root, order.cache_limit_bytes)
     return cache.lease(archive, lambda: fetched(order.border, stop), stop=stop)
@@ -34,7 +34,7 @@ def default_cache() -> Path:
 
 @contextmanager
 def fetched(access: BorderAccess, stop: Stop) -> Iterator[ByteStream]:
-    """Connects to the server. ``stop`` ends the connection.
+    """Connects to the server and yields the stream of the files. ``stop`` closes the connection.
 
     Raises: FilesNotFetched: the server cannot be reached, or refuses the token.
     """

@@ -1,6 +1,6 @@
-"""The order that a node carries out: run one worker of one model.  PURE.
+"""Defines the order that a node carries out: run one worker of one model.  PURE.
 
-An order holds secrets, the one-time tokens: it travels by the channel that started the agent, and is never logged.
+An order contains secrets, the one-time tokens: it is passed to the agent by whoever starts it, and is never logged.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ VERSION = 1
 
 
 class Archive(msgspec.Struct, frozen=True, kw_only=True):
-    """The content of a model's folder. ``hash``: SHA-256 of the stream of its files, hexadecimal. ``size``: bytes of
-    the stream. ``name``: of the folder, which a handler may import as a package."""
+    """The content of a model's folder, which travels as one stream. ``hash``: SHA-256 of the stream, hexadecimal.
+    ``size``: its bytes. ``name``: of the folder, which a handler may import as a package."""
 
     hash: str
     size: int
@@ -22,8 +22,8 @@ class Archive(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class BorderAccess(msgspec.Struct, frozen=True, kw_only=True):
-    """Security of the connection to the server. ``ca``: PEM that verifies its certificate; None: no TLS.
-    ``tls_name``: the name in that certificate."""
+    """Address and credentials of the server. ``ca``: PEM that verifies its certificate; None: no TLS. ``tls_name``: the
+    name in the certificate."""
 
     host: str
     port: int
@@ -35,14 +35,14 @@ class BorderAccess(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True):
-    """``env``: variables for the worker; those of the node win unless they are in ``env_first``. ``withheld``: a
-    regular expression; variables of the node that it does not get.
+    """``env``: variables for the worker, which the node's own override. ``env_first``: variables that override the
+    node's. ``withheld``: a regular expression: the node's variables that the worker does not get.
 
-    ``model_dir``: the model's folder, where the node has it already; None: fetch ``archive``. ``handler``: as in the
-    model spec; its folder goes on the search path. ``in_place``: as there. ``python``: None: the interpreter of the
-    agent. ``metrics_config``: the content of the metrics file; None: the packaged one.
-    ``cache_dir``: where archives are kept on the node; None: a private folder of the user's.
-    ``heartbeat_s``: pause between two; ``silence_s``: without any for this long, the other side is gone.
+    ``model_dir``: the model's folder, if the node already has it; None: fetch ``archive``. ``handler``, ``in_place``:
+    as in the model spec; both affect the search path. ``python``: None: the agent's interpreter. ``metrics_config``:
+    the content of the metrics file; None: the packaged one.
+    ``cache_dir``: where the node keeps archives; None: a private folder of the user.
+    ``heartbeat_s``: pause between two heartbeats; ``silence_s``: how long a side may send nothing before it is lost.
     """
 
     version: int = VERSION
@@ -72,7 +72,7 @@ def encode(order: Order) -> bytes:
 
 
 def decode(data: bytes) -> Order:
-    """Raises `WorkerDied` for an order of another version of stoker."""
+    """Raises `WorkerDied` for an order from another version of stoker."""
     try:
         order = _decoder.decode(data)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):

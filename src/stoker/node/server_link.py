@@ -1,4 +1,4 @@
-"""The agent's end of its connection to the server."""
+"""Connects the agent to the server: exchanges messages and heartbeats."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class ServerLink:
         self._send_heartbeat()
 
     def attach(self, child: ChildProcess, outputs: Sequence[TakesCredit]) -> None:
-        """Reports on this worker from now on."""
+        """Starts reporting on ``child``; kills it if the server has already asked for that."""
         self._child, self._outputs = child, outputs
         if self.killed:
             child.kill_group()
@@ -80,7 +80,7 @@ class ServerLink:
 
     def _send_heartbeat(self) -> None:
         if self._is_silent():
-            self._transport.read_rest()  # this loop may be what was late
+            self._transport.read_rest()  # this loop may have been late, not the server
         if self._is_silent():
             self._lost(None)
             return

@@ -1,4 +1,4 @@
-"""Holds a stream to the size and the hash that were announced for it. PURE."""
+"""Checks that a stream has the announced size and hash.  PURE."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from stoker.errors import FilesNotFetched
 
 
 class Verified:
-    """Reads ``size`` bytes of ``source`` and no more. Only after `finish` they count."""
+    """Reads ``size`` bytes of ``source`` and no more. Do not use them before `finish` has returned."""
 
     def __init__(self, source: ByteStream, *, size: int, digest: str) -> None:
         self._source = source
@@ -29,7 +29,7 @@ class Verified:
         return piece
 
     def finish(self) -> None:
-        """Raises FilesNotFetched: what was read is not what was announced."""
+        """Raises FilesNotFetched: the size or the hash differs from what was announced."""
         if self._left or self._received(1) or self._hash.hexdigest() != self._digest:
             raise FilesNotFetched("What arrived at the node are not the model's files, or they changed on the way.")
 
@@ -37,4 +37,4 @@ class Verified:
         try:
             return self._source.read(size)
         except OSError:
-            return b""  # as if it had ended
+            return b""  # a broken connection counts as an early end

@@ -1,4 +1,4 @@
-"""Sends what a worker prints on to the server, no faster than the server takes it."""
+"""Relays what a worker prints to the server, no faster than the server takes it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class _Server(Protocol):
 
 
 class WorkerOutput:
-    """Reads the pipe ``fd`` from now on, until `end`; a worker that prints without end waits for the server."""
+    """Reads the pipe ``fd`` from its creation until `end`; a worker that prints too much has to wait for the server."""
 
     def __init__(self, stream: int, fd: int, server: _Server) -> None:
         self.stream = stream
@@ -26,21 +26,21 @@ class WorkerOutput:
         self._loop = asyncio.get_running_loop()
         self._reading = False
         self._open = True
-        self._read_on()
+        self._resume()
 
     def taken(self, nbytes: int) -> None:
         self._credit += nbytes
-        self._read_on()
+        self._resume()
 
     def end(self) -> None:
-        """Sends what is in the pipe: the worker is dead."""
+        """Sends what a dead worker has left in the pipe."""
         self._pause()
         left = OUTPUT_REST_BYTES if self._open else 0
         while left > 0 and (count := self._read(_READ_BYTES)):
             left -= count
         self._open = False
 
-    def _read_on(self) -> None:
+    def _resume(self) -> None:
         if self._open and not self._reading and self._credit > 0:
             self._reading = True
             self._loop.add_reader(self._fd, self._readable)
@@ -58,7 +58,7 @@ class WorkerOutput:
             self._pause()
 
     def _read(self, nbytes: int) -> int | None:
-        """Returns the number of bytes read: 0 at end of file, None when nothing is there now."""
+        """Returns the number of bytes read: 0 at end of file, None if there is nothing to read now."""
         try:
             data = os.read(self._fd, nbytes)
         except (BlockingIOError, InterruptedError):

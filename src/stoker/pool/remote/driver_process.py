@@ -201,7 +201,7 @@ class Driver:
 
 
 def start_driver(address: str) -> Driver:
-    """Raises OSError: no process can be started."""
+    """Starts a driver process that joins the cluster at ``address``. Raises OSError: it cannot be started."""
 
     def command(socket_fd: int, progress_fd: int) -> list[str]:
         return [sys.executable, "-m", _MODULE, "--socket-fd", str(socket_fd), "--address", address]

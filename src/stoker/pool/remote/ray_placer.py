@@ -208,7 +208,7 @@ def _release_at_end(request: Request, processes: Sequence[RemoteProcess]) -> Non
 
 
 def _check_versions(nodes: Sequence[Node]) -> None:
-    """Raises WorkerDied."""
+    """Raises WorkerDied: a node has another version of stoker or of Python than the server."""
     ours = platform.python_version_tuple()[:2]
     for node in nodes:
         if node.stoker != __version__:
