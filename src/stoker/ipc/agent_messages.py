@@ -1,7 +1,7 @@
 """Messages between the server, the agent on a node, and the worker that the agent starts.
 
-The agent talks to the server over a connection of its own, so that it answers while a handler runs, and however much
-the worker sends.
+The agent has a connection to the server of its own, so that it answers while a handler runs, and however much the
+worker sends.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from stoker.core.buffer import Buffer
 from stoker.ipc import codec
 
 OUTPUT_WINDOW_BYTES = 64 << 10
-"""Limit of a worker's output that is sent and that the server has not taken yet."""
+"""Limit of a worker's output that was sent and that the server has not taken yet."""
 OUTPUT_REST_BYTES = 1 << 20
-"""Limit of what the worker's pipes hold when it ends, which is sent whatever the window."""
+"""Limit of a dead worker's output that is left in its pipes, and is sent regardless of the window."""
 STDOUT, STDERR = 1, 2
 
 
@@ -32,11 +32,11 @@ class Taken(msgspec.Struct, tag="taken", array_like=True, frozen=True):
 
 
 class Kill(msgspec.Struct, tag="kill", array_like=True, frozen=True):
-    """To the agent: end the worker and all it started, then report it."""
+    """To the agent: kill the worker and all it started, then report its end."""
 
 
 class Arrived(msgspec.Struct, tag="arrived", array_like=True, frozen=True):
-    """From the agent, first. ``node``: its name in logs."""
+    """From the agent; comes first. ``node``: the node's name in logs."""
 
     node: str
 
@@ -48,13 +48,13 @@ class Started(msgspec.Struct, tag="started", array_like=True, frozen=True):
 
 
 class Refused(msgspec.Struct, tag="refused", array_like=True, frozen=True):
-    """From the agent, last: why there is no worker. A sentence without paths."""
+    """From the agent; comes last. ``reason``: why it could not start the worker, without paths."""
 
     reason: str
 
 
 class Usage(msgspec.Struct, tag="usage", array_like=True, frozen=True):
-    """From the agent: a heartbeat, too. ``progress``: the newest batch that the worker has begun so far."""
+    """From the agent; also serves as its heartbeat. ``progress``: the newest batch that the worker has begun."""
 
     memory_bytes: int
     progress: int | None
@@ -67,8 +67,8 @@ class Output(msgspec.Struct, tag="output", array_like=True, frozen=True):
 
 
 class Exited(msgspec.Struct, tag="exited", array_like=True, frozen=True, kw_only=True):
-    """From the agent, last. ``code``: see `subprocess.Popen.returncode`. ``progress``: the newest batch that the
-    worker began, None when that is unknown. ``out_of_memory``: the kernel killed it for that."""
+    """From the agent; comes last. ``code``: as in `subprocess.Popen.returncode`. ``progress``: the newest batch that
+    the worker had begun; None: unknown. ``out_of_memory``: the kernel killed it to free memory."""
 
     code: int | None
     progress: int | None
@@ -76,7 +76,7 @@ class Exited(msgspec.Struct, tag="exited", array_like=True, frozen=True, kw_only
 
 
 class Connect(msgspec.Struct, tag="connect", array_like=True, frozen=True, kw_only=True):
-    """From the agent to the worker it started: where the server is, and where things lie on this machine."""
+    """From the agent to the worker that it started: how to reach the server, and paths on this machine."""
 
     host: str
     port: int

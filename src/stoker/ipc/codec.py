@@ -1,4 +1,4 @@
-"""Turns messages into frame buffers and back: the only place that knows msgpack."""
+"""Encodes messages as buffers of frames, and decodes them."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from stoker.ipc.to_worker import ToWorker
 _pack = msgspec.msgpack.Encoder().encode
 
 _NOT_A_MESSAGE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
-"""Bad UTF-8 and deep nesting come out of msgspec as Python's own errors."""
+"""For bad UTF-8 and deep nesting msgspec raises Python's own errors."""
 
 
 def encode(message: msgspec.Struct, payloads: Sequence[Buffer] = ()) -> list[Buffer]:
-    """Returns the buffers of one frame, for a scattering write; `len` of each payload must be its size in bytes.
+    """Returns the buffers of one frame, for a gathering write; `len` of each payload must be its size in bytes.
 
-    Small payloads are joined: fewer, larger buffers. Raises: FrameError: they fit into no frame.
+    Joins small payloads into one buffer. Raises: FrameError: the payloads are too large for a frame.
     """
     header, payload_bytes = _pack(message), sum(map(len, payloads))
     if payload_bytes > MAX_PAYLOAD_BYTES:
@@ -33,9 +33,9 @@ def encode(message: msgspec.Struct, payloads: Sequence[Buffer] = ()) -> list[Buf
 
 
 def decoding(kind: Any, what: str) -> Callable[[Buffer], Any]:
-    """Returns a function that decodes messages of ``kind``, a type or a union of types; ``what``: what they are.
+    """Returns a function that decodes messages of ``kind``, a type or a union of types. ``what`` names them in errors.
 
-    It raises `FrameError` when the peer sent something else.
+    That function raises `FrameError` if the peer sent something else.
     """
     decoder = msgspec.msgpack.Decoder(kind)
 

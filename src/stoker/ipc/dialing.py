@@ -1,6 +1,6 @@
 """Connects to the server from another machine: TCP, TLS, and the opening with its one-time token.
 
-Blocks; the agent calls it in a thread.
+All calls block; the agent makes them in a thread.
 """
 
 from __future__ import annotations
@@ -22,17 +22,16 @@ Stream = socket.socket | TlsSocket
 
 
 class Dialed(NamedTuple):
-    """``stream`` blocks. ``server_monotonic_s``: the server's clock a moment ago."""
+    """``stream`` is blocking. ``server_monotonic_s``: the server's clock a moment ago."""
 
     stream: Stream
     server_monotonic_s: float
 
 
 def dial(host: str, port: int, kind: Kind, token: bytes, *, ca: str | None, tls_name: str) -> Dialed:
-    """Connects within `TIMEOUT_S` per step. ``ca``: PEM; None: without TLS.
+    """Connects; each step may take `TIMEOUT_S`. ``ca``: PEM that verifies the server's certificate; None: no TLS.
 
-    Raises:
-        OSError: the server cannot be reached, is another one than ``ca`` vouches for, or did not take the token.
+    Raises: OSError: the server cannot be reached, does not match ``ca``, or refuses the token.
     """
     sock = socket.create_connection((host, port), TIMEOUT_S)
     try:
@@ -51,7 +50,7 @@ def dial(host: str, port: int, kind: Kind, token: bytes, *, ca: str | None, tls_
 
 
 def tune(sock: socket.socket) -> None:
-    """Has small messages leave at once, and the kernel notice a peer that is silent for eleven seconds."""
+    """Sends small messages without delay, and has the kernel drop a peer that is silent for eleven seconds."""
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     with contextlib.suppress(AttributeError, OSError):  # not every system has them

@@ -1,7 +1,7 @@
 """Messages between the server and the driver of its Ray cluster.  PURE.
 
-The driver (`ray.driver`) asks Ray for actors, `pool.remote.driver_process` asks the driver.  Requests to models never
-pass here.
+`pool.remote.driver_process` asks the driver for workers, and the driver (`ray.driver`) asks Ray for actors.  Requests
+to models do not take this way.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ MAX_MESSAGE_BYTES = 64 << 20
 
 
 class Place(msgspec.Struct, tag="place", array_like=True, frozen=True, kw_only=True):
-    """Asks for the actors of one worker, one for each of its ``processes``, each with ``resources``. ``name``: of the
-    worker."""
+    """Asks for the actors of one worker: ``processes`` of them, each with ``resources``. ``name``: of the worker.
+    ``spread``: over as many nodes as possible."""
 
     request: int
     name: str
@@ -35,14 +35,15 @@ class Begin(msgspec.Struct, tag="begin", array_like=True, frozen=True, kw_only=T
 
 
 class Release(msgspec.Struct, tag="release", array_like=True, frozen=True):
-    """Ends the actors of a request, placed or not. Nothing follows about it."""
+    """Ends the actors of a request, placed or not. No message about the request follows."""
 
     request: int
 
 
 class Connected(msgspec.Struct, tag="connected", array_like=True, frozen=True, kw_only=True):
-    """Comes first. ``address``: of this node, as the others see it. ``apis``: HOST:PORT of the dashboard and of the
-    nodes' agents, which run jobs that they are sent. ``tokens``: whether the cluster asks for tokens."""
+    """Comes first. ``address``: this node's, as other nodes see it. ``nodes``: how many the cluster has. ``ray``: its
+    version. ``apis``: HOST:PORT of the dashboard and of the nodes' dashboard agents, which run jobs that they are sent.
+    ``tokens``: whether the cluster requires tokens."""
 
     address: str
     nodes: int
@@ -52,15 +53,15 @@ class Connected(msgspec.Struct, tag="connected", array_like=True, frozen=True, k
 
 
 class Refused(msgspec.Struct, tag="refused", array_like=True, frozen=True):
-    """There is no cluster to work with; the process exits next."""
+    """The cluster cannot be used; the driver exits next."""
 
     reason: str
 
 
 class Node(msgspec.Struct, array_like=True, frozen=True, kw_only=True):
-    """Node of an actor. ``python``, ``stoker``: versions there. ``devices``: the variables that show it the GPUs that
-    Ray gave to it. ``port``: one that was free there. ``interface``: the network interface that has ``address``; empty:
-    unknown."""
+    """The node of an actor. ``python``, ``stoker``: versions there. ``devices``: variables that show the actor the GPUs
+    that Ray has assigned to it. ``port``: a port that was free there. ``interface``: the network interface that has
+    ``address``; empty: unknown."""
 
     id: str
     name: str
@@ -76,28 +77,28 @@ class Node(msgspec.Struct, array_like=True, frozen=True, kw_only=True):
 
 
 class Pending(msgspec.Struct, tag="pending", array_like=True, frozen=True):
-    """``shortage``: what the cluster lacks for it; empty: it has room again."""
+    """The cluster has no room for the actors, or has room again. ``shortage``: what it lacks; empty: nothing."""
 
     request: int
     shortage: str
 
 
 class Placed(msgspec.Struct, tag="placed", array_like=True, frozen=True):
-    """``nodes``: of each process, in order."""
+    """The actors run. ``nodes``: the node of each process, in order."""
 
     request: int
     nodes: list[Node]
 
 
 class Failed(msgspec.Struct, tag="failed", array_like=True, frozen=True):
-    """The actors could not be placed; nothing is left of them."""
+    """The actors could not be placed; none of them is left."""
 
     request: int
     reason: str
 
 
 class Ended(msgspec.Struct, tag="ended", array_like=True, frozen=True):
-    """An actor has ended. ``reason``: why, where it was lost; empty: its order was carried out."""
+    """An actor has ended. ``reason``: why it was lost; empty: it has carried out its order."""
 
     request: int
     process: int

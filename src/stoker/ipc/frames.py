@@ -1,10 +1,10 @@
-"""Turns bytes into frames and back. PURE: no socket here.
+"""Cuts a byte stream into frames.  PURE.
 
 A frame is ``u32 header length, u32 payload length, header, payload`` (little-endian).  The header is one small
-msgpack message of `to_worker` or `to_server`; the payload is raw bytes that the header cuts into items.  Payloads
-are never copied into the header: writers scatter them, readers get views.
+msgpack message, for example of `to_worker` or `to_server`; the payload is raw bytes, and the header says how they are
+divided.  Payloads are never copied into the header: writers gather buffers, readers get views.
 
-Both sides trust lengths only up to a limit, checked before anything is buffered.
+Both sides accept lengths only up to a limit, which they check before they buffer anything.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ PREFIX = struct.Struct("<II")
 MAX_HEADER_BYTES = 64 << 20
 MAX_PAYLOAD_BYTES = (1 << 32) - 1
 
-DIRECT_READ_BYTES = 64 << 10  # frames longer than this are received straight into their own buffer
+DIRECT_READ_BYTES = 64 << 10  # longer frames are received directly into a buffer of their own
 
 
 class FrameError(Exception):
@@ -32,10 +32,10 @@ class Frame(Struct):
 
 
 class Decoder:
-    """Cuts a byte stream into frames. ``error``: why no more will come.
+    """Decodes frames. ``error``: why no more frames will come.
 
-    Small frames are views of the chunk they came in.  For a large one `writable` offers the missing part of its
-    buffers, so that a socket reads into them directly: one copy, whatever the size.  The payload of a large frame is a
+    Small frames are views of the data they came in.  For a large one, `writable` returns the missing part of its
+    buffers, so that a socket reads into them directly: the data is copied once.  The payload of a large frame has a
     buffer of its own, a bytearray without other references.
     """
 
@@ -47,14 +47,14 @@ class Decoder:
         self.error: FrameError | None = None
 
     def writable(self) -> memoryview | None:
-        """Returns the place for the next bytes (then call `wrote`), or None: read a chunk and `feed` it."""
+        """Returns the buffer to receive the next bytes into (then call `wrote`); None: receive any and `feed` them."""
         if self._large is None:
             return None
         header, filled = self._large.header, self._filled
         return header[filled:] if filled < len(header) else self._large.payload[filled - len(header) :]
 
     def wrote(self, count: int) -> Frame | None:
-        """Records ``count`` bytes put into `writable`; returns the frame when that completes it."""
+        """Records that ``count`` bytes were received into `writable`; returns the frame if they complete it."""
         large = self._large
         assert large is not None
         self._filled += count
@@ -66,8 +66,8 @@ class Decoder:
     def feed(self, data: bytes) -> list[Frame]:
         """Returns the frames that ``data`` completes.
 
-        Raises: FrameError: a length over the limit, of which nothing was kept. What came before it is returned first;
-            see ``error``.
+        Raises: FrameError: a length is over the limit. If frames came before it, they are returned, ``error`` is set,
+            and the next call raises it.
         """
         if self.error is not None:
             raise self.error

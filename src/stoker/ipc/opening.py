@@ -1,7 +1,7 @@
-"""The first bytes on each connection from another machine.  PURE.
+"""Encodes the first bytes of each connection from another machine.  PURE.
 
-The one that connects sends an `Opening`, of fixed length and with a one-time token; the server answers `Welcome`, or
-closes.  Frames follow.
+The client sends an opening, of fixed length, with a one-time token; the server answers with a welcome, or closes the
+connection.  Frames follow.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import struct
 from stoker.ipc.frames import FrameError
 
 TOKEN_BYTES = 40
-"""Eight that name the token, and 256 secret bits."""
+"""Eight bytes that identify the token, then 32 secret ones."""
 
 _MAGIC = b"stoker\x00\x01"  # the last byte is the version of this protocol
 _OPENING = struct.Struct(f"<8sB{TOKEN_BYTES}s")
@@ -22,7 +22,7 @@ WELCOME_BYTES = _WELCOME.size
 
 
 class Kind(enum.IntEnum):
-    """Content of the connection: `agent_messages`, the frames of a worker, or the content of a model's folder."""
+    """Purpose of the connection: `agent_messages`, the messages of a worker, or the files of a model."""
 
     AGENT = 1
     WORKER = 2
@@ -46,7 +46,8 @@ def encode_welcome(monotonic_s: float) -> bytes:
 
 
 def decode_welcome(data: bytes) -> float:
-    """Returns the clock by which the server's deadlines count. Raises FrameError: not a welcome of this version."""
+    """Returns the server's monotonic clock, to which its deadlines refer. Raises FrameError: not a welcome of this
+    version."""
     magic, monotonic_s = _WELCOME.unpack(data)
     if magic != _MAGIC:
         raise FrameError("not a server of this version")

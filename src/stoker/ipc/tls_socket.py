@@ -1,10 +1,10 @@
-"""TLS over a socket, with the socket's own calls: for code that works with either.
+"""Wraps a socket in TLS, with the same methods, so that callers can use either.
 
-Works over blocking and non-blocking sockets. Records pass through memory, so that one system call carries many.
+Works over blocking and non-blocking sockets. Passes records through memory, so that one system call carries many.
 
-Laws: what `TlsSocket.sendmsg` has encrypted counts as sent only when the kernel has taken all of it; until then it
-raises BlockingIOError, and must be called again with the same bytes in front.  What was received with other bytes
-shows in `TlsSocket.pending`, because the socket itself is not readable any more.
+Laws: what `TlsSocket.sendmsg` has encrypted counts as sent only once the kernel has taken all of it; until then it
+raises BlockingIOError, and must be called again with the same bytes in front.  `TlsSocket.pending` tells that more may
+be read although the socket itself is not readable.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ _WRITE_BYTES = 128 << 10
 
 
 class TlsSocket:
-    """A lock lets one thread read while another writes; it is not held while the socket waits.
+    """One thread may read while another writes: a lock protects the TLS state, and is not held while the socket waits.
 
-    ``server_hostname``: None on the side that accepts.
+    ``server_hostname``: None on the server's side.
     """
 
     def __init__(self, sock: socket.socket, context: ssl.SSLContext, *, server_hostname: str | None = None) -> None:
@@ -37,7 +37,7 @@ class TlsSocket:
         self._lock = threading.Lock()
         self._room = memoryview(bytearray(_FIRST_READ_BYTES))
         self._unsent: Buffer = b""
-        self._uncounted = 0  # bytes of the caller's that are encrypted, and not reported as sent
+        self._uncounted = 0  # bytes of the caller that are encrypted and not yet reported as sent
         self.pending = False
 
     def fileno(self) -> int:
@@ -56,11 +56,11 @@ class TlsSocket:
         self._sock.shutdown(how)
 
     def close(self) -> None:
-        """Closes the socket without a farewell: frames show whether they are whole."""
+        """Closes the socket without close_notify: frames show whether they are complete."""
         self._sock.close()
 
     def do_handshake(self) -> None:
-        """Raises BlockingIOError: call it again when the socket is readable. `ssl.SSLError`: it failed for good."""
+        """Raises BlockingIOError: call it again once the socket is readable; `ssl.SSLError`: the handshake failed."""
         while True:
             try:
                 self._tls.do_handshake()
@@ -75,7 +75,7 @@ class TlsSocket:
     # ------------------------------------------------------------------------------------------ reading
 
     def recv(self, nbytes: int, flags: int = 0) -> bytes:
-        """Returns about ``nbytes`` at most, as soon as there are any; nothing: the peer has closed."""
+        """Returns up to ``nbytes`` bytes, as soon as there are any; none: the peer has closed."""
         while True:
             if self.pending:
                 data = self._decrypted(nbytes)
@@ -84,7 +84,7 @@ class TlsSocket:
             self._pull(flags)
 
     def recv_into(self, window: memoryview, nbytes: int = 0, flags: int = 0) -> int:
-        """Returns how many bytes were put into ``window``; 0: the peer has closed."""
+        """Returns how many bytes were written to ``window``; 0: the peer has closed."""
         while True:
             if self.pending:
                 count = self._decrypt_into(window)
@@ -101,13 +101,13 @@ class TlsSocket:
                 self._incoming.write_eof()
             self.pending = True
         if count == len(self._room) < _MOST_READ_BYTES:
-            self._room = memoryview(bytearray(2 * count))  # many connections are small or idle
+            self._room = memoryview(bytearray(2 * count))  # it starts small, because many connections carry little
 
     def _decrypted(self, nbytes: int) -> bytes | None:
-        """Returns what the records that are here hold, None if none is whole."""
+        """Returns the content of the records that have arrived; None: none is complete."""
         with self._lock:
             part = self._record(nbytes)
-            if not part or not self.pending:  # nearly always there is one
+            if not part or not self.pending:  # usually there is only one
                 return part
             parts, left = [part], nbytes - len(part)
             while left > 0 and self.pending and (part := self._record(left)):
@@ -144,17 +144,17 @@ class TlsSocket:
         return filled
 
     def _read_into(self, window: memoryview) -> int:
-        # The type stubs know neither the buffer's type nor what is returned with one.
+        # The type stubs do not have this signature.
         return self._tls.read(len(window), window)  # type: ignore
 
     def _has_more(self, full: bool) -> bool:
-        """``full``: the last read got all that it asked for, so that its record may hold more."""
+        """``full``: the last read got all that it asked for, so its record may hold more."""
         return self._incoming.pending > 0 or (full and self._tls.pending() > 0)
 
     # ------------------------------------------------------------------------------------------ writing
 
     def sendmsg(self, buffers: Iterable[Buffer]) -> int:
-        """Sends some bytes of the front. BlockingIOError: see above."""
+        """Sends the first bytes of ``buffers``; returns how many. BlockingIOError: see the module."""
         if not self._uncounted:
             with self._lock:
                 self._uncounted = self._encrypt(buffers)
@@ -163,13 +163,13 @@ class TlsSocket:
         return sent
 
     def sendall(self, data: Buffer) -> None:
-        """Sends all of it. For blocking sockets."""
+        """Sends all of ``data``. Only for blocking sockets."""
         view = memoryview(data)
         while view:
             view = view[self.sendmsg([view]) :]
 
     def _encrypt(self, buffers: Iterable[Buffer]) -> int:
-        """Takes some bytes of the front, in as few records as hold them, and returns how many."""
+        """Encrypts the first bytes of ``buffers``, in as few records as possible; returns how many bytes."""
         front, left = list[Buffer](), _WRITE_BYTES
         for buffer in buffers:
             if len(buffer) >= left:
@@ -181,7 +181,7 @@ class TlsSocket:
         return self._tls.write(data) if len(data) else 0
 
     def _push(self) -> None:
-        """Gives the kernel what is encrypted. Raises BlockingIOError while it does not take all."""
+        """Passes what is encrypted to the kernel. Raises BlockingIOError if it does not take all of it."""
         while self._unsent or self._outgoing.pending:
             if not self._unsent:
                 with self._lock:

@@ -1,4 +1,4 @@
-"""Messages from a worker. Sent by `worker.loop`, read by `pool.link`. Payloads: see each message."""
+"""Messages from a worker, sent by `worker.loop` and read by `pool.link`. A message has a payload where it says so."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ class Loaded(msgspec.Struct, tag="loaded", array_like=True, frozen=True, kw_only
 
 
 class LoadFailed(msgspec.Struct, tag="load_failed", array_like=True, frozen=True, kw_only=True):
-    """The handler could not be loaded; the process exits next. ``message``: one line for clients, without
-    paths; the traceback went to the worker's stderr."""
+    """The handler could not be loaded; the process exits next. ``number``: an HTTP status. ``message``: one line for
+    clients, without paths; the worker has printed the traceback to stderr."""
 
     number: int
     message: str
@@ -39,9 +39,9 @@ class Meta(msgspec.Struct, array_like=True, frozen=True):
 
 @final
 class Failure(msgspec.Struct, array_like=True, frozen=True):
-    """Reason why one job has no result. ``kind``: raised | refused | resources | output | too_large.
+    """The reason why a job has no result. ``kind``: raised | refused | resources | output | too_large.
 
-    ``size`` and ``limit``: bytes of a result that is too large.
+    ``size`` and ``limit``: in bytes, of a result that is too large.
     """
 
     kind: str
@@ -52,16 +52,17 @@ class Failure(msgspec.Struct, array_like=True, frozen=True):
 
 
 DROPPED = -1
-"""A length that says: the worker did not run this job, it was cancelled or late."""
+"""Stands for the length of a job that the worker did not run, because it was cancelled or late."""
 
 
 MOST_PARTS = 4096
-"""For one job in one message."""
+"""Limit of one job's parts in one message."""
 
 
 class Parts(msgspec.Struct, tag="t", array_like=True, frozen=True):
-    """Intermediate parts: a length per job for the first part, then as many for the next one, and so on (`DROPPED` for
-    a job that gets none). Payload: the parts, in this order. ``metas`` hold for all of them."""
+    """Intermediate parts of a batch. ``lengths``: one per job for the first parts, then one per job for the second
+    ones, and so on (`DROPPED`: no part for this job). Payload: the parts, in this order. ``metas`` apply to all parts
+    of a job."""
 
     batch_id: int
     lengths: list[int]
@@ -69,9 +70,9 @@ class Parts(msgspec.Struct, tag="t", array_like=True, frozen=True):
 
 
 class Results(msgspec.Struct, tag="r", array_like=True, frozen=True):
-    """The end of a batch: one length per job (`DROPPED` for those not run, 0 for failed ones).
-    Payload: the results, in order. ``failures`` and ``metas`` are keyed by the job's index.
-    ``seconds``: how long the handler ran; negative when it was not called or did not end well."""
+    """Ends a batch. ``lengths``: one per job (`DROPPED` for those not run, 0 for failed ones). Payload: the results, in
+    order. ``failures`` and ``metas`` are keyed by the job's index. ``seconds``: how long the handler ran; negative if
+    it was not called or failed."""
 
     batch_id: int
     lengths: list[int]
@@ -81,7 +82,7 @@ class Results(msgspec.Struct, tag="r", array_like=True, frozen=True):
 
 
 class Sample(msgspec.Struct, array_like=True, frozen=True):
-    """A value that the handler recorded through its metrics. ``request_ids``: joined with commas."""
+    """A value that the handler recorded as a metric. ``request_ids``: joined with commas."""
 
     name: str
     type: Literal["counter", "gauge", "histogram"]
@@ -92,7 +93,7 @@ class Sample(msgspec.Struct, array_like=True, frozen=True):
 
 
 class Metrics(msgspec.Struct, tag="m", array_like=True, frozen=True):
-    """Travels in front of the part or the results that leave next, in the same write."""
+    """Metrics that the handler recorded. Precedes the next `Parts` or `Results`, in the same write."""
 
     samples: list[Sample]
 
