@@ -1,1 +1,1 @@
-"""The driver of a Ray cluster: a process of its own, the only one of a server that imports ray."""
+"""The driver of a Ray cluster, a separate process: the only one of a server's that imports ray."""

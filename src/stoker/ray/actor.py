@@ -1,6 +1,6 @@
-"""The actor that Ray starts on a node for one process of a worker: it runs the agent, and tells where it is.
+"""Defines the actor that Ray starts on a node for each process of a worker: it describes the node and runs the agent.
 
-Only this class travels by Ray, by its name: the node's own stoker is what runs.
+Ray transfers only the name of this class: the node runs its own installation of stoker.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ VISIBLE = ("CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES"
 """Variables by which Ray shows devices to a process."""
 
 _RELEASED_S = 10.0
-"""Timeout for the server to learn that the worker is gone, and to release the actor."""
+"""Time for the server to notice that the worker is gone, and to release the actor."""
 
 _OF_RAY = ("RAY_", "SPT_NOENV", "PYTHONBREAKPOINT")
-"""Beginnings of variables that Ray sets for its own processes."""
+"""Prefixes of the variables that Ray sets for its own processes."""
 
 
 class AgentActor:
     def about(self) -> dict[str, Any]:
-        """Describes the node, as `ipc.driver_messages.Node` without its name."""
-        import ray  # noqa: PLC0415 - the nodes' processes have it; the server never does
+        """Returns the fields of `ipc.driver_messages.Node`, without the node's name."""
+        import ray  # noqa: PLC0415 - nodes have it imported; the server never imports it
 
         address = ray.util.get_node_ip_address()
         return {
@@ -42,8 +42,8 @@ class AgentActor:
         }
 
     def run(self, order: bytes, node: str) -> None:
-        """Returns when the worker is gone. ``node``: its name in logs."""
-        from stoker.node import agent  # noqa: PLC0415 - after the versions were compared
+        """Carries out the order; returns when the worker is gone. ``node``: this node's name in logs."""
+        from stoker.node import agent  # noqa: PLC0415 - only once the server has compared the versions
 
         for name in [name for name in os.environ if name.startswith(_OF_RAY)]:
             del os.environ[name]
@@ -62,14 +62,14 @@ def _interface_of(address: str) -> str:
 
 
 def _end_soon() -> None:
-    """Ends this process, because Ray does not: it forgets actors whose node it takes for dead."""
+    """Ends this process soon, in case Ray does not: it forgets actors on a node that it believes dead."""
     timer = threading.Timer(_RELEASED_S, os._exit, (0,))
     timer.daemon = True
     timer.start()
 
 
 def _take_priority_of_node() -> None:
-    """Undoes what Ray does to the processes that it starts: on a busy node they come last (``nice`` 15)."""
+    """Restores the node's scheduling priority, because Ray lowers that of its workers (``nice`` 15)."""
     with suppress(OSError):  # only root may
         os.setpriority(os.PRIO_PROCESS, 0, os.getpriority(os.PRIO_PROCESS, os.getppid()))
 

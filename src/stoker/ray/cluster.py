@@ -1,6 +1,6 @@
-"""Calls Ray for the driver: the only file that uses its API.
+"""Implements `ray.view.Cluster` with Ray's API.
 
-Calls that wait for an answer of the cluster run in threads.
+Calls that wait for an answer from the cluster run in threads.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from stoker.ray.actor import AgentActor
 from stoker.ray.shortage import Amounts, NodeRoom, is_waiting
 from stoker.ray.view import ActorLost, NoCluster, NodeView
 
-_OBJECT_STORE_BYTES = 80 << 20  # the least that Ray accepts: nothing is ever put there
+_OBJECT_STORE_BYTES = 80 << 20  # the minimum of Ray: the object store is not used
 _ANSWER_S = 5.0
 _PROBE_S = 1.0
 _NODE_ID = "ray.io/node-id"
-_NOTHING = {CPU: 0.001}  # a bundle cannot be empty
+_NOTHING = {CPU: 0.001}  # a bundle must not be empty
 
 
 class PlacedActor:
@@ -43,12 +43,12 @@ class PlacedActor:
         await _answer(self._actor.run.remote(order, node))
 
     def kill(self) -> None:
-        with suppress(RayError, ValueError):  # gone already
+        with suppress(RayError, ValueError):  # it has ended already
             ray.kill(self._actor)
 
 
 class ActorGroup:
-    """Several of one worker. ``group`` keeps their resources together."""
+    """The actors of a worker with several processes. ``group``: reserves their resources together."""
 
     def __init__(self, actors: Sequence[PlacedActor], group: PlacementGroup) -> None:
         self.actors = actors
@@ -65,8 +65,8 @@ class ActorGroup:
 
 
 class LoneActor:
-    """The only one of its worker. ``starting``: all such that do not run yet, with what they take, in the
-    order they were asked for."""
+    """The actor of a worker with one process. ``starting``: all such actors that do not run yet, with the resources
+    that they need, in the order requested."""
 
     def __init__(self, actor: PlacedActor, resources: Amounts, starting: dict[LoneActor, Amounts]) -> None:
         self._actor = actor
@@ -104,7 +104,7 @@ class RayCluster:
         self._starting: dict[LoneActor, Amounts] = {}
 
     def connect(self, address: str) -> Connected:
-        """Joins as a driver; ``address``: auto, local or HOST:PORT. Waits. Raises NoCluster."""
+        """Joins the cluster as a driver. ``address``: auto, local or HOST:PORT. Blocks. Raises NoCluster."""
         if address not in ("auto", "local"):
             _check_answers(address)
         options: dict[str, Any] = {"object_store_memory": _OBJECT_STORE_BYTES, "include_dashboard": False}
@@ -116,7 +116,7 @@ class RayCluster:
                 **(options if address == "local" else {}),
             )
         except (ConnectionError, RuntimeError, ValueError, RayError) as error:
-            raise NoCluster(_why_none(address, str(error))) from error
+            raise NoCluster(_no_cluster_reason(address, str(error))) from error
         if address == "local":
             _end_helpers()
         nodes = [node for node in ray.nodes() if node["Alive"]]
@@ -135,7 +135,7 @@ class RayCluster:
         return await asyncio.to_thread(_nodes)
 
     async def reachable(self, node: NodeView) -> bool:
-        """Tells whether the node's raylet listens, which is sooner than Ray notices."""
+        """Tells whether the node's raylet accepts connections: a dead one is found before Ray notices."""
         try:
             _, writer = await asyncio.wait_for(asyncio.open_connection(node.address, node.port), _PROBE_S)
         except (OSError, TimeoutError, asyncio.TimeoutError):
@@ -178,10 +178,10 @@ async def _answer(reference: Any) -> Any:
         return await reference
     except RayError as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr, flush=True)  # noqa: T201 - into the server's log
-        raise ActorLost(_why_lost(error)) from None
+        raise ActorLost(_actor_lost_reason(error)) from None
 
 
-def _why_lost(error: RayError) -> str:
+def _actor_lost_reason(error: RayError) -> str:
     text = str(error)
     if "No module named 'stoker" in text or "failed to import" in text:
         return "stoker is not installed where Ray runs on a node: each node needs the version that the server has"
@@ -204,33 +204,34 @@ def _nodes() -> list[NodeView]:
 
 
 def _demands() -> list[tuple[Amounts, int]] | None:
-    """Returns what waits for room in the cluster, and how often, a second ago; None: this Ray does not say."""
+    """Returns the resource requests that waited for room a second ago, and how often each was made; None: this version
+    of Ray does not report them."""
     try:
-        from ray.autoscaler.v2.sdk import get_cluster_resource_state  # noqa: PLC0415 - no part of Ray's public API
+        from ray.autoscaler.v2.sdk import get_cluster_resource_state  # noqa: PLC0415 - not part of Ray's public API
 
         found = get_cluster_resource_state(worker.global_worker.gcs_client)
         return [(dict(each.request.resources_bundle), each.count) for each in found.pending_resource_requests]
-    except Exception:  # whatever another version raises
+    except Exception:  # other versions of Ray may raise anything
         return None
 
 
 def _agent_api(node: Mapping[str, Any]) -> str:
-    """Returns where the node's dashboard agent listens; empty: it does not."""
+    """Returns HOST:PORT of the node's dashboard agent; empty: it does not listen."""
     port = node.get("DashboardAgentListenPort") or -1
     return f"{node['NodeManagerAddress']}:{port}" if port > 0 else ""
 
 
 def _name(node: Mapping[str, Any]) -> str:
-    """Returns the name that the node was given. Without one Ray uses its address; then the machine's name counts."""
+    """Returns the name given to the node, or else its host name: Ray would use its address."""
     given = str(node.get("NodeName") or "")
     return given if given and given != node["NodeManagerAddress"] else str(node["NodeManagerHostname"])
 
 
 def _end_helpers() -> None:
-    """Ends Ray's unneeded helpers: the monitor of worker logs, the autoscaler and the dashboard. `ray.init` has no
-    option to leave them out."""
+    """Ends helpers of Ray that are not needed: the log monitor, the autoscaler and the dashboard. `ray.init` cannot
+    leave them out."""
     for helper in ("log_monitor", "monitor", "dashboard"):
-        with suppress(Exception):  # no part of Ray's public API
+        with suppress(Exception):  # not part of Ray's public API
             getattr(worker._global_node, f"kill_{helper}")(check_alive=False)
 
 
@@ -242,7 +243,7 @@ def _check_answers(address: str) -> None:
         raise NoCluster(f"no Ray cluster answers at {address}: {error.strerror or error}") from None
 
 
-def _why_none(address: str, error: str) -> str:
+def _no_cluster_reason(address: str, error: str) -> str:
     first = " ".join(error.split())[:400]
     if address == "auto" and ("find any running" in error or "No cluster" in error):
         return "no Ray cluster runs on this machine: start one (ray start), or name it by ray_address"

@@ -1,7 +1,7 @@
-"""The driver process: joins a Ray cluster, and places workers there for the server that started it.
+"""Runs the driver process: joins a Ray cluster, and places workers there for the server that started it.
 
-A process of its own, because Ray ends its drivers when it loses its head, and brings threads, signal handlers and
-memory with it.  It ends when the server closes the connection, and with it Ray ends all that it placed.
+It is a separate process because Ray ends its drivers when it loses the head node, and because Ray brings threads,
+signal handlers and memory use.  The driver ends when the server closes the connection; Ray then ends all its actors.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ _LEAN = {
     "RAY_event_stats": "0",
     "RAY_task_events_report_interval_ms": "0",
 }
-"""Settings of Ray for a cluster that has one user, this server: no statistics, no workers in stock, and those that run
-share the cores with the server as equals."""
+"""Ray's settings for a cluster that only this server uses: no statistics, no prestarted workers, and no lower priority
+for workers than for the server."""
 
 
 class Driver:
-    """Carries out what the server asks for. ``writer``: to the server."""
+    """Carries out the server's requests. ``reader``, ``writer``: the connection to the server."""
 
     def __init__(self, cluster: Cluster, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._cluster = cluster
@@ -48,7 +48,7 @@ class Driver:
         self._writer.writelines(codec.encode(message))
 
     async def run(self) -> None:
-        """Returns when the server has closed the connection, or broke the protocol."""
+        """Returns when the server has closed the connection or violated the protocol."""
         decoder = Decoder(0)
         try:
             while data := await self._reader.read(_READ_BYTES):
@@ -83,7 +83,7 @@ class Driver:
 
 
 async def serve(sock: socket.socket, address: str) -> int:
-    """Returns the exit code."""
+    """Joins the cluster at ``address``, serves until the server leaves, and returns the exit code."""
     from stoker.ray.cluster import RayCluster  # noqa: PLC0415 - imports ray, which reads the environment
 
     reader, writer = await asyncio.open_connection(sock=sock)
@@ -101,10 +101,10 @@ async def serve(sock: socket.socket, address: str) -> int:
 
 
 def environment_of(address: str, given: Mapping[str, str]) -> dict[str, str]:
-    """Returns Ray's environment, without usage reports.
+    """Returns the variables to set for Ray: it must not send usage reports.
 
-    A cluster of this machine alone is reached by loopback only, has a token that lies in no file, and starts none
-    of Ray's unneeded helpers. ``given`` wins.
+    A local cluster listens only on loopback, has a token that is in no file, and starts no helpers that are not needed.
+    ``given``: variables already set; those of `_LEAN` and RAY_AUTH_MODE are left as they are.
     """
     found = {"RAY_USAGE_STATS_ENABLED": "0"}
     if address == "local":
@@ -123,7 +123,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     os.environ.update(environment_of(options.address, os.environ))
     code = asyncio.run(serve(socket.socket(fileno=options.socket_fd), options.address))
     sys.stdout.flush()
-    os._exit(code)  # Ray's threads may not end
+    os._exit(code)  # Ray's threads may keep a process from exiting
 
 
 if __name__ == "__main__":

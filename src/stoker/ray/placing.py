@@ -1,7 +1,7 @@
-"""Places the actors of one worker, watches what keeps Ray from it, and lets them run their orders.
+"""Places the actors of one worker, reports what the cluster lacks for them, and has them carry out their orders.
 
-Ray goes on choosing a node that has died until it notices, which takes up to half a minute.  So nodes whose raylet does
-not answer are avoided, and a worker that waits for one is placed anew.
+Ray may take half a minute to notice that a node has died, and chooses it until then.  So nodes whose raylet does not
+answer are avoided, and a worker that waits for one is placed again.
 """
 
 from __future__ import annotations
@@ -15,23 +15,24 @@ from stoker.ray.shortage import shortage
 from stoker.ray.view import Actor, ActorLost, Actors, Cluster, NodeView
 
 POLL_S = 1.0
-"""Pause between two looks at what is missing."""
+"""Pause between two polls of the cluster."""
 START_S = 120.0
 """Timeout for Ray to start an actor for which there is room."""
 UNCLEAR_S = 20.0
-"""Time for which missing resources may be reserved for an actor that is starting, where the cluster does not say."""
-SURE_LOOKS = 2
-"""So often in a row it must say that an actor waits for room: it says so for a second too long."""
+"""Time after which missing resources are reported if the cluster does not tell whether an actor that is starting has
+reserved them."""
+CONFIRMING_POLLS = 2
+"""Consecutive polls that must find an actor waiting for room: what the cluster reports may be a second old."""
 
 
 class Placing:
-    """One request of the server. ``send`` passes messages to it."""
+    """Carries out one request of the server. ``send``: sends messages to it."""
 
     def __init__(self, request: Place, *, cluster: Cluster, send: Callable[[FromDriver], None]) -> None:
         self._request = request
         self._cluster = cluster
         self._unclear_s = 0.0
-        self._waits = 0  # in how many looks
+        self._waiting_polls = 0  # consecutive ones that found an actor waiting for room
         self._send = send
         self._avoided: frozenset[str] = frozenset()
         self._actors: Actors | None = None
@@ -43,7 +44,7 @@ class Placing:
             self._orders.set_result(message.orders)
 
     async def run(self) -> None:
-        """Places, waits for the orders, and returns when all actors have ended. A cancellation releases them."""
+        """Places the actors, waits for their orders, and returns when all have ended. A cancellation releases them."""
         try:
             nodes = await self._place()
             self._send(Placed(self._request.request, nodes))
@@ -62,7 +63,7 @@ class Placing:
     # ------------------------------------------------------------------------------------------ placing
 
     async def _place(self) -> list[Node]:
-        """Raises ActorLost."""
+        """Returns the nodes of the actors once all of them run. Raises ActorLost."""
         waited = 0.0
         await self._reachable_nodes()
         found = self._ask()
@@ -79,7 +80,7 @@ class Placing:
             found.cancel()
 
     async def _reachable_nodes(self) -> Sequence[NodeView]:
-        """Returns the nodes that can be chosen; notes which ones to avoid."""
+        """Returns the nodes that answer, and has the others avoided."""
         nodes = await self._cluster.nodes()
         answers = await asyncio.gather(*(self._cluster.reachable(node) for node in nodes))
         self._avoided = frozenset(node.id for node, there in zip(nodes, answers, strict=True) if not there)
@@ -100,7 +101,7 @@ class Placing:
         return self._ask()
 
     async def _report(self, nodes: Sequence[NodeView]) -> bool:
-        """Tells the server what is missing when that changes; returns whether anything is."""
+        """Tells the server what the cluster lacks whenever that changes; returns whether it lacks anything."""
         wanted = self._request
         text = shortage(wanted.resources, [node.room for node in nodes], processes=wanted.processes)
         if not await self._waits_for_room(bool(text)):
@@ -111,11 +112,12 @@ class Placing:
         return bool(text)
 
     async def _waits_for_room(self, short: bool) -> bool:
-        """``short``: something is missing now. It may be what was set aside for the actors just asked for."""
+        """Tells whether the actors really wait for room. ``short``: free resources do not suffice now, perhaps because
+        they are already reserved for these actors."""
         have_room = await self._actors.have_room() if short and self._actors is not None else True
-        self._waits = self._waits + 1 if have_room is False else 0
+        self._waiting_polls = self._waiting_polls + 1 if have_room is False else 0
         self._unclear_s = self._unclear_s + POLL_S if have_room is None else 0.0
-        return self._waits >= SURE_LOOKS or self._unclear_s >= UNCLEAR_S
+        return self._waiting_polls >= CONFIRMING_POLLS or self._unclear_s >= UNCLEAR_S
 
     async def _named(self, found: Sequence[Mapping[str, Any]]) -> list[Node]:
         names = {node.id: node.name for node in await self._cluster.nodes()}
@@ -128,10 +130,10 @@ class Placing:
         try:
             await actor.run(order, str(node))
         except ActorLost:
-            reason = await self._why(node)
+            reason = await self._loss_reason(node)
         self._send(Ended(self._request.request, number, reason))
 
-    async def _why(self, node: Node) -> str:
+    async def _loss_reason(self, node: Node) -> str:
         alive = [view for view in await self._cluster.nodes() if view.id == node.id]
         if not alive or not await self._cluster.reachable(alive[0]):
             return f"the node {node} was lost"

@@ -1,4 +1,4 @@
-"""Says what a cluster lacks to place a worker: arithmetic over what its nodes have in total and free.  PURE."""
+"""Computes what a cluster lacks to place a worker, from the total and free resources of its nodes.  PURE."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from stoker.core.remote import MEMORY
 Amounts = Mapping[str, float]
 
 _CLUSTER = "the Ray cluster"
-_SLACK = 1e-6  # Ray counts in ten-thousandths
+_SLACK = 1e-6  # for rounding: Ray counts in ten-thousandths
 
 
 class NodeRoom(NamedTuple):
@@ -21,7 +21,7 @@ class NodeRoom(NamedTuple):
 
 
 def shortage(wanted: Amounts, nodes: Sequence[NodeRoom], *, processes: int = 1) -> str:
-    """Returns what is missing for ``processes`` that take ``wanted`` each, as half a sentence; empty: nothing is."""
+    """Describes what is missing for ``processes`` that need ``wanted`` each, as a clause; empty: nothing is."""
     if not nodes:
         return f"{_CLUSTER} has no nodes"
     fitting = sum(_times(wanted, node.free) for node in nodes)
@@ -38,10 +38,10 @@ def shortage(wanted: Amounts, nodes: Sequence[NodeRoom], *, processes: int = 1) 
 
 
 def is_waiting(wanted: Amounts, behind: Sequence[Amounts], demands: Sequence[tuple[Amounts, int]]) -> bool:
-    """Tells whether who asked for ``wanted`` still waits.
+    """Tells whether a request for ``wanted`` still waits.
 
-    The cluster does not say who waits, only ``demands``: amounts, and how often they are asked for. The first to ask is
-    the first to get. ``behind``: what was asked for later.
+    The cluster does not report which requests wait, only ``demands``: amounts, and the number of requests for each.
+    Requests are served in order. ``behind``: amounts that were requested later.
     """
     same = _canonical(wanted)
     waiting = sum(count for amounts, count in demands if _canonical(amounts) == same)
@@ -53,14 +53,14 @@ def _canonical(amounts: Amounts) -> dict[str, float]:
 
 
 def _times(wanted: Amounts, room: Amounts) -> int:
-    """Returns how many processes fit."""
+    """Returns how many processes fit into ``room``."""
     counts = [int(room.get(name, 0.0) / amount + _SLACK) for name, amount in wanted.items() if amount > 0]
     return max(0, min(counts, default=1 << 20))
 
 
 def _lacking(wanted: Amounts, rooms: Sequence[Amounts]) -> list[str]:
-    """Returns the names of what keeps one process from every node: what no node has enough of, else what the node that
-    comes nearest lacks."""
+    """Returns the resources that keep a process off every node: those that no node has enough of, else those that the
+    best node lacks."""
     missing = [[name for name, amount in wanted.items() if room.get(name, 0.0) + _SLACK < amount] for room in rooms]
     if not all(missing):
         return []
@@ -72,7 +72,7 @@ def _more_than_any(names: Sequence[str], wanted: Amounts, totals: Sequence[Amoun
     parts = []
     for name in names:
         most = max(total.get(name, 0.0) for total in totals)
-        if most + _SLACK >= wanted[name]:  # one node has it, but lacks something else
+        if most + _SLACK >= wanted[name]:  # a node has enough of it, but not of another resource
             return " and ".join(shown(name, value) for name, value in wanted.items()) + " together"
         parts.append(
             f"{shown(name, wanted[name])} (the largest has {amount(name, most)})" if most > 0 else f"any {name}"

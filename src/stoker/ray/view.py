@@ -1,4 +1,4 @@
-"""Defines what placing needs from a cluster, whoever implements it.  PURE."""
+"""Defines what `ray.placing` needs from a cluster.  PURE."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from stoker.ray.shortage import NodeRoom
 
 
 class NoCluster(Exception):
-    """There is no cluster to work with. The text is for the operator."""
+    """The cluster cannot be used. The text is for the operator."""
 
 
 class ActorLost(Exception):
-    """An actor could not be started, or has died. The text is for clients: it has no paths."""
+    """An actor could not be started, or has died. The text is for clients, so it has no paths."""
 
 
 class NodeView(NamedTuple):
@@ -28,36 +28,36 @@ class NodeView(NamedTuple):
 
 class Actor(Protocol):
     async def about(self) -> Mapping[str, Any]:
-        """Waits until it runs. Returns the fields of `Node` but its name. Raises ActorLost."""
+        """Waits until the actor runs; returns the fields of `Node` without its name. Raises ActorLost."""
         ...
 
     async def run(self, order: bytes, node: str) -> None:
-        """Waits until its worker is gone. Raises ActorLost."""
+        """Has the actor carry out an order; returns when its worker is gone. Raises ActorLost."""
         ...
 
 
 class Actors(Protocol):
-    """Those of one worker."""
+    """The actors of one worker."""
 
     @property
     def actors(self) -> Sequence[Actor]: ...
 
     async def have_room(self) -> bool | None:
-        """Tells whether the cluster has set their resources aside; None: it does not say."""
+        """Tells whether the cluster has reserved their resources; None: it does not report that."""
         ...
 
     def release(self) -> None:
-        """Ends them, or the wait for them."""
+        """Ends the actors, or the wait for them."""
         ...
 
 
 class Cluster(Protocol):
     async def nodes(self) -> Sequence[NodeView]:
-        """Returns those that are alive, as far as the cluster knows."""
+        """Returns the nodes that the cluster believes alive."""
         ...
 
     async def reachable(self, node: NodeView) -> bool: ...
 
     def place(self, resources: Mapping[str, float], processes: int, *, spread: bool, avoid: Collection[str]) -> Actors:
-        """Asks for actors; they run once there is room. ``avoid``: ids of nodes that must not be chosen."""
+        """Requests actors; they run once there is room. ``avoid``: ids of nodes that must not be chosen."""
         ...

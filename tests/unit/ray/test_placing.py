@@ -142,7 +142,7 @@ async def test_what_others_hold_is_missing_at_the_second_poll() -> None:
     rig = Rig(FakeCluster(a=FULL))
     actors = await rig.asked()
     await rig.until(1)
-    assert actors.looks == placing.SURE_LOOKS
+    assert actors.looks == placing.CONFIRMING_POLLS
     rig.task.cancel()
 
 
