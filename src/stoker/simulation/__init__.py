@@ -1,1 +1,1 @@
-"""The scheduler and the autoscaling policy on a virtual clock: for ``stoker simulate``, and for tests."""
+"""Simulations of the scheduler and the autoscaling policy on a virtual clock, for ``stoker simulate`` and for tests."""

@@ -1,5 +1,5 @@
-"""Runs autoscaling on a trace of requests: the scheduler's core and the policy on a virtual clock, and workers that
-take time to start.  PURE."""
+"""Simulates autoscaling on a trace of requests: runs the scheduler's core and the policy on a virtual clock, with
+workers that take time to start.  PURE."""
 
 from __future__ import annotations
 
@@ -28,7 +28,8 @@ _GONE = WorkerDied()
 
 @dataclass(slots=True)
 class Result:
-    """``waits``: (when accepted, seconds in the queue) of each job. ``changes``: (when, workers, reason)."""
+    """``waits``: (time of acceptance, seconds in the queue) of each job. ``changes``: (time, workers, reason).
+    ``worker_s``: the seconds that all workers ran."""
 
     waits: list[tuple[float, float]] = field(default_factory=list)
     changes: list[tuple[float, int, str]] = field(default_factory=list)
@@ -38,7 +39,8 @@ class Result:
     def late_share(
         self, target_s: float, since: float = 0.0, until: float = math.inf, without: Sequence[tuple[float, float]] = ()
     ) -> float:
-        """``without``: requests that came between two times are left out."""
+        """Returns the share of requests that waited longer than ``target_s``. ``without``: intervals whose requests are
+        left out."""
         waits = [
             wait
             for at, wait in self.waits
@@ -52,7 +54,7 @@ class Result:
 
 
 class Run:
-    """``workers``: at the beginning, ready."""
+    """``workers``: how many are ready at the beginning."""
 
     def __init__(self, trace: Trace, *, target_s: float, fewest: int, most: int, workers: int) -> None:
         self.trace = trace

@@ -1,8 +1,8 @@
-"""Finds the fewest workers that would have held the target on a trace, knowing what comes.  PURE.
+"""Finds the fewest workers that would have held the target on a trace, given that all of it is known.  PURE.
 
-The number changes from minute to minute. There is one queue from the first request to the last: what a minute leaves
-undone waits in the next one. More workers than before start in time, and count while they start; fewer end what they
-have begun. Which requests wait too long is free, as it is for autoscaling: at most a share of all of them.
+The number of workers changes from minute to minute. One queue lasts from the first request to the last, so requests
+left over from a minute wait in the next one. Added workers start in advance, and count while they start; removed ones
+finish what they have begun. Any requests may be late, as with autoscaling, up to a share of all.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from typing import NamedTuple
 from stoker.simulation.traces import Trace
 
 WINDOW_S = 60.0
-_LOOKS_AHEAD = 4  # minutes in which what a minute leaves is worked off
+_LOOKS_AHEAD = 4  # minutes within which requests left over from a minute are worked off
 
 
 class _State(NamedTuple):
-    """Jobs and batches that have begun at the end of a minute, and the time until which workers are busy."""
+    """Numbers of jobs and batches begun by the end of a minute, and the times until which workers are busy."""
 
     jobs: int = 0
     batches: int = 0
@@ -30,7 +30,7 @@ class _State(NamedTuple):
 
 
 class Hindsight:
-    """``late``: the largest share of all requests that may wait longer than ``target_s``. ``most``: of workers."""
+    """``late``: the share of all requests that may wait longer than ``target_s``. ``most``: limit of workers."""
 
     def __init__(self, trace: Trace, *, target_s: float, late: float, most: int) -> None:
         rng = random.Random(trace.seed + 1)
@@ -40,7 +40,7 @@ class Hindsight:
         self._minutes = ceil(trace.duration_s / WINDOW_S)
 
     def worker_s(self) -> float:
-        """Returns seconds of workers."""
+        """Returns the seconds that all workers run."""
         counts = self._fewer(self._enough())
         started = sum(max(0, after - before) for before, after in pairwise(counts))
         seconds = (min(WINDOW_S, self._trace.duration_s - minute * WINDOW_S) for minute in range(self._minutes))
@@ -48,8 +48,7 @@ class Hindsight:
         return worked + started * self._trace.start_s
 
     def fixed(self) -> int:
-        """Returns the fewest workers of a number that never changes: what a steady load takes of those who cannot know
-        which minute is worse."""
+        """Returns the fewest workers that hold the target if their number never changes."""
         too_few, enough = 0, self._most
         while enough - too_few > 1:
             middle = (too_few + enough) // 2
@@ -58,13 +57,13 @@ class Hindsight:
         return enough
 
     def late_share_of(self, workers: int) -> float:
-        """Returns which share of the requests is late with a number that never changes."""
+        """Returns the share of requests that are late if there are always so many ``workers``."""
         return sum(self._replay([workers] * self._minutes)[1]) / max(1, len(self._arrivals))
 
     # -------------------------------------------------------------------------------------- the numbers
 
     def _enough(self) -> list[int]:
-        """Returns, minute after minute, the fewest workers that hold the target for the requests of that minute."""
+        """Returns for each minute the fewest workers that hold the target for the requests of that minute alone."""
         counts, state, first = [], _State(), 0
         for minute in range(self._minutes):
             end = (minute + 1) * WINDOW_S
@@ -81,7 +80,7 @@ class Hindsight:
         return counts
 
     def _fewer(self, counts: list[int]) -> list[int]:
-        """Takes workers away where that makes the fewest requests late, as long as few enough are."""
+        """Removes workers one by one, each where that makes the fewest requests late, until no more may be late."""
         may_be_late = self._late * len(self._arrivals)
         states, late = self._replay(counts)
         while True:
@@ -101,7 +100,7 @@ class Hindsight:
             counts = fewer
 
     def _more_late(self, counts: Sequence[int], minute: int, states: Sequence[_State], late: Sequence[int]) -> int:
-        """Returns how many more requests are late with one worker less in this minute."""
+        """Returns how many more requests are late if this minute has one worker less."""
         state, more = states[minute], 0
         for number in range(minute, min(self._minutes, minute + _LOOKS_AHEAD)):
             if number > minute and state == states[number]:
@@ -123,7 +122,7 @@ class Hindsight:
         return states, late
 
     def _minute(self, state: _State, minute: int, workers: int) -> tuple[int, _State]:
-        """Returns how many requests begin too late in this minute, and the state at its end."""
+        """Returns how many requests begin in this minute and are late, and the state at its end."""
         begin, end = minute * WINDOW_S, (minute + 1) * WINDOW_S
         busy = sorted(state.busy_until)[max(0, len(state.busy_until) - workers) :]
         free = [*busy, *[begin] * (workers - len(busy))]
@@ -142,5 +141,5 @@ class Hindsight:
         return late, _State(job, batch, tuple(until for until in free if until > end))
 
     def _too_late(self, job: int, now: float) -> int:
-        """Returns how many of those that have not begun have waited too long."""
+        """Returns how many of the requests from number ``job`` on have waited too long by ``now``."""
         return max(0, bisect_left(self._arrivals, now - self._target_s) - job)

@@ -1,8 +1,8 @@
-"""Many traces, and what autoscaling made of each: changes per minute, requests that waited too long, workers against
-hindsight.  PURE.
+"""Runs autoscaling on many traces, and measures changes per minute, late requests, and workers compared with hindsight.
+PURE.
 
-`STEADY` crosses loads, clusters of arrivals, service times and batch sizes.  `CHANGING` has what no steady load does:
-ramps, saws, squares, a night, a flash crowd.
+`steady_cases` combines loads, arrival processes, service times and batch sizes.  `changing_cases` has loads that are
+not steady: ramps, sawtooth and square waves, a night without requests, a flash crowd.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from stoker.simulation.hindsight import Hindsight
 from stoker.simulation.traces import Trace
 
 TARGET_S = 1.0
-LATE = 0.05  # of the requests may wait longer
-MOST = 100
-CHANGES = 2  # in a minute of steady load
-MORE_WORKERS = 1.2  # than hindsight
+LATE = 0.05  # share of the requests that may wait longer
+MOST = 100  # workers
+CHANGES = 2  # allowed in a minute of steady load
+MORE_WORKERS = 1.2  # allowed, as a multiple of hindsight's
 _FIRST_S = 60.0
 _OTHER_SEED = 1_000_000
-_TIMES_AS_LONG = 6  # so that little of it is chance
-_START_AND_CLEAR_S = 20.0  # after a rise that could not be foreseen
+_TIMES_AS_LONG = 6  # so that chance matters little
+_START_AND_CLEAR_S = 20.0  # for which late requests are excused after a sudden rise
 
 _BUSY = (1, 2, 3, 5, 8, 12, 17, 24, 30, 42, 60)
 _ARRIVALS = {"poisson": traces.poisson, "regular": traces.regular, "bursts": traces.bursts(8)}
@@ -35,12 +35,12 @@ _SERVICE = {
     "exponential": traces.exponential,
     "bimodal": traces.bimodal,
 }
-_GAIN = 8 / 1.7  # in a batch of 8 whose further jobs cost a tenth of the first
+_GAIN = 8 / 1.7  # throughput of batches of 8 in which each further job costs a tenth of the first
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """``workers``: at the beginning. ``steady``: the rate never changes. ``jumps``: when it rises at once."""
+    """``workers``: at the beginning. ``steady``: the rate never changes. ``jumps``: when it rises suddenly."""
 
     name: str
     trace: Trace
@@ -50,12 +50,12 @@ class Case:
 
     @property
     def cold(self) -> bool:
-        """Tells whether an unknown load meets one worker: for the first minute a step, no steady load."""
+        """Tells whether the load meets a single worker at first, which makes even a steady one a sudden rise."""
         return self.workers == 1
 
 
 class ByLaw(NamedTuple):
-    """``late`` and ``more_workers``: as in `Outcome`, of a number that never changes."""
+    """``late`` and ``more_workers``: as in `Outcome`, for a number of workers that never changes."""
 
     late: float
     more_workers: float
@@ -63,11 +63,11 @@ class ByLaw(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """``most_in_a_minute``: changes, without the first minute of a cold start. ``late``: which share of the requests
-    waited longer than the target; ``late_settled``: without those that came just after a jump. ``more_workers``: how
-    many times those of hindsight. ``more_of_fixed``: the same of the fewest that hold the target on a steady load with
-    a number that never changes. ``by_law``: what becomes of a steady load with the number that is best for loads of its
-    kind."""
+    """``most_in_a_minute``: changes, without the first minute of a cold start. ``late``: the share of requests that
+    waited longer than the target; ``late_settled``: without those that came just after a jump. ``more_workers``:
+    worker seconds as a multiple of hindsight's. ``more_of_fixed``: the same for the smallest constant number that
+    holds the target on this steady load. ``by_law``: the same load with the constant number that is best for steady
+    loads with its distributions."""
 
     case: Case
     changes: int
@@ -93,12 +93,12 @@ class Outcome:
 
     @property
     def uneven(self) -> bool:
-        """Tells whether hindsight gains more than that from chance alone, by which minutes of a steady load differ."""
+        """Tells whether even the best constant number needs more, so that hindsight gains from chance alone."""
         return self.more_of_fixed > MORE_WORKERS
 
     @property
     def out_of_reach(self) -> bool:
-        """Tells whether even the number that is best for this kind of load misses a bar."""
+        """Tells whether even the constant number that is best for loads of this kind misses a limit."""
         return self.by_law is not None and (self.by_law.late > LATE or self.by_law.more_workers > MORE_WORKERS)
 
 
@@ -146,7 +146,7 @@ def _every(period_s: int, since_s: int, until_s: int) -> tuple[float, ...]:
 
 
 def cases(*, duration_s: float, seeds: int) -> Iterator[Case]:
-    """``duration_s``: of a steady load."""
+    """Yields all cases, for each seed. ``duration_s``: of the steady loads."""
     for seed in range(seeds):
         found = [*changing_cases(1000 * seed), *steady_cases(duration_s, 1000 * seed)]
         yield from (replace(case, name=f"{case.name}, seed {case.trace.seed}") for case in found)
@@ -176,7 +176,7 @@ def measure(case: Case) -> Outcome:
 
 
 def _enough_by_law(trace: Trace) -> int:
-    """Returns the fewest workers that hold the target on a longer load of the same kind."""
+    """Returns the smallest constant number that holds the target on a longer load of the same kind."""
     other = replace(trace, seed=trace.seed + _OTHER_SEED, duration_s=_TIMES_AS_LONG * trace.duration_s)
     return Hindsight(other, target_s=TARGET_S, late=LATE, most=MOST).fixed()
 

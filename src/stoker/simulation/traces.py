@@ -1,4 +1,4 @@
-"""Traces of requests: how many come when, how they cluster, and what each costs a worker.  PURE."""
+"""Makes traces of requests: their rate over time, how they cluster, and what each costs a worker.  PURE."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 Rate = Callable[[float], float]
-"""Requests per second at a time."""
+"""Returns the requests per second at a time."""
 Arrivals = Callable[[Rate, float, random.Random], list[float]]
-"""Draws the times of requests within so many seconds."""
+"""Draws the times of requests within a duration, in seconds."""
 Service = Callable[[random.Random], float]
 """Draws a factor of the service time; its mean is 1."""
 
@@ -34,7 +34,7 @@ def daily(night: float, noon: float, day_s: float) -> Rate:
 
 
 def sawtooth(low: float, high: float, period_s: float) -> Rate:
-    """Rises evenly, then falls at once."""
+    """Rises evenly, then falls suddenly, again and again."""
     return lambda now: low + (high - low) * (now % period_s) / period_s
 
 
@@ -91,7 +91,7 @@ def lognormal(spread: float) -> Service:
 
 
 def bimodal(rng: random.Random) -> float:
-    """Has one in five take six times as long as the others."""
+    """Makes one in five take six times as long as the others."""
     return 3.0 if rng.random() < 0.2 else 0.5
 
 
@@ -100,8 +100,8 @@ _NEARLY_EVEN = lognormal(0.3)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trace:
-    """``service_s``: of a job alone; each further one in its batch adds the share ``marginal`` of that.
-    ``start_s``: what a worker takes to start."""
+    """``service_s``: of a batch of one job; each further job adds ``marginal`` times that. ``start_s``: how long a
+    worker takes to start."""
 
     rate: Rate
     duration_s: float
