@@ -1,4 +1,4 @@
-"""Outputs of the scheduler's pure core, which the asyncio shell carries out, and a simulation in the tests."""
+"""Outputs of the scheduler's pure core, which the asyncio shell, or a simulation, carries out."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Send(Struct, frozen=True):
 
 
 class DeliverParts(Struct, frozen=True):
-    """Chunks for the consumer, of ``nbytes`` in all; more will come."""
+    """Delivers intermediate chunks to the consumer, ``nbytes`` in all."""
 
     job: Job
     chunks: Sequence[Chunk]
@@ -25,14 +25,14 @@ class DeliverParts(Struct, frozen=True):
 
 
 class Deliver(Struct, frozen=True):
-    """The last chunk, or the only one: the job is over."""
+    """Delivers the last chunk, or the only one, and ends the job."""
 
     job: Job
     chunk: Chunk
 
 
 class Fail(Struct, frozen=True):
-    """The job is over, with an error."""
+    """Ends the job with an error."""
 
     job: Job
     error: ServingError
@@ -52,20 +52,20 @@ class GrantCredit(Struct, frozen=True):
 
 
 class Restart(Struct, frozen=True):
-    """Kills a worker and starts another. The pool reports it lost next."""
+    """Kills a worker and starts another. The pool then reports the worker lost."""
 
     worker: int
     reason: ServingError
 
 
 class Drained(Struct, frozen=True):
-    """A draining worker is no longer needed."""
+    """Lets a draining worker stop: it is no longer needed."""
 
     worker: int
 
 
 class Wake(Struct, frozen=True):
-    """Jobs wait for a model that was scaled to zero."""
+    """Wakes the model: jobs wait for it, and it was scaled to zero."""
 
 
 Rare = DeliverParts | Fail | CancelInWorker | GrantCredit | Restart | Drained | Wake

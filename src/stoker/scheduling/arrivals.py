@@ -1,7 +1,7 @@
-"""Estimates how often requests arrive, and how much of what differs is chance.  PURE.
+"""Estimates the rate of requests, and how much of its variation is chance.  PURE.
 
-The rate is smoothed twice: the slow average decides while the load is steady, the fast one as soon as it differs by
-more than chance. How far chance reaches is measured: requests that come in bursts differ more than independent ones.
+The rate is smoothed twice: the slow average counts while the load is steady, the fast one as soon as both differ by
+more than chance explains. How much that is, is measured: bursts of requests vary more than independent requests.
 """
 
 from __future__ import annotations
@@ -10,17 +10,17 @@ from math import exp, inf, sqrt
 
 FAST_S = 4.0
 SLOW_S = 30.0
-DISPERSION_EACH_S = 1.0
-DISPERSION_OF = 60  # moments, of that length each
-_INDEPENDENT = 3  # the weight of the assumption that requests are independent, in measured moments
-_HABIT = 9.0  # times the dispersion: what differs by more is a change, no habit
-_UNSURE = 0.4
-_CHANCE = 3.0  # standard deviations by which a steady load differs from its average now and then
+DISPERSION_EACH_S = 1.0  # the length of an interval
+DISPERSION_OF = 60  # intervals
+_INDEPENDENT = 3  # weight of the prior that requests are independent, in intervals
+_OUTLIER = 9.0  # times the dispersion: a larger difference is a change of the load, not part of its variation
+_UNCERTAINTY = 0.4  # of a measured dispersion
+_RARE = 3.0  # standard deviations by which a steady load rarely differs from its average
 _NEVER = 5.0  # standard deviations by which it never does
 
 
 class _Average:
-    """An exponential average over ``span_s`` that is right from its first value on."""
+    """An exponential average over ``span_s``, without a bias towards its start."""
 
     __slots__ = ("_sum", "_weight", "span_s")
 
@@ -39,19 +39,19 @@ class _Average:
         return self._sum / self._weight if self._weight else 0.0
 
     def follow(self, other: _Average) -> None:
-        """Begins anew with what the other one knows."""
+        """Replaces what it has learnt by what ``other`` has."""
         self._weight = min(self._weight, other.seconds / (2 * self.span_s))
         self._sum = other.value * self._weight
 
     @property
     def seconds(self) -> float:
-        """Returns how much time it stands for."""
+        """Returns the length of time that the average covers."""
         return 2 * self.span_s * self._weight
 
 
 class Dispersion:
-    """Index of dispersion of requests: the variance of their number in a moment over its mean. 1 when independent,
-    the size of bursts that come at once, 0 when they are as regular as a clock."""
+    """The index of dispersion of requests: the variance of their number in an interval, divided by its mean. 1 for
+    independent requests, the size of the bursts for simultaneous ones, 0 for perfectly regular ones."""
 
     __slots__ = ("_before", "_count", "_known", "_seconds", "value")
 
@@ -70,13 +70,13 @@ class Dispersion:
         self._before, self._count, self._seconds = now, 0.0, 0.0
         if before is None or not before + now:
             return
-        differs = (now - before) ** 2 / (now + before)  # its mean is the dispersion, at any rate
+        differs = (now - before) ** 2 / (now + before)  # its mean is the dispersion, whatever the rate
         self._known = min(self._known + 1, DISPERSION_OF)
-        self.value += (min(differs, _HABIT * max(1.0, self.value)) - self.value) / self._known
+        self.value += (min(differs, _OUTLIER * max(1.0, self.value)) - self.value) / self._known
 
 
 class Arrivals:
-    """Requests per second. ``since_fall_s``: how long ago they clearly became fewer."""
+    """The rate of requests and its trend. ``since_fall_s``: seconds since the rate last fell clearly."""
 
     __slots__ = ("_dispersion", "_fast", "_slow", "since_fall_s")
 
@@ -101,18 +101,18 @@ class Arrivals:
 
     @property
     def burst(self) -> float:
-        """Returns how many requests come at once; 1 until the load clearly shows otherwise."""
+        """Returns how many requests come at once; 1 unless the load clearly shows otherwise."""
         value = self._dispersion.value
-        return max(1.0, value - _UNSURE) if value > 1.0 else min(1.0, value / (1 - _UNSURE))
+        return max(1.0, value - _UNCERTAINTY) if value > 1.0 else min(1.0, value / (1 - _UNCERTAINTY))
 
     @property
     def trend(self) -> float:
-        """Requests per second, gained each second; 0 while chance explains what differs."""
-        return self._gain_beyond(_CHANCE) / (SLOW_S - FAST_S)
+        """Returns by how much the rate grows each second; 0 while chance explains the difference."""
+        return self._gain_beyond(_RARE) / (SLOW_S - FAST_S)
 
     @property
     def surges(self) -> bool:
-        """Tells whether requests became more than chance explains in any steady load of this kind."""
+        """Tells whether the rate has risen by more than it ever does by chance."""
         return self._gain_beyond(_NEVER) > 0
 
     def _gain_beyond(self, deviations: float) -> float:
@@ -123,6 +123,6 @@ class Arrivals:
         return gain if abs(gain) > deviations * chance else 0.0
 
     def expected(self, ahead_s: float) -> float:
-        """Returns the rate ``ahead_s`` from now. A fall is not expected to go on."""
+        """Returns the rate expected in ``ahead_s``. A rising trend is extrapolated, a falling one is not."""
         trend = self.trend
         return self.rate + trend * (FAST_S + ahead_s) if trend > 0 else self.rate

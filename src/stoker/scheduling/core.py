@@ -1,24 +1,23 @@
-"""The scheduler of one model version as a pure state machine.
+"""Schedules the jobs of one model version, as a pure state machine.
 
-Events go in as method calls with the time, actions come out in `SchedulerCore.actions`.  No socket, no task and no
-clock in here: under asyncio `scheduling.scheduler` carries the actions out, under a virtual clock the simulation of
-the tests does.
+Events go in as method calls with the time, actions come out in `SchedulerCore.actions`.  There is no socket, task or
+clock here: `scheduling.scheduler` carries the actions out under asyncio, and simulations do on a virtual clock.
 
 Laws, checked over random interleavings:
-  * every accepted job gets exactly one final action (`Deliver` or `Fail`), and before it its parts in their order;
-  * a worker gets batches only while it is ready, and answers the oldest of them first, unless they run at once;
-  * no idle worker while a job waits past its time, and no more jobs wait than may: both by the model's policy;
-  * with job tickets, nothing that came in a turn waits at its end.
+  * every accepted job gets exactly one final action (`Deliver` or `Fail`), preceded by its parts in order;
+  * a worker gets batches only while it is ready, and answers the oldest first, unless it runs several at once;
+  * as the model's policy defines it, no worker is idle while a job is overdue, and no more jobs wait than may;
+  * with job tickets, no job that came during a turn still waits at the end of it.
 
-What moves a job from one ``place`` to the next:
+Events that move a job from one ``place`` to the next:
 
     NEW       submit                                                        QUEUED
     QUEUED    dispatch                                                      a Flight
     QUEUED    cancel, deadline, fail_all, no ticket, no worker can come     OVER
     a Flight  done, cancel, deadline, fail_all, its reader or worker fails  OVER
-    a Flight  worker_lost, before the worker began the batch                QUEUED, or OVER the next time
+    a Flight  worker_lost, before the worker began the batch                QUEUED, or OVER (`scheduling.redelivery`)
 
-Whatever arrives for a job that is OVER is ignored.
+Anything that arrives for a job that is OVER is ignored.
 """
 
 from __future__ import annotations
@@ -60,19 +59,19 @@ class SchedulerCore:
         self._admission = Admission(spec, torchserve_give_up)
         self._policy = policy_of(spec)  # holds the jobs that wait
         self._tickets = spec.job_tickets
-        self._newcomers: list[Job] = []  # accepted in this turn, where the model issues job tickets
+        self._newcomers: list[Job] = []  # with job tickets: accepted in this turn
         self._deadlines = Deadlines()
         self._redelivery = Redelivery()
         self._workers: dict[int, WorkerState] = {}
         self._streaming: set[Flight] = set()  # flights that have sent parts
         self._next_batch_id = 1
         self.wake_at = inf
-        """Never later than `next_wake`, and kept up at next to no cost: the time of the shell's timer."""
+        """The time by which the shell must call `on_time`. Never later than `next_wake`, but cheaper to maintain."""
 
     # ---------------------------------------------------------------------------------- callers
 
     def submit(self, job: Job, now: float) -> None:
-        """Accepts ``job``, or raises why not and keeps nothing of it. Call `dispatch` before the turn ends."""
+        """Accepts ``job``, or raises the reason and keeps nothing of it. Call `dispatch` before the turn ends."""
         admission = self._admission
         if not admission.open or job.deadline is not None:
             admission.check(job, now)
@@ -87,12 +86,12 @@ class SchedulerCore:
             self._wake_by(job.deadline)
 
     def cancel(self, job: Job, now: float) -> None:
-        """Ends a job whose caller left; cancels it in the worker that holds it."""
+        """Ends a job whose caller has left, and cancels it in the worker that holds it."""
         if job.place is not OVER:
             self._end(job, errors.Cancelled(), now)
 
     def consumed(self, job: Job, nbytes: int, now: float) -> None:
-        """Grants the worker more credit: the consumer has read ``nbytes`` of a stream."""
+        """Records that the consumer has read ``nbytes`` of a stream, which may grant the worker more credit."""
         flight = job.place
         if isinstance(flight, Flight):
             index = flight.jobs.index(job)
@@ -100,7 +99,8 @@ class SchedulerCore:
                 self._read(flight, index, stream, nbytes, now)
 
     def may_sleep(self, may: bool, now: float) -> None:
-        """Lets jobs for a model without workers wait, and wake it, or refuses them, those that wait already too."""
+        """Sets whether jobs for a model without workers wait and wake it, or fail, including those that wait already.
+        """
         self._admission.may_sleep(may)
         self._fail_unservable(now)
 
@@ -108,7 +108,7 @@ class SchedulerCore:
         self._admission.close(error)
 
     def fail_all(self, error: errors.ServingError, now: float) -> None:
-        """Answers everything that is left."""
+        """Fails all jobs that are left."""
         for job in list(self._policy.jobs()):
             self._end(job, error, now)
         for worker in self._workers.values():
@@ -132,11 +132,12 @@ class SchedulerCore:
             self._policy.worker_draining(worker)
 
     def worker_lost(self, worker_id: int, error: errors.ServingError, started: int | None, now: float) -> None:
-        """``started``: the newest batch it began, None when unknown: it was lost with its node.
+        """Fails the batches that the worker was running, and returns all others to the head of the queue, unless
+        `scheduling.redelivery` forbids it.
 
-        What runs fails.  What it had not begun goes back to the queue's head, as does a batch whose answer was lost on
-        the way and of which the caller has seen nothing; unless it has cost enough workers (`scheduling.redelivery`).
-        `WorkerState.had_begun` says what counts as running when that is unknown.
+        ``started``: the newest batch that it had begun; None: unknown, because its node was lost too; see
+        `WorkerState.had_begun`. A batch that it had finished, but whose answer was lost, is returned unless its caller
+        has seen a part of it.
         """
         worker = self._workers.pop(worker_id, None)
         if worker is None:
@@ -156,7 +157,7 @@ class SchedulerCore:
         self._fail_unservable(now)
 
     def parts(self, worker_id: int, batch_id: int, parts: Sequence[Sequence[Chunk]], now: float) -> None:
-        """Delivers intermediate parts of the running batch: those of each job, in order."""
+        """Delivers intermediate parts of a running batch. ``parts``: those of each job, in order."""
         worker = self._workers.get(worker_id)
         flight = worker.answering(batch_id, len(parts)) if worker is not None else None
         if worker is None or flight is None:
@@ -174,7 +175,8 @@ class SchedulerCore:
     def done(
         self, worker_id: int, batch_id: int, outcomes: Sequence[Outcome], now: float, handler_s: float = -1.0
     ) -> None:
-        """Ends the running batch: one final outcome for each job. ``handler_s``: see `SchedulerPort.batch_done`."""
+        """Ends a running batch. ``outcomes``: the final one of each job. ``handler_s``: see `SchedulerPort.batch_done`.
+        """
         worker = self._workers.get(worker_id)
         flight = worker.answering(batch_id, len(outcomes)) if worker is not None else None
         if worker is None or flight is None:
@@ -204,14 +206,14 @@ class SchedulerCore:
             self._wake_by(worker.late_at(self.spec.response_timeout_s))
 
     def idle(self, worker_id: int) -> bool:
-        """Returns whether nothing is in flight there, nor will be once it drains."""
+        """Tells whether the worker holds no batch, and no state that open sequences need."""
         worker = self._workers.get(worker_id)
         return worker is None or not (worker.flights or self._policy.holds(worker))
 
     # ---------------------------------------------------------------------------------- time
 
     def dispatch(self, now: float) -> None:
-        """Sends what may leave now. Call it at the end of each turn in which something happened."""
+        """Sends all batches that may leave now. Call it at the end of each turn in which something happened."""
         if self._deadlines.heap:
             self._drop_expired(now)
         policy, first_id = self._policy, self._next_batch_id
@@ -225,7 +227,7 @@ class SchedulerCore:
                 worker.since = now
             worker.flights.append(flight)
             if worker.blocked_at is not None:
-                self._unblock(worker, now)  # where batches run at once, the new one waits for no reader
+                self._unblock(worker, now)  # it runs batches at once, and the new one waits for no reader
             self.actions.append(actions.Send(worker.id, flight))
         if self._next_batch_id != first_id:
             self._wake_by(now + self.spec.response_timeout_s)
@@ -237,7 +239,7 @@ class SchedulerCore:
             self.wake_at = at
 
     def _refuse_without_ticket(self, now: float) -> None:
-        """Refuses what came in this turn and no worker took. Jobs that a dead worker gave back had their ticket."""
+        """Refuses jobs that came in this turn and that no worker took. Jobs returned by a dead worker had a ticket."""
         newcomers, self._newcomers = self._newcomers, []
         for job in newcomers:
             if job.place is QUEUED:
@@ -245,7 +247,7 @@ class SchedulerCore:
                 self._end(job, errors.NoJobTicket(self.spec.key.name, job.named_version), now)
 
     def on_time(self, now: float) -> None:
-        """Does what has come due; call at `next_wake` at the latest."""
+        """Does what is due. Call it at `wake_at` at the latest."""
         self._drop_expired(now)
         self._end_stalled(now)
         for worker in self._workers.values():
@@ -265,11 +267,11 @@ class SchedulerCore:
         for flight in late:
             for job in flight.unanswered():
                 self._end(job, errors.ResponseTimeout(f"The handler did not answer in {timeout:g} s."), now)
-        if not late:  # the worker is reported lost soon
+        if not late:  # the pool will report the worker lost, which ends its jobs
             self.actions.append(actions.Restart(worker.id, errors.ResponseTimeout(seconds=timeout)))
 
     def next_wake(self) -> float | None:
-        """Returns when `on_time` has something to do, should nothing happen before."""
+        """Returns when `on_time` will have something to do if nothing happens before; None: never."""
         timeout = self.spec.response_timeout_s
         times = [at for w in self._workers.values() if (at := w.late_at(timeout)) is not None]
         if (deadline := self._deadlines.earliest()) is not None:
@@ -289,7 +291,7 @@ class SchedulerCore:
         return QueueStatus(pending=self._policy.waiting, remaining=self._policy.remaining)
 
     def load(self, now: float) -> Load:
-        """Measures what there is to do, for whoever decides how many workers there should be."""
+        """Measures the load, for deciding how many workers there should be."""
         workers, holds = self._workers.values(), self._policy.holds
         load = load_of(self._policy.waiting, self._policy.jobs(), workers, self._counters, now)
         return load._replace(held=sum(holds(worker) for worker in workers if not worker.draining))
@@ -299,14 +301,14 @@ class SchedulerCore:
         """Tells whether no job waits and no worker holds a batch."""
         return not self._policy.waiting and all(not worker.flights for worker in self._workers.values())
 
-    # ---------------------------------------------------------------------------------- inside
+    # ---------------------------------------------------------------------------------- ends of jobs and workers
 
     def _unblock(self, worker: WorkerState, now: float) -> None:
         worker.unblock(now)
         self._wake_by(worker.late_at(self.spec.response_timeout_s))
 
     def _restart(self, worker: WorkerState | None) -> None:
-        """Restarts a worker that answered anything but its running batch. None: it was declared lost meanwhile."""
+        """Restarts a worker that answered anything but a running batch. None: it has been reported lost."""
         if worker is not None:
             self.actions.append(actions.Restart(worker.id, errors.WorkerDied("it answered what it was not asked")))
 
@@ -314,7 +316,7 @@ class SchedulerCore:
         if isinstance(outcome, errors.ServingError):
             self._end(job, outcome, now)
         else:
-            # Dropped: the worker's clock said 'late' before ours did; a cancelled job is no longer unanswered here.
+            # Dropped as late by the worker's clock, before ours found out; cancelled jobs were answered already.
             self._end(job, errors.DeadlineExceeded(), now)
 
     def _end(self, job: Job, error: errors.ServingError, now: float) -> None:
@@ -333,7 +335,7 @@ class SchedulerCore:
                 self._unblock(worker, now)
 
     def _fail_unservable(self, now: float) -> None:
-        """Fails the jobs that wait for workers which cannot come."""
+        """Fails the waiting jobs if no worker can serve them any more."""
         if all(worker.draining for worker in self._workers.values()) and (cause := self._admission.workers_error()):
             for job in list(self._policy.jobs()):
                 self._end(job, cause, now)
@@ -375,7 +377,7 @@ class SchedulerCore:
                 self._end(job, errors.StreamStalled(seconds=self._stall_timeout_s), now)
 
     def _stalled(self) -> Iterator[tuple[Job, Stream]]:
-        """Yields unanswered jobs whose consumer is a whole window behind."""
+        """Yields unanswered jobs whose reader is a whole window behind, with their streams."""
         for flight in self._streaming:
             for index, stream in flight.streams.items():
                 if stream.credit <= 0 and flight.jobs[index].place is flight:

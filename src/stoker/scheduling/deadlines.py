@@ -1,6 +1,6 @@
 """Finds the earliest deadline of all unanswered jobs.  PURE.
 
-Answered jobs are skipped when their turn comes, and swept out when there are many: each operation is O(log n)
+Answered jobs are skipped when they reach the top, and swept out when there are many: each operation is O(log n)
 amortised.
 """
 
@@ -15,11 +15,12 @@ _SWEEP_SLACK = 256  # sweeping tiny heaps costs more than it frees
 
 
 class Deadlines:
-    """Deadlines of jobs that wait or run. ``heap``: empty: there are none."""
+    """The deadlines of jobs that wait or run. ``heap``: may still contain answered jobs; empty: there are no deadlines.
+    """
 
     def __init__(self) -> None:
         self.heap: list[tuple[float, int, Job]] = []
-        self._count = 0  # breaks ties, jobs do not compare
+        self._count = 0  # breaks ties, because jobs cannot be compared
         self._sweep_at = _SWEEP_SLACK
 
     def add(self, job: Job) -> None:
@@ -40,6 +41,6 @@ class Deadlines:
         return self.heap[0][0] if self.heap else None
 
     def pop_expired(self, now: float) -> Iterator[Job]:
-        """Yields unanswered jobs whose deadline has come; the caller must answer each."""
+        """Yields unanswered jobs whose deadline has passed; the caller must answer each."""
         while (at := self.earliest()) is not None and at <= now:
             yield heapq.heappop(self.heap)[2]

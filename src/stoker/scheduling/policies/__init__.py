@@ -1,6 +1,6 @@
-"""Batching policies: which of the jobs that wait goes to which worker, and when.  PURE.
+"""Batching policies, which decide which waiting job goes to which worker, and when.  PURE.
 
-One file a policy, behind the interface of `policies.policy`; the core asks `policy_of` for the one of its model.
+Each policy has a file of its own and implements `policies.policy`; `policy_of` chooses the one for a model.
 """
 
 from __future__ import annotations

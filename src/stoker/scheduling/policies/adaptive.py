@@ -1,7 +1,7 @@
-"""Adaptive batching, the default: an idle worker takes what waits, at once.  PURE.
+"""Adaptive batching, the default: an idle worker takes at once what waits.  PURE.
 
-Batches grow by themselves while workers are busy; ``max_batch_delay`` never makes a caller wait for a larger batch
-without need.  Full batches may be sent ahead to a busy worker whose batches are short (`ServiceTime.prefetch`).
+Batches grow while all workers are busy; ``max_batch_delay`` is not used, so no caller waits merely for a larger batch.
+Full batches may be sent ahead to a busy worker whose batches are short (`ServiceTime.prefetch`).
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ class AdaptivePolicy(QueuedPolicy):
         if self.idle:
             return self.take()
         if queue.waiting < self.size:
-            return None  # a batch that waits anyway may as well grow
-        receiver, fewest = None, PREFETCH_BATCHES + 1  # the busy worker that holds least of those that may hold more
+            return None  # let the batch grow: it has to wait anyway
+        receiver, fewest = None, PREFETCH_BATCHES + 1  # of the workers that may hold more: the one that holds fewest
         for worker in self.workers.values():
             held = len(worker.flights)
             if held <= worker.service.prefetch and held < fewest:

@@ -1,7 +1,7 @@
-"""Asynchronous handlers: a worker has many jobs at a time, each a batch of its own.  PURE.
+"""Serves asynchronous handlers: a worker runs many jobs at a time, each a batch of its own.  PURE.
 
-A job leaves at once for the worker that holds fewest, while that holds fewer than it may.  No job waits to be alone,
-since none shares a call of the handler.
+A job goes at once to the worker that holds fewest, unless that holds as many as it may.  No job waits to be alone,
+because no two jobs share a call of the handler.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Sequences on workers that batch continuously: a sequence's next job may join while earlier ones run.  PURE.
+"""Serves sequences on workers that batch continuously: the next job of a sequence may join while others run.  PURE.
 
-It joins once the job before has been through one step, so that both see the state in their order.  A worker has twice
-as many slots as its batch size says, because the jobs of one sequence may take several.
+It joins once the previous job has been through one step, so that they see the sequence's state in order.  A worker has
+twice as many slots as its batch size, because one sequence may occupy several.
 """
 
 from __future__ import annotations

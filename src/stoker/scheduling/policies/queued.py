@@ -1,7 +1,7 @@
-"""Implements the queue that most policies share: one for all workers, bounded, first in first out.  PURE.
+"""Implements the queue that most policies share: bounded, first in first out, one for all workers.  PURE.
 
-Removing a job from the middle only marks it (``job.place``); what is marked is skipped when its turn comes and swept
-out when the marked outnumber the waiting.  So every operation is O(1) amortised, whatever clients cancel.
+Removing a job only marks it (``job.place``); marked jobs are skipped at the head, and swept out when they outnumber the
+waiting ones.  So every operation is O(1) amortised, whatever clients cancel.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ _SWEEP_SLACK = 256  # sweeping short queues costs more than it frees
 
 
 class JobQueue:
-    """``limit``: how many jobs may wait. `put_back` may exceed it: those jobs were accepted before."""
+    """``limit``: how many jobs may wait. `put_back` may exceed it, because its jobs were accepted before."""
 
     def __init__(self, limit: int) -> None:
         self._jobs: deque[Job] = deque()
-        self.waiting = 0  # jobs in here that are not marked
+        self.waiting = 0  # jobs that are not marked as removed
         self.limit = limit
 
     def __iter__(self) -> Iterator[Job]:
@@ -36,7 +36,7 @@ class JobQueue:
         self.waiting += 1
 
     def put_back(self, jobs: Iterable[Job]) -> None:
-        """Puts jobs back to the head in their old order: a worker died before it started them."""
+        """Puts jobs back at the head, in their old order, because a worker died before it began them."""
         back = list(jobs)
         for job in back:
             job.place = QUEUED
@@ -50,7 +50,7 @@ class JobQueue:
             self._jobs = deque(self)
 
     def head(self) -> Job | None:
-        """Returns the job whose turn it is, None when nothing waits."""
+        """Returns the job whose turn it is; None: no job waits."""
         jobs = self._jobs
         while jobs:
             if jobs[0].place is QUEUED:
@@ -59,9 +59,10 @@ class JobQueue:
         return None
 
     def take(self, most: int, *, alone: bool = True) -> list[Job]:
-        """Takes up to ``most`` jobs for one batch.  A job that must be alone is taken alone, and never overtaken.
+        """Takes up to ``most`` jobs for one batch. A job that must be alone is taken alone, and is never overtaken.
 
-        ``alone``: whether such a job may be taken at all."""
+        ``alone``: whether such a job may be taken at all.
+        """
         jobs = self._jobs
         taken: list[Job] = []
         while jobs and len(taken) < most:
@@ -85,8 +86,8 @@ class QueuedPolicy(Policy):
         self._key = spec.key
         self.size = spec.batch_size
         self.queue = JobQueue(spec.job_queue_size)
-        self.workers: dict[int, WorkerState] = {}  # that may take jobs
-        self.idle: dict[int, WorkerState] = {}  # those without any batch, in the order in which they fell idle
+        self.workers: dict[int, WorkerState] = {}  # those that may take jobs
+        self.idle: dict[int, WorkerState] = {}  # those that hold no batch, the one idle for longest first
 
     @property
     def waiting(self) -> int:
@@ -103,7 +104,7 @@ class QueuedPolicy(Policy):
         queue.put(job)
 
     def taken_this_turn(self) -> int:
-        """Returns how many waiting jobs workers take at the end of the turn."""
+        """Returns how many waiting jobs the workers can take at the end of this turn."""
         return len(self.idle) * self.size
 
     def remove(self, job: Job) -> None:
@@ -132,5 +133,5 @@ class QueuedPolicy(Policy):
         return ()
 
     def take(self) -> tuple[WorkerState, list[Job]]:
-        """Takes a batch for the worker that is idle for longest."""
+        """Takes a batch for the worker that has been idle for longest."""
         return self.idle.pop(next(iter(self.idle))), self.queue.take(self.size)
