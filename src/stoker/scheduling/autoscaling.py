@@ -1,18 +1,17 @@
-"""Decides how many workers a model should have, between its fewest and its most.  PURE.
+"""Decides how many workers a model should have, between its minimum and its maximum.  PURE.
 
-Every decision is a function of the samples so far: `Autoscaling.decide` gets one every moment and returns a `Decision`
-when the number should change.
+Decisions depend only on the samples so far: `Autoscaling.decide` gets one at each tick, and returns a `Decision` when
+the number should change.
 
-  * Up at once: to what the expected load needs, and to what clears the queue soon.  The load is looked at as far
-    ahead as workers take to start.
-    While little is known of it, only when requests wait.
-  * Down after a calm: to what the highest rate of that time needs, by what is known now of the requests. The longer
-    workers take to start, the longer the calm.
-  * To zero, where that is the fewest, after a time without any request; that time doubles each time a request
-    comes soon after.
-  * At most two changes within a minute, the second up one a larger step. Only what no steady load does permits more: a
-    rate beyond all chance, requests that wait many times too long, a load that nothing is known of.
-  * Never up while workers fail to start: more of them would fail too.
+  * Scales up at once: to what the expected load needs, and to what clears the queue soon.  Looks as far ahead as
+    workers take to start.  While little is known about the load, scales up only when requests wait.
+  * Scales down after a calm period, to what its highest rate needs, given the latest estimate of what requests cost.
+    The longer workers take to start, the longer the period.
+  * Scales to zero, if that is the minimum, after a time without requests, which doubles whenever a request comes soon
+    afterwards.
+  * Makes at most two changes per minute; of two increases, the second is a larger step.  Exceptions are events that no
+    steady load causes: a rate beyond all chance, requests that wait many times too long, a load that is still unknown.
+  * Never scales up while workers fail to start, because more of them would fail too.
 """
 
 from __future__ import annotations
@@ -34,29 +33,29 @@ from stoker.scheduling.demand import (
     workers_needed,
 )
 
-CALM_S = 20.0  # how long fewer workers must have been enough, at least
-FIRST_CALM_S = 40.0  # the same from the first request on, while it is learned what requests cost
-_STARTS_IN_A_CALM = 4.0  # a calm lasts this many starts of a worker: what starts slowly is not ended early
-FALL_S = 8.0  # the calm after requests clearly became fewer
+CALM_S = 20.0  # the shortest time for which fewer workers must have been enough
+FIRST_CALM_S = 40.0  # the same after the first request, while the cost of requests is being learned
+_STARTS_IN_A_CALM = 4.0  # the calm lasts at least so many starts: workers that start slowly are not ended early
+FALL_S = 8.0  # the calm after the rate has clearly fallen
 SLEEP_AFTER_S = 60.0
 SLEEP_AFTER_AT_MOST_S = 3600.0
-UNSURE_S = 20.0  # how long little is known of the load, from the first request on
+UNSURE_S = 20.0  # time from the first request in which little is known about the load
 BETWEEN_CHANGES_S = 30.0  # while no request waits too long and there is no trend
 BETWEEN_FALLS_S = 15.0
-MINUTE_S = 60.0  # a steady load gets at most two changes in this time
-CLEAR_S = 10.0  # how soon a queue should be worked off
+MINUTE_S = 60.0  # the time in which a steady load gets at most two changes
+CLEAR_S = 10.0  # the time in which a queue should be worked off
 _LONGEST_AHEAD_S = 30.0
 _SMOOTHING = 0.3
 _FIRST_STEP = 4
 _MUCH_MORE = 1.2
-_MUCH_LESS = 0.85  # a rate that still falls by this much is waited for, to take all away in one step
+_MUCH_LESS = 0.85  # while the need still falls below this, wait, in order to scale down in one step
 _LARGER_STEP = 1.1
-_ROOM = 1.08  # how many times the workers needed there may be for fewer late requests
+_HEADROOM = 1.08  # multiple of the workers needed that may be kept to make fewer requests late
 _OVERRUN = 4.0  # requests that wait this many times the target and a batch are far too late
 
 
 class Sample(NamedTuple):
-    """``workers``: how many should run at present; of those ``ready`` serve and ``failing`` failed to start."""
+    """``workers``: how many should run at present; of these, ``ready`` serve and ``failing`` failed to start."""
 
     now: float
     load: Load
@@ -66,7 +65,7 @@ class Sample(NamedTuple):
 
 
 class Decision(NamedTuple):
-    """``reason``: a sentence for people."""
+    """``workers``: the new number. ``reason``: for the log and for DescribeModel."""
 
     workers: int
     reason: str
@@ -87,7 +86,7 @@ class Autoscaling:
         self._active_at = self._since = -inf
         self._asleep_at = -inf
         self._sleep_after_s = SLEEP_AFTER_S
-        self._start_s = 1.0  # what a worker takes to start
+        self._start_s = 1.0  # how long a worker takes to start
         self._raised_at: float | None = None
         self._changed_at = self._changed_before_at = -inf
         self._grew = False
@@ -95,7 +94,7 @@ class Autoscaling:
     # ------------------------------------------------------------------------------------------ events
 
     def woken(self, now: float) -> None:
-        """Records that a request came while there were no workers."""
+        """Records that a request came while the model had no workers."""
         soon = now - self._asleep_at < self._sleep_after_s
         longer_s = min(self._sleep_after_s * 2, SLEEP_AFTER_AT_MOST_S)
         self._sleep_after_s = longer_s if soon else max(SLEEP_AFTER_S, self._sleep_after_s / 2)
@@ -103,7 +102,7 @@ class Autoscaling:
         self._raised_at = now
 
     def restart(self, now: float) -> None:
-        """Forgets how often requests came, and what was needed: workers changed otherwise."""
+        """Forgets the rate of requests and past needs, because the number of workers changed outside of `decide`."""
         self._arrivals = Arrivals()
         self._before = None
         self._rates.clear()
@@ -114,7 +113,7 @@ class Autoscaling:
         return now - self._active_at
 
     def decide(self, sample: Sample, *, fewest: int, most: int) -> Decision | None:
-        """Returns the new number of workers, None when it stays."""
+        """Returns the new number of workers; None: it stays."""
         self._observe(sample)
         if self.idle_s(sample.now) >= self._sleep_after_s and fewest == 0:
             return self._sleep(sample)
@@ -192,22 +191,22 @@ class Autoscaling:
         )
 
     def _relaxed_need(self, rate: float, most: int) -> int:
-        """Returns how many workers keep nearly all requests in time, but little more than are needed."""
+        """Returns how many workers keep nearly all requests in time, limited to slightly more than are needed."""
         if not self._cost.known:
             return 0
-        little_more = int(self._needed(rate, most, LATE_SHARE) * _ROOM)
+        little_more = int(self._needed(rate, most, LATE_SHARE) * _HEADROOM)
         settled = self._needed(rate, most, SETTLED_SHARE)
         return min(self._needed(rate, most, RELAXED_SHARE), max(little_more, settled))
 
     def _need_before_the_first_answer(self, sample: Sample) -> tuple[int, str]:
-        """Doubles the number each time those that are there cannot keep the first requests from waiting."""
+        """Doubles the number whenever all workers are ready and the first requests still wait too long."""
         load, need = sample.load, sample.workers
         if load.oldest_wait_s > self._target_s and sample.ready >= sample.workers:
             need += min(max(1, load.waiting), sample.workers)
         return need, f"{load.waiting} requests wait and none has been answered yet"
 
     def _lower(self, sample: Sample, need: int, most: int, reason: str) -> Decision | None:
-        """Lowers the number to what the highest rate of the calm needs, by what is known now of what requests cost."""
+        """Lowers the number to what the highest rate of the calm needs, by the latest estimate of the cost."""
         now, longest_s = sample.now, max(CALM_S, _STARTS_IN_A_CALM * self._start_s)
         calm_s = FALL_S if self._arrivals.since_fall_s < longest_s else longest_s
         while self._rates[0][0] < now - longest_s - 1.0:
@@ -227,8 +226,8 @@ class Autoscaling:
     def _raise(self, sample: Sample, need: int, most: int, reason: str) -> Decision | None:
         unsure = sample.now - self._since < UNSURE_S
         if unsure or self._arrivals.surges or sample.now - self._changed_at >= MINUTE_S:
-            need = min(need, 2 * sample.ready + _FIRST_STEP)  # what more it takes is known better once these serve
-        elif self._grew:  # it grows, and this may be the last change for a while
+            need = min(need, 2 * sample.ready + _FIRST_STEP)  # once these serve, the need is known better
+        elif self._grew:  # the load grows, and this may be the last change for a while
             need = min(max(need, ceil(sample.workers * _LARGER_STEP)), most)
         urgent = self._urgent_at_first if unsure else self._urgent
         if sample.failing or need <= sample.workers or not urgent(sample, need):
@@ -239,16 +238,16 @@ class Autoscaling:
         return self._changes_to(need, reason, sample.now)
 
     def _urgent_at_first(self, sample: Sample, need: int) -> bool:
-        """Tells whether requests wait too long, the only sign of missing workers while little is known of the load."""
+        """Tells whether requests wait too long: the only sign of missing workers while little is known of the load."""
         late = sample.load.oldest_wait_s > self._target_s and sample.ready >= sample.workers
         return late and (self._in_budget(sample.now) or self._overrun(sample, _OVERRUN / 2))
 
     def _urgent(self, sample: Sample, need: int) -> bool:
-        """Tells whether to raise the number now, after the changes that there were."""
+        """Tells whether to raise the number now, given the recent changes."""
         much_more = need >= sample.workers * _MUCH_MORE
         if not self._in_budget(sample.now) and not self._arrivals.surges and not self._overrun(sample, _OVERRUN):
             return False
-        if sample.ready < sample.workers:  # help is on its way
+        if sample.ready < sample.workers:  # workers are still starting
             return much_more and self._arrivals.surges
         rises = self._arrivals.trend > 0
         if sample.load.oldest_wait_s > self._target_s or (rises and much_more):
@@ -256,16 +255,16 @@ class Autoscaling:
         return self._settled(sample.now, 0.0 if rises else BETWEEN_CHANGES_S)
 
     def _overrun(self, sample: Sample, times: float) -> bool:
-        """Tells whether requests wait for so long that the load cannot be what these workers were meant for."""
+        """Tells whether requests wait so long that the load must have outgrown these workers."""
         alone_s = sum(self._cost.per_batch_and_job)
         return self._cost.known and sample.load.oldest_wait_s > times * (self._target_s + alone_s)
 
     def _settled(self, now: float, between_s: float) -> bool:
-        """Tells whether a change now is not too soon after the last, and in budget."""
+        """Tells whether the last change is at least ``between_s`` ago, and another one is in budget."""
         return now - self._changed_at >= between_s and self._in_budget(now)
 
     def _in_budget(self, now: float) -> bool:
-        """Tells whether a change now is at most the second within a minute."""
+        """Tells whether a change now would be at most the second within a minute."""
         return now - self._changed_before_at >= MINUTE_S
 
     def _changes_to(self, workers: int, reason: str, now: float) -> Decision:

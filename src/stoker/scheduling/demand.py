@@ -1,8 +1,8 @@
-"""Estimates how many workers a model needs, from what a request costs and how many would wait.  PURE.
+"""Estimates how many workers a model needs, from what requests cost and how many would have to wait.  PURE.
 
-`Cost` learns a worker's time per batch and per job, and how it spreads. `workers_needed` is queueing theory on that
-and the rate of requests: the fewest workers with which few wait longer than the target. `Strictness` corrects the
-theory where more requests wait than it expects.
+`Cost` learns a worker's time per batch and per job, and its variance. `workers_needed` applies queueing theory to that
+and to the rate of requests: the fewest workers with which few requests wait longer than the target. `Strictness`
+corrects the theory if more requests wait than it predicts.
 """
 
 from __future__ import annotations
@@ -15,27 +15,27 @@ from stoker.core.measures import SECONDS
 from stoker.core.ports import Handled
 
 COST_S = 120.0
-LATE_SHARE = 0.09  # how many of the requests may wait longer than the target before workers are added
-SETTLED_SHARE = 0.065  # the same before workers are taken away: less, or the next moment would want them back
-RELAXED_SHARE = 0.003  # the same where that takes only a few workers more
-LATE_HELD = 0.045  # how many of the requests may be measured to wait longer before theory is corrected
+LATE_SHARE = 0.09  # share of the requests that may wait longer than the target before workers are added
+SETTLED_SHARE = 0.065  # the same before workers are removed; lower, or they would be added again at once
+RELAXED_SHARE = 0.003  # the same if that takes only slightly more workers
+LATE_HELD = 0.045  # measured share of late requests above which the theory is corrected
 LATE_OF_S = 90.0
 LEARN_S = 40.0
 FADE_S = 600.0
 _ENOUGH_JOBS = 20
 _ENOUGH_BURSTS = 6
 _STRICTEST = 0.02
-_FULL = 0.95  # a worker is never planned to be busier
-_LEAST_ALIKE = 0.01  # batches whose times are exponential or vary more
+_FULL = 0.95  # the highest utilisation to plan for
+_LEAST_ALIKE = 0.01  # for batches whose times are exponential or vary more
 _LEAST_PEAKED = 0.3  # below this the approximation is bad
-_SPREAD = 0.5  # assumed until batches were measured
-_SPREAD_BATCHES = 5.0  # the weight of that assumption, in measured batches
-_RIDGE_BATCHES = 0.5  # the weight of the assumption that batching gains nothing, in measured batches
+_SPREAD = 0.5  # prior, before batches were measured
+_SPREAD_BATCHES = 5.0  # weight of that prior, in batches
+_RIDGE_BATCHES = 0.5  # weight of the prior that batching gains nothing, in batches
 
 
 class Cost:
-    """Seconds of a worker per batch and per job, from totals that are reported now and then: a decaying least-squares
-    fit over batches. Until batches differ in size, batching is taken to gain nothing."""
+    """Estimates a worker's seconds per batch and per job, by a decaying least-squares fit over batches. Assumes that
+    batching gains nothing until batches differ in size."""
 
     __slots__ = ("_sums",)
 
@@ -47,7 +47,7 @@ class Cost:
         return self._sums.seconds > 0
 
     def add(self, new: Handled, seconds: float) -> None:
-        """Learns from ``new``, batches that ended within ``seconds``."""
+        """Learns from ``new``: the batches that ended in the last ``seconds``."""
         kept = exp(-seconds / COST_S) if new.batches else 1.0
         self._sums = Handled(*(old * kept + more for old, more in zip(self._sums, new, strict=True)))
 
@@ -56,9 +56,9 @@ class Cost:
         if not self.known:
             return 0.0, 0.0
         batches, jobs, squared, seconds, jobs_seconds, _ = self._sums
-        alone = jobs_seconds / squared  # of a job, were batches to cost nothing
+        alone = jobs_seconds / squared  # seconds per job if a batch itself cost nothing
         ridge = 1 + _RIDGE_BATCHES / batches
-        off_b = seconds - alone * jobs  # by the choice of `alone`, the same for jobs_seconds is 0
+        off_b = seconds - alone * jobs  # the corresponding difference for jobs_seconds is 0, by the choice of `alone`
         determinant = batches * ridge * squared * ridge - jobs * jobs
         batch = off_b * squared * ridge / determinant
         job = alone - off_b * jobs / determinant
@@ -70,8 +70,8 @@ class Cost:
 
     @property
     def spread(self) -> float:
-        """The variance of what a batch of one size takes, over the square of its mean: 0 when all take the same, 1
-        when they are exponential."""
+        """Returns the variance of the time of batches of one size, divided by the square of its mean: 0 if it is
+        constant, 1 if it is exponentially distributed."""
         batches, jobs, squared, seconds, jobs_seconds, seconds_squared = self._sums
         if not self.known:
             return _SPREAD
@@ -83,9 +83,9 @@ class Cost:
 
 
 class Strictness:
-    """Learns that more requests wait too long than theory expects. ``factor``: what to multiply the theoretical share
-    of late requests by, so that the observed share keeps the target. It learns only while the number of workers stays,
-    and forgets slowly."""
+    """Learns when more requests wait too long than the theory predicts. ``factor``: by which to multiply the allowed
+    theoretical share of late requests, so that the observed share keeps the target. Learns only while the number of
+    workers stays the same, and forgets slowly."""
 
     __slots__ = ("_jobs", "_late", "factor")
 
@@ -94,11 +94,11 @@ class Strictness:
         self.restart()
 
     def restart(self) -> None:
-        """Forgets what was counted: the workers are others than before."""
+        """Forgets what was counted, because the number of workers has changed."""
         self._jobs = self._late = 0.0
 
     def add(self, late: float, jobs: float, seconds: float, burst: float = 1.0) -> None:
-        """Records that ``late`` of so many ``jobs`` waited longer than the target."""
+        """Records that ``late`` of ``jobs`` requests waited longer than the target in the last ``seconds``."""
         kept = exp(-seconds / LATE_OF_S)
         self._late = self._late * kept + late
         self._jobs = self._jobs * kept + jobs
@@ -111,7 +111,8 @@ class Strictness:
 
 
 def late_of(waits: Sequence[float], target_s: float) -> float:
-    """Returns how many of these waited longer. ``waits``: counts by the bounds of `SECONDS`, evenly spread between."""
+    """Returns how many waited longer than ``target_s``. ``waits``: counts by the bounds of `SECONDS`; assumes an even
+    distribution between two bounds."""
     late, lower = 0.0, 0.0
     for count, upper in zip(waits, (*SECONDS, inf), strict=True):
         if lower >= target_s:
@@ -135,8 +136,9 @@ def workers_needed(
     late: float = LATE_SHARE,
     strictness: float = 1.0,
 ) -> int:
-    """Returns the fewest workers that hold the target for all but the share ``late``; ``most`` when none do. ``slots``:
-    batches that one worker runs at once. ``burst``: requests that come at once. ``spread``: see `Cost`."""
+    """Returns the fewest workers that hold the target for all requests but the share ``late``; ``most`` if fewer do
+    not. ``slots``: batches that one worker runs at once. ``burst``: requests that come at once. ``spread``: see `Cost`.
+    """
     if rate <= 0.0:
         return 0
     work = _Work(rate, *cost, batch_size, slots, burst, spread)
@@ -145,7 +147,7 @@ def workers_needed(
 
 
 def busy_workers(rate: float, cost: tuple[float, float], *, batch_size: int, slots: int) -> float:
-    """Returns how many workers ``rate`` keeps busy when batches are full."""
+    """Returns how many workers ``rate`` keeps busy if all batches are full."""
     per_batch, per_job = cost
     return rate * (per_batch / batch_size + per_job) / slots
 
@@ -160,7 +162,8 @@ class _Work(NamedTuple):
     spread: float
 
     def late(self, count: int, target_s: float) -> float:
-        """Returns which share waits longer with the better of two sizes: batches of one job, or larger ones."""
+        """Returns the share that waits longer than the target, for batches of one job or larger ones, whichever is
+        better."""
         servers = count * self.slots
         alone = self._late_in_batches_of(1, servers, target_s)
         if self.batch_size == 1:
@@ -169,7 +172,7 @@ class _Work(NamedTuple):
         return min(alone, max(full, self._late_while_all_are_busy(servers, target_s)))
 
     def _late_while_all_are_busy(self, servers: int, target_s: float) -> float:
-        """Returns which share waits longer for the next batch to end, where batches grow until no server is idle."""
+        """Returns the share that waits longer for the next batch to end, if batches grow until no server is idle."""
         idle = servers - self.rate * self.per_job
         if idle <= 0:
             return 1.0
@@ -187,14 +190,15 @@ class _Work(NamedTuple):
             return 1.0
         peaked = max((self.burst / size + self.spread) / 2, _LEAST_PEAKED)
         late = late_share(servers, busy, batch_s, target_s, peaked)
-        ahead = max(0.0, self.burst / size - 1) / servers * (servers - busy) / peaked  # of the last one in a burst
+        ahead = max(0.0, self.burst / size - 1) / servers * (servers - busy) / peaked  # of the last job in a burst
         return min(1.0, late * expm1(ahead) / ahead) if ahead else late
 
 
 def late_share(servers: int, busy: float, service_s: float, target_s: float, peaked: float = 1.0) -> float:
-    """Returns which share of requests waits longer than ``target_s``: Erlang's C formula, with Hayward's approximation
-    for what is no Poisson process or not exponential. ``busy`` < ``servers``. ``peaked``: the mean of how much arrivals
-    and service times vary; 1 where Erlang's formula is exact."""
+    """Returns the share of requests that wait longer than ``target_s``, by Erlang's C formula, with Hayward's
+    approximation for arrivals that are not Poisson or service times that are not exponential. ``busy`` must be less
+    than ``servers``. ``peaked``: the mean of the dispersions of arrivals and service times; for 1, Erlang's formula is
+    exact."""
     if service_s <= 0:
         return 0.0
     peaked = max(peaked, _LEAST_PEAKED)
@@ -202,7 +206,7 @@ def late_share(servers: int, busy: float, service_s: float, target_s: float, pea
 
 
 def _waiting_share(servers: float, busy: float) -> float:
-    """Computes Erlang's C formula. Between whole numbers of servers, its logarithm is interpolated linearly."""
+    """Computes Erlang's C formula, interpolating its logarithm linearly for fractional numbers of servers."""
     whole = int(servers)
     blocked = 1.0
     for number in range(1, whole + 1):

@@ -1,7 +1,7 @@
-"""Batches that workers hold, and how far each stream is ahead of its reader.  PURE.
+"""Tracks the batches that workers hold, and how far each stream is ahead of its reader.  PURE.
 
-Credit: a job may have ``window`` bytes of parts on their way unread.  The worker counts the same numbers
-(`ipc.to_worker.Grant`), so both sides agree on when a handler has to wait for its readers.
+A job may have ``window`` bytes of parts in transit or unread; what is left of that is its credit.  The worker counts
+the same numbers (`ipc.to_worker.Grant`), so both sides agree on when a handler has to wait for its readers.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from stoker.core.measures import ModelCounters
 from stoker.core.ports import Handled, Load
 from stoker.scheduling.service_time import ServiceTime
 
-CANCEL_TIMEOUT_S = 5.0  # an event loop that is alive acknowledges a cancellation long before
+CANCEL_TIMEOUT_S = 5.0  # a handler's event loop that runs acknowledges a cancellation long before
 _OLDEST_AMONG = 100
-OVERFLOW_WINDOWS = 4  # a stalled reader that shares its batch may buffer this many windows, then its stream ends
+OVERFLOW_WINDOWS = 4  # windows that a stalled reader in a shared batch may have buffered before its stream ends
 
 
 class Stream:
-    """One job's parts: ``unread`` bytes wait for the consumer, ``credit`` bytes may still be sent."""
+    """The parts of one job. ``unread``: bytes that wait for the consumer. ``credit``: bytes that may still be sent."""
 
     __slots__ = ("_window", "credit", "read_at", "total", "ungranted", "unread")
 
@@ -43,7 +43,7 @@ class Stream:
         self.total += nbytes
 
     def read(self, nbytes: int, now: float) -> int:
-        """Notes what the consumer read; returns the credit to grant: seldom and much, as each grant is a message."""
+        """Records what the consumer has read; returns the credit to grant: rarely, since each grant costs a message."""
         self.unread -= nbytes
         self.ungranted += nbytes
         self.read_at = now
@@ -55,9 +55,9 @@ class Stream:
 
 
 class Flight(Batch):
-    """A batch that was sent. A job of it is unanswered while its ``place`` is this flight.
+    """A batch that was sent to a worker. A job of it is unanswered while its ``place`` is this flight.
 
-    ``streams``: by index of the job; only those that got a part have one.
+    ``streams``: by index of the job, for jobs that have got a part.
     """
 
     sent_at: float
@@ -67,7 +67,7 @@ class Flight(Batch):
         return [job for job in self.jobs if job.place is self]
 
     def blocked(self) -> bool:
-        """Returns whether the handler waits for readers: no unanswered job of the batch has credit left."""
+        """Tells whether the handler waits for readers: no unanswered job of the batch has credit left."""
         live = False
         for index, job in enumerate(self.jobs):
             if job.place is self:
@@ -81,11 +81,11 @@ class Flight(Batch):
 class WorkerState:
     """One ready worker as the scheduler sees it. It runs its batches one after the other, in order.
 
-    ``since``: when the running batch began or last made progress; ``blocked_at``: since when it waits for slow
-    readers, which is not its fault and does not count against the response timeout.
+    ``since``: when the running batch began or last made progress. ``blocked_at``: since when it waits for slow
+    readers, which does not count against the response timeout.
     """
 
-    any_order = False  # of the answers
+    any_order = False  # whether it may answer its batches in any order
 
     __slots__ = ("blocked_at", "draining", "flights", "id", "service", "since")
 
@@ -98,8 +98,8 @@ class WorkerState:
         self.blocked_at: float | None = None
 
     def answering(self, batch_id: int, jobs: int) -> Flight | None:
-        """Returns the batch that an answer for ``jobs`` jobs is about; None when there is no such batch or it is not
-        its turn."""
+        """Returns the batch with this id and so many jobs; None: there is none, or it is not its turn to be answered.
+        """
         for flight in self.flights:
             if flight.id == batch_id and len(flight.jobs) == jobs:
                 return flight
@@ -108,7 +108,7 @@ class WorkerState:
         return None
 
     def ended(self, flight: Flight, now: float, handler_s: float) -> float:
-        """Removes a batch; returns how long the worker took for it."""
+        """Removes a batch that has ended; returns how long the worker took for it."""
         self.flights.popleft()
         took_s = now - self.since
         if not flight.streams:
@@ -120,33 +120,37 @@ class WorkerState:
         return bool(self.flights) and self.flights[0] is flight
 
     def had_begun(self, flight: Flight, started: int | None) -> bool:
-        """``started``: the newest batch that a dead worker began; None when unknown: then it is the one whose turn it
-        was, because answers leave before the next batch begins, or a moment later."""
+        """Tells whether the worker, which is dead, had begun the batch.
+
+        ``started``: the newest batch that it had begun; None: unknown. Then the oldest is assumed, because an answer
+        leaves the worker before, or just after, the next batch begins.
+        """
         return flight is self.flights[0] if started is None else flight.id == started
 
     def blocked(self) -> bool:
-        """Returns whether the worker waits for readers."""
+        """Tells whether the worker waits for readers."""
         return bool(self.flights) and self.flights[0].blocked()
 
     def record_activity(self, now: float, flight: Flight | None = None) -> None:
-        """``flight``: the batch that goes on; None: one has ended."""
+        """Records that a batch has made progress. ``flight``: which one; None: one has ended."""
         self.since = now
         self.blocked_at = now if self.flights and self.flights[0].streams and self.blocked() else None
 
     def unblock(self, now: float) -> None:
-        """Does not count the time that the running batch waited for readers, once they caught up."""
+        """Excludes the time that the running batch waited for readers from its response time, once they caught up."""
         if self.blocked_at is not None and not self.blocked():
             self.since += now - self.blocked_at
             self.blocked_at = None
 
     def late_at(self, timeout_s: float) -> float | None:
-        """Returns when the running batch times out; None while nothing runs or it waits for readers."""
+        """Returns when the running batch times out; None: none runs, or it waits for readers."""
         if not self.flights or self.blocked_at is not None:
             return None
         return self.since + timeout_s
 
     def give_up(self, now: float, timeout_s: float) -> list[Flight]:
-        """Returns the batches whose jobs have timed out; none: the worker itself has. Call it at `late_at`, once."""
+        """Returns the batches to fail because they have timed out; none: the worker itself must be restarted. Call it
+        once at each `late_at`."""
         self.since = now
         return []
 
@@ -154,7 +158,7 @@ class WorkerState:
 class SteppingWorker(WorkerState):
     """A worker that batches continuously: all its batches run at once, each of one job, and end in any order.
 
-    Batches join in the order sent. A report about any of them shows that the step which they share goes on.
+    Batches join in the order sent. They share the handler's steps, so a report about any of them is progress of all.
     """
 
     any_order = True
@@ -170,7 +174,7 @@ class SteppingWorker(WorkerState):
         return flight in self.flights
 
     def had_begun(self, flight: Flight, started: int | None) -> bool:
-        """Does as above; for None all may have, since nothing waits for its turn."""
+        """Does as in `WorkerState`; None: assumes that all had begun, because none waits for its turn."""
         return started is None or flight.id <= started
 
     def blocked(self) -> bool:
@@ -178,17 +182,17 @@ class SteppingWorker(WorkerState):
 
 
 class ConcurrentWorker(SteppingWorker):
-    """A worker whose handler is asynchronous: its batches have nothing in common but the event loop.
+    """A worker whose handler is asynchronous: its batches share nothing but an event loop.
 
-    Each has a response timeout of its own, since it began or last sent a part, which ends its job alone.  Only when
-    that cancellation is not acknowledged is the loop itself silent, and the worker late.
+    Each batch has a response timeout of its own, counted from when it was sent or last sent a part, which ends only its
+    job.  The worker is restarted only if it does not acknowledge that cancellation, because then its loop is blocked.
     """
 
     __slots__ = ("_alive_at", "_given_up_at")
 
     def __init__(self, id: int) -> None:
         super().__init__(id)
-        self._alive_at: dict[int, float] = {}  # of the batches that have sent parts
+        self._alive_at: dict[int, float] = {}  # by batch that has sent parts: when it last did
         self._given_up_at: dict[int, float] = {}
 
     def ended(self, flight: Flight, now: float, handler_s: float) -> float:
@@ -222,7 +226,7 @@ class ConcurrentWorker(SteppingWorker):
 def load_of(
     waiting: int, jobs: Iterable[Job], workers: Collection[WorkerState], counters: ModelCounters, now: float
 ) -> Load:
-    """``jobs``: those that wait, in nearly the order in which they came."""
+    """Measures the load. ``jobs``: those that wait, nearly in the order in which they came."""
     sizes = counters.batches
     return Load(
         waiting=waiting,

@@ -1,7 +1,7 @@
-"""The asyncio shell around `scheduling.core`: brings the clock and one timer, carries out the actions.
+"""Runs `scheduling.core` under asyncio: supplies the time, sets one timer, and carries out the actions.
 
-What happens within one turn of the event loop is gathered and dispatched once at its end, so that jobs which arrive
-together leave together.  There is no task, no timer and no thread hop per job.
+Gathers what happens within one turn of the event loop, and dispatches once at its end, so that jobs that arrive
+together leave together.  No job costs a task, a timer or a switch of threads.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 class Scheduler:
     """Implements `core.ports.SchedulerPort` for the pool and `core.reply.Producer` for frontends.
 
-    ``max_response_bytes`` bounds what is kept when the parts of a stream are joined into one answer.
+    ``max_response_bytes``: limit of a streamed answer whose parts are joined into one.
     """
 
     def __init__(
@@ -62,10 +62,9 @@ class Scheduler:
     # ---------------------------------------------------------------------------------- registry
 
     def submit(self, job: Job) -> None:
-        """Accepts ``job``: its reply gets exactly one end from now on.
+        """Accepts ``job``, whose reply will get exactly one end.
 
-        Raises:
-            NoWorkers, QueueFull, WorkersUnavailable, DeadlineExceeded, or what `close_admission` was given.
+        Raises: NoWorkers, QueueFull, WorkersUnavailable, DeadlineExceeded, or the error given to `close_admission`.
         """
         self._core.submit(job, self._now())
         reply = job.reply
@@ -80,17 +79,17 @@ class Scheduler:
         return self._core.load(self._now())
 
     def let_sleep(self, wake: Callable[[], None] | None) -> None:
-        """``wake``: called for a job that comes while there are no workers; None: such jobs are refused."""
+        """Sets what is called for a job that comes while there are no workers. None: such jobs are refused."""
         self._wake = wake
         self._core.may_sleep(wake is not None, self._now())
         self._turn()
 
     def close_admission(self, error: errors.ServingError) -> None:
-        """Makes `submit` raise ``error``; accepted jobs go on."""
+        """Has `submit` raise ``error`` from now on; accepted jobs go on."""
         self._core.close_admission(error)
 
     async def wait_drained(self, timeout_s: float) -> bool:
-        """Waits until every accepted job is answered and no worker runs any; False when it took too long."""
+        """Waits until every accepted job is answered and no worker runs any; False: that took too long."""
         if self._core.drained:
             return True
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -104,7 +103,7 @@ class Scheduler:
         return True
 
     def fail_all(self, error: errors.ServingError) -> None:
-        """Answers whatever is left with ``error``, at once."""
+        """Fails all jobs that are left with ``error``, at once."""
         self._core.fail_all(error, self._now())
         self._carry_out()
 
@@ -175,7 +174,7 @@ class Scheduler:
         self._set_timer()
 
     def _set_timer(self) -> None:
-        """Sets one timer, never later than needed. An early one finds nothing to do and is set anew."""
+        """Sets the one timer, never later than needed. If it is early, it finds nothing to do and is set again."""
         wake = self._core.wake_at
         if wake >= self._timer_at:
             return
@@ -185,12 +184,12 @@ class Scheduler:
         self._timer = asyncio.get_running_loop().call_later(max(0.0, wake - self._now()), self._on_timer)
 
     def _carry_out(self) -> None:
-        # A consumer may submit or cancel in its callback: that adds actions, for the next turn.
+        # A consumer's callback may submit or cancel, which adds actions for the next turn.
         todo, self._core.actions = iter(self._core.actions), []
         while True:
             try:
                 for action in todo:
-                    if isinstance(action, actions.Deliver):  # this and the next are nearly all
+                    if isinstance(action, actions.Deliver):  # nearly all actions are of this or the next kind
                         action.job.reply.push(action.chunk, last=True)
                     elif isinstance(action, actions.Send):
                         if (link := self._links.get(action.worker)) is not None:
@@ -198,7 +197,7 @@ class Scheduler:
                     else:
                         self._do(action)
                 break
-            except Exception:  # a defect in one frontend must not cost other jobs their answers
+            except Exception:  # a bug in one frontend must not cost other jobs their answers
                 log.exception("An action of the scheduler failed")
         if self._drain_waiters and self._core.drained:
             for waiter in self._drain_waiters:
@@ -214,7 +213,7 @@ class Scheduler:
             if self._wake is not None:
                 self._wake()
         elif (link := self._links.get(action.worker)) is None:
-            pass  # it died meanwhile; what it held is settled already
+            pass  # it has died, and its jobs were dealt with then
         elif isinstance(action, actions.CancelInWorker):
             link.cancel(action.batch_id, action.job_index)
         elif isinstance(action, actions.GrantCredit):

@@ -1,12 +1,12 @@
-"""One open sequence of a model, and what is bound to one worker.  PURE.
+"""Tracks the open sequences of a model, and which worker they are bound to.  PURE.
 
-The state of a sequence follows from what it holds:
+The state of a sequence follows from the jobs that it has:
 
-    UNBOUND   jobs wait, no worker has it          a worker takes its first job: RUNNING there
-    READY     jobs wait, it is bound to a worker   that worker takes the oldest: RUNNING
-    RUNNING   a worker has a job of it             answered: READY, IDLE, or CLOSED where the sequence was ended
-    IDLE      nothing waits or runs                a job comes: READY; a limit passes: CLOSED
-    CLOSED    its place is free; what still waited was answered
+    UNBOUND   jobs wait, and no worker is bound      a worker takes the first: RUNNING there
+    READY     jobs wait, and a worker is bound       that worker takes the oldest: RUNNING
+    RUNNING   the worker has a job of it             it is answered: READY, IDLE, or CLOSED if the sequence was ended
+    IDLE      no job waits or runs                   a job comes: READY; a limit passes: CLOSED
+    CLOSED    its place is free, and all its jobs were answered
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ class State(Enum):
 
 
 class OpenSequence:
-    """``queue``: jobs that wait, each with its number in the order of acceptance. ``running``: jobs in the worker,
-    ``joining``: those of them for which the next one has to wait.
+    """``queue``: jobs that wait, each with its number in the order of acceptance. ``running``: jobs in the worker;
+    ``joining``: those of them for which the next job has to wait.
 
-    ``counted``: it takes one of the model's places; a request outside of sequences is served as one that does not.
-    ``begun``: a worker has run a job of it, so its state is there. ``announced``: a job that opens it was sent.
-    ``sealed``: it takes no more jobs. ``ending``: it closes when nothing runs.
-    ``answered_at``: when its newest job was over. ``timed``: it stands in `IdleSequences`.
+    ``counted``: it takes one of the model's places; a request outside of sequences is served as a sequence of its own
+    that takes none. ``begun``: the worker has run a job of it, and so has its state. ``announced``: the worker was sent
+    the job that opens it. ``sealed``: it accepts no more jobs. ``ending``: it closes once no job of it runs.
+    ``answered_at``: when its last job ended. ``timed``: it is in `IdleSequences`.
     """
 
     __slots__ = (
@@ -77,7 +77,7 @@ class OpenSequence:
 
 
 class ReadySequences:
-    """Sequences whose oldest job waits for a worker, the oldest job first. Removal is lazy."""
+    """Orders sequences in one state by their oldest job. Removes entries lazily."""
 
     __slots__ = ("_heap", "_state")
 
@@ -86,7 +86,7 @@ class ReadySequences:
         self._heap: list[tuple[int, OpenSequence]] = []
 
     def __len__(self) -> int:
-        """Returns how many there are, or more."""
+        """Returns an upper bound of their number."""
         return len(self._heap)
 
     def add(self, sequence: OpenSequence) -> None:
@@ -122,7 +122,7 @@ _SWEEP_SLACK = 64
 
 
 class IdleSequences:
-    """Orders idle sequences by when they close. Each is in it once, at a time that may be too early, never too late."""
+    """Orders idle sequences by when they close. Each has one entry, whose time may be too early but never too late."""
 
     def __init__(self, max_idle_s: float, max_life_s: float) -> None:
         self._max_idle_s = max_idle_s
@@ -149,7 +149,7 @@ class IdleSequences:
             self._sweep_at = 2 * len(self._heap) + _SWEEP_SLACK
 
     def pop_expired(self, now: float) -> OpenSequence | None:
-        """Returns an idle sequence whose limit has passed; None when there is none."""
+        """Removes and returns an idle sequence whose limit has passed; None: there is none."""
         while self._heap and (self._heap[0][2].closed or self._heap[0][0] <= now):
             _, _, sequence = heapq.heappop(self._heap)
             sequence.timed = False

@@ -1,7 +1,8 @@
 """Sequence batching: the requests of one sequence go to one worker, one at a time, in order.  PURE.
 
-A worker without a batch takes the oldest jobs of its own sequences and of those that no worker has yet, at most one
-of each; it has the latter from then on.  An open sequence costs an entry in a table: it keeps no worker and no row.
+A worker without a batch takes the oldest jobs of the sequences that are bound to it and of unbound ones, at most one of
+each; the latter are bound to it from then on.  An open sequence costs an entry in a table; it reserves no worker and no
+row of a batch.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from stoker.scheduling.policies.open_sequence import BoundSequences, IdleSequenc
 from stoker.scheduling.policies.policy import Policy, Unserved
 
 _REMEMBERED = 4
-"""Limits how many ids of closed sequences are remembered with their worker, as a multiple of the open ones."""
+"""Limit of closed sequences whose worker is remembered, as a multiple of the limit of open ones."""
 
 
 class SequencePolicy(Policy):
@@ -31,13 +32,13 @@ class SequencePolicy(Policy):
         self._rows = spec.batch_size
         self._open: dict[str, OpenSequence] = {}
         self._held: dict[Job, tuple[int, OpenSequence]] = {}  # jobs that wait or run, with their numbers
-        self._joined: set[Job] = set()  # that run, and for which the next of their sequence need not wait
+        self._joined: set[Job] = set()  # jobs that run, and for which the next of their sequence need not wait
         self._waiting = 0
         self._numbers = 0
         self._workers: dict[int, BoundSequences] = {}
         self._unbound = ReadySequences(State.UNBOUND)
         self._idle = IdleSequences(limits.max_idle_s, limits.max_life_s)
-        self._former: OrderedDict[str, WorkerState] = OrderedDict()  # workers of sequences that were closed
+        self._former: OrderedDict[str, WorkerState] = OrderedDict()  # workers of closed sequences
 
     @property
     def waiting(self) -> int:
@@ -66,7 +67,7 @@ class SequencePolicy(Policy):
             self._now_ready(sequence)
 
     def _sequence_of(self, job: Job, now: float) -> OpenSequence:
-        """Returns the sequence that takes the job, opened if need be, or raises why there is none."""
+        """Returns the sequence that takes the job, and opens it if need be. Raises ServingError: none may take it."""
         if not isinstance(job, SequenceJob):
             return OpenSequence("", now, counted=False)
         limits, member = self._limits, job.member
@@ -84,7 +85,7 @@ class SequencePolicy(Policy):
         return sequence
 
     def _opened(self, id: str, now: float) -> OpenSequence:
-        """Opens a sequence, at its former worker if that still lives: the state may still be there."""
+        """Opens a sequence, bound to its former worker if that still runs, because it may still have the state."""
         sequence = self._open[id] = OpenSequence(id, now)
         former = self._former.pop(id, None)
         bound = self._workers.get(former.id) if former is not None else None
@@ -97,14 +98,14 @@ class SequencePolicy(Policy):
         bound.sequences.add(sequence)
 
     def _now_ready(self, sequence: OpenSequence) -> None:
-        """Lets workers see its oldest job; while one runs, the next has to wait."""
+        """Offers the sequence's oldest job to workers, unless it must wait for one that runs."""
         if sequence.state is State.UNBOUND:
             self._unbound.add(sequence)
         elif sequence.state is State.READY and sequence.worker is not None:
             self._workers[sequence.worker.id].ready.add(sequence)
 
     def withdraw(self, job: Job) -> None:
-        """Drops a job; that it was to end its sequence does not count."""
+        """Drops a job as if it had never come, even if it was to end its sequence."""
         if _ends(job):
             self._held[job][1].sealed = False
         self._drop(job, ends=False)
@@ -126,7 +127,7 @@ class SequencePolicy(Policy):
             if was_next:
                 self._now_ready(sequence)
         elif not sequence.running and (sequence.ending or not sequence.begun):
-            self._close(sequence)  # nothing of it ever began, or its end was wished for
+            self._close(sequence)  # no job of it has begun, or a job was to end it
         elif not sequence.running:
             self._idle.add(sequence)
 
@@ -168,7 +169,7 @@ class SequencePolicy(Policy):
         return True
 
     def _take(self, bound: BoundSequences, fresh: int) -> list[Job]:
-        """Takes a worker's batch: at most ``fresh`` jobs of sequences that are new to it."""
+        """Takes a batch for a worker, with at most ``fresh`` jobs of unbound sequences, which it binds."""
         jobs: list[Job] = []
         while len(jobs) < self._room(bound.worker):
             sequence = self._oldest(bound, unbound_too=fresh > 0)
@@ -183,7 +184,7 @@ class SequencePolicy(Policy):
         return jobs
 
     def _oldest(self, bound: BoundSequences, *, unbound_too: bool) -> OpenSequence | None:
-        """Returns the sequence with the oldest job that the worker may take."""
+        """Returns the sequence with the oldest job that the worker may take; None: it may take none."""
         own, unbound = bound.ready.oldest(), self._unbound.oldest() if unbound_too else None
         found = min((each for each in (own, unbound) if each is not None), default=None)
         return None if found is None else found[1]
@@ -223,7 +224,7 @@ class SequencePolicy(Policy):
         return unserved
 
     def _ended_by_handler(self, bound: BoundSequences, outcome: Outcome) -> list[OpenSequence]:
-        """Returns the sequences that a response header ends: ids joined with semicolons."""
+        """Returns the sequences that a response header ends, which holds ids joined with semicolons."""
         if type(outcome) is not Chunk or outcome.meta is None or not outcome.meta.headers:
             return []
         ids = value_in_any_case(outcome.meta.headers, self._limits.names.end)
@@ -249,7 +250,7 @@ class SequencePolicy(Policy):
         self._workers[worker.id] = BoundSequences(worker, BatchDelay(self._spec))
 
     def worker_draining(self, worker: WorkerState) -> None:
-        """Keeps the sequences whose state the worker has; the others may go elsewhere."""
+        """Keeps the sequences whose state the worker has, and unbinds the others."""
         bound = self._workers[worker.id]
         for sequence in [each for each in bound.sequences if not each.begun and not each.running]:
             self._unbind(sequence)
@@ -304,7 +305,7 @@ class SequencePolicy(Policy):
         self._close(sequence)
 
     def _close(self, sequence: OpenSequence) -> Unserved:
-        """Frees the place of a sequence, and returns what still waits for it."""
+        """Closes a sequence, which frees its place; returns its waiting jobs."""
         sequence.closed = True
         if sequence.counted:
             del self._open[sequence.id]
@@ -317,5 +318,5 @@ class SequencePolicy(Policy):
 
 
 def _ends(job: Job) -> bool:
-    """Tells whether the request says that it is the last of its sequence."""
+    """Tells whether the job is marked as the last of its sequence."""
     return isinstance(job, SequenceJob) and job.member.ends
