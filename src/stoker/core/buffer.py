@@ -1,4 +1,4 @@
-"""The type of binary data, apart from the nouns: workers import it at no cost."""
+"""Defines the type of binary data, in a file of its own so that workers can import it cheaply."""
 
 from __future__ import annotations
 

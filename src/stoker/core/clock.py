@@ -1,4 +1,4 @@
-"""Time as an argument.  Seconds are floats of a monotonic clock; the wall clock never decides anything."""
+"""Defines the clock that decisions use: monotonic, in seconds.  No decision depends on the wall clock."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import Protocol
 
 class Clock(Protocol):
     def now(self) -> float:
-        """Returns seconds of a clock that never goes back, shared by all processes of one machine."""
+        """Returns the time in seconds. It never goes back, and is the same for all processes of a machine."""
         ...
 
 
 class MonotonicClock:
-    """CLOCK_MONOTONIC: comparable between the server and its workers, which check deadlines themselves."""
+    """Reads CLOCK_MONOTONIC, which server and workers share: workers check deadlines themselves."""
 
     now = staticmethod(time.monotonic)

@@ -1,4 +1,4 @@
-"""The nouns of a request: `ModelKey`, `Input`, `Job`, `Place`, `Batch`.  No method here does I/O."""
+"""Defines the objects that make up a request: `ModelKey`, `Input`, `Job`, `Place`, `Batch`.  Does no I/O."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ def _request_ids() -> Iterator[str]:
 
 
 new_request_id = _request_ids().__next__
-"""Makes a UUID: random for this process, then counted, thirty times faster than ``str(uuid.uuid4())``.
+"""Makes a UUID: a random prefix per process, then a counter; thirty times faster than ``str(uuid.uuid4())``.
 
-Unique: a collision of the 74 random bits of the prefix is negligible; not a secret.
+Unique, because a collision of the prefix's 74 random bits is negligible; but not secret.
 """
 
 
@@ -41,7 +41,7 @@ class ModelKey(NamedTuple):
 
 
 class Input(Struct, frozen=True):
-    """One named value of a request, e.g. ``("data", "", b"...")``. No content type is the empty string."""
+    """One named value of a request, e.g. ``("data", "", b"...")``. ``content_type``: empty: unknown."""
 
     name: str
     content_type: str
@@ -49,7 +49,7 @@ class Input(Struct, frozen=True):
 
 
 class Place(Enum):
-    """Place of a job outside of batches; see the table in `scheduling.core`."""
+    """The place of a job that is in no batch; see the table in `scheduling.core`."""
 
     NEW = "new"  # not submitted, or refused
     QUEUED = "queued"
@@ -62,11 +62,11 @@ QUEUED, OVER = Place.QUEUED, Place.OVER
 class Job(Struct, eq=False):
     """One request on its way to a worker and back.
 
-    ``deadline`` is in seconds of the monotonic clock.  ``streaming``: the consumer reads part by part (otherwise
-    parts are kept and joined).  ``alone``: the job is a batch of its own (streams, describe).  The scheduler owns
-    ``accepted_at`` and ``place``.  ``totals``: where the job is counted; None: nowhere.
-    ``named_version``: the version as the request named it; None: the request meant the default one.  ``tensors``:
-    what its inputs are in the open inference protocol (`stoker.tensors.jobs`); empty: it does not speak it.
+    ``deadline``: in seconds of the monotonic clock.  ``streaming``: the consumer reads part by part (otherwise
+    parts are kept and joined).  ``alone``: the job is a batch of its own (streams, describe).  ``totals``: where the
+    job is counted; None: nowhere.  ``named_version``: the version that the request named; None: it meant the default.
+    ``tensors``: describes the inputs of the open inference protocol (`stoker.tensors.jobs`); empty: the request does
+    not use it.  Only the scheduler sets ``accepted_at`` and ``place``.
     """
 
     key: ModelKey
@@ -85,7 +85,7 @@ class Job(Struct, eq=False):
 
 
 class Batch(Struct, eq=False):
-    """Jobs that one ``handle()`` call gets. ``id`` counts up per worker pool, so a worker sees it rise."""
+    """Jobs for one ``handle()`` call. ``id`` increases from batch to batch of a model version."""
 
     id: int
     jobs: list[Job]

@@ -1,8 +1,8 @@
-"""Settings of glibc's malloc, read from the environment when a process starts.  PURE.
+"""Configures glibc's malloc, through the environment in which a process starts.  PURE.
 
-malloc takes large buffers from the kernel each time anew, 4 KiB and one page fault at a time, and gives them back at
-once: a forward pass spends up to a third of its time there.  Pages of 2 MiB and memory that is kept
-for the next pass end that.  Other C libraries, and glibc before 2.35 for the pages, ignore it.
+By default malloc gets every large buffer from the kernel, 4 KiB and one page fault at a time, and returns it at once: a
+forward pass spends up to a third of its time on that.  Pages of 2 MiB, and keeping memory for the next pass, avoid it.
+Other C libraries ignore the variable; glibc before 2.35 ignores the page size.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ WORKER = ":".join(
 
 
 def for_server(inherited: Mapping[str, str]) -> str | None:
-    """Returns the value that the server's own process lacks; None: it has one."""
+    """Returns the value to set for the server's own process; None: it has one already."""
     return None if VARIABLE in inherited else SERVER
 
 
 def for_worker(inherited: Mapping[str, str]) -> str:
-    """Keeps the operator's own setting, the empty one included."""
+    """Returns the value for a worker. Keeps the operator's own setting, even an empty one."""
     theirs = inherited.get(VARIABLE, SERVER)
     return WORKER if theirs == SERVER else theirs

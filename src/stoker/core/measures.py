@@ -1,6 +1,6 @@
-"""Counters of a model version: plain numbers that the data path adds to and a scrape reads.  PURE.
+"""Counts what happens to a model version, in plain numbers that a scrape reads.  PURE.
 
-Names, labels and formats are elsewhere: a request costs a handful of additions.
+Names, labels and formats are added when they are read, so that counting a request takes a few additions.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ JOBS = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0)
 
 
 _KEPT = 512
-"""Measurements kept before they are counted: many together take a fraction of the time."""
+"""Measurements to collect before counting them: counting many at once takes a fraction of the time."""
 
 
 class Histogram:
     """Counts values by size.
 
-    ``new``: finite values that are counted when the histogram is read. Whoever appends calls `settle` now and
-    then, which counts them once they are many.
+    ``new``: finite values that are not counted yet. Callers append to it, and then call `settle`, at least now and
+    then.
     """
 
     __slots__ = ("_counts", "_total", "bounds", "new")
@@ -40,13 +40,14 @@ class Histogram:
         self._total += value * times
 
     def settle(self) -> None:
+        """Counts the new values once there are many."""
         if len(self.new) >= _KEPT:
             self._count_new()
 
     @property
     def counts(self) -> list[int]:
-        """Returns at index i how many values are up to ``bounds[i]`` and over the bound before; the last one: over all
-        bounds."""
+        """Returns at index i how many values are at most ``bounds[i]`` and above the bound before; last, how many are
+        above all bounds."""
         self._count_new()
         return self._counts
 
@@ -74,7 +75,7 @@ class Histogram:
 
 
 class RequestTotals:
-    """Requests that named a model in one way: with its version, or without any."""
+    """Totals of the requests that named the model's version, or of those that did not."""
 
     __slots__ = ("latency_s", "queued_s", "requests")
 
@@ -85,12 +86,12 @@ class RequestTotals:
 
 
 Served = tuple[RequestTotals, float, float]
-"""Totals that a job counts in, and the seconds from its acceptance until it was sent and until it was answered."""
+"""The totals to which a job counts, and the seconds from its acceptance until it was sent and until it was answered."""
 
 
 class BatchTotals:
-    """Batches of one size. ``handled``: those whose call ended well. ``handler_s``: how long these calls took.
-    ``handler_s_squared``: the sum of their squares."""
+    """Totals of batches of one size. ``handled``: those whose handler call succeeded. ``handler_s``: how long these
+    calls took. ``handler_s_squared``: the sum of the squares."""
 
     __slots__ = ("count", "handled", "handler_s", "handler_s_squared", "new")
 
@@ -110,7 +111,7 @@ class BatchTotals:
 
 
 class Newest:
-    """The newest measurements of the whole server, and how many there were."""
+    """The latest measurements of the whole server, and how many there have been."""
 
     __slots__ = ("batches", "overhead_s", "queued_s", "served")
 
@@ -122,7 +123,7 @@ class Newest:
 
 
 class ModelCounters:
-    """``last_batch_at``: when the newest batch ended (monotonic); 0: none has."""
+    """All counters of a model version. ``last_batch_at``: when the last batch ended (monotonic); 0: none has."""
 
     __slots__ = (
         "_batches",
@@ -155,7 +156,7 @@ class ModelCounters:
 
     @property
     def batches(self) -> Mapping[int, BatchTotals]:
-        """Returns the batches by their number of jobs."""
+        """Returns the totals by the number of jobs in a batch."""
         self._sum_up(self._batches.values())
         return self._batches
 
@@ -167,7 +168,7 @@ class ModelCounters:
 
     @property
     def batch_size(self) -> Histogram:
-        """Returns the sizes of batches, summed up now."""
+        """Makes a histogram of the sizes of batches."""
         sizes = Histogram(JOBS)
         for jobs, totals in self._batches.items():
             sizes.observe(jobs, totals.count)
@@ -183,8 +184,7 @@ class ModelCounters:
     ) -> None:
         """Counts a batch whose results came ``took_s`` after the worker was free for it.
 
-        ``handler_s``: how long the handler ran; negative: it failed. ``served``: those of its jobs that had their
-        whole answer.
+        ``handler_s``: how long the handler ran; negative: it failed. ``served``: the jobs that were answered in full.
         """
         self.last_batch_at = now
         newest, latencies, waits = self.newest, self.latency.new, self.queue_wait.new
@@ -209,7 +209,7 @@ class ModelCounters:
             self.queue_wait.settle()
 
     def ended_with(self, error: errors.ServingError, *, streaming: bool, counted: bool) -> None:
-        """Counts a job that ended with an error. ``counted``: it has totals."""
+        """Counts a job that ended with an error. ``counted``: whether the job has totals."""
         if streaming:
             self.streams -= 1
         if not counted:
@@ -223,7 +223,7 @@ class ModelCounters:
 
 
 class WorkflowCounters:
-    """Requests of one workflow by how they ended, and attempts of its nodes after the first."""
+    """Counts the requests of one workflow by outcome, and retries by node."""
 
     __slots__ = ("cancelled", "failed", "latency_s", "ok", "retries")
 
@@ -236,7 +236,7 @@ class WorkflowCounters:
 
 
 class HandlerSample(NamedTuple):
-    """One value that a handler recorded. ``type``: counter, gauge or histogram. ``request_ids``: joined with commas."""
+    """A value that a handler recorded. ``type``: counter, gauge or histogram. ``request_ids``: joined with commas."""
 
     name: str
     type: str
@@ -247,7 +247,7 @@ class HandlerSample(NamedTuple):
 
 
 class Unmeasured:
-    """Implements `core.ports.ModelTelemetry`, for any model, where nothing is measured."""
+    """Implements `core.ports.ModelTelemetry`, and measures nothing."""
 
     counters: ModelCounters | None = None
 

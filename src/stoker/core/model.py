@@ -1,4 +1,4 @@
-"""Describes how one model version is served: the effective values, merged from archive, API and settings."""
+"""Describes how one model version is served, by the values merged from archive, API and settings."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from stoker.core.tensors import PLAIN, TensorInterface
 from stoker.core.warm_up import WarmUp
 
 RUNTIMES = ("python", "python3", "LSP")
-"""The words that TorchServe knows."""
+"""TorchServe's names of runtimes."""
 
 _ARCHIVE_SUFFIXES = (".mar", ".model", ".tar.gz", ".tgz", ".zip")
 
@@ -23,18 +23,19 @@ _ARCHIVE_SUFFIXES = (".mar", ".model", ".tar.gz", ".tgz", ".zip")
 class ModelSpec:
     """Times are seconds, sizes bytes. Built by the registry; read by scheduling and pool.
 
-    ``url`` is what the client gave at registration. ``job_queue_size`` counts jobs that wait, not those in
-    a worker's hands.  ``batching``: ``adaptive`` or ``fixed`` (TorchServe's: always wait the whole delay).
+    ``url``: as the client gave it at registration. ``job_queue_size``: limit of jobs that wait, without those that
+    workers hold.  ``batching``: ``adaptive``, or ``fixed`` (TorchServe's: a batch that is not full waits for the whole
+    delay).
     ``continuous``: requests join and leave between two calls of the handler.
-    ``async_jobs``: most requests at a time of a worker whose handler is asynchronous; 0: it is not.
-    ``share_weights``: the model is initialised once and its workers are forked from there.
-    ``job_tickets``: what no worker can begin at once is refused.
-    ``ranks``: how each worker is spread over devices; None: it has one.
+    ``async_jobs``: how many requests a worker with an asynchronous handler runs at a time; 0: it is not asynchronous.
+    ``share_weights``: the handler is initialised once, and the workers are forked from that process.
+    ``job_tickets``: a request that no worker can begin at once is refused.
+    ``ranks``: how each worker is spread over devices; None: it has one device.
     ``sequences``: how requests that share state are kept together; None: they are not.
-    ``use_venv``: its workers have a virtual environment of their own.
-    ``warm_up``: what each worker answers to itself before it is ready; None: nothing.
-    ``ray``: what its workers need of a Ray cluster; None: they are on the server's machine.
-    ``autoscale``: the load decides how many workers there are. ``unload_after_s``: 0 means never.
+    ``use_venv``: the workers have a virtual environment of their own.
+    ``warm_up``: what each worker runs before it is ready; None: nothing.
+    ``ray``: what the workers need from a Ray cluster; None: they run on the server's machine.
+    ``autoscale``: the load determines the number of workers. ``unload_after_s``: 0: never.
     """
 
     key: ModelKey
@@ -74,17 +75,17 @@ class ModelSpec:
 
     @property
     def in_place(self) -> bool:
-        """Tells whether it is a folder, used where it lies."""
+        """Tells whether the model is a folder, which is used where it is, rather than an archive."""
         return not self.url.endswith(_ARCHIVE_SUFFIXES)
 
     @property
     def sends_ahead(self) -> bool:
-        """Tells whether a busy worker may be sent batches."""
+        """Tells whether batches may be sent to a worker that is busy."""
         return not self.job_tickets and (self.ranks is None or self.ranks.processes == 1)
 
     @property
     def streams_alone(self) -> bool:
-        """Tells whether a stream is a batch of its own unless its frontend says otherwise."""
+        """Tells whether a streaming job is a batch of its own, unless the frontend decides otherwise."""
         return not (self.stream_batching or self.concurrent)
 
     @property

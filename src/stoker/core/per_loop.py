@@ -1,4 +1,4 @@
-"""Keeps one object per event loop, for what all users of a loop share."""
+"""Keeps one object per event loop, which all its users share."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ Shared = TypeVar("Shared")
 
 
 def one_per_loop(make: Callable[[asyncio.AbstractEventLoop], Shared]) -> Callable[[], Shared]:
-    """Returns a function that returns the running loop's object, made the first time. Closed loops are forgotten."""
+    """Returns a function that returns the running loop's object, and makes it on the first call. Forgets closed loops.
+    """
     made: dict[asyncio.AbstractEventLoop, Shared] = {}
 
     def current() -> Shared:

@@ -1,7 +1,7 @@
-"""Decides how long to poll a socket before sleeping: a worker for its next batch, the server for an answer.
+"""Decides how long to poll a socket before sleeping: a worker for its next batch, the server for an answer.  PURE.
 
-Being woken takes longer than a small request. Laws: polling lasts at most twice the time that messages took of late;
-polling in vain repeatedly makes it rare; a worker without requests polls once and sleeps. PURE.
+Polling helps because waking a process takes longer than a small request. Laws: a poll lasts at most twice the recent
+time between messages; repeated polling in vain makes polls rare; a worker without requests polls once and sleeps.
 """
 
 from __future__ import annotations
@@ -9,14 +9,15 @@ from __future__ import annotations
 _MOST_CREDIT = 8
 _LEAST_PENALTY, _MOST_PENALTY = 4, 64
 _SLEEPING = 2.5
-"""A message that finds its reader asleep comes later: whoever sends it waits for it to be woken, too."""
+"""Multiple of the longest poll within which a message counts as soon if its reader slept, as waking takes both sides
+time."""
 _FORGET = 0.1
 
 
 class Polling:
     """``longest_s``: how long to poll at most; 0: never.
 
-    Messages that came soon earn credit, and polling in vain costs it, each time twice as much as the time before.
+    Messages that come soon earn credit; each poll in vain costs twice as much credit as the previous one.
     """
 
     __slots__ = ("_credit", "_longest_s", "_penalty", "_usual_s")

@@ -1,6 +1,6 @@
-"""Interfaces between packages. Each Protocol names who implements it and who calls it.
+"""Defines the interfaces between packages. Each Protocol names who implements it and who calls it.
 
-Everything here is called on the server's event loop.  Methods without ``async`` never wait.
+All calls are made on the server's event loop.  Methods without ``async`` never wait.
 """
 
 from __future__ import annotations
@@ -37,18 +37,18 @@ class InferencePort(Protocol):
         tensors: bytes = b"",
         member: Membership | None = None,
     ) -> ReplyStream:
-        """Queues one request. An empty ``version`` means the default one. ``request_id``: what the handler sees as its
-        id, if the client has that id already. ``tensors``: what the inputs are as tensors
-        (`stoker.tensors.jobs`); the answer is tensors then too (`stoker.tensors.replies`). ``member``: what the request
-        says of its sequence; None: what is found in its inputs and headers. The reply of a model with sequences is a
+        """Queues one request. An empty ``version`` means the default one. ``request_id``: the id that the handler sees,
+        if the client knows it already; None: a new one. ``tensors``: describes the inputs as tensors
+        (`stoker.tensors.jobs`); then the answer holds tensors too (`stoker.tensors.replies`). ``member``: the sequence
+        that the request names; None: read it from inputs and headers. The reply of a model with sequences is a
         `SequenceReply`.
 
         ``deadline``: seconds of the monotonic clock. ``streaming``: the consumer reads part by part, and the handler
-        may have to wait for it. Else it may read all at the end: the handler never waits for it. ``alone``: the job
-        is a batch of its own; None: if it is streaming, unless the model config says otherwise.
+        may have to wait for it; otherwise the parts are kept, and the handler never waits. ``alone``: the job is a
+        batch of its own; None: if it is streaming, unless the model config says otherwise.
 
         Raises: ModelNotFound, ModelVersionNotFound, NoWorkers, QueueFull, WorkersUnavailable, ServerStopping,
-        DeadlineExceeded: at once; nothing was queued then.
+        DeadlineExceeded: nothing was queued.
         """
         ...
 
@@ -61,13 +61,14 @@ class InferencePort(Protocol):
         ...
 
     def only_startup_model(self) -> str | None:
-        """Returns the model of requests that name none: the only one that was loaded at start."""
+        """Returns the model for requests that name none: the only one loaded at start; None: there is not exactly one.
+        """
         ...
 
 
 class RepositoryEntry(NamedTuple):
-    """A version that is served, or an archive of the model store that is not. ``state``: READY, LOADING or
-    UNAVAILABLE; ``reason``: why, without paths."""
+    """A version that is served, or an archive in the model store that is not. ``state``: READY, LOADING or UNAVAILABLE.
+    ``reason``: for that state, without paths."""
 
     name: str
     version: str
@@ -94,19 +95,19 @@ class TensorPort(Protocol):
         ...
 
     def counters(self, model: str, version: str | None) -> Sequence[tuple[ModelKey, ModelCounters | None]]:
-        """Returns what is counted for a version; an empty ``version`` means all, an empty ``model`` all models."""
+        """Returns the counters of a version; an empty ``version`` means all versions, an empty ``model`` all models."""
         ...
 
     async def repository(self) -> list[RepositoryEntry]: ...
 
     async def archives(self) -> Sequence[str]:
-        """Returns the names of what lies in the model store; none where it cannot be read."""
+        """Returns the names of the archives in the model store; none if it cannot be read."""
         ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RegisterRequest:
-    """``None`` means 'not given': archive, then settings, then defaults decide (contract of config, 5.3)."""
+    """``None`` means 'not given': archive, settings and defaults decide then, see `registry.merge`."""
 
     url: str
     model_name: str | None = None
@@ -123,7 +124,7 @@ class RegisterRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScaleRequest:
-    """``None`` for ``max_workers`` means as many as ``min_workers``; ``version`` None the default one."""
+    """``max_workers``: None: as many as ``min_workers``. ``version``: None: the default one."""
 
     model: str
     version: str | None = None
@@ -133,13 +134,13 @@ class ScaleRequest:
 
 
 SCALING_BEGUN = "Processing worker updates..."
-"""Answer of `ManagementPort` while workers still start or stop."""
+"""Answer of `ManagementPort` that does not wait for workers to start or stop."""
 SCALING_UNFINISHED = "Workers scaling in progress..."
-"""Its answer after waiting, if not all workers are ready."""
+"""Answer of `ManagementPort` that has waited, if not all workers are ready."""
 
 
 class Description(NamedTuple):
-    """A handler's addition to a description: ``entries`` hold it, ``meta`` is status and headers for the answer."""
+    """Entries of a description, including what the handler added. ``meta``: status and headers that the handler set."""
 
     entries: list[dict[str, Any]]
     meta: ResponseMeta | None = None
@@ -162,13 +163,13 @@ class ManagementPort(Protocol):
         ...
 
     def describe(self, model: str, version: str | None) -> list[dict[str, Any]]:
-        """Returns JSON-ready entries in the contract's member order. ``version`` "all": every version."""
+        """Returns entries ready for JSON, with members in TorchServe's order. ``version``: "all": every version."""
         ...
 
     async def describe_customized(
         self, model: str, version: str | None, *, headers: Mapping[str, str] | None = None
     ) -> Description:
-        """Does as `describe`, with the handler's own ``customizedMetadata``. ``headers``: those that it sees."""
+        """Does as `describe`, and adds the handler's ``customizedMetadata``. ``headers``: for the handler."""
         ...
 
 
@@ -181,21 +182,21 @@ class Health(Enum):
 class HealthPort(Protocol):
     """Implemented by the registry, called by the gRPC health service and readiness probes.
 
-    Names: ``""`` (the server), ``MODEL``, ``MODEL/VERSION``. SERVING = at least max(1, minWorkers) ready.
-    ``workflow:NAME``: every node of it is SERVING.
+    Names: ``""`` (the server), ``MODEL``, ``MODEL/VERSION``, ``workflow:NAME``. A model is SERVING if at least
+    max(1, minWorkers) workers are ready, a workflow if all of its nodes are.
     """
 
     def health(self, name: str) -> Health: ...
 
     def on_change(self, listener: Callable[[], None]) -> Callable[[], None]:
-        """Calls ``listener`` after anything that `health` reads may have changed; returns the unsubscriber."""
+        """Calls ``listener`` whenever the result of `health` may have changed; returns a function to unsubscribe."""
         ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Readiness:
-    """``models``: MODEL/VERSION of those that lack workers, and what could not be loaded, as the settings name it.
-    ``reason``: why the server as a whole is not ready, in words."""
+    """``models``: those that lack workers, as MODEL/VERSION, and those that could not be loaded, as the settings name
+    them. ``reason``: why the server is not ready, in words."""
 
     ready: bool
     reason: str = ""
@@ -206,7 +207,7 @@ class ReadinessPort(Protocol):
     """Implemented by the registry, called by the probes of orchestrators."""
 
     def readiness(self) -> Readiness:
-        """Tells whether every model of the start is loaded, and every version has its minimum of ready workers."""
+        """Tells whether every startup model is loaded, and every version has its minimum of ready workers."""
         ...
 
 
@@ -214,7 +215,7 @@ class ReadinessPort(Protocol):
 
 
 class Dropped(Enum):
-    """A job of a batch that the worker did not run: it was cancelled or late when its turn came."""
+    """Outcome of a job that the worker did not run, because it was cancelled or late."""
 
     DROPPED = "dropped"
 
@@ -224,62 +225,63 @@ Outcome = Chunk | ServingError | Dropped
 
 
 class WorkerLink(Protocol):
-    """One ready worker process. Implemented by the pool, called by the scheduler. Nothing here waits:
-    messages are buffered and leave in one write at the end of the event loop's turn."""
+    """A ready worker process. Implemented by the pool, called by the scheduler. Messages are buffered, and leave in one
+    write at the end of the event loop's turn."""
 
     @property
     def id(self) -> int: ...
 
     def send(self, batch: Batch) -> None:
-        """Batches run one after the other, in the order sent."""
+        """Sends a batch. Batches run one after the other, in the order sent, unless the model runs several at once."""
         ...
 
     def cancel(self, batch_id: int, index: int) -> None:
-        """Cancels the job at ``index``; never an error, even when it is answered already."""
+        """Cancels the job at ``index``. Does nothing if it has been answered already."""
         ...
 
     def grant(self, batch_id: int, index: int, nbytes: int) -> None:
-        """Lets the worker send ``nbytes`` more of a stream, because its consumer has read as many."""
+        """Allows the worker to send ``nbytes`` more of a stream, because its consumer has read as many."""
         ...
 
     def started(self) -> int | None:
-        """Returns the id of the newest batch that the worker began, dead or alive; None when it is unknown."""
+        """Returns the id of the newest batch that the worker has begun, also if it is dead; None: unknown."""
         ...
 
     def drained(self) -> None:
-        """Lets a draining worker stop that has not answered a batch just before."""
+        """Lets a draining worker stop that became idle without answering a batch."""
         ...
 
     def restart(self, reason: ServingError) -> None:
-        """Kills the process and starts another (a response timeout); `SchedulerPort.worker_lost` follows."""
+        """Kills the process and starts another, as after a response timeout; `SchedulerPort.worker_lost` follows."""
         ...
 
 
 class SchedulerPort(Protocol):
-    """Receives events of the workers of one model version. Implemented by the scheduler, called by the pool."""
+    """Receives events about the workers of one model version. Implemented by the scheduler, called by the pool."""
 
     def worker_ready(self, worker: WorkerLink) -> None: ...
 
     def worker_lost(self, worker: WorkerLink, error: ServingError) -> None:
-        """Records that the process is gone. ``error`` goes to the callers of the batch that it had started."""
+        """Records that the process has died. ``error``: for the callers of the batches that it had begun."""
         ...
 
     def worker_draining(self, worker: WorkerLink) -> None:
-        """Sends no new batch to a worker that is scaled down; it finishes what it has; see `worker_idle`."""
+        """Stops sending batches to a worker that is scaled down; it finishes what it holds, until it is `worker_idle`.
+        """
         ...
 
     def worker_idle(self, worker: WorkerLink) -> bool:
-        """Returns whether nothing is in flight there, so that the process can be stopped."""
+        """Tells whether the worker is no longer needed if it drains: it holds no batch and no open sequence."""
         ...
 
     def batch_parts(self, worker: WorkerLink, batch_id: int, parts: Sequence[Sequence[Chunk]]) -> None:
-        """Takes one intermediate part for each job of the batch, in order."""
+        """Takes intermediate parts of a batch. ``parts``: those of each job, in order."""
         ...
 
     def batch_done(
         self, worker: WorkerLink, batch_id: int, outcomes: Sequence[Outcome], handler_s: float = -1.0
     ) -> None:
-        """Takes the final outcome of each job of the batch, in order.
+        """Takes the final outcome of each job of a batch, in order.
 
         ``handler_s``: how long the handler ran; negative: it was not called or failed.
         """
@@ -298,8 +300,8 @@ class QueueStatus:
 
 
 class Handled(NamedTuple):
-    """Totals of batches whose handler succeeded: how many, their jobs, the squares of their sizes, what they took, that
-    times their sizes, and its squares."""
+    """Sums over the batches whose handler succeeded. Each batch of n jobs that took t seconds adds 1, n, n * n, t,
+    n * t and t * t."""
 
     batches: float = 0.0
     jobs: float = 0.0
@@ -310,10 +312,12 @@ class Handled(NamedTuple):
 
 
 class Load(NamedTuple):
-    """Load of a model's workers. ``running``: jobs that workers have, ``busy``: workers that have any,
-    ``held``: workers whose state open sequences need.
-    Totals that only grow: ``ended``: jobs of all batches that ended; ``handled``; ``waits``: how many of the answered
-    waited how long, by the bounds of `measures.SECONDS`."""
+    """The load of a model. ``waiting``: jobs in the queue. ``running``: jobs that workers hold. ``busy``: workers that
+    hold any. ``held``: workers whose state open sequences need.
+
+    Totals that only grow: ``ended``: jobs of all batches that ended. ``handled``. ``waits``: numbers of answered jobs
+    by time in the queue, with the bounds of `measures.SECONDS`.
+    """
 
     waiting: int = 0
     oldest_wait_s: float = 0.0
@@ -330,9 +334,9 @@ class Load(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerStatus:
-    """One worker slot as DescribeModel shows it. ``state``: a name of `pool.slot_states.State`.
-    ``error``: why the last process ended, could not load, or has no place; None when all is well. ``node``: where it
-    is; None: on this machine, or nowhere."""
+    """A worker slot as DescribeModel shows it. ``state``: a name of `pool.slot_states.State`. ``error``: why the last
+    process ended, could not load, or waits for room; None: it works. ``node``: where the process runs; None: on this
+    machine, or nowhere."""
 
     id: int
     state: str
@@ -348,7 +352,7 @@ class WorkerStatus:
 
     @property
     def failure(self) -> str | None:
-        """``error`` as a sentence without paths."""
+        """Returns the cause of ``error``, which has no paths; None: there is no error."""
         return None if self.error is None else self.error.cause
 
 
@@ -356,7 +360,7 @@ class WorkerStatus:
 
 
 class TokenScope(Enum):
-    """The kind of key that a listener asks for."""
+    """The kind of key that a listener requires."""
 
     INFERENCE = "inference"
     MANAGEMENT = "management"
@@ -365,15 +369,16 @@ class TokenScope(Enum):
 class Authorizer(Protocol):
     """Authorizes calls. Implemented by `frontend.auth`, called by every listener before anything else.
 
-    ``authorization``: the value of the header or metadata entry of that name, as the client sent it.
+    ``authorization``: the value of the header or metadata entry of that name, as sent by the client.
     """
 
     def check(self, scope: TokenScope, authorization: str | None) -> None:
-        """Raises TokenRejected. Does nothing where tokens are off."""
+        """Raises TokenRejected. Does nothing if tokens are off."""
         ...
 
     def rotate(self, kind: str | None, authorization: str | None) -> None:
-        """Makes a key of ``kind`` for who shows the API key. Raises TokenRejected, ResourceNotFound (tokens off)."""
+        """Replaces the key of ``kind``. Raises TokenRejected: the call does not have the API key; ResourceNotFound:
+        tokens are off."""
         ...
 
 
@@ -381,15 +386,15 @@ class MetricsPort(Protocol):
     """Implemented by telemetry, called by the metrics listener."""
 
     def exposition(self, names: Sequence[str] = ()) -> bytes:
-        """Prometheus text 0.0.4; only samples of these exact names, if any are given."""
+        """Returns Prometheus text 0.0.4. ``names``: the only samples to include; empty: all."""
         ...
 
 
 class RequestTelemetry(Protocol):
-    """Implemented by telemetry, called by the frontends for all requests that were answered in a turn of the loop."""
+    """Counts requests. Implemented by telemetry, called by the frontends once per turn of the loop."""
 
     def answered(self, http_status: int, count: int = 1) -> None:
-        """Counts answered requests; gRPC codes as the HTTP status of the same meaning."""
+        """Counts answered requests; a gRPC code counts as the HTTP status with the same meaning."""
         ...
 
 
@@ -401,29 +406,29 @@ class ModelTelemetry(Protocol):
     def counters(self) -> ModelCounters | None: ...
 
     def predicted(self, seconds: float, jobs: Sequence[Job]) -> None:
-        """Counts a handler call that ended well, before its results."""
+        """Records a handler call that succeeded, before its results are delivered."""
         ...
 
     def recorded(self, sample: HandlerSample) -> None:
-        """Counts a value that a handler recorded."""
+        """Records a value that a handler recorded."""
         ...
 
     def printed(self, line: str) -> bool:
-        """Counts a printed line that begins with ``[METRICS]``. False: it is no metric."""
+        """Records the metric in a printed line that begins with ``[METRICS]``. False: there is none."""
         ...
 
     def worker_loaded(self, worker: str, seconds: float) -> None: ...
 
 
 ModelTelemetryOf = Callable[[ModelKey], ModelTelemetry]
-"""The same object for the same model version, also when it is registered anew."""
+"""Returns the telemetry of a model version: the same object even after it was registered again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelFigures:
-    """Current figures of one registered model version. ``workers``: number in each state.
-    ``nodes``: number ready on each node of a cluster. ``wanted``: how many autoscaling wants, ``changes``: how
-    often it changed that, by kind; None: it is off."""
+    """Current figures of one registered model version. ``waiting``: jobs in the queue. ``workers``: how many are in
+    each state. ``nodes``: how many are ready on each node of a cluster. ``wanted``: how many autoscaling wants;
+    ``changes``: how often it changed that, by kind; None: it is off."""
 
     key: ModelKey
     waiting: int
@@ -435,7 +440,7 @@ class ModelFigures:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GpuFigures:
-    """One GPU as a worker numbers it. ``utilization_percent``: None where the driver does not say."""
+    """One GPU. ``index``: as workers number it. ``utilization_percent``: None: the driver does not report it."""
 
     index: int
     memory_used_bytes: int
@@ -444,12 +449,12 @@ class GpuFigures:
 
 
 AccessRecord = tuple[float, str, str, int, int, str]
-"""One finished call: when it ended (since the epoch), peer, request, status, milliseconds, and its request id: as
-its handler sees it, or its answer's ``x-request-id``; empty where there is none."""
+"""One finished call: when it ended (seconds since the epoch), peer, request, status, milliseconds, and its request id,
+as its handler sees it or as in the answer's ``x-request-id``; empty: it has none."""
 
 
 class AccessLog(Protocol):
-    """One line per finished call. Implemented by telemetry, called by the frontends."""
+    """Writes one line per finished call. Implemented by telemetry, called by the frontends."""
 
     def record(self, calls: Sequence[AccessRecord], /) -> None:
         """Takes the calls that ended in one turn of the loop."""

@@ -1,7 +1,7 @@
-r"""Prepares output of processes for a log: whole lines, and tracebacks that stay together.  PURE.
+r"""Prepares the output of processes for a log: splits it into lines, and keeps tracebacks together.  PURE.
 
-Lines are untrusted: whatever could forge a log line (``\r``, escape sequences, ...) is escaped, and what is
-too long is cut into several.
+Lines are untrusted: anything that could forge a log line (``\r``, escape sequences, ...) is escaped, and long lines
+are split.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _LINKS = (
 
 
 class LineSplitter:
-    """Bytes in, whole lines out, as text that is safe to log."""
+    """Turns bytes into complete lines of text that is safe to log."""
 
     def __init__(self, max_line_bytes: int = MAX_LINE_BYTES) -> None:
         self._max = max_line_bytes
@@ -38,7 +38,7 @@ class LineSplitter:
         return whole
 
     def end(self) -> list[str]:
-        """Returns the last line, when it had no line end."""
+        """Returns the last line if it had no line end."""
         rest, self._rest = self._rest, b""
         return self._cut(rest) if rest else []
 
@@ -54,8 +54,8 @@ def _safe(line: bytes) -> str:
 
 
 class Tracebacks:
-    """Lines in, records out: a line each, but a traceback with all that it is linked to is one. ``open``: a traceback
-    has begun; whether it is complete only the next line tells, or `end`."""
+    """Turns lines into records: one for each line, but only one for a traceback and those linked to it. ``open``: a
+    traceback has begun; only the next line, or `end`, tells whether it is complete."""
 
     def __init__(self) -> None:
         self._lines: list[str] = []
@@ -66,7 +66,7 @@ class Tracebacks:
         return bool(self._lines)
 
     def feed(self, line: str) -> list[str]:
-        """Returns the records that are complete now; the lines of one are joined by line ends."""
+        """Returns the records that are complete now; the lines of a record are joined by line ends."""
         if not self._lines and not line.endswith("):"):
             return [line]
         kind = _kind(line)
@@ -83,7 +83,7 @@ class Tracebacks:
         return complete
 
     def end(self) -> list[str]:
-        """Returns what is open: no more lines follow."""
+        """Ends an open traceback, and returns its records."""
         lines, self._lines = self._lines, []
         blank = [lines.pop() for _ in range(len(lines) > 1 and not lines[-1])]
         return ["\n".join(lines), *blank] if lines else []
@@ -115,7 +115,7 @@ _NEXT: dict[_State, dict[_Kind, _State]] = {
     _State.LINKED: {_Kind.BLANK: _State.BEFORE},
     _State.BEFORE: {_Kind.BEGIN: _State.FRAMES, _Kind.BEGIN_GROUP: _State.GROUP},
 }
-"""Lines that may follow within one record; any other ends it."""
+"""Kinds of lines that continue a record, and the state that they lead to; any other line ends the record."""
 
 
 def _kind(line: str) -> _Kind:
@@ -130,7 +130,7 @@ def _kind(line: str) -> _Kind:
 
 
 def indented(traceback: str) -> str:
-    """Indents further lines of an exception's text in ``traceback``, so that its end can be seen."""
+    """Indents all lines of an exception's text but the first, so that `Tracebacks` can find its end."""
     lines = []
     state = None
     for line in traceback.splitlines():

@@ -1,8 +1,8 @@
-"""Folders of one user in a place where all may write, each locked by the process that uses it.
+"""Makes private folders in a place that all users can write to, each locked by the process that uses it.
 
-Laws: a folder counts only if it is a real one, this user's, and writable for no other; links are never followed.
-The lock is on the folder itself and ends with the process, however that dies, so its next holder knows that no process
-uses the folder.  systemd-tmpfiles, which clears old files out of /tmp, leaves locked folders alone.
+Laws: a folder is used only if it is a real folder, belongs to this user, and no one else can write to it; links are
+never followed.  The lock is on the folder itself and ends with the process, however it dies, so its next holder knows
+that no process uses the folder.  systemd-tmpfiles, which removes old files from /tmp, leaves locked folders alone.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ _TRIES = 100
 
 
 class NotOurs(OSError):
-    """The name belongs to something that this user cannot trust."""
+    """The path is something that this user cannot trust."""
 
 
 class InUse(OSError):
-    """A living process holds the folder."""
+    """A running process holds the folder."""
 
 
 class PrivateFolder:
-    """A folder with an unpredictable name in ``parent``, which is made where it is missing.
+    """A folder with an unpredictable name in ``parent``, which is created if it is missing.
 
-    `open` removes what killed processes of this user have left there; `close` removes the folder. Raises OSError.
+    `open` removes what killed processes of this user have left there, and raises OSError; `close` removes the folder.
     """
 
     def __init__(self, parent: Path) -> None:
@@ -57,13 +57,13 @@ class PrivateFolder:
                 path.mkdir(mode=0o700)
                 self._lock = hold(path)
             except (FileExistsError, FileNotFoundError, InUse):
-                continue  # taken, or another start swept it before it was locked
+                continue  # the name is taken, or another process swept the folder before it was locked
             self._path = path
             return path
         raise FileExistsError(errno.EEXIST, "no name is free", str(self._parent))
 
     def close(self) -> None:
-        """Idempotent."""
+        """Removes the folder. Idempotent."""
         path, self._path = self._path, None
         if path is not None:
             remove_tree(path)
@@ -73,7 +73,7 @@ class PrivateFolder:
 
 
 def sweep(parent: Path) -> None:
-    """Removes this user's folders that no living process holds."""
+    """Removes this user's folders that no running process holds."""
     name = re.compile(re.escape(_prefix()) + f"[0-9a-f]{{{2 * _RANDOM_BYTES}}}")
     for entry in list(parent.iterdir()):
         if not name.fullmatch(entry.name):
@@ -89,10 +89,10 @@ def sweep(parent: Path) -> None:
 def hold(path: Path, *, must_lock: bool = False, shared: bool = False) -> int:
     """Returns a descriptor that holds the folder until it is closed; child processes do not inherit it.
 
-    ``must_lock``: where the file system has no locks, that is an error; else the folder is held without.
+    ``must_lock``: fail if the file system has no locks; otherwise the folder is then held without one.
     ``shared``: others may hold it at the same time, if they share it too.
 
-    Raises: InUse, NotOurs, OSError: FileNotFoundError also where the folder was removed a moment ago.
+    Raises: InUse, NotOurs, OSError; FileNotFoundError also if the folder was removed or replaced in between.
     """
     _check(path, path.lstat())
     fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
@@ -116,7 +116,7 @@ def is_ours(path: Path) -> bool:
 
 
 def remove_tree(path: Path) -> None:
-    """Removes also what a handler made read-only; a symbolic link itself, never its target."""
+    """Removes a folder, even one that a handler has made read-only; of a symbolic link, only the link."""
     if path.is_symlink():
         path.unlink(missing_ok=True)
         return

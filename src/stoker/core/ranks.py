@@ -1,11 +1,11 @@
-"""Describes how one worker is spread over several devices, and over several processes, its ranks."""
+"""Describes how one worker is spread over several devices and several processes, its ranks."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
 GLOO_INTERFACE = "GLOO_SOCKET_IFNAME"
-"""Without it, Gloo takes the interface that the machine's name leads to: often loopback, where no other node is."""
+"""Without this variable, Gloo uses the interface to which the host name resolves: often loopback."""
 
 
 class Ranks(NamedTuple):
@@ -17,10 +17,10 @@ class Ranks(NamedTuple):
 
     @property
     def processes(self) -> int:
-        """With `custom`, one process has all devices of its worker."""
+        """Returns the number of processes. With `custom`, one process has all devices of the worker."""
         return 1 if self.kind == "custom" else self.level
 
     @property
     def all_predict(self) -> bool:
-        """Tells whether each rank gets the requests; with pipelines, rank 0 passes on what the others need."""
+        """Tells whether each rank gets the requests. With pipelines, rank 0 sends the others what they need."""
         return self.kind != "pp"

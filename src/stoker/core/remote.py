@@ -1,16 +1,16 @@
-"""Defines what a worker needs from a cluster, and where it was placed."""
+"""Defines what a worker needs from a cluster."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
 CPU, GPU, MEMORY = "CPU", "GPU", "memory"
-"""Ray's own resources; all others are of the cluster's operator."""
+"""The resources that Ray defines; the operator of the cluster defines all others."""
 
 
 class RayNeeds(NamedTuple):
-    """``resources``: name and amount of what each process of a worker takes, memory in bytes. ``spread``: over as many
-    nodes as there are, rather than few."""
+    """``resources``: names and amounts that each process of a worker needs, memory in bytes. ``spread``: place them on
+    as many nodes as possible, rather than on few."""
 
     resources: tuple[tuple[str, float], ...]
     spread: bool

@@ -1,10 +1,9 @@
-"""The reply to a job: a stream of chunks, read by one frontend.
+"""Passes the reply to a job, a stream of chunks, from the scheduler to one frontend.
 
 A unary answer is a stream of one chunk.  The scheduler is the producer (`push`, `push_parts`, `fail`), a frontend
-the only consumer (`subscribe`, `read_nowait` / `next`, `cancel`).  Exactly one end: the chunk pushed with
-``last=True``, or one error.  Whatever comes after the end is ignored, so a late answer for a forgotten request is
-harmless.
-No call here blocks and none is thread-safe: everything happens on the server's event loop.
+the only consumer (`subscribe`, `read_nowait` / `next`, `cancel`).  A stream ends exactly once: with the chunk pushed
+with ``last=True``, or with an error.  Anything after the end is ignored, so a late answer is harmless.
+No call here blocks, and none is thread-safe: everything happens on the server's event loop.
 """
 
 from __future__ import annotations
@@ -40,7 +39,7 @@ JobT_contra = TypeVar("JobT_contra", contravariant=True)
 
 
 class Producer(Protocol[JobT_contra]):
-    """Receives what the consumer does. Implemented by the scheduler, for its jobs."""
+    """Gets told what the consumer does. Implemented by the scheduler."""
 
     def job_cancelled(self, job: JobT_contra) -> None: ...
 
@@ -48,10 +47,10 @@ class Producer(Protocol[JobT_contra]):
 
 
 class ReplyStream(Struct, eq=False):
-    """``chunks``: what is unread, ``backlog`` its bytes.  ``error``: how it ended, None when well or not yet.
+    """``chunks``: those not read yet; ``backlog``: their bytes.  ``error``: why the stream failed; None: it has not.
 
-    ``producer`` hears of ``job`` what the consumer does; ``listener``: see `subscribe`.  The end drops all three, so
-    that no cycle is left to the collector.
+    ``producer`` is told what the consumer does with the reply to ``job``; ``listener``: see `subscribe`.  All three are
+    dropped at the end of the stream, so that no reference cycle is left for the garbage collector.
     """
 
     chunks: list[Chunk] = field(default_factory=list)
@@ -77,7 +76,7 @@ class ReplyStream(Struct, eq=False):
             listener()
 
     def push_parts(self, chunks: Sequence[Chunk], nbytes: int) -> None:
-        """Adds several chunks, of ``nbytes`` in all; the last one is yet to come."""
+        """Adds intermediate chunks, of ``nbytes`` in all."""
         if self.ended:
             return
         self.chunks.extend(chunks)
@@ -100,7 +99,7 @@ class ReplyStream(Struct, eq=False):
     def subscribe(self, listener: Callable[[], None] | None) -> None:
         """Calls ``listener`` whenever there is something new to read, and at once if there already is.
 
-        Drops the listener after the end, which is its last call.
+        The last call is for the end of the stream.
         """
         self.listener = None if self.ended else listener
         if listener is not None and (self.chunks or self.ended):
@@ -108,16 +107,16 @@ class ReplyStream(Struct, eq=False):
 
     @property
     def exhausted(self) -> bool:
-        """Tells whether everything was read and nothing more will come; look at `error` now."""
+        """Tells whether everything was read and nothing more will come; `error` is final then."""
         return self.ended and not self.chunks
 
     @property
     def is_one_chunk(self) -> bool:
-        """Tells whether one chunk and success are left; before the first read: whether the answer is whole."""
+        """Tells whether the stream has succeeded and one chunk is unread: before any read, the whole answer."""
         return self.ended and self.error is None and len(self.chunks) == 1
 
     def read_nowait(self, nbytes: int = 0) -> list[Chunk]:
-        """Reads the next chunks until ``nbytes`` are reached: at least one, unless there is none (see `exhausted`)."""
+        """Reads chunks until they have ``nbytes``; at least one, unless none is there (see `exhausted`)."""
         waiting, size, count = self.chunks, 0, 0
         while count < len(waiting) and (not count or size < nbytes):
             size += len(waiting[count].data)
@@ -156,12 +155,12 @@ class ReplyStream(Struct, eq=False):
             self.subscribe(None)
 
     def rest(self) -> Sequence[Chunk]:
-        """Returns all unread chunks after the end: for unary calls, which want the whole answer."""
+        """Returns all unread chunks of a stream that has ended: for unary calls, which need the whole answer."""
         chunks, self.chunks, self.backlog = self.chunks, [], 0
         return chunks
 
     def cancel(self) -> None:
-        """Drops what is unread and lets the producer stop: the consumer left. Idempotent."""
+        """Drops what is unread and has the producer stop, because the consumer left. Idempotent."""
         self.listener = None
         self.chunks.clear()
         producer, job = self.producer, self.job

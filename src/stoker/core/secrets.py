@@ -1,7 +1,7 @@
-"""Masks credentials of URLs in a text: user and password, signatures, tokens.  PURE.
+"""Masks the credentials of URLs in a text: user and password, signatures, tokens.  PURE.
 
-For what is logged or shown, where a URL may stand plain, percent-encoded or inside another one's query.  Masks too
-much rather than too little.  The time is linear in the text, which may be a stranger's.
+Meant for what is logged or shown, where a URL may be plain, percent-encoded or part of another URL's query.  Masks too
+much rather than too little.  Takes linear time, because the text may be untrusted.
 """
 
 from __future__ import annotations

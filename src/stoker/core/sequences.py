@@ -1,6 +1,6 @@
-"""The nouns of sequences: requests that share state in one worker.  PURE.
+"""Defines sequences: requests that share state in one worker.  PURE.
 
-A request names its sequence in a field of its message, in an input, or in a header or metadata entry, in this order.
+A request names its sequence in a field of its message, in an input, or in a header or metadata entry; the first counts.
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ class SequenceNames(NamedTuple):
 class SequenceLimits(NamedTuple):
     """Limits of a model's sequences. Times are seconds.
 
-    ``max_idle_s``: from a sequence's newest answer until it is closed. ``max_life_s``: from its first request; looked
-    at whenever it has nothing to do; 0 is unlimited. ``most``: sequences at a time. ``waiting``: requests of one that
-    may wait besides the one that runs. ``refuse_unknown``: an unknown id needs a start flag.
+    ``max_idle_s``: from a sequence's last answer until it is closed. ``max_life_s``: from its first request; applied
+    only while the sequence is idle; 0: unlimited. ``most``: sequences at a time. ``waiting``: requests of one sequence
+    that may wait besides the one that runs. ``refuse_unknown``: an unknown id is refused without the start flag.
     """
 
     max_idle_s: float
@@ -51,7 +51,7 @@ class SequenceLimits(NamedTuple):
 
 
 class Membership(NamedTuple):
-    """Sequence that a request belongs to. ``id``: empty where it names none."""
+    """Membership of a request in a sequence. ``id``: empty: the request names none."""
 
     id: str = ""
     starts: bool = False
@@ -61,7 +61,7 @@ class Membership(NamedTuple):
 def membership(
     names: SequenceNames, inputs: Sequence[Input], headers: Mapping[str, str] | None, field: str = ""
 ) -> Membership:
-    """Reads what a request says. ``field``: the id in its message's own field. Raises BadRequest."""
+    """Reads which sequence a request names. ``field``: the id from the field of its message. Raises BadRequest."""
     headers = headers or {}
     given = {item.name: item.value for item in inputs if item.name in names}
     found = {name: _text(given[name]) if name in given else value_in_any_case(headers, name) or "" for name in names}
@@ -72,7 +72,7 @@ def membership(
 
 
 def _text(data: Buffer) -> str:
-    """Decodes an id or a flag. Of one that is too long, decodes just enough for it to be refused."""
+    """Decodes an id or a flag; of one that is too long, only enough for it to be refused."""
     return bytes(data[: MAX_ID_BYTES + 1]).decode("utf-8", "replace")
 
 
@@ -81,13 +81,13 @@ def _flag(text: str) -> bool:
 
 
 class SequenceJob(Job, kw_only=True):
-    """A request of a sequence. Its headers are its own, not shared with other requests."""
+    """A request of a sequence. It shares its headers with no other request."""
 
     member: Membership
 
 
 class SequenceReply(ReplyStream, kw_only=True):
-    """A reply whose parts name their sequence in ``header``, where the handler did not."""
+    """A reply whose parts name their sequence in ``header``, unless the handler has set that."""
 
     sequence_id: str
     header: str
@@ -112,7 +112,7 @@ def new_sequence_id() -> str:
 
 
 def value_in_any_case(headers: Mapping[str, str], wanted: str) -> str | None:
-    """Returns the value of the first header whose name differs by nothing but its case."""
+    """Returns the value of the first header with this name, in any case."""
     found = headers.get(wanted)
     if found is not None:
         return found
@@ -121,7 +121,7 @@ def value_in_any_case(headers: Mapping[str, str], wanted: str) -> str | None:
 
 
 def in_sequence(job: Job, limits: SequenceLimits, member: Membership, generated_id: str) -> SequenceJob:
-    """Makes ``job`` a request of its sequence; of a new one, ``generated_id``, where it names none."""
+    """Makes ``job`` a request of the sequence that it names, or of a new one with ``generated_id``."""
     names = limits.names
     if not member.id:
         member = Membership(generated_id, True, member.ends)

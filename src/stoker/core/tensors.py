@@ -1,4 +1,4 @@
-"""The nouns of requests with named tensors: what a model takes, one tensor, what a worker must know of a request."""
+"""Defines tensors in requests: a model's tensor interface, a tensor, and what a worker must know about a request."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ NONE: Parameters = {}
 
 
 class TensorSpec(NamedTuple):
-    """``shape``: with the batch dimension; -1 stands for a size that varies."""
+    """``shape``: includes the batch dimension; -1: any size."""
 
     name: str
     datatype: str
@@ -24,11 +24,11 @@ class TensorSpec(NamedTuple):
 
 
 class TensorInterface(NamedTuple):
-    """Tensor interface of a model: the section ``openInference`` of its config.
+    """The tensor interface of a model: the section ``openInference`` of its config.
 
-    ``rows``: the handler gets values by input name; otherwise TorchServe's document in ``body``. ``batched``: the first
-    dimension of every tensor counts rows, each of them a request to the handler. ``values``: what it gets for a
-    tensor, ``list``, ``numpy`` or ``torch``.
+    ``rows``: the handler gets values by input name; otherwise it gets TorchServe's document in ``body``. ``batched``:
+    the first dimension of every tensor counts rows, each of which is a request to the handler. ``values``: the type of
+    a tensor in the handler: ``list``, ``numpy`` or ``torch``.
     """
 
     rows: bool = False
@@ -40,12 +40,12 @@ class TensorInterface(NamedTuple):
 
 
 PLAIN = TensorInterface()
-"""The interface of a model whose config names no tensors."""
+"""The interface of a model whose config declares no tensors."""
 
 
 class Tensor(NamedTuple):
-    """``data``: the elements, little-endian, in row order; each of BYTES after its length in four bytes.
-    ``text``: BYTES that came as strings."""
+    """``data``: the elements, little-endian, in row-major order; elements of BYTES follow their length in four bytes.
+    ``text``: the elements are BYTES that the client sent as strings."""
 
     name: str
     datatype: str
@@ -66,16 +66,16 @@ class NamedHead(NamedTuple):
 
 
 class Form(Enum):
-    """Source of the handler's row."""
+    """The form in which the handler gets a request."""
 
     JSON = "json"  # the client's document, in the input ``body``
-    DOCUMENT = "document"  # a document like it, of the tensors
-    ROW = "row"  # a value of each tensor, which is without the batch dimension
-    WHOLE = "whole"  # a value of each tensor
+    DOCUMENT = "document"  # such a document, made from the tensors
+    ROW = "row"  # a value for each tensor, without its batch dimension
+    WHOLE = "whole"  # a value for each tensor
 
 
 class TensorHead(NamedTuple):
-    """A tensor without name and data, which travel as an input of the job."""
+    """A tensor without name and data: those are an input of the job."""
 
     datatype: str
     shape: Sequence[int]
@@ -84,8 +84,8 @@ class TensorHead(NamedTuple):
 
 
 class TensorJob(NamedTuple):
-    """Tensor part of a job, for its worker. ``tensors``: in the order of the inputs. ``names``: of the
-    tensors, where the inputs are not the tensors."""
+    """Tells a worker about the tensors of a job. ``tensors``: in the order of the inputs. ``names``: of the tensors, if
+    the inputs are not the tensors."""
 
     form: Form
     id: str = ""

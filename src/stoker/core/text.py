@@ -1,4 +1,4 @@
-"""Makes untrusted text safe for messages, terminals and logs. PURE."""
+"""Makes untrusted text safe for messages, terminals and logs.  PURE."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ _ESCAPES = {code: ascii(chr(code))[1:-1] for code in _CONTROL if chr(code) != "\
 
 
 def escaped(text: str) -> str:
-    """Escapes control characters, so that nothing can forge a second line of a log."""
+    """Escapes control characters, so that no text can forge a log line."""
     return text if text.isprintable() else text.translate(_ESCAPES)
 
 

@@ -1,9 +1,9 @@
-"""Defers work to the end of the event loop's turn, so that requests which arrive together leave together.
+"""Defers work to the end of the event loop's turn, so that requests that arrive together leave together.
 
-A callback that brings much work, such as a socket's, goes through `Turn.run`.  What it defers runs as it returns,
-without waiting for another round of the loop.  While the loop calls several such callbacks per round, the deferred work
-runs once, after all of them: requests of many connections share one dispatch and one write to the worker.  Outside of
-`run`, `defer` is ``call_soon``.
+Callbacks that bring requests or answers, such as a socket's, go through `Turn.run`.  What they defer runs as soon as
+they return, without waiting for another round of the loop.  While the loop calls several such callbacks per round, the
+deferred work runs once, after all of them: requests of many connections share one dispatch and one write to the worker.
+Outside of `run`, `defer` uses ``call_soon``.
 """
 
 from __future__ import annotations
@@ -16,16 +16,17 @@ from typing import Any
 from stoker.core.per_loop import one_per_loop
 
 _ROUNDS = 4
-"""Passes over the deferred work per turn: a deferred dispatch defers a write. What is left runs in the next turn."""
+"""Passes over the deferred work per turn: a deferred dispatch defers a write. The rest waits for the next turn."""
 
 _LONE_ROUNDS = 8
-"""Consecutive rounds with a single callback before gathering stops."""
+"""Consecutive rounds with a single callback after which gathering stops."""
 _LOOK_AGAIN = 256
-"""Callbacks without gathering before it is tried again, to find out whether several come per round."""
+"""Callbacks after which gathering is tried again, to find out whether several come per round now."""
 
 
 class Turn:
-    """The turn of one loop (`current_turn`). Not thread-safe. ``gathers``: recent rounds had several callbacks each."""
+    """The turn of one loop (`current_turn`). Not thread-safe. ``gathers``: deferred work waits for all callbacks of a
+    round, because recent rounds had several."""
 
     __slots__ = ("_callbacks", "_due", "_lone", "_loop", "_planned", "_within", "gathers")
 
@@ -39,13 +40,13 @@ class Turn:
         self._lone = 0
 
     def defer(self, callback: Callable[[], None]) -> None:
-        """Calls ``callback`` once at the end of this turn, after what was deferred before."""
+        """Calls ``callback`` once at the end of this turn, after everything that was deferred before."""
         self._due.append(callback)
         if not (self._planned or self._within):
             self._plan()
 
     def run(self, work: Callable[..., object], *arguments: Any) -> None:
-        """Calls ``work``, and what it deferred: at once, or after other such callbacks of the same round."""
+        """Calls ``work``, then what it deferred: at once, or while the turn `gathers`, after the round's callbacks."""
         self._callbacks += 1
         if self.gathers:
             work(*arguments)

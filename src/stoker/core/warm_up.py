@@ -1,4 +1,4 @@
-"""Requests that a worker answers to itself before it is ready."""
+"""Describes the requests that a worker runs before it is ready."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 
 class WarmUp(NamedTuple):
-    """``request``: a file of the model's folder, as a client would send it. ``batch_sizes``: of the calls, in order;
-    empty: 1 and the largest batch of the model."""
+    """``request``: a file in the model's folder, with the body that a client would send. ``batch_sizes``: of the calls,
+    in order; empty: 1 and the model's batch size."""
 
     request: str
     batch_sizes: tuple[int, ...] = ()

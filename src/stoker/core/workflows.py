@@ -1,4 +1,4 @@
-"""Interfaces of workflows: between the frontends and whoever serves them."""
+"""Defines the interfaces between the frontends and the workflows."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ from stoker.core.reply import ReplyStream
 from stoker.errors import NodeFailed
 
 PREFIX = "workflow:"
-"""Before a name, means the workflow even where a model has the same name: no model's name has a colon."""
+"""Prefix of a name that means the workflow even if a model has the same name. Names of models contain no colon."""
 
 
 class Trace(NamedTuple):
-    """Attempts of a node in all, and the seconds that the last one waited and ran."""
+    """Tells how one node ran in a request. ``attempts``: all of them. ``queued_s``, ``run_s``: how long the last one
+    waited and ran."""
 
     attempts: int
     queued_s: float
@@ -24,8 +25,8 @@ class Trace(NamedTuple):
 
 
 class Form(Protocol):
-    """Makes a frontend's answer of the outputs of nodes. ``streams``: `part` makes each part as it comes; else `whole`
-    makes the only one. ``traces``: whether `whole` wants them; they are not measured for nothing."""
+    """Formats a frontend's answer from the outputs of nodes. ``streams``: `part` formats each part as it comes;
+    otherwise `whole` formats the answer. ``traces``: whether `whole` needs them; otherwise they are not measured."""
 
     @property
     def streams(self) -> bool: ...
@@ -38,12 +39,12 @@ class Form(Protocol):
     def whole(self, outputs: Mapping[str, Buffer], traces: Mapping[str, Trace]) -> Buffer: ...
 
     def failure(self, error: NodeFailed) -> Buffer | None:
-        """Makes a part that says what failed, before the answer ends with the error; None: no such part."""
+        """Formats a part that tells what failed, to send before the answer ends with the error; None: sends none."""
         ...
 
 
 class WorkflowInferencePort(Protocol):
-    """Besides this, a workflow answers `InferencePort.submit` by its name, unless a model has it."""
+    """Serves workflows as such. `InferencePort.submit` also serves one by its name, unless a model has that name."""
 
     def predict(
         self,
@@ -56,16 +57,16 @@ class WorkflowInferencePort(Protocol):
         deadline: float | None = None,
         request_id: str | None = None,
     ) -> ReplyStream:
-        """Starts one request. ``wanted``: nodes whose outputs are the answer; the leaves if none are named.
+        """Starts one request. ``wanted``: nodes whose outputs are the answer; empty: the leaves.
 
-        Raises: WorkflowNotFound, BadRequest (no such node), ServerStopping: at once; nothing was started then.
+        Raises: WorkflowNotFound, BadRequest (no such node), ServerStopping: nothing was started.
         """
         ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RegisterWorkflowRequest:
-    """``None`` means 'not given'. ``synchronous``: answer when the workers of all nodes are ready."""
+    """``None`` means 'not given'. ``synchronous``: answer once the workers of all nodes are ready."""
 
     url: str
     workflow_name: str | None = None
@@ -76,7 +77,7 @@ class RegisterWorkflowRequest:
 
 
 class WorkflowManagementPort(Protocol):
-    """As `ManagementPort`, for workflows."""
+    """Manages workflows, as `ManagementPort` manages models."""
 
     async def register_workflow(self, request: RegisterWorkflowRequest) -> str: ...
 
