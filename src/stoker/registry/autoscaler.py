@@ -1,7 +1,6 @@
-"""Scales models by their load: samples them every moment, asks each one's policy, carries out what it decides.
+"""Scales models by their load: samples them at each tick, and carries out what `scheduling.autoscaling` decides.
 
-Decisions are in `scheduling.autoscaling`.  The timer runs only while a model with autoscaling has workers; one that
-sleeps is woken by its scheduler.
+The timer runs only while a model with autoscaling has workers; a model that sleeps is woken by its scheduler.
 """
 
 from __future__ import annotations
@@ -23,11 +22,12 @@ log = logging.getLogger(__name__)
 
 TICK_S = 0.5
 _FAILING = (State.BACKOFF.name, State.GIVEN_UP.name, State.PENDING.name)
-_BETWEEN_UNLOADS_S = 10.0  # what one model frees shows after a while
+_BETWEEN_UNLOADS_S = 10.0  # it takes a while until the memory of an unloaded model is available
 
 
 class Autoscaler:
-    """``changed``: called after the number of a model's workers changed. ``available``: percent of memory."""
+    """``changed``: called after the number of a model's workers has changed. ``available``: returns the available
+    memory in percent; below ``low_memory_percent``, idle models are unloaded."""
 
     def __init__(
         self,
@@ -46,7 +46,7 @@ class Autoscaler:
         self._unloaded_at = -inf
 
     def watch(self, entry: ModelEntry) -> None:
-        """Begins to scale a model whose first workers were asked for just now."""
+        """Starts scaling a model whose first workers were just requested."""
         spec = entry.spec
         policy = Autoscaling(
             target_wait_s=spec.autoscale_target_wait_s,
@@ -59,7 +59,7 @@ class Autoscaler:
         self._prepare(entry)
 
     def scaled_by_hand(self, entry: ModelEntry) -> None:
-        """Goes on between the bounds that an operator gave."""
+        """Goes on within the bounds that an operator has set."""
         if entry.scaling is None:
             return
         entry.scaling.policy.restart(self._now())
@@ -93,7 +93,7 @@ class Autoscaler:
         for entry in list(self._entries):
             try:
                 self._scale(entry)
-            except Exception:  # a defect with one model must not end the scaling of others
+            except Exception:  # a bug with one model must not end the scaling of others
                 log.exception("Model %s could not be scaled", entry.key)
         self._unload_one()
         self._set_timer()
@@ -113,7 +113,7 @@ class Autoscaler:
             self._carry_out(entry, scaling, decision, change)
 
     def _unload_one(self) -> None:
-        """Takes all workers from the model that is idle for longest, where memory is short and it may lose them."""
+        """If memory is short, unloads the model that has been idle for longest, among those that may be unloaded."""
         now = self._now()
         idle = {entry: scaling for entry in self._entries if (scaling := _unloadable(entry, now)) is not None}
         if not idle or now - self._unloaded_at < _BETWEEN_UNLOADS_S:

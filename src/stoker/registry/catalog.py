@@ -1,8 +1,8 @@
-"""Keeps the model versions and which of them is the default.  PURE: no waiting, no clock.
+"""Keeps the model versions, and the default version of each name.  PURE.
 
-The first version of a name becomes its default. It can be removed only when it is the last one.
-Laws: a name in the catalog always has a default; `find` costs one dict read, two with a version; every
-method that raises has changed nothing.
+The first version of a name becomes its default. The default can be removed only if it is the last version.
+Laws: a name in the catalog always has a default; `find` costs one dict lookup, two with a version; a method that raises
+changes nothing.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ E = TypeVar("E", bound=Keyed)
 
 
 class Catalog(Generic[E]):
-    """Entries by name and version. ``default_of``: `find` without a version, for the hot path."""
+    """Stores entries by name and version. ``default_of``: `find` without a version, for the hot path."""
 
     def __init__(self) -> None:
         self._defaults: dict[str, E] = {}
@@ -33,7 +33,7 @@ class Catalog(Generic[E]):
     # ------------------------------------------------------------------------------------------ reading
 
     def find(self, name: str, version: str | None) -> E | None:
-        """Returns the entry, or None. An empty version means the default one."""
+        """Returns the entry; None: there is none. An empty version means the default one."""
         if not version:
             return self._defaults.get(name)
         versions = self._versions.get(name)
@@ -83,9 +83,8 @@ class Catalog(Generic[E]):
         self._defaults.setdefault(name, entry)
 
     def set_default(self, name: str, version: str) -> None:
-        """Raises ModelNotFound; ModelVersionNotFound: with the text that only this operation of TorchServe has (no
-        colons).
-        """
+        """Raises ModelNotFound, ModelVersionNotFound. The text of the latter differs from other operations' (it has no
+        colons), as in TorchServe."""
         versions = self._versions.get(name)
         if versions is None:
             raise errors.ModelNotFound(model=name)
@@ -94,7 +93,7 @@ class Catalog(Generic[E]):
         self._defaults[name] = versions[version]
 
     def remove(self, name: str, version: str | None) -> E:
-        """Takes the entry out; an empty version means the default one.
+        """Removes and returns the entry. An empty version means the default one.
 
         Raises: ModelNotFound, ModelVersionNotFound; CannotRemoveDefault: other versions would be left without a
         default.

@@ -1,6 +1,6 @@
-"""Builds the answers of ListModels and DescribeModel, ready for JSON, with members in TorchServe's order.
+"""Builds the answers to ListModels and DescribeModel, ready for JSON, with members in TorchServe's order.
 
-Members of our own stand at the end of a worker's entry, only where they say something.
+Members that TorchServe does not have come last, and only if they have a value.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ MAX_PAGE = 100
 
 def describe(entry: ModelEntry) -> dict[str, Any]:
     return {
-        **_how_it_is_served(entry),
+        **_serving_options(entry),
         **_special_modes(entry),
         "loadedAtStartup": entry.spec.loaded_at_startup,
         "workers": [worker(status) for status in entry.pool.statuses()],
@@ -45,7 +45,7 @@ def _autoscaling(entry: ModelEntry) -> dict[str, Any]:
     }
 
 
-def _how_it_is_served(entry: ModelEntry) -> dict[str, Any]:
+def _serving_options(entry: ModelEntry) -> dict[str, Any]:
     spec = entry.spec
     url = {"modelUrl": spec.url} if entry.unpacked is not None else {}  # functions of workflows have none
     return {
@@ -65,7 +65,7 @@ def _how_it_is_served(entry: ModelEntry) -> dict[str, Any]:
 
 
 def _special_modes(entry: ModelEntry) -> dict[str, Any]:
-    """Shows modes that are not served as false, whatever the archive asks for."""
+    """Describes modes as they are served, whatever the archive asks for."""
     spec, yaml = entry.spec, entry.spec.yaml_config
     devices = {} if spec.device_ids is None else {"deviceIds": list(spec.device_ids)}
     kind = yaml.get("parallelType")
@@ -100,7 +100,7 @@ def _number(yaml: Mapping[str, Any], key: str, default: int) -> int:
 
 
 def worker(status: WorkerStatus) -> dict[str, Any]:
-    """``status`` has TorchServe's two words; ``state`` and ``failure`` say more where it is not READY."""
+    """Describes a worker slot. ``status`` is one of TorchServe's two; ``state`` and ``failure`` add details."""
     started = {"startTime": utc(status.started_at)} if status.started_at else {}
     entry: dict[str, Any] = {
         "id": str(status.id),
@@ -131,7 +131,7 @@ def list_models(defaults: Sequence[ModelEntry], limit: int, offset: int) -> dict
 
 
 def page(name: str, entries: Sequence[Mapping[str, str]], limit: int, offset: int) -> dict[str, Any]:
-    """Returns one page of a list. A limit that is not 0 to 100 means 100; after 0 no page follows."""
+    """Returns one page of a list. A limit outside of 0 to 100 means 100; a limit of 0 gives an empty, last page."""
     if limit == 0:
         return {name: []}
     if not 0 < limit <= MAX_PAGE:
@@ -143,13 +143,13 @@ def page(name: str, entries: Sequence[Mapping[str, str]], limit: int, offset: in
 
 
 def customized_metadata(output: Buffer) -> dict[str, Any] | None:
-    """Parses a handler's answer to a describe request: None for nothing, empty for what is no JSON object."""
+    """Parses a handler's answer to a describe request. None: it is empty; an empty dict: it is not a JSON object."""
     text = bytes(output).strip()
     if text in (b"", b"null"):
         return None
     try:
         parsed = json.loads(text)
-        json.dumps(parsed, indent=2, ensure_ascii=False, allow_nan=False).encode()  # so that a frontend can do it too
+        json.dumps(parsed, indent=2, ensure_ascii=False, allow_nan=False).encode()  # as the frontends will
     except (ValueError, RecursionError):
         return {}
     return parsed if isinstance(parsed, dict) else {}

@@ -1,6 +1,6 @@
-"""One registered model version: what it is, its scheduler, its workers, its unpacked archive.
+"""Holds what belongs to one registered model version: its spec, scheduler, workers and unpacked archive.
 
-Scheduler and pool are protocols here, so that tests can bring their own.
+Scheduler and pool are protocols here, so that tests can replace them.
 """
 
 from __future__ import annotations
@@ -62,8 +62,8 @@ class PoolFactory(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeRole:
-    """Options of a model that is a node of a workflow: ``workers`` of it start, at least ``min_workers``
-    must be ready, and ``envelope`` takes the place of the setting `service_envelope`."""
+    """The role of a model that is a node of a workflow. ``workers``: how many start; ``min_workers``: how many must be
+    ready. ``envelope``: replaces the setting `service_envelope`."""
 
     workflow: str
     min_workers: int
@@ -76,8 +76,8 @@ class NodeRole:
 
 @dataclass(slots=True)
 class Scaling:
-    """State of a model's autoscaling. ``reason``: of the number of workers it has now; ``changed_at``: since when,
-    in seconds since 1970. ``changes``: how often it went up, down, to sleep, was woken."""
+    """State of a model's autoscaling. ``reason``: for the current number of workers; ``changed_at``: since when, in
+    seconds since 1970. ``changes``: how often the model was scaled up, scaled down, put to sleep and woken."""
 
     policy: Autoscaling
     reason: str = "as registered"
@@ -86,10 +86,10 @@ class Scaling:
 
 
 class ModelEntry:
-    """``unpacked``: None for a function of a workflow. ``role``: None for a model that is no node of one.
-    ``min_workers`` and ``max_workers`` are those of the newest scale; ``target`` is how many should run.
-    ``counters``: where its requests are counted, None: nowhere. ``confirmed``: its registration has succeeded.
-    ``scaling``: None for a model whose number of workers only operators change."""
+    """``unpacked``: None: a function of a workflow. ``role``: None: not a node of a workflow. ``min_workers``,
+    ``max_workers``: as last scaled; ``target``: how many should run. ``counters``: count its requests; None: nothing
+    does. ``confirmed``: its registration has succeeded. ``scaling``: None: only operators change its number of
+    workers."""
 
     __slots__ = (
         "confirmed",
@@ -130,7 +130,7 @@ class ModelEntry:
         self.scaling: Scaling | None = None
 
     def scale(self, min_workers: int, max_workers: int) -> None:
-        """Scales up to the minimum or down to the maximum; nothing in between changes."""
+        """Scales up to the minimum or down to the maximum; a number in between stays."""
         self.min_workers, self.max_workers = min_workers, max_workers
         self.resize(min(max(self.target, min_workers), max_workers))
 
@@ -140,28 +140,28 @@ class ModelEntry:
 
     @property
     def asleep(self) -> bool:
-        """Tells whether it has no workers because none are needed: the next request starts them."""
+        """Tells whether it has no workers until the next request starts some."""
         return self.may_sleep and self.target == 0
 
     @property
     def may_sleep(self) -> bool:
-        """Tells whether a request can start its workers. Not with job tickets: they refuse requests that would wait."""
+        """Tells whether a request can start its workers. With job tickets none can, because no request may wait."""
         return self.scaling is not None and self.max_workers > 0 and not self.spec.job_tickets
 
     @property
     def workers_due(self) -> int:
-        """Returns how many workers must be ready for it to count as well served."""
+        """Returns how many workers must be ready for the model to count as healthy."""
         return 0 if self.asleep else self.min_workers
 
     def ready_workers(self) -> int:
         return sum(status.ready for status in self.pool.statuses())
 
     def start_failure(self) -> errors.ServingError | None:
-        """Returns why a worker that should run does not; None when none has failed. The pool must be settled."""
+        """Returns why a worker that should run does not; None: none has failed. Call it only on a settled pool."""
         return next((status.error for status in self.pool.statuses() if not status.ready and status.error), None)
 
     async def close(self, *, grace_s: float, error: errors.ServingError) -> None:
-        """Lets what was accepted end within ``grace_s``, answers the rest with ``error``, stops the workers."""
+        """Lets accepted jobs end within ``grace_s``, fails the rest with ``error``, and stops the workers."""
         self.scheduler.close_admission(error)
         if grace_s > 0:
             await self.scheduler.wait_drained(grace_s)

@@ -1,7 +1,7 @@
-"""Tells whether the server is healthy and a model ready; caches the answers until something changes.
+"""Tells whether the server is healthy and whether a model is ready; caches health until something changes.
 
-Two rules, on purpose: Ping keeps TorchServe's, which tolerates workers that restart; the health service needs workers
-that are ready now.
+There are two rules on purpose: Ping follows TorchServe's, which tolerates workers that restart; the health service
+requires workers that are ready now.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 
 class HealthView:
-    """``changed`` may be called at any time and any number of times: listeners are called once per turn."""
+    """Call `changed` whenever health may have changed, however often: listeners are called at most once per turn."""
 
     def __init__(self, catalog: Catalog[ModelEntry], *, clock: Clock) -> None:
         self._catalog = catalog
@@ -32,12 +32,12 @@ class HealthView:
         self._healthy = True
         self._healthy_until = -math.inf
         self.failed: Sequence[str] = ()
-        """Models of the start that could not be loaded."""
+        """Startup models that could not be loaded."""
         self.stopping = False
 
     def healthy(self) -> bool:
-        """Applies TorchServe's rule for Ping: each default version has as many healthy workers as its minimum, where a
-        worker is healthy until it has failed for `max_retry_timeout_s`."""
+        """Applies TorchServe's rule for Ping: each default version has at least its minimum of healthy workers. A
+        worker is healthy until it has been failing for `max_retry_timeout_s`."""
         if self._clock.now() >= self._healthy_until:
             self._refresh()
         return self._healthy
@@ -79,14 +79,14 @@ class HealthView:
         return Readiness(ready=not missing, reason=" ".join(self._shortages()), models=missing)
 
     def _shortages(self) -> Iterator[str]:
-        """Yields what is missing for models whose workers have no place."""
+        """Yields what the cluster lacks for each model that has too few workers."""
         for entry in self._catalog:
             pending = [status.failure for status in entry.pool.statuses() if status.state == State.PENDING.name]
             if pending and entry.ready_workers() < entry.workers_due:
                 yield f"{entry.key} waits for room: {pending[0]}."
 
     def _waited_for(self) -> tuple[str, ...]:
-        """Tells whether a probe waits for the model: not for one scaled to zero."""
+        """Returns the models that have too few ready workers, as MODEL/VERSION."""
         return tuple(str(entry.key) for entry in self._catalog if entry.ready_workers() < entry.workers_due)
 
     def on_change(self, listener: Callable[[], None]) -> Callable[[], None]:
@@ -110,7 +110,7 @@ class HealthView:
         for listener in list(self._listeners.values()):
             try:
                 listener()
-            except Exception:  # a defect in one listener must not keep it from the others
+            except Exception:  # a bug in one listener must not affect the others
                 log.exception("A listener for health changes failed")
 
 

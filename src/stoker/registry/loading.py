@@ -1,4 +1,4 @@
-"""Loads the models of the start, side by side, a few at a time.  One that fails is logged and skipped."""
+"""Loads the startup models, a few at a time.  A model that fails is logged and skipped."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from stoker.registry.tasks import KeptTasks
 log = logging.getLogger(__name__)
 
 AT_ONCE = 4
-"""Archives that are read, and besides them archives that are downloaded, at the same time."""
+"""Archives to read at the same time, and archives to download at the same time."""
 
 _REPORT_S = 10.0
 _MOST_NAMED = 5
@@ -26,7 +26,7 @@ _MOST_NAMED = 5
 async def load_all(
     models: Sequence[StartupModel], *, operations: Operations, catalog: Catalog[ModelEntry], tasks: KeptTasks
 ) -> list[StartupModel]:
-    """Returns the models that were given up, once each is registered or given up. Workers go on starting."""
+    """Returns the models that could not be loaded, once all others are registered. Workers may still be starting."""
     reading, downloading = asyncio.Semaphore(AT_ONCE), asyncio.Semaphore(AT_ONCE)
     loads = [
         tasks.start(_load(model, downloading if is_remote(model.url) else reading, operations)) for model in models
@@ -38,7 +38,7 @@ async def load_all(
 
 
 async def _wait_and_report(models: Sequence[StartupModel], loads: Sequence[asyncio.Task[ModelEntry | None]]) -> None:
-    """Logs which models the start still waits for: the server is not up before the last one is."""
+    """Waits for all loads, and logs now and then which models the start is still waiting for."""
     pending = set(loads)
     while pending:
         _, pending = await asyncio.wait(pending, timeout=_REPORT_S)
@@ -71,12 +71,12 @@ async def _load(model: StartupModel, gate: asyncio.Semaphore, operations: Operat
 
 
 def shown(model: StartupModel) -> str:
-    """Returns the operator's own words, without secrets of a URL."""
+    """Returns the entry as the operator wrote it, without secrets of its URL."""
     return model.text.replace(model.url, redacted(model.url))
 
 
 def _check_in_store(model: StartupModel) -> None:
-    """Refuses a resumed model that is not in the store: resuming fetches nothing."""
+    """Raises ArchiveNotFound for a resumed model with a remote URL, because resuming downloads nothing."""
     if model.saved is not None and is_remote(model.url):
         raise errors.ArchiveNotFound(url=redacted(model.url))
 
@@ -89,8 +89,8 @@ def _check_version(model: StartupModel, entry: ModelEntry) -> None:
 
 
 def _settle_defaults(loaded: Sequence[ModelEntry], operations: Operations, catalog: Catalog[ModelEntry]) -> None:
-    """Makes the first listed version of each model the default, whichever was unpacked first, unless a client has
-    chosen one meanwhile."""
+    """Makes the first version listed of each model its default, whichever was unpacked first, unless a client has
+    chosen another meanwhile."""
     seen: set[str] = set(operations.names_with_chosen_default)
     for entry in loaded:
         if entry.key.name not in seen and catalog.find(*entry.key) is entry:

@@ -1,6 +1,6 @@
-"""Locks per model name: operations on one model follow each other, others run beside them.
+"""Locks model names: operations on one name run one after the other, those on different names at the same time.
 
-Law: a lock exists only while it is held or waited for; names that came and went leave nothing.
+Law: a lock exists only while it is held or waited for, so names that are no longer used take no memory.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class KeyedLocks:
 
     @asynccontextmanager
     async def hold(self, key: str) -> AsyncIterator[None]:
-        """Waits for its turn; first come, first served."""
+        """Holds the lock of ``key``; waits for it, first come, first served."""
         shared = self._locks.setdefault(key, _Shared())
         shared.users += 1
         try:

@@ -1,15 +1,15 @@
-"""Merges what request, archive and settings say about how a model version is served.  PURE.
+"""Merges what request, archive and settings say about how to serve a model version.  PURE.
 
-Precedence, first that says something wins:
+Precedence (the first source that has a value wins):
   batch size, batch delay      request, model-config.yaml, setting `models`, default
   response, startup timeout    request, model-config.yaml, setting `models`, setting `default_*_timeout`
   min and max workers          the snapshot that is resumed, model-config.yaml, request, setting `models` (at start),
                                `default_workers_per_model`, one per GPU or else per CPU (at start), none
   handler, runtime             request, manifest (runtime: setting `models`), `default_service_handler`
   everything else              model-config.yaml, setting `models`, default
-With the setting `debug`, timeouts never pass, and one worker is the default at start.
+With the setting `debug` there are no timeouts, and the default at start is one worker.
 
-Law: what cannot be served as it asks to be is an error here, at registration, and never a surprise later.
+Law: a model that cannot be served as configured is refused here, at registration, and does not fail later.
 """
 
 from __future__ import annotations
@@ -59,9 +59,9 @@ class Machine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sources:
-    """All inputs. ``workers``: fewest and most, of a model that is resumed. ``fewest_workers``: of a workflow's node,
-    besides the request's ``initial_workers``.
-    ``fallback_name``: for a manifest without a name, when the server loads at start."""
+    """All inputs. ``workers``: minimum and maximum of a model that is resumed. ``fewest_workers``: minimum of a
+    workflow's node, whose maximum is the request's ``initial_workers``. ``fallback_name``: for a manifest without a
+    name, if the model is loaded at start."""
 
     request: RegisterRequest
     manifest: Manifest
@@ -75,7 +75,7 @@ class Sources:
 
 
 def model_spec(sources: Sources, *, url: str, model_dir: str) -> ModelSpec:
-    """``url``: without credentials, since it is shown. Raises BadRequest, InvalidArchive, MissingDevices."""
+    """``url``: without credentials, because clients see it. Raises BadRequest, InvalidArchive, MissingDevices."""
     request, settings = sources.request, sources.settings
     key, defaults, handler, runtime = _identity(sources)
     config = sources.config.over(defaults)
@@ -147,7 +147,7 @@ def check_workers(min_workers: int, max_workers: int) -> None:
 
 
 def _identity(sources: Sources) -> tuple[ModelKey, ModelDefaults, str, str]:
-    """Returns name and version, what the setting `models` says of them, handler, runtime."""
+    """Returns name and version, their entry in the setting `models`, handler, runtime."""
     request, settings = sources.request, sources.settings
     manifest = sources.manifest.effective(
         model_name=request.model_name,
@@ -173,18 +173,18 @@ def _runtime(runtime: str | None) -> str:
 
 
 def _first(*values: T | None) -> T:
-    """Returns the first value that is given; the last one always is."""
+    """Returns the first value that is not None; the last one never is."""
     return next(value for value in values if value is not None)
 
 
 def _timeout(settings: Settings, *values: float | None) -> float:
-    """Returns the timeout; none while a handler is debugged."""
+    """Returns the timeout: the first of ``values``, or none with the setting `debug`."""
     return _FOREVER_S if settings.debug else _first(*values)
 
 
 def _worker_bounds(sources: Sources, defaults: ModelDefaults, may_sleep: bool, processors: int) -> tuple[int, int]:
-    """Returns fewest and most workers. ``may_sleep``: model-config.yaml may ask for none. ``processors``: how many a
-    model has at start that sets none."""
+    """Returns minimum and maximum. ``may_sleep``: model-config.yaml may set a minimum of 0. ``processors``: the default
+    at start."""
     config, settings = sources.config, sources.settings
     if sources.workers is not None:
         check_workers(*sources.workers)
@@ -219,7 +219,7 @@ def _device_type(config: ModelConfig, machine: Machine, ray: RayNeeds | None) ->
 def _device_ids(
     config: ModelConfig, device_type: str, machine: Machine, ray: RayNeeds | None
 ) -> tuple[int, ...] | None:
-    """Discards a list with an id that does not exist, as TorchServe does."""
+    """Returns the configured ids; ignores a list with an id that does not exist, as TorchServe does."""
     if not config.device_ids or device_type == "cpu":
         return None
     if ray is not None:
@@ -232,7 +232,7 @@ def _device_ids(
 
 
 def _ray(config: ModelConfig, settings: Settings) -> RayNeeds | None:
-    """Returns what the workers need of the Ray cluster; None: they are local. Raises InvalidArchive."""
+    """Returns what the workers need from the Ray cluster; None: they are local. Raises InvalidArchive."""
     if _first(config.placement, settings.worker_placement) == "local":
         if config.ray_resources is not None or config.ray_spread is not None:
             log.warning("rayResources and raySpread are ignored: workers are on the server's machine")
@@ -254,7 +254,7 @@ def _shares_weights(config: ModelConfig, ray: RayNeeds | None) -> bool:
 
 
 def _workers_for(ranks: Ranks, gpus: int) -> int:
-    """Returns how many workers fit on the GPUs."""
+    """Returns how many workers fit on ``gpus`` GPUs. Raises MissingDevices: none does."""
     if (most := gpus // ranks.level) == 0:
         raise errors.MissingDevices()
     return most
@@ -277,7 +277,7 @@ def _sequences(config: ModelConfig, settings: Settings) -> SequenceLimits | None
 
 
 def check_request(request: RegisterRequest) -> None:
-    """Refuses what can be refused before anything is fetched. Raises BadRequest."""
+    """Checks what can be checked before anything is fetched. Raises BadRequest."""
     if not request.url:
         raise errors.BadRequest("Parameter url is required.")
     if request.model_name:
@@ -297,7 +297,7 @@ def check_request(request: RegisterRequest) -> None:
 
 
 def _check_supported(config: ModelConfig) -> None:
-    """Refuses keys that cannot be served together: serving the model otherwise would give wrong answers silently."""
+    """Refuses keys that contradict each other: ignoring one of them could give wrong answers."""
     if config.contradiction is not None:
         raise _invalid(config.contradiction)
 

@@ -1,6 +1,6 @@
-"""Checks a model's name before it is looked up.  PURE.
+"""Checks the name of a model in a request.  PURE.
 
-Which names may be registered is one rule, that of `archive.manifest`.
+Names that may be registered are defined by `archive.manifest`.
 """
 
 from __future__ import annotations
@@ -10,13 +10,13 @@ from stoker.archive import manifest
 
 
 def require(name: str) -> None:
-    """Raises BadRequest: no name is given."""
+    """Raises BadRequest: the name is empty."""
     if not name:
         raise errors.BadRequest("Parameter model_name is required.")
 
 
 def check_requested(name: str) -> None:
-    """Checks the name that a client wants; that of a manifest is checked with the manifest. Raises BadRequest."""
+    """Checks the name under which a client registers a model, if it gives one. Raises BadRequest."""
     if "/" in name:
         raise errors.BadRequest('Model name must not contain "/".')
     try:

@@ -1,7 +1,7 @@
-"""Registers, scales, sets defaults, unregisters: every change of the catalog.
+"""Makes all changes of the catalog: registers, scales, sets defaults, unregisters.
 
-Operations on one model name follow each other, those on different names run side by side.  A register that fails
-or is cut short leaves nothing: no entry, no worker, no file.
+Operations on one model name run one after the other, those on different names at the same time.  A registration that
+fails or is cancelled leaves nothing behind: no entry, no worker, no file.
 Law: an entry is in the catalog, or in `leaving`, or gone with all that belonged to it; so `close` finds everything.
 """
 
@@ -30,8 +30,8 @@ log = logging.getLogger(__name__)
 
 
 class Operations:
-    """``changed`` is called after anything that health depends on may have changed, ``models_changed`` after a client
-    changed which models there are or how they are served."""
+    """``changed`` is called whenever health may have changed, ``models_changed`` when a client has changed which models
+    there are or how they are served."""
 
     def __init__(
         self,
@@ -67,7 +67,7 @@ class Operations:
     async def register(
         self, request: RegisterRequest, *, at_startup: bool = False, workers: tuple[int, int] | None = None
     ) -> tuple[ModelEntry, str]:
-        """Returns the new entry and TorchServe's sentence. ``workers``: fewest and most, which override all else."""
+        """Returns the new entry and TorchServe's reply. ``workers``: minimum and maximum, which override all others."""
         self._check_running()
         check = self._check_free
         try:
@@ -88,8 +88,8 @@ class Operations:
         return entry
 
     async def register_function(self, request: RegisterRequest, role: NodeRole, *, folder: Path) -> ModelEntry:
-        """Registers a function of a workflow's handler file, ``request.handler``, which the workflow has unpacked to
-        ``folder`` and will remove."""
+        """Registers a function in a workflow's handler file (``request.handler``). The workflow has unpacked the file
+        to ``folder``, and removes it."""
         self._check_running()
         prepared = self._preparer.prepare_function(request, role, folder=folder)
         self._check_free(prepared.spec.key, role)
@@ -110,7 +110,8 @@ class Operations:
             raise
 
     def _check_free(self, key: ModelKey, role: NodeRole | None = None) -> None:
-        """Refuses another version beside a node's model, whose name is its own. Raises AlreadyRegistered."""
+        """Raises AlreadyRegistered: the version exists, or the name does and a workflow owns its model or the new one.
+        """
         present = self._catalog.find(key.name, None)
         if present is not None and (role is not None or present.role is not None):
             raise errors.AlreadyRegistered(model=key.name, version=present.key.version)
@@ -118,7 +119,7 @@ class Operations:
 
     def _publish(self, prepared: Prepared, role: NodeRole | None) -> ModelEntry:
         self._check_running()
-        self._check_free(prepared.spec.key, role)  # again: others may have come first meanwhile
+        self._check_free(prepared.spec.key, role)  # again: another operation may have registered it meanwhile
         entry = self._build(prepared, role)
         self._catalog.add(entry)
         self._changed()
@@ -179,7 +180,7 @@ class Operations:
         names.require(request.model)
         most = request.min_workers if request.max_workers is None else request.max_workers
         merge.check_workers(request.min_workers, most)
-        self._catalog.lookup(request.model, request.version)  # an unknown model need not wait for its turn
+        self._catalog.lookup(request.model, request.version)  # an unknown model does not wait for the lock
         async with self._locks.hold(request.model):
             self._check_running()
             entry = self._catalog.lookup(request.model, request.version)
@@ -193,7 +194,8 @@ class Operations:
             return _scaled(request) if await self._settle(entry, request.version or "null") else SCALING_UNFINISHED
 
     async def _settle(self, entry: ModelEntry, version_shown: str) -> bool:
-        """Waits until each worker is ready or failed; returns whether enough are. Raises WorkersFailedToStart."""
+        """Waits until each worker is ready or has failed; returns whether enough are ready. Raises
+        WorkersFailedToStart."""
         await entry.pool.wait_settled()
         error = entry.start_failure()
         if error is None:
@@ -216,11 +218,11 @@ class Operations:
     # --------------------------------------------------------------------------------------- unregister
 
     async def unregister(self, model: str, version: str | None) -> str:
-        """Refuses new requests at once, and serves accepted ones as long as `drain_timeout` allows. A clean-up that
-        takes too long goes on after the answer."""
+        """Refuses new requests at once, and serves accepted ones for up to `drain_timeout`. A clean-up that takes too
+        long goes on after the reply."""
         self._check_running()
         if not model:
-            raise errors.BadRequest("Parameter url is required.")  # TorchServe's words, wrong as they are
+            raise errors.BadRequest("Parameter url is required.")  # TorchServe's text, although it is wrong
         async with self._locks.hold(model):
             present = self._catalog.lookup(model, version)
             if present.role is not None:
@@ -231,7 +233,7 @@ class Operations:
         return f'Model "{model}" unregistered'
 
     async def unregister_node(self, entry: ModelEntry) -> None:
-        """Does as `unregister`, for the workflow that the model belongs to."""
+        """Does as `unregister`, for the model of a workflow's node."""
         async with self._locks.hold(entry.key.name):
             if self._catalog.find(*entry.key) is entry:
                 self._catalog.remove(*entry.key)
@@ -269,7 +271,7 @@ class Operations:
             raise errors.ServerStopping()
 
     async def close(self) -> None:
-        """Ends what is left after the last operation was cut short. Downloaded archives stay in the store."""
+        """Ends all that is left once operations were cancelled. Downloaded archives stay in the store."""
         await self._cleanups.cancel_all()
         entries = [*self._catalog, *self.leaving]
         await asyncio.gather(*(self._close_entry(entry) for entry in entries))

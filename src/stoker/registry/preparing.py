@@ -1,7 +1,7 @@
-"""Prepares a requested model: unpacks the archive, merges values, installs requirements.
+"""Prepares a model for registration: unpacks the archive, merges values, installs requirements.
 
-Runs before the catalog is touched and without a lock, so that a slow download delays no other operation.
-Law: `prepare` discards what it does not return.
+Runs without a lock, and before the catalog is changed, so that a slow download delays no other operation.
+Law: `prepare` discards everything that it does not return.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from stoker.registry import merge
 from stoker.registry.entry import NodeRole
 from stoker.registry.merge import Machine, Sources
 
-_VENV_FOLDER = ".stoker-venv"  # no name that an operator's own directory, used in place, would have
+_VENV_FOLDER = ".stoker-venv"  # a name that is not in use in an operator's own directory
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prepared:
-    """``python``: the interpreter of this model's workers. ``unpacked``: None where nothing was unpacked for it."""
+    """``python``: the interpreter for the model's workers. ``unpacked``: None: nothing was unpacked for it."""
 
     spec: ModelSpec
     unpacked: UnpackedModel | None
@@ -50,8 +50,8 @@ class Preparer:
         workers: tuple[int, int] | None = None,
         role: NodeRole | None = None,
     ) -> Prepared:
-        """``check`` may refuse the model as soon as its name and version are known. ``workers``: see `merge.Sources`.
-        ``role``: of a node, whose archive is fetched anew at each start and so is not kept in the store.
+        """``check``: called as soon as name and version are known, and may raise. ``workers``: see `merge.Sources`.
+        ``role``: of a workflow's node, whose archive is fetched at each start and so is not kept in the store.
 
         Raises: BadRequest, ArchiveError (all kinds), MissingDevices, and what ``check`` raises.
         """
@@ -66,7 +66,7 @@ class Preparer:
             raise
 
     def prepare_function(self, request: RegisterRequest, role: NodeRole, *, folder: Path) -> Prepared:
-        """Prepares a function in a file that is unpacked already, and has no manifest. Raises BadRequest."""
+        """Prepares a function of a file in ``folder``, which has no manifest. Raises BadRequest."""
         sources = Sources(
             request=request,
             manifest=Manifest(),
@@ -112,14 +112,15 @@ class Preparer:
         return Prepared(spec=spec, unpacked=unpacked, python=await self._python(spec, unpacked))
 
     async def _model_config(self, unpacked: UnpackedModel) -> ModelConfig:
-        """Reads model-config.yaml. An archive may have none; a file that is named and missing is an error."""
+        """Reads model-config.yaml, if the manifest names one; it is an error if that file is missing."""
         name = unpacked.manifest.config_file
         if name is None:
             return ModelConfig()
         return await asyncio.to_thread(ModelConfig.load, unpacked.model_dir / name)
 
     async def _python(self, spec: ModelSpec, unpacked: UnpackedModel) -> str:
-        """Returns the workers' interpreter. pip runs only where the operator allows it, whatever the archive says."""
+        """Returns the interpreter for the workers. Runs pip only if the operator allows it, whatever the archive says.
+        """
         may_install = self._settings.install_py_dep_per_model
         installer = Installer(python=self._settings.python)
         model, manifest, folder = spec.key.name, unpacked.manifest, unpacked.model_dir

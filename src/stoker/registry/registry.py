@@ -1,7 +1,7 @@
-"""The registry as the frontends see it: models, operations on them, health.
+"""Presents the models, the operations on them, and health to the frontends.
 
-`submit` is the hot path: one lookup, one job, no waiting.  Operations run as tasks of their own, so that a client that
-leaves does not stop one halfway.
+`submit` is on the hot path: one lookup, one job, no waiting.  Operations run as tasks of their own, so that a client
+that leaves does not stop one halfway.
 """
 
 from __future__ import annotations
@@ -56,9 +56,9 @@ _DESCRIBE = {"describe": "True"}
 
 
 class Registry:
-    """Implements `core.ports.InferencePort`, `ManagementPort`, `HealthPort` and `ReadinessPort`.
+    """Implements `core.ports.InferencePort`, `TensorPort`, `ManagementPort`, `HealthPort` and `ReadinessPort`.
 
-    The caller closes the store. ``snapshots``: writes the models down whenever they change. ``placement``: of workers
+    The caller closes the store. ``snapshots``: writes a snapshot whenever models change. ``placement``: starts workers
     on other machines.
 
     To stop, call `close_admission`, `drain` and `close`, in this order.
@@ -111,11 +111,11 @@ class Registry:
         return self._operations
 
     def attach(self, workflows: WorkflowsPort) -> None:
-        """Asks ``workflows`` about what no model has the name of; loads and saves them with the models."""
+        """Has ``workflows`` serve names that no model has; loads and saves them with the models."""
         self._workflows = workflows
 
     def workflows_changed(self, forgotten: str | None = None) -> None:
-        """Records that a client changed which workflows there are. ``forgotten``: the one that was unregistered."""
+        """Records that a client has changed which workflows there are. ``forgotten``: one that was unregistered."""
         if forgotten is not None:
             self._snapshots.forget_workflow(forgotten)
         self._health.changed()
@@ -203,7 +203,7 @@ class Registry:
         return reply
 
     def _in_sequence(self, job: Job, limits: SequenceLimits, member: Membership | None) -> Job:
-        """Puts a request into the sequence that it names, or into one of its own."""
+        """Makes the job a request of the sequence that it names, or of a new one."""
         member = member or membership(limits.names, job.inputs, job.headers)
         return in_sequence(job, limits, member, new_sequence_id())
 
@@ -356,8 +356,8 @@ class Registry:
     # ------------------------------------------------------------------------------------ start and stop
 
     async def load_at_startup(self) -> None:
-        """Loads the models of the snapshot or of `load_models`, then the workflows. Returns when each is registered or
-        given up and a snapshot of that is written; workers of models go on starting."""
+        """Loads the models of the snapshot or of `load_models`, then the workflows. Returns once each is registered or
+        has failed, and a snapshot of that is written; models' workers may still be starting then."""
         loaded, failed = await self._load_models()
         if self._workflows is not None:
             failed = [*failed, *await self._workflows.load_at_startup()]
@@ -365,7 +365,7 @@ class Registry:
         await self._snapshots.started(loaded=loaded, all_loaded=not failed)
 
     async def _load_models(self) -> tuple[list[SnapshotModel], list[str]]:
-        """Returns what was resumed, and what was given up in the operator's words."""
+        """Returns the models that were resumed, and those that failed, as the operator named them."""
         try:
             wanted = await self._startup_models()
         except errors.StokerError as error:
@@ -376,13 +376,13 @@ class Registry:
         return loaded, [loading.shown(model) for model in failed]
 
     async def _startup_models(self) -> list[StartupModel]:
-        """Raises ModelStoreMissing: all of its models are wanted, and it cannot be read."""
+        """Returns the models to load. Raises ModelStoreMissing: all are to be loaded, and the store cannot be read."""
         if self._settings.model_snapshot is not None:
             return models_to_resume(self._settings.model_snapshot)
         return await asyncio.to_thread(models_to_load, self._settings.load_models, self._store.startup_names)
 
     def close_admission(self) -> None:
-        """Refuses new requests and operations; accepted ones go on: workflows still reach their nodes. Idempotent."""
+        """Refuses new requests and operations. Accepted ones go on: workflows can still use their nodes. Idempotent."""
         self._operations.stopping = self._health.stopping = True
         for entry in self._catalog:
             if entry.role is None:
@@ -390,12 +390,13 @@ class Registry:
         self._health.changed()
 
     async def drain(self, grace_s: float) -> None:
-        """Waits until every accepted job is answered, at most ``grace_s``."""
+        """Waits until every accepted job is answered, but at most ``grace_s``."""
         entries = [*self._catalog, *self._operations.leaving]
         await asyncio.gather(*(entry.scheduler.wait_drained(grace_s) for entry in entries))
 
     async def close(self) -> None:
-        """Cuts operations short, answers what is left, stops every worker, removes what was unpacked. Idempotent."""
+        """Cancels operations, fails the jobs that are left, stops all workers, and removes unpacked archives.
+        Idempotent."""
         self.close_admission()
         await self._snapshots.close()
         await self._tasks.cancel_all()

@@ -1,4 +1,4 @@
-"""Lists what is served and what could be, as a model repository. PURE."""
+"""Lists the models that are served, and the archives that could be, as a model repository.  PURE."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _MOST_CAUSES, _LONGEST_CAUSE = 100, 1000
 
 
 class FailedLoads:
-    """Remembers why archives could not be loaded when last tried."""
+    """Remembers why archives could not be loaded at the last attempt."""
 
     def __init__(self) -> None:
         self._causes: dict[str, str] = {}
@@ -28,14 +28,14 @@ class FailedLoads:
         self._causes.pop(archive, None)
 
     def cause(self, archive: str) -> str:
-        """Returns the cause; empty if there is none."""
+        """Returns why the archive could not be loaded; empty: it was, or was not tried."""
         return self._causes.get(archive, "")
 
 
 def index(
     catalog: Catalog[ModelEntry], archives: Sequence[str], *, ready: Callable[[ModelEntry], bool], failed: FailedLoads
 ) -> list[RepositoryEntry]:
-    """Returns one entry for each version, sorted by name, then the archives that no version was made of."""
+    """Returns an entry for each version, sorted by name, then one for each archive that no version was made from."""
     entries = sorted(catalog, key=lambda entry: entry.key)
     used = {entry.spec.url for entry in entries} | {entry.key.name for entry in entries}
     served = [RepositoryEntry(*entry.key, *_state(entry, ready(entry))) for entry in entries]

@@ -1,7 +1,7 @@
-"""Models to load at start: those of a snapshot, or the entries of ``load_models`` (``--models``).  PURE.
+"""Lists the models to load at start: those of a snapshot, or the entries of ``load_models`` (``--models``).  PURE.
 
-``all`` in any case, or entries ``[name=]url``. A name given here wins over the manifest's; the name made of the
-file name is used only where the manifest has none.
+The entries are ``[name=]url``, or ``all`` in any case. A name given here overrides the manifest's; a name derived from
+the file name is used only if the manifest has none.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from stoker.config.model_snapshot import ModelSnapshot, SnapshotModel
 from stoker.core.ports import RegisterRequest
 from stoker.registry.entry import ModelEntry
 
-_NAMED = re.compile(r"([^=/:?]+)=(.*)", re.DOTALL)  # "m=file.mar", yet not "https://host/file.mar?a=b"
+_NAMED = re.compile(r"([^=/:?]+)=(.*)", re.DOTALL)  # "m=file.mar", but not "https://host/file.mar?a=b"
 
 
 class StartupModel(NamedTuple):
     text: str
-    """The operator's own words, without credentials."""
+    """The entry as the operator wrote it, without credentials."""
     url: str
     name: str | None
     saved: SnapshotModel | None = None
@@ -63,7 +63,7 @@ def _parse(item: str) -> StartupModel:
 
 
 def models_to_resume(snapshot: ModelSnapshot) -> list[StartupModel]:
-    """Puts default versions first, so that `loading` makes them the default again."""
+    """Returns the models of a snapshot, default versions first, so that `loading` makes them the default again."""
     models = sorted(snapshot.models, key=lambda model: not model.default)
     return [
         StartupModel(f"{model.name}/{model.version} ({model.mar_name})", model.url or model.mar_name, model.name, model)
@@ -72,7 +72,7 @@ def models_to_resume(snapshot: ModelSnapshot) -> list[StartupModel]:
 
 
 def saved_model(entry: ModelEntry, *, default: bool, default_handler: str | None) -> SnapshotModel:
-    """Describes a served model for a snapshot. ``default_handler``: that of archives without one."""
+    """Describes a served model for a snapshot. ``default_handler``: the handler of archives that name none."""
     spec, unpacked = entry.spec, entry.unpacked
     assert unpacked is not None, "functions of workflows are not saved on their own"
     level = spec.yaml_config.get("parallelLevel")

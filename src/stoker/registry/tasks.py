@@ -1,6 +1,6 @@
-"""Lets operations outlive their callers: a client that leaves does not stop what it started.
+"""Lets operations outlive their callers: a client that leaves does not stop what it has started.
 
-Each operation is a task kept here; cancelling its caller ends only the wait for it. `cancel_all` is for the end of the
+Each operation runs as a task; cancelling its caller only ends the wait for it. `cancel_all` is for the end of the
 server; callers that still wait get `ServerStopping`.
 """
 
@@ -25,7 +25,7 @@ class KeptTasks:
         return len(self._tasks)
 
     async def run(self, operation: Coroutine[Any, Any, T]) -> T:
-        """Runs the operation to its end, whatever becomes of the caller. Raises ServerStopping."""
+        """Runs the operation to its end, even if the caller is cancelled. Raises ServerStopping."""
         task = self.start(operation)
         try:
             await asyncio.wait({task})
@@ -43,7 +43,7 @@ class KeptTasks:
         return task
 
     async def cancel_all(self) -> None:
-        """Cancels what runs and waits until each has cleaned up behind itself. Idempotent."""
+        """Cancels all operations, and waits until they have cleaned up. Idempotent."""
         tasks = set(self._tasks)
         for task in tasks:
             task.cancel()

@@ -1,4 +1,4 @@
-"""The interface of the workflows beside the registry: it asks them about names that no model has."""
+"""Defines what the registry needs from the workflows: it asks them about names that no model has."""
 
 from __future__ import annotations
 
@@ -14,8 +14,6 @@ from stoker.core.sequences import Membership
 
 
 class WorkflowsPort(Protocol):
-    """The registry's view of the workflows."""
-
     def submit(
         self,
         name: str,
@@ -33,13 +31,13 @@ class WorkflowsPort(Protocol):
         ...
 
     def model_spec(self, name: str) -> ModelSpec | None:
-        """Returns how requests with tensors are served. None: no workflow has the name."""
+        """Returns the spec by which requests with tensors are served. None: no workflow has the name."""
         ...
 
     def has_sequences(self, name: str) -> bool: ...
 
     async def load_at_startup(self) -> Sequence[str]:
-        """Returns what was given up, in the operator's words."""
+        """Returns the workflows that could not be loaded, as the operator named them."""
         ...
 
     def saved(self) -> Sequence[SnapshotWorkflow]: ...
