@@ -49,8 +49,8 @@ from stoker.frontend.open_exchanges import OpenExchanges
 from stoker.frontend.protection import Protection
 from stoker.frontend.protocol_v2 import ProtocolV2
 from stoker.pool.devices import Devices
+from stoker.pool.remote.cluster_checks import check_installed
 from stoker.pool.remote.driver_process import DriverLost
-from stoker.pool.remote.joining import check_installed
 from stoker.pool.remote.ray_placer import RayPlacer
 from stoker.registry.registry import Registry
 from stoker.snapshots import files as snapshot_files

@@ -25,7 +25,7 @@ from stoker.ipc.driver_messages import Connected
 from stoker.pool.remote.border import Border
 from stoker.pool.remote.bundles import Bundles
 from stoker.pool.remote.certificates import BorderTls, make_tls, tls_of_files
-from stoker.pool.remote.joining import check_apis
+from stoker.pool.remote.cluster_checks import check_apis
 from stoker.pool.remote.ray_placer import NodeOptions, RayPlacer
 
 _BUFFERED = 256 << 20
