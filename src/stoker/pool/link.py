@@ -197,7 +197,7 @@ class Link:
 
     def _on_results(self, message: Results, payload: memoryview) -> None:
         sent = self._sent
-        batch = sent[0] if sent and sent[0].id == message.batch_id and not self._refused else self._running(message)
+        batch = sent[0] if sent and sent[0].id == message.batch_id and not self._refused else self._batch_of(message)
         result = outcomes.of_results(message, payload, len(batch.jobs))
         sent.remove(batch)  # nearly always the first
         self.served = True
@@ -216,7 +216,7 @@ class Link:
         self._owner.answered()
 
     def _on_parts(self, message: Parts, payload: memoryview) -> None:
-        batch = self._running(message)
+        batch = self._batch_of(message)
         self._scheduler.batch_parts(self, batch.id, outcomes.of_parts(message, payload, len(batch.jobs)))
 
     def _on_metrics(self, message: Metrics) -> None:
@@ -225,7 +225,7 @@ class Link:
                 HandlerSample(each.name, each.type, each.unit, each.dimensions, each.value, each.request_ids)
             )
 
-    def _running(self, message: Results | Parts) -> Batch:
+    def _batch_of(self, message: Results | Parts) -> Batch:
         batch_id = message.batch_id
         for batch in self._sent:
             if batch.id == batch_id and batch_id not in self._refused:

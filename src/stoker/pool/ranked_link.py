@@ -122,14 +122,14 @@ class RankedLink(Link):
             super()._on_load(message)
 
     def _on_run(self, rank: int, message: Results) -> None:
-        self._running(message)
+        self._batch_of(message)
         if rank in self._ran:
             raise FrameError("a second answer to one batch")
         self._ran[rank] = message
         self._settle()
 
     def _on_results(self, message: Results, payload: memoryview) -> None:
-        self._running(message)
+        self._batch_of(message)
         self._answer = message, payload
         self._settle()
 

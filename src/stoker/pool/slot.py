@@ -153,8 +153,8 @@ class Slot:
                 worker = self._worker = WorkerProcess(
                     self._config,
                     scheduler=self._scheduler,
-                    on_restart=self._restarting,
-                    on_pending=self._pending,
+                    on_restart=self._on_restart,
+                    on_pending=self._on_pending,
                     outputs=self._outputs,
                 )
                 await self._run_guarded(worker)
@@ -177,7 +177,7 @@ class Slot:
             self._log(logging.INFO, "worker_starting", "Starting worker %s", self._config.name)
         try:
             if await worker.start(self._spawner, workers=self._workers()):
-                self._pending("")
+                self._on_pending("")
                 if await self._load(worker):
                     await self._serve(worker)
         except Exception:
@@ -187,7 +187,7 @@ class Slot:
             await worker.reap()
             self._ended(worker)
 
-    def _pending(self, shortage: str) -> None:
+    def _on_pending(self, shortage: str) -> None:
         """Records what the cluster lacks for the process; empty: it has room now."""
         if shortage and self.state in (State.STARTING, State.PENDING):
             before, self._error = self._error, WorkerDied(shortage)
@@ -298,7 +298,7 @@ class Slot:
 
     # ---------------------------------------------------------------------------------------- log and state
 
-    def _restarting(self, reason: ServingError) -> None:
+    def _on_restart(self, reason: ServingError) -> None:
         self._timeouts = 1 if self._worker is not None and self._worker.served else self._timeouts + 1
         if not isinstance(reason, ResponseTimeout):
             self._log(logging.WARNING, "worker_restart", "Worker %s is restarted: %s", self._config.name, reason)

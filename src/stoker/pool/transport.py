@@ -59,7 +59,7 @@ class FrameTransport:
     def start(self) -> None:
         self._loop.add_reader(self._fd, self._on_readable)
         if self._read == self._read_decrypted:
-            self._loop.call_soon(self._on_readable)  # what came with the handshake
+            self._loop.call_soon(self._on_readable)  # handle what came with the handshake
 
     # ------------------------------------------------------------------------------------------ writing
 

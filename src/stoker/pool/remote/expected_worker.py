@@ -19,7 +19,7 @@ from stoker.pool.remote.tokens import Tokens
 log = logging.getLogger(__name__)
 
 AGENT_TIMEOUT_S = 60.0
-WORKER_TIMEOUT_S = 120.0  # TorchServe's two minutes for the interpreter to come up
+WORKER_TIMEOUT_S = 120.0  # for the interpreter to start, as in TorchServe
 
 _TAIL_BYTES = 4096
 
