@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Protocol
 
 from stoker.ipc import agent_messages, codec
@@ -12,6 +11,7 @@ from stoker.ipc.agent_messages import Arrived, FromAgent, Heartbeat, Kill, Taken
 from stoker.ipc.dialing import Stream
 from stoker.ipc.frames import Frame, FrameError
 from stoker.pool.child_process import ChildProcess
+from stoker.pool.heartbeats import Heartbeats
 from stoker.pool.progress import progress_of
 from stoker.pool.transport import FrameTransport
 
@@ -29,21 +29,9 @@ class ServerLink:
     """``gone`` is done when the server has closed the connection or was silent for too long. ``killed``: the server
     asked the agent to kill the worker."""
 
-    def __init__(
-        self,
-        stream: Stream,
-        *,
-        heartbeat_s: float,
-        silence_s: float,
-        monotonic: Callable[[], float] = time.monotonic,
-    ) -> None:
+    def __init__(self, stream: Stream, *, heartbeat_s: float, silence_s: float) -> None:
         stream.setblocking(False)
         self._stream = stream
-        self._heartbeat_s = heartbeat_s
-        self._silence_s = silence_s
-        self._monotonic = monotonic
-        self._received_at = 0.0
-        self._timer: asyncio.TimerHandle | None = None
         self._child: ChildProcess | None = None
         self._outputs: Sequence[TakesCredit] = ()
         self.killed = False
@@ -51,12 +39,18 @@ class ServerLink:
         self._transport = FrameTransport(
             stream, max_payload_bytes=_LARGEST_BYTES, on_frame=self._on_frame, on_lost=self._lost
         )
+        self._heartbeats = Heartbeats(
+            heartbeat_s=heartbeat_s,
+            silence_s=silence_s,
+            send=self._send_usage,
+            read_rest=self._transport.read_rest,
+            on_silent=lambda seconds: self._lost(None),
+        )
 
     def start(self, node: str) -> None:
-        self._received_at = self._monotonic()
         self._transport.start()
         self.send(Arrived(node))
-        self._send_heartbeat()
+        self._heartbeats.start()
 
     def attach(self, child: ChildProcess, outputs: Sequence[TakesCredit]) -> None:
         """Starts reporting on ``child``; kills it if the server has already asked for that."""
@@ -72,27 +66,17 @@ class ServerLink:
 
     async def close(self) -> None:
         """Sends what is buffered, and waits up to `_CLOSE_TIMEOUT_S` for the server to close the connection."""
-        if self._timer is not None:
-            self._timer.cancel()
+        self._heartbeats.stop()
         await asyncio.wait({self.gone}, timeout=_CLOSE_TIMEOUT_S)
         self._transport.close()
         self._stream.close()
 
-    def _send_heartbeat(self) -> None:
-        if self._is_silent():
-            self._transport.read_rest()  # this loop may have been late, not the server
-        if self._is_silent():
-            self._lost(None)
-            return
-        self._timer = asyncio.get_running_loop().call_later(self._heartbeat_s, self._send_heartbeat)
+    def _send_usage(self) -> None:
         child = self._child
         self.send(Usage(0, 0) if child is None else Usage(child.memory_bytes(), progress_of(child.progress_fd)))
 
-    def _is_silent(self) -> bool:
-        return self._monotonic() - self._received_at > self._silence_s
-
     def _on_frame(self, frame: Frame) -> None:
-        self._received_at = self._monotonic()
+        self._heartbeats.received()
         message = agent_messages.decode_to_agent(frame.header)
         if isinstance(message, Taken):
             for output in self._outputs:

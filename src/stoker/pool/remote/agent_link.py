@@ -6,14 +6,13 @@ which is a process of its own.
 
 from __future__ import annotations
 
-import asyncio
-import time
 from collections.abc import Callable
 
 from stoker.ipc import agent_messages, codec
 from stoker.ipc.agent_messages import FromAgent, Heartbeat, ToAgent
 from stoker.ipc.dialing import Stream
 from stoker.ipc.frames import Frame, FrameError
+from stoker.pool.heartbeats import Heartbeats
 from stoker.pool.transport import FrameTransport
 
 _LARGEST_OUTPUT_BYTES = 64 << 10
@@ -32,50 +31,45 @@ class AgentLink:
         on_message: Callable[[FromAgent, memoryview], None],
         on_lost: Callable[[str, bool], None],
         on_heartbeat: Callable[[], None] = lambda: None,
-        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._stream = stream
-        self._heartbeat_s = heartbeat_s
-        self._silence_s = silence_s
         self._on_message = on_message
         self._on_lost = on_lost
         self._on_heartbeat = on_heartbeat
-        self._monotonic = monotonic
-        self._received_at = 0.0
-        self._timer: asyncio.TimerHandle | None = None
         self._transport = FrameTransport(
             stream, max_payload_bytes=_LARGEST_OUTPUT_BYTES, on_frame=self._on_frame, on_lost=self._lost
         )
+        self._heartbeats = Heartbeats(
+            heartbeat_s=heartbeat_s,
+            silence_s=silence_s,
+            send=self._send_heartbeat,
+            read_rest=self._transport.read_rest,
+            on_silent=self._silent,
+        )
 
     def start(self) -> None:
-        self._received_at = self._monotonic()
         self._transport.start()
-        self._send_heartbeat()
+        self._heartbeats.start()
 
     def send(self, message: ToAgent) -> None:
         self._transport.write(codec.encode(message))
 
     def close(self) -> None:
         """Closes the connection, at which the agent ends its worker. Idempotent."""
-        if self._timer is not None:
-            self._timer.cancel()
+        self._heartbeats.stop()
         self._transport.close()
         self._stream.close()
 
     def _send_heartbeat(self) -> None:
-        if self._monotonic() - self._received_at > self._silence_s:
-            self._transport.read_rest()  # this loop may have been late, not the agent
-        silent_s = self._monotonic() - self._received_at
-        if silent_s > self._silence_s:
-            self.close()
-            self._on_lost(f"sent no heartbeat for {silent_s:.0f} s", False)
-            return
-        self._timer = asyncio.get_running_loop().call_later(self._heartbeat_s, self._send_heartbeat)
         self.send(Heartbeat())
         self._on_heartbeat()
 
+    def _silent(self, seconds: float) -> None:
+        self.close()
+        self._on_lost(f"sent no heartbeat for {seconds:.0f} s", False)
+
     def _on_frame(self, frame: Frame) -> None:
-        self._received_at = self._monotonic()
+        self._heartbeats.received()
         self._on_message(agent_messages.decode_from_agent(frame.header), frame.payload)
 
     def _lost(self, error: FrameError | None) -> None:
