@@ -73,15 +73,7 @@ class ForkedProcess:
         self._started_at = _started_at(pid)
 
     def on_exit(self, callback: Callable[[], None]) -> Callable[[], None]:
-        loop = asyncio.get_running_loop()
-        loop.add_reader(self._pidfd, callback)
-
-        def undo() -> None:
-            if self._pidfd >= 0:
-                loop.remove_reader(self._pidfd)
-                self._close()
-
-        return undo
+        return _watch(self._pidfd, callback)
 
     def kill_group(self) -> None:
         """Kills the group unless its number was reused: init reaps the workers of a dead template."""
@@ -92,14 +84,10 @@ class ForkedProcess:
         self._reap(self.pid, on_code)
 
     def discard(self) -> None:
-        """Kills a worker that is no longer wanted."""
+        """Kills a worker that is no longer wanted, and that nothing watches."""
         self.kill_group()
-        self._close()
-        self._reap(self.pid, lambda code: None)
-
-    def _close(self) -> None:
         os.close(self._pidfd)
-        self._pidfd = -1
+        self._reap(self.pid, lambda code: None)
 
 
 def _started_at(pid: int) -> str | None:
@@ -287,11 +275,17 @@ def reap_adopted(group: int) -> None:
 def on_exit(pid: int, callback: Callable[[], None]) -> Callable[[], None]:
     """Calls ``callback`` on the loop once our child ``pid`` is dead and before it is reaped; returns a function that
     stops watching."""
-    loop = asyncio.get_running_loop()
     try:
         pidfd = os.pidfd_open(pid)
     except (AttributeError, OSError):  # no pidfd here: an older kernel, a sandbox, or not Linux
-        return _on_exit_by_thread(pid, callback, loop)
+        return _on_exit_by_thread(pid, callback, asyncio.get_running_loop())
+    return _watch(pidfd, callback)
+
+
+def _watch(pidfd: int, callback: Callable[[], None]) -> Callable[[], None]:
+    """Calls ``callback`` on the loop once the process is dead; returns a function that stops watching, and closes
+    ``pidfd``."""
+    loop = asyncio.get_running_loop()
     loop.add_reader(pidfd, callback)
 
     def undo() -> None:
