@@ -34,8 +34,8 @@ _TORCHSERVE_STATES = {
 
 
 class Slot:
-    """``on_change`` is called whenever the slot's state may have changed. ``workers``: returns how many workers share
-    the machine. ``turns``: shared by the model's slots."""
+    """``on_change`` is called whenever the slot's state may have changed. ``workers``: returns how many workers of the
+    model share the machine's cores. ``turns``: shared by the model's slots."""
 
     def __init__(
         self,

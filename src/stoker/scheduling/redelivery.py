@@ -31,7 +31,7 @@ class Redelivery:
         self._past: dict[str, _Past] = {}  # the newest last
 
     def allows(self, job: Job, *, suspected: bool) -> bool:
-        """Records that a dead worker returned ``job``; returns whether to send it again, and sets ``job.alone``."""
+        """Records that a dead worker returned ``job``; returns whether to send it again, then perhaps alone."""
         past = self._past.pop(job.id, _Past())
         past = _Past(past.returns + 1, past.suspicions + suspected)
         if past.suspicions >= MOST_SUSPICIONS or past.returns >= MOST_RETURNS:
