@@ -30,7 +30,7 @@ from stoker.ipc.frames import FrameError
 from stoker.ipc.to_worker import Load
 from stoker.pool import causes
 from stoker.pool.child_process import ChildProcess, Ends, ForkedProcess, make_ends
-from stoker.pool.logs import PipeLog
+from stoker.pool.logs import output_logs
 from stoker.pool.out_of_memory import memory_kills
 from stoker.pool.repeats import Repeats
 
@@ -75,23 +75,7 @@ class Template:
         self._waiting: dict[int, asyncio.Future[ForkedProcess]] = {}
         self._reaping: dict[int, Callable[[int | None], None]] = {}
         about = {**(about or {}), "pid": process.pid}
-        self._logs = [
-            PipeLog(
-                process.stdout_fd,
-                level=logging.INFO,
-                label=f"{label}-stdout",
-                about=about,
-                on_metric=on_metric,
-                repeats=outputs[0],
-            ),
-            PipeLog(
-                process.stderr_fd,
-                level=logging.WARNING,
-                label=f"{label}-stderr",
-                about=about,
-                repeats=outputs[1],
-            ),
-        ]
+        self._logs = output_logs(process, label=label, about=about, on_metric=on_metric, repeats=outputs)
         self.prepared: asyncio.Future[Ready | Failed | None] = self._loop.create_future()
         self._gone: asyncio.Future[None] = self._loop.create_future()
         self._memory_kills_before = memory_kills.count()

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 
 from stoker.core.printed import LineSplitter, Tracebacks
 from stoker.pool.repeats import Repeats
+from stoker.pool.running_process import RunningProcess
 
 log = logging.getLogger("MODEL_LOG")
 
@@ -117,3 +118,26 @@ class PipeLog:
         if repeats is not None:
             self._write(repeats.failed())
         self._end_traceback()
+
+
+def output_logs(
+    process: RunningProcess,
+    *,
+    label: str,
+    about: Mapping[str, object],
+    on_metric: Callable[[str], bool] = lambda line: False,
+    repeats: tuple[Repeats | None, Repeats | None] = (None, None),
+) -> list[PipeLog]:
+    """Makes the logs of a process's standard output and error. Only standard output may contain metrics."""
+    first, second = repeats
+    return [
+        PipeLog(
+            process.stdout_fd,
+            level=logging.INFO,
+            label=f"{label}-stdout",
+            about=about,
+            on_metric=on_metric,
+            repeats=first,
+        ),
+        PipeLog(process.stderr_fd, level=logging.WARNING, label=f"{label}-stderr", about=about, repeats=second),
+    ]

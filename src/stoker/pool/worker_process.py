@@ -22,7 +22,7 @@ from stoker.ipc.to_server import Loaded, LoadFailed
 from stoker.pool import causes
 from stoker.pool.busy import BusyWorkers
 from stoker.pool.link import Link
-from stoker.pool.logs import PipeLog
+from stoker.pool.logs import PipeLog, output_logs
 from stoker.pool.out_of_memory import memory_kills
 from stoker.pool.ranked_link import RankedLink
 from stoker.pool.ranks import RankGroup, rank_name
@@ -194,23 +194,17 @@ class WorkerProcess:
         for pipe in self._logs:
             pipe.start()
 
-    def _logs_of(self, process: RunningProcess, rank: int) -> tuple[PipeLog, PipeLog]:
+    def _logs_of(self, process: RunningProcess, rank: int) -> list[PipeLog]:
         """Makes the logs of a rank's output. Only rank 0 records metrics, and suppresses repeated output."""
         config, node = self._config, process.node
-        name = rank_name(config.name, rank)
+        label = rank_name(config.name, rank)
         about = {**config.log_extra("worker_output"), "pid": process.pid}
         if node is not None:
-            name, about["node"] = f"{name}@{node.split()[0]}", node
+            label, about["node"] = f"{label}@{node.split()[0]}", node
         if rank:
-            about["rank"] = rank
-        first = dict[str, Any](label=f"{name}-stdout", about=about)
-        second = dict[str, Any](label=f"{name}-stderr", about=about)
-        if not rank:
-            first |= {"on_metric": config.telemetry.printed, "repeats": self._outputs[0]}
-            second |= {"repeats": self._outputs[1]}
-        return (
-            PipeLog(process.stdout_fd, level=logging.INFO, **first),
-            PipeLog(process.stderr_fd, level=logging.WARNING, **second),
+            return output_logs(process, label=label, about={**about, "rank": rank})
+        return output_logs(
+            process, label=label, about=about, on_metric=config.telemetry.printed, repeats=self._outputs
         )
 
     async def greet(self) -> bool:
