@@ -38,8 +38,8 @@ _POLL_S = 0.05
 _ENTRY = re.compile(r"[0-9a-f]{64}")
 _FILES, _PART, _SIZE, _COMPLETE, _LOCK = "files", "part", "size", "complete", "lock"
 
-
 _State = tuple[str, int, int, int, int]
+"""Name and size of a file, and the numbers that differ once it was written to."""
 
 Open = Callable[[], AbstractContextManager[ByteStream]]
 """Opens the stream of the files from the server."""

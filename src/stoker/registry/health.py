@@ -74,8 +74,8 @@ class HealthView:
 
     def readiness(self) -> Readiness:
         if self.stopping:
-            return Readiness(ready=False, reason="The server is stopping.", models=self._waited_for())
-        missing = (*self.failed, *self._waited_for())
+            return Readiness(ready=False, reason="The server is stopping.", models=self._lacking_workers())
+        missing = (*self.failed, *self._lacking_workers())
         return Readiness(ready=not missing, reason=" ".join(self._shortages()), models=missing)
 
     def _shortages(self) -> Iterator[str]:
@@ -85,7 +85,7 @@ class HealthView:
             if pending and entry.ready_workers() < entry.workers_due:
                 yield f"{entry.key} waits for room: {pending[0]}."
 
-    def _waited_for(self) -> tuple[str, ...]:
+    def _lacking_workers(self) -> tuple[str, ...]:
         """Returns the models that have too few ready workers, as MODEL/VERSION."""
         return tuple(str(entry.key) for entry in self._catalog if entry.ready_workers() < entry.workers_due)
 

@@ -124,7 +124,7 @@ class RayPlacer:
             nodes = await request.placed
             _check_versions(nodes)
             if ranks is None or processes == 1:
-                places = [_alone(nodes[0], needs.gpus)]
+                places = [_lone_rank(nodes[0], needs.gpus)]
             else:
                 places = ranks_on_nodes(nodes, ranks, run_id=f"{launch.spec.key.name}_{nodes[0].port}")
             found = await self._run(request, launch, bundle, places)
@@ -173,7 +173,7 @@ class RayPlacer:
         )
 
 
-def _alone(node: Node, gpus: float) -> RankOnNode:
+def _lone_rank(node: Node, gpus: float) -> RankOnNode:
     """Shows a worker only the GPUs that Ray has assigned to it."""
     return RankOnNode(0, 0, {**({} if gpus else dict.fromkeys(_HIDDEN, "")), **node.devices})
 
