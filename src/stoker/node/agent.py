@@ -41,7 +41,7 @@ _KILL_WAIT_S = 10.0
 
 
 def run(order: bytes, *, node: str) -> None:
-    """Carries out the order; returns when the worker is gone. ``node``: this node in messages: ``gpu-3 (10.0.0.7)``.
+    """Carries out the order; returns when the worker is gone. ``node``: its name in messages: ``gpu-3 (10.0.0.7)``.
 
     Does not raise if the worker fails: that is reported to the server.
 

@@ -1,4 +1,4 @@
-"""Tells how much memory is available to the machine, or to the container that the server runs in."""
+"""Tells how much memory is available on the machine, or to the container that the server runs in."""
 
 from __future__ import annotations
 
