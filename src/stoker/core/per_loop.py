@@ -10,8 +10,7 @@ Shared = TypeVar("Shared")
 
 
 def one_per_loop(make: Callable[[asyncio.AbstractEventLoop], Shared]) -> Callable[[], Shared]:
-    """Returns a function that returns the running loop's object, and makes it on the first call. Forgets closed loops.
-    """
+    """Returns a function that returns the running loop's object, made on the first call. Forgets closed loops."""
     made: dict[asyncio.AbstractEventLoop, Shared] = {}
 
     def current() -> Shared:

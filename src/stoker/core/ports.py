@@ -61,8 +61,7 @@ class InferencePort(Protocol):
         ...
 
     def only_startup_model(self) -> str | None:
-        """Returns the model for requests that name none: the only one loaded at start; None: there is not exactly one.
-        """
+        """Returns the model for requests that name none: the only one loaded at start. None: not exactly one was."""
         ...
 
 
@@ -266,8 +265,7 @@ class SchedulerPort(Protocol):
         ...
 
     def worker_draining(self, worker: WorkerLink) -> None:
-        """Stops sending batches to a worker that is scaled down; it finishes what it holds, until it is `worker_idle`.
-        """
+        """Stops sending new jobs to a worker that is scaled down. It finishes what it holds; see `worker_idle`."""
         ...
 
     def worker_idle(self, worker: WorkerLink) -> bool:

@@ -203,9 +203,7 @@ class WorkerProcess:
             label, about["node"] = f"{label}@{node.split()[0]}", node
         if rank:
             return output_logs(process, label=label, about={**about, "rank": rank})
-        return output_logs(
-            process, label=label, about=about, on_metric=config.telemetry.printed, repeats=self._outputs
-        )
+        return output_logs(process, label=label, about=about, on_metric=config.telemetry.printed, repeats=self._outputs)
 
     async def greet(self) -> bool:
         """Waits until the interpreter runs; False: it did not start, see ``error``."""

@@ -110,8 +110,7 @@ class Operations:
             raise
 
     def _check_free(self, key: ModelKey, role: NodeRole | None = None) -> None:
-        """Raises AlreadyRegistered: the version exists, or the name does and a workflow owns its model or the new one.
-        """
+        """Raises AlreadyRegistered: the version exists, or the name does and either model belongs to a workflow."""
         present = self._catalog.find(key.name, None)
         if present is not None and (role is not None or present.role is not None):
             raise errors.AlreadyRegistered(model=key.name, version=present.key.version)

@@ -119,8 +119,7 @@ class Preparer:
         return await asyncio.to_thread(ModelConfig.load, unpacked.model_dir / name)
 
     async def _python(self, spec: ModelSpec, unpacked: UnpackedModel) -> str:
-        """Returns the interpreter for the workers. Runs pip only if the operator allows it, whatever the archive says.
-        """
+        """Returns the workers' interpreter. Runs pip only if the operator allows it, whatever the archive says."""
         may_install = self._settings.install_py_dep_per_model
         installer = Installer(python=self._settings.python)
         model, manifest, folder = spec.key.name, unpacked.manifest, unpacked.model_dir

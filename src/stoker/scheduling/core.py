@@ -99,8 +99,7 @@ class SchedulerCore:
                 self._read(flight, index, stream, nbytes, now)
 
     def may_sleep(self, may: bool, now: float) -> None:
-        """Sets whether jobs for a model without workers wait and wake it, or fail, including those that wait already.
-        """
+        """Sets whether jobs for a model without workers wait and wake it, or fail, even those that wait already."""
         self._admission.may_sleep(may)
         self._fail_unservable(now)
 
@@ -175,8 +174,7 @@ class SchedulerCore:
     def done(
         self, worker_id: int, batch_id: int, outcomes: Sequence[Outcome], now: float, handler_s: float = -1.0
     ) -> None:
-        """Ends a running batch. ``outcomes``: the final one of each job. ``handler_s``: see `SchedulerPort.batch_done`.
-        """
+        """Ends a running batch. ``outcomes``: one for each job. ``handler_s``: see `SchedulerPort.batch_done`."""
         worker = self._workers.get(worker_id)
         flight = worker.answering(batch_id, len(outcomes)) if worker is not None else None
         if worker is None or flight is None:

@@ -15,8 +15,7 @@ _SWEEP_SLACK = 256  # sweeping tiny heaps costs more than it frees
 
 
 class Deadlines:
-    """The deadlines of jobs that wait or run. ``heap``: may still contain answered jobs; empty: there are no deadlines.
-    """
+    """The deadlines of jobs that wait or run. ``heap``: may contain answered jobs, too; empty: there are none."""
 
     def __init__(self) -> None:
         self.heap: list[tuple[float, int, Job]] = []

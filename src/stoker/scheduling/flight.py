@@ -98,8 +98,7 @@ class WorkerState:
         self.blocked_at: float | None = None
 
     def answering(self, batch_id: int, jobs: int) -> Flight | None:
-        """Returns the batch with this id and so many jobs; None: there is none, or it is not its turn to be answered.
-        """
+        """Returns the batch with this id and so many jobs; None: there is none, or it is not its turn."""
         for flight in self.flights:
             if flight.id == batch_id and len(flight.jobs) == jobs:
                 return flight

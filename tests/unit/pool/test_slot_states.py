@@ -73,7 +73,7 @@ def test_recovery_counts_from_the_first_failure_until_a_load() -> None:
 WRONG = WorkerDied("the weights are for another model")
 
 
-def lifecycle_after(*events: Event) -> Lifecycle:
+def passed(*events: Event) -> Lifecycle:
     it = Lifecycle()
     for event in events:
         it.enter(event, WRONG if event is Event.EXITED else None)
@@ -88,16 +88,16 @@ DIED = (*READY, Event.EXITED)
 
 @pytest.mark.parametrize("failed", [FAILED, FAILED_TO_LOAD, (*FAILED, Event.GIVE_UP), (*DIED, Event.RETRY, *FAILED)])
 def test_a_model_whose_slots_all_failed_to_start_has_their_failure(failed: tuple[Event, ...]) -> None:
-    assert failure_of_all([lifecycle_after(*failed)]) is WRONG
-    assert failure_of_all([lifecycle_after(*failed), lifecycle_after(*FAILED_TO_LOAD), lifecycle_after(*FAILED)]) is WRONG
+    assert failure_of_all([passed(*failed)]) is WRONG
+    assert failure_of_all([passed(*failed), passed(*FAILED_TO_LOAD), passed(*FAILED)]) is WRONG
 
 
 @pytest.mark.parametrize(
     "other", [(), (Event.GREETED,), READY, DIED, (*FAILED, Event.RETRY), (*DIED, Event.RETRY, Event.GREETED)]
 )
 def test_a_model_of_which_one_slot_may_come_or_come_back_is_not(other: tuple[Event, ...]) -> None:
-    assert failure_of_all([lifecycle_after(*FAILED), lifecycle_after(*other)]) is None
-    assert failure_of_all([lifecycle_after(*other)]) is None
+    assert failure_of_all([passed(*FAILED), passed(*other)]) is None
+    assert failure_of_all([passed(*other)]) is None
 
 
 def test_without_slots_nothing_has_failed() -> None:
@@ -105,7 +105,7 @@ def test_without_slots_nothing_has_failed() -> None:
 
 
 def test_an_event_that_raises_leaves_the_slot_as_it_was() -> None:
-    it = lifecycle_after(*FAILED)
+    it = passed(*FAILED)
     with pytest.raises(IllegalTransition):
         it.enter(Event.LOADED)
     assert it.state is State.BACKOFF
