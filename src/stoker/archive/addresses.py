@@ -34,7 +34,7 @@ def is_public(text: str) -> bool:
 
 
 def _embedded(address: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
-    """Returns the IPv4 address at which packets to this IPv6 address arrive."""
+    """Returns the IPv4 address that an IPv6 address stands for (mapped, 6to4, Teredo or NAT64), or None."""
     if address.ipv4_mapped is not None:
         return address.ipv4_mapped
     if address.sixtofour is not None:
@@ -88,10 +88,13 @@ def _connect_one(connection: socket.socket, where: tuple[str, int] | tuple[str, 
 
 
 class Breaker:
-    """Shuts the connection when ``stop`` is set, which wakes its thread; by a duplicate, which TLS does not wrap."""
+    """Shuts the connection down when ``stop`` is set, which wakes the thread that waits on it.
+
+    Works on a duplicate of the socket, because TLS takes over the original.
+    """
 
     def __init__(self, connection: socket.socket, stop: Stop) -> None:
-        self._twin = connection.dup()
+        self._duplicate = connection.dup()
         self._stop = stop
 
     def arm(self) -> None:
@@ -100,10 +103,10 @@ class Breaker:
     def release(self) -> None:
         """Disarms. Idempotent."""
         self._stop.on_set(None)
-        self._twin.close()
+        self._duplicate.close()
 
     def _shut(self) -> None:
         try:
-            self._twin.shutdown(socket.SHUT_RDWR)
+            self._duplicate.shutdown(socket.SHUT_RDWR)
         except OSError:
             pass  # already disconnected

@@ -30,7 +30,7 @@ class Credentials:
 
     @classmethod
     def of(cls, environment: Mapping[str, str]) -> Credentials | None:
-        """Returns the credentials in ``environ``, None if one of `VARIABLES` is not set."""
+        """Returns the credentials in ``environment``, None if one of `VARIABLES` is not set."""
         key_id, secret, region = (environment.get(name, "") for name in VARIABLES)
         if not (key_id and secret and region):
             return None
@@ -38,7 +38,7 @@ class Credentials:
 
 
 def headers(*, host: str, path: str, query: str, credentials: Credentials, at: datetime) -> dict[str, str]:
-    """Returns the headers that an S3 GET needs besides its own.
+    """Returns the headers that sign an S3 GET, to be sent along with its own.
 
     ``host``: the value of its Host header; ``path`` and ``query`` as in its request line.  ``at``: now, with a time
     zone.

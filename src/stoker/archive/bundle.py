@@ -1,8 +1,8 @@
-"""Packs a model's directory into one stream of bytes, whose SHA-256 names the files: for nodes that do not have it.
+"""Packs a model's directory into one stream of bytes, for nodes that lack its files. Its SHA-256 identifies the files.
 
-The stream is a plain tar, which `unpack.unpack_stream` reads back. Names are judged as those of archives are. Symbolic
+The stream is a plain tar, which `unpack.unpack_stream` reads back. File names must be safe, as in an archive. Symbolic
 links are followed: within the directory always, out of it only if root, this user or the owner of the directory made
-the link. Left out: ``__pycache__``, and links to nothing. Blocking.
+the link. ``__pycache__`` and dangling links are left out. Blocking.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class SupportsWrite(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A file or folder. ``name``: its path below the directory. ``state``: differs once it was written to."""
+    """A file or folder. ``name``: its path below the directory. ``state``: changes when the file is written to."""
 
     name: str
     path: Path
@@ -57,7 +57,8 @@ class Member:
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
-    """A directory as a stream of ``size`` bytes with the SHA-256 ``hash``. ``name``: of the directory it unpacks to."""
+    """A directory as a stream of ``size`` bytes. ``name``: of the directory it unpacks to. ``hash``: SHA-256 of the
+    stream, in hexadecimal."""
 
     name: str
     members: tuple[Member, ...]
@@ -65,7 +66,7 @@ class Bundle:
     size: int
 
     def write_to(self, file: SupportsWrite) -> None:
-        """Writes the stream, which differs from ``hash`` where files were written to since.
+        """Writes the stream. It no longer matches ``hash`` if a file has changed since.
 
         Raises: FilesChanged, UnsafeArchive, and what ``file`` raises.
         """
@@ -78,7 +79,7 @@ def members_of(folder: Path, *, limits: UnpackLimits = UnpackLimits()) -> tuple[
     folder = folder.resolve()
     found: list[Member] = []
     names, total = NameTree(), 0
-    for member in _below(folder, folder, prefix="", ancestors=()):
+    for member in _walk(folder, folder, prefix="", ancestors=()):
         if len(found) >= limits.entries:
             raise InvalidArchive(f"The directory has more than {limits.entries} entries.")
         total += member.size
@@ -90,7 +91,7 @@ def members_of(folder: Path, *, limits: UnpackLimits = UnpackLimits()) -> tuple[
 
 
 def seal(name: str, members: tuple[Member, ...], *, stop: Stop | None = None) -> Bundle:
-    """Reads all files once, for the hash. Raises FilesChanged, UnsafeArchive, Stopped."""
+    """Makes a bundle: reads all files once, for the hash. Raises FilesChanged, UnsafeArchive, Stopped."""
     if len(safe_parts(name)) != 1:
         raise refuse(name, "a model's directory needs a name")
     digest, size = hashlib.sha256(), 0
@@ -102,7 +103,7 @@ def seal(name: str, members: tuple[Member, ...], *, stop: Stop | None = None) ->
     return Bundle(name, members, digest.hexdigest(), size)
 
 
-def _below(folder: Path, top: Path, *, prefix: str, ancestors: tuple[tuple[int, int], ...]) -> Iterator[Member]:
+def _walk(folder: Path, top: Path, *, prefix: str, ancestors: tuple[tuple[int, int], ...]) -> Iterator[Member]:
     found = folder.stat()
     here = (found.st_dev, found.st_ino)
     if here in ancestors:
@@ -114,7 +115,7 @@ def _below(folder: Path, top: Path, *, prefix: str, ancestors: tuple[tuple[int, 
         if member is not None:
             yield member
             if member.directory:
-                yield from _below(member.path, top, prefix=f"{member.name}/", ancestors=(*ancestors, here))
+                yield from _walk(member.path, top, prefix=f"{member.name}/", ancestors=(*ancestors, here))
 
 
 def _member(entry: os.DirEntry[str], name: str, top: Path) -> Member | None:

@@ -1,6 +1,6 @@
 """Downloads the archive at an allowed URL into the model store: whole, once, or not at all.
 
-Every hop of a redirect is checked like the first url: pattern, scheme, address.  Limits: size, time in all, time
+Every hop of a redirect is checked like the first url: pattern, scheme, address.  Limits: size, total time, time
 without a byte, redirects.  The file appears in the store under its own name in one step, and never replaces another. No
 proxy is used, since a proxy would resolve names for us.
 """
@@ -63,25 +63,25 @@ class Downloader:
         self._limits = limits
         self._executor = executor
         self._tls = tls
-        self._under_way: set[Path] = set()
+        self._in_progress: set[Path] = set()
 
     async def download(self, url: str, store: Path, *, for_s3: bool = False) -> Path:
         """Downloads an archive and returns its file in the store. ``for_s3``: the request is signed with the
         credentials of the environment.
 
-        Raises: UrlRefused, ArchiveExists, DownloadFailed, ArchiveUnreadable: nothing is left in the store then, and
-        neither when cancelled.
+        Raises: UrlRefused, ArchiveExists, DownloadFailed, ArchiveUnreadable: nothing is left in the store then, nor
+        when cancelled.
         """
         sources.check_allowed(url, self._allowed)
         target = store / _file_name(url)
         sign = _signing(url) if for_s3 else None
-        if target in self._under_way:
+        if target in self._in_progress:
             raise ArchiveExists(file=target.name)
-        self._under_way.add(target)
+        self._in_progress.add(target)
         try:
             return await self._bounded(url, target, sign)
         finally:
-            self._under_way.discard(target)
+            self._in_progress.discard(target)
 
     async def _bounded(self, url: str, target: Path, sign: http_get.Sign | None) -> Path:
         def undo(path: Path) -> None:
@@ -129,7 +129,7 @@ class Downloader:
         """Follows redirects to the response that carries the archive. Signs requests to the original host only."""
         where = url
         for _ in range(self._limits.redirects + 1):
-            response = self._request(where, stop, origin=url, sign=sign if _same_place(where, url) else None)
+            response = self._request(where, stop, origin=url, sign=sign if _same_origin(where, url) else None)
             if response.status == http.client.OK:
                 return response
             response.close()
@@ -188,7 +188,7 @@ def _signing(url: str) -> http_get.Sign:
     return sign
 
 
-def _same_place(where: str, origin: str) -> bool:
+def _same_origin(where: str, origin: str) -> bool:
     one, other = (
         sources.without_credentials(urlsplit(url)._replace(path="", query="", fragment="")) for url in (where, origin)
     )
@@ -207,7 +207,7 @@ def _reason(error: Exception) -> str:
 
 @contextmanager
 def _saving(url: str) -> Iterator[None]:
-    """Tells disk errors from network errors while the file is written."""
+    """Reports an OSError of the disk. Those of the network do not get here: `_fail` has replaced them."""
     try:
         yield
     except OSError as error:

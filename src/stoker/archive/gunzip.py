@@ -8,7 +8,7 @@ from typing import BinaryIO
 
 from stoker.errors import InvalidArchive
 
-_READ_BYTES = 1 << 16
+READ_BYTES = 1 << 16
 _GZIP = zlib.MAX_WBITS | 16
 
 
@@ -58,6 +58,6 @@ class Gunzip:
         return data
 
     def _fill(self) -> bytes:
-        piece = self._file.read(_READ_BYTES)
+        piece = self._file.read(READ_BYTES)
         self.packed += len(piece)
         return piece

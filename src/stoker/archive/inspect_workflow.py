@@ -20,7 +20,7 @@ class WorkflowInspection(Listing):
 
 
 def is_workflow(path: Path) -> bool:
-    """Tells by the file's name, and for a directory by its manifest."""
+    """Judges by the file name, and for a directory by its manifest."""
     return path.name.lower().endswith(".war") or (path.is_dir() and (path / MANIFEST_PATH).exists())
 
 
@@ -41,7 +41,7 @@ class _Inspector(Scanner):
 
     def _manifest(self, data: bytes | None) -> WorkflowManifest | None:
         if data is None:
-            self.warnings.append(f"There is no {MANIFEST_PATH}: this is no workflow archive.")
+            self.warnings.append(f"There is no {MANIFEST_PATH}: this is not a workflow archive.")
             return None
         try:
             manifest = WorkflowManifest.parse(data)

@@ -33,7 +33,7 @@ _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*:/", re.IGNORECASE)
 class Found(NamedTuple):
     """``path``: the archive, or the directory with the model's files.
 
-    ``elsewhere``: the path that was named, if its last component does not find it in the store.
+    ``elsewhere``: the path that was named, if it is not an entry of the model store.
     """
 
     path: Path
@@ -58,7 +58,7 @@ class Places:
         return Found(self._model_in(named, url, from_operator) if named.is_dir() else named, elsewhere)
 
     def check_inside(self, model_dir: Path, name: str) -> None:
-        """Checks a file that decides what runs: a link may point it only to where models are allowed anyway.
+        """Checks a file that decides what runs: a link may lead only to where models are allowed anyway.
 
         Raises: InvalidArchive
         """
@@ -87,7 +87,7 @@ class Places:
         if allowed and there:
             return path
         if not there and not from_operator and (entry := self._entry(name)) is not None and entry.is_file():
-            log.info("Nothing lies at the path named: %s of the model store is taken", name)
+            log.info("There is nothing at the given path: loading %s from the model store", name)
             return entry
         if not allowed:
             raise PathRefused(url=redacted(url))

@@ -104,8 +104,8 @@ class Manifest:
         )
 
 
-def handler_leaves(handler: str) -> bool:
-    """Tells whether a handler names a file outside the model's directory, as ``../h.py``; a module is no file."""
+def handler_is_outside(handler: str) -> bool:
+    """Tells whether a handler names a file outside the model's directory, as ``../h.py``; a module name does not."""
     path = handler.partition(":")[0]
     try:
         parts = safe_parts(path)
@@ -164,7 +164,7 @@ def _runtime(raw: Mapping[str, Any]) -> str | None:
 
 def _handler(model: Mapping[str, Any]) -> str | None:
     value = text_of(model, "handler")
-    if value is not None and handler_leaves(value):
+    if value is not None and handler_is_outside(value):
         raise InvalidArchive(f"The manifest names a file outside the archive: handler: {shown(value)}")
     return value
 

@@ -16,6 +16,8 @@ from stoker.archive.names import safe_parts, shown
 from stoker.errors import ArchiveUnreadable, InvalidArchive, UnsafeArchive
 
 MAX_MANIFEST_BYTES = 1 << 20
+_NOT_PARSED = "Failed to parse signature.json."
+"""TorchServe's message for a manifest that it cannot parse."""
 
 
 def read_bytes(folder: Path, name: str, *, at_most: int = MAX_MANIFEST_BYTES) -> bytes | None:
@@ -37,9 +39,9 @@ def parse_json(data: bytes) -> dict[str, Any]:
     try:
         raw = json.loads(data.decode("utf-8-sig"))
     except (ValueError, RecursionError):
-        raise InvalidArchive("Failed to parse signature.json.") from None
+        raise InvalidArchive(_NOT_PARSED) from None
     if not isinstance(raw, dict):
-        raise InvalidArchive("Failed to parse signature.json.")
+        raise InvalidArchive(_NOT_PARSED)
     return raw
 
 
@@ -52,7 +54,7 @@ def text_of(where: Mapping[str, Any], key: str) -> str | None:
     if isinstance(value, (int, float)):
         return str(value)
     if not isinstance(value, str):
-        raise InvalidArchive("Failed to parse signature.json.")
+        raise InvalidArchive(_NOT_PARSED)
     return value
 
 

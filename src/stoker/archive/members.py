@@ -1,4 +1,4 @@
-"""Lists the files of an archive with the readers that unpack archives safely, for callers that only look.
+"""Lists the files of an archive with the readers that unpack archives safely, for callers that only inspect.
 
 Writes and executes nothing, and reads contents only as far as requested.  What the server would refuse raises
 `InvalidArchive`, at the member that shows it or after the last one.
@@ -105,7 +105,7 @@ def _of_file(path: Path) -> Iterator[bytes]:
 
 
 def at_most(content: Iterator[bytes], limit: int) -> bytes:
-    """Reads up to one byte over the limit, so that the caller can tell what is too large; stops early on purpose."""
+    """Reads up to one byte over the limit, from which the caller knows that the content is too large."""
     data = bytearray()
     for piece in content:
         data += piece

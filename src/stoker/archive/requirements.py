@@ -23,6 +23,7 @@ log = logging.getLogger(__name__)
 
 _READ_BYTES = 1 << 16
 _MAX_LINE_BYTES = 1 << 12
+_PIP = ("-m", "pip", "install", "--no-input", "--disable-pip-version-check", "--progress-bar", "off")
 _SITE_DIRS = "import sys; print('\\n'.join(p for p in sys.path if p.endswith(('site-packages', 'dist-packages'))))"
 
 
@@ -74,16 +75,16 @@ def _venv_failed(model: str) -> RequirementsFailed:
 
 
 def _inherit(venv_dir: Path, site_dirs: Sequence[str]) -> bool:
-    """Calls addsitedir instead of adding a path: packages in development mode depend on .pth files in these folders."""
+    """Lets the venv import from ``site_dirs`` too. False: it has no site-packages of its own.
+
+    Calls addsitedir instead of adding a path: packages in development mode depend on .pth files in these folders.
+    """
     own = next(venv_dir.glob("lib/python*/site-packages"), None)
     if own is None:
         return False
     lines = [f"import site; site.addsitedir({folder!r})" for folder in site_dirs]
     (own / "stoker_inherited.pth").write_text("\n".join(lines) + "\n")
     return True
-
-
-_PIP = ("-m", "pip", "install", "--no-input", "--disable-pip-version-check", "--progress-bar", "off")
 
 
 async def _run(command: Sequence[str], *, model: str, cwd: Path, timeout_s: float) -> int | None:

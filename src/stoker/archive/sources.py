@@ -34,7 +34,10 @@ class AllowedUrls:
         return cls(tuple(_compile(part) for part in parts if part))
 
     def allow(self, url: str) -> bool:
-        """Matches the URL without user name and password, so that ``https://allowed@evil`` counts as evil."""
+        """Matches the URL without user name and password, so that ``https://allowed@evil`` is judged as ``evil``.
+
+        A ``file:`` URL needs a pattern that says ``file:``: one for any scheme does not open up the disk.
+        """
         try:
             parts = urlsplit(url)
             bare = without_credentials(parts)
@@ -43,8 +46,8 @@ class AllowedUrls:
         scheme = parts.scheme.lower()
         if _UNFIT.search(url) or scheme not in ("http", "https", "file"):
             return False
-        named = [p for p in self.patterns if scheme != "file" or "file:" in p.pattern.lower()]
-        return any(pattern.fullmatch(bare) for pattern in named)
+        applicable = [p for p in self.patterns if scheme != "file" or "file:" in p.pattern.lower()]
+        return any(pattern.fullmatch(bare) for pattern in applicable)
 
 
 def _compile(pattern: str) -> re.Pattern[str]:

@@ -55,7 +55,7 @@ _NOT_FOUND = {
     PathRefused: "Given path {url} is not in the workflow store: see the setting allowed_model_paths",
     ModelStoreMissing: "Workflow store has not been configured.",
 }
-"""Texts for a workflow of errors that a model's url can have; the others are the same for both."""
+"""Messages for workflows, in place of those that speak of models; other errors have the same for both."""
 
 
 M = TypeVar("M")
@@ -67,7 +67,7 @@ class Unpacked(Generic[M]):
 
     ``url``: as registered, without credentials. ``file_name``: its name in the store. ``downloaded``: the file that the
     registration brought into the store, None when it was there before. ``in_place``: a directory, used where it lies.
-    ``elsewhere``: its path, where its name in the store does not find it.
+    ``elsewhere``: the path that was named, if it is not an entry of the store.
     """
 
     manifest: M
@@ -90,7 +90,7 @@ UnpackedWorkflow = Unpacked[WorkflowManifest]
 
 
 class _Store(ABC, Generic[M]):
-    """A folder of archives of one kind. ``SUFFIXES``: of their files."""
+    """A folder of archives of one ``KIND``. ``SUFFIXES``: of their files."""
 
     KIND: ClassVar[str]
     SUFFIXES: ClassVar[tuple[str, ...]]
@@ -158,9 +158,9 @@ class _Store(ABC, Generic[M]):
         self, url: str, *, from_operator: bool = False, for_s3: bool = False, keep: bool = True
     ) -> Unpacked[M]:
         """``from_operator``: the url comes from the command line or the settings, so any path may be named. ``for_s3``:
-        as `Downloader.download`. ``keep``: a downloaded archive goes into the store; else it is only unpacked.
+        as in `Downloader.download`. ``keep``: a downloaded archive goes into the store; else it is only unpacked.
 
-        Raises: ArchiveError (all kinds), BadRequest, ServerStopping: nothing is left behind then, nor when cancelled.
+        Raises: ArchiveError (any kind), BadRequest, ServerStopping: nothing is left behind then, nor when cancelled.
         """
         sources.check_url(url)
         if self._closed:

@@ -1,10 +1,10 @@
 """A strict reader of tar archives, in one pass, with memory that does not depend on the archive.
 
-Invariants: only files and folders, nothing that links or stands for a device; the first component of each name is
-dropped, as TorchServe does; headers that are damaged or contradict each other are errors, never the end.
+Invariants: only files and folders are read, links and devices are refused; the first component of each name is dropped,
+as TorchServe does; a header that is damaged or contradicts another is an error, never taken for the end.
 
-Understood are what today's tools write: the old format, ustar, PAX (``path`` and ``size`` of one member; what else such
-a header says changes nothing here) and GNU's long names.
+Reads what today's tools write: the old format, ustar, PAX (``path`` and ``size`` of one member; nothing else in such a
+header matters here) and GNU's long names.
 """
 
 from __future__ import annotations

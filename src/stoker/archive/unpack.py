@@ -22,6 +22,7 @@ from stoker.core.private_folder import remove_tree
 from stoker.errors import InvalidArchive
 
 _FEW_FILES = 1000
+"""A tar.gz with more members is read to its end before more are written: a refused archive leaves few files."""
 _QUIET_S = 2.0
 """Work that takes less time is not logged."""
 
@@ -175,8 +176,9 @@ class _TarMeter:
         self._unpacked_before = self._packed_before = self._seen = 0
 
     def begin(self, member: str, stream: gunzip.Gunzip) -> None:
+        """Begins a member. What is packed of it may have been read ahead, up to `gunzip.READ_BYTES`."""
         self._member = member
-        self._unpacked_before, self._packed_before = stream.unpacked, max(0, stream.packed - (1 << 16))
+        self._unpacked_before, self._packed_before = stream.unpacked, max(0, stream.packed - gunzip.READ_BYTES)
 
     def on_read(self, unpacked: int, packed: int) -> None:
         self._check_stop()

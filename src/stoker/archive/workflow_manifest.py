@@ -19,7 +19,7 @@ from stoker.errors import InvalidWorkflow
 MANIFEST_PATH = "WAR-INF/MANIFEST.json"
 MAX_NAME_CHARS = 120
 MAX_SPECIFICATION_BYTES = 64 << 10
-"""Far more than the most nodes need, and some seconds of parsing at the worst."""
+"""Far more than the largest graph needs; parsing takes a few seconds at worst."""
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_\-.]*")
 

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from stoker import errors
-from stoker.archive.manifest import Manifest, handler_leaves
+from stoker.archive.manifest import Manifest, handler_is_outside
 from stoker.archive.names import shown
 from stoker.config import ray_keys
 from stoker.config.model_config import ModelConfig
@@ -282,7 +282,7 @@ def check_request(request: RegisterRequest) -> None:
         raise errors.BadRequest("Parameter url is required.")
     if request.model_name:
         names.check_requested(request.model_name)
-    if request.handler and handler_leaves(request.handler):
+    if request.handler and handler_is_outside(request.handler):
         raise errors.BadRequest(
             f"handler names a file outside the model's directory: {shown(request.handler)}. "
             "The setting default_service_handler may."

@@ -51,7 +51,7 @@ def test_missing_files_and_odd_names_are_warnings(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("data", "text"),
     [
-        (zip_bytes({"x": b""}), "There is no WAR-INF/MANIFEST.json: this is no workflow archive."),
+        (zip_bytes({"x": b""}), "There is no WAR-INF/MANIFEST.json: this is not a workflow archive."),
         (zip_bytes({"WAR-INF/MANIFEST.json": b"{"}), "Failed to parse signature.json."),
         (zip_bytes({"WAR-INF/MANIFEST.json": b"{}"}), "Missing Workflow entry in manifest file."),
         (RawZip().add(b"../x").bytes(), "The archive was refused: ../x: the name leaves the target"),
