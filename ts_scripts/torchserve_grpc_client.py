@@ -15,7 +15,7 @@ from pathlib import Path
 import stoker.cli.quiet_grpc  # noqa: F401 - before everything that imports gRPC
 from stoker.cli import console
 from stoker.cli.diagnosis import Failure, explain
-from stoker.cli.forgiving import ForgivingParser
+from stoker.cli.suggesting import SuggestingParser
 from stoker.client import AddressError, Api, CallError, Client, Endpoint, SequenceRequest, token_file
 
 MODEL_ZOO = "https://torchserve.s3.amazonaws.com/mar_files/{}.mar"
@@ -119,9 +119,9 @@ def read(file: Path) -> bytes:
 
 
 def parser() -> argparse.ArgumentParser:
-    top = ForgivingParser(description=__doc__, epilog=_EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter)
+    top = SuggestingParser(description=__doc__, epilog=_EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_connection(top, {"timeout": 600, "inference": "127.0.0.1:7070", "management": "127.0.0.1:7071"})
-    actions = top.add_subparsers(dest="action", required=True, parser_class=ForgivingParser)
+    actions = top.add_subparsers(dest="action", required=True, parser_class=SuggestingParser)
 
     def add(name: str, run: Command, api: Api, help: str, *names: str) -> argparse.ArgumentParser:
         action = actions.add_parser(name, help=help)

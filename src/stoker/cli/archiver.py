@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from stoker.archive import builder
 from stoker.cli import console, progress
-from stoker.cli.forgiving import ForgivingParser
+from stoker.cli.suggesting import SuggestingParser
 from stoker.core.model import RUNTIMES
 from stoker.errors import ArchiveNotBuilt
 
@@ -22,7 +22,7 @@ _EPILOG = """examples:
 
 
 def make_parser() -> argparse.ArgumentParser:
-    parser = ForgivingParser(
+    parser = SuggestingParser(
         prog="torch-model-archiver",
         description="Packs a model, its handler and its files into one archive that the server can load.",
         epilog=_EPILOG,

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
-from stoker.cli.forgiving import ForgivingParser
+from stoker.cli.suggesting import SuggestingParser
 
 if TYPE_CHECKING:
     from stoker.config.load import Given
@@ -79,7 +79,7 @@ class ArgParser:
 
     @staticmethod
     def ts_parser() -> argparse.ArgumentParser:
-        parser = ForgivingParser(prog="torchserve", description="Serves PyTorch models, without Java.")
+        parser = SuggestingParser(prog="torchserve", description="Serves PyTorch models, without Java.")
         _add_commands(parser.add_mutually_exclusive_group())
         _add_options(parser)
         return parser

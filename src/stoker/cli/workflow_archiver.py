@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from stoker.archive import workflow_builder
 from stoker.archive.workflow_builder import WorkflowBuildRequest
 from stoker.cli import console
-from stoker.cli.forgiving import ForgivingParser
+from stoker.cli.suggesting import SuggestingParser
 from stoker.errors import ArchiveNotBuilt
 
 _EPILOG = """examples:
@@ -21,7 +21,7 @@ _EPILOG = """examples:
 
 
 def make_parser() -> argparse.ArgumentParser:
-    parser = ForgivingParser(
+    parser = SuggestingParser(
         prog="torch-workflow-archiver",
         description="Packs the specification of a workflow, its functions and its files into one archive that the "
         "server can load.",

@@ -9,7 +9,7 @@ from typing import Any
 from stoker.cli.option_order import nearest_option
 
 
-class ForgivingParser(argparse.ArgumentParser):
+class SuggestingParser(argparse.ArgumentParser):
     """Exits with status 2 and a suggestion for an option that does not exist."""
 
     def parse_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:  # type: ignore[override]
