@@ -186,7 +186,7 @@ def test_a_hang_up_opens_the_log_files_anew(place: Place) -> None:
         path.rename(path.with_suffix(".log-1"))
         path.touch(0o600)
     place.server().send_signal(signal.SIGHUP)
-    wait_until(lambda: "opened anew" in log(place, "ts_log"), "the new file is written")
+    wait_until(lambda: "Reopening the log files" in log(place, "ts_log"), "the new file is written")
     before = {path.name: path.read_bytes() for path in logs.glob("*.log-1")}
     use(place)
     for name in ("access_log", "model_log", "ts_metrics", "model_metrics"):
@@ -211,7 +211,9 @@ def test_a_server_whose_terminal_is_gone_stops_and_one_under_nohup_goes_on(place
                 if not prefix:
                     assert process.wait(60) == 0
                     continue
-                wait_until(lambda: "opened anew" in log(place, "ts_log"), "it took the hang-up for what it is not")
+                wait_until(
+                    lambda: "Reopening the log files" in log(place, "ts_log"), "it took the hang-up for what it is not"
+                )
                 wait_until_served(client, "m")
             process.terminate()
             assert process.wait(60) == 0

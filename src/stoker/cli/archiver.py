@@ -28,16 +28,16 @@ def make_parser() -> argparse.ArgumentParser:
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    _add_what(parser)
-    _add_where(parser)
+    _add_contents(parser)
+    _add_output(parser)
     return parser
 
 
-def _add_what(parser: argparse.ArgumentParser) -> None:
+def _add_contents(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--model-name", required=True, help="name of the model, and of the archive: letters, digits, '_', '-', '.'")
     add("--serialized-file", help="weights: a .pt, .pth, .onnx ... file; not needed if the handler finds them itself")
-    add("--model-file", help="Python file with the one model class; needed for eager-mode weights")
+    add("--model-file", help="Python file with the model class, and no other; needed for eager-mode weights")
     add(
         "--handler",
         required=True,
@@ -51,17 +51,17 @@ def _add_what(parser: argparse.ArgumentParser) -> None:
     add("--runtime", default="python", choices=RUNTIMES, help="what runs the handler (default: python)")
 
 
-def _add_where(parser: argparse.ArgumentParser) -> None:
+def _add_output(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("--export-path", help="directory to write the archive to (default: the current one); made when it is missing")
+    add("--export-path", help="directory to write the archive to (default: the current one); created if it is missing")
     add(
         "--archive-format",
         default="default",
         choices=builder.FORMATS,
         help="default: a compressed .mar; zip-store: an uncompressed .mar; tgz: a .tar.gz; no-archive: a directory",
     )
-    add("-f", "--force", action="store_true", help="replace an archive that exists already")
-    add("-q", "--quiet", action="store_true", help="show no progress, and nothing when all went well")
+    add("-f", "--force", action="store_true", help="replace an existing archive")
+    add("-q", "--quiet", action="store_true", help="show no progress, and print nothing on success")
 
 
 def to_request(args: argparse.Namespace) -> builder.BuildRequest:

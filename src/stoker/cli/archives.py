@@ -33,14 +33,14 @@ def archive(
     version: Annotated[str, typer.Option(help="Version of the model.")] = "1.0",
     weights: Annotated[Path | None, typer.Option(help="The serialized model.")] = None,
     model_file: Annotated[Path | None, typer.Option(help="Python file with the model class (eager mode).")] = None,
-    extra: Annotated[list[str] | None, typer.Option(help="File, directory or pattern to add; repeat.")] = None,
+    extra: Annotated[list[str] | None, typer.Option(help="File, directory or pattern to add; can be repeated.")] = None,
     requirements: Annotated[Path | None, typer.Option(help="Packages that the model needs.")] = None,
     config: Annotated[Path | None, typer.Option(help="model-config.yaml.")] = None,
     archive_format: Annotated[
         str, typer.Option("--format", help="One of: " + ", ".join(builder.FORMATS) + ".")
     ] = "default",
     out: Annotated[Path | None, typer.Option("--output", "-o", help="Directory to write to.")] = None,
-    force: Annotated[bool, typer.Option("--force", "-f", help="Replace an archive that exists.")] = False,
+    force: Annotated[bool, typer.Option("--force", "-f", help="Replace an existing archive.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")] = False,
 ) -> None:
     """Pack a model into an archive that the server can load."""
@@ -68,9 +68,9 @@ def archive_workflow(
     spec: Annotated[Path, typer.Argument(help="YAML file with the models and the graph.", show_default=False)],
     name: Annotated[str, typer.Option("--name", "-n", help="Name of the workflow.", show_default=False)],
     handler: Annotated[Path | None, typer.Option(help="Python file with the functions that are nodes.")] = None,
-    extra: Annotated[list[str] | None, typer.Option(help="File, directory or pattern to add; repeat.")] = None,
+    extra: Annotated[list[str] | None, typer.Option(help="File, directory or pattern to add; can be repeated.")] = None,
     out: Annotated[Path | None, typer.Option("--output", "-o", help="Directory to write to.")] = None,
-    force: Annotated[bool, typer.Option("--force", "-f", help="Replace an archive that exists.")] = False,
+    force: Annotated[bool, typer.Option("--force", "-f", help="Replace an existing archive.")] = False,
 ) -> None:
     """Pack a workflow into an archive that the server can load. Its specification is checked first."""
     request = workflow_builder.WorkflowBuildRequest(
@@ -96,7 +96,7 @@ def inspect(
     file: Annotated[
         Path, typer.Argument(help="A .mar, .war, .tar.gz, or a model's or workflow's directory.", show_default=False)
     ],
-    as_json: Annotated[bool, typer.Option("--json", help="Everything as one JSON object.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print everything as one JSON object.")] = False,
 ) -> None:
     """Show manifest, handler, files and sizes of an archive. Nothing is unpacked or executed."""
     try:

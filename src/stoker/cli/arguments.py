@@ -92,7 +92,7 @@ class ArgParser:
 
 def _add_commands(group: argparse._MutuallyExclusiveGroup) -> None:
     group.add_argument("-v", "--version", action="store_true", help="print the version")
-    group.add_argument("--start", action="store_true", help="start the server (also without any command)")
+    group.add_argument("--start", action="store_true", help="start the server (the default)")
     group.add_argument("--stop", action="store_true", help="stop the server of this temp folder")
     group.add_argument("--print-config", action="store_true", help="print every setting and where it comes from")
 
@@ -100,12 +100,12 @@ def _add_commands(group: argparse._MutuallyExclusiveGroup) -> None:
 def _add_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--ts-config", metavar="FILE", help="properties file")
-    add("--model-store", metavar="DIR", help="folder with the model archives; mandatory here or in the file")
+    add("--model-store", metavar="DIR", help="folder with the model archives; required here or in the properties file")
     add("--workflow-store", metavar="DIR", help="folder with the workflow archives; the model store if not given")
     add("--models", metavar="MODEL", nargs="+", help="models to load: [name=]location ..., or all")
-    add("--log-config", metavar="FILE", help="log4j2 file of TorchServe (its levels count)")
+    add("--log-config", metavar="FILE", help="log4j2 file of TorchServe (only its levels take effect)")
     add("--cpp-log-config", metavar="FILE", help="log file settings of the C++ backend (no effect: there is none)")
-    add("--foreground", action="store_true", help="stay in the foreground; with --stop: wait for the end")
+    add("--foreground", action="store_true", help="stay in the foreground (--stop waits in any case)")
     add(
         "--no-config-snapshots",
         "--ncs",

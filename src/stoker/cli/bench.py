@@ -29,17 +29,23 @@ def bench(
     file: Annotated[
         Path, typer.Option("--input", "-i", help="What each request sends as 'data'.", exists=True, dir_okay=False)
     ],
-    concurrency: Annotated[str, typer.Option("--concurrency", "-c", help="Clients at once, by commas.")] = "1,16,64",
+    concurrency: Annotated[
+        str, typer.Option("--concurrency", "-c", help="Numbers of clients at once, separated by commas.")
+    ] = "1,16,64",
     against: Annotated[
         Path | None, typer.Option(help="TorchServe: its executable or its virtual environment.", show_default=False)
     ] = None,
-    engines: Annotated[str, typer.Option(help="stoker's gRPC engines to measure, by commas.")] = ",".join(ENGINES),
+    engines: Annotated[str, typer.Option(help="stoker's gRPC engines to measure, separated by commas.")] = ",".join(
+        ENGINES
+    ),
     rounds: Annotated[int, typer.Option(min=1, help="Rounds; the contenders take turns in each.")] = 3,
     duration: Annotated[float, typer.Option(min=1, max=60, help="Seconds per measurement.")] = 3.0,
-    batch_size: Annotated[int, typer.Option(min=1, help="Requests per handler call at most.")] = 1,
-    max_batch_delay: Annotated[int, typer.Option(min=0, help="Milliseconds a batch is waited for at most.")] = 100,
+    batch_size: Annotated[int, typer.Option(min=1, help="Most requests per handler call.")] = 1,
+    max_batch_delay: Annotated[
+        int, typer.Option(min=0, help="Longest wait for a batch to fill, in milliseconds.")
+    ] = 100,
     workers: Annotated[int, typer.Option(min=1, help="Worker processes.")] = 1,
-    threads: Annotated[int, typer.Option(min=0, help="Threads per worker; 0: as each server sets them.")] = 0,
+    threads: Annotated[int, typer.Option(min=0, help="Threads per worker; 0: each server's default.")] = 0,
 ) -> None:
     """Measure a model: requests per second, latency, CPU per request and memory. Starts and ends its own servers."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: ends every server
@@ -69,7 +75,7 @@ def numbers(text: str) -> list[int]:
     except ValueError:
         found = []
     if not found or min(found) < 1:
-        output.fail(f"--concurrency takes whole numbers by commas, such as 1,16,64; not {text!r}")
+        output.fail(f"--concurrency takes whole numbers separated by commas, such as 1,16,64; not {text!r}")
     return found
 
 
@@ -79,9 +85,9 @@ def contenders(engines: str, against: Path | None) -> list[Contender]:
         output.fail(f"--engines takes {' and '.join(ENGINES)}; not {min(unknown)!r}")
     found: list[Contender] = [Stoker(name) for name in names]
     if against is not None:
-        rival = TorchServe(executable(against))
-        rival.install(against, ())
-        found.append(rival)
+        torchserve = TorchServe(executable(against))
+        torchserve.install(against, ())
+        found.append(torchserve)
     return found
 
 

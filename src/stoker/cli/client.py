@@ -13,7 +13,7 @@ from stoker.cli.connecting import Version
 from stoker.cli.registering import watched
 from stoker.client import Api
 
-_EPILOG = """Options may stand before or after the command.
+_EPILOG = """Options may come before or after the command.
 
 Exit status: 0 done; 1 the call failed, a file cannot be read, or not SERVING; 2 wrong usage.
 
@@ -44,19 +44,19 @@ Model = Annotated[str, typer.Argument(help="Name of the model.", show_default=Fa
 
 @app.command()
 def ping(context: typer.Context, as_json: output.AsJson = False) -> None:
-    """Ask for the server's health (TorchServe's rule)."""
-    with connecting.client(context, Api.INFERENCE, connecting.ASK_S) as (client, seconds):
+    """Ask for the server's health, by TorchServe's rule."""
+    with connecting.client(context, Api.INFERENCE, connecting.QUERY_TIMEOUT_S) as (client, seconds):
         output.status(client.ping(timeout=seconds), as_json)
 
 
 @app.command()
 def health(
     context: typer.Context,
-    name: Annotated[str, typer.Argument(help="'', MODEL or MODEL/VERSION")] = "",
+    name: Annotated[str, typer.Argument(help="'' for the server, MODEL or MODEL/VERSION.")] = "",
     as_json: output.AsJson = False,
 ) -> None:
-    """Ask grpc.health.v1, as Kubernetes does. Status 1 unless SERVING."""
-    with connecting.client(context, Api.INFERENCE, connecting.ASK_S) as (client, seconds):
+    """Ask grpc.health.v1, as Kubernetes does. Exit status 1 unless SERVING."""
+    with connecting.client(context, Api.INFERENCE, connecting.QUERY_TIMEOUT_S) as (client, seconds):
         status = client.health(name, timeout=seconds)
     output.status(status, as_json)
     raise typer.Exit(0 if status == "SERVING" else 1)
@@ -71,7 +71,7 @@ def predict(
     version: Version = None,
     out: sending.Out = None,
 ) -> None:
-    """Send one request, print the answer. Also called 'infer'."""
+    """Send one request and print the answer. Also called 'infer'."""
     payload = sending.payload(inputs, text, out)
     with sending.awaited(context, model, payload) as (client, seconds):
         answer = client.predict(model, payload, version=version, timeout=seconds)
@@ -86,7 +86,7 @@ def stream(
     text: sending.Text = None,
     version: Version = None,
 ) -> None:
-    """Send one request, print the parts of the answer as they come. Also called 'infer_stream'."""
+    """Send one request and print the parts of the answer as they come. Also called 'infer_stream'."""
     payload = sending.payload(inputs, text)
     with connecting.client(context, Api.INFERENCE) as (client, seconds):
         for part in client.predict_stream(model, payload, version=version, timeout=seconds):
@@ -143,8 +143,8 @@ def unregister(context: typer.Context, model: Model, version: Version = None, as
 def scale(
     context: typer.Context,
     model: Model,
-    min_workers: Annotated[int, typer.Argument(min=1, help="At least so many workers.", show_default=False)],
-    max_workers: Annotated[int, typer.Option(min=0, help="At most so many; 0: as many as MIN_WORKERS.")] = 0,
+    min_workers: Annotated[int, typer.Argument(min=1, help="Fewest workers.", show_default=False)],
+    max_workers: Annotated[int, typer.Option(min=0, help="Most workers; 0: the same as MIN_WORKERS.")] = 0,
     version: Version = None,
     wait: Annotated[bool, typer.Option(help="Wait until it is done.")] = True,
     as_json: output.AsJson = False,
@@ -180,7 +180,7 @@ def set_default(
 @app.command("list")
 def list_models(context: typer.Context, as_json: output.AsJson = False) -> None:
     """Show all models."""
-    with connecting.client(context, Api.MANAGEMENT, connecting.ASK_S) as (client, seconds):
+    with connecting.client(context, Api.MANAGEMENT, connecting.QUERY_TIMEOUT_S) as (client, seconds):
         connecting.show_all("model", partial(client.list_models, timeout=seconds), as_json)
 
 
@@ -189,11 +189,11 @@ def describe(
     context: typer.Context,
     model: Model,
     version: Annotated[str | None, typer.Option("--version", help="A version, or 'all'.")] = None,
-    customized: Annotated[bool, typer.Option(help="Ask the handler for its own description too.")] = False,
-    _json: Annotated[bool, typer.Option("--json", help="Always so.")] = False,
+    customized: Annotated[bool, typer.Option(help="Add the handler's own description.")] = False,
+    _json: Annotated[bool, typer.Option("--json", help="No effect: the output is always JSON.")] = False,
 ) -> None:
     """Show settings, workers and queue of a model, as JSON."""
-    with connecting.client(context, Api.MANAGEMENT, connecting.ASK_S) as (client, seconds):
+    with connecting.client(context, Api.MANAGEMENT, connecting.QUERY_TIMEOUT_S) as (client, seconds):
         found = client.describe(model, version=version, customized=customized, timeout=seconds)
     output.echo(json.dumps(found, indent=2))
 

@@ -17,8 +17,8 @@ from stoker.cli.diagnosis import Failure
 from stoker.client import AddressError, Api, Endpoint, token_file
 from stoker.client.token_file import Tokens
 
-ASK_S = 10.0
-"""Timeout of a query, unless the user sets one."""
+QUERY_TIMEOUT_S = 10.0
+"""Timeout of a call that only asks for a state, unless the user sets one."""
 _ANY_SIZE = (1 << 31) - 1  # the server enforces the limit
 
 Address = Annotated[
@@ -43,7 +43,7 @@ Token = Annotated[
 ]
 ManagementToken = Annotated[
     str | None,
-    typer.Option(envvar="STOKER_MANAGEMENT_TOKEN", help="Token of the management API, if it is another."),
+    typer.Option(envvar="STOKER_MANAGEMENT_TOKEN", help="Token of the management API, if it has one of its own."),
 ]
 TokenFile = Annotated[
     Path | None, typer.Option("--token-file", help="Take both tokens from this file, the server's key_file.json.")
@@ -51,11 +51,11 @@ TokenFile = Annotated[
 Tls = Annotated[bool, typer.Option("--tls", help="Use TLS, and trust the system's authorities.")]
 CaFile = Annotated[Path | None, typer.Option(help="Use TLS, and trust the authorities in this PEM file.")]
 ClientCert = Annotated[Path | None, typer.Option(help="PEM file with the client's certificate.")]
-ClientKey = Annotated[Path | None, typer.Option(help="PEM file with its key.")]
-Version = Annotated[str | None, typer.Option("--version", help="Version; its default one if not given.")]
+ClientKey = Annotated[Path | None, typer.Option(help="PEM file with that certificate's key.")]
+Version = Annotated[str | None, typer.Option("--version", help="Version; the model's default if not given.")]
 Timeout = Annotated[
     float | None,
-    typer.Option(help="Seconds that a call may take.", show_default="10 for a question, none for work"),
+    typer.Option(help="Seconds that a call may take.", show_default="10 to ask for a state, else none"),
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")]
 
@@ -71,13 +71,13 @@ class Connection:
 
 @contextmanager
 def client(
-    context: typer.Context, api: Api, usual_s: float | None = None
+    context: typer.Context, api: Api, default_s: float | None = None
 ) -> Iterator[tuple[stoker.client.Client, float | None]]:
-    """Yields a client and its timeout, ``--timeout`` or else ``usual_s``. A failed call ends the command."""
+    """Yields a client and its timeout, ``--timeout`` or else ``default_s``. A failed call ends the command."""
     import stoker.cli.quiet_grpc  # noqa: PLC0415 - before gRPC, which --help does not need
 
     connection: Connection = context.obj
-    seconds = usual_s if connection.timeout is None else connection.timeout
+    seconds = default_s if connection.timeout is None else connection.timeout
     try:
         with stoker.client.Client(connection.endpoint) as connected:
             yield connected, seconds

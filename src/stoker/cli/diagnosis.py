@@ -71,7 +71,7 @@ def _token(failure: Failure) -> str:
         )
     flag, variable = ("--management-token", "STOKER_MANAGEMENT_TOKEN") if management else ("--token", "STOKER_TOKEN")
     return (
-        "The server asks for a token: --token-file key_file.json (the file is where the server was started), "
+        "The server requires a token: --token-file key_file.json (the file is where the server was started), "
         f"{flag} TOKEN, or {variable} in the environment."
     )
 
@@ -105,7 +105,7 @@ def _address(failure: Failure, result: ProbeResult) -> str | None:
         ProbeResult.DENIED: f"You may not use the socket {target.path}: it belongs to another user.",
         ProbeResult.GRPC: f"{target.text} has no TLS: leave out --tls, --ca-file and https://.",
         ProbeResult.GRPC_TLS: f"{target.text} has TLS: add --ca-file FILE with its authority's certificate, or use https://.",
-        ProbeResult.SOMETHING_ELSE: f"What listens at {target.text} is no gRPC server ({flag} HOST:PORT).",
+        ProbeResult.SOMETHING_ELSE: f"What listens at {target.text} is not a gRPC server ({flag} HOST:PORT).",
     }[result]
 
 
@@ -113,8 +113,8 @@ def _distrusted(failure: Failure) -> str | None:
     why = probe.distrust(failure.target, failure.endpoint.root_certificates)
     if why is not None:
         return (
-            f"The certificate of {failure.target.text} is not trusted ({why}): --ca-file FILE with its authority's, "
-            "and a host name that stands in it."
+            f"The certificate of {failure.target.text} is not trusted ({why}): give its authority's with "
+            "--ca-file FILE, and an address whose host name it contains."
         )
     if failure.endpoint.client_certificate is None and failure.error.code.name == "UNAVAILABLE":
         return f"{failure.target.text} broke the TLS connection: it may ask for --client-cert and --client-key."

@@ -23,7 +23,7 @@ from stoker.errors import StartupError
 ALREADY_RUNNING = "TorchServe is already running, please use torchserve --stop to stop TorchServe."
 _PID_FILE = ".model_server.pid"
 _RECORD = "server"
-_NAMES = 100  # names of the private folder to try; another user may have taken the first ones
+_MOST_CANDIDATES = 100  # names for the private folder; other users may have taken the first ones
 _HANDOVER_S = 1.0  # for a server that has just ended, or a --stop that cleans up
 _POLL_S = 0.05
 
@@ -41,7 +41,7 @@ class Instance:
     def claim(self) -> bool:
         """Takes the lock, writes record and pid file. True: an orphaned pid file was removed. Raises StartupError."""
         try:
-            self._hold(_HANDOVER_S)
+            self._acquire(_HANDOVER_S)
             self._refuse_if_running()
             self._write_record()
             orphan = self._remove_pid_file()
@@ -67,7 +67,7 @@ class Instance:
     def remove_orphan(self) -> bool:
         """Removes what a killed server of this user left. Returns True if there was a pid file. Never fails."""
         try:
-            self._hold(0)
+            self._acquire(0)
         except (OSError, StartupError):
             return False  # a server is starting or running, or there is nothing we may touch
         try:
@@ -89,16 +89,16 @@ class Instance:
 
     # -------------------------------------------------------------------------------------------- the lock
 
-    def _hold(self, timeout_s: float) -> None:
+    def _acquire(self, timeout_s: float) -> None:
         end = time.monotonic() + timeout_s
-        while not self._held():
+        while not self._try_acquire():
             if time.monotonic() >= end or self._recorded(os.geteuid()) is not None:
                 raise StartupError(ALREADY_RUNNING)
             time.sleep(_POLL_S)
 
-    def _held(self) -> bool:
-        """Tries to lock. False: another process holds the lock."""
-        for folder in (*self._folders(os.geteuid()), *self._names()):
+    def _try_acquire(self) -> bool:
+        """Tries to take the lock. False: another process holds it."""
+        for folder in (*self._folders(os.geteuid()), *self._candidates()):
             try:
                 folder.mkdir(mode=0o700, exist_ok=True)
             except FileExistsError:
@@ -113,9 +113,9 @@ class Instance:
             return True
         raise StartupError(f"Every name for a private folder in {self.temp_dir} is taken. Set TEMP to another folder.")
 
-    def _names(self) -> Iterator[Path]:
+    def _candidates(self) -> Iterator[Path]:
         name = f".model_server-{os.geteuid()}"
-        yield from (self.temp_dir / (f"{name}.{number}" if number else name) for number in range(_NAMES))
+        yield from (self.temp_dir / (f"{name}.{number}" if number else name) for number in range(_MOST_CANDIDATES))
 
     def _folders(self, user: int) -> list[Path]:
         """Returns the existing folders of this user: usually one, unless other users took names."""

@@ -33,7 +33,7 @@ def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(prog="ts.llm_launcher", description="Serve a language model with vLLM.")
     made.add_argument("--model_id", default="meta-llama/Meta-Llama-3.1-8B-Instruct", help="name or path for vLLM")
     made.add_argument("--model_name", default="model", help="name of the served model")
-    made.add_argument("--model_store", default="model_store", help="folder of models; made if it is missing")
+    made.add_argument("--model_store", default="model_store", help="folder of models; created if it is missing")
     made.add_argument("--disable_token_auth", action="store_true", help="serve without tokens")
     made.add_argument("--engine", default="vllm", help="vllm; trt_llm is not supported")
     made.add_argument("--dtype", default="bfloat16", help="for trt_llm: no effect")

@@ -31,7 +31,7 @@ def check(
     path: Annotated[
         Path, typer.Argument(help="A config.properties, or the folder that TorchServe is started from.")
     ] = Path(),
-    as_json: Annotated[bool, typer.Option("--json", help="Everything as one JSON object.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print everything as one JSON object.")] = False,
     env_file: Annotated[
         Path | None,
         typer.Option(help="File with NAME=VALUE lines, in place of this environment.", show_default=False),

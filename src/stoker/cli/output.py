@@ -14,7 +14,7 @@ from rich.table import Table
 
 USAGE_STATUS = 2
 
-AsJson = Annotated[bool, typer.Option("--json", help="Answer as JSON.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def echo(text: str) -> None:
@@ -22,7 +22,7 @@ def echo(text: str) -> None:
 
 
 def status(answer: str, as_json: bool) -> None:
-    """Prints the server's sentence."""
+    """Prints the server's message."""
     echo(json.dumps({"status": answer}) if as_json else answer)
 
 

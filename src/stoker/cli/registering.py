@@ -11,8 +11,8 @@ import stoker.client
 from stoker.cli import progress
 from stoker.cli.connecting import Connection
 
-_EVERY_S = 1.0
-_ASK_S = 2.0
+_POLL_S = 1.0
+_QUERY_TIMEOUT_S = 2.0
 
 
 @contextmanager
@@ -31,7 +31,7 @@ def watched(connection: Connection, text: str, *, model: str, version: str | Non
             yield
         finally:
             over.set()
-            watcher.join(_ASK_S)
+            watcher.join(_QUERY_TIMEOUT_S)
 
 
 def _watch(
@@ -43,9 +43,9 @@ def _watch(
     over: threading.Event,
 ) -> None:
     with stoker.client.Client(connection.endpoint) as client:
-        while not over.wait(_EVERY_S):
+        while not over.wait(_POLL_S):
             try:
-                found = client.describe(model, version=version, timeout=_ASK_S)
+                found = client.describe(model, version=version, timeout=_QUERY_TIMEOUT_S)
             except stoker.client.CallError as error:
                 if error.code.name == "NOT_FOUND":
                     set_text(f"{text}: the server reads the archive")

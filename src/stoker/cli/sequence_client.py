@@ -20,16 +20,19 @@ def sequence(
     model: Annotated[str, typer.Argument(help="Name of the model.", show_default=False)],
     files: Annotated[
         list[Path] | None,
-        typer.Argument(metavar="[FILE]...", help="A request each; none: each line of standard input is one."),
+        typer.Argument(
+            metavar="[FILE]...", help="Files, one per request; without any, each line of standard input is a request."
+        ),
     ] = None,
-    piece: Annotated[int, typer.Option(min=0, help="Cut files into requests of so many bytes; 0: do not.")] = 0,
-    id: Annotated[str | None, typer.Option("--id", help="Go on with this sequence, or name a new one.")] = None,
+    piece: Annotated[int, typer.Option(min=0, help="Split files into requests of this many bytes; 0: do not.")] = 0,
+    id: Annotated[str | None, typer.Option("--id", help="Continue this sequence, or name a new one.")] = None,
     end: Annotated[
-        bool | None, typer.Option("--end/--open", help="Close the sequence, or not. Closed if it has no --id.")
+        bool | None,
+        typer.Option("--end/--open", help="Close the sequence at the end or not; by default, if it has no --id."),
     ] = None,
     version: Version = None,
 ) -> None:
-    """Send requests that belong together to a model that keeps state, print the answers in order."""
+    """Send requests that belong together to a model that keeps state, and print the answers in order."""
     payloads = _pieces(files, piece) if files else _lines()
     ends = id is None if end is None else end
     failed: stoker.client.CallError | None = None
@@ -72,5 +75,5 @@ def _pieces(files: list[Path], size: int) -> Iterator[bytes]:
 
 def _lines() -> Iterator[bytes]:
     if sys.stdin.isatty():
-        output.note("Reading standard input, a request a line; Ctrl-D ends it.")
+        output.note("Reading standard input, one request per line; Ctrl-D ends it.")
     return (line.rstrip(b"\r\n") for line in sys.stdin.buffer)

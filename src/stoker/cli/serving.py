@@ -45,8 +45,8 @@ def serve(
 ) -> None:
     """Runs a server.
 
-    ``remarks``: more lines for the log.  ``levels``: log levels.  ``on_started`` is called after the line `STARTED` on
-    the console.  ``snapshots``: write snapshots.
+    ``remarks``: more lines for the log.  ``levels``: log levels, if not the defaults.  ``on_started`` is called after
+    the line `STARTED` on the console.  ``snapshots``: write snapshots.
 
     Raises: StartupError: with one clear message; nothing is left behind.
     """
@@ -74,7 +74,7 @@ def serve(
 
 def _reopen(logs: Logs) -> None:
     logs.reopen()
-    log.info("A hang-up was received: the log files are opened anew", extra={"event": "logs_reopened"})
+    log.info("Reopening the log files because of SIGHUP", extra={"event": "logs_reopened"})
 
 
 def _log_resumed(loaded: Loaded) -> None:

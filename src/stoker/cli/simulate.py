@@ -16,7 +16,7 @@ app = typer.Typer(no_args_is_help=True, help="Simulate what the server decides, 
 
 HEAD = [
     "load", "changes", "most in a minute", "late %", "late % settled", "workers / hindsight", "fixed / hindsight",
-    "by law", "problems",
+    "best for its kind", "problems",
 ]  # fmt: skip
 
 
@@ -27,13 +27,13 @@ def top() -> None:
 
 @app.command()
 def autoscaling(
-    only: Annotated[str, typer.Option(help="Only loads whose name has this in it.")] = "",
+    only: Annotated[str, typer.Option(help="Only loads whose name contains this.")] = "",
     every: Annotated[int, typer.Option(min=1, help="Only every Nth of them.")] = 1,
-    seeds: Annotated[int, typer.Option(min=1, max=1000, help="How many times each load is drawn.")] = 1,
+    seeds: Annotated[int, typer.Option(min=1, max=1000, help="How many times to draw each load at random.")] = 1,
     duration: Annotated[float, typer.Option(min=60, max=86400, help="Seconds of a steady load.")] = 600.0,
     as_json: output.AsJson = False,
 ) -> None:
-    """Try autoscaling on many loads: does it flap, are requests late, how many workers more than hindsight needs?
+    """Try autoscaling on many loads: does it flap, are requests late, how many more workers than hindsight needs?
 
     264 steady loads (1 to 60 busy workers, independent, regular and clustered requests, service times that are fixed or
     spread) and 11 that change. All of them take about ten minutes of one processor. Exit status 1: the number of
@@ -41,7 +41,7 @@ def autoscaling(
     """
     cases = [case for case in sweep.cases(duration_s=duration, seeds=seeds) if only in case.name][::every]
     if not cases:
-        output.fail(f"no load has {only!r} in its name; such as: 8 busy, poisson, exponential, batches of 1")
+        output.fail(f"No load has {only!r} in its name. One is: 8 busy, poisson, exponential, batches of 1")
     outcomes = []
     for number, case in enumerate(cases, 1):
         outcomes.append(sweep.measure(case))
@@ -71,13 +71,13 @@ def row(outcome: Outcome) -> list[str]:
         f"{outcome.late_settled * 100:.1f}",
         f"{outcome.more_workers:.2f}",
         f"{outcome.more_of_fixed:.2f}" if outcome.case.steady else "-",
-        by_law(outcome),
+        best_for_its_kind(outcome),
         ", ".join(problems(outcome)) or "-",
     ]
 
 
-def by_law(outcome: Outcome) -> str:
-    """Shows late % and workers / hindsight of the number that is best for loads of this kind."""
+def best_for_its_kind(outcome: Outcome) -> str:
+    """Shows late % and workers / hindsight of the constant number of workers that is best for loads of this kind."""
     if outcome.by_law is None:
         return "-"
     late, more_workers = outcome.by_law
@@ -105,25 +105,28 @@ def fields(outcome: Outcome) -> dict[str, object]:
 
 def summary(outcomes: list[Outcome]) -> Iterator[str]:
     for steady, name in ((True, "steady"), (False, "changing")):
-        of = [outcome for outcome in outcomes if outcome.case.steady is steady]
-        if of:
-            many = [outcome for outcome in of if not outcome.frugal]
-            uneven = sum(outcome.uneven for outcome in many)
-            yield (
-                f"{len(of)} {name} loads: {sum(not problems(outcome) for outcome in of)} without problems, "
-                f"{sum(outcome.flaps for outcome in of)} flap, "
-                f"{sum(not outcome.held for outcome in of)} late (more than {sweep.LATE:.0%} of the requests wait "
-                f"longer than {sweep.TARGET_S:g} s), {len(many)} with more than "
-                f"{sweep.MORE_WORKERS:g} times the workers of hindsight, {_mean(of):.2f} times in the mean"
-            )
-            if uneven:
-                yield f"of the {len(many)}, {uneven} where even the fewest that never change are more than that"
-            miss = [outcome for outcome in of if problems(outcome)]
-            if out_of_reach := sum(outcome.out_of_reach for outcome in miss):
-                yield (
-                    f"of the {len(miss)} with problems, {out_of_reach} out of reach: the number that is best for "
-                    f"loads of this kind, kept throughout, is late or more than {sweep.MORE_WORKERS:g} times, too"
-                )
+        of_kind = [outcome for outcome in outcomes if outcome.case.steady is steady]
+        if of_kind:
+            yield from _summary_of(name, of_kind)
+
+
+def _summary_of(name: str, outcomes: list[Outcome]) -> Iterator[str]:
+    many = [outcome for outcome in outcomes if not outcome.frugal]
+    yield (
+        f"{len(outcomes)} {name} loads: {sum(not problems(outcome) for outcome in outcomes)} without problems, "
+        f"{sum(outcome.flaps for outcome in outcomes)} flap, "
+        f"{sum(not outcome.held for outcome in outcomes)} late (more than {sweep.LATE:.0%} of the requests wait "
+        f"longer than {sweep.TARGET_S:g} s), {len(many)} with more than {sweep.MORE_WORKERS:g} times the workers of "
+        f"hindsight; {_mean(outcomes):.2f} times on average"
+    )
+    if uneven := sum(outcome.uneven for outcome in many):
+        yield f"of these {len(many)}, {uneven} where even the smallest constant number of workers is more than that"
+    missed = [outcome for outcome in outcomes if problems(outcome)]
+    if out_of_reach := sum(outcome.out_of_reach for outcome in missed):
+        yield (
+            f"of the {len(missed)} with problems, {out_of_reach} out of reach: the constant number of workers that is "
+            f"best for loads of this kind is late, too, or more than {sweep.MORE_WORKERS:g} times those of hindsight"
+        )
 
 
 def _mean(outcomes: list[Outcome]) -> float:

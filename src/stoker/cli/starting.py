@@ -9,7 +9,7 @@ import typer
 
 from stoker.cli.arguments import StartOptions
 
-_NO_EFFECT = "Of TorchServe's scripts, without effect here"
+_NO_EFFECT = "Accepted for TorchServe's scripts, without effect"
 
 _EPILOG = """Exit status: 0 the server ended, or is up with --background; 1 it did not start; 2 wrong usage;
 3 an address is taken.
@@ -33,10 +33,12 @@ app = typer.Typer()
 def serve(
     model_store: Annotated[
         Path | None,
-        typer.Option(help="Directory of the model archives; needed here or in the file.", show_default=False),
+        typer.Option(
+            help="Directory of the model archives; required here or in the configuration file.", show_default=False
+        ),
     ] = None,
     models: Annotated[
-        list[str] | None, typer.Option("--models", "-m", help="[NAME=]ARCHIVE to load; repeat, or 'all'.")
+        list[str] | None, typer.Option("--models", "-m", help="[NAME=]ARCHIVE to load; can be repeated; or 'all'.")
     ] = None,
     config: Annotated[
         Path | None, typer.Option("--config", "--ts-config", "-c", help="A config.properties file.")
@@ -46,7 +48,7 @@ def serve(
         typer.Option(help="Directory of the workflow archives; the model store if not given.", show_default=False),
     ] = None,
     no_tokens: Annotated[
-        bool, typer.Option("--no-tokens", "--disable-token-auth", "--dt", help="Ask no client for a token.")
+        bool, typer.Option("--no-tokens", "--disable-token-auth", "--dt", help="Serve clients without a token.")
     ] = False,
     model_api: Annotated[
         bool, typer.Option("--model-api", "--enable-model-api", help="Let clients register and unregister models.")
@@ -66,7 +68,9 @@ def serve(
     print_config: Annotated[
         bool, typer.Option("--print-config", help="Show every setting and where it comes from; start nothing.")
     ] = False,
-    log_config: Annotated[Path | None, typer.Option(help="A log4j2 file of TorchServe: its levels count.")] = None,
+    log_config: Annotated[
+        Path | None, typer.Option(help="A log4j2 file of TorchServe; only its levels take effect.")
+    ] = None,
     cpp_log_config: Annotated[
         Path | None, typer.Option(help="Log file settings of the C++ backend.", rich_help_panel=_NO_EFFECT)
     ] = None,

@@ -34,7 +34,7 @@ def stop(temp_dir: Path) -> int:
     if not ended:
         print(
             f"TorchServe (process {server.pid}) still serves the requests it has accepted. "
-            "torchserve --stop once more ends it without waiting for them.",
+            "Run torchserve --stop again to end it without waiting.",
             file=sys.stderr,
         )
         return 1

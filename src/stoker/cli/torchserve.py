@@ -9,8 +9,10 @@ from pathlib import Path
 from stoker import TORCHSERVE_VERSION, __version__
 from stoker.cli import console
 from stoker.cli.arguments import ArgParser, StartOptions
+from stoker.cli.process_id import SERVER_MARK
 
-TS_NAMESPACE = "org.pytorch.serve.ModelServer"
+TS_NAMESPACE = SERVER_MARK
+"""TorchServe's name for it, for scripts that import it from `ts.model_server`."""
 VERSION_TEXT = f"TorchServe Version is {TORCHSERVE_VERSION} (stoker {__version__})"
 
 

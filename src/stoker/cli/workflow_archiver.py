@@ -33,7 +33,7 @@ def make_parser() -> argparse.ArgumentParser:
     add("--spec-file", required=True, help="YAML file with the models and the graph of the workflow")
     add("--handler", help="Python file with the functions that are nodes; not needed if all nodes are models")
     add("--export-path", default=os.getcwd(), help="directory to write the archive to (default: the current one)")
-    add("-f", "--force", action="store_true", help="replace an archive that exists already")
+    add("-f", "--force", action="store_true", help="replace an existing archive")
     add("--extra-files", help="comma-separated files, directories (their contents go to the root) and patterns")
     return parser
 

@@ -25,11 +25,12 @@ _EPILOG = """Examples:
   stoker client workflow list --json
 """
 
-app = typer.Typer(no_args_is_help=True, help="Register workflows, and ask them.", epilog=_EPILOG)
+app = typer.Typer(no_args_is_help=True, help="Register workflows and send them requests.", epilog=_EPILOG)
 
 Workflow = Annotated[str, typer.Argument(help="Name of the workflow.", show_default=False)]
 Nodes = Annotated[
-    list[str] | None, typer.Option("--node", help="Node whose output is wanted, if not the leaves'; repeat.")
+    list[str] | None,
+    typer.Option("--node", help="Node to return the output of, in place of the leaves; can be repeated."),
 ]
 
 
@@ -73,7 +74,7 @@ def unregister(context: typer.Context, workflow: Workflow, as_json: output.AsJso
 @app.command("list")
 def list_workflows(context: typer.Context, as_json: output.AsJson = False) -> None:
     """Show all workflows."""
-    with connecting.client(context, Api.MANAGEMENT, connecting.ASK_S) as (client, seconds):
+    with connecting.client(context, Api.MANAGEMENT, connecting.QUERY_TIMEOUT_S) as (client, seconds):
         connecting.show_all("workflow", partial(client.list_workflows, timeout=seconds), as_json)
 
 
@@ -81,10 +82,10 @@ def list_workflows(context: typer.Context, as_json: output.AsJson = False) -> No
 def describe(
     context: typer.Context,
     workflow: Workflow,
-    _json: Annotated[bool, typer.Option("--json", help="Always so.")] = False,
+    _json: Annotated[bool, typer.Option("--json", help="No effect: the output is always JSON.")] = False,
 ) -> None:
     """Show settings, graph and nodes of a workflow, as JSON."""
-    with connecting.client(context, Api.MANAGEMENT, connecting.ASK_S) as (client, seconds):
+    with connecting.client(context, Api.MANAGEMENT, connecting.QUERY_TIMEOUT_S) as (client, seconds):
         output.echo(json.dumps(client.describe_workflow(workflow, timeout=seconds), indent=2))
 
 
@@ -98,7 +99,7 @@ def predict(
     out: sending.Out = None,
     trace: Annotated[bool, typer.Option("--trace", help="Show attempts and times of each node on stderr.")] = False,
 ) -> None:
-    """Send one request, print the output; of several nodes, one JSON object."""
+    """Send one request and print the output; outputs of several nodes are one JSON object."""
     payload = sending.payload(inputs, text, out)
     with sending.awaited(context, workflow, payload) as (client, seconds):
         answer = client.predict_workflow(workflow, payload, nodes=nodes or (), timeout=seconds)
@@ -116,9 +117,9 @@ def stream(
     inputs: sending.Inputs = None,
     text: sending.Text = None,
     nodes: Nodes = None,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a part, with its node.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per part, with its node.")] = False,
 ) -> None:
-    """Send one request, print the parts of the output as they come. --json tells the node of each part."""
+    """Send one request and print the parts of the output as they come. --json shows the node of each part."""
     payload = sending.payload(inputs, text)
     current = ""
     with connecting.client(context, Api.INFERENCE) as (client, seconds):
@@ -135,7 +136,7 @@ def stream(
 
 
 def _as_one(answer: stoker.client.WorkflowPrediction) -> bytes:
-    """Makes one output of several: what is JSON stays JSON, all else is a string."""
+    """Joins several outputs into one JSON object: what is JSON stays JSON, all else becomes a string."""
     if len(answer.outputs) == 1:
         return answer.data
     return json.dumps(

@@ -150,7 +150,7 @@ def failure(
         (ProbeResult.DENIED, {"inference": "unix:/s"}, "You may not use the socket /s"),
         (ProbeResult.GRPC, {"root_certificates": b""}, "127.0.0.1:7070 has no TLS: leave out --tls"),
         (ProbeResult.GRPC_TLS, {}, "127.0.0.1:7070 has TLS: add --ca-file"),
-        (ProbeResult.SOMETHING_ELSE, {}, "is no gRPC server"),
+        (ProbeResult.SOMETHING_ELSE, {}, "is not a gRPC server"),
         (ProbeResult.GRPC, {}, "UNAVAILABLE: failed to connect"),
     ],
 )
@@ -190,7 +190,7 @@ def test_a_rest_port_is_recognised(monkeypatch: pytest.MonkeyPatch, usual: Probe
 def test_an_untrusted_certificate_is_named(authority: trustme.CA) -> None:
     with listener({}, tls=context(authority, "h2")) as port:
         text = explain(failure(inference=f"https://127.0.0.1:{port}"))
-    assert "is not trusted (unable to get local issuer certificate): --ca-file FILE" in text
+    assert "is not trusted (unable to get local issuer certificate): give its authority's with --ca-file FILE" in text
 
 
 @pytest.mark.parametrize(("serves", "text"), [(True, "is the management API"), (False, "UNIMPLEMENTED: ")])
@@ -216,7 +216,7 @@ def test_a_deadline_that_passed_names_the_seconds(monkeypatch: pytest.MonkeyPatc
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({}, ("asks for a token", "--token-file key_file.json", "--token TOKEN", "STOKER_TOKEN")),
+        ({}, ("requires a token", "--token-file key_file.json", "--token TOKEN", "STOKER_TOKEN")),
         ({"api": Api.MANAGEMENT}, ("--management-token TOKEN", "STOKER_MANAGEMENT_TOKEN")),
         ({"token": "s3cret"}, ("refuses this token", "key_file.json")),
         ({"api": Api.MANAGEMENT, "management_token": "s3cret"}, ("refuses this token",)),
