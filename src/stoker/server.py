@@ -115,7 +115,7 @@ class Server:
 
         Raises: StartupError: an address is taken, or settings contradict each other.
         """
-        security.check(self._settings, self._access)
+        security.check(self._settings)
         server_options.check_addresses(self._settings)
         async with AsyncExitStack() as stack:
             stack.enter_context(_signals(self.request_stop))

@@ -50,7 +50,7 @@ def serve(
 
     Raises: StartupError: with one clear message; nothing is left behind.
     """
-    security.check(loaded.settings, access)
+    security.check(loaded.settings)
     with ExitStack() as stack:
         instance = Instance(loaded.settings.temp_dir)
         stack.callback(instance.release)

@@ -2,10 +2,10 @@
 
 Configuration is often put together by programs that print what is nearly JSON.  Accepts, besides the standard: names
 and texts in single quotes or none, ``=`` and ``=>`` for ``:``, ``;`` for ``,``, left-out items of arrays (null),
-comments (``//``, ``#``, ``/* */``), words in any case (``True``).  Not a comma behind the last member of an object.
+comments (``//``, ``#``, ``/* */``), words in any case (``True``); but no comma after the last member of an object.
 
-A number keeps its text (`Number`), and a text may be a number: a reader takes the kind it needs (`whole`, `number`,
-`flag`, `text`), as Gson's primitives do.
+A number keeps its text (`Number`), and a text may be a number: the caller converts a value to the type it needs
+(`whole`, `number`, `flag`, `text`), as Gson's primitives do.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def parse(source: str, *, unique: Container[int] = ()) -> Any:
 
     If a name occurs twice, the last value counts; at the depths ``unique`` (0: the outermost object) it is an error.
 
-    Raises: ValueError: half a sentence with the position.
+    Raises: ValueError: what is wrong, and where.
     """
     reader = _Reader(source, unique)
     value = reader.value(0)
@@ -69,7 +69,7 @@ class _Reader:
 
     def end(self) -> None:
         if self._source[self._at :].strip(_SPACE):
-            raise self._wrong("something follows the value")
+            raise self._wrong("there is more after the value")
 
     # -------------------------------------------------------------------------------------- containers
 
@@ -79,7 +79,7 @@ class _Reader:
         while char != "}":
             name = self._name(char)
             if name in members and depth in self._unique:
-                raise self._wrong(f"{shown(name)} stands twice")
+                raise self._wrong(f"{shown(name)} appears twice")
             self._colon()
             members[name] = self.value(depth + 1)
             if (char := self._next()) == "}":
@@ -138,7 +138,7 @@ class _Reader:
             match = _QUOTED_END[quote].search(self._source, self._at)
             if match is None:
                 self._at = begin
-                raise self._wrong("a text has no end", back=1)
+                raise self._wrong("a text is not closed", back=1)
             parts.append(self._source[self._at : match.start()])
             self._at = match.end()
             if match[0] == quote:
@@ -155,9 +155,9 @@ class _Reader:
                 return chr(int(digits, 16))
         elif char in _ESCAPES:
             return _ESCAPES[char]
-        raise self._wrong("an escape that does not exist", back=1)
+        raise self._wrong("unknown escape", back=1)
 
-    # ----------------------------------------------------------------------------------------- between
+    # ---------------------------------------------------------------------------------------- characters
 
     def _next(self) -> str:
         """Consumes and returns the next character that is neither blank nor part of a comment."""
@@ -167,7 +167,7 @@ class _Reader:
             if self._source.startswith("/*", self._at):
                 end = self._source.find("*/", self._at + 2)
                 if end < 0:
-                    raise self._wrong("a comment has no end")
+                    raise self._wrong("a comment is not closed")
                 self._at = end + 2
             elif self._source.startswith(("//", "#"), self._at):
                 rest = _LINE_REST.match(self._source, self._at)
@@ -176,7 +176,7 @@ class _Reader:
                 self._at += 1
                 return self._source[self._at - 1]
             else:
-                raise self._wrong("it ends too early")
+                raise self._wrong("unexpected end")
 
     def _wrong(self, what: str, *, back: int = 0) -> ValueError:
         at = max(0, self._at - back)
@@ -184,7 +184,7 @@ class _Reader:
         return ValueError(f"not valid JSON: {what} at character {at + 1}" + (f" ({near!r})" if near else ""))
 
 
-# ------------------------------------------------------------------------------------ values as one kind
+# ----------------------------------------------------------------------------------- values as one type
 
 
 def whole(value: Any) -> int:

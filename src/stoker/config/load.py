@@ -68,8 +68,8 @@ def load_file(file: Path | None, *, arguments: Mapping[str, Given], environment:
     given = {} if file is None else _from_file(file, environment, warnings)
     given.update(arguments)
     given.update(from_environment(environment, given))
-    values = {row.field: _value(row, given[key]) for key, row in ROWS.items() if key in given and _checked(row, given)}
-    settings = Settings(**values)
+    values = [(row.field, _value(row, given[key])) for key, row in ROWS.items() if key in given]  # unused keys too
+    settings = Settings(**{field: value for field, value in values if field})
     warnings += _remarks(given)
     warnings += _ignored_members(settings, given)
     return Loaded(settings=settings, given=given, file=file, warnings=tuple(warnings))
@@ -192,13 +192,6 @@ def _switch(key: str, given: Mapping[str, Given]) -> bool:
 # ------------------------------------------------------------------------------------------ the values
 
 
-def _checked(row: Row, given: Mapping[str, Given]) -> bool:
-    """Checks all values, those of unused keys too, and returns the ones with a field."""
-    if not row.field:
-        _value(row, given[row.key])
-    return bool(row.field)
-
-
 def _value(row: Row, given: Given) -> Any:
     try:
         return row.parse(given.text)
@@ -222,4 +215,4 @@ def _remarks(given: Mapping[str, Given]) -> Iterator[str]:
         if row.unused is not None:
             yield f"{value.where}: {key} has no effect: {row.unused}."
         elif row.is_boolean and not units.is_boolean_word(value.text):
-            yield f"{value.where}: {key}: '{value.text.strip()}' counts as false; only the word true is true."
+            yield f"{value.where}: {key}: '{value.text.strip()}' counts as false; only the word true counts as true."

@@ -1,7 +1,7 @@
 """Reads `model-config.yaml` of an archive: how a model wants to be served.
 
-`model_keys` lists the keys.  A value of the wrong type is ignored with a warning, as in TorchServe; a number out of any
-server's range refuses the model.  The whole document goes to the handler.
+`model_keys` lists the keys.  A value of the wrong type is ignored with a warning, as in TorchServe; a number of more
+than 32 bits refuses the model.  The whole document goes to the handler.
 """
 
 from __future__ import annotations

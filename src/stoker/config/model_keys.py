@@ -26,11 +26,11 @@ _SMALLEST, _LARGEST = -(2**31), 2**31 - 1
 
 
 class OutOfRange(ValueError):
-    """A number out of any server's range: an error, where a value of a wrong type is only ignored."""
+    """A number that is too large or too small: it refuses the model; a value of the wrong type is only ignored."""
 
 
 class Unusable(OutOfRange):
-    """A section that only stoker reads, and that contradicts itself or is not understood."""
+    """An invalid value of a key that only stoker reads: it refuses the model, too."""
 
 
 # ------------------------------------------------------------------------------------- converters
@@ -101,7 +101,7 @@ def _map(value: Any) -> Mapping[str, Any]:
 
 
 class Kind(NamedTuple):
-    """A kind of values. ``shown``: what may be given, in words."""
+    """A type of value. ``shown``: what may be given, in words."""
 
     convert: Callable[[Any], Any]
     shown: str
@@ -146,16 +146,16 @@ def _word(*words: str) -> Kind:
     return Kind(convert, ", ".join(words))
 
 
-def _own(kind: Kind) -> Kind:
-    """Makes a kind of keys that only stoker reads: there what is not understood is an error."""
+def _strict(kind: Kind) -> Kind:
+    """Makes a kind for keys that only stoker reads: a value that it cannot convert is an error, not ignored."""
 
-    def strictly(value: Any) -> Any:
+    def convert(value: Any) -> Any:
         try:
             return kind.convert(value)
         except ValueError as error:
             raise Unusable(str(error)) from None
 
-    return kind._replace(convert=strictly)
+    return kind._replace(convert=convert)
 
 
 _COUNT = Kind(_count, "number")
@@ -305,14 +305,14 @@ class ModelValues:
     )
     tensors: TensorInterface | None = _key(
         "openInference",
-        _own(Kind(open_inference.interface, "map")),
+        _strict(Kind(open_inference.interface, "map")),
         "-",
         "tensors that the model takes and gives; see [open-inference.md](open-inference.md)",
         ours=True,
     )
     warm_up: WarmUp | None = _key(
         "warmUp",
-        _own(Kind(warm_up_key.warm_up, "file, or map of request and batchSizes")),
+        _strict(Kind(warm_up_key.warm_up, "file, or map of request and batchSizes")),
         "-",
         "a request that each worker answers before it is ready, in batches of 1 and batchSize; see "
         "[performance.md](performance.md#what-to-tune)",
@@ -320,21 +320,21 @@ class ModelValues:
     )
     placement: str | None = _key(
         "placement",
-        _own(_word(*ray_keys.PLACES)),
+        _strict(_word(*ray_keys.PLACES)),
         "worker_placement",
         "where workers run: on the server's machine, or on nodes of a Ray cluster; see [ray.md](ray.md)",
         ours=True,
     )
     ray_resources: Mapping[str, float] | None = _key(
         "rayResources",
-        _own(Kind(ray_keys.resources, "map")),
+        _strict(Kind(ray_keys.resources, "map")),
         "CPU: 1, and GPU: 1 with deviceType gpu",
         "with placement ray: what each process of a worker takes: CPU, GPU, memory (bytes, or 2g), the cluster's own",
         ours=True,
     )
     ray_spread: bool | None = _key(
         "raySpread",
-        _own(_SWITCH),
+        _strict(_SWITCH),
         "true; false with parallelType",
         "with placement ray: spread workers, or the ranks of a worker, over the nodes instead of filling a few",
         ours=True,

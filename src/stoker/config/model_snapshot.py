@@ -6,7 +6,7 @@
 
 The models of a workflow's nodes are not among the models: the workflow brings them.
 
-Members of our own stand at the end and only where there is something to say; TorchServe reads past them.
+Members that only stoker knows come last, and only where they say something; TorchServe ignores them.
 """
 
 from __future__ import annotations
@@ -106,7 +106,7 @@ def _written(item: SnapshotModel | SnapshotWorkflow, members: Sequence[_Member])
 
 
 def _whole(value: float) -> int | float:
-    """Converts to the whole numbers that TorchServe writes; keeps what is none."""
+    """Converts to a whole number, as TorchServe writes; keeps a number that is not whole."""
     rounded = round(value)
     return rounded if math.isclose(value, rounded, abs_tol=1e-9) else value
 
@@ -115,10 +115,9 @@ def _whole(value: float) -> int | float:
 
 
 def decode(text: str) -> ModelSnapshot:
-    """Members that are missing have TorchServe's defaults; what is there must be right, and is read as leniently as
-    TorchServe reads it.
+    """Reads a snapshot as leniently as TorchServe does. Missing members have its defaults; others must be right.
 
-    Raises: ValueError: the text is no snapshot; half a sentence that fits behind 'KEY: '.
+    Raises: ValueError: the text is not a snapshot; the message is a phrase to follow 'KEY: '.
     """
     whole = lenient_json.members(lenient_json.parse(text, unique=(1, 2)), "the value")
     models = lenient_json.members(whole.get("models"), "models")

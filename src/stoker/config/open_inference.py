@@ -28,7 +28,7 @@ def interface(section: Any) -> TensorInterface:
         _check_batched(inputs, outputs)
     platform = known.get("platform", DEFAULT_PLATFORM)
     if not isinstance(platform, str):
-        raise ValueError("platform is no text")
+        raise ValueError("platform is not text")
     values = _word(known, "as", _VALUES, "list")
     return TensorInterface(mode == "tensors", batched, values, platform, inputs, outputs)
 
@@ -38,7 +38,7 @@ def _map(value: Any, keys: tuple[str, ...], what: str) -> Mapping[str, Any]:
         raise ValueError(f"{what} is not a map of keys")
     unknown = [str(key) for key in value if key not in keys]
     if unknown:
-        raise ValueError(f"{what} has an unknown key {unknown[0][:64]!r}; it knows {', '.join(keys)}")
+        raise ValueError(f"{what} has an unknown key {unknown[0][:64]!r}; the keys are {', '.join(keys)}")
     return value
 
 

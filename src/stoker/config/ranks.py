@@ -10,7 +10,7 @@ from stoker.core.ranks import Ranks
 
 log = logging.getLogger(__name__)
 
-MOST = 64
+_MOST_DEVICES = 64
 _COUNTS = ("nnodes", "nproc-per-node", "OMP_NUMBER_THREADS")
 _UNUSED = frozenset({"rdzv-backend", "rdzv-endpoint", "rdzv-conf", "monitor-interval", "node-rank"})
 """Ranks of one machine need none of them: the server starts and watches them itself."""
@@ -29,8 +29,8 @@ def refusal(ranks: Ranks, torchrun: Mapping[str, Any] | None) -> str | None:
     """Returns why a worker cannot have these ranks."""
     if (_count((torchrun or {}).get("nnodes")) or 1) > 1:
         return "torchrun: nnodes may only be 1: the ranks of a worker are on the server's machine."
-    if ranks.level > MOST:
-        return f"parallelLevel {ranks.level} is more than {MOST}."
+    if ranks.level > _MOST_DEVICES:
+        return f"parallelLevel {ranks.level} is more than {_MOST_DEVICES}."
     return None
 
 

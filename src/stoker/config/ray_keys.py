@@ -29,11 +29,11 @@ def resources(value: Any) -> Mapping[str, float]:
 
 def _name(name: Any) -> str:
     if not isinstance(name, str) or not name.strip() or len(name) > _LONGEST_NAME or not name.isprintable():
-        raise ValueError("a resource has a name of printable characters")
+        raise ValueError(f"the name of a resource is 1 to {_LONGEST_NAME} printable characters")
     known = {CPU.lower(): CPU, GPU.lower(): GPU, MEMORY: MEMORY}
     word = known.get(name.strip().lower(), name.strip())
     if word.startswith(_OF_RAY[:3]):
-        raise ValueError(f"{word} is a resource that Ray hands out itself")
+        raise ValueError(f"{word} is a resource that Ray assigns itself")
     return word
 
 
@@ -45,9 +45,9 @@ def _amount(name: str, value: Any) -> float:
     if not 0 <= value <= (_MOST if name.strip().lower() != MEMORY else _MOST**2):
         raise ValueError(f"{name} is out of range: {value:g}")
     if 0 < value < _LEAST:
-        raise ValueError(f"{name} is {value:g}: the least that is given out is {_LEAST:g}")
+        raise ValueError(f"{name} is {value:g}: the smallest amount that Ray assigns is {_LEAST:g}")
     if value > 1 and value != int(value) and name.strip().lower() != MEMORY:
-        raise ValueError(f"{name} is {value:g}: above 1, only whole numbers are given out")
+        raise ValueError(f"{name} is {value:g}: above 1, Ray assigns only whole numbers")
     return float(value)
 
 

@@ -60,7 +60,7 @@ class Row:
         return self.convert is path
 
     def parse(self, text: str) -> Any:
-        """Parses a value. Raises ValueError with half a sentence that fits after 'KEY: '."""
+        """Parses a value. Raises ValueError: the message is a phrase to follow 'KEY: '."""
         value = self.convert(text)
         if isinstance(value, (int, float)):
             self._check_range(value)
@@ -184,7 +184,7 @@ def header_name(text: str) -> str:
     """Returns a name that is valid in HTTP and gRPC."""
     word = text.strip()
     if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", word) is None or word.lower().startswith("grpc-"):
-        raise ValueError(f"{word!r} is not a name of a header: letters, digits, '_', '-', '.', not grpc- in front")
+        raise ValueError(f"{word!r} is not a header name: letters, digits, '_', '-' and '.', without grpc- in front")
     return word
 
 

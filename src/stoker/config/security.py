@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass
 
-from stoker.config.address import grpc_place, is_local_grpc
+from stoker.config.address import Address, grpc_place, is_local_grpc
 from stoker.config.settings import ROWS, Settings
 from stoker.errors import ConfigurationError
 
@@ -41,7 +41,7 @@ def mentioned_topics(given: Set[str], environment: Mapping[str, str]) -> Set[str
     return set(given) | {topic for topic in _TOPICS if (ROWS[topic].env or "") in environment}
 
 
-def check(settings: Settings, policy: AccessPolicy) -> None:
+def check(settings: Settings) -> None:
     """Refuses a configuration that would be less safe than it says. Raises ConfigurationError."""
     if settings.enable_grpc_ssl and not (_has_pem_pair(settings) or settings.keystore):
         raise ConfigurationError(
@@ -62,16 +62,16 @@ def remarks(settings: Settings, policy: AccessPolicy) -> Iterator[str]:
     """Returns warnings about how open the server is."""
     if policy.open_by_default:
         yield (
-            "Every process of this machine may register models, which run as code, and use them: nothing was set "
-            "for security, and only this machine is served. A config.properties file, --disable-token-auth or "
-            "--enable-model-api restores TorchServe's defaults"
+            "Every process of this machine may register models, which run as code, and use them: no security setting "
+            "was given, and only this machine can reach the server. A config.properties file, --disable-token-auth "
+            "or --enable-model-api restores TorchServe's defaults"
         )
     reachable = list(_reachable(settings))
     bare = ", ".join(place for place, tls in reachable if not tls)
     if bare and policy.tokens:
         yield f"Tokens travel unencrypted where other machines can reach the server, because there is no TLS: {bare}"
     if bare and settings.client_ca_file:
-        yield f"client_ca_file asks nobody for a certificate where there is no TLS: {bare}"
+        yield f"client_ca_file has no effect where there is no TLS: {bare}"
     if reachable and not policy.tokens:
         places = ", ".join(place for place, _ in reachable)
         yield f"Whoever can reach this machine may use the server without a token: {places}"
@@ -102,11 +102,13 @@ def _has_pem_pair(settings: Settings) -> bool:
 
 
 def _https(settings: Settings) -> bool:
-    rest = (settings.inference_address, settings.management_address, settings.metrics_address)
-    return any(address.scheme == "https" for address in rest)
+    return any(address.scheme == "https" for address in _rest_addresses(settings))
 
 
 def _is_local(settings: Settings) -> bool:
-    rest = (settings.inference_address, settings.management_address, settings.metrics_address)
     grpc = (settings.grpc_inference_address, settings.grpc_management_address)
-    return all(address.is_local for address in rest) and all(is_local_grpc(host) for host in grpc)
+    return all(address.is_local for address in _rest_addresses(settings)) and all(map(is_local_grpc, grpc))
+
+
+def _rest_addresses(settings: Settings) -> tuple[Address, ...]:
+    return settings.inference_address, settings.management_address, settings.metrics_address

@@ -1,7 +1,7 @@
 """Converts text of a settings file into values, each unit in one place.  PURE.
 
-A converter takes the text and returns the value, or raises `ValueError` with half a sentence that fits behind 'KEY: '
-in an error message.  Times become seconds, sizes bytes; blanks around a value mean nothing.
+A converter takes the text and returns the value, or raises `ValueError` with a phrase to follow 'KEY: ' in an error
+message.  Times become seconds, sizes bytes; blanks around a value are ignored.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def whole_number(text: str) -> int:
 
 def number(text: str) -> float:
     try:
-        value = float(text.strip().replace("_", "?"))  # spellings that only Python accepts
+        value = float(text.strip().replace("_", "?"))  # 1_000 is a spelling of Python's alone
     except ValueError:
         raise ValueError(f"{shortened(text)!r} is not a number") from None
     if not math.isfinite(value):
@@ -46,7 +46,7 @@ def milliseconds(text: str) -> float:
     try:
         return whole_number(text) / 1000.0
     except OverflowError:
-        raise ValueError(f"{shortened(text)!r} is not a number of milliseconds that a computer can count") from None
+        raise ValueError(f"{shortened(text)!r} is not a number of milliseconds in range") from None
 
 
 def minutes(text: str) -> float:

@@ -18,10 +18,10 @@ def warm_up(value: Any) -> WarmUp:
         raise ValueError("neither the name of a file nor a map")
     unknown = [str(key) for key in given if key not in _KEYS]
     if unknown:
-        raise ValueError(f"an unknown key {unknown[0][:64]!r}; it knows {', '.join(_KEYS)}")
+        raise ValueError(f"an unknown key {unknown[0][:64]!r}; the keys are {', '.join(_KEYS)}")
     request = given.get("request")
     if not isinstance(request, str) or not request.strip() or not _is_inside(request):
-        raise ValueError("request is no file of the archive")
+        raise ValueError("request is not a file of the archive")
     sizes = given.get("batchSizes") or []
     if not isinstance(sizes, list) or not all(_is_size(size) for size in sizes):
         raise ValueError("batchSizes is not a list of numbers from 1")

@@ -51,7 +51,7 @@ def _parse(content: bytes) -> Any:
 
 
 def _check_size(root: yaml.Node) -> None:
-    """Counts values with every alias expanded: a short text of nested aliases can mean billions."""
+    """Counts values with every alias expanded: a short text of nested aliases can expand to billions."""
     sizes: dict[int, int] = {}
 
     def size(node: yaml.Node) -> int:
@@ -60,7 +60,7 @@ def _check_size(root: yaml.Node) -> None:
             sizes[id(node)] = _MOST_VALUES + 1  # the result if a value contains itself
             known = sizes[id(node)] = 1 + sum(size(child) for child in _children(node))
             if known > _MOST_VALUES:
-                raise ValueError("its aliases mean too many values")
+                raise ValueError("its aliases expand to too many values")
         return known
 
     size(root)

@@ -14,6 +14,7 @@ from stoker.config import properties, security
 from stoker.config.load import Given, from_environment, hint
 from stoker.config.rows import Origin, Row
 from stoker.config.settings import ROWS, Settings
+from stoker.errors import ConfigurationError
 from stoker.migrate.findings import Finding, Verdict
 
 Judgement = tuple[Verdict, str]
@@ -238,6 +239,6 @@ def _check_reachability(
     elif not access.open_by_default:
         yield Finding("access", "tokens", Verdict.SAME)
     try:
-        security.check(settings, access)
-    except Exception as error:
+        security.check(settings)
+    except ConfigurationError as error:
         yield Finding("access", "TLS", Verdict.UNSUPPORTED, f"The start stops: {error}")

@@ -45,7 +45,7 @@ def test_all_of_it_is_read() -> None:
         ({"as": "tf"}, "as is none of"),
         ({"batchDimension": 1}, "neither 0 nor null"),
         ({"batchDimension": False}, "neither 0 nor null"),
-        ({"platform": 1}, "platform is no text"),
+        ({"platform": 1}, "platform is not text"),
         ({"inputs": X}, "inputs is not a list"),
         ({"inputs": [{**X, "name": ""}]}, "has no name"),
         ({"inputs": [{**X, "datatype": "float"}]}, "datatype of 'x' is none of"),
