@@ -57,12 +57,12 @@ class ListenerSettings:
     )
     grpc_engine: str = choice(
         ("auto", "nghttp2", "grpcio", "native"),
-        "HTTP/2 implementation; auto: nghttp2, or grpcio if the package ngh2 is missing; native: the same as nghttp2",
+        "HTTP/2 implementation; auto: nghttp2, or grpcio if the package ngh2 is missing; native: same as nghttp2",
         ours=True,
     )
     grpc_status_codes: str = choice(
         ("correct", "torchserve"),
-        "which gRPC status codes errors have, stoker's or TorchServe's; compatibility.md lists them",
+        "gRPC status codes of errors; torchserve: those of TorchServe; compatibility.md lists both",
         ours=True,
     )
     max_request_size: int = size(6553500, "largest request message")
@@ -106,15 +106,15 @@ class ListenerSettings:
 
     max_connections: int = whole(
         10_000,
-        "most connections per listener, from their accept on; fewer where ulimit -n is low; more are closed at once",
+        "most connections per listener, from their accept on; fewer where ulimit -n is low; others are closed at once",
         minimum=1,
         ours=True,
     )
     tls_handshake_timeout_s: float = seconds(
-        20.0, "how long a TLS handshake may take, from the connection on", minimum=0.001, ours=True
+        20.0, "how long a TLS handshake may take, from the start of the connection", minimum=0.001, ours=True
     )
     first_request_timeout_s: float = seconds(
-        60.0, "how long a new connection may send no request", minimum=0.001, ours=True
+        60.0, "how long a new connection may go without a request", minimum=0.001, ours=True
     )
     idle_timeout_s: float = seconds(
         600.0, "how long a connection may stay idle between requests", minimum=0.001, ours=True
@@ -159,7 +159,7 @@ class ListenerSettings:
         ours=True,
     )
     grpc_max_resets_per_second: int = whole(
-        200, "how many resets a second refill that burst", minimum=1, maximum=_HIGHEST_COUNT, ours=True
+        200, "how many resets are added to that burst per second", minimum=1, maximum=_HIGHEST_COUNT, ours=True
     )
     grpc_max_control_frame_burst: int = whole(
         2000,
@@ -171,7 +171,7 @@ class ListenerSettings:
     )
     grpc_max_control_frames_per_second: int = whole(
         50,
-        "how many of these frames a second refill that burst; a request brings 8 more, 512 bytes of answers one",
+        "how many of these frames are added to that burst per second; a request adds 8 more, 512 bytes of answers one",
         minimum=1,
         maximum=_HIGHEST_COUNT,
         ours=True,
@@ -183,8 +183,8 @@ class ListenerSettings:
     )
     max_buffered_request_bytes: int = size(
         0,
-        "most bytes of requests being received, over all connections; a further one waits, and is refused once what "
-        "waiting ones sent ahead fills a quarter of this; 0: 256 MiB, or four times max_request_size if that is more",
+        "most bytes of requests being received, over all connections; further ones wait, and are refused once what the "
+        "waiting ones have sent fills a quarter of this; 0: 256 MiB, or four times max_request_size if that is more",
         minimum=0,
         ours=True,
     )

@@ -256,7 +256,7 @@ class ModelValues:
     )
     parallel_level: int | None = _key("parallelLevel", _WHOLE, "0", "devices per worker; needs parallelType")
     torchrun: Mapping[str, Any] | None = _key(
-        "torchrun", _MAP, "-", "nproc-per-node is parallelLevel, OMP_NUMBER_THREADS the threads of a rank"
+        "torchrun", _MAP, "-", "nproc-per-node sets parallelLevel, OMP_NUMBER_THREADS the threads of a rank"
     )
     use_job_ticket: bool | None = _key(
         "useJobTicket", _SWITCH, "false", "refuse a request that no worker can begin at once, instead of queueing it"
@@ -265,7 +265,7 @@ class ModelValues:
         "continuousBatching",
         _SWITCH,
         "false",
-        "let requests join and leave the batch between two calls of a handler made for it",
+        "let requests join and leave the batch between two calls of the handler, which must be written for it",
     )
     sequence_batching: bool | None = _key(
         "sequenceBatching",

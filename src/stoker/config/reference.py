@@ -19,11 +19,11 @@ _GROUPS = {
     "model_store": "Models and workers",
     "worker_placement": "Workers on other machines",
     "workflow_store": "Workflows",
-    "stream_window": "Streams and the stop",
+    "stream_window": "Streams and shutdown",
     "allowed_urls": "Archives",
     "disable_token_authorization": "Security, and where values come from",
     "metrics_config": "Metrics and logs",
-    "temp_dir": "Places on the machine",
+    "compile_cache": "Folders on the machine",
 }
 """Section titles by the first key of each section, in the order of the table of settings."""
 

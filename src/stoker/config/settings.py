@@ -74,8 +74,8 @@ class Settings(ListenerSettings):
     )
     worker_poll_us: int = whole(
         400,
-        "how long a worker polls for its next batch before it sleeps, if batches arrive that fast and a core is free, "
-        "and the server for a lone answer, at most 200; 0: sleep at once",
+        "how long a worker polls for its next batch before it sleeps, if batches arrive that fast and a core is free; "
+        "the server polls for a lone answer likewise, for at most 200; 0: sleep at once",
         unit="us",
         maximum=10_000,
         ours=True,
@@ -91,7 +91,7 @@ class Settings(ListenerSettings):
     )
     worker_template: bool = switch(
         True,
-        "fork further workers of models that import torch from a process that already has; costs that process's memory",
+        "fork further workers of models that import torch from a process that has imported it; costs its memory",
         ours=True,
     )
     job_queue_size: int = whole(100, "most waiting requests per model version", minimum=1)
@@ -102,10 +102,10 @@ class Settings(ListenerSettings):
     limit_max_image_pixels: bool = switch(True, "keep Pillow's limit on image size in vision handlers")
     install_py_dep_per_model: bool = switch(False, "install an archive's requirements with pip at registration")
     blacklist_env_vars: str | None = setting(
-        rows.regex, None, "expression; workers do not inherit variables whose whole name matches"
+        rows.regex, None, "regular expression; workers do not inherit variables whose whole name matches"
     )
-    ipex_enable: bool = switch(False, "TS_IPEX_ENABLE for the workers")
-    ipex_gpu_enable: bool = switch(False, "TS_IPEX_GPU_ENABLE for the workers")
+    ipex_enable: bool = switch(False, "set TS_IPEX_ENABLE for the workers")
+    ipex_gpu_enable: bool = switch(False, "set TS_IPEX_GPU_ENABLE for the workers")
     python: str = setting(
         lambda text: text.strip() or sys.executable,
         None,
@@ -137,20 +137,20 @@ class Settings(ListenerSettings):
     ray_border_address: Address | None = setting(
         address.border,
         None,
-        "HOST or HOST:PORT that workers on other nodes connect to; 0.0.0.0 listens on all addresses and tells nodes "
-        "this one's",
+        "HOST or HOST:PORT that workers on other nodes connect to; with 0.0.0.0 the server listens on all addresses "
+        "and tells the nodes its own address in the cluster",
         shown="this node's address in the cluster, any free port",
         ours=True,
     )
     ray_border_tls: bool = switch(
         True,
         "encrypt what passes between the server and workers on other nodes (on loopback only with a certificate file); "
-        "false: only in a network that nobody else can read or write",
+        "false: only in a network where nobody else can read or change traffic",
         ours=True,
     )
     ray_border_certificate_file: Path | None = place(
-        "PEM file with the certificate that workers on other nodes see, and its chain; it must hold for the host of "
-        "ray_border_address",
+        "PEM file with the certificate that workers on other nodes see, and its chain; it must be valid for the host "
+        "of ray_border_address",
         shown="one is made at start",
         ours=True,
     )
@@ -184,16 +184,16 @@ class Settings(ListenerSettings):
     )
     workflow_api: str = choice(
         ("correct", "torchserve"),
-        "torchserve: clients may register and unregister workflows whatever enable_model_api says",
+        "torchserve: clients may register and unregister workflows regardless of enable_model_api",
         ours=True,
     )
     workflow_status_codes: str = choice(
         ("correct", "torchserve"),
-        "torchserve: a failed request of a workflow is answered with status 500 and no cause over REST",
+        "torchserve: over REST, a failed workflow request is answered with status 500 and without the cause",
         ours=True,
     )
 
-    # -------------------------------------------------------------------------------- streams and stop
+    # ---------------------------------------------------------------------------- streams and shutdown
 
     stream_window: int = size(1 << 20, "most bytes of one stream in transit to its reader", ours=True)
     stream_stall_timeout_s: float = seconds(
@@ -201,7 +201,7 @@ class Settings(ListenerSettings):
     )
     stream_min_bytes_per_second: int = size(
         0,
-        "slowest reading of a stream, averaged over stream_stall_timeout, before it is ended; 0: no limit",
+        "least rate at which a stream must be read, averaged over stream_stall_timeout, not to be ended; 0: no limit",
         minimum=0,
         ours=True,
     )
@@ -210,7 +210,7 @@ class Settings(ListenerSettings):
     # ---------------------------------------------------------------------------------------- archives
 
     allowed_urls: tuple[str, ...] = setting(
-        rows.regexes, ("https://.*",), "comma-separated expressions; one must match the whole URL of an archive"
+        rows.regexes, ("https://.*",), "comma-separated regular expressions; one must match the whole URL of an archive"
     )
     allowed_model_paths: tuple[Path, ...] = setting(
         rows.folders,
@@ -229,7 +229,7 @@ class Settings(ListenerSettings):
     unpack_max_files: int = whole(100_000, "most files in an archive", minimum=1, ours=True)
     unpack_max_ratio: int = whole(
         200,
-        "most that an archive may grow when unpacked, as a factor; beyond it, it is refused as a bomb",
+        "largest factor by which an archive may grow when unpacked; one that grows more is refused as a bomb",
         minimum=1,
         ours=True,
     )
@@ -317,11 +317,11 @@ class Settings(ListenerSettings):
         ours=True,
     )
 
-    # -------------------------------------------------------------------------- places on the machine
+    # ------------------------------------------------------------------------ folders on the machine
 
     compile_cache: Path | None = place(
-        "folder for what torch.compile made of each model with the key pt2 or warmUp, so that other workers and a "
-        "restart compile nothing again; empty: none is kept",
+        "folder for the code that torch.compile generates for models with the key pt2 or warmUp, so that other workers "
+        "and a restart need not compile again; empty: none is kept",
         factory=lambda: Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache", "stoker", "compiled"),
         shown="~/.cache/stoker/compiled",
         ours=True,
