@@ -79,7 +79,7 @@ def test_a_deployment_that_can_move_over_is_status_0_and_tells_what_changes(depl
     assert status == 0, text
     words = " ".join(text.split())
     assert "number_of_netty_threads (line 12): No effect: it tunes the Java virtual machine" in words
-    assert "job_que_size (line 26): No setting" in words
+    assert "job_que_size (line 26): Not a setting" in words
     assert "Did you mean job_queue_size?" in words
     assert "Whoever can reach this machine may use the server without a token" in words
     assert "same shop.mar" in words

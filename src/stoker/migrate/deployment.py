@@ -147,17 +147,17 @@ def _not_by_name(path: Path, location: str, names: Mapping[str, Path]) -> tuple[
     archive_in_store = by_path and namesake is not None and namesake.is_file()
     if not path.exists() or not (by_path or path.is_dir()):
         if archive_in_store:
-            text = f"Nothing lies at that path; TorchServe takes {path.name} of the model store: name it so."
+            text = f"There is nothing at that path; TorchServe takes {path.name} from the model store: use that name."
             return Verdict.UNSUPPORTED, text
         return Verdict.SAME, "It is not in the model store: skipped with an error in the log, as in TorchServe."
     if archive_in_store and namesake is not None and not path.samefile(namesake):
-        return Verdict.CHANGED, f"The file at that path is loaded; TorchServe takes {path.name} of the model store."
+        return Verdict.CHANGED, f"The file at that path is loaded; TorchServe takes {path.name} from the model store."
     return Verdict.SAME, ""
 
 
 def _log_config(deployment: Deployment) -> Iterator[Finding]:
     for path in sorted(deployment.folder.glob(_LOG4J)):
-        text = f"--log-config {path.name} is read: its levels count, its appenders, files and patterns do not."
+        text = f"--log-config {path.name} is read: only its levels take effect, no appenders, files and patterns."
         yield Finding("logs", path.name, Verdict.CHANGED, text)
 
 
@@ -172,7 +172,7 @@ def _snapshots(deployment: Deployment, environment: Mapping[str, str], names: Ma
         try:
             text = read_text(folder / name)
         except ConfigurationError as error:
-            yield Finding(snapshots.AREA, name, Verdict.CHANGED, f"It cannot be read, and is passed over: {error}.")
+            yield Finding(snapshots.AREA, name, Verdict.CHANGED, f"It cannot be read, and is skipped: {error}.")
             continue
         yield snapshots.check(name, text, store=names, newest=newest, environment=environment)
         newest = False

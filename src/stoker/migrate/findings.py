@@ -45,12 +45,12 @@ def unsupported(text: str, where: str = "") -> Remark:
     return Remark(Verdict.UNSUPPORTED, text, where)
 
 
-Found = Iterator[Remark]
+Remarks = Iterator[Remark]
 
 
-def of_archive(area: str, file: str, found: Iterable[Remark]) -> list[Finding]:
+def of_archive(area: str, file: str, remarks: Iterable[Remark]) -> list[Finding]:
     """Returns at least one finding: nothing found means that it is the same."""
-    return [Finding(area, file, *one) for one in found] or [Finding(area, file, Verdict.SAME)]
+    return [Finding(area, file, *remark) for remark in remarks] or [Finding(area, file, Verdict.SAME)]
 
 
 def exit_code(findings: Iterable[Finding]) -> int:

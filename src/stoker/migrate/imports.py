@@ -26,7 +26,7 @@ class Import(NamedTuple):
 
 
 def ts_imports(source: bytes) -> list[Import]:
-    """Returns every import from `ts`, wherever it is. Raises ValueError: it is no source for this Python."""
+    """Returns every import from `ts`, wherever it is. Raises ValueError: it is not source code for this Python."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about escapes in string literals

@@ -18,10 +18,11 @@ from stoker.config.settings import Settings
 from stoker.errors import InvalidArchive
 from stoker.migrate import findings, sources, ts_names
 from stoker.migrate.archives import Contents
-from stoker.migrate.findings import Finding, Found, Remark, Verdict, changed, unsupported
+from stoker.migrate.findings import Finding, Remark, Remarks, Verdict, changed, unsupported
 
 AREA = "models"
-_REFUSING = {"ts.torch_handler.trt_llm_handler", "ts.torch_handler.dali_image_classifier"}
+_SENDS_PARTS = b"send_intermediate_predict_response"
+_UNSUPPORTED_HANDLERS = {"ts.torch_handler.trt_llm_handler", "ts.torch_handler.dali_image_classifier"}
 
 
 def check(file: str, contents: Contents, settings: Settings) -> list[Finding]:
@@ -41,9 +42,6 @@ def check(file: str, contents: Contents, settings: Settings) -> list[Finding]:
     return findings.of_archive(AREA, file, found)
 
 
-_SENDS_PARTS = b"send_intermediate_predict_response"
-
-
 def _check_identity(manifest: Manifest) -> None:
     """Raises InvalidArchive. At start, a missing name is made from the file's name."""
     runtime = manifest.effective(default_model_name="unnamed").runtime
@@ -51,7 +49,7 @@ def _check_identity(manifest: Manifest) -> None:
         raise InvalidArchive("its runtime is LSP, the C++ backend. Pack the model with a Python handler.")
 
 
-def _handler(manifest: Manifest, contents: Contents, settings: Settings) -> Found:
+def _handler(manifest: Manifest, contents: Contents, settings: Settings) -> Remarks:
     handler = manifest.handler or settings.default_service_handler
     if handler is None:
         yield unsupported("It names no handler: a registration must name one, or default_service_handler must.")
@@ -59,7 +57,7 @@ def _handler(manifest: Manifest, contents: Contents, settings: Settings) -> Foun
     module = _module(handler)
     if module in BUILTIN_HANDLERS or module.startswith("ts."):
         name = module if module.startswith("ts.") else f"ts.torch_handler.{module}"
-        if name in _REFUSING or not ts_names.has_module(name):
+        if name in _UNSUPPORTED_HANDLERS or not ts_names.has_module(name):
             yield unsupported(f"The handler {shown(handler)} is not supported: pack one of your own.")
     elif f"{module}.py" not in {name.rpartition("/")[2] for name in contents.names}:
         yield changed(
@@ -71,7 +69,7 @@ def _module(handler: str) -> str:
     return handler.partition(":")[0].rpartition("/")[2].removesuffix(".py")
 
 
-def _files(manifest: Manifest, contents: Contents) -> Found:
+def _files(manifest: Manifest, contents: Contents) -> Remarks:
     named = (manifest.serialized_file, manifest.model_file, manifest.requirements_file, manifest.config_file)
     for name in named:
         if name is not None and name not in contents.names:
@@ -83,7 +81,7 @@ def _files(manifest: Manifest, contents: Contents) -> Found:
         )
 
 
-def _requirements(manifest: Manifest, settings: Settings) -> Found:
+def _requirements(manifest: Manifest, settings: Settings) -> Remarks:
     name = manifest.requirements_file
     if name is not None and not settings.install_py_dep_per_model:
         yield changed(
@@ -95,7 +93,7 @@ def _requirements(manifest: Manifest, settings: Settings) -> Found:
 # ------------------------------------------------------------------------------------- model-config.yaml
 
 
-def _config(manifest: Manifest, contents: Contents, settings: Settings) -> Found:
+def _config(manifest: Manifest, contents: Contents, settings: Settings) -> Remarks:
     name = manifest.config_file
     if name is None or name not in contents.names:
         return
@@ -113,7 +111,7 @@ def _config(manifest: Manifest, contents: Contents, settings: Settings) -> Found
             yield remark._replace(where="model-config.yaml")
 
 
-def _config_keys(document: Mapping[str, Any], config: ModelConfig, settings: Settings) -> Found:
+def _config_keys(document: Mapping[str, Any], config: ModelConfig, settings: Settings) -> Remarks:
     if config.contradiction is not None:
         yield unsupported(f"It is refused at registration: {config.contradiction}")
     fewest, most = config.min_workers, config.max_workers
@@ -135,7 +133,7 @@ def _config_keys(document: Mapping[str, Any], config: ModelConfig, settings: Set
         yield changed("Without responseTimeout it has default_response_timeout, where TorchServe takes 120 s.")
 
 
-def _streams(config: ModelConfig, contents: Contents) -> Found:
+def _streams(config: ModelConfig, contents: Contents) -> Remarks:
     streams = any(name.endswith(".py") and _SENDS_PARTS in text for name, text in contents.texts.items())
     shares = config.stream_batching is not None or config.continuous_batching
     if streams and (config.batch_size or 1) > 1 and not shares:

@@ -69,7 +69,7 @@ def _from_file(
         where = f"line {entry.line}"
         row = ROWS.get(entry.key)
         if row is None or row.origin is Origin.ENVIRONMENT:
-            text = f"No setting: TorchServe ignores it in silence, stoker with a warning.{hint(entry.key, ROWS)}"
+            text = f"Not a setting: TorchServe ignores it silently, stoker with a warning.{hint(entry.key, ROWS)}"
             findings.append(Finding(area, entry.key, Verdict.CHANGED, text, where))
             continue
         try:
@@ -135,7 +135,7 @@ def _is_default(row: Row, parsed: Any) -> bool:
 def _vmargs(parsed: str | None) -> Judgement:
     text = "No effect: there is no Java."
     if "log4j" in (parsed or ""):
-        text += " Of the log4j2 file that it names the levels count; its appenders, files and patterns do not."
+        text += " Of the log4j2 file that it names, only the levels take effect: no appenders, files and patterns."
     return Verdict.CHANGED, text
 
 
@@ -153,15 +153,15 @@ def _models(parsed: Any) -> Judgement:
     if not ignored:
         return _SAME
     return Verdict.SAME, (
-        f"Ignored, as in TorchServe, and warned about: {', '.join(sorted(ignored))}. "
-        "What a model needs of them belongs in its model-config.yaml."
+        f"Ignored, as in TorchServe, with a warning: {', '.join(sorted(ignored))}. "
+        "What a model needs of these belongs in its model-config.yaml."
     )
 
 
 def _snapshot(parsed: Any) -> Judgement:
     if parsed is None:
         return _SAME
-    ignored = f" Ignored, and warned about: {', '.join(parsed.ignored)}." if parsed.ignored else ""
+    ignored = f" Ignored, with a warning: {', '.join(parsed.ignored)}." if parsed.ignored else ""
     return Verdict.CHANGED, (
         f"Its models are loaded; one whose archive is missing is skipped, and the server starts.{ignored}"
     )
@@ -191,17 +191,17 @@ _JUDGED: Mapping[str, Callable[[Any], Judgement]] = {
     "keystore_type": _keystore_type,
     "allowed_urls": _always(
         Verdict.CHANGED,
-        "The expressions mean the same. Private, loopback and link-local addresses are refused besides, "
+        "The expressions mean the same. Private, loopback and link-local addresses are refused, too, "
         "unless allow_private_urls=true.",
     ),
     "models": _models,
     "debug": _if_set(
         Verdict.CHANGED,
-        "The server starts the workers itself, where TorchServe waits for one on port 9000; time limits never pass.",
+        "The server starts the workers itself, where TorchServe waits for one on port 9000; no time limits apply.",
     ),
     "initial_worker_port": _if_set(Verdict.CHANGED, "It only numbers the workers: no port is opened for them."),
     "max_response_size": _if_set(
-        Verdict.CHANGED, "An answer over it is an error for that request alone; the worker lives."
+        Verdict.CHANGED, "An answer over it is an error for that request alone; the worker keeps running."
     ),
     "model_snapshot": _snapshot,
 }
@@ -220,8 +220,9 @@ def _check_defaults(settings: Settings, given: Mapping[str, Given], area: str) -
         yield Finding(area, "allowed_urls (not set)", Verdict.CHANGED, text)
     if settings.enable_model_api and settings.model_store != Path("/") and "allowed_model_paths" not in given:
         text = (
-            "Clients of TorchServe register directories from anywhere on the machine, those of stoker from model_store "
-            "only. Name other folders in allowed_model_paths. A path never means its namesake in model_store."
+            "Clients of TorchServe may register directories from anywhere on the machine, clients of stoker only from "
+            "model_store. Name other folders in allowed_model_paths. A path never means the archive of the same name "
+            "in model_store."
         )
         yield Finding(area, "allowed_model_paths (not set)", Verdict.CHANGED, text)
 

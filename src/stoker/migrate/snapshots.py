@@ -22,7 +22,7 @@ def check(name: str, text: str, *, store: Container[str], newest: bool, environm
         snapshot = model_snapshot.decode(properties.expand(entries[_KEY], environment))
     except (ConfigurationError, ValueError) as error:
         reason = str(error).removeprefix("Invalid configuration: ")
-        return Finding(AREA, name, Verdict.CHANGED, f"Not whole, and passed over: {shown(reason)}.")
+        return Finding(AREA, name, Verdict.CHANGED, f"It is not a complete snapshot, and is skipped: {shown(reason)}.")
     if not newest:
         return Finding(AREA, name, Verdict.SAME)
     lost = sorted({model.mar_name for model in snapshot.models if model.url is None and model.mar_name not in store})

@@ -13,7 +13,7 @@ from stoker.archive.workflow_manifest import MANIFEST_PATH, WorkflowManifest
 from stoker.errors import InvalidArchive, InvalidWorkflow
 from stoker.migrate import findings, sources
 from stoker.migrate.archives import Contents
-from stoker.migrate.findings import Finding, Found, Verdict, changed, unsupported
+from stoker.migrate.findings import Finding, Remarks, Verdict, changed, unsupported
 from stoker.workflows import specification
 from stoker.workflows.specification import Specification
 
@@ -28,7 +28,7 @@ def check(file: str, contents: Contents, models: Collection[str]) -> list[Findin
     except (InvalidArchive, InvalidWorkflow) as error:
         return [Finding(AREA, file, Verdict.UNSUPPORTED, f"It cannot be registered: {error}")]
     found = [
-        *(changed(f"Warned about: {warning}", shown(manifest.spec_file)) for warning in parsed.warnings),
+        *(changed(f"With a warning: {warning}", shown(manifest.spec_file)) for warning in parsed.warnings),
         *_models(parsed, models),
         *sources.check((manifest.handler or "").removesuffix(".py"), contents),
     ]
@@ -54,7 +54,7 @@ def _parsed(manifest: WorkflowManifest, contents: Contents) -> Specification:
     return specification.parse(content, name=shown(manifest.spec_file), has_handler=manifest.handler is not None)
 
 
-def _models(parsed: Specification, models: Collection[str]) -> Found:
+def _models(parsed: Specification, models: Collection[str]) -> Remarks:
     for node in parsed.graph.nodes.values():
         if node.url is not None and not urls.is_remote(node.url) and urls.file_name(node.url) not in models:
             yield unsupported(f"The model of node {node.name} is not in the model store: {shown(node.url)}.")

@@ -106,7 +106,7 @@ def test_a_folder_without_a_manifest_is_a_model_where_the_start_loads_it(tmp_pat
         ("a.mar", None, ""),
         ("gone.mar", Verdict.SAME, "not in the model store"),
         ("other/a.mar", Verdict.CHANGED, "The file at that path is loaded"),
-        ("gone/a.mar", Verdict.UNSUPPORTED, "name it so"),
+        ("gone/a.mar", Verdict.UNSUPPORTED, "use that name"),
         ("store/a.mar", None, ""),
         ("other/dir", None, ""),
         ("gone/dir", Verdict.SAME, "not in the model store"),
@@ -138,7 +138,7 @@ def test_the_newest_snapshot_must_find_its_archives(tmp_path: Path) -> None:
     snapshot("20240103000000000-shutdown.cfg", "a.mar")
     found = check(tmp_path)
     assert of(found, "20240103000000000-shutdown.cfg").verdict is Verdict.CHANGED
-    assert "passed over" in of(found, "20240102000000000-snapshot.cfg").text
+    assert "is skipped" in of(found, "20240102000000000-snapshot.cfg").text
     assert of(found, "20240101000000000-startup.cfg").verdict is Verdict.SAME
     (folder / "20240103000000000-shutdown.cfg").unlink()
     (folder / "20240102000000000-snapshot.cfg").unlink()

@@ -55,12 +55,12 @@ def test_functions_are_checked_as_handlers_are_and_warnings_are_reported() -> No
     assert check(contents({"w.yaml": spec, "f.py": "from ts.nowhere import x"})) == [
         (
             Verdict.CHANGED,
-            "Warned about: models.batch_size is not known, and has no effect; did you mean batch-size?",
+            "With a warning: models.batch_size is not known, and has no effect; did you mean batch-size?",
             "w.yaml",
         ),
         (
             Verdict.UNSUPPORTED,
-            "It imports ts.nowhere.x, which stoker's package ts does not have: do without it.",
+            "It imports ts.nowhere.x, which stoker's package ts does not have: remove that import.",
             "f.py, line 1",
         ),
     ]
