@@ -6,7 +6,6 @@ The two take turns request by request, so that the machine's slow moments count 
 from __future__ import annotations
 
 import functools
-import resource
 import time
 from dataclasses import dataclass, field, replace
 
@@ -15,6 +14,7 @@ from benchmarks.points import OVERHEAD_S, Turn
 from stoker.bench.checking import Probe
 from stoker.bench.loads import LoadResult
 from stoker.bench.measure import Measured, watched
+from stoker.bench.processes import own_cpu_seconds
 from stoker.bench.spread import latencies
 from stoker.client import CallError, Client, Endpoint
 
@@ -56,7 +56,7 @@ class Chain:
     def _generate(self, turn: Turn, seen: Seen) -> LoadResult:
         payload, workflow = self.probe.payload(0), turn.model.name
         nodes = [f"{workflow}__{node}" for node in (FIRST, SECOND)]
-        cpu, began = _cpu_s(), time.perf_counter()
+        cpu, began = own_cpu_seconds(), time.perf_counter()
         problem = None
         with Client(Endpoint(inference=turn.running.endpoint)) as client:
             try:
@@ -71,7 +71,7 @@ class Chain:
             seconds=sum(seen.workflow_ms) / 1000,
             failed=seen.wrong,
             latencies_ms=latencies(seen.workflow_ms),
-            client_cpu_s=_cpu_s() - cpu,
+            client_cpu_s=own_cpu_seconds() - cpu,
             problem=problem,
         )
 
@@ -85,8 +85,3 @@ class Chain:
         seen.workflow_ms.append((between - began) * 1000)
         seen.calls_ms.append((ended - between) * 1000)
         seen.wrong += not (self.probe.check(payload, [whole]) and whole == outer)
-
-
-def _cpu_s() -> float:
-    used = resource.getrusage(resource.RUSAGE_SELF)
-    return used.ru_utime + used.ru_stime

@@ -18,7 +18,7 @@ from typing import IO, Any
 from benchmarks.crowd import AT_ONCE, PAUSE_S, Behaviour, Plan
 from benchmarks.lives import SETTLE_S, Fresh, first_answer
 from benchmarks.place import Options
-from stoker.bench.checking import Checker, Findings, Probe
+from stoker.bench.checking import Checker, CheckedAnswers, Probe
 from stoker.bench.contender import Running, Wire
 from stoker.bench.h2load import grpc_frame
 from stoker.bench.measure import Measured
@@ -102,7 +102,7 @@ class Crowd:
             clients=clients,
         )
 
-    def _greatest(self, running: Running, checker: Checker, reports: Reports, asked: Findings) -> float:
+    def _greatest(self, running: Running, checker: Checker, reports: Reports, asked: CheckedAnswers) -> float:
         """Samples until the crowd has stayed long enough, or is late."""
         found, late = 0.0, time.monotonic() + GATHERING_S
         until = late

@@ -5,9 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from benchmarks.rest import rest_api, rest_first
-from stoker import __version__
 from stoker.bench.contender import LOOPBACK, SPOKEN, Deployment, Wire, Workload
-from stoker.bench.contenders import STOKER, Stoker, TorchServe, api_of, start_torchserve
+from stoker.bench.contenders import STOKER, InstalledStoker, Stoker, TorchServe, api_of, start_torchserve
 from stoker.bench.processes import Spawned
 from stoker.bench.torchserve_api import TorchServeApi
 from stoker.frontend.certificates import self_signed
@@ -40,15 +39,9 @@ class _OverTls:
         return workload is Workload.TLS
 
 
-class StokerTls(_OverTls):
+class StokerTls(_OverTls, InstalledStoker):
     name = "stoker-tls"
     note = "gRPC with TLS (enable_grpc_ssl), loggers at WARN"
-
-    def install(self, home: Path, requirements: tuple[str, ...]) -> None:
-        """Does nothing: scripts/install has done it."""
-
-    def version(self, home: Path) -> str:
-        return __version__
 
     def start(self, deployment: Deployment) -> TlsApi:
         return TlsApi(start_torchserve(STOKER, deployment, with_certificate(deployment.scratch)), deployment)
@@ -97,19 +90,13 @@ MANY = {"max_connections": "11000"}
 """Room for one client more than the crowd."""
 
 
-class Crowded:
+class Crowded(InstalledStoker):
     """A server that a crowd of clients occupies, over one ``wire``."""
 
     def __init__(self, wire: Wire) -> None:
         self.wire: Wire = wire
         self.name = f"stoker-crowded-{wire}"
         self.note = f"{SPOKEN[wire]}, max_connections={MANY['max_connections']}, loggers at WARN"
-
-    def install(self, home: Path, requirements: tuple[str, ...]) -> None:
-        """Does nothing: scripts/install has done it."""
-
-    def version(self, home: Path) -> str:
-        return __version__
 
     def offers(self, workload: Workload) -> bool:
         return workload is Workload.CROWD

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
-from stoker import __version__
 from stoker.bench.contender import LOOPBACK, Deployment, Wire, WireRequest, Workload
-from stoker.bench.contenders import STOKER, TorchServe, api_of, start_torchserve
+from stoker.bench.contenders import STOKER, InstalledStoker, TorchServe, api_of, start_torchserve
 from stoker.bench.processes import Spawned
 from stoker.bench.torchserve_api import TorchServeApi
 
@@ -38,15 +36,9 @@ class _OverRest:
         return workload is Workload.REST
 
 
-class StokerRest(_OverRest):
+class StokerRest(_OverRest, InstalledStoker):
     name = "stoker-rest"
     note = "REST /predictions, loggers at WARN"
-
-    def install(self, home: Path, requirements: tuple[str, ...]) -> None:
-        """Does nothing: scripts/install has done it."""
-
-    def version(self, home: Path) -> str:
-        return __version__
 
     def start(self, deployment: Deployment) -> RestApi:
         return rest_api(start_torchserve(STOKER, rest_first(deployment)), deployment)
@@ -86,7 +78,7 @@ class ScrapedApi(TorchServeApi):
     metrics_url: str = ""
 
 
-class StokerObserved:
+class StokerObserved(InstalledStoker):
     """``on``: Prometheus metrics, read once a second, and a line per request in the access log and on the console; else
     nothing of these.
     """
@@ -97,12 +89,6 @@ class StokerObserved:
         self.name = "stoker-observed" if on else "stoker-unobserved"
         self.note = _ON if on else _OFF
         self._on = on
-
-    def install(self, home: Path, requirements: tuple[str, ...]) -> None:
-        """Does nothing: scripts/install has done it."""
-
-    def version(self, home: Path) -> str:
-        return __version__
 
     def offers(self, workload: Workload) -> bool:
         return workload is Workload.METRICS

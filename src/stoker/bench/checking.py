@@ -40,7 +40,9 @@ class Probe:
 
 
 @dataclass
-class Findings:
+class CheckedAnswers:
+    """``asked``: the number of checked requests. ``wrong``: for each bad answer, what was wrong with it."""
+
     asked: int = 0
     wrong: list[str] = field(default_factory=list)
 
@@ -159,14 +161,14 @@ class Checker:
             return self._running.parts(bodies[0])
         return [self._running.answer(body) for body in bodies]
 
-    def several(self, count: int) -> Findings:
-        findings = Findings()
+    def several(self, count: int) -> CheckedAnswers:
+        checked = CheckedAnswers()
         for _ in range(count):
-            self._note(findings)
-        return findings
+            self._note(checked)
+        return checked
 
     @contextmanager
-    def aside(self, findings: Findings) -> Iterator[None]:
+    def aside(self, checked: CheckedAnswers) -> Iterator[None]:
         """Asks every `PERIOD_S` while the block runs; a hanging request delays its end by
         ``probe.timeout_s`` at most.
         """
@@ -174,7 +176,7 @@ class Checker:
 
         def ask() -> None:
             while not over.wait(PERIOD_S):
-                self._note(findings)
+                self._note(checked)
 
         thread = threading.Thread(target=ask, name="bench-check")
         thread.start()
@@ -184,11 +186,11 @@ class Checker:
             over.set()
             thread.join()
 
-    def _note(self, findings: Findings) -> None:
+    def _note(self, checked: CheckedAnswers) -> None:
         wrong = self.once()
-        findings.asked += 1
+        checked.asked += 1
         if wrong is not None:
-            findings.wrong.append(wrong)
+            checked.wrong.append(wrong)
 
 
 def framed_size(message: bytes) -> int:

@@ -16,20 +16,30 @@ from stoker.bench.venvs import make_venv, package_version
 
 STOKER = (sys.executable, "-m", "stoker.cli.torchserve")
 TORCHSERVE_PACKAGES = ("torch==2.13.0", "torchserve==0.12.0", "torch-model-archiver", "pyyaml", "psutil", "packaging")
-
-
-OVER_GRPC = frozenset(Workload) - {
+STANDARD_WORKLOADS = frozenset(Workload) - {
     Workload.REST,
     Workload.METRICS,
     Workload.TLS,
     Workload.CROWD,
     Workload.WORKFLOW,
     Workload.TENSORS,
+    Workload.BOMBED,
 }
+"""Workloads for servers over plain gRPC with the usual settings; the others have contenders of their own."""
 
 
-class Stoker:
-    """Runs stoker from the environment of the bench itself."""
+class InstalledStoker:
+    """Shared by the contenders that run stoker from the environment of the bench itself."""
+
+    def install(self, home: Path, requirements: tuple[str, ...]) -> None:
+        """Does nothing: scripts/install has done it."""
+
+    def version(self, home: Path) -> str:
+        return __version__
+
+
+class Stoker(InstalledStoker):
+    """Runs stoker with one of its gRPC engines."""
 
     wire: Wire = "grpc"
 
@@ -38,14 +48,8 @@ class Stoker:
         self.note = f"grpc_engine={engine}, loggers at WARN"
         self._engine = engine
 
-    def install(self, home: Path, requirements: tuple[str, ...]) -> None:
-        """Does nothing: scripts/install has done it."""
-
-    def version(self, home: Path) -> str:
-        return __version__
-
     def offers(self, workload: Workload) -> bool:
-        return workload in OVER_GRPC
+        return workload in STANDARD_WORKLOADS
 
     def start(self, deployment: Deployment) -> TorchServeApi:
         return api_of(start_torchserve(STOKER, deployment, {"grpc_engine": self._engine}), deployment)
@@ -73,7 +77,7 @@ class TorchServe:
         return package_version(self._executable(home).parent / "python", "torchserve")
 
     def offers(self, workload: Workload) -> bool:
-        return workload in OVER_GRPC
+        return workload in STANDARD_WORKLOADS
 
     def start(self, deployment: Deployment) -> TorchServeApi:
         return api_of(self.launch(deployment), deployment)
@@ -119,7 +123,7 @@ def api_of(spawned: Spawned, deployment: Deployment) -> TorchServeApi:
 
 
 def settings(deployment: Deployment) -> dict[str, str]:
-    """Writes config.properties, the same for both servers."""
+    """Returns the content of config.properties, the same for both servers."""
     management, rest, rest_management, metrics = deployment.more_ports[:4]
     return {
         "inference_address": f"http://{LOOPBACK}:{rest}",
@@ -131,7 +135,7 @@ def settings(deployment: Deployment) -> dict[str, str]:
         "enable_model_api": "true",
         "max_request_size": str(deployment.max_message_bytes),
         "max_response_size": str(deployment.max_message_bytes),
-        "job_queue_size": "1000",  # a finished load leaves jobs behind: no reason to refuse the next
+        "job_queue_size": "1000",  # jobs that a finished load leaves behind must not get the next refused
         "load_models": deployment.model.archive.name,
         "models": _models(deployment),
     }

@@ -1,4 +1,4 @@
-"""Measures the bare forward loop, and takes from it the right answers of the real models."""
+"""Measures the bare forward loop, and computes with it the right answers of the real models."""
 
 from __future__ import annotations
 

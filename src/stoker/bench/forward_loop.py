@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import base64
 import json
-import resource
 import sys
 import time
 from typing import Any
 
 from stoker.bench import handler_host
+from stoker.bench.processes import own_cpu_seconds
 
 
 def main() -> None:
@@ -40,16 +40,11 @@ def streamed(host: Any, payload: bytes) -> list[bytes]:
 
 def loop(call: Any, seconds: float) -> dict[str, float]:
     calls = parts = 0
-    begin, cpu = time.perf_counter(), cpu_s()
+    begin, cpu = time.perf_counter(), own_cpu_seconds()
     while (took := time.perf_counter() - begin) < seconds or not calls:
         parts += call()
         calls += 1
-    return {"calls": calls, "parts": parts, "seconds": took or 1e-9, "cpu_s": cpu_s() - cpu}
-
-
-def cpu_s() -> float:
-    used = resource.getrusage(resource.RUSAGE_SELF)
-    return used.ru_utime + used.ru_stime
+    return {"calls": calls, "parts": parts, "seconds": took or 1e-9, "cpu_s": own_cpu_seconds() - cpu}
 
 
 if __name__ == "__main__":

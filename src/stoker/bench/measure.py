@@ -15,6 +15,7 @@ from stoker.bench.processes import cpu_seconds
 Generator = Callable[[Load], LoadResult]
 CHECKS = 2
 SETTLED = 0.05
+"""A load that beats the best one by less than this share shows that the rate has settled."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,20 +59,20 @@ def watched(
     checks: int = CHECKS,
 ) -> Measured:
     """Runs a load between checks. ``aside``: also check answers during the load, which count as served."""
-    findings = checker.several(checks)
-    if findings.wrong:
-        return Measured(checked=findings.asked, problem=findings.problem())
-    asked_before = findings.asked
+    checked = checker.several(checks)
+    if checked.wrong:
+        return Measured(checked=checked.asked, problem=checked.problem())
+    asked_before = checked.asked
     cpu_before, began = cpu_seconds(running.pids()), time.monotonic()
-    with checker.aside(findings) if aside else nullcontext():
+    with checker.aside(checked) if aside else nullcontext():
         result = generate()
         took = time.monotonic() - began
-        aside_count = findings.asked - asked_before
+        aside_count = checked.asked - asked_before
     cpu = cpu_seconds(running.pids()) - cpu_before
-    answered = result.requests + findings.asked - asked_before
+    answered = result.requests + checked.asked - asked_before
     after = checker.several(checks)
-    findings.asked += after.asked
-    findings.wrong += after.wrong
+    checked.asked += after.asked
+    checked.wrong += after.wrong
     return Measured(
         rate=result.rate + (aside_count / result.seconds if result.requests else 0.0),
         latencies_ms=result.latencies_ms,
@@ -79,6 +80,6 @@ def watched(
         client_cores=result.client_cpu_s / took if took else 0.0,
         requests=result.requests,
         failed=result.failed,
-        checked=findings.asked,
-        problem=result.problem or findings.problem(),
+        checked=checked.asked,
+        problem=result.problem or checked.problem(),
     )

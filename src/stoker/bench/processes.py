@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import resource
 import signal
 import subprocess
 import time
@@ -16,7 +17,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 MARK = "STOKER_BENCH_MARK"
-POLITE_S = 8.0
+TERMINATION_S = 8.0
 TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -47,7 +48,7 @@ class Spawned:
         return sorted(tree(self.pid) | marked(self._mark))
 
     def stop(self) -> None:
-        """Sends SIGTERM to the root, which may tell the others; SIGKILL to what is left after `POLITE_S`."""
+        """Sends SIGTERM to the root, which may tell the others; SIGKILL to what is left after `TERMINATION_S`."""
         everyone = set(self.pids())
         if self._process.poll() is None:
             self._process.terminate()
@@ -56,7 +57,7 @@ class Spawned:
         self._process.wait()
 
     def _wait_gone(self, everyone: set[int]) -> None:
-        until = time.monotonic() + POLITE_S
+        until = time.monotonic() + TERMINATION_S
         while time.monotonic() < until:
             self._process.poll()  # reaps the root
             if not any(map(running, everyone)):
@@ -135,6 +136,11 @@ def stat_fields(pid: int) -> list[bytes]:
 def cpu_seconds(pids: Iterable[int]) -> float:
     """Returns user and system time of these processes and of the children they have waited for."""
     return sum(sum(map(int, fields[11:15])) for pid in pids if (fields := stat_fields(pid))) / TICKS
+
+
+def own_cpu_seconds() -> float:
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    return used.ru_utime + used.ru_stime
 
 
 def pss_mib(pids: Iterable[int]) -> float:
