@@ -34,7 +34,7 @@ class BombedApi(TorchServeApi):
 
 class StokerBombed(StokerWith):
     def __init__(self) -> None:
-        super().__init__("stoker-bombed", Workload.CROWD)
+        super().__init__("stoker-bombed", Workload.BOMBED)
         self.note = "gRPC, loggers at WARN"
 
     def start(self, deployment: Deployment) -> BombedApi:

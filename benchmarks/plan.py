@@ -75,8 +75,8 @@ class Group:
 
     @property
     def letter(self) -> str:
-        """Returns the workload's letter, with which the names of all its points begin."""
-        return (*self.points, *self.fresh)[0].name[0]
+        """Returns the workload's letter, with which the names of its points begin."""
+        return self.workload.value
 
 
 def message(prediction: bytes) -> bytes:
@@ -471,7 +471,7 @@ def bombed(options: Options, _: Place) -> list[Group]:
     return [
         Group(
             title="200 small calls a second, alone and beside a client that sends bombs",
-            workload=Workload.CROWD,
+            workload=Workload.BOMBED,
             model=models.digest_one,
             points=points,
             only=("stoker-bombed",),

@@ -70,6 +70,8 @@ class Workload(enum.Enum):
     """(a) at 1 KiB by one server that is asked over the open inference protocol, and one over Predictions."""
     PLACED = "p"
     """(a) at 1 KiB, and (c), by workers on a Ray cluster and by workers of this machine; the death of a node."""
+    BOMBED = "q"
+    """Small calls at random times, alone and beside a client that sends decompression bombs."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -54,6 +54,8 @@ def test_over_rest_it_is_a_packed_body() -> None:
 
 
 @pytest.mark.parametrize("letter", sorted(set(WORKLOADS) - set("cdgop")))
-def test_the_letter_of_a_group_is_that_of_its_workload(letter: str) -> None:
+def test_a_group_and_its_points_have_the_letter_of_their_workload(letter: str) -> None:
     options = Options()
-    assert {group.letter for group in groups(letter, options, Place(Path("unused"), options))} == {letter}
+    found = groups(letter, options, Place(Path("unused"), options))
+    points = [point.name for group in found for point in (*group.points, *group.fresh)]
+    assert {group.letter for group in found} == {name[0] for name in points} == {letter}
