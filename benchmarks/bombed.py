@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from benchmarks import bombs, open_loop
 from benchmarks.crowds import Reports, standing
 from benchmarks.listeners import StokerWith
-from benchmarks.place import Options
 from benchmarks.points import OVERHEAD_S, Open, Turn
+from benchmarks.workspace import Options
 from stoker.bench.contender import Deployment, Wire, WireRequest, Workload
 from stoker.bench.contenders import STOKER, settings, start_torchserve
 from stoker.bench.loads import LoadResult

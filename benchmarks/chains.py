@@ -9,8 +9,8 @@ import functools
 import time
 from dataclasses import dataclass, field, replace
 
-from benchmarks.place import Options
 from benchmarks.points import OVERHEAD_S, Turn
+from benchmarks.workspace import Options
 from stoker.bench.checking import Probe
 from stoker.bench.loads import LoadResult
 from stoker.bench.measure import Measured, watched

@@ -17,8 +17,8 @@ from typing import IO, Any
 
 from benchmarks.crowd import AT_ONCE, PAUSE_S, Behaviour, Plan
 from benchmarks.lives import SETTLE_S, Fresh, first_answer
-from benchmarks.place import Options
-from stoker.bench.checking import Checker, CheckedAnswers, Probe
+from benchmarks.workspace import Options
+from stoker.bench.checking import CheckedAnswers, Checker, Probe
 from stoker.bench.contender import Running, Wire
 from stoker.bench.h2load import grpc_frame
 from stoker.bench.measure import Measured
@@ -69,7 +69,7 @@ class Crowd:
     def measure(self, fresh: Fresh) -> Measured:
         open_files.raise_limit()  # for the server as well, which inherits it
         clients = allowed(self.clients)
-        with fresh.place.launched(fresh.contender, fresh.model) as running:
+        with fresh.workspace.launched(fresh.contender, fresh.model) as running:
             _, problem = first_answer(fresh, running, self.probe, time.monotonic())
             if problem:
                 return Measured(problem=problem)
@@ -84,7 +84,7 @@ class Crowd:
             after = pss_mib(running.pids())
             asked.wrong += checker.several(2).wrong
         if said is None:
-            return Measured(problem=f"the clients were not in place: {' '.join(reports.words)[-200:]}")
+            return Measured(problem=f"the clients were not in workspace: {' '.join(reports.words)[-200:]}")
         sizes = {"pss_before_mib": before, "pss_during_mib": during, "pss_after_mib": after}
         growth = {"pss_growth_mib": during - before, "kib_each": (during - before) * 1024 / clients}
         more = {**sizes, **growth, "clients": clients, "clients_kept": kept, "sent_mib": said["sent_mib"]}

@@ -13,8 +13,8 @@ from typing import Any
 
 import grpc
 
-from benchmarks.place import Options, Place
 from benchmarks.points import OVERHEAD_S, Closed, Turn
+from benchmarks.workspace import Options, Workspace
 from stoker.bench import h2load, tools
 from stoker.bench.checking import Checker, Probe, wait_for_answer
 from stoker.bench.contender import Contender, Model, Running
@@ -33,13 +33,13 @@ LEAVING_WARM_UP_S = 3.0
 class Fresh:
     """A contender's turn at a point that starts its own server."""
 
-    place: Place
+    workspace: Workspace
     contender: Contender
     model: Model
     round: int
 
     def turn(self, running: Running) -> Turn:
-        return Turn(place=self.place, contender=self.contender, model=self.model, running=running, round=self.round)
+        return Turn(workspace=self.workspace, contender=self.contender, model=self.model, running=running, round=self.round)
 
 
 def first_answer(fresh: Fresh, running: Running, probe: Probe, began: float) -> tuple[float, str | None]:
@@ -61,14 +61,14 @@ class StartUp:
 
     def measure(self, fresh: Fresh) -> Measured:
         began = time.monotonic()
-        with fresh.place.launched(fresh.contender, fresh.model) as running:
+        with fresh.workspace.launched(fresh.contender, fresh.model) as running:
             took, problem = first_answer(fresh, running, self.load.probe, began)
             if problem:
                 return Measured(problem=problem)
             time.sleep(SETTLE_S)
             idle = pss_mib(running.pids())
             load = self.load.load(running, fresh.contender, self.load_s)
-            fresh.place.generator(fresh.contender.wire)(load)
+            fresh.workspace.generator(fresh.contender.wire)(load)
             after = pss_mib(running.pids())
         return Measured(more={"start_s": took, "pss_idle_mib": idle, "pss_after_mib": after})
 
@@ -90,7 +90,7 @@ class Memory:
     def measure(self, fresh: Fresh) -> Measured:
         found = {}
         for workers in (self.few, self.many):
-            with fresh.place.launched(fresh.contender, fresh.model, workers=workers) as running:
+            with fresh.workspace.launched(fresh.contender, fresh.model, workers=workers) as running:
                 problem = self._used(fresh, running, workers)
                 if problem:
                     return Measured(problem=problem)
@@ -107,7 +107,7 @@ class Memory:
         if problem:
             return problem
         point = Closed(name=self.name, probe=self.probe, concurrency=2 * workers)
-        fresh.place.generator(fresh.contender.wire)(point.load(running, fresh.contender, 2.0))
+        fresh.workspace.generator(fresh.contender.wire)(point.load(running, fresh.contender, 2.0))
         return None
 
 
@@ -124,7 +124,7 @@ class ScaleUp:
         return LONG_SETTLE_S + 12.0
 
     def measure(self, fresh: Fresh) -> Measured:
-        with fresh.place.launched(fresh.contender, fresh.model, workers=self.few) as running:
+        with fresh.workspace.launched(fresh.contender, fresh.model, workers=self.few) as running:
             _, problem = first_answer(fresh, running, self.probe, time.monotonic())
             problem = problem or scaled(running, self.few)
             if problem:
@@ -159,11 +159,11 @@ class Leaving:
         return 6.0 + LEAVING_WARM_UP_S + 2 * (options.duration_s + OVERHEAD_S) + 0.3 * self.kills
 
     def measure(self, fresh: Fresh) -> Measured:
-        with fresh.place.launched(fresh.contender, fresh.model, **self.batch) as running:
+        with fresh.workspace.launched(fresh.contender, fresh.model, **self.batch) as running:
             _, problem = first_answer(fresh, running, self.load.probe, time.monotonic())
             if problem:
                 return Measured(problem=problem)
-            fresh.place.generator(fresh.contender.wire)(self.load.load(running, fresh.contender, LEAVING_WARM_UP_S))
+            fresh.workspace.generator(fresh.contender.wire)(self.load.load(running, fresh.contender, LEAVING_WARM_UP_S))
             before = self.load.measure(fresh.turn(running))
             self._leave(fresh, running)
             after = self.load.measure(fresh.turn(running))
@@ -172,7 +172,7 @@ class Leaving:
 
     def _leave(self, fresh: Fresh, running: Running) -> None:
         load = replace(self.load.load(running, fresh.contender, 5.0), concurrency=64)
-        tool = tools.find("h2load", home=fresh.place.home / "tools")
+        tool = tools.find("h2load", home=fresh.workspace.home / "tools")
         with tempfile.TemporaryDirectory(prefix="stoker-bench-") as folder:
             body = Path(folder, "body")
             body.write_bytes(h2load.grpc_frame(load.request.body))

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.lives import Fresh, first_answer
-from benchmarks.place import Options
+from benchmarks.workspace import Options
 from stoker.bench.checking import Checker, Probe, wait_for_answer
 from stoker.bench.contender import LOOPBACK, CannotInstall, Deployment, Running, Workload
 from stoker.bench.contenders import STOKER, Stoker, start_torchserve
@@ -131,7 +131,7 @@ class NodeDeath:
 
     def measure(self, fresh: Fresh) -> Measured:
         try:
-            with fresh.place.launched(fresh.contender, fresh.model) as started:
+            with fresh.workspace.launched(fresh.contender, fresh.model) as started:
                 _, problem = first_answer(fresh, started, self.probe, time.monotonic())
                 return Measured(problem=problem) if problem else self._recover(fresh, started)
         except NoCluster as error:

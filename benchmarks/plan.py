@@ -25,9 +25,9 @@ from benchmarks.handlers import ample, chain
 from benchmarks.handlers import digest as digests
 from benchmarks.listeners import crowded
 from benchmarks.lives import Leaving, Memory, ScaleUp, StartUp
-from benchmarks.place import Options, Place
 from benchmarks.placed import NodeDeath
 from benchmarks.points import Closed, Open, Point, Reconnecting, ScrapedClosed, TextStreams
+from benchmarks.workspace import Options, Workspace
 from stoker.bench import forward
 from stoker.bench.checking import Probe
 from stoker.bench.contender import Model, Wire, Workload
@@ -158,7 +158,7 @@ def jpegs() -> list[bytes]:
 # -------------------------------------------------------------------------------------------- workloads
 
 
-def groups(letters: str, options: Options, place: Place) -> list[Group]:
+def groups(letters: str, options: Options, workspace: Workspace) -> list[Group]:
     """Returns the groups of the workloads with these ``letters``."""
     makers = {
         "a": small,
@@ -179,10 +179,10 @@ def groups(letters: str, options: Options, place: Place) -> list[Group]:
         "p": placed,
         "q": bombed,
     }
-    return [group for letter in letters for group in makers[letter](options, place)]
+    return [group for letter in letters for group in makers[letter](options, workspace)]
 
 
-def small(options: Options, _: Place) -> list[Group]:
+def small(options: Options, _: Workspace) -> list[Group]:
     kib, large = digest_probe(KIB), digest_probe(150 * KIB)
     points: list[Point] = [Closed(name=f"a 1KiB c={c}", probe=kib, concurrency=c, for_peers=True) for c in (1, 16, 64)]
     points += [
@@ -200,7 +200,7 @@ def small(options: Options, _: Place) -> list[Group]:
     return [Group(title=title, workload=Workload.SMALL, model=models.digest_one, points=tuple(points))]
 
 
-def batched(options: Options, _: Place) -> list[Group]:
+def batched(options: Options, _: Workspace) -> list[Group]:
     kib = digest_probe(KIB)
     together = tuple(Closed(name=f"b c={c}", probe=kib, concurrency=c) for c in (16, 64))
     lone = Closed(name="b lone 100ms", probe=kib, concurrency=1)
@@ -222,8 +222,8 @@ def batched(options: Options, _: Place) -> list[Group]:
     ]
 
 
-def vision(options: Options, place: Place) -> list[Group]:
-    probe = vision_probe(models.vision(place.models), place.models / "vision-reference.json")
+def vision(options: Options, workspace: Workspace) -> list[Group]:
+    probe = vision_probe(models.vision(workspace.models), workspace.models / "vision-reference.json")
     concurrencies = (4,) if options.quick else (1, 4)
     points = tuple(
         Closed(name=f"c c={c}", probe=probe, concurrency=c, for_peers=c == 4, stretch=2) for c in concurrencies
@@ -239,8 +239,8 @@ def vision(options: Options, place: Place) -> list[Group]:
     ]
 
 
-def text(options: Options, place: Place) -> list[Group]:
-    model, cache = models.text(place.models), place.models / "text-reference.json"
+def text(options: Options, workspace: Workspace) -> list[Group]:
+    model, cache = models.text(workspace.models), workspace.models / "text-reference.json"
     points = tuple(
         TextStreams(
             name=f"d {count} stream{'s' * (count > 1)}",
@@ -261,7 +261,7 @@ def text(options: Options, place: Place) -> list[Group]:
     ]
 
 
-def workflow(options: Options, _: Place) -> list[Group]:
+def workflow(options: Options, _: Workspace) -> list[Group]:
     point = Chain(name="n workflow c=1", probe=chain_probe())
     return [
         Group(
@@ -274,7 +274,7 @@ def workflow(options: Options, _: Place) -> list[Group]:
     ]
 
 
-def tensors(options: Options, _: Place) -> list[Group]:
+def tensors(options: Options, _: Workspace) -> list[Group]:
     points = tuple(
         Closed(name=f"o 1KiB c={count}", probe=digest_probe(KIB), concurrency=count, for_peers=True)
         for count in ((16,) if options.quick else (1, 16, 64))
@@ -291,13 +291,13 @@ def tensors(options: Options, _: Place) -> list[Group]:
     ]
 
 
-def dense(options: Options, _: Place) -> list[Group]:
+def dense(options: Options, _: Workspace) -> list[Group]:
     point = Closed(name="e 4 streams", probe=parts_probe(), concurrency=4)
     title = "streams of 1,000 parts of 32 bytes, 4 at once"
     return [Group(title=title, workload=Workload.PARTS, model=models.parts, points=(point,))]
 
 
-def slope(options: Options, _: Place) -> list[Group]:
+def slope(options: Options, _: Workspace) -> list[Group]:
     sizes = (10, 50) if options.quick else (1, 10, 50)
     points = tuple(Closed(name=f"f {n}MB", probe=digest_probe(n * MB), concurrency=1, stretch=1.5) for n in sizes)
     return [
@@ -311,15 +311,15 @@ def slope(options: Options, _: Place) -> list[Group]:
     ]
 
 
-def life(options: Options, place: Place) -> list[Group]:
+def life(options: Options, workspace: Workspace) -> list[Group]:
     kib = digest_probe(KIB)
     load = Closed(name="g load", probe=kib, concurrency=64)
     start = StartUp(name="g start", load=load, load_s=options.warm_up_s)
     found = [Group(title="start-up and memory", workload=Workload.LIFE, model=models.digest_one, fresh=(start,))]
     if options.quick:
         return found
-    pictures = vision_probe(models.vision(place.models), place.models / "vision-reference.json")
-    sentence = text_probe(models.text_shared(place.models), 8, place.models / "text-shared-reference.json")
+    pictures = vision_probe(models.vision(workspace.models), workspace.models / "vision-reference.json")
+    sentence = text_probe(models.text_shared(workspace.models), 8, workspace.models / "text-shared-reference.json")
     mains = ("stoker-nghttp2", "torchserve")
     scale = ScaleUp(name="g scale 2 to 3", probe=pictures, few=2, many=3)
     eight = Memory(name="g memory 8 workers", probe=kib, few=1, many=8, worker_s=0.6)
@@ -338,7 +338,7 @@ def _memory(title: str, model: Callable[[Path], Model], point: Memory, only: tup
     return Group(title=title, workload=Workload.LIFE, model=model, fresh=(point,), only=only, rounds=3)
 
 
-def leaving(options: Options, _: Place) -> list[Group]:
+def leaving(options: Options, _: Workspace) -> list[Group]:
     load = Closed(name="h load", probe=digest_probe(KIB), concurrency=16)
     batch = {"batch_size": 16, "max_batch_delay_ms": 5}
     point = Leaving(name="h after", load=load, kills=5 if options.quick else 20, batch=batch)
@@ -352,7 +352,7 @@ def leaving(options: Options, _: Place) -> list[Group]:
     ]
 
 
-def rest(options: Options, _: Place) -> list[Group]:
+def rest(options: Options, _: Workspace) -> list[Group]:
     probe = digest_probe(KIB)
     points = tuple(Closed(name=f"i 1KiB c={c}", probe=probe, concurrency=c, for_peers=True) for c in (1, 16, 64))
     return [
@@ -366,10 +366,10 @@ def rest(options: Options, _: Place) -> list[Group]:
     ]
 
 
-def placed(options: Options, place: Place) -> list[Group]:
+def placed(options: Options, workspace: Workspace) -> list[Group]:
     kib = digest_probe(KIB)
     points = tuple(Closed(name=f"p 1KiB c={c}", probe=kib, concurrency=c, for_peers=True) for c in (1, 64))
-    pictures = vision_probe(models.vision(place.models), place.models / "vision-reference.json")
+    pictures = vision_probe(models.vision(workspace.models), workspace.models / "vision-reference.json")
     several = Closed(name="p vision c=4", probe=pictures, concurrency=4, for_peers=True, stretch=2)
     local, over_ray = "stoker-nghttp2", ("stoker-ray", "stoker-ray-plain")
     return [
@@ -400,7 +400,7 @@ def placed(options: Options, place: Place) -> list[Group]:
     ]
 
 
-def observed(options: Options, _: Place) -> list[Group]:
+def observed(options: Options, _: Workspace) -> list[Group]:
     point = ScrapedClosed(name="j 1KiB c=64", probe=digest_probe(KIB), concurrency=64, for_peers=True)
     return [
         Group(
@@ -414,7 +414,7 @@ def observed(options: Options, _: Place) -> list[Group]:
     ]
 
 
-def tls(options: Options, _: Place) -> list[Group]:
+def tls(options: Options, _: Workspace) -> list[Group]:
     probe = digest_probe(KIB)
     kept = Closed(name="k kept c=64", probe=probe, concurrency=64, for_peers=True)
     new = Reconnecting(name="k new c=16", probe=probe, concurrency=16, answer=digest_message)
@@ -429,7 +429,7 @@ def tls(options: Options, _: Place) -> list[Group]:
     ]
 
 
-def public(options: Options, _: Place) -> list[Group]:
+def public(options: Options, _: Workspace) -> list[Group]:
     point = Closed(name="l 1KiB c=64", probe=digest_probe(KIB), concurrency=64, for_peers=True)
     return [
         Group(
@@ -443,7 +443,7 @@ def public(options: Options, _: Place) -> list[Group]:
     ]
 
 
-def crowds(options: Options, _: Place) -> list[Group]:
+def crowds(options: Options, _: Workspace) -> list[Group]:
     probe = ample_probe()
     points = (
         Crowd(name="m idle", probe=probe, behaviour="idle", clients=10_000, payload=b"9"),
@@ -462,7 +462,7 @@ def crowds(options: Options, _: Place) -> list[Group]:
     ]
 
 
-def bombed(options: Options, _: Place) -> list[Group]:
+def bombed(options: Options, _: Workspace) -> list[Group]:
     meanwhile: dict[str, Wire | None] = {"alone": None, "gRPC": "grpc", "REST": "http"}
     points = tuple(
         Neighbour(name=f"q {name}", probe=digest_probe(KIB), rate=200, answer=digest_message, bombs=wire)

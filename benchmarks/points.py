@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from benchmarks import open_loop, reconnecting, stream_client
-from benchmarks.place import Options, Place
 from benchmarks.scraping import scraping
+from benchmarks.workspace import Options, Workspace
 from stoker.bench.checking import Checker, Probe
 from stoker.bench.contender import Contender, Model, Running, WireRequest
 from stoker.bench.loads import Load, LoadResult
@@ -26,7 +26,7 @@ OVERHEAD_S = 0.6
 class Turn:
     """One contender's turn at one point."""
 
-    place: Place
+    workspace: Workspace
     contender: Contender
     model: Model
     running: Running
@@ -34,7 +34,7 @@ class Turn:
 
     @property
     def options(self) -> Options:
-        return self.place.options
+        return self.workspace.options
 
     def checker(self, probe: Probe) -> Checker:
         return Checker(self.running, self.contender.wire, probe)
@@ -92,7 +92,7 @@ class Closed:
         checker = turn.checker(self.probe)
         size = checker.answer_bytes() if self.same_size else None
         load = self.load(turn.running, turn.contender, duration_s, size)
-        generator = turn.place.generator(turn.contender.wire)
+        generator = turn.workspace.generator(turn.contender.wire)
         measured = closed_loop(turn.running, checker, load, generator)
         return replace(measured, pss_mib=pss_mib(turn.running.pids()))
 

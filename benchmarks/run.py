@@ -13,9 +13,9 @@ from pathlib import Path
 
 from benchmarks import contenders as registry
 from benchmarks import models, plan, report
-from benchmarks.place import Options, Place
 from benchmarks.records import Findings
 from benchmarks.runner import Runner, concerned, estimate, minutes
+from benchmarks.workspace import Options, Workspace
 from stoker.bench import machine, tools
 from stoker.bench.contender import CannotInstall, Contender, Workload
 
@@ -52,12 +52,12 @@ def main() -> int:
         return 0
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: ends everything
     options = Options(rounds=asked.rounds, duration_s=asked.duration, quick=asked.quick)
-    place = Place(HOME, options)
+    workspace = Workspace(HOME, options)
     findings = Findings(machine=machine.describe(), options=vars(options) | {"workloads": asked.workloads})
     began = time.monotonic()
     status = 0
     try:
-        run(asked, place, findings, chosen(everyone, asked.contenders))
+        run(asked, workspace, findings, chosen(everyone, asked.contenders))
     except KeyboardInterrupt:
         say("stopped; what was measured until now is written")
         status = 130
@@ -65,34 +65,34 @@ def main() -> int:
         say(f"error: {error}")
         return 1
     finally:
-        place.stop_all()
+        workspace.stop_all()
     findings.options["took_s"] = round(time.monotonic() - began)
     if findings.records:
         write(findings, asked.output)
     return status
 
 
-def run(asked: argparse.Namespace, place: Place, findings: Findings, contenders: list[Contender]) -> None:
+def run(asked: argparse.Namespace, workspace: Workspace, findings: Findings, contenders: list[Contender]) -> None:
     for wire in {contender.wire for contender in contenders}:
-        place.generator(wire)
-    ready = installed(contenders, place, findings)
-    groups = plan.groups(asked.workloads, place.options, place)
+        workspace.generator(wire)
+    ready = installed(contenders, workspace, findings)
+    groups = plan.groups(asked.workloads, workspace.options, workspace)
     total = 0.0
     for group in groups:
-        seconds = estimate(group, ready, place.options)
+        seconds = estimate(group, ready, workspace.options)
         total += seconds
-        names = ", ".join(contender.name for contender in concerned(group, ready, place.options))
+        names = ", ".join(contender.name for contender in concerned(group, ready, workspace.options))
         say(f"    {minutes(seconds):>7}  ({group.letter}) {group.title}: {names}")
     say(f"    {minutes(total):>7}  in all")
     if not asked.plan:
-        Runner(place, findings, say).run(groups, ready)
+        Runner(workspace, findings, say).run(groups, ready)
 
 
-def installed(contenders: Sequence[Contender], place: Place, findings: Findings) -> list[Contender]:
+def installed(contenders: Sequence[Contender], workspace: Workspace, findings: Findings) -> list[Contender]:
     """Returns contenders that are installed, or can be. The report names the others, with the reason."""
     ready = []
     for contender in contenders:
-        home = place.venv(contender)
+        home = workspace.venv(contender)
         try:
             contender.install(home, REQUIREMENTS)
         except CannotInstall as error:

@@ -16,10 +16,10 @@ from typing import TypeVar
 from benchmarks.contenders import COMPARED, MAIN
 from benchmarks.core_speed import around
 from benchmarks.lives import Fresh
-from benchmarks.place import Options, Place
 from benchmarks.plan import FreshPoint, Group
 from benchmarks.points import Closed, Point, Turn
 from benchmarks.records import Findings
+from benchmarks.workspace import Options, Workspace
 from stoker.bench import forward
 from stoker.bench.checking import Checker, wait_for_answer
 from stoker.bench.contender import Contender, Model, Running, Workload
@@ -86,7 +86,7 @@ class Seat:
 
 @dataclass
 class Runner:
-    place: Place
+    workspace: Workspace
     findings: Findings
     say: Callable[[str], None]
     _left_s: float = 0.0
@@ -95,7 +95,7 @@ class Runner:
     """Approximate seconds of this group."""
 
     def run(self, groups: Sequence[Group], contenders: Sequence[Contender]) -> None:
-        options = self.place.options
+        options = self.workspace.options
         planned = [estimate(group, contenders, options) for group in groups]
         for index, group in enumerate(groups):
             self._left_s = sum(planned[index:])
@@ -104,8 +104,8 @@ class Runner:
             self._group(group, concerned(group, contenders, options))
 
     def _group(self, group: Group, contenders: list[Contender]) -> None:
-        model = group.model(self.place.models)
-        rounds = rounds_of(group, self.place.options)
+        model = group.model(self.workspace.models)
+        rounds = rounds_of(group, self.workspace.options)
         if group.fresh:
             self._fresh(group, model, contenders, rounds)
         if group.points:
@@ -124,7 +124,7 @@ class Runner:
         for turn in self._rounds(rounds):
             for point in group.fresh:
                 for contender in rotated(contenders, turn):
-                    fresh = Fresh(place=self.place, contender=contender, model=model, round=turn)
+                    fresh = Fresh(workspace=self.workspace, contender=contender, model=model, round=turn)
                     self._note(point.name, contender.name, turn, *around(functools.partial(point.measure, fresh)))
 
     # ------------------------------------------------------------------------------------- servers that take turns
@@ -145,7 +145,7 @@ class Runner:
 
     def _open(self, group: Group, model: Model, seats: list[Seat]) -> None:
         for seat in seats:
-            seat.running = self.place.start(seat.contender, model, **group.deployment)
+            seat.running = self.workspace.start(seat.contender, model, **group.deployment)
         for seat in seats:
             problem = self._ready(group, seat)
             if problem:
@@ -163,8 +163,8 @@ class Runner:
         if problem is None and isinstance(point, Closed):
             warm = [p for p in group.points if isinstance(p, Closed) and takes_part(seat.contender, p)]
             busiest = max(warm, key=lambda p: p.concurrency)
-            load = busiest.load(seat.running, seat.contender, self.place.options.warm_up_s)
-            self.place.warm_up(load, seat.contender.wire)
+            load = busiest.load(seat.running, seat.contender, self.workspace.options.warm_up_s)
+            self.workspace.warm_up(load, seat.contender.wire)
         return problem
 
     def _rest(self, seats: list[Seat]) -> None:
@@ -192,7 +192,7 @@ class Runner:
                 return
         assert seat.running is not None
         running = seat.running
-        mine = Turn(place=self.place, contender=seat.contender, model=model, running=running, round=turn)
+        mine = Turn(workspace=self.workspace, contender=seat.contender, model=model, running=running, round=turn)
         measured, core_ms = around(functools.partial(point.measure, mine))
         if measured.problem:
             seat.failures += 1
@@ -205,7 +205,7 @@ class Runner:
         """Restarts a server that is not running when its turn comes."""
         if seat.failures >= MOST_FAILURES:
             return "given up after several failures"
-        seat.running = self.place.start(seat.contender, model, **group.deployment)
+        seat.running = self.workspace.start(seat.contender, model, **group.deployment)
         problem = self._ready(group, seat)
         if problem:
             seat.failures += 1
@@ -214,14 +214,14 @@ class Runner:
 
     def _leave(self, seat: Seat) -> None:
         if seat.running is not None:
-            self.place.stop(seat.running)
+            self.workspace.stop(seat.running)
             seat.running = None
 
     # ------------------------------------------------------------------------------------- the rest
 
     def _loops(self, group: Group, model: Model, turn: int) -> None:
         for loop in group.loops:
-            seconds = self.place.options.duration_s
+            seconds = self.workspace.options.duration_s
             calls = functools.partial(forward.measure, model, loop.payload, seconds=seconds, stream=loop.stream)
             self._note(loop.point, forward.NAME, turn, *around(calls))
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import ngh2
 import pytest
 from benchmarks import bombs
-from benchmarks.place import Options, Place
 from benchmarks.plan import groups
 from benchmarks.run import WORKLOADS
+from benchmarks.workspace import Options, Workspace
 
 from stoker.bench.contender import LOOPBACK
 
@@ -56,6 +56,6 @@ def test_over_rest_it_is_a_packed_body() -> None:
 @pytest.mark.parametrize("letter", sorted(set(WORKLOADS) - set("cdgop")))
 def test_a_group_and_its_points_have_the_letter_of_their_workload(letter: str) -> None:
     options = Options()
-    found = groups(letter, options, Place(Path("unused"), options))
+    found = groups(letter, options, Workspace(Path("unused"), options))
     points = [point.name for group in found for point in (*group.points, *group.fresh)]
     assert {group.letter for group in found} == {name[0] for name in points} == {letter}

@@ -17,7 +17,7 @@ from benchmarks.handlers import ample
 from benchmarks.handlers.digest import digest
 from benchmarks.http1 import CHUNK
 from benchmarks.http2 import Call
-from benchmarks.place import Options, Place
+from benchmarks.workspace import Options, Workspace
 from benchmarks.yardsticks.bare_server import BareNgh2, EchoApi
 from benchmarks.yardsticks.ngh2_echo import Echo
 
@@ -56,7 +56,7 @@ def test_a_load_over_tls_goes_to_an_https_address() -> None:
     for wire, scheme in (("grpc", "http"), ("grpcs", "https")):
         load = Load(endpoint="e:1", wire=wire, request=request, concurrency=1, duration_s=1)  # type: ignore[arg-type]
         assert h2load.command(load, Path("body"), Path("log"))[-1] == f"{scheme}://e:1/a.S/M"
-    assert Place(Path("unused"), Options()).generator("grpcs").func is h2load.run  # type: ignore[attr-defined]
+    assert Workspace(Path("unused"), Options()).generator("grpcs").func is h2load.run  # type: ignore[attr-defined]
 
 
 def test_answers_over_tls_are_checked_with_the_servers_own_certificate(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ import pytest
 from benchmarks import plan, rest, runner, scraping
 from benchmarks.contenders import everyone
 from benchmarks.handlers import digest
-from benchmarks.place import Options, Place
+from benchmarks.workspace import Options, Workspace
 
 from stoker.bench import handler_host, measure
 from stoker.bench.contender import SPOKEN, Deployment, Model, WireRequest
@@ -74,7 +74,7 @@ def test_an_error_of_a_hosted_stream_reaches_the_reader(tmp_path: Path) -> None:
 
 def synthetic(letters: str, options: Options) -> list[plan.Group]:
     """Groups that need no real model."""
-    return plan.groups(letters, options, Place(Path("unused"), options))
+    return plan.groups(letters, options, Workspace(Path("unused"), options))
 
 
 @pytest.mark.parametrize("quick", [True, False])
@@ -193,8 +193,8 @@ def test_rest_metrics_tls_and_listeners_are_between_their_own_servers(
 
 
 def test_one_program_over_two_protocols_is_installed_once(tmp_path: Path) -> None:
-    place = Place(tmp_path, Options())
-    assert place.venv(rest.TorchServeRest()) == place.venv(TorchServe())
+    workspace = Workspace(tmp_path, Options())
+    assert workspace.venv(rest.TorchServeRest()) == workspace.venv(TorchServe())
 
 
 def test_the_observed_server_differs_in_nothing_but_metrics_access_log_and_console(

@@ -1,4 +1,4 @@
-"""Holds what a run uses: folders, tools, options, and every server it started, so that all can be ended."""
+"""Holds what a run uses: folders, tools and options, and every server that it has started, so that all can be ended."""
 
 from __future__ import annotations
 
@@ -29,12 +29,14 @@ class Options:
 
     @property
     def warm_up_s(self) -> float:
-        """Returns the approximate time of a server's warm-up (`Place.warm_up`)."""
+        """Returns the approximate time of a server's warm-up (`Workspace.warm_up`)."""
         return 3.0 if self.quick else 10.0
 
 
 @dataclass
-class Place:
+class Workspace:
+    """``home``: the folder of models, tools, virtual environments and the files of running servers."""
+
     home: Path
     options: Options
     _running: list[Running] = field(default_factory=list)
