@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from benchmarks.crowd import AT_ONCE, PAUSE_S, Behaviour, Plan
-from benchmarks.lives import SETTLE_S, Fresh, first_answer
+from benchmarks.fresh_servers import SETTLE_S, FreshTurn, first_answer
 from benchmarks.workspace import Options
 from stoker.bench.checking import CheckedAnswers, Checker, Probe
 from stoker.bench.contender import Running, Wire
@@ -66,7 +66,7 @@ class Crowd:
     def seconds(self, options: Options) -> float:
         return 5.0 + SETTLE_S + self.clients * (PAUSE_S / AT_ONCE + 0.0005) + HOLD_S + AFTER_S + 3.0
 
-    def measure(self, fresh: Fresh) -> Measured:
+    def measure(self, fresh: FreshTurn) -> Measured:
         open_files.raise_limit()  # for the server as well, which inherits it
         clients = allowed(self.clients)
         with fresh.workspace.launched(fresh.contender, fresh.model) as running:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.lives import Fresh, first_answer
+from benchmarks.fresh_servers import FreshTurn, first_answer
 from benchmarks.workspace import Options
 from stoker.bench.checking import Checker, Probe, wait_for_answer
 from stoker.bench.contender import LOOPBACK, CannotInstall, Deployment, Running, Workload
@@ -129,7 +129,7 @@ class NodeDeath:
     def seconds(self, options: Options) -> float:
         return 60.0
 
-    def measure(self, fresh: Fresh) -> Measured:
+    def measure(self, fresh: FreshTurn) -> Measured:
         try:
             with fresh.workspace.launched(fresh.contender, fresh.model) as started:
                 _, problem = first_answer(fresh, started, self.probe, time.monotonic())
@@ -137,7 +137,7 @@ class NodeDeath:
         except NoCluster as error:
             return Measured(problem=str(error))
 
-    def _recover(self, fresh: Fresh, started: Running) -> Measured:
+    def _recover(self, fresh: FreshTurn, started: Running) -> Measured:
         cluster: Any = getattr(started, "cluster", None)
         node = None if cluster is None else node_with_a_worker(cluster.pids())
         if node is None:

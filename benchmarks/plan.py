@@ -21,10 +21,10 @@ from benchmarks import models
 from benchmarks.bombed import Neighbour
 from benchmarks.chains import Chain
 from benchmarks.crowds import Crowd
+from benchmarks.fresh_servers import Leaving, Memory, ScaleUp, StartUp
 from benchmarks.handlers import ample, chain
 from benchmarks.handlers import digest as digests
 from benchmarks.listeners import crowded
-from benchmarks.lives import Leaving, Memory, ScaleUp, StartUp
 from benchmarks.placed import NodeDeath
 from benchmarks.points import Closed, Open, Point, Reconnecting, ScrapedClosed, TextStreams
 from benchmarks.workspace import Options, Workspace

@@ -15,7 +15,7 @@ from typing import TypeVar
 
 from benchmarks.contenders import COMPARED, MAIN
 from benchmarks.core_speed import around
-from benchmarks.lives import Fresh
+from benchmarks.fresh_servers import FreshTurn
 from benchmarks.plan import FreshPoint, Group
 from benchmarks.points import Closed, Point, Turn
 from benchmarks.records import Findings
@@ -124,7 +124,7 @@ class Runner:
         for turn in self._rounds(rounds):
             for point in group.fresh:
                 for contender in rotated(contenders, turn):
-                    fresh = Fresh(workspace=self.workspace, contender=contender, model=model, round=turn)
+                    fresh = FreshTurn(workspace=self.workspace, contender=contender, model=model, round=turn)
                     self._note(point.name, contender.name, turn, *around(functools.partial(point.measure, fresh)))
 
     # ------------------------------------------------------------------------------------- servers that take turns

@@ -30,8 +30,8 @@ LEAVING_WARM_UP_S = 3.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class Fresh:
-    """A contender's turn at a point that starts its own server."""
+class FreshTurn:
+    """One contender's turn at a point that starts servers of its own."""
 
     workspace: Workspace
     contender: Contender
@@ -42,7 +42,8 @@ class Fresh:
         return Turn(workspace=self.workspace, contender=self.contender, model=self.model, running=running, round=self.round)
 
 
-def first_answer(fresh: Fresh, running: Running, probe: Probe, began: float) -> tuple[float, str | None]:
+def first_answer(fresh: FreshTurn, running: Running, probe: Probe, began: float) -> tuple[float, str | None]:
+    """Waits for it. Returns the seconds since ``began``, and what was wrong if no right answer came."""
     checker = Checker(running, fresh.contender.wire, probe)
     problem = wait_for_answer(checker, running, timeout_s=START_TIMEOUT_S)
     return time.monotonic() - began, problem
@@ -59,7 +60,7 @@ class StartUp:
     def seconds(self, options: Options) -> float:
         return 5.0 + SETTLE_S + self.load_s
 
-    def measure(self, fresh: Fresh) -> Measured:
+    def measure(self, fresh: FreshTurn) -> Measured:
         began = time.monotonic()
         with fresh.workspace.launched(fresh.contender, fresh.model) as running:
             took, problem = first_answer(fresh, running, self.load.probe, began)
@@ -87,7 +88,7 @@ class Memory:
     def seconds(self, options: Options) -> float:
         return (self.few + self.many) * self.worker_s + 14
 
-    def measure(self, fresh: Fresh) -> Measured:
+    def measure(self, fresh: FreshTurn) -> Measured:
         found = {}
         for workers in (self.few, self.many):
             with fresh.workspace.launched(fresh.contender, fresh.model, workers=workers) as running:
@@ -98,7 +99,7 @@ class Memory:
         extra = (found[self.many] - found[self.few]) / (self.many - self.few)
         return Measured(more={f"pss_{n}_mib": size for n, size in found.items()} | {"pss_extra_mib": extra})
 
-    def _used(self, fresh: Fresh, running: Running, workers: int) -> str | None:
+    def _used(self, fresh: FreshTurn, running: Running, workers: int) -> str | None:
         """Waits until all workers are ready and have worked: the pages that they touch when answering count."""
         _, problem = first_answer(fresh, running, self.probe, time.monotonic())
         if problem:
@@ -123,7 +124,7 @@ class ScaleUp:
     def seconds(self, options: Options) -> float:
         return LONG_SETTLE_S + 12.0
 
-    def measure(self, fresh: Fresh) -> Measured:
+    def measure(self, fresh: FreshTurn) -> Measured:
         with fresh.workspace.launched(fresh.contender, fresh.model, workers=self.few) as running:
             _, problem = first_answer(fresh, running, self.probe, time.monotonic())
             problem = problem or scaled(running, self.few)
@@ -136,6 +137,7 @@ class ScaleUp:
 
 
 def scaled(running: Running, workers: int) -> str | None:
+    """Sets the number of workers and waits for it. Returns what went wrong."""
     scale: Any = getattr(running, "scale", None)
     if scale is None:
         return "cannot change the number of workers while it serves"
@@ -158,7 +160,7 @@ class Leaving:
     def seconds(self, options: Options) -> float:
         return 6.0 + LEAVING_WARM_UP_S + 2 * (options.duration_s + OVERHEAD_S) + 0.3 * self.kills
 
-    def measure(self, fresh: Fresh) -> Measured:
+    def measure(self, fresh: FreshTurn) -> Measured:
         with fresh.workspace.launched(fresh.contender, fresh.model, **self.batch) as running:
             _, problem = first_answer(fresh, running, self.load.probe, time.monotonic())
             if problem:
@@ -170,7 +172,7 @@ class Leaving:
         more = {"rate_before": before.rate, "kept": after.rate / before.rate if before.rate else 0.0}
         return replace(after, more=more)
 
-    def _leave(self, fresh: Fresh, running: Running) -> None:
+    def _leave(self, fresh: FreshTurn, running: Running) -> None:
         load = replace(self.load.load(running, fresh.contender, 5.0), concurrency=64)
         tool = tools.find("h2load", home=fresh.workspace.home / "tools")
         with tempfile.TemporaryDirectory(prefix="stoker-bench-") as folder:
