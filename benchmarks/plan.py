@@ -1,185 +1,47 @@
-"""The plan of a run: every workload as groups of points on one deployment, and how long all of it takes.
+"""The plan of a run: what each workload measures, as groups of points on one deployment.
 
-Time budget of a full run, about 70 minutes: 5 rounds of 1 s (many short turns, because machines drift; more where a
-ratio is close to 1). stoker on both
-engines, TorchServe and the yardsticks run everything, some 55 minutes; the other peers (a) at 1 KiB, (c) and (d), some
-10 more. A quick run: one round of 1 s, all contenders at (a), the rest for those that the figures compare; 6 minutes.
-The runner prints its own sum before it starts.
+A full run takes about 70 minutes: 5 rounds of 1 s (many short turns, because machines drift; more of them where a ratio
+is close to 1). stoker on both engines, TorchServe and the yardsticks run everything, which takes some 55 minutes; the
+other peers run (a) at 1 KiB, (c) and (d). A quick run takes 6 minutes: one round of 1 s, all contenders at (a), those
+that the figures compare at the rest. The command prints the estimate for its options before it starts.
 """
 
 from __future__ import annotations
 
-import io
-import json
-import random
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 from benchmarks import models
 from benchmarks.bombed import Neighbour
 from benchmarks.chains import Chain
 from benchmarks.crowds import Crowd
 from benchmarks.fresh_servers import Leaving, Memory, ScaleUp, StartUp
-from benchmarks.handlers import ample, chain
-from benchmarks.handlers import digest as digests
+from benchmarks.group import Group, Loop
 from benchmarks.listeners import crowded
 from benchmarks.placed import NodeDeath
 from benchmarks.points import Closed, Open, Point, Reconnecting, ScrapedClosed, TextStreams
+from benchmarks.probes import (
+    KIB,
+    ample_probe,
+    chain_probe,
+    digest_message,
+    digest_probe,
+    parts_probe,
+    text_probe,
+    text_request,
+    vision_probe,
+)
 from benchmarks.workspace import Options, Workspace
-from stoker.bench import forward
 from stoker.bench.checking import Probe
 from stoker.bench.contender import Model, Wire, Workload
-from stoker.protos import inference_pb2
 
-KIB, MB = 1024, 1_000_000
+MB = 1_000_000
 RAISED_LIMIT = 128 << 20
-PARTS = [f"{number:06d}".ljust(32, ".").encode() for number in range(1000)]
 STREAMS = {1: 24, 8: 8}
 """Tokens per stream, by the number of parallel streams: one long stream, or eight short ones."""
 TOKEN_S = 0.08
-
-FreshPoint = StartUp | Memory | ScaleUp | Leaving | Crowd | NodeDeath
-
-
-@dataclass(frozen=True, kw_only=True)
-class Loop:
-    """The forward loop that runs beside a group, under the name of the point it is compared with."""
-
-    point: str
-    payload: bytes
-    stream: bool
-
-
-_SOME, _MANY = 2, 6
-
-
-@dataclass(frozen=True, kw_only=True)
-class Group:
-    """Points on one deployment. ``model`` is built when the group begins."""
-
-    title: str
-    workload: Workload
-    model: Callable[[Path], Model]
-    deployment: dict[str, Any] = field(default_factory=dict)
-    points: tuple[Point, ...] = ()
-    fresh: tuple[FreshPoint, ...] = ()
-    loops: tuple[Loop, ...] = ()
-    rounds: int | None = None
-    """Rounds, if fewer than the run's: for slow points with little variance."""
-    repeats: int = 1
-    """Rounds for one of the run's: a ratio close to 1 needs more of them on a machine that drifts."""
-    only: tuple[str, ...] | None = None
-    """The contenders of this group, if not all."""
-
-    @property
-    def letter(self) -> str:
-        """Returns the workload's letter, with which the names of its points begin."""
-        return self.workload.value
-
-
-def message(prediction: bytes) -> bytes:
-    found: bytes = inference_pb2.PredictionResponse(prediction=prediction).SerializeToString()
-    return found
-
-
-# -------------------------------------------------------------------------------------------- what is asked
-
-
-def digest_probe(size: int) -> Probe:
-    return Probe(
-        payload=lambda number: random.Random(f"{size}-{number}").randbytes(size),
-        check=lambda payload, parts: parts == [digests.digest(payload).encode()],
-    )
-
-
-def chain_probe() -> Probe:
-    return Probe(
-        payload=lambda number: random.Random(number).randbytes(KIB),
-        check=lambda payload, parts: parts == [chain.digest(chain.digest(payload).encode()).encode()],
-    )
-
-
-def digest_message(payload: bytes) -> bytes:
-    return message(digests.digest(payload).encode())
-
-
-def ample_probe() -> Probe:
-    return Probe(
-        payload=lambda number: b"%d" % (number % 100),
-        check=lambda payload, parts: parts == [ample.answer(payload)],
-        timeout_s=60.0,  # the worker makes the crowd's answers first
-    )
-
-
-def parts_probe() -> Probe:
-    return Probe(payload=lambda number: b"%d" % number, check=lambda _, parts: parts == PARTS, stream=True)
-
-
-def vision_probe(model: Model, cache: Path) -> Probe:
-    """Uses real pictures; the right answer has the bare handler's most likely class, with the same probability."""
-    pictures = jpegs()
-    right = [json.loads(answer) for answer in forward.reference(model, pictures, stream=False, cache=cache)]
-
-    def check(payload: bytes, parts: list[bytes]) -> bool:
-        expected = right[pictures.index(payload)]
-        answer = json.loads(parts[0])
-        best = max(expected, key=expected.__getitem__)
-        return bool(max(answer, key=answer.__getitem__) == best and abs(answer[best] - expected[best]) < 1e-3)
-
-    return Probe(payload=lambda number: pictures[number % len(pictures)], check=check)
-
-
-def text_request(tokens: int) -> bytes:
-    return json.dumps({"prompt": "Write one sentence about the sea.", "max_new_tokens": tokens}).encode()
-
-
-def text_probe(model: Model, tokens: int, cache: Path) -> Probe:
-    """Uses one prompt; the right text is the bare handler's."""
-    asked = text_request(tokens)
-    right = forward.reference(model, [asked], stream=True, cache=cache.with_stem(f"{cache.stem}-{tokens}"))[0]
-    return Probe(payload=lambda _: asked, check=lambda _, parts: b"".join(parts) == right, stream=True)
-
-
-def jpegs() -> list[bytes]:
-    """Returns photographs from scikit-image as JPEG files of everyday size."""
-    from examples import building
-    from PIL import Image
-
-    found = []
-    for name in ("chelsea.png", "coffee.png", "astronaut.png", "rocket.jpg"):
-        with Image.open(building.picture(name)) as picture, io.BytesIO() as file:
-            picture.convert("RGB").save(file, "JPEG", quality=90)
-            found.append(file.getvalue())
-    return found
-
-
-# -------------------------------------------------------------------------------------------- workloads
-
-
-def groups(letters: str, options: Options, workspace: Workspace) -> list[Group]:
-    """Returns the groups of the workloads with these ``letters``."""
-    makers = {
-        "a": small,
-        "b": batched,
-        "c": vision,
-        "d": text,
-        "e": dense,
-        "f": slope,
-        "g": life,
-        "h": leaving,
-        "i": rest,
-        "j": observed,
-        "k": tls,
-        "l": public,
-        "m": crowds,
-        "n": workflow,
-        "o": tensors,
-        "p": placed,
-        "q": bombed,
-    }
-    return [group for letter in letters for group in makers[letter](options, workspace)]
+"""Approximate time per token."""
 
 
 def small(options: Options, _: Workspace) -> list[Group]:
@@ -188,14 +50,7 @@ def small(options: Options, _: Workspace) -> list[Group]:
     points += [
         Closed(name=f"a 150KiB c={c}", probe=large, concurrency=c) for c in ((16,) if options.quick else (1, 16, 64))
     ]
-    points.append(
-        Open(
-            name="a 1KiB 500/s",
-            probe=kib,
-            rate=500,
-            answer=digest_message,
-        )
-    )
+    points.append(Open(name="a 1KiB 500/s", probe=kib, rate=500, answer=digest_message))
     title = "no-op (digest) handler, batch size 1"
     return [Group(title=title, workload=Workload.SMALL, model=models.digest_one, points=tuple(points))]
 
@@ -223,7 +78,7 @@ def batched(options: Options, _: Workspace) -> list[Group]:
 
 
 def vision(options: Options, workspace: Workspace) -> list[Group]:
-    probe = vision_probe(models.vision(workspace.models), workspace.models / "vision-reference.json")
+    probe = _picture_probe(workspace)
     concurrencies = (4,) if options.quick else (1, 4)
     points = tuple(
         Closed(name=f"c c={c}", probe=probe, concurrency=c, for_peers=c == 4, stretch=2) for c in concurrencies
@@ -237,6 +92,10 @@ def vision(options: Options, workspace: Workspace) -> list[Group]:
             loops=(Loop(point="c c=4", payload=probe.payload(0), stream=False),),
         )
     ]
+
+
+def _picture_probe(workspace: Workspace) -> Probe:
+    return vision_probe(models.vision(workspace.models), workspace.models / "vision-reference.json")
 
 
 def text(options: Options, workspace: Workspace) -> list[Group]:
@@ -286,7 +145,7 @@ def tensors(options: Options, _: Workspace) -> list[Group]:
             model=models.digest_tensors,
             points=points,
             only=("stoker-open-inference", "stoker-predictions", "mlserver-raw"),
-            repeats=_SOME,
+            repeats=2,
         )
     ]
 
@@ -318,7 +177,7 @@ def life(options: Options, workspace: Workspace) -> list[Group]:
     found = [Group(title="start-up and memory", workload=Workload.LIFE, model=models.digest_one, fresh=(start,))]
     if options.quick:
         return found
-    pictures = vision_probe(models.vision(workspace.models), workspace.models / "vision-reference.json")
+    pictures = _picture_probe(workspace)
     sentence = text_probe(models.text_shared(workspace.models), 8, workspace.models / "text-shared-reference.json")
     mains = ("stoker-nghttp2", "torchserve")
     scale = ScaleUp(name="g scale 2 to 3", probe=pictures, few=2, many=3)
@@ -335,7 +194,7 @@ def life(options: Options, workspace: Workspace) -> list[Group]:
 
 
 def _memory(title: str, model: Callable[[Path], Model], point: Memory, only: tuple[str, ...]) -> Group:
-    return Group(title=title, workload=Workload.LIFE, model=model, fresh=(point,), only=only, rounds=3)
+    return Group(title=title, workload=Workload.LIFE, model=model, fresh=(point,), only=only, most_rounds=3)
 
 
 def leaving(options: Options, _: Workspace) -> list[Group]:
@@ -369,7 +228,7 @@ def rest(options: Options, _: Workspace) -> list[Group]:
 def placed(options: Options, workspace: Workspace) -> list[Group]:
     kib = digest_probe(KIB)
     points = tuple(Closed(name=f"p 1KiB c={c}", probe=kib, concurrency=c, for_peers=True) for c in (1, 64))
-    pictures = vision_probe(models.vision(workspace.models), workspace.models / "vision-reference.json")
+    pictures = _picture_probe(workspace)
     several = Closed(name="p vision c=4", probe=pictures, concurrency=4, for_peers=True, stretch=2)
     local, over_ray = "stoker-nghttp2", ("stoker-ray", "stoker-ray-plain")
     return [
@@ -387,7 +246,7 @@ def placed(options: Options, workspace: Workspace) -> list[Group]:
             deployment={"workers": 2},
             points=(several,),
             only=(local, *over_ray),
-            repeats=_SOME,
+            repeats=2,
         ),
         Group(
             title="a node dies under its only worker, another has room",
@@ -395,7 +254,7 @@ def placed(options: Options, workspace: Workspace) -> list[Group]:
             model=models.digest_one,
             fresh=(NodeDeath(name="p node dies", probe=kib),),
             only=("stoker-ray-nodes",),
-            rounds=1 if options.quick else 3,
+            most_rounds=1 if options.quick else 3,
         ),
     ]
 
@@ -409,7 +268,7 @@ def observed(options: Options, _: Workspace) -> list[Group]:
             model=models.digest_one,
             points=(point,),
             only=("stoker-observed", "stoker-unobserved"),
-            repeats=_MANY,
+            repeats=6,
         )
     ]
 
@@ -438,7 +297,7 @@ def public(options: Options, _: Workspace) -> list[Group]:
             model=models.digest_one,
             points=(point,),
             only=("stoker-nghttp2", "stoker-public"),
-            repeats=_MANY,
+            repeats=6,
         )
     ]
 
@@ -457,7 +316,7 @@ def crowds(options: Options, _: Workspace) -> list[Group]:
             model=models.ample,
             fresh=points,
             only=tuple(crowd.name for crowd in crowded()),
-            rounds=1 if options.quick else 3,
+            most_rounds=1 if options.quick else 3,
         )
     ]
 
@@ -477,3 +336,34 @@ def bombed(options: Options, _: Workspace) -> list[Group]:
             only=("stoker-bombed",),
         )
     ]
+
+
+class Planned(NamedTuple):
+    title: str
+    groups: Callable[[Options, Workspace], list[Group]]
+
+
+WORKLOADS = {
+    "a": Planned("no-op handler, 1 KiB and 150 KiB, batch size 1", small),
+    "b": Planned("no-op handler, batch size 16; a lone client", batched),
+    "c": Planned("EfficientNet-Lite0 on JPEGs", vision),
+    "d": Planned("SmolLM2 text streaming", text),
+    "e": Planned("streams of 1,000 small parts", dense),
+    "f": Planned("payloads of 1, 10 and 50 MB", slope),
+    "g": Planned("start-up, scale-up, memory", life),
+    "h": Planned("clients that leave with requests in flight", leaving),
+    "i": Planned("REST /predictions, 1 KiB, batch size 1", rest),
+    "j": Planned("metrics, access log and console on against off", observed),
+    "k": Planned("gRPC with TLS: connections kept, and a new one per request", tls),
+    "l": Planned("a listener on every address against one on loopback", public),
+    "m": Planned("memory with 10,000 idle clients, 1,000 that stop half-way, 1,000 that do not read", crowds),
+    "n": Planned("a workflow of two functions beside two calls of them", workflow),
+    "o": Planned("the open inference protocol beside Predictions, and MLServer", tensors),
+    "p": Planned("workers on a Ray cluster beside local ones; the death of a node", placed),
+    "q": Planned("a neighbour of a client that sends bombs", bombed),
+}
+
+
+def groups(letters: str, options: Options, workspace: Workspace) -> list[Group]:
+    """Returns the groups of the workloads with these ``letters``."""
+    return [group for letter in letters for group in WORKLOADS[letter].groups(options, workspace)]

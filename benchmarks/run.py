@@ -14,7 +14,7 @@ from pathlib import Path
 from benchmarks import contenders as registry
 from benchmarks import models, plan, report
 from benchmarks.records import Findings
-from benchmarks.runner import Runner, concerned, estimate, minutes
+from benchmarks.runner import Runner, minutes
 from benchmarks.workspace import Options, Workspace
 from stoker.bench import machine, tools
 from stoker.bench.contender import CannotInstall, Contender, Workload
@@ -22,26 +22,6 @@ from stoker.bench.contender import CannotInstall, Contender, Workload
 ROOT = Path(__file__).resolve().parent.parent
 HOME = ROOT / ".cache" / "bench"
 RESULTS = ROOT / "benchmarks" / "results"
-WORKLOADS = {
-    "a": "no-op handler, 1 KiB and 150 KiB, batch size 1",
-    "b": "no-op handler, batch size 16; a lone client",
-    "c": "EfficientNet-Lite0 on JPEGs",
-    "d": "SmolLM2 text streaming",
-    "e": "streams of 1,000 small parts",
-    "f": "payloads of 1, 10 and 50 MB",
-    "g": "start-up, scale-up, memory",
-    "h": "clients that leave with requests in flight",
-    "i": "REST /predictions, 1 KiB, batch size 1",
-    "j": "metrics, access log and console on against off",
-    "k": "gRPC with TLS: connections kept, and a new one a request",
-    "l": "a listener on every address against one on loopback",
-    "m": "memory with 10,000 idle clients, 1,000 that stop half-way, 1,000 that do not read",
-    "n": "a workflow of two functions beside two calls of them",
-    "o": "the open inference protocol beside Predictions, and MLServer",
-    "p": "workers on a Ray cluster beside local ones; the death of a node",
-    "q": "a neighbour of a client that sends bombs",
-}
-REQUIREMENTS = models.REQUIREMENTS
 
 
 def main() -> int:
@@ -79,9 +59,9 @@ def run(asked: argparse.Namespace, workspace: Workspace, findings: Findings, con
     groups = plan.groups(asked.workloads, workspace.options, workspace)
     total = 0.0
     for group in groups:
-        seconds = estimate(group, ready, workspace.options)
+        seconds = group.estimate_s(ready, workspace.options)
         total += seconds
-        names = ", ".join(contender.name for contender in concerned(group, ready, workspace.options))
+        names = ", ".join(contender.name for contender in group.participants(ready, workspace.options))
         say(f"    {minutes(seconds):>7}  ({group.letter}) {group.title}: {names}")
     say(f"    {minutes(total):>7}  in all")
     if not asked.plan:
@@ -94,7 +74,7 @@ def installed(contenders: Sequence[Contender], workspace: Workspace, findings: F
     for contender in contenders:
         home = workspace.venv(contender)
         try:
-            contender.install(home, REQUIREMENTS)
+            contender.install(home, models.REQUIREMENTS)
         except CannotInstall as error:
             findings.absent[contender.name] = str(error)
             say(f"absent: {error}")
@@ -137,8 +117,8 @@ def listing(everyone: Sequence[Contender]) -> None:
         letters = "".join(w.value for w in sorted(Workload, key=lambda w: w.value) if contender.offers(w))
         say(f"    {contender.name:<17} {contender.wire:<5}  {letters:<9} {contender.note}")
     say("workloads:")
-    for letter, title in WORKLOADS.items():
-        say(f"    {letter}  {title}")
+    for letter, planned in plan.WORKLOADS.items():
+        say(f"    {letter}  {planned.title}")
 
 
 def arguments(argv: Sequence[str]) -> argparse.Namespace:
@@ -150,7 +130,7 @@ def arguments(argv: Sequence[str]) -> argparse.Namespace:
     )
     add = parser.add_argument
     add("--contenders", metavar="A,B", help="only these (see --list); default: all")
-    add("--workloads", default="".join(WORKLOADS), metavar="LETTERS", help="only these (see --list); default: all")
+    add("--workloads", default="".join(plan.WORKLOADS), metavar="LETTERS", help="only these (see --list); default: all")
     add("--rounds", type=int, metavar="N", help="alternating rounds (default 5; with --quick 1)")
     add("--duration", type=float, metavar="S", help="seconds per measurement (default 1)")
     add("--quick", action="store_true", help="fewer points, one round: a look that takes 6 minutes")
@@ -160,8 +140,8 @@ def arguments(argv: Sequence[str]) -> argparse.Namespace:
     add("--list", action="store_true", help="list contenders and workloads, and stop")
     asked = parser.parse_args(argv)
     asked.workloads = asked.workloads.replace(",", "")
-    if not asked.workloads or set(asked.workloads) - set(WORKLOADS):
-        parser.error(f"workloads are letters of {''.join(WORKLOADS)}")
+    if not asked.workloads or set(asked.workloads) - set(plan.WORKLOADS):
+        parser.error(f"workloads are letters of {''.join(plan.WORKLOADS)}")
     asked.rounds = asked.rounds or (1 if asked.quick else 5)
     asked.duration = asked.duration or 1.0
     if asked.rounds < 1 or not 0.5 <= asked.duration <= 60:

@@ -13,65 +13,24 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from benchmarks.contenders import COMPARED, MAIN
 from benchmarks.core_speed import around
 from benchmarks.fresh_servers import FreshTurn
-from benchmarks.plan import FreshPoint, Group
+from benchmarks.group import Group, takes_part
 from benchmarks.points import Closed, Point, Turn
 from benchmarks.records import Findings
-from benchmarks.workspace import Options, Workspace
+from benchmarks.workspace import Workspace
 from stoker.bench import forward
 from stoker.bench.checking import Checker, wait_for_answer
-from stoker.bench.contender import Contender, Model, Running, Workload
+from stoker.bench.contender import Contender, Model, Running
 from stoker.bench.measure import Measured
 from stoker.bench.processes import cpu_seconds
 
 T = TypeVar("T")
 
 RESTLESS = 0.03
-START_S = 6.0
 START_TIMEOUT_S = 180.0
 MOST_FAILURES = 3
 IDLE_S = 1.0
-
-
-def concerned(group: Group, contenders: Sequence[Contender], options: Options) -> list[Contender]:
-    quick = COMPARED if options.quick and group.workload is not Workload.SMALL else None
-    only = group.only or quick
-    return [
-        contender
-        for contender in contenders
-        if contender.offers(group.workload)
-        and (only is None or contender.name in only)
-        and any(takes_part(contender, point) for point in (*group.points, *group.fresh))
-    ]
-
-
-def takes_part(contender: Contender, point: Point | FreshPoint) -> bool:
-    if contender.name in MAIN:
-        return True
-    return getattr(point, "for_peers", False) and not (point_is_grpc_only(point) and contender.wire == "http")
-
-
-def point_is_grpc_only(point: Point | FreshPoint) -> bool:
-    return bool(getattr(point, "grpc_only", False))
-
-
-def rounds_of(group: Group, options: Options) -> int:
-    if options.quick:
-        return options.rounds
-    return group.repeats * options.rounds if group.rounds is None else min(group.rounds, options.rounds)
-
-
-def estimate(group: Group, contenders: Sequence[Contender], options: Options) -> float:
-    """Returns the approximate seconds of the group."""
-    here = concerned(group, contenders, options)
-    rounds = rounds_of(group, options)
-    turns = [(c, p) for c in here for p in (*group.points, *group.fresh) if takes_part(c, p)]
-    measuring = sum(point.seconds(options) for _, point in turns) * rounds
-    loops = len(group.loops) * (options.duration_s + 4.0) * rounds
-    preparing = (START_S + len(here) * (options.warm_up_s + 1)) if group.points else 0.0
-    return measuring + loops + preparing
 
 
 @dataclass
@@ -96,16 +55,16 @@ class Runner:
 
     def run(self, groups: Sequence[Group], contenders: Sequence[Contender]) -> None:
         options = self.workspace.options
-        planned = [estimate(group, contenders, options) for group in groups]
+        planned = [group.estimate_s(contenders, options) for group in groups]
         for index, group in enumerate(groups):
             self._left_s = sum(planned[index:])
             self._this_s = planned[index]
             self.say(f"({group.letter}) {group.title}; about {minutes(self._left_s)} to go")
-            self._group(group, concerned(group, contenders, options))
+            self._group(group, group.participants(contenders, options))
 
     def _group(self, group: Group, contenders: list[Contender]) -> None:
         model = group.model(self.workspace.models)
-        rounds = rounds_of(group, self.workspace.options)
+        rounds = group.rounds(self.workspace.options)
         if group.fresh:
             self._fresh(group, model, contenders, rounds)
         if group.points:

@@ -8,8 +8,7 @@ from pathlib import Path
 import ngh2
 import pytest
 from benchmarks import bombs
-from benchmarks.plan import groups
-from benchmarks.run import WORKLOADS
+from benchmarks.plan import WORKLOADS, groups
 from benchmarks.workspace import Options, Workspace
 
 from stoker.bench.contender import LOOPBACK

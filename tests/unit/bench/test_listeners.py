@@ -12,7 +12,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
-from benchmarks import crowd, crowds, generator, listeners, plan, reconnecting
+from benchmarks import crowd, crowds, generator, listeners, probes, reconnecting
 from benchmarks.handlers import ample
 from benchmarks.handlers.digest import digest
 from benchmarks.http1 import CHUNK
@@ -161,7 +161,7 @@ def test_an_echo_passes_the_same_checks_as_a_digest() -> None:
 
 
 def test_the_large_answer_is_as_long_as_was_asked() -> None:
-    probe = plan.ample_probe()
+    probe = probes.ample_probe()
     assert ample.answer(b"1000000") == bytes(1_000_000)
     assert ample.answer(bytes(100)) == ample.answer(b"999999999") == b"-"
     assert probe.check(b"9", [bytes(9)]) and not probe.check(b"9", [bytes(8)])

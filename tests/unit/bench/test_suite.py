@@ -7,8 +7,9 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from benchmarks import plan, rest, runner, scraping
+from benchmarks import plan, probes, rest, runner, scraping
 from benchmarks.contenders import everyone
+from benchmarks.group import Group
 from benchmarks.handlers import digest
 from benchmarks.workspace import Options, Workspace
 
@@ -30,7 +31,7 @@ def own_way_of_sending_parts(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_digest_probe_knows_right_from_wrong() -> None:
-    probe = plan.digest_probe(1024)
+    probe = probes.digest_probe(1024)
     payload = probe.payload(1)
     right = digest.digest(payload).encode()
     assert probe.check(payload, [right])
@@ -48,9 +49,9 @@ def test_large_payloads_are_sampled_everywhere() -> None:
 
 
 def test_the_parts_probe_sees_a_lost_part() -> None:
-    probe = plan.parts_probe()
-    assert probe.check(b"", list(plan.PARTS))
-    assert not probe.check(b"", plan.PARTS[:-1])
+    probe = probes.parts_probe()
+    assert probe.check(b"", list(probes.PARTS))
+    assert not probe.check(b"", probes.PARTS[:-1])
 
 
 def test_the_handler_of_batch_size_1_refuses_a_second_row(tmp_path: Path) -> None:
@@ -62,7 +63,7 @@ def test_the_handler_of_batch_size_1_refuses_a_second_row(tmp_path: Path) -> Non
 
 def test_a_handler_that_streams_is_hosted_part_by_part() -> None:
     host = handler_host.load(HANDLERS / "parts.py", "Parts", HANDLERS)
-    assert list(host.stream(b"x")) == plan.PARTS
+    assert list(host.stream(b"x")) == probes.PARTS
 
 
 def test_an_error_of_a_hosted_stream_reaches_the_reader(tmp_path: Path) -> None:
@@ -72,7 +73,7 @@ def test_an_error_of_a_hosted_stream_reaches_the_reader(tmp_path: Path) -> None:
         list(host.stream(b"x"))
 
 
-def synthetic(letters: str, options: Options) -> list[plan.Group]:
+def synthetic(letters: str, options: Options) -> list[Group]:
     """Groups that need no real model."""
     return plan.groups(letters, options, Workspace(Path("unused"), options))
 
@@ -81,20 +82,20 @@ def synthetic(letters: str, options: Options) -> list[plan.Group]:
 def test_a_planned_measurement_belongs_to_a_contender(quick: bool) -> None:
     options = Options(quick=quick)
     for group in synthetic("abefhijklmn", options):
-        assert runner.concerned(group, everyone(), options), group.title
-        assert 0 < runner.estimate(group, everyone(), options) < 1800
+        assert group.participants(everyone(), options), group.title
+        assert 0 < group.estimate_s(everyone(), options) < 1800
 
 
 @pytest.mark.parametrize("asked", [1, 3, 7])
 def test_slow_groups_have_no_more_rounds_than_asked_for_and_close_ratios_more(asked: int) -> None:
     options = Options(rounds=asked)
-    rounds = {group.letter: runner.rounds_of(group, options) for group in synthetic("aefhijklmn", options)}
+    rounds = {group.letter: group.rounds(options) for group in synthetic("aefhijklmn", options)}
     assert rounds == dict.fromkeys("aefhikn", asked) | {"j": 6 * asked, "l": 6 * asked, "m": min(asked, 3)}
 
 
 def test_a_quick_run_has_one_round_of_everything() -> None:
     options = Options(rounds=1, quick=True)
-    assert {runner.rounds_of(group, options) for group in synthetic("aefhijklmno", options)} == {1}
+    assert {group.rounds(options) for group in synthetic("aefhijklmno", options)} == {1}
 
 
 def test_names_of_points_are_unique() -> None:
@@ -186,10 +187,10 @@ def test_rest_metrics_tls_and_listeners_are_between_their_own_servers(
 ) -> None:
     options = Options(quick=quick)
     (group,) = synthetic(letter, options)
-    assert [contender.name for contender in runner.concerned(group, everyone(), options)] == names
+    assert [contender.name for contender in group.participants(everyone(), options)] == names
     own = set(names) - {"mosec", "stoker-nghttp2"}
     for other in synthetic("abefh", options):
-        assert not {contender.name for contender in runner.concerned(other, everyone(), options)} & own
+        assert not {contender.name for contender in other.participants(everyone(), options)} & own
 
 
 def test_one_program_over_two_protocols_is_installed_once(tmp_path: Path) -> None:
