@@ -1,8 +1,8 @@
-"""Runs the plan: servers of a group stay up and take turns; failed ones are reported and restarted.
+"""Runs the plan: the servers of a group stay up and take turns; one that fails is reported and restarted.
 
-All servers of a group start together and are warmed up one by one.  Then they idle while another one is measured.
-Idling is measured too: a server that uses more than `RESTLESS` of a core when idle is ended and restarted for each of
-its turns, so that it slows no other.  The order of the contenders rotates with every round.
+All servers of a group start together and are warmed up one by one.  While one is measured, the others idle.  A server
+that uses more than `RESTLESS` of a core when idle is ended and restarted for each of its turns, so that it does not
+slow the others down.  The order of the contenders rotates with every round.
 """
 
 from __future__ import annotations
@@ -28,14 +28,15 @@ from stoker.bench.processes import cpu_seconds
 T = TypeVar("T")
 
 RESTLESS = 0.03
+"""Share of a core; see above."""
 START_TIMEOUT_S = 180.0
 MOST_FAILURES = 3
 IDLE_S = 1.0
 
 
 @dataclass
-class Seat:
-    """A contender in a group. ``restless``: restarted for each turn."""
+class Participant:
+    """A contender in a group, and its server. ``restless``: busy when idle, so restarted for each turn."""
 
     contender: Contender
     running: Running | None = None
@@ -68,7 +69,7 @@ class Runner:
         if group.fresh:
             self._fresh(group, model, contenders, rounds)
         if group.points:
-            self._together(group, model, contenders, rounds)
+            self._taking_turns(group, model, contenders, rounds)
 
     def _rounds(self, rounds: int) -> Iterator[int]:
         for turn in range(rounds):
@@ -84,97 +85,97 @@ class Runner:
             for point in group.fresh:
                 for contender in rotated(contenders, turn):
                     fresh = FreshTurn(workspace=self.workspace, contender=contender, model=model, round=turn)
-                    self._note(point.name, contender.name, turn, *around(functools.partial(point.measure, fresh)))
+                    self._record(point.name, contender.name, turn, *around(functools.partial(point.measure, fresh)))
 
     # ------------------------------------------------------------------------------------- servers that take turns
 
-    def _together(self, group: Group, model: Model, contenders: list[Contender], rounds: int) -> None:
-        seats = [Seat(contender) for contender in contenders]
+    def _taking_turns(self, group: Group, model: Model, contenders: list[Contender], rounds: int) -> None:
+        participants = [Participant(contender) for contender in contenders]
         try:
-            self._open(group, model, seats)
+            self._start(group, model, participants)
             for turn in self._rounds(rounds):
                 for point in group.points:
-                    for seat in rotated(seats, turn):
-                        if takes_part(seat.contender, point):
-                            self._turn(group, model, seat, point, turn)
+                    for participant in rotated(participants, turn):
+                        if takes_part(participant.contender, point):
+                            self._turn(group, model, participant, point, turn)
                 self._loops(group, model, turn)
         finally:
-            for seat in seats:
-                self._leave(seat)
+            for participant in participants:
+                self._stop(participant)
 
-    def _open(self, group: Group, model: Model, seats: list[Seat]) -> None:
-        for seat in seats:
-            seat.running = self.workspace.start(seat.contender, model, **group.deployment)
-        for seat in seats:
-            problem = self._ready(group, seat)
+    def _start(self, group: Group, model: Model, participants: list[Participant]) -> None:
+        for participant in participants:
+            participant.running = self.workspace.start(participant.contender, model, **group.deployment)
+        for participant in participants:
+            problem = self._ready(group, participant)
             if problem:
-                self.findings.notes.append(f"{seat.contender.name} did not start for '{group.title}': {problem}")
-                seat.failures = MOST_FAILURES  # a server that does not even start is not waited for again
-                self._leave(seat)
-        self._rest(seats)
+                self.findings.notes.append(f"{participant.contender.name} did not start for '{group.title}': {problem}")
+                participant.failures = MOST_FAILURES  # do not wait again for a server that does not even start
+                self._stop(participant)
+        self._end_restless(participants)
 
-    def _ready(self, group: Group, seat: Seat) -> str | None:
+    def _ready(self, group: Group, participant: Participant) -> str | None:
         """Waits for the first right answer, then warms up."""
-        assert seat.running is not None
-        point = next(point for point in group.points if takes_part(seat.contender, point))
-        checker = Checker(seat.running, seat.contender.wire, point.probe)
-        problem = wait_for_answer(checker, seat.running, timeout_s=START_TIMEOUT_S)
+        assert participant.running is not None
+        point = next(point for point in group.points if takes_part(participant.contender, point))
+        checker = Checker(participant.running, participant.contender.wire, point.probe)
+        problem = wait_for_answer(checker, participant.running, timeout_s=START_TIMEOUT_S)
         if problem is None and isinstance(point, Closed):
-            warm = [p for p in group.points if isinstance(p, Closed) and takes_part(seat.contender, p)]
+            warm = [p for p in group.points if isinstance(p, Closed) and takes_part(participant.contender, p)]
             busiest = max(warm, key=lambda p: p.concurrency)
-            load = busiest.load(seat.running, seat.contender, self.workspace.options.warm_up_s)
-            self.workspace.warm_up(load, seat.contender.wire)
+            load = busiest.load(participant.running, participant.contender, self.workspace.options.warm_up_s)
+            self.workspace.warm_up(load, participant.contender.wire)
         return problem
 
-    def _rest(self, seats: list[Seat]) -> None:
-        """Ends servers that are busy while idle; they are restarted for each turn."""
-        waiting = [seat for seat in seats if seat.running is not None]
+    def _end_restless(self, participants: list[Participant]) -> None:
+        """Ends the servers that are busy while idle. Each is restarted for its turns."""
+        waiting = [participant for participant in participants if participant.running is not None]
         time.sleep(IDLE_S)  # work in progress ends
-        before = [cpu_seconds(seat.running.pids()) for seat in waiting if seat.running]
+        before = [cpu_seconds(participant.running.pids()) for participant in waiting if participant.running]
         time.sleep(IDLE_S)
-        for seat, used in zip(waiting, before, strict=True):
-            assert seat.running is not None
-            share = (cpu_seconds(seat.running.pids()) - used) / IDLE_S
+        for participant, used in zip(waiting, before, strict=True):
+            assert participant.running is not None
+            share = (cpu_seconds(participant.running.pids()) - used) / IDLE_S
             if share > RESTLESS and len(waiting) > 1:
-                seat.restless = True
-                text = f"{seat.contender.name} uses {share:.0%} of a core while idle: started anew for each turn"
+                participant.restless = True
+                text = f"{participant.contender.name} uses {share:.0%} of a core while idle: restarted for each turn"
                 if text not in self.findings.notes:
                     self.findings.notes.append(text)
-                self._leave(seat)
+                self._stop(participant)
 
-    def _turn(self, group: Group, model: Model, seat: Seat, point: Point, turn: int) -> None:
-        name = seat.contender.name
-        if seat.running is None:
-            problem = self._again(group, model, seat)
+    def _turn(self, group: Group, model: Model, participant: Participant, point: Point, turn: int) -> None:
+        name = participant.contender.name
+        if participant.running is None:
+            problem = self._restart(group, model, participant)
             if problem:
-                self._note(point.name, name, turn, Measured(problem=problem))
+                self._record(point.name, name, turn, Measured(problem=problem))
                 return
-        assert seat.running is not None
-        running = seat.running
-        mine = Turn(workspace=self.workspace, contender=seat.contender, model=model, running=running, round=turn)
+        assert participant.running is not None
+        running = participant.running
+        mine = Turn(workspace=self.workspace, contender=participant.contender, model=model, running=running, round=turn)
         measured, core_ms = around(functools.partial(point.measure, mine))
         if measured.problem:
-            seat.failures += 1
-            self.findings.notes.append(f"{point.name}, {name}: {measured.problem}; {last_words(running)}")
-        if measured.problem or seat.restless:
-            self._leave(seat)
-        self._note(point.name, name, turn, measured, core_ms)
+            participant.failures += 1
+            self.findings.notes.append(f"{point.name}, {name}: {measured.problem}; {state_of(running)}")
+        if measured.problem or participant.restless:
+            self._stop(participant)
+        self._record(point.name, name, turn, measured, core_ms)
 
-    def _again(self, group: Group, model: Model, seat: Seat) -> str | None:
+    def _restart(self, group: Group, model: Model, participant: Participant) -> str | None:
         """Restarts a server that is not running when its turn comes."""
-        if seat.failures >= MOST_FAILURES:
+        if participant.failures >= MOST_FAILURES:
             return "given up after several failures"
-        seat.running = self.workspace.start(seat.contender, model, **group.deployment)
-        problem = self._ready(group, seat)
+        participant.running = self.workspace.start(participant.contender, model, **group.deployment)
+        problem = self._ready(group, participant)
         if problem:
-            seat.failures += 1
-            self._leave(seat)
+            participant.failures += 1
+            self._stop(participant)
         return problem
 
-    def _leave(self, seat: Seat) -> None:
-        if seat.running is not None:
-            self.workspace.stop(seat.running)
-            seat.running = None
+    def _stop(self, participant: Participant) -> None:
+        if participant.running is not None:
+            self.workspace.stop(participant.running)
+            participant.running = None
 
     # ------------------------------------------------------------------------------------- the rest
 
@@ -182,9 +183,9 @@ class Runner:
         for loop in group.loops:
             seconds = self.workspace.options.duration_s
             calls = functools.partial(forward.measure, model, loop.payload, seconds=seconds, stream=loop.stream)
-            self._note(loop.point, forward.NAME, turn, *around(calls))
+            self._record(loop.point, forward.NAME, turn, *around(calls))
 
-    def _note(self, point: str, contender: str, turn: int, measured: Measured, core_ms: float | None = None) -> None:
+    def _record(self, point: str, contender: str, turn: int, measured: Measured, core_ms: float | None = None) -> None:
         self.findings.add(point, contender, turn, measured, core_ms)
         self.say(f"    {turn + 1}  {point:<16} {contender:<15} {summary(measured)}")
 
@@ -193,7 +194,7 @@ def rotated(items: Sequence[T], by: int) -> list[T]:
     return [*items[by % len(items) :], *items[: by % len(items)]] if items else []
 
 
-def last_words(running: Running) -> str:
+def state_of(running: Running) -> str:
     return "the server runs" if running.alive() else f"the server ended: {running.log_tail()[-200:]}"
 
 
