@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass, replace
 
 from benchmarks import bombs, open_loop
-from benchmarks.crowds import Reports, standing
+from benchmarks.background import Reports, in_background
 from benchmarks.listeners import StokerWith
 from benchmarks.points import OVERHEAD_S, Open, Turn
 from benchmarks.workspace import Options
@@ -59,12 +59,12 @@ class Neighbour(Open):
             return super().measure(turn)
         assert isinstance(turn.running, BombedApi)
         endpoint, path = turn.running.target(self.bombs)
-        with standing("bombs", bombs.Plan(endpoint=endpoint, wire=self.bombs, path=path)) as reports:
+        with in_background("bombs", bombs.Plan(endpoint=endpoint, wire=self.bombs, path=path)) as reports:
             if not _begun(reports):
-                return Measured(problem=f"no bomb was refused: {' '.join(reports.words)[-200:]}")
+                return Measured(problem=f"no bomb was refused: {' '.join(reports.other_lines)[-200:]}")
             measured = super().measure(turn)
         said = reports.last or {}
-        problem = f"bombs: {' '.join(reports.words)[-200:]}" if reports.words else None
+        problem = f"bombs: {' '.join(reports.other_lines)[-200:]}" if reports.other_lines else None
         more = {"bombs_per_s": said["refused"] / said["seconds"]}
         return replace(measured, more=more, problem=measured.problem or problem)
 
@@ -77,6 +77,6 @@ class Neighbour(Open):
 
 def _begun(reports: Reports) -> bool:
     until = time.monotonic() + FIRST_S
-    while reports.last is None and not reports.words and time.monotonic() < until:
+    while reports.last is None and not reports.other_lines and time.monotonic() < until:
         time.sleep(0.05)
     return reports.last is not None

@@ -27,8 +27,8 @@ from stoker.frontend.open_files import raise_limit
 
 Behaviour = Literal["idle", "half", "unread"]
 """``idle``: one call each, answered, then nothing. ``half``: half of a request, as far as the server takes it.
-``unread``: one call each, whose answer is never read: the window of 64 KiB of HTTP/2, and a small one of TCP, keep it
-out of the kernel's buffers."""
+``unread``: one call each, whose answer is never read: the HTTP/2 window of 64 KiB and a small TCP window keep it out of
+the kernel's buffers."""
 
 AT_ONCE = 50
 """Connections to open together."""
@@ -106,9 +106,9 @@ class Client:
 
 
 class Connection(asyncio.Protocol):
-    """Carries a client over TCP, by way of TLS if there is a ``context``. ``ready``: it may send.
+    """Carries a client over TCP, or over TLS if there is a ``context``. ``ready``: it may send.
 
-    Reads no further than its client, also of TLS, where asyncio's own would read 256 KiB ahead.
+    Reads no further than its client does: the TLS of asyncio would read 256 KiB ahead.
     """
 
     def __init__(self, client: Client, context: ssl.SSLContext | None) -> None:
@@ -148,7 +148,7 @@ class Connection(asyncio.Protocol):
         if self.ready.done():
             self._client.writing(paused=False)
 
-    # -------------------------------------------------------------------------- transport of the client
+    # ---------------------------------------------------------------- the transport that the client of TLS sees
 
     def write(self, data: bytes) -> None:
         self._tls.write(data)
@@ -160,7 +160,7 @@ class Connection(asyncio.Protocol):
     def abort(self) -> None:
         self._transport.abort()
 
-    # ------------------------------------------------------------------------------------------- inside
+    # ------------------------------------------------------------------------------------------------- TLS
 
     def _shake_hands(self) -> None:
         try:
@@ -214,7 +214,8 @@ def report(clients: list[Client]) -> dict[str, Any]:
     }
 
 
-async def stand(plan: Plan) -> None:
+async def hold(plan: Plan) -> None:
+    """Connects the crowd, and reports until the standard input ends."""
     clients = await gather(plan)
     await asyncio.sleep(SETTLE_S)
     over = asyncio.ensure_future(asyncio.to_thread(sys.stdin.read))
@@ -226,7 +227,7 @@ async def stand(plan: Plan) -> None:
 def main() -> None:
     plan = Plan(**json.loads(sys.stdin.readline()))
     raise_limit()
-    asyncio.run(stand(plan))
+    asyncio.run(hold(plan))
 
 
 if __name__ == "__main__":

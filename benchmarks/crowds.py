@@ -3,18 +3,12 @@
 from __future__ import annotations
 
 import base64
-import json
 import resource
-import subprocess
-import sys
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
 
+from benchmarks.background import Reports, in_background
 from benchmarks.crowd import AT_ONCE, PAUSE_S, Behaviour, Plan
 from benchmarks.fresh_servers import SETTLE_S, FreshTurn, first_answer
 from benchmarks.workspace import Options
@@ -30,22 +24,7 @@ GATHERING_S = 240.0
 HOLD_S = 4.0
 SAMPLE_S = 0.25
 AFTER_S = 8.0
-ENDING_S = 10.0
-
-
-@dataclass
-class Reports:
-    """Reads the reports of the clients' process, one line each; ``last`` is None before the first."""
-
-    last: dict[str, Any] | None = None
-    words: list[str] = field(default_factory=list)
-
-    def read(self, lines: IO[str]) -> None:
-        for line in lines:
-            if line.startswith("{"):
-                self.last = json.loads(line)
-            else:
-                self.words.append(line.strip())
+"""Time after the crowd has left until the memory is read again."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +32,7 @@ class Crowd:
     """Measures the greatest memory of a server of its own, from the first of ``clients`` until all have stayed for
     `HOLD_S`.
 
-    Meanwhile one more client asks and must be answered.  ``payload``: that of the crowd's requests.
+    Meanwhile one more client asks and must be answered.  ``payload``: of the crowd's requests.
     """
 
     name: str
@@ -74,21 +53,21 @@ class Crowd:
             if problem:
                 return Measured(problem=problem)
             checker = Checker(running, fresh.contender.wire, self.probe)
-            asked = checker.several(10)
+            checked = checker.several(10)
             time.sleep(SETTLE_S)
             before, files = pss_mib(running.pids()), open_now(running)
-            with standing("crowd", self.plan(running, fresh.contender.wire, clients)) as reports:
-                during = self._greatest(running, checker, reports, asked)
+            with in_background("crowd", self.plan(running, fresh.contender.wire, clients)) as reports:
+                during = self._greatest(running, checker, reports, checked)
                 said, kept = reports.last, open_now(running) - files
             time.sleep(AFTER_S)
             after = pss_mib(running.pids())
-            asked.wrong += checker.several(2).wrong
+            checked.wrong += checker.several(2).wrong
         if said is None:
-            return Measured(problem=f"the clients were not in workspace: {' '.join(reports.words)[-200:]}")
+            return Measured(problem=f"the clients did not all connect: {' '.join(reports.other_lines)[-200:]}")
         sizes = {"pss_before_mib": before, "pss_during_mib": during, "pss_after_mib": after}
         growth = {"pss_growth_mib": during - before, "kib_each": (during - before) * 1024 / clients}
         more = {**sizes, **growth, "clients": clients, "clients_kept": kept, "sent_mib": said["sent_mib"]}
-        return Measured(checked=asked.asked, problem=asked.problem(), more=more)
+        return Measured(checked=checked.asked, problem=checked.problem(), more=more)
 
     def plan(self, running: Running, wire: Wire, clients: int) -> Plan:
         request = running.request(self.payload)
@@ -102,11 +81,11 @@ class Crowd:
             clients=clients,
         )
 
-    def _greatest(self, running: Running, checker: Checker, reports: Reports, asked: CheckedAnswers) -> float:
-        """Samples until the crowd has stayed long enough, or is late."""
+    def _greatest(self, running: Running, checker: Checker, reports: Reports, checked: CheckedAnswers) -> float:
+        """Samples the memory until the crowd has stayed long enough, or has not connected in time."""
         found, late = 0.0, time.monotonic() + GATHERING_S
         until = late
-        with checker.aside(asked):
+        with checker.aside(checked):
             while time.monotonic() < until:
                 found = max(found, pss_mib(running.pids()))
                 if reports.last is not None and until == late:
@@ -124,33 +103,3 @@ def allowed(clients: int) -> int:
     """Returns ``clients``, or less if a server may not open that many files, with room for one more client."""
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     return clients if limit == resource.RLIM_INFINITY else min(clients, open_files.of_one_listener(limit) - 1)
-
-
-@contextmanager
-def standing(module: str, plan: object) -> Iterator[Reports]:
-    """Runs a module of this package, which gets the attributes of ``plan``, within the block."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", f"benchmarks.{module}"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
-    assert process.stdin is not None and process.stdout is not None
-    reports = Reports()
-    reader = threading.Thread(target=reports.read, args=(process.stdout,), name=f"bench-{module}")
-    reader.start()
-    try:
-        process.stdin.write(json.dumps(vars(plan)) + "\n")
-        process.stdin.flush()
-        yield reports
-    finally:
-        try:
-            process.stdin.close()
-            process.wait(ENDING_S)
-        except (OSError, subprocess.TimeoutExpired):
-            process.kill()
-            process.wait()
-        reader.join()
-        process.stdout.close()

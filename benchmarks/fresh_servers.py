@@ -39,7 +39,9 @@ class FreshTurn:
     round: int
 
     def turn(self, running: Running) -> Turn:
-        return Turn(workspace=self.workspace, contender=self.contender, model=self.model, running=running, round=self.round)
+        return Turn(
+            workspace=self.workspace, contender=self.contender, model=self.model, running=running, round=self.round
+        )
 
 
 def first_answer(fresh: FreshTurn, running: Running, probe: Probe, began: float) -> tuple[float, str | None]:

@@ -12,7 +12,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
-from benchmarks import crowd, crowds, generator, listeners, probes, reconnecting
+from benchmarks import background, crowd, crowds, generator, listeners, probes, reconnecting
 from benchmarks.handlers import ample
 from benchmarks.handlers.digest import digest
 from benchmarks.http1 import CHUNK
@@ -168,9 +168,9 @@ def test_the_large_answer_is_as_long_as_was_asked() -> None:
 
 
 def test_what_the_crowd_says_is_kept_and_what_went_wrong_too() -> None:
-    reports = crowds.Reports()
+    reports = background.Reports()
     reports.read(io.StringIO("OSError: too many\n"))
-    assert reports.last is None and reports.words == ["OSError: too many"]
+    assert reports.last is None and reports.other_lines == ["OSError: too many"]
     reports.read(io.StringIO('{"sent_mib": 3}\n{"sent_mib": 2}\n'))
     assert reports.last == {"sent_mib": 2}
 
