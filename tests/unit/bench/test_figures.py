@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 from benchmarks import figures, records, report
 from benchmarks.records import Findings
+from benchmarks.special_figures import slopes
+from benchmarks.verdicts import Row
 
 from stoker.bench.measure import Measured
 
@@ -26,7 +28,7 @@ def rates(*rates: float) -> list[Measured]:
     return [Measured(rate=rate, latencies_ms={"p50": rate}) for rate in rates]
 
 
-def row(found: Findings, name: str) -> figures.Row:
+def row(found: Findings, name: str) -> Row:
     return next(row for row in figures.rows(found) if row.name == name)
 
 
@@ -56,6 +58,11 @@ def test_rounds_with_a_problem_count_for_nobody() -> None:
 
 def test_what_was_not_measured_is_neither_reached_nor_missed() -> None:
     assert {row.verdict for row in figures.rows(findings())} == {"not measured"}
+
+
+def test_a_slope_is_rise_over_run() -> None:
+    found = findings(("f 10MB", "stoker-nghttp2", rates(30.0)), ("f 50MB", "stoker-nghttp2", rates(90.0)))
+    assert slopes(found, "stoker-nghttp2") == {0: 1.5}
 
 
 def test_the_slope_is_judged_against_the_server_that_passes_the_payload_to_nobody() -> None:

@@ -16,6 +16,7 @@ import pytest
 from benchmarks import figures, placed
 from benchmarks.contenders import everyone
 from benchmarks.records import Findings
+from benchmarks.verdicts import Row
 
 from stoker.bench.contender import CannotInstall, Workload
 from stoker.bench.measure import Measured
@@ -24,7 +25,7 @@ from stoker.bench.processes import running
 MACHINE = {"cpu": "A CPU", "cores": "2"}
 
 
-def row(name: str, *values: tuple[str, str, list[Measured]]) -> figures.Row:
+def row(name: str, *values: tuple[str, str, list[Measured]]) -> Row:
     found = Findings(machine=MACHINE, options={})
     for point, contender, rounds in values:
         for turn, measured in enumerate(rounds):

@@ -7,7 +7,6 @@ import itertools
 import pytest
 from benchmarks import arrivals, run
 from benchmarks.arrivals import Sent
-from benchmarks.figures import slope
 from benchmarks.picture import Axis, Panel, draw
 
 from stoker.bench import machine
@@ -46,10 +45,6 @@ def test_numbers_are_shown_to_three_digits(value: float, text: str) -> None:
 def test_a_single_round_shows_no_range() -> None:
     assert Spread(2.0, 2.0, 2.0, 1).text() == "2.00"
     assert Spread(2.0, 1.0, 3.0, 5).text() == "2.00 (1.00-3.00)"
-
-
-def test_a_slope_is_rise_over_run() -> None:
-    assert slope([(10, 30.0), (50, 90.0)]) == 1.5
 
 
 # ------------------------------------------------------------------------------------------------ open loop
