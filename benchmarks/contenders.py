@@ -1,4 +1,4 @@
-"""Everyone that takes part, in the order of the tables."""
+"""All contenders of the suite, in the order of the tables."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from benchmarks.continuous import StokerContinuous
 from benchmarks.listeners import StokerTls, TorchServeTls, chained, crowded, public
 from benchmarks.placed import placed
 from benchmarks.rest import StokerObserved, StokerRest, TorchServeRest
-from benchmarks.tensors import StokerAsked
+from benchmarks.tensors import StokerOverProtocol
 from benchmarks.yardsticks.bare_server import BareNgh2, BareServer
 from stoker.bench.contender import Contender
 from stoker.bench.contenders import Stoker, TorchServe
 
 MAIN = ("stoker-nghttp2", "stoker-grpcio", "torchserve", "bare-grpc-aio")
-"""They run everything they offer; the others run what `Point.for_peers` says."""
+"""These run everything that they offer, the others only what is `for_peers` (see `points.Point`)."""
 
 COMPARED = ("stoker-nghttp2", "torchserve", "bare-grpc-aio")
 """Those that the figures compare on every workload."""
@@ -29,9 +29,9 @@ def everyone(torchserve: Path | None = None) -> list[Contender]:
     rest: list[Contender] = [StokerRest(), TorchServeRest(torchserve)]
     observed: list[Contender] = [StokerObserved(on=True), StokerObserved(on=False)]
     listeners: list[Contender] = [StokerTls(), TorchServeTls(torchserve), public(), chained()]
-    besieged: list[Contender] = [*crowded(), StokerBombed()]
-    asked: list[Contender] = [StokerAsked(tensors=True), StokerAsked(tensors=False)]
-    return [*main, StokerContinuous(), *asked, *rest, *observed, *listeners, *besieged, *placed(), *peers()]
+    attacked: list[Contender] = [*crowded(), StokerBombed()]
+    protocols: list[Contender] = [StokerOverProtocol(tensors=True), StokerOverProtocol(tensors=False)]
+    return [*main, StokerContinuous(), *protocols, *rest, *observed, *listeners, *attacked, *placed(), *peers()]
 
 
 def peers() -> list[Contender]:

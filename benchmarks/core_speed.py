@@ -20,7 +20,7 @@ REPEATS = 4
 
 
 def around(measure: Callable[[], Measured]) -> tuple[Measured, float | None]:
-    """Measures; also returns the work's milliseconds, the mean over cores, before and after; None if not timed."""
+    """Measures. Also returns the mean milliseconds of the work on the cores before and after; None if not timed."""
     before = time_cores()
     measured = measure()
     times = before + time_cores()

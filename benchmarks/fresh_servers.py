@@ -152,7 +152,7 @@ def scaled(running: Running, workers: int) -> str | None:
 
 @dataclass(frozen=True, kw_only=True)
 class Leaving:
-    """Runs the normal load, clients killed during requests, and the normal load again, whose rate is reported."""
+    """Runs the normal load, clients that are killed during requests, and the normal load again, which is reported."""
 
     name: str
     load: Closed

@@ -1,4 +1,4 @@
-"""Runs a load generator of this package as a process of its own: a plan in, figures out, both as JSON."""
+"""Runs a load generator of this package as a process: it gets a plan and returns figures, both as JSON."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Both servers over gRPC with TLS, with the same kind of certificate, and stoker with other settings."""
+"""Contenders for workloads about listeners: both servers over gRPC with TLS, and stoker with other settings."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ class StokerWith(Stoker):
 
 
 def chained() -> StokerWith:
-    """Serves a workflow, which stands in the deployment where a model does."""
+    """Serves a workflow: it is the ``model`` of the deployment."""
     return StokerWith("stoker-workflow", Workload.WORKFLOW, load_models="", models="{}", load_workflows="all")
 
 
@@ -86,7 +86,7 @@ def public() -> StokerWith:
     return StokerWith("stoker-public", Workload.PUBLIC, grpc_inference_address="0.0.0.0")
 
 
-MANY = {"max_connections": "11000"}
+CROWD_SETTINGS = {"max_connections": "11000"}
 """Room for one client more than the crowd."""
 
 
@@ -96,14 +96,14 @@ class Crowded(InstalledStoker):
     def __init__(self, wire: Wire) -> None:
         self.wire: Wire = wire
         self.name = f"stoker-crowded-{wire}"
-        self.note = f"{SPOKEN[wire]}, max_connections={MANY['max_connections']}, loggers at WARN"
+        self.note = f"{SPOKEN[wire]}, max_connections={CROWD_SETTINGS['max_connections']}, loggers at WARN"
 
     def offers(self, workload: Workload) -> bool:
         return workload is Workload.CROWD
 
     def start(self, deployment: Deployment) -> TorchServeApi:
         rest, secure = self.wire.startswith("http"), self.wire.endswith("s")
-        extra = {**MANY, **(with_certificate(deployment.scratch) if secure else {})}
+        extra = {**CROWD_SETTINGS, **(with_certificate(deployment.scratch) if secure else {})}
         if rest and secure:
             extra["inference_address"] = f"https://{LOOPBACK}:{deployment.port}"
         spawned = start_torchserve(STOKER, rest_first(deployment) if rest else deployment, extra)

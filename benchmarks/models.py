@@ -1,4 +1,4 @@
-"""The models of the suite, packed as archives and unpacked for servers without archives: the same files for all."""
+"""The models of the suite, as archives and, for servers that run none, unpacked: the same files for all."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def parts(home: Path) -> Model:
 
 
 def chain(home: Path) -> Model:
-    """Makes a workflow of two functions. Its name stands where that of a model does."""
+    """Makes a workflow of two functions. To the suite it is a model of that name."""
     folder = home / "chain"
     folder.mkdir(parents=True, exist_ok=True)
     (home / "chain.war").unlink(missing_ok=True)

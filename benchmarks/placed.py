@@ -1,5 +1,5 @@
-"""stoker with its workers on the nodes of a Ray cluster of this machine, and how soon one is answered for again whose
-node died."""
+"""stoker with its workers on the nodes of a Ray cluster on this machine, and the time that it takes to recover from the
+death of a node."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class NoCluster(StokerError):
 
 
 class PlacedApi(TorchServeApi):
-    """A server with the folder of its cluster, which is short: paths of Ray's Unix sockets must be."""
+    """A server with the folder of its cluster. Its path is short, because those of Ray's Unix sockets must be."""
 
     def __init__(self, spawned: Spawned, deployment: Deployment, folder: Path, cluster: Spawned | None = None) -> None:
         super().__init__(spawned, model=deployment.model.name, management_port=deployment.more_ports[0])
@@ -54,7 +54,7 @@ class PlacedApi(TorchServeApi):
 
 
 class StokerPlaced(Stoker):
-    """Places all workers by Ray. ``settings``: besides."""
+    """Lets Ray place all workers. ``settings``: more than that one."""
 
     def __init__(self, name: str, **settings: str) -> None:
         super().__init__("nghttp2")
@@ -82,7 +82,7 @@ class StokerPlaced(Stoker):
 
 
 class StokerOnNodes(StokerPlaced):
-    """Has a cluster of three nodes, of which one runs no workers."""
+    """Runs on a cluster of three nodes, one of which has no workers."""
 
     def __init__(self) -> None:
         super().__init__("stoker-ray-nodes")
@@ -93,16 +93,16 @@ class StokerOnNodes(StokerPlaced):
         scratch = deployment.scratch / "cluster"
         scratch.mkdir()
         cluster = spawn([STOKER[0], NODES, folder], scratch=scratch, endpoint=LOOPBACK)
-        with ExitStack() as undo:  # also of a bench that is ended meanwhile
+        with ExitStack() as undo:  # also if the bench is ended meanwhile
             undo.callback(shutil.rmtree, folder, ignore_errors=True)
             undo.callback(cluster.stop)
-            address = _line_of(scratch / "server.log", cluster)
+            address = _address_when_ready(scratch / "server.log", cluster)
             served = self._serve(deployment, folder, ray_address=address)
             undo.pop_all()
         return PlacedApi(served, deployment, folder, cluster)
 
 
-def _line_of(log: Path, cluster: Spawned) -> str:
+def _address_when_ready(log: Path, cluster: Spawned) -> str:
     """Returns the cluster's address once all nodes are there."""
     until = time.monotonic() + _CLUSTER_S
     while time.monotonic() < until and cluster.alive():
@@ -119,8 +119,7 @@ def placed() -> list[StokerPlaced]:
 
 @dataclass(frozen=True, kw_only=True)
 class NodeDeath:
-    """Measures seconds from the death of the only worker's node until requests are answered again, by a worker that is
-    placed on another one."""
+    """Measures seconds from the death of the only worker's node until a worker on another node answers."""
 
     name: str
     probe: Probe

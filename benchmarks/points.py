@@ -67,8 +67,6 @@ class Closed:
     name: str
     probe: Probe
     concurrency: int
-    same_size: bool = True
-    """Tells whether all answers have the same size, which is then checked."""
     for_peers: bool = False
     grpc_only: bool = False
     stretch: float = 1.0
@@ -90,8 +88,7 @@ class Closed:
     def measure(self, turn: Turn) -> Measured:
         duration_s = turn.options.duration_s * self.stretch
         checker = turn.checker(self.probe)
-        size = checker.answer_bytes() if self.same_size else None
-        load = self.load(turn.running, turn.contender, duration_s, size)
+        load = self.load(turn.running, turn.contender, duration_s, checker.answer_bytes())
         generator = turn.workspace.generator(turn.contender.wire)
         measured = closed_loop(turn.running, checker, load, generator)
         return replace(measured, pss_mib=pss_mib(turn.running.pids()))
@@ -99,7 +96,7 @@ class Closed:
 
 @dataclass(frozen=True, kw_only=True)
 class ScrapedClosed(Closed):
-    """Runs the closed loop while the server's metrics are read."""
+    """Runs the closed loop while the server's metrics are scraped."""
 
     def measure(self, turn: Turn) -> Measured:
         url = getattr(turn.running, "metrics_url", None)
@@ -112,8 +109,8 @@ class ScrapedClosed(Closed):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Known:
-    """Uses a generator that compares every answer with the right one: ``answer`` returns its message for a payload."""
+class FullyChecked:
+    """Uses a generator that compares every answer with the right one. ``answer``: returns its message for a payload."""
 
     name: str
     probe: Probe
@@ -136,7 +133,7 @@ class Known:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Open(Known):
+class Open(FullyChecked):
     """Sends requests at random times, ``rate`` a second, the same times for every contender."""
 
     rate: float
@@ -147,7 +144,7 @@ class Open(Known):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Reconnecting(Known):
+class Reconnecting(FullyChecked):
     """Runs ``concurrency`` clients that open a TLS connection for each request, and close it."""
 
     concurrency: int

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from benchmarks import figures
 from benchmarks.picture import Panel, draw
@@ -96,9 +96,8 @@ def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
     return "| " + " | ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)) + " |"
 
 
-def by_contender(findings: Findings, pick: Pick, wanted: object) -> str:
-    """Makes a row per point and a column per contender."""
-    assert callable(wanted)
+def by_contender(findings: Findings, pick: Pick, wanted: Callable[[str], bool]) -> str:
+    """Makes a row per point and a column per contender. ``wanted``: tells by its name whether a point belongs here."""
     names = findings.contenders()
     rows = []
     for point in filter(wanted, findings.points()):

@@ -1,4 +1,4 @@
-"""The same two servers over REST, and stoker with metrics, access log and console on and off."""
+"""Contenders over REST, and stoker with metrics, access log and console on and off."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class TorchServeRest(_OverRest, TorchServe):
 
 
 def rest_first(deployment: Deployment) -> Deployment:
-    """Swaps the port under load with that of the other protocol."""
+    """Returns the deployment with the port of REST under load, in exchange for that of gRPC."""
     management, other, *more = deployment.more_ports
     return replace(deployment, port=other, more_ports=(management, deployment.port, *more))
 
@@ -79,8 +79,8 @@ class ScrapedApi(TorchServeApi):
 
 
 class StokerObserved(InstalledStoker):
-    """``on``: Prometheus metrics, read once a second, and a line per request in the access log and on the console; else
-    nothing of these.
+    """``on``: with Prometheus metrics, scraped once a second, and a line per request in the access log and on the
+    console. Else with none of these.
     """
 
     wire: Wire = "grpc"

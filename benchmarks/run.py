@@ -115,7 +115,7 @@ def listing(everyone: Sequence[Contender]) -> None:
     say("contenders:")
     for contender in everyone:
         letters = "".join(w.value for w in sorted(Workload, key=lambda w: w.value) if contender.offers(w))
-        say(f"    {contender.name:<17} {contender.wire:<5}  {letters:<9} {contender.note}")
+        say(f"    {contender.name:<21} {contender.wire:<5}  {letters:<10} {contender.note}")
     say("workloads:")
     for letter, planned in plan.WORKLOADS.items():
         say(f"    {letter}  {planned.title}")

@@ -1,4 +1,4 @@
-"""stoker asked over the open inference protocol, with raw contents, and over Predictions: the same model and bytes."""
+"""stoker over the open inference protocol, with raw contents, and over Predictions, with the same model and bytes."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ INFER = "/inference.GRPCInferenceService/ModelInfer"
 _LENGTH_BYTES = 4
 
 
-class StokerAsked(Stoker):
+class StokerOverProtocol(Stoker):
     """Runs stoker for a comparison of protocols. ``tensors``: over the open inference protocol, else Predictions."""
 
     def __init__(self, *, tensors: bool) -> None:
         super().__init__("nghttp2")
         self.name = "stoker-open-inference" if tensors else "stoker-predictions"
         protocol = "ModelInfer with raw contents" if tensors else "Predictions"
-        self.note = f"asked over gRPC by {protocol}, loggers at WARN"
+        self.note = f"gRPC, {protocol}, loggers at WARN"
         self._tensors = tensors
 
     def offers(self, workload: Workload) -> bool:
