@@ -32,11 +32,20 @@ class StokerOverProtocol(Stoker):
 
 class TensorsApi(TorchServeApi):
     def request(self, payload: bytes, *, stream: bool = False) -> WireRequest:
-        message = pb.ModelInferRequest(model_name=self._model)
-        message.inputs.add(name="data", datatype="BYTES", shape=[1])
-        message.raw_input_contents.append(len(payload).to_bytes(_LENGTH_BYTES, "little") + payload)
-        return WireRequest(path=INFER, body=message.SerializeToString())
+        return raw_request(payload, model=self._model, tensor="data")
 
     def answer(self, body: bytes) -> bytes:
-        contents: bytes = pb.ModelInferResponse.FromString(body).raw_output_contents[0]
-        return contents[_LENGTH_BYTES:]
+        return raw_answer(body)
+
+
+def raw_request(payload: bytes, *, model: str, tensor: str, id: str = "") -> WireRequest:
+    """Returns a ModelInfer of one BYTES tensor with raw contents: an element after its length in four bytes."""
+    message = pb.ModelInferRequest(model_name=model, id=id)
+    message.inputs.add(name=tensor, datatype="BYTES", shape=[1])
+    message.raw_input_contents.append(len(payload).to_bytes(_LENGTH_BYTES, "little") + payload)
+    return WireRequest(path=INFER, body=message.SerializeToString())
+
+
+def raw_answer(body: bytes) -> bytes:
+    contents: bytes = pb.ModelInferResponse.FromString(body).raw_output_contents[0]
+    return contents[_LENGTH_BYTES:]

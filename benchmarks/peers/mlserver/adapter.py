@@ -7,9 +7,10 @@ import os
 from dataclasses import dataclass
 
 from benchmarks.peers.peer import FOLDER, HOSTING, Api, Peer, Server, run_in_venv
+from benchmarks.tensors import raw_answer, raw_request
 from stoker.bench.contender import LOOPBACK, Deployment, WireRequest, Workload
 from stoker.bench.processes import Spawned
-from stoker.protos import grpc_predict_v2_pb2, open_inference_pb2
+from stoker.protos import open_inference_pb2
 
 SERVICE = "/inference.GRPCInferenceService"
 MODEL = "hosted"
@@ -33,17 +34,13 @@ class OpenInference(Api):
 
 
 class RawContents(Api):
-    """The same with raw contents: each element after its length in four bytes."""
+    """The same with raw contents."""
 
     def request(self, payload: bytes, *, stream: bool = False) -> WireRequest:
-        message = grpc_predict_v2_pb2.ModelInferRequest(model_name=MODEL, id="1")
-        message.inputs.add(name="payload", datatype="BYTES", shape=[1])
-        message.raw_input_contents.append(len(payload).to_bytes(4, "little") + payload)
-        return WireRequest(path=f"{SERVICE}/ModelInfer", body=message.SerializeToString())
+        return raw_request(payload, model=MODEL, tensor="payload", id="1")
 
     def answer(self, body: bytes) -> bytes:
-        found: bytes = grpc_predict_v2_pb2.ModelInferResponse.FromString(body).raw_output_contents[0]
-        return found[4:]
+        return raw_answer(body)
 
 
 @dataclass(frozen=True, kw_only=True)
