@@ -93,7 +93,7 @@ class StokerOnNodes(StokerPlaced):
         scratch = deployment.scratch / "cluster"
         scratch.mkdir()
         cluster = spawn([STOKER[0], NODES, folder], scratch=scratch, endpoint=LOOPBACK)
-        with ExitStack() as undo:  # also if the bench is ended meanwhile
+        with ExitStack() as undo:  # if the bench is ended meanwhile, too
             undo.callback(shutil.rmtree, folder, ignore_errors=True)
             undo.callback(cluster.stop)
             address = _address_when_ready(scratch / "server.log", cluster)

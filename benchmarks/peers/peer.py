@@ -34,8 +34,8 @@ class Peer:
     packages: tuple[str, ...]
     """Pinned versions, the server itself first."""
     launch: Callable[[Deployment], Running]
-    besides: tuple[Workload, ...] = ()
-    """Workloads in which it is compared, besides those of all peers."""
+    also: tuple[Workload, ...] = ()
+    """Workloads in which it takes part, in addition to those of all peers."""
 
     def install(self, home: Path, requirements: tuple[str, ...]) -> None:
         make_venv(home, [*self.packages, *HANDLER_NEEDS, *requirements])
@@ -45,7 +45,7 @@ class Peer:
         return package_version(home / "bin" / "python", distribution)
 
     def offers(self, workload: Workload) -> bool:
-        return workload in ASKED_OF_PEERS or workload in self.besides
+        return workload in ASKED_OF_PEERS or workload in self.also
 
     def start(self, deployment: Deployment) -> Running:
         return self.launch(deployment)

@@ -38,5 +38,5 @@ MOSEC = Peer(
     note="HTTP (it has no gRPC): bytes in and out, parts as server-sent events; 1 worker, log level warning",
     packages=("mosec==0.9.8",),
     launch=launch,
-    besides=(Workload.REST,),
+    also=(Workload.REST,),
 )

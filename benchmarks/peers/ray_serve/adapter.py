@@ -59,5 +59,5 @@ RAY_SERVE = Peer(
     "access log and dashboard off",
     packages=("ray[serve,serve-grpc]==2.60.0",),
     launch=launch,
-    besides=(Workload.PLACED,),
+    also=(Workload.PLACED,),
 )

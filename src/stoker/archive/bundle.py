@@ -107,7 +107,7 @@ def _walk(folder: Path, top: Path, *, prefix: str, ancestors: tuple[tuple[int, i
     found = folder.stat()
     here = (found.st_dev, found.st_ino)
     if here in ancestors:
-        raise refuse(prefix.rstrip("/"), "it is a link to a folder that it lies in")
+        raise refuse(prefix.rstrip("/"), "it is a link to a folder that contains it")
     with os.scandir(folder) as entries:
         ordered = sorted(entries, key=lambda entry: entry.name)
     for entry in ordered:

@@ -1,7 +1,7 @@
 """Decides which files go into an archive and under which names, before anything is written.
 
-TorchServe's rules: a named file lies at the root under its own base name; the contents of a directory are merged into
-the root; patterns are expanded; a later file of the same name replaces an earlier one (logged).  Left out:
+TorchServe's rules: a named file goes to the root under its own base name; the contents of a directory are merged into
+the root; patterns are expanded; a later file of the same name replaces an earlier one, with a warning.  Left out:
 folders whose name starts with a dot, ``__pycache__``, ``__MACOSX``, ``*.pyc``, ``.DS_Store``.  Symbolic links are
 followed, since an archive has none.  What the server would refuse to unpack is refused here already.
 """
@@ -91,7 +91,7 @@ class Collector:
             return
         known = self.contents.get(name)
         if known is not None and not known.samefile(path):
-            log.warning("%s: %s takes the place of %s", shown(name), path, known)
+            log.warning("%s: %s replaces %s", shown(name), path, known)
         self.contents[name] = path
 
 
@@ -107,7 +107,7 @@ def _files_below(directory: Path, *, ancestors: tuple[tuple[int, int], ...]) -> 
     found = directory.stat()
     here = (found.st_dev, found.st_ino)
     if here in ancestors:
-        raise ArchiveNotBuilt(f"{directory} is a link to a directory that it lies in.")
+        raise ArchiveNotBuilt(f"{directory} is a link to a directory that contains it.")
     for entry in sorted(os.scandir(directory), key=lambda entry: entry.name):
         path = directory / entry.name
         if entry.is_dir():
@@ -118,4 +118,4 @@ def _files_below(directory: Path, *, ancestors: tuple[tuple[int, int], ...]) -> 
         elif entry.is_file():
             yield path
         else:
-            raise ArchiveNotBuilt(f"{path} is not a file, or a link to nothing.")
+            raise ArchiveNotBuilt(f"{path} is not a file, or is a dangling link.")

@@ -66,7 +66,7 @@ class Unpacked(Generic[M]):
     """An unpacked archive. ``root`` is what `discard` deletes, ``model_dir`` where the handler's files are.
 
     ``url``: as registered, without credentials. ``file_name``: its name in the store. ``downloaded``: the file that the
-    registration brought into the store, None when it was there before. ``in_place``: a directory, used where it lies.
+    registration brought into the store, None when it was there before. ``in_place``: a directory, used where it is.
     ``elsewhere``: the path that was named, if it is not an entry of the store.
     """
 

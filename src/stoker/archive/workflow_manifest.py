@@ -61,7 +61,7 @@ class WorkflowManifest:
     def load(cls, folder: Path, check: Callable[[str], None]) -> WorkflowManifest:
         """Loads the manifest and the specification of an unpacked workflow.
 
-        ``check``: refuses the name of a file that lies elsewhere, by raising.
+        ``check``: raises for the name of a file that is outside.
 
         Raises: InvalidWorkflow: one is missing or cannot be used.  ArchiveUnreadable: the disk failed.
         """

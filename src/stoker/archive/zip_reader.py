@@ -232,7 +232,7 @@ def _member_problem(member: ZipMember, disk: int) -> str | None:
         return "it is a folder and a file at once"
     if member.method not in (STORED, DEFLATED):
         return "its compression method is not supported"
-    return "it lies in another volume" if disk else None
+    return "it is in another volume" if disk else None
 
 
 def _check_no_overlap(members: list[ZipMember], directory_at: int) -> None:

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from stoker.cli import server_process
 
 _PATIENCE_S = 15.0
-_STILL_LOADING = "TorchServe is still loading models: it goes on in the background, and says so when it is up."
+_STILL_LOADING = "TorchServe is still loading models in the background, and prints a line when it is up."
 
 
 def start(command: Sequence[str]) -> int:

@@ -45,15 +45,15 @@ class _Option:
 
 
 def arrange(root: Command, words: Sequence[str]) -> list[str]:
-    """Returns the same words with each option behind the command it belongs to. Raises WrongOption."""
+    """Returns the same words with each option after the command it belongs to. Raises WrongOption."""
     path, parts, rest = _read(root, words)
-    behind: dict[int, list[str]] = {depth: [] for depth in range(len(path))}
+    after: dict[int, list[str]] = {depth: [] for depth in range(len(path))}
     for part in parts:
         if isinstance(part, _Option):
-            behind[_owner(path, part.name)] += part.words
+            after[_owner(path, part.name)] += part.words
         else:
-            behind[len(path) - 1].append(part)
-    ordered = [word for depth, command in enumerate(path) for word in (command.name, *behind[depth])]
+            after[len(path) - 1].append(part)
+    ordered = [word for depth, command in enumerate(path) for word in (command.name, *after[depth])]
     return ordered[1:] + rest
 
 

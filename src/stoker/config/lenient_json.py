@@ -1,6 +1,6 @@
 """JSON as TorchServe reads it in `models` and `model_snapshot`: by Gson, whose reader is lenient.  PURE.
 
-Configuration is often put together by programs that print what is nearly JSON.  Accepts, besides the standard: names
+Configuration is often written by programs that print what is almost JSON.  Accepts, besides the standard: names
 and texts in single quotes or none, ``=`` and ``=>`` for ``:``, ``;`` for ``,``, left-out items of arrays (null),
 comments (``//``, ``#``, ``/* */``), words in any case (``True``); but no comma after the last member of an object.
 

@@ -154,7 +154,7 @@ def test_links_to_nothing_are_left_out(tmp_path: Path) -> None:
 def test_a_link_to_a_folder_above_is_refused(tmp_path: Path) -> None:
     folder = directory(tmp_path / "a", {"sub/handler.py": b"1"})
     (folder / "sub/up").symlink_to("..", target_is_directory=True)
-    with pytest.raises(UnsafeArchive, match="sub/up: it is a link to a folder that it lies in"):
+    with pytest.raises(UnsafeArchive, match="sub/up: it is a link to a folder that contains it"):
         members_of(folder)
 
 

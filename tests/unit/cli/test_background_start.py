@@ -9,7 +9,7 @@ import pytest
 from stoker.cli import background
 
 UP = "from stoker.cli import server_process; server_process.report_started()"
-STILL_LOADING = "TorchServe is still loading models: it goes on in the background, and says so when it is up.\n"
+STILL_LOADING = "TorchServe is still loading models in the background, and prints a line when it is up.\n"
 STOPPED = "The server was stopped while it started.\n"
 
 
