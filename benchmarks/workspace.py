@@ -24,7 +24,7 @@ class Options:
     """``quick``: fewer points, for a run of minutes."""
 
     rounds: int = 5
-    duration_s: float = 2.0
+    duration_s: float = 1.0
     quick: bool = False
 
     @property

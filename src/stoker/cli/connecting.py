@@ -112,7 +112,7 @@ def connect(
     timeout: Timeout = None,
     quiet: Quiet = False,
 ) -> None:
-    """Reads the options into the `Connection` of the context; invalid ones end the command."""
+    """Reads the options into the `Connection` of the context; an invalid one ends the command."""
     if (client_cert is None) != (client_key is None):
         _usage("--client-cert and --client-key belong together.")
     if timeout is not None and not timeout > 0:

@@ -37,7 +37,7 @@ def command(main: Callable[_P, int | None]) -> Callable[_P, int]:
 
 
 def drop_failed_output() -> None:
-    """Drops output that cannot be written from now on."""
+    """From now on, drops output that cannot be written, instead of ending the command."""
     raw = getattr(getattr(sys.stdout, "buffer", None), "raw", None)
     if isinstance(raw, _Descriptor):
         raw.on_loss = _ignore
@@ -64,7 +64,7 @@ def _status(main: Callable[[], int | None]) -> int:
 
 
 def described(error: Exception) -> str:
-    """Returns an error as a sentence; one of the system as ``FILE: reason``, without its number."""
+    """Returns an error as a sentence; an error of the system as ``FILE: reason``, without its number."""
     if not isinstance(error, OSError):
         return str(error)
     what = f"{os.fsdecode(error.filename)}: " if isinstance(error.filename, (str, bytes)) else ""

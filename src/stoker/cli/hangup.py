@@ -18,7 +18,7 @@ _TERMINAL = "/dev/tty"  # the controlling terminal of the process that opens it
 
 @contextlib.contextmanager
 def reopens(logs: Callable[[], None]) -> Iterator[None]:
-    """Has a hang-up call ``logs`` in a thread, or stop the server, until the end of the block."""
+    """Within the block, makes a hang-up call ``logs`` in a thread, or stop the server if its terminal has closed."""
     before = signal.getsignal(signal.SIGHUP)
     may_lose_terminal = before is not signal.SIG_IGN and _has_terminal()
 

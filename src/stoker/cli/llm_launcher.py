@@ -67,7 +67,7 @@ def model_config(options: argparse.Namespace, gpus: int) -> dict[str, Any]:
 
 
 def pack(options: argparse.Namespace, gpus: int) -> Path | None:
-    """Packs the model into the store; returns its folder, None if one was there. Raises ArchiveNotBuilt."""
+    """Packs the model into the store. Returns its folder; None if there was one already. Raises ArchiveNotBuilt."""
     check_name(options.model_name)
     store = Path(options.model_store)
     store.mkdir(parents=True, exist_ok=True)

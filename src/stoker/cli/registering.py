@@ -17,7 +17,7 @@ _QUERY_TIMEOUT_S = 2.0
 
 @contextmanager
 def watched(connection: Connection, text: str, *, model: str, version: str | None = None) -> Iterator[None]:
-    """Shows progress on a terminal only. If the server does not answer, only the state is missing."""
+    """Shows progress, on a terminal only, with the state of the model's workers as far as the server tells it."""
     if not progress.shown(quiet=connection.quiet):
         yield
         return

@@ -69,7 +69,7 @@ def _check_writable(out: Path) -> None:
 def awaited(
     context: typer.Context, name: str, payload: dict[str, bytes]
 ) -> Iterator[tuple[stoker.client.Client, float | None]]:
-    """Yields a client and its timeout as `connecting.client` does, and shows that the answer of ``name`` is awaited."""
+    """Yields a client and its timeout as `connecting.client` does, and shows that it waits for ``name`` to answer."""
     size = output.size(sum(len(content) for content in payload.values()))
     with (
         connecting.client(context, Api.INFERENCE) as (client, seconds),
