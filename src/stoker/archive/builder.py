@@ -17,7 +17,7 @@ from stoker.errors import ArchiveNotBuilt
 
 FORMATS = tuple(writing.SUFFIXES)
 ARCHIVER_VERSION = "0.12.0"
-"""The version of TorchServe's archiver whose behaviour this is, as archives name it."""
+"""The version of TorchServe's archiver that this one behaves like, as it is written into archives."""
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_\-.]*")
 

@@ -15,7 +15,7 @@ from stoker.errors import ArchiveNotBuilt
 log = logging.getLogger(__name__)
 
 ARCHIVER_VERSION = "0.2.15"
-"""The version of TorchServe's workflow archiver whose behaviour this is, as archives name it."""
+"""The version of TorchServe's workflow archiver that this one behaves like, as it is written into archives."""
 
 SUFFIX = ".war"
 
