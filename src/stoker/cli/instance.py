@@ -167,8 +167,13 @@ class Instance:
         _write_new(self._folder / _RECORD, own_identity().text())
 
     def _write_pid_file(self) -> None:
+        """Readers never find it empty, except on a file system without hard links."""
+        assert self._folder is not None
+        whole = self._folder / "pid"
+        whole.unlink(missing_ok=True)
+        _write_new(whole, _own_pid())
         try:
-            _write_new(self.pid_file, _own_pid())
+            _link_or_write(whole, self.pid_file)
             self._written = True
         except FileExistsError:
             pass  # another user's file, which does no other harm
@@ -190,6 +195,16 @@ def _write_new(path: Path, text: str) -> None:
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     with os.fdopen(os.open(path, flags, 0o644), "w", encoding="ascii") as file:
         file.write(text)
+
+
+def _link_or_write(source: Path, path: Path) -> None:
+    """Raises FileExistsError."""
+    try:
+        path.hardlink_to(source)
+    except FileExistsError:
+        raise
+    except OSError:
+        _write_new(path, source.read_text())
 
 
 def _content(path: Path, owner: int | None) -> str | None:

@@ -46,6 +46,34 @@ def test_a_claim_writes_a_pid_file_for_kill_and_a_release_leaves_nothing(tmp_pat
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_pid_file_is_whole_as_soon_as_it_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[tuple[bool, str]] = []
+    real = Path.hardlink_to
+
+    def hardlink_to(self: Path, target: Path) -> None:
+        seen.append((self.exists(), target.read_text()))
+        real(self, target)
+
+    monkeypatch.setattr(Path, "hardlink_to", hardlink_to)
+    instance = Instance(tmp_path)
+    instance.claim()
+    assert seen == [(False, f"{os.getpid()}\n")]
+    assert pid_file(tmp_path).read_text() == f"{os.getpid()}\n"
+    instance.release()
+
+
+def test_a_file_system_without_hard_links_gets_a_pid_file_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def hardlink_to(self: Path, target: Path) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(Path, "hardlink_to", hardlink_to)
+    instance = Instance(tmp_path)
+    instance.claim()
+    assert pid_file(tmp_path).read_text() == f"{os.getpid()}\n"
+    instance.release()
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_second_claim_is_refused_and_the_first_goes_on(tmp_path: Path) -> None:
     first = Instance(tmp_path)
     first.claim()
