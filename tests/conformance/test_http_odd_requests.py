@@ -13,6 +13,7 @@ from grpc_fakes import until
 from http_fakes import LIMIT, HttpPorts, Running, echo, running
 from leaks import telltale
 
+from stoker.frontend.http import request_head
 from stoker.frontend.http.protocol import HttpConnection
 from stoker.frontend.listener import Limits
 
@@ -313,6 +314,27 @@ async def test_a_head_that_comes_byte_by_byte_is_a_head(server: Running) -> None
         writer.write(bytes([byte]))
         await asyncio.sleep(0)
     assert parsed(await reader.read()) == (200, b"hi")
+    writer.close()
+
+
+async def test_no_byte_of_a_large_head_costs_more_than_the_one_before(
+    server: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked_at = []
+
+    def check(raw: bytearray, *, limit: int, checked: int = 0) -> None:
+        looked_at.append(len(raw) - checked)
+
+    monkeypatch.setattr(request_head, "check_partial_head", check)
+    reader, writer = await server.connect()
+    writer.write(POST + b"x: " + b"y" * 2000)
+    await until(lambda: bool(looked_at))
+    first = len(looked_at)
+    for byte in b"z" * 50 + b"\r\ncontent-length: 2\r\n\r\nhi":
+        writer.write(bytes([byte]))
+        await asyncio.sleep(0.001)
+    assert parsed(await reader.read()) == (200, b"hi")
+    assert len(looked_at) > first and max(looked_at[first:]) < 200
     writer.close()
 
 

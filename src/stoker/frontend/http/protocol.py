@@ -294,7 +294,8 @@ class HttpConnection(asyncio.Protocol):
             self._begun = self._quiet_since
         self._rest, self._at = begun, 0
         if begun:
-            request_head.check_partial_head(begun, limit=self._site.limits.head_bytes)
+            limit, checked = self._site.limits.head_bytes, self._searched
+            request_head.check_partial_head(begun, limit=limit, checked=checked)
             self._searched = max(1, len(begun) - 3)
             if len(begun) > _FREE_BYTES and self._share is None:
                 self._reserve(self._site.limits.head_bytes, meanwhile=len(begun))

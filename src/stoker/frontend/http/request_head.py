@@ -141,19 +141,22 @@ def _check(head: RequestHead) -> None:
             raise BadRequest("The only Transfer-Encoding of requests is chunked.")
 
 
-def refuse_ambiguous(raw: bytes | bytearray) -> None:
-    if _AMBIGUOUS.search(raw):
+def refuse_ambiguous(raw: bytes | bytearray, start: int = 0, stop: int | None = None) -> None:
+    if _AMBIGUOUS.search(raw, start, len(raw) if stop is None else stop):
         raise BadRequest(NOT_HTTP)
 
 
-def check_partial_head(raw: bytes | bytearray, *, limit: int) -> None:
-    """Checks the start of an incomplete head: is it one, is it bounded? Raises BadRequest, HeadTooLarge."""
+def check_partial_head(raw: bytes | bytearray, *, limit: int, checked: int = 0) -> None:
+    """Checks the start of an incomplete head: is it one, is it bounded? Raises BadRequest, HeadTooLarge.
+
+    ``checked``: bytes whose checks are not repeated, at most all that an earlier call saw but its last three. A head
+    may come byte by byte.
+    """
     if len(raw) > limit:
         raise HeadTooLarge(limit=limit)
     if _METHOD.match(raw) is None:
         raise BadRequest(NOT_HTTP)
-    whole = raw[:-1] if raw.endswith(b"\r") else raw  # its LF may follow
-    refuse_ambiguous(whole)
+    refuse_ambiguous(raw, checked, len(raw) - raw.endswith(b"\r"))  # the LF of a CR at the end may follow
 
 
 def is_http_2(raw: bytes | bytearray) -> bool:

@@ -92,6 +92,24 @@ def test_the_beginning_of_something_else_is_refused_before_it_ends(begin: bytes)
         check_partial_head(begin, limit=100)
 
 
+@pytest.mark.parametrize("wrong", [b"\0", b"\nX: y", b"\rX", b"\r\n more", b"\r\n\tmore"])
+def test_a_head_that_comes_byte_by_byte_is_refused_at_the_byte_that_is_wrong(wrong: bytes) -> None:
+    sent = b"GET / HTTP/1.1\r\nHost: x" + wrong
+    checked, refusals = 0, []
+    for size in range(1, len(sent) + 1):
+        try:
+            check_partial_head(sent[:size], limit=100, checked=checked)
+        except BadRequest:
+            refusals.append(size)
+            break
+        checked = max(0, size - 3)
+    assert refusals == [next(size for size in range(1, len(sent) + 1) if refused(sent[:size]))]
+
+
+def test_what_was_checked_before_is_not_checked_again() -> None:
+    check_partial_head(b"GET /\0 HTTP/1.1\r\n", limit=100, checked=6)
+
+
 def test_a_head_without_an_end_is_bounded() -> None:
     with pytest.raises(HeadTooLarge, match="larger than 100 bytes"):
         check_partial_head(b"GET / HTTP/1.1\r\n" + b"x" * 100, limit=100)
