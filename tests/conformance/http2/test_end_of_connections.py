@@ -26,6 +26,7 @@ from h2_peer import (
     REQUEST,
     SETTINGS,
     UNAVAILABLE,
+    UNIMPLEMENTED,
     WINDOW_UPDATE,
     frame,
     message,
@@ -265,3 +266,16 @@ async def test_a_drain_refuses_a_request_that_is_not_whole_at_its_end(ports: Por
         await until(lambda: bool(connection.calls))
         await server.drain(1000.0)
         assert (await client.answer(1)).status == UNAVAILABLE
+
+
+async def test_a_drain_answers_a_call_whose_refusal_waits_for_its_request(
+    ports: Ports, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connections, "SWEEP_S", 1000.0)  # which would answer it at last
+    async with ports.server() as server, peer(server.port) as client:
+        client.send(client.headers(1, path="/a.B/C"))
+        open_ones = server._engine.connections.open  # type: ignore[union-attr]
+        await until(lambda: any(connection._refused for connection in open_ones))
+        await server.drain(1000.0)
+        assert (await client.answer(1)).status == UNIMPLEMENTED
+        await client.until(lambda: client.closed)

@@ -409,6 +409,8 @@ class Connection(ConnectionOutput):
         if self._transport is None or self._final_goaway:
             return
         self._final_goaway = True
+        for id in list(self._refused):  # the connection does not stay for them
+            self._answer_refused(id)
         try:
             self.http2.send_goaway(NO_ERROR)
         except ngh2.NGH2Error:
