@@ -118,7 +118,7 @@ class Server:
         security.check(self._settings)
         server_options.check_addresses(self._settings)
         async with AsyncExitStack() as stack:
-            stack.enter_context(_signals(self.request_stop))
+            stack.enter_context(_handle_stop_signals(self.request_stop))
             stack.callback(self._metrics.flush)
             protection = Protection(self._settings, self._access)
             registry = await self._enter_registry(stack)
@@ -352,7 +352,7 @@ class Server:
         finally:
             for waiting in (stopping, loading):
                 if not waiting.done():
-                    await _cancelled(waiting)
+                    await _cancel_and_wait(waiting)
 
     def _report_started(self) -> None:
         where = ", ".join(f"{api} on {address}" for api, address in self.addresses.items())
@@ -375,7 +375,7 @@ class Server:
         registry.close_admission()
         drains = [frontend.drain(grace_s) for frontend in self._grpc]
         drains += [listener.drain(grace_s) for listener, _ in self._http]
-        await _unless(self._stop_now, [*drains, workflows.drain(grace_s), registry.drain(grace_s)])
+        await _wait_unless(self._stop_now, [*drains, workflows.drain(grace_s), registry.drain(grace_s)])
 
 
 def _describe_predictions(registry: Registry, model: str) -> dict[str, Any]:
@@ -390,18 +390,18 @@ def _tune_gc() -> None:
     gc.set_threshold(10_000, 20, 20)
 
 
-async def _unless(event: asyncio.Event, work: Iterable[Awaitable[object]]) -> None:
+async def _wait_unless(event: asyncio.Event, work: Iterable[Awaitable[object]]) -> None:
     """Waits for all of ``work``, or until ``event``; cancels the rest."""
     done = asyncio.gather(*work)
     interrupted = asyncio.ensure_future(event.wait())
     try:
         await asyncio.wait((done, interrupted), return_when=asyncio.FIRST_COMPLETED)
     finally:
-        await _cancelled(interrupted)
-        await _cancelled(done)
+        await _cancel_and_wait(interrupted)
+        await _cancel_and_wait(done)
 
 
-async def _cancelled(future: asyncio.Future[Any]) -> None:
+async def _cancel_and_wait(future: asyncio.Future[Any]) -> None:
     """Ends ``future`` if it has not ended; logs an error of its own, which would be lost."""
     future.cancel()
     results = await asyncio.gather(future, return_exceptions=True)
@@ -411,7 +411,7 @@ async def _cancelled(future: asyncio.Future[Any]) -> None:
 
 
 @contextmanager
-def _signals(stop: Callable[[], None]) -> Iterator[None]:
+def _handle_stop_signals(stop: Callable[[], None]) -> Iterator[None]:
     """Lets signals ask for a stop inside the block."""
     loop = asyncio.get_running_loop()
     previous = {number: signal.getsignal(number) for number in _STOP_SIGNALS}

@@ -28,7 +28,7 @@ from stoker.pool.remote.certificates import BorderTls, make_tls, tls_of_files
 from stoker.pool.remote.cluster_checks import check_apis
 from stoker.pool.remote.ray_placer import NodeOptions, RayPlacer
 
-_BUFFERED = 256 << 20
+_LEAST_BUDGET = 256 << 20
 
 
 def has_metrics(settings: Settings, roles: Collection[Role]) -> bool:
@@ -130,8 +130,8 @@ def connection_ages(settings: Settings) -> tuple[ConnectionAge, ConnectionAge]:
 def budgets(settings: Settings) -> Budgets:
     """Makes the budgets that all listeners share."""
     return Budgets(
-        unparsed=settings.max_buffered_request_bytes or max(_BUFFERED, 4 * settings.max_request_size),
-        unread=settings.max_buffered_response_bytes or max(_BUFFERED, 4 * settings.max_response_size),
+        unparsed=settings.max_buffered_request_bytes or max(_LEAST_BUDGET, 4 * settings.max_request_size),
+        unread=settings.max_buffered_response_bytes or max(_LEAST_BUDGET, 4 * settings.max_response_size),
     )
 
 

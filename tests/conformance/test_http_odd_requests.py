@@ -374,7 +374,7 @@ async def test_a_client_that_does_not_read_the_end_of_its_answer_keeps_no_connec
         below = getattr(connection._transport, "_below", connection._transport)
         below.set_write_buffer_limits(high=100_000_000)  # as with a small rest, nobody is told to pause
         connection.write(bytes(20_000_000))
-        connection._close_now()
+        connection._close_after_output()
         connection.check_timeouts(time.monotonic() + 50)
         assert listener.open_connections == 1
         connection.check_timeouts(time.monotonic() + 70)

@@ -23,7 +23,7 @@ T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 _PAUSE_S = 0.1
-_PATIENCE_S = 5.0
+_WRITE_TIMEOUT_S = 5.0
 
 
 class Writer(Protocol):
@@ -80,7 +80,7 @@ class SnapshotKeeper:
         if self._task is None:
             return
         try:
-            await asyncio.wait_for(self._written.wait(), _PATIENCE_S)
+            await asyncio.wait_for(self._written.wait(), _WRITE_TIMEOUT_S)
         except asyncio.TimeoutError:
             log.warning("The snapshot of this start could not be written in time")
 
@@ -107,7 +107,7 @@ class SnapshotKeeper:
         if done or self._all_loaded is None:
             return
         try:
-            await asyncio.wait_for(self._write_last(), _PATIENCE_S)
+            await asyncio.wait_for(self._write_last(), _WRITE_TIMEOUT_S)
         except asyncio.TimeoutError:
             log.warning("The snapshot of this stop could not be written in time")
 

@@ -41,10 +41,10 @@ _JSON = "application/json"
 
 # What another attempt may cure: no worker could serve it, or it took too long. A handler that raised will raise again;
 # a queue that is full, a model without workers and a server that stops want no second request.
-_CURABLE = (errors.DeadlineExceeded, errors.WorkersUnavailable)
-_CURABLE_ONCE = (errors.WorkerDied, errors.ResponseTimeout)
+_RETRYABLE = (errors.DeadlineExceeded, errors.WorkersUnavailable)
+_RETRYABLE_ONCE = (errors.WorkerDied, errors.ResponseTimeout)
 """A request may be what killed its worker, so it gets a second one and never a third."""
-_INCURABLE = (errors.WorkerOutOfMemory,)
+_NOT_RETRYABLE = (errors.WorkerOutOfMemory,)
 
 
 class Submit(NamedTuple):
@@ -228,10 +228,10 @@ class Execution:
 
 def _most_retries(error: errors.ServingError, allowed: int) -> int:
     """Returns how many attempts after the first an error is worth."""
-    if isinstance(error, _INCURABLE):
+    if isinstance(error, _NOT_RETRYABLE):
         return 0
-    if isinstance(error, _CURABLE_ONCE):
+    if isinstance(error, _RETRYABLE_ONCE):
         return min(allowed, 1)
     if isinstance(error, errors.HandlerRefused):  # in the handler's own words it is unavailable now
         return allowed if error.number == _UNAVAILABLE else 0
-    return allowed if isinstance(error, _CURABLE) else 0
+    return allowed if isinstance(error, _RETRYABLE) else 0

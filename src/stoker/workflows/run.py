@@ -134,11 +134,11 @@ class Run:
         for attempt in list(self._attempts.values()):
             attempt.resume()
 
-    def room(self) -> bool:
+    def has_room(self) -> bool:
         """Returns whether the caller has read enough to be sent more."""
         return self._reply.backlog < _UNREAD_BYTES
 
-    def broke(self, error: Exception) -> None:
+    def failed_unexpectedly(self, error: Exception) -> None:
         """Reports a defect of ours: the caller gets an answer, and the log all of it."""
         log.error("A workflow's run broke", exc_info=error)
         self.abandon(errors.ServingError("Internal server error"))
@@ -152,7 +152,7 @@ class Run:
 
     def replied(self, attempt: _Attempt, output: Buffer) -> None:
         """``output``: all of it, or the last part of what streams to the caller."""
-        if not self._ended_in_turn(attempt):
+        if not self._forget_attempt(attempt):
             return
         node, form, execution = attempt.node, self._asked.form, self._execution
         if form.traces:
@@ -166,11 +166,11 @@ class Run:
         self._carry_out()
 
     def failed(self, attempt: _Attempt, error: errors.ServingError) -> None:
-        if self._ended_in_turn(attempt):
+        if self._forget_attempt(attempt):
             self._execution.failed(attempt.node, attempt.number, error, self._now())
             self._carry_out()
 
-    def _ended_in_turn(self, attempt: _Attempt) -> bool:
+    def _forget_attempt(self, attempt: _Attempt) -> bool:
         """Forgets an attempt that has ended; False if it was cancelled while its reply was being read."""
         if self._attempts.get(attempt.node) is not attempt:
             return False
@@ -271,7 +271,7 @@ class _Attempt:
         try:
             self._read()
         except Exception as error:
-            self.run.broke(error)
+            self.run.failed_unexpectedly(error)
 
     def _read(self) -> None:
         reply = self.job.reply
@@ -297,14 +297,14 @@ class _StreamedAttempt(_Attempt):
     def __init__(self, run: Run, node: str, number: int, job: Job, timeout_s: float, call_later: CallLater) -> None:
         super().__init__(run, node, number, job)
         self._busy = False
-        self._timer: Timer | None = call_later(timeout_s, self._on_late)
+        self._timer: Timer | None = call_later(timeout_s, self._on_timeout)
 
-    def _on_late(self) -> None:
+    def _on_timeout(self) -> None:
         self._timer = None
         self.job.reply.cancel()
         self.run.failed(self, errors.DeadlineExceeded())
 
-    def _in_time(self) -> None:
+    def _stop_timer(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -313,7 +313,7 @@ class _StreamedAttempt(_Attempt):
         self.on_reply()
 
     def cancel(self) -> None:
-        self._in_time()
+        self._stop_timer()
         super().cancel()
 
     def _read(self) -> None:
@@ -328,15 +328,15 @@ class _StreamedAttempt(_Attempt):
 
     def _move(self) -> None:
         reply, run = self.job.reply, self.run
-        while run.room() and (chunks := reply.read_nowait(_READ_BYTES)):
-            self._in_time()
+        while run.has_room() and (chunks := reply.read_nowait(_READ_BYTES)):
+            self._stop_timer()
             last = chunks.pop() if reply.exhausted and reply.error is None else None
             for chunk in chunks:
                 run.part(self.node, chunk.data)
             if last is not None:
                 run.replied(self, last.data)
         if reply.exhausted and reply.error is not None:
-            self._in_time()
+            self._stop_timer()
             run.failed(self, reply.error)
 
 

@@ -147,7 +147,7 @@ async def test_a_disk_that_hangs_costs_a_start_one_warning(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    monkeypatch.setattr(keeping, "_PATIENCE_S", 0.01)
+    monkeypatch.setattr(keeping, "_WRITE_TIMEOUT_S", 0.01)
     notebook.gate = threading.Event()
     world = make(load_models=("a",))
     await world.registry.load_at_startup()

@@ -21,7 +21,7 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 ANY_METHOD = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT")
 
 
-def everyone(request: Request) -> None:
+def admit_everyone(request: Request) -> None:
     """Admits every request; the default of `Api.admit`."""
 
 
@@ -32,7 +32,7 @@ class Api:
 
     routes: Sequence[BaseRoute]
     open_routes: Sequence[BaseRoute] = ()
-    admit: Callable[[Request], None] = everyone
+    admit: Callable[[Request], None] = admit_everyone
 
 
 class App:
@@ -74,7 +74,7 @@ async def _handle(route: BaseRoute, scope: Scope, receive: Receive, send: Send) 
     await app(scope, receive, send)
 
 
-def both(path: str, endpoint: Endpoint, methods: Sequence[str]) -> list[Route]:
+def with_and_without_slash(path: str, endpoint: Endpoint, methods: Sequence[str]) -> list[Route]:
     """Makes routes with and without a slash at the end, which mean the same."""
     return [Route(path, endpoint, methods=methods), Route(f"{path}/", endpoint, methods=methods)]
 

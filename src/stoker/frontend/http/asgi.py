@@ -28,9 +28,9 @@ class AsgiCarrier(Carrier, Protocol):
 
 class AsgiExchange(HttpExchange, kw_only=True):
     connection: AsgiCarrier
-    _news: asyncio.Future[None] | None = None
+    _wakeup: asyncio.Future[None] | None = None
     _response: Message | None = None
-    _taken: bool = False
+    _body_taken: bool = False
     _task: asyncio.Task[None] | None = None
 
     def start_work(self) -> None:
@@ -42,8 +42,8 @@ class AsgiExchange(HttpExchange, kw_only=True):
 
     def _wake(self) -> None:
         """Wakes the application: the body is complete, or the exchange has ended."""
-        if self._news is not None and not self._news.done():
-            self._news.set_result(None)
+        if self._wakeup is not None and not self._wakeup.done():
+            self._wakeup.set_result(None)
 
     def fail(self, error: Exception) -> None:
         task = self._task
@@ -84,21 +84,21 @@ class AsgiExchange(HttpExchange, kw_only=True):
         }
 
     async def _receive(self) -> Message:
-        if self._taken or self.ended:
+        if self._body_taken or self.ended:
             await self._until(lambda: self.ended)
             return {"type": "http.disconnect"}
         self.connection.expects_body(self)
         await self._until(lambda: self.whole or self.ended)
         if not self.whole:
             return {"type": "http.disconnect"}
-        self._taken = True
+        self._body_taken = True
         body, self.request = bytes(self.request), b""
         return {"type": "http.request", "body": body, "more_body": False}
 
     async def _until(self, condition: Any) -> None:
         while not condition():
-            self._news = asyncio.get_running_loop().create_future()
-            await self._news
+            self._wakeup = asyncio.get_running_loop().create_future()
+            await self._wakeup
 
     async def _send(self, message: Message) -> None:
         if self.ended:

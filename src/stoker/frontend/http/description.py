@@ -10,7 +10,7 @@ from starlette.routing import Route
 
 from stoker.errors import MethodNotAllowed
 from stoker.frontend.http import openapi
-from stoker.frontend.http.app import ANY_METHOD, Api, both
+from stoker.frontend.http.app import ANY_METHOD, Api, with_and_without_slash
 from stoker.frontend.http.responses import json_bytes
 
 
@@ -25,4 +25,4 @@ def description_api(operations: Sequence[openapi.Operation], *, version: str) ->
         raise MethodNotAllowed
 
     root = [Route("/", describe, methods=["OPTIONS"]), Route("/", refuse, methods=ANY_METHOD)]
-    return Api(routes=(), open_routes=[*root, *both("/api-description", describe, ANY_METHOD)])
+    return Api(routes=(), open_routes=[*root, *with_and_without_slash("/api-description", describe, ANY_METHOD)])

@@ -37,7 +37,7 @@ class BrowserGuard:
     def check(self, *, host: str | None, origin: str | None, fetch_site: str | None, agent: str | None) -> None:
         """Checks Host, Origin, Sec-Fetch-Site and User-Agent; None for a missing one. Raises CallerRefused."""
         browser = origin is not None or fetch_site is not None or (agent or "").lower().startswith(_BROWSER)
-        if host and (self._local or browser) and not self._knows(host):
+        if host and (self._local or browser) and not self._is_own_name(host):
             raise CallerRefused(
                 "The name in the Host header is not one of this server's. Names that are: setting allowed_hosts."
             )
@@ -47,14 +47,14 @@ class BrowserGuard:
             raise CallerRefused("Requests that a page of another site makes are not served by the management API.")
 
     def _check_origin(self, origin: str, host: str | None) -> None:
-        if "*" in self._origins or origin.lower() in self._origins or _same_place(origin, host):
+        if "*" in self._origins or origin.lower() in self._origins or _is_own_page(origin, host):
             return
         raise CallerRefused(
             "Requests from pages of this origin are not served by the management API. "
             "Origins that are: setting cors_allowed_origin."
         )
 
-    def _knows(self, host: str) -> bool:
+    def _is_own_name(self, host: str) -> bool:
         name = _name_of(host)
         if name is None:
             return False
@@ -70,7 +70,7 @@ def _name_of(host: str) -> str | None:
     return name.rstrip(".") if name else None
 
 
-def _same_place(origin: str, host: str | None) -> bool:
+def _is_own_page(origin: str, host: str | None) -> bool:
     """Tells whether the page came from this server. A proxy in front may have used https."""
     try:
         page = urlsplit(origin)

@@ -24,7 +24,7 @@ _WANTED, _WANTED_ALL = "binary_data", "binary_data_output"
 _OPENING = re.compile(rb"[\s\x00\xef\xbb\xbf\xff\xfe]*\{")
 """White space or a byte order mark may come before it."""
 _BACKSLASH = rb"\\"
-_HALF = re.compile(rb"\\u[dD](?:[89abAB]..(?!\\u[dD][c-fC-F])|(?<!\\u[dD][89abAB]..\\u[dD])[c-fC-F])")
+_LONE_SURROGATE = re.compile(rb"\\u[dD](?:[89abAB]..(?!\\u[dD][c-fC-F])|(?<!\\u[dD][89abAB]..\\u[dD])[c-fC-F])")
 """Half a character, without its other half."""
 _decode = msgspec.json.Decoder().decode
 _encode = msgspec.json.Encoder().encode
@@ -80,12 +80,12 @@ def _as_python_reads(text: Buffer) -> Any:
         found = json_limits.parse(text)
     except (ValueError, RecursionError):
         return None
-    return None if _has_half_a_character(text) else found
+    return None if _has_lone_surrogate(text) else found
 
 
-def _has_half_a_character(text: Buffer) -> bool:
+def _has_lone_surrogate(text: Buffer) -> bool:
     """Tells whether a text ends or begins within a character, which no answer could repeat."""
-    return _HALF.search(bytes(text).replace(_BACKSLASH, b"  ")) is not None
+    return _LONE_SURROGATE.search(bytes(text).replace(_BACKSLASH, b"  ")) is not None
 
 
 def request_of(

@@ -11,7 +11,7 @@ from starlette.routing import BaseRoute, Match
 from starlette.types import Receive, Scope, Send
 
 from stoker.core.ports import Authorizer, InferencePort, ReadinessPort, TokenScope
-from stoker.frontend.http.app import ANY_METHOD, Api, both, with_token
+from stoker.frontend.http.app import ANY_METHOD, Api, with_and_without_slash, with_token
 from stoker.frontend.http.paths import target_of
 from stoker.frontend.http.responses import json_response
 
@@ -34,7 +34,7 @@ def probe_routes(readiness: ReadinessPort) -> Sequence[BaseRoute]:
             document["modelsNotReady"] = list(state.models)
         return json_response(document, 200 if state.ready else 503)
 
-    return [*both("/live", live, ANY_METHOD), *both("/ready", ready, ANY_METHOD)]
+    return [*with_and_without_slash("/live", live, ANY_METHOD), *with_and_without_slash("/ready", ready, ANY_METHOD)]
 
 
 def inference_api(
@@ -51,7 +51,10 @@ def inference_api(
         return json_response({"status": "Healthy" if healthy else "Unhealthy"}, 200 if healthy else 500)
 
     return Api(
-        routes=[*both("/ping", ping, ANY_METHOD), *([_PredictionOptions(describe)] if describe else [])],
+        routes=[
+            *with_and_without_slash("/ping", ping, ANY_METHOD),
+            *([_PredictionOptions(describe)] if describe else []),
+        ],
         open_routes=probe_routes(readiness),
         admit=with_token(authorizer, TokenScope.INFERENCE),
     )

@@ -20,15 +20,15 @@ from stoker.core.ports import (
 )
 from stoker.core.reply import ResponseMeta
 from stoker.errors import ArchiveNotFound, BadRequest, MethodNotAllowed
-from stoker.frontend.http import client, openapi_operations, parameters
-from stoker.frontend.http.app import ANY_METHOD, Api, Endpoint, authorization, both
+from stoker.frontend.http import disconnects, openapi_operations, parameters
+from stoker.frontend.http.app import ANY_METHOD, Api, Endpoint, authorization, with_and_without_slash
 from stoker.frontend.http.guards import BrowserGuard
 from stoker.frontend.http.heads import handler_headers, sendable_status
 from stoker.frontend.http.parameters import Parameters
 from stoker.frontend.http.responses import json_response, status_response
 
 MOST_LISTED = 100
-_NO_DELAY = -100
+_DELAY_NOT_GIVEN = -100
 
 
 def management_api(
@@ -37,7 +37,11 @@ def management_api(
     """``model_api_enabled``: whether models may be registered and unregistered. ``guard``: None where no browser can
     reach the listener. A rotation of tokens is admitted by another key than the rest, hence it is an open route."""
     routes = _Routes(management, authorizer, guard, model_api_enabled=model_api_enabled)
-    return Api(routes=routes.table(), open_routes=both("/token", routes.rotate_token, ANY_METHOD), admit=routes.admit)
+    return Api(
+        routes=routes.table(),
+        open_routes=with_and_without_slash("/token", routes.rotate_token, ANY_METHOD),
+        admit=routes.admit,
+    )
 
 
 class _Routes:
@@ -60,12 +64,12 @@ class _Routes:
             ("PUT", version, self.scale),
             ("DELETE", one, self.unregister),
             ("DELETE", version, self.unregister),
-            ("OPTIONS", one, self.explain),
-            ("OPTIONS", version, self.explain),
+            ("OPTIONS", one, self.describe_operations),
+            ("OPTIONS", version, self.describe_operations),
             ("PUT", f"{version}/set-default", self.set_default),
             ("GET", "/v1/models/{model}", self.ready),
         ]
-        return [route for method, path, endpoint in rows for route in both(path, endpoint, [method])]
+        return [route for method, path, endpoint in rows for route in with_and_without_slash(path, endpoint, [method])]
 
     def admit(self, request: Request) -> None:
         self._check_browser(request)
@@ -101,10 +105,10 @@ class _Routes:
 
     async def _describe_customized(self, request: Request, model: str, version: str | None) -> Response:
         asked = self._management.describe_customized(model, version, headers=_headers_for_handler(request))
-        entries, meta = await client.cancel_on_disconnect(request, asked)
+        entries, meta = await disconnects.cancel_on_disconnect(request, asked)
         response = json_response(entries)
         if meta is not None:
-            _answer_as_asked(response, meta)
+            _apply_handler_meta(response, meta)
         return response
 
     async def ready(self, request: Request) -> Response:
@@ -112,14 +116,14 @@ class _Routes:
         (entry,) = self._management.describe(model, None)
         return json_response({"name": model, "ready": any(one["status"] == "READY" for one in entry["workers"])})
 
-    async def explain(self, request: Request) -> Response:
+    async def describe_operations(self, request: Request) -> Response:
         model, version = _model_of(request)
         self._management.describe(model, version)  # an unknown model is an error
         return json_response(openapi_operations.management_of_model(model))
 
     async def register(self, request: Request) -> Response:
         self._require_model_api()
-        body = await client.whole_body(request)
+        body = await disconnects.whole_body(request)
         asked = parameters.from_request(request.url.query, request.headers.get("content-type"), body)
         return status_response(await self._management.register(register_request(asked)))
 
@@ -153,7 +157,7 @@ def _headers_for_handler(request: Request) -> dict[str, str]:
     return given
 
 
-def _answer_as_asked(response: Response, meta: ResponseMeta) -> None:
+def _apply_handler_meta(response: Response, meta: ResponseMeta) -> None:
     response.status_code = sendable_status(meta.status)
     for name, value in handler_headers(meta.headers):
         response.headers[name.decode()] = value.decode("latin-1")
@@ -167,7 +171,7 @@ def register_request(asked: Parameters) -> RegisterRequest:
     if url is None:
         raise ArchiveNotFound("empty url")
     batch_size = asked.whole_unless(-1, "batch_size")
-    delay_ms = asked.whole_unless(_NO_DELAY, "max_batch_delay")
+    delay_ms = asked.whole_unless(_DELAY_NOT_GIVEN, "max_batch_delay")
     return RegisterRequest(
         url=url,
         model_name=asked.text("model_name"),

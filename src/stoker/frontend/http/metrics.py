@@ -14,7 +14,7 @@ from starlette.routing import Route
 
 from stoker.core.ports import MetricsPort
 from stoker.frontend.http import parameters
-from stoker.frontend.http.app import ANY_METHOD, Api, both
+from stoker.frontend.http.app import ANY_METHOD, Api, with_and_without_slash
 from stoker.frontend.http.openapi_operations import METRICS_TYPE
 
 
@@ -27,4 +27,4 @@ def metrics_routes(metrics: MetricsPort) -> Sequence[Route]:
         names = parameters.all_of(request.url.query, "name[]")
         return Response(metrics.exposition(names), media_type=METRICS_TYPE)
 
-    return both("/metrics", exposition, ANY_METHOD)
+    return with_and_without_slash("/metrics", exposition, ANY_METHOD)

@@ -12,8 +12,8 @@ from starlette.routing import BaseRoute, Route
 
 from stoker.core.ports import ReadinessPort, TensorPort
 from stoker.errors import BadRequest, NotSupported
-from stoker.frontend.http import client, json_limits
-from stoker.frontend.http.app import ANY_METHOD, Endpoint, both
+from stoker.frontend.http import disconnects, json_limits
+from stoker.frontend.http.app import ANY_METHOD, Endpoint, with_and_without_slash
 from stoker.frontend.http.openapi import Operation
 from stoker.frontend.http.openapi_open_inference import HEALTH, ROUTES
 from stoker.frontend.http.responses import json_response
@@ -68,7 +68,7 @@ def _routes_of(operations: Sequence[Operation], endpoints: Mapping[str, Endpoint
     found: list[BaseRoute] = []
     for operation in operations:
         taken = ANY_METHOD if operation.id in _BY_ANY_METHOD else methods[operation.method]
-        found += both(operation.path, endpoints[operation.id], taken)
+        found += with_and_without_slash(operation.path, endpoints[operation.id], taken)
     return found
 
 
@@ -107,7 +107,7 @@ class _Routes:
         return json_response(described.statistics(self._models, model, version, clock_offset_s=offset))
 
     async def index(self, request: Request) -> Response:
-        asked = _object(await client.whole_body(request))
+        asked = _object(await disconnects.whole_body(request))
         only_ready = asked.get("ready", False)
         if not isinstance(only_ready, bool):
             raise BadRequest("'ready' is no boolean.")
@@ -115,12 +115,12 @@ class _Routes:
         return json_response([_shown(*entry) for entry in entries])
 
     async def load(self, request: Request) -> Response:
-        asked = _object(await client.whole_body(request)).get("parameters") or ()
+        asked = _object(await disconnects.whole_body(request)).get("parameters") or ()
         await self._repository.load(request.path_params["model_name"], _names(asked))
         return Response(b"")
 
     async def unload(self, request: Request) -> Response:
-        await client.whole_body(request)
+        await disconnects.whole_body(request)
         await self._repository.unload(request.path_params["model_name"])
         return Response(b"")
 

@@ -18,7 +18,7 @@ from stoker.frontend.http.bodies import Inputs
 
 _NOT_LEGACY = frozenset({"", "api-description", "metrics", "ping", "token", "wfpredict", "workflows"})
 _WFPREDICT = "wfpredict"
-_LONGEST_KEPT = 256
+_LONGEST_CACHED = 256
 
 PREDICT: Mapping[str, str] = {"explain": "False"}
 EXPLAIN: Mapping[str, str] = {"explain": "True"}
@@ -45,7 +45,7 @@ class Target(Struct, frozen=True):
 
 def target_of(path: bytes) -> Target | None:
     """Parses a path. ``path``: as in the request line, without the query. None: not a prediction."""
-    return _kept(path) if len(path) <= _LONGEST_KEPT else _target(path)
+    return _cached_target(path) if len(path) <= _LONGEST_CACHED else _target(path)
 
 
 def _target(path: bytes) -> Target | None:
@@ -59,7 +59,7 @@ def _target(path: bytes) -> Target | None:
     return family(rest) if family is not None else _legacy(first, rest)
 
 
-_kept = lru_cache(maxsize=1024)(_target)
+_cached_target = lru_cache(maxsize=1024)(_target)
 
 
 def _invocations(rest: list[str]) -> Target | None:

@@ -212,7 +212,7 @@ class HttpConnection(asyncio.Protocol):
             return
         self._rest, self._at = b"", 0
         if exchange is None:
-            self._close_now()
+            self._close_after_output()
             return
         self._stopping = True
         if not exchange.started:
@@ -388,13 +388,13 @@ class HttpConnection(asyncio.Protocol):
         if self._transport.is_closing():
             return
         if not still_sends:
-            self._close_now()
+            self._close_after_output()
             return
         self._reading.want(True)
-        self._lingering = Lingering(self._transport, self._close_now)
+        self._lingering = Lingering(self._transport, self._close_after_output)
         self._lingering.begin()
 
-    def _close_now(self) -> None:
+    def _close_after_output(self) -> None:
         """Closes once the output is read."""
         self._discarding = True
         if not self._paused:
@@ -416,7 +416,7 @@ class HttpConnection(asyncio.Protocol):
         if self._exchange is not None:
             self._exchange.became_writable()
         elif self._discarding:
-            self._close_now()
+            self._close_after_output()
         else:
             self._give_back()
             self._advance()
@@ -457,7 +457,7 @@ class HttpConnection(asyncio.Protocol):
             if now - self._begun > limits.head_s:
                 self._transport.close()
         elif quiet > (limits.idle_s if self._requests else limits.first_s):
-            self._close_now()
+            self._close_after_output()
 
     def _body_is_late(self, now: float, quiet_s: float) -> bool:
         received = 0 if self._body is None else self._body.received
@@ -471,7 +471,7 @@ class HttpConnection(asyncio.Protocol):
             if not exchange.started:
                 exchange.keep_alive = False
         elif self._lingering is None:
-            self._close_now()
+            self._close_after_output()
 
 
 def _no_predictor(_: object) -> None:

@@ -89,7 +89,7 @@ TABLE: Mapping[type[Exception], Row] = {
     e.WorkflowArchiveExists: Row(409, "FileAlreadyExistsException"),
 }
 
-OF_NODE: Mapping[type[Exception], int] = {
+NODE_STATUSES: Mapping[type[Exception], int] = {
     e.ServingError: 500,
     e.CapacityError: 503,
     e.WorkerDied: 503,
@@ -121,7 +121,7 @@ def torchserves_answer_of(error: e.NodeFailed) -> Answer:
 def _status_of_node(cause: e.ServingError) -> int:
     if isinstance(cause, e.HandlerRefused):
         return status_of_number(cause.number)
-    return row_of(OF_NODE, cause) or 500
+    return row_of(NODE_STATUSES, cause) or 500
 
 
 def open_inference_answer_of(error: Exception, *, torchserve: bool = False) -> Answer:

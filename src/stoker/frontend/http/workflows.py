@@ -13,8 +13,8 @@ from starlette.routing import Route
 
 from stoker.core.workflows import RegisterWorkflowRequest, WorkflowManagementPort
 from stoker.errors import BadRequest, MethodNotAllowed
-from stoker.frontend.http import client, parameters
-from stoker.frontend.http.app import Endpoint, both
+from stoker.frontend.http import disconnects, parameters
+from stoker.frontend.http.app import Endpoint, with_and_without_slash
 from stoker.frontend.http.management import MOST_LISTED
 from stoker.frontend.http.parameters import Parameters
 from stoker.frontend.http.responses import json_response, status_response
@@ -37,7 +37,7 @@ def workflow_routes(workflows: WorkflowManagementPort, *, enabled: bool) -> Sequ
 
     async def register(request: Request) -> Response:
         require_enabled()
-        body = await client.whole_body(request)
+        body = await disconnects.whole_body(request)
         asked = parameters.from_request(request.url.query, request.headers.get("content-type"), body)
         return status_response(await workflows.register_workflow(register_request(asked)))
 
@@ -54,7 +54,7 @@ def workflow_routes(workflows: WorkflowManagementPort, *, enabled: bool) -> Sequ
         ("DELETE", one, unregister),
         ("DELETE", f"{one}/{{ignored}}", unregister),
     ]
-    return [route for method, path, endpoint in rows for route in both(path, endpoint, [method])]
+    return [route for method, path, endpoint in rows for route in with_and_without_slash(path, endpoint, [method])]
 
 
 def register_request(asked: Parameters) -> RegisterWorkflowRequest:
