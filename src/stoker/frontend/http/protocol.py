@@ -16,9 +16,9 @@ from typing import cast
 
 from stoker.core.buffer import Buffer
 from stoker.core.turn import current_turn
-from stoker.errors import BadRequest, HeadTooLarge, TooManyHeaders, TooManyIncomplete
+from stoker.errors import TooManyIncomplete
 from stoker.frontend.budget import Share
-from stoker.frontend.http import request_head
+from stoker.frontend.http import new_heads, request_head
 from stoker.frontend.http.asgi import AsgiExchange
 from stoker.frontend.http.events import EventExchange
 from stoker.frontend.http.exchange import HttpExchange
@@ -286,7 +286,8 @@ class HttpConnection(asyncio.Protocol):
             return False
         raw = bytes(self._take(end + 4))
         if raw != self._raw:
-            self._look_up(raw)
+            head = new_heads.parse(raw, self._site)
+            self._raw, self._head = raw if len(raw) <= _KEPT_HEAD else b"", head
         return True
 
     def _wait_for_head(self, begun: bytearray) -> None:
@@ -299,20 +300,6 @@ class HttpConnection(asyncio.Protocol):
             self._searched = max(1, len(begun) - 3)
             if len(begun) > _FREE_BYTES and self._share is None:
                 self._reserve(self._site.limits.head_bytes, meanwhile=len(begun))
-
-    def _look_up(self, raw: bytes) -> None:
-        site, limits = self._site, self._site.limits
-        if request_head.is_http_2(raw):
-            raise BadRequest(f"This port serves HTTP/1.1. {site.elsewhere}".strip())
-        if len(raw) > limits.head_bytes:
-            raise HeadTooLarge(limit=limits.head_bytes)
-        if raw.count(b"\n") - 2 > limits.header_count:
-            raise TooManyHeaders(limit=limits.header_count)
-        head = request_head.parse(raw)
-        if head.facts.get(b"content-type", b"").startswith(b"application/grpc") and site.elsewhere:
-            raise BadRequest(f"This port serves REST. {site.elsewhere}")
-        head.route = site.predictor.wants(head) if site.predictor is not None else None
-        self._raw, self._head = raw if len(raw) <= _KEPT_HEAD else b"", head
 
     def _begin(self, head: RequestHead) -> None:
         route = head.route
@@ -376,9 +363,7 @@ class HttpConnection(asyncio.Protocol):
         """Refuses an unparseable request; nothing after it can be parsed either."""
         exchange = self._exchange
         if exchange is None:
-            start = bytes(self._rest[self._at : self._at + 200]).partition(b"\r\n")[0]
-            head = RequestHead(b"-", start.split(b" ")[1] if start.count(b" ") else b"-", "1.1")
-            head.keep_alive = False
+            head = new_heads.unparseable(bytes(self._rest[self._at : self._at + 200]))
             exchange = self._exchange = HttpExchange.of(self, head, self._quiet_since)
         exchange.abandon(error)
 
