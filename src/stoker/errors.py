@@ -1,4 +1,4 @@
-"""The one error family.  Errors know what they mean, not how a protocol spells it.
+"""All errors of stoker.  An error says what happened, independent of the protocol that reports it.
 
 The docstring of a class is its default message, as the client sees it; ``{fields}`` are filled from the
 keyword arguments.  Each frontend has one table from these classes to its own codes.  Texts are TorchServe's

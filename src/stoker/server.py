@@ -1,7 +1,7 @@
 """The composition root: builds the parts of a server, enters them in order, waits, and leaves in reverse.
 
-No listener opens before every model of the start is registered or given up.  Leaving is the same list backwards:
-frontends close first, workers last.  Before that comes the drain: the first stop request refuses new work and waits for
+No listener opens before every startup model is registered or has failed.  Leaving closes the parts in reverse:
+frontends first, workers last.  Before that comes the drain: the first stop request refuses new work and waits for
 what was accepted; a second one stops waiting.
 """
 
@@ -251,7 +251,7 @@ class Server:
     def _make_http(
         self, registry: Registry, workflows: Workflows, protection: Protection
     ) -> Iterator[tuple[HttpListener, tuple[Role, ...]]]:
-        """Makes a listener per address: with the APIs of one role, or of several where addresses are equal."""
+        """Makes a listener for each address, with the APIs of every role that has this address."""
         settings, authorizer, tensors = self._settings, protection.authorizer, self._protocol_v2(registry)
         predictions = Predictions(
             registry,
@@ -391,7 +391,7 @@ def _tune_gc() -> None:
 
 
 async def _wait_unless(event: asyncio.Event, work: Iterable[Awaitable[object]]) -> None:
-    """Waits for all of ``work``, or until ``event``; cancels the rest."""
+    """Waits for all of ``work``, or until ``event`` is set; cancels what has not ended."""
     done = asyncio.gather(*work)
     interrupted = asyncio.ensure_future(event.wait())
     try:
@@ -402,7 +402,7 @@ async def _wait_unless(event: asyncio.Event, work: Iterable[Awaitable[object]]) 
 
 
 async def _cancel_and_wait(future: asyncio.Future[Any]) -> None:
-    """Ends ``future`` if it has not ended; logs an error of its own, which would be lost."""
+    """Cancels ``future`` and waits for its end. Logs its error, which would be lost otherwise."""
     future.cancel()
     results = await asyncio.gather(future, return_exceptions=True)
     for result in results:
@@ -412,7 +412,7 @@ async def _cancel_and_wait(future: asyncio.Future[Any]) -> None:
 
 @contextmanager
 def _handle_stop_signals(stop: Callable[[], None]) -> Iterator[None]:
-    """Lets signals ask for a stop inside the block."""
+    """Calls ``stop`` for each stop signal inside the block."""
     loop = asyncio.get_running_loop()
     previous = {number: signal.getsignal(number) for number in _STOP_SIGNALS}
     for number in _STOP_SIGNALS:

@@ -1,4 +1,4 @@
-"""Derives from the settings what the parts of a server need: limits, budgets, stores, what each listener serves."""
+"""Derives what the parts of a server need from its settings: limits, budgets, stores, what each listener serves."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _LEAST_BUDGET = 256 << 20
 
 
 def has_metrics(settings: Settings, roles: Collection[Role]) -> bool:
-    """Tells whether a listener serves metrics: that of the metrics, and as in TorchServe one with several APIs."""
+    """Tells whether a listener serves metrics: the metrics listener, and as in TorchServe any with several APIs."""
     return settings.enable_metrics_api and (Role.METRICS in roles or len(roles) > 1)
 
 
@@ -146,7 +146,7 @@ def workflow_store(settings: Settings) -> WorkflowStore:
 
 @contextmanager
 def ray_placer(settings: Settings) -> Iterator[RayPlacer]:
-    """Makes what places workers on the nodes of the Ray cluster; not opened."""
+    """Yields what places workers on the nodes of the Ray cluster; the caller opens it."""
     address = settings.ray_address or "auto"
     with ThreadPoolExecutor(1, "bundles") as executor:
         yield RayPlacer(

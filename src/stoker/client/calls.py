@@ -165,7 +165,7 @@ def register(
     synchronous: bool = False,
     timeout: float | None = None,
 ) -> Call[str]:
-    """Serves a model; returns the server's sentence. Zero and None mean: as the archive or the server says.
+    """Serves a model; returns the server's sentence. For zero and None, the value of the archive or the server counts.
 
     Args:
         url: an archive in the server's model store, or a URL that the server may download from.
@@ -264,7 +264,9 @@ def list_models(*, limit: int = 100, offset: int = 0, timeout: float | None = 10
 def describe(
     model: str, *, version: str | None = None, customized: bool = False, timeout: float | None = 10
 ) -> Call[list[dict[str, Any]]]:
-    """Settings, workers and queue of a model. ``version`` "all": every version. ``customized``: ask the handler too.
+    """Returns settings, workers and queue of a model.
+
+    ``version`` "all": every version. ``customized``: asks the handler too.
 
     Raises:
         CallError: NOT_FOUND; DEADLINE_EXCEEDED after ``timeout`` seconds; UNAVAILABLE; PERMISSION_DENIED.

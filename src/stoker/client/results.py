@@ -59,7 +59,7 @@ class WorkflowPrediction(NamedTuple):
 
     @property
     def data(self) -> bytes:
-        """The one output. Raises ValueError where there are several."""
+        """Returns the only output. Raises ValueError where there are several."""
         if len(self.outputs) != 1:
             raise ValueError(f"the workflow answered with {len(self.outputs)} outputs: {', '.join(self.outputs)}")
         return next(iter(self.outputs.values()))

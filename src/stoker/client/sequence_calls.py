@@ -16,8 +16,8 @@ _CODES = {code.value[0]: code for code in grpc.StatusCode}
 
 
 class SequenceRequest(NamedTuple):
-    """One request of a sequence. ``sequence_id``: empty for that of the request before; a first request without one
-    needs ``start``. ``end``: the server closes the sequence after the answer."""
+    """One request of a sequence. ``sequence_id``: empty: the one of the request before; the first request needs
+    an id or ``start``. ``end``: the server closes the sequence after the answer."""
 
     model: str
     payload: Payload
@@ -33,7 +33,7 @@ def predict_sequences(
     timeout: float | None = None,
     metadata: Mapping[str, str | bytes] | None = None,
 ) -> Call[SequencePart]:
-    """Requests of any number of sequences in one call (StreamPredictions2); the parts of their answers as they come.
+    """Sends requests of many sequences in one call (StreamPredictions2); yields the parts of answers as they come.
 
     Answers of one sequence come in the order of its requests. What goes wrong with one request is the ``error`` of a
     part, and the call goes on. Closing the iterator cancels what is not answered; the sequences stay open.

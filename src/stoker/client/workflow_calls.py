@@ -1,6 +1,6 @@
 """Defines the calls of workflows, as `calls` does those of models.
 
-A server of TorchServe has none of them over gRPC: it answers UNIMPLEMENTED.
+TorchServe has none of them over gRPC: its server answers UNIMPLEMENTED.
 """
 
 from __future__ import annotations
@@ -113,7 +113,7 @@ def list_workflows(*, limit: int = 100, offset: int = 0, timeout: float | None =
 
 
 def describe_workflow(workflow: str, *, timeout: float | None = 10) -> Call[list[dict[str, Any]]]:
-    """Settings, graph and nodes of a workflow, with each node's workers.
+    """Returns settings, graph and nodes of a workflow, with each node's workers.
 
     Raises:
         CallError: NOT_FOUND; DEADLINE_EXCEEDED after ``timeout`` seconds; UNAVAILABLE; PERMISSION_DENIED.

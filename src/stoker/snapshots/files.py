@@ -1,7 +1,7 @@
-"""Names of snapshot files, which hold the order in which they were written.  PURE.
+"""Names of snapshot files, which record the order in which the files were written.  PURE.
 
 ``<yyyyMMddHHmmssSSS>-startup.cfg``, ``-snapshot.cfg`` or ``-shutdown.cfg``, in the folder ``config`` of the logs.
-Names count, not times of files: copying a folder changes those.
+The order is that of the names, not of the files' times: copying a folder changes those.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def newest_first(names: Iterable[str]) -> list[str]:
 
 
 def next_name(kind: str, now: datetime, names: Iterable[str]) -> str:
-    """Makes a name that sorts behind all others, also when the clock was set back."""
+    """Makes a name that sorts after all others, even if the clock was set back."""
     newest = newest_first(names)
     last = written_at(newest[0]) if newest else None
     at = now if last is None else max(now, last + _STEP)

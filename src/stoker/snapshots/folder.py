@@ -1,4 +1,4 @@
-"""The folder of snapshots: writes each file whole or not at all, and removes the oldest of ours.
+"""The folder of snapshots: writes each file whole or not at all, and removes the oldest that stoker wrote.
 
 Blocking: call it from a thread.  Leaves TorchServe's own snapshots alone.
 """

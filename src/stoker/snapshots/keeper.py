@@ -1,9 +1,9 @@
 """Writes snapshots of the models: after the start, after each change, at the end.
 
-A thread writes while everything goes on; changes that come meanwhile share the next file.  A disk that is full or
+A thread writes, so that the event loop goes on; changes during a write share the next file.  A disk that is full or
 read-only costs one warning, never an operation.
 Law: snapshots hold a model version from its successful registration until it is unregistered, also while, after a
-restart, it is not loaded yet or could not be: a disk that was away for one start takes no model with it.
+restart, it is not loaded yet or could not be: a disk that is missing at one start does not lose its models.
 """
 
 from __future__ import annotations
@@ -93,14 +93,14 @@ class SnapshotKeeper:
             self.changed()
 
     def forget_workflow(self, name: str) -> None:
-        """Does as `forget`."""
+        """Drops a workflow, as `forget` drops models."""
         if self._missing_workflows.pop(name, None) is not None:
             self.changed()
 
     async def close(self) -> None:
         """Writes the last snapshot. Waits for a slow disk, not for one that hangs. Idempotent.
 
-        A start that was cut short writes none: the snapshot before it knows more.
+        A start that was cut short writes none: the snapshot before it is more complete.
         """
         done = self._writer is None or self._closing.is_set()
         self._closing.set()

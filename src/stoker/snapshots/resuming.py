@@ -1,8 +1,8 @@
 """Loads the settings for a start, and the models of a snapshot where there is one to resume.
 
-A file that was named counts, whole: a snapshot is a properties file, and one that cannot be used stops the start.
-Without one, the newest snapshot gives its models and nothing else: settings come from the properties file, and how open
-the server is does not depend on the snapshot; an unreadable snapshot is skipped.
+A file that the user names is used as a whole, settings too: a snapshot is a properties file, and one that cannot be
+used stops the start.  Without one, the newest snapshot gives its models and nothing else: settings come from the
+properties file, and how open the server is does not depend on the snapshot; an unreadable snapshot is skipped.
 """
 
 from __future__ import annotations
@@ -56,7 +56,10 @@ def _snapshots_in(folder: Path) -> list[Path]:
 
 
 def _with_its_models(loaded: Loaded, file: Path) -> Loaded:
-    """Raises ConfigurationError: the file is a snapshot by its name, and has no models: they stand at its end."""
+    """Resumes the models of a named snapshot.
+
+    Raises ConfigurationError: the name is a snapshot's, but the models at its end are missing.
+    """
     if loaded.settings.model_snapshot is not None:
         return replace(
             loaded, snapshot=file, warnings=(*loaded.warnings, *_ignored_models(loaded, file, but_not_of=str(file)))

@@ -1,5 +1,5 @@
-"""A workflow's answer: TorchServe's, the bytes of the only leaf or one JSON object of all leaves; or tensors (the open
-inference protocol), which the start node gets, and of which each leaf is one output.  PURE.
+"""Forms of a workflow's answer.  TorchServe's: the bytes of the only leaf, or one JSON object of all leaves.  The open
+inference protocol's: the start node gets the request's tensors, and each leaf is one output tensor.  PURE.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ STREAMED = PlainForm(streams=True)
 
 
 def json_of(outputs: Mapping[str, Buffer]) -> bytes:
-    """Returns a JSON object with a member for each leaf: its JSON value, or a string of what is no JSON."""
+    """Returns a JSON object with a member for each leaf: its JSON value, or its text as a string if it is not JSON."""
     members = ",".join(f"\n  {json.dumps(name)}: {_member(bytes(output))}" for name, output in outputs.items())
     return f"{{{members}\n}}\n".encode("utf-8", "replace")
 
@@ -64,8 +64,8 @@ _LENGTH_BYTES = 4
 
 
 def plain_inputs(inputs: Sequence[Input], job: TensorJob) -> Sequence[Input]:
-    """Returns the start node's inputs: the client's document, or the data of each tensor by its name; of a single
-    text, the text."""
+    """Returns the start node's inputs: the client's document, or the data of each tensor by its name, without
+    the length prefix if the tensor is a single text."""
     if not job.tensors:
         return inputs
     return [

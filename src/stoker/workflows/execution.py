@@ -39,11 +39,11 @@ _LONGEST_BACKOFF_S = 1.0
 _UNAVAILABLE = 503
 _JSON = "application/json"
 
-# What another attempt may cure: no worker could serve it, or it took too long. A handler that raised will raise again;
-# a queue that is full, a model without workers and a server that stops want no second request.
+# Another attempt may help where no worker could serve the node, or it took too long. A handler that raised will raise
+# again; a full queue, a model without workers and a stopping server should not get a second request.
 _RETRYABLE = (errors.DeadlineExceeded, errors.WorkersUnavailable)
 _RETRYABLE_ONCE = (errors.WorkerDied, errors.ResponseTimeout)
-"""A request may be what killed its worker, so it gets a second one and never a third."""
+"""A request may be what killed its worker, so it gets a second attempt and never a third."""
 _NOT_RETRYABLE = (errors.WorkerOutOfMemory,)
 
 
@@ -232,6 +232,6 @@ def _most_retries(error: errors.ServingError, allowed: int) -> int:
         return 0
     if isinstance(error, _RETRYABLE_ONCE):
         return min(allowed, 1)
-    if isinstance(error, errors.HandlerRefused):  # in the handler's own words it is unavailable now
+    if isinstance(error, errors.HandlerRefused):  # the handler itself may say that it is unavailable now
         return allowed if error.number == _UNAVAILABLE else 0
     return allowed if isinstance(error, _RETRYABLE) else 0

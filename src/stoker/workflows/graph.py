@@ -1,6 +1,6 @@
 """A workflow as a graph: nodes, what each is served by, and what follows what.  PURE.
 
-`Graph.build` is the only way in; the laws of a graph hold from then on:
+Only `Graph.build` makes graphs, and checks these laws:
   * one start node, from which every node is reached; no cycle, no edge twice;
   * nodes keep the order in which they are given, and a node's predecessors that order too.
 """
@@ -62,7 +62,7 @@ class Graph:
 
     @staticmethod
     def build(nodes: Iterable[Node], edges: Iterable[tuple[str, str]]) -> Graph:
-        """Connects the nodes; what they say of neighbours is replaced. Raises InvalidGraph."""
+        """Connects the nodes: replaces their ``successors`` and ``predecessors``. Raises InvalidGraph."""
         given = {node.name: node for node in nodes}
         successors, predecessors = _neighbours(given, edges)
         starts = [name for name, before in predecessors.items() if not before]
@@ -115,7 +115,7 @@ def _neighbours(
 
 
 def _has_cycle(successors: Mapping[str, Sequence[str]]) -> bool:
-    """Removes nodes without predecessors until none is left, or only cycles are."""
+    """Removes nodes without predecessors as long as there are any: only cycles remain."""
     waits_for = dict.fromkeys(successors, 0)
     for after in successors.values():
         for name in after:

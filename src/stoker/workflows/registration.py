@@ -31,7 +31,7 @@ NODES_AT_ONCE = 4
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Registered:
-    """A workflow, and what its registration left behind."""
+    """A workflow, its unpacked archive, and the request that registered it."""
 
     workflow: Workflow
     unpacked: UnpackedWorkflow
@@ -173,7 +173,7 @@ class Registrar:
 
 
 def _failure(task: asyncio.Task[ModelEntry]) -> str | None:
-    """Returns what went wrong with a node. Raises what is no answer about a node."""
+    """Returns why a node failed to register. Raises an error that is not about the node, such as ServerStopping."""
     error = task.exception()
     if isinstance(error, (errors.WorkflowError, errors.WorkersFailedToStart)):
         return error.message

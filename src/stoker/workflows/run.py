@@ -1,4 +1,4 @@
-"""Carries out one execution: submits its nodes to their schedulers, and moves their replies.
+"""Carries out one execution: submits its nodes to their schedulers, and passes on their replies.
 
 There is no task and no thread per node, and a timer only for a back-off: a reply's own listener takes the next step.
 The caller reads a `ReplyStream` as from any model. A node that streams to the caller is read no faster than the caller
@@ -135,11 +135,11 @@ class Run:
             attempt.resume()
 
     def has_room(self) -> bool:
-        """Returns whether the caller has read enough to be sent more."""
+        """Tells whether the caller has read enough to be sent more."""
         return self._reply.backlog < _UNREAD_BYTES
 
     def failed_unexpectedly(self, error: Exception) -> None:
-        """Reports a defect of ours: the caller gets an answer, and the log all of it."""
+        """Handles a defect of this server: the caller gets a plain error, the log the traceback."""
         log.error("A workflow's run broke", exc_info=error)
         self.abandon(errors.ServingError("Internal server error"))
 
@@ -171,7 +171,7 @@ class Run:
             self._carry_out()
 
     def _forget_attempt(self, attempt: _Attempt) -> bool:
-        """Forgets an attempt that has ended; False if it was cancelled while its reply was being read."""
+        """Forgets an attempt that has ended. Returns False if it was cancelled while its reply was being read."""
         if self._attempts.get(attempt.node) is not attempt:
             return False
         del self._attempts[attempt.node]
@@ -317,7 +317,7 @@ class _StreamedAttempt(_Attempt):
         super().cancel()
 
     def _read(self) -> None:
-        """Reads what there is. What the producer pushes because of that is for the outer call, in order."""
+        """Reads what there is. Reading may make the producer push more, which the outer call reads, in order."""
         if self._busy:
             return
         self._busy = True

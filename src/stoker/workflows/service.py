@@ -105,7 +105,7 @@ class Workflows:
         return workflow.submit(inputs, asked, deadline=deadline)
 
     def model_spec(self, name: str) -> ModelSpec | None:
-        """Returns that of the start node, under the workflow's name; its own tensors are of no concern."""
+        """Returns the start node's specification under the workflow's name, without the node's own tensors."""
         name = name.removeprefix(PREFIX)
         registered = self._registered.get(name)
         if registered is None:

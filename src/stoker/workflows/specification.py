@@ -60,7 +60,7 @@ def _whole(least: int, most: int = _LARGEST) -> Callable[[Any], int]:
 
 
 def _unless(own: int, convert: Callable[[Any], int]) -> Callable[[Any], int | None]:
-    """Lets ``own`` mean: as the model's archive says."""
+    """Makes the number ``own`` stand for the value of the model's archive."""
     return lambda value: None if type(value) is int and value == own else convert(value)
 
 

@@ -1,4 +1,4 @@
-"""The HTTP frontend: TorchServe's REST APIs over HTTP/1.1 in the server's own loop.
+"""The HTTP frontend: TorchServe's REST APIs over HTTP/1.1, served from the server's own event loop.
 
 Starlette routes everything except predictions.
 """

@@ -1,7 +1,7 @@
-"""Combines the APIs of a listener's roles into one ASGI application, with TorchServe's habits for paths and methods.
+"""Combines the APIs of a listener's roles into one ASGI application, as TorchServe routes paths and methods.
 
-An `Api` is the routes of one role (inference, management, metrics) and who may use them.  A listener with several roles
-tries them in order.
+An `Api` has the routes of one role (inference, management, metrics) and decides who may use them.  A listener with
+several roles tries its APIs in order.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ def admit_everyone(request: Request) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Api:
-    """``admit`` raises what a request is refused with, before a route of ``routes`` is even chosen (the token, the
-    origin); ``open_routes`` are served without it."""
+    """``admit`` raises an error if the request is refused (its token, its origin), before any of ``routes`` is chosen.
+    ``open_routes`` are served without that check."""
 
     routes: Sequence[BaseRoute]
     open_routes: Sequence[BaseRoute] = ()
@@ -75,7 +75,7 @@ async def _handle(route: BaseRoute, scope: Scope, receive: Receive, send: Send) 
 
 
 def with_and_without_slash(path: str, endpoint: Endpoint, methods: Sequence[str]) -> list[Route]:
-    """Makes routes with and without a slash at the end, which mean the same."""
+    """Makes two equivalent routes: one with a slash at the end, one without."""
     return [Route(path, endpoint, methods=methods), Route(f"{path}/", endpoint, methods=methods)]
 
 
@@ -89,7 +89,7 @@ def with_token(authorizer: Authorizer, scope: TokenScope) -> Callable[[Request],
 
 
 def authorization(request: Request) -> str | None:
-    """Returns the header as sent; the first one if there are several."""
+    """Returns the Authorization header as sent; the first one if there are several."""
     for name, value in request.scope["headers"]:
         if name.lower() == b"authorization":
             return bytes(value).decode("latin-1")

@@ -1,9 +1,10 @@
 """Runs the ASGI application, in a task of its own, for requests that are not predictions.
 
-The application starts once the head is there, so that it can refuse a body before it is sent; it reads the body whole.
+The application starts once the head has arrived, so that it can refuse a request before the body is sent.  It gets the
+body in one message.
 
-Invariant: a leaving client does not cancel the application, which may be in the middle of an operation; only the end of
-a drain does.
+Invariant: a client that disconnects does not cancel the application, which may be in the middle of an operation; only
+the end of a drain does.
 """
 
 from __future__ import annotations

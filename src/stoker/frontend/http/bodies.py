@@ -1,6 +1,6 @@
 """Converts the body of a prediction to the handler's inputs: forms and uploads by field, everything else whole.
 
-Invariants: nothing is read twice or copied without need; a form of an unreasonable shape is refused, not parsed.
+Invariants: no body is read twice or copied without need; a form with too many fields is refused.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ Inputs = dict[str, Input]
 
 
 def reader(content_type: bytes) -> Callable[[Buffer], Inputs]:
-    """Returns what reads bodies of this type. It raises BadRequest."""
+    """Returns the function that reads bodies of this type; the function raises BadRequest."""
     mime = content_type.partition(b";")[0].strip().decode("latin-1")
     kind = mime.lower()
     if kind == "multipart/form-data" and (boundary := _BOUNDARY.search(content_type)):
@@ -39,7 +39,8 @@ def reader(content_type: bytes) -> Callable[[Buffer], Inputs]:
 def _urlencoded(body: Buffer) -> Inputs:
     """Parses a form.
 
-    Refuses content with this type by mistake, like JSON from `curl -d`: it would be a name without value.
+    Refuses a body that has this type by mistake, such as JSON sent with `curl -d`, which would parse as a name without
+    a value.
     """
     text = bytes(body).rstrip(b"\r\n")
     if text and b"=" not in text and b"&" not in text:
@@ -67,8 +68,8 @@ _STRAY = re.compile(rb"%(?![0-9a-fA-F]{2})")
 
 
 def _unquoted(text: bytes) -> bytes:
-    """Decodes via quoted-printable, the same format with another sign, which is decoded in C: a form of many megabytes
-    must not block the loop."""
+    """Percent-decodes by way of quoted-printable, which differs only in its escape character and is decoded in C: a
+    form of many megabytes must not block the loop."""
     text = text.replace(b"+", b" ")
     if b"%" not in text:
         return text
@@ -101,7 +102,7 @@ def _multipart(boundary: bytes, body: Buffer) -> Inputs:
 
 
 def _described(headers: dict[bytes, bytes]) -> tuple[str, bytes]:
-    """Returns name and content type of a part. As in TorchServe, only files have a type."""
+    """Returns the name and the content type of a part. As in TorchServe, only files have a type."""
     disposition = headers.get(b"content-disposition", b"").decode("latin-1")
     _, options = parse_options_header(disposition)
     name = options.get(b"name")

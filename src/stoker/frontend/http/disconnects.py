@@ -1,4 +1,4 @@
-"""Cancels work when the client disconnects."""
+"""Handles clients that disconnect: while they send a body, or while work for them runs."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ async def whole_body(request: Request) -> bytes:
 
 
 async def cancel_on_disconnect(request: Request, work: Coroutine[Any, Any, T]) -> T:
-    """Returns the result of ``work``, cancelled when the client leaves. Raises Cancelled, and what it raises."""
+    """Returns the result of ``work``; cancels it when the client leaves. Raises Cancelled, and what ``work`` raises."""
     working = asyncio.ensure_future(work)
     leaving = asyncio.ensure_future(_left(request))
     try:

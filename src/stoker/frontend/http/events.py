@@ -1,6 +1,7 @@
-"""Answers with Server-Sent Events to clients that accept them: an event per part, comments while there is none.
+"""Answers with Server-Sent Events to clients that accept them: an event per part, and comments while there
+is none to send.
 
-If a handler sets an event content type itself, or an error status, its answer is sent unchanged.
+An answer whose handler sets an event content type itself, or an error status, is sent unchanged.
 """
 
 from __future__ import annotations

@@ -27,12 +27,16 @@ _NO_BODY = (204, 304)
 _JSON = ((b"content-type", JSON_TYPE.encode()),)
 
 AnswerOf = Callable[[Exception, bytes], tuple[Answer, heads.Headers]]
-"""An error for the client that asked for a path, and its headers."""
+"""Returns the answer to an error, and extra headers. The second argument is the path of the request."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class AnswerStyle:
-    """Settings shared by all answers of a listener. ``headers``: added unless the answer sets them itself."""
+    """Settings shared by all answers of a listener.
+
+    ``headers``: added unless the answer sets them itself. ``common``: these and `ALWAYS`, formatted. ``plain``: the
+    bytes of a successful answer between its request id and its length.
+    """
 
     answer_of: AnswerOf
     headers: heads.Headers
@@ -73,7 +77,7 @@ class Carrier(Protocol):
 
 
 class HttpExchange(Exchange, kw_only=True):
-    """``whole``: it was received completely. ``keep_alive``: the connection stays open. ``request``: the body."""
+    """``whole``: the request is complete. ``keep_alive``: the connection stays open. ``request``: its body."""
 
     connection: Carrier
     head: RequestHead
@@ -124,7 +128,7 @@ class HttpExchange(Exchange, kw_only=True):
             self.respond_with(*rendered(meta), data)
 
     def _respond_plainly(self, body: Buffer) -> None:
-        """Writes the common case in few pieces."""
+        """Writes the most common answer, a 200 without headers of its own, in as few writes as possible."""
         size = len(body)
         pieces = (_PLAIN, self.request_id.encode(), self.connection.style.plain, b"%d" % size, _KEEP_ALIVE, body)
         if size > _LARGE:

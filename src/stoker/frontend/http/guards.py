@@ -1,11 +1,11 @@
 """Refuses requests that a browser was tricked into sending to the management API. PURE.
 
 Pages of other sites can make a browser send requests to this machine, and a name that suddenly resolves to this machine
-(DNS rebinding) even makes such a page same-origin.  Three headers show it: Origin, Sec-Fetch-Site, and the name in
-Host. Programs send none of the first two, and reach the server by an address, by localhost or by its machine's name.
+(DNS rebinding) even makes such a page same-origin.  Three headers reveal it: Origin, Sec-Fetch-Site, and the name in
+Host. Programs send neither of the first two, and reach the server by an address, by localhost or by its machine's name.
 
-If the server listens to this machine only, any other name is refused.  A server that others reach has names it cannot
-know, so there only requests with a browser's headers are held to the list.
+If the server listens to this machine only, any other name is refused.  A server that other machines reach may have
+names that it does not know, so it checks the name only in requests that look like a browser's.
 """
 
 from __future__ import annotations

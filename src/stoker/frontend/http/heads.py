@@ -1,4 +1,4 @@
-"""Formats status line and headers of an answer. PURE.
+"""Formats the status line and the headers of an answer. PURE.
 
 Invariant: nothing that a handler sets can end a header, start another answer, or change the framing.
 """
@@ -73,5 +73,5 @@ def handler_headers(given: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
 
 
 def sendable_status(status: int) -> int:
-    """Checks a status: 1xx would not be an answer, and HTTP has three digits."""
+    """Returns the status, or 500 for one that is not a final status of three digits."""
     return status if 200 <= status <= 999 else 500

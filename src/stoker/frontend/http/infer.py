@@ -1,4 +1,4 @@
-"""Infers over REST: a request with tensors becomes jobs, and their answer a body."""
+"""Serves the open inference protocol over REST: turns requests with tensors into jobs, and answers into bodies."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _BINARY: tuple[bytes, bytes] = (b"content-type", b"application/octet-stream")
 
 
 class RestInference:
-    """``max_request_size``: of a body that was compressed.  ``budget``: counts those that wait for that."""
+    """``max_request_size``: limit of a decompressed body.  ``budget``: counts bodies that wait for decompression."""
 
     def __init__(
         self, inference: OpenInference, models: TensorPort, *, max_request_size: int, budget: RequestBudget
@@ -40,8 +40,8 @@ class RestInference:
         self._budget = budget
 
     def infer(self, exchange: HttpExchange, otherwise: Callable[[HttpExchange], None]) -> None:
-        """Starts the work, once the body is decompressed. ``otherwise``: called for a body that is none of the
-        protocol, which TorchServe's handlers get as it is.
+        """Starts the work, once the body is decompressed. ``otherwise``: called instead if the body
+        does not follow the protocol; as in TorchServe, handlers get such a body unchanged.
 
         Raises: BadRequest, MessageTooLarge, TooManyIncomplete, and what `OpenInference.start` raises
         """
@@ -96,7 +96,7 @@ class RestInference:
         if document is None or ("inputs" not in document and length is None and not self.takes_tensors(route)):
             otherwise(exchange)
             return
-        exchange.request = b""  # it lives on in the tensors
+        exchange.request = b""  # the tensors hold it now
         request, wanted = infer_bodies.request_of(
             document,
             body,

@@ -22,10 +22,10 @@ LENGTH_HEADER = b"inference-header-content-length"
 SIZE = "binary_data_size"
 _WANTED, _WANTED_ALL = "binary_data", "binary_data_output"
 _OPENING = re.compile(rb"[\s\x00\xef\xbb\xbf\xff\xfe]*\{")
-"""White space or a byte order mark may come before it."""
+"""The start of an object, after white space or a byte order mark."""
 _BACKSLASH = rb"\\"
 _LONE_SURROGATE = re.compile(rb"\\u[dD](?:[89abAB]..(?!\\u[dD][c-fC-F])|(?<!\\u[dD][89abAB]..\\u[dD])[c-fC-F])")
-"""Half a character, without its other half."""
+"""An escaped surrogate (half a character beyond U+FFFF) without its other half."""
 _decode = msgspec.json.Decoder().decode
 _encode = msgspec.json.Encoder().encode
 
@@ -44,9 +44,9 @@ class Wanted(NamedTuple):
 
 
 def document_of(body: Buffer, header_length: int | None) -> dict[str, Any] | None:
-    """Returns the JSON document; None: the body is something else.
+    """Returns the JSON document; None: the body is not a JSON object.
 
-    Raises BadRequest: a body with binary data is something else.
+    Raises BadRequest: ``header_length`` is given, but that many bytes are not a JSON object.
     """
     if header_length is None:
         return _object(body)
@@ -84,7 +84,7 @@ def _as_python_reads(text: Buffer) -> Any:
 
 
 def _has_lone_surrogate(text: Buffer) -> bool:
-    """Tells whether a text ends or begins within a character, which no answer could repeat."""
+    """Tells whether a string has half a character, which no answer could repeat, as UTF-8 cannot encode it."""
     return _LONE_SURROGATE.search(bytes(text).replace(_BACKSLASH, b"  ")) is not None
 
 
@@ -97,7 +97,7 @@ def request_of(
     version: str,
     open_shapes: bool = False,
 ) -> tuple[InferRequest, Wanted]:
-    """``open_shapes``: a shape may be one number, or leave one to the data. Raises BadRequest."""
+    """``open_shapes``: a shape may be a single number, or leave one size to the data. Raises BadRequest."""
     data = memoryview(body)[header_length:] if header_length is not None else None
     inputs, contents = _inputs(document, data, open_shapes=open_shapes)
     outputs = _outputs(document)
@@ -196,7 +196,7 @@ def _parameters(entry: Mapping[str, Any], whose: str) -> Parameters:
 
 
 def write(answer: InferAnswer, wanted: Wanted) -> tuple[bytes, int | None]:
-    """Returns the body, and how many bytes of it are JSON, if others follow.
+    """Returns the body, and the length of its JSON; None: nothing follows the JSON.
 
     Raises BadRequest: JSON cannot hold an output that the client wants in it.
     """
@@ -236,7 +236,7 @@ def _is_finite(value: object) -> bool:
 
 
 def _json(document: Mapping[str, Any], outputs: Sequence[NamedHead]) -> bytes:
-    """Writes compact JSON; numbers that it does not know as Python and most clients do, NaN and Infinity."""
+    """Writes compact JSON. NaN and Infinity, which JSON lacks, are written as Python and most clients write them."""
     finite = all(map(_is_finite, document.get("parameters", NONE).values())) and all(
         all(map(math.isfinite, entry["data"]))
         for entry, tensor in zip(document["outputs"], outputs, strict=True)

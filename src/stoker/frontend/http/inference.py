@@ -61,7 +61,7 @@ def inference_api(
 
 
 class _PredictionOptions(BaseRoute):
-    """Answers OPTIONS on any path that predicts with what the model takes."""
+    """Answers OPTIONS on any prediction path with the OpenAPI document of the model's predictions."""
 
     def __init__(self, describe: Describe) -> None:
         self._describe = describe

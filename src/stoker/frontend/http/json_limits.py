@@ -1,6 +1,6 @@
-"""Counts what a JSON document has before it is parsed. PURE.
+"""Limits how many values a JSON document has, by counting them before it is parsed. PURE.
 
-The parser can make an object of a hundred bytes from two bytes of JSON.
+Two bytes of JSON can become an object of a hundred bytes.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ _ESCAPED = (rb"\\", rb"\"")
 
 
 def check_document(text: Buffer, *, share: int = 1) -> None:
-    """Checks a document in UTF-8: in other encodings, other characters have these bytes.
+    """Checks a document in UTF-8. In other encodings, the bytes that are counted may be other characters.
 
-    ``share``: what part of the lists and values a slower parser may get: 2 is half.
+    ``share``: divides the limits of lists and values, for a slower parser.
 
     Raises BadRequest: there is too much of something.
     """
@@ -53,7 +53,7 @@ def check_document(text: Buffer, *, share: int = 1) -> None:
 
 
 def parse(text: Buffer) -> Any:
-    """Parses what Python does: also NaN, Infinity, numbers beyond all range, a byte order mark. It takes longer.
+    """Parses with Python's json: also NaN, Infinity, numbers of any size, a byte order mark. It is slower.
 
     Raises: BadRequest: there is too much of something; ValueError, RecursionError: it is no JSON in UTF-8.
     """

@@ -1,6 +1,4 @@
-"""Lets a client that still sends read its answer before the connection closes; closing at once would
-lose the answer.
-"""
+"""Keeps a connection open until a client that still sends has read its answer, which closing at once would lose."""
 
 from __future__ import annotations
 

@@ -85,7 +85,7 @@ class HttpListener:
         await self.drain(0.0)
 
     async def drain(self, grace_s: float) -> None:
-        """Stops accepting, waits ``grace_s`` for open requests, then answers the rest that it stops. Idempotent."""
+        """Stops accepting, waits ``grace_s`` for open requests, then ends the others with an answer. Idempotent."""
         began = time.monotonic()
         self._listener.close()
         await asyncio.sleep(0)  # by now, what was accepted in this turn is a connection

@@ -35,7 +35,7 @@ def management_api(
     management: ManagementPort, *, authorizer: Authorizer, guard: BrowserGuard | None, model_api_enabled: bool = False
 ) -> Api:
     """``model_api_enabled``: whether models may be registered and unregistered. ``guard``: None where no browser can
-    reach the listener. A rotation of tokens is admitted by another key than the rest, hence it is an open route."""
+    reach the listener. /token is an open route because it needs a key of its own, which it checks itself."""
     routes = _Routes(management, authorizer, guard, model_api_enabled=model_api_enabled)
     return Api(
         routes=routes.table(),
@@ -151,7 +151,7 @@ def _model_of(request: Request) -> tuple[str, str | None]:
 
 
 def _headers_for_handler(request: Request) -> dict[str, str]:
-    """Removes the token: a model's code must not see the credentials of those who manage models."""
+    """Returns the request's headers without the token: a model's code must not see credentials for management."""
     given = {name.title(): value for name, value in request.headers.items()}
     given.pop("Authorization", None)
     return given

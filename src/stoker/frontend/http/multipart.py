@@ -1,8 +1,8 @@
 """Parses multipart forms as browsers, devices and scripts write them.  PURE.
 
-More lenient than its RFCs where the meaning is clear: line breaks may be bare line feeds, text may stand before the
-first boundary, the end may lack its dashes.  A form without its end is refused: something is lost. Invariants: linear
-time, whatever the body; values are places in the body, not copies.
+More lenient than the RFCs where the meaning is clear: line breaks may be bare line feeds, text may stand before the
+first boundary, the end may lack its dashes.  A form without its end is refused, because part of it is lost.
+Invariants: linear time, whatever the body; values are views of the body, not copies.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Part(NamedTuple):
 
 
 class _Delimiter(NamedTuple):
-    """``begin`` includes the line break before it, which is not part of the value there."""
+    """``begin``: where the line break before the boundary starts; it belongs to the delimiter, not to the value."""
 
     begin: int
     end: int

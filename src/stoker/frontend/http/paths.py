@@ -1,4 +1,4 @@
-"""Finds out which paths are predictions: of TorchServe, SageMaker, KServe v1 and v2, legacy ones and workflows. PURE.
+"""Recognizes paths of predictions: TorchServe's, SageMaker's, KServe's (v1, v2), legacy ones and workflows'. PURE.
 
 As in TorchServe, a path is percent-decoded before it is split.  Any method predicts, except OPTIONS, which describes a
 model's predictions, and predicts with a workflow.
@@ -29,8 +29,8 @@ class Target(Struct, frozen=True):
 
     ``headers``: set by the server for the handler. ``query``: query parameters are data of the request.
     ``any_method``: OPTIONS predicts too.
-    ``alone``: the request is a batch of its own: of a batch, handlers look at the first row to see whether to explain.
-    ``tensors``: the open inference protocol is spoken here; ``only_tensors``: and nothing else.
+    ``alone``: the request is a batch of its own, because handlers look only at a batch's first row for ``explain``.
+    ``tensors``: the path takes requests of the open inference protocol; ``only_tensors``: and no others.
     """
 
     model: str
@@ -101,8 +101,8 @@ def _kserve_v2(rest: list[str]) -> Target | None:
 
 
 def openai_target(path: bytes, model: str) -> Target | None:
-    """Parses a path of OpenAI's API. ``path``: one that is no prediction otherwise. ``model``: who answers, with
-    ``/version`` or without."""
+    """Parses a path of OpenAI's API. ``path``: one that `target_of` does not recognize. ``model``: the model that
+    answers, as NAME or NAME/VERSION."""
     text = unquote(path.decode("latin-1")).rstrip("/")
     if not text.startswith("/v1/") or text.startswith("/v1/models/"):  # the latter are KServe's
         return None
@@ -134,7 +134,7 @@ _FAMILIES: Mapping[str, Callable[[list[str]], Target | None]] = {
 
 
 class Route(Struct, frozen=True):
-    """A head that predicts. ``headers``: for the handler. ``read``: reads the body; raises BadRequest.
+    """A prediction's head, interpreted. ``headers``: for the handler. ``read``: reads the body; raises BadRequest.
     ``events``: the client accepts Server-Sent Events."""
 
     target: Target

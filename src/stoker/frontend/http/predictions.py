@@ -32,8 +32,8 @@ def answers_of_errors(
     open_inference_protocol: bool = False,
     grpc_status_codes: str = "correct",
 ) -> AnswerOf:
-    """Returns the answers to errors. The arguments are the settings of these names; that of gRPC's counts for the open
-    inference protocol too, which is the same over both.
+    """Returns the answers to errors. The arguments are the settings of these names. ``grpc_status_codes`` applies to
+    the open inference protocol over REST too.
     """
     torchserve = grpc_status_codes == "torchserve"
 
@@ -116,13 +116,13 @@ class Predictions:
     def _predict(self, exchange: HttpExchange) -> None:
         route: Route = exchange.head.route
         StreamAnswer(exchange, self._submit(exchange))
-        if route.events and isinstance(exchange, EventExchange) and not exchange.ended:  # isinstance costs more
+        if route.events and isinstance(exchange, EventExchange) and not exchange.ended:  # cheapest test first
             self._comments.add(exchange)
 
     def _submit(self, exchange: HttpExchange) -> ReplyStream:
         query, route = exchange.head.query, exchange.head.route
         target = route.target
-        body, exchange.request = exchange.request, b""  # it lives on in the inputs
+        body, exchange.request = exchange.request, b""  # the inputs hold it now
         inputs = route.read(body)
         if target.query and query:
             inputs = bodies.read_query(query) | inputs

@@ -90,13 +90,13 @@ class HttpConnection(asyncio.Protocol):
         self.predict: Callable[[HttpExchange], None] = site.predictor.predict if site.predictor else _no_predictor
         self._exchange: HttpExchange | None = None
         self._rest: bytes | bytearray = b""  # received, but not handled yet
-        self._at = 0  # where the rest starts in it
+        self._at = 0  # where the unhandled input starts in `_rest`
         self._searched = 0  # no head ends before this position
-        self._raw = b""  # the newest head, and its meaning
+        self._raw = b""  # the newest head, and what it was parsed to
         self._head = request_head.RequestHead(b"", b"", "1.1")
         self._body: RequestBody | None = None
-        self._share: Share | None = None  # of the budget, for what is incomplete or ahead of its turn
-        self._held = 0  # bytes of the rest that it counts
+        self._share: Share | None = None  # of the budget, for input that is incomplete or waits for its turn
+        self._held = 0  # bytes of `_rest` that are counted in `_share`
         self._advancing = False
         self._paused = False  # paused by the transport: the client does not read
         self._unread = 0
@@ -159,7 +159,7 @@ class HttpConnection(asyncio.Protocol):
         self._advance()
 
     def _advance(self) -> None:
-        """Handles what was received as far as possible now; reads on only what can be handled."""
+        """Handles as much of the input as it can now, then decides whether to go on reading."""
         if self._advancing:
             return
         self._advancing = True
@@ -181,10 +181,10 @@ class HttpConnection(asyncio.Protocol):
             self._wait_with_rest()
 
     def _wait_with_rest(self) -> None:
-        """Handles input received ahead of its turn.
+        """Decides whether to go on reading while input waits for its turn.
 
-        A little of it is kept and reading continues, so that a disconnect is noticed; much of it needs room in the
-        budget, and is not served without.
+        Up to `_FREE_BYTES` are kept and reading goes on, so that a disconnect is noticed. More input needs room in the
+        budget; without room it is dropped, and the connection closes after the current answer.
         """
         if self._needs_input or len(self._rest) <= _FREE_BYTES:
             self._reading.want(True)
@@ -193,7 +193,7 @@ class HttpConnection(asyncio.Protocol):
             self._hold_rest()
 
     def _hold_rest(self) -> None:
-        """Counts the rest, also what arrived in one piece after its request had begun to wait."""
+        """Counts input that waits, including what arrived after its request began to wait for room."""
         more = len(self._rest) - self._held
         if more <= 0:
             return
@@ -243,7 +243,7 @@ class HttpConnection(asyncio.Protocol):
         return not (self._waits_for_room or (self._paused if exchange is None else exchange.whole))
 
     def _step(self) -> bool:
-        """Handles one step. Returns whether there may be more to handle."""
+        """Takes one head, or more of a body. Returns whether there may be more to handle."""
         if self._share is not None and self._share.waits:
             return False
         exchange = self._exchange
@@ -380,10 +380,10 @@ class HttpConnection(asyncio.Protocol):
         self._lingering.begin()
 
     def _close_after_output(self) -> None:
-        """Closes once the output is read."""
+        """Closes once the client has read the output."""
         self._discarding = True
         if not self._paused:
-            self._loop.call_soon(self._transport.close)  # at once, while asyncio writes, it would report the loss twice
+            self._loop.call_soon(self._transport.close)  # within asyncio's write, it would report the loss twice
 
     # ------------------------------------------------------------------------------------ writing, stopping
 
@@ -407,7 +407,7 @@ class HttpConnection(asyncio.Protocol):
             self._advance()
 
     def write_large(self, body: Buffer) -> None:
-        """Writes a body that counts whole as long as a part of it is unread."""
+        """Writes a large body. All of it counts as unread until the last of it is sent."""
         self._kept = len(body)
         self.write(body)
         if not self._paused:

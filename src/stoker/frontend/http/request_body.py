@@ -17,7 +17,7 @@ _MOST_BETWEEN = 64 << 10
 
 
 class ChunkedBody:
-    """``take`` gets the data. ``whole``: the body is complete.
+    """``take`` is called with the data. ``whole``: the body is complete.
 
     httptools parses the chunks.  It is never fed past the end of the body, so that what follows stays with the
     connection: a chunked body ends with an empty line, so it is fed up to each empty line.

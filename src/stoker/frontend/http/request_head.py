@@ -32,8 +32,8 @@ _VERSIONS = {"1.0", "1.1"}
 
 class RequestHead:
     """``url`` and its ``path`` and ``query`` as in the request line; ``headers`` with names in the client's case,
-    ``facts`` some of them by lower-case name.  ``route``: what the server makes of it, kept with it because clients
-    repeat their heads.
+    ``facts`` some of them by lower-case name.  ``route``: the result of `Predictor.wants`, kept here because
+    clients repeat their heads.
     """
 
     __slots__ = (
@@ -147,7 +147,7 @@ def refuse_ambiguous(raw: bytes | bytearray, start: int = 0, stop: int | None = 
 
 
 def check_partial_head(raw: bytes | bytearray, *, limit: int, checked: int = 0) -> None:
-    """Checks the start of an incomplete head: is it one, is it bounded? Raises BadRequest, HeadTooLarge.
+    """Checks that an incomplete head starts like one and is not too long. Raises BadRequest, HeadTooLarge.
 
     ``checked``: bytes whose checks are not repeated, at most all that an earlier call saw but its last three. A head
     may come byte by byte.
@@ -160,5 +160,5 @@ def check_partial_head(raw: bytes | bytearray, *, limit: int, checked: int = 0) 
 
 
 def is_http_2(raw: bytes | bytearray) -> bool:
-    """Recognizes the preface of a client that speaks HTTP/2 without asking."""
+    """Recognizes the preface of a client that speaks HTTP/2 without negotiating it."""
     return _HTTP_2.match(raw) is not None

@@ -18,7 +18,7 @@ class Predictor(Protocol):
     """Implemented by `predictions`. ``head.route``: the result of `wants`."""
 
     def wants(self, head: RequestHead) -> Any:
-        """Returns what is predicted, kept with the head; None: not a prediction."""
+        """Returns the route of a prediction, which is kept with the head; None: not a prediction."""
         ...
 
     def admit(self, head: RequestHead) -> None:
@@ -32,7 +32,7 @@ class Predictor(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Site:
-    """``elsewhere``: where gRPC is served, for clients that try it here."""
+    """``elsewhere``: a sentence for gRPC clients that call this port: where gRPC is served."""
 
     app: ASGIApp
     predictor: Predictor | None

@@ -99,7 +99,7 @@ NODE_STATUSES: Mapping[type[Exception], int] = {
     e.OutOfResources: INSUFFICIENT_RESOURCES,
     e.ResponseTooLarge: INSUFFICIENT_RESOURCES,
 }
-"""Status of a workflow's request by what happened to its node; `HandlerRefused` has the handler's own."""
+"""Status of a workflow's request by the error of its node; for `HandlerRefused` it is the handler's number."""
 
 
 def answer_of(error: Exception) -> Answer:
@@ -143,7 +143,7 @@ def _status(row: Row, error: Exception) -> int:
 
 
 def status_of_number(number: int) -> int:
-    """Returns the HTTP status for a worker's number: TorchServe turns 413 into 507, because the request was not too
+    """Returns the HTTP status for a worker's number: as in TorchServe, 413 becomes 507, because the request was not too
     large."""
     if number == PAYLOAD_TOO_LARGE:
         return INSUFFICIENT_RESOURCES

@@ -58,7 +58,7 @@ def workflow_routes(workflows: WorkflowManagementPort, *, enabled: bool) -> Sequ
 
 
 def register_request(asked: Parameters) -> RegisterWorkflowRequest:
-    """Parses a registration. An empty url names no archive, which the store answers. Raises BadRequest."""
+    """Parses a registration. An empty url is passed on, and the store refuses it. Raises BadRequest."""
     if not asked.given("url"):
         raise BadRequest("Parameter url is required.")
     return RegisterWorkflowRequest(
