@@ -22,7 +22,7 @@ class Unserialisable(Exception):
 def serialise(value: Any) -> Buffer:
     """Makes bytes: of text UTF-8, of tensors `torch.save`'s, of all else indented JSON. Raises Unserialisable."""
     if isinstance(value, _RAW):
-        return value
+        return value if type(value) in _RAW else memoryview(value).tobytes()  # a subclass may lie about its length
     try:
         if isinstance(value, str):
             return value.encode("utf-8")

@@ -111,6 +111,25 @@ def test_an_exception_that_ends_the_worker_or_the_batch_passes(kind: type[BaseEx
         calling.invoke(handle, [{}], None)  # type: ignore[arg-type]
 
 
+class LyingBytes(bytes):
+    def __len__(self) -> int:
+        return 0
+
+
+class LyingBytearray(bytearray):
+    def __len__(self) -> int:
+        return 1 << 40
+
+
+@pytest.mark.parametrize("output", [LyingBytes(b"abc"), LyingBytearray(b"abc")], ids=lambda it: type(it).__name__)
+def test_the_bytes_of_an_output_are_counted_whatever_its_own_length_says(output: bytes | bytearray) -> None:
+    """Frames to the server count with `len`."""
+    items = calling.items_of([output], max_bytes=3)
+    assert items == [b"abc"]
+    assert type(items[0]) is bytes
+    assert calling.items_of([output], max_bytes=2) == [calling.too_large(3, 2)]
+
+
 def test_outputs_are_counted_against_the_rows_that_the_handler_was_given() -> None:
     def filtering(data: Any, context: Any) -> Any:
         data.pop()
