@@ -1,5 +1,6 @@
 """A model for ``shareWeights``: says what it shares with the other workers. ``marks``: what each initialize() left."""
 
+import asyncio
 import os
 import threading
 import time
@@ -16,6 +17,8 @@ class Handler:
             marks.write(f"{os.getpid()}\n")
         if (folder / "broken").exists():
             raise ValueError("the weights are for another model")
+        if (folder / "cancelled").exists():
+            raise asyncio.CancelledError("the download was cancelled")
         if (folder / "threads").exists():
             threading.Thread(target=time.sleep, args=(600,), daemon=True).start()
         if (folder / "chosen").exists():

@@ -69,6 +69,14 @@ async def test_a_failure_of_initialize_is_an_ordinary_failure_and_is_tried_again
         assert await kit.ask("hello") == "hello"
 
 
+async def test_an_initialize_that_is_cancelled_is_a_failure_with_its_reason(tmp_path: Path) -> None:
+    async with running(tmp_path, "shared_model", workers=0, share_weights=True) as kit:
+        (kit.model_dir / "cancelled").touch()
+        await scale(kit, 1)
+        assert kit.states() == ["BACKOFF"]
+        assert kit.pool.statuses()[0].failure == "CancelledError: the download was cancelled"
+
+
 async def test_a_model_that_starts_threads_is_served_by_ordinary_workers(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

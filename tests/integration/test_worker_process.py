@@ -137,6 +137,8 @@ def test_a_worker_dies_with_its_server(tmp_path: Path) -> None:
         ("def handle(d, c): raise MemoryError()", 507, "MemoryError: "),
         ("def handle(d, c): raise RuntimeError('CUDA out of memory')", 507, "RuntimeError: CUDA out of memory"),
         ("def handle(d, c): raise RuntimeError('x')", 500, "RuntimeError: x"),
+        ("import asyncio\ndef handle(d, c): raise asyncio.CancelledError('late')", 500, "CancelledError: late"),
+        ("def handle(d, c): raise BaseException('its own')", 500, "BaseException: its own"),
         (
             "def handle(d, c): open(c.system_properties['model_dir'] + '/w.pt')",
             500,

@@ -76,13 +76,15 @@ class ForkServer:
                 _import_what_handlers_need()
             else:
                 self._model, self._chose_threads = _initialise(message.load)
-        except Exception as error:
-            calling.report(error)
-            self._fail(error, message.load)
-            raise SystemExit(1) from None
+        except KeyboardInterrupt:
+            raise
         except SystemExit as error:
             self._fail(error, message.load)
             raise
+        except BaseException as error:  # such as `asyncio.CancelledError`
+            calling.report(error)
+            self._fail(error, message.load)
+            raise SystemExit(1) from None
         if os.getpid() != pid:  # a child that the handler forked returned to here
             leave(0)
         gc.collect()

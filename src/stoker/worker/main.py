@@ -188,12 +188,14 @@ def _loop_of_several(message: Load) -> type[ContinuousLoop | AsyncLoop]:
 def _load(message: Load, connection: Connection) -> loading.LoadedModel:
     try:
         model = loading.load(message, metrics=metrics.for_worker(message))
-    except Exception as error:
-        _refuse(error, message, connection)
+    except KeyboardInterrupt:
+        raise
     except SystemExit as error:
         if not connection.abandoned:
             connection.queue(loading.load_failed(error, message.model_dir))
         raise
+    except BaseException as error:  # such as `asyncio.CancelledError`
+        _refuse(error, message, connection)
     connection.leave_if_forked()
     gc.collect()
     gc.freeze()  # the collector skips the model's objects from now on
@@ -218,7 +220,7 @@ def _warm_up(wanted: WarmUp, model: loading.LoadedModel, message: Load, connecti
     connection.leave_if_forked()
 
 
-def _refuse(error: Exception, message: Load, connection: Connection) -> NoReturn:
+def _refuse(error: BaseException, message: Load, connection: Connection) -> NoReturn:
     calling.report(error)
     connection.leave_if_forked(1)
     connection.queue(loading.load_failed(error, message.model_dir))
