@@ -1,7 +1,7 @@
 """Makes a forked process like a spawned one.
 
-Sets again all that a new interpreter takes from its surroundings: descriptors, session, folder, environment, search
-path, thread counts, seeds.
+Sets anew all that an interpreter takes from its surroundings when it starts: descriptors, session, folder,
+environment, search path, thread counts, seeds.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class SearchPath(NamedTuple):
         return cls(tuple(entry for entry in sys.path[1:] if entry not in given))
 
     def for_worker(self, cwd: str, env: Mapping[str, str]) -> list[str]:
-        """Sets the search path as ``python -m`` in ``cwd`` would."""
+        """Returns the search path that ``python -m`` in ``cwd`` would set."""
         first = [cwd, *(str(Path(cwd, entry)) for entry in _entries(env))]
         return list(dict.fromkeys((*first, *self.rest)))
 

@@ -4,8 +4,8 @@ The event loop exists before the handler is initialised, and is its current one 
 `run_until_complete` may be called.  What is queued in one turn of the loop leaves in one write.
 
 Laws: a call's error, cancellation or end changes no other call; each request is answered once, when its call ends.  A
-call that goes on although it was cancelled is answered soon, and its result is dropped: the server tells by the answer
-that the loop is alive.
+call that runs on after its cancellation is answered after `_CANCEL_S`, and its result is dropped: the answer shows the
+server that the loop is alive.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from stoker.worker.tensors import TensorForms
 
 log = logging.getLogger(__name__)
 
-_CANCEL_S = 1.0  # how long a cancelled call may take to end before it is answered for
+_CANCEL_S = 1.0  # how long a cancelled call may run before its request is answered without it
 _HOLD_S = 0.001
 _HOLD_BYTES = frames.DIRECT_READ_BYTES  # a larger payload is not copied yet: the handler may change it
 
@@ -93,7 +93,7 @@ class AsyncLoop:
         self._decode = decode_input_request
         self._monotonic = monotonic
         self._calls: dict[int, Call] = {}  # not answered yet, by batch
-        self._going_on: set[asyncio.Task[Any]] = set()  # answered for; the loop itself holds no task
+        self._overrunning: set[asyncio.Task[Any]] = set()  # answered already; asyncio's references are weak
         self._thread = 0
         self._flush_due = False
         self._flushed_at = 0.0
@@ -130,7 +130,7 @@ class AsyncLoop:
     def _read(self) -> None:
         try:
             self._inbox.poll()
-            self._take_up()
+            self._begin_queued()
         except (ServerGone, FrameError) as error:
             self._end(error)
 
@@ -140,7 +140,7 @@ class AsyncLoop:
             self._inbox.poll()
             self._event_loop.call_soon(self._read)
 
-    def _take_up(self) -> None:
+    def _begin_queued(self) -> None:
         waiting = self._inbox.waiting
         while waiting:
             self._begin(waiting.popleft())
@@ -156,14 +156,14 @@ class AsyncLoop:
             self._over.set_exception(error)
 
     def _on_news(self, batch: Batch) -> None:
-        """Cancels the call whose client left; lets one go on whose reader has read."""
+        """Cancels the call if its client left, and wakes it if it waits for its reader."""
         call = self._calls.get(batch.id)
         if call is None:
             return
         if batch.cancelled and not call.cancelled:
             call.cancelled = True
             call.task.cancel()
-            self._event_loop.call_later(_CANCEL_S, self._answer_for, call)
+            self._event_loop.call_later(_CANCEL_S, self._answer_overrunning, call)
         call.channel.wake()
 
     # ------------------------------------------------------------------------------------ calls
@@ -176,7 +176,9 @@ class AsyncLoop:
         if not data:
             self._answer(batch, [], -1.0)
             return
-        channel = JobChannel(self._sender, batch, window_bytes=self._window, poll=self._poll, leave=self._leave_soon)
+        channel = JobChannel(
+            self._sender, batch, window_bytes=self._window, poll=self._poll, flush_soon=self._flush_soon
+        )
         task = self._event_loop.create_task(self._call(batch, data, self._context_of(batch, channel)))
         call = self._calls[batch.id] = Call(batch, channel, task, began)
         self._inbox.running.append(batch)
@@ -198,7 +200,7 @@ class AsyncLoop:
         return context
 
     def _ended(self, call: Call, task: asyncio.Task[Any]) -> None:
-        self._going_on.discard(task)
+        self._overrunning.discard(task)
         outputs = _outcome(task)
         self._connection.leave_if_forked(1 if isinstance(outputs, Failure) else 0)
         if call.channel.answered:
@@ -208,10 +210,10 @@ class AsyncLoop:
             outputs = self._tensors.answers(batch.jobs, outputs)
         self._finish(call, outputs)
 
-    def _answer_for(self, call: Call) -> None:
+    def _answer_overrunning(self, call: Call) -> None:
         if not call.channel.answered:
             log.warning("A call of the handler goes on although its request was cancelled %g s ago", _CANCEL_S)
-            self._going_on.add(call.task)
+            self._overrunning.add(call.task)
             self._finish(call, calling.RAISED)
 
     def _finish(self, call: Call, outputs: list[Any] | Failure) -> None:
@@ -235,7 +237,7 @@ class AsyncLoop:
             self._connection.queue(answer, payloads)
             self._schedule_flush()
 
-    def _leave_soon(self) -> None:
+    def _flush_soon(self) -> None:
         """Writes what is queued now, unless it is little and something was written a moment ago: then at the end of
         the turn."""
         pending = self._connection.pending_bytes
@@ -267,7 +269,7 @@ class AsyncLoop:
 
 
 def _outcome(task: asyncio.Task[Any]) -> list[Any] | Failure:
-    """Returns what a call gave. A cancellation that its client did not ask for was raised by the handler itself."""
+    """Returns what a call returned, or its failure. A cancellation not caused by its client is the handler's own."""
     if task.cancelled():
         return calling.RAISED
     error = task.exception()

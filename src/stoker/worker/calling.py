@@ -1,4 +1,4 @@
-"""Calls the handler and turns the outcome into answers, in the contract's words. No socket here.
+"""Calls the handler and turns what it returns or raises into answers with TorchServe's codes and texts. No socket.
 
 Laws: whatever a handler raises or returns, the worker lives, except for what is meant to end it (`SystemExit`,
 `KeyboardInterrupt`, a server that is gone).  Tracebacks go to standard error, never to a client.
@@ -32,13 +32,13 @@ WRONG_LENGTH = Failure("output", 503, "number of batch response mismatched")
 UNSUPPORTED = Failure("output", 503, "Unsupported model output data type.")
 
 ENDING = (SystemExit, KeyboardInterrupt, JobCancelled, ServerGone)
-"""Passes through a worker. Anything else that a handler raises is its answer, such as `asyncio.CancelledError`."""
+"""Exceptions that `invoke` lets through. Any other, such as `asyncio.CancelledError`, is the handler's answer."""
 
-_RAW = (bytes, bytearray)  # spares the usual outputs, with text, a call
+_RAW = (bytes, bytearray)  # with str, the outputs that need no call of `_item`
 _MAX_MESSAGE = 32 << 10
 
 _CALLERS = (os.path.dirname(__file__) + os.sep, importlib.__file__, "<frozen importlib")  # noqa: PTH120 - no pathlib here
-_TELLING = (ImportError, SyntaxError, ValueError)  # of a model that cannot be loaded
+_SELF_EXPLANATORY = (ImportError, SyntaxError, ValueError)  # while a model loads
 
 
 class InvalidPart(Exception):
@@ -69,7 +69,7 @@ def checked(output: Any, rows: int) -> list[Any] | Failure:
 
 
 def failure_of(error: BaseException) -> Failure:
-    """Maps an exception to an answer by the contract's table; reports others on standard error."""
+    """Returns the answer to an exception. Prints its traceback, except for `PredictionException` and `InvalidPart`."""
     if isinstance(error, PredictionException):
         return refused(error)
     if isinstance(error, InvalidPart):
@@ -81,7 +81,7 @@ def failure_of(error: BaseException) -> Failure:
 
 
 def refused(error: PredictionException) -> Failure:
-    """Keeps the handler's own words, also of a subclass that never called our constructor."""
+    """Keeps the exception's own message and code, even if its class never calls our constructor."""
     message = clean_text(getattr(error, "message", error.args[0] if error.args else ""))
     return Failure("refused", status_number(getattr(error, "error_code", 500)), message[:_MAX_MESSAGE])
 
@@ -96,15 +96,15 @@ def report(error: BaseException) -> None:
 
 
 def _below_the_worker(error: BaseException) -> TracebackType | None:
-    """Drops the frames that led to the model's code. Keeps all if it never ran, unless the words say what is wrong."""
+    """Skips the worker's own frames; keeps them if the model's code never ran and the message may not explain it."""
     frames = error.__traceback__
     while frames is not None and frames.tb_frame.f_code.co_filename.startswith(_CALLERS):
         frames = frames.tb_next
-    return frames if frames is not None or isinstance(error, _TELLING) else error.__traceback__
+    return frames if frames is not None or isinstance(error, _SELF_EXPLANATORY) else error.__traceback__
 
 
 def items_of(outputs: list[Any], *, max_bytes: int) -> list[Item] | Failure:
-    """Turns each output into bytes or its failure; one `Failure` for all when an output has no bytes."""
+    """Turns each output into bytes or its failure; one `Failure` for all if an output cannot be converted."""
     items: list[Item] = []
     try:
         for output in outputs:

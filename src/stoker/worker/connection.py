@@ -1,7 +1,7 @@
-"""The worker's end of its connection to the server: whole messages in, several frames per write out.
+"""The worker's end of its connection to the server: reads whole messages, writes several frames at once.
 
 Laws: reads and writes block; a peer that is gone is `ServerGone`; a process forked from the worker never speaks
-here, it ends instead of answering twice.  Meanings of messages are elsewhere.
+here, it ends instead of answering twice.  It does not interpret messages.
 """
 
 from __future__ import annotations

@@ -20,16 +20,16 @@ def train_case(name: str) -> str:
 
 
 def in_any_case(headers: Mapping[str, Any], name: str) -> Any:
-    """Returns the first header whose name differs by nothing but its case; None when there is none. The marks of
-    data keys, which are dicts, are not headers."""
+    """Returns the first header whose name differs by nothing but its case; None when there is none. Skips the
+    content types of data keys, which are dicts."""
     wanted = str(name).lower()
     found = (v for other, v in headers.items() if other.lower() == wanted and not isinstance(v, dict))
     return next(found, None)
 
 
 class Headers(dict[str, Any]):
-    """The headers of a request, found in any case. Words of the server (``url_path``) and marks of the data keys, which
-    lie among them, keep their spelling."""
+    """The headers of a request, found in any case. The server's own entries (``url_path``) and the content types of
+    data keys, which are stored among them, keep their spelling."""
 
     def __init__(self, given: Mapping[str, Any]) -> None:
         for name, value in given.items():
@@ -52,7 +52,8 @@ class Headers(dict[str, Any]):
 
 
 class RequestProcessor:
-    """The headers of one request, and status and headers of its response. ``touched``: whether it may have some."""
+    """The headers of one request, and status and headers of its response. ``touched``: False if the
+    handler certainly set neither."""
 
     touched = False
     _status_code = 200

@@ -82,7 +82,7 @@ class ContinuousLoop:
         self._monotonic = monotonic
         self._rows: list[Row] = []
         self._newest = 0  # batch that joined
-        self._gone: set[str] = set()  # ended by others than the handler, which does not know it yet
+        self._gone: set[str] = set()  # ended, but not by the handler, which does not know it yet
 
     def run(self) -> None:
         """Returns when `Stop` came and all before it was answered. Raises ServerGone, FrameError."""

@@ -2,7 +2,7 @@
 
 Laws: it is single-threaded whenever it forks, which it checks; it touches no device; it runs none of a user's code,
 unless it is the template of one model that asked for ``shareWeights``.  It reaps a worker only on the server's request:
-until then no other process can own the worker's number.  Losing it harms no worker.
+until then no other process can own the worker's number.  Its workers survive its death.
 """
 
 from __future__ import annotations
@@ -125,7 +125,7 @@ class ForkServer:
         return obstacle()
 
     def _announce(self, request: int, pid: int) -> None:
-        """Opens the pidfd, here where the number cannot mean another process."""
+        """Sends the worker's number and pidfd. Opens the pidfd here, where the number cannot mean another process."""
         try:
             pidfd = os.pidfd_open(pid)
         except OSError as error:
@@ -166,18 +166,18 @@ class ForkServer:
         return (messages.decode_to_template(data), fds) if data else None
 
     def _send(self, message: FromTemplate, fds: Sequence[int] = ()) -> None:
-        with contextlib.suppress(ConnectionError):  # the end is read next
+        with contextlib.suppress(ConnectionError):  # `_receive` finds out next
             messages.send(self._end, message, fds)
 
 
 def obstacle() -> str | None:
-    """Returns why a fork could be broken: a lock that another thread holds would stay locked there."""
+    """Returns why it must not fork, None if it may: a lock that another thread holds would stay locked in the child."""
     threads = sum(1 for _ in _TASKS.iterdir())
     return None if threads == 1 else f"it has {threads} threads"
 
 
 def _import_what_handlers_need() -> None:
-    """Imports torch, and our base handler with its imports: a tenth of a second of nearly every handler."""
+    """Imports torch, and our base handler with its imports, which take nearly every handler a tenth of a second."""
     importlib.import_module("torch")
     with contextlib.suppress(Exception):  # a handler that needs them will report the error
         importlib.import_module("PIL.Image")

@@ -1,8 +1,9 @@
 """Decides which parts of a dense stream are sent in one message.  PURE.
 
-Law: a part leaves at once unless it follows several others of its batch within less than half a millisecond each; so
-the first one does, and each of a stream of a token now and then.  What is held leaves with the part that comes a
-millisecond after it was held, or that makes it much; if no such part comes, it is `flusher`'s to send.
+Law: a part leaves at once, unless the last `_AT_ONCE` parts of its batch, with this one, each came within half a
+millisecond of the one before; so the first parts of a batch are never held, nor are those of a slow stream.  Held parts
+leave with the first part that comes a millisecond after the oldest of them, or that makes them many or large; if no
+such part comes, `flusher` sends them.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 Whoever needs news reads the socket here: the loop between batches, a streaming handler while it waits for credit,
 a handler that asks whether its request is cancelled.  All of them hold `lock`, because handlers have threads.
 
-Law: nothing is ever skipped. A batch that arrives while a handler waits for a grant waits in `waiting`.
+Law: no message is ever dropped. A batch that arrives while a handler waits for a grant waits in `waiting`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from stoker.worker.context import RequestProcessor
 from stoker.worker.gathering import Gathering
 
 POLL_AGAIN_S = 0.001
-"""Least time between two reads of the socket for a handler that asks or sends; sooner, memory answers."""
+"""Least time between two reads of the socket for a handler that asks or sends; sooner, what was read last counts."""
 
 _NONE_CANCELLED: frozenset[int] = frozenset()
 _NO_FAILURES: Mapping[int, Failure] = MappingProxyType({})
@@ -55,7 +55,7 @@ class Batch(Struct, eq=False):
     parts: Gathering | None = None
 
     def fail(self, index: int, failure: Failure) -> None:
-        """Fails for good; the first reason counts."""
+        """Fails a job for good; its first failure stands."""
         self.failures = {index: failure, **self.failures}
 
     def live(self) -> list[int]:
@@ -146,7 +146,7 @@ class Inbox:
 
     def _cancelled(self, cancel: Cancel) -> None:
         batch = self._find(cancel.batch_id)
-        if batch is not None:  # otherwise it crossed the answer
+        if batch is not None:  # otherwise its answer is on its way already
             batch.cancelled |= {cancel.index}
             if self.on_news is not None:
                 self.on_news(batch)

@@ -16,7 +16,7 @@ from stoker.worker.streaming import Channel, StepSender
 
 
 class JobChannel(Channel):
-    """``poll``: reads what the server sent, where that may be done; ``leave``: has what is queued written soon."""
+    """``poll``: reads what the server sent, if this thread may; ``flush_soon``: has what is queued written soon."""
 
     def __init__(
         self,
@@ -25,13 +25,13 @@ class JobChannel(Channel):
         *,
         window_bytes: int,
         poll: Callable[[], None],
-        leave: Callable[[], None],
+        flush_soon: Callable[[], None],
     ) -> None:
         self._sender = sender
         self._batch = batch
         self._window = window_bytes
         self._poll = poll
-        self._leave = leave
+        self._flush_soon = flush_soon
         self._news: asyncio.Event | None = None
         self.answered = False
 
@@ -41,7 +41,7 @@ class JobChannel(Channel):
         return row == 0 and bool(self._batch.cancelled)
 
     def send(self, ret: Any, req_id_map: Mapping[int, str], message: str, code: int) -> None:
-        """Sends one part. Drops it if the client left: the call ends where it awaits, so that an engine sees it.
+        """Sends one part. Drops it if the client left: the call is cancelled at its next ``await``, not here.
 
         Raises: InvalidPart: ``ret`` breaks a rule of outputs; the request fails unless the handler goes on.
         """
@@ -52,7 +52,7 @@ class JobChannel(Channel):
             for row, name in req_id_map.items():
                 if name == batch.jobs[0].request_id:
                     self._sender.queue_part(batch, row, ret, message, code)
-            self._leave()
+            self._flush_soon()
 
     async def drain(self) -> None:
         """Waits while the reader is a window behind."""
@@ -63,10 +63,10 @@ class JobChannel(Channel):
             self._news.clear()
             with self._sender.lock:
                 self._sender.held.queue(batch)
-                self._leave()
+                self._flush_soon()
             await self._news.wait()
 
     def wake(self) -> None:
-        """Lets `drain` look again. Call it in the event loop's thread."""
+        """Makes `drain` check again. Call it in the event loop's thread."""
         if self._news is not None:
             self._news.set()

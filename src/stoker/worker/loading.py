@@ -109,7 +109,7 @@ def read_model_config(model_dir: str, manifest: dict[str, Any] | None) -> dict[s
 
 
 def make_importable(model_dir: str) -> None:
-    """Puts the model's folder on the path, which the starter of this process may not have done."""
+    """Adds the model's folder to the module search path unless it is there already."""
     if model_dir not in sys.path:
         sys.path.append(model_dir)
 
@@ -123,8 +123,8 @@ def find_entry(handler: str, envelope: str | None = None, *, asynchronous: bool 
     ``asynchronous``: whether it will be awaited; None: it is not checked.
 
     Raises: ImportError: neither the archive nor the built-in handlers have it, or it needs what is not installed;
-    ValueError: the module has no function ``handle`` and not exactly one class of its own with that method, or that is
-    a coroutine function where it must be none, or the reverse.
+    ValueError: the module has no function ``handle`` and not exactly one class of its own with that method, or it is a
+    coroutine function where ``asynchronous`` is false, or the reverse.
     """
     module_name, function_name = _parse(handler)
     module = _import(module_name)
@@ -217,7 +217,7 @@ _MEMORY_TEXTS = ("CUDA", "out of memory", "not enough memory", "can't allocate m
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Tells whether a model did not fit. Classes of torch are known by name: it is not imported for this."""
+    """Tells whether a model did not fit. Recognises torch's classes by name, without importing it."""
     if isinstance(error, OSError):
         return error.errno == errno.ENOMEM
     names = {kind.__name__ for kind in type(error).__mro__}

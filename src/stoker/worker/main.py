@@ -1,9 +1,10 @@
 """``python -u -m stoker.worker.main --socket-fd N --progress-fd N --name W-9000-model_1.0``: one worker process.
 
-Sends `Hello`, loads the model, runs batches until `Stop`.  It ends with the server: by a signal of the
-kernel, and at the end of file on its socket.  Exit code 1: the model could not be loaded, or the peer spoke nonsense.
+Sends `Hello`, loads the model, runs batches until `Stop`.  It ends with the server: the kernel
+kills it, or it reads the end of file from its socket.  Exit code 1: the model could not be loaded, or the server sent
+something that is no message.
 
-With ``--template-fd N`` instead of the first two it is a template, and the workers that it forks go on here.  With
+With ``--template-fd N`` instead of the first two it is a template, and the workers that it forks run `_work`.  With
 ``--connect-fd N`` instead of the first, its server is on another machine (`worker.remote`).
 """
 
@@ -111,7 +112,7 @@ def _serve(
     if message is None:
         return
     if remote is not None:
-        message = remote.placed(message)
+        message = remote.with_local_paths(message)
     started = time.monotonic()
     if message.asynchronous:
         from stoker.worker.asynchronous import make_event_loop  # noqa: PLC0415 - other workers do not need it

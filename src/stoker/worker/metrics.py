@@ -1,8 +1,8 @@
 """`context.metrics`: the metrics that a handler records.
 
 Each call hands one `Sample` to the ``emit`` hook, which exports it; without a hook it is logged.
-Laws: recording never fails the handler, except for arguments that the contract refuses; no default list is ever shared
-between calls.
+Laws: recording never fails the handler, except for wrong arguments, which TorchServe refuses as well; no
+default list is shared between calls.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ MODEL_METRICS = ("HandlerTime", "PredictionTime")
 
 
 class MetricCacheAbstract(Recorder, abc.ABC):
-    """The calls a handler makes; where metrics are declared is a subclass's matter."""
+    """The methods that handlers call. A subclass knows where metrics are declared."""
 
     def __init__(self, config_file_path: str | os.PathLike[str], *, emit: Emit | None = None) -> None:
         self.config_file_path = config_file_path
@@ -221,7 +221,7 @@ def _type_named(kind: object) -> MetricTypes:
 
 
 def _declaration(entry: object) -> tuple[str, str, list[str]]:
-    """Dimensions may be there without a value."""
+    """Returns name, unit and dimensions. Requires the key ``dimensions``, but no value of it."""
     try:
         return entry["name"], entry["unit"], entry["dimensions"]  # type: ignore[index]  # it may be anything
     except (KeyError, TypeError) as error:

@@ -1,6 +1,6 @@
 """Errors of a metric or of the file that declares metrics (`ts.metrics.metric_cache_errors`).
 
-Each is one of Python's own errors too, as handlers catch them.
+Each but the general one is also one of Python's own errors, which handlers catch.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from typing import Any
 
 
 class GeneralMetricsCacheError(Exception):
-    """The metrics file cannot be used, for a reason of its own."""
+    """The metrics file cannot be used, for a reason that no other class stands for."""
 
     def __init__(self, message: object) -> None:
         super().__init__(f"Generic error: {message}")

@@ -1,7 +1,7 @@
 """Sends what a handler records to the server: in front of the next answer, in the same write.
 
-What is recorded while no batch runs (at loading, by threads, in a process that the handler forked), and what a batch
-records beyond all measure, is printed as TorchServe prints it: the server reads these lines, too.
+What is recorded while no batch runs (at loading, by threads, in a process that the handler forked), and what exceeds
+`MOST_WAITING` samples, is printed as TorchServe prints it: the server reads these lines, too.
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ class Exporter:
     def __call__(self, sample: Sample) -> None:
         if self.muted:
             return
-        if self._is_soon_answered() and len(self.waiting) < MOST_WAITING:
+        if self._is_batch_running() and len(self.waiting) < MOST_WAITING:
             self.waiting.append(sample)
         else:
             _print(sample)
 
-    def _is_soon_answered(self) -> bool:
+    def _is_batch_running(self) -> bool:
         inbox, connection = self._inbox, self._connection
         if inbox is None or connection is None or connection.abandoned:
             return False
@@ -57,7 +57,7 @@ class Exporter:
 
 
 export = Exporter()
-"""The exporter of this process: metrics exist before the connection does, in a template even in another process."""
+"""The only exporter of this process: metrics are made before the connection, in a template even in another process."""
 
 
 def _message(sample: Sample) -> to_server.Sample:

@@ -1,4 +1,4 @@
-"""The nouns of the handlers' metrics: types, units, dimensions, samples.
+"""The data types of handlers' metrics: types, units, dimensions, samples.
 
 Users see them as `ts.metrics.{metric_type_enum,unit,dimension}`.
 """
@@ -63,7 +63,7 @@ class Dimension:
 
 
 class Recorder(abc.ABC):
-    """The calls by which handlers name what they measure; each ends in `add_metric`.
+    """The methods by which handlers record values; each of them calls `add_metric`.
 
     ``request_ids``: None, one id for all requests, or the ids by their number in the batch.
     """
@@ -71,7 +71,7 @@ class Recorder(abc.ABC):
     request_ids: object
 
     def _get_req(self, idx: int | None) -> Any:
-        """Returns the id of one request of a batch; of all, where no or a wrong one is named."""
+        """Returns the id of one request of a batch; the ids of all if ``idx`` is None or out of range."""
         ids = self.request_ids
         if isinstance(ids, Mapping):
             return ids[idx] if idx in ids else ",".join(ids.values())

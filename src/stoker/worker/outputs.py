@@ -1,4 +1,4 @@
-"""Turns what a handler returned into bytes, and asks its criteria what that is. PURE.
+"""Converts a handler's outputs to bytes, and asks its stopping criteria whether more will follow. PURE.
 
 Recognises torch without importing it.
 """
@@ -12,15 +12,15 @@ from typing import Any
 
 from stoker.core.buffer import Buffer
 
-_RAW = (bytes, bytearray)  # a union would be made anew for each value
+_RAW = (bytes, bytearray)  # a tuple, because ``bytes | bytearray`` builds a union at each call
 
 
 class Unserialisable(Exception):
-    """No rule makes bytes of this value."""
+    """The value cannot be converted to bytes."""
 
 
 def serialise(value: Any) -> Buffer:
-    """Makes bytes: of text UTF-8, of tensors `torch.save`'s, of all else indented JSON. Raises Unserialisable."""
+    """Converts to bytes: text to UTF-8, tensors by `torch.save`, all else to indented JSON. Raises Unserialisable."""
     if isinstance(value, _RAW):
         return value if type(value) in _RAW else memoryview(value).tobytes()  # a subclass may lie about its length
     try:

@@ -19,11 +19,11 @@ class Progress:
 
     @classmethod
     def from_fd(cls, fd: int) -> Progress:
-        """Maps the memfd that the server passed on, and closes the number."""
+        """Maps the memfd that the server passed on, and closes the descriptor."""
         memory = mmap.mmap(fd, _MARKER.size)
         os.close(fd)
         return cls(memory)
 
     def begin(self, batch_id: int) -> None:
-        """Stores the batch's id. To be called just before the handler."""
+        """Stores the batch's id. Call it just before the handler."""
         _store(self._memory, 0, batch_id)

@@ -26,7 +26,7 @@ class RankSender(PartSender):
         try:
             super().send(ret, req_id_map, message, code)
         except JobCancelled:
-            pass  # not read
+            pass  # the batch runs to its end
 
 
 class RankLoop(Loop):
@@ -40,11 +40,12 @@ class RankLoop(Loop):
 
 
 class FollowerLoop(RankLoop):
-    """The loop of the other ranks, which say that they ran a batch, or why they could not. What they return is not
-    looked at."""
+    """The loop of the other ranks, which report that they ran a batch, or why they could not. Their outputs are
+    ignored."""
 
     def _run(self, batch: Batch) -> None:
         outputs = self._call(batch, self._rows(batch))
-        failed = isinstance(outputs, Failure) and outputs.kind != "output"
-        failures = dict.fromkeys(range(len(batch.jobs)), outputs) if failed and isinstance(outputs, Failure) else {}
+        failures: dict[int, Failure] = {}
+        if isinstance(outputs, Failure) and outputs.kind != "output":
+            failures = dict.fromkeys(range(len(batch.jobs)), outputs)
         self._reply(Results(batch.id, [0] * len(batch.jobs), failures), [])

@@ -1,7 +1,7 @@
 """Connects a worker on another machine to its server.
 
-The agent that started it says where, over the inherited socket, and where things lie on this machine.  The server's
-clock is another one: its deadlines count by `Remote.monotonic`.
+The agent that started it sends the server's address and the paths on this machine over the inherited socket.  The
+server's clock differs from this machine's: compare its deadlines with `Remote.monotonic`.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ class Remote:
     def monotonic(self) -> float:
         return time.monotonic() + self.ahead_s
 
-    def placed(self, message: Load) -> Load:
-        """Puts the places on this machine for those on the server's."""
+    def with_local_paths(self, message: Load) -> Load:
+        """Replaces the server's paths by those on this machine."""
         connect = self.connect
         return msgspec.structs.replace(message, model_dir=connect.model_dir, metrics_config=connect.metrics_config)
 
 
 def join(agent: socket.socket) -> tuple[Connection, Remote]:
-    """Ends the process where the server cannot be reached."""
+    """Connects to the server. Ends the process if it cannot be reached."""
     try:
         with agent:
             connect = decode_connect(agent.recv(_MOST_BYTES))

@@ -49,21 +49,21 @@ def begin(batch: Batch, now: float, *, decode: bool, tensors: TensorForms) -> li
 
 
 def _value(payload: memoryview, start: int, end: int) -> bytearray:
-    """Returns a value; a large payload that is one value is in a bytearray of its own (`ipc.frames`), used as it is.
+    """Copies a value; a large payload that is one value is in a bytearray of its own (`ipc.frames`), which is returned.
 
-    Empty values may lie behind that one, when the payload is released.
+    Empty values may follow that one, after the payload was released.
     """
     if start == end:
         return bytearray()
     whole = payload.obj
     if isinstance(whole, bytearray) and len(whole) == end - start:
-        payload.release()  # or the handler could not change its length
+        payload.release()  # or the handler could not resize it
         return whole
     return bytearray(payload[start:end])
 
 
 def decoded(value: bytearray, content_type: str) -> Any:
-    """Returns a parsed JSON document or a str if ``content_type`` says so and it is true, otherwise ``value``."""
+    """Returns a parsed JSON document or a str if ``content_type`` says so and it decodes, otherwise ``value``."""
     mime = content_type.partition(";")[0].strip().lower()
     try:
         if mime == "application/json":

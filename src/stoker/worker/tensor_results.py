@@ -1,4 +1,4 @@
-"""Makes output tensors of what a handler returned. Recognises numpy and torch without importing them.
+"""Converts what a handler returned to output tensors. Recognises numpy and torch without importing them.
 
 A result is a value for one row.  The datatype is that of an array, else the configured one, else it follows from the
 Python values.  The caller adds the batch dimension.
@@ -23,7 +23,7 @@ _OF_KIND = {"b": "BOOL", "i": "INT", "u": "UINT", "f": "FP"}
 
 
 class NotATensor(ValueError):
-    """A result that no tensor can be made of; its text is for the client."""
+    """A result that cannot be converted to a tensor; the message is for the client."""
 
 
 def answer(result: Any, job: TensorJob, interface: TensorInterface, input_names: Sequence[str]) -> Answer:

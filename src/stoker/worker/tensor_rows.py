@@ -41,7 +41,7 @@ class RowMaker:
             if head.datatype != BYTES:
                 row[name] = self._convert(head, data)
             elif len(data) >= 4 and _LENGTH.unpack_from(data)[0] == len(data) - 4:
-                del data[:4]  # handlers that know nothing of tensors read no list of one element
+                del data[:4]  # handlers written for other protocols expect no list of one element
             else:
                 row[name] = elements.nested(elements.values_of(DATATYPES[BYTES], data), head.shape)
         if len(row) == 1 and "data" not in row:
@@ -78,7 +78,7 @@ def _described(head: TensorHead, name: str, data: bytearray) -> dict[str, Any]:
 
 
 def _plain(head: TensorHead, values: list[Any]) -> list[Any]:
-    """Makes strings of BYTES in JSON: as they came, else in base64, as TorchServe does."""
+    """Makes strings of BYTES for JSON: text as it came, all else in base64, as TorchServe does."""
     if head.datatype != BYTES:
         return values
     if head.text:

@@ -1,4 +1,4 @@
-"""Requests with tensors in a worker: their rows, and the answers to them. Others never come here."""
+"""Makes the rows of requests with tensors, and encodes the answers to them. Other requests do not come here."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from stoker.worker.tensor_results import NotATensor, answer
 from stoker.worker.tensor_rows import RowMaker
 
 _NOT_SENT = "The handler's result has an id, a name or a parameter that cannot be sent"
-_TEXTS = (bytes, bytearray, str)  # a union would be made anew for each result
+_TEXTS = (bytes, bytearray, str)  # a tuple, because ``bytes | str`` builds a union at each call
 
 
 class TensorForms:
-    """The forms of one model. ``row``: `RowMaker.row`."""
+    """Converts requests and results of one model. ``row``: `RowMaker.row`."""
 
     def __init__(self, interface: TensorInterface, model_name: str) -> None:
         self._interface = interface
@@ -27,7 +27,7 @@ class TensorForms:
         self._text_head = _text_head(interface)
 
     def answers(self, of: Iterable[JobHeader], outputs: list[Any]) -> list[Any]:
-        """Replaces the results of requests with tensors by their bytes, or by why there are none."""
+        """Replaces the results of requests with tensors by their bytes, or by the failure to convert them."""
         return [self._answer(job, output) if job.tensors else output for job, output in zip(of, outputs, strict=True)]
 
     def _answer(self, header: JobHeader, output: Any) -> Any:
@@ -43,12 +43,12 @@ class TensorForms:
             return Failure("output", 503, str(error))
         try:
             return replies.encode(found)
-        except (ValueError, OverflowError):  # half a character, or a number of more than 64 bits
+        except (ValueError, OverflowError):  # an unpaired surrogate, or a number of more than 64 bits
             return Failure("output", 503, _NOT_SENT)
 
 
 def _text_head(interface: TensorInterface) -> bytes:
-    """Returns the head of the answer that a text always is; empty where that depends on the request."""
+    """Returns the head of every answer that is a text; empty if the head depends on the request."""
     if not interface.rows or (interface.outputs and interface.outputs[0].datatype != BYTES):
         return b""
     name = interface.outputs[0].name if interface.outputs else "output"

@@ -1,5 +1,5 @@
 """Calls the handler with a request of the archive before the worker is ready, so that no client waits for what happens
-once: compilation, kernels that are loaded, memory that is first touched.
+once: compilation, loading of kernels, allocation of memory.
 
 Workers that share a folder of compiled code warm up one after the other: the first compiles, the others find it done.
 What a handler records meanwhile is dropped, and so are parts that it sends.
