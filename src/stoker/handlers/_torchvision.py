@@ -23,7 +23,7 @@ _SCHEMA = "{}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
 def load(name: str = "torchvision") -> ModuleType:
     """Imports torchvision or one of its modules. Raises ImportError, which says what to install."""
     try:
-        return cured(lambda: importlib.import_module(name))
+        return declaring_operators(lambda: importlib.import_module(name))
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] != "torchvision":
             raise
@@ -31,7 +31,7 @@ def load(name: str = "torchvision") -> ModuleType:
         raise ImportError(f"This handler needs torchvision, which is not installed: {advice}", name=name) from error
 
 
-def cured(run: Callable[[], Result]) -> Result:
+def declaring_operators(run: Callable[[], Result]) -> Result:
     """Runs ``run()``, and once more with the operators declared if it failed because they were missing."""
     try:
         return run()

@@ -9,7 +9,7 @@ from stoker.handlers import _torchvision
 
 
 class LazyAttribute:
-    """Reads as the result of ``make()``, which runs once: users who replace it do without torchvision."""
+    """Reads as the result of ``make()``, which runs once: subclasses that replace it do not need torchvision."""
 
     def __init__(self, make: Callable[[], Any]) -> None:
         self._make = make

@@ -35,7 +35,7 @@ class AsgiHandler:
     def path_of(self, row: Mapping[str, Any], context: Any) -> str:
         """Returns the path of a request without the slash in front. Over gRPC, an input ``url_path`` says it."""
         path = context.get_request_header(0, "url_path")
-        if not isinstance(path, str):  # the mark of an input of that name, if anything
+        if not isinstance(path, str):  # the content type of an input of that name, or nothing
             path = row.get("url_path") or ""
         return bytes(path).decode("utf-8", "replace") if isinstance(path, bytes | bytearray) else str(path)
 
@@ -84,7 +84,7 @@ def _scope(path: str, body: bytes, context: Any) -> Message:
 
 
 class _Exchange:
-    """``last``: what is left to return when the application is through."""
+    """One call of the application. ``last``: the part that the handler returns after it."""
 
     def __init__(self, body: bytes, context: Any) -> None:
         self.last = b""
@@ -96,7 +96,7 @@ class _Exchange:
         if self._body is not None:
             body, self._body = self._body, None
             return {"type": "http.request", "body": body, "more_body": False}
-        await self._ended.wait()  # a client that leaves before cancels the call
+        await self._ended.wait()  # a client that leaves earlier cancels the call
         return {"type": "http.disconnect"}
 
     async def send(self, message: Message) -> None:

@@ -151,7 +151,7 @@ class BaseHandler(abc.ABC):
 
     def _load_pickled_model(self, model_dir: str, model_file: str, model_pt_path: str | None) -> Any:
         """Makes the model that ``model_file`` defines, with the weights of ``model_pt_path`` if there are any."""
-        model = _torchvision.cured(lambda: model_class(model_dir, model_file))()
+        model = _torchvision.declaring_operators(lambda: model_class(model_dir, model_file))()
         if model_pt_path:
             weights.load_into(model, model_pt_path, self.map_location)
         return model

@@ -1,6 +1,6 @@
 """Loads ``.pt2`` files: programs saved by `torch.export.save`, and packages that were compiled ahead of time.
 
-`torch.export.load` unpickles what its format lets it, so a file is looked through first: unless the operator trusts the
+`torch.export.load` unpickles what its format lets it, so a file is checked first: unless the operator trusts the
 archive (`weights.TRUST_VARIABLE`), each of its members must be one that is read without running code.
 """
 

@@ -30,7 +30,7 @@ MAX_FORGOTTEN = 1000
 """Unregistered model versions whose counters are kept, because counters must not decrease."""
 
 _HOST = "Host"
-_FOLDED = {
+_FIXED_TYPES = {
     **dict.fromkeys(("Requests2XX", "Requests4XX", "Requests5XX", *INFERENCE_COUNTERS), "counter"),
     **dict.fromkeys(("QueueTime", "WorkerThreadTime"), "gauge"),
 }
@@ -66,11 +66,11 @@ class Metrics:
         self._figures: Callable[[], Iterable[ModelFigures]] = tuple
         self._requests_2xx = self._requests_4xx = self._requests_5xx = 0
         declared = _read(config)
-        self._families = {name: Family(_folded(each)) for name, each in declared.frontend.items()}
+        self._families = {name: Family(_with_fixed_type(each)) for name, each in declared.frontend.items()}
         names = (TS_METRICS, MODEL_METRICS) if as_json else (None, None)
         self._ts_log = self._model_log = None
         if ts_log is not None:
-            self._ts_log = MetricLog(ts_log, self._host, on_flush=self._log_what_moved, json_name=names[0])
+            self._ts_log = MetricLog(ts_log, self._host, on_flush=self._log_changes, json_name=names[0])
         if model_log is not None and self._mode.logged:
             self._model_log = MetricLog(model_log, self._host, json_name=names[1])
         self._handlers = HandlerMetrics(
@@ -173,7 +173,7 @@ class Metrics:
         yield from self._gauges()
 
     def _counters(self) -> Iterator[Named]:
-        """Returns the counters that have ever moved."""
+        """Yields the counters that have ever changed."""
         host = self._host
         for name, count in (
             ("Requests2XX", self._requests_2xx),
@@ -211,13 +211,13 @@ class Metrics:
         if newest.batches:
             yield "WorkerThreadTime", labels, float(max(0, int(newest.overhead_s * 1000)))
 
-    def _log_what_moved(self) -> None:
+    def _log_changes(self) -> None:
         logged = self._logged
         for name, labels, value in self._counters():
             before = logged.get((name, labels), 0.0)
             if value != before and self._mode.logs(name):
                 logged[name, labels] = value
-                # A forgotten model took its share along, so the count starts again.
+                # A model that was forgotten no longer counts: like a counter that was reset, the total is logged whole.
                 self._log(name, labels, round(value - before, 3) if value > before else value)
         moved = (("QueueTime", self._newest.served), ("WorkerThreadTime", self._newest.batches))
         values = {name: (labels, value) for name, labels, value in self._gauges()}
@@ -255,8 +255,8 @@ def _mode(name: str) -> Mode:
     return MODES.get(name, MODES["log"])
 
 
-def _folded(each: Declared) -> Declared:
-    kind = _FOLDED.get(each.name, each.type)
+def _with_fixed_type(each: Declared) -> Declared:
+    kind = _FIXED_TYPES.get(each.name, each.type)
     if kind != each.type:
         text = "The metrics file declares %s as a %s; it is a %s here"
         log.warning(text, each.name, each.type, kind, extra={"event": "metrics_file"})

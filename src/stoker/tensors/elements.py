@@ -31,7 +31,7 @@ _SWAP = sys.byteorder == "big"
 
 
 def count_of(shape: Sequence[int]) -> int:
-    """Returns the number of elements. Raises ValueError for a shape that is none, or absurd."""
+    """Returns the number of elements. Raises ValueError for a shape that is invalid or absurdly large."""
     if len(shape) > MAX_DIMENSIONS:
         raise ValueError(f"has more than {MAX_DIMENSIONS} dimensions")
     count = others = 1

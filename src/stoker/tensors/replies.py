@@ -1,7 +1,7 @@
-"""Writes a worker's answer to a request with tensors, and reads it in the server. PURE.
+"""Encodes in the worker, and decodes in the server, the answer to a request with tensors. PURE.
 
-It is a head, the sizes of all outputs but the last one, and the raw data. Heads repeat from answer to answer, so both
-sides cache them.
+An answer is a head, the sizes of all outputs but the last one, and the raw data. Heads repeat from answer to answer,
+so both sides cache them.
 """
 
 from __future__ import annotations

@@ -220,7 +220,7 @@ def test_the_cure_is_for_torch_without_cuda_only(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(torch.version, "cuda", "13.0")
     monkeypatch.setattr(_torchvision, "_declare_operators", lambda: pytest.fail("declared"))
     with pytest.raises(RuntimeError, match="nms"):
-        _torchvision.cured(broken)
+        _torchvision.declaring_operators(broken)
 
 
 def test_other_errors_of_a_model_file_are_not_retried() -> None:
@@ -231,7 +231,7 @@ def test_other_errors_of_a_model_file_are_not_retried() -> None:
         raise RuntimeError("something else")
 
     with pytest.raises(RuntimeError, match="something else"):
-        _torchvision.cured(broken)
+        _torchvision.declaring_operators(broken)
     assert calls == [1]
 
 
