@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -14,27 +13,13 @@ import grpc.aio
 from google.protobuf.empty_pb2 import Empty
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+from grpcio_settings import BIG, INFERENCE, KEEPALIVE, LIMITS, OWN
+from reporting import PLACE, say
 
 from stoker.protos import InferenceAPIsServiceStub, ManagementAPIsServiceStub, management_pb2
 from stoker.protos import inference_pb2 as pb
 
-PLACE = json.loads(Path(sys.argv[1]).read_text())
-BIG = 60_000_000
-OWN = [("grpc.use_local_subchannel_pool", 1)]  # channels of the same options would share a connection
-LIMITS = [*OWN, ("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
-KEEPALIVE = [
-    *OWN,
-    ("grpc.keepalive_time_ms", 1000),
-    ("grpc.keepalive_timeout_ms", 5000),
-    ("grpc.keepalive_permit_without_calls", 1),
-    ("grpc.http2.max_pings_without_data", 0),
-]
-INFERENCE = "org.pytorch.serve.grpc.inference.InferenceAPIsService"
 Channel = grpc.aio.Channel
-
-
-def say(name: str, result: Any) -> None:
-    print(json.dumps({"case": name, "result": result}), flush=True)
 
 
 def request(text: str) -> pb.PredictionsRequest:

@@ -3,22 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import sys
-from pathlib import Path
 from typing import Any
 
 import grpc
 import httpx
 import numpy as np
 from kserve import InferenceGRPCClient, InferenceRESTClient, InferInput, InferRequest, RESTConfig
+from reporting import PLACE, say
 
-PLACE = json.loads(Path(sys.argv[1]).read_text())
 REST = f"http://{PLACE['rest']}"
-
-
-def say(name: str, result: Any) -> None:
-    print(json.dumps({"case": name, "result": result}), flush=True)
 
 
 def request(model: str, *inputs: InferInput) -> InferRequest:

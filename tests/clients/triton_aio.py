@@ -4,22 +4,15 @@ are."""
 from __future__ import annotations
 
 import asyncio
-import json
-import sys
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tritonclient.grpc.aio as over_grpc
 import tritonclient.http.aio as over_http
+from reporting import PLACE, say
 
-PLACE = json.loads(Path(sys.argv[1]).read_text())
 ARRAY = np.array([[0.5, 1.5], [2.5, 3.5], [4.5, 5.5]], dtype=np.float32)
-
-
-def say(name: str, result: Any) -> None:
-    print(json.dumps({"case": name, "result": result}), flush=True)
 
 
 async def http() -> None:

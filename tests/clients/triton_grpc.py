@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import queue
-import sys
 import threading
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tritonclient.grpc as triton
+from reporting import PLACE, say
+from triton_errors import error_of
 
-PLACE = json.loads(Path(sys.argv[1]).read_text())
 CLIENT = triton.InferenceServerClient(PLACE["inference"])
 ARRAYS: dict[str, Any] = {
     "BOOL": np.array([[True, False]]),
@@ -32,10 +29,6 @@ ARRAYS: dict[str, Any] = {
 }
 
 
-def say(name: str, result: Any) -> None:
-    print(json.dumps({"case": name, "result": result}), flush=True)
-
-
 def tensor(name: str, array: Any, datatype: str) -> Any:
     given = triton.InferInput(name, list(array.shape), datatype)
     given.set_data_from_numpy(array)
@@ -49,14 +42,6 @@ def infer(model: str, *inputs: Any, **options: Any) -> Any:
 def same(array: Any, back: Any) -> bool:
     equal = np.array_equal(array, back) if array.dtype == np.object_ else np.array_equal(array, back, equal_nan=True)
     return bool(equal and array.dtype == back.dtype)
-
-
-def error_of(call: Callable[[], Any]) -> list[str]:
-    try:
-        call()
-    except triton.InferenceServerException as error:
-        return [str(error.status()).removeprefix("StatusCode."), str(error.message())]
-    return ["OK"]
 
 
 def every_datatype(model: str, output: str) -> dict[str, bool]:

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import sys
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tritonclient.http as triton
+from reporting import PLACE, say
+from triton_errors import error_of
 
-PLACE = json.loads(Path(sys.argv[1]).read_text())
 CLIENT = triton.InferenceServerClient(PLACE["rest"], connection_timeout=60, network_timeout=60)
 ARRAYS: dict[str, Any] = {
     "BOOL": np.array([[True, False]]),
@@ -25,10 +22,6 @@ ARRAYS: dict[str, Any] = {
 }
 
 
-def say(name: str, result: Any) -> None:
-    print(json.dumps({"case": name, "result": result}), flush=True)
-
-
 def tensor(name: str, array: Any, datatype: str, *, binary: bool = True) -> Any:
     given = triton.InferInput(name, list(array.shape), datatype)
     given.set_data_from_numpy(array, binary_data=binary)
@@ -40,14 +33,6 @@ def same(array: Any, back: Any) -> bool:
         texts = [value if isinstance(value, bytes) else str(value).encode() for value in back.ravel()]
         return texts == list(array.ravel()) and array.shape == back.shape
     return bool(np.array_equal(array, back, equal_nan=array.dtype.kind == "f") and array.dtype == back.dtype)
-
-
-def error_of(call: Callable[[], Any]) -> list[str]:
-    try:
-        call()
-    except triton.InferenceServerException as error:
-        return [str(error.status()), str(error.message())]
-    return ["OK"]
 
 
 def every_datatype() -> dict[str, list[bool]]:

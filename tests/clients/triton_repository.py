@@ -2,25 +2,14 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import tritonclient.grpc
 import tritonclient.http
+from reporting import PLACE, say
+from triton_errors import error_of
 from tritonclient.utils import InferenceServerException
-
-PLACE = json.loads(Path(sys.argv[1]).read_text())
-
-
-def error_of(call: Callable[[], Any]) -> list[str]:
-    try:
-        call()
-    except InferenceServerException as error:
-        return [str(error.status()).removeprefix("StatusCode."), str(error.message())]
-    return ["OK"]
 
 
 def ready(client: Any) -> bool:
@@ -56,11 +45,11 @@ def main() -> None:
     over_grpc = tritonclient.grpc.InferenceServerClient
     here, there = over_grpc(PLACE["inference"]), over_grpc(PLACE["management"])
     found = seen(here, there, lambda: there.get_model_repository_index(as_json=True))
-    print(json.dumps({"case": "grpc", "result": found}), flush=True)
+    say("grpc", found)
     over_http = tritonclient.http.InferenceServerClient
     first, second = over_http(PLACE["rest"]), over_http(PLACE["rest_management"], network_timeout=60)
     found = seen(first, second, second.get_model_repository_index)
-    print(json.dumps({"case": "http", "result": found}), flush=True)
+    say("http", found)
 
 
 main()
