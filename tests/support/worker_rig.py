@@ -11,6 +11,8 @@ import socket
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from fake_time import FakeTime
+
 from stoker.core.tensors import PLAIN, TensorInterface
 from stoker.ipc import codec, frames
 from stoker.ipc.to_server import DROPPED, Failure, Meta, Parts, Results, ToServer
@@ -23,18 +25,16 @@ from stoker.worker.inbox import Inbox
 from stoker.worker.loading import LoadedModel
 from stoker.worker.loop import Loop
 from stoker.worker.progress import Progress
-from stoker.worker.streaming import PartSender, StepSender
+from stoker.worker.streaming import PartSender, StepSender, send_intermediate_predict_response
 from stoker.worker.tensors import TensorForms
 
 
-class FakeTime:
-    """Stands still unless a test advances it."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
+def part(context: Context, *values: Any) -> None:
+    """Sends a part for each request of the batch, from its handler."""
+    assert context.request_ids is not None
+    send_intermediate_predict_response(
+        list(values), context.request_ids, "Intermediate Prediction success", 200, context
+    )
 
 
 class ServerEnd:

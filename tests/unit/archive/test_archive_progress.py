@@ -8,6 +8,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from fake_time import FakeTime
 
 from stoker.archive import unpack as unpacking
 from stoker.archive.limits import UnpackLimits
@@ -15,26 +16,18 @@ from stoker.archive.progress import Progress
 from stoker.archive.unpack import unpack
 
 
-class Clock:
-    def __init__(self) -> None:
-        self.time = 100.0
-
-    def __call__(self) -> float:
-        return self.time
-
-
 @pytest.fixture
-def clock(caplog: pytest.LogCaptureFixture) -> Clock:
+def clock(caplog: pytest.LogCaptureFixture) -> FakeTime:
     caplog.set_level(logging.INFO)
-    return Clock()
+    return FakeTime()
 
 
 def test_each_tenth_is_a_line_and_so_are_five_seconds_without_one(
-    clock: Clock, caplog: pytest.LogCaptureFixture
+    clock: FakeTime, caplog: pytest.LogCaptureFixture
 ) -> None:
     progress = Progress("m.mar", 40_000_000, clock=clock)
     for nbytes, passed in ((1_000_000, 1), (3_000_000, 1), (1_000_000, 4.9), (1_000_000, 0.1)):
-        clock.time += passed
+        clock.now += passed
         progress.add(nbytes)
     assert caplog.messages == [
         "Downloading m.mar: 4.0 MB of 40.0 MB (10 %)",
@@ -43,13 +36,13 @@ def test_each_tenth_is_a_line_and_so_are_five_seconds_without_one(
 
 
 def test_what_is_quick_says_nothing_and_what_is_of_unknown_size_how_much_there_is(
-    clock: Clock, caplog: pytest.LogCaptureFixture
+    clock: FakeTime, caplog: pytest.LogCaptureFixture
 ) -> None:
     quick = Progress("quick.mar", 10, quiet_s=2.0, clock=clock)
-    clock.time += 1.9
+    clock.now += 1.9
     quick.add(10)
     unknown = Progress("tar.gz", doing="Unpacking", quiet_s=2.0, clock=clock)
-    clock.time += 5.0
+    clock.now += 5.0
     unknown.add(7_000_000)
     assert caplog.messages == ["Unpacking tar.gz: 7.0 MB"]
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fake_time import FakeTime
 
 from stoker.core.ports import TokenScope
 from stoker.errors import (
@@ -29,21 +30,13 @@ AUTHORIZATION = "Token Authorization failed. Token either incorrect, expired, or
 AUTHENTICATION = AUTHORIZATION.replace("Authorization", "Authentication")
 
 
-class Clock:
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
+@pytest.fixture
+def clock() -> FakeTime:
+    return FakeTime()
 
 
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def authorizer(tmp_path: Path, clock: Clock) -> TokenAuthorizer:
+def authorizer(tmp_path: Path, clock: FakeTime) -> TokenAuthorizer:
     return TokenAuthorizer(folder=tmp_path, lifetime_s=60.0, monotonic=clock, wall=lambda: clock.now + 1e9)
 
 
@@ -76,7 +69,7 @@ def test_each_key_opens_its_own_api_and_nothing_else(authorizer: TokenAuthorizer
 
 
 def test_an_expired_key_opens_nothing_until_it_is_replaced(
-    authorizer: TokenAuthorizer, tmp_path: Path, clock: Clock
+    authorizer: TokenAuthorizer, tmp_path: Path, clock: FakeTime
 ) -> None:
     with authorizer.published():
         keys = keys_in(tmp_path)

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 
 import pytest
+from fake_time import FakeTime
 from msgspec import field
 
 from stoker.core.ports import AccessRecord
@@ -66,18 +67,10 @@ class Log:
         self.statuses += [status for _, _, _, status, _, _ in calls]
 
 
-class Clock:
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def monotonic(self) -> float:
-        return self.now
-
-
 @pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    clock = Clock()
-    monkeypatch.setattr(module.time, "monotonic", clock.monotonic)
+def clock(monkeypatch: pytest.MonkeyPatch) -> FakeTime:
+    clock = FakeTime()
+    monkeypatch.setattr(module.time, "monotonic", clock)
     return clock
 
 
@@ -134,7 +127,7 @@ async def test_a_drain_refuses_what_comes_and_gives_up_what_stays(book: OpenExch
 # ------------------------------------------------------------------------------------------ slow readers
 
 
-async def test_a_reader_that_takes_nothing_is_ended_after_the_timeout(book: OpenExchanges, clock: Clock) -> None:
+async def test_a_reader_that_takes_nothing_is_ended_after_the_timeout(book: OpenExchanges, clock: FakeTime) -> None:
     exchange = recording(book, room=1)
     exchange.send([Chunk(b"x" * 1000)])
     clock.now += 29
@@ -148,7 +141,7 @@ async def test_a_reader_that_takes_nothing_is_ended_after_the_timeout(book: Open
 
 @pytest.mark.parametrize(("bytes_a_second", "ends"), [(9, True), (11, False)])
 async def test_a_reader_that_is_behind_all_the_time_is_held_to_the_floor(
-    book: OpenExchanges, clock: Clock, bytes_a_second: int, ends: bool
+    book: OpenExchanges, clock: FakeTime, bytes_a_second: int, ends: bool
 ) -> None:
     exchange = recording(book, room=1)
     exchange.send([Chunk(b"first")])
@@ -164,7 +157,7 @@ async def test_a_reader_that_is_behind_all_the_time_is_held_to_the_floor(
     book.close()
 
 
-async def test_a_reader_that_catches_up_now_and_then_is_not_too_slow(book: OpenExchanges, clock: Clock) -> None:
+async def test_a_reader_that_catches_up_now_and_then_is_not_too_slow(book: OpenExchanges, clock: FakeTime) -> None:
     """Slow is the model then."""
     exchange = recording(book, room=1)
     for _ in range(100):

@@ -5,23 +5,16 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from fake_time import FakeTime
 
 from stoker.telemetry.sinks import Console, RollingFile
 
 DAY = 86400.0
 
 
-class Clock:
-    def __init__(self) -> None:
-        self.now = 1_700_000_000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
 class Roller:
     def __init__(self, path: Path, max_bytes: int = 100) -> None:
-        self.clock = Clock()
+        self.clock = FakeTime(1_700_000_000.0)
         self.troubles: list[str] = []
         self.file = RollingFile(path, on_trouble=self.troubles.append, max_bytes=max_bytes, keep=3, clock=self.clock)
 

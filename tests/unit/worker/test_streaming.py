@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import copy
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
-from worker_rig import Rig
+from worker_rig import Rig, part
 
 from stoker.ipc.to_server import Failure, Meta, Results
 from stoker.ipc.to_worker import Cancel, Grant
@@ -17,11 +17,6 @@ from stoker.worker.exceptions import JobCancelled, PredictionException
 from stoker.worker.streaming import send_intermediate_predict_response as send
 
 RIG = {"window_bytes": 10, "max_response_bytes": 100}
-
-
-def part(context: Context, *values: Any) -> None:
-    assert context.request_ids is not None
-    send(list(values), context.request_ids, "Intermediate Prediction success", 200, context)
 
 
 def run(rig: Rig, script: Callable[[Context], Any], *values: bytes) -> list[tuple[bool, list[Any]]]:
@@ -83,156 +78,6 @@ def test_a_stream_waits_when_its_window_is_full_and_goes_on_with_a_grant(rig: Ri
     rig.run(lambda data, context: script(context))
     reader.join()
     assert b"".join(received) == b"12345678" * 20 + b"end"
-
-
-def dense(context: Context, parts: str) -> None:
-    """Within half a millisecond each, as the rig's clock stands still."""
-    for each in parts:
-        part(context, each)
-
-
-@pytest.fixture
-def wide() -> Iterator[Rig]:
-    rig = Rig()
-    yield rig
-    rig.close()
-
-
-@pytest.mark.usefixtures("no_flusher")
-def test_parts_of_a_dense_stream_leave_together_and_before_their_result(wide: Rig) -> None:
-    wide.predict(b"a")
-    wide.run(lambda data, context: dense(context, "abcdefgh") or ["end"])
-    assert wide.messages() == [b"a", b"b", b"c", b"defgh", b"end"]
-
-
-@pytest.mark.usefixtures("no_flusher")
-def test_a_part_that_comes_a_while_after_the_last_takes_along_what_is_held(wide: Rig) -> None:
-    def handle(data: Any, context: Context) -> Any:
-        dense(context, "abcde")
-        assert wide.messages() == [b"a", b"b", b"c"]
-        wide.time.now += 0.02
-        part(context, "f")
-        assert wide.messages() == [b"def"]
-        wide.time.now += 0.02
-        part(context, "g")
-        assert wide.messages() == [b"g"]
-        return ["end"]
-
-    wide.predict(b"a")
-    wide.run(handle)
-    assert wide.messages() == [b"end"]
-
-
-def test_what_is_held_leaves_though_the_handler_sends_no_more(wide: Rig) -> None:
-    def handle(data: Any, context: Context) -> Any:
-        dense(context, "abcde")
-        seen = b""
-        while seen != b"abcde":
-            seen += wide.server.receive()[1]
-        return ["end"]
-
-    wide.predict(b"a")
-    wide.run(handle)
-    assert wide.messages() == [b"end"]
-
-
-@pytest.mark.usefixtures("no_flusher")
-def test_what_is_held_leaves_before_the_handler_waits_for_credit(rig: Rig) -> None:
-    def script(context: Context) -> Any:
-        dense(context, "abcdefghij")
-        rig.server.send(Cancel(1, 0))
-        part(context, "never sent")
-
-    rig.predict(b"a")
-    rig.run(lambda data, context: script(context))
-    assert rig.messages() == [b"a", b"b", b"c", b"defghij", b""]
-
-
-@pytest.mark.usefixtures("no_flusher")
-def test_what_is_held_is_not_changed_by_a_handler_that_uses_its_buffer_again(wide: Rig) -> None:
-    def handle(data: Any, context: Context) -> Any:
-        buffer = bytearray(b".")
-        for number in range(6):
-            buffer[0] = ord("a") + number
-            part(context, buffer)
-        return ["end"]
-
-    wide.predict(b"a")
-    wide.run(handle)
-    assert b"".join(wide.messages()) == b"abcdefend"
-
-
-@pytest.mark.usefixtures("no_flusher")
-def test_parts_that_are_held_keep_the_headers_that_were_set_before_them(wide: Rig) -> None:
-    def handle(data: Any, context: Context) -> Any:
-        dense(context, "abcde")
-        context.set_response_header(0, "k", "v")
-        dense(context, "fg")
-        return ["end"]
-
-    wide.predict(b"a")
-    wide.run(handle)
-    assert [answer.metas for answer in wide.answers()] == [{}] * 5 + [{0: Meta(200, "", {"k": "v"})}] * 3
-
-
-@pytest.mark.usefixtures("no_flusher")
-def test_parts_behind_a_change_of_headers_are_held_for_as_long_as_others(wide: Rig) -> None:
-    def handle(data: Any, context: Context) -> Any:
-        dense(context, "abcde")
-        context.set_response_header(0, "k", "v")
-        for each in "fgh":
-            wide.time.now += 0.0004
-            part(context, each)
-        return ["end"]
-
-    wide.predict(b"a")
-    wide.run(handle)
-    assert wide.messages() == [b"a", b"b", b"c", b"de", b"fgh", b"end"]
-
-
-@pytest.mark.usefixtures("no_flusher")
-def test_each_batch_begins_to_gather_anew(wide: Rig) -> None:
-    """Nothing of the batch before makes its first parts wait, or those that it holds leave early."""
-
-    def handle(data: Any, context: Context) -> Any:
-        for each in "abcdef":
-            wide.time.now += 0.0004
-            part(context, each)
-        return ["end"]
-
-    wide.predict(b"a")
-    wide.predict(b"b")
-    wide.run(handle)
-    assert wide.messages() == [b"a", b"b", b"c", b"def", b"end"] * 2
-
-
-@pytest.mark.usefixtures("no_flusher")
-def test_what_a_handler_had_sent_when_it_failed_or_was_cancelled_leaves_too(wide: Rig) -> None:
-    def handle(data: Any, context: Context) -> Any:
-        dense(context, "abcdef")
-        if bytes(data[0]["data"]) == b"fails":
-            raise ValueError
-        wide.server.send(Cancel(2, 0))
-        wide.time.now += 1
-        part(context, "never sent")
-
-    wide.predict(b"fails")
-    wide.predict(b"is cancelled")
-    wide.run(handle)
-    assert [b"".join(answer.items) for answer in wide.answers() if answer.part] == [b"%c" % c for c in b"abcdef"] * 2
-
-
-@pytest.mark.usefixtures("no_flusher")
-def test_parts_for_several_requests_leave_together_each_to_its_own(wide: Rig) -> None:
-    def script(context: Context) -> Any:
-        assert context.request_ids is not None
-        for number in range(6):
-            part(context, f"a{number}", f"b{number}")
-        send(["only", "b"], {1: context.request_ids[1]}, "", 200, context)
-        return ["", ""]
-
-    parts = [answer for is_part, answer in run(wide, script, b"x", b"y") if is_part]
-    assert parts == [[b"a%d" % n, b"b%d" % n] for n in range(6)] + [[None, b"b"]]
 
 
 def test_no_waiting_while_one_job_of_the_batch_still_has_credit(rig: Rig) -> None:
