@@ -15,7 +15,6 @@ from http_fakes import FakeAuthorizer
 from workflow_fakes import WorkflowRig
 
 from stoker.core.ports import TokenScope
-from stoker.core.workflows import RegisterWorkflowRequest
 from stoker.frontend.grpc.authorization import guarded
 from stoker.frontend.grpc.health import health_methods
 from stoker.frontend.grpc.inference import inference_methods
@@ -68,10 +67,6 @@ async def serving(
     server = GrpcServer(host="127.0.0.1", port=0, engine=engine, methods=methods, max_message_bytes=LIMIT)
     async with server, grpc.aio.insecure_channel(f"127.0.0.1:{server.port}", options=UNLIMITED) as channel:
         yield Client(channel)
-
-
-async def register(rig: WorkflowRig, url: str = "two.war", **values: Any) -> None:
-    await rig.workflows.register_workflow(RegisterWorkflowRequest(url=url, **values))
 
 
 async def refusal(call: Any) -> tuple[grpc.StatusCode, str, str]:

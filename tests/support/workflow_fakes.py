@@ -12,8 +12,12 @@ from stoker import errors
 from stoker.archive.store import Unpacked, UnpackedWorkflow
 from stoker.archive.workflow_manifest import WorkflowManifest
 from stoker.config.settings import Settings
+from stoker.core.job import Input
+from stoker.core.reply import ReplyStream
+from stoker.core.workflows import RegisterWorkflowRequest
 from stoker.workflows.service import Workflows
 
+INPUTS = [Input("data", "", b"x")]
 TWO_FUNCTIONS: dict[str, Any] = {"models": {}, "dag": {"pre": ["post"]}}
 DIAMOND: dict[str, Any] = {
     "models": {"m1": {"url": "a.mar"}, "m2": {"url": "b.mar", "max-workers": 3}},
@@ -76,6 +80,21 @@ class WorkflowRig:
         self.registry = self.world.registry
         self.registry.attach(self.workflows)
 
+    async def register(self, url: str = "two.war", **values: Any) -> str:
+        """Registers a workflow of the store; ``values``: what the request says besides its url."""
+        return await self.workflows.register_workflow(RegisterWorkflowRequest(url=url, **values))
+
+    def submit(self, name: str, *, version: str | None = None, streaming: bool = False) -> ReplyStream:
+        return self.registry.submit(name, version, INPUTS, streaming=streaming)
+
+    def knows(self, name: str) -> bool:
+        """Tells whether a model or a workflow takes requests by this name."""
+        try:
+            self.submit(name)
+        except errors.ModelNotFound:
+            return False
+        return True
+
     def node(self, model: str) -> FakeScheduler:
         """Returns the scheduler of a node, e.g. ``two__pre``."""
         return self.world.schedulers[f"{model}/1.0"]
@@ -83,3 +102,10 @@ class WorkflowRig:
     def models(self) -> set[str]:
         """Names of all registered models, functions of workflows too."""
         return {figures.key.name for figures in self.registry.figures()}
+
+
+async def registered(url: str = "two.war", **settings: Any) -> WorkflowRig:
+    """Returns a rig with one workflow."""
+    rig = WorkflowRig(**settings)
+    await rig.register(url)
+    return rig

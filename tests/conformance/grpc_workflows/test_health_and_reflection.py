@@ -7,7 +7,7 @@ import pytest
 from google.protobuf import descriptor_pb2
 from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
-from grpc_workflow_kit import CODE, Client, register
+from grpc_workflow_kit import CODE, Client
 from workflow_fakes import WorkflowRig
 
 from stoker.core.ports import ScaleRequest
@@ -17,7 +17,7 @@ async def test_a_workflow_is_serving_while_every_node_is(rig: WorkflowRig, clien
     async def status(name: str) -> int:
         return (await client.health.Check(health_pb2.HealthCheckRequest(service=name))).status
 
-    await register(rig)
+    await rig.register()
     assert await status("workflow:two") == health_pb2.HealthCheckResponse.SERVING
     assert await status("two__pre") == health_pb2.HealthCheckResponse.SERVING
     assert await status("org.pytorch.serve.grpc.workflow.WorkflowAPIsService") == 1
@@ -32,7 +32,7 @@ async def test_a_workflow_is_serving_while_every_node_is(rig: WorkflowRig, clien
 async def test_a_watch_hears_of_a_workflow_that_comes_and_goes(rig: WorkflowRig, client: Client) -> None:
     watch = client.health.Watch(health_pb2.HealthCheckRequest(service="workflow:two"))
     seen = [(await watch.read()).status]
-    await register(rig)
+    await rig.register()
     seen.append((await watch.read()).status)
     await rig.workflows.unregister_workflow("two")
     seen.append((await watch.read()).status)

@@ -8,7 +8,7 @@ from typing import Any
 
 import grpc
 import pytest
-from grpc_workflow_kit import CODE, DAG_CLASS, HTTP, WORKFLOW, Client, prediction, question, refusal, register, serving
+from grpc_workflow_kit import CODE, DAG_CLASS, HTTP, WORKFLOW, Client, prediction, question, refusal, serving
 from workflow_fakes import WorkflowRig
 
 from stoker.protos import management_pb2
@@ -109,7 +109,7 @@ REGISTRATIONS: list[tuple[dict[str, str], grpc.StatusCode, str, str]] = [
 async def test_a_registration_that_is_refused_says_why(
     rig: WorkflowRig, client: Client, asked: dict[str, str], code: grpc.StatusCode, first: str, second: str
 ) -> None:
-    await register(rig)
+    await rig.register()
     rig.store.archives.update({**BAD, "taken.war": rig.store.archives["two.war"]})
 
     assert await refusal(client.workflows.RegisterWorkflow(pb.RegisterWorkflowRequest(**asked))) == (
@@ -133,7 +133,7 @@ async def test_a_name_must_be_given_and_known(client: Client, method: str) -> No
 
 
 async def test_without_the_model_api_nothing_is_registered_or_unregistered(rig: WorkflowRig, engine: str) -> None:
-    await register(rig)
+    await rig.register()
     async with serving(rig, engine, enabled=False) as client:
         for call in (
             client.workflows.RegisterWorkflow(pb.RegisterWorkflowRequest(url="two.war", workflow_name="b")),
@@ -145,7 +145,7 @@ async def test_without_the_model_api_nothing_is_registered_or_unregistered(rig: 
 
 async def test_pages_are_those_of_rest(rig: WorkflowRig, client: Client) -> None:
     for name in "cab":
-        await register(rig, workflow_name=name)
+        await rig.register(workflow_name=name)
     page = json.loads((await client.workflows.ListWorkflows(pb.ListWorkflowsRequest(limit=2, next_page_token=1))).msg)
 
     assert page == {
@@ -155,21 +155,21 @@ async def test_pages_are_those_of_rest(rig: WorkflowRig, client: Client) -> None
 
 
 async def test_a_node_is_not_unregistered_through_the_models_service(rig: WorkflowRig, client: Client) -> None:
-    await register(rig)
+    await rig.register()
     call = client.management.UnregisterModel(management_pb2.UnregisterModelRequest(model_name="two__pre"))
 
     assert (await refusal(call))[0] == CODE.FAILED_PRECONDITION
 
 
 async def test_a_workflow_is_no_model_to_describe(rig: WorkflowRig, client: Client) -> None:
-    await register(rig)
+    await rig.register()
     call = client.management.DescribeModel(management_pb2.DescribeModelRequest(model_name="two"))
 
     assert (await refusal(call))[:2] == (CODE.NOT_FOUND, "Model not found: two")
 
 
 async def test_tokens_are_asked_for_as_for_models(rig: WorkflowRig, engine: str) -> None:
-    await register(rig)
+    await rig.register()
     async with serving(rig, engine, token="the-token") as client:
         for call in (
             client.workflows.ListWorkflows(pb.ListWorkflowsRequest()),

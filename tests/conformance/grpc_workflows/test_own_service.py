@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import grpc
 import pytest
-from grpc_workflow_kit import CODE, INTERNAL_CLASS, Client, question, refusal, register
+from grpc_workflow_kit import CODE, INTERNAL_CLASS, Client, question, refusal
 from workflow_fakes import WorkflowRig
 
 from stoker import errors as e
@@ -13,7 +13,7 @@ from stoker.protos import workflow_pb2 as pb
 
 
 async def test_outputs_of_nodes_stay_apart_and_each_has_its_trace(rig: WorkflowRig, client: Client) -> None:
-    await register(rig, "diamond.war")
+    await rig.register("diamond.war")
     for name in ("pre", "m1", "m2", "post"):
         rig.node(f"diamond__{name}").answer = name.encode()
     answer = await client.asked.Predict(question("diamond"))
@@ -25,7 +25,7 @@ async def test_outputs_of_nodes_stay_apart_and_each_has_its_trace(rig: WorkflowR
 
 
 async def test_named_nodes_are_answered_and_others_run_only_for_them(rig: WorkflowRig, client: Client) -> None:
-    await register(rig, "diamond.war")
+    await rig.register("diamond.war")
     for name in ("pre", "m1", "m2", "post"):
         rig.node(f"diamond__{name}").answer = name.encode()
     answer = await client.asked.Predict(question("diamond", nodes=["m1", "pre", "m1"]))
@@ -36,7 +36,7 @@ async def test_named_nodes_are_answered_and_others_run_only_for_them(rig: Workfl
 
 async def test_parts_name_their_node_and_the_last_one_says_so(rig: WorkflowRig, client: Client) -> None:
     rig.store.archives["fork.war"] = {"models": {"timeout-ms": 9999}, "dag": {"a": ["b", "c"]}}
-    await register(rig, "fork.war")
+    await rig.register("fork.war")
     leaf = rig.node("fork__b")
     leaf.held = True
     call = client.asked.StreamPredict(question("fork", nodes=["a", "b", "c"]))
@@ -52,7 +52,7 @@ async def test_parts_name_their_node_and_the_last_one_says_so(rig: WorkflowRig, 
 
 
 async def test_a_stream_says_which_node_failed_before_it_fails(rig: WorkflowRig, client: Client) -> None:
-    await register(rig)
+    await rig.register()
     rig.node("two__post").error = e.HandlerRaised()
     call = client.asked.StreamPredict(question())
     part = await call.read()
@@ -79,7 +79,7 @@ async def test_what_cannot_be_asked_is_refused(
     code: grpc.StatusCode,
     first: str,
 ) -> None:
-    await register(rig)
+    await rig.register()
     call = getattr(client.asked, method)(asked)
 
     assert (await refusal(call if method == "Predict" else call.read()))[:2] == (code, first)

@@ -7,8 +7,8 @@ from typing import Any
 
 import grpc
 import pytest
-from grpc_fakes import until
-from grpc_workflow_kit import CODE, INTERNAL_CLASS, Client, prediction, question, refusal, register
+from grpc_workflow_kit import CODE, INTERNAL_CLASS, Client, prediction, question, refusal
+from waiting import until
 from workflow_fakes import WorkflowRig
 
 from stoker import errors as e
@@ -18,7 +18,7 @@ from stoker.protos import inference_pb2
 
 
 async def test_predictions_by_a_workflows_name_give_the_bytes_of_wfpredict(rig: WorkflowRig, client: Client) -> None:
-    await register(rig)
+    await rig.register()
     rig.node("two__post").answer = b"\x00 bytes"
 
     assert (await client.inference.Predictions(prediction("two"))).prediction == b"\x00 bytes"
@@ -27,7 +27,7 @@ async def test_predictions_by_a_workflows_name_give_the_bytes_of_wfpredict(rig: 
 
 
 async def test_a_model_comes_first_and_the_prefix_means_the_workflow(rig: WorkflowRig, client: Client) -> None:
-    await register(rig)
+    await rig.register()
     await rig.registry.register(RegisterRequest(url="two@1.0", initial_workers=1, synchronous=True))
     rig.node("two").answer, rig.node("two__post").answer = b"model", b"workflow"
 
@@ -46,12 +46,12 @@ async def test_a_model_comes_first_and_the_prefix_means_the_workflow(rig: Workfl
 async def test_what_there_is_not_is_not_found(
     rig: WorkflowRig, client: Client, asked: inference_pb2.PredictionsRequest, first: str
 ) -> None:
-    await register(rig)
+    await rig.register()
     assert (await refusal(client.inference.Predictions(asked)))[:2] == (CODE.NOT_FOUND, first)
 
 
 async def test_a_stream_has_the_parts_of_the_leaf_as_they_come(rig: WorkflowRig, client: Client) -> None:
-    await register(rig)
+    await rig.register()
     leaf = rig.node("two__post")
     leaf.held = True
     call = client.inference.StreamPredictions(prediction("two"))
@@ -68,14 +68,14 @@ async def test_a_stream_has_the_parts_of_the_leaf_as_they_come(rig: WorkflowRig,
 
 async def test_several_leaves_are_one_message_of_a_stream(rig: WorkflowRig, client: Client) -> None:
     rig.store.archives["fork.war"] = {"models": {"timeout-ms": 9}, "dag": {"a": ["b", "c"]}}
-    await register(rig, "fork.war")
+    await rig.register("fork.war")
     parts = [part.prediction async for part in client.inference.StreamPredictions(prediction("fork"))]
 
     assert parts == [b'{\n  "b": "answer",\n  "c": "answer"\n}\n']
 
 
 async def test_messages_of_a_bidirectional_call_are_answered_one_by_one(rig: WorkflowRig, client: Client) -> None:
-    await register(rig)
+    await rig.register()
     asked = [prediction("two", sequence_id="a"), prediction("other"), prediction("two", sequence_id="a")]
     answers = [answer async for answer in client.inference.StreamPredictions2(iter(asked))]
 
@@ -85,7 +85,7 @@ async def test_messages_of_a_bidirectional_call_are_answered_one_by_one(rig: Wor
 
 
 async def test_metadata_and_deadline_reach_every_node(rig: WorkflowRig, client: Client) -> None:
-    await register(rig)
+    await rig.register()
     await client.inference.Predictions(prediction("two"), metadata=(("x-mine", "1"),), timeout=3600)
 
     for node in ("two__pre", "two__post"):
@@ -95,7 +95,7 @@ async def test_metadata_and_deadline_reach_every_node(rig: WorkflowRig, client: 
 
 
 async def test_a_client_that_cancels_ends_the_request(rig: WorkflowRig, client: Client) -> None:
-    await register(rig)
+    await rig.register()
     leaf = rig.node("two__post")
     leaf.held = True
     call = client.inference.Predictions(prediction("two"))
@@ -132,7 +132,7 @@ async def test_a_node_that_fails_is_named_with_its_own_code(
     rig: WorkflowRig, client: Client, error: e.ServingError, code: grpc.StatusCode, cause: str
 ) -> None:
     rig.store.archives["w.war"] = {"models": {"retry-attempts": 0, "timeout-ms": 9}, "dag": {"a": ["b"]}}
-    await register(rig, "w.war")
+    await rig.register("w.war")
     rig.node("w__b").error = error
     expected = (code, f"Error executing b: {cause}", INTERNAL_CLASS)
 

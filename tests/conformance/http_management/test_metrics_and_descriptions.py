@@ -50,7 +50,7 @@ async def test_a_listener_describes_itself(client: httpx.AsyncClient, method: st
 async def test_every_operation_of_the_description_is_served(world: World, client: httpx.AsyncClient) -> None:
     for path, operations in (await client.options("/")).json()["paths"].items():
         if path.startswith("/workflows"):
-            continue  # served by routes of their own, see test_http_workflows
+            continue  # served by routes of their own, see http_workflows
         for verb in operations:
             target = path.format(model_name="m", model_version="1.0") + "?url=u"
             assert (await client.request(verb.upper(), target)).status_code == 200, (verb, path)

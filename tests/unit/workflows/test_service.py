@@ -1,3 +1,5 @@
+"""Workflows as frontends and operators see them: asked, described, unregistered, resumed."""
+
 from __future__ import annotations
 
 import asyncio
@@ -5,189 +7,11 @@ from typing import Any
 
 import pytest
 from registry_fakes import turns
-from workflow_fakes import DIAMOND, TWO_FUNCTIONS, WorkflowRig
+from workflow_fakes import DIAMOND, INPUTS, TWO_FUNCTIONS, WorkflowRig, registered
 
 from stoker import errors
 from stoker.config.model_snapshot import ModelSnapshot, SnapshotWorkflow
-from stoker.core.job import Input
 from stoker.core.ports import Health, RegisterRequest, ScaleRequest
-from stoker.core.reply import ReplyStream
-from stoker.core.workflows import RegisterWorkflowRequest
-
-INPUTS = [Input("data", "", b"x")]
-
-
-def request(url: str = "two.war", **values: Any) -> RegisterWorkflowRequest:
-    return RegisterWorkflowRequest(url=url, **values)
-
-
-async def registered(url: str = "two.war", **settings: Any) -> WorkflowRig:
-    rig = WorkflowRig(**settings)
-    await rig.workflows.register_workflow(request(url))
-    return rig
-
-
-def submit(rig: WorkflowRig, name: str, *, version: str | None = None, streaming: bool = False) -> ReplyStream:
-    return rig.registry.submit(name, version, INPUTS, streaming=streaming)
-
-
-# ---------------------------------------------------------------------------------------------- registering
-
-
-async def test_every_node_becomes_a_model_of_its_own() -> None:
-    rig = WorkflowRig()
-
-    text = await rig.workflows.register_workflow(request("diamond.war"))
-
-    assert text == "Workflow diamond has been registered and scaled successfully."
-    assert rig.models() == {"diamond__pre", "diamond__m1", "diamond__m2", "diamond__post"}
-    spec = rig.world.schedulers["diamond__pre/1.0"].spec
-    assert (spec.handler, spec.model_dir, spec.batch_size, spec.max_batch_delay_s) == ("handler.py:pre", "/war", 1, 0.0)
-    assert dict(spec.yaml_config) == {}
-
-
-async def test_as_many_workers_start_as_the_specification_says_and_one_must_be_ready() -> None:
-    rig = await registered("diamond.war")
-
-    assert rig.world.pools["diamond__m2/1.0"].count == 3
-    (entry,) = rig.registry.describe("diamond__m2", None)
-    assert (entry["minWorkers"], entry["maxWorkers"]) == (1, 3)
-
-
-async def test_the_name_of_the_request_counts() -> None:
-    rig = WorkflowRig()
-    await rig.workflows.register_workflow(request(workflow_name="other"))
-
-    assert rig.models() == {"other__pre", "other__post"}
-
-
-async def test_timeouts_reach_every_node() -> None:
-    rig = WorkflowRig()
-    await rig.workflows.register_workflow(request("diamond.war", response_timeout_s=7, startup_timeout_s=8))
-
-    times = {(s.spec.response_timeout_s, s.spec.startup_timeout_s) for s in rig.world.schedulers.values()}
-    assert times == {(7, 8)}
-
-
-async def test_functions_are_not_listed_and_have_no_url_but_are_described() -> None:
-    rig = await registered("diamond.war")
-
-    listed = rig.registry.list_models(100, 0)["models"]
-    assert listed == [
-        {"modelName": "diamond__m1", "modelUrl": "a.mar"},
-        {"modelName": "diamond__m2", "modelUrl": "b.mar"},
-    ]
-    (function,) = rig.registry.describe("diamond__pre", None)
-    assert "modelUrl" not in function
-
-
-@pytest.mark.parametrize("name", ["a b", "a/b", "-a", "a:b"])
-async def test_a_name_that_could_not_be_asked_for_is_refused(name: str) -> None:
-    rig = WorkflowRig()
-    with pytest.raises(errors.InvalidWorkflow):
-        await rig.workflows.register_workflow(request(workflow_name=name))
-
-    assert rig.models() == set()
-    assert rig.store.left == 0
-
-
-async def test_a_name_that_is_taken_is_a_conflict_and_changes_nothing() -> None:
-    rig = await registered()
-    with pytest.raises(errors.WorkflowAlreadyRegistered, match=r"^Workflow two is already registered\.$"):
-        await rig.workflows.register_workflow(request())
-
-    assert rig.models() == {"two__pre", "two__post"}
-    assert rig.store.left == 1
-
-
-async def test_of_two_registrations_at_once_one_wins() -> None:
-    rig = WorkflowRig()
-    outcomes = await asyncio.gather(
-        *(rig.workflows.register_workflow(request()) for _ in range(3)), return_exceptions=True
-    )
-
-    conflicts = [each for each in outcomes if isinstance(each, errors.WorkflowAlreadyRegistered)]
-    assert len(conflicts) == 2
-    assert len(rig.models()) == 2
-    assert rig.store.left == 1
-
-
-async def test_a_node_that_fails_takes_the_others_with_it() -> None:
-    rig = WorkflowRig()
-    rig.world.worker_error = errors.WorkerDied("exit code 1")
-    with pytest.raises(errors.WorkflowNotRegistered) as failed:
-        await rig.workflows.register_workflow(request())
-
-    assert failed.value.message.startswith("Workflow two has failed to register. Failures: [Failed to start workers")
-    assert rig.models() == set()
-    assert all(pool.closed for pool in rig.world.pools.values())
-    assert rig.store.left == 0
-    assert submit_is_unknown(rig, "two")
-
-
-def submit_is_unknown(rig: WorkflowRig, name: str) -> bool:
-    try:
-        submit(rig, name)
-    except errors.ModelNotFound:
-        return True
-    return False
-
-
-async def test_a_missing_archive_of_a_node_is_named() -> None:
-    rig = WorkflowRig()
-    rig.store.archives["bad.war"] = {"models": {"m": {"url": "missing.mar"}}, "dag": {"m": []}}
-    with pytest.raises(errors.WorkflowNotRegistered) as failed:
-        await rig.workflows.register_workflow(request("bad.war"))
-
-    assert failed.value.message == (
-        "Workflow bad has failed to register. Failures: "
-        "[Workflow Node bad__m failed to register. Details: Model not found at: missing.mar]"
-    )
-
-
-async def test_a_model_that_has_a_nodes_name_already_stays_as_it_is() -> None:
-    """TorchServe's roll-back unregistered it."""
-    rig = WorkflowRig()
-    await rig.registry.register(RegisterRequest(url="two__post@2.0", synchronous=True))
-    with pytest.raises(errors.WorkflowNotRegistered) as failed:
-        await rig.workflows.register_workflow(request())
-
-    assert "Model version 2.0 is already registered for model two__post" in failed.value.message
-    assert rig.models() == {"two__post"}
-    submit(rig, "two__post")
-
-
-async def test_a_registration_goes_on_when_its_client_leaves() -> None:
-    rig = WorkflowRig()
-    rig.world.gate = asyncio.Event()
-    client = asyncio.ensure_future(rig.workflows.register_workflow(request()))
-    await turns()
-    client.cancel()
-    rig.world.gate.set()
-    await turns()
-
-    assert rig.workflows.health("two") is Health.SERVING
-
-
-async def test_a_stop_in_the_middle_of_a_registration_leaves_no_files() -> None:
-    rig = WorkflowRig()
-    rig.world.gate = asyncio.Event()
-    client = asyncio.ensure_future(rig.workflows.register_workflow(request()))
-    await turns()
-    await rig.workflows.close()
-    with pytest.raises(errors.ServerStopping):
-        await client
-    await rig.registry.close()
-
-    assert rig.store.left == 0
-    assert all(pool.closed for pool in rig.world.pools.values())
-
-
-@pytest.mark.parametrize("values", [{"response_timeout_s": -1}, {"startup_timeout_s": -1}])
-async def test_a_negative_timeout_is_refused(values: dict[str, float]) -> None:
-    with pytest.raises(errors.BadRequest):
-        await WorkflowRig().workflows.register_workflow(request(**values))
-
 
 # ---------------------------------------------------------------------------------------------- its models
 
@@ -217,7 +41,7 @@ async def test_a_node_can_be_scaled_and_without_workers_the_workflow_is_not_read
 async def test_a_node_answers_under_its_own_name_too() -> None:
     rig = await registered()
 
-    assert submit(rig, "two__pre").is_one_chunk
+    assert rig.submit("two__pre").is_one_chunk
 
 
 # ---------------------------------------------------------------------------------------------- asking
@@ -226,7 +50,7 @@ async def test_a_node_answers_under_its_own_name_too() -> None:
 async def test_a_workflow_answers_by_its_name_where_no_model_has_it() -> None:
     rig = await registered()
     rig.world.schedulers["two__post/1.0"].answer = b"text"
-    (chunk,) = submit(rig, "two").read_nowait()
+    (chunk,) = rig.submit("two").read_nowait()
 
     assert bytes(chunk.data) == b"text"
     assert chunk.meta is not None
@@ -239,32 +63,32 @@ async def test_a_model_of_the_same_name_comes_first_unless_the_workflow_is_meant
     rig.world.schedulers["two/1.0"].answer = b"model"
     rig.world.schedulers["two__post/1.0"].answer = b"workflow"
 
-    assert bytes(submit(rig, "two").read_nowait()[0].data) == b"model"
-    assert bytes(submit(rig, "workflow:two").read_nowait()[0].data) == b"workflow"
+    assert bytes(rig.submit("two").read_nowait()[0].data) == b"model"
+    assert bytes(rig.submit("workflow:two").read_nowait()[0].data) == b"workflow"
 
 
 async def test_a_workflow_has_no_versions() -> None:
     rig = await registered()
     with pytest.raises(errors.ModelNotFound):
-        submit(rig, "two", version="1.0")
+        rig.submit("two", version="1.0")
 
 
 async def test_an_unknown_name_is_that_of_a_model_unless_a_workflow_is_meant() -> None:
     rig = await registered()
     with pytest.raises(errors.ModelNotFound, match=r"^Model not found: other$"):
-        submit(rig, "other")
+        rig.submit("other")
     with pytest.raises(errors.WorkflowNotFound, match=r"^Workflow not found: other$"):
-        submit(rig, "workflow:other")
+        rig.submit("workflow:other")
 
 
 async def test_several_leaves_are_one_message_even_for_a_stream() -> None:
     rig = WorkflowRig()
     rig.store.archives["fork.war"] = {"models": {"timeout-ms": 5}, "dag": {"a": ["b", "c"]}}
-    await rig.workflows.register_workflow(request("fork.war"))
+    await rig.register("fork.war")
     for name in ("b", "c"):
         rig.world.schedulers[f"fork__{name}/1.0"].answer = name.encode()
 
-    assert submit(rig, "fork", streaming=True).is_one_chunk
+    assert rig.submit("fork", streaming=True).is_one_chunk
     assert not rig.world.schedulers["fork__b/1.0"].jobs[0].streaming
 
 
@@ -299,7 +123,7 @@ async def test_a_description_has_the_global_numbers_and_the_dag_as_it_was_writte
         "models": {"min-workers": 2, "max-workers": 4, "batch-size": 3, "max-batch-delay": 70, "m1": {"url": "a.mar"}},
         "dag": {"pre": ["m1", "m2"], "m1": ["agg"], "m2": ["agg"], "agg": []},
     }
-    await rig.workflows.register_workflow(request("w.war"))
+    await rig.register("w.war")
 
     assert rig.workflows.describe_workflow("w") == [
         {
@@ -322,7 +146,7 @@ async def test_a_description_has_the_global_numbers_and_the_dag_as_it_was_writte
 async def test_workflows_are_listed_by_name_and_page() -> None:
     rig = WorkflowRig()
     for name in ("b", "a", "c"):
-        await rig.workflows.register_workflow(request(workflow_name=name))
+        await rig.register(workflow_name=name)
 
     first = rig.workflows.list_workflows(2, 0)
     assert first == {
@@ -350,10 +174,10 @@ async def test_accepted_requests_are_served_before_the_nodes_end() -> None:
     rig = await registered()
     for scheduler in rig.world.schedulers.values():
         scheduler.held = True
-    reply = submit(rig, "two")
+    reply = rig.submit("two")
     leaving = asyncio.ensure_future(rig.workflows.unregister_workflow("two"))
     await turns()
-    assert submit_is_unknown(rig, "two")
+    assert not rig.knows("two")
     assert not leaving.done()
     rig.world.schedulers["two__pre/1.0"].answer_all()
     rig.world.schedulers["two__post/1.0"].answer_all()
@@ -366,7 +190,7 @@ async def test_requests_that_take_too_long_are_told() -> None:
     rig = await registered(drain_timeout_s=0.0)
     for scheduler in rig.world.schedulers.values():
         scheduler.held = True
-    reply = submit(rig, "two")
+    reply = rig.submit("two")
     await rig.workflows.unregister_workflow("two")
 
     assert isinstance(reply.error, errors.WorkflowUnregistered)
@@ -379,11 +203,11 @@ async def test_a_stop_lets_accepted_requests_reach_their_next_nodes() -> None:
     rig = await registered()
     for scheduler in rig.world.schedulers.values():
         scheduler.held = True
-    reply = submit(rig, "two")
+    reply = rig.submit("two")
     rig.workflows.close_admission()
     rig.registry.close_admission()
     with pytest.raises(errors.ServerStopping):
-        submit(rig, "two")
+        rig.submit("two")
     rig.world.schedulers["two__pre/1.0"].answer_all()
     rig.world.schedulers["two__post/1.0"].answer_all()
 
@@ -396,7 +220,7 @@ async def test_what_a_stop_does_not_wait_for_is_told() -> None:
     rig = await registered()
     for scheduler in rig.world.schedulers.values():
         scheduler.held = True
-    reply = submit(rig, "two")
+    reply = rig.submit("two")
     await rig.workflows.close()
     await rig.registry.close()
 
@@ -433,7 +257,7 @@ async def test_snapshots_hold_workflows_and_not_their_models() -> None:
     kept = Kept()
     rig = WorkflowRig(snapshots=kept)
     await rig.registry.load_at_startup()
-    await rig.workflows.register_workflow(request(response_timeout_s=7))
+    await rig.register(response_timeout_s=7)
     await rig.workflows.close()
     await rig.registry.close()
 
@@ -462,22 +286,6 @@ async def test_a_snapshot_is_resumed_and_what_is_missing_stays_in_it() -> None:
     await rig.workflows.close()
     await rig.registry.close()
     assert [each.name for each in kept.written[-1].workflows] == ["mine"]
-
-
-async def test_the_envelope_is_around_the_workflow_and_not_around_each_node() -> None:
-    rig = WorkflowRig(service_envelope="kserve")
-    rig.store.archives["three.war"] = {"models": {"timeout-ms": 9}, "dag": {"a": ["b"], "b": ["c"]}}
-    rig.store.archives["one.war"] = {"models": {"timeout-ms": 9}, "dag": {"a": []}}
-    await rig.workflows.register_workflow(request("three.war"))
-    await rig.workflows.register_workflow(request("one.war"))
-
-    envelopes = {str(key): s.spec.envelope for key, s in rig.world.schedulers.items()}
-    assert envelopes == {
-        "three__a/1.0": "kserve:input",
-        "three__b/1.0": None,
-        "three__c/1.0": "kserve:output",
-        "one__a/1.0": "kserve",
-    }
 
 
 def test_the_fakes_are_specifications_that_users_write() -> None:
