@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import subprocess
 import sys
-import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import grpc
 import httpx
 import pytest
+from model_kit import model_archive
 
 from stoker.client import AsyncClient, CallError, Client, SequencePart, SequenceRequest
 from stoker.testing.server import RunningServer, running_server
@@ -78,25 +77,17 @@ def handle(data, context):
 LIMITS = "sequenceBatching: true\nsequenceMaxIdleMSec: {idle}\nmaxNumSequence: 3\nmaxSequenceJobQueueSize: 4\n"
 
 
-def archive(folder: Path, name: str, source: str, yaml: str) -> Path:
-    file = folder / f"{name}.mar"
-    model = {"modelName": name, "modelVersion": "1.0", "handler": "service.py", "configFile": "model-config.yaml"}
-    with zipfile.ZipFile(file, "w") as mar:
-        mar.writestr("MAR-INF/MANIFEST.json", json.dumps({"runtime": "python", "model": model}))
-        mar.writestr("service.py", source)
-        mar.writestr("model-config.yaml", yaml)
-    return file
-
-
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     folder = tmp_path_factory.mktemp("archives")
     workers = "minWorkers: 2\nmaxWorkers: 2\nbatchSize: 4\n"
     archives = [
-        archive(folder, "sums", SUMS, workers + LIMITS.format(idle=60_000)),
-        archive(folder, "brief", SUMS, workers + LIMITS.format(idle=100)),
-        archive(folder, "shrinking", SUMS, workers + LIMITS.format(idle=60_000)),
-        archive(folder, "steps", STEPS, workers + LIMITS.format(idle=60_000) + "continuousBatching: true\n"),
+        model_archive(folder, "sums", SUMS, config=workers + LIMITS.format(idle=60_000)),
+        model_archive(folder, "brief", SUMS, config=workers + LIMITS.format(idle=100)),
+        model_archive(folder, "shrinking", SUMS, config=workers + LIMITS.format(idle=60_000)),
+        model_archive(
+            folder, "steps", STEPS, config=workers + LIMITS.format(idle=60_000) + "continuousBatching: true\n"
+        ),
     ]
     with running_server(archives=archives, settings={"load_models": "all"}) as running:
         yield running

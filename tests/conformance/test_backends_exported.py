@@ -16,7 +16,8 @@ from typing import Any, NamedTuple
 import grpc
 import pytest
 import torch
-from backend_kit import WAYS, Servers, Way, pack
+from backend_kit import WAYS, Servers, Way
+from model_kit import model_directory
 
 # torch's own warnings
 pytestmark = [pytest.mark.filterwarnings(f"ignore::{kind}Warning") for kind in ("Future", "Deprecation")]
@@ -116,7 +117,7 @@ def test_weights_are_served_or_refused_with_the_reason(way: Way, name: str, file
     model = name.replace(" ", "-")
     packed = {"handler.py": HANDLER, **{file: files[file] for file in (row.file, row.source) if file in files}}
     named = {"serializedFile": row.file, **({"modelFile": row.source} if row.source else {})}
-    pack(way.server.folder / "models", model, "handler.py", files=packed, config=row.config, **named)
+    model_directory(way.server.folder / "models", model, "handler.py", files=packed, config=row.config, **named)
     answer = way.register(model)
     if row.words:
         way.check(answer, CODE.INTERNAL)
@@ -144,7 +145,7 @@ def test_a_package_that_was_compiled_ahead_of_time_is_served(started: Servers, p
     for name in WAYS:
         way = started.way(name)
         model = f"package-{name}"
-        pack(way.server.folder / "models", model, "handler.py", files=files, serializedFile="package.pt2")
+        model_directory(way.server.folder / "models", model, "handler.py", files=files, serializedFile="package.pt2")
         way.check(way.register(model), CODE.OK)
         check_sums(way, model)
         way.unregister(model)

@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 import grpc
 import httpx
 import pytest
-from backend_kit import WAYS, Servers, Way, pack, servers
+from backend_kit import WAYS, Servers, Way, servers
+from model_kit import model_directory
 
 from stoker.client import CallError
 from stoker.protos import inference_pb2 as pb
@@ -71,10 +72,16 @@ handler: {model_path: weights}
 def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
     store, workers = tmp_path_factory.mktemp("models"), "minWorkers: 1\nmaxWorkers: 1\n"
     archives = [
-        pack(store, "async", "handler.py", files={"handler.py": ASYNC}, config=workers + "asyncCommunication: true\n"),
-        pack(store, "ticket", "handler.py", files={"handler.py": SLOW}, config=workers + "useJobTicket: true\n"),
-        pack(store, "explains", "handler.py", files={"handler.py": EXPLAINS}, config=workers + "batchSize: 4\n"),
-        pack(store, "llm", "vllm_handler", config=workers + LLM),
+        model_directory(
+            store, "async", "handler.py", files={"handler.py": ASYNC}, config=workers + "asyncCommunication: true\n"
+        ),
+        model_directory(
+            store, "ticket", "handler.py", files={"handler.py": SLOW}, config=workers + "useJobTicket: true\n"
+        ),
+        model_directory(
+            store, "explains", "handler.py", files={"handler.py": EXPLAINS}, config=workers + "batchSize: 4\n"
+        ),
+        model_directory(store, "llm", "vllm_handler", config=workers + LLM),
     ]
     shutil.copytree(FAKE, archives[-1] / "vllm")
     (archives[-1] / "weights").mkdir()

@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 
 import grpc
 import pytest
-from backend_kit import WAYS, Way, pack
+from backend_kit import WAYS, Way
+from model_kit import model_directory
 
 CODE = grpc.StatusCode
 ASYNC = "async def handle(data, context):\n    return ['done']\n"
@@ -48,7 +49,7 @@ def asked(rows: dict[str, Row]) -> list[tuple[str, str]]:
 def registered(way: Way, name: str, row: Row) -> Any:
     files = row.files if isinstance(row.files, dict) else {"handler.py": row.files}
     name = f"{re.sub(r'[^a-z0-9]+', '-', name.lower()).strip('-')}-{way.name}"
-    pack(way.server.folder / "models", name, row.handler, files=files, config=row.config, **row.model)
+    model_directory(way.server.folder / "models", name, row.handler, files=files, config=row.config, **row.model)
     return name, way.register(name)
 
 

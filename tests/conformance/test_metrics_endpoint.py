@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import httpx
 import pytest
+from model_kit import model_directory
+from waiting import wait_until
 
 from stoker.client import CallError, Client
 from stoker.testing.server import RunningServer, running_server
@@ -73,20 +74,13 @@ SERVED = (
 )
 
 
-def until(condition: Callable[[], bool], what: str) -> None:
-    end = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < end, f"not within 60 s: {what}"
-        time.sleep(0.02)
-
-
 class Used:
     """A server after one prediction over gRPC, one over REST that found no model, and a ping."""
 
     def __init__(self, server: RunningServer) -> None:
         self.server = server
         with Client(server.endpoint) as client:
-            until(lambda: self._served(client), "the model is served")
+            wait_until(lambda: self._served(client), "the model is served")
             client.predict("m", b"x")
         assert httpx.get(f"{server.inference}/ping", timeout=60).status_code == 200
         assert httpx.get(f"{server.inference}/predictions/nobody", timeout=60).status_code == 404
@@ -107,18 +101,14 @@ class Used:
 
 @pytest.fixture(scope="module", params=["log", "prometheus", "legacy"])
 def used(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Used]]:
-    folder = tmp_path_factory.mktemp("model") / "m"
-    (folder / "MAR-INF").mkdir(parents=True)
-    manifest = '{"model": {"modelName": "m", "modelVersion": "1.0", "handler": "service.py"}}'
-    (folder / "MAR-INF" / "MANIFEST.json").write_text(manifest)
-    (folder / "service.py").write_text(HANDLER)
+    model = model_directory(tmp_path_factory.mktemp("model"), "m", "service.py", files={"service.py": HANDLER})
     settings = {
         "load_models": "all",
         "default_workers_per_model": 1,
         "metrics_mode": f" {request.param.upper()} ",
         "model_metrics_auto_detect": "true",
     }
-    with running_server(archives=[folder], settings=settings) as server:
+    with running_server(archives=[model], settings=settings) as server:
         yield request.param, Used(server)
 
 
@@ -129,7 +119,7 @@ def test_the_text_has_everything_nothing_or_the_three_counters(used: tuple[str, 
         return
     wanted = SERVED if mode == "prometheus" else [line for line in SERVED if line.startswith("ts_")]
     for line in wanted:
-        until(lambda line=line: re.search(f"(?m)^{line}$", it.metrics().text) is not None, line)  # type: ignore[misc]
+        wait_until(lambda line=line: re.search(f"(?m)^{line}$", it.metrics().text) is not None, line)  # type: ignore[misc]
     names = {line.split()[2] for line in it.metrics().text.splitlines() if line.startswith("# TYPE")}
     assert len([name for name in names if not name.startswith("stoker_")]) == (3 if mode == "legacy" else 30)
     assert "stoker_request_latency_seconds" in names
@@ -156,7 +146,7 @@ def test_what_handlers_record_and_print_is_in_the_log_of_model_metrics(used: tup
         return
     for line in LOGGED.values():
         pattern = rf"(?m)^\d{{4}}-\d\d-\d\dT\d\d:\d\d:\d\d,\d{{3}} - {line},timestamp:\d+$"
-        until(lambda pattern=pattern: re.search(pattern, it.log("model_metrics")) is not None, line)  # type: ignore[misc]
+        wait_until(lambda pattern=pattern: re.search(pattern, it.log("model_metrics")) is not None, line)  # type: ignore[misc]
 
 
 def test_the_servers_own_metrics_are_in_their_log_where_the_mode_logs(used: tuple[str, Used]) -> None:
@@ -170,7 +160,7 @@ def test_the_servers_own_metrics_are_in_their_log_where_the_mode_logs(used: tupl
     def logged() -> set[str]:
         return {line.split(" - ")[1].partition(".")[0] for line in it.log("ts_metrics").splitlines()}
 
-    until(lambda: logged() >= expected, f"{expected} are logged")
+    wait_until(lambda: logged() >= expected, f"{expected} are logged")
     if mode != "log":
         assert not any(name.startswith("ts_") for name in logged())
     if mode == "prometheus":
@@ -179,5 +169,5 @@ def test_the_servers_own_metrics_are_in_their_log_where_the_mode_logs(used: tupl
 
 def test_lines_of_metrics_are_not_in_the_log_of_the_model_and_others_are(used: tuple[str, Used]) -> None:
     _, it = used
-    until(lambda: "an ordinary line" in it.log("model_log"), "the handler's line is logged")
+    wait_until(lambda: "an ordinary line" in it.log("model_log"), "the handler's line is logged")
     assert "[METRICS]" not in it.log("model_log")

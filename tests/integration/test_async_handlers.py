@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 import grpc
 import pytest
+from model_kit import model_directory
 
 from stoker.client import CallError, Client
 from stoker.testing.server import RunningServer, running_server
@@ -25,23 +26,12 @@ HANDLER = Path(__file__).resolve().parents[1] / "handlers" / "concurrent_jobs.py
 CONFIG = "minWorkers: 1\nmaxWorkers: 1\nbatchSize: 4\nasyncCommunication: true\nresponseTimeout: 2\n"
 
 
-def packed(folder: Path, *, config: str = CONFIG, source: str | None = None) -> Path:
-    """Writes an unpacked archive."""
-    model = folder / NAME
-    (model / "MAR-INF").mkdir(parents=True)
-    (model / "concurrent_jobs.py").write_text(HANDLER.read_text() if source is None else source)
-    (model / "model-config.yaml").write_text(config)
-    about = {"modelName": NAME, "modelVersion": "1.0", "handler": "concurrent_jobs.py"}
-    manifest = {"createdOn": "", "runtime": "python", "model": {**about, "configFile": "model-config.yaml"}}
-    (model / "MAR-INF" / "MANIFEST.json").write_text(json.dumps({**manifest, "archiverVersion": "0.12.0"}))
-    return model
-
-
 @pytest.fixture(scope="module", params=["nghttp2", "grpcio"])
 def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
-    archive = packed(tmp_path_factory.mktemp("archives"))
+    files = {HANDLER.name: HANDLER.read_text()}
+    model = model_directory(tmp_path_factory.mktemp("archives"), NAME, HANDLER.name, files=files, config=CONFIG)
     settings = {"grpc_engine": request.param, "load_models": "all"}
-    with running_server(archives=[archive], settings=settings) as server:
+    with running_server(archives=[model], settings=settings) as server:
         yield server
 
 

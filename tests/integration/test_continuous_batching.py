@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 import grpc
 import pytest
+from model_kit import model_directory
 
 from stoker.client import CallError, Client
 from stoker.testing.server import RunningServer, running_server
@@ -25,23 +26,12 @@ HANDLER = Path(__file__).resolve().parents[1] / "handlers" / "countdown.py"
 CONFIG = f"minWorkers: 1\nmaxWorkers: 1\nbatchSize: {SLOTS}\ncontinuousBatching: true\nresponseTimeout: 20\n"
 
 
-def packed(folder: Path, *, config: str = CONFIG) -> Path:
-    """Writes an unpacked archive."""
-    model = folder / NAME
-    (model / "MAR-INF").mkdir(parents=True)
-    (model / "countdown.py").write_bytes(HANDLER.read_bytes())
-    (model / "model-config.yaml").write_text(config)
-    about = {"modelName": NAME, "modelVersion": "1.0", "handler": "countdown.py", "configFile": "model-config.yaml"}
-    manifest = {"createdOn": "", "runtime": "python", "model": about, "archiverVersion": "0.12.0"}
-    (model / "MAR-INF" / "MANIFEST.json").write_text(json.dumps(manifest))
-    return model
-
-
 @pytest.fixture(scope="module", params=["nghttp2", "grpcio"])
 def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
-    archive = packed(tmp_path_factory.mktemp("archives"))
+    files = {HANDLER.name: HANDLER.read_text()}
+    model = model_directory(tmp_path_factory.mktemp("archives"), NAME, HANDLER.name, files=files, config=CONFIG)
     settings = {"grpc_engine": request.param, "load_models": "all", "stream_window": 100_000}
-    with running_server(archives=[archive], settings=settings) as server:
+    with running_server(archives=[model], settings=settings) as server:
         yield server
 
 

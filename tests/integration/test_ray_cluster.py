@@ -11,15 +11,16 @@ import json
 import os
 import urllib.error
 import urllib.request
-import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
+from model_kit import model_archive
 from ray_nodes import RayNodes
-from torchserve_kit import Place, wait_until, wait_until_served
+from torchserve_kit import Place, wait_until_served
+from waiting import wait_until
 
 from stoker.client import AsyncClient, CallError, Client, SequenceRequest
 from stoker.core import malloc
@@ -120,12 +121,7 @@ def echo(place: Place) -> str:
 
 
 def archive(place: Place, name: str, source: str = ECHO, **config: Any) -> str:
-    with zipfile.ZipFile(place.store / f"{name}.mar", "w") as mar:
-        model = {"modelName": name, "modelVersion": "1.0", "handler": "service.py", "configFile": "config.yaml"}
-        mar.writestr("MAR-INF/MANIFEST.json", json.dumps({"model": model}))
-        mar.writestr("service.py", source)
-        mar.writestr("config.yaml", json.dumps(config))
-    return f"{name}.mar"
+    return model_archive(place.store, name, source, config=json.dumps(config)).name
 
 
 def workers_of(client: Client, model: str) -> list[dict[str, Any]]:

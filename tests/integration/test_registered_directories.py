@@ -3,22 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from registry_kit import ask, running
 
 from stoker import errors
-from stoker.archive.store import ModelStore
 from stoker.config.model_snapshot import ModelSnapshot, decode, encode
-from stoker.config.settings import Settings
-from stoker.core.clock import MonotonicClock
-from stoker.core.job import Input
 from stoker.core.ports import Health, RegisterRequest
-from stoker.pool.devices import Devices
 from stoker.registry.registry import Registry
 
 HANDLER = "def handle(data, context):\n    return None if data is None else ['WORD'] * len(data)\n"
@@ -35,29 +29,6 @@ class Written:
         return Path(kind)
 
 
-@contextlib.asynccontextmanager
-async def running(folder: Path, written: Written | None = None, **values: Any) -> AsyncIterator[Registry]:
-    settings = Settings(**{"model_store": folder / "store", "temp_dir": folder / "temp", **values})
-    store = ModelStore(
-        settings.model_store,
-        temp_dir=settings.temp_dir,
-        allowed_model_paths=settings.allowed_model_paths,
-    )
-    registry = Registry(settings=settings, store=store, devices=Devices(), clock=MonotonicClock(), snapshots=written)
-    try:
-        async with registry:
-            yield registry
-    finally:
-        store.close()
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    for name in ("store", "temp"):
-        (tmp_path / name).mkdir()
-    return tmp_path
-
-
 def directory(path: Path, *, word: str = "ok", manifest: bool = False) -> Path:
     path.mkdir(parents=True)
     (path / "h.py").write_text(HANDLER.replace("WORD", word))
@@ -70,12 +41,6 @@ def directory(path: Path, *, word: str = "ok", manifest: bool = False) -> Path:
 
 async def register(registry: Registry, url: Path | str, **request: Any) -> str:
     return await registry.register(RegisterRequest(url=str(url), initial_workers=1, synchronous=True, **request))
-
-
-async def ask(registry: Registry, model: str) -> str:
-    chunk = await registry.submit(model, None, [Input("data", "", b"x")]).next()
-    assert chunk is not None
-    return bytes(chunk.data).decode()
 
 
 @pytest.mark.parametrize("manifest", [False, True])
@@ -111,7 +76,7 @@ async def test_a_directory_is_resumed_from_where_it_lies(folder: Path) -> None:
     directory(folder / "store" / "m", word="the store's", manifest=True)
     elsewhere = directory(folder / "elsewhere" / "m", word="elsewhere", manifest=True)
     written = Written()
-    async with running(folder, written, allowed_model_paths=(folder / "elsewhere",)) as registry:
+    async with running(folder, snapshots=written, allowed_model_paths=(folder / "elsewhere",)) as registry:
         await registry.load_at_startup()
         await register(registry, f"{elsewhere}/")
     saved = decode(encode(written.snapshots[-1], file_name="f", created_ms=0))

@@ -7,21 +7,18 @@ import contextlib
 import json
 import sys
 import zipfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 import pytest
+from model_kit import model_archive
 from processes import arguments_of
+from registry_kit import ask, running
+from waiting import until
 
 from stoker import errors
-from stoker.archive.store import ModelStore
-from stoker.config.settings import Settings
-from stoker.core.clock import MonotonicClock
-from stoker.core.job import Input
 from stoker.core.ports import Health, RegisterRequest, ScaleRequest
-from stoker.pool.devices import Devices
-from stoker.registry.registry import Registry
 
 ECHO = """
 import os, time
@@ -46,7 +43,7 @@ def handle(data, context):
 
 
 def archive(
-    store: Path,
+    folder: Path,
     name: str,
     *,
     version: str = "1.0",
@@ -55,46 +52,15 @@ def archive(
     file: str | None = None,
 ) -> str:
     """Writes a .mar; returns its file name."""
-    model = {"modelName": name, "modelVersion": version, "handler": "service.py"}
-    file = file or f"{name}-{version}.mar"
-    with zipfile.ZipFile(store / file, "w") as mar:
-        if yaml is not None:
-            model["configFile"] = "model-config.yaml"
-            mar.writestr("model-config.yaml", yaml)
-        mar.writestr("service.py", source.replace("VERSION", version))
-        mar.writestr("MAR-INF/MANIFEST.json", json.dumps({"runtime": "python", "model": model}))
-    return file
-
-
-@pytest.fixture
-def places(tmp_path: Path) -> tuple[Path, Path]:
-    store, temp = tmp_path / "store", tmp_path / "temp"
-    store.mkdir()
-    temp.mkdir()
-    return store, temp
-
-
-@contextlib.asynccontextmanager
-async def running(places: tuple[Path, Path], **settings: object) -> AsyncIterator[Registry]:
-    store = ModelStore(places[0], temp_dir=places[1])
-    registry = Registry(
-        settings=Settings(model_store=places[0], temp_dir=places[1], **settings),  # type: ignore[arg-type]
-        store=store,
-        devices=Devices(),
-        clock=MonotonicClock(),
+    path = model_archive(
+        folder / "store",
+        name,
+        source.replace("VERSION", version),
+        config=yaml,
+        version=version,
+        file=file or f"{name}-{version}.mar",
     )
-    try:
-        async with registry:
-            yield registry
-    finally:
-        store.close()
-
-
-async def ask(registry: Registry, model: str, text: str = "hello", version: str | None = None) -> str:
-    reply = registry.submit(model, version, [Input("data", "", text.encode())])
-    chunk = await reply.next()
-    assert chunk is not None
-    return bytes(chunk.data).decode()
+    return path.name
 
 
 def workers_alive() -> list[int]:
@@ -102,22 +68,15 @@ def workers_alive() -> list[int]:
     return [process.pid for process in children if "stoker.worker.main" in " ".join(arguments_of(process))]
 
 
-def unpacked(places: tuple[Path, Path]) -> Iterator[Path]:
+def unpacked(folder: Path) -> Iterator[Path]:
     """Model folders that lie in the temp folder."""
-    return (path.parent for path in places[1].rglob("service.py"))
+    return (path.parent for path in (folder / "temp").rglob("service.py"))
 
 
-async def until(condition, *, seconds: float = 30) -> None:  # type: ignore[no-untyped-def]
-    end = asyncio.get_running_loop().time() + seconds
-    while not condition():
-        assert asyncio.get_running_loop().time() < end, "it never came true"
-        await asyncio.sleep(0.02)
-
-
-async def test_a_model_registered_synchronously_answers_at_once(places: tuple[Path, Path]) -> None:
-    async with running(places) as registry:
+async def test_a_model_registered_synchronously_answers_at_once(folder: Path) -> None:
+    async with running(folder) as registry:
         text = await registry.register(
-            RegisterRequest(url=archive(places[0], "echo"), initial_workers=1, synchronous=True)
+            RegisterRequest(url=archive(folder, "echo"), initial_workers=1, synchronous=True)
         )
 
         assert text == 'Model "echo" Version: 1.0 registered with 1 initial workers'
@@ -125,34 +84,34 @@ async def test_a_model_registered_synchronously_answers_at_once(places: tuple[Pa
         assert registry.health("echo") is Health.SERVING
 
 
-async def test_a_model_registered_asynchronously_answers_once_its_workers_are_up(places: tuple[Path, Path]) -> None:
-    async with running(places) as registry:
-        text = await registry.register(RegisterRequest(url=archive(places[0], "echo"), initial_workers=1))
+async def test_a_model_registered_asynchronously_answers_once_its_workers_are_up(folder: Path) -> None:
+    async with running(folder) as registry:
+        text = await registry.register(RegisterRequest(url=archive(folder, "echo"), initial_workers=1))
 
         assert text == "Processing worker updates..."
         assert await ask(registry, "echo") == "1.0 hello"  # it waits in the queue meanwhile
 
 
 async def test_a_synchronous_register_whose_handler_fails_names_the_cause_and_leaves_nothing(
-    places: tuple[Path, Path],
+    folder: Path,
 ) -> None:
-    async with running(places) as registry:
-        url = archive(places[0], "broken", source=BROKEN)
+    async with running(folder) as registry:
+        url = archive(folder, "broken", source=BROKEN)
 
         with pytest.raises(errors.WorkersFailedToStart) as failure:
             await registry.register(RegisterRequest(url=url, initial_workers=2, synchronous=True))
 
         message = failure.value.message
         assert message.startswith("Failed to start workers for model broken version: 1.0 Cause: ")
-        assert "the weights are wrong" in message and str(places[0].parent) not in message
+        assert "the weights are wrong" in message and str(folder) not in message
         assert registry.list_models(100, 0) == {"models": []}
         assert workers_alive() == []
-        await until(lambda: not list(unpacked(places)))
+        await until(lambda: not list(unpacked(folder)))
 
 
-async def test_describe_customized_asks_the_handler(places: tuple[Path, Path]) -> None:
-    async with running(places) as registry:
-        await registry.register(RegisterRequest(url=archive(places[0], "echo"), initial_workers=1, synchronous=True))
+async def test_describe_customized_asks_the_handler(folder: Path) -> None:
+    async with running(folder) as registry:
+        await registry.register(RegisterRequest(url=archive(folder, "echo"), initial_workers=1, synchronous=True))
 
         ((entry,), _) = await registry.describe_customized("echo", None)
 
@@ -160,9 +119,9 @@ async def test_describe_customized_asks_the_handler(places: tuple[Path, Path]) -
         assert entry["workers"][0]["status"] == "READY" and entry["workers"][0]["pid"] in workers_alive()
 
 
-async def test_jobs_that_wait_and_run_are_answered_before_an_unregistered_model_goes(places: tuple[Path, Path]) -> None:
-    async with running(places) as registry:
-        await registry.register(RegisterRequest(url=archive(places[0], "echo"), initial_workers=1, synchronous=True))
+async def test_jobs_that_wait_and_run_are_answered_before_an_unregistered_model_goes(folder: Path) -> None:
+    async with running(folder) as registry:
+        await registry.register(RegisterRequest(url=archive(folder, "echo"), initial_workers=1, synchronous=True))
         asked = [asyncio.ensure_future(ask(registry, "echo", text)) for text in ("sleep 0.3", "a", "b")]
         await asyncio.sleep(0.1)
 
@@ -175,14 +134,14 @@ async def test_jobs_that_wait_and_run_are_answered_before_an_unregistered_model_
         assert await leaving == 'Model "echo" unregistered'
         assert await asyncio.gather(*asked) == ["1.0 sleep 0.3", "1.0 a", "1.0 b"]
         assert workers_alive() == []
-        await until(lambda: not list(unpacked(places)))
+        await until(lambda: not list(unpacked(folder)))
 
 
 async def test_jobs_that_take_longer_than_the_drain_are_told_that_the_model_was_unregistered(
-    places: tuple[Path, Path],
+    folder: Path,
 ) -> None:
-    async with running(places, drain_timeout_s=0.2) as registry:
-        await registry.register(RegisterRequest(url=archive(places[0], "echo"), initial_workers=1, synchronous=True))
+    async with running(folder, drain_timeout_s=0.2) as registry:
+        await registry.register(RegisterRequest(url=archive(folder, "echo"), initial_workers=1, synchronous=True))
         asked = [asyncio.ensure_future(ask(registry, "echo", text)) for text in ("sleep 60", "a")]
         await asyncio.sleep(0.1)
 
@@ -193,10 +152,10 @@ async def test_jobs_that_take_longer_than_the_drain_are_told_that_the_model_was_
         assert workers_alive() == []
 
 
-async def test_a_switch_of_the_default_version_under_load_loses_nothing(places: tuple[Path, Path]) -> None:
-    async with running(places) as registry:
+async def test_a_switch_of_the_default_version_under_load_loses_nothing(folder: Path) -> None:
+    async with running(folder) as registry:
         for version in ("1.0", "2.0"):
-            url = archive(places[0], "echo", version=version)
+            url = archive(folder, "echo", version=version)
             await registry.register(RegisterRequest(url=url, initial_workers=1, synchronous=True))
         answers: list[str] = []
         switched = asyncio.Event()
@@ -217,9 +176,9 @@ async def test_a_switch_of_the_default_version_under_load_loses_nothing(places: 
         assert {answer.split()[0] for answer in answers} == {"1.0", "2.0"}
 
 
-async def test_a_client_that_leaves_does_not_stop_a_synchronous_register(places: tuple[Path, Path]) -> None:
-    async with running(places) as registry:
-        request = RegisterRequest(url=archive(places[0], "echo"), initial_workers=1, synchronous=True)
+async def test_a_client_that_leaves_does_not_stop_a_synchronous_register(folder: Path) -> None:
+    async with running(folder) as registry:
+        request = RegisterRequest(url=archive(folder, "echo"), initial_workers=1, synchronous=True)
         caller = asyncio.ensure_future(registry.register(request))
         await until(lambda: registry.list_models(100, 0)["models"])
 
@@ -232,26 +191,26 @@ async def test_a_client_that_leaves_does_not_stop_a_synchronous_register(places:
 
 
 async def test_models_of_the_store_are_loaded_at_start_and_broken_ones_are_skipped(
-    places: tuple[Path, Path], caplog: pytest.LogCaptureFixture
+    folder: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    archive(places[0], "one")
-    archive(places[0], "two", version="1.0", yaml="minWorkers: 1\nmaxWorkers: 2\n")
-    archive(places[0], "two", version="2.0", yaml="minWorkers: 1\nmaxWorkers: 1\n")
-    (places[0] / "junk.mar").write_bytes(b"this is no archive")
-    async with running(places, load_models=("all",), default_workers_per_model=1) as registry:
+    archive(folder, "one")
+    archive(folder, "two", version="1.0", yaml="minWorkers: 1\nmaxWorkers: 2\n")
+    archive(folder, "two", version="2.0", yaml="minWorkers: 1\nmaxWorkers: 1\n")
+    (folder / "store" / "junk.mar").write_bytes(b"this is no archive")
+    async with running(folder, load_models=("all",), default_workers_per_model=1) as registry:
         await registry.load_at_startup()
 
         assert [model["modelName"] for model in registry.list_models(100, 0)["models"]] == ["one", "two"]
         assert registry.describe("two", None)[0]["modelVersion"] == "1.0"
         assert registry.describe("two", None)[0]["loadedAtStartup"] is True
         assert "Failed to load model: junk.mar" in caplog.text
-        assert await ask(registry, "two", "x", "2.0") == "2.0 x"
+        assert await ask(registry, "two", "x", version="2.0") == "2.0 x"
 
 
-async def test_closing_in_the_middle_of_everything_leaves_no_process_and_no_file(places: tuple[Path, Path]) -> None:
-    async with running(places) as registry:
-        await registry.register(RegisterRequest(url=archive(places[0], "echo"), initial_workers=1, synchronous=True))
-        slow = archive(places[0], "slow", source="import time\ntime.sleep(60)\n" + ECHO)
+async def test_closing_in_the_middle_of_everything_leaves_no_process_and_no_file(folder: Path) -> None:
+    async with running(folder) as registry:
+        await registry.register(RegisterRequest(url=archive(folder, "echo"), initial_workers=1, synchronous=True))
+        slow = archive(folder, "slow", source="import time\ntime.sleep(60)\n" + ECHO)
         starting = asyncio.ensure_future(
             registry.register(RegisterRequest(url=slow, initial_workers=1, synchronous=True))
         )
@@ -262,17 +221,17 @@ async def test_closing_in_the_middle_of_everything_leaves_no_process_and_no_file
         with pytest.raises(errors.ServerStopping):
             await waiting
     assert workers_alive() == []
-    await until(lambda: not list(unpacked(places)))
+    await until(lambda: not list(unpacked(folder)))
 
 
-async def test_a_storm_of_operations_ends_with_a_table_that_matches_the_processes(places: tuple[Path, Path]) -> None:
+async def test_a_storm_of_operations_ends_with_a_table_that_matches_the_processes(folder: Path) -> None:
     """Eight operators at once on two models: whatever happens in between, nothing may be left over or lost."""
     names, versions = ("a", "b"), ("1.0", "2.0")
     for name in names:
         for version in versions:
-            archive(places[0], name, version=version)
+            archive(folder, name, version=version)
 
-    async with running(places, drain_timeout_s=5.0) as registry:
+    async with running(folder, drain_timeout_s=5.0) as registry:
 
         async def operator(seed: int) -> None:
             for step in range(6):
@@ -306,11 +265,11 @@ async def test_a_storm_of_operations_ends_with_a_table_that_matches_the_processe
         }
         assert len(pids) == len(described)
         assert pids == set(workers_alive())
-        await until(lambda: len(list(unpacked(places))) == len(described))
+        await until(lambda: len(list(unpacked(folder))) == len(described))
         for name in {entry["modelName"] for entry in described}:
             assert (await ask(registry, name)).endswith("hello")
     assert workers_alive() == []
-    await until(lambda: not list(unpacked(places)))
+    await until(lambda: not list(unpacked(folder)))
 
 
 WHERE = """
@@ -340,16 +299,16 @@ def _wheel(path: Path) -> str:
 @pytest.mark.parametrize("operator_allows", [True, False])
 @pytest.mark.parametrize("use_venv", [True, False])
 async def test_requirements_are_installed_only_where_the_operator_allows_it(
-    places: tuple[Path, Path], operator_allows: bool, use_venv: bool
+    folder: Path, operator_allows: bool, use_venv: bool
 ) -> None:
-    wheel = _wheel(places[0].parent)
-    url = archive(places[0], "where", source=WHERE, yaml=f"useVenv: {str(use_venv).lower()}\n")
-    with zipfile.ZipFile(places[0] / url, "a") as mar:
-        mar.write(places[0].parent / wheel, wheel)
+    wheel = _wheel(folder)
+    url = archive(folder, "where", source=WHERE, yaml=f"useVenv: {str(use_venv).lower()}\n")
+    with zipfile.ZipFile(folder / "store" / url, "a") as mar:
+        mar.write(folder / wheel, wheel)
         mar.writestr("requirements.txt", f"./{wheel}\n")
-    _say_requirements(places[0] / url)
+    _say_requirements(folder / "store" / url)
 
-    async with running(places, install_py_dep_per_model=operator_allows) as registry:
+    async with running(folder, install_py_dep_per_model=operator_allows) as registry:
         await registry.register(RegisterRequest(url=url, initial_workers=1, synchronous=True))
         prefix, installed = (await ask(registry, "where")).split()
 
@@ -357,18 +316,18 @@ async def test_requirements_are_installed_only_where_the_operator_allows_it(
         assert (prefix != sys.prefix) is use_venv
 
 
-async def test_a_register_whose_requirements_cannot_be_installed_leaves_nothing(places: tuple[Path, Path]) -> None:
-    url = archive(places[0], "where", source=WHERE)
-    with zipfile.ZipFile(places[0] / url, "a") as mar:
+async def test_a_register_whose_requirements_cannot_be_installed_leaves_nothing(folder: Path) -> None:
+    url = archive(folder, "where", source=WHERE)
+    with zipfile.ZipFile(folder / "store" / url, "a") as mar:
         mar.writestr("requirements.txt", "./missing-1.0-py3-none-any.whl\n")
-    _say_requirements(places[0] / url)
+    _say_requirements(folder / "store" / url)
 
-    async with running(places, install_py_dep_per_model=True) as registry:
+    async with running(folder, install_py_dep_per_model=True) as registry:
         with pytest.raises(errors.RequirementsFailed, match=r"^Custom pip package installation failed for model where"):
             await registry.register(RegisterRequest(url=url))
 
         assert registry.list_models(100, 0) == {"models": []}
-        await until(lambda: not list(unpacked(places)))
+        await until(lambda: not list(unpacked(folder)))
 
 
 def _say_requirements(mar: Path) -> None:
@@ -383,8 +342,8 @@ def _say_requirements(mar: Path) -> None:
             new.writestr(name, content)
 
 
-async def test_a_model_that_does_not_fit_is_refused_for_want_of_memory(places: tuple[Path, Path]) -> None:
-    url = archive(places[0], "huge", source="raise MemoryError('3 GB for the weights')\n")
-    async with running(places) as registry:
+async def test_a_model_that_does_not_fit_is_refused_for_want_of_memory(folder: Path) -> None:
+    url = archive(folder, "huge", source="raise MemoryError('3 GB for the weights')\n")
+    async with running(folder) as registry:
         with pytest.raises(errors.WorkersOutOfMemory, match="MemoryError: 3 GB for the weights"):
             await registry.register(RegisterRequest(url=url, initial_workers=1, synchronous=True))

@@ -10,6 +10,7 @@ from typing import Any
 
 import httpx
 import pytest
+from model_kit import model_directory
 
 from stoker.client import Client
 from stoker.testing.server import RunningServer, running_server
@@ -32,15 +33,10 @@ CHAT = {"model": "weights", "messages": [{"role": "user", "content": "count"}]}
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
-    model = tmp_path_factory.mktemp("archives") / NAME
-    (model / "MAR-INF").mkdir(parents=True)
+    model = model_directory(tmp_path_factory.mktemp("archives"), NAME, "vllm_handler", config=CONFIG)
     (model / "weights").mkdir()
     (model / "lora").mkdir()
     shutil.copytree(FAKE, model / "vllm")
-    (model / "model-config.yaml").write_text(CONFIG)
-    about = {"modelName": NAME, "modelVersion": "1.0", "handler": "vllm_handler", "configFile": "model-config.yaml"}
-    manifest = {"createdOn": "", "runtime": "python", "model": about, "archiverVersion": "0.12.0"}
-    (model / "MAR-INF" / "MANIFEST.json").write_text(json.dumps(manifest))
     with running_server(archives=[model], settings={"load_models": "all", "openai_model": NAME}) as server:
         yield server
 

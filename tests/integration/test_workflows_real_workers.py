@@ -15,8 +15,9 @@ from typing import Any
 
 import psutil
 import pytest
-from grpc_fakes import until
-from workflow_kit import model_archive, workflow_archive
+from model_kit import model_archive
+from waiting import until
+from workflow_kit import workflow_archive
 
 from stoker import errors
 from stoker.archive.store import ModelStore, WorkflowStore

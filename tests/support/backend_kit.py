@@ -5,7 +5,6 @@ A `Way` says how a row of a table is asked, and gives answers of both protocols 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -96,29 +95,6 @@ class Way:
             assert answer.code in HTTP[code], answer
         else:
             assert answer.code is code, answer
-
-
-def pack(
-    store: Path,
-    name: str,
-    handler: str,
-    *,
-    files: Mapping[str, str | bytes] | None = None,
-    config: str = "",
-    **model: Any,
-) -> Path:
-    """Writes an unpacked archive. ``model``: further keys of the manifest's section of that name."""
-    folder = store / name
-    for file, content in {**(files or {}), "model-config.yaml": config}.items():
-        path = folder / file
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content if isinstance(content, bytes) else content.encode())
-    about = {"modelName": name, "modelVersion": "1.0", "handler": handler, "configFile": "model-config.yaml", **model}
-    manifest = {"createdOn": "", "runtime": "python", "archiverVersion": "0.12.0", "model": about}
-    manifest["runtime"] = model.pop("runtime", "python")
-    (folder / "MAR-INF").mkdir()
-    (folder / "MAR-INF" / "MANIFEST.json").write_text(json.dumps(manifest))
-    return folder
 
 
 class Servers:

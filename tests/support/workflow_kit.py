@@ -1,4 +1,4 @@
-"""Writes workflow archives and their models for tests with real workers."""
+"""Writes workflow archives for tests with real workers."""
 
 from __future__ import annotations
 
@@ -31,17 +31,4 @@ def workflow_archive(
             war.writestr(file, content)
         manifest = {"createdOn": "01/01/2026 00:00:00", "workflow": described, "archiverVersion": "0.2.15"}
         war.writestr("WAR-INF/MANIFEST.json", json.dumps(manifest))
-    return path
-
-
-def model_archive(folder: Path, name: str, source: str, *, config: str | None = None, version: str = "1.0") -> Path:
-    """Writes ``NAME.mar`` with ``source`` as its handler file and ``config`` as its model-config.yaml."""
-    path = folder / f"{name}.mar"
-    model = {"modelName": name, "modelVersion": version, "handler": "service.py"}
-    with zipfile.ZipFile(path, "w") as mar:
-        if config is not None:
-            model["configFile"] = "model-config.yaml"
-            mar.writestr("model-config.yaml", config)
-        mar.writestr("service.py", source)
-        mar.writestr("MAR-INF/MANIFEST.json", json.dumps({"runtime": "python", "model": model}))
     return path
