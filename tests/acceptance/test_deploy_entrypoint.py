@@ -15,7 +15,8 @@ import pytest
 import trustme
 import yaml
 from deploy_kit import DEPLOY
-from torchserve_kit import STARTED, TORCHSERVE, Place, archive, wait_until, wait_until_served
+from torchserve_kit import STARTED, TORCHSERVE, Place, archive, wait_until_served
+from waiting import wait_until
 
 ENTRY_POINT = DEPLOY / "docker" / "dockerd-entrypoint.sh"
 

@@ -17,7 +17,8 @@ from urllib.parse import urlencode
 import pytest
 from container_kit import Engine
 from deploy_kit import DEPLOY, REPOSITORY
-from torchserve_kit import HANDLER, archive, wait_until
+from torchserve_kit import HANDLER, archive
+from waiting import wait_until
 
 from stoker.bench.ports import free_ports
 

@@ -14,7 +14,8 @@ import prometheus_rig
 import pytest
 from deploy_kit import DEPLOY, RULES, dashboard_queries, render, rules, scaling_queries
 from prometheus_rig import Prometheus
-from torchserve_kit import archive, wait_until, wait_until_served
+from torchserve_kit import archive, wait_until_served
+from waiting import wait_until
 
 from stoker.client import Client
 from stoker.testing.server import RunningServer, running_server

@@ -16,7 +16,8 @@ import grpc
 import psutil
 import pytest
 from google.protobuf.empty_pb2 import Empty
-from torchserve_kit import archive, wait_until
+from torchserve_kit import archive
+from waiting import wait_until
 
 from stoker.client import Client
 from stoker.protos import InferenceAPIsServiceStub

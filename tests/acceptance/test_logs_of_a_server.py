@@ -9,7 +9,8 @@ import signal
 import subprocess
 
 import pytest
-from torchserve_kit import TORCHSERVE, Place, archive, wait_until, wait_until_served
+from torchserve_kit import TORCHSERVE, Place, archive, wait_until_served
+from waiting import wait_until
 
 from stoker.client import CallError, Client
 

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import pytest
-from torchserve_kit import wait_until
+from waiting import wait_until
 
 from stoker.archive.builder import BuildRequest, build
 from stoker.testing.server import RunningServer, running_server

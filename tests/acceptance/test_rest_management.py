@@ -16,7 +16,8 @@ import httpx
 import pytest
 from archive_crafting import RawZip, tar_bytes, tar_member, zip_bytes
 from hypothesis import HealthCheck, Phase, given, settings
-from torchserve_kit import archive, wait_until
+from torchserve_kit import archive
+from waiting import wait_until
 
 from stoker.client import CallError, Client
 from stoker.testing.server import RunningServer, running_server

@@ -12,7 +12,8 @@ import urllib.request
 import grpc
 import pytest
 import trustme
-from torchserve_kit import TORCHSERVE, Place, archive, wait_until, wait_until_served
+from torchserve_kit import TORCHSERVE, Place, archive, wait_until_served
+from waiting import wait_until
 
 from stoker.client import CallError, Client, Endpoint
 

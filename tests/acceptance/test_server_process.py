@@ -12,7 +12,8 @@ import namespaces
 import psutil
 import pytest
 from processes import arguments_of, environment_of
-from torchserve_kit import STARTED, TORCHSERVE, Place, archive, wait_until, wait_until_served
+from torchserve_kit import STARTED, TORCHSERVE, Place, archive, wait_until_served
+from waiting import wait_until
 
 JAVA_CLASS = "org.pytorch.serve.ModelServer"
 """SageMaker's toolkit and watchdogs look for this word among the arguments of every process."""

@@ -14,7 +14,8 @@ from pathlib import Path
 
 import grpc
 import pytest
-from torchserve_kit import wait_until, wait_until_served
+from torchserve_kit import wait_until_served
+from waiting import wait_until
 
 from stoker.archive.builder import BuildRequest, build
 from stoker.cli import stoker

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from torchserve_kit import Place, archive, default_ports_are_free, wait_until, wait_until_served
+from torchserve_kit import Place, archive, default_ports_are_free, wait_until_served
+from waiting import wait_until
 
 from stoker.client import CallError, Client, Endpoint
 

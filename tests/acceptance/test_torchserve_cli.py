@@ -20,9 +20,9 @@ from torchserve_kit import (
     Place,
     archive,
     default_ports_are_free,
-    wait_until,
     wait_until_served,
 )
+from waiting import wait_until
 
 from stoker import TORCHSERVE_VERSION, __version__
 from stoker.client import CallError, Client, Endpoint

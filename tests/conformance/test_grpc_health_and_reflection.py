@@ -9,9 +9,10 @@ from typing import Any
 import grpc
 import pytest
 from google.protobuf import descriptor_pb2
-from grpc_fakes import Running, until
+from grpc_fakes import Running
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2
+from waiting import until
 
 from stoker.core.ports import Health
 

@@ -13,7 +13,8 @@ from typing import Any
 import grpc
 import h2_peer
 import pytest
-from grpc_fakes import LIMIT, Ports, Running, listening_socket, running, until
+from grpc_fakes import LIMIT, Ports, Running, listening_socket, running
+from waiting import until
 
 from stoker.core.ports import Health
 from stoker.core.reply import Chunk

@@ -7,7 +7,8 @@ from typing import Any
 
 import grpc
 import pytest
-from grpc_fakes import DEADLINES, Ports, Running, running, until
+from grpc_fakes import DEADLINES, Ports, Running, running
+from waiting import until
 
 from stoker import errors as e
 from stoker.core.ports import RegisterRequest, ScaleRequest

@@ -6,7 +6,7 @@ from typing import Any
 
 import grpc
 import pytest
-from grpc_fakes import Ports, Running, Submission, running
+from grpc_fakes import Ports, Running, Submission, answering, running
 
 from stoker import errors as e
 from stoker.core.reply import Chunk, ResponseMeta
@@ -66,10 +66,6 @@ ROWS: list[tuple[Exception, grpc.StatusCode, grpc.StatusCode, str, str]] = [
 
 def request(**fields: Any) -> Any:
     return pb.PredictionsRequest(**{"model_name": "m", "input": {"data": b"in"}, **fields})
-
-
-def answering(*parts: bytes, meta: ResponseMeta | None = None) -> Any:
-    return lambda submission: submission.answer(*parts, meta=meta)
 
 
 def failing(error: Any) -> Any:

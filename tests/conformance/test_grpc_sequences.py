@@ -9,7 +9,8 @@ from typing import Any
 
 import grpc
 import pytest
-from grpc_fakes import DEADLINES, Ports, Running, Submission, running, until
+from grpc_fakes import DEADLINES, Ports, Running, Submission, echo, running
+from waiting import until
 
 from stoker import errors as e
 from stoker.core.reply import Chunk
@@ -32,10 +33,6 @@ def request(value: bytes = b"in", id: str | None = None, **inputs: bytes) -> pb.
     if id is not None:
         made.sequence_id = id
     return made
-
-
-def echo(submission: Submission) -> None:
-    submission.answer(submission.inputs["data"])
 
 
 async def conversation(run: Running, *requests: pb.PredictionsRequest, **options: Any) -> list[pb.PredictionResponse]:

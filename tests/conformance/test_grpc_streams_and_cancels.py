@@ -12,7 +12,8 @@ from typing import Any
 
 import grpc
 import pytest
-from grpc_fakes import DEADLINES, Ports, Running, Submission, running, until
+from grpc_fakes import DEADLINES, Ports, Running, Submission, running
+from waiting import until
 
 from stoker import errors as e
 from stoker.core.reply import Chunk, ReplyStream, ResponseMeta

@@ -8,7 +8,8 @@ from collections.abc import AsyncIterator
 
 import httpx
 import pytest
-from http_fakes import LIMIT, HttpPorts, Running, answering, echo, running
+from grpc_fakes import answering
+from http_fakes import LIMIT, HttpPorts, Running, echo, running
 
 from stoker import errors as e
 from stoker.core.ports import Readiness

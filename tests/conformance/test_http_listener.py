@@ -11,8 +11,9 @@ from pathlib import Path
 import httpx
 import pytest
 import trustme
-from grpc_fakes import listening_socket, until
-from http_fakes import HttpPorts, answering, client_of, echo
+from grpc_fakes import answering, listening_socket
+from http_fakes import HttpPorts, client_of, echo
+from waiting import until
 
 from stoker.config.address import Address
 from stoker.errors import BindError

@@ -9,9 +9,9 @@ from collections.abc import AsyncIterator
 
 import pytest
 import wire
-from grpc_fakes import until
 from http_fakes import LIMIT, HttpPorts, Running, echo, running
 from leaks import telltale
+from waiting import until
 
 from stoker.frontend.http import request_head
 from stoker.frontend.http.protocol import HttpConnection

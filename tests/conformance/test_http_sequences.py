@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 import pytest
-from http_fakes import HttpPorts, Running, answering, running
+from grpc_fakes import answering
+from http_fakes import HttpPorts, Running, running
 
 from stoker import errors as e
 from stoker.core.reply import ResponseMeta

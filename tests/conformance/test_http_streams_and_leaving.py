@@ -7,8 +7,9 @@ from collections.abc import AsyncIterator
 
 import pytest
 import wire
-from grpc_fakes import Submission, until
-from http_fakes import HttpPorts, Running, answering, echo, running
+from grpc_fakes import Submission, answering
+from http_fakes import PREDICT, HttpPorts, Running, echo, running
+from waiting import until
 
 from stoker.core.reply import Chunk, ResponseMeta
 from stoker.errors import HandlerRaised, StreamStalled, WorkerDied
@@ -16,7 +17,6 @@ from stoker.frontend.http import events
 
 pytestmark = pytest.mark.usefixtures("wire")
 
-GET = b"GET /predictions/m HTTP/1.1\r\nhost: x\r\n\r\n"
 GET_1_0 = b"GET /predictions/m HTTP/1.0\r\n\r\n"
 EVENTS = {"accept": "text/event-stream"}
 
@@ -30,7 +30,7 @@ async def server() -> AsyncIterator[Running]:
 Begun = tuple[Submission, asyncio.StreamReader, asyncio.StreamWriter]
 
 
-async def submitted(server: Running, request: bytes = GET) -> Begun:
+async def submitted(server: Running, request: bytes = PREDICT) -> Begun:
     reader, writer = await server.connect()
     writer.write(request)
     return await server.inference.submitted(), reader, writer
@@ -52,7 +52,7 @@ async def test_each_part_is_a_chunk_as_it_comes_and_the_first_fixes_the_head(ser
     assert await reader.readexactly(8) == b"3\r\ntwo\r\n"
     submission.reply.push(Chunk(b"three"), last=True)
     assert await reader.readexactly(15) == b"5\r\nthree\r\n0\r\n\r\n"
-    writer.write(GET)
+    writer.write(PREDICT)
     assert (await server.inference.submitted(2)) is not submission  # the connection goes on
     writer.close()
 
@@ -66,7 +66,7 @@ async def test_parts_of_an_answer_that_has_no_body_are_not_sent(server: Running,
     head = await reader.readuntil(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 %d " % status)
     assert b"transfer-encoding" not in head
-    writer.write(GET)
+    writer.write(PREDICT)
     (await server.inference.submitted(2)).reply.push(Chunk(b"next"), last=True)
     assert await reader.readexactly(15) == b"HTTP/1.1 200 OK"
     writer.close()
@@ -74,7 +74,7 @@ async def test_parts_of_an_answer_that_has_no_body_are_not_sent(server: Running,
 
 async def test_parts_that_are_there_together_are_chunks_too(server: Running) -> None:
     server.inference.on_submit = answering(b"a", b"b", b"c")
-    assert await server.raw(GET.replace(b"host", b"connection: close\r\nhost")) != b""
+    assert await server.raw(PREDICT.replace(b"host", b"connection: close\r\nhost")) != b""
     response = await server.client.get("/predictions/m")
     assert (response.text, response.headers["transfer-encoding"]) == ("abc", "chunked")
 
@@ -91,7 +91,7 @@ async def test_parts_that_come_together_are_a_chunk_each(server: Running) -> Non
 
 
 async def test_parts_that_come_together_are_an_event_each(server: Running) -> None:
-    submission, reader, writer = await submitted(server, GET.replace(b"host", b"accept: text/event-stream\r\nhost"))
+    submission, reader, writer = await submitted(server, PREDICT.replace(b"host", b"accept: text/event-stream\r\nhost"))
     submission.reply.push_parts([Chunk(b"one"), Chunk(b"two")], 6)
     await reader.readuntil(b"\r\n\r\n")
     assert await reader.readexactly(32) == b"b\r\ndata: one\n\n\r\nb\r\ndata: two\n\n\r\n"
@@ -170,7 +170,7 @@ async def test_a_handler_that_speaks_events_itself_or_refuses_is_taken_at_its_wo
 
 async def test_a_long_wait_is_bridged_by_comments(server: Running, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(events, "KEEP_ALIVE_S", 0.01)
-    request = GET.replace(b"host", b"accept: text/event-stream\r\nhost")
+    request = PREDICT.replace(b"host", b"accept: text/event-stream\r\nhost")
     submission, reader, writer = await submitted(server, request)
     assert b"200 OK" in await reader.readuntil(b"\r\n\r\n")
     assert b": keep-alive\n\n" in await reader.readuntil(b"keep-alive\n\n")
@@ -182,7 +182,7 @@ async def test_a_long_wait_is_bridged_by_comments(server: Running, monkeypatch: 
 
 async def test_an_error_after_a_comment_is_an_event(server: Running, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(events, "KEEP_ALIVE_S", 0.01)
-    submission, reader, writer = await submitted(server, GET.replace(b"host", b"accept: text/event-stream\r\nhost"))
+    submission, reader, writer = await submitted(server, PREDICT.replace(b"host", b"accept: text/event-stream\r\nhost"))
     await reader.readuntil(b"keep-alive\n\n")
     submission.reply.fail(HandlerRaised())
     assert b"event: error\n" in await reader.readuntil(b"0\r\n\r\n")
@@ -217,7 +217,7 @@ async def test_a_client_that_never_reads_is_let_go() -> None:
     ports = HttpPorts()
     async with ports.listener(stall_s=0.05) as listener:
         reader, writer = await wire.connect(listener.port, limit=1 << 10)
-        writer.write(GET)
+        writer.write(PREDICT)
         submission = await ports.inference.submitted()
         submission.reply.push(Chunk(bytes(32 << 20)), last=False)
         await until(lambda: submission.consumed > 0)
@@ -270,7 +270,7 @@ async def test_a_client_that_leaves_before_its_request_is_whole_causes_no_job(se
 
 
 async def test_of_pipelined_requests_the_one_that_runs_is_cancelled_and_the_others_never_begin(server: Running) -> None:
-    submission, _, writer = await submitted(server, GET * 3)
+    submission, _, writer = await submitted(server, PREDICT * 3)
     writer.transport.abort()
     submission.answer(b"x")  # what is written now meets the end of the connection
     await until(lambda: server.listener.open_connections == 0)
@@ -285,7 +285,7 @@ async def test_a_drain_waits_for_open_requests_and_accepts_nothing_new() -> None
     async with ports.listener() as listener:
         idle_reader, idle_writer = await wire.connect(listener.port)
         reader, writer = await wire.connect(listener.port)
-        writer.write(GET)
+        writer.write(PREDICT)
         submission = await ports.inference.submitted()
         drain = asyncio.create_task(listener.drain(20))
         assert await idle_reader.read() == b""  # an idle connection ends at once
@@ -304,7 +304,7 @@ async def test_what_a_drain_gave_up_is_told_that_the_server_stops() -> None:
     ports = HttpPorts()
     async with ports.listener() as listener:
         reader, writer = await wire.connect(listener.port)
-        writer.write(GET)
+        writer.write(PREDICT)
         submission = await ports.inference.submitted()
         await listener.drain(0.01)
         answer = await reader.read()

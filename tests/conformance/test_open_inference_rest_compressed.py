@@ -9,9 +9,9 @@ import threading
 from typing import Any
 
 import pytest
-from grpc_fakes import until
 from http_fakes import HttpPorts, Running, running
 from open_inference_kit import rest_ports
+from waiting import until
 
 from stoker.frontend.budget import Share
 from stoker.frontend.inflater import current_inflater

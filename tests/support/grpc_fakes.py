@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -12,6 +11,7 @@ from typing import Any
 
 import grpc.aio
 import wire
+from waiting import until
 
 from stoker.core.job import Input, Job, ModelKey, new_request_id
 from stoker.core.measures import ModelCounters
@@ -49,14 +49,6 @@ DEADLINES = (0.2, 1.0, 5.0, 20.0)
 """For calls that must reach the server before they end: the next one if the machine was too busy for the last."""
 
 
-async def until(condition: Callable[[], bool], *, timeout_s: float = 60.0) -> None:
-    """Waits for something that happens soon, without saying how soon."""
-    end = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < end, "it did not happen"
-        await asyncio.sleep(0.002)
-
-
 @dataclass
 class Submission:
     """One request that reached the port. The test answers through ``reply``."""
@@ -85,6 +77,14 @@ class Submission:
         for part in parts[:-1]:
             self.reply.push(Chunk(part), last=False)
         self.reply.push(Chunk(parts[-1], meta), last=True)
+
+
+def echo(submission: Submission) -> None:
+    submission.answer(submission.inputs["data"])
+
+
+def answering(*parts: bytes, meta: ResponseMeta | None = None) -> Callable[[Submission], None]:
+    return lambda submission: submission.answer(*parts, meta=meta)
 
 
 @dataclass

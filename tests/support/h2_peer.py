@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import time
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import hpack
 import wire
@@ -185,9 +183,3 @@ async def serves(port: int) -> bool:
     async with peer(port) as neighbour:
         neighbour.call(1, REQUEST)
         return (await neighbour.answer(1)).status == OK
-
-
-def resident_bytes() -> int:
-    """Memory of this process, in which the server under test runs."""
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE")

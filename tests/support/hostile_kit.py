@@ -25,7 +25,7 @@ from h2_peer import (
     WINDOW_UPDATE,
     frame,
 )
-from torchserve_kit import wait_until
+from waiting import wait_until
 
 from stoker.client import Client
 from stoker.testing.server import RunningServer

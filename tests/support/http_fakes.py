@@ -23,7 +23,6 @@ from leaks import look_for_leaks
 
 from stoker.config.address import Address
 from stoker.core.ports import TokenScope
-from stoker.core.reply import ResponseMeta
 from stoker.errors import ResourceNotFound, TokenRejected
 from stoker.frontend.http.app import App
 from stoker.frontend.http.infer import RestInference
@@ -31,11 +30,15 @@ from stoker.frontend.http.inference import inference_api
 from stoker.frontend.http.listener import HttpListener
 from stoker.frontend.http.open_inference import health_routes, open_inference_routes
 from stoker.frontend.http.predictions import Predictions, answers_of_errors
+from stoker.frontend.http.protocol import HttpConnection
 from stoker.frontend.listener import Budgets, Limits
 from stoker.frontend.open_exchanges import OpenExchanges
 from stoker.frontend.open_inference.service import OpenInference
 
 LIMIT = 100_000
+PING = b"GET /ping HTTP/1.1\r\nhost: x\r\n\r\n"
+PREDICT = b"GET /predictions/m HTTP/1.1\r\nhost: x\r\n\r\n"
+POST = b"POST /predictions/m HTTP/1.1\r\nhost: x\r\n"
 
 
 @dataclass
@@ -181,6 +184,19 @@ async def running(ports: HttpPorts) -> AsyncIterator[Running]:
             it.close()
 
 
+async def neighbour_is_answered(server: Running) -> None:
+    assert (await server.client.get("/ping")).status_code == 200
+
+
+def connections(listener: HttpListener) -> list[HttpConnection]:
+    return [one for one in listener._connections.open if isinstance(one, HttpConnection)]
+
+
+def held(listener: HttpListener) -> int:
+    """Bytes that the connections hold, received or to be written."""
+    return sum(len(one._rest) + one._transport.get_write_buffer_size() for one in connections(listener))
+
+
 _NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # httpx would make one for each client, and that takes its time
 
 
@@ -197,7 +213,3 @@ def client_of(address: str) -> httpx.AsyncClient:
 def echo(submission: Submission) -> None:
     """Answers at once with all values joined."""
     submission.answer(b"".join(submission.inputs.values()))
-
-
-def answering(*parts: bytes, meta: ResponseMeta | None = None) -> Callable[[Submission], None]:
-    return lambda submission: submission.answer(*parts, meta=meta)

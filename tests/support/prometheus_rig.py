@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from benchmarks import fetching
-from torchserve_kit import wait_until
+from waiting import wait_until
 
 from stoker.bench import tools
 from stoker.bench.ports import free_ports

@@ -12,7 +12,6 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 import wire
-from grpc_fakes import until
 from h2.config import H2Configuration
 from h2.connection import H2Connection
 from h2.errors import ErrorCodes
@@ -31,6 +30,7 @@ from h2.events import (
 )
 from h2.settings import SettingCodes, Settings
 from h2_peer import GOAWAY, PREDICTIONS, REQUEST, message
+from waiting import until
 
 Headers = list[tuple[str, str]]
 

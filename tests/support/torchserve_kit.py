@@ -7,13 +7,12 @@ import signal
 import socket
 import subprocess
 import sys
-import time
-import zipfile
-from collections.abc import Callable
 from pathlib import Path
 
 import psutil
+from model_kit import model_archive
 from processes import environment_of
+from waiting import wait_until
 
 from stoker.bench.ports import free_ports
 from stoker.client import Client, Endpoint
@@ -36,21 +35,7 @@ def handle(data, context):
 
 def archive(folder: Path, name: str, source: str = HANDLER) -> Path:
     folder.mkdir(exist_ok=True)
-    path = folder / f"{name}.mar"
-    with zipfile.ZipFile(path, "w") as mar:
-        mar.writestr(
-            "MAR-INF/MANIFEST.json",
-            f'{{"model": {{"modelName": "{name}", "modelVersion": "1.0", "handler": "service.py"}}}}',
-        )
-        mar.writestr("service.py", source)
-    return path
-
-
-def wait_until(condition: Callable[[], bool], what: str, seconds: float = 60) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, f"not within {seconds} s: {what}"
-        time.sleep(0.02)
+    return model_archive(folder, name, source)
 
 
 def wait_until_served(client: Client, model: str) -> None:

@@ -5,13 +5,9 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 import pytest
-from grpc_fakes import Ports, Submission
+from grpc_fakes import Ports, echo
 
 from stoker.frontend.grpc.server import GrpcServer
-
-
-def echo(submission: Submission) -> None:
-    submission.answer(submission.inputs["data"])
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from grpc_fakes import Ports, until
+from grpc_fakes import Ports
 from h2_peer import (
     DATA,
     END_HEADERS,
@@ -22,6 +22,7 @@ from h2_peer import (
     peer,
     serves,
 )
+from waiting import until
 
 from stoker.frontend import connections
 from stoker.frontend.grpc.server import GrpcServer

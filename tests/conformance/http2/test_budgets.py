@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from grpc_fakes import Ports, until
+from grpc_fakes import Ports
 from h2_peer import (
     BIG,
     CANCEL,
@@ -26,9 +26,10 @@ from h2_peer import (
     frame,
     message,
     peer,
-    resident_bytes,
     serves,
 )
+from processes import resident_bytes
+from waiting import until
 
 from stoker.frontend import transfers
 from stoker.frontend.grpc.limits import Limits

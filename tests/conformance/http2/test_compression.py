@@ -19,9 +19,9 @@ from h2_peer import (
     frame,
     message,
     peer,
-    resident_bytes,
     serves,
 )
+from processes import resident_bytes
 
 from stoker.frontend.grpc.server import GrpcServer
 from stoker.protos import inference_pb2

@@ -8,7 +8,7 @@ import time
 import weakref
 
 import pytest
-from grpc_fakes import Ports, running, until
+from grpc_fakes import Ports, running
 from h2_peer import (
     BIG,
     CANCELLED,
@@ -33,6 +33,7 @@ from h2_peer import (
     peer,
     serves,
 )
+from waiting import until
 
 from stoker.frontend import connections
 from stoker.frontend.grpc.engine import ConnectionAge

@@ -9,7 +9,7 @@ import asyncio
 from contextlib import suppress
 
 import pytest
-from grpc_fakes import Ports, until
+from grpc_fakes import Ports
 from h2_peer import (
     CONTINUATION,
     DATA,
@@ -24,9 +24,10 @@ from h2_peer import (
     WINDOW_UPDATE,
     frame,
     peer,
-    resident_bytes,
     serves,
 )
+from processes import resident_bytes
+from waiting import until
 
 from stoker.frontend.grpc.limits import Limits
 from stoker.frontend.grpc.server import GrpcServer

@@ -6,7 +6,7 @@ import asyncio
 from itertools import pairwise
 
 import pytest
-from grpc_fakes import Ports, until
+from grpc_fakes import Ports
 from h2_peer import (
     BIG,
     CANCEL,
@@ -32,6 +32,7 @@ from h2_peer import (
     peer,
     serves,
 )
+from waiting import until
 
 from stoker.config.load import Given, load_file
 from stoker.errors import ConfigurationError

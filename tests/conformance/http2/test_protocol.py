@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 import wire
-from grpc_fakes import Ports, Submission, until
+from grpc_fakes import Ports, Submission
 from h2_peer import (
     DATA,
     END_STREAM,
@@ -29,6 +29,7 @@ from h2_peer import (
     message,
     peer,
 )
+from waiting import until
 
 from stoker.core.reply import Chunk
 from stoker.errors import ModelNotFound

@@ -6,7 +6,7 @@ import asyncio
 import os
 
 import pytest
-from grpc_fakes import Ports, Submission, until
+from grpc_fakes import Ports, Submission
 from h2.errors import ErrorCodes
 from h2.settings import SettingCodes
 from h2_peer import (
@@ -29,6 +29,7 @@ from h2_peer import (
     message,
 )
 from strict_client import Answer, StrictClient, strict_client
+from waiting import until
 
 from stoker.core.reply import Chunk, ResponseMeta
 from stoker.errors import ModelNotFound

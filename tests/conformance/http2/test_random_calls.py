@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
-from grpc_fakes import Ports, Submission, until
+from grpc_fakes import Ports, Submission
 from h2_peer import (
     CANCEL,
     DATA,
@@ -28,6 +28,7 @@ from h2_peer import (
     message,
     peer,
 )
+from waiting import until
 
 from stoker.frontend.connections import Connection
 from stoker.frontend.listener import Budgets

@@ -7,9 +7,9 @@ import asyncio
 import httpx
 import pytest
 import wire
-from grpc_fakes import until
 from http_management_kit import World
 from leaks import telltale
+from waiting import until
 
 from stoker import errors as e
 

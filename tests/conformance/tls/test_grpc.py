@@ -12,7 +12,7 @@ import pytest
 import trustme
 import uvloop
 from cryptography import x509
-from grpc_fakes import Ports, until
+from grpc_fakes import Ports
 from tls_servers import (
     GRPC,
     REST,
@@ -29,6 +29,7 @@ from tls_servers import (
     rest,
     write_keystore,
 )
+from waiting import until
 
 from stoker.frontend.tls import of_grpc
 from stoker.protos import InferenceAPIsServiceStub

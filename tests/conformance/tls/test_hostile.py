@@ -13,9 +13,11 @@ from typing import Any, Protocol
 
 import pytest
 import wire
-from grpc_fakes import FakeInference, Ports, until
-from h2_peer import DATA, END_STREAM, PREFACE, SETTINGS, Peer, frame, message, peer, resident_bytes
+from grpc_fakes import FakeInference, Ports
+from h2_peer import DATA, END_STREAM, PREFACE, SETTINGS, Peer, frame, message, peer
 from http_fakes import HttpPorts
+from processes import resident_bytes
+from waiting import until
 
 from stoker.frontend.grpc.limits import Limits as GrpcLimits
 from stoker.frontend.listener import Limits
@@ -356,3 +358,21 @@ async def test_a_record_that_was_changed_on_its_way_is_no_request(server: Server
 
     assert b"data" not in await in_thread(attack)
     assert not server.inference.submissions
+
+
+async def test_an_idle_tls_connection_does_not_hold_a_stop(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its client does not look at the socket, so it never says that it has received the end."""
+    monkeypatch.setattr(wire, "secured", True)
+    async with HttpPorts().listener() as listener:
+
+        def ask() -> Client:
+            client = Client(listener.port).shake_hands()
+            client.write(b"GET /ping HTTP/1.1\r\nhost: x\r\n\r\n")
+            client.read_until(b"HTTP/1.1 200 ")
+            return client
+
+        client = await in_thread(ask)
+        stop = asyncio.ensure_future(listener.drain(3600.0))
+        await until(stop.done)
+        assert listener.open_connections == 0
+        client.sock.close()

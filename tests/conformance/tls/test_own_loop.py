@@ -13,8 +13,9 @@ import grpc
 import psutil
 import pytest
 from google.protobuf.empty_pb2 import Empty
-from grpc_fakes import Ports, until
+from grpc_fakes import Ports
 from tls_servers import GRPC, Files, answer_to, client_context, grpc_server, predict
+from waiting import until
 
 from stoker.frontend.grpc import engine_nghttp2
 from stoker.frontend.grpc.limits import Limits

@@ -10,8 +10,8 @@ from dataclasses import replace
 
 import pytest
 import trustme
-from grpc_fakes import until
 from tls_servers import REST, Files, ask, by_the_server, client_context, expired, old_client, rest, seen, write_keystore
+from waiting import until
 
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1"])

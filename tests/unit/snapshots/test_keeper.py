@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from registry_fakes import World
+from waiting import until
 
 from stoker import errors
 from stoker.config.model_snapshot import ModelSnapshot, SnapshotModel
@@ -59,13 +60,6 @@ async def make(notebook: Notebook) -> AsyncIterator[Callable[..., World]]:
     yield made
     for world in worlds:
         await world.registry.close()
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    end = asyncio.get_running_loop().time() + 30
-    while not condition():
-        assert asyncio.get_running_loop().time() < end, "it did not come"
-        await asyncio.sleep(0.001)
 
 
 async def register(world: World, url: str, workers: int = 1) -> None:
