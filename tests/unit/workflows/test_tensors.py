@@ -7,7 +7,6 @@ from workflow_fakes import WorkflowRig
 
 from stoker import errors
 from stoker.core.tensors import NamedHead, Parameters, Tensor
-from stoker.core.workflows import RegisterWorkflowRequest
 from stoker.frontend.open_inference.request import InferAnswer, InferRequest, RequestHead
 from stoker.frontend.open_inference.service import OpenInference
 
@@ -55,7 +54,7 @@ def text(name: str, value: bytes) -> Tensor:
 async def rig() -> WorkflowRig:
     rig = WorkflowRig()
     rig.store.archives["fork.war"] = {"models": {"timeout-ms": 9}, "dag": {"a": ["b", "c"]}}
-    await rig.workflows.register_workflow(RegisterWorkflowRequest(url="fork.war"))
+    await rig.register("fork.war")
     rig.node("fork__b").answer, rig.node("fork__c").answer = b"one", b"\xff"
     return rig
 
