@@ -13,7 +13,8 @@ import grpc
 import pytest
 from h2_peer import DATA, END_STREAM, OK, WINDOW_UPDATE, frame, message
 from hostile_kit import Attacker, calls, port_of
-from torchserve_kit import archive, wait_until
+from torchserve_kit import archive
+from waiting import wait_until
 
 from stoker.client import CallError, Client
 from stoker.protos import inference_pb2
