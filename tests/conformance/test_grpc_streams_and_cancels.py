@@ -321,17 +321,20 @@ async def test_a_method_may_answer_a_stream_of_its_client_once(engine: str) -> N
         assert await code_of(refused) is CODE.RESOURCE_EXHAUSTED
 
 
-async def test_of_answers_that_nobody_reads_grpcio_holds_no_more_than_its_budget() -> None:
+async def test_of_answers_that_nobody_reads_listeners_of_grpcio_hold_half_the_budget_together() -> None:
     """Each answer is large enough to wait for its reader; what is too much is refused, and room comes back."""
     ports, options = Ports("grpcio"), [*NO_READ_AHEAD, ("grpc.max_receive_message_length", -1)]
-    answer = bytes(8 << 20)
+    answer, budgets = bytes(8 << 20), Budgets(unread=48 << 20)
     ports.inference.on_submit = lambda submission: submission.answer(answer)
     async with (
-        running(ports, budgets=Budgets(unread=20 << 20)) as it,
-        grpc.aio.insecure_channel(f"127.0.0.1:{it.server.port}", options=options) as channel,
+        running(ports, budgets=budgets) as first,
+        running(ports, budgets=budgets) as second,
+        grpc.aio.insecure_channel(f"127.0.0.1:{first.server.port}", options=options) as channel,
+        grpc.aio.insecure_channel(f"127.0.0.1:{second.server.port}", options=options) as other,
     ):
-        unread = channel.unary_stream("/org.pytorch.serve.grpc.inference.InferenceAPIsService/Predictions")
-        calls = [unread(REQUEST.SerializeToString()) for _ in range(5)]
+        path = "/org.pytorch.serve.grpc.inference.InferenceAPIsService/Predictions"
+        unread, of_other = channel.unary_stream(path), other.unary_stream(path)
+        calls = [ask(REQUEST.SerializeToString()) for ask in (unread, of_other) * 2 + (unread,)]
         await until(lambda: sum(call.done() for call in calls) == 3)
         codes = [await code_of(call) for call in calls if call.done()]
         assert codes == [CODE.RESOURCE_EXHAUSTED] * 3
@@ -340,3 +343,4 @@ async def test_of_answers_that_nobody_reads_grpcio_holds_no_more_than_its_budget
                 assert len(await call.read()) > len(answer)
                 assert await code_of_rest(call) is CODE.OK
         assert len(await unread(REQUEST.SerializeToString()).read()) > len(answer)
+        await until(lambda: budgets.unread.total == 0)

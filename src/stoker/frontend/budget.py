@@ -234,23 +234,46 @@ class UnreadAnswers:
     """Limits the memory that unread answers take, which is more than their bytes: malloc wastes some between blocks.
 
     Beyond the limit, it drops the connections with the most unread bytes, so that fast readers do not pay for slow
-    ones.
+    ones.  Answers that cannot be dropped get half of it, so that their clients do not cost those that can be.
     """
 
-    __slots__ = ("_by_reader", "limit", "total")
+    __slots__ = ("_by_reader", "_held", "limit", "total")
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
         self.total = 0
+        self._held = 0
         self._by_reader: dict[Reader, int] = {}
 
     def set(self, reader: Reader, size: int) -> None:
         """Sets the bytes that ``reader`` leaves unread now; 0 forgets it."""
-        taken = size + size // 3 + _PER_READER if size else 0
+        taken = _memory(size) if size else 0
         self.total += taken - self._by_reader.pop(reader, 0)
         if taken:
             self._by_reader[reader] = taken
+        self._drop_what_is_over()
+
+    def hold(self, size: int) -> bool:
+        """Counts an answer that cannot be dropped, until `give`. False: there is no room for it."""
+        taken = _memory(size)
+        if self._held + taken > self.limit // 2:
+            return False
+        self._held += taken
+        self.total += taken
+        self._drop_what_is_over()
+        return True
+
+    def give(self, size: int) -> None:
+        taken = _memory(size)
+        self._held -= taken
+        self.total -= taken
+
+    def _drop_what_is_over(self) -> None:
         while self.total > self.limit:
             largest = max(self._by_reader, key=self._by_reader.__getitem__)
             self.total -= self._by_reader.pop(largest)
             largest.give_up()
+
+
+def _memory(size: int) -> int:
+    return size + size // 3 + _PER_READER

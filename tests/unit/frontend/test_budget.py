@@ -235,6 +235,28 @@ def test_what_holding_an_answer_takes_counts_beside_its_bytes() -> None:
     assert 1_250_000 < answers.total < 1_400_000
 
 
+def test_answers_that_cannot_be_dropped_get_half_and_count_until_they_are_given_back() -> None:
+    answers, reader = UnreadAnswers(2_000_000), Connection()
+    assert answers.hold(600_000)
+    assert not answers.hold(100_000)
+    answers.set(reader, 700_000)
+    assert not reader.given_up
+    answers.give(600_000)
+    assert answers.hold(600_000)
+    answers.set(reader, 0)
+    answers.give(600_000)
+    assert answers.total == 0
+
+
+def test_a_reader_is_given_up_for_an_answer_that_cannot_be_dropped() -> None:
+    answers, reader = UnreadAnswers(2_000_000), Connection()
+    answers.set(reader, 1_200_000)
+    assert answers.hold(600_000)
+    assert reader.given_up
+    answers.give(600_000)
+    assert answers.total == 0
+
+
 def test_what_was_read_counts_no_more() -> None:
     answers, reader = UnreadAnswers(1_000_000), Connection()
     for _ in range(10):

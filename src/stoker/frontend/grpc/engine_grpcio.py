@@ -20,7 +20,7 @@ from msgspec import field
 
 from stoker.errors import BindError
 from stoker.frontend import sockets
-from stoker.frontend.budget import ByteBudget
+from stoker.frontend.budget import UnreadAnswers
 from stoker.frontend.grpc.call import ROOM_BYTES, Call, Method, Trailing
 from stoker.frontend.grpc.credentials import server_credentials
 from stoker.frontend.grpc.engine import Setup
@@ -33,7 +33,6 @@ _CODES = {code.value[0]: code for code in grpc.StatusCode}
 class GrpcioEngine:
     def __init__(self, setup: Setup) -> None:
         self._setup = setup
-        self._unread = ByteBudget(setup.budgets.unread.limit)
         self._server: grpc.aio.Server | None = None
         self._running: set[asyncio.Future[Any]] = set()  # calls whose client has not taken the whole answer
         self._remove: Callable[[], None] = lambda: None  # removes the Unix socket's file
@@ -118,7 +117,7 @@ class GrpcioEngine:
             method=method,
             metadata=context.invocation_metadata() or (),
             encode=method.encode,
-            unread=self._unread,
+            unread=self._setup.budgets.unread,
         )
 
 
@@ -141,10 +140,10 @@ def server_options(setup: Setup) -> list[tuple[str, int]]:
 class _GrpcioCall(Call, kw_only=True):
     """Queues answers between the method and the coroutine, which writes them as fast as the client reads.
 
-    ``unread``: the budget for what clients have not read, of which the call takes ``_held`` bytes.
+    ``unread``: the budget for what clients have not read, which counts the call's answer of ``_held`` bytes.
     """
 
-    unread: ByteBudget
+    unread: UnreadAnswers
     _held: int = 0
     _status: Status | None = None
     _initial: Trailing = ()
@@ -165,7 +164,8 @@ class _GrpcioCall(Call, kw_only=True):
             raise asyncio.CancelledError from None
         finally:
             self.cancelled()
-            self.unread.give(self._held)
+            if self._held:
+                self.unread.give(self._held)
         if self._status is not None:
             await context.abort(_CODES[self._status.code], self._status.details)
         if self._trailing:
@@ -217,11 +217,10 @@ class _GrpcioCall(Call, kw_only=True):
     def _answer(self, message: Message, trailing: Trailing) -> None:
         """Sends the only answer; refuses a large one while too much is unread, because grpcio cannot drop it later."""
         if len(message) > ROOM_BYTES:
-            if not self.unread.fits(len(message)):
+            if not self.unread.hold(len(message)):
                 self._refuse(Status(RESOURCE_EXHAUSTED, "Too many answers of this server are not read."))
                 return
             self._held = len(message)
-            self.unread.take(self._held)
         self._write((message,))
         self._finish(trailing)
 
