@@ -211,12 +211,12 @@ class Server:
         inference = [
             *inference_methods(registry, status_codes=codes, names=sequence_names(settings)),
             *workflow_inference_methods(workflows, status_codes=codes),
-            *tensors.methods(Role.INFERENCE),
+            *tensors.methods(Role.INFERENCE, self._budgets.unparsed),
         ]
         management = [
             *management_methods(registry, status_codes=codes, model_api_enabled=self._access.model_api),
             *workflow_management_methods(workflows, status_codes=codes, enabled=self._workflow_api),
-            *tensors.methods(Role.MANAGEMENT),
+            *tensors.methods(Role.MANAGEMENT, self._budgets.unparsed),
         ]
         apis = (
             guarded(inference, authorizer, TokenScope.INFERENCE),

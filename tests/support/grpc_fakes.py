@@ -36,6 +36,7 @@ from stoker.frontend.grpc.management import management_methods
 from stoker.frontend.grpc.open_inference import health_methods as open_health_methods
 from stoker.frontend.grpc.open_inference import open_inference_methods
 from stoker.frontend.grpc.server import GrpcServer
+from stoker.frontend.listener import Budgets
 from stoker.frontend.open_inference.repository import Repository
 from stoker.frontend.open_inference.service import OpenInference
 from stoker.protos import InferenceAPIsServiceStub, ManagementAPIsServiceStub
@@ -318,6 +319,7 @@ class Ports:
     access_log: FakeAccessLog = field(default_factory=FakeAccessLog)
     status_codes: str = "correct"
     model_api_enabled: bool = True
+    budgets: Budgets = field(default_factory=Budgets)
 
     def methods(self) -> list[Method]:
         return [
@@ -331,11 +333,13 @@ class Ports:
                 OpenInference(self.inference, self.models, max_response_bytes=LIMIT),
                 self.models,
                 repository_of(self.management, self.models, self.model_api_enabled, self.repository_served),
+                budget=self.budgets.unparsed,
                 status_codes=self.status_codes,
             ),
         ]
 
-    def server(self, *, port: int = 0, **options: Any) -> GrpcServer:
+    def server(self, *, port: int = 0, budgets: Budgets | None = None, **options: Any) -> GrpcServer:
+        self.budgets = budgets or self.budgets
         return GrpcServer(
             host="127.0.0.1",
             port=port,
@@ -343,6 +347,7 @@ class Ports:
             methods=self.methods(),
             max_message_bytes=LIMIT,
             access_log=self.access_log,
+            budgets=self.budgets,
             **{"tls": wire.grpc_tls(), **options},
         )
 

@@ -11,6 +11,7 @@ from http_fakes import HttpPorts
 from tensor_kit import CONFIGURED, ROWS, echo, raw
 
 from stoker.core.tensors import Tensor
+from stoker.frontend.slices import Steps, current_slices
 from stoker.protos import grpc_predict_v2_pb2 as pb
 
 STANDARD = "inference.GRPCInferenceService"
@@ -36,6 +37,18 @@ class Client:
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await self(method, request)
         return caught.value.code(), caught.value.details() or ""
+
+
+class OtherReading:
+    """A large request of another client that is being read, until it is told to end."""
+
+    def __init__(self) -> None:
+        self.done = False
+        current_slices().submit("others", self._steps(), lambda *_: None)
+
+    def _steps(self) -> Steps:
+        while not self.done:
+            yield
 
 
 def rest_ports() -> HttpPorts:

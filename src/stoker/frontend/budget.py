@@ -156,6 +156,10 @@ class Share:
         else:
             self._hold(size)
 
+    def take(self, size: int) -> None:
+        """Counts bytes of a complete request, even beyond the limit: it is others that wait then."""
+        self._take(size)
+
     def stop_waiting(self) -> None:
         """Leaves the queue, and keeps what is already counted. Idempotent."""
         if self._waiter is not None:

@@ -37,11 +37,11 @@ class ProtocolV2:
         """Returns the methods that need no token."""
         return health_methods(self._models) if self._served else ()
 
-    def methods(self, role: Role) -> Sequence[Method]:
+    def methods(self, role: Role, budget: RequestBudget) -> Sequence[Method]:
         if not self._served:
             return ()
-        codes = self._settings.grpc_status_codes
-        return open_inference_methods(self._inference, self._models, self._repository(role), status_codes=codes)
+        codes, repository = self._settings.grpc_status_codes, self._repository(role)
+        return open_inference_methods(self._inference, self._models, repository, budget=budget, status_codes=codes)
 
     def rest_inference(self, budget: RequestBudget) -> RestInference | None:
         if not self._served:

@@ -207,6 +207,16 @@ def test_small_requests_of_a_connection_that_has_its_part_take_what_does_not_wai
         shares[3].hold(1)
 
 
+def test_a_complete_request_counts_beyond_the_limit_and_others_wait_for_it() -> None:
+    budget, calls = RequestBudget(100), list[str]()
+    complete, other = Share(budget), Share(budget)
+    complete.take(200)
+    other.reserve(10, lambda: calls.append("served"), meanwhile=0)
+    assert (budget.taken, calls) == (200, [])
+    complete.give_back()
+    assert calls == ["served"]
+
+
 # ------------------------------------------------------------------------------------------ unread answers
 
 

@@ -7,7 +7,8 @@ clients repeat from request to request, is parsed once and kept.  A response is 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
+from itertools import repeat
 from typing import Any, NamedTuple
 
 from google.protobuf.message import DecodeError
@@ -19,6 +20,7 @@ from stoker.errors import BadRequest, InvalidOutput, MalformedMessage
 from stoker.frontend.grpc.fields import check_fields
 from stoker.frontend.grpc.varint import read_value, varint
 from stoker.frontend.open_inference.checks import datatype_of
+from stoker.frontend.open_inference.conversions import Conversions
 from stoker.frontend.open_inference.request import AnswerHead, InferAnswer, InferRequest, RequestHead
 from stoker.frontend.request_limits import FEW_BYTES, MOST_NUMBERS, MOST_TEXTS, check_count, most
 from stoker.protos import grpc_predict_v2_pb2 as pb
@@ -30,6 +32,9 @@ _TENSORS = (0x2A, 0x32)  # fields 5 and 6: inputs and requested outputs
 _RAW_OUTPUT, _ID = b"\x32", b"\x1a"  # fields 6 and 3 of a response
 _MOST_MODELS, _MOST_OF_A_MODEL, _LONGEST_KEPT = 512, 8, 2048
 _LENGTH_DELIMITED = 2
+
+Read = tuple[InferRequest, bool | None]
+"""A request, and whether its contents are raw; None: it has no inputs."""
 
 
 # ----------------------------------------------------------------------------------------------- requests
@@ -48,11 +53,8 @@ _known: dict[bytes, deque[_Known]] = {}
 """The newest heads of each model, by the field that names it."""
 
 
-def read(message: bytes | bytearray) -> tuple[InferRequest, bool | None]:
-    """Returns the request, and whether its contents are raw (None without inputs).
-
-    Raises: MalformedMessage, BadRequest
-    """
+def read(message: bytes | bytearray) -> Read:
+    """Raises MalformedMessage, BadRequest."""
     if len(message) > FEW_BYTES:
         check_fields(message, _TENSORS)
     try:
@@ -69,7 +71,32 @@ def read(message: bytes | bytearray) -> tuple[InferRequest, bool | None]:
             _keep(name, known)
         return InferRequest(request.head, cut.id.decode(), cut.raw), True
     except (DecodeError, UnicodeDecodeError):
-        raise MalformedMessage(message_type="ModelInferRequest") from None
+        raise _malformed() from None
+
+
+def needs_steps(message: bytes | bytearray) -> bool:
+    """Tells whether a large message has contents to convert. One of too many fields has not: `read` refuses it."""
+    try:
+        check_fields(message, _TENSORS)
+    except BadRequest:
+        return False
+    return _cut(message) is None
+
+
+def read_in_steps(message: bytes | bytearray) -> Generator[None, None, Read]:
+    """Reads a message for which `needs_steps`; yields between them. Raises MalformedMessage, BadRequest."""
+    conversions = Conversions()
+    try:
+        found = _parsed(_message_of(message), later=conversions)
+    except (DecodeError, UnicodeDecodeError):
+        raise _malformed() from None
+    yield
+    yield from conversions.steps()
+    return found
+
+
+def _malformed() -> MalformedMessage:
+    return MalformedMessage(message_type="ModelInferRequest")
 
 
 def _name_field(message: bytes | bytearray) -> bytes:
@@ -171,9 +198,9 @@ def _check_lengths(message: pb.ModelInferRequest, size: int) -> None:
     check_count(texts, most(MOST_TEXTS, size), "elements of BYTES")
 
 
-def _parsed(message: pb.ModelInferRequest, raw: Sequence[Buffer] = ()) -> tuple[InferRequest, bool | None]:
+def _parsed(message: pb.ModelInferRequest, raw: Sequence[Buffer] = (), later: Conversions | None = None) -> Read:
     raw = raw or message.raw_input_contents
-    data = _raw_data(message, raw) if raw else list(map(_typed_data, message.inputs))
+    data = _raw_data(message, raw) if raw else list(map(_typed_data, message.inputs, repeat(later)))
     inputs = [
         NamedHead(tensor.name, tensor.datatype, list(tensor.shape), parameters_of(tensor.parameters))
         for tensor in message.inputs
@@ -200,15 +227,18 @@ def _raw_data(request: pb.ModelInferRequest, raw: Sequence[Buffer]) -> Sequence[
     return raw
 
 
-def _typed_data(tensor: Any) -> bytes:
+def _typed_data(tensor: Any, later: Conversions | None) -> Buffer:
     datatype = datatype_of(tensor.name, tensor.datatype)
     if not datatype.contents:
         raise BadRequest(f"Input '{tensor.name}' is {datatype.name}, which only raw_input_contents can carry.")
     for field, _ in tensor.contents.ListFields():
         if field.name != datatype.contents:
             raise BadRequest(f"Input '{tensor.name}' is {datatype.name}, and has {field.name}.")
+    values = getattr(tensor.contents, datatype.contents)
+    if later is not None:
+        return later.add(tensor.name, datatype, values, elements.raw_of)
     try:
-        return elements.raw_of(datatype, getattr(tensor.contents, datatype.contents))
+        return elements.raw_of(datatype, values)
     except ValueError as error:
         raise BadRequest(f"Input '{tensor.name}' {error}.") from None
 

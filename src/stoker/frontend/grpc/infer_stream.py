@@ -8,15 +8,19 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 
 from stoker.core.job import new_request_id
+from stoker.frontend.budget import RequestBudget
 from stoker.frontend.grpc import infer_messages
 from stoker.frontend.grpc.call import Call
+from stoker.frontend.grpc.messages import LARGE_BYTES
 from stoker.frontend.grpc.metadata import request_headers
 from stoker.frontend.grpc.varint import varint
 from stoker.frontend.open_inference import controls
 from stoker.frontend.open_inference.request import AnswerHead, InferAnswer, InferRequest
 from stoker.frontend.open_inference.service import OpenInference, Running
+from stoker.frontend.slices import Steps, current_slices
 from stoker.protos import grpc_predict_v2_pb2 as pb
 
 MOST_UNANSWERED = 1000
@@ -26,16 +30,19 @@ _RESPONSE = b"\x12"  # tag of ModelStreamInferResponse.infer_response
 
 
 class InferStream:
-    """Serves one call. ``typed``: answers to requests without inputs have typed contents."""
+    """Serves one call. ``typed``: answers to requests without inputs have typed contents. ``budget``: counts a large
+    request that waits to be read."""
 
-    def __init__(self, inference: OpenInference, call: Call, *, typed: bool) -> None:
+    def __init__(self, inference: OpenInference, call: Call, budget: RequestBudget, *, typed: bool) -> None:
         self._inference = inference
         self._call = call
+        self._budget = budget
         self._typed = typed
         self._headers = request_headers(call.metadata) if call.metadata else None
         self._open: set[_Request] = set()
         self._sequences: dict[str, deque[_Request]] = {}
         self._half_closed = False
+        self._stop_reading: Callable[[], None] | None = None  # the large request that is being read
 
     def begin(self) -> None:
         call = self._call
@@ -44,17 +51,34 @@ class InferStream:
         call.delay_drain(False)
 
     def _message(self, message: bytes) -> None:
-        self._take(message)
+        if len(message) > LARGE_BYTES and infer_messages.needs_steps(message):
+            steps, size = self._steps(message), len(message)
+            self._stop_reading = current_slices().read(
+                self._call, self._call.peer, steps, size=size, budget=self._budget
+            )
+            self._call.delay_drain(True)
+        else:
+            self._take(message)
         if not self._takes_more:
             self._call.pause_reading()
 
     @property
     def _takes_more(self) -> bool:
-        return self._call.writable and len(self._open) < MOST_UNANSWERED
+        return self._call.writable and len(self._open) < MOST_UNANSWERED and self._stop_reading is None
 
-    def _take(self, message: bytes) -> None:
+    def _steps(self, message: bytes) -> Steps:
         try:
-            read, raw = infer_messages.read(message)
+            found = yield from infer_messages.read_in_steps(message)
+        except Exception as error:
+            self.send_error("", error)
+        else:
+            self._take(message, found)
+        self._stop_reading = None
+        self._go_on()
+
+    def _take(self, message: bytes, found: infer_messages.Read | None = None) -> None:
+        try:
+            read, raw = infer_messages.read(message) if found is None else found
         except Exception as error:
             self.send_error("", error)
             return
@@ -108,7 +132,7 @@ class InferStream:
         """Takes more requests, ends the call after the last answer, or lets the server stop if there are none."""
         if self._takes_more:
             self._call.resume_reading()
-        if self._open:
+        if self._open or self._stop_reading is not None:
             return
         if self._half_closed:
             self._call.finish()
@@ -116,6 +140,8 @@ class InferStream:
             self._call.delay_drain(False)
 
     def _cancel(self) -> None:
+        if self._stop_reading is not None:
+            self._stop_reading()
         for request in list(self._open):
             if request.running is not None:
                 request.running.cancel()

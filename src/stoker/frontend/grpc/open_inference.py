@@ -11,9 +11,11 @@ from functools import partial
 from stoker.core.job import new_request_id
 from stoker.core.ports import ReadinessPort, TensorPort
 from stoker.errors import BadRequest
+from stoker.frontend.budget import RequestBudget
 from stoker.frontend.grpc import infer_messages
 from stoker.frontend.grpc.call import Call, Kind, Method
 from stoker.frontend.grpc.infer_stream import InferStream
+from stoker.frontend.grpc.messages import LARGE_BYTES
 from stoker.frontend.grpc.metadata import request_headers
 from stoker.frontend.grpc.model_repository import ModelMethods, RepositoryMethods
 from stoker.frontend.grpc.operations import parse
@@ -22,6 +24,7 @@ from stoker.frontend.open_inference import described
 from stoker.frontend.open_inference.repository import Repository
 from stoker.frontend.open_inference.request import InferAnswer
 from stoker.frontend.open_inference.service import OpenInference
+from stoker.frontend.slices import Steps, current_slices
 from stoker.protos import grpc_predict_v2_pb2 as pb
 
 STANDARD = "inference.GRPCInferenceService"
@@ -52,12 +55,18 @@ def health_methods(readiness: ReadinessPort) -> Sequence[Method]:
 
 
 def open_inference_methods(
-    inference: OpenInference, models: TensorPort, repository: Repository, *, status_codes: str = "correct"
+    inference: OpenInference,
+    models: TensorPort,
+    repository: Repository,
+    *,
+    budget: RequestBudget,
+    status_codes: str = "correct",
 ) -> Sequence[Method]:
+    """``budget``: counts large requests that wait to be read."""
     about_models, about_repository = ModelMethods(models), RepositoryMethods(repository)
     methods = []
     for service in SERVICES:
-        one = _Service(inference, models, typed=service == TORCHSERVE)
+        one = _Service(inference, models, budget, typed=service == TORCHSERVE)
         status_of = partial(StatusTable, torchserve=status_codes == "torchserve", second_line=service == TORCHSERVE)
         unary, stream = Kind.UNARY, Kind.BIDIRECTIONAL
         rows: list[tuple[Callable[[Call], None], Kind, Table]] = [
@@ -89,14 +98,22 @@ class _Service:
     """Implements methods under the service's names for them, from which their paths are derived. ``typed``: answers to
     requests without inputs have typed contents."""
 
-    def __init__(self, inference: OpenInference, models: TensorPort, *, typed: bool) -> None:
+    def __init__(self, inference: OpenInference, models: TensorPort, budget: RequestBudget, *, typed: bool) -> None:
         self._inference = inference
         self._models = models
+        self._budget = budget
         self._typed = typed
 
-    def ModelInfer(self, call: Call) -> None:
-        request, raw = infer_messages.read(call.request)
-        call.request = b""
+    def ModelInfer(self, call: Call, read: infer_messages.Read | None = None) -> None:
+        """``read``: what the message of the call says, if it was read before."""
+        message, call.request = call.request, b""
+        if read is None:
+            if len(message) > LARGE_BYTES and infer_messages.needs_steps(message):
+                steps, size = self._infer_in_steps(call, message), len(message)
+                call.on_cancel = current_slices().read(call, call.peer, steps, size=size, budget=self._budget)
+                return
+            read = infer_messages.read(message)
+        request, raw = read
         call.request_id = new_request_id()
         running = self._inference.start(
             request,
@@ -108,8 +125,11 @@ class _Service:
         if running is not None:
             call.on_cancel = running.cancel
 
+    def _infer_in_steps(self, call: Call, message: bytes) -> Steps:
+        self.ModelInfer(call, (yield from infer_messages.read_in_steps(message)))
+
     def ModelStreamInfer(self, call: Call) -> None:
-        InferStream(self._inference, call, typed=self._typed).begin()
+        InferStream(self._inference, call, self._budget, typed=self._typed).begin()
 
     def ServerMetadata(self, call: Call) -> None:
         answer = pb.ServerMetadataResponse(
