@@ -16,20 +16,23 @@ from stoker.frontend.http import infer_bodies
 from stoker.frontend.http.exchange import HttpExchange
 from stoker.frontend.http.responses import JSON_TYPE
 from stoker.frontend.inflater import current_inflater
+from stoker.frontend.open_inference.conversions import Conversions
 from stoker.frontend.open_inference.plans import takes_open_shapes
 from stoker.frontend.open_inference.request import InferAnswer
 from stoker.frontend.open_inference.service import OpenInference
+from stoker.frontend.slices import Steps, current_slices
 
 if TYPE_CHECKING:
     from stoker.frontend.http.paths import Route
 
 _Result = TypeVar("_Result")
+_ENDED = object()
 _JSON: tuple[bytes, bytes] = (b"content-type", JSON_TYPE.encode())
 _BINARY: tuple[bytes, bytes] = (b"content-type", b"application/octet-stream")
 
 
 class RestInference:
-    """``max_request_size``: limit of a decompressed body.  ``budget``: counts bodies that wait for decompression."""
+    """``max_request_size``: limit of a decompressed body.  ``budget``: counts bodies that wait to be read."""
 
     def __init__(
         self, inference: OpenInference, models: TensorPort, *, max_request_size: int, budget: RequestBudget
@@ -40,53 +43,51 @@ class RestInference:
         self._budget = budget
 
     def infer(self, exchange: HttpExchange, otherwise: Callable[[HttpExchange], None]) -> None:
-        """Starts the work, once the body is decompressed. ``otherwise``: called instead if the body
+        """Starts the work, once the body is decompressed and read. ``otherwise``: called instead if the body
         does not follow the protocol; as in TorchServe, handlers get such a body unchanged.
 
         Raises: BadRequest, MessageTooLarge, TooManyIncomplete, and what `OpenInference.start` raises
         """
-        encoding = exchange.head.facts.get(b"content-encoding")
-        if encoding is None:
-            self._infer(exchange, exchange.request, otherwise)
-        else:
-            self._inflate(exchange, encoding, otherwise)
+        encoding, body = exchange.head.facts.get(b"content-encoding"), exchange.request
+        if encoding is not None:
+            inflated = self._decompressed(exchange, encoding, otherwise)
+            if inflated is None:
+                return
+            body = inflated
+        steps = self._infer(exchange, body, otherwise)
+        if next(steps, _ENDED) is not _ENDED:
+            self._go_on(exchange, steps, len(body))
 
-    def _inflate(self, exchange: HttpExchange, encoding: bytes, otherwise: Callable[[HttpExchange], None]) -> None:
+    def _decompressed(
+        self, exchange: HttpExchange, encoding: bytes, otherwise: Callable[[HttpExchange], None]
+    ) -> Buffer | None:
+        """Returns the body; None: it is large, and goes on later."""
         body, method = exchange.request, encoding.decode("latin-1").strip().lower()
         if method == "identity":
-            self._infer(exchange, body, otherwise)
-            return
+            return body
         limit = self._max_request_size
         data = _inflated(current_inflater().inflate_now, body, method, limit)
-        if data is not None:
-            self._infer(exchange, data, otherwise)
-            return
-        work = partial(_inflated, inflate, body, method, limit)
-        share = Share(self._budget)
-        share.hold(len(body))
+        if data is None:
+            work = partial(_inflated, inflate, body, method, limit)
 
-        def done(data: bytes | None, error: BaseException | None) -> None:
-            share.give_back()
-            try:
-                if data is None:
-                    raise error or MemoryError
-                self._infer(exchange, data, otherwise)
-            except Exception as failure:
-                exchange.abandon(failure)
+            def then(data: bytes) -> None:
+                self._go_on(exchange, self._infer(exchange, data, otherwise), len(data))
 
-        inflation = current_inflater().submit(exchange.connection, work, done)
+            share = Share(self._budget)
+            share.hold(len(body))
+            exchange.on_cancel = current_inflater().run_for(exchange, exchange.connection, work, share, then)
+        return data
 
-        def cancel() -> None:
-            current_inflater().cancel(inflation)
-            share.give_back()
+    def _go_on(self, exchange: HttpExchange, steps: Steps, size: int) -> None:
+        client, budget = exchange.connection, self._budget
+        exchange.on_cancel = current_slices().read(exchange, client, steps, size=size, budget=budget)
 
-        exchange.on_cancel = cancel
-
-    def _infer(self, exchange: HttpExchange, body: Buffer, otherwise: Callable[[HttpExchange], None]) -> None:
+    def _infer(self, exchange: HttpExchange, body: Buffer, otherwise: Callable[[HttpExchange], None]) -> Steps:
+        """Yields between the steps of a large document."""
         facts, route = exchange.head.facts, exchange.head.route
         target, length = route.target, _header_length(facts.get(infer_bodies.LENGTH_HEADER))
         try:
-            document = infer_bodies.document_of(body, length)
+            document = yield from infer_bodies.document_of(body, length)
         except BadRequest:
             if length is not None or target.only_tensors or self.takes_tensors(route):
                 raise
@@ -97,6 +98,8 @@ class RestInference:
             otherwise(exchange)
             return
         exchange.request = b""  # the tensors hold it now
+        large = (len(body) if length is None else length) > infer_bodies.LARGE_BYTES
+        later = Conversions() if large else None
         request, wanted = infer_bodies.request_of(
             document,
             body,
@@ -104,7 +107,12 @@ class RestInference:
             model=target.model,
             version=target.version or "",
             open_shapes=self._takes_open_shapes(route),
+            later=later,
         )
+        if later is not None:
+            del document
+            yield
+            yield from later.steps()
         running = self._inference.start(
             request,
             _Receiver(exchange, wanted),

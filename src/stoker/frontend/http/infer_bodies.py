@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -13,20 +13,22 @@ import msgspec
 from stoker.core.buffer import Buffer
 from stoker.core.tensors import NONE, NamedHead, Parameters
 from stoker.errors import BadRequest
-from stoker.frontend.http import json_limits
+from stoker.frontend.http import json_limits, json_steps
+from stoker.frontend.open_inference.conversions import Conversions
 from stoker.frontend.open_inference.request import InferAnswer, InferRequest, RequestHead
 from stoker.tensors import elements
-from stoker.tensors.datatypes import BOOL, BYTES, DATATYPES
+from stoker.tensors.datatypes import BOOL, BYTES, DATATYPES, Datatype
 
 LENGTH_HEADER = b"inference-header-content-length"
 SIZE = "binary_data_size"
+LARGE_BYTES = json_steps.STEP_BYTES
+"""A longer document is read in steps."""
 _WANTED, _WANTED_ALL = "binary_data", "binary_data_output"
 _OPENING = re.compile(rb"[\s\x00\xef\xbb\xbf\xff\xfe]*\{")
 """The start of an object, after white space or a byte order mark."""
 _BACKSLASH = rb"\\"
 _LONE_SURROGATE = re.compile(rb"\\u[dD](?:[89abAB]..(?!\\u[dD][c-fC-F])|(?<!\\u[dD][89abAB]..\\u[dD])[c-fC-F])")
 """An escaped surrogate (half a character beyond U+FFFF) without its other half."""
-_decode = msgspec.json.Decoder().decode
 _encode = msgspec.json.Encoder().encode
 
 
@@ -43,26 +45,36 @@ class Wanted(NamedTuple):
 # ----------------------------------------------------------------------------------------------- requests
 
 
-def document_of(body: Buffer, header_length: int | None) -> dict[str, Any] | None:
-    """Returns the JSON document; None: the body is not a JSON object.
+def document_of(body: Buffer, header_length: int | None) -> Generator[None, None, dict[str, Any] | None]:
+    """Returns the JSON document; None: the body is not a JSON object. Yields between the steps of a large one.
 
     Raises BadRequest: ``header_length`` is given, but that many bytes are not a JSON object.
     """
     if header_length is None:
-        return _object(body)
+        return (yield from _object(body))
     if not 0 <= header_length <= len(body):
         raise BadRequest(f"Inference-Header-Content-Length is {header_length}, the body has {len(body)} bytes.")
-    document = _object(memoryview(body)[:header_length])
+    document = yield from _object(memoryview(body)[:header_length])
     if document is None:
         raise BadRequest("What Inference-Header-Content-Length counts is no JSON object.")
     return document
 
 
-def _object(text: Buffer) -> dict[str, Any] | None:
+def _object(text: Buffer) -> Generator[None, None, dict[str, Any] | None]:
+    large = len(text) > LARGE_BYTES
+    if large and not looks_like_object(text):
+        return None
     try:
-        json_limits.check_document(text)
-        found = _decode(text)
+        if large:
+            yield
+            yield from json_limits.check_in_steps(text)
+            found = yield from json_steps.steps(text)
+        else:
+            json_limits.check_document(text)
+            found = json_steps.decode(text)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        if large:
+            yield
         found = _as_python_reads(text) if looks_like_object(text) else None
     except BadRequest:
         if looks_like_object(text):
@@ -96,10 +108,14 @@ def request_of(
     model: str,
     version: str,
     open_shapes: bool = False,
+    later: Conversions | None = None,
 ) -> tuple[InferRequest, Wanted]:
-    """``open_shapes``: a shape may be a single number, or leave one size to the data. Raises BadRequest."""
+    """``open_shapes``: a shape may be a single number, or leave one size to the data. ``later``: converts the values.
+
+    Raises BadRequest.
+    """
     data = memoryview(body)[header_length:] if header_length is not None else None
-    inputs, contents = _inputs(document, data, open_shapes=open_shapes)
+    inputs, contents = _inputs(document, data, later, open_shapes=open_shapes)
     outputs = _outputs(document)
     parameters = _parameters(document, "the request")
     id = document.get("id")
@@ -114,7 +130,7 @@ def request_of(
 
 
 def _inputs(
-    document: Mapping[str, Any], data: memoryview | None, *, open_shapes: bool
+    document: Mapping[str, Any], data: memoryview | None, later: Conversions | None, *, open_shapes: bool
 ) -> tuple[list[NamedHead], list[Buffer]]:
     given = document.get("inputs")
     if not isinstance(given, list):
@@ -134,7 +150,8 @@ def _inputs(
             raw: Buffer = data[at : at + size]
             at, text = at + size, False
         else:
-            raw, text = _raw(entry, name, datatype, None if open_shapes and elements.is_open(shape) else shape), True
+            closed = None if open_shapes and elements.is_open(shape) else shape
+            raw, text = _raw(entry, name, datatype, closed, later), True
         inputs.append(NamedHead(name, datatype, shape, parameters, text))
         contents.append(raw)
     if data is not None and at != len(data):
@@ -157,17 +174,25 @@ def _head(entry: Any, *, open_shapes: bool) -> tuple[str, str, list[int]]:
     return name, datatype, shape
 
 
-def _raw(entry: Mapping[str, Any], name: str, datatype: str, shape: Sequence[int] | None) -> bytes:
+def _raw(
+    entry: Mapping[str, Any], name: str, datatype: str, shape: Sequence[int] | None, later: Conversions | None
+) -> Buffer:
     data = entry.get("data")
     if not isinstance(data, list):
         raise BadRequest(f"Input '{name}' has no list 'data'.")
     try:
         values = elements.flat(data, None if shape is None else elements.count_of(shape))
-        if datatype != BOOL and bool in set(map(type, values)):
-            raise ValueError(f"has elements that are no {datatype}")
-        return elements.raw_of(DATATYPES[datatype], values)
+        if later is not None:
+            return later.add(name, DATATYPES[datatype], values, _converted)
+        return _converted(DATATYPES[datatype], values)
     except ValueError as error:
         raise BadRequest(f"Input '{name}' {error}.") from None
+
+
+def _converted(datatype: Datatype, values: Sequence[Any]) -> bytes:
+    if datatype.name != BOOL and bool in set(map(type, values)):
+        raise ValueError(f"has elements that are no {datatype.name}")
+    return elements.raw_of(datatype, values)
 
 
 def _outputs(document: Mapping[str, Any]) -> list[tuple[str, Parameters]]:

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
 
 from stoker.core.buffer import Buffer
 from stoker.frontend.request_limits import (
@@ -21,8 +22,17 @@ from stoker.frontend.request_limits import (
     too_many_fields,
 )
 
+AT_ONCE = 4
+"""A quarter of the lists and values may be in what cannot be decoded in steps."""
 _TEXT = re.compile(rb'"[^"]*"?')
 _ESCAPED = (rb"\\", rb"\"")
+_STEP_BYTES = 1 << 20
+
+
+class _Limits(NamedTuple):
+    texts: int
+    lists: int
+    values: int
 
 
 def check_document(text: Buffer, *, share: int = 1) -> None:
@@ -36,20 +46,22 @@ def check_document(text: Buffer, *, share: int = 1) -> None:
     if size <= FEW_BYTES:
         return
     whole = text if isinstance(text, bytes | bytearray) else bytes(text)
-    texts = most(MOST_TEXTS, size) + 2 * MOST_FIELDS  # names are texts too, and so may be the values of parameters
-    lists, values = most(MOST_LISTS, size) // share, most(MOST_VALUES, size) // share
-    if _fits(whole, texts, lists, values):
-        return
-    # Texts may contain any of these characters: they are left out of the exact count.
-    for escaped in _ESCAPED:
-        whole = whole.replace(escaped, b"")
-    check_count(whole.count(b'"') // 2, texts, "texts")
-    whole = _TEXT.sub(b"", whole)
-    if whole.count(b":") > MOST_FIELDS:
-        raise too_many_fields()
-    found = _lists_in(whole)
-    check_count(found, lists, "lists and objects")
-    check_count(found + whole.count(b","), values, "values")
+    limits = _limits(size, share)
+    if not _fits(_counts(whole), limits):
+        _check_exactly(whole, limits)
+
+
+def check_in_steps(text: Buffer) -> Iterator[None]:
+    """Checks a large document as `check_document` does, and yields between steps."""
+    size = len(text)
+    counts: Sequence[int] = (0, 0, 0, 0)
+    for at in range(0, size, _STEP_BYTES):
+        more = _counts(bytes(text[at : at + _STEP_BYTES]))
+        counts = list(map(sum, zip(counts, more, strict=True)))
+        yield
+    limits = _limits(size, 1)
+    if not _fits(counts, limits):
+        _check_exactly(bytes(text), limits)
 
 
 def parse(text: Buffer) -> Any:
@@ -57,18 +69,37 @@ def parse(text: Buffer) -> Any:
 
     Raises: BadRequest: there is too much of something; ValueError, RecursionError: it is no JSON in UTF-8.
     """
-    check_document(text, share=2)
+    check_document(text, share=AT_ONCE)
     return json.loads(str(text, "utf-8-sig"))
 
 
-def _fits(text: bytes | bytearray, texts: int, lists: int, values: int) -> bool:
-    found = _lists_in(text)
-    return (
-        text.count(b":") <= MOST_FIELDS
-        and text.count(b'"') <= 2 * texts
-        and found <= lists
-        and found + text.count(b",") <= values
-    )
+def _limits(size: int, share: int) -> _Limits:
+    texts = most(MOST_TEXTS, size) + 2 * MOST_FIELDS  # names are texts too, and so may be the values of parameters
+    return _Limits(texts, most(MOST_LISTS, size) // share, most(MOST_VALUES, size) // share)
+
+
+def _counts(text: bytes | bytearray) -> Sequence[int]:
+    """Returns how many names, quotation marks, lists and commas there may be."""
+    return text.count(b":"), text.count(b'"'), _lists_in(text), text.count(b",")
+
+
+def _fits(counts: Sequence[int], limits: _Limits) -> bool:
+    names, marks, lists, commas = counts
+    fit = names <= MOST_FIELDS and marks <= 2 * limits.texts
+    return fit and lists <= limits.lists and lists + commas <= limits.values
+
+
+def _check_exactly(whole: bytes | bytearray, limits: _Limits) -> None:
+    """Leaves out texts, which may contain any of these characters."""
+    for escaped in _ESCAPED:
+        whole = whole.replace(escaped, b"")
+    check_count(whole.count(b'"') // 2, limits.texts, "texts")
+    whole = _TEXT.sub(b"", whole)
+    if whole.count(b":") > MOST_FIELDS:
+        raise too_many_fields()
+    found = _lists_in(whole)
+    check_count(found, limits.lists, "lists and objects")
+    check_count(found + whole.count(b","), limits.values, "values")
 
 
 def _lists_in(text: bytes | bytearray) -> int:
