@@ -76,7 +76,7 @@ HANDLERS = {
         def handle(data, context):
             if data is None:
                 return
-            for i in range(100):
+            for i in range(400):
                 send_intermediate_predict_response([b"x" * 100_000], context.request_ids, "", 200, context)
                 with open("parts", "w") as file: file.write(str(i + 1))
             return [b"end"]
@@ -207,8 +207,8 @@ def test_a_stream_may_be_longer_than_the_limit_of_one_answer_and_waits_for_its_r
     pid = client.describe("long")[0]["workers"][0]["pid"]
     client.predict("echo", b"time passes for the handler, too")
     time.sleep(1)  # were it not held up, it would be done by now
-    assert int(Path(f"/proc/{pid}/cwd/parts").read_text()) < 100
-    assert sum(len(part.data) for part in stream) + len(first.data) == 10_000_003
+    assert int(Path(f"/proc/{pid}/cwd/parts").read_text()) < 400
+    assert sum(len(part.data) for part in stream) + len(first.data) == 40_000_003
 
 
 def test_an_answer_joined_from_parts_has_the_limit_of_one_answer(client: Client) -> None:
