@@ -63,9 +63,9 @@ def _rows(
 def _call(model: LoadedModel, name: str, data: list[dict[str, Any]]) -> None:
     try:
         outcome = calling.checked(model.entry_point(data, model.context), len(data))
-    except MemoryError:
+    except (MemoryError, KeyboardInterrupt):
         raise
-    except Exception as error:
+    except BaseException as error:  # such as `asyncio.CancelledError` and SystemExit
         raise RuntimeError(f"the warm-up with {name} failed: {type(error).__name__}: {error}") from error
     if isinstance(outcome, Failure):
         raise RuntimeError(f"the warm-up with {name} failed: {outcome.message}")

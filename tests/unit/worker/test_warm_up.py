@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import fcntl
 import os
 from collections.abc import Callable
@@ -64,7 +65,7 @@ def test_the_file_comes_as_a_client_would_send_it(tmp_path: Path, name: str, con
     assert seen == [value]
 
 
-def raises(error: Exception) -> Callable[[Any, Any], Any]:
+def raises(error: BaseException) -> Callable[[Any, Any], Any]:
     def handle(data: Any, context: Any) -> Any:
         raise error
 
@@ -76,6 +77,8 @@ def raises(error: Exception) -> Callable[[Any, Any], Any]:
     [
         (raises(ValueError("no cat")), "the warm-up with a.bin failed: ValueError: no cat"),
         (raises(PredictionException("bad", 400)), "the warm-up with a.bin failed: PredictionException: bad"),
+        (raises(asyncio.CancelledError("late")), "the warm-up with a.bin failed: CancelledError: late"),
+        (raises(SystemExit(3)), "the warm-up with a.bin failed: SystemExit: 3"),
         (lambda data, context: None, "the warm-up with a.bin failed: Invalid model predict output"),
         (lambda data, context: [], "the warm-up with a.bin failed: number of batch response mismatched"),
     ],
