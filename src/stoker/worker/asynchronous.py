@@ -275,4 +275,4 @@ def _outcome(task: asyncio.Task[Any]) -> list[Any] | Failure:
     error = task.exception()
     if error is None:
         return calling.checked(task.result(), 1)
-    return calling.failure_of(error) if isinstance(error, Exception) else calling.RAISED
+    return calling.failure_of(error)

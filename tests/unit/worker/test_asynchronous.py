@@ -391,3 +391,13 @@ def test_a_handler_that_would_be_called_otherwise_than_it_is_made_for_is_refused
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(ValueError, match=sentence):
         loading.find_entry(f"{name}.py", envelope, asynchronous=asynchronous)
+
+
+def test_the_log_shows_where_any_exception_was_raised(rig: Rig, capfd: pytest.CaptureFixture[str]) -> None:
+    async def handle(data: Any, context: Context) -> Any:
+        raise GeneratorExit("from the handler")
+
+    rig.predict(b"x")
+    rig.run_async(handle)
+    assert [answer.items for answer in rig.answers()] == [[calling.RAISED]]
+    assert "GeneratorExit: from the handler" in capfd.readouterr().err
