@@ -201,7 +201,7 @@ class AsyncLoop:
 
     def _ended(self, call: Call, task: asyncio.Task[Any]) -> None:
         self._overrunning.discard(task)
-        outputs = _outcome(task)
+        outputs = _outcome(task, cancelled=call.cancelled)
         self._connection.leave_if_forked(1 if isinstance(outputs, Failure) else 0)
         if call.channel.answered:
             return
@@ -268,11 +268,16 @@ class AsyncLoop:
         self._connection.flush()
 
 
-def _outcome(task: asyncio.Task[Any]) -> list[Any] | Failure:
-    """Returns what a call returned, or its failure. A cancellation not caused by its client is the handler's own."""
-    if task.cancelled():
-        return calling.RAISED
-    error = task.exception()
+def _outcome(task: asyncio.Task[Any], *, cancelled: bool) -> list[Any] | Failure:
+    """Returns what a call returned, or its failure. ``cancelled``: by the server; else a cancellation is the handler's
+    own."""
+    error: BaseException | None
+    try:
+        error = task.exception()
+    except asyncio.CancelledError as own:
+        if cancelled:
+            return calling.RAISED
+        error = own
     if error is None:
         return calling.checked(task.result(), 1)
     return calling.failure_of(error)

@@ -393,11 +393,27 @@ def test_a_handler_that_would_be_called_otherwise_than_it_is_made_for_is_refused
         loading.find_entry(f"{name}.py", envelope, asynchronous=asynchronous)
 
 
-def test_the_log_shows_where_any_exception_was_raised(rig: Rig, capfd: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("kind", [ValueError, GeneratorExit, asyncio.CancelledError])
+def test_the_log_shows_where_any_exception_was_raised(
+    rig: Rig, kind: type[BaseException], capfd: pytest.CaptureFixture[str]
+) -> None:
     async def handle(data: Any, context: Context) -> Any:
-        raise GeneratorExit("from the handler")
+        raise kind("from the handler")
 
     rig.predict(b"x")
     rig.run_async(handle)
     assert [answer.items for answer in rig.answers()] == [[calling.RAISED]]
-    assert "GeneratorExit: from the handler" in capfd.readouterr().err
+    printed = capfd.readouterr().err
+    assert f"{kind.__name__}: from the handler" in printed
+    assert "in handle" in printed and "asynchronous.py" not in printed.replace(__file__, "")
+
+
+def test_a_cancellation_that_the_server_asked_for_is_not_logged(rig: Rig, capfd: pytest.CaptureFixture[str]) -> None:
+    async def handle(data: Any, context: Context) -> Any:
+        rig.server.send(Cancel(1, 0))
+        await asyncio.Event().wait()
+
+    rig.predict(b"x")
+    rig.run_async(handle)
+    assert of(rig.answers(), 1) == [[None]]
+    assert capfd.readouterr().err == ""
