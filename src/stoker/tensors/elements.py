@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from typing import Any
 
-from stoker.core.buffer import Buffer
+from stoker.core.buffer import EXACT, Buffer, exact
 from stoker.tensors.datatypes import BOOL, BYTES, Datatype
 
 MAX_DIMENSIONS = 32
@@ -220,6 +220,8 @@ def _narrowed(values: Sequence[float]) -> bytes:
 def joined(elements: Iterable[Buffer | str]) -> bytes:
     """Writes each element of BYTES after its length; strings as UTF-8."""
     pieces = [element.encode() if isinstance(element, str) else element for element in elements]
+    if not EXACT.issuperset(map(type, pieces)):
+        pieces = list(map(exact, pieces))
     lengths = map(_LENGTH.pack, map(len, pieces))
     return b"".join(chain.from_iterable(zip(lengths, pieces, strict=True)))
 

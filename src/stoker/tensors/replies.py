@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from stoker.core.buffer import Buffer
+from stoker.core.buffer import EXACT, Buffer, exact
 from stoker.core.tensors import NONE, NamedHead, Parameters, Tensor
 from stoker.tensors.datatypes import BYTES
 
@@ -66,6 +66,8 @@ def encode_text(head: bytes, text: bytes | bytearray | str) -> bytes:
     """``head``: of `text_head`."""
     if isinstance(text, str):
         text = text.encode("utf-8", "replace")
+    if type(text) not in EXACT:
+        text = exact(text)
     return b"".join((head, _SIZE.pack(len(text)), text))
 
 

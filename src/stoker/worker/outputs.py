@@ -10,7 +10,7 @@ import json
 import sys
 from typing import Any
 
-from stoker.core.buffer import Buffer
+from stoker.core.buffer import Buffer, exact
 
 _RAW = (bytes, bytearray)  # a tuple, because ``bytes | bytearray`` builds a union at each call
 
@@ -22,7 +22,7 @@ class Unserialisable(Exception):
 def serialise(value: Any) -> Buffer:
     """Converts to bytes: text to UTF-8, tensors by `torch.save`, all else to indented JSON. Raises Unserialisable."""
     if isinstance(value, _RAW):
-        return value if type(value) in _RAW else memoryview(value).tobytes()  # a subclass may lie about its length
+        return exact(value)
     try:
         if isinstance(value, str):
             return value.encode("utf-8")

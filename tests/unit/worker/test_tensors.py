@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from array import array
 from typing import Any
 
 import numpy as np
@@ -136,6 +137,31 @@ RESULTS: list[tuple[Any, tuple[str, list[int], list[Any]]]] = [
     ([np.ones(2, "int8"), np.zeros(2, "int8")], ("INT8", [2, 2], [1, 1, 0, 0])),
     ([[torch.ones(1)], [torch.zeros(1)]], ("FP32", [2, 1, 1], [1.0, 0.0])),
 ]
+
+
+class LyingBytes(bytes):
+    def __len__(self) -> int:
+        return 1
+
+
+class LyingBytearray(bytearray):
+    def __len__(self) -> int:
+        return 1
+
+
+@pytest.mark.parametrize("kind", [LyingBytes, LyingBytearray])
+@pytest.mark.parametrize("form", [Form.ROW, Form.WHOLE])
+def test_the_length_of_a_text_is_that_of_its_bytes_whatever_its_class_says(kind: type[Any], form: Form) -> None:
+    lying = kind(b"text")
+    for interface in (ROWS, TensorInterface()):
+        assert answered(lying, interface, form)[0][3] == [b"text"]
+        assert answered([lying, b"b"], interface, form)[0][3] == [b"text", b"b"]
+    assert answered(np.array([lying, "b"], dtype=object))[0][3] == [b"text", b"b"]
+
+
+def test_a_view_of_numbers_is_as_long_as_its_bytes() -> None:
+    numbers = memoryview(array("i", [1, 2]))
+    assert answered(numbers)[0][3] == [numbers.tobytes()]
 
 
 @pytest.mark.parametrize(("result", "wanted"), RESULTS, ids=[repr(result)[:30] for result, _ in RESULTS])
