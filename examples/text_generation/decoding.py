@@ -10,7 +10,7 @@ from tokenizers import Tokenizer
 
 
 class Row(NamedTuple):
-    """``stops``: texts that end the answer; they are no part of it."""
+    """``stops``: texts that end the answer; they are not part of it."""
 
     tokens: list[int]
     max_new_tokens: int

@@ -32,7 +32,7 @@ def read(row: dict[str, Any], *, default_new_tokens: int, most_new_tokens: int) 
     if not isinstance(text, str) or not text:
         raise ValueError("the prompt must be a text that is not empty")
     if not is_text(text):
-        raise ValueError("the prompt has half of a surrogate pair, which is no character")
+        raise ValueError("the prompt has half of a surrogate pair, which is not a character")
     if not isinstance(count, int) or isinstance(count, bool) or not 1 <= count <= most_new_tokens:
         raise ValueError(f"max_new_tokens must be a whole number from 1 to {most_new_tokens}")
     if not isinstance(chat, bool):

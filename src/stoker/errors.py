@@ -279,7 +279,7 @@ class OutOfResources(HandlerError):
 
 
 class InvalidOutput(HandlerError):
-    """handle() returned something that is no list, of the wrong length, or cannot be serialised: 503."""
+    """handle() returned something that is not a list, has the wrong length or cannot be serialised: 503."""
 
 
 class ResponseTooLarge(HandlerError):

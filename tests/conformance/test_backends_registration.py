@@ -144,7 +144,7 @@ REFUSED = {
     "the C++ backend": Row(code=CODE.INVALID_ARGUMENT, words="Runtime LSP", model={"runtime": "LSP"}),
     "a handler that is not there": Row({}, "missing.py", words="missing"),
     "a handler that needs what is not installed": Row("import no_such_package\n" + PLAIN, words="no_such_package"),
-    "a handler that is no Python": Row("def handle(:\n", words="SyntaxError"),
+    "a handler that is not Python": Row("def handle(:\n", words="SyntaxError"),
     "a function that is not there": Row(handler="handler.py:missing", words="Expected only one class"),
     "two classes": Row(
         CLASS.format(initialize="pass") + CLASS.replace("Handler", "Other").format(initialize="pass"),

@@ -255,7 +255,7 @@ async def test_the_schedulers_own_verdict_on_a_stalled_stream_does_not_wait_for_
 async def test_a_client_that_leaves_while_it_is_behind_frees_the_worker_at_once(
     run: Running, leave: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Long before anything takes it for a stalled reader; and what a client does is no error of ours."""
+    """Long before anything takes it for a stalled reader; and what a client does is not the server's error."""
     run.ports.inference.on_submit = endless
     async with grpc.aio.insecure_channel(f"127.0.0.1:{run.server.port}", options=NO_READ_AHEAD) as channel:
         stream = InferenceAPIsServiceStub(channel).StreamPredictions(REQUEST)

@@ -87,7 +87,7 @@ async def test_a_socket_that_another_server_listens_to_is_not_taken_away(tmp_pat
 async def test_a_file_that_is_no_socket_is_not_overwritten(tmp_path: Path) -> None:
     path = tmp_path / "notes.txt"
     path.write_text("mine")
-    with pytest.raises(BindError, match="the file exists and is no socket"):
+    with pytest.raises(BindError, match="the file exists and is not a socket"):
         await HttpPorts().listener(unix(path)).__aenter__()
     assert path.read_text() == "mine"
 

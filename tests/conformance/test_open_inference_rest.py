@@ -230,7 +230,7 @@ async def test_a_document_of_any_size_reaches_a_handler_that_takes_no_tensors(po
 async def test_other_encodings_than_utf_8_are_refused(ports: HttpPorts) -> None:
     async with running(ports) as server:
         response = await server.client.post("/v2/models/m/infer", content=json.dumps(body(X)).encode("utf-16"))
-    assert (response.status_code, response.json()["error"]) == (400, "The body is no JSON object.")
+    assert (response.status_code, response.json()["error"]) == (400, "The body is not a JSON object.")
 
 
 async def test_the_requests_headers_reach_the_handler(ports: HttpPorts) -> None:
@@ -254,39 +254,39 @@ async def test_where_the_protocol_is_off_its_paths_are_predictions_or_unknown() 
 BAD: list[tuple[Any, str]] = [
     ({"inputs": 1}, "The request has no list 'inputs'."),
     ({}, "The request has no list 'inputs'."),
-    (body("x"), "An input is no JSON object."),
+    (body("x"), "An input is not a JSON object."),
     (body({"datatype": "INT8"}), "An input has no name."),
     (body(tensor("int8", [1], [1])), "The datatype of input 'x' is unknown: int8"),
-    (body(tensor("INT8", [1.5], [1])), "The shape of input 'x' is no list of whole numbers."),  # type: ignore[list-item]
+    (body(tensor("INT8", [1.5], [1])), "The shape of input 'x' is not a list of whole numbers."),  # type: ignore[list-item]
     (body(tensor("INT8", [1], 1)), "Input 'x' has no list 'data'."),
     (body(tensor("INT8", [2], [1])), "Input 'x' has 1 elements where its shape has 2."),
-    (body(tensor("INT8", [1], [1.5])), "Input 'x' has elements that are no INT8."),
-    (body(tensor("BYTES", [1], [1])), "Input 'x' has elements that are no BYTES."),
+    (body(tensor("INT8", [1], [1.5])), "Input 'x' has elements that are not INT8."),
+    (body(tensor("BYTES", [1], [1])), "Input 'x' has elements that are not BYTES."),
     (body(tensor("INT8", [-1], [1])), "Input 'x' has a negative dimension."),
     (body(tensor("INT8", [0, 10**9], [])), "Input 'x' has no elements and is too large."),
     (body(tensor("FP32", [2, 2], [[1], [2, 3, 4]])), "Input 'x' has lists of different lengths."),
     (body(tensor("FP32", [3], [[1, 2], 3])), "Input 'x' is a mixture of lists and elements."),
-    (body(tensor("INT8", [1], [True])), "Input 'x' has elements that are no INT8."),
-    (body(tensor("FP32", [1], [True])), "Input 'x' has elements that are no FP32."),
-    (body(tensor("BOOL", [1], [2])), "Input 'x' has elements that are no BOOL."),
-    (body(tensor("FP32", [1], [None])), "Input 'x' has elements that are no FP32."),
-    (body(tensor("FP32", [1], [1e39])), "Input 'x' has elements that are no FP32."),
-    (body(tensor("BF16", [1], [1e39])), "Input 'x' has elements that are no BF16."),
-    (body(tensor("FP16", [1], [1e6])), "Input 'x' has elements that are no FP16."),
-    (body(tensor("UINT64", [1], [2**64])), "Input 'x' has elements that are no UINT64."),
-    (body(tensor("FP32", 2, [1, 2])), "The shape of input 'x' is no list of whole numbers."),  # type: ignore[arg-type]
+    (body(tensor("INT8", [1], [True])), "Input 'x' has elements that are not INT8."),
+    (body(tensor("FP32", [1], [True])), "Input 'x' has elements that are not FP32."),
+    (body(tensor("BOOL", [1], [2])), "Input 'x' has elements that are not BOOL."),
+    (body(tensor("FP32", [1], [None])), "Input 'x' has elements that are not FP32."),
+    (body(tensor("FP32", [1], [1e39])), "Input 'x' has elements that are not FP32."),
+    (body(tensor("BF16", [1], [1e39])), "Input 'x' has elements that are not BF16."),
+    (body(tensor("FP16", [1], [1e6])), "Input 'x' has elements that are not FP16."),
+    (body(tensor("UINT64", [1], [2**64])), "Input 'x' has elements that are not UINT64."),
+    (body(tensor("FP32", 2, [1, 2])), "The shape of input 'x' is not a list of whole numbers."),  # type: ignore[arg-type]
     (body(X, X), "Input 'x' is there twice."),
     (body(X, outputs=[{"name": "x"}, {"name": "x"}]), "An output is requested twice."),
-    (body(X, id=7), "The id of the request is no text."),
-    (body(X, outputs="o"), "'outputs' is no list."),
+    (body(X, id=7), "The id of the request is not a string."),
+    (body(X, outputs="o"), "'outputs' is not a list."),
     (body(X, outputs=[{}]), "A requested output has no name."),
-    (body(X, parameters={"a": {}}), "The parameters of the request are no map of texts, numbers and booleans."),
+    (body(X, parameters={"a": {}}), "The parameters of the request are not a map of strings, numbers and booleans."),
     (body(X, parameters={"a": 2**70}), "Parameter 'a' is out of range."),
-    (body(X, parameters={"timeout": "soon"}), "The parameter 'timeout' is no number of microseconds."),
-    (body(X, parameters={"timeout": float("inf")}), "The parameter 'timeout' is no number of microseconds."),
-    (body(X, parameters={"timeout": True}), "The parameter 'timeout' is no number of microseconds."),
-    (body(X, parameters={"sequence_id": 1.5}), "The parameter 'sequence_id' is neither a text nor a whole number."),
-    (body(X, parameters={"sequence_end": 1}), "The parameter 'sequence_end' is no boolean."),
+    (body(X, parameters={"timeout": "soon"}), "The parameter 'timeout' is not a number of microseconds."),
+    (body(X, parameters={"timeout": float("inf")}), "The parameter 'timeout' is not a number of microseconds."),
+    (body(X, parameters={"timeout": True}), "The parameter 'timeout' is not a number of microseconds."),
+    (body(X, parameters={"sequence_id": 1.5}), "The parameter 'sequence_id' is neither a string nor a whole number."),
+    (body(X, parameters={"sequence_end": 1}), "The parameter 'sequence_end' is not a boolean."),
     (body({**X, "parameters": {"binary_data_size": 8}}), "The binary data of input 'x' is not in the body."),
     (body({**X, "parameters": {"shared_memory_region": "r"}}), "Shared memory is not supported."),
     (
@@ -312,10 +312,10 @@ async def test_a_request_that_cannot_be_served_says_why_and_queues_nothing(
 @pytest.mark.parametrize(
     ("length", "text"),
     [
-        ("x", "Inference-Header-Content-Length is no number."),
-        ("-1", "Inference-Header-Content-Length is no number."),
+        ("x", "Inference-Header-Content-Length is not a number of bytes."),
+        ("-1", "Inference-Header-Content-Length is not a number of bytes."),
         ("9999", "Inference-Header-Content-Length is 9999, the body has"),
-        ("3", "What Inference-Header-Content-Length counts is no JSON object."),
+        ("3", "What Inference-Header-Content-Length counts is not a JSON object."),
     ],
 )
 async def test_a_length_that_is_wrong_is_refused(ports: HttpPorts, length: str, text: str) -> None:
@@ -331,7 +331,7 @@ async def test_a_body_that_is_damaged_never_reaches_a_handler_of_tensors(ports: 
     async with running(ports) as server:
         for path in ("/v2/models/m/infer", "/v2/models/m/versions/1.0/infer"):
             response = await server.client.post(path, content=content)
-            assert response.status_code == 400 and "no " in response.json()["error"]
+            assert (response.status_code, response.json()["error"]) == (400, "The body is not a JSON object.")
     assert not ports.inference.submissions
 
 

@@ -58,11 +58,11 @@ async def test_numbers_that_json_does_not_know_are_read_in_a_large_document(port
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (document([*NUMBERS[:-1], True]), "Input 'x' has elements that are no INT32."),
-        (document([*NUMBERS[:-1], 1.5]), "Input 'x' has elements that are no INT32."),
+        (document([*NUMBERS[:-1], True]), "Input 'x' has elements that are not INT32."),
+        (document([*NUMBERS[:-1], 1.5]), "Input 'x' has elements that are not INT32."),
         (document(NUMBERS[:-1]), "Input 'x' has 15999 elements where its shape has 16000."),
         (document([*NESTED[0][:-1], NUMBERS[:1]]), "Input 'x' has lists of different lengths."),
-        (document(NUMBERS)[:-1], "The body is no JSON object."),
+        (document(NUMBERS)[:-1], "The body is not a JSON object."),
     ],
     ids=["boolean", "fraction", "one less", "ragged", "cut"],
 )

@@ -9,7 +9,7 @@ from pool_kit import running
 
 from stoker.errors import WorkerDied
 
-NONSENSE = "it sent something that is no valid message"
+NONSENSE = "it sent an invalid message"
 
 
 @pytest.mark.parametrize(

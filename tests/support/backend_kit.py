@@ -40,7 +40,7 @@ HTTP = {
 
 
 def look_for_leaks(message: str) -> None:
-    """The archive's own file names are no secret."""
+    """The archive's own file names are not secret."""
     assert telltale(message.replace("(handler.py, line 1)", "")) is None, message
 
 

@@ -123,7 +123,7 @@ def ray(text: str) -> str | None:
     found = _HOST_AND_PORT.fullmatch(word)
     if found is None or not 0 < int(found["port"] or 0) <= _HIGHEST_PORT:
         raise ValueError(
-            f"{shortened(printable(word))!r} is none of: auto, local, HOST:PORT of a cluster that this machine "
+            f"{shortened(printable(word))!r} is not one of: auto, local, HOST:PORT of a cluster that this machine "
             "is a node of"
         )
     return grpc_place(host(found["host"]), int(found["port"]))

@@ -64,4 +64,4 @@ def _number(name: str, value: Any, what: str) -> Any:
 def _runtime(value: Any, what: str) -> str | None:
     if value in (None, "", *RUNTIMES):
         return value or None
-    raise ValueError(f"{_RUNTIME} of {what}: {lenient_json.shown(value)} is none of: {', '.join(RUNTIMES)}")
+    raise ValueError(f"{_RUNTIME} of {what}: {lenient_json.shown(value)} is not one of: {', '.join(RUNTIMES)}")

@@ -140,7 +140,7 @@ def _key(name: str, kind: Kind, default_text: str, meaning: str, *, ours: bool =
 def _word(*words: str) -> Kind:
     def convert(value: Any) -> str:
         if not isinstance(value, str) or value.strip().lower() not in words:
-            raise ValueError(f"none of: {', '.join(words)}")
+            raise ValueError(f"not one of: {', '.join(words)}")
         return value.strip().lower()
 
     return Kind(convert, ", ".join(words))

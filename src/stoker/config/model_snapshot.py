@@ -184,7 +184,7 @@ def _worker_count(value: Any) -> int:
 def _runtime(value: Any) -> str:
     word = lenient_json.text(value) or _DEFAULT_RUNTIME
     if word not in RUNTIMES:
-        raise ValueError(f"{lenient_json.shown(value)} is none of: {', '.join(RUNTIMES)}")
+        raise ValueError(f"{lenient_json.shown(value)} is not one of: {', '.join(RUNTIMES)}")
     return word
 
 

@@ -22,7 +22,7 @@ def interface(section: Any) -> TensorInterface:
     mode = _word(known, "mode", _MODES, "tensors" if inputs else "v2")
     batch = known.get("batchDimension", 0)
     if batch not in (0, None) or isinstance(batch, bool):
-        raise ValueError("batchDimension is neither 0 nor null")
+        raise ValueError("batchDimension must be 0 or null")
     batched = batch is not None and mode == "tensors"
     if batched:
         _check_batched(inputs, outputs)
@@ -45,7 +45,7 @@ def _map(value: Any, keys: tuple[str, ...], what: str) -> Mapping[str, Any]:
 def _word(section: Mapping[str, Any], key: str, words: tuple[str, ...], default: str) -> str:
     value = section.get(key, default)
     if value not in words:
-        raise ValueError(f"{key} is none of: {', '.join(words)}")
+        raise ValueError(f"{key} is not one of: {', '.join(words)}")
     return str(value)
 
 
@@ -65,7 +65,7 @@ def _spec(value: Any, what: str) -> TensorSpec:
     if not isinstance(name, str) or not name:
         raise ValueError(f"{what} has no name")
     if datatype not in DATATYPES:
-        raise ValueError(f"the datatype of {name[:64]!r} is none of: {', '.join(DATATYPES)}")
+        raise ValueError(f"the datatype of {name[:64]!r} is not one of: {', '.join(DATATYPES)}")
     if not isinstance(shape, list) or not all(_is_size(size) for size in shape):
         raise ValueError(f"the shape of {name[:64]!r} is not a list of numbers from -1")
     if len(shape) > MAX_DIMENSIONS:

@@ -70,7 +70,7 @@ def one_of(*words: str) -> Callable[[str], str]:
     def convert(text: str) -> str:
         word = text.strip().lower()
         if word not in words:
-            raise ValueError(f"{shortened(text)!r} is none of: {', '.join(words)}")
+            raise ValueError(f"{shortened(text)!r} is not one of: {', '.join(words)}")
         return word
 
     return convert

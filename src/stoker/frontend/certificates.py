@@ -75,7 +75,7 @@ def from_pkcs12(keystore: Path, password: str, client_ca: bytes | None = None) -
         key, certificate, more = pkcs12.load_key_and_certificates(content, password.encode())
     except (ValueError, UnsupportedAlgorithm):
         reason = (
-            "it is no PKCS#12 file, or keystore_pass is not its password; try: "
+            "it is not a PKCS#12 file, or keystore_pass is not its password; try: "
             f"openssl pkcs12 -info -noout -in {keystore.name}"
         )
         raise Unusable(f"keystore: {keystore}: {reason}") from None

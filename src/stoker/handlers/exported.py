@@ -25,7 +25,7 @@ _COMPILED = re.compile(r"(.+/)?data/aotinductor/.+")
 def load(path: str, device: Any) -> Any:
     """Returns a callable model. Raises RuntimeError: it is damaged, or holds code without the operator's trust."""
     if not zipfile.is_zipfile(path):
-        raise RuntimeError(f"{Path(path).name} is damaged, or no file of torch.export.save or aoti_compile_and_package")
+        raise RuntimeError(f"{Path(path).name} is damaged, or not from torch.export.save or aoti_compile_and_package")
     if not _is_program(path):
         return torch._inductor.aoti_load_package(path)
     if not weights.trusted():

@@ -50,7 +50,7 @@ def _parsed(manifest: WorkflowManifest, contents: Contents) -> Specification:
             raise InvalidWorkflow(f"The archive has no file {shown(name)}.")
     content = contents.texts.get(manifest.spec_file)
     if content is None:
-        raise InvalidWorkflow(f"{shown(manifest.spec_file)} is too large, or no .yaml, .yml, .json or .txt file.")
+        raise InvalidWorkflow(f"{shown(manifest.spec_file)} is too large, or not a .yaml, .yml, .json or .txt file.")
     return specification.parse(content, name=shown(manifest.spec_file), has_handler=manifest.handler is not None)
 
 

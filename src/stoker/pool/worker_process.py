@@ -330,7 +330,7 @@ class WorkerProcess:
             log.error(
                 "Worker %s broke the protocol: %s", self._config.name, error, extra=self._config.log_extra("bad_frame")
             )
-            self.kill(WorkerDied("it sent something that is no valid message"))
+            self.kill(WorkerDied("it sent an invalid message"))
             return
         reason = WorkerDied("it closed its connection to the server")
         self._timers.append(asyncio.get_running_loop().call_later(_CLOSED_GRACE_S, self.kill, reason))

@@ -250,7 +250,7 @@ def _no_cluster_reason(address: str, error: str) -> str:
     if "Version mismatch" in error:
         return f"the Ray cluster has other versions than this server: {first}"
     if "Failed to connect to Ray cluster" in error:
-        return f"what answers at {address} is no head of a Ray cluster, or it asks for another token (RAY_AUTH_MODE)"
+        return f"what answers at {address} is not a Ray cluster's head, or it asks for another token (RAY_AUTH_MODE)"
     if address not in ("auto", "local") and "node" in error.lower():
-        return f"this machine is no node of the Ray cluster at {address} (ray start --address={address}): {first}"
+        return f"this machine is not a node of the Ray cluster at {address} (ray start --address={address}): {first}"
     return f"the Ray cluster cannot be used: {first}"

@@ -70,23 +70,23 @@ def parse(content: bytes) -> Declarations:
 def _section(found: Mapping[Any, Any], name: str) -> Iterator[Declared]:
     section = found.get(name) or {}
     if not isinstance(section, Mapping):
-        raise BadMetricsFile(reason=f"section {name} is no map of types")
+        raise BadMetricsFile(reason=f"section {name} is not a map of types")
     for kind, entries in section.items():
         if kind not in TYPES:
             raise BadMetricsFile(reason=f"section {name}: {kind!r} is not one of {', '.join(TYPES)}")
         if not isinstance(entries, list | None):
-            raise BadMetricsFile(reason=f"section {name}: {kind} is no list")
+            raise BadMetricsFile(reason=f"section {name}: {kind} is not a list")
         for entry in entries or ():
             yield _declared(entry, kind, f"section {name}")
 
 
 def _declared(entry: Any, kind: str, where: str) -> Declared:
     if not isinstance(entry, Mapping):
-        raise BadMetricsFile(reason=f"{where}: {str(entry)[:80]!r} is no metric")
+        raise BadMetricsFile(reason=f"{where}: {str(entry)[:80]!r} is not a metric")
     name, unit = entry.get("name"), entry.get("unit")
     if not name or not unit:
         raise BadMetricsFile(reason=f"{where}: a {kind} without a name or a unit")
     labels = entry.get("dimensions") or ()
     if not isinstance(labels, list | tuple):
-        raise BadMetricsFile(reason=f"{where}: the dimensions of {name} are no list")
+        raise BadMetricsFile(reason=f"{where}: the dimensions of {name} are not a list")
     return Declared(str(name), kind, str(unit), tuple(map(str, labels)))

@@ -195,7 +195,7 @@ class Metrics:
         for key, model in self._models.items():
             counters = model.counters
             for version, totals in (("default", counters.by_default), (key.version, counters.by_version)):
-                if totals.requests or totals.latency_s:  # jobs of workflows are no requests of their own
+                if totals.requests or totals.latency_s:  # jobs of workflows are not requests of their own
                     requests, latency_s, queued_s = found.get((key.name, version), (0, 0.0, 0.0))
                     found[key.name, version] = (
                         requests + totals.requests,
@@ -250,7 +250,7 @@ class Metrics:
 def _mode(name: str) -> Mode:
     """Parses the mode. As in TorchServe, an unknown one means log."""
     if name not in MODES:
-        text = "metrics_mode: %r is none of %s; metrics are logged"
+        text = "metrics_mode: %r is not one of %s; metrics are logged"
         log.error(text, name, ", ".join(MODES), extra={"event": "metrics_mode"})
     return MODES.get(name, MODES["log"])
 

@@ -120,7 +120,7 @@ def check(datatype: Datatype, shape: Sequence[int], data: Buffer, found: int) ->
         if count * datatype.size != len(data):
             raise ValueError(f"has {len(data)} bytes where its shape has {count * datatype.size}")
         if datatype.name == BOOL and bytes(data).strip(b"\x00\x01"):
-            raise ValueError(f"has elements that are no {BOOL}")
+            raise ValueError(f"has elements that are not {BOOL}")
         return
     if found != count:
         raise ValueError(f"has {found} elements where its shape has {count}")
@@ -186,7 +186,7 @@ def raw_of(datatype: Datatype, values: Sequence[Any]) -> bytes:
             return _narrowed(values)
         return _packed(datatype.code or "e", values)
     except (TypeError, OverflowError, ValueError, struct.error):
-        raise ValueError(f"has elements that are no {datatype.name}") from None
+        raise ValueError(f"has elements that are not {datatype.name}") from None
 
 
 def _packed(code: str, values: Sequence[Any]) -> bytes:

@@ -132,7 +132,7 @@ def too_large(size: int, limit: int) -> Failure:
 
 
 def status_number(value: Any) -> int:
-    """Converts ``value`` to an int that fits every protocol; 500 when it is no number."""
+    """Converts ``value`` to an int that fits every protocol; 500 if it is not a number."""
     try:
         number = int(value)
     except (TypeError, ValueError, OverflowError):

@@ -158,7 +158,7 @@ class Context:  # noqa: PLW1641 - it compares by content and changes, so it has 
         return self.request_processor[idx].get_request_property(key)
 
     def get_all_request_header(self, idx: int) -> dict[str, Any]:
-        """Headers with names in Train-Case; what is no HTTP header keeps its name."""
+        """Headers with names in Train-Case; what is not an HTTP header keeps its name."""
         return Headers(self.request_processor[idx].get_request_properties())
 
     def get_sequence_id(self, idx: int) -> Any:

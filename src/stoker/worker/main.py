@@ -2,7 +2,7 @@
 
 Sends `Hello`, loads the model, runs batches until `Stop`.  It ends with the server: the kernel
 kills it, or it reads the end of file from its socket.  Exit code 1: the model could not be loaded, or the server sent
-something that is no message.
+an invalid message.
 
 With ``--template-fd N`` instead of the first two it is a template, and the workers that it forks run `_work`.  With
 ``--connect-fd N`` instead of the first, its server is on another machine (`worker.remote`).

@@ -209,7 +209,7 @@ def new_cache(
 
 def _items(section: object) -> Iterable[tuple[object, Any]]:
     if not isinstance(section, Mapping):
-        raise MetricsCacheValueError("The `model_metrics` section is no map of metric types")
+        raise MetricsCacheValueError("The `model_metrics` section is not a map of metric types")
     return section.items()
 
 

@@ -81,7 +81,7 @@ def _of_entry(entry: Any, number: int, input_names: Sequence[str]) -> Tensor:
     if shape is None:
         return found._replace(parameters=_parameters(entry))
     if not isinstance(shape, list | tuple) or not all(isinstance(size, int) for size in shape):
-        raise NotATensor(f"The shape of output '{name}' is no list of whole numbers")
+        raise NotATensor(f"The shape of output '{name}' is not a list of whole numbers")
     try:
         datatype = DATATYPES[found.datatype]
         elements.check(datatype, shape, found.data, elements.elements_in(datatype, found.data))
@@ -173,7 +173,7 @@ def _of_list(value: Any, name: str, wanted: str | None, *, strings: bool) -> Ten
             return None
         if not DATATYPES[datatype].is_float and float in kinds:
             if not all(float(each).is_integer() for each in values):
-                raise NotATensor(f"Output '{name}' has elements that are no {datatype}")
+                raise NotATensor(f"Output '{name}' has elements that are not {datatype}")
             values = list(map(int, values))
     elif all(issubclass(kind, _TEXTS) for kind in kinds) and (strings or str not in kinds):
         datatype = _only_bytes(wanted, name)

@@ -51,7 +51,7 @@ def parse(content: bytes, *, name: str, has_handler: bool) -> Specification:
 
 def _whole(least: int, most: int = _LARGEST) -> Callable[[Any], int]:
     def convert(value: Any) -> int:
-        if type(value) is not int or not least <= value <= most:  # a bool is no number here
+        if type(value) is not int or not least <= value <= most:  # a bool does not count as a number
             limit = f" of at least {least}" if most == _LARGEST else f" from {least} to {most}"
             raise ValueError(f"a whole number{limit}")
         return value

@@ -139,7 +139,7 @@ async def test_a_connection_that_says_nothing_is_closed(ports: Ports, monkeypatc
 async def test_a_connection_without_its_first_call_is_asked_to_go(
     ports: Ports, monkeypatch: pytest.MonkeyPatch, sent: bytes
 ) -> None:
-    """Some libraries connect long before they call; what else they send is no request."""
+    """Some libraries connect long before they call; what else they send is not a request."""
     monkeypatch.setattr(connections, "SWEEP_S", 0.05)
     async with ports.server(limits=Limits(first_s=0.2)) as server, peer(server.port) as client:
         await client.until(lambda: bool(client.settings))  # half a head allows no acknowledgement after it

@@ -21,7 +21,7 @@ BAD: dict[str, tuple[Any, str]] = {
         "the number of inputs (0) does not match the expected number of raw input contents (1) for model 'm'.",
     ),
     "wrong field": (typed_request("INT8", [1], [1]), "Input 'x' is INT8, and has fp32_contents."),
-    "range": (typed_request("INT8", [1], [128]), "Input 'x' has elements that are no INT8."),
+    "range": (typed_request("INT8", [1], [128]), "Input 'x' has elements that are not INT8."),
     "shape": (typed_request("INT8", [2], [1]), "Input 'x' has 1 bytes where its shape has 2."),
     "negative": (typed_request("INT8", [-1], [1]), "Input 'x' has a negative dimension."),
     "scalar": (typed_request("INT8", [], [1]), "Input 'x' has no batch dimension."),
@@ -40,16 +40,16 @@ def with_parameter(name: str, kind: str, value: Any) -> Any:
     return request
 
 
-NOT_A_TIMEOUT = "The parameter 'timeout' is no number of microseconds."
+NOT_A_TIMEOUT = "The parameter 'timeout' is not a number of microseconds."
 
 
 BAD |= {
     "no name of an input": (typed_request("INT8", [1], [1], name=""), "An input has no name."),
     "twice": (typed_request("INT8", [1], [1]), "Input 'x' is there twice."),
     "an output twice": (raw_request(), "An output is requested twice."),
-    "no boolean": (
+    "not a boolean": (
         pb.ModelInferRequest(model_name="m", raw_input_contents=[b"\2"]),
-        "Input 'x' has elements that are no BOOL.",
+        "Input 'x' has elements that are not BOOL.",
     ),
     "beyond the shape": (
         typed_request("BYTES", [2**62, 4], [b"x"]),
@@ -61,11 +61,11 @@ BAD |= {
     "timeout in the past": (with_parameter("timeout", "int64", -1), "The parameter 'timeout' is negative."),
     "sequence of a boolean": (
         with_parameter("sequence_id", "bool", True),
-        "The parameter 'sequence_id' is neither a text nor a whole number.",
+        "The parameter 'sequence_id' is neither a string nor a whole number.",
     ),
     "start of a sequence": (
         with_parameter("sequence_start", "string", "true"),
-        "The parameter 'sequence_start' is no boolean.",
+        "The parameter 'sequence_start' is not a boolean.",
     ),
 }
 
@@ -77,7 +77,7 @@ for _ in range(2):
     BAD["an output twice"][0].outputs.add(name="x")
 
 
-BAD["no boolean"][0].inputs.add(name="x", datatype="BOOL", shape=[1, 1])
+BAD["not a boolean"][0].inputs.add(name="x", datatype="BOOL", shape=[1, 1])
 
 
 BAD["datatype"][0].inputs[0].datatype = "int8"

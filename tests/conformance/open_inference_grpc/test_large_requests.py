@@ -34,7 +34,7 @@ async def test_a_large_request_is_answered_as_a_small_one_is(call: Client) -> No
     assert values_of(await call.infer(LARGE)) == VALUES
     assert await call.error("ModelInfer", WRONG) == (
         CODE.INVALID_ARGUMENT,
-        "Input 'x' has elements that are no INT8.",
+        "Input 'x' has elements that are not INT8.",
     )
     code, words = await call.error("ModelInfer", typed_request("INT64", [1, 3], VALUES))
     assert (code, words[:9]) == (CODE.INVALID_ARGUMENT, "Input 'x'")
@@ -77,7 +77,7 @@ async def test_a_stream_keeps_the_order_of_large_and_small_requests(run: Running
     answers = [pb.ModelStreamInferResponse.FromString(await call.read()) for _ in range(5)]
     assert [answer.infer_response.id for answer in answers] == ["0", "", "", "1", ""]
     assert [answer.error_message for answer in answers if answer.error_message] == [
-        "Input 'x' has elements that are no INT8."
+        "Input 'x' has elements that are not INT8."
     ]
     assert [values_of(answers[index].infer_response) == VALUES for index in (1, 4)] == [True, True]
     assert await call.read() is grpc.aio.EOF

@@ -91,7 +91,7 @@ ANYTHING_GOES = (
 )
 FREE_KEYS = ("python", "ts_open_inference_protocol")
 EXPECTED = re.compile(
-    r"is not an? |is not TrueType|is none of: |is less than |is more than |expected: |not valid JSON|"
+    r"is not an? |is not TrueType|is not one of: |is less than |is more than |expected: |not valid JSON|"
     r"is not a JSON object|not a host name|a token is "
 )
 

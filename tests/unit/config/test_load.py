@@ -142,7 +142,7 @@ def test_variables_in_values_are_replaced_and_an_unset_one_is_named_with_its_pla
         ("job_queue_size=0", r"0 is less than 1"),
         ("grpc_inference_port=70000", r"70000 is more than 65535"),
         ("grpc_inference_max_connection_age_ms=0", r"0 s is less than 0.001 s"),
-        ("grpc_engine=fast", r"'fast' is none of: auto, nghttp2, grpcio, native"),
+        ("grpc_engine=fast", r"'fast' is not one of: auto, nghttp2, grpcio, native"),
         ("inference_address=nowhere", r"Invalid binding address: nowhere"),
         ("blacklist_env_vars=(", r"is not a regular expression"),
         ("allowed_urls=https://ok,(", r"is not a regular expression"),

@@ -22,8 +22,8 @@ def test_amounts_are_read_with_units_and_any_case() -> None:
 @pytest.mark.parametrize(
     ("key", "value", "complaint"),
     [
-        ("placement", "kubernetes", "none of: local, ray"),
-        ("placement", True, "none of: local, ray"),
+        ("placement", "kubernetes", "not one of: local, ray"),
+        ("placement", True, "not one of: local, ray"),
         ("raySpread", "yes", "neither true nor false"),
         ("rayResources", ["GPU"], "not a map"),
         ("rayResources", {"GPU": "one"}, "GPU is not a number"),

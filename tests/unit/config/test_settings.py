@@ -174,7 +174,7 @@ def test_the_models_value_is_read_as_machines_write_it(members: str, means: dict
         ('"maxBatchDelay": 1e999', "maxBatchDelay of version 1 of model m: '1e999' is out of range"),
         ('"responseTimeout": 2147483648', "responseTimeout of version 1 of model m: '2147483648' is out of range"),
         ('"minWorkers": 5000', "minWorkers of version 1 of model m: 5000 is out of range: more than 4096"),
-        ('"runtimeType": "ruby"', "runtimeType of version 1 of model m: 'ruby' is none of: python, python3, LSP"),
+        ('"runtimeType": "ruby"', "runtimeType of version 1 of model m: 'ruby' is not one of: python, python3, LSP"),
     ],
 )
 def test_a_member_of_the_models_value_that_cannot_be_used_is_named(member: str, complaint: str) -> None:

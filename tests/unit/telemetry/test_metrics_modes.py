@@ -68,7 +68,7 @@ async def test_a_word_that_is_no_mode_counts_as_log_and_is_reported(caplog: pyte
     rig = Rig("loud")
     use(rig)
     assert logged(rig) == THREE | OTHERS
-    assert "metrics_mode: 'loud' is none of log, prometheus, legacy" in caplog.text
+    assert "metrics_mode: 'loud' is not one of log, prometheus, legacy" in caplog.text
     assert caplog.records[0].levelname == "ERROR"
 
 
@@ -112,7 +112,7 @@ async def test_what_moves_often_is_one_line_with_what_was_added() -> None:
         ("ts_metrics: {counter: [{unit: Count}]}", "without a name or a unit"),
         ("ts_metrics: {counter: [{name: A, unit: ''}]}", "without a name or a unit"),
         ("model_metrics: {meter: [{name: A, unit: B}]}", "'meter' is not one of counter, gauge, histogram"),
-        ("ts_metrics: {counter: [A]}", "is no metric"),
+        ("ts_metrics: {counter: [A]}", "is not a metric"),
         ("ts_metrics: [", "it is not YAML"),
         ("just a word", "it has no sections"),
     ],

@@ -104,7 +104,7 @@ def test_bytes_that_end_within_an_element_are_refused(cut: int) -> None:
     ],
 )
 def test_values_that_a_datatype_lacks_are_refused(name: str, values: list[object]) -> None:
-    with pytest.raises(ValueError, match=f"no {name}"):
+    with pytest.raises(ValueError, match=f"not {name}"):
         elements.raw_of(DATATYPES[name], values)
 
 
@@ -116,7 +116,7 @@ def test_infinity_is_a_number_and_an_overflow_is_none(name: str) -> None:
 
 def test_a_byte_that_is_no_boolean_is_refused() -> None:
     check("BOOL", [3], memoryview(b"\0\1\0"))
-    with pytest.raises(ValueError, match="no BOOL"):
+    with pytest.raises(ValueError, match="not BOOL"):
         check("BOOL", [3], memoryview(b"\0\1\2"))
 
 

@@ -266,7 +266,7 @@ def test_a_metric_may_be_declared_without_dimensions(tmp_path: Path, dimensions:
         ("ts_metrics: {}", MetricsCacheKeyError, "'model_metrics' key not found in yaml file"),
         ("", MetricsCacheKeyError, "'model_metrics' key not found in yaml file"),
         ("model_metrics:", MetricsCacheValueError, "Missing `model_metrics` specification"),
-        ("model_metrics: [A]", MetricsCacheValueError, "no map"),
+        ("model_metrics: [A]", MetricsCacheValueError, "not a map"),
         ("model_metrics: {summary: []}", MetricsCacheKeyError, "Invalid metric type: 'summary'"),
         (
             "model_metrics: {gauge: [{name: A, unit: ms}]}",

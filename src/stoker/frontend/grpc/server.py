@@ -136,7 +136,7 @@ def _engine_class(name: str) -> Callable[[Setup], Engine]:
 def choose_engine(setting: str) -> str:
     """Returns ``nghttp2``, or ``grpcio`` if the setting grpc_engine says so or ngh2 is not installed."""
     if setting == "native":
-        log.warning("grpc_engine=native is no more; nghttp2, which is faster, is used instead")
+        log.warning("grpc_engine=native was removed; nghttp2, which is faster, is used instead")
     if setting == "grpcio":
         return setting
     if importlib.util.find_spec("ngh2") is None:

@@ -45,8 +45,8 @@ def _urlencoded(body: Buffer) -> Inputs:
     text = bytes(body).rstrip(b"\r\n")
     if text and b"=" not in text and b"&" not in text:
         raise BadRequest(
-            "The body is no form, although its type is application/x-www-form-urlencoded (curl's default): it has no "
-            "name=value. Send another type, such as Content-Type: application/json."
+            "The body is not a form, although its type is application/x-www-form-urlencoded (curl's default): it has "
+            "no name=value. Send another type, such as Content-Type: application/json."
         )
     return read_query(text, "form")
 

@@ -93,7 +93,7 @@ class RestInference:
                 raise
             document = None
         if document is None and self.takes_tensors(route) and (not body or infer_bodies.looks_like_object(body)):
-            raise BadRequest("The body is no JSON object.")
+            raise BadRequest("The body is not a JSON object.")
         if document is None or ("inputs" not in document and length is None and not self.takes_tensors(route)):
             otherwise(exchange)
             return
@@ -152,7 +152,7 @@ def _header_length(given: bytes | None) -> int | None:
         return None
     text = given.strip()
     if not text.isdigit() or len(text) > 18:
-        raise BadRequest("Inference-Header-Content-Length is no number.")
+        raise BadRequest("Inference-Header-Content-Length is not a number of bytes.")
     return int(text)
 
 

@@ -56,7 +56,7 @@ def document_of(body: Buffer, header_length: int | None) -> Generator[None, None
         raise BadRequest(f"Inference-Header-Content-Length is {header_length}, the body has {len(body)} bytes.")
     document = yield from _object(memoryview(body)[:header_length])
     if document is None:
-        raise BadRequest("What Inference-Header-Content-Length counts is no JSON object.")
+        raise BadRequest("What Inference-Header-Content-Length counts is not a JSON object.")
     return document
 
 
@@ -121,7 +121,7 @@ def request_of(
     id = document.get("id")
     id = "" if id is None else id
     if not isinstance(id, str):
-        raise BadRequest("The id of the request is no text.")
+        raise BadRequest("The id of the request is not a string.")
     by_name = {name: given[_WANTED] is True for name, given in outputs if _WANTED in given}
     only_json = not data and all(tensor.text for tensor in inputs)
     head = RequestHead(model, version, inputs, outputs, parameters)
@@ -161,7 +161,7 @@ def _inputs(
 
 def _head(entry: Any, *, open_shapes: bool) -> tuple[str, str, list[int]]:
     if not isinstance(entry, dict):
-        raise BadRequest("An input is no JSON object.")
+        raise BadRequest("An input is not a JSON object.")
     name, datatype, shape = entry.get("name"), entry.get("datatype"), entry.get("shape")
     if not isinstance(name, str) or not name:
         raise BadRequest("An input has no name.")
@@ -170,7 +170,7 @@ def _head(entry: Any, *, open_shapes: bool) -> tuple[str, str, list[int]]:
     if open_shapes and type(shape) is int:
         shape = [shape]
     if not isinstance(shape, list) or not all(type(size) is int for size in shape):
-        raise BadRequest(f"The shape of input '{name}' is no list of whole numbers.")
+        raise BadRequest(f"The shape of input '{name}' is not a list of whole numbers.")
     return name, datatype, shape
 
 
@@ -191,14 +191,14 @@ def _raw(
 
 def _converted(datatype: Datatype, values: Sequence[Any]) -> bytes:
     if datatype.name != BOOL and bool in set(map(type, values)):
-        raise ValueError(f"has elements that are no {datatype.name}")
+        raise ValueError(f"has elements that are not {datatype.name}")
     return elements.raw_of(datatype, values)
 
 
 def _outputs(document: Mapping[str, Any]) -> list[tuple[str, Parameters]]:
     given = document.get("outputs") or []
     if not isinstance(given, list):
-        raise BadRequest("'outputs' is no list.")
+        raise BadRequest("'outputs' is not a list.")
     outputs = []
     for entry in given:
         name = entry.get("name") if isinstance(entry, dict) else None
@@ -213,7 +213,7 @@ def _parameters(entry: Mapping[str, Any], whose: str) -> Parameters:
     if not given:
         return NONE
     if not isinstance(given, dict) or not all(isinstance(value, bool | int | float | str) for value in given.values()):
-        raise BadRequest(f"The parameters of {whose} are no map of texts, numbers and booleans.")
+        raise BadRequest(f"The parameters of {whose} are not a map of strings, numbers and booleans.")
     return given
 
 
@@ -253,7 +253,7 @@ def _texts(name: str, values: Sequence[bytes]) -> list[str]:
     try:
         return [value.decode() for value in values]
     except UnicodeDecodeError:
-        raise BadRequest(f"Output '{name}' is no UTF-8 text: ask for it as binary data.") from None
+        raise BadRequest(f"Output '{name}' is not UTF-8 text: ask for it as binary data.") from None
 
 
 def _is_finite(value: object) -> bool:

@@ -67,7 +67,7 @@ def check_in_steps(text: Buffer) -> Iterator[None]:
 def parse(text: Buffer) -> Any:
     """Parses with Python's json: also NaN, Infinity, numbers of any size, a byte order mark. It is slower.
 
-    Raises: BadRequest: there is too much of something; ValueError, RecursionError: it is no JSON in UTF-8.
+    Raises: BadRequest: there is too much of something; ValueError, RecursionError: it is not JSON in UTF-8.
     """
     check_document(text, share=AT_ONCE)
     return json.loads(str(text, "utf-8-sig"))

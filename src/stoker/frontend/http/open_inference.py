@@ -110,7 +110,7 @@ class _Routes:
         asked = _object(await disconnects.whole_body(request))
         only_ready = asked.get("ready", False)
         if not isinstance(only_ready, bool):
-            raise BadRequest("'ready' is no boolean.")
+            raise BadRequest("'ready' is not a boolean.")
         entries = await self._repository.index(only_ready=only_ready)
         return json_response([_shown(*entry) for entry in entries])
 
@@ -145,7 +145,7 @@ def _object(body: bytes) -> dict[str, Any]:
     except (ValueError, RecursionError):
         found = None
     if not isinstance(found, dict):
-        raise BadRequest("The body is no JSON object.")
+        raise BadRequest("The body is not a JSON object.")
     return found
 
 

@@ -110,7 +110,7 @@ class Predictions:
 
     def _predict_other_body(self, exchange: HttpExchange) -> None:
         if exchange.head.route.target.only_tensors:
-            raise BadRequest("The body is no request of the open inference protocol.")
+            raise BadRequest("The body is not a request of the open inference protocol.")
         self._predict(exchange)
 
     def _predict(self, exchange: HttpExchange) -> None:

@@ -131,7 +131,7 @@ def _path_of_absolute(url: bytes) -> bytes:
 def _check(head: RequestHead) -> None:
     if head.http_1_0:
         if head.chunked:
-            raise BadRequest("HTTP/1.0 knows no Transfer-Encoding.")
+            raise BadRequest("HTTP/1.0 does not support Transfer-Encoding.")
     elif b"host" not in head.facts:
         raise BadRequest("The request has no Host header.")
     if head.chunked:

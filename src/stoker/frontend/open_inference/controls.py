@@ -13,10 +13,10 @@ FINAL = "triton_final_response"
 _RESERVED = ("sequence_", "triton_", "binary_data")
 _RESERVED_NAMES = frozenset({"priority", "timeout"})
 _KINDS: Mapping[str, tuple[frozenset[type], str]] = {
-    "sequence_id": (frozenset({int, str}), "neither a text nor a whole number"),
-    "sequence_start": (frozenset({bool}), "no boolean"),
-    "sequence_end": (frozenset({bool}), "no boolean"),
-    EMPTY_FINAL: (frozenset({bool}), "no boolean"),
+    "sequence_id": (frozenset({int, str}), "neither a string nor a whole number"),
+    "sequence_start": (frozenset({bool}), "not a boolean"),
+    "sequence_end": (frozenset({bool}), "not a boolean"),
+    EMPTY_FINAL: (frozenset({bool}), "not a boolean"),
 }
 _SEQUENCE_HEADERS = {
     "sequence_id": "ts_request_sequence_id",
@@ -76,7 +76,7 @@ def deadline(given: float | None, parameters: Parameters, now: float) -> float |
             raise ValueError
         seconds = int(timeout) / 1e6
     except (ValueError, OverflowError):
-        raise BadRequest("The parameter 'timeout' is no number of microseconds.") from None
+        raise BadRequest("The parameter 'timeout' is not a number of microseconds.") from None
     if seconds < 0:
         raise BadRequest("The parameter 'timeout' is negative.")
     if not seconds:

@@ -92,7 +92,7 @@ def whole(chunks: Sequence[Chunk], request: InferRequest, plan: Plan) -> InferAn
     if any(list(map(_kind, other.outputs)) != list(map(_kind, head.outputs)) for other in others):
         raise InvalidOutput("The handler sends parts that cannot be joined; use ModelStreamInfer.")
     if any(_kind(output)[1:] != (BYTES, plan.rows or 1) for output in head.outputs):
-        raise InvalidOutput("The handler sends parts that are no text; use ModelStreamInfer.")
+        raise InvalidOutput("The handler sends parts that are not text; use ModelStreamInfer.")
     by_output = zip(*[part.data for part in parts], strict=True)
     texts = [elements.joined([b"".join([memoryview(data)[4:] for data in each])]) for each in by_output]
     return InferAnswer(head, parts[-1].id, texts)

@@ -77,4 +77,4 @@ class AgentLink:
         if error is None:
             self._on_lost("closed its connection", True)
         else:
-            self._on_lost("sent something that is no valid message", False)
+            self._on_lost("sent an invalid message", False)

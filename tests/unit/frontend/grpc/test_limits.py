@@ -31,7 +31,7 @@ def test_a_client_that_reads_may_say_so_often() -> None:
 
 
 def test_a_request_brings_the_frames_that_clients_send_around_one() -> None:
-    """A window update, a PING and an empty DATA for each small call are no flood, for however many calls."""
+    """A window update, a PING and an empty DATA for each small call are never a flood, however many there are."""
     guard = spent()
     for _ in range(10 * BURST):
         guard.requests += 1

@@ -233,7 +233,7 @@ def test_nghttp2_serves_every_listener_unless_grpcio_is_asked_for(setting: str, 
 
 def test_an_old_configuration_hears_that_the_native_engine_is_gone(caplog: pytest.LogCaptureFixture) -> None:
     choose_engine("native")
-    assert "grpc_engine=native is no more" in caplog.text
+    assert "grpc_engine=native was removed" in caplog.text
 
 
 def test_grpcio_serves_where_ngh2_is_missing(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:

@@ -34,5 +34,5 @@ def test_contents_are_those_converted_at_once(name: str) -> None:
 def test_an_element_that_does_not_fit_is_refused_with_the_name_of_its_input() -> None:
     conversions = Conversions()
     conversions.add("x", DATATYPES["UINT8"], [1] * 100_000 + [256], elements.raw_of)
-    with pytest.raises(BadRequest, match="Input 'x' has elements that are no UINT8"):
+    with pytest.raises(BadRequest, match="Input 'x' has elements that are not UINT8"):
         list(conversions.steps())

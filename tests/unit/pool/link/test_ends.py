@@ -57,7 +57,7 @@ def test_a_peer_that_breaks_the_protocol_is_lost_once(play: Play, data: bytes) -
         assert isinstance(lost[0], FrameError)
         done = [event for event in recorder.events if event[0] == "done"]
         assert len(done) == data.startswith(b"".join(codec.encode(Results(1, [0]))))
-        link.send(batch(2, b"a"))  # goes nowhere, and is no error
+        link.send(batch(2, b"a"))  # goes nowhere, and is not an error
 
     play(scenario)
 

@@ -193,7 +193,7 @@ async def test_an_agent_that_sends_more_output_than_it_may_is_lost() -> None:
             for _ in range((OUTPUT_REST_BYTES + OUTPUT_WINDOW_BYTES) // 32768 * 2 + 200):
                 await agent.send(Output(1), bytes(32768))
         await process.exited
-        assert "no valid message" in str(process.death)
+        assert "an invalid message" in str(process.death)
 
 
 async def test_the_last_lines_are_in_the_pipe_when_the_end_is_known() -> None:
@@ -212,4 +212,4 @@ async def test_an_agent_that_speaks_nonsense_after_its_token_is_lost(data: bytes
     async with open_border() as border, remote_process(border) as (process, agent, _):
         await asyncio.to_thread(agent.stream.sendall, data)
         assert await process.exited is None
-        assert "no valid message" in str(process.death)
+        assert "an invalid message" in str(process.death)
