@@ -242,7 +242,7 @@ class Server:
                 connection_age=age,
                 limits=server_options.grpc_limits(settings),
                 budgets=self._budgets,
-                elsewhere=f"REST is served at {rest}.",
+                other_port_hint=f"REST is served at {rest}.",
             )
 
     def _protocol_v2(self, registry: Registry) -> ProtocolV2:
@@ -293,7 +293,7 @@ class Server:
                 tls=protection.https if address.scheme == "https" else None,
                 limits=limits,
                 budgets=self._budgets,
-                elsewhere=server_options.where_grpc_is(settings, roles),
+                other_port_hint=server_options.grpc_port_hint(settings, roles),
             )
             yield listener, roles
 

@@ -45,8 +45,8 @@ def operations(settings: Settings, roles: Collection[Role]) -> Sequence[Operatio
     )
 
 
-def where_grpc_is(settings: Settings, roles: Collection[Role]) -> str:
-    """Tells a gRPC client that calls a REST port where to go."""
+def grpc_port_hint(settings: Settings, roles: Collection[Role]) -> str:
+    """Returns a sentence for gRPC clients that call a REST port; empty if no gRPC port belongs to these APIs."""
     if Role.INFERENCE in roles:
         return f"gRPC is served on port {settings.grpc_inference_port}."
     return f"gRPC is served on port {settings.grpc_management_port}." if Role.MANAGEMENT in roles else ""

@@ -167,7 +167,7 @@ SPEAKS_GRPC = {
 
 @pytest.mark.parametrize("name", SPEAKS_GRPC)
 async def test_who_speaks_grpc_here_is_told_where_it_is_served(name: str) -> None:
-    async with running(HttpPorts(elsewhere="gRPC is served on port 7070.")) as server:
+    async with running(HttpPorts(other_port_hint="gRPC is served on port 7070.")) as server:
         status, body = parsed(await server.raw(SPEAKS_GRPC[name]))
         assert status == 400
         assert "gRPC is served on port 7070." in json.loads(body)["message"]

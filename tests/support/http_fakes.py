@@ -81,7 +81,7 @@ class HttpPorts:
     headers: tuple[tuple[bytes, bytes], ...] = ()
     describe: Callable[[str], dict[str, str]] | None = None
 
-    elsewhere: str = ""
+    other_port_hint: str = ""
     budgets: Budgets = field(default_factory=Budgets)
 
     def app(self) -> App:
@@ -141,7 +141,7 @@ class HttpPorts:
             headers=self.headers,
             limits=limits,
             budgets=self.budgets,
-            elsewhere=self.elsewhere,
+            other_port_hint=self.other_port_hint,
             tls=tls,
         )
 

@@ -171,7 +171,7 @@ class Connection(ConnectionOutput):
     def _refuse_protocol(self, data: bytes) -> None:
         assert self._transport is not None
         if data[:1].isalpha():
-            text = f"This port speaks gRPC (HTTP/2). {self.listener.setup.elsewhere}".rstrip().encode() + b"\n"
+            text = f"This port speaks gRPC (HTTP/2). {self.listener.setup.other_port_hint}".rstrip().encode() + b"\n"
             head = "HTTP/1.1 400 Bad Request\r\ncontent-type: text/plain\r\nconnection: close\r\ncontent-length: "
             self._transport.write(b"%b%d\r\n\r\n%b" % (head.encode(), len(text), text))
         self._transport.close()

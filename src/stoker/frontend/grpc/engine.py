@@ -24,7 +24,7 @@ class ConnectionAge(NamedTuple):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setup:
     """Describes one listener. ``budgets``: shared by all listeners; grpcio takes only a limit from them, because it has
-    buffers of its own.  ``elsewhere``: a sentence that tells clients of other protocols their port."""
+    buffers of its own.  ``other_port_hint``: a sentence that names the REST address to HTTP/1.1 clients."""
 
     host: str
     port: int
@@ -36,7 +36,7 @@ class Setup:
     tls: Tls | None = None
     connection_age: ConnectionAge = ConnectionAge()  # noqa: RUF009 - immutable
     limits: Limits = Limits()  # noqa: RUF009 - immutable
-    elsewhere: str = ""
+    other_port_hint: str = ""
 
     @property
     def target(self) -> str:

@@ -42,11 +42,11 @@ class GrpcServer:
         connection_age: ConnectionAge = ConnectionAge(),  # noqa: B008 - immutable
         limits: Limits = Limits(),  # noqa: B008 - immutable
         budgets: Budgets | None = None,
-        elsewhere: str = "",
+        other_port_hint: str = "",
     ) -> None:
         self._limits = limits
         self._budgets = budgets or Budgets()
-        self._elsewhere = elsewhere
+        self._other_port_hint = other_port_hint
         self._tls = tls
         self._host = host
         self._requested_port = port
@@ -117,7 +117,7 @@ class GrpcServer:
                 tls=self._tls,
                 connection_age=self._connection_age,
                 limits=self._limits,
-                elsewhere=self._elsewhere,
+                other_port_hint=self._other_port_hint,
             )
         )
 

@@ -39,7 +39,7 @@ class HttpListener:
         tls: ssl.SSLContext | None = None,
         limits: Limits = Limits(),  # noqa: B008 - immutable
         budgets: Budgets | None = None,
-        elsewhere: str = "",
+        other_port_hint: str = "",
     ) -> None:
         budgets = budgets or Budgets()
         self._exchanges = exchanges
@@ -53,7 +53,7 @@ class HttpListener:
             budgets=budgets,
             limits=limits,
             scheme="https" if address.scheme == "https" else "http",
-            elsewhere=elsewhere,
+            other_port_hint=other_port_hint,
         )
         self._listener = Listener(
             address=address,

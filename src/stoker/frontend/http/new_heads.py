@@ -18,14 +18,14 @@ def parse(raw: bytes, site: Site) -> RequestHead:
     """
     limits = site.limits
     if request_head.is_http_2(raw):
-        raise BadRequest(f"This port serves HTTP/1.1. {site.elsewhere}".strip())
+        raise BadRequest(f"This port serves HTTP/1.1. {site.other_port_hint}".strip())
     if len(raw) > limits.head_bytes:
         raise HeadTooLarge(limit=limits.head_bytes)
     if raw.count(b"\n") - 2 > limits.header_count:
         raise TooManyHeaders(limit=limits.header_count)
     head = request_head.parse(raw)
-    if head.facts.get(b"content-type", b"").startswith(b"application/grpc") and site.elsewhere:
-        raise BadRequest(f"This port serves REST. {site.elsewhere}")
+    if head.facts.get(b"content-type", b"").startswith(b"application/grpc") and site.other_port_hint:
+        raise BadRequest(f"This port serves REST. {site.other_port_hint}")
     head.route = site.predictor.wants(head) if site.predictor is not None else None
     return head
 

@@ -32,7 +32,7 @@ class Predictor(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Site:
-    """``elsewhere``: a sentence for gRPC clients that call this port: where gRPC is served."""
+    """``other_port_hint``: a sentence that names the gRPC port to gRPC clients that call this one."""
 
     app: ASGIApp
     predictor: Predictor | None
@@ -42,4 +42,4 @@ class Site:
     budgets: Budgets
     limits: Limits
     scheme: str = "http"
-    elsewhere: str = ""
+    other_port_hint: str = ""
