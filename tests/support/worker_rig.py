@@ -26,7 +26,7 @@ from stoker.worker.loading import LoadedModel
 from stoker.worker.loop import Loop
 from stoker.worker.progress import Progress
 from stoker.worker.streaming import PartSender, StepSender, send_intermediate_predict_response
-from stoker.worker.tensors import TensorForms
+from stoker.worker.tensors import TensorCodec
 
 
 def part(context: Context, *values: Any) -> None:
@@ -85,7 +85,7 @@ class Rig:
         metrics: Any = None,
         interface: TensorInterface = PLAIN,
     ) -> None:
-        self.tensors = TensorForms(interface, "m")
+        self.tensors = TensorCodec(interface, "m")
         ours, theirs = socket.socketpair()
         self.server = ServerEnd(ours)
         self.time = FakeTime()

@@ -32,7 +32,7 @@ from stoker.worker.loading import LoadedModel
 from stoker.worker.metrics_export import export
 from stoker.worker.progress import Progress
 from stoker.worker.streaming import StepSender
-from stoker.worker.tensors import TensorForms
+from stoker.worker.tensors import TensorCodec
 
 log = logging.getLogger(__name__)
 
@@ -73,7 +73,7 @@ class AsyncLoop:
         model: LoadedModel,
         progress: Progress,
         *,
-        tensors: TensorForms,
+        tensors: TensorCodec,
         window_bytes: int,
         max_response_bytes: int,
         decode_input_request: bool = True,

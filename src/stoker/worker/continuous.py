@@ -28,7 +28,7 @@ from stoker.worker.metrics_export import export
 from stoker.worker.outputs import is_last
 from stoker.worker.progress import Progress
 from stoker.worker.streaming import StepSender
-from stoker.worker.tensors import TensorForms
+from stoker.worker.tensors import TensorCodec
 
 
 class Row:
@@ -63,7 +63,7 @@ class ContinuousLoop:
         model: LoadedModel,
         progress: Progress,
         *,
-        tensors: TensorForms,
+        tensors: TensorCodec,
         window_bytes: int,
         max_response_bytes: int,
         decode_input_request: bool = True,

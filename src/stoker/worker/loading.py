@@ -23,7 +23,7 @@ from stoker.ipc.to_server import LoadFailed
 from stoker.ipc.to_worker import Load
 from stoker.worker.calling import EntryPoint
 from stoker.worker.context import Context
-from stoker.worker.tensors import TensorForms
+from stoker.worker.tensors import TensorCodec
 
 _BUILT_IN = "ts.torch_handler."
 _ENVELOPES = "ts.torch_handler.request_envelope."
@@ -53,7 +53,7 @@ def load(message: Load, *, metrics: Any = None) -> LoadedModel:
         metrics=metrics,
     )
     make_importable(message.model_dir)
-    TensorForms(message.tensors, message.model_name)  # raises here what would fail each request later
+    TensorCodec(message.tensors, message.model_name)  # raises here what would fail each request later
     entry = find_entry(message.handler, message.envelope, asynchronous=message.asynchronous)
     started = entry.initialize(context)
     if message.asynchronous and inspect.isawaitable(started):

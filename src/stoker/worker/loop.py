@@ -25,7 +25,7 @@ from stoker.worker.loading import LoadedModel
 from stoker.worker.metrics_export import export
 from stoker.worker.progress import Progress
 from stoker.worker.streaming import PartSender
-from stoker.worker.tensors import TensorForms
+from stoker.worker.tensors import TensorCodec
 
 _HOLD_S = 0.001
 _OVERDUE_S = 0.01
@@ -44,7 +44,7 @@ class Loop:
         model: LoadedModel,
         progress: Progress,
         *,
-        tensors: TensorForms,
+        tensors: TensorCodec,
         max_response_bytes: int,
         decode_input_request: bool = True,
         poll_s: float = 0.0,

@@ -34,7 +34,7 @@ from stoker.worker.loop import Loop
 from stoker.worker.metrics_export import export
 from stoker.worker.progress import Progress
 from stoker.worker.streaming import PartSender, StepSender
-from stoker.worker.tensors import TensorForms
+from stoker.worker.tensors import TensorCodec
 
 if TYPE_CHECKING:
     from stoker.worker.asynchronous import AsyncLoop
@@ -135,7 +135,7 @@ def _loop(
     monotonic: Callable[[], float],
 ) -> Loop | ContinuousLoop | AsyncLoop:
     limit, window = message.max_response_bytes, message.stream_window_bytes
-    tensors, decode = TensorForms(message.tensors, message.model_name), message.decode_input_request
+    tensors, decode = TensorCodec(message.tensors, message.model_name), message.decode_input_request
     if message.continuous or message.asynchronous:
         return _loop_of_several(message)(
             connection,
@@ -206,7 +206,7 @@ def _load(message: Load, connection: Connection) -> loading.LoadedModel:
 def _warm_up(wanted: WarmUp, model: loading.LoadedModel, message: Load, connection: Connection) -> None:
     from stoker.worker.warm_up import warm_up  # noqa: PLC0415 - other workers do not need it
 
-    tensors = TensorForms(message.tensors, message.model_name)
+    tensors = TensorCodec(message.tensors, message.model_name)
     try:
         warm_up(
             wanted,

@@ -12,12 +12,12 @@ from typing import Any
 from stoker.worker import calling
 from stoker.worker.context import RequestProcessor
 from stoker.worker.inbox import Batch
-from stoker.worker.tensors import TensorForms
+from stoker.worker.tensors import TensorCodec
 
 log = logging.getLogger(__name__)
 
 
-def begin(batch: Batch, now: float, *, decode: bool, tensors: TensorForms) -> list[dict[str, Any]]:
+def begin(batch: Batch, now: float, *, decode: bool, tensors: TensorCodec) -> list[dict[str, Any]]:
     """Makes rows of the jobs that still count, and records in the batch which these are."""
     rows: list[dict[str, Any]] = []
     indices, processors, ids = batch.indices, batch.processors, batch.request_ids

@@ -23,7 +23,7 @@ from stoker.worker.context import Context
 from stoker.worker.exceptions import JobCancelled
 from stoker.worker.held_parts import HeldParts, Targets
 from stoker.worker.inbox import POLL_AGAIN_S, Batch, Inbox
-from stoker.worker.tensors import TensorForms
+from stoker.worker.tensors import TensorCodec
 
 
 class Channel:
@@ -52,7 +52,7 @@ class PartSender(Channel):
         connection: Connection,
         inbox: Inbox,
         *,
-        tensors: TensorForms,
+        tensors: TensorCodec,
         window_bytes: int,
         max_part_bytes: int,
         monotonic: Callable[[], float] = time.monotonic,

@@ -1,4 +1,4 @@
-"""Makes the rows of requests with tensors, and encodes the answers to them. Other requests do not come here."""
+"""Decodes requests with tensors into rows, and encodes the answers to them. Other requests do not come here."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ _NOT_SENT = "The handler's result has an id, a name or a parameter that cannot b
 _TEXTS = (bytes, bytearray, str)  # a tuple, because ``bytes | str`` builds a union at each call
 
 
-class TensorForms:
-    """Converts requests and results of one model. ``row``: `RowMaker.row`."""
+class TensorCodec:
+    """Decodes the requests of one model and encodes its results. ``row``: `RowMaker.row`."""
 
     def __init__(self, interface: TensorInterface, model_name: str) -> None:
         self._interface = interface

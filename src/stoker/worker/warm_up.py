@@ -23,14 +23,14 @@ from stoker.worker.inbox import Batch
 from stoker.worker.loading import LoadedModel
 from stoker.worker.metrics_export import export
 from stoker.worker.streaming import Channel
-from stoker.worker.tensors import TensorForms
+from stoker.worker.tensors import TensorCodec
 
 CACHE_VARIABLE = "TORCHINDUCTOR_CACHE_DIR"
 _TYPES = {".json": "application/json", ".txt": "text/plain"}
 
 
 def warm_up(
-    wanted: WarmUp, model: LoadedModel, model_dir: str, *, batch_size: int, decode: bool, tensors: TensorForms
+    wanted: WarmUp, model: LoadedModel, model_dir: str, *, batch_size: int, decode: bool, tensors: TensorCodec
 ) -> None:
     """Raises RuntimeError: there is no such file, or the handler does not answer it."""
     request = Path(model_dir, wanted.request)
@@ -46,7 +46,7 @@ def warm_up(
 
 
 def _rows(
-    model: LoadedModel, data: bytes, content_type: str, size: int, *, decode: bool, tensors: TensorForms
+    model: LoadedModel, data: bytes, content_type: str, size: int, *, decode: bool, tensors: TensorCodec
 ) -> list[dict[str, Any]]:
     """Makes the rows, and points the context at them."""
     jobs = [JobHeader(f"warm-up-{n}", [("data", content_type, len(data))], {}, None) for n in range(size)]

@@ -18,7 +18,7 @@ from stoker.ipc.to_worker import JobHeader, Predict
 from stoker.tensors import elements, jobs
 from stoker.tensors.datatypes import DATATYPES
 from stoker.worker.exceptions import PredictionException
-from stoker.worker.tensors import TensorForms
+from stoker.worker.tensors import TensorCodec
 
 ROWS = TensorInterface(rows=True)
 
@@ -28,12 +28,12 @@ def raw(datatype: str, *values: Any) -> bytearray:
 
 
 def row(job: TensorJob, interface: TensorInterface = ROWS, **inputs: bytearray) -> dict[str, Any]:
-    return TensorForms(interface, "m").row(jobs.encode(job), dict(inputs), {})
+    return TensorCodec(interface, "m").row(jobs.encode(job), dict(inputs), {})
 
 
 def answered(output: Any, interface: TensorInterface = ROWS, form: Form = Form.ROW, names: Any = ("x",)) -> Any:
     header = JobHeader("id", [(name, "", 0) for name in names], {}, None, jobs.encode(TensorJob(form)))
-    (answer,) = TensorForms(interface, "m").answers([header], [output])
+    (answer,) = TensorCodec(interface, "m").answers([header], [output])
     if isinstance(answer, Failure | PredictionException):
         return answer
     _, outputs = arrived(answer)
@@ -85,7 +85,7 @@ def test_a_document_is_what_torchserves_handlers_get() -> None:
     job = TensorJob(Form.DOCUMENT, "7", heads, {"p": True}, [("out", {})])
     headers: dict[str, Any] = {}
     inputs = {"a": raw("UINT64", 2**63 + 5), "b": raw("BYTES", b"\xff", b""), "c": raw("BYTES", b"text")}
-    got = TensorForms(TensorInterface(), "m").row(jobs.encode(job), inputs, headers)
+    got = TensorCodec(TensorInterface(), "m").row(jobs.encode(job), inputs, headers)
     assert headers["body"] == {"content-type": "application/json"}
     assert got == {
         "body": {
@@ -238,7 +238,7 @@ def test_a_document_of_the_protocol_is_taken_as_it_is() -> None:
         ],
     }
     header = JobHeader("id", [], {}, None, jobs.encode(TensorJob(Form.JSON, names=["in0", "in1"])))
-    (sent,) = TensorForms(TensorInterface(), "m").answers([header], [document])
+    (sent,) = TensorCodec(TensorInterface(), "m").answers([header], [document])
     head, outputs = arrived(sent)
     assert (head.id, head.model_name, head.model_version) == ("own", "n", "9")
     assert [(t.name, t.datatype, list(t.shape), dict(t.parameters)) for t in outputs] == [

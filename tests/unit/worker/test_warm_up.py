@@ -19,7 +19,7 @@ from stoker.worker.exceptions import PredictionException
 from stoker.worker.handler_utils import send_intermediate_predict_response
 from stoker.worker.loading import LoadedModel
 from stoker.worker.metrics_export import export
-from stoker.worker.tensors import TensorForms
+from stoker.worker.tensors import TensorCodec
 
 
 @pytest.fixture(autouse=True)
@@ -29,7 +29,7 @@ def no_cache(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def run(folder: Path, handle: Callable[[Any, Any], Any], wanted: WarmUp, batch_size: int = 1) -> None:
     model = LoadedModel(handle, make_context(folder))
-    module.warm_up(wanted, model, str(folder), batch_size=batch_size, decode=True, tensors=TensorForms(PLAIN, "m"))
+    module.warm_up(wanted, model, str(folder), batch_size=batch_size, decode=True, tensors=TensorCodec(PLAIN, "m"))
 
 
 def test_the_handler_gets_the_file_as_rows_of_each_batch_size(
