@@ -20,7 +20,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 from stoker.core.warm_up import WarmUp
 from stoker.ipc.frames import FrameError
@@ -40,6 +40,8 @@ if TYPE_CHECKING:
     from stoker.worker.asynchronous import AsyncLoop
     from stoker.worker.continuous import ContinuousLoop
     from stoker.worker.remote import Remote
+
+Sender = TypeVar("Sender", bound=PartSender)
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_NAME = 15
@@ -134,40 +136,48 @@ def _loop(
     progress: Progress,
     monotonic: Callable[[], float],
 ) -> Loop | ContinuousLoop | AsyncLoop:
-    limit, window = message.max_response_bytes, message.stream_window_bytes
-    tensors, decode = TensorCodec(message.tensors, message.model_name), message.decode_input_request
-    if message.continuous or message.asynchronous:
-        return _loop_of_several(message)(
+    tensors = TensorCodec(message.tensors, message.model_name)
+
+    def sender(kind: type[Sender]) -> Sender:
+        return kind(
             connection,
             inbox,
-            StepSender(
-                connection, inbox, tensors=tensors, window_bytes=window, max_part_bytes=limit, monotonic=monotonic
-            ),
+            tensors=tensors,
+            window_bytes=message.stream_window_bytes,
+            max_part_bytes=message.max_response_bytes,
+            monotonic=monotonic,
+        )
+
+    if message.continuous or message.asynchronous:
+        return _concurrent_loop(message)(
+            connection,
+            inbox,
+            sender(StepSender),
             model,
             progress,
             tensors=tensors,
-            window_bytes=window,
-            max_response_bytes=limit,
-            decode_input_request=decode,
+            window_bytes=message.stream_window_bytes,
+            max_response_bytes=message.max_response_bytes,
+            decode_input_request=message.decode_input_request,
             monotonic=monotonic,
         )
-    loop, sender = _loop_of_one(message)
+    loop, kind = _batch_loop(message)
     return loop(
         connection,
         inbox,
-        sender(connection, inbox, tensors=tensors, window_bytes=window, max_part_bytes=limit, monotonic=monotonic),
+        sender(kind),
         model,
         progress,
         tensors=tensors,
-        max_response_bytes=limit,
-        decode_input_request=decode,
+        max_response_bytes=message.max_response_bytes,
+        decode_input_request=message.decode_input_request,
         poll_s=message.poll_us / 1e6,
         monotonic=monotonic,
     )
 
 
-def _loop_of_one(message: Load) -> tuple[type[Loop], type[PartSender]]:
-    """Returns loop and sender of a handler that has one batch at a time."""
+def _batch_loop(message: Load) -> tuple[type[Loop], type[PartSender]]:
+    """Returns loop and sender of a handler that is called for one batch at a time."""
     if message.rank is None:
         return Loop, PartSender
     from stoker.worker.ranks import FollowerLoop, RankLoop, RankSender  # noqa: PLC0415 - other workers do not need it
@@ -175,8 +185,8 @@ def _loop_of_one(message: Load) -> tuple[type[Loop], type[PartSender]]:
     return (FollowerLoop if message.rank else RankLoop), RankSender
 
 
-def _loop_of_several(message: Load) -> type[ContinuousLoop | AsyncLoop]:
-    """Returns the loop of a handler that has several requests at a time; other workers do not need them."""
+def _concurrent_loop(message: Load) -> type[ContinuousLoop | AsyncLoop]:
+    """Returns the loop of a handler that has several requests in progress; other workers do not import it."""
     if message.asynchronous:
         from stoker.worker.asynchronous import AsyncLoop  # noqa: PLC0415 - see above
 
