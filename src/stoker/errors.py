@@ -178,7 +178,7 @@ class QueueFull(CapacityError):
 
 
 class SequenceQueueFull(QueueFull):
-    """As many requests of the sequence wait as may."""
+    """As many requests of the sequence are waiting as the model allows."""
 
 
 class NoJobTicket(QueueFull):
@@ -186,7 +186,7 @@ class NoJobTicket(QueueFull):
 
 
 class TooManySequences(QueueFull):
-    """As many sequences are open as may."""
+    """As many sequences are open as the model allows."""
 
 
 class SequenceClosed(CapacityError):
@@ -197,7 +197,7 @@ class SequenceClosed(CapacityError):
 
 
 class WorkersUnavailable(CapacityError):
-    """Model "{model}" cannot be served now, its workers fail to start: {cause}"""
+    """Model "{model}" cannot be served now because its workers fail to start: {cause}"""
 
 
 class TooManyIncomplete(CapacityError):

@@ -347,7 +347,7 @@ class Server:
             if loading.done():
                 loading.result()
                 return True
-            log.info("Stopping before the models of the start are registered", extra={"event": "server_stopping"})
+            log.info("Stopping before the startup models are registered", extra={"event": "server_stopping"})
             return False
         finally:
             for waiting in (stopping, loading):
@@ -407,7 +407,7 @@ async def _cancel_and_wait(future: asyncio.Future[Any]) -> None:
     results = await asyncio.gather(future, return_exceptions=True)
     for result in results:
         if isinstance(result, Exception):
-            log.error("A part did not stop cleanly", exc_info=result)
+            log.error("A component did not stop cleanly", exc_info=result)
 
 
 @contextmanager

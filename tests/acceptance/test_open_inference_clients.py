@@ -128,7 +128,7 @@ CONFIGURED = {
         {"name": "label", "datatype": "BYTES", "shape": ["-1"]},
     ],
 }
-LOADED_AS_IT_IS = "Models are loaded as their archives are: the request must have no parameters."
+LOADED_AS_IT_IS = "Load parameters are not supported: models are loaded as archived."
 SEEN: dict[str, dict[str, Any]] = {
     "triton_grpc": {
         "datatypes": dict.fromkeys(ALL, True),
@@ -147,8 +147,8 @@ SEEN: dict[str, dict[str, Any]] = {
             "version": ["NOT_FOUND", "Model version: 9 does not exist for model: echo"],
             "missing": ["INVALID_ARGUMENT", "Input 'b' is missing."],
             "unknown": ["INVALID_ARGUMENT", "The model has no input 'c'."],
-            "datatype": ["INVALID_ARGUMENT", "Input 'a' is FP32, the model takes INT32."],
-            "shape": ["INVALID_ARGUMENT", "Input 'a' has the shape [1, 3], the model takes [-1, 2]."],
+            "datatype": ["INVALID_ARGUMENT", "Input 'a' is FP32, but the model takes INT32."],
+            "shape": ["INVALID_ARGUMENT", "Input 'a' has the shape [1, 3], but the model takes [-1, 2]."],
             "output": ["INVALID_ARGUMENT", "The model has no output 'nothing'."],
             "classification": ["INVALID_ARGUMENT", "The parameter 'classification' is not supported."],
             "handler": ["INTERNAL", "Prediction failed"],

@@ -275,7 +275,7 @@ BAD: list[tuple[Any, str]] = [
     (body(tensor("FP16", [1], [1e6])), "Input 'x' has elements that are not FP16."),
     (body(tensor("UINT64", [1], [2**64])), "Input 'x' has elements that are not UINT64."),
     (body(tensor("FP32", 2, [1, 2])), "The shape of input 'x' is not a list of whole numbers."),  # type: ignore[arg-type]
-    (body(X, X), "Input 'x' is there twice."),
+    (body(X, X), "Input 'x' appears twice."),
     (body(X, outputs=[{"name": "x"}, {"name": "x"}]), "An output is requested twice."),
     (body(X, id=7), "The id of the request is not a string."),
     (body(X, outputs="o"), "'outputs' is not a list."),

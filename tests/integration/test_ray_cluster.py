@@ -259,7 +259,7 @@ def test_what_the_cluster_lacks_is_reported_and_a_new_node_ends_the_wait(
     assert workers_of(client, "late")[0]["failure"] == "no node of the Ray cluster has any special"
     status, document = readiness(place)
     assert status == 503
-    assert document["reason"] == "late/1.0 waits for room: no node of the Ray cluster has any special."
+    assert document["reason"] == "late/1.0 is waiting for room: no node of the Ray cluster has any special."
     with pytest.raises(CallError, match="has any special"):
         client.predict("late", b"now")
     nodes.add("node-3", CPU=1, special=1)

@@ -269,7 +269,7 @@ class _Store(ABC, Generic[M]):
             except OSError as error:
                 remove_tree(root)
                 log.error(
-                    "Cannot unpack %s into %s: %s. TEMP names the folder.",
+                    "Cannot unpack %s into %s: %s. TEMP sets the folder.",
                     path.name,
                     self._folder.path.parent,
                     error.strerror or error,

@@ -95,7 +95,9 @@ class TokenAuthorizer:
             try:
                 self._write(renewed)
             except OSError as error:
-                log.error("%s cannot be written, the old token stays: %s", self._file.path, error.strerror or error)
+                log.error(
+                    "%s cannot be written; the old token stays valid: %s", self._file.path, error.strerror or error
+                )
                 raise TokenNotReplaced from None
             self._keys = renewed
         log.info("The %s token was replaced", scope.value, extra={"event": "token_replaced"})
@@ -158,7 +160,7 @@ class FixedTokens:
         try:
             self._read()
         except (OSError, ValueError) as error:
-            log.warning("%s was not read again, the old tokens stay: %s", self._source, _reason(error))
+            log.warning("%s was not reloaded; the old tokens stay valid: %s", self._source, _reason(error))
             return
         changed = [scope.value for scope in TokenScope if before[scope].secret != self._keys[scope].secret]
         if changed:

@@ -157,7 +157,7 @@ def refusal(reason: str | None, identity: Identity) -> Unusable:
 def check_not_expired(identity: Identity, now: datetime) -> None:
     """Raises Unusable if the certificate has expired: no client that checks would accept it."""
     if now > identity.valid_until:
-        raise Unusable(f"the certificate {identity.subject} has expired on {identity.valid_until:%Y-%m-%d}")
+        raise Unusable(f"the certificate {identity.subject} expired on {identity.valid_until:%Y-%m-%d}")
 
 
 def _key_words(key: Any) -> str:

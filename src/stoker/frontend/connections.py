@@ -157,6 +157,5 @@ class Connections(Generic[C]):
         if now - self._warned_at > _WARN_EVERY_S:
             self._warned_at = now
             log.warning(
-                "A listener has as many connections as max_connections or the limit of open files allows: "
-                "new ones are dropped"
+                "A listener has reached max_connections or the limit of open files: new connections are dropped"
             )

@@ -16,5 +16,5 @@ def row_of(table: Mapping[type[Exception], Row], error: Exception) -> Row | None
     for kind in type(error).__mro__:
         if kind in table:
             return table[kind]
-    log.error("unexpected error while a request was answered", exc_info=error)
+    log.error("unexpected error while answering a request", exc_info=error)
     return None

@@ -72,7 +72,7 @@ class Tls:
                 certificates.check_not_expired(found, _now())
             self._take(found)
         except Unusable as error:
-            log.warning("The certificate was not replaced, the old one stays: %s", error)
+            log.warning("The certificate was not replaced; the old one stays in use: %s", error)
             return
         log.info(
             "New certificate: %s, valid until %s", found.subject, found.valid_until, extra={"event": "certificate"}
@@ -92,13 +92,13 @@ def _warn_of_dates(identity: Identity, now: datetime) -> None:
     """Warns and does not fail: the clock may be wrong, here or at the issuer, and some clients do not check dates."""
     if now < identity.valid_from:
         log.warning(
-            "The certificate %s is valid from %s on: clients will refuse it until then",
+            "The certificate %s is not valid before %s: clients will refuse it until then",
             identity.subject,
             identity.valid_from,
         )
     if now > identity.valid_until:
         log.warning(
-            "The certificate %s has expired on %s: it is served, but clients that check it refuse it. "
+            "The certificate %s expired on %s: it is served, but clients that check it refuse it. "
             "Renew it; new files are noticed without a restart",
             identity.subject,
             identity.valid_until,
@@ -129,9 +129,7 @@ def of_https(settings: Settings) -> Tls | None:
         return _loaded(settings, _keystore(settings), [settings.keystore])
     if settings.certificate_file is not None and settings.private_key_file is not None:
         return _loaded(settings, *_pem_pair(settings.certificate_file, settings.private_key_file))
-    log.warning(
-        "https:// without a certificate: one was made that nobody has signed. Set certificate_file and private_key_file"
-    )
+    log.warning("https:// without a certificate: a self-signed one was made. Set certificate_file and private_key_file")
     own = certificates.self_signed(hosts)
     return _loaded(settings, lambda client_ca: replace(own, client_ca=client_ca), [])
 

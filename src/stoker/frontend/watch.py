@@ -49,7 +49,7 @@ class FileWatch:
             try:
                 await asyncio.to_thread(self.check)
             except Exception:
-                log.exception("Files that may be renewed could not be looked at")
+                log.exception("Could not check the files of certificates and tokens for changes")
             await asyncio.sleep(self._interval_s)
 
 

@@ -41,7 +41,7 @@ class Deployment:
         named = environment.get(CONFIG_FILE_VARIABLE)
         file = path / (named or DEFAULT_FILE)
         if named and not file.is_file():
-            raise ConfigurationError(f"{CONFIG_FILE_VARIABLE} names {named}, which is not there.")
+            raise ConfigurationError(f"{CONFIG_FILE_VARIABLE} names {named}, which does not exist.")
         return cls(folder=path.absolute(), file=file if file.is_file() else None, model_store=model_store)
 
 
@@ -157,7 +157,7 @@ def _not_by_name(path: Path, location: str, names: Mapping[str, Path]) -> tuple[
 
 def _log_config(deployment: Deployment) -> Iterator[Finding]:
     for path in sorted(deployment.folder.glob(_LOG4J)):
-        text = f"--log-config {path.name} is read: only its levels take effect, no appenders, files and patterns."
+        text = f"--log-config {path.name} is read: only its levels take effect, not its appenders, files and patterns."
         yield Finding("logs", path.name, Verdict.CHANGED, text)
 
 

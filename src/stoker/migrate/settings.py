@@ -135,7 +135,7 @@ def _is_default(row: Row, parsed: Any) -> bool:
 def _vmargs(parsed: str | None) -> Judgement:
     text = "No effect: there is no Java."
     if "log4j" in (parsed or ""):
-        text += " Of the log4j2 file that it names, only the levels take effect: no appenders, files and patterns."
+        text += " Of the log4j2 file that it names, only the levels take effect, not its appenders, files and patterns."
     return Verdict.CHANGED, text
 
 

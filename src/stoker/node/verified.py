@@ -31,7 +31,7 @@ class Verified:
     def finish(self) -> None:
         """Raises FilesNotFetched: the size or the hash differs from what was announced."""
         if self._left or self._received(1) or self._hash.hexdigest() != self._digest:
-            raise FilesNotFetched("What arrived at the node are not the model's files, or they changed on the way.")
+            raise FilesNotFetched("The files that arrived at the node are not the model's, or changed on the way.")
 
     def _received(self, size: int) -> bytes:
         try:

@@ -32,7 +32,7 @@ def environment(folder: Path | None, spec: ModelSpec) -> dict[str, str]:
     except (OSError, RuntimeError) as error:  # RuntimeError: this user has no home
         safe, reason = False, getattr(error, "strerror", None) or str(error)
     if not safe:
-        text = "compile_cache: %s is not used, compiled code of %s is not kept: %s"
+        text = "compile_cache: %s is not used; compiled code of %s is not kept: %s"
         log.warning(text, folder, spec.key, reason, extra={"event": "compile_cache_unused"})
         return {}
     return {VARIABLE: str(folder / folder_name(spec.key.name, spec.key.version))}

@@ -229,7 +229,7 @@ def _json_of(*command: str) -> Any:
         done = subprocess.run(command, capture_output=True, timeout=_TOOL_TIMEOUT_S, check=True)
         return json.loads(done.stdout)
     except (OSError, subprocess.SubprocessError, ValueError) as error:
-        log.warning("%s says nothing about GPUs: %s", command[0], error, extra={"event": "gpu_tool_failed"})
+        log.warning("%s does not report GPUs: %s", command[0], error, extra={"event": "gpu_tool_failed"})
         return None
 
 

@@ -192,7 +192,7 @@ class Slot:
         if shortage and self.state in (State.STARTING, State.PENDING):
             before, self._error = self._error, WorkerDied(shortage)
             if self.state is State.STARTING or before is None or not same_shortage(before.cause, shortage):
-                text = "Worker %s waits for room: %s"
+                text = "Worker %s is waiting for room: %s"
                 self._log(logging.WARNING, "worker_pending", text, self._config.name, shortage)
             self._enter(Event.NO_ROOM, self._error)
         elif not shortage and self.state is State.PENDING:
@@ -292,7 +292,7 @@ class Slot:
         )
 
     async def _give_up(self) -> None:
-        self._log(logging.ERROR, "given_up", "Worker %s is not restarted any more", self._config.name)
+        self._log(logging.ERROR, "given_up", "Worker %s will not be restarted again", self._config.name)
         self._enter(Event.GIVE_UP)
         await asyncio.wait({self._retired})
 

@@ -83,7 +83,7 @@ class HealthView:
         for entry in self._catalog:
             pending = [status.failure for status in entry.pool.statuses() if status.state == State.PENDING.name]
             if pending and entry.ready_workers() < entry.workers_due:
-                yield f"{entry.key} waits for room: {pending[0]}."
+                yield f"{entry.key} is waiting for room: {pending[0]}."
 
     def _lacking_workers(self) -> tuple[str, ...]:
         """Returns the models that have too few ready workers, as MODEL/VERSION."""

@@ -46,7 +46,7 @@ async def _wait_and_report(models: Sequence[StartupModel], loads: Sequence[async
             waiting = [shown(model) for model, load in zip(models, loads, strict=True) if load in pending]
             more = f" and {len(waiting) - _MOST_NAMED} more" if len(waiting) > _MOST_NAMED else ""
             log.info(
-                "Models of the start: %d of %d are done, waiting for %s%s",
+                "Startup models: %d of %d are done, waiting for %s%s",
                 len(loads) - len(waiting),
                 len(loads),
                 ", ".join(waiting[:_MOST_NAMED]),

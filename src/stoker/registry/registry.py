@@ -369,7 +369,7 @@ class Registry:
         try:
             wanted = await self._startup_models()
         except errors.StokerError as error:
-            log.error("Failed to load the models of the start: %s", error, extra={"event": "model_load_failed"})
+            log.error("Failed to load the startup models: %s", error, extra={"event": "model_load_failed"})
             return [], list(self._settings.load_models)
         failed = await loading.load_all(wanted, operations=self._operations, catalog=self._catalog, tasks=self._tasks)
         loaded = [model.saved for model in wanted if model not in failed and model.saved is not None]

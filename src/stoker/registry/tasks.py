@@ -56,8 +56,8 @@ def _log_outcome(task: asyncio.Task[Any]) -> None:
         return
     error = task.exception()
     if error is None:
-        log.info("An operation whose client had left is done: %s", task.result())
+        log.info("An operation whose client had disconnected is done: %s", task.result())
     elif isinstance(error, errors.StokerError):
-        log.warning("An operation whose client had left failed: %s", error)
+        log.warning("An operation whose client had disconnected failed: %s", error)
     else:
-        log.error("An operation whose client had left failed", exc_info=error)
+        log.error("An operation whose client had disconnected failed", exc_info=error)

@@ -66,7 +66,7 @@ def _with_its_models(loaded: Loaded, file: Path) -> Loaded:
         )
     if snapshot_files.written_at(file.name) is not None:
         raise ConfigurationError(
-            f"Invalid configuration: {file} has no {_KEY}: the snapshot is not whole. "
+            f"Invalid configuration: {file} has no {_KEY}: the snapshot is incomplete. "
             "A copy under another name gives its settings without models."
         )
     return loaded

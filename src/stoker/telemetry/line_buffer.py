@@ -67,7 +67,7 @@ class LineBuffer(Generic[Entry]):
         try:
             text = self._text_of(self._entries)
         except Exception:  # a request must not fail because of its line
-            log.exception("%d log lines are lost", len(self._entries))
+            log.exception("%d log lines were lost", len(self._entries))
             text = b""
         self._entries.clear()
         self._texts.append(text)

@@ -58,7 +58,7 @@ class HandlerMetrics:
             expected = ", ".join(declared.labels[:-1])
             self._complain(sample.name, f"it needs values for the dimensions {expected}")
         elif declared.type == "counter" and not sample.value >= 0:
-            self._complain(sample.name, "a counter takes no negative value")
+            self._complain(sample.name, "a counter cannot decrease")
         else:
             self._keep(family, labels, sample.value, request_ids)
 
@@ -89,16 +89,16 @@ class HandlerMetrics:
         if family.legal:
             family.update(labels, value)
         else:
-            self._complain(family.declared.name, "Prometheus allows no such name of a metric or label")
+            self._complain(family.declared.name, "Prometheus does not allow this name for a metric or a label")
 
     def _detect(self, sample: HandlerSample) -> Family | None:
         if not self._auto_detect:
             return None
         if sample.name in self._taken or sample.name.startswith("stoker_"):
-            self._complain(sample.name, "the server has a metric of this name")
+            self._complain(sample.name, "the server has a metric with this name")
             return None
         if self._detected >= MAX_DETECTED:
-            self._complain("", f"{MAX_DETECTED} metrics were detected, further ones are dropped")
+            self._complain("", f"{MAX_DETECTED} metrics were detected; further ones are dropped")
             return None
         self._detected += 1
         labels = tuple(name for name, _ in sample.dimensions)

@@ -212,7 +212,7 @@ class AsyncLoop:
 
     def _answer_overrunning(self, call: Call) -> None:
         if not call.channel.answered:
-            log.warning("A call of the handler goes on although its request was cancelled %g s ago", _CANCEL_S)
+            log.warning("A handler call is still running %g s after its request was cancelled", _CANCEL_S)
             self._overrunning.add(call.task)
             self._finish(call, calling.RAISED)
 

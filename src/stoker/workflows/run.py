@@ -140,7 +140,7 @@ class Run:
 
     def failed_unexpectedly(self, error: Exception) -> None:
         """Handles a defect of this server: the caller gets a plain error, the log the traceback."""
-        log.error("A workflow's run broke", exc_info=error)
+        log.error("A workflow run failed unexpectedly", exc_info=error)
         self.abandon(errors.ServingError("Internal server error"))
 
     # ------------------------------------------------------------------------------------ the nodes

@@ -233,7 +233,7 @@ class Workflows:
         try:
             return await asyncio.to_thread(models_to_load, self._settings.load_workflows, self._store.startup_names)
         except errors.StokerError as error:
-            log.error("Failed to load the workflows of the start: %s", error, extra={"event": "workflow_load_failed"})
+            log.error("Failed to load the startup workflows: %s", error, extra={"event": "workflow_load_failed"})
             return []
 
     async def _load(self, text: str, request: RegisterWorkflowRequest) -> bool:

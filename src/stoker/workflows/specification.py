@@ -197,7 +197,7 @@ def _edges(dag: Mapping[Any, Any]) -> dict[str, tuple[str, ...]]:
     """Checks types, names and number of the nodes; ``['']`` means no next node."""
     edges = {_node_name(name): _next_nodes(name, after) for name, after in dag.items()}
     if (count := len(_names(edges))) > MAX_NODES:
-        raise _invalid(f"dag has {count} nodes, the limit is {MAX_NODES}")
+        raise _invalid(f"dag has {count} nodes; the limit is {MAX_NODES}")
     return edges
 
 

@@ -45,7 +45,7 @@ NOT_A_TIMEOUT = "The parameter 'timeout' is not a number of microseconds."
 
 BAD |= {
     "no name of an input": (typed_request("INT8", [1], [1], name=""), "An input has no name."),
-    "twice": (typed_request("INT8", [1], [1]), "Input 'x' is there twice."),
+    "twice": (typed_request("INT8", [1], [1]), "Input 'x' appears twice."),
     "an output twice": (raw_request(), "An output is requested twice."),
     "not a boolean": (
         pb.ModelInferRequest(model_name="m", raw_input_contents=[b"\2"]),

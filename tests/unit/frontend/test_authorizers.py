@@ -345,7 +345,7 @@ def test_a_file_that_became_useless_keeps_the_old_tokens(
     source.unlink() if content is None else source.write_bytes(content)
     tokens.reload()
     assert opens(tokens, INFERENCE, "first")
-    assert "the old tokens stay" in caplog.text
+    assert "the old tokens stay valid" in caplog.text
     assert "top secret" not in caplog.text
 
 

@@ -51,7 +51,7 @@ async def test_an_open_connection_never_gives_way(caplog: pytest.LogCaptureFixtu
     assert counted.add(opened)
     assert not counted.begin_handshake(Fake())
     assert not opened.given_up
-    assert "new ones are dropped" in caplog.text
+    assert "new connections are dropped" in caplog.text
     await counted.wait_closed(0)
 
 

@@ -130,8 +130,8 @@ def assert_refused(lease: Lease, origin: Origin, tmp_path: Path, text: str) -> N
     [
         (lambda stream: stream[:-1], "connection ended before all"),
         (lambda stream: b"", "connection ended before all"),
-        (lambda stream: stream + b"1", "are not the model's files"),
-        (lambda stream: stream.replace(b"x = 1", b"x = 2"), "are not the model's files"),
+        (lambda stream: stream + b"1", "are not the model's, or changed"),
+        (lambda stream: stream.replace(b"x = 1", b"x = 2"), "are not the model's, or changed"),
         (lambda stream: os.urandom(len(stream)), "The model's files were refused by the node"),
     ],
 )

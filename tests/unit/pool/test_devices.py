@@ -110,7 +110,7 @@ def test_a_broken_tool_means_no_gpu(monkeypatch: pytest.MonkeyPatch, caplog: pyt
     monkeypatch.setattr(shutil, "which", lambda tool: tool if tool == "rocm-smi" else None)
     monkeypatch.setenv("PATH", "/nowhere")
     assert Devices.detect(None, environ={}).count == 0
-    assert "rocm-smi says nothing about GPUs" in caplog.text
+    assert "rocm-smi does not report GPUs" in caplog.text
 
 
 class FakeNvml:

@@ -376,7 +376,7 @@ async def test_downloads_that_hang_hold_up_no_archive_of_the_store_and_are_named
     load = asyncio.ensure_future(world.registry.load_at_startup())
     await turns(100)
     assert names(world) == ["a", "b"] and not load.done()
-    assert "Models of the start: 2 of 10 are done, waiting for https://host/0.mar" in caplog.text
+    assert "Startup models: 2 of 10 are done, waiting for https://host/0.mar" in caplog.text
     assert " and 3 more" in caplog.text and "secret" not in caplog.text
     await world.registry.close()
     await load
@@ -388,5 +388,5 @@ async def test_a_store_that_cannot_be_read_is_no_start_without_models(caplog: py
     await world.registry.load_at_startup()
     assert world.registry.readiness() == Readiness(ready=False, models=("all",))
     assert world.registry.healthy(), "Ping follows TorchServe: what is not registered does not count"
-    assert "Failed to load the models of the start: Cannot list" in caplog.text
+    assert "Failed to load the startup models: Cannot list" in caplog.text
     await world.registry.close()

@@ -59,7 +59,7 @@ def test_jobs_that_wait_for_a_model_scaled_to_zero_learn_its_version() -> None:
 def test_workers_that_cannot_start_refuse_with_their_cause_once() -> None:
     refused = admission(2, BROKEN).refusal()
     assert isinstance(refused, errors.WorkersUnavailable)
-    assert refused.message == 'Model "m" cannot be served now, its workers fail to start: exit code 7'
+    assert refused.message == 'Model "m" cannot be served now because its workers fail to start: exit code 7'
 
 
 def test_by_torchserves_rule_jobs_wait_for_workers_that_cannot_start_but_not_for_none() -> None:

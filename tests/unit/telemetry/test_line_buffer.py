@@ -60,5 +60,5 @@ async def test_entries_that_cannot_be_formatted_cost_only_themselves(caplog: pyt
     buffer.flush()
     assert posted == [b"2\n"]
     assert [(record.levelno, record.getMessage()) for record in caplog.records] == [
-        (logging.ERROR, "1 log lines are lost")
+        (logging.ERROR, "1 log lines were lost")
     ]

@@ -81,11 +81,11 @@ def test_dimensions_are_matched_by_name_and_where_they_have_others_by_place() ->
     ("bad", "reason"),
     [
         (HandlerSample("HandlerTime", "gauge", "ms", [("Level", "Model")], 1.0, ""), "values for the dimensions"),
-        (sample("Down", -1, "counter", "Count"), "a counter takes no negative value"),
-        (sample("Not a name", 1), "Prometheus allows no such name"),
-        (sample("Odd", 1, **{"not-a-label": "x"}), "Prometheus allows no such name"),
-        (sample("Requests2XX", 1), "the server has a metric of this name"),
-        (sample("stoker_workers", 1), "the server has a metric of this name"),
+        (sample("Down", -1, "counter", "Count"), "a counter cannot decrease"),
+        (sample("Not a name", 1), "Prometheus does not allow this name"),
+        (sample("Odd", 1, **{"not-a-label": "x"}), "Prometheus does not allow this name"),
+        (sample("Requests2XX", 1), "the server has a metric with this name"),
+        (sample("stoker_workers", 1), "the server has a metric with this name"),
     ],
 )
 def test_a_metric_that_cannot_be_is_dropped_and_logged_once(

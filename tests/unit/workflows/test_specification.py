@@ -234,7 +234,7 @@ def test_a_short_text_that_means_billions_of_values_is_refused() -> None:
 
 def test_the_number_of_nodes_is_bounded() -> None:
     dag = {"start": [f"n{i}" for i in range(MAX_NODES)]}
-    assert refusal({"models": {}, "dag": dag}).endswith(f"dag has {MAX_NODES + 1} nodes, the limit is {MAX_NODES}")
+    assert refusal({"models": {}, "dag": dag}).endswith(f"dag has {MAX_NODES + 1} nodes; the limit is {MAX_NODES}")
 
 
 def test_a_long_name_of_a_node_is_refused_because_models_carry_it() -> None:

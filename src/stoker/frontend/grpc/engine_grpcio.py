@@ -44,7 +44,7 @@ class GrpcioEngine:
             port = self._listen(server)
         except (RuntimeError, OSError) as error:
             await server.stop(None)
-            reason = getattr(error, "strerror", None) or "the address is in use or not one of this machine"
+            reason = getattr(error, "strerror", None) or "the address is in use, or does not belong to this machine"
             raise BindError(address=self._setup.target, reason=reason) from None
         await server.start()
         self._server = server
@@ -218,7 +218,7 @@ class _GrpcioCall(Call, kw_only=True):
         """Sends the only answer; refuses a large one while too much is unread, because grpcio cannot drop it later."""
         if len(message) > ROOM_BYTES:
             if not self.unread.hold(len(message)):
-                self._refuse(Status(RESOURCE_EXHAUSTED, "Too many answers of this server are not read."))
+                self._refuse(Status(RESOURCE_EXHAUSTED, "Too many answers of this server are unread."))
                 return
             self._held = len(message)
         self._write((message,))

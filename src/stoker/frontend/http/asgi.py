@@ -61,7 +61,7 @@ class AsgiExchange(HttpExchange, kw_only=True):
         try:
             await self.connection.app(self._scope(), self._receive, self._send)
             if not self.ended:
-                raise RuntimeError("the application did not answer to the end")
+                raise RuntimeError("the application did not complete its answer")
         except Exception as error:
             self.fail(error)
         finally:

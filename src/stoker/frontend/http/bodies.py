@@ -90,7 +90,7 @@ def query_value(query: bytes, name: str) -> str | None:
 
 def _multipart(boundary: bytes, body: Buffer) -> Inputs:
     if not 0 < len(boundary) <= MAX_BOUNDARY_BYTES:
-        raise BadRequest(f"The boundary of a multipart form has 1 to {MAX_BOUNDARY_BYTES} characters.")
+        raise BadRequest(f"The boundary of a multipart form must have 1 to {MAX_BOUNDARY_BYTES} characters.")
     inputs: Inputs = {}
     whole = body if isinstance(body, bytes | bytearray) else bytes(body)
     for number, part in enumerate(multipart.parts(whole, boundary)):

@@ -143,7 +143,7 @@ def _inflated(how: Callable[[Buffer, str, int], _Result], body: Buffer, method: 
     try:
         return how(body, method, limit)
     except BadCompression:
-        raise BadRequest("The body is not what its Content-Encoding says; gzip and deflate are supported.") from None
+        raise BadRequest("The body does not match its Content-Encoding; gzip and deflate are supported.") from None
 
 
 def _header_length(given: bytes | None) -> int | None:

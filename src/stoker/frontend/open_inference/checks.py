@@ -31,7 +31,7 @@ def check(request: InferRequest, interface: TensorInterface, *, open_shapes: boo
         if not tensor.name:
             raise BadRequest("An input has no name.")
         if tensor.name in names:
-            raise BadRequest(f"Input '{tensor.name}' is there twice.")
+            raise BadRequest(f"Input '{tensor.name}' appears twice.")
         names.add(tensor.name)
         texts += _check_tensor(tensor, data, limit - texts, open_shapes=open_shapes)
         check_count(texts, limit, "elements of BYTES")
@@ -104,10 +104,10 @@ def _check_specs(tensors: Sequence[NamedHead], names: set[str], specs: Sequence[
         if spec is None:
             raise BadRequest(f"The model has no input '{tensor.name}'.")
         if tensor.datatype != spec.datatype:
-            raise BadRequest(f"Input '{tensor.name}' is {tensor.datatype}, the model takes {spec.datatype}.")
+            raise BadRequest(f"Input '{tensor.name}' is {tensor.datatype}, but the model takes {spec.datatype}.")
         if not _fits(tensor.shape, spec.shape):
             raise BadRequest(
-                f"Input '{tensor.name}' has the shape {list(tensor.shape)}, the model takes {list(spec.shape)}."
+                f"Input '{tensor.name}' has the shape {list(tensor.shape)}, but the model takes {list(spec.shape)}."
             )
 
 

@@ -45,7 +45,7 @@ class Repository:
         """Registers the archive of that name and waits for its workers; does nothing if the model is already served."""
         self._check_may_change(model)
         if parameters:
-            raise BadRequest("Models are loaded as their archives are: the request must have no parameters.")
+            raise BadRequest("Load parameters are not supported: models are loaded as archived.")
         if self._is_served(model):
             return
         stored = await self._models.archives()
