@@ -13,10 +13,11 @@ from typing import Any
 Json = Mapping[str, Any]
 
 JSON = "application/json"
-TEXT: Json = {"type": "string"}
-WHOLE: Json = {"type": "integer", "format": "int32"}
-FLAG: Json = {"type": "boolean"}
-
+STRING: Json = {"type": "string"}
+INT32: Json = {"type": "integer", "format": "int32"}
+INT64: Json = {"type": "integer", "format": "int64"}
+NUMBER: Json = {"type": "number"}
+BOOLEAN: Json = {"type": "boolean"}
 
 _IN_PATH = {
     "model_name": "Name of the model",
@@ -27,9 +28,9 @@ _IN_PATH = {
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """``at``: method and path, whose names in braces are parameters. ``responses``: by status, or ``default``."""
+    """``route``: method and path; names in braces are parameters. ``responses``: by status, or ``default``."""
 
-    at: str
+    route: str
     id: str
     summary: str
     responses: Mapping[str, Json]
@@ -39,15 +40,18 @@ class Operation:
 
     @property
     def method(self) -> str:
-        return self.at.partition(" ")[0]
+        return self.route.partition(" ")[0]
 
     @property
     def path(self) -> str:
-        return self.at.partition(" ")[2]
+        return self.route.partition(" ")[2]
 
     def render(self) -> dict[str, Any]:
         in_path = [name for name in _IN_PATH if f"{{{name}}}" in self.path]
-        parameters = [*(_parameter("path", name, TEXT, _IN_PATH[name], required=True) for name in in_path), *self.query]
+        parameters = [
+            *(_parameter("path", name, STRING, _IN_PATH[name], required=True) for name in in_path),
+            *self.query,
+        ]
         rendered = {
             "description": self.summary,
             "operationId": self.id,
@@ -73,99 +77,96 @@ def document(title: str, version: str, operations: Sequence[Operation]) -> dict[
     }
 
 
-# ----------------------------------------------------------------------------------------------- the pieces
+# ------------------------------------------------------------------------------------ schemas and responses
 
 
-def _parameter(place: str, name: str, schema: Json, meaning: str, *, required: bool) -> Json:
-    return {"in": place, "name": name, "required": required, "description": meaning, "schema": schema}
+def _parameter(location: str, name: str, schema: Json, meaning: str, *, required: bool) -> Json:
+    return {"in": location, "name": name, "required": required, "description": meaning, "schema": schema}
 
 
 def with_default(schema: Json, value: object) -> Json:
     return {**schema, "default": value}
 
 
-def members(properties: Mapping[str, Json], *, optional: Sequence[str] = ()) -> Json:
-    """Describes an object with every property except the optional ones."""
+def object_of(properties: Mapping[str, Json], *, optional: Sequence[str] = ()) -> Json:
+    """Describes an object in which all properties but the ``optional`` ones are required."""
     required = [name for name in properties if name not in optional]
     described: dict[str, Any] = {"type": "object", "properties": dict(properties)}
     return {**described, "required": required} if required else described
 
 
-def listed(items: Json) -> Json:
+def array_of(items: Json) -> Json:
     return {"type": "array", "items": items}
 
 
-def answer(meaning: str, schema: Json | None = None, media_type: str = JSON) -> Json:
-    """Describes an answer. Without a schema: a body of any kind, or none."""
+def response(meaning: str, schema: Json | None = None, media_type: str = JSON) -> Json:
+    """Describes a response. Without a schema: a body of any kind, or none."""
     content = {} if schema is None else {"content": {media_type: {"schema": schema}}}
     return {"description": meaning, **content}
 
 
-STATUS: Json = members({"status": TEXT})
-ERROR: Json = members({"code": WHOLE, "type": TEXT, "message": TEXT})
-DOCUMENT: Json = {"type": "object", "required": ["openapi", "info", "paths"]}
+STATUS: Json = object_of({"status": STRING})
+ERROR: Json = object_of({"code": INT32, "type": STRING, "message": STRING})
+OPENAPI_DOCUMENT: Json = {"type": "object", "required": ["openapi", "info", "paths"]}
 
-WORKFLOW_DESCRIPTION: Json = members(
+WORKFLOW_DESCRIPTION: Json = object_of(
     {
-        "workflowName": TEXT,
-        "workflowUrl": TEXT,
-        "minWorkers": WHOLE,
-        "maxWorkers": WHOLE,
-        "batchSize": WHOLE,
-        "maxBatchDelay": WHOLE,
-        "workflowDag": TEXT,
+        "workflowName": STRING,
+        "workflowUrl": STRING,
+        "minWorkers": INT32,
+        "maxWorkers": INT32,
+        "batchSize": INT32,
+        "maxBatchDelay": INT32,
+        "workflowDag": STRING,
     }
 )
 
-_NUMBER: Json = {"type": "number"}
-_SIZE: Json = {"type": "integer", "format": "int64"}
-
-WORKER: Json = members(
+WORKER: Json = object_of(
     {
-        "id": TEXT,
-        "startTime": TEXT,
+        "id": STRING,
+        "startTime": STRING,
         "status": {"type": "string", "enum": ["READY", "UNLOADING"]},
-        "memoryUsage": _SIZE,
-        "pid": WHOLE,
-        "gpu": FLAG,
-        "gpuUsage": TEXT,
-        "state": TEXT,
-        "failure": TEXT,
+        "memoryUsage": INT64,
+        "pid": INT32,
+        "gpu": BOOLEAN,
+        "gpuUsage": STRING,
+        "state": STRING,
+        "failure": STRING,
     },
     optional=["startTime", "state", "failure"],
 )
 
-MODEL_DESCRIPTION: Json = members(
+MODEL_DESCRIPTION: Json = object_of(
     {
-        "modelName": TEXT,
-        "modelVersion": TEXT,
-        "modelUrl": TEXT,
-        "runtime": TEXT,
-        "minWorkers": WHOLE,
-        "maxWorkers": WHOLE,
-        "batchSize": WHOLE,
-        "maxBatchDelay": WHOLE,
-        "responseTimeout": _NUMBER,
-        "startupTimeout": _NUMBER,
-        "maxRetryTimeoutInSec": _NUMBER,
-        "clientTimeoutInMills": WHOLE,
-        "parallelType": TEXT,
-        "parallelLevel": WHOLE,
-        "deviceType": TEXT,
-        "deviceIds": listed(WHOLE),
-        "continuousBatching": FLAG,
-        "useJobTicket": FLAG,
-        "useVenv": FLAG,
-        "stateful": FLAG,
-        "sequenceMaxIdleMSec": _SIZE,
-        "sequenceTimeoutMSec": _SIZE,
-        "maxNumSequence": WHOLE,
-        "maxSequenceJobQueueSize": WHOLE,
-        "loadedAtStartup": FLAG,
-        "workers": listed(WORKER),
-        "jobQueueStatus": members({"remainingCapacity": WHOLE, "pendingRequests": WHOLE}),
-        "autoscale": members(
-            {"targetWaitMs": WHOLE, "unloadAfterMs": WHOLE, "workers": WHOLE, "reason": TEXT, "since": TEXT},
+        "modelName": STRING,
+        "modelVersion": STRING,
+        "modelUrl": STRING,
+        "runtime": STRING,
+        "minWorkers": INT32,
+        "maxWorkers": INT32,
+        "batchSize": INT32,
+        "maxBatchDelay": INT32,
+        "responseTimeout": NUMBER,
+        "startupTimeout": NUMBER,
+        "maxRetryTimeoutInSec": NUMBER,
+        "clientTimeoutInMills": INT32,
+        "parallelType": STRING,
+        "parallelLevel": INT32,
+        "deviceType": STRING,
+        "deviceIds": array_of(INT32),
+        "continuousBatching": BOOLEAN,
+        "useJobTicket": BOOLEAN,
+        "useVenv": BOOLEAN,
+        "stateful": BOOLEAN,
+        "sequenceMaxIdleMSec": INT64,
+        "sequenceTimeoutMSec": INT64,
+        "maxNumSequence": INT32,
+        "maxSequenceJobQueueSize": INT32,
+        "loadedAtStartup": BOOLEAN,
+        "workers": array_of(WORKER),
+        "jobQueueStatus": object_of({"remainingCapacity": INT32, "pendingRequests": INT32}),
+        "autoscale": object_of(
+            {"targetWaitMs": INT32, "unloadAfterMs": INT32, "workers": INT32, "reason": STRING, "since": STRING},
             optional=["unloadAfterMs"],
         ),
         "customizedMetadata": {"type": "object"},
@@ -174,38 +175,38 @@ MODEL_DESCRIPTION: Json = members(
 )
 
 
-_MEANINGS = {
-    "400": "A parameter is missing or wrong, or the token was not accepted",
-    "403": "A web page of another site, or under another name, made the request",
-    "404": "There is no such path, model, version or workflow",
-    "405": "The method is not allowed, or the model API is switched off",
-    "408": "It took too long",
-    "409": "The name is taken: it is registered already",
+_ERROR_MEANINGS = {
+    "400": "A parameter is missing or wrong, or the token was rejected",
+    "403": "The request came from a web page of another site, or names a host that is not allowed",
+    "404": "No such path, model, version or workflow",
+    "405": "The method is not allowed, or the model API is disabled",
+    "408": "The operation timed out",
+    "409": "The name is already registered",
     "413": "The request is larger than max_request_size",
-    "500": "It failed",
-    "503": "There is no worker, the queue is full, or the server stops",
-    "504": "A node of the workflow took too long",
+    "500": "The operation failed",
+    "503": "No worker is available, the queue is full, or the server is stopping",
+    "504": "A node of the workflow timed out",
     "507": "Memory or another resource ran out",
 }
-TOO_LARGE = {"413": answer("The request is larger than max_request_size; the answer is empty")}
+TOO_LARGE = {"413": response("The request is larger than max_request_size; the body is empty")}
 
 
 def errors(*statuses: int) -> dict[str, Json]:
-    return {str(status): answer(_MEANINGS[str(status)], ERROR) for status in statuses}
+    return {str(status): response(_ERROR_MEANINGS[str(status)], ERROR) for status in statuses}
 
 
-def status_answer(meaning: str = "What was done") -> dict[str, Json]:
-    return {"200": answer(meaning, STATUS)}
+def status_response(meaning: str = "What was done") -> dict[str, Json]:
+    return {"200": response(meaning, STATUS)}
 
 
-_ANSWER_OF_HANDLER = {
-    "200": answer("What the handler answered; it chooses the content type"),
-    "default": answer("Status and body that the handler chose"),
+_HANDLER_RESPONSES = {
+    "200": response("The handler's answer, with the content type that it chose"),
+    "default": response("Status and body that the handler chose"),
 }
 
 
-BODY: Json = {
-    "description": "Input of the model, of any type; the fields of a form are inputs of their own",
+ANY_BODY: Json = {
+    "description": "Input of the model, of any type; each field of a form is an input",
     "content": {"*/*": {"schema": {"type": "string", "format": "binary"}}},
 }
 
@@ -214,14 +215,14 @@ def prediction(path: str, id: str) -> Operation:
     return Operation(
         f"post {path}",
         id,
-        "Predicts with a model. Also by GET, PUT and DELETE",
-        {**_ANSWER_OF_HANDLER, **errors(400, 404, 408, 500, 503, 507), **TOO_LARGE},
-        body=BODY,
+        "Predicts with a model; GET, PUT and DELETE do the same",
+        {**_HANDLER_RESPONSES, **errors(400, 404, 408, 500, 503, 507), **TOO_LARGE},
+        body=ANY_BODY,
     )
 
 
-EVERY = errors(400, 403, 500, 503)
-UNKNOWN = errors(404)
+COMMON_ERRORS = errors(400, 403, 500, 503)
+NOT_FOUND = errors(404)
 
 
 def query(name: str, schema: Json, meaning: str) -> Json:
@@ -229,17 +230,17 @@ def query(name: str, schema: Json, meaning: str) -> Json:
 
 
 Parameters = Mapping[str, tuple[Json, str]]
-"""Schema and meaning by name; ``url`` is the one that is required."""
+"""Schema and meaning by name; only ``url`` is required."""
 
 
 def registration(path: str, id: str, summary: str, parameters: Parameters, responses: Mapping[str, Json]) -> Operation:
     described = {name: {**schema, "description": meaning} for name, (schema, meaning) in parameters.items()}
-    schema = members(described, optional=[name for name in parameters if name != "url"])
+    schema = object_of(described, optional=[name for name in parameters if name != "url"])
     return Operation(
         f"post {path}",
         id,
-        f"{summary}. Parameters are in the query, or in a JSON body that takes its place",
-        {**responses, **EVERY, **errors(404, 405, 409), **TOO_LARGE},
+        f"{summary}. Parameters are read from the query, or from a JSON body, which replaces it",
+        {**responses, **COMMON_ERRORS, **errors(404, 405, 409), **TOO_LARGE},
         [query(name, schema, meaning) for name, (schema, meaning) in parameters.items()],
         {"description": "The parameters as a JSON object", "content": {JSON: {"schema": schema}}},
     )
@@ -247,17 +248,17 @@ def registration(path: str, id: str, summary: str, parameters: Parameters, respo
 
 def listing(what: str, id: str, summary: str) -> Operation:
     """Describes a list of models or workflows, page by page."""
-    page = members(
-        {"nextPageToken": TEXT, f"{what}s": listed(members({f"{what}Name": TEXT, f"{what}Url": TEXT}))},
+    page = object_of(
+        {"nextPageToken": STRING, f"{what}s": array_of(object_of({f"{what}Name": STRING, f"{what}Url": STRING}))},
         optional=["nextPageToken"],
     )
     return Operation(
         f"get /{what}s",
         id,
         summary,
-        {"200": answer("One page", page), **EVERY},
+        {"200": response("One page", page), **COMMON_ERRORS},
         [
-            query("limit", with_default(WHOLE, 100), f"Most {what}s listed, at most 100"),
-            query("next_page_token", with_default(WHOLE, 0), "nextPageToken of the page before"),
+            query("limit", with_default(INT32, 100), f"Most {what}s to list, up to 100"),
+            query("next_page_token", with_default(INT32, 0), "nextPageToken of the previous page"),
         ],
     )

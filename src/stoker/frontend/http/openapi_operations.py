@@ -8,28 +8,28 @@ from typing import Any
 from stoker import TORCHSERVE_VERSION
 from stoker.frontend.http import openapi_open_inference
 from stoker.frontend.http.openapi import (
-    BODY,
-    DOCUMENT,
-    EVERY,
-    FLAG,
+    ANY_BODY,
+    BOOLEAN,
+    COMMON_ERRORS,
+    INT32,
     MODEL_DESCRIPTION,
+    NOT_FOUND,
+    OPENAPI_DOCUMENT,
     STATUS,
-    TEXT,
+    STRING,
     TOO_LARGE,
-    UNKNOWN,
-    WHOLE,
     WORKFLOW_DESCRIPTION,
     Json,
     Operation,
-    answer,
+    array_of,
     document,
     errors,
-    listed,
     listing,
     prediction,
     query,
     registration,
-    status_answer,
+    response,
+    status_response,
     with_default,
 )
 
@@ -38,23 +38,23 @@ from stoker.frontend.http.openapi import (
 WORKFLOW_PREDICTION = Operation(
     "post /wfpredict/{workflow_name}",
     "workflowPredictions",
-    "Predicts with a workflow. Also by any other method",
+    "Predicts with a workflow; any other method does the same",
     {
-        "200": answer("The output of the only leaf as it is, or a JSON object of all leaves"),
-        "default": answer("A node failed with the status that its handler chose"),
+        "200": response("The output of the only leaf, or a JSON object of the outputs of all leaves"),
+        "default": response("A node failed: the status that its handler chose"),
         **errors(400, 404, 500, 503, 504, 507),
         **TOO_LARGE,
     },
-    body=BODY,
+    body=ANY_BODY,
 )
 
 _WORKFLOW_REGISTRATION: dict[str, tuple[Json, str]] = {
-    "url": (TEXT, "Name of an archive in the workflow store, or an allowed URL"),
-    "workflow_name": (TEXT, "Name to serve it under; the archive's if not given"),
-    "response_timeout": (WHOLE, "Seconds for one batch of a node; -1: what its archive or the settings say"),
-    "startup_timeout": (WHOLE, "Seconds for the start of a node's worker; -1: what its archive or the settings say"),
-    "s3_sse_kms": (with_default(FLAG, False), "Sign the download for S3"),
-    "synchronous": (with_default(FLAG, True), "Answer when the workers of all nodes are ready"),
+    "url": (STRING, "Name of an archive in the workflow store, or an allowed URL"),
+    "workflow_name": (STRING, "Name to serve it under; the archive's if not given"),
+    "response_timeout": (INT32, "Seconds for one batch of a node; -1: what its archive or the settings say"),
+    "startup_timeout": (INT32, "Seconds for the start of a node's worker; -1: what its archive or the settings say"),
+    "s3_sse_kms": (with_default(BOOLEAN, False), "Sign the download for S3"),
+    "synchronous": (with_default(BOOLEAN, True), "Answer when the workers of all nodes are ready"),
 }
 
 WORKFLOW_MANAGEMENT: Sequence[Operation] = (
@@ -64,19 +64,19 @@ WORKFLOW_MANAGEMENT: Sequence[Operation] = (
         "registerWorkflow",
         "Registers a workflow and a model for each node, or nothing",
         _WORKFLOW_REGISTRATION,
-        status_answer("Registered"),
+        status_response("Registered"),
     ),
     Operation(
         "get /workflows/{workflow_name}",
         "describeWorkflow",
         "Describes a workflow",
-        {"200": answer("The workflow", listed(WORKFLOW_DESCRIPTION)), **EVERY, **UNKNOWN},
+        {"200": response("The workflow", array_of(WORKFLOW_DESCRIPTION)), **COMMON_ERRORS, **NOT_FOUND},
     ),
     Operation(
         "delete /workflows/{workflow_name}",
         "unregisterWorkflow",
         "Unregisters a workflow and the models of its nodes",
-        {**status_answer("Unregistered"), **EVERY, **errors(404, 405)},
+        {**status_response("Unregistered"), **COMMON_ERRORS, **errors(404, 405)},
     ),
 )
 
@@ -87,7 +87,7 @@ METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 # ---------------------------------------------------------------------------------------------- every listener
 
-_DESCRIBED = {"200": answer("The OpenAPI document of this listener", DOCUMENT)}
+_DESCRIBED = {"200": response("OpenAPI document of this listener", OPENAPI_DOCUMENT)}
 
 DESCRIPTION: Sequence[Operation] = (
     Operation("options /", "apiDescription", "Describes the APIs", _DESCRIBED),
@@ -105,8 +105,8 @@ METRICS: Sequence[Operation] = (
         "get /metrics",
         "metrics",
         "Metrics in Prometheus' text format",
-        {"200": answer("The samples; none where metrics go to logs", TEXT, METRICS_TYPE)},
-        [query("name[]", listed(TEXT), "Names of the samples wanted; all if none is given")],
+        {"200": response("The samples; none if metrics go to the log", STRING, METRICS_TYPE)},
+        [query("name[]", array_of(STRING), "Names of the samples to return; all if not given")],
     ),
 )
 
@@ -117,8 +117,8 @@ INFERENCE: Sequence[Operation] = (
     Operation(
         "get /ping",
         "ping",
-        "Whether all models have the workers they should have",
-        {"200": answer("They have", STATUS), **errors(400), "500": answer("They have not", STATUS)},
+        "Whether every model has its minimum of workers",
+        {"200": response("Every model has", STATUS), **errors(400), "500": response("Some model has not", STATUS)},
     ),
     prediction("/v1/models/{model_name}:predict", "kserve_v1_predictions"),
     prediction("/v2/models/{model_name}/infer", "kserve_v2_predictions"),
@@ -144,17 +144,17 @@ def predictions_of_model(model: str) -> dict[str, Any]:
 # ------------------------------------------------------------------------------------------------- management
 
 _REGISTRATION: dict[str, tuple[Json, str]] = {
-    "url": (TEXT, "Name of an archive in the model store, or an allowed URL"),
-    "model_name": (TEXT, "Name to serve it under; the archive's if not given"),
-    "handler": (TEXT, "Handler; the archive's if not given"),
-    "runtime": (TEXT, "python; the archive's if not given"),
-    "batch_size": (WHOLE, "Most requests in one batch; -1: what the archive says, else 1"),
-    "max_batch_delay": (WHOLE, "Most milliseconds a batch is waited for; -100: what the archive says, else 100"),
-    "initial_workers": (WHOLE, "Workers; the setting default_workers_per_model if not given"),
-    "synchronous": (with_default(FLAG, True), "Answer when the workers are ready"),
-    "response_timeout": (WHOLE, "Seconds for one batch; -1: what the archive or the settings say"),
-    "startup_timeout": (WHOLE, "Seconds for the start of a worker; -1: what the archive or the settings say"),
-    "s3_sse_kms": (with_default(FLAG, False), "Sign the download for S3"),
+    "url": (STRING, "Name of an archive in the model store, or an allowed URL"),
+    "model_name": (STRING, "Name to serve it under; the archive's if not given"),
+    "handler": (STRING, "Handler; the archive's if not given"),
+    "runtime": (STRING, "python; the archive's if not given"),
+    "batch_size": (INT32, "Most requests per batch; -1: what the archive says, else 1"),
+    "max_batch_delay": (INT32, "Milliseconds that a batch may take to fill; -100: what the archive says, else 100"),
+    "initial_workers": (INT32, "Workers to start; the setting default_workers_per_model if not given"),
+    "synchronous": (with_default(BOOLEAN, True), "Answer when the workers are ready"),
+    "response_timeout": (INT32, "Seconds for one batch; -1: what the archive or the settings say"),
+    "startup_timeout": (INT32, "Seconds for the start of a worker; -1: what the archive or the settings say"),
+    "s3_sse_kms": (with_default(BOOLEAN, False), "Sign the download for S3"),
 }
 
 _REGISTER = registration(
@@ -163,66 +163,66 @@ _REGISTER = registration(
     "Registers a model",
     _REGISTRATION,
     {
-        **status_answer("Registered"),
-        "202": answer("Registered; its workers are starting", STATUS),
-        "206": answer("Registered; not all workers are ready", STATUS),
+        **status_response("Registered"),
+        "202": response("Registered; its workers are starting", STATUS),
+        "206": response("Registered; not all workers are ready", STATUS),
         **errors(507),
     },
 )
 _LIST = listing("model", "listModels", "Lists the models, each in its default version")
 
 
-def _of_model(path: str, *, prefix: str = "") -> Sequence[Operation]:
+def _on_model(path: str, *, prefix: str = "") -> Sequence[Operation]:
     """Lists the operations on one model, or on one of its versions."""
     return (
         Operation(
             f"get {path}",
             f"{prefix}describeModel",
-            "Describes a model; the version all: every version of it",
+            "Describes a model; version 'all' describes every version",
             {
-                "200": answer("One entry for each version", listed(MODEL_DESCRIPTION)),
-                "default": answer("Status that the handler chose"),
-                **EVERY,
+                "200": response("One entry for each version", array_of(MODEL_DESCRIPTION)),
+                "default": response("Status that the handler chose"),
+                **COMMON_ERRORS,
                 **errors(404, 408, 507),
             },
-            [query("customized", with_default(FLAG, False), "Ask the handler too; it may choose the status")],
+            [query("customized", with_default(BOOLEAN, False), "Also ask the handler, which may choose the status")],
         ),
         Operation(
             f"put {path}",
             f"{prefix}setAutoScale",
             "Sets the number of workers",
             {
-                **status_answer("Done"),
-                "202": answer("Workers are starting or stopping", STATUS),
-                "206": answer("Not all workers are ready", STATUS),
-                **EVERY,
+                **status_response("Done"),
+                "202": response("Workers are starting or stopping", STATUS),
+                "206": response("Not all workers are ready", STATUS),
+                **COMMON_ERRORS,
                 **errors(404, 507),
             },
             [
-                query("min_worker", with_default(WHOLE, 1), "Fewest workers; 0: none"),
-                query("max_worker", WHOLE, "Most workers; as many as the fewest if not given"),
-                query("number_gpu", WHOLE, "Ignored"),
-                query("synchronous", with_default(FLAG, False), "Answer when it is done"),
-                query("timeout", WHOLE, "Ignored"),
+                query("min_worker", with_default(INT32, 1), "Fewest workers; 0: none"),
+                query("max_worker", INT32, "Most workers; min_worker if not given"),
+                query("number_gpu", INT32, "Ignored"),
+                query("synchronous", with_default(BOOLEAN, False), "Answer when the workers are ready"),
+                query("timeout", INT32, "Ignored"),
             ],
         ),
         Operation(
             f"delete {path}",
             f"{prefix}unregisterModel",
             "Unregisters a model version",
-            {**status_answer("Unregistered"), **EVERY, **errors(404, 405, 408)},
+            {**status_response("Unregistered"), **COMMON_ERRORS, **errors(404, 405, 408)},
         ),
     )
 
 
 _ONE_MODEL: Sequence[Operation] = (
-    *_of_model("/models/{model_name}"),
-    *_of_model("/models/{model_name}/{model_version}", prefix="version_"),
+    *_on_model("/models/{model_name}"),
+    *_on_model("/models/{model_name}/{model_version}", prefix="version_"),
     Operation(
         "put /models/{model_name}/{model_version}/set-default",
         "setDefault",
         "Makes a version the default one",
-        {**status_answer(), **EVERY, **UNKNOWN},
+        {**status_response(), **COMMON_ERRORS, **NOT_FOUND},
     ),
 )
 
@@ -238,8 +238,8 @@ def management_of_model(model: str) -> dict[str, Any]:
 
 
 def of_listener(*, inference: bool, management: bool, metrics: bool, tensors: bool = False) -> Sequence[Operation]:
-    """Describes a listener with these APIs. ``tensors``: with the open inference protocol. As in TorchServe, one for
-    metrics alone lists nothing else."""
+    """Lists the operations of a listener with these APIs. ``tensors``: with the open inference protocol. As in
+    TorchServe, a listener for metrics alone lists nothing else."""
     if metrics and not (inference or management):
         return METRICS
     paths = openapi_open_inference.INFERENCE if inference else openapi_open_inference.EVERY_LISTENER
