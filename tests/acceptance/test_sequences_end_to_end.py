@@ -257,7 +257,7 @@ def test_a_bad_id_is_refused_over_http_and_grpc(client: Client, server: RunningS
 
 
 def test_a_description_is_no_request_of_a_sequence(client: Client) -> None:
-    """Upstream it waits for ever, or is refused."""
+    """Upstream it waits forever, or is refused."""
     (described,) = client.describe("sums", customized=True, timeout=30)
     assert described["customizedMetadata"]["rows"] == 1
     assert described["stateful"] is True

@@ -1,7 +1,7 @@
 """An asynchronous handler around a fake engine that makes a token per ``gap_s``. A request is a JSON object.
 
 ``parts`` how many tokens; ``gap_s`` between them; ``company`` waits until that many calls ran at a time; ``raises`` a
-text to fail with; ``refuses`` a code; ``blocks_s`` sleeps without awaiting; ``hangs`` waits for ever; ``stubborn``
+text to fail with; ``refuses`` a code; ``blocks_s`` sleeps without awaiting; ``hangs`` waits forever; ``stubborn``
 goes on although it is cancelled; ``bytes`` size of a part; ``drains`` waits for its reader; ``count`` tells how the
 calls have ended so far; ``dies`` kills the process.
 """

@@ -199,7 +199,7 @@ async def test_many_requests_of_a_slow_function_at_once_are_all_served(running: 
 
 
 async def test_requests_that_fail_leave_no_thread_and_no_task(running: Running) -> None:
-    """TorchServe kept up to four threads of each failed request for ever."""
+    """TorchServe kept up to four threads of each failed request forever."""
     await running.register("w", {"models": {"retry-attempts": 0, "timeout-ms": 9999}, "dag": {"pre": ["acts", "post"]}})
     with pytest.raises(errors.NodeFailed):
         await running.ask("w", "raise")

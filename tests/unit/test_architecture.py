@@ -175,7 +175,7 @@ def test_the_architecture_names_every_package_and_no_other() -> None:
 
 
 def test_every_module_that_the_tables_name_exists() -> None:
-    """A rule about a module that was renamed or removed would hold for ever and check nothing."""
+    """A rule about a module that was renamed or removed would hold forever and check nothing."""
     named = {*GROUND, *PURE_BY_NAME, *NEVER_PULL_IN_TORCH, *SPECIAL}
     named |= {name for table in (MAY_IMPORT, SPECIAL, HOMES) for names in table.values() for name in names}
     named |= {name for rule in SAMPLES for name in rule[:2]}
@@ -337,5 +337,5 @@ def test_the_server_and_torchless_modules_never_pull_in_torch(module: str) -> No
 
 @pytest.mark.parametrize(("module", "imported", "verdict"), SAMPLES)
 def test_the_rules_say_what_they_should(module: str, imported: str, verdict: bool) -> None:
-    """A rule that forbids nothing would pass for ever."""
+    """A rule that forbids nothing would pass forever."""
     assert allowed(module, imported) is verdict

@@ -30,7 +30,7 @@ def _malloc_trim() -> Callable[[int], object]:
 class Trimming:
     """Counts connections as they close, and trims once many have closed.
 
-    It waits, but not for ever, until no more of them close, so that the memory of all of them is free.
+    It waits, but not forever, until no more of them close, so that the memory of all of them is free.
     """
 
     __slots__ = ("_closed", "_closed_at", "_planned_at", "_trim")

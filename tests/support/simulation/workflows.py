@@ -352,7 +352,7 @@ class WorkflowWorld:
     def _at_the_end(self) -> None:
         for client in self.clients.values():
             self._check(len(client.ends) == 1, f"request {client.value!r} ended {len(client.ends)} times")
-            self._check(client.reply.ended, f"the caller of {client.value!r} waits for ever")
+            self._check(client.reply.ended, f"the caller of {client.value!r} waits forever")
             if client.ends == [None]:
                 self._check_answer(client)
         for model in self.models.values():

@@ -132,7 +132,7 @@ def test_buffers_that_are_added_behind_while_the_front_is_blocked_follow_it(narr
 
 
 def test_a_reader_that_takes_a_little_sees_what_is_left(pair: Pair) -> None:
-    """The socket shows nothing any more: whoever waits for it would wait for ever."""
+    """The socket shows nothing any more: whoever waits for it would wait forever."""
     server, client = pair
     client.sendall(b"abcdef")
     assert server.recv(2) == b"ab"

@@ -53,7 +53,7 @@ def test_what_a_stopping_worker_had_not_begun_wakes_the_model_that_fell_asleep()
 
 
 def test_jobs_that_wait_for_a_waking_model_fail_when_it_is_scaled_to_nothing() -> None:
-    """Nobody would start a worker for them: they would wait for ever."""
+    """Nobody would start a worker for them: they would wait forever."""
     scheduler = make_core(0)
     scheduler.may_sleep(True, 0.0)
     scheduler.pool_status(0, None, 0.0)
