@@ -39,7 +39,7 @@ class BrowserGuard:
         browser = origin is not None or fetch_site is not None or (agent or "").lower().startswith(_BROWSER)
         if host and (self._local or browser) and not self._is_own_name(host):
             raise CallerRefused(
-                "The name in the Host header is not one of this server's. Names that are: setting allowed_hosts."
+                "The name in the Host header is not one of this server's: allow it with the setting allowed_hosts."
             )
         if origin is not None:
             self._check_origin(origin, host)
@@ -51,7 +51,7 @@ class BrowserGuard:
             return
         raise CallerRefused(
             "Requests from pages of this origin are not served by the management API. "
-            "Origins that are: setting cors_allowed_origin."
+            "Allow it with the setting cors_allowed_origin."
         )
 
     def _is_own_name(self, host: str) -> bool:
