@@ -1,7 +1,7 @@
-"""The specification of a workflow: YAML in, a graph out.  PURE.
+"""Parses the specification of a workflow: YAML in, a graph out.  PURE.
 
-The keys, the defaults and the texts of a wrong graph are TorchServe's.  Where TorchServe fails with a Java exception,
-the error says what is wrong; what has no effect is a warning, and the workflow is served.
+Keys, defaults and the errors about a wrong graph are TorchServe's.  Where TorchServe fails with a Java exception, the
+error says what is wrong.  A key without effect causes a warning, and the workflow is served.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _FUNCTION = Serving(max_batch_delay_s=0.0)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Specification:
-    """``serving``: the global values. ``dag``: the edges as written, for descriptions. ``warnings``: sentences."""
+    """``serving``: values for all nodes. ``dag``: the edges as written, for descriptions. ``warnings``: sentences."""
 
     graph: Graph
     serving: Serving
@@ -46,7 +46,7 @@ def parse(content: bytes, *, name: str, has_handler: bool) -> Specification:
     return _Reader(has_handler).read(data)
 
 
-# --------------------------------------------------------------------------------------------- the keys
+# ------------------------------------------------------------------------------------------------- keys
 
 
 def _whole(least: int, most: int = _LARGEST) -> Callable[[Any], int]:
@@ -59,9 +59,9 @@ def _whole(least: int, most: int = _LARGEST) -> Callable[[Any], int]:
     return convert
 
 
-def _unless(own: int, convert: Callable[[Any], int]) -> Callable[[Any], int | None]:
-    """Makes the number ``own`` stand for the value of the model's archive."""
-    return lambda value: None if type(value) is int and value == own else convert(value)
+def _archive_default(number: int, convert: Callable[[Any], int]) -> Callable[[Any], int | None]:
+    """Makes ``number`` stand for the value in the model's archive."""
+    return lambda value: None if type(value) is int and value == number else convert(value)
 
 
 def _seconds(convert: Callable[[Any], int | None]) -> Callable[[Any], float | None]:
@@ -95,8 +95,8 @@ class _Key:
 _GLOBAL_KEYS = {
     "min-workers": _Key("min_workers", _whole(0, MAX_WORKERS)),
     "max-workers": _Key("max_workers", _whole(0, MAX_WORKERS)),
-    "batch-size": _Key("batch_size", _unless(-1, _whole(1))),
-    "max-batch-delay": _Key("max_batch_delay_s", _seconds(_unless(-100, _whole(0)))),
+    "batch-size": _Key("batch_size", _archive_default(-1, _whole(1))),
+    "max-batch-delay": _Key("max_batch_delay_s", _seconds(_archive_default(-100, _whole(0)))),
     "retry-attempts": _Key("retry_attempts", _whole(0)),
     "timeout-ms": _Key("timeout_s", _seconds(_whole(1))),
 }
@@ -104,7 +104,7 @@ _NODE_KEYS = {**_GLOBAL_KEYS, "url": _Key("url", _url), "decode": _Key("decode",
 _SECTIONS = ("models", "dag")
 
 
-# ------------------------------------------------------------------------------------------- reading it
+# ---------------------------------------------------------------------------------------------- reading
 
 
 class _Reader:
@@ -122,23 +122,23 @@ class _Reader:
         names = _names(dag)
         own = self._models(models, names)
         values = _values(models, _GLOBAL_KEYS, "models")
-        serving = self._agreed(replace(Serving(), **values), values, "models")
+        serving = self._reconciled(replace(Serving(), **values), values, "models")
         nodes = [self._node(name, own.get(name), serving, values) for name in names]
         return Specification(
-            graph=Graph.build(nodes, ((name, next_one) for name, after in dag.items() for next_one in after)),
+            graph=Graph.build(nodes, ((name, next_one) for name, following in dag.items() for next_one in following)),
             serving=serving,
             dag=dag,
             warnings=tuple(self._warnings),
         )
 
     def _models(self, models: Mapping[Any, Any], names: Iterable[str]) -> dict[str, Mapping[Any, Any]]:
-        """Returns the entries of nodes; the others are neither used nor checked."""
+        """Returns the entries of the nodes. Other entries are neither used nor checked."""
         used = set(names)
         for key in models:
             if key in used or key in _GLOBAL_KEYS:
                 continue
             if isinstance(models[key], dict):
-                self._warn(f"models.{_shown(key)} is not in dag, and is not used")
+                self._warn(f"models.{_shown(key)} is not in dag and has no effect")
             else:
                 self._warn_unknown([key], "models.", _GLOBAL_KEYS)
         entries = models.keys() - _GLOBAL_KEYS.keys()
@@ -151,21 +151,21 @@ class _Reader:
         url, decode = own.pop("url", None), own.pop("decode", False)
         if url is None and not self._has_handler:
             raise _invalid(f"node {name} has no url, and the archive has no handler file with a function of that name")
-        if url is None:  # how many rows and workers a function stands, only its own entry can know
+        if url is None:  # only its own entry can say how many rows and workers a function supports
             serving = replace(_FUNCTION, retry_attempts=serving.retry_attempts, timeout_s=serving.timeout_s)
             globals_ = {}
-        serving = self._agreed(replace(serving, **own), {**globals_, **own}, where)
+        serving = self._reconciled(replace(serving, **own), {**globals_, **own}, where)
         return Node(name=name, url=url, serving=serving, decode=decode)
 
-    def _agreed(self, serving: Serving, given: Mapping[str, Any], where: str) -> Serving:
-        """Keeps ``min_workers`` within ``max_workers``, which is raised only where it was not given."""
+    def _reconciled(self, serving: Serving, given: Mapping[str, Any], where: str) -> Serving:
+        """Lowers ``min_workers`` to ``max_workers``; raises ``max_workers`` instead if it was not given."""
         least, most = serving.min_workers, serving.max_workers
         if least <= most:
             return serving
         if "max_workers" not in given:
             return replace(serving, max_workers=least)
         if "min_workers" in given:
-            self._warn(f"{where}: min-workers ({least}) is over max-workers ({most}), which counts")
+            self._warn(f"{where}: min-workers ({least}) is more than max-workers ({most}), which takes precedence")
         return replace(serving, min_workers=most)
 
     def _warn_unknown(self, keys: Iterable[Any], where: str, known: Iterable[str]) -> None:
@@ -175,7 +175,7 @@ class _Reader:
                 return
             near = difflib.get_close_matches(_shown(key).replace("_", "-"), known, n=1, cutoff=0.75)
             hint = f"; did you mean {near[0]}?" if near else ""
-            self._warn(f"{where}{_shown(key)} is not known, and has no effect{hint}")
+            self._warn(f"{where}{_shown(key)} is unknown and has no effect{hint}")
 
     def _warn(self, text: str) -> None:
         if len(self._warnings) <= _MAX_WARNINGS:
@@ -194,7 +194,7 @@ def _value(value: Any, key: _Key, where: str) -> Any:
 
 
 def _edges(dag: Mapping[Any, Any]) -> dict[str, tuple[str, ...]]:
-    """Checks types, names and number of the nodes; ``['']`` means no next node."""
+    """Checks types, names and number of the nodes. As in TorchServe, ``['']`` means no next node."""
     edges = {_node_name(name): _next_nodes(name, after) for name, after in dag.items()}
     if (count := len(_names(edges))) > MAX_NODES:
         raise _invalid(f"dag has {count} nodes; the limit is {MAX_NODES}")
@@ -218,7 +218,7 @@ def _node_name(name: Any) -> str:
 
 
 def _names(edges: Mapping[str, Iterable[str]]) -> list[str]:
-    """Returns all nodes in the order in which dag names them first."""
+    """Returns all nodes in the order in which dag first names them."""
     found: dict[str, None] = {}
     for name, after in edges.items():
         found.update(dict.fromkeys([name, *after]))
@@ -238,7 +238,7 @@ def _invalid(what: str) -> InvalidWorkflow:
 
 
 def _shown(value: Any) -> str:
-    """Makes a value safe for messages; names the type of a large one, which aliases can make endless."""
+    """Makes a value safe for messages. Names only the type of a map or list, which YAML aliases can make endless."""
     if isinstance(value, str):
         return shown(value) or "''"
     if isinstance(value, (bool, float)) or value is None or (isinstance(value, int) and abs(value) <= _LARGEST):

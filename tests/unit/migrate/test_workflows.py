@@ -55,7 +55,7 @@ def test_functions_are_checked_as_handlers_are_and_warnings_are_reported() -> No
     assert check(contents({"w.yaml": spec, "f.py": "from ts.nowhere import x"})) == [
         (
             Verdict.CHANGED,
-            "With a warning: models.batch_size is not known, and has no effect; did you mean batch-size?",
+            "With a warning: models.batch_size is unknown and has no effect; did you mean batch-size?",
             "w.yaml",
         ),
         (

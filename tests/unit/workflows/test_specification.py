@@ -125,7 +125,7 @@ def test_the_minimum_of_workers_is_honoured(values: dict[str, int], expected: tu
 def test_a_minimum_over_the_maximum_is_a_warning_because_torchserve_ignores_it() -> None:
     found = read(chain(m={"url": "m.mar", "min-workers": 4, "max-workers": 2}))
     assert (found.graph.nodes["m"].serving.min_workers, found.graph.nodes["m"].serving.max_workers) == (2, 2)
-    assert found.warnings == ("models.m: min-workers (4) is over max-workers (2), which counts",)
+    assert found.warnings == ("models.m: min-workers (4) is more than max-workers (2), which takes precedence",)
 
 
 @pytest.mark.parametrize("after", ["[]", "['']", '[""]'])
@@ -246,12 +246,12 @@ def test_what_has_no_effect_is_a_warning_and_names_the_likely_key() -> None:
         retry_attempts=3, strange=1, m={"url": "m.mar", "batchsize": 4}, unused={"url": "not-even-there.mar", "x": 1}
     )
     assert read({**spec, "dags": {}, "name": "w"}).warnings == (
-        "dags is not known, and has no effect; did you mean dag?",
-        "name is not known, and has no effect",
-        "models.retry_attempts is not known, and has no effect; did you mean retry-attempts?",
-        "models.strange is not known, and has no effect",
-        "models.unused is not in dag, and is not used",
-        "models.m.batchsize is not known, and has no effect; did you mean batch-size?",
+        "dags is unknown and has no effect; did you mean dag?",
+        "name is unknown and has no effect",
+        "models.retry_attempts is unknown and has no effect; did you mean retry-attempts?",
+        "models.strange is unknown and has no effect",
+        "models.unused is not in dag and has no effect",
+        "models.m.batchsize is unknown and has no effect; did you mean batch-size?",
     )
 
 
