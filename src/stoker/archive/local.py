@@ -33,11 +33,11 @@ _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*:/", re.IGNORECASE)
 class Found(NamedTuple):
     """``path``: the archive, or the directory with the model's files.
 
-    ``elsewhere``: the path that was named, if it is not an entry of the model store.
+    ``external_path``: the path that was named, if it is not an entry of the model store.
     """
 
     path: Path
-    elsewhere: str | None
+    external_path: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +54,8 @@ class Places:
             raise ArchiveNotFound(url=redacted(url))
         by_path = "/" in url.rstrip("/")
         named = self._at_path(url, name, from_operator) if by_path else self._by_name(url, name, from_operator)
-        elsewhere = None if self._is_entry(named) else str(named)
-        return Found(self._model_in(named, url, from_operator) if named.is_dir() else named, elsewhere)
+        external_path = None if self._is_entry(named) else str(named)
+        return Found(self._model_in(named, url, from_operator) if named.is_dir() else named, external_path)
 
     def check_inside(self, model_dir: Path, name: str) -> None:
         """Checks a file that decides what runs: a link may lead only to where models are allowed anyway.

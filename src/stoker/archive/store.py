@@ -67,7 +67,7 @@ class Unpacked(Generic[M]):
 
     ``url``: as registered, without credentials. ``file_name``: its name in the store. ``downloaded``: the file that the
     registration brought into the store, None when it was there before. ``in_place``: a directory, used where it is.
-    ``elsewhere``: the path that was named, if it is not an entry of the store.
+    ``external_path``: the path that was named, if it is not an entry of the store.
     """
 
     manifest: M
@@ -77,7 +77,7 @@ class Unpacked(Generic[M]):
     file_name: str
     downloaded: Path | None = None
     in_place: bool = False
-    elsewhere: str | None = None
+    external_path: str | None = None
 
     @property
     def venv_dir(self) -> Path:
@@ -247,10 +247,10 @@ class _Store(ABC, Generic[M]):
 
     async def _unpack_local(self, url: str, from_operator: bool) -> Unpacked[M]:
         def work(stop: Stop) -> Unpacked[M]:
-            path, elsewhere = self._places.find(url, from_operator=from_operator)
+            path, external_path = self._places.find(url, from_operator=from_operator)
             if path.is_dir():
-                return self._link_directory(url, path, elsewhere=elsewhere)
-            return self._unpack_file(url, path, stop, elsewhere=elsewhere)
+                return self._link_directory(url, path, external_path=external_path)
+            return self._unpack_file(url, path, stop, external_path=external_path)
 
         return await self._run(work)
 
@@ -259,13 +259,13 @@ class _Store(ABC, Generic[M]):
         return self._folder.path / secrets.token_hex(16)
 
     def _unpack_file(
-        self, url: str, path: Path, stop: Stop, *, downloaded: Path | None = None, elsewhere: str | None = None
+        self, url: str, path: Path, stop: Stop, *, downloaded: Path | None = None, external_path: str | None = None
     ) -> Unpacked[M]:
         root = self._new_root()
         with _open(url, path) as file:
             try:
                 unpack(file, root, limits=self._limits, stop=stop, name=path.name)
-                return self._described(url, root, root, path.name, downloaded=downloaded, elsewhere=elsewhere)
+                return self._described(url, root, root, path.name, downloaded=downloaded, external_path=external_path)
             except OSError as error:
                 remove_tree(root)
                 log.error(
@@ -280,7 +280,7 @@ class _Store(ABC, Generic[M]):
                 remove_tree(root)
                 raise
 
-    def _link_directory(self, url: str, directory: Path, *, elsewhere: str | None) -> Unpacked[M]:
+    def _link_directory(self, url: str, directory: Path, *, external_path: str | None) -> Unpacked[M]:
         """Links to a directory that is used in place, so that `discard` never touches the operator's own files.
 
         The link has the directory's name, so that handlers can import it as a package.
@@ -290,7 +290,9 @@ class _Store(ABC, Generic[M]):
         try:
             root.mkdir(mode=0o700)
             model_dir.symlink_to(directory.absolute(), target_is_directory=True)
-            return self._described(url, root, model_dir, sources.file_name(url), in_place=True, elsewhere=elsewhere)
+            return self._described(
+                url, root, model_dir, sources.file_name(url), in_place=True, external_path=external_path
+            )
         except OSError as error:
             remove_tree(root)
             raise ArchiveUnreadable(url=sources.redacted(url)) from error
@@ -307,7 +309,7 @@ class _Store(ABC, Generic[M]):
         *,
         downloaded: Path | None = None,
         in_place: bool = False,
-        elsewhere: str | None = None,
+        external_path: str | None = None,
     ) -> Unpacked[M]:
         return Unpacked(
             manifest=self._load(model_dir),
@@ -317,7 +319,7 @@ class _Store(ABC, Generic[M]):
             file_name=file_name,
             downloaded=downloaded,
             in_place=in_place,
-            elsewhere=elsewhere,
+            external_path=external_path,
         )
 
 

@@ -91,5 +91,5 @@ def saved_model(entry: ModelEntry, *, default: bool, default_handler: str | None
         runtime=spec.runtime,
         parallel_level=level if isinstance(level, int) else 0,
         handler=None if spec.handler in usual_handlers else spec.handler,
-        url=unpacked.elsewhere,
+        url=unpacked.external_path,
     )

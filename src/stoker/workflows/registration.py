@@ -43,7 +43,7 @@ class Registered:
             war_name=self.unpacked.file_name,
             response_timeout_s=self.request.response_timeout_s,
             startup_timeout_s=self.request.startup_timeout_s,
-            url=self.unpacked.elsewhere,
+            url=self.unpacked.external_path,
         )
 
 
