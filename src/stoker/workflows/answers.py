@@ -1,5 +1,7 @@
-"""Forms of a workflow's answer.  TorchServe's: the bytes of the only leaf, or one JSON object of all leaves.  The open
-inference protocol's: the start node gets the request's tensors, and each leaf is one output tensor.  PURE.
+"""Builds a workflow's answer in the form that its client expects.  PURE.
+
+TorchServe's form: the bytes of the only leaf, or one JSON object of all leaves.  That of the open inference protocol:
+the start node gets the request's tensors, and each leaf is one output tensor.
 """
 
 from __future__ import annotations
@@ -80,7 +82,7 @@ def _data(head: TensorHead, data: Buffer) -> Buffer:
 
 
 class TensorForm:
-    """Implements `core.workflows.Form`: what a worker would answer for a model with these outputs."""
+    """Implements `core.workflows.Form`: encodes what a worker would answer for a model with these outputs."""
 
     streams = False
     traces = False

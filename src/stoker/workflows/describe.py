@@ -9,7 +9,7 @@ from stoker.workflows.workflow import Workflow
 
 
 def describe(workflow: Workflow, url: str, *, with_nodes: bool = False) -> dict[str, Any]:
-    """The numbers are the specification's global values. ``with_nodes``: adds each node, and whether it is ready."""
+    """Uses the specification's values for all nodes. ``with_nodes``: adds each node, and whether it is ready."""
     specification = workflow.specification
     serving = specification.serving
     delay_s = serving.max_batch_delay_s

@@ -13,11 +13,11 @@ What moves a step from one state to the next:
 The execution is over when every wanted node is DONE, when one node failed for good, or when the caller left.
 
 Laws, checked over random graphs and faults:
-  * it ends with exactly one `Answer` or `Fail`, or, if the caller left, with neither;
+  * it ends with exactly one `Answer` or `Fail`, or with neither if the caller left;
   * a node is submitted after all of its predecessors replied, once per attempt, one attempt at a time, and never more
     often than ``retry_attempts`` allows;
-  * when it is over, whatever still ran has been cancelled, and nothing is submitted any more;
-  * what arrives for an attempt that is not the newest, or after the end, is ignored.
+  * when it is over, whatever still ran has been cancelled, and nothing more is submitted;
+  * events of an attempt other than the newest, and events after the end, are ignored.
 
 There is one deadline for the whole request. PURE.
 """
@@ -39,11 +39,11 @@ _LONGEST_BACKOFF_S = 1.0
 _UNAVAILABLE = 503
 _JSON = "application/json"
 
-# Another attempt may help where no worker could serve the node, or it took too long. A handler that raised will raise
+# Another attempt may help if no worker could serve the node, or if it took too long. A handler that raised will raise
 # again; a full queue, a model without workers and a stopping server should not get a second request.
 _RETRYABLE = (errors.DeadlineExceeded, errors.WorkersUnavailable)
 _RETRYABLE_ONCE = (errors.WorkerDied, errors.ResponseTimeout)
-"""A request may be what killed its worker, so it gets a second attempt and never a third."""
+"""The request may have killed the worker, so it gets a second attempt but never a third."""
 _NOT_RETRYABLE = (errors.WorkerOutOfMemory,)
 
 
@@ -169,11 +169,11 @@ class Execution:
         self._submit(step, now)
 
     def seen(self, node: str) -> None:
-        """Records that the caller has a part of the running attempt: from now on no other can take its place."""
+        """Records that the caller has a part of the running attempt: from now on the node cannot be retried."""
         self._steps[node].seen = True
 
     def cancel(self) -> None:
-        """Ends it, because the caller left."""
+        """Ends the execution because the caller left."""
         if not self.over:
             self._stop()
 
@@ -202,10 +202,10 @@ class Execution:
         """Returns whether only the caller wants the node's output."""
         return not any(name in self._steps for name in self._steps[node].node.successors)
 
-    # ------------------------------------------------------------------------------------------ inside
+    # ------------------------------------------------------------------------------------------ transitions
 
     def _running(self, node: str, attempt: int) -> _Step | None:
-        """Returns the step that an event is about, None for an event that comes too late."""
+        """Returns the running step that an event belongs to; None: the event comes too late."""
         step = self._steps[node]
         return None if self.over or step.state is not State.RUNNING or step.attempt != attempt else step
 
@@ -220,14 +220,14 @@ class Execution:
         return not step.seen and step.attempt < _most_retries(error, step.node.serving.retry_attempts)
 
     def _stop(self) -> None:
-        """Drops what was not carried out yet, and cancels what runs."""
+        """Drops the actions not carried out yet, and cancels the attempts that run."""
         self.over = True
         self.actions.clear()
         self.actions.extend(CancelAttempt(name) for name, step in self._steps.items() if step.state is State.RUNNING)
 
 
 def _most_retries(error: errors.ServingError, allowed: int) -> int:
-    """Returns how many attempts after the first an error is worth."""
+    """Returns how many attempts after the first this error allows."""
     if isinstance(error, _NOT_RETRYABLE):
         return 0
     if isinstance(error, _RETRYABLE_ONCE):

@@ -1,4 +1,4 @@
-"""A workflow as a graph: nodes, what each is served by, and what follows what.  PURE.
+"""The graph of a workflow: its nodes, how each is served, and which follow which.  PURE.
 
 Only `Graph.build` makes graphs, and checks these laws:
   * one start node, from which every node is reached; no cycle, no edge twice;
@@ -19,7 +19,7 @@ DEFAULT_BATCH_DELAY_S = 0.05
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Serving:
-    """Serving options of a node: the globals of a specification, and each node's own.
+    """Serving options: those for all nodes of a specification, or one node's own.
 
     ``batch_size`` and ``max_batch_delay_s`` None: as the model's archive says. ``retry_attempts``: attempts after the
     first.  ``timeout_s``: of each attempt, from submission to reply.
@@ -89,7 +89,7 @@ class Graph:
         return replace(self, nodes=nodes)
 
     def needed_by(self, wanted: Iterable[str]) -> Sequence[str]:
-        """Returns the nodes that ``wanted`` depend on, and these, in the order of the graph."""
+        """Returns the ``wanted`` nodes and all that they depend on, in the order of the graph."""
         needed, left = set[str](), list(wanted)
         while left:
             name = left.pop()
@@ -115,7 +115,7 @@ def _neighbours(
 
 
 def _has_cycle(successors: Mapping[str, Sequence[str]]) -> bool:
-    """Removes nodes without predecessors as long as there are any: only cycles remain."""
+    """Removes nodes without predecessors until there are none left; what remains has a cycle."""
     waits_for = dict.fromkeys(successors, 0)
     for after in successors.values():
         for name in after:

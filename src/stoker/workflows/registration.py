@@ -1,6 +1,6 @@
-"""Registers a workflow: unpacks its archive, reads its specification, registers every node.  All of it, or nothing.
+"""Registers a workflow: unpacks its archive, reads its specification, registers every node.  All or nothing.
 
-Law: a registration that fails or is cut short leaves no model, no worker and no file; models that were there before
+Law: a registration that fails or is cancelled leaves no model, no worker and no file; models that were there before
 stay as they were.
 """
 
@@ -80,7 +80,7 @@ class Registrar:
         try:
             manifest = unpacked.manifest
             name = manifest.name(request.workflow_name)
-            found = await asyncio.to_thread(  # a hostile one takes seconds
+            found = await asyncio.to_thread(  # a hostile specification takes seconds
                 specification.parse,
                 manifest.specification,
                 name=manifest.spec_file,
@@ -159,7 +159,7 @@ class Registrar:
             raise errors.WorkflowError(text) from error
 
     async def _roll_back(self, tasks: list[asyncio.Task[ModelEntry]]) -> None:
-        """Ends what still registers, and unregisters what was registered here."""
+        """Cancels registrations in progress, and unregisters the nodes registered so far."""
         for task in tasks:
             task.cancel()
         done = await asyncio.gather(*tasks, return_exceptions=True)
@@ -173,7 +173,8 @@ class Registrar:
 
 
 def _failure(task: asyncio.Task[ModelEntry]) -> str | None:
-    """Returns why a node failed to register. Raises an error that is not about the node, such as ServerStopping."""
+    """Returns why a node failed to register; None: it did not. Raises any error that is not about the node, such as
+    ServerStopping."""
     error = task.exception()
     if isinstance(error, (errors.WorkflowError, errors.WorkersFailedToStart)):
         return error.message
@@ -183,9 +184,9 @@ def _failure(task: asyncio.Task[ModelEntry]) -> str | None:
 
 
 def envelope_of(node: Node, envelope: str | None) -> str | None:
-    """Returns the node's own envelope: ``NAME``, ``NAME:input`` for a start, ``NAME:output`` for a leaf, or None.
+    """Returns the node's envelope: ``NAME``, ``NAME:input`` for the start, ``NAME:output`` for a leaf, or None.
 
-    An envelope translates what clients send and get, so it belongs around the workflow, not around each of its nodes.
+    An envelope translates what clients send and get, so it belongs around the workflow, not around each node.
     """
     starts, ends = not node.predecessors, not node.successors
     if envelope is None or not (starts or ends):

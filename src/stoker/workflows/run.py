@@ -1,8 +1,8 @@
 """Carries out one execution: submits its nodes to their schedulers, and passes on their replies.
 
-There is no task and no thread per node, and a timer only for a back-off: a reply's own listener takes the next step.
-The caller reads a `ReplyStream` as from any model. A node that streams to the caller is read no faster than the caller
-reads.
+A run needs no task and no thread: the listener of each reply takes the next step. Only back-offs and first parts of
+streams have timers. The caller reads a `ReplyStream`, as from any model; a node that streams to it is read no faster
+than the caller reads.
 """
 
 from __future__ import annotations
@@ -62,9 +62,9 @@ CallLater = Callable[..., Timer]
 """As the event loop's: seconds, function, arguments."""
 
 
-class Asked(NamedTuple):
-    """``alone``: whether a node that streams to the caller is a batch of its own; None: as its model says.
-    ``meta``: of each chunk of the answer; what nodes set is dropped. ``member``: for nodes with sequences."""
+class RunOptions(NamedTuple):
+    """``alone``: whether a node that streams to the caller is a batch of its own; None: as its model says. ``meta``:
+    for each chunk of the answer, in place of what nodes set. ``member``: for nodes with sequences."""
 
     form: Form
     request_id: str
@@ -75,16 +75,16 @@ class Asked(NamedTuple):
 
 
 class Run:
-    """One request. Implements `core.reply.Producer` for the caller's reply, which ends when the run does."""
+    """Runs one request. Implements `core.reply.Producer` for the caller's reply, which ends when the run does."""
 
     __slots__ = (
-        "_asked",
         "_attempts",
         "_call_later",
         "_execution",
         "_models",
         "_now",
         "_observer",
+        "_options",
         "_reply",
         "_tail",
         "traces",
@@ -93,7 +93,7 @@ class Run:
     def __init__(
         self,
         execution: Execution,
-        asked: Asked,
+        options: RunOptions,
         *,
         models: Mapping[str, NodeModel],
         observer: Observer,
@@ -102,7 +102,7 @@ class Run:
         reply: ReplyStream | None = None,
     ) -> None:
         self._execution = execution
-        self._asked = asked
+        self._options = options
         self._models = models
         self._observer = observer
         self._now = now
@@ -119,7 +119,7 @@ class Run:
         return self._reply
 
     def abandon(self, error: errors.ServingError) -> None:
-        """Ends the run before its time. Idempotent."""
+        """Ends the run early, with this error. Idempotent."""
         if not self._reply.ended:
             self._execution.cancel()
             self._carry_out()
@@ -146,15 +146,15 @@ class Run:
     # ------------------------------------------------------------------------------------ the nodes
 
     def part(self, node: str, data: Buffer) -> None:
-        """Passes on a part of a node's output, which is not the last."""
+        """Passes on a part of a node's output other than the last."""
         self._execution.seen(node)
-        self._push_part(self._asked.form.part(node, data, last=False))
+        self._push_part(self._options.form.part(node, data, last=False))
 
     def replied(self, attempt: _Attempt, output: Buffer) -> None:
-        """``output``: all of it, or the last part of what streams to the caller."""
+        """``output``: the whole output, or the last part of one that streams to the caller."""
         if not self._forget_attempt(attempt):
             return
-        node, form, execution = attempt.node, self._asked.form, self._execution
+        node, form, execution = attempt.node, self._options.form, self._execution
         if form.traces:
             self.traces[node] = self._traced(attempt)
         streamed = form.streams and node in execution.wanted
@@ -187,7 +187,7 @@ class Run:
         return Trace(attempt.number + 1, own.queued_s, own.latency_s - own.queued_s)
 
     def _push_part(self, part: Buffer) -> None:
-        self._reply.push_parts([Chunk(part, self._asked.meta)], len(part))
+        self._reply.push_parts([Chunk(part, self._options.meta)], len(part))
 
     # ------------------------------------------------------------------------------------ the actions
 
@@ -208,21 +208,21 @@ class Run:
                 self._end(action.error)
 
     def _submit(self, action: steps.Submit) -> None:
-        node, model, asked = action.node, self._models[action.node], self._asked
-        streaming = asked.form.streams and self._execution.is_last(node)
-        totals = RequestTotals() if asked.form.traces else model.totals
+        node, model, options = action.node, self._models[action.node], self._options
+        streaming = options.form.streams and self._execution.is_last(node)
+        totals = RequestTotals() if options.form.traces else model.totals
         job = Job(
             model.key,
             self._execution.inputs_of(node),
-            headers=asked.headers or {},
+            headers=options.headers or {},
             deadline=self._execution.deadline if streaming else action.deadline,
             streaming=streaming,
-            alone=streaming and (model.streams_alone if asked.alone is None else asked.alone),
-            id=f"{asked.request_id}/{node}" + (f"/{action.attempt}" if action.attempt else ""),
+            alone=streaming and (model.streams_alone if options.alone is None else options.alone),
+            id=f"{options.request_id}/{node}" + (f"/{action.attempt}" if action.attempt else ""),
             totals=totals,
         )
         try:
-            job = model.submit(job, asked.member)
+            job = model.submit(job, options.member)
         except errors.ServingError as error:
             self._execution.failed(node, action.attempt, error, self._now())
             return
@@ -244,20 +244,20 @@ class Run:
         self._carry_out()
 
     def _answer(self) -> None:
-        form = self._asked.form
+        form = self._options.form
         answer = self._tail if form.streams else form.whole(self._execution.outputs(), self.traces)
         self._observer.run_ended(self, None)
-        self._reply.push(Chunk(answer, self._asked.meta), last=True)
+        self._reply.push(Chunk(answer, self._options.meta), last=True)
 
     def _end(self, error: errors.ServingError) -> None:
         self._observer.run_ended(self, error)
-        if isinstance(error, errors.NodeFailed) and (part := self._asked.form.failure(error)) is not None:
+        if isinstance(error, errors.NodeFailed) and (part := self._options.form.failure(error)) is not None:
             self._push_part(part)
         self._reply.fail(error)
 
 
 class _Attempt:
-    """One attempt at a node, whose output is wanted whole."""
+    """One attempt at a node whose output is needed whole."""
 
     __slots__ = ("job", "node", "number", "run")
 
@@ -283,14 +283,14 @@ class _Attempt:
             self.run.replied(self, _joined([chunk.data for chunk in reply.rest()]))
 
     def resume(self) -> None:
-        """Goes on after the caller has read."""
+        """Continues after the caller has read."""
 
     def cancel(self) -> None:
         self.job.reply.cancel()
 
 
 class _StreamedAttempt(_Attempt):
-    """One attempt at a node whose parts the caller gets as they come. Its timeout is for the first part."""
+    """One attempt at a node whose parts stream to the caller. Its timeout applies to the first part."""
 
     __slots__ = ("_busy", "_timer")
 
@@ -317,7 +317,7 @@ class _StreamedAttempt(_Attempt):
         super().cancel()
 
     def _read(self) -> None:
-        """Reads what there is. Reading may make the producer push more, which the outer call reads, in order."""
+        """Reads what has arrived. If that makes the producer push more, the outer call reads it, in order."""
         if self._busy:
             return
         self._busy = True

@@ -1,4 +1,4 @@
-"""All workflows of a server: registers, describes, predicts, unregisters."""
+"""Registers, describes, runs and unregisters the workflows of a server."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from stoker.tensors import jobs
 from stoker.workflows import describe
 from stoker.workflows.answers import STREAMED, TENSORS, WHOLE, plain_inputs
 from stoker.workflows.registration import Registered, Registrar
-from stoker.workflows.run import Asked
+from stoker.workflows.run import RunOptions
 from stoker.workflows.workflow import Workflow
 
 log = logging.getLogger(__name__)
@@ -65,7 +65,7 @@ class Workflows:
             now=clock.now,
         )
         self._registered: dict[str, Registered] = {}
-        self._leaving: set[Workflow] = set()
+        self._draining: set[Workflow] = set()
         self._locks = KeyedLocks()
         self._tasks = KeptTasks()
         self._stopping = False
@@ -92,7 +92,7 @@ class Workflows:
                 raise errors.WorkflowNotFound(workflow=name.removeprefix(PREFIX))
             return None
         workflow = registered.workflow
-        asked = Asked(
+        options = RunOptions(
             form=STREAMED if streaming and len(workflow.specification.graph.leaves) == 1 else WHOLE,
             request_id=request_id or new_request_id(),
             headers=headers,
@@ -101,8 +101,8 @@ class Workflows:
             member=member,
         )
         if tensors:
-            inputs, asked = plain_inputs(inputs, jobs.decode(tensors)), asked._replace(form=TENSORS, meta=None)
-        return workflow.submit(inputs, asked, deadline=deadline)
+            inputs, options = plain_inputs(inputs, jobs.decode(tensors)), options._replace(form=TENSORS, meta=None)
+        return workflow.submit(inputs, options, deadline=deadline)
 
     def model_spec(self, name: str) -> ModelSpec | None:
         """Returns the start node's specification under the workflow's name, without the node's own tensors."""
@@ -131,8 +131,8 @@ class Workflows:
     ) -> ReplyStream:
         if self._stopping:
             raise errors.ServerStopping()
-        asked = Asked(form=form, request_id=request_id or new_request_id(), headers=headers)
-        return self._find(workflow).workflow.submit(inputs, asked, deadline=deadline, wanted=wanted)
+        options = RunOptions(form=form, request_id=request_id or new_request_id(), headers=headers)
+        return self._find(workflow).workflow.submit(inputs, options, deadline=deadline, wanted=wanted)
 
     def _find(self, name: str) -> Registered:
         found = self._registered.get(name.removeprefix(PREFIX))
@@ -176,19 +176,19 @@ class Workflows:
             registered = self._find(name)
             del self._registered[name]
             self._registry.workflows_changed()
-            await self._dismantle(registered)
+            await self._tear_down(registered)
         log.info("Workflow %s unregistered", name, extra={"event": "workflow_unregistered", "workflow": name})
 
-    async def _dismantle(self, registered: Registered) -> None:
-        """Serves accepted requests as long as `drain_timeout` allows, then ends the nodes and removes the files."""
+    async def _tear_down(self, registered: Registered) -> None:
+        """Serves accepted requests for up to `drain_timeout`, then unregisters the nodes and removes the files."""
         workflow = registered.workflow
-        self._leaving.add(workflow)
+        self._draining.add(workflow)
         try:
             await workflow.drain(self._settings.drain_timeout_s)
             workflow.abandon(errors.WorkflowUnregistered(workflow=workflow.name))
             await self._registrar.unregister_nodes([model.entry for model in workflow.models.values()])
         finally:
-            self._leaving.discard(workflow)
+            self._draining.discard(workflow)
             self._registrar.discard(registered.unpacked)
 
     def list_workflows(self, limit: int, offset: int) -> dict[str, Any]:
@@ -205,7 +205,7 @@ class Workflows:
     # ------------------------------------------------------------------------------------------ health
 
     def health(self, name: str) -> Health:
-        """``name``: of a workflow. Serving while every node is."""
+        """Returns the health of the workflow ``name``: serving while every node is."""
         found = self._registered.get(name)
         if found is None:
             return Health.UNKNOWN
@@ -217,7 +217,7 @@ class Workflows:
         return [registered.saved() for registered in self._registered.values()]
 
     async def load_at_startup(self) -> Sequence[str]:
-        """Loads the workflows of the snapshot or of `load_workflows`; returns those that were given up."""
+        """Loads the workflows of the snapshot or of `load_workflows`; returns those that failed."""
         snapshot = self._settings.model_snapshot
         if snapshot is not None:
             wanted = [(f"{saved.name} ({saved.war_name})", _request_of(saved)) for saved in snapshot.workflows]
@@ -259,14 +259,14 @@ class Workflows:
         await asyncio.gather(*(workflow.drain(grace_s) for workflow in self._all()))
 
     async def close(self) -> None:
-        """Cuts operations short and answers what is left. The registry ends the nodes. Idempotent."""
+        """Cancels operations and answers the requests that are left. The registry ends the nodes. Idempotent."""
         self.close_admission()
         await self._tasks.cancel_all()
         for workflow in self._all():
             workflow.abandon(errors.ServerStopping())
 
     def _all(self) -> list[Workflow]:
-        return [*(registered.workflow for registered in self._registered.values()), *self._leaving]
+        return [*(registered.workflow for registered in self._registered.values()), *self._draining]
 
 
 def _request_of(saved: SnapshotWorkflow) -> RegisterWorkflowRequest:

@@ -12,7 +12,7 @@ from stoker.core.reply import ReplyStream
 from stoker.core.sequences import Membership, SequenceLimits, SequenceReply, in_sequence, membership, new_sequence_id
 from stoker.registry.entry import ModelEntry
 from stoker.workflows.execution import Execution
-from stoker.workflows.run import Asked, Run
+from stoker.workflows.run import Run, RunOptions
 from stoker.workflows.specification import Specification
 
 
@@ -46,7 +46,7 @@ class EntryModel:
 
     @property
     def ready(self) -> bool:
-        """Tells whether it can serve now, with as many workers as it should have; a request wakes one that sleeps."""
+        """Tells whether it has its minimum of workers, or sleeps and will be woken by a request."""
         return self.entry.asleep or self.entry.ready_workers() >= max(1, self.entry.min_workers)
 
 
@@ -70,14 +70,16 @@ class Workflow:
         self._sequences = next((limits for model in models.values() if (limits := model.sequences)), None)
         self._sequence_of: dict[Run, str] = {}
         self._busy_sequences: set[str] = set()
-        self._runs: dict[Run, float] = {}  # with the time of their beginning
+        self._runs: dict[Run, float] = {}  # and when each began
         self._idle: asyncio.Future[None] | None = None
 
     def submit(
-        self, inputs: Sequence[Input], asked: Asked, *, deadline: float | None = None, wanted: Sequence[str] = ()
+        self, inputs: Sequence[Input], options: RunOptions, *, deadline: float | None = None, wanted: Sequence[str] = ()
     ) -> ReplyStream:
-        """Raises BadRequest: ``wanted`` names no node of the workflow; DeadlineExceeded; SequenceQueueFull: the request
-        before it in its sequence is not answered yet.
+        """Starts a run. ``wanted``: nodes to answer with, in place of the leaves.
+
+        Raises BadRequest: a wanted node does not exist; DeadlineExceeded; SequenceQueueFull: the previous request of
+        the sequence is not answered yet.
         """
         now = self._now()
         if deadline is not None and deadline <= now:
@@ -88,10 +90,10 @@ class Workflow:
                 raise errors.BadRequest(f"Workflow {self.name} has no node {node}.")
         reply = None
         if self._sequences is not None:
-            asked, reply = self._in_sequence(self._sequences, inputs, asked)
+            options, reply = self._in_sequence(self._sequences, inputs, options)
         run = Run(
             Execution(graph, inputs, deadline=deadline, wanted=wanted),
-            asked,
+            options,
             models=self.models,
             observer=self,
             now=self._now,
@@ -109,16 +111,16 @@ class Workflow:
             raise
 
     def _in_sequence(
-        self, limits: SequenceLimits, inputs: Sequence[Input], asked: Asked
-    ) -> tuple[Asked, SequenceReply]:
-        """Puts a request into the sequence that it names, or into one of its own. Requests of one sequence go through
-        the workflow one after the other, so that each node sees them in order."""
-        member = asked.member or membership(limits.names, inputs, asked.headers)
+        self, limits: SequenceLimits, inputs: Sequence[Input], options: RunOptions
+    ) -> tuple[RunOptions, SequenceReply]:
+        """Puts a request into the sequence that it names, or into a new one. Requests of one sequence go through the
+        workflow one at a time, so that each node sees them in order."""
+        member = options.member or membership(limits.names, inputs, options.headers)
         if not member.id:
             member = Membership(new_sequence_id(), True, member.ends)
         if member.id in self._busy_sequences:
             raise errors.SequenceQueueFull(self.name)
-        return asked._replace(member=member), SequenceReply(sequence_id=member.id, header=limits.names.id)
+        return options._replace(member=member), SequenceReply(sequence_id=member.id, header=limits.names.id)
 
     def _forget(self, run: Run) -> float:
         """Returns when the run began."""
@@ -161,6 +163,6 @@ class Workflow:
         await asyncio.wait([self._idle], timeout=grace_s)
 
     def abandon(self, error: errors.ServingError) -> None:
-        """Answers every request that is left."""
+        """Ends all remaining runs with this error."""
         for run in list(self._runs):
             run.abandon(error)

@@ -26,7 +26,7 @@ from stoker.scheduling.core import SchedulerCore
 from stoker.workflows.answers import STREAMED, WHOLE
 from stoker.workflows.execution import Execution
 from stoker.workflows.graph import Graph, Node, Serving
-from stoker.workflows.run import Asked, Run
+from stoker.workflows.run import Run, RunOptions
 
 RESPONSE_TIMEOUT_S = 2.0
 _RESTART_S = 0.03
@@ -228,7 +228,9 @@ class Client:
         execution = Execution(world.graph, [Input("data", "", self.value)], deadline=self.deadline)
         self.run = Run(
             execution,
-            Asked(form=STREAMED if self.streams and len(world.graph.leaves) == 1 else WHOLE, request_id=f"{number}"),
+            RunOptions(
+                form=STREAMED if self.streams and len(world.graph.leaves) == 1 else WHOLE, request_id=f"{number}"
+            ),
             models=world.models,
             observer=self,
             now=lambda: world.now,

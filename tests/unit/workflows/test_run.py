@@ -15,7 +15,7 @@ from stoker.core.workflows import Form, Trace
 from stoker.workflows.answers import STREAMED, WHOLE
 from stoker.workflows.execution import Execution
 from stoker.workflows.graph import Graph, Node, Serving
-from stoker.workflows.run import Asked, Run
+from stoker.workflows.run import Run, RunOptions
 
 
 class FakeModel:
@@ -84,7 +84,7 @@ class Rig:
         self.headers: Mapping[str, str] = {"x-mine": "1"}
         self.run = Run(
             Execution(self.graph, [Input("data", "", b"in")], deadline=None, wanted=wanted),
-            Asked(form=form, request_id="id", headers=self.headers),
+            RunOptions(form=form, request_id="id", headers=self.headers),
             models=self.models,
             observer=self,
             now=lambda: self.time,
