@@ -104,7 +104,11 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     add("--workflow-store", metavar="DIR", help="folder with the workflow archives; the model store if not given")
     add("--models", metavar="MODEL", nargs="+", help="models to load: [name=]location ..., or all")
     add("--log-config", metavar="FILE", help="log4j2 file of TorchServe (only its levels take effect)")
-    add("--cpp-log-config", metavar="FILE", help="log file settings of the C++ backend (no effect: there is none)")
+    add(
+        "--cpp-log-config",
+        metavar="FILE",
+        help="log file settings of the C++ backend (no effect: there is no such backend)",
+    )
     add("--foreground", action="store_true", help="stay in the foreground (--stop waits in any case)")
     add(
         "--no-config-snapshots",

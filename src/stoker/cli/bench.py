@@ -27,18 +27,19 @@ app = typer.Typer(add_completion=False)
 def bench(
     archive: Annotated[Path, typer.Argument(help="The model archive.", exists=True, dir_okay=False)],
     file: Annotated[
-        Path, typer.Option("--input", "-i", help="What each request sends as 'data'.", exists=True, dir_okay=False)
+        Path, typer.Option("--input", "-i", help="File that each request sends as 'data'.", exists=True, dir_okay=False)
     ],
     concurrency: Annotated[
-        str, typer.Option("--concurrency", "-c", help="Numbers of clients at once, separated by commas.")
+        str, typer.Option("--concurrency", "-c", help="Numbers of concurrent clients, separated by commas.")
     ] = "1,16,64",
     against: Annotated[
-        Path | None, typer.Option(help="TorchServe: its executable or its virtual environment.", show_default=False)
+        Path | None,
+        typer.Option(help="TorchServe to compare with: its executable or virtual environment.", show_default=False),
     ] = None,
     engines: Annotated[str, typer.Option(help="stoker's gRPC engines to measure, separated by commas.")] = ",".join(
         ENGINES
     ),
-    rounds: Annotated[int, typer.Option(min=1, help="Rounds; the contenders take turns in each.")] = 3,
+    rounds: Annotated[int, typer.Option(min=1, help="Rounds; the servers take turns in each.")] = 3,
     duration: Annotated[float, typer.Option(min=1, max=60, help="Seconds per measurement.")] = 3.0,
     batch_size: Annotated[int, typer.Option(min=1, help="Most requests per handler call.")] = 1,
     max_batch_delay: Annotated[

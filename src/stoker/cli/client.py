@@ -44,7 +44,7 @@ Model = Annotated[str, typer.Argument(help="Name of the model.", show_default=Fa
 
 @app.command()
 def ping(context: typer.Context, as_json: output.AsJson = False) -> None:
-    """Ask for the server's health, by TorchServe's rule."""
+    """Ask whether the server is healthy, by TorchServe's rule."""
     with connecting.client(context, Api.INFERENCE, connecting.QUERY_TIMEOUT_S) as (client, seconds):
         output.status(client.ping(timeout=seconds), as_json)
 
@@ -146,7 +146,7 @@ def scale(
     min_workers: Annotated[int, typer.Argument(min=1, help="Fewest workers.", show_default=False)],
     max_workers: Annotated[int, typer.Option(min=0, help="Most workers; 0: the same as MIN_WORKERS.")] = 0,
     version: Version = None,
-    wait: Annotated[bool, typer.Option(help="Wait until it is done.")] = True,
+    wait: Annotated[bool, typer.Option(help="Wait until the workers have started or stopped.")] = True,
     as_json: output.AsJson = False,
 ) -> None:
     """Set the number of a model's workers."""

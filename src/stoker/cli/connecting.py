@@ -55,7 +55,9 @@ ClientKey = Annotated[Path | None, typer.Option(help="PEM file with that certifi
 Version = Annotated[str | None, typer.Option("--version", help="Version; the model's default if not given.")]
 Timeout = Annotated[
     float | None,
-    typer.Option(help="Seconds that a call may take.", show_default="10 to ask for a state, else none"),
+    typer.Option(
+        help="Seconds that a call may take.", show_default="10 for ping, health, list and describe; else none"
+    ),
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")]
 

@@ -17,7 +17,7 @@ from stoker.migrate.deployment import Deployment
 from stoker.migrate.environment import read_env_file
 from stoker.migrate.findings import exit_code
 
-app = typer.Typer(no_args_is_help=True, help="Move a TorchServe deployment over.")
+app = typer.Typer(no_args_is_help=True, help="Move a TorchServe deployment to stoker.")
 _CANNOT_READ = 2
 
 
@@ -37,13 +37,15 @@ def check(
         typer.Option(help="File with NAME=VALUE lines, in place of this environment.", show_default=False),
     ] = None,
     model_store: Annotated[
-        Path | None, typer.Option(help="Folder with the archives, if only a flag named it.", show_default=False)
+        Path | None,
+        typer.Option(help="Folder with the archives, if only TorchServe's command line named it.", show_default=False),
     ] = None,
 ) -> None:
-    """Say for each setting, variable, snapshot and archive: same, changed (how), unsupported (what to do).
+    """Report what stays the same, what changes and what is unsupported: settings, variables, snapshots, archives.
 
-    Only reads; nothing of an archive is executed. Exit status 0: all the same or changed, 1: something is unsupported,
-    2: something cannot be read.
+    Only reads files, and runs no code of an archive.
+
+    Exit status: 0 nothing is unsupported; 1 something is; 2 something cannot be read.
     """
     logging.getLogger("stoker").addHandler(logging.NullHandler())  # the findings say what it would log
     try:

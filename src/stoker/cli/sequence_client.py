@@ -28,7 +28,10 @@ def sequence(
     id: Annotated[str | None, typer.Option("--id", help="Continue this sequence, or name a new one.")] = None,
     end: Annotated[
         bool | None,
-        typer.Option("--end/--open", help="Close the sequence at the end or not; by default, if it has no --id."),
+        typer.Option(
+            "--end/--open",
+            help="Close the sequence at the end, or leave it open; closed by default unless --id is given.",
+        ),
     ] = None,
     version: Version = None,
 ) -> None:

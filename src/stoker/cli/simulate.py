@@ -1,4 +1,4 @@
-"""Implements ``stoker simulate``: decisions of the server on simulated load, in no time and without a process."""
+"""Implements ``stoker simulate``: the decisions of the server under simulated load, on a virtual clock."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from stoker.cli import output
 from stoker.simulation import sweep
 from stoker.simulation.sweep import Outcome
 
-app = typer.Typer(no_args_is_help=True, help="Simulate what the server decides, on a virtual clock.")
+app = typer.Typer(no_args_is_help=True, help="Simulate the server's decisions on a virtual clock.")
 
 HEAD = [
     "load", "changes", "most in a minute", "late %", "late % settled", "workers / hindsight", "fixed / hindsight",
@@ -22,22 +22,23 @@ HEAD = [
 
 @app.callback()
 def top() -> None:
-    """Makes `autoscaling` a subcommand: others may come."""
+    """Exists only so that `autoscaling` is a subcommand."""
 
 
 @app.command()
 def autoscaling(
     only: Annotated[str, typer.Option(help="Only loads whose name contains this.")] = "",
-    every: Annotated[int, typer.Option(min=1, help="Only every Nth of them.")] = 1,
+    every: Annotated[int, typer.Option(min=1, help="Only every Nth load.")] = 1,
     seeds: Annotated[int, typer.Option(min=1, max=1000, help="How many times to draw each load at random.")] = 1,
-    duration: Annotated[float, typer.Option(min=60, max=86400, help="Seconds of a steady load.")] = 600.0,
+    duration: Annotated[float, typer.Option(min=60, max=86400, help="Seconds that a steady load lasts.")] = 600.0,
     as_json: output.AsJson = False,
 ) -> None:
     """Try autoscaling on many loads: does it flap, are requests late, how many more workers than hindsight needs?
 
-    264 steady loads (1 to 60 busy workers, independent, regular and clustered requests, service times that are fixed or
-    spread) and 11 that change. All of them take about ten minutes of one processor. Exit status 1: the number of
-    workers changed more than twice within a minute of a steady load.
+    Runs 264 steady loads and 11 that change, in about ten minutes on one processor.
+    Steady loads keep 1 to 60 workers busy; their requests are independent, regular or clustered.
+
+    Exit status 1: under a steady load, the workers changed more than twice within a minute.
     """
     cases = [case for case in sweep.cases(duration_s=duration, seeds=seeds) if only in case.name][::every]
     if not cases:

@@ -12,7 +12,7 @@ from stoker.cli.arguments import StartOptions
 _NO_EFFECT = "Accepted for TorchServe's scripts, without effect"
 
 _EPILOG = """Exit status: 0 the server ended, or is up with --background; 1 it did not start; 2 wrong usage;
-3 an address is taken.
+3 an address is in use.
 
 Examples:
 

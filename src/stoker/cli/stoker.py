@@ -49,8 +49,8 @@ SUBCOMMANDS = (
         help="Measure a model: requests per second, latency, CPU per request and memory. Starts and ends its own "
         "servers.",
     ),
-    LazyCommand("simulate", module="stoker.cli.simulate", help="Simulate what the server decides, on a virtual clock."),
-    LazyCommand("migrate", module="stoker.cli.migrate", help="Move a TorchServe deployment over."),
+    LazyCommand("simulate", module="stoker.cli.simulate", help="Simulate the server's decisions on a virtual clock."),
+    LazyCommand("migrate", module="stoker.cli.migrate", help="Move a TorchServe deployment to stoker."),
 )
 
 OTHER_NAMES = {"client": {"infer": "predict", "infer-stream": "stream", "models": "list"}}
