@@ -19,7 +19,7 @@ from stoker.frontend.grpc.engine import ConnectionAge
 from stoker.frontend.grpc.limits import Limits as Http2Limits
 from stoker.frontend.http.listeners import Role
 from stoker.frontend.http.openapi import Operation
-from stoker.frontend.http.openapi_operations import of_listener
+from stoker.frontend.http.openapi_operations import listener_operations
 from stoker.frontend.listener import Budgets, Limits
 from stoker.ipc.driver_messages import Connected
 from stoker.pool.remote.border import Border
@@ -37,7 +37,7 @@ def has_metrics(settings: Settings, roles: Collection[Role]) -> bool:
 
 
 def operations(settings: Settings, roles: Collection[Role]) -> Sequence[Operation]:
-    return of_listener(
+    return listener_operations(
         inference=Role.INFERENCE in roles,
         management=Role.MANAGEMENT in roles,
         metrics=has_metrics(settings, roles),

@@ -18,7 +18,7 @@ from stoker.frontend.http.description import description_api
 from stoker.frontend.http.guards import BrowserGuard
 from stoker.frontend.http.management import management_api
 from stoker.frontend.http.metrics import metrics_api
-from stoker.frontend.http.openapi_operations import of_listener
+from stoker.frontend.http.openapi_operations import listener_operations
 
 KEY, API_KEY = "Bearer management-key", "Bearer api-key"
 
@@ -60,7 +60,7 @@ class World:
     @asynccontextmanager
     async def client(self) -> AsyncIterator[httpx.AsyncClient]:
         apis = [
-            description_api(of_listener(inference=False, management=True, metrics=True), version="0.12.0"),
+            description_api(listener_operations(inference=False, management=True, metrics=True), version="0.12.0"),
             management_api(self.management, authorizer=self.tokens, guard=self.guard, model_api_enabled=self.model_api),
             metrics_api(FakeMetrics()),
         ]

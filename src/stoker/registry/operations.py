@@ -170,7 +170,7 @@ class Operations:
         self._changed()
         error = errors.ServerStopping() if self.stopping else errors.ModelUnregistered(model=entry.key.name)
         log.warning("Model %s could not be registered: %s", entry.key, str(error) or type(error).__name__)
-        await self._dismantle(entry, grace_s=0.0, error=error)
+        await self._tear_down(entry, grace_s=0.0, error=error)
 
     # ------------------------------------------------------------------------------------ scale, default
 
@@ -246,14 +246,14 @@ class Operations:
     async def _clean_up(self, entry: ModelEntry) -> None:
         grace_s = self._settings.drain_timeout_s
         error = errors.ModelUnregistered(model=entry.key.name)
-        cleaning = self._cleanups.start(self._dismantle(entry, grace_s=grace_s, error=error))
+        cleaning = self._cleanups.start(self._tear_down(entry, grace_s=grace_s, error=error))
         await asyncio.wait({cleaning}, timeout=grace_s + self._settings.unregister_model_timeout_s)
         if not cleaning.done():
             raise errors.UnregisterTimeout(model=entry.key.name)
         cleaning.result()
         log.info("Model %s unregistered", entry.key, extra=_event("model_unregistered", entry))
 
-    async def _dismantle(
+    async def _tear_down(
         self, entry: ModelEntry, *, grace_s: float, error: errors.ServingError, delete_download: bool = True
     ) -> None:
         """Ends everything that belongs to the entry: its jobs, its workers, its files."""
@@ -270,7 +270,7 @@ class Operations:
             raise errors.ServerStopping()
 
     async def close(self) -> None:
-        """Ends all that is left once operations were cancelled. Downloaded archives stay in the store."""
+        """Ends every entry that is left after operations were cancelled. Downloaded archives stay in the store."""
         await self._cleanups.cancel_all()
         entries = [*self._catalog, *self.leaving]
         await asyncio.gather(*(self._close_entry(entry) for entry in entries))
@@ -278,7 +278,7 @@ class Operations:
     async def _close_entry(self, entry: ModelEntry) -> None:
         delete_download = entry in self.leaving  # it was being unregistered
         try:
-            await self._dismantle(entry, grace_s=0.0, error=errors.ServerStopping(), delete_download=delete_download)
+            await self._tear_down(entry, grace_s=0.0, error=errors.ServerStopping(), delete_download=delete_download)
         except Exception:
             log.exception("Model %s could not be cleaned up", entry.key)
 

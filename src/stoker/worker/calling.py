@@ -89,13 +89,13 @@ def refused(error: PredictionException) -> Failure:
 def report(error: BaseException) -> None:
     """Prints the traceback on standard error, from the model's code on."""
     with contextlib.suppress(Exception):  # a handler may have closed standard error
-        lines = traceback.format_exception(type(error), error, _below_the_worker(error))
+        lines = traceback.format_exception(type(error), error, _without_worker_frames(error))
         if len(lines) > 1 and lines[0].startswith("  File"):
             lines.insert(0, "Traceback (most recent call last):\n")  # keeps a syntax error together in the log
         print(printed.indented("".join(lines)), file=sys.stderr, flush=True)  # noqa: T201
 
 
-def _below_the_worker(error: BaseException) -> TracebackType | None:
+def _without_worker_frames(error: BaseException) -> TracebackType | None:
     """Skips the worker's own frames; keeps them if the model's code never ran and the message may not explain it."""
     frames = error.__traceback__
     while frames is not None and frames.tb_frame.f_code.co_filename.startswith(_CALLERS):

@@ -73,7 +73,7 @@ class ForkServer:
         pid = os.getpid()
         try:
             if message.load is None:
-                _import_what_handlers_need()
+                _preload_common_imports()
             else:
                 self._model, self._chose_threads = _initialise(message.load)
         except KeyboardInterrupt:
@@ -176,8 +176,8 @@ def obstacle() -> str | None:
     return None if threads == 1 else f"it has {threads} threads"
 
 
-def _import_what_handlers_need() -> None:
-    """Imports torch, and our base handler with its imports, which take nearly every handler a tenth of a second."""
+def _preload_common_imports() -> None:
+    """Imports torch and the base handler, which nearly every handler imports and which take a tenth of a second."""
     importlib.import_module("torch")
     with contextlib.suppress(Exception):  # a handler that needs them will report the error
         importlib.import_module("PIL.Image")

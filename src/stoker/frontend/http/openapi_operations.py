@@ -237,7 +237,9 @@ def management_of_model(model: str) -> dict[str, Any]:
     return document(f"RESTful Management API for: {model}", TORCHSERVE_VERSION, _ONE_MODEL)
 
 
-def of_listener(*, inference: bool, management: bool, metrics: bool, tensors: bool = False) -> Sequence[Operation]:
+def listener_operations(
+    *, inference: bool, management: bool, metrics: bool, tensors: bool = False
+) -> Sequence[Operation]:
     """Lists the operations of a listener with these APIs. ``tensors``: with the open inference protocol. As in
     TorchServe, a listener for metrics alone lists nothing else."""
     if metrics and not (inference or management):

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 
 from stoker.frontend.http.openapi import document
-from stoker.frontend.http.openapi_operations import management_of_model, of_listener, predictions_of_model
+from stoker.frontend.http.openapi_operations import listener_operations, management_of_model, predictions_of_model
 
 ROLES = {"inference": False, "management": False, "metrics": False}
 DOCUMENTS: dict[str, dict[str, Any]] = {
-    **{role: document("t", "0.12.0", of_listener(**{**ROLES, role: True})) for role in ROLES},
-    "all": document("t", "0.12.0", of_listener(inference=True, management=True, metrics=True, tensors=True)),
+    **{role: document("t", "0.12.0", listener_operations(**{**ROLES, role: True})) for role in ROLES},
+    "all": document("t", "0.12.0", listener_operations(inference=True, management=True, metrics=True, tensors=True)),
     "predictions of a model": predictions_of_model("m"),
     "management of a model": management_of_model("m"),
 }
@@ -52,7 +52,7 @@ def test_the_open_inference_protocol_is_described_where_it_is_served() -> None:
         "/v2/repository/models/{model_name}/unload",
     ]
     for more, role in (([f"{version}/infer"], "inference"), ([], "management")):
-        listed = document("t", "1", of_listener(**{**ROLES, role: True}, tensors=True))
+        listed = document("t", "1", listener_operations(**{**ROLES, role: True}, tensors=True))
         new = [path for path, _, _ in operations(listed) if path.startswith("/v2") and path not in own]
         assert new == [*everywhere, *more]
 
