@@ -1,4 +1,5 @@
-"""Rules of CONTRIBUTING.md for words: docstrings begin with a verb or a noun, names are the field's terms."""
+"""Rules of CONTRIBUTING.md for words: docstrings begin with a verb or a noun, names are the field's terms, and texts
+say "is not a number" rather than "is no number"."""
 
 from __future__ import annotations
 
@@ -15,6 +16,7 @@ QUESTIONS = {"How", "Of", "What", "When", "Where", "Whether", "Which", "Who", "W
 METAPHORS = {"births", "grave", "heard", "mourn", "newborn", "nobody", "nobodys", "said", "somebody", "tell", "told"}
 
 _WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
+_IS_NO = re.compile(r"(?<!there )\b(is|are) no (?!longer)\w+", re.IGNORECASE)
 
 
 def modules() -> list[str]:
@@ -57,6 +59,17 @@ def metaphors(source: str) -> list[tuple[int, str]]:
     ]
 
 
+def is_no(source: str) -> list[tuple[int, str]]:
+    """Returns what texts deny by "is no", which reads as translated."""
+    strings = (node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Constant))
+    return [
+        (node.lineno, found[0])
+        for node in strings
+        if isinstance(node.value, str)
+        for found in _IS_NO.finditer(node.value)
+    ]
+
+
 @pytest.mark.parametrize("module", modules())
 def test_docstrings_begin_with_a_verb_or_a_noun(module: str) -> None:
     assert questions((SRC / module).read_text()) == []
@@ -67,7 +80,12 @@ def test_names_are_the_fields_terms(module: str) -> None:
     assert metaphors((SRC / module).read_text()) == []
 
 
-def test_both_rules_find_what_breaks_them() -> None:
+@pytest.mark.parametrize("module", modules())
+def test_texts_say_is_not_a_number(module: str) -> None:
+    assert is_no((SRC / module).read_text()) == []
+
+
+def test_the_rules_find_what_breaks_them() -> None:
     source = '''"""What it does."""
 LIMIT = 1
 """How much."""
@@ -79,6 +97,8 @@ class LastWords:
     def heard(self, said: str) -> None:
         """Takes a line."""
         self._grave = nobodys = said
+        raise ValueError(f"{said!r} is no number", "they are no texts; there is no list, and it is no longer one")
 '''
     assert questions(source) == [(1, "What"), (3, "How"), (7, "Of")]
     assert sorted(metaphors(source)) == [(9, "heard"), (9, "said"), (11, "_grave"), (11, "nobodys")]
+    assert sorted(is_no(source)) == [(12, "are no texts"), (12, "is no number")]
