@@ -175,7 +175,7 @@ class TlsTransport(asyncio.Transport, asyncio.BufferedProtocol):
             return
         self._empty_bytes = max(0, self._empty_bytes + len(received) - _RECORD_OVERHEAD * sum(map(len, pieces)))
         if self._empty_bytes > _MOST_EMPTY_BYTES:
-            log.info("TLS connection closed: too many records that carry nothing")
+            log.info("TLS connection closed: too many records without data")
             self.abort()
             return
         if pieces and self._inner is not None:

@@ -313,7 +313,7 @@ class Templates:
         if outcome is None or isinstance(outcome, Failed):
             self._give_up(key, "it ended early" if outcome is None else outcome.message)
         elif self._users:
-            log.info("The template process of workers is gone", extra={"event": "template_lost"})
+            log.info("The template process for workers has died", extra={"event": "template_lost"})
 
     def _give_up(self, key: TemplateKey, reason: str) -> None:
         if self._users:

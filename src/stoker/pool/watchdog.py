@@ -98,7 +98,7 @@ class Watchdog:
         try:
             os.write(self._process.stdin.fileno(), f"{what} {group}\n".encode())
         except BlockingIOError:
-            log.warning("The watchdog for worker processes does not read", extra={"event": "watchdog_stuck"})
+            log.warning("The watchdog for worker processes does not read its input", extra={"event": "watchdog_stuck"})
         except BrokenPipeError:
             self._restart()
 

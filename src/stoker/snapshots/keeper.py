@@ -153,7 +153,7 @@ class SnapshotKeeper:
     def _warn_once(self, error: Exception) -> None:
         if not self._failing:
             log.warning(
-                "Snapshots cannot be written (%s): until this is fixed, a restart resumes the last one that was",
+                "Snapshots cannot be written (%s): until this is fixed, a restart resumes the last one written",
                 getattr(error, "strerror", None) or error,
                 extra={"event": "snapshot_failed"},
             )

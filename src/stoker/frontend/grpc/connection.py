@@ -353,7 +353,7 @@ class Connection(ConnectionOutput):
         """Ends whatever takes too long. Called every few seconds."""
         limits = self.limits
         if not self._settings_received and now - self.opened_at > limits.first_s:
-            self._abort("no HTTP/2 settings came")
+            self._abort("no HTTP/2 SETTINGS frame arrived")
             return
         quiet_s = limits.idle_s if self._headers else limits.first_s  # without headers, no call has come yet
         if not self.calls and not self._draining and now - self.quiet_since > quiet_s:

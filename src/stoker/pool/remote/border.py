@@ -177,7 +177,7 @@ class Border:
         now = self._monotonic()
         if now - self._reported_at >= _REPORT_PAUSE_S:
             log.warning(
-                "Connections to the border for remote workers that had no valid token: %d",
+                "Refused connections to the border for remote workers, for lack of a valid token: %d",
                 self._refused,
                 extra={"event": "border_refused", "count": self._refused},
             )
