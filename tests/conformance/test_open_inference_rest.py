@@ -252,13 +252,13 @@ async def test_where_the_protocol_is_off_its_paths_are_predictions_or_unknown() 
 # ------------------------------------------------------------------------------------------------ errors
 
 BAD: list[tuple[Any, str]] = [
-    ({"inputs": 1}, "The request has no list 'inputs'."),
-    ({}, "The request has no list 'inputs'."),
+    ({"inputs": 1}, "The request has no 'inputs' list."),
+    ({}, "The request has no 'inputs' list."),
     (body("x"), "An input is not a JSON object."),
     (body({"datatype": "INT8"}), "An input has no name."),
     (body(tensor("int8", [1], [1])), "The datatype of input 'x' is unknown: int8"),
     (body(tensor("INT8", [1.5], [1])), "The shape of input 'x' is not a list of whole numbers."),  # type: ignore[list-item]
-    (body(tensor("INT8", [1], 1)), "Input 'x' has no list 'data'."),
+    (body(tensor("INT8", [1], 1)), "Input 'x' has no 'data' list."),
     (body(tensor("INT8", [2], [1])), "Input 'x' has 1 elements where its shape has 2."),
     (body(tensor("INT8", [1], [1.5])), "Input 'x' has elements that are not INT8."),
     (body(tensor("BYTES", [1], [1])), "Input 'x' has elements that are not BYTES."),

@@ -94,7 +94,7 @@ async def test_a_load_that_fails_the_same_way_again_is_one_line_in_the_log(
 
 async def test_a_load_that_takes_too_long_is_ended(tmp_path: Path) -> None:
     async with running(tmp_path, "slow_to_load", startup_timeout_s=0.3) as kit:
-        assert kit.pool.statuses()[0].failure == "the model did not load (startupTimeout) within 0.3 s"
+        assert kit.pool.statuses()[0].failure == "the model did not load within 0.3 s (startupTimeout)"
         assert kit.pids() == []
 
 

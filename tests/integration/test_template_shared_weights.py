@@ -112,7 +112,7 @@ async def test_threads_are_the_workers_share_of_the_cores_unless_the_handler_cho
 
 async def test_a_model_that_does_not_load_in_time_is_ended(tmp_path: Path) -> None:
     async with running(tmp_path, "slow_to_load", startup_timeout_s=0.3, share_weights=True) as kit:
-        assert kit.pool.statuses()[0].failure == "the model did not load (startupTimeout) within 0.3 s"
+        assert kit.pool.statuses()[0].failure == "the model did not load within 0.3 s (startupTimeout)"
 
 
 async def test_a_pool_that_closes_while_the_model_loads_ends_at_once(tmp_path: Path) -> None:

@@ -186,7 +186,7 @@ class WorkerSpawner:
         await asyncio.wait({template.prepared}, timeout=spec.startup_timeout_s)
         if not template.prepared.done():
             template.kill()
-            raise WorkerDied(f"the model did not load (startupTimeout) within {spec.startup_timeout_s:g} s")
+            raise WorkerDied(f"the model did not load within {spec.startup_timeout_s:g} s (startupTimeout)")
         outcome = template.prepared.result()
         if outcome is None:
             raise template.death()

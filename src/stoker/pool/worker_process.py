@@ -207,13 +207,15 @@ class WorkerProcess:
 
     async def greet(self) -> bool:
         """Waits until the interpreter runs; False: it did not start, see ``error``."""
-        return await self._wait_for(self._greeted, HELLO_TIMEOUT_S, "the process did not start")
+        return await self._wait_for(self._greeted, HELLO_TIMEOUT_S, "the process did not start within {:g} s")
 
     async def load(self) -> bool:
         """Has the worker load the model; False: that failed, see ``error``."""
         spec, options = self._config.spec, self._config.options
         self.link.load(load_message(spec, options, gpu_id=self._visible_gpu))
-        if not await self._wait_for(self._loaded, spec.startup_timeout_s, "the model did not load (startupTimeout)"):
+        if not await self._wait_for(
+            self._loaded, spec.startup_timeout_s, "the model did not load within {:g} s (startupTimeout)"
+        ):
             return False
         message = self._loaded.result()
         if isinstance(message, Loaded):
@@ -236,7 +238,7 @@ class WorkerProcess:
         if not wanted.done() and exited.done():
             self.link.read_rest()  # handle what it sent just before it died
         if not wanted.done() and not exited.done():
-            self.kill(WorkerDied(f"{otherwise} within {timeout_s:g} s"))
+            self.kill(WorkerDied(otherwise.format(timeout_s)))
         return wanted.done()
 
     # ---------------------------------------------------------------------------------------- end

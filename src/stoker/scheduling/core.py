@@ -264,7 +264,7 @@ class SchedulerCore:
         late = worker.give_up(now, timeout)
         for flight in late:
             for job in flight.unanswered():
-                self._end(job, errors.ResponseTimeout(f"The handler did not answer in {timeout:g} s."), now)
+                self._end(job, errors.ResponseTimeout(f"The handler did not answer within {timeout:g} s."), now)
         if not late:  # the pool will report the worker lost, which ends its jobs
             self.actions.append(actions.Restart(worker.id, errors.ResponseTimeout(seconds=timeout)))
 
@@ -308,7 +308,9 @@ class SchedulerCore:
     def _restart(self, worker: WorkerState | None) -> None:
         """Restarts a worker that answered anything but a running batch. None: it has been reported lost."""
         if worker is not None:
-            self.actions.append(actions.Restart(worker.id, errors.WorkerDied("it answered what it was not asked")))
+            self.actions.append(
+                actions.Restart(worker.id, errors.WorkerDied("it answered a request that it did not have"))
+            )
 
     def _fail(self, job: Job, outcome: Outcome, now: float) -> None:
         if isinstance(outcome, errors.ServingError):

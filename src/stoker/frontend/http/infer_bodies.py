@@ -134,7 +134,7 @@ def _inputs(
 ) -> tuple[list[NamedHead], list[Buffer]]:
     given = document.get("inputs")
     if not isinstance(given, list):
-        raise BadRequest("The request has no list 'inputs'.")
+        raise BadRequest("The request has no 'inputs' list.")
     inputs: list[NamedHead] = []
     contents: list[Buffer] = []
     at = 0
@@ -179,7 +179,7 @@ def _raw(
 ) -> Buffer:
     data = entry.get("data")
     if not isinstance(data, list):
-        raise BadRequest(f"Input '{name}' has no list 'data'.")
+        raise BadRequest(f"Input '{name}' has no 'data' list.")
     try:
         values = elements.flat(data, None if shape is None else elements.count_of(shape))
         if later is not None:

@@ -76,5 +76,5 @@ def list_member(body: dict[str, Any], name: str) -> list[Any]:
     """Returns a list that the format requires; raises a client error if it is missing."""
     member = body.get(name)
     if not isinstance(member, list):
-        raise PredictionException(f"The request body has no list '{name}'", 400)
+        raise PredictionException(f"The request body has no '{name}' list", 400)
     return member
