@@ -67,9 +67,9 @@ _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 class Server:
     """Serves until it is stopped. ``access``: how open it is; left out, as strict as the settings say.
 
-    ``metrics``: left out, nothing is measured. ``on_started`` is called once, when the models of the start are
+    ``metrics``: left out, nothing is measured. ``on_started`` is called once, when the startup models are
     registered and every listener is open; workers may still be loading then. ``snapshot_settings``: the properties that
-    stand in each snapshot; left out, none is written.
+    each snapshot contains; left out, none is written.
     """
 
     def __init__(
@@ -96,7 +96,7 @@ class Server:
 
     @property
     def addresses(self) -> Mapping[str, str]:
-        """Addresses of the APIs once started, e.g. ``{"REST inference": "http://127.0.0.1:8080", ...}``."""
+        """Returns the addresses of the APIs once started, e.g. ``{"REST inference": "http://127.0.0.1:8080", ...}``."""
         names = ("gRPC inference", "gRPC management")
         hosts = (self._settings.grpc_inference_address, self._settings.grpc_management_address)
         found = {name: grpc_place(host, one.port) for name, host, one in zip(names, hosts, self._grpc, strict=True)}
@@ -113,7 +113,7 @@ class Server:
     async def run(self) -> None:
         """Runs from the first model to the end of the last worker. A stop before the server is up takes effect at once.
 
-        Raises: StartupError: an address is taken, or settings contradict each other.
+        Raises: StartupError: an address is in use, or settings contradict each other.
         """
         security.check(self._settings)
         server_options.check_addresses(self._settings)
@@ -329,7 +329,7 @@ class Server:
     # ------------------------------------------------------------------------------------- start and stop
 
     async def _check_addresses(self) -> None:
-        """Fails early where an address is taken: loading models may take long. Raises BindError."""
+        """Fails early if an address is in use: loading models may take long. Raises BindError."""
         settings = self._settings
         grpc = (
             grpc_address(settings.grpc_inference_address, settings.grpc_inference_port),
@@ -339,7 +339,7 @@ class Server:
             await sockets.check_free(address)
 
     async def _load(self, registry: Registry) -> bool:
-        """Returns True once the models of the start are registered or given up, False if a stop came first."""
+        """Returns True once the startup models are registered or given up, False if a stop came first."""
         loading = asyncio.ensure_future(registry.load_at_startup())
         stopping = asyncio.ensure_future(self._stop.wait())
         try:
@@ -368,7 +368,7 @@ class Server:
         self._on_started()
 
     async def _drain(self, registry: Registry, workflows: Workflows) -> None:
-        """Turns health to NOT_SERVING, refuses new work, and gives accepted requests `drain_timeout` to end."""
+        """Sets health to NOT_SERVING, refuses new work, and gives accepted requests `drain_timeout` to end."""
         grace_s = self._settings.drain_timeout_s
         log.info("Stopping: requests in flight have %g s to end", grace_s, extra={"event": "server_stopping"})
         workflows.close_admission()
@@ -379,7 +379,7 @@ class Server:
 
 
 def _describe_predictions(registry: Registry, model: str) -> dict[str, Any]:
-    registry.describe(model, None)  # an unknown model is an error
+    registry.describe(model, None)  # raises if the model is unknown
     return predictions_of_model(model)
 
 

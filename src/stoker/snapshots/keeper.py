@@ -66,7 +66,7 @@ class SnapshotKeeper:
     def changed(self) -> None:
         """Notes that a client registered, scaled, unregistered or chose a default."""
         self._has_changed = True
-        if self._is_resumed or self._all_loaded is not None:  # else the models of the start would be left out
+        if self._is_resumed or self._all_loaded is not None:  # else the startup models would be left out
             self._want("snapshot")
 
     async def started(self, *, loaded: Sequence[SnapshotModel], all_loaded: bool) -> None:
