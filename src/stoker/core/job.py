@@ -16,17 +16,18 @@ from stoker.core.measures import RequestTotals
 from stoker.core.reply import ReplyStream
 
 
-def _request_ids() -> Iterator[str]:
-    prefix = str(uuid.uuid4())[:24]
-    last = [f"{digits:03x}" for digits in range(1 << 12)]
-    for first in itertools.count(secrets.randbits(35)):  # 2 ** 47 ids and more before the last group is used up
-        most = f"{prefix}{first:09x}"
-        for digits in last:
-            yield most + digits
+_PREFIX = str(uuid.uuid4())[:24]
+_LAST_DIGITS = [f"{digits:03x}" for digits in range(1 << 12)]
 
 
-new_request_id = _request_ids().__next__
+def _request_ids(digits: int) -> Iterator[str]:
+    """Makes the 4,096 ids that begin with the same ``digits``."""
+    return map(f"{_PREFIX}{digits:09x}".__add__, _LAST_DIGITS)
+
+
+new_request_id = itertools.chain.from_iterable(map(_request_ids, itertools.count(secrets.randbits(35)))).__next__
 """Makes a UUID: a random prefix per process, then a counter; thirty times faster than ``str(uuid.uuid4())``.
+The counter lasts for 2 ** 47 ids and more.
 
 Unique, because a collision of the prefix's 74 random bits is negligible; but not secret.
 """
