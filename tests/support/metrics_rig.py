@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,12 @@ class Rig:
 
     def model(self, key: ModelKey = KEY) -> ModelTelemetry:
         return self.metrics.model(key)
+
+    def predicted(self, seconds: float, those: Sequence[Job]) -> None:
+        """Records a prediction as a worker's connection does."""
+        record = self.model().predicted
+        if record is not None:
+            record(seconds, those)
 
     def counters(self, key: ModelKey = KEY) -> ModelCounters:
         found = self.model(key).counters

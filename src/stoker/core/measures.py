@@ -250,9 +250,7 @@ class Unmeasured:
     """Implements `core.ports.ModelTelemetry`, and measures nothing."""
 
     counters: ModelCounters | None = None
-
-    def predicted(self, seconds: float, jobs: Sequence[object]) -> None:
-        pass
+    predicted: None = None
 
     def recorded(self, sample: HandlerSample) -> None:
         pass

@@ -403,8 +403,9 @@ class ModelTelemetry(Protocol):
     @property
     def counters(self) -> ModelCounters | None: ...
 
-    def predicted(self, seconds: float, jobs: Sequence[Job]) -> None:
-        """Records a handler call that succeeded, before its results are delivered."""
+    @property
+    def predicted(self) -> Callable[[float, Sequence[Job]], object] | None:
+        """Returns what records a handler call that succeeded, before its results are delivered; None: nothing does."""
         ...
 
     def recorded(self, sample: HandlerSample) -> None:

@@ -72,6 +72,7 @@ class Link:
     ) -> None:
         self.id = id
         self._telemetry: ModelTelemetry = telemetry or Unmeasured()
+        self._predicted = self._telemetry.predicted
         self._owner = owner
         self._scheduler = scheduler
         self._busy = busy
@@ -203,8 +204,8 @@ class Link:
         self.served = True
         if self._asked_at:
             self._record_wait()
-        if message.seconds >= 0:
-            self._telemetry.predicted(message.seconds, batch.jobs)
+        if self._predicted is not None and message.seconds >= 0:
+            self._predicted(message.seconds, batch.jobs)
         self._scheduler.batch_done(self, batch.id, result, message.seconds)
         if self._refused:
             self._answer_refused()

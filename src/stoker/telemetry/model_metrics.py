@@ -127,7 +127,7 @@ class ModelMetrics:
         self.key = key
         self.counters = counters
         self._handlers = handlers
-        self.predicted = handlers.prediction_time(key.name) or _unrecorded
+        self.predicted = handlers.prediction_time(key.name)
         self.worker_loaded = load_time
 
     def recorded(self, sample: HandlerSample) -> None:
@@ -138,10 +138,6 @@ class ModelMetrics:
         if sample is not None:
             self.recorded(sample)
         return sample is not None
-
-
-def _unrecorded(seconds: float, jobs: Sequence[Job]) -> None:
-    """Records no prediction time."""
 
 
 def _model_dimensions(model: str) -> list[tuple[str, str]]:

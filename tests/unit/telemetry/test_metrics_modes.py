@@ -14,7 +14,7 @@ OTHERS = {"Requests2XX", "QueueTime", "WorkerThreadTime", "CPUUtilization"}
 def use(rig: Rig) -> None:
     rig.request(queued_s=0.0035, took_s=0.0105)
     rig.metrics.update("CPUUtilization", ("Host",), 12.5)
-    rig.model().predicted(0.00701, jobs("r0", "r1"))
+    rig.predicted(0.00701, jobs("r0", "r1"))
     rig.model().recorded(sample("HandlerTime", 6.5))
     rig.flush()
 

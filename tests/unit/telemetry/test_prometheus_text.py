@@ -62,7 +62,7 @@ def test_values_have_labels_with_a_comma_behind_the_last_and_decimals() -> None:
     rig.metrics.answered(302)
     rig.metrics.update("WorkerLoadTime", ("W-9000-m_1.0", "Host"), 2535)
     rig.metrics.update("GPUUtilization", ("Host", "0"), 12.5)
-    rig.model().predicted(0.008, jobs("r"))
+    rig.predicted(0.008, jobs("r"))
     lines = rig.text.splitlines()
     for sample_line in (
         'Requests2XX{Level="Host",Hostname="h",} 3.0',

@@ -131,7 +131,7 @@ async def test_a_forged_line_end_stays_in_its_line() -> None:
 
 async def test_the_time_of_a_prediction_is_kept_with_two_decimals_and_all_request_ids() -> None:
     rig = Rig("log")
-    rig.model().predicted(0.0123456, jobs("r0", "r1", "r2"))
+    rig.predicted(0.0123456, jobs("r0", "r1", "r2"))
     rig.flush()
     assert undated(rig.model_lines) == [
         "PredictionTime.ms:12.35|#ModelName:m,Level:Model|#hostname:h,requestID:r0,r1,r2"
