@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from stoker.core.job import Job, ModelKey
-from stoker.core.measures import HandlerSample, ModelCounters
+from stoker.core.measures import HandlerSample, ModelCounters, Served
 from stoker.core.ports import ModelTelemetry
 from stoker.telemetry.lines import with_columns
 from stoker.telemetry.metrics import Metrics
@@ -50,8 +50,17 @@ class Rig:
         totals = counters.by_version if named_version else counters.by_default
         totals.requests += 1
         handler_s = took_s - queued_s
-        counters.batch_ended(1, handler_s + 0.004, handler_s, 1.0, [(totals, queued_s, took_s)])
+        batch_ended(counters, 1, handler_s + 0.004, handler_s, served=[(totals, queued_s, took_s)])
         self.metrics.answered(200)
+
+
+def batch_ended(
+    counters: ModelCounters, jobs: int, took_s: float, handler_s: float, *, served: Sequence[Served] = ()
+) -> None:
+    """Counts a batch as the scheduler does, in a turn of its own."""
+    counters.ended.append((jobs, took_s, handler_s))
+    counters.served += served
+    counters.settle()
 
 
 def _into(lines: list[str]) -> Callable[[bytes], None]:

@@ -15,7 +15,6 @@ from stoker.core.buffer import Buffer
 from stoker.core.measures import RequestTotals
 from stoker.core.reply import ReplyStream
 
-
 _PREFIX = str(uuid.uuid4())[:24]
 _LAST_DIGITS = [f"{digits:03x}" for digits in range(1 << 12)]
 

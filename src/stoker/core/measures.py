@@ -6,7 +6,8 @@ Names, labels and formats are added when they are read, so that counting a reque
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from operator import mul
 from typing import NamedTuple
 
@@ -16,62 +17,39 @@ SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0,
 JOBS = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0)
 
 
-_KEPT = 512
-"""Measurements to collect before counting them: counting many at once takes a fraction of the time."""
+MAX_UNCOUNTED = 512
+"""Batches and jobs that a model's counters may collect: counting many at once takes a fraction of the time."""
 
 
 class Histogram:
-    """Counts values by size.
+    """Counts values by size. ``counts``: at index i how many values are at most ``bounds[i]`` and above the bound
+    before; last, how many are above all bounds."""
 
-    ``new``: finite values that are not counted yet. Callers append to it, and then call `settle`, at least now and
-    then.
-    """
-
-    __slots__ = ("_counts", "_total", "bounds", "new")
+    __slots__ = ("bounds", "counts", "total")
 
     def __init__(self, bounds: Sequence[float]) -> None:
         self.bounds = bounds
-        self._counts = [0] * (len(bounds) + 1)
-        self._total = 0.0
-        self.new: list[float] = []
-
-    def observe(self, value: float, times: int = 1) -> None:
-        self._counts[bisect_left(self.bounds, value)] += times
-        self._total += value * times
-
-    def settle(self) -> None:
-        """Counts the new values once there are many."""
-        if len(self.new) >= _KEPT:
-            self._count_new()
-
-    @property
-    def counts(self) -> list[int]:
-        """Returns at index i how many values are at most ``bounds[i]`` and above the bound before; last, how many are
-        above all bounds."""
-        self._count_new()
-        return self._counts
-
-    @property
-    def total(self) -> float:
-        self._count_new()
-        return self._total
+        self.counts = [0] * (len(bounds) + 1)
+        self.total = 0.0
 
     @property
     def count(self) -> int:
         return sum(self.counts)
 
-    def _count_new(self) -> None:
-        new, counts, before = self.new, self._counts, 0
-        if not new:
-            return
-        new.sort()
+    def observe(self, value: float, times: int = 1) -> None:
+        self.counts[bisect_left(self.bounds, value)] += times
+        self.total += value * times
+
+    def observe_all(self, values: list[float]) -> None:
+        """Counts finite values, and sorts them."""
+        values.sort()
+        before = 0
         for index, bound in enumerate(self.bounds):
-            up_to = bisect_right(new, bound, lo=before)
-            counts[index] += up_to - before
+            up_to = bisect_right(values, bound, lo=before)
+            self.counts[index] += up_to - before
             before = up_to
-        counts[-1] += len(new) - before
-        self._total += sum(new)
-        new.clear()
+        self.counts[-1] += len(values) - before
+        self.total += sum(values)
 
 
 class RequestTotals:
@@ -86,57 +64,77 @@ class RequestTotals:
 
 
 Served = tuple[RequestTotals, float, float]
-"""The totals to which a job counts, and the seconds from its acceptance until it was sent and until it was answered."""
+"""A job that was answered in full: the totals to which it counts, and the seconds from its acceptance until it was sent
+and until it was answered."""
+
+Ended = tuple[int, float, float]
+"""A batch whose results came: its jobs, the seconds since the worker was free for it, and the seconds that the handler
+ran; negative: it failed."""
 
 
 class BatchTotals:
     """Totals of batches of one size. ``handled``: those whose handler call succeeded. ``handler_s``: how long these
     calls took. ``handler_s_squared``: the sum of the squares."""
 
-    __slots__ = ("count", "handled", "handler_s", "handler_s_squared", "new")
+    __slots__ = ("count", "handled", "handler_s", "handler_s_squared")
 
     def __init__(self) -> None:
         self.count = 0
         self.handled = 0
         self.handler_s = self.handler_s_squared = 0.0
-        self.new: list[float] = []
 
-    def take_new(self) -> list[float]:
-        """Adds the seconds of new calls to the sums, and returns them."""
-        new, self.new = self.new, []
-        self.handled += len(new)
-        self.handler_s += sum(new)
-        self.handler_s_squared += sum(map(mul, new, new))
-        return new
+    def add(self, count: int, handler_times: Sequence[float]) -> None:
+        """Adds ``count`` batches, and the seconds of those whose handler call succeeded."""
+        self.count += count
+        self.handled += len(handler_times)
+        self.handler_s += sum(handler_times)
+        self.handler_s_squared += sum(map(mul, handler_times, handler_times))
 
 
 class Newest:
     """The latest measurements of the whole server, and how many there have been."""
 
-    __slots__ = ("batches", "overhead_s", "queued_s", "served")
+    __slots__ = ("_at", "batches", "overhead_s", "queued_s", "served")
 
     def __init__(self) -> None:
+        self._at = 0.0
         self.served = 0
         self.queued_s = 0.0
         self.batches = 0
         self.overhead_s = 0.0
 
+    def update(self, ended: Sequence[Ended], served: Sequence[Served], at: float) -> None:
+        """Takes what a model version has measured. ``at``: when the last of the batches ended (monotonic)."""
+        overheads_s = [took_s - handler_s for _, took_s, handler_s in ended if handler_s >= 0]
+        self.served += len(served)
+        self.batches += len(overheads_s)
+        if at >= self._at:  # models are not counted in the order in which their batches ended
+            self._at = at
+            self.queued_s = served[-1][1] if served else self.queued_s
+            self.overhead_s = overheads_s[-1] if overheads_s else self.overhead_s
+
 
 class ModelCounters:
-    """All counters of a model version. ``last_batch_at``: when the last batch ended (monotonic); 0: none has."""
+    """All counters of a model version. ``last_batch_at``: when the last batch ended (monotonic); 0: none has.
+
+    ``ended``, ``served``: batches and jobs that are not counted yet. The scheduler appends to them, and calls `settle`
+    when there are `MAX_UNCOUNTED`. Totals and ``newest`` are up to date after `settle`, everything else always.
+    """
 
     __slots__ = (
         "_batches",
         "_handler_time",
+        "_latency",
+        "_queue_wait",
         "by_default",
         "by_version",
         "cancelled",
+        "ended",
         "failed",
         "last_batch_at",
-        "latency",
         "newest",
-        "queue_wait",
         "refused",
+        "served",
         "streams",
     )
 
@@ -144,8 +142,10 @@ class ModelCounters:
         self.newest = newest or Newest()
         self.by_default = RequestTotals()
         self.by_version = RequestTotals()
-        self.latency = Histogram(SECONDS)
-        self.queue_wait = Histogram(SECONDS)
+        self.ended: list[Ended] = []
+        self.served: list[Served] = []
+        self._latency = Histogram(SECONDS)
+        self._queue_wait = Histogram(SECONDS)
         self._handler_time = Histogram(SECONDS)
         self._batches: dict[int, BatchTotals] = {}
         self.last_batch_at = 0.0
@@ -155,58 +155,54 @@ class ModelCounters:
         self.streams = 0
 
     @property
+    def latency(self) -> Histogram:
+        self.settle()
+        return self._latency
+
+    @property
+    def queue_wait(self) -> Histogram:
+        self.settle()
+        return self._queue_wait
+
+    @property
     def batches(self) -> Mapping[int, BatchTotals]:
         """Returns the totals by the number of jobs in a batch."""
-        self._sum_up(self._batches.values())
+        self.settle()
         return self._batches
 
     @property
     def handler_time(self) -> Histogram:
         """Returns how long calls of the handler took."""
-        self._sum_up(self._batches.values())
+        self.settle()
         return self._handler_time
 
     @property
     def batch_size(self) -> Histogram:
         """Makes a histogram of the sizes of batches."""
         sizes = Histogram(JOBS)
-        for jobs, totals in self._batches.items():
+        for jobs, totals in self.batches.items():
             sizes.observe(jobs, totals.count)
         return sizes
 
-    def _sum_up(self, sizes: Iterable[BatchTotals]) -> None:
-        for totals in sizes:
-            self._handler_time.new += totals.take_new()
-            self._handler_time.settle()
-
-    def batch_ended(
-        self, jobs: int, took_s: float, handler_s: float, now: float, served: Iterable[Served] = ()
-    ) -> None:
-        """Counts a batch whose results came ``took_s`` after the worker was free for it.
-
-        ``handler_s``: how long the handler ran; negative: it failed. ``served``: the jobs that were answered in full.
-        """
-        self.last_batch_at = now
-        newest, latencies, waits = self.newest, self.latency.new, self.queue_wait.new
+    def settle(self) -> None:
+        """Counts what has ended since the last call."""
+        if not self.ended:
+            return
+        ended, self.ended = self.ended, []
+        served, self.served = self.served, []
+        self.newest.update(ended, served, self.last_batch_at)
+        by_size: defaultdict[int, list[float]] = defaultdict(list)
+        for jobs, _, handler_s in ended:
+            by_size[jobs].append(handler_s)
+        for jobs, times in by_size.items():
+            handled = [handler_s for handler_s in times if handler_s >= 0]
+            self._batches.setdefault(jobs, BatchTotals()).add(len(times), handled)
+            self._handler_time.observe_all(handled)
         for totals, queued_s, answered_s in served:
-            latencies.append(answered_s)
-            waits.append(queued_s)
             totals.latency_s += answered_s
             totals.queued_s += queued_s
-            newest.queued_s = queued_s
-            newest.served += 1
-        size = self._batches.get(jobs)
-        if size is None:
-            size = self._batches[jobs] = BatchTotals()
-        size.count += 1
-        if handler_s >= 0:
-            size.new.append(handler_s)
-            newest.batches += 1
-            newest.overhead_s = took_s - handler_s
-        if len(size.new) >= _KEPT or len(latencies) >= _KEPT:
-            self._sum_up((size,))
-            self.latency.settle()
-            self.queue_wait.settle()
+        self._queue_wait.observe_all([queued_s for _, queued_s, _ in served])
+        self._latency.observe_all([answered_s for _, _, answered_s in served])
 
     def ended_with(self, error: errors.ServingError, *, streaming: bool, counted: bool) -> None:
         """Counts a job that ended with an error. ``counted``: whether the job has totals."""

@@ -27,7 +27,7 @@ from math import inf
 
 from stoker import errors
 from stoker.core.job import OVER, QUEUED, Job
-from stoker.core.measures import ModelCounters
+from stoker.core.measures import MAX_UNCOUNTED, ModelCounters
 from stoker.core.model import ModelSpec
 from stoker.core.ports import Load, Outcome, QueueStatus
 from stoker.core.reply import Chunk
@@ -184,7 +184,6 @@ class SchedulerCore:
         counters = self._counters
         if flight.streams:
             self._streaming.discard(flight)
-        served = []
         for job, outcome in zip(flight.jobs, outcomes):  # noqa: B905 - as many: `answering` has counted them
             if job.place is not flight:
                 continue
@@ -192,12 +191,13 @@ class SchedulerCore:
                 job.place = OVER
                 self.actions.append(actions.Deliver(job, outcome))
                 if job.totals is not None:
-                    served.append((job.totals, flight.sent_at - job.accepted_at, now - job.accepted_at))
+                    counters.served.append((job.totals, flight.sent_at - job.accepted_at, now - job.accepted_at))
                 if job.streaming:
                     counters.streams -= 1
             else:
                 self._fail(job, outcome, now)
-        counters.batch_ended(len(outcomes), took_s, handler_s, now, served)
+        counters.last_batch_at = now
+        counters.ended.append((len(outcomes), took_s, handler_s))
         for job, reason in self._policy.batch_done(worker, flight, outcomes, now):
             self._end(job, reason, now)
         if now + self.spec.response_timeout_s < self.wake_at:  # otherwise it wakes early enough
@@ -214,6 +214,8 @@ class SchedulerCore:
         """Sends all batches that may leave now. Call it at the end of each turn in which something happened."""
         if self._deadlines.heap:
             self._drop_expired(now)
+        if len(self._counters.ended) + len(self._counters.served) >= MAX_UNCOUNTED:
+            self._counters.settle()
         policy, first_id = self._policy, self._next_batch_id
         while (batch := policy.next_batch(now)) is not None:
             worker, jobs = batch

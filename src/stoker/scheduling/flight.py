@@ -15,7 +15,7 @@ from msgspec import field
 from stoker.core.job import Batch, Job
 from stoker.core.measures import ModelCounters
 from stoker.core.ports import Handled, Load
-from stoker.scheduling.service_time import ServiceTime
+from stoker.scheduling.service_time import MAX_NEW, ServiceTime
 
 CANCEL_TIMEOUT_S = 5.0  # a handler's event loop that runs acknowledges a cancellation long before
 _OLDEST_AMONG = 100
@@ -111,7 +111,10 @@ class WorkerState:
         self.flights.popleft()
         took_s = now - self.since
         if not flight.streams:
-            self.service.record(took_s, handler_s, lone=flight.sent_at >= self.since)
+            new = self.service.new
+            new.append((took_s, handler_s, flight.sent_at >= self.since))
+            if len(new) >= MAX_NEW:
+                self.service.learn()
         self.since, self.blocked_at = now, None
         return took_s
 

@@ -194,6 +194,7 @@ class Metrics:
         found: dict[tuple[str, str], tuple[int, float, float]] = {}
         for key, model in self._models.items():
             counters = model.counters
+            counters.settle()
             for version, totals in (("default", counters.by_default), (key.version, counters.by_version)):
                 if totals.requests or totals.latency_s:  # jobs of workflows are not requests of their own
                     requests, latency_s, queued_s = found.get((key.name, version), (0, 0.0, 0.0))

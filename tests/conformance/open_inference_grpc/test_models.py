@@ -7,6 +7,7 @@ import time
 import grpc
 import pytest
 from grpc_fakes import Ports, Running, running
+from metrics_rig import batch_ended
 from open_inference_kit import CODE, STANDARD, TORCHSERVE, Client
 
 from stoker.core.job import ModelKey
@@ -71,9 +72,10 @@ async def test_the_config_has_dimensions_without_that_of_the_batch(call: Client)
 
 async def test_statistics_are_those_of_the_metrics(call: Client) -> None:
     counters = ModelCounters()
-    counters.batch_ended(3, 0.5, 0.25, time.monotonic())
-    counters.batch_ended(3, 0.5, -1.0, time.monotonic())
-    counters.batch_ended(1, 0.5, 0.125, time.monotonic(), [(RequestTotals(), 0.125, 0.5)])
+    batch_ended(counters, 3, 0.5, 0.25)
+    batch_ended(counters, 3, 0.5, -1.0)
+    batch_ended(counters, 1, 0.5, 0.125, served=[(RequestTotals(), 0.125, 0.5)])
+    counters.last_batch_at = time.monotonic()
     counters.failed = 2
     call.run.ports.models.counted[ModelKey("m", "2.0")] = counters
     found = await call("ModelStatistics", pb.ModelStatisticsRequest(name="m", version="2.0"))

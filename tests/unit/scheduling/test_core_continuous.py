@@ -241,4 +241,5 @@ def test_what_the_handler_did_not_spend_counts_from_when_its_job_was_sent() -> N
     submit(scheduler, now=1.0)
     part(scheduler, 1, now=3.0)
     end(scheduler, 1, now=3.5, handler_s=1.5)
+    counters.settle()
     assert counters.newest.overhead_s == pytest.approx(1.0)

@@ -6,7 +6,7 @@ import pytest
 
 from stoker import errors
 from stoker.core.job import Job, ModelKey
-from stoker.core.measures import ModelCounters
+from stoker.core.measures import MAX_UNCOUNTED, ModelCounters
 from stoker.core.model import ModelSpec
 from stoker.core.reply import Chunk
 from stoker.scheduling.core import SchedulerCore
@@ -79,6 +79,7 @@ def test_a_stream_is_in_flight_from_its_acceptance_to_its_end_however_it_ends(ri
     in_flight.append(rig.counters.streams)
     assert in_flight == [1, 0, 1, 0]
     assert rig.counters.latency.total == 2.0
+    assert rig.counters.last_batch_at == 2.0
 
 
 def test_jobs_that_no_client_sent_are_not_measured(rig: Rig) -> None:
@@ -87,3 +88,15 @@ def test_jobs_that_no_client_sent_are_not_measured(rig: Rig) -> None:
     rig.core.dispatch(1.0)
     rig.core.done(1, 1, [Chunk(b"")], 2.0)
     assert (rig.counters.latency.count, rig.counters.queue_wait.count, rig.counters.by_default.requests) == (0, 0, 0)
+
+
+def test_few_measurements_wait_to_be_counted(rig: Rig) -> None:
+    rig.core.worker_ready(1)
+    uncounted = []
+    for number in range(2000):
+        rig.submit(float(number))
+        rig.core.dispatch(float(number))
+        rig.core.done(1, number + 1, [Chunk(b"")], number + 0.5)
+        uncounted.append(len(rig.counters.ended) + len(rig.counters.served))
+    assert max(uncounted) == MAX_UNCOUNTED
+    assert (rig.counters.latency.count, rig.counters.latency.total) == (2000, 1000.0)

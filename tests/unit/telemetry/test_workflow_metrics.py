@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from metrics_rig import batch_ended
+
 from stoker.core.job import ModelKey
 from stoker.telemetry.metrics import Metrics
 
@@ -32,7 +34,7 @@ def test_jobs_of_a_node_have_their_times_and_are_no_requests_of_their_own() -> N
     metrics = Metrics(mode="prometheus", host="h")
     counters = metrics.model(ModelKey("w__node", "1.0")).counters
     assert counters is not None
-    counters.batch_ended(1, 0.75, 0.75, 1.0, [(counters.by_default, 0.25, 1.0)])
+    batch_ended(counters, 1, 0.75, 0.75, served=[(counters.by_default, 0.25, 1.0)])
 
     assert lines(metrics, "ts_inference_requests_total") == []
     labels = '{model_name="w__node",model_version="default",hostname="h",}'

@@ -23,8 +23,10 @@ class AdaptivePolicy(QueuedPolicy):
             return None  # let the batch grow: it has to wait anyway
         receiver, fewest = None, PREFETCH_BATCHES + 1  # of the workers that may hold more: the one that holds fewest
         for worker in self.workers.values():
-            held = len(worker.flights)
-            if held <= worker.service.prefetch and held < fewest:
+            service, held = worker.service, len(worker.flights)
+            if service.new:
+                service.learn()
+            if held <= service.prefetch and held < fewest:
                 receiver, fewest = worker, held
         if receiver is None:
             return None
