@@ -40,14 +40,14 @@ class Gathering:
         if not quick:
             self._quick = 0
             return True
-        self._quick += 1
-        if self._quick < _AT_ONCE:
+        if self._quick < _AT_ONCE - 1:
+            self._quick += 1
             return True
         if not self._held:
             self._since = now
         self._held += 1
         self._bytes += nbytes
-        return self._held >= MOST_PARTS or self._bytes >= _MOST_BYTES or now - self._since >= HOLD_S
+        return now - self._since >= HOLD_S or self._bytes >= _MOST_BYTES or self._held >= MOST_PARTS
 
     def take(self, batch_id: int) -> tuple[Parts, list[Buffer]]:
         """Returns the message that leaves, with its payloads. Nothing is held any more."""

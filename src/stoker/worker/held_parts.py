@@ -56,18 +56,18 @@ class HeldParts:
         if found != parts.metas:
             self.queue(batch)  # headers that a handler sets later are not those of earlier parts
             parts.metas = found
-        leaves = parts.add(nbytes, now)
-        parts.lengths += lengths
-        if leaves:
+        if parts.add(nbytes, now):
+            parts.lengths += lengths
             parts.payloads += payloads
             self.queue(batch)
             return True
-        for part in payloads:
-            parts.payloads.append(part if type(part) is bytes else bytes(part))
-        if batch.id not in self._batches:
+        if not parts.lengths:
             if not self._batches:
                 self._flusher.watch()
             self._batches[batch.id] = batch
+        parts.lengths += lengths
+        for part in payloads:
+            parts.payloads.append(part if type(part) is bytes else bytes(part))
         return False
 
     def queue(self, batch: Batch) -> None:

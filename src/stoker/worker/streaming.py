@@ -83,8 +83,7 @@ class PartSender(Channel):
             raise RuntimeError("a process forked from the worker cannot send parts")
         inbox = self._inbox
         batch = inbox.current
-        targets = _targets(batch, req_id_map) if batch is not None else ()
-        if batch is None or not targets:
+        if batch is None or not (targets := _targets(batch, req_id_map)):
             return
         with inbox.lock:
             if inbox.current is not batch:
@@ -92,14 +91,17 @@ class PartSender(Channel):
             now = self._monotonic()
             if now - inbox.read_at > POLL_AGAIN_S:
                 self._flush_and_poll(batch)
-            if not batch.live():
+            live = batch.live()
+            if not live:
                 raise JobCancelled
-            if code == 200:
-                items = self._items(batch, targets, ret)
-                if self.held.add(batch, self._with_credit(batch), targets, items, now):
-                    self._connection.flush()
-            else:
+            if code != 200:
                 _refuse(batch, targets, code, message)
+                return
+            items = self._items(batch, targets, ret)
+            if batch.failures or batch.unread.get(live[0], 0) >= self._window:
+                live = self._with_credit(batch)
+            if self.held.add(batch, live, targets, items, now):
+                self._connection.flush()
 
     def _items(self, batch: Batch, targets: Targets, ret: Any) -> list[calling.Item]:
         """Returns an item for each target; a job whose own item cannot be sent fails alone. Raises InvalidPart."""
@@ -117,21 +119,14 @@ class PartSender(Channel):
 
     def _with_credit(self, batch: Batch) -> list[int]:
         """Returns the jobs whose client waits, once one of them has credit."""
-        live = batch.live()
-        while not self._any_credit(batch, live):
+        live, unread = batch.live(), batch.unread
+        while not any(unread.get(index, 0) < self._window for index in live):
             if not live:
                 raise JobCancelled
             self.held.flush()
             self._inbox.read(wait=True)
             live = batch.live()
         return live
-
-    def _any_credit(self, batch: Batch, live: list[int]) -> bool:
-        unread = batch.unread
-        for index in live:  # noqa: SIM110 - a generator for each part takes longer than all the rest here
-            if unread.get(index, 0) < self._window:
-                return True
-        return False
 
     def _flush_and_poll(self, batch: Batch | None) -> None:
         """Sends finished batches and reads messages now, because handlers that ask or stream are slow.
