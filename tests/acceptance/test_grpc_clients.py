@@ -85,6 +85,7 @@ SEEN: dict[str, Any] = {
     "unknown_service": "UNIMPLEMENTED",
     "watch": "SERVING",
     "unix_socket": True,
+    "tls": ["hello", *STREAM, 60_000_000 - len("echo ")],
     "mutual_tls": ["hello", *STREAM],
     "tls_without_a_certificate": "UNAVAILABLE",
     "tls_of_another_authority": "UNAVAILABLE",
@@ -174,30 +175,36 @@ def programs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Pro
     """All that can be run here, after the last of them has ended."""
     folder = tmp_path_factory.mktemp("clients")
     place = Place(folder)
-    common = {"load_models": "all", "default_workers_per_model": 1}
+    common = {
+        "load_models": "all",
+        "default_workers_per_model": 1,
+        "max_request_size": 100_000_000,
+        "max_response_size": 100_000_000,
+    }
     plain_settings = {
         **common,
         "grpc_inference_address": "::1",
         "grpc_management_address": f"unix:{place.facts['unix']}",
-        "max_request_size": 100_000_000,
-        "max_response_size": 100_000_000,
     }
     tls_settings = {
         **common,
         "enable_grpc_ssl": "true",
         "certificate_file": place.facts["server.pem"],
         "private_key_file": place.facts["server.key"],
-        "client_ca_file": place.facts["clients.pem"],
     }
+    mutual_settings = {**tls_settings, "client_ca_file": place.facts["clients.pem"]}
     with (
         running_server(archives=place.archives, settings=plain_settings) as plain,
-        running_server(archives=place.archives, settings=tls_settings) as secured,
+        running_server(archives=place.archives, settings=tls_settings) as tls,
+        running_server(archives=place.archives, settings=mutual_settings) as mutual,
     ):
         place.facts["plain"] = f"[::1]:{plain.endpoint.inference.rpartition(':')[2]}"
-        place.facts["tls"] = f"localhost:{secured.endpoint.inference.rpartition(':')[2]}"
+        place.facts["tls"] = f"localhost:{tls.endpoint.inference.rpartition(':')[2]}"
+        place.facts["mutual_tls"] = f"localhost:{mutual.endpoint.inference.rpartition(':')[2]}"
         yield run_all(place, plain)
-        assert secured.stop() == 0
-        for server in (plain, secured):
+        for server in (tls, mutual):
+            assert server.stop() == 0
+        for server in (plain, tls, mutual):
             assert "Traceback" not in server.console
             assert [line for line in server.console.splitlines() if "connection closed" in line] == []
 

@@ -84,9 +84,13 @@ rescue GRPC::BadStatus => error
   [CODES[error.code], error.details.dup.force_encoding("UTF-8").split("\norg.pytorch")[0]]
 end
 
-def secured(authority, key = nil, certificate = nil)
+def large(client)
+  predict(client, "echo ".ljust(BIG, "x")).size
+end
+
+def secured(server, authority, key = nil, certificate = nil)
   content = [authority, key, certificate].map { |name| name && File.read(name) }
-  connect(PLACE["tls"], GRPC::Core::ChannelCredentials.new(*content))
+  connect(server, GRPC::Core::ChannelCredentials.new(*content), LIMITS)
 end
 
 CASES = {
@@ -111,7 +115,7 @@ CASES = {
     client = connect(PLACE["plain"], :this_channel_is_insecure, { "grpc.default_compression_algorithm" => 2 })
     predict(client, "echo " + "hello " * 1000).size
   end,
-  "large" => ->(client) { predict(client, "echo ".ljust(BIG, "x")).size },
+  "large" => ->(client) { large(client) },
   "metadata" => lambda do |client|
     operation = client.request_response(
       "#{INFERENCE}/Predictions", request("note"), :to_proto.to_proc, ANSWER.method(:decode),
@@ -137,13 +141,18 @@ CASES = {
     listed = call(connect("unix:#{PLACE["unix"]}"), "#{MANAGEMENT}/ListModels", LIST.new, LISTED).msg
     JSON.parse(listed)["models"].any? { |model| model["modelName"] == PLACE["model"] }
   end,
+  "tls" => lambda do |_|
+    client = secured(PLACE["tls"], PLACE["ca"])
+    [predict(client, "echo hello"), stream(client, "parts 3 0"), large(client)].flatten
+  end,
   "mutual_tls" => lambda do |_|
-    client = secured(PLACE["ca"], PLACE["key"], PLACE["certificate"])
+    client = secured(PLACE["mutual_tls"], PLACE["ca"], PLACE["key"], PLACE["certificate"])
     [predict(client, "echo hello"), stream(client, "parts 3 0")].flatten
   end,
-  "tls_without_a_certificate" => ->(_) { predict(secured(PLACE["ca"]), "echo hello", seconds: 10) },
+  "tls_without_a_certificate" => ->(_) { predict(secured(PLACE["mutual_tls"], PLACE["ca"]), "echo hello", seconds: 10) },
   "tls_of_another_authority" => lambda do |_|
-    predict(secured(PLACE["stranger_ca"], PLACE["key"], PLACE["certificate"]), "echo hello", seconds: 10)
+    client = secured(PLACE["mutual_tls"], PLACE["stranger_ca"], PLACE["key"], PLACE["certificate"])
+    predict(client, "echo hello", seconds: 10)
   end,
 }.freeze
 

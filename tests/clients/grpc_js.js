@@ -54,6 +54,13 @@ async function failure(client, text) {
   return [code(error), error.details.split("\norg.pytorch")[0]];
 }
 
+async function large(client) {
+  const data = Buffer.alloc(BIG, "x");
+  data.write("echo ");
+  const { answer, error } = await unary(client, "Predictions", { model_name: place.model, input: { data } });
+  return error ? error.details : answer.prediction.length;
+}
+
 function unknown(client, method) {
   return new Promise((resolve) => client.makeUnaryRequest(method, (x) => x, (x) => x, Buffer.alloc(0), (error) => resolve(code(error))));
 }
@@ -88,12 +95,7 @@ const cases = {
     client.close();
     return answer.length;
   },
-  async large(client) {
-    const data = Buffer.alloc(BIG, "x");
-    data.write("echo ");
-    const { answer, error } = await unary(client, "Predictions", { model_name: place.model, input: { data } });
-    return error ? error.details : answer.prediction.length;
-  },
+  large,
   async metadata(client) {
     const metadata = new grpc.Metadata();
     metadata.set("x-note", "a note");
@@ -120,20 +122,27 @@ const cases = {
     client.close();
     return error ? error.details : JSON.parse(answer.msg).models.some((model) => model.modelName === place.model);
   },
+  async tls() {
+    const client = secured(place.tls, place.ca);
+    const { parts, code } = await stream(client, "parts 3 0");
+    const result = [await predict(client, "echo hello"), ...parts, code, await large(client)];
+    client.close();
+    return result;
+  },
   async mutual_tls() {
-    const client = secured(place.ca, place.key, place.certificate);
+    const client = secured(place.mutual_tls, place.ca, place.key, place.certificate);
     const { parts, code } = await stream(client, "parts 3 0");
     const answer = await predict(client, "echo hello");
     client.close();
     return [answer, ...parts, code];
   },
-  tls_without_a_certificate: () => refused(secured(place.ca)),
-  tls_of_another_authority: () => refused(secured(place.stranger_ca, place.key, place.certificate)),
+  tls_without_a_certificate: () => refused(secured(place.mutual_tls, place.ca)),
+  tls_of_another_authority: () => refused(secured(place.mutual_tls, place.stranger_ca, place.key, place.certificate)),
 };
 
 const read = (name) => (name ? fs.readFileSync(name) : null);
-const secured = (ca, key, certificate) =>
-  new Inference(place.tls, grpc.credentials.createSsl(read(ca), read(key), read(certificate)));
+const secured = (server, ca, key, certificate) =>
+  new Inference(server, grpc.credentials.createSsl(read(ca), read(key), read(certificate)), LIMITS);
 
 async function refused(client) {
   const answer = await predict(client, "echo hello", within(10));

@@ -110,13 +110,18 @@ async def unix_socket(_: Channel) -> bool:
     return any(model["modelName"] == PLACE["model"] for model in json.loads(listed.msg)["models"])
 
 
-def secured(authority: str, key: str | None = None, certificate: str | None = None) -> Channel:
+def secured(server: str, authority: str, key: str | None = None, certificate: str | None = None) -> Channel:
     content = [None if name is None else Path(PLACE[name]).read_bytes() for name in (authority, key, certificate)]
-    return grpc.aio.secure_channel(PLACE["tls"], grpc.ssl_channel_credentials(*content), OWN)
+    return grpc.aio.secure_channel(PLACE[server], grpc.ssl_channel_credentials(*content), LIMITS)
+
+
+async def tls(_: Channel) -> list[Any]:
+    async with secured("tls", "ca") as channel:
+        return [await predict(channel, "echo hello"), *await stream(channel, "parts 3 0"), await large(channel)]
 
 
 async def mutual_tls(_: Channel) -> list[str]:
-    async with secured("ca", "key", "certificate") as channel:
+    async with secured("mutual_tls", "ca", "key", "certificate") as channel:
         return [await predict(channel, "echo hello"), *await stream(channel, "parts 3 0")]
 
 
@@ -167,9 +172,10 @@ CASES: dict[str, Callable[[Channel], Awaitable[Any]]] = {
     "unknown_service": lambda channel: unknown(channel, "/no.such.Service/Nothing"),
     "watch": watch,
     "unix_socket": unix_socket,
+    "tls": tls,
     "mutual_tls": mutual_tls,
-    "tls_without_a_certificate": lambda _: refused(secured("ca")),
-    "tls_of_another_authority": lambda _: refused(secured("stranger_ca", "key", "certificate")),
+    "tls_without_a_certificate": lambda _: refused(secured("mutual_tls", "ca")),
+    "tls_of_another_authority": lambda _: refused(secured("mutual_tls", "stranger_ca", "key", "certificate")),
     "reflection": reflection,
 }
 

@@ -106,13 +106,18 @@ def unix_socket(_: grpc.Channel) -> bool:
     return any(model["modelName"] == PLACE["model"] for model in json.loads(listed)["models"])
 
 
-def secured(authority: str, key: str | None = None, certificate: str | None = None) -> grpc.Channel:
+def secured(server: str, authority: str, key: str | None = None, certificate: str | None = None) -> grpc.Channel:
     content = [None if name is None else Path(PLACE[name]).read_bytes() for name in (authority, key, certificate)]
-    return grpc.secure_channel(PLACE["tls"], grpc.ssl_channel_credentials(*content), OWN)
+    return grpc.secure_channel(PLACE[server], grpc.ssl_channel_credentials(*content), LIMITS)
+
+
+def tls(_: grpc.Channel) -> list[Any]:
+    with secured("tls", "ca") as channel:
+        return [predict(channel, "echo hello"), *stream(channel, "parts 3 0"), large(channel)]
 
 
 def mutual_tls(_: grpc.Channel) -> list[str]:
-    with secured("ca", "key", "certificate") as channel:
+    with secured("mutual_tls", "ca", "key", "certificate") as channel:
         return [predict(channel, "echo hello"), *stream(channel, "parts 3 0")]
 
 
@@ -154,9 +159,10 @@ CASES: dict[str, Callable[[grpc.Channel], Any]] = {
     "unknown_service": lambda channel: unknown(channel, "/no.such.Service/Nothing"),
     "watch": watch,
     "unix_socket": unix_socket,
+    "tls": tls,
     "mutual_tls": mutual_tls,
-    "tls_without_a_certificate": lambda _: refused(secured("ca")),
-    "tls_of_another_authority": lambda _: refused(secured("stranger_ca", "key", "certificate")),
+    "tls_without_a_certificate": lambda _: refused(secured("mutual_tls", "ca")),
+    "tls_of_another_authority": lambda _: refused(secured("mutual_tls", "stranger_ca", "key", "certificate")),
     "reflection": reflection,
 }
 
