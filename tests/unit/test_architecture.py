@@ -188,14 +188,6 @@ def test_packages_import_only_what_the_architecture_allows(package: str) -> None
     assert not wrong, "\n".join(wrong)
 
 
-def test_no_files_import_each_other_in_a_circle() -> None:
-    """Not even for their types."""
-    imports = {module: {imported for imported, _ in imports_of(module) if imported in STOKER} for module in STOKER}
-    while leaves := {module for module, imported in imports.items() if not imported}:
-        imports = {module: imported - leaves for module, imported in imports.items() if module not in leaves}
-    assert not imports, f"in a circle, or importing one: {sorted(imports)}"
-
-
 def test_the_ground_floor_imports_only_the_standard_library_and_msgspec() -> None:
     """Objects of each request are msgspec's, made several times as fast as named tuples."""
     wrong = [
@@ -320,6 +312,7 @@ def circles(graph: dict[str, set[str]]) -> list[str]:
 
 
 def test_no_modules_import_each_other() -> None:
+    """Not even for their types."""
     graph = {
         module: {name for name, _ in imports_of(module) if name in MODULES and name != module} for module in MODULES
     }
