@@ -4,7 +4,7 @@ The docstring of a class is its default message, as the client sees it; ``{field
 keyword arguments.  Each frontend has one table from these classes to its own codes.  Texts are TorchServe's
 where TorchServe has one, because clients in the field match them.
 
-Law: no message may carry a path of the server, a stack, a token or the name of an environment variable.
+Invariant: no message may carry a path of the server, a stack, a token or the name of an environment variable.
 """
 
 from __future__ import annotations

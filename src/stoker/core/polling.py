@@ -1,7 +1,8 @@
 """Decides how long to poll a socket before sleeping: a worker for its next batch, the server for an answer.  PURE.
 
-Polling helps because waking a process takes longer than a small request. Laws: a poll lasts at most twice the recent
-time between messages; repeated polling in vain makes polls rare; a worker without requests polls once and sleeps.
+Polling helps because waking a process takes longer than a small request. Invariants: a poll lasts at most twice the
+recent time between messages; repeated polling in vain makes polls rare; a worker without requests polls once and
+sleeps.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """Makes private folders in a place that all users can write to, each locked by the process that uses it.
 
-Laws: a folder is used only if it is a real folder, belongs to this user, and no one else can write to it; links are
-never followed.  The lock is on the folder itself and ends with the process, however it dies, so its next holder knows
-that no process uses the folder.  systemd-tmpfiles, which removes old files from /tmp, leaves locked folders alone.
+Invariants: a folder is used only if it is a real folder, belongs to this user, and no one else can write to it; links
+are never followed.  The lock is on the folder itself and ends with the process, however it dies, so its next holder
+knows that no process uses the folder.  systemd-tmpfiles, which removes old files from /tmp, leaves locked folders
+alone.
 """
 
 from __future__ import annotations

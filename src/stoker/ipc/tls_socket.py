@@ -2,9 +2,9 @@
 
 Works over blocking and non-blocking sockets. Passes records through memory, so that one system call carries many.
 
-Laws: what `TlsSocket.sendmsg` has encrypted counts as sent only once the kernel has taken all of it; until then it
-raises BlockingIOError, and must be called again with the same bytes in front.  `TlsSocket.pending` tells that more may
-be read although the socket itself is not readable.
+Invariants: what `TlsSocket.sendmsg` has encrypted counts as sent only once the kernel has taken all of it; until then
+it raises BlockingIOError, and must be called again with the same bytes in front.  `TlsSocket.pending` tells that more
+may be read although the socket itself is not readable.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Runs one worker on a node for a server on another machine: starts it, reports on it, and leaves nothing behind.
 
-Does not depend on who placed it there.  Laws: the worker's process group ends with the agent, with the connection to
-the server, and when the server is silent for too long; the agent reports the worker's end before it exits.
+Does not depend on who placed it there.  Invariants: the worker's process group ends with the agent, with the connection
+to the server, and when the server is silent for too long; the agent reports the worker's end before it exits.
 """
 
 from __future__ import annotations

@@ -5,8 +5,8 @@ kernel releases a lock when its process ends, however it dies.  The next process
 what a killed one left half-done.  If a handler has changed files, the first worker that finds the entry unused has them
 fetched again; files that a handler added stay, as they would in a local model's folder.
 
-Laws: an entry is used only after its hash was verified; nothing that a worker uses is removed; nothing is fetched that
-exceeds the limit.  All calls block.
+Invariants: an entry is used only after its hash was verified; nothing that a worker uses is removed; nothing is fetched
+that exceeds the limit.  All calls block.
 """
 
 from __future__ import annotations

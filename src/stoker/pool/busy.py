@@ -1,8 +1,8 @@
 """Counts the busy workers of the whole server, to tell whether a core is free for polling.  PURE.
 
-Laws: a worker on this machine polls for its next batch only while the busy workers, itself included, leave the server a
-core; workers on other machines may always poll. The server polls for a worker's answer only while no other worker is
-busy, and that one leaves it a core.
+Invariants: a worker on this machine polls for its next batch only while the busy workers, itself included, leave the
+server a core; workers on other machines may always poll. The server polls for a worker's answer only while no other
+worker is busy, and that one leaves it a core.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Explains why a worker process ended: makes a readable cause, and the error for its callers.  PURE.
 
-Law: a cause never contains a path, because clients see it.
+Invariant: a cause never contains a path, because clients see it.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ Each worker leads a session and a process group of its own, so that a kill also 
 started, and neither Ctrl-C nor the terminal reaches it.  A pidfd reports its death: end-of-file on the socket
 would not, because a child of the handler may hold the socket open.
 
-Law: the group is killed *before* its leader is reaped: until then no other process can have its number.
+Invariant: the group is killed *before* its leader is reaped: until then no other process can have its number.
 """
 
 from __future__ import annotations

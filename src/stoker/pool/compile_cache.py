@@ -1,7 +1,7 @@
 """Keeps the code that torch.compile generates, in a folder per model version that its workers share across restarts.
 
-Law: torch executes what it finds there, so the parent folder is used only if it belongs to this user and no one else
-can write to it; without such a folder the code is not kept.
+Invariant: torch executes what it finds there, so the parent folder is used only if it belongs to this user and no one
+else can write to it; without such a folder the code is not kept.
 """
 
 from __future__ import annotations

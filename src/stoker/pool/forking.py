@@ -1,7 +1,7 @@
 """Controls template processes: has them fork workers, and asks them how those ended.
 
-Laws: every request is answered even if the template dies, hangs or violates the protocol: with `CannotFork`, or with an
-unknown return code.  A worker whose request was abandoned is killed.
+Invariants: every request is answered even if the template dies, hangs or violates the protocol: with `CannotFork`, or
+with an unknown return code.  A worker whose request was abandoned is killed.
 """
 
 from __future__ import annotations

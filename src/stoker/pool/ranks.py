@@ -1,6 +1,7 @@
 """Makes the ranks of one worker, which are several processes, start, serve and end as one.
 
-Laws: when a rank dies, its worker dies, and no rank outlives the others; a start that fails halfway leaves no process.
+Invariants: when a rank dies, its worker dies, and no rank outlives the others; a start that fails halfway leaves no
+process.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """Keeps the model versions, and the default version of each name.  PURE.
 
 The first version of a name becomes its default. The default can be removed only if it is the last version.
-Laws: a name in the catalog always has a default; `find` costs one dict lookup, two with a version; a method that raises
-changes nothing.
+
+Invariants: a name in the catalog always has a default; `find` costs one dict lookup, two with a version; a method that
+raises changes nothing.
 """
 
 from __future__ import annotations

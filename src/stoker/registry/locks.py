@@ -1,6 +1,6 @@
 """Locks model names: operations on one name run one after the other, those on different names at the same time.
 
-Law: a lock exists only while it is held or waited for, so names that are no longer used take no memory.
+Invariant: a lock exists only while it is held or waited for, so names that are no longer used take no memory.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ Precedence (the first source that has a value wins):
   everything else              model-config.yaml, setting `models`, default
 With the setting `debug` there are no timeouts, and the default at start is one worker.
 
-Law: a model that cannot be served as configured is refused here, at registration, and does not fail later.
+Invariant: a model that cannot be served as configured is refused here, at registration, and does not fail later.
 """
 
 from __future__ import annotations

@@ -2,7 +2,9 @@
 
 Operations on one model name run one after the other, those on different names at the same time.  A registration that
 fails or is cancelled leaves nothing behind: no entry, no worker, no file.
-Law: an entry is in the catalog, or in `leaving`, or gone with all that belonged to it; so `close` finds everything.
+
+Invariant: an entry is in the catalog, or in `leaving`, or gone with all that belonged to it; so `close` finds
+everything.
 """
 
 from __future__ import annotations

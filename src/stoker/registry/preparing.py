@@ -1,7 +1,7 @@
 """Prepares a model for registration: unpacks the archive, merges values, installs requirements.
 
 Runs without a lock, and before the catalog is changed, so that a slow download delays no other operation.
-Law: `prepare` discards everything that it does not return.
+Invariant: `prepare` discards everything that it does not return.
 """
 
 from __future__ import annotations

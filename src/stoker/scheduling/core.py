@@ -3,7 +3,7 @@
 Events go in as method calls with the time, actions come out in `SchedulerCore.actions`.  There is no socket, task or
 clock here: `scheduling.scheduler` carries the actions out under asyncio, and simulations do on a virtual clock.
 
-Laws, checked over random interleavings:
+Invariants, checked over random interleavings:
   * every accepted job gets exactly one final action (`Deliver` or `Fail`), preceded by its parts in order;
   * a worker gets batches only while it is ready, and answers the oldest first, unless it runs several at once;
   * as the model's policy defines it, no worker is idle while a job is overdue, and no more jobs wait than may;

@@ -2,7 +2,7 @@
 
 A thread writes, so that the event loop goes on; changes during a write share the next file.  A disk that is full or
 read-only costs one warning, never an operation.
-Law: snapshots hold a model version from its successful registration until it is unregistered, also while, after a
+Invariant: snapshots hold a model version from its successful registration until it is unregistered, also while, after a
 restart, it is not loaded yet or could not be: a disk that is missing at one start does not lose its models.
 """
 

@@ -3,9 +3,9 @@
 The event loop exists before the handler is initialised, and is its current one there, so that tasks may be made and
 `run_until_complete` may be called.  What is queued in one turn of the loop leaves in one write.
 
-Laws: a call's error, cancellation or end changes no other call; each request is answered once, when its call ends.  A
-call that runs on after its cancellation is answered after `_CANCEL_S`, and its result is dropped: the answer shows the
-server that the loop is alive.
+Invariants: a call's error, cancellation or end changes no other call; each request is answered once, when its call
+ends.  A call that runs on after its cancellation is answered after `_CANCEL_S`, and its result is dropped: the answer
+shows the server that the loop is alive.
 """
 
 from __future__ import annotations

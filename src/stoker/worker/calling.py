@@ -1,6 +1,6 @@
 """Calls the handler and turns what it returns or raises into answers with TorchServe's codes and texts. No socket.
 
-Laws: whatever a handler raises or returns, the worker lives, except for what is meant to end it (`SystemExit`,
+Invariants: whatever a handler raises or returns, the worker lives, except for what is meant to end it (`SystemExit`,
 `KeyboardInterrupt`, a server that is gone).  Tracebacks go to standard error, never to a client.
 """
 

@@ -1,6 +1,6 @@
 """The worker's end of its connection to the server: reads whole messages, writes several frames at once.
 
-Laws: reads and writes block; a peer that is gone is `ServerGone`; a process forked from the worker never speaks
+Invariants: reads and writes block; a peer that is gone is `ServerGone`; a process forked from the worker never speaks
 here, it ends instead of answering twice.  It does not interpret messages.
 """
 

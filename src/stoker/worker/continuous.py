@@ -4,10 +4,10 @@ A call of the handler is a step.  Its rows are the requests in progress, in thei
 is known already comes as an empty row.  After the step the handler's criteria say whose answer has ended (`is_last`);
 the others take part in the next step.  Each request is a batch of one job on the wire.
 
-Laws: a request takes part in every step from its first one to its end; a step has at least one row; what a step gave
-leaves before the next one begins, unless steps are so quick that it is held (`held_parts`).  No step begins while all
-readers are behind and none waits to join, since a row cannot be left out: the server ends the stream of a reader that
-makes others outrun it.
+Invariants: a request takes part in every step from its first one to its end; a step has at least one row; what a step
+gave leaves before the next one begins, unless steps are so quick that it is held (`held_parts`).  No step begins while
+all readers are behind and none waits to join, since a row cannot be left out: the server ends the stream of a reader
+that makes others outrun it.
 """
 
 from __future__ import annotations

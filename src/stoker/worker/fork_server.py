@@ -1,8 +1,8 @@
 """The template process: prepares once, then forks workers that behave like spawned ones.
 
-Laws: it is single-threaded whenever it forks, which it checks; it touches no device; it runs none of a user's code,
-unless it is the template of one model that asked for ``shareWeights``.  It reaps a worker only on the server's request:
-until then no other process can own the worker's number.  Its workers survive its death.
+Invariants: it is single-threaded whenever it forks, which it checks; it touches no device; it runs none of a user's
+code, unless it is the template of one model that asked for ``shareWeights``.  It reaps a worker only on the server's
+request: until then no other process can own the worker's number.  Its workers survive its death.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 Whoever needs news reads the socket here: the loop between batches, a streaming handler while it waits for credit,
 a handler that asks whether its request is cancelled.  All of them hold `lock`, because handlers have threads.
 
-Law: no message is ever dropped. A batch that arrives while a handler waits for a grant waits in `waiting`.
+Invariant: no message is ever dropped. A batch that arrives while a handler waits for a grant waits in `waiting`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Finds a model's entry point, calls its initialisation once, and reports why that failed.
 
-Laws: the FIRST import error is the one that is reported, so that a dependency missing in a user's file shows its own
-name; messages for clients are one line without paths, tracebacks go to standard error.
+Invariants: the FIRST import error is the one that is reported, so that a dependency missing in a user's file shows its
+own name; messages for clients are one line without paths, tracebacks go to standard error.
 """
 
 from __future__ import annotations

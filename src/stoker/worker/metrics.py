@@ -1,7 +1,8 @@
 """`context.metrics`: the metrics that a handler records.
 
 Each call hands one `Sample` to the ``emit`` hook, which exports it; without a hook it is logged.
-Laws: recording never fails the handler, except for wrong arguments, which TorchServe refuses as well; no
+
+Invariants: recording never fails the handler, except for wrong arguments, which TorchServe refuses as well; no
 default list is shared between calls.
 """
 

@@ -1,6 +1,6 @@
 """`CachingMetric`: one metric of a handler, with the checks of what is recorded.
 
-Law: updating never raises; a handler must not fail because of its metrics.
+Invariant: updating never raises; a handler must not fail because of its metrics.
 """
 
 from __future__ import annotations

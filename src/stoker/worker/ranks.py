@@ -1,7 +1,7 @@
 """Runs batches where a worker has several ranks: each rank runs the same batches, whole.
 
-Law: nothing interrupts one rank alone, because the others would wait for it in a collective operation. So a request
-that is cancelled or late is run to its end, its parts are dropped, and `is_cancelled` is never true.
+Invariant: nothing interrupts one rank alone, because the others would wait for it in a collective operation. So a
+request that is cancelled or late is run to its end, its parts are dropped, and `is_cancelled` is never true.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ What moves a step from one state to the next:
 
 The execution is over when every wanted node is DONE, when one node failed for good, or when the caller left.
 
-Laws, checked over random graphs and faults:
+Invariants, checked over random graphs and faults:
   * it ends with exactly one `Answer` or `Fail`, or with neither if the caller left;
   * a node is submitted after all of its predecessors replied, once per attempt, one attempt at a time, and never more
     often than ``retry_attempts`` allows;

@@ -1,6 +1,6 @@
 """The graph of a workflow: its nodes, how each is served, and which follow which.  PURE.
 
-Only `Graph.build` makes graphs, and checks these laws:
+Only `Graph.build` makes graphs, and checks these invariants:
   * one start node, from which every node is reached; no cycle, no edge twice;
   * nodes keep the order in which they are given, and a node's predecessors that order too.
 """

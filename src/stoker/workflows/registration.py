@@ -1,7 +1,7 @@
 """Registers a workflow: unpacks its archive, reads its specification, registers every node.  All or nothing.
 
-Law: a registration that fails or is cancelled leaves no model, no worker and no file; models that were there before
-stay as they were.
+Invariant: a registration that fails or is cancelled leaves no model, no worker and no file; models that were there
+before stay as they were.
 """
 
 from __future__ import annotations

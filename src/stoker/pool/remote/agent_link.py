@@ -1,7 +1,7 @@
 """Connects the server to an agent: exchanges messages and heartbeats.
 
-Law: an agent that is silent for too long is lost, presumably with its node; a busy handler does not silence the agent,
-which is a process of its own.
+Invariant: an agent that is silent for too long is lost, presumably with its node; a busy handler does not silence the
+agent, which is a process of its own.
 """
 
 from __future__ import annotations

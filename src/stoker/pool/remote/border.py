@@ -1,6 +1,6 @@
 """Listens for agents and workers on other machines, each of which connects with a one-time token.
 
-Laws: nothing beyond the opening is read until the token has been checked; connections that have not shown one are
+Invariants: nothing beyond the opening is read until the token has been checked; connections that have not shown one are
 limited in number, bytes and time, and a new one replaces the oldest; only their count is logged.
 """
 

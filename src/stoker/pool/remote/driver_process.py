@@ -1,6 +1,6 @@
 """Controls the driver process of a Ray cluster.
 
-Laws: each request ends, with `DriverLost` if the driver dies or violates the protocol; an abandoned request is
+Invariants: each request ends, with `DriverLost` if the driver dies or violates the protocol; an abandoned request is
 released.
 """
 

@@ -1,6 +1,6 @@
 """Picks the line of a process's output that best explains why the process ended.  PURE.
 
-Law: the line contains no path, because clients see it.
+Invariant: the line contains no path, because clients see it.
 """
 
 from __future__ import annotations

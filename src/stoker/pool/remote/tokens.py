@@ -1,7 +1,7 @@
 """Makes one-time tokens, and checks who may connect, and for what.  PURE.
 
-Laws: a token opens one connection, of one kind, for one worker; it is looked up by its public part, and its secret part
-is compared in constant time.
+Invariants: a token opens one connection, of one kind, for one worker; it is looked up by its public part, and its
+secret part is compared in constant time.
 """
 
 from __future__ import annotations

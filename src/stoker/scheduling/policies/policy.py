@@ -4,7 +4,7 @@ A policy owns the jobs that wait and knows which workers are ready; the core own
 streams and all answers.  The core reports events as method calls, and calls `Policy.next_batch` at the end of each
 turn until no more batches may leave.
 
-Laws:
+Invariants:
   * a job leaves the policy exactly once: in a batch, or by `Policy.remove` or `Policy.withdraw`;
   * a worker gets batches only after `worker_ready` and before `worker_lost`; after `worker_draining`, only jobs of
     sequences that are bound to it;
