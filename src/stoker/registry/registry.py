@@ -304,11 +304,10 @@ class Registry:
         return Description([described], meta)
 
     async def _ask_handler(self, entry: ModelEntry, headers: Mapping[str, str]) -> tuple[bytes, ResponseMeta | None]:
+        if entry.target == 0 and not entry.asleep:
+            raise errors.NoWorkersToDescribe(entry.key.name)
         job = Job(entry.key, (), headers=headers, alone=True)
-        try:
-            entry.scheduler.submit(job)
-        except errors.NoWorkers:
-            raise errors.NoWorkersToDescribe(entry.key.name) from None
+        entry.scheduler.submit(job)
         parts_read, meta = [], None
         try:
             while (chunk := await job.reply.next()) is not None:

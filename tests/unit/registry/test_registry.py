@@ -149,12 +149,12 @@ async def test_a_describe_request_takes_the_callers_headers_along_and_brings_the
 
 async def test_a_describe_request_without_a_worker_has_torchserves_other_text() -> None:
     world = await world_with("a")
-    world.schedulers["a/1.0"].refusal = errors.NoWorkers("a", "1.0")
-
-    with pytest.raises(errors.NoWorkersToDescribe, match=r'^Model "a" has no worker to serve describe request'):
-        await world.registry.describe_customized("a", None)
     world.schedulers["a/1.0"].refusal = errors.QueueFull("a")
     with pytest.raises(errors.QueueFull):
+        await world.registry.describe_customized("a", None)
+
+    await world.registry.scale(ScaleRequest(model="a", min_workers=0))
+    with pytest.raises(errors.NoWorkersToDescribe, match=r'^Model "a" has no worker to serve describe request'):
         await world.registry.describe_customized("a", None)
 
 
