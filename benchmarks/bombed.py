@@ -9,8 +9,9 @@ from benchmarks import bombs, open_loop
 from benchmarks.background import Reports, in_background
 from benchmarks.listeners import StokerWith
 from benchmarks.points import OVERHEAD_S, Open, Turn
+from benchmarks.workload import Workload
 from benchmarks.workspace import Options
-from stoker.bench.contender import Deployment, Wire, WireRequest, Workload
+from stoker.bench.contender import Deployment, Wire, WireRequest
 from stoker.bench.contenders import STOKER, settings, start_torchserve
 from stoker.bench.loads import LoadResult
 from stoker.bench.measure import Measured

@@ -9,7 +9,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from benchmarks import models
-from stoker.bench.contender import Deployment, Workload
+from benchmarks.workload import Workload
+from stoker.bench.contender import Deployment
 from stoker.bench.contenders import Stoker
 from stoker.bench.torchserve_api import TorchServeApi
 

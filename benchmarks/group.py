@@ -12,8 +12,9 @@ from benchmarks.crowds import Crowd
 from benchmarks.fresh_servers import Leaving, Memory, ScaleUp, StartUp
 from benchmarks.placed import NodeDeath
 from benchmarks.points import Point
+from benchmarks.workload import Contender, Workload
 from benchmarks.workspace import Options
-from stoker.bench.contender import Contender, Model, Workload
+from stoker.bench.contender import Model
 
 START_S = 6.0
 """Approximate time until all servers of a group have started."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from benchmarks.rest import rest_api, rest_first
-from stoker.bench.contender import LOOPBACK, SPOKEN, Deployment, Wire, Workload
+from benchmarks.workload import SPOKEN, Workload
+from stoker.bench.contender import LOOPBACK, Deployment, Wire
 from stoker.bench.contenders import STOKER, InstalledStoker, Stoker, TorchServe, api_of, start_torchserve
 from stoker.bench.processes import Spawned
 from stoker.bench.torchserve_api import TorchServeApi

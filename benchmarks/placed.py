@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.fresh_servers import FreshTurn, first_answer
+from benchmarks.workload import Workload
 from benchmarks.workspace import Options
 from stoker.bench.checking import Checker, Probe, wait_for_answer
-from stoker.bench.contender import LOOPBACK, CannotInstall, Deployment, Running, Workload
+from stoker.bench.contender import LOOPBACK, CannotInstall, Deployment, Running
 from stoker.bench.contenders import STOKER, Stoker, start_torchserve
 from stoker.bench.measure import Measured
 from stoker.bench.processes import Spawned, end_all, running, spawn, tree

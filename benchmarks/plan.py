@@ -32,9 +32,10 @@ from benchmarks.probes import (
     text_request,
     vision_probe,
 )
+from benchmarks.workload import Workload
 from benchmarks.workspace import Options, Workspace
 from stoker.bench.checking import Probe
-from stoker.bench.contender import Model, Wire, Workload
+from stoker.bench.contender import Model, Wire
 
 MB = 1_000_000
 RAISED_LIMIT = 128 << 20

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from stoker.bench.contender import LOOPBACK, Deployment, Wire, WireRequest, Workload
+from benchmarks.workload import Workload
+from stoker.bench.contender import LOOPBACK, Deployment, Wire, WireRequest
 from stoker.bench.contenders import STOKER, InstalledStoker, TorchServe, api_of, start_torchserve
 from stoker.bench.processes import Spawned
 from stoker.bench.torchserve_api import TorchServeApi

@@ -15,9 +15,10 @@ from benchmarks import contenders as registry
 from benchmarks import models, plan, report
 from benchmarks.records import Findings
 from benchmarks.runner import Runner, minutes
+from benchmarks.workload import Contender, Workload
 from benchmarks.workspace import Options, Workspace
 from stoker.bench import machine, tools
-from stoker.bench.contender import CannotInstall, Contender, Workload
+from stoker.bench.contender import CannotInstall
 
 ROOT = Path(__file__).resolve().parent.parent
 HOME = ROOT / ".cache" / "bench"

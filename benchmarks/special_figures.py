@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from benchmarks.records import Findings, extra, p50, p99
 from benchmarks.verdicts import OURS, Row, at_most, with_unit
-from stoker.bench.contender import SPOKEN, Wire
+from benchmarks.workload import SPOKEN
+from stoker.bench.contender import Wire
 from stoker.bench.spread import Spread, ratios
 
 BARE = "bare-grpc-aio"

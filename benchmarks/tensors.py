@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from stoker.bench.contender import Deployment, WireRequest, Workload
+from benchmarks.workload import Workload
+from stoker.bench.contender import Deployment, WireRequest
 from stoker.bench.contenders import STOKER, Stoker, start_torchserve
 from stoker.bench.torchserve_api import TorchServeApi
 from stoker.protos import grpc_predict_v2_pb2 as pb

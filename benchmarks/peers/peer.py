@@ -12,7 +12,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from stoker.bench.contender import LOOPBACK, Deployment, Model, Running, Wire, WireRequest, Workload, thread_environment
+from benchmarks.workload import Workload
+from stoker.bench.contender import LOOPBACK, Deployment, Model, Running, Wire, WireRequest, thread_environment
 from stoker.bench.processes import Spawned, spawn
 from stoker.bench.venvs import make_venv, package_version
 

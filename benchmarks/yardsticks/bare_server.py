@@ -7,7 +7,8 @@ import sys
 from pathlib import Path
 
 from benchmarks.handlers.digest import digest
-from stoker.bench.contender import LOOPBACK, Deployment, Wire, Workload, thread_environment
+from benchmarks.workload import Workload
+from stoker.bench.contender import LOOPBACK, Deployment, Wire, thread_environment
 from stoker.bench.contenders import api_of
 from stoker.bench.processes import Spawned, spawn
 from stoker.bench.torchserve_api import TorchServeApi

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from benchmarks.peers.peer import FOLDER, HOSTING, Api, Peer, Server, run_in_venv
 from benchmarks.tensors import raw_answer, raw_request
-from stoker.bench.contender import LOOPBACK, Deployment, WireRequest, Workload
+from benchmarks.workload import Workload
+from stoker.bench.contender import LOOPBACK, Deployment, WireRequest
 from stoker.bench.processes import Spawned
 from stoker.protos import open_inference_pb2
 

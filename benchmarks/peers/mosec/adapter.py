@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 
 from benchmarks.peers.peer import FOLDER, Api, Peer, Server, run_in_venv
-from stoker.bench.contender import LOOPBACK, Deployment, Workload
+from benchmarks.workload import Workload
+from stoker.bench.contender import LOOPBACK, Deployment
 
 
 class Events(Api):

@@ -9,7 +9,8 @@ import tempfile
 from google.protobuf.wrappers_pb2 import BytesValue
 
 from benchmarks.peers.peer import FOLDER, HOSTING, Api, Peer, Server, run_in_venv
-from stoker.bench.contender import Deployment, WireRequest, Workload
+from benchmarks.workload import Workload
+from stoker.bench.contender import Deployment, WireRequest
 from stoker.bench.processes import Spawned
 
 SERVICE = "/stoker.bench.Peer"

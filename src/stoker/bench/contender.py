@@ -1,4 +1,4 @@
-"""Defines what can be measured: a `Contender` installs itself, lists what it offers, and starts a `Deployment`.
+"""Defines what can be measured: a `Contender` installs itself and starts a `Deployment`.
 
 A contender that runs TorchServe's archives serves ``deployment.model.archive``. One that cannot gets the **same handler
 class** by the thinnest adapter that it allows: its server's entry file calls ``handler_host.load(...)``, and adds no
@@ -16,7 +16,6 @@ Invariants:
 
 from __future__ import annotations
 
-import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,52 +25,12 @@ from stoker.errors import StokerError
 
 Wire = Literal["grpc", "grpcs", "http", "https"]
 """``grpc``: HTTP/2 without TLS; ``grpcs``: with TLS; ``http`` and ``https``: HTTP/1.1 with keep-alive connections."""
-SPOKEN: dict[Wire, str] = {"grpc": "gRPC", "grpcs": "gRPC with TLS", "http": "REST", "https": "REST with TLS"}
 
 LOOPBACK = "127.0.0.1"
 
 
 class CannotInstall(StokerError):
     """The contender cannot be installed here; the message says why, in a sentence for the table."""
-
-
-class Workload(enum.Enum):
-    """One kind of load; the values are the letters that the result tables use."""
-
-    SMALL = "a"
-    """One answer of 64 hexadecimal digits per request of 1 KiB or 150 KiB, batch size 1."""
-    BATCHED = "b"
-    """The same, batch size 16, with a maximal delay."""
-    VISION = "c"
-    """EfficientNet-Lite0 on JPEG files, answers as JSON."""
-    TEXT = "d"
-    """SmolLM2, a part per token."""
-    PARTS = "e"
-    """A stream of 1,000 parts of 32 bytes."""
-    SLOPE = "f"
-    """Payloads of 1, 10 and 50 MB."""
-    LIFE = "g"
-    """Start-up, scale-up, memory."""
-    LEAVING = "h"
-    """Clients that close their connections with requests in flight, batch size 16; then the load of (b) again."""
-    REST = "i"
-    """(a) at 1 KiB over REST: POST /predictions/MODEL."""
-    METRICS = "j"
-    """(a) at 1 KiB and c=64 by one server that measures and logs, and is scraped, and one that does neither."""
-    TLS = "k"
-    """(a) at 1 KiB over TLS: on connections that stay, and on a new connection for each request."""
-    PUBLIC = "l"
-    """(a) at 1 KiB and c=64 by a server that listens on every address, and one that listens on loopback."""
-    CROWD = "m"
-    """Memory while thousands of clients are idle, send half of a request, or do not read their answer."""
-    WORKFLOW = "n"
-    """A workflow of two functions, beside two calls of them one after the other."""
-    TENSORS = "o"
-    """(a) at 1 KiB by one server that is asked over the open inference protocol, and one over Predictions."""
-    PLACED = "p"
-    """(a) at 1 KiB, and (c), by workers on a Ray cluster and by workers of this machine; the death of a node."""
-    BOMBED = "q"
-    """Small calls at random times, alone and beside a client that sends decompression bombs."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -179,9 +138,6 @@ class Contender(Protocol):
 
     def version(self, home: Path) -> str:
         """Returns the installed server's version."""
-
-    def offers(self, workload: Workload) -> bool:
-        """Tells whether this server can run the workload by its own means."""
 
     def start(self, deployment: Deployment) -> Running: ...
 

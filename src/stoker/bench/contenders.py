@@ -9,23 +9,13 @@ from importlib import resources
 from pathlib import Path
 
 from stoker import __version__
-from stoker.bench.contender import LOOPBACK, CannotInstall, Deployment, Wire, Workload, thread_environment
+from stoker.bench.contender import LOOPBACK, CannotInstall, Deployment, Wire, thread_environment
 from stoker.bench.processes import Spawned, spawn
 from stoker.bench.torchserve_api import TorchServeApi
 from stoker.bench.venvs import make_venv, package_version
 
 STOKER = (sys.executable, "-m", "stoker.cli.torchserve")
 TORCHSERVE_PACKAGES = ("torch==2.13.0", "torchserve==0.12.0", "torch-model-archiver", "pyyaml", "psutil", "packaging")
-STANDARD_WORKLOADS = frozenset(Workload) - {
-    Workload.REST,
-    Workload.METRICS,
-    Workload.TLS,
-    Workload.CROWD,
-    Workload.WORKFLOW,
-    Workload.TENSORS,
-    Workload.BOMBED,
-}
-"""Workloads for servers over plain gRPC with the usual settings; the others have contenders of their own."""
 
 
 class InstalledStoker:
@@ -47,9 +37,6 @@ class Stoker(InstalledStoker):
         self.name = f"stoker-{engine}"
         self.note = f"grpc_engine={engine}, loggers at WARN"
         self._engine = engine
-
-    def offers(self, workload: Workload) -> bool:
-        return workload in STANDARD_WORKLOADS
 
     def start(self, deployment: Deployment) -> TorchServeApi:
         return api_of(start_torchserve(STOKER, deployment, {"grpc_engine": self._engine}), deployment)
@@ -75,9 +62,6 @@ class TorchServe:
 
     def version(self, home: Path) -> str:
         return package_version(self._executable(home).parent / "python", "torchserve")
-
-    def offers(self, workload: Workload) -> bool:
-        return workload in STANDARD_WORKLOADS
 
     def start(self, deployment: Deployment) -> TorchServeApi:
         return api_of(self.launch(deployment), deployment)

@@ -17,12 +17,13 @@ from benchmarks.handlers import ample
 from benchmarks.handlers.digest import digest
 from benchmarks.http1 import CHUNK
 from benchmarks.http2 import Call
+from benchmarks.workload import Workload
 from benchmarks.workspace import Options, Workspace
 from benchmarks.yardsticks.bare_server import BareNgh2, EchoApi
 from benchmarks.yardsticks.ngh2_echo import Echo
 
 from stoker.bench import checking, h2load
-from stoker.bench.contender import Deployment, Model, WireRequest, Workload
+from stoker.bench.contender import Deployment, Model, WireRequest
 from stoker.bench.loads import Load
 from stoker.config.settings import ROWS
 from stoker.frontend import open_files

@@ -17,8 +17,9 @@ from benchmarks import figures, placed
 from benchmarks.contenders import everyone
 from benchmarks.records import Findings
 from benchmarks.verdicts import Row
+from benchmarks.workload import Workload
 
-from stoker.bench.contender import CannotInstall, Workload
+from stoker.bench.contender import CannotInstall
 from stoker.bench.measure import Measured
 from stoker.bench.processes import running
 

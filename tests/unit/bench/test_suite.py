@@ -11,10 +11,11 @@ from benchmarks import plan, probes, rest, runner, scraping
 from benchmarks.contenders import everyone
 from benchmarks.group import Group
 from benchmarks.handlers import digest
+from benchmarks.workload import SPOKEN
 from benchmarks.workspace import Options, Workspace
 
 from stoker.bench import handler_host, measure
-from stoker.bench.contender import SPOKEN, Deployment, Model, WireRequest
+from stoker.bench.contender import Deployment, Model, WireRequest
 from stoker.bench.contenders import TorchServe, settings
 from stoker.bench.loads import Load, LoadResult
 from stoker.bench.venvs import last_line
