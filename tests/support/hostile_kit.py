@@ -45,6 +45,9 @@ def answer(value):
 STALL_S = 0.2
 """How long a client that reads nothing insists on sending; giving up early does no harm."""
 PATIENCE_S = 60.0
+LATE_S = 10.0
+"""Deadline of a neighbour's requests: many times what they take on a busy machine, and less than an attack lasts that
+blocks the server."""
 
 
 def digest(value: bytes) -> bytes:
@@ -210,10 +213,12 @@ class Footprint:
 
 
 class Neighbour:
-    """Asks over gRPC and REST in a thread of its own: within the block every answer must be right."""
+    """Asks over gRPC and REST in a thread of its own: within the block every answer must be right, and come before
+    its deadline, `LATE_S`. Prints how long they took."""
 
     def __init__(self, server: RunningServer) -> None:
         self._server = server
+        self._took_ms: list[float] = []
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._run, name="neighbour")
         self._errors: list[BaseException] = []
@@ -233,8 +238,11 @@ class Neighbour:
         finally:
             self._over.set()
             self._thread.join()
-        if error is None and self._errors:
+        if self._errors:
             raise self._errors[0]
+        took = sorted(self._took_ms)
+        p50, p99 = (took[len(took) * share // 100] for share in (50, 99))
+        print(f"the neighbour's {len(took)} answers took p50 {p50:.1f}, p99 {p99:.1f}, at most {took[-1]:.1f} ms")
 
     def goes_on(self) -> None:
         """Waits for two more answers over each protocol, so that one was asked for and answered from now on."""
@@ -243,7 +251,7 @@ class Neighbour:
 
     def _run(self) -> None:
         try:
-            rest = http.client.HTTPConnection("127.0.0.1", port_of(self._server.inference), timeout=60)
+            rest = http.client.HTTPConnection("127.0.0.1", port_of(self._server.inference), timeout=LATE_S)
             with closing(rest), Client(self._server.endpoint) as client:
                 while not self._over.is_set():
                     self._ask(client, rest)
@@ -252,12 +260,16 @@ class Neighbour:
             self._errors.append(error)
 
     def _ask(self, client: Client, rest: http.client.HTTPConnection) -> None:
-        payload = b"neighbour %d" % self.answered
-        assert client.predict("m", payload).data == digest(payload)
-        self.answered += 1
-        payload = b"neighbour %d" % self.answered
+        payload, began = b"neighbour %d" % self.answered, time.perf_counter()
+        assert client.predict("m", payload, timeout=LATE_S).data == digest(payload)
+        self._answered(began)
+        payload, began = b"neighbour %d" % self.answered, time.perf_counter()
         rest.request("POST", "/predictions/m", payload)
         response = rest.getresponse()
         found = (response.status, response.read())
         assert found == (200, digest(payload)), found
+        self._answered(began)
+
+    def _answered(self, began: float) -> None:
+        self._took_ms.append((time.perf_counter() - began) * 1000)
         self.answered += 1
