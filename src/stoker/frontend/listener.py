@@ -17,7 +17,8 @@ from stoker.frontend.open_files import OpenFiles
 from stoker.frontend.tls_transport import TlsTransport
 
 _BACKLOG = 4096
-_FLUSH_S = 1.0
+FLUSH_S = 1.0
+"""Least time for the clients of a stopping listener to read their answers."""
 _SLOW_UNDER_PRESSURE_S = 5.0
 _LEAST_RATE = 500
 """Lowest average rate of a request, in bytes a second, once it has lasted for `Limits.slow_s`."""
@@ -123,4 +124,4 @@ class Listener:
 
 def flush_time(grace_s: float, began: float) -> float:
     """Returns what is left of ``grace_s`` for clients to read their answers; never zero."""
-    return max(_FLUSH_S, grace_s - (time.monotonic() - began))
+    return max(FLUSH_S, grace_s - (time.monotonic() - began))

@@ -137,7 +137,7 @@ async def test_quick_tls_connections_leave_no_descriptor_and_no_memory(files: Fi
 
 
 async def test_a_stop_does_not_wait_for_idle_tls_connections(files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine_nghttp2, "_FLUSH_S", 1000.0)
+    monkeypatch.setattr(engine_nghttp2, "FLUSH_S", 1000.0)
     credentials = grpc.ssl_channel_credentials(files.authority.cert_pem.bytes())
     async with AsyncExitStack() as channels, grpc_server(files.settings(GRPC)) as (server, _):
         for number in range(10):

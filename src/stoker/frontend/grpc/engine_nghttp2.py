@@ -14,12 +14,11 @@ from stoker.config.address import Address
 from stoker.frontend.connections import Connections
 from stoker.frontend.grpc.connection import Connection, configuration
 from stoker.frontend.grpc.engine import Setup
-from stoker.frontend.listener import Listener
+from stoker.frontend.listener import FLUSH_S, Listener
 from stoker.frontend.tls import listening_context
 
 log = logging.getLogger(__name__)
 
-_FLUSH_S = 1.0
 _AGE_JITTER = 0.1
 
 
@@ -58,7 +57,7 @@ class Nghttp2Engine:
         self._listener.close()
         await asyncio.sleep(0)  # until what was accepted in this turn is a connection
         self.connections.shutdown()
-        await self.connections.wait_closed(_FLUSH_S)
+        await self.connections.wait_closed(FLUSH_S)
 
     def opened(self, connection: Connection) -> bool:
         """Counts a new connection. False: there are too many."""
