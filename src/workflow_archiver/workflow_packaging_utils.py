@@ -15,6 +15,7 @@ from argparse import Namespace
 from collections.abc import Iterable
 from pathlib import Path
 
+from model_archiver.model_packaging_utils import ModelExportUtils
 from stoker.archive import builder, contents, workflow_builder, writing
 from stoker.archive.workflow_manifest import MANIFEST_PATH
 from workflow_archiver.manifest_components.manifest import Manifest
@@ -25,6 +26,10 @@ WAR_INF, _, MANIFEST_FILE_NAME = MANIFEST_PATH.partition("/")
 
 
 class WorkflowExportUtils:
+    clean_temp_files = ModelExportUtils.clean_temp_files
+    make_dir = ModelExportUtils.make_dir
+    directory_filter = ModelExportUtils.directory_filter
+
     @staticmethod
     def get_archive_export_path(export_file_path: str, workflow_name: str) -> str:
         return os.path.join(export_file_path, f"{workflow_name}{workflow_builder.SUFFIX}")  # noqa: PTH118 - patched by name
@@ -56,18 +61,6 @@ class WorkflowExportUtils:
         return str(Manifest(workflow=WorkflowExportUtils.generate_workflow(args)))
 
     @staticmethod
-    def clean_temp_files(temp_files: Iterable[str]) -> None:
-        for path in temp_files:
-            if os.path.isdir(path):  # noqa: PTH112 - as os.remove below
-                shutil.rmtree(path, ignore_errors=True)
-            else:
-                os.remove(path)  # noqa: PTH107 - patched by name
-
-    @staticmethod
-    def make_dir(d: str) -> None:
-        Path(d).mkdir(parents=True, exist_ok=True)
-
-    @staticmethod
     def copy_artifacts(workflow_name: str, artifact_files: Iterable[str | None]) -> str:
         """Copies the files, each a comma-separated list or None, into a new folder and returns it.
 
@@ -91,10 +84,6 @@ class WorkflowExportUtils:
         collector.add_directory(Path(workflow_path))
         target = Path(WorkflowExportUtils.get_archive_export_path(export_file, workflow_name))
         workflow_builder.write(target, collector.checked(), str(manifest))
-
-    @staticmethod
-    def directory_filter(directory: str, unwanted_dirs: Iterable[str]) -> bool:
-        return directory not in unwanted_dirs and contents.wanted_directory(directory)
 
     @staticmethod
     def file_filter(current_file: str, files_to_exclude: Iterable[str]) -> bool:
