@@ -16,6 +16,7 @@ import grpc
 import psutil
 import pytest
 from google.protobuf.empty_pb2 import Empty
+from hostile_kit import MIB, Footprint, port_of
 from torchserve_kit import archive
 from waiting import wait_until
 
@@ -62,25 +63,6 @@ def predict(server: RunningServer) -> bytes:
         return client.predict("m", b"x").data
 
 
-def port_of(address: str) -> int:
-    return int(address.rpartition(":")[2])
-
-
-class Footprint:
-    """What a server's process holds. Bounds are wide: they tell a leak from none."""
-
-    def __init__(self, server: RunningServer) -> None:
-        self._process = psutil.Process(server.process.pid)
-        self._files = self._process.num_fds()
-        self._bytes = self._process.memory_info().rss
-
-    def is_back(self) -> bool:
-        return self._process.num_fds() <= self._files + 3
-
-    def grown_bytes(self) -> int:
-        return int(self._process.memory_info().rss) - self._bytes
-
-
 @pytest.mark.timeout(180)
 def test_clients_killed_with_a_hundred_calls_in_flight_leave_nothing(server: RunningServer) -> None:
     before = Footprint(server)
@@ -92,8 +74,7 @@ def test_clients_killed_with_a_hundred_calls_in_flight_leave_nothing(server: Run
             client.kill()
     assert predict(server) == b"answer"
     wait_until(lambda: cancelled(server) == KILLS * 100, "every call has its line in the access log")
-    wait_until(before.is_back, "descriptors are back")
-    assert before.grown_bytes() < 30 << 20
+    before.wait_until_back(30 * MIB)
 
 
 def cancelled(server: RunningServer) -> int:
@@ -109,8 +90,7 @@ def test_two_hundred_channels_that_come_and_go_leave_nothing(server: RunningServ
         assert all("Healthy" in ping.result().health for ping in pings)
         for channel in channels:
             channel.close()
-    wait_until(before.is_back, "descriptors are back")
-    assert before.grown_bytes() < 50 << 20
+    before.wait_until_back(50 * MIB)
 
 
 @pytest.mark.parametrize("sent", [b"", PREFACE[:10], PREFACE, PREFACE + b"\0\0\x10"])
@@ -139,18 +119,13 @@ def test_requests_of_a_million_pieces_cost_neither_memory_nor_their_neighbours(
 ) -> None:
     letters = range(1, 97)
     request = b"\x0a\x01m" + b"".join(piece % each for each in product(letters, letters, letters))
-    before = peak_bytes(server)
+    before = Footprint(server)
     with grpc.insecure_channel(server.endpoint.inference) as channel:
         floods = [channel.unary_unary(f"/{method}").future(request, timeout=60) for _ in range(4)]
         assert predict(server) == b"answer"
         ends = [(flood.code(), flood.details().splitlines()[0]) for flood in floods]
     assert ends == [(grpc.StatusCode.INVALID_ARGUMENT, "The request has more than 10000 fields.")] * 4
-    assert peak_bytes(server) - before < 100 << 20
-
-
-def peak_bytes(server: RunningServer) -> int:
-    lines = Path(f"/proc/{server.process.pid}/status").read_text().splitlines()
-    return next(int(line.split()[1]) << 10 for line in lines if line.startswith("VmHWM"))
+    assert before.peak_growth < 100 * MIB
 
 
 # --------------------------------------------------------------------------------------- few open files
