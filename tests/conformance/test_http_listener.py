@@ -12,7 +12,7 @@ import httpx
 import pytest
 import trustme
 from grpc_fakes import answering, listening_socket
-from http_fakes import HttpPorts, client_of, echo
+from http_fakes import HttpPorts, client_of, connections, echo
 from waiting import until
 
 from stoker.config.address import Address
@@ -140,7 +140,7 @@ async def test_the_end_of_an_answer_to_a_slow_reader_is_no_error_of_the_loop(
                 break
             received += len(piece)
         assert received > room + (80 << 10)
-        await until(lambda: listener.open_connections == 0)
+        await until(lambda: len(connections(listener)) == 0)
         await asyncio.sleep(0)
         theirs.close()
     assert [record for record in caplog.records if record.levelname == "ERROR"] == []

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 import pytest
 import wire
 from grpc_fakes import Submission, answering
-from http_fakes import PREDICT, HttpPorts, Running, echo, running
+from http_fakes import PREDICT, HttpPorts, Running, connections, echo, running
 from waiting import until
 
 from stoker.core.reply import Chunk, ResponseMeta
@@ -227,7 +227,7 @@ async def test_a_client_that_never_reads_is_let_go() -> None:
             return submission.cancelled
 
         await until(swept)
-        await until(lambda: listener.open_connections == 0)
+        await until(lambda: len(connections(listener)) == 0)
         with pytest.raises((asyncio.IncompleteReadError, ConnectionError)):
             await reader.readexactly(33 << 20)  # no end of the answer follows what had left before
         writer.close()
@@ -238,7 +238,7 @@ async def test_a_stream_that_stalled_is_cut_at_once(server: Running) -> None:
     submission.reply.push(Chunk(bytes(32 << 20)), last=False)
     await until(lambda: submission.consumed > 0)
     submission.reply.fail(StreamStalled(seconds=1))
-    await until(lambda: server.listener.open_connections == 0)
+    await until(lambda: len(connections(server.listener)) == 0)
     with pytest.raises((asyncio.IncompleteReadError, ConnectionError)):
         await reader.readexactly(33 << 20)  # no end of the answer follows what had left before
     writer.close()
@@ -265,7 +265,7 @@ async def test_a_client_that_leaves_before_its_request_is_whole_causes_no_job(se
     writer.write(b"POST /predictions/m HTTP/1.1\r\nhost: x\r\ncontent-length: 10\r\n\r\nabc")
     await writer.drain()
     writer.close()
-    await until(lambda: server.listener.open_connections == 0)
+    await until(lambda: len(connections(server.listener)) == 0)
     assert not server.inference.submissions
 
 
@@ -273,7 +273,7 @@ async def test_of_pipelined_requests_the_one_that_runs_is_cancelled_and_the_othe
     submission, _, writer = await submitted(server, PREDICT * 3)
     writer.transport.abort()
     submission.answer(b"x")  # what is written now meets the end of the connection
-    await until(lambda: server.listener.open_connections == 0)
+    await until(lambda: len(connections(server.listener)) == 0)
     assert len(server.inference.submissions) <= 2
 
 

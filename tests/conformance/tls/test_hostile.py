@@ -15,7 +15,7 @@ import pytest
 import wire
 from grpc_fakes import FakeInference, Ports
 from h2_peer import DATA, END_STREAM, PREFACE, SETTINGS, Peer, frame, message, peer
-from http_fakes import HttpPorts
+from http_fakes import HttpPorts, connections
 from processes import resident_bytes
 from waiting import until
 
@@ -55,7 +55,7 @@ async def over_rest(*, handshake_s: float = 20.0) -> AsyncIterator[Server]:
             writer.close()
             return answered
 
-        yield Server(listener.port, ports.inference, REST, ask, lambda: listener.open_connections)
+        yield Server(listener.port, ports.inference, REST, ask, lambda: len(connections(listener)))
 
 
 @asynccontextmanager
@@ -374,5 +374,5 @@ async def test_an_idle_tls_connection_does_not_hold_a_stop(monkeypatch: pytest.M
         client = await in_thread(ask)
         stop = asyncio.ensure_future(listener.drain(3600.0))
         await until(stop.done)
-        assert listener.open_connections == 0
+        assert len(connections(listener)) == 0
         client.sock.close()

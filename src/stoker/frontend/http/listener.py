@@ -73,10 +73,6 @@ class HttpListener:
         """Returns the port; 0 for a Unix socket."""
         return self.address.port
 
-    @property
-    def open_connections(self) -> int:
-        return len(self._connections.open)
-
     async def __aenter__(self) -> HttpListener:
         await self._listener.open()
         return self
