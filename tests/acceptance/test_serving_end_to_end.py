@@ -241,6 +241,10 @@ def test_metadata_reaches_the_handler_and_its_headers_come_back(client: Client) 
         ("echo", "9.9", grpc.StatusCode.NOT_FOUND),
         ("", None, grpc.StatusCode.INVALID_ARGUMENT),
         ("a/b", None, grpc.StatusCode.NOT_FOUND),
+        ("..", None, grpc.StatusCode.NOT_FOUND),
+        ("n" * 300, None, grpc.StatusCode.NOT_FOUND),
+        ("\u0435cho", None, grpc.StatusCode.NOT_FOUND),  # its first letter is Cyrillic
+        ("echo", "1.00", grpc.StatusCode.NOT_FOUND),
     ],
 )
 def test_a_missing_model_is_reported(client: Client, model: str, version: str | None, code: grpc.StatusCode) -> None:

@@ -291,6 +291,25 @@ async def test_junk_and_invalid_utf8_are_invalid_arguments(run: Running, junk: b
     assert not run.ports.inference.submissions
 
 
+ENTRY = b"\x1a\x09\x0a\x04data\x12\x01"
+ODD_MESSAGES = {
+    "a name twice": (b"\x0a\x01m" + ENTRY + b"1" + ENTRY + b"2", b"2"),
+    "a model twice": (b"\x0a\x01x" + ENTRY + b"1\x0a\x01m", b"1"),
+    "an unknown field": (b"\xfa\x3f\x03new\x0a\x01m" + ENTRY + b"1", b"1"),
+    "a known field as a number": (b"\x0a\x01m\x18\x05" + ENTRY + b"1", b"1"),
+}
+
+
+@pytest.mark.parametrize("name", ODD_MESSAGES)
+async def test_of_fields_given_twice_the_last_counts_and_unknown_ones_are_ignored(run: Running, name: str) -> None:
+    message, value = ODD_MESSAGES[name]
+    run.ports.inference.on_submit = answering(b"fine")
+    assert pb.PredictionResponse.FromString(await run.channel.unary_unary(PREDICTIONS)(message)).prediction == b"fine"
+    (submitted,) = run.ports.inference.submissions
+    assert submitted.model == "m"
+    assert submitted.inputs == {"data": value}
+
+
 # ----------------------------------------------------------------------------------------------- metadata
 
 

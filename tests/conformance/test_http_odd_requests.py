@@ -182,6 +182,11 @@ async def test_an_upgrade_is_ignored_and_the_request_answered(server: Running) -
     assert parsed(answer) == (200, b"hello")
 
 
+async def test_a_range_is_ignored_and_the_answer_whole(server: Running) -> None:
+    status, body = parsed(await server.raw(POST + b"range: bytes=0-1\r\ncontent-length: 5\r\n\r\nhello"))
+    assert (status, body) == (200, b"hello")
+
+
 async def test_expect_is_answered_before_the_body_is_sent(server: Running) -> None:
     reader, writer = await server.connect()
     writer.write(POST + b"expect: 100-continue\r\ncontent-length: 5\r\n\r\n")

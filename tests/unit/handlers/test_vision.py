@@ -106,6 +106,17 @@ def test_the_pixel_limit_falls_only_on_request(folder: Path, monkeypatch: pytest
     assert Image.MAX_IMAGE_PIXELS is None
 
 
+def test_a_picture_of_too_many_pixels_and_one_that_is_cut_off_are_refused(
+    png: Png, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    picture = png((40, 40))
+    with pytest.raises(OSError, match=r"truncated|broken"):
+        on_cpu(ImageClassifier()).preprocess([{"data": picture[: len(picture) // 2]}])
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 99)
+    with pytest.raises(Image.DecompressionBombError):
+        on_cpu(ImageClassifier()).preprocess([{"data": picture}])
+
+
 def test_insights_are_integrated_gradients_of_the_wanted_class(monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[Any] = []
 
