@@ -104,7 +104,7 @@ class Registrar:
 
         async def register(node: Node) -> ModelEntry:
             async with gate:
-                return await self._register(name, node, unpacked, found, request)
+                return await self._register(name, node, unpacked, request)
 
         tasks = [asyncio.ensure_future(register(node)) for node in found.graph.nodes.values()]
         try:
@@ -123,12 +123,7 @@ class Registrar:
         return Registered(workflow=workflow, unpacked=unpacked, request=request)
 
     async def _register(
-        self,
-        name: str,
-        node: Node,
-        unpacked: UnpackedWorkflow,
-        found: Specification,
-        request: RegisterWorkflowRequest,
+        self, name: str, node: Node, unpacked: UnpackedWorkflow, request: RegisterWorkflowRequest
     ) -> ModelEntry:
         serving, manifest = node.serving, unpacked.manifest
         wanted = RegisterRequest(
