@@ -12,7 +12,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import textwrap
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -23,8 +22,8 @@ import trustme
 from client_programs import Program
 from google.protobuf import any_pb2, empty_pb2
 from grpc_health.v1 import health_pb2
+from model_kit import model_archive
 
-from stoker.archive.builder import BuildRequest, build
 from stoker.protos import inference_pb2, management_pb2
 from stoker.testing.server import RunningServer, running_server
 
@@ -115,7 +114,7 @@ class Place:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.archives = [self._archive(name) for name in CLIENTS]
+        self.archives = [model_archive(folder, name, HANDLER) for name in CLIENTS]  # so that none waits for another
         self.facts: dict[str, Any] = {
             "modules": str(NODE_MODULES),
             "protos": str(ROOT / "protos"),
@@ -129,13 +128,6 @@ class Place:
         }
         (folder / "health.proto").write_text(HEALTH_PROTO)
         self._make_certificates()
-
-    def _archive(self, name: str) -> Path:
-        """A model for each client, so that no one waits for another's worker."""
-        handler = self.folder / "service.py"
-        handler.write_text(textwrap.dedent(HANDLER))
-        build(BuildRequest(model_name=name, handler=str(handler), version="1.0", export_path=str(self.folder)))
-        return self.folder / f"{name}.mar"
 
     def _make_certificates(self) -> None:
         servers, clients = trustme.CA(), trustme.CA()

@@ -10,9 +10,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import pytest
+from model_kit import ENDLESS_HANDLER, model_archive
 from waiting import wait_until
 
-from stoker.archive.builder import BuildRequest, build
 from stoker.testing.server import RunningServer, running_server
 
 HANDLERS = {
@@ -64,20 +64,7 @@ HANDLERS = {
                 send_intermediate_predict_response([f"part {i} "] * len(data), context.request_ids, "", 200, context)
             return ["end"] * len(data)
         """,
-    "endless": """
-        import time
-        from ts.handler_utils.utils import send_intermediate_predict_response
-
-        def handle(data, context):
-            if data is None:
-                return
-            try:
-                while True:
-                    send_intermediate_predict_response(["x" * 1000], context.request_ids, "", 200, context)
-                    time.sleep(0.001)
-            finally:
-                open("ended", "w").close()
-        """,
+    "endless": ENDLESS_HANDLER,
     "batcher": """
         import time
 
@@ -99,11 +86,8 @@ SETTINGS = {
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     folder = tmp_path_factory.mktemp("archives")
-    for name, source in HANDLERS.items():
-        handler = folder / f"{name}_handler.py"
-        handler.write_text(textwrap.dedent(source))
-        build(BuildRequest(model_name=name, handler=str(handler), version="1.0", export_path=str(folder)))
-    with running_server(archives=sorted(folder.glob("*.mar")), settings=SETTINGS) as running:
+    archives = [model_archive(folder, name, textwrap.dedent(source)) for name, source in HANDLERS.items()]
+    with running_server(archives=archives, settings=SETTINGS) as running:
         with httpx.Client(base_url=running.inference, timeout=30) as client:
             _wait_ready(client)
         yield running

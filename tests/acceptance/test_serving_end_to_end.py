@@ -14,10 +14,10 @@ from pathlib import Path
 
 import grpc
 import pytest
+from model_kit import ENDLESS_HANDLER, model_archive
 from torchserve_kit import wait_until_served
 from waiting import wait_until
 
-from stoker.archive.builder import BuildRequest, build
 from stoker.cli import stoker
 from stoker.client import AsyncClient, CallError, Client
 from stoker.testing.server import RunningServer, running_server
@@ -56,20 +56,7 @@ HANDLERS = {
             if word == "big": return [b"x" * 7_000_000]
             return [word]
         """,
-    "endless": """
-        import time
-        from ts.handler_utils.utils import send_intermediate_predict_response
-
-        def handle(data, context):
-            if data is None:
-                return
-            try:
-                while True:
-                    send_intermediate_predict_response(["x" * 1000], context.request_ids, "", 200, context)
-                    time.sleep(0.001)
-            finally:
-                open("ended", "w").close()
-        """,
+    "endless": ENDLESS_HANDLER,
     "long": """
         from ts.handler_utils.utils import send_intermediate_predict_response
 
@@ -97,11 +84,7 @@ HANDLERS = {
 @pytest.fixture(scope="module")
 def archives(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     folder = tmp_path_factory.mktemp("archives")
-    for name, source in HANDLERS.items():
-        handler = folder / f"{name}_handler.py"
-        handler.write_text(textwrap.dedent(source))
-        build(BuildRequest(model_name=name, handler=str(handler), version="1.0", export_path=str(folder)))
-    return sorted(folder.glob("*.mar"))
+    return [model_archive(folder, name, textwrap.dedent(source)) for name, source in HANDLERS.items()]
 
 
 @pytest.fixture(scope="module", params=["nghttp2", "grpcio"])

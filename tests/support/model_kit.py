@@ -8,6 +8,22 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+ENDLESS_HANDLER = """
+import time
+from ts.handler_utils.utils import send_intermediate_predict_response
+
+def handle(data, context):
+    if data is None:
+        return
+    try:
+        while True:
+            send_intermediate_predict_response(["x" * 1000], context.request_ids, "", 200, context)
+            time.sleep(0.001)
+    finally:
+        open("ended", "w").close()
+"""
+"""Streams until its client leaves, and then leaves a file in the model's folder."""
+
 
 def model_archive(
     folder: Path,
