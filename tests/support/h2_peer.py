@@ -55,6 +55,18 @@ class Answer:
         return int(found[-1]) if found else None
 
 
+def headers_of(path: str) -> list[tuple[str, str]]:
+    """Returns the headers of a call."""
+    return [
+        (":method", "POST"),
+        (":scheme", "http"),
+        (":path", path),
+        (":authority", "test"),
+        ("content-type", "application/grpc"),
+        ("te", "trailers"),
+    ]
+
+
 class Peer:
     """``answers`` by stream id; ``goaway``, ``goaway_text``: of the server's last GOAWAY; ``closed``: by the server."""
 
@@ -84,17 +96,7 @@ class Peer:
     def headers(
         self, stream: int, *, path: str = PREDICTIONS, end: bool = False, extra: Iterable[tuple[str, str]] = ()
     ) -> bytes:
-        block = self._encoder.encode(
-            [
-                (":method", "POST"),
-                (":scheme", "http"),
-                (":path", path),
-                (":authority", "test"),
-                ("content-type", "application/grpc"),
-                ("te", "trailers"),
-                *extra,
-            ]
-        )
+        block = self._encoder.encode([*headers_of(path), *extra])
         return frame(HEADERS, END_HEADERS | (END_STREAM if end else 0), stream, block)
 
     def call(self, stream: int, request: bytes, *, extra: Iterable[tuple[str, str]] = ()) -> None:

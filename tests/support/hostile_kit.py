@@ -24,6 +24,7 @@ from h2_peer import (
     SETTINGS,
     WINDOW_UPDATE,
     frame,
+    headers_of,
 )
 from waiting import wait_until
 
@@ -59,23 +60,11 @@ def port_of(address: str) -> int:
     return int(address.rpartition(":")[2])
 
 
-def headers(*extra: tuple[str, str], path: str) -> list[tuple[str, str]]:
-    return [
-        (":method", "POST"),
-        (":scheme", "http"),
-        (":path", path),
-        (":authority", "test"),
-        ("content-type", "application/grpc"),
-        ("te", "trailers"),
-        *extra,
-    ]
-
-
 def calls(count: int, then: Callable[[bytes], bytes], *extra: tuple[str, str], path: str = PREDICTIONS) -> bytes:
     """Encodes ``count`` calls on one connection; ``then``: the frames after the headers of a stream, by its id."""
     encoder = hpack.Encoder()
     first, block = (
-        encoder.encode(headers(*extra, path=path)) for _ in range(2)
+        encoder.encode([*headers_of(path), *extra]) for _ in range(2)
     )  # the second is in the table, as are all others
     start = len(block).to_bytes(3, "big") + bytes((HEADERS, END_HEADERS))
     ids = [(2 * number + 1).to_bytes(4, "big") for number in range(count)]
