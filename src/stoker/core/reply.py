@@ -39,7 +39,7 @@ JobT_contra = TypeVar("JobT_contra", contravariant=True)
 
 
 class Producer(Protocol[JobT_contra]):
-    """Gets told what the consumer does. Implemented by the scheduler."""
+    """Acts on what the consumer does. Implemented by the scheduler."""
 
     def job_cancelled(self, job: JobT_contra) -> None: ...
 
@@ -49,7 +49,7 @@ class Producer(Protocol[JobT_contra]):
 class ReplyStream(Struct, eq=False):
     """``chunks``: those not read yet; ``backlog``: their bytes.  ``error``: why the stream failed; None: it has not.
 
-    ``producer`` is told what the consumer does with the reply to ``job``; ``listener``: see `subscribe`.  All three are
+    ``producer`` acts on what the consumer does with the reply to ``job``; ``listener``: see `subscribe`.  All three are
     dropped at the end of the stream, so that no reference cycle is left for the garbage collector.
     """
 
