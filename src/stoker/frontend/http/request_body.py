@@ -2,66 +2,80 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
-from typing import Any
-
-import httptools
 
 from stoker.core.payloads import Assembly
 from stoker.errors import BadRequest, MessageTooLarge
 from stoker.frontend.http.request_head import END, NOT_HTTP, RequestHead
 
-_HEAD = b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
-_MOST_BETWEEN = 64 << 10
-"""Bytes of chunk sizes, extensions and trailers between two body bytes."""
+_LINE_END = END[:2]
+_TEXT = rb"[\t -~\x80-\xff]*"
+_SIZE_LINE = re.compile(rb"\r\n([0-9A-Fa-f]{1,15})(?:[ \t]*;" + _TEXT + rb")?\r\n")
+_PART_OF_IT = re.compile(rb"\r(?:\n(?:[0-9A-Fa-f]{1,15}(?:[ \t]*(?:;" + _TEXT + rb")?\r?)?)?)?")
+_TRAILERS = re.compile(rb"\r\n(?:[!#$%&'*+\-.^_`|~0-9A-Za-z]+:" + _TEXT + rb"\r\n)*\r\n")
+_MOST_BETWEEN = 16 << 10
+"""Bytes of a chunk's size with its extensions, and of all trailers."""
 
 
 class ChunkedBody:
-    """``take`` is called with the data. ``whole``: the body is complete.
+    """``take`` is called with the data.  ``declared``: bytes of all chunks whose size has come.  ``whole``: the body is
+    complete.
 
-    httptools parses the chunks.  It is never fed past the end of the body, so that what follows stays with the
-    connection: a chunked body ends with an empty line, so it is fed up to each empty line.
+    Data is skipped by its size, never searched, so that its content does not matter.  Trailers are dropped.
     """
 
-    __slots__ = ("_between", "_parser", "_seen", "_take", "whole")
+    __slots__ = ("_between", "_in_trailers", "_left", "_take", "declared", "whole")
 
     def __init__(self, take: Callable[[bytes], None]) -> None:
+        self.declared = 0
         self.whole = False
         self._take = take
-        self._seen = b""  # the newest bytes, which may be the start of an empty line
-        self._between = 0
-        self._parser: Any = httptools.HttpRequestParser(self)
-        self._parser.feed_data(_HEAD)
+        self._left = 0  # of the current chunk
+        self._between = _LINE_END  # what has come since; the first size is read like one that follows a chunk
+        self._in_trailers = False
 
     def feed(self, data: bytes | bytearray) -> bytes:
         """Returns what follows the end of the body. Raises BadRequest."""
-        before = len(self._seen)
-        window, start = self._seen + data, before
-        while start < len(window) and not self.whole:
-            found = window.find(END, max(0, start - 3))
-            stop = len(window) if found < 0 else found + 4
-            self._feed(window[start:stop])
-            start = stop
-        if self.whole:
-            self._parser = None  # it refers to this object
-        self._seen = window[-3:]
-        return window[start:]
+        window, at, left, take, size_line = self._between + data, 0, self._left, self._take, _SIZE_LINE.match
+        while not self._in_trailers:
+            if left:
+                piece = window[at : at + left]
+                take(piece)
+                at += len(piece)
+                left -= len(piece)
+            if at == len(window):
+                self._left, self._between = left, b""
+                return b""
+            line = size_line(window, at)
+            if line is None:
+                self._left = 0
+                return self._wait(window[at:])
+            left = int(line[1], 16)
+            self.declared += left
+            self._in_trailers = not left
+            at = line.end() if left else line.end() - len(_LINE_END)
+        return self._end(window[at:])
 
-    def _feed(self, piece: bytes) -> None:
-        self._between += len(piece)
-        try:
-            self._parser.feed_data(piece)
-        except httptools.HttpParserError:
-            raise BadRequest(NOT_HTTP) from None
-        if self._between > _MOST_BETWEEN and not self.whole:
+    def _wait(self, begun: bytes) -> bytes:
+        """Keeps the part of a size that has come."""
+        if len(begun) > _MOST_BETWEEN or _PART_OF_IT.fullmatch(begun) is None:
             raise BadRequest(NOT_HTTP)
+        self._between = begun
+        return b""
 
-    def on_body(self, data: bytes) -> None:
-        self._between = 0
-        self._take(data)
-
-    def on_message_complete(self) -> None:
-        self.whole = True
+    def _end(self, begun: bytes) -> bytes:
+        """Finds the empty line after the trailers."""
+        stop = begun.find(END) + len(END)
+        self.whole = stop >= len(END)
+        if (stop if self.whole else len(begun)) > _MOST_BETWEEN:
+            raise BadRequest(NOT_HTTP)
+        if not self.whole:
+            self._between = begun
+            return b""
+        if _TRAILERS.fullmatch(begun, 0, stop) is None:
+            raise BadRequest(NOT_HTTP)
+        return begun[stop:]
 
 
 class RequestBody:
@@ -90,11 +104,11 @@ class RequestBody:
 
     def feed(self, received: bytes | bytearray) -> bytes | bytearray:
         """Returns what follows the end of the body. Raises BadRequest, MessageTooLarge."""
-        chunks, data = self._chunks, self._data
+        chunks = self._chunks
         if chunks is not None:
             rest = chunks.feed(received)
-            if len(data) > self._limit:
-                raise MessageTooLarge(size=len(data), limit=self._limit)
+            if chunks.declared > self._limit:
+                raise MessageTooLarge(size=chunks.declared, limit=self._limit)
             self.whole = chunks.whole
             return rest
         taken = self._assembly.fill(received)
