@@ -273,6 +273,14 @@ async def test_after_an_error_no_pipelined_request_is_answered(server: Running) 
     assert not server.inference.submissions
 
 
+async def test_the_access_log_names_a_refused_request_not_the_one_behind_it(server: Running) -> None:
+    refused = b"POST /predictions/refused HTTP/1.1\r\nhost: x\r\nhost: y\r\n\r\n"
+    answer = await server.raw(refused + b"GET /behind HTTP/1.1\r\nhost: x\r\n\r\n")
+    assert parsed(answer)[0] == 400
+    await until(lambda: bool(server.ports.access_log.lines))
+    assert [(line[1].split()[1], line[2]) for line in server.ports.access_log.lines] == [("/predictions/refused", 400)]
+
+
 async def test_garbage_behind_a_good_request_does_not_cost_its_answer(server: Running) -> None:
     good = b"POST /predictions/m HTTP/1.1\r\nhost: x\r\ncontent-length: 5\r\n\r\nhello"
     answer = await server.raw(good + b"garbage\r\n\r\n")

@@ -284,10 +284,11 @@ class HttpConnection(asyncio.Protocol):
         if end < 0:
             self._wait_for_head(bytearray(self._take(len(rest))))
             return False
-        raw = bytes(self._take(end + 4))
+        raw = bytes(rest[start : end + 4])
         if raw != self._raw:
-            head = new_heads.parse(raw, self._site)
+            head = new_heads.parse(raw, self._site)  # one that is refused stays, to be named in the access log
             self._raw, self._head = raw if len(raw) <= _KEPT_HEAD else b"", head
+        self._take(end + 4)
         return True
 
     def _wait_for_head(self, begun: bytearray) -> None:
