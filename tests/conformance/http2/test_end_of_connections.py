@@ -13,6 +13,7 @@ from h2_peer import (
     BIG,
     CANCELLED,
     DATA,
+    DEADLINE_EXCEEDED,
     END_STREAM,
     ENHANCE_YOUR_CALM,
     GOAWAY,
@@ -124,6 +125,33 @@ async def test_a_deadline_counts_from_the_call_not_from_the_end_of_its_request(
         await client.answer(1)
     assert delays
     assert delays[0] <= 60 - lasted
+
+
+async def test_an_answer_that_the_client_cannot_take_by_its_deadline_is_dropped(
+    ports: Ports, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connections, "SWEEP_S", 0.05)
+    budgets = Budgets()
+    async with ports.server(budgets=budgets) as server, peer(server.port, settings={INITIAL_WINDOW_SIZE: 0}) as client:
+        client.call(1, REQUEST, extra=[("grpc-timeout", "300m")])
+        client.call(3, REQUEST)
+        assert (await client.answer(1)).reset == 8  # CANCEL
+        client.send(frame(WINDOW_UPDATE, 0, 3, MIB.to_bytes(4, "big")))
+        assert (await client.answer(3)).status == OK
+        await until(lambda: budgets.unread.total == 0)
+
+
+@pytest.mark.parametrize("path", [PREDICTIONS, "/grpc.health.v1.Health/Check"])
+async def test_a_deadline_ends_a_call_whose_request_has_not_come(
+    ports: Ports, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    monkeypatch.setattr(connections, "SWEEP_S", 0.05)
+    budgets = Budgets()
+    async with ports.server(budgets=budgets) as server, peer(server.port) as client:
+        head = client.headers(1, path=path, extra=[("grpc-timeout", "300m")])
+        client.send(head, frame(DATA, 0, 1, message(REQUEST)[:-1]))
+        assert (await client.answer(1)).status == DEADLINE_EXCEEDED
+        assert budgets.unparsed.taken == 0
 
 
 async def test_a_connection_that_says_nothing_is_closed(ports: Ports, monkeypatch: pytest.MonkeyPatch) -> None:

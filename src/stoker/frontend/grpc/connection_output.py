@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 WRITE_BYTES = 64 << 10
 """Bytes to write at a time: for larger pieces, malloc would take fresh pages from the kernel every time."""
 
-NO_ERROR, ENHANCE_YOUR_CALM = 0, 11
+NO_ERROR, CANCEL, ENHANCE_YOUR_CALM = 0, 8, 11
 _TOO_MANY_PINGS = b"too_many_pings"
 """Debug data that makes gRPC's libraries ping half as often; pings are the only frames that they send in such
 numbers."""
@@ -241,7 +241,8 @@ class ConnectionOutput(asyncio.Protocol):
             self._begin_held(transport)
 
     def _check_stalls(self, transport: asyncio.Transport, now: float) -> None:
-        """Drops answers of which the client reads nothing, and a connection that reads nothing at all."""
+        """Drops answers of which the client reads nothing or whose deadline has passed, and a connection that reads
+        nothing at all."""
         stall_s = self._stall_s
         buffered = transport.get_write_buffer_size()
         if not buffered or buffered != self._stuck_bytes:
@@ -251,7 +252,9 @@ class ConnectionOutput(asyncio.Protocol):
             return
         for call in list(self.calls.values()):
             unread = call.unsent if call.ended else 0
-            if not unread or unread != call.unread:
+            if unread and call.deadline is not None and now >= call.deadline:
+                call.reset(CANCEL)
+            elif not unread or unread != call.unread:
                 call.unread, call.unread_since = unread, now
             elif now - call.unread_since >= stall_s:
                 call.reset(ENHANCE_YOUR_CALM)

@@ -118,7 +118,11 @@ class StreamCall(Call, kw_only=True):
 
     def is_late(self, now: float, budgets: Budgets, slow_s: float) -> bool:
         """Tells whether the client takes too long to send the rest of a message, or the only message of its request."""
-        if self._half_closed or self.ended or not self.reading:
+        if self.ended:
+            return False
+        if not self._begun and self.deadline is not None and now >= self.deadline:
+            return True
+        if self._half_closed or not self.reading:
             return False
         incoming = self._incoming
         if incoming is None:
