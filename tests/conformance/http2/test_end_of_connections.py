@@ -26,6 +26,8 @@ from h2_peer import (
     PREDICTIONS,
     REQUEST,
     SETTINGS,
+    STREAM_PREDICTIONS,
+    STREAM_PREDICTIONS_2,
     UNAVAILABLE,
     UNIMPLEMENTED,
     WINDOW_UPDATE,
@@ -265,6 +267,39 @@ async def test_a_closed_connection_is_freed_long_before_its_age(ports: Ports) ->
             assert (await client.answer(1)).status == OK
             closed = weakref.ref(next(iter(connections)))
         await until(lambda: not connections and (gc.collect(), closed())[1] is None)
+
+
+AT_THE_END_OF_ITS_AGE = {
+    "unary": (PREDICTIONS, message(REQUEST), END_STREAM),
+    "half a request": (PREDICTIONS, message(REQUEST)[:-1], 0),
+    "stream": (STREAM_PREDICTIONS, message(REQUEST), END_STREAM),
+    "conversation": (STREAM_PREDICTIONS_2, b"", 0),
+    "watch": ("/grpc.health.v1.Health/Watch", message(b""), END_STREAM),
+    "reflection": ("/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo", message(b":\x01*"), 0),
+}
+
+
+@pytest.mark.parametrize("kind", AT_THE_END_OF_ITS_AGE)
+async def test_what_outlasts_the_grace_of_a_connection_is_answered_before_it_closes(ports: Ports, kind: str) -> None:
+    ports.inference.on_submit = None
+    path, request, end = AT_THE_END_OF_ITS_AGE[kind]
+    age = ConnectionAge(age_s=0.1, grace_s=0.4)
+    async with ports.server(connection_age=age) as server, peer(server.port) as client:
+        client.send(client.headers(1, path=path), frame(DATA, end, 1, request))
+        assert (await client.answer(1)).status == UNAVAILABLE
+        assert client.goaway == NO_ERROR
+        await client.until(lambda: client.closed)
+        assert server.open_calls == 0
+
+
+async def test_a_client_that_reads_nothing_does_not_outlast_the_grace(ports: Ports) -> None:
+    age = ConnectionAge(age_s=0.1, grace_s=0.1)
+    async with (
+        ports.server(connection_age=age) as server,
+        peer(server.port, settings={INITIAL_WINDOW_SIZE: 0}) as client,
+    ):
+        client.call(1, REQUEST)
+        await client.until(lambda: client.closed)
 
 
 # ----------------------------------------------------------------------------------------------------- drains

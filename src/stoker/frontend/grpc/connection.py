@@ -34,7 +34,7 @@ from stoker.frontend.grpc.request_head import (
     parse_head,
     status_trailers,
 )
-from stoker.frontend.grpc.status import RESOURCE_EXHAUSTED, UNIMPLEMENTED, Status
+from stoker.frontend.grpc.status import RESOURCE_EXHAUSTED, UNAVAILABLE, UNIMPLEMENTED, Status
 from stoker.frontend.grpc.stream_call import StreamCall
 from stoker.frontend.sockets import avoid_pacing, peer_of
 from stoker.frontend.transfers import LARGE_BYTES
@@ -51,6 +51,9 @@ _CONTINUATIONS, _OUTBOUND_ACKS, _GLITCHES, _GLITCHES_PER_SECOND = 8, 1_000, 10_0
 """Defaults of libnghttp2: frames of a header list, acknowledgements in its queue, odd frames."""
 _GOAWAY_PAUSE_S = 0.2
 """Time between the two GOAWAY frames of a shutdown: calls that the client sends before it sees the first are served."""
+_EXPIRED = Status(UNAVAILABLE, "The connection has reached its maximum age.")
+_LAST_READ_S = 1.0
+"""Time for a client to read how its calls ended at that age."""
 
 _MAX_CONCURRENT_STREAMS, _INITIAL_WINDOW_SIZE, _MAX_HEADER_LIST_SIZE = 3, 4, 6
 
@@ -394,10 +397,17 @@ class Connection(ConnectionOutput):
         else:
             self._send_final_goaway()
         if grace_s is not None:
-            self._timer = loop.call_later(grace_s, self.give_up)
+            self._timer = loop.call_later(grace_s, self._end_grace)
 
     def shutdown_after(self, age_s: float, grace_s: float | None) -> None:
         self._timer = asyncio.get_running_loop().call_later(age_s, self.shutdown, grace_s)
+
+    def _end_grace(self) -> None:
+        """Ends the calls that are still open, and closes once the client has read that, or soon."""
+        self._send_final_goaway()
+        for call in list(self.calls.values()):
+            call.end_early(_EXPIRED)
+        self._timer = asyncio.get_running_loop().call_later(_LAST_READ_S, self.give_up)
 
     def refuse_open_calls(self) -> None:
         """Refuses the calls that a drain does not wait for: health watches, and those with incomplete requests."""

@@ -150,7 +150,7 @@ class StreamCall(Call, kw_only=True):
 
     def refuse_for(self, error: BaseException) -> None:
         """Refuses a request that cannot be read."""
-        self._refuse_request(self._status_of(error))
+        self.end_early(self._status_of(error))
 
     def _status_of(self, error: BaseException) -> Status:
         if isinstance(error, compression.UnknownEncoding):
@@ -173,11 +173,11 @@ class StreamCall(Call, kw_only=True):
         if not self._half_closed:
             return
         if self._incoming is not None and self._incoming.incomplete:
-            self._refuse_request(Status(INTERNAL, "The request ends within a message."))
+            self.end_early(Status(INTERNAL, "The request ends within a message."))
         elif not self.method.one_request:
             self.half_closed()
         elif not self._begun:
-            self._refuse_request(Status(INTERNAL, "The request holds no message."))
+            self.end_early(Status(INTERNAL, "The request holds no message."))
         else:
             self._begin()
 
@@ -201,10 +201,10 @@ class StreamCall(Call, kw_only=True):
         else CANCELLED."""
         late = self.deadline is not None and time.monotonic() >= self.deadline
         code = DEADLINE_EXCEEDED if late else CANCELLED
-        self._refuse_request(Status(code, "The request did not arrive in time."))
+        self.end_early(Status(code, "The request did not arrive in time."))
 
-    def _refuse_request(self, status: Status) -> None:
-        """Ends a call whose request cannot be read further, and cancels its work."""
+    def end_early(self, status: Status) -> None:
+        """Ends a call whatever is left of its request, and cancels its work."""
         on_cancel = self.on_cancel
         self.refuse(status)
         if on_cancel is not None:
