@@ -332,6 +332,15 @@ async def test_a_drain_refuses_a_request_that_is_not_whole_at_its_end(ports: Por
         assert (await client.answer(1)).status == UNAVAILABLE
 
 
+async def test_a_stop_without_a_drain_refuses_a_request_that_is_not_whole(ports: Ports) -> None:
+    async with ports.server() as server, peer(server.port) as client:
+        client.send(client.headers(1), frame(DATA, 0, 1, message(REQUEST)[:-1]))
+        open_ones = server._engine.connections.open  # type: ignore[union-attr]
+        await until(lambda: any(connection.calls for connection in open_ones))
+        await server.__aexit__()
+        assert (await client.answer(1)).status == UNAVAILABLE
+
+
 async def test_a_drain_answers_a_call_whose_refusal_waits_for_its_request(
     ports: Ports, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -49,15 +49,19 @@ class Nghttp2Engine:
         self.connections.shutdown()
 
     async def flush(self, grace_s: float) -> None:
-        for connection in list(self.connections.open):
-            connection.refuse_open_calls()
+        self._refuse_open_calls()
         await self.connections.wait_left(grace_s)
 
     async def stop(self) -> None:
         self._listener.close()
         await asyncio.sleep(0)  # until what was accepted in this turn is a connection
+        self._refuse_open_calls()
         self.connections.shutdown()
         await self.connections.wait_closed(FLUSH_S)
+
+    def _refuse_open_calls(self) -> None:
+        for connection in list(self.connections.open):
+            connection.refuse_open_calls()
 
     def opened(self, connection: Connection) -> bool:
         """Counts a new connection. False: there are too many."""
