@@ -338,6 +338,21 @@ async def test_a_stream_that_a_drain_gave_up_has_no_good_end(server: Running) ->
     writer.close()
 
 
+@pytest.mark.parametrize("part", [b"content-length: 5\r\n\r\nhel", b"transfer-encoding: chunked\r\n\r\n3\r\nhel\r\n"])
+async def test_a_drain_refuses_a_request_that_is_not_whole_and_does_not_wait_for_it(part: bytes) -> None:
+    ports = HttpPorts()
+    async with ports.listener() as listener:
+        reader, writer = await wire.connect(listener.port)
+        writer.write(b"POST /predictions/m HTTP/1.1\r\nhost: x\r\n" + part)
+        await until(lambda: bool(listener._exchanges.open))
+        drain = asyncio.create_task(listener.drain(1000))
+        answer = await reader.read()
+        assert answer.startswith(b"HTTP/1.1 503 ")
+        assert b"The server is stopping." in answer
+        writer.close()
+        await drain
+
+
 async def test_a_drain_does_not_cut_a_client_that_still_sends_what_was_refused(server: Running) -> None:
     """A close while it sends would reset the connection, and lose the answer."""
     reader, writer = await server.connect()

@@ -11,7 +11,7 @@ from msgspec import field
 from stoker.core.buffer import Buffer
 from stoker.core.job import new_request_id
 from stoker.core.reply import Chunk, ResponseMeta
-from stoker.errors import StreamStalled
+from stoker.errors import ServerStopping, StreamStalled
 from stoker.frontend.exchange import Exchange
 from stoker.frontend.http import heads
 from stoker.frontend.http.request_head import RequestHead
@@ -115,6 +115,11 @@ class HttpExchange(Exchange, kw_only=True):
             self.connection.predict(self)
         except Exception as error:
             self.abandon(error)
+
+    def drain(self) -> None:
+        """Refuses a request that is incomplete: no work would be admitted once it is whole."""
+        if not (self.whole or self.started):
+            self.abandon(ServerStopping())
 
     # ------------------------------------------------------------------------------------ the answer
 
