@@ -13,7 +13,7 @@ from http_fakes import LIMIT, HttpPorts, Running, connections, echo, running
 from leaks import telltale
 from waiting import until
 
-from stoker.frontend.http import request_head
+from stoker.frontend.http import lingering, request_head
 from stoker.frontend.http.protocol import HttpConnection
 from stoker.frontend.listener import Limits
 
@@ -215,6 +215,39 @@ async def test_a_client_that_sends_on_still_reads_why_it_was_refused(server: Run
         await asyncio.sleep(0)
     assert parsed(await reader.read()) == (413, b"")
     writer.close()
+
+
+@pytest.mark.parametrize("last", [b"HTTP/1.1\r\nconnection: close\r\n", b"HTTP/1.0\r\n"], ids=["close", "1.0"])
+@pytest.mark.parametrize("when", ["with it", "after its answer"])
+async def test_what_a_client_sends_after_its_last_request_costs_it_no_byte_of_the_answer(
+    server: Running, last: bytes, when: str
+) -> None:
+    size = 1_000_000  # what the kernel takes of a client that does not read yet
+    server.inference.on_submit = lambda submission: submission.answer(bytes(size))
+    reader, writer = await server.connect()
+    writer.transport.pause_reading()  # type: ignore[attr-defined]
+    request, more = b"GET /predictions/m " + last + b"host: x\r\n\r\n", b"GET /ping HTTP/1.1\r\nhost: x\r\n\r\n" * 9
+    writer.write(request + more if when == "with it" else request)
+    await until(lambda: server.ports.telemetry.statuses == [200])
+    await asyncio.sleep(0.1)  # by now, the server would have closed
+    writer.write(more)
+    await asyncio.sleep(0.1)
+    writer.transport.resume_reading()  # type: ignore[attr-defined]
+    assert parsed(await reader.read()) == (200, bytes(size))
+    writer.close()
+
+
+async def test_a_client_that_never_closes_is_not_waited_for_longer_than_it_reads(
+    server: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lingering, "LINGER_S", 0.1)
+    server.inference.on_submit = lambda submission: submission.answer(bytes(1_000_000))
+    _, writer = await server.connect()
+    writer.transport.pause_reading()  # type: ignore[attr-defined]
+    writer.write(POST + b"\r\n")
+    await until(lambda: server.ports.telemetry.statuses == [200])
+    await until(lambda: server.listener.open_connections == 0)
+    writer.transport.abort()
 
 
 async def test_a_body_in_a_hundred_thousand_chunks_of_one_byte_is_one_body(server: Running) -> None:

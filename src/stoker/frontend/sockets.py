@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import fcntl
 import os
 import socket
 import stat
+import struct
+import termios
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,6 +23,7 @@ _REMEDIES = {
     errno.EACCES: "ports below 1024 need root or CAP_NET_BIND_SERVICE",
 }
 _LONGEST_PATH = 107  # of a Unix socket, on Linux
+_INT = struct.Struct("i")
 _TCP_CONGESTION: int | None = getattr(socket, "TCP_CONGESTION", None)  # Linux
 
 
@@ -53,6 +57,15 @@ def avoid_pacing(transport: asyncio.BaseTransport) -> None:
         sock.setsockopt(socket.IPPROTO_TCP, _TCP_CONGESTION, b"reno")
     except OSError:
         pass  # the system does not offer it, or the client has left
+
+
+def unacknowledged(transport: asyncio.BaseTransport) -> int:
+    """Returns the bytes sent that the client's machine has not received yet; 0 if the system does not tell."""
+    sock = transport.get_extra_info("socket")
+    try:
+        return _INT.unpack(fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, bytes(_INT.size)))[0]  # type: ignore[no-any-return]
+    except (AttributeError, OSError, ValueError):
+        return 0
 
 
 async def listen(address: Address, *, backlog: int, name: object = None) -> ListeningSocket:

@@ -291,7 +291,8 @@ class TlsTransport(asyncio.Transport, asyncio.BufferedProtocol):
     def _half_close(self) -> None:
         self._notify()
         self._state = State.HALF_CLOSED
-        self._below.write_eof()
+        with suppress(OSError):  # the client left unnoticed
+            self._below.write_eof()
 
     def _notify(self) -> None:
         with suppress(ssl.SSLError):  # the client's own close_notify has not come

@@ -26,7 +26,7 @@ from stoker.frontend.http.lingering import Lingering
 from stoker.frontend.http.request_body import RequestBody
 from stoker.frontend.http.request_head import END, RequestHead
 from stoker.frontend.http.site import Site
-from stoker.frontend.sockets import avoid_pacing, peer_of
+from stoker.frontend.sockets import avoid_pacing, peer_of, unacknowledged
 from stoker.frontend.transfers import LARGE_BYTES, Reading
 
 _FREE_BYTES = 16 << 10
@@ -127,7 +127,9 @@ class HttpConnection(asyncio.Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         exchange, self._exchange = self._exchange, None
-        self._lingering = None
+        lingering, self._lingering = self._lingering, None
+        if lingering is not None:
+            lingering.cancel()
         self._discarding = True
         self._rest, self._body = b"", None
         self._give_back()
@@ -369,22 +371,32 @@ class HttpConnection(asyncio.Protocol):
         exchange.abandon(error)
 
     def _close(self, *, still_sends: bool) -> None:
-        """Closes, after some time if the client still sends, because closing at once would lose the answer."""
+        """Closes; with more care if the client still sends, because closing at once would lose the answer."""
         self._discarding, self._rest = True, b""
         if self._transport.is_closing():
             return
-        if not still_sends:
+        if still_sends:
+            self._reading.want(True)
+            self._linger()
+        else:
             self._close_after_output()
-            return
-        self._reading.want(True)
-        self._lingering = Lingering(self._transport, self._close_after_output)
-        self._lingering.begin()
 
     def _close_after_output(self) -> None:
         """Closes once the client has read the output."""
         self._discarding = True
-        if not self._paused:
-            self._loop.call_soon(self._transport.close)  # within asyncio's write, it would report the loss twice
+        if self._paused or self._lingering is not None:
+            return
+        if unacknowledged(self._transport):
+            self._linger()
+        else:
+            self._close_now()
+
+    def _linger(self) -> None:
+        self._lingering = Lingering(self._transport, self._close_now)
+        self._lingering.begin()
+
+    def _close_now(self) -> None:
+        self._loop.call_soon(self._transport.close)  # within asyncio's write, it would report the loss twice
 
     # ------------------------------------------------------------------------------------ writing, stopping
 
@@ -456,7 +468,7 @@ class HttpConnection(asyncio.Protocol):
         if exchange is not None:
             if not exchange.started:
                 exchange.keep_alive = False
-        elif self._lingering is None:
+        else:
             self._close_after_output()
 
 
