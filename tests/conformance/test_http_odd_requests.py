@@ -201,6 +201,15 @@ async def test_expect_of_too_large_a_body_is_refused_before_it_is_sent(server: R
     assert (status, body) == (413, b"")
 
 
+@pytest.mark.parametrize("expect", [b"expect: 100-continue\r\n", b""])
+async def test_an_answer_before_the_end_of_its_request_says_that_the_connection_closes(
+    server: Running, expect: bytes
+) -> None:
+    answer = await server.raw(b"POST /ping HTTP/1.1\r\nhost: x\r\n" + expect + b"content-length: 5\r\n\r\n")
+    assert parsed(answer)[0] == 200
+    assert b"\r\nconnection: close\r\n" in answer
+
+
 @pytest.mark.parametrize("length", [LIMIT + 1, 2 << 30])
 async def test_a_declared_length_beyond_the_limit_is_refused_at_once(server: Running, length: int) -> None:
     assert parsed(await server.raw(POST + b"content-length: %d\r\n\r\nabc" % length)) == (413, b"")

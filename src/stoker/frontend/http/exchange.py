@@ -222,7 +222,7 @@ class HttpExchange(Exchange, kw_only=True):
 
     def _head(self, status: int, reason: str, headers: Sequence[tuple[bytes, bytes]]) -> bytes:
         self.status = status
-        if status >= 400:
+        if status >= 400 or not self.whole:  # the rest of a request that is answered early is not read
             self.keep_alive = False
         return b"".join(
             (
