@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 
 import pytest
 import wire
@@ -12,6 +13,7 @@ from h2_peer import (
     END_STREAM,
     HEADERS,
     INITIAL_WINDOW_SIZE,
+    MIB,
     NO_ERROR,
     NOT_FOUND,
     OK,
@@ -188,3 +190,25 @@ async def test_a_request_that_is_reset_as_it_arrives_disturbs_no_other_call(
 
         assert (await client.answer(11)).status == NOT_FOUND
     await until(lambda: server.open_calls == 0)
+
+
+@pytest.mark.parametrize("seed", range(5))
+async def test_settings_may_change_in_the_middle_of_answers(server: GrpcServer, ports: Ports, seed: int) -> None:
+    chosen = random.Random(seed)
+    choices = {1: (0, 100, 4096, 1 << 20), INITIAL_WINDOW_SIZE: (0, 1, 65_535, 1 << 20), 5: (16_384, (1 << 24) - 1)}
+    ports.inference.on_submit = lambda submission: submission.answer(bytes(MIB))
+    async with peer(server.port, settings={INITIAL_WINDOW_SIZE: 100}) as client:
+        for stream in range(1, 41, 2):
+            client.call(stream, REQUEST)
+            key = chosen.choice(list(choices))
+            value = chosen.choice(choices[key])
+            client.send(
+                frame(SETTINGS, 0, 0, key.to_bytes(2, "big") + value.to_bytes(4, "big")),
+                frame(WINDOW_UPDATE, 0, 0, (100_000).to_bytes(4, "big")),
+            )
+            await asyncio.sleep(0.001)
+        wide = INITIAL_WINDOW_SIZE.to_bytes(2, "big") + (1 << 24).to_bytes(4, "big")
+        client.send(frame(SETTINGS, 0, 0, wide), frame(WINDOW_UPDATE, 0, 0, (1 << 28).to_bytes(4, "big")))
+        for stream in range(1, 41, 2):
+            answer = await client.answer(stream)
+            assert (answer.status, len(answer.body) > MIB) == (OK, True)

@@ -7,7 +7,7 @@ import socket
 import ssl
 import struct
 from collections.abc import AsyncIterator, Callable
-from contextlib import ExitStack, asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -37,6 +37,7 @@ class Server:
     request: bytes
     ask: Callable[[], Any]
     open: Callable[[], int]
+    handshakes: Callable[[], int]
 
 
 class Kind(Protocol):
@@ -55,7 +56,8 @@ async def over_rest(*, handshake_s: float = 20.0) -> AsyncIterator[Server]:
             writer.close()
             return answered
 
-        yield Server(listener.port, ports.inference, REST, ask, lambda: len(connections(listener)))
+        counted = connections(listener)
+        yield Server(listener.port, ports.inference, REST, ask, lambda: len(counted.open), lambda: counted.handshakes)
 
 
 @asynccontextmanager
@@ -69,8 +71,8 @@ async def over_grpc(*, handshake_s: float = 20.0) -> AsyncIterator[Server]:
                 return (await client.answer(1)).status == 0
 
         request = PREFACE + frame(SETTINGS, 0, 0) + _head() + frame(DATA, END_STREAM, 1, message(RPC))
-        opened = server._engine.connections.open  # type: ignore[union-attr]
-        yield Server(server.port, ports.inference, request, ask, lambda: len(opened))
+        counted = server._engine.connections  # type: ignore[union-attr]
+        yield Server(server.port, ports.inference, request, ask, lambda: len(counted.open), lambda: counted.handshakes)
 
 
 def _head() -> bytes:
@@ -128,6 +130,15 @@ class Client:
             else:
                 self.push(step)
                 return self
+
+    def step(self, part: float = 1.0) -> None:
+        """Sends this part of the next flight, and waits for the answer if that is all of it."""
+        with suppress(ssl.SSLWantReadError):
+            self.tls.do_handshake()
+        flight = self.outgoing.read()
+        self.sock.sendall(flight[: int(part * len(flight))])
+        if part == 1.0:
+            self.pull()
 
     def write(self, data: bytes, step: int = 1 << 16) -> None:
         self.tls.write(data)
@@ -265,6 +276,31 @@ async def test_a_thousand_handshakes_at_once_that_go_no_further_keep_no_neighbou
                 assert await server.ask()
         assert await server.ask()
         assert server.open() <= 1
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+@pytest.mark.parametrize("end", ["reset", "end of file"])
+@pytest.mark.parametrize("part", [0.5, 1.0], ids=["within a flight", "after a flight"])
+async def test_clients_that_vanish_during_the_handshake_leave_nothing(
+    server: Server, version: ssl.TLSVersion, end: str, part: float, caplog: pytest.LogCaptureFixture
+) -> None:
+    context = ssl.create_default_context(cadata=wire.identity().chain.decode())
+    context.minimum_version = context.maximum_version = version
+
+    def attack(flights: int) -> None:
+        with ExitStack() as stack:
+            clients = [Client(server.port, context) for _ in range(50)]
+            for client in clients:
+                stack.callback(client.reset if end == "reset" else client.sock.close)
+            for flight in range(flights):
+                for client in clients:
+                    client.step(part if flight == flights - 1 else 1.0)
+
+    for flights in (1, 2):
+        await in_thread(lambda flights=flights: attack(flights))
+        await until(lambda: server.handshakes() == server.open() == 0)
+    assert "Traceback" not in caplog.text
+    assert not [record for record in caplog.records if record.name == "asyncio"]
 
 
 @pytest.mark.parametrize("protocols", [[], ["h2"], ["http/1.1"], ["spdy/3"], ["x" * 255] * 100])
