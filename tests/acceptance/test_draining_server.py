@@ -6,12 +6,12 @@ import signal
 import socket
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import grpc
 import pytest
-from h2_peer import DATA, END_STREAM, OK, WINDOW_UPDATE, frame, message
+from h2_peer import DATA, END_STREAM, OK, PING, PREFACE, UNAVAILABLE, WINDOW_UPDATE, frame, message
 from hostile_kit import Attacker, calls, port_of
 from torchserve_kit import archive
 from waiting import wait_until
@@ -40,6 +40,7 @@ def handle(data, context):
     return ["ended"]
 """
 LARGE = 16_000_000  # more than the buffers of a socket take
+DRAIN_TIMEOUT_S = 60
 ENGINES = ("nghttp2", "grpcio")
 
 
@@ -50,6 +51,7 @@ def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[RunningSe
         "load_models": "all",
         "default_workers_per_model": 1,
         "max_response_size": 2 * LARGE,
+        "drain_timeout": DRAIN_TIMEOUT_S,
         "grpc_engine": request.param,
     }
     with running_server(archives=[model], settings=settings) as running:
@@ -117,3 +119,51 @@ def test_a_stop_waits_for_those_who_still_read_their_answers(server: RunningServ
         assert head.startswith(b"HTTP/1.1 200")
         assert len(body) == LARGE
     assert_ended_well(server)
+
+
+def test_a_stop_waits_for_nobody_to_whom_no_work_is_due(server: RunningServer) -> None:
+    grpc_port, rest_port = port_of(server.endpoint.inference), port_of(server.inference)
+    post = b"POST /predictions/m HTTP/1.1\r\nhost: x\r\ncontent-length: 5\r\n\r\n"
+    with ExitStack() as stack:
+
+        def attacker(port: int, sent: bytes = b"") -> Attacker:
+            opened = stack.enter_context(Attacker(port))
+            opened.push(sent)
+            return opened
+
+        idle = [attacker(grpc_port), attacker(grpc_port, PREFACE[:8]), attacker(rest_port), attacker(rest_port, post[:9])]
+        kept = attacker(rest_port, b"GET /ping HTTP/1.1\r\nhost: x\r\n\r\n")
+        kept.read_until(lambda: b"Healthy" in kept.received)
+        half_over_rest = attacker(rest_port, post + b"hel")
+        half_over_grpc = attacker(grpc_port)
+        half_over_grpc.greet()
+        half_over_grpc.push(calls(1, lambda id: frame(DATA, 0, int.from_bytes(id, "big"), message(bytes(9))[:9])))
+        half_over_grpc.push(frame(PING, 0, 0, bytes(8)))
+        half_over_grpc.read_until(lambda: any(kind == PING for kind, *_ in half_over_grpc.frames()))
+        server.process.send_signal(signal.SIGTERM)
+        assert half_over_rest.read_to_the_end().startswith(b"HTTP/1.1 503 ")
+        half_over_grpc.read_to_the_end()
+        assert half_over_grpc.trailers() == {1: UNAVAILABLE}
+        for one in (*idle, kept):
+            one.read_to_the_end()
+        assert kept.received.count(b"HTTP/1.1") == 1
+        assert server.process.wait(DRAIN_TIMEOUT_S / 2) == 0
+    assert "Traceback" not in server.console
+
+
+def test_a_second_stop_ends_what_runs_with_one_answer_each(server: RunningServer, tmp_path: Path) -> None:
+    never = str(tmp_path / "never")
+    with Attacker(port_of(server.inference)) as over_rest, Client(server.endpoint) as client, ThreadPoolExecutor(2) as pool:
+        runs = pool.submit(client.predict, "m", never, timeout=60)
+        wait_until(lambda: Path(f"{never}.begun").exists(), "a request runs")
+        over_rest.push(b"POST /predictions/m HTTP/1.1\r\nhost: x\r\ncontent-length: 1\r\n\r\nx")
+        wait_until(lambda: queued(client) == 1, "a request waits")
+        begin_drain(server)
+        server.process.send_signal(signal.SIGTERM)
+        answer = over_rest.read_to_the_end()
+        assert (answer.count(b"HTTP/1.1"), answer[:13]) == (1, b"HTTP/1.1 503 ")
+        with pytest.raises(CallError) as refused:
+            runs.result()
+        assert refused.value.code == grpc.StatusCode.UNAVAILABLE
+        assert server.process.wait(DRAIN_TIMEOUT_S / 2) == 0
+    assert "Traceback" not in server.console

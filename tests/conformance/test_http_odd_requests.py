@@ -255,7 +255,7 @@ async def test_a_client_that_never_closes_is_not_waited_for_longer_than_it_reads
     writer.transport.pause_reading()  # type: ignore[attr-defined]
     writer.write(POST + b"\r\n")
     await until(lambda: server.ports.telemetry.statuses == [200])
-    await until(lambda: server.listener.open_connections == 0)
+    await until(lambda: not connections(server.listener))
     writer.transport.abort()
 
 

@@ -56,8 +56,10 @@ async def over_rest(*, handshake_s: float = 20.0) -> AsyncIterator[Server]:
             writer.close()
             return answered
 
-        counted = connections(listener)
-        yield Server(listener.port, ports.inference, REST, ask, lambda: len(counted.open), lambda: counted.handshakes)
+        counted = listener._connections
+        yield Server(
+            listener.port, ports.inference, REST, ask, lambda: len(connections(listener)), lambda: counted.handshakes
+        )
 
 
 @asynccontextmanager
