@@ -131,7 +131,8 @@ def test_a_stop_waits_for_nobody_to_whom_no_work_is_due(server: RunningServer) -
             opened.push(sent)
             return opened
 
-        idle = [attacker(grpc_port), attacker(grpc_port, PREFACE[:8]), attacker(rest_port), attacker(rest_port, post[:9])]
+        idle = [attacker(port, sent) for port, sent in ((grpc_port, PREFACE[:8]), (rest_port, post[:9]))]
+        idle += [attacker(grpc_port), attacker(rest_port)]
         kept = attacker(rest_port, b"GET /ping HTTP/1.1\r\nhost: x\r\n\r\n")
         kept.read_until(lambda: b"Healthy" in kept.received)
         half_over_rest = attacker(rest_port, post + b"hel")
@@ -153,8 +154,9 @@ def test_a_stop_waits_for_nobody_to_whom_no_work_is_due(server: RunningServer) -
 
 def test_a_second_stop_ends_what_runs_with_one_answer_each(server: RunningServer, tmp_path: Path) -> None:
     never = str(tmp_path / "never")
-    with Attacker(port_of(server.inference)) as over_rest, Client(server.endpoint) as client, ThreadPoolExecutor(2) as pool:
-        runs = pool.submit(client.predict, "m", never, timeout=60)
+    rest_port = port_of(server.inference)
+    with Attacker(rest_port) as over_rest, Client(server.endpoint) as client, ThreadPoolExecutor(2) as threads:
+        runs = threads.submit(client.predict, "m", never, timeout=60)
         wait_until(lambda: Path(f"{never}.begun").exists(), "a request runs")
         over_rest.push(b"POST /predictions/m HTTP/1.1\r\nhost: x\r\ncontent-length: 1\r\n\r\nx")
         wait_until(lambda: queued(client) == 1, "a request waits")
