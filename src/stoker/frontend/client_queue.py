@@ -53,7 +53,6 @@ class ClientQueue(Generic[Work]):
     def run_for(
         self,
         exchange: Exchange,
-        client: object,
         work: Work,
         share: Share,
         then: Callable[[Any], None] = lambda result: None,
@@ -68,7 +67,7 @@ class ClientQueue(Generic[Work]):
             except Exception as failure:
                 exchange.abandon(failure)
 
-        return partial(self.cancel, self.submit(client, work, done, share))
+        return partial(self.cancel, self.submit(exchange.client, work, done, share))
 
     def cancel(self, queued: Queued[Work]) -> None:
         """Removes work from the queue, or drops its result if it is running. Idempotent."""

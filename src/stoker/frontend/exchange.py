@@ -65,6 +65,11 @@ class Exchange(Struct, eq=False, kw_only=True):
     sent_bytes: int = 0
     _reply: ReplyStream | None = None
 
+    @property
+    def client(self) -> object:
+        """Returns whose turn long work on the request takes (`client_queue`)."""
+        return self.peer
+
     # ------------------------------------------------------------------------------------- for the work
 
     def respond_from(self, reply: ReplyStream) -> None:

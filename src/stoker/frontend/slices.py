@@ -26,13 +26,11 @@ class Slices(ClientQueue[Steps]):
         super().__init__()
         self._loop = loop
 
-    def read(
-        self, exchange: Exchange, client: object, steps: Steps, *, size: int, budget: RequestBudget
-    ) -> Callable[[], None]:
+    def read(self, exchange: Exchange, steps: Steps, *, size: int, budget: RequestBudget) -> Callable[[], None]:
         """Reads a request of ``size`` bytes, which count in the budget meanwhile. Returns what cancels it."""
         share = Share(budget)
         share.take(size)
-        return self.run_for(exchange, client, steps, share)
+        return self.run_for(exchange, steps, share)
 
     def _start(self, queued: Queued[Steps]) -> asyncio.Future[Any]:
         result = self._loop.create_future()

@@ -53,9 +53,7 @@ class InferStream:
     def _message(self, message: bytes) -> None:
         if len(message) > LARGE_BYTES and infer_messages.needs_steps(message):
             steps, size = self._steps(message), len(message)
-            self._stop_reading = current_slices().read(
-                self._call, self._call.peer, steps, size=size, budget=self._budget
-            )
+            self._stop_reading = current_slices().read(self._call, steps, size=size, budget=self._budget)
             self._call.delay_drain(True)
         else:
             self._take(message)

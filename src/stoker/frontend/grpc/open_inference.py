@@ -110,7 +110,7 @@ class _Service:
         if read is None:
             if len(message) > LARGE_BYTES and infer_messages.needs_steps(message):
                 steps, size = self._infer_in_steps(call, message), len(message)
-                call.on_cancel = current_slices().read(call, call.peer, steps, size=size, budget=self._budget)
+                call.on_cancel = current_slices().read(call, steps, size=size, budget=self._budget)
                 return
             read = infer_messages.read(message)
         request, raw = read

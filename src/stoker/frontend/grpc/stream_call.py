@@ -93,6 +93,10 @@ class StreamCall(Call, kw_only=True):
     _backlog: Backlog | None = None
     _trailers: Headers = ()
 
+    @property
+    def client(self) -> object:
+        return self.connection  # all clients of a Unix socket have the same name
+
     # ------------------------------------------------------------------------------------------ the request
 
     def receive(self, data: bytes, *, end: bool) -> None:

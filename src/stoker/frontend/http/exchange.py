@@ -102,6 +102,10 @@ class HttpExchange(Exchange, kw_only=True):
             on_end=connection.exchange_ended,
         )
 
+    @property
+    def client(self) -> object:
+        return self.connection
+
     def start_work(self) -> None:
         if self.whole:
             self.connection.predict(self)

@@ -75,12 +75,11 @@ class RestInference:
 
             share = Share(self._budget)
             share.hold(len(body))
-            exchange.on_cancel = current_inflater().run_for(exchange, exchange.connection, work, share, then)
+            exchange.on_cancel = current_inflater().run_for(exchange, work, share, then)
         return data
 
     def _go_on(self, exchange: HttpExchange, steps: Steps, size: int) -> None:
-        client, budget = exchange.connection, self._budget
-        exchange.on_cancel = current_slices().read(exchange, client, steps, size=size, budget=budget)
+        exchange.on_cancel = current_slices().read(exchange, steps, size=size, budget=self._budget)
 
     def _infer(self, exchange: HttpExchange, body: Buffer, otherwise: Callable[[HttpExchange], None]) -> Steps:
         """Yields between the steps of a large document."""

@@ -20,6 +20,7 @@ from stoker.frontend.grpc.engine_grpcio import readable_peer
 from stoker.frontend.grpc.inference import inference_methods
 from stoker.frontend.grpc.server import choose_engine
 from stoker.frontend.grpc.status import Status, inference_status
+from stoker.frontend.grpc.stream_call import StreamCall
 from stoker.frontend.open_exchanges import OpenExchanges
 from stoker.protos import inference_pb2 as pb
 
@@ -240,3 +241,25 @@ def test_grpcio_serves_where_ngh2_is_missing(monkeypatch: pytest.MonkeyPatch, ca
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     assert choose_engine("auto") == "grpcio"
     assert "pip install ngh2" in caplog.text
+
+
+def test_clients_of_a_unix_socket_have_the_same_name_and_take_turns() -> None:
+    first, second = object(), object()
+    calls: list[Any] = [
+        StreamCall(
+            tracker=None,  # type: ignore[arg-type]
+            work=print,
+            label="",
+            peer="unix",
+            started_at=0.0,
+            method=None,  # type: ignore[arg-type]
+            metadata=(),
+            encode=bytes,
+            connection=connection,  # type: ignore[arg-type]
+            id=1,
+            head=None,  # type: ignore[arg-type]
+            headers=(),
+        )
+        for connection in (first, first, second)
+    ]
+    assert [call.client for call in calls] == [first, first, second]
