@@ -29,7 +29,7 @@ def parse(message: bytes | bytearray) -> tuple[inference_pb2.PredictionsRequest,
         return _cut(message)
     except (_NotPlain, DecodeError):
         pass
-    request = inference_pb2.PredictionsRequest.FromString(bytes(message))
+    request = inference_pb2.PredictionsRequest.FromString(message)  # type: ignore[arg-type]
     values = request.input
     return request, [Input(name, "", values[name]) for name in values]
 
