@@ -5,6 +5,7 @@ Two bytes of JSON can become an object of a hundred bytes.
 
 from __future__ import annotations
 
+import codecs
 import json
 import re
 from collections.abc import Iterator, Sequence
@@ -27,6 +28,7 @@ AT_ONCE = 4
 _TEXT = re.compile(rb'"[^"]*"?')
 _ESCAPED = (rb"\\", rb"\"")
 _STEP_BYTES = 1 << 20
+_Utf8 = codecs.getincrementaldecoder("utf-8")
 
 
 class _Limits(NamedTuple):
@@ -52,11 +54,16 @@ def check_document(text: Buffer, *, share: int = 1) -> None:
 
 
 def check_in_steps(text: Buffer) -> Iterator[None]:
-    """Checks a large document as `check_document` does, and yields between steps."""
-    size = len(text)
+    """Checks a large document as `check_document` does, and yields between steps.
+
+    Raises: BadRequest; UnicodeDecodeError: it is not UTF-8, of which what is decoded later may not be all
+    """
+    size, decoder = len(text), _Utf8()
     counts: Sequence[int] = (0, 0, 0, 0)
     for at in range(0, size, _STEP_BYTES):
-        more = _counts(bytes(text[at : at + _STEP_BYTES]))
+        piece = bytes(text[at : at + _STEP_BYTES])
+        decoder.decode(piece, final=at + _STEP_BYTES >= size)
+        more = _counts(piece)
         counts = list(map(sum, zip(counts, more, strict=True)))
         yield
     limits = _limits(size, 1)

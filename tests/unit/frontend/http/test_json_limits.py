@@ -162,3 +162,11 @@ def test_whole_characters_are_read_beside_numbers_that_json_does_not_know(text: 
     document = document_of(b'{"a": NaN, "b": "%s"}' % text, None)
     assert document is not None
     assert document["b"] == json.loads(b'"%s"' % text)
+
+
+@pytest.mark.parametrize("text", [b"\xff", b"\xc3", b"\xed\xa0\x80"])
+@pytest.mark.parametrize("size", [10, 100_000, 1 << 20])
+def test_what_is_not_utf_8_is_refused_even_where_a_later_value_replaces_it(text: bytes, size: int) -> None:
+    document = b'{"a": "%b%b", "a": "%b"}'
+    assert document_of(document % (b" " * size, "\u20ac".encode(), b"b"), None) == {"a": "b"}
+    assert document_of(document % (b" " * size, text, b"b"), None) is None
