@@ -20,10 +20,15 @@ _MOST_OBJECTS = 1000
 """Objects in a list that are decoded one by one."""
 _SPACE = b" \t\r\n"
 _TEXT = re.compile(rb'"[^"]*"')
+_BACKSLASH, _QUOTE = rb"\\", rb"\""
 
 decode = msgspec.json.Decoder().decode
 _fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _objects = msgspec.json.Decoder(list[dict[str, msgspec.Raw]]).decode
+
+
+class _HasObjects(Exception):
+    """A list has objects in it: a cut at one of their commas would break them."""
 
 
 def steps(text: Buffer, depth: int = _DEPTH) -> Generator[None, None, Any]:
@@ -35,8 +40,9 @@ def steps(text: Buffer, depth: int = _DEPTH) -> Generator[None, None, Any]:
         return decode(text)
     whole = bytes(text).strip(_SPACE)
     yield
-    if whole.startswith(b"[") and (b'"' not in whole or not (b"\\" in whole or b"{" in whole)):
-        return (yield from _list(whole))
+    if whole.startswith(b"["):
+        with suppress(_HasObjects):
+            return (yield from _list(whole))
     if depth and whole.startswith(b"{"):
         return (yield from _object(_fields(whole), depth))
     if depth and whole.startswith(b"[") and whole.count(b"{") <= _MOST_OBJECTS:
@@ -58,22 +64,27 @@ def _object(fields: dict[str, msgspec.Raw], depth: int) -> Generator[None, None,
 
 
 def _list(text: bytes) -> Generator[None, None, Any]:
-    """Decodes a list piece by piece: those around a piece are opened before it, and those still open closed after."""
+    """Decodes a list piece by piece: those around a piece are opened before it, and those still open closed after.
+
+    Raises: msgspec.DecodeError, RecursionError; _HasObjects
+    """
     found: list[Any] = []
+    marks = text.replace(_BACKSLASH, b"__").replace(_QUOTE, b"__") if b"\\" in text else text
     at = depth = 0
-    while at < len(text):
-        end = text.find(b",", at + STEP_BYTES)
-        if end >= 0 and text.count(b'"', at, end) % 2:  # the comma is in a text
-            closed = text.find(b'"', end)
-            end = text.find(b",", closed) if closed >= 0 else -1
-        piece, around = text[at : end if end >= 0 else len(text)], depth
-        bare = piece.strip(_SPACE)
+    while at <= len(text):
+        end = marks.find(b",", at + STEP_BYTES)
+        if end >= 0 and marks.count(b'"', at, end) % 2:  # the comma is in a text
+            closed = marks.find(b'"', end)
+            end = marks.find(b",", closed) if closed >= 0 else -1
+        stop, around = end if end >= 0 else len(text), depth
+        bare = _TEXT.sub(b'""', marks[at:stop]).strip(_SPACE)
+        if b"{" in bare:
+            raise _HasObjects
         if not bare or (at and bare.startswith(b"]")) or (end >= 0 and bare.endswith(b"[")):
             raise msgspec.DecodeError("a comma without a value beside it")
-        bare = _TEXT.sub(b"", bare)
         depth += bare.count(b"[") - bare.count(b"]")
-        _append(found, decode(b"[%b%b%b]" % (b"[" * around, piece, b"]" * depth)), around)
-        at += len(piece) + 1
+        _append(found, decode(b"[%b%b%b]" % (b"[" * around, text[at:stop], b"]" * depth)), around)
+        at = stop + 1
         yield
     if depth or len(found) != 1:
         raise msgspec.DecodeError("brackets do not match")

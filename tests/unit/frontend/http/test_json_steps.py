@@ -64,6 +64,13 @@ def test_a_document_is_decoded_tensor_by_tensor() -> None:
     assert steps > 4 * 10, "each list of 40 numbers has about 20 of them"
 
 
+def test_a_list_of_texts_is_cut_whatever_they_hold() -> None:
+    texts = ['{"a": [1, 2]}', "C:\\", "one\ntwo", '\\"'] * 10
+    value, steps = decoded(json.dumps({"data": texts, "others": [{"a": 1}, *texts]}).encode())
+    assert value == {"data": texts, "others": [{"a": 1}, *texts]}
+    assert steps > len(texts) // 2
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -75,6 +82,7 @@ def test_a_document_is_decoded_tensor_by_tensor() -> None:
         b"[1.2345678,]",
         b"[true, [,1]]",
         b"[1.234567,          ,2]",
+        b"[1.2345678],",
     ],
 )
 def test_what_is_no_json_is_refused(text: bytes) -> None:
@@ -106,7 +114,7 @@ def test_lists_too_deep_are_refused() -> None:
 
 def test_lists_that_cannot_be_cut_may_have_a_quarter_of_the_values() -> None:
     def values(count: int) -> bytes:
-        return rb'["\n",' + b"1," * (count - 2) + b"1]"
+        return b"[{}," + b"1," * (count - 2) + b"1]"
 
     assert len(decoded(values(499_000))[0]) == 499_000
     with pytest.raises(BadRequest, match="more than 500000 values"):
