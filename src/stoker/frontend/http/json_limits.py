@@ -62,10 +62,12 @@ def check_in_steps(text: Buffer) -> Iterator[None]:
     counts: Sequence[int] = (0, 0, 0, 0)
     for at in range(0, size, _STEP_BYTES):
         piece = bytes(text[at : at + _STEP_BYTES])
-        decoder.decode(piece, final=at + _STEP_BYTES >= size)
+        if not piece.isascii() or decoder.getstate()[0]:  # ASCII needs no decoding
+            decoder.decode(piece)
         more = _counts(piece)
         counts = list(map(sum, zip(counts, more, strict=True)))
         yield
+    decoder.decode(b"", final=True)
     limits = _limits(size, 1)
     if not _fits(counts, limits):
         _check_exactly(bytes(text), limits)
