@@ -17,41 +17,53 @@ HOLD_S = 0.001
 _DENSE_S = 0.0005
 _AT_ONCE = 3
 _MOST_BYTES = 16 << 10
+_BYTES_EACH = _MOST_BYTES // MOST_PARTS  # counted for each part beside its own, so that empty ones fill a message, too
 
 
 class Gathering:
     """The parts of one batch that leave next. ``lengths``, ``payloads``, ``metas``: those of the message that they
-    make. All times are of the monotonic clock."""
+    make, but for the payloads that are ``uncounted``, behind them.  ``held_bytes``: 0 while nothing is held, else no
+    less than the held parts have.  ``rows``: one for each job of the batch, whose outputs leave as they are; -1: not
+    so.  All times are of the monotonic clock."""
 
-    __slots__ = ("_bytes", "_held", "_last", "_quick", "_since", "lengths", "metas", "payloads")
+    __slots__ = ("_last", "_quick", "_until", "held_bytes", "lengths", "metas", "payloads", "rows", "uncounted")
 
-    def __init__(self) -> None:
-        self._last = -inf
+    def __init__(self, rows: int = -1) -> None:
+        self._last = self._until = -inf
         self._quick = 0  # parts that each followed the one before within `_DENSE_S`
-        self._held = self._bytes = 0
-        self._since = 0.0
+        self.held_bytes = 0
+        self.rows = rows
         self.lengths: list[int] = []
         self.payloads: list[Buffer] = []
+        self.uncounted: list[bytes] = []
         self.metas: dict[int, Meta] = {}
 
     def add(self, nbytes: int, now: float) -> bool:
         """Adds a part. Returns whether it leaves now, with all that is held; else it is held."""
-        quick, self._last = now - self._last < _DENSE_S, now
-        if not quick:
+        pause, self._last = now - self._last, now
+        if pause >= _DENSE_S:
             self._quick = 0
             return True
-        if self._quick < _AT_ONCE - 1:
+        held = self.held_bytes
+        if not held:
             self._quick += 1
-            return True
-        if not self._held:
-            self._since = now
-        self._held += 1
-        self._bytes += nbytes
-        return now - self._since >= HOLD_S or self._bytes >= _MOST_BYTES or self._held >= MOST_PARTS
+            if self._quick < _AT_ONCE:
+                return True
+            self._until = now + HOLD_S
+        held = self.held_bytes = held + nbytes + _BYTES_EACH
+        return held >= _MOST_BYTES or now >= self._until
+
+    def count(self) -> list[int]:
+        """Adds what is uncounted to ``lengths`` and ``payloads``. Returns its bytes by row."""
+        fresh, self.uncounted = self.uncounted, []
+        lengths = list(map(len, fresh))
+        self.lengths += lengths
+        self.payloads += fresh
+        return [sum(lengths[row :: self.rows]) for row in range(self.rows)]
 
     def take(self, batch_id: int) -> tuple[Parts, list[Buffer]]:
         """Returns the message that leaves, with its payloads. Nothing is held any more."""
         taken = Parts(batch_id, self.lengths, self.metas), self.payloads
         self.lengths, self.payloads = [], []
-        self._held = self._bytes = 0
+        self.held_bytes = 0
         return taken

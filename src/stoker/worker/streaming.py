@@ -63,7 +63,7 @@ class PartSender(Channel):
         self._window = window_bytes
         self._max_part = max_part_bytes
         self._monotonic = monotonic
-        self.held = HeldParts(connection, inbox)
+        self.held = HeldParts(connection, inbox, window_bytes=window_bytes, max_part_bytes=max_part_bytes)
 
     def is_cancelled(self, row: int) -> bool:
         """Returns whether the client of this row of the running batch left."""
@@ -83,7 +83,7 @@ class PartSender(Channel):
             raise RuntimeError("a process forked from the worker cannot send parts")
         inbox = self._inbox
         batch = inbox.current
-        if batch is None or not (targets := _targets(batch, req_id_map)):
+        if batch is None:
             return
         with inbox.lock:
             if inbox.current is not batch:
@@ -91,17 +91,23 @@ class PartSender(Channel):
             now = self._monotonic()
             if now - inbox.read_at > POLL_AGAIN_S:
                 self._flush_and_poll(batch)
-            live = batch.live()
-            if not live:
-                raise JobCancelled
-            if code != 200:
-                _refuse(batch, targets, code, message)
-                return
+            if code != 200 or req_id_map is not batch.request_ids or not self.held.follow(batch, ret, now):
+                self._send(batch, ret, req_id_map, message, code, now)
+
+    def _send(self, batch: Batch, ret: Any, req_id_map: Mapping[int, str], message: str, code: int, now: float) -> None:
+        """Sends a part of any kind. Call it with the inbox's lock."""
+        targets = _targets(batch, req_id_map)
+        if not targets:
+            return
+        if not batch.live():
+            raise JobCancelled
+        self.held.count(batch)
+        if code == 200:
             items = self._items(batch, targets, ret)
-            if batch.failures or batch.unread.get(live[0], 0) >= self._window:
-                live = self._with_credit(batch)
-            if self.held.add(batch, live, targets, items, now):
+            if self.held.add(batch, self._with_credit(batch), targets, items, now):
                 self._connection.flush()
+        else:
+            _refuse(batch, targets, code, message)
 
     def _items(self, batch: Batch, targets: Targets, ret: Any) -> list[calling.Item]:
         """Returns an item for each target; a job whose own item cannot be sent fails alone. Raises InvalidPart."""

@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 from worker_rig import Rig, part
 
-from stoker.ipc.to_server import Meta
+from stoker.ipc.to_server import Failure, Meta
 from stoker.ipc.to_worker import Cancel
+from stoker.worker.calling import InvalidPart
 from stoker.worker.context import Context
+from stoker.worker.exceptions import JobCancelled
 from stoker.worker.streaming import send_intermediate_predict_response as send
 
 
@@ -164,3 +166,98 @@ def test_parts_for_several_requests_leave_together_each_to_its_own(rig: Rig) -> 
     rig.run(lambda data, context: script(context))
     parts = [answer.items for answer in rig.answers() if answer.part]
     assert parts == [[b"a%d" % n, b"b%d" % n] for n in range(6)] + [[None, b"b"]]
+
+
+@pytest.mark.usefixtures("no_flusher")
+def test_parts_of_a_dense_stream_count_as_unread_for_each_reader_by_itself(rig: Rig) -> None:
+    seen: list[dict[int, int]] = []
+
+    def handle(data: Any, context: Context) -> Any:
+        for number in range(8):
+            part(context, "ä" * number, b"b")
+        batch = rig.inbox.current
+        assert batch is not None
+        rig.sender.held.queue(batch)
+        seen.append(batch.unread)
+        return ["", ""]
+
+    rig.predict(b"x", b"y")
+    rig.run(handle)
+    assert seen == [{0: 2 * sum(range(8)), 1: 8}]
+
+
+@pytest.mark.usefixtures("no_flusher")
+@pytest.mark.parametrize("bad", [["\ud800"], [], "a", [object()]], ids=["not text", "too few", "no list", "no bytes"])
+def test_a_part_that_breaks_a_rule_is_refused_within_a_dense_stream_too(rig: Rig, bad: Any) -> None:
+    def handle(data: Any, context: Context) -> Any:
+        dense(context, "abcdef")
+        assert context.request_ids is not None
+        with pytest.raises(InvalidPart):
+            send(bad, context.request_ids, "", 200, context)
+        dense(context, "gh")
+        return ["end"]
+
+    rig.predict(b"a")
+    rig.run(handle)
+    assert b"".join(rig.messages()) == b"abcdefghend"
+
+
+@pytest.mark.usefixtures("no_flusher")
+def test_a_part_that_is_too_large_fails_its_request_within_a_dense_stream_too(rig: Rig) -> None:
+    def handle(data: Any, context: Context) -> Any:
+        dense(context, "abcdef")
+        part(context, "x" * ((1 << 20) + 1))
+        return ["end"]
+
+    rig.predict(b"a")
+    rig.run(handle)
+    *parts, last = rig.answers()
+    assert [answer.items for answer in parts] == [[b"%c" % c] for c in b"abcdef"]
+    assert isinstance(last.items[0], Failure)
+    assert last.items[0].kind == "too_large"
+
+
+@pytest.mark.usefixtures("no_flusher")
+def test_a_cancellation_ends_a_dense_stream_at_the_next_part_after_it_was_read(rig: Rig) -> None:
+    def handle(data: Any, context: Context) -> Any:
+        dense(context, "abcdef")
+        rig.server.send(Cancel(1, 0))
+        assert context.is_cancelled(0) is False, "the socket was read a moment ago"
+        rig.inbox.poll()
+        with pytest.raises(JobCancelled):
+            part(context, "never sent")
+        return ["end"]
+
+    rig.predict(b"a")
+    rig.run(handle)
+    assert b"".join(rig.messages()) == b"abcdef"
+
+
+@pytest.mark.usefixtures("no_flusher")
+def test_an_error_within_a_dense_stream_ends_it(rig: Rig) -> None:
+    def handle(data: Any, context: Context) -> Any:
+        dense(context, "abcdef")
+        send([], context.request_ids or {}, "no more", 400, context)
+        return ["end"]
+
+    rig.predict(b"a")
+    rig.run(handle)
+    *parts, last = rig.answers()
+    assert [answer.items for answer in parts] == [[b"%c" % c] for c in b"abcdef"]
+    assert last.items == [Failure("refused", 400, "no more")]
+
+
+@pytest.mark.usefixtures("no_flusher")
+def test_parts_for_all_follow_those_for_one_in_a_dense_stream(rig: Rig) -> None:
+    def handle(data: Any, context: Context) -> Any:
+        assert context.request_ids is not None
+        for number in range(4):
+            send(["", f"b{number}"], {1: context.request_ids[1]}, "", 200, context)
+        for number in range(4, 7):
+            part(context, f"a{number}", f"b{number}")
+        return ["", ""]
+
+    rig.predict(b"x", b"y")
+    rig.run(handle)
+    parts = [answer.items for answer in rig.answers() if answer.part]
+    assert parts == [[None, b"b%d" % n] for n in range(4)] + [[b"a%d" % n, b"b%d" % n] for n in range(4, 7)]
