@@ -117,12 +117,15 @@ class ReplyStream(Struct, eq=False):
 
     def read_nowait(self, nbytes: int = 0) -> list[Chunk]:
         """Reads chunks until they have ``nbytes``; at least one, unless none is there (see `exhausted`)."""
-        waiting, size, count = self.chunks, 0, 0
-        while count < len(waiting) and (not count or size < nbytes):
-            size += len(waiting[count].data)
-            count += 1
-        chunks = waiting[:count]
-        del waiting[:count]
+        if self.backlog < nbytes:
+            chunks, size, self.chunks = self.chunks, self.backlog, []
+        else:
+            waiting, size, count = self.chunks, 0, 0
+            while count < len(waiting) and (not count or size < nbytes):
+                size += len(waiting[count].data)
+                count += 1
+            chunks = waiting[:count]
+            del waiting[:count]
         self.backlog -= size
         if chunks and self.producer is not None and self.job is not None:
             self.producer.job_consumed(self.job, size)

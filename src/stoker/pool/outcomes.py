@@ -6,6 +6,7 @@ Trusts nothing that a worker sends: raises `FrameError` for counts, lengths or k
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import cycle
 
 from stoker.core.buffer import Buffer
 from stoker.core.ports import Dropped, Outcome
@@ -38,10 +39,10 @@ def of_parts(message: Parts, payload: memoryview, jobs: int) -> list[list[Chunk]
     data: Buffer = bytes(payload) if len(payload) <= _COPY_UP_TO_BYTES else payload
     parts: list[list[Chunk]] = [[] for _ in range(jobs)]
     position = 0
-    for number, length in enumerate(lengths):
+    for append, length in zip(cycle([those.append for those in parts]), lengths):
         if length != DROPPED:
             end = position + length
-            parts[number % jobs].append(Chunk(data[position:end]))
+            append(Chunk(data[position:end]))
             position = end
     for index, meta in message.metas.items():
         if parts[index]:

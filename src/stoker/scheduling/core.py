@@ -352,7 +352,7 @@ class SchedulerCore:
         stream = flight.streams.get(index)
         if stream is None:
             stream = flight.streams[index] = Stream(self._window, now)
-        size = sum(len(chunk.data) for chunk in chunks)
+        size = sum([len(chunk.data) for chunk in chunks])
         stream.received(size, now)
         if not job.streaming and stream.total > self._max_joined_bytes:
             self._end(job, errors.ResponseTooLarge(stream.total, self._max_joined_bytes), now)

@@ -5,6 +5,7 @@ Invariant: the length is checked when it arrives, before any of the message is s
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Sequence
 
 from stoker.core.buffer import Buffer
@@ -12,6 +13,7 @@ from stoker.core.payloads import Assembly
 from stoker.errors import MessageTooLarge, StokerError
 
 PREFIX_BYTES = 5
+_prefix = struct.Struct(">BI").pack
 LARGE_BYTES = 64 << 10
 """From this size on, a message is not copied to put it into one buffer of bytes."""
 
@@ -109,5 +111,13 @@ class MessageReader:
         return at + taken, length
 
 
+def framed(messages: Sequence[Message]) -> bytes:
+    """Returns messages as they are sent, one behind the other, not compressed."""
+    pieces: list[bytes] = []
+    for message in messages:
+        pieces += (_prefix(0, len(message)), bytes(message))
+    return b"".join(pieces)
+
+
 def prefix(message: Message, *, compressed: bool = False) -> bytes:
-    return (b"\x01" if compressed else b"\x00") + len(message).to_bytes(4, "big")
+    return _prefix(compressed, len(message))

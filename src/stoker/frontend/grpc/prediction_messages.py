@@ -62,6 +62,8 @@ def read_request(message: bytes | bytearray) -> PredictionRequest:
 
 def prediction_response(*parts: Buffer) -> Message:
     """Encodes ``PredictionResponse{prediction: parts joined}`` without protobuf, which would copy the bytes twice."""
+    if len(parts) == 1 and len(parts[0]) <= _SHORT:
+        return _SHORT_FIELDS[len(parts[0])] + parts[0]
     size = sum(map(len, parts))
     if size > _SHORT:
         field = (b"\x0a" + varint(size), *parts)

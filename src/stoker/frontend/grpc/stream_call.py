@@ -243,7 +243,9 @@ class StreamCall(Call, kw_only=True):
                 connection.http2.send_response(self.id, self.headers)
                 self._headers_sent = True
             if len(payloads) > 1 and not self._backlog and sum(map(len, payloads)) < LARGE_BYTES:
-                connection.http2.send_data(self.id, b"".join(map(self._framed, payloads)))
+                compresses = self.head.compresses_answers
+                framed = b"".join(map(self._framed, payloads)) if compresses else messages.framed(payloads)
+                connection.http2.send_data(self.id, framed)
             else:
                 for payload in payloads:
                     self._send_message(payload)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from stoker.errors import MessageTooLarge
+from stoker.frontend.grpc import messages
 from stoker.frontend.grpc.messages import (
     BadFraming,
     LargeMessage,
@@ -17,6 +18,11 @@ LIMIT = 1000
 
 def framed(*payloads: bytes) -> bytes:
     return b"".join(prefix(payload) + payload for payload in payloads)
+
+
+def test_messages_that_leave_together_are_framed_as_they_are_one_by_one() -> None:
+    assert messages.framed([b"one", b"", LargeMessage([b"x", b"y" * 299])]) == framed(b"one", b"", b"x" + b"y" * 299)
+    assert framed(b"one", b"") == b"\0\0\0\0\3one\0\0\0\0\0"
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 7, 100])
