@@ -13,7 +13,8 @@ from http_fakes import LIMIT, HttpPorts, Running, connections, echo, running
 from leaks import telltale
 from waiting import until
 
-from stoker.frontend.http import lingering, request_head
+from stoker.frontend import lingering
+from stoker.frontend.http import request_head
 from stoker.frontend.http.protocol import HttpConnection
 from stoker.frontend.listener import Limits
 

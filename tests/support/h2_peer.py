@@ -69,7 +69,8 @@ def headers_of(path: str) -> list[tuple[str, str]]:
 
 
 class Peer:
-    """``answers`` by stream id; ``goaway``, ``goaway_text``: of the server's last GOAWAY; ``closed``: by the server."""
+    """``answers`` by stream id; ``goaway``, ``goaway_text``: of the server's last GOAWAY; ``closed``: by the server;
+    ``answers_pings``: of the server."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader, self._writer = reader, writer
@@ -79,6 +80,7 @@ class Peer:
         self.goaway_text = b""
         self.settings: dict[int, int] = {}
         self.pings = 0
+        self.answers_pings = True
         self.window_updates: dict[int, int] = {}
         self.closed = False
         self.reading = True
@@ -141,6 +143,8 @@ class Peer:
             self.send(frame(SETTINGS, ACK, 0))
         elif kind == PING and flags & ACK:
             self.pings += 1
+        elif kind == PING and self.answers_pings:
+            self.send(frame(PING, ACK, 0, payload))
         elif kind == GOAWAY:
             self.goaway, self.goaway_text = int.from_bytes(payload[4:8], "big"), payload[8:]
         elif kind == WINDOW_UPDATE:

@@ -66,7 +66,8 @@ class Answer:
 
 
 class StrictClient:
-    """``frames``: all of the server's; ``h2`` sees them except GOAWAY, after which it would accept no answer.
+    """``frames``: all of the server's; ``h2`` sees none of the kinds in ``hidden``: no GOAWAY, after which it would
+    accept no answer.
 
     ``reads``: gives back to the windows what came; else the test opens them.
     """
@@ -80,6 +81,7 @@ class StrictClient:
         self.h2.initiate_connection()
         self.reads = reads
         self.frames: list[Seen] = []
+        self.hidden = {GOAWAY}
         self.answers: dict[int, Answer] = {}
         self.pings: list[bytes] = []
         self.settings_acknowledged = 0
@@ -175,7 +177,7 @@ class StrictClient:
                 payload = await self._reader.readexactly(int.from_bytes(head[:3], "big"))
                 seen = Seen(head[3], head[4], int.from_bytes(head[5:], "big"), payload)
                 self.frames.append(seen)
-                if seen.kind != GOAWAY:
+                if seen.kind not in self.hidden:
                     for event in self.h2.receive_data(head + payload):
                         self._take(event)
                     self.flush()

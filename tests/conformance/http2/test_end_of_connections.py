@@ -39,6 +39,7 @@ from h2_peer import (
 from waiting import until
 
 from stoker.frontend import connections
+from stoker.frontend.grpc import connection as connection_module
 from stoker.frontend.grpc.engine import ConnectionAge
 from stoker.frontend.grpc.limits import Limits
 from stoker.frontend.grpc.server import GrpcServer
@@ -172,7 +173,8 @@ async def test_a_connection_without_its_first_call_is_asked_to_go(
     """Some libraries connect long before they call; what else they send is not a request."""
     monkeypatch.setattr(connections, "SWEEP_S", 0.05)
     async with ports.server(limits=Limits(first_s=0.2)) as server, peer(server.port) as client:
-        await client.until(lambda: bool(client.settings))  # half a head allows no acknowledgement after it
+        client.answers_pings = False  # half a head allows no acknowledgement after it
+        await client.until(lambda: bool(client.settings))
         client.send(sent)
         await client.until(lambda: client.closed)
         assert client.goaway == NO_ERROR
@@ -352,3 +354,28 @@ async def test_a_drain_answers_a_call_whose_refusal_waits_for_its_request(
         await server.drain(1000.0)
         assert (await client.answer(1)).status == UNIMPLEMENTED
         await client.until(lambda: client.closed)
+
+
+async def test_an_answer_on_its_way_arrives_although_its_client_sends_after_the_last_goaway(
+    ports: Ports, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A kernel that gets bytes for a closed socket would drop what it has not delivered."""
+    monkeypatch.setattr(connection_module, "_GOAWAY_PAUSE_S", 0.0)
+    ports.inference.on_submit = lambda submission: submission.answer(bytes(MIB))
+    async with ports.server() as server, peer(server.port, settings={INITIAL_WINDOW_SIZE: 2 * MIB}) as client:
+        client.send(frame(WINDOW_UPDATE, 0, 0, (2 * MIB).to_bytes(4, "big")))
+        await client.until(lambda: bool(client.settings))
+        client.reading = False
+        client.call(1, BIG)
+        (connection,) = server._engine.connections.open  # type: ignore[union-attr]
+        await until(lambda: bool(connection._headers) and not connection.calls)
+        drain = asyncio.ensure_future(server.drain(1000.0))
+        await until(lambda: connection._final_goaway and not connection._flush_planned)
+        for _ in range(10):
+            client.send(frame(WINDOW_UPDATE, 0, 0, (1).to_bytes(4, "big")))
+            await client.drained()
+        client.reading = True
+        answer = await client.answer(1)
+        assert (answer.status, len(answer.body) >= MIB) == (OK, True)
+        await client.close()
+        await drain

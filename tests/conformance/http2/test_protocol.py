@@ -149,6 +149,17 @@ async def test_a_client_of_another_protocol_is_told(server: GrpcServer) -> None:
     writer.close()
 
 
+async def test_a_client_of_another_protocol_is_told_although_it_goes_on_sending(server: GrpcServer) -> None:
+    reader, writer = await wire.connect(server.port)
+    writer.write(b"POST /predictions/m HTTP/1.1\r\nHost: x\r\nContent-Length: 4000000\r\n\r\n")
+    for _ in range(4):
+        writer.write(bytes(1_000_000))
+        await writer.drain()
+    answer = await asyncio.wait_for(reader.read(), 20)
+    assert answer.startswith(b"HTTP/1.1 400 Bad Request\r\n")
+    writer.close()
+
+
 async def test_the_metadata_of_one_call_over_the_limit_is_refused_for_that_call_alone(server: GrpcServer) -> None:
     async with peer(server.port) as client:
         client.call(1, REQUEST, extra=[(f"x-{number}", "e" * 1000) for number in range(20)])

@@ -374,6 +374,7 @@ async def test_a_drain_names_the_last_stream_in_its_second_goaway_and_answers_up
     monkeypatch.setattr(connection_module, "_GOAWAY_PAUSE_S", 1000.0)
     ports.inference.on_submit = None
     async with ports.server() as server, strict_client(server.port) as client:
+        client.hidden.add(PING)  # so that the notice is not acknowledged
         _, open_call = client.call()
         submission = await ports.inference.submitted()
         drain = asyncio.ensure_future(server.drain(1000.0))
@@ -390,6 +391,25 @@ async def test_a_drain_names_the_last_stream_in_its_second_goaway_and_answers_up
         assert (open_call.status, bytes(open_call.body)) == (OK, answered(b"last"))
         await client.until(lambda: client.closed)
         await drain
+
+
+async def test_a_call_that_crosses_the_first_goaway_of_an_idle_connection_is_answered(
+    ports: Ports, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection_module, "_GOAWAY_PAUSE_S", 1000.0)
+    async with ports.server() as server, strict_client(server.port) as client:
+        await client.round_trip()
+        client.hidden.add(PING)
+        (connection,) = server._engine.connections.open  # type: ignore[union-attr]
+        connection.shutdown()  # as at the end of its age
+        await client.until(lambda: client.frames[-1].kind == PING)
+        assert goaways(client) == [((1 << 31) - 1, NO_ERROR)]  # before the ping
+        crossing, answer = client.call()
+        assert (await client.over(answer)).status == OK
+        (notice,) = [seen.payload for seen in client.frames if seen.kind == PING and not seen.flags & ACK]
+        client.flush(frame(PING, ACK, 0, notice))
+        await client.until(lambda: len(goaways(client)) == 2)
+        assert goaways(client)[1] == (crossing, NO_ERROR)
 
 
 def goaways(client: StrictClient) -> list[tuple[int, int]]:

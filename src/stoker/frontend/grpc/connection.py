@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 import ngh2
@@ -22,7 +22,7 @@ from stoker.errors import ServerStopping
 from stoker.frontend.budget import ByteBudget, Share
 from stoker.frontend.connections import Connections
 from stoker.frontend.grpc.call import Method
-from stoker.frontend.grpc.connection_output import ENHANCE_YOUR_CALM, NO_ERROR, ConnectionOutput
+from stoker.frontend.grpc.connection_output import ENHANCE_YOUR_CALM, NO_ERROR, WRITE_BYTES, ConnectionOutput
 from stoker.frontend.grpc.engine import Setup
 from stoker.frontend.grpc.limits import Limits
 from stoker.frontend.grpc.request_head import (
@@ -36,6 +36,7 @@ from stoker.frontend.grpc.request_head import (
 )
 from stoker.frontend.grpc.status import RESOURCE_EXHAUSTED, UNAVAILABLE, UNIMPLEMENTED, Status
 from stoker.frontend.grpc.stream_call import StreamCall
+from stoker.frontend.lingering import Lingering
 from stoker.frontend.sockets import avoid_pacing, peer_of
 from stoker.frontend.transfers import LARGE_BYTES
 
@@ -49,11 +50,12 @@ _FRAME_BYTES = 16 << 10
 """Largest frame that a client may send."""
 _CONTINUATIONS, _OUTBOUND_ACKS, _GLITCHES, _GLITCHES_PER_SECOND = 8, 1_000, 10_000, 330
 """Defaults of libnghttp2: frames of a header list, acknowledgements in its queue, odd frames."""
-_GOAWAY_PAUSE_S = 0.2
-"""Time between the two GOAWAY frames of a shutdown: calls that the client sends before it sees the first are served."""
 _EXPIRED = Status(UNAVAILABLE, "The connection has reached its maximum age.")
 _LAST_READ_S = 1.0
 """Time for a client to read how its calls ended at that age."""
+_GOAWAY_PAUSE_S = 1.0
+"""Longest time between the two GOAWAY frames of a shutdown: calls that the client sends before it sees the first are
+served.  The second goes out as soon as the client acknowledges the PING after the first."""
 
 _MAX_CONCURRENT_STREAMS, _INITIAL_WINDOW_SIZE, _MAX_HEADER_LIST_SIZE = 3, 4, 6
 
@@ -94,11 +96,13 @@ class Connection(ConnectionOutput):
     __slots__ = (
         "_budgets",
         "_draining",
+        "_filter",
         "_head",
         "_headers",
+        "_lingering",
         "_method",
         "_methods",
-        "_preface",
+        "_opening",
         "_refusal",
         "_refused",
         "_request_budget",
@@ -124,7 +128,9 @@ class Connection(ConnectionOutput):
         self._method: Method | None = None
         self._refusal: Headers | None = None
         self._methods = listener.methods
-        self._preface: bytes | None = b""  # what has come of it; None once it is complete
+        self._opening = b""  # what has come of the preface
+        self._filter: Callable[[bytes], bytes] | None = self._expect_preface  # takes input first, if there is one
+        self._lingering: Lingering | None = None
         self._settings_received = False
         self._refused: dict[int, Headers] = {}  # by stream, until the client has sent something
         self._draining = False
@@ -150,8 +156,8 @@ class Connection(ConnectionOutput):
         self.http2.set_local_window_size(_WINDOW)
 
     def data_received(self, data: bytes) -> None:
-        if self._preface is not None:
-            data = self._expect_preface(data)
+        if self._filter is not None:
+            data = self._filter(data)
             if not data:
                 return
         self.now = time.monotonic()
@@ -161,12 +167,11 @@ class Connection(ConnectionOutput):
 
     def _expect_preface(self, data: bytes) -> bytes:
         """Holds the first bytes until HTTP/2's preface is complete; refuses other protocols."""
-        assert self._preface is not None
-        data = self._preface + data
+        data = self._opening + data
         if data.startswith(PREFACE):
-            self._preface = None
+            self._filter, self._opening = None, b""
             return data
-        self._preface = data[: len(PREFACE)]
+        self._opening = data[: len(PREFACE)]
         if not PREFACE.startswith(data):
             self._refuse_protocol(data)
         return b""
@@ -177,7 +182,19 @@ class Connection(ConnectionOutput):
             text = f"This port speaks gRPC (HTTP/2). {self.listener.setup.other_port_hint}".rstrip().encode() + b"\n"
             head = "HTTP/1.1 400 Bad Request\r\ncontent-type: text/plain\r\nconnection: close\r\ncontent-length: "
             self._transport.write(b"%b%d\r\n\r\n%b" % (head.encode(), len(text), text))
-        self._transport.close()
+        self._leave(self._transport)
+
+    def _leave(self, transport: asyncio.Transport) -> None:
+        """Closes once the client has; answers may still be on their way to it."""
+        if self._lingering is None and not transport.is_closing():
+            self._lingering = Lingering(transport, transport.close)
+            self._filter = self._discard
+            self._lingering.begin()
+
+    def _discard(self, data: bytes) -> bytes:
+        if self._lingering is not None:
+            self._lingering.discard(len(data))
+        return b""
 
     def _receive(self, data: bytes) -> None:
         try:
@@ -226,6 +243,9 @@ class Connection(ConnectionOutput):
         self._settings_received = True
         if isinstance(event, ConnectionClosed):
             self._draining = self._final_goaway = True  # the client sent GOAWAY, and nothing is open
+        elif isinstance(event, ngh2.PingAcknowledged):
+            if self._draining:
+                self._send_final_goaway()
         elif isinstance(event, ngh2.TrailersReceived):
             if event.stream_id in self.calls:
                 self.calls[event.stream_id].receive(b"", end=True)
@@ -233,7 +253,9 @@ class Connection(ConnectionOutput):
                 self._receive_without_call(event.stream_id, b"", end=True)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._transport = None
+        if self._lingering is not None:
+            self._lingering.cancel()
+        self._transport = self._filter = self._lingering = None
         self._waiting.clear()
         for call in self._sliced.values():
             call.drop_backlog()
@@ -355,11 +377,12 @@ class Connection(ConnectionOutput):
     def check_timeouts(self, now: float) -> None:
         """Ends whatever takes too long. Called every few seconds."""
         limits = self.limits
-        if not self._settings_received and now - self.opened_at > limits.first_s:
+        late = now - self.opened_at > limits.first_s and self._lingering is None
+        if late and not self._settings_received:
             self._abort("no HTTP/2 SETTINGS frame arrived")
             return
         quiet_s = limits.idle_s if self._headers else limits.first_s  # without headers, no call has come yet
-        if not self.calls and not self._draining and now - self.quiet_since > quiet_s:
+        if not (self.calls or self._draining) and now - self.quiet_since > quiet_s:
             self.shutdown()
         for id in list(self._refused):
             self._answer_refused(id)
@@ -379,7 +402,7 @@ class Connection(ConnectionOutput):
 
         A second call no longer waits for calls in transit.
         """
-        if self._transport is None:
+        if self._transport is None or self._lingering is not None:
             return
         if self._draining:
             self._send_final_goaway()
@@ -387,15 +410,14 @@ class Connection(ConnectionOutput):
         self._draining = True
         try:
             self.http2.send_shutdown_notice()
+            self._transport.write(self.http2.data_to_send(WRITE_BYTES))  # a PING would overtake it
+            self.http2.ping()  # its acknowledgement comes after all calls that cross the notice
         except ngh2.NGH2Error:
             self._transport.close()  # already closing
             return
         self.plan_flush()
         loop = asyncio.get_running_loop()
-        if self.calls:
-            loop.call_later(_GOAWAY_PAUSE_S, self._send_final_goaway)
-        else:
-            self._send_final_goaway()
+        loop.call_later(_GOAWAY_PAUSE_S, self._send_final_goaway)
         if grace_s is not None:
             self._timer = loop.call_later(grace_s, self._end_grace)
 

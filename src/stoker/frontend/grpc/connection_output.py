@@ -104,6 +104,10 @@ class ConnectionOutput(asyncio.Protocol):
         """Begins held requests while unread answers leave room."""
         raise NotImplementedError
 
+    def _leave(self, transport: asyncio.Transport) -> None:
+        """Ends a connection of which everything has been written."""
+        raise NotImplementedError
+
     # ------------------------------------------------------------------------------------------ for calls
 
     def return_window(self, id: int, nbytes: int) -> None:
@@ -161,7 +165,7 @@ class ConnectionOutput(asyncio.Protocol):
             if type(event) is StreamClosed:
                 self._stream_closed(event.stream_id)
             elif type(event) is ConnectionClosed:
-                transport.close()
+                self._leave(transport)
         if self._waiting:
             self._wake_calls()
         unread = http2.queued_body_size()
@@ -170,7 +174,7 @@ class ConnectionOutput(asyncio.Protocol):
         if unread != self._unread or self._held or not self._reading.wanted:
             self._count_unread(unread, transport)
         if self._final_goaway and not self.calls and not unread:
-            transport.close()
+            self._leave(transport)
 
     def _write_out(self, transport: asyncio.Transport) -> None:
         """Writes in pieces, until the transport is full or the turn is over."""

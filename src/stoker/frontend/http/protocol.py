@@ -22,10 +22,10 @@ from stoker.frontend.http import new_heads, request_head
 from stoker.frontend.http.asgi import AsgiExchange
 from stoker.frontend.http.events import EventExchange
 from stoker.frontend.http.exchange import HttpExchange
-from stoker.frontend.http.lingering import Lingering
 from stoker.frontend.http.request_body import RequestBody
 from stoker.frontend.http.request_head import END, RequestHead
 from stoker.frontend.http.site import Site
+from stoker.frontend.lingering import Lingering
 from stoker.frontend.sockets import avoid_pacing, peer_of, unacknowledged
 from stoker.frontend.transfers import LARGE_BYTES, Reading
 
