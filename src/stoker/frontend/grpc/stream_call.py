@@ -52,6 +52,9 @@ block the loop."""
 
 _NO_ERROR, _INTERNAL_ERROR, _REFUSED_STREAM, _CANCEL, _ENHANCE_YOUR_CALM = 0, 2, 7, 8, 11
 _INADEQUATE_SECURITY = 12
+_GONE = (ngh2.StreamProtocolError, ngh2.ConnectionStateError)
+"""Raised for a stream that the client has reset in the read that is being handled, StreamClosed follows; and on a
+connection that was aborted and is not closed yet."""
 _RESET_CODES = {
     UNAVAILABLE: _REFUSED_STREAM,
     RESOURCE_EXHAUSTED: _ENHANCE_YOUR_CALM,
@@ -216,8 +219,6 @@ class StreamCall(Call, kw_only=True):
 
     # ------------------------------------------------------------------------------------------- the answer
 
-    # StreamProtocolError: the client has reset the stream in the read that is being handled; StreamClosed follows.
-
     def _answer(self, payload: Message, trailing: Trailing) -> None:
         http2, id = self.connection.http2, self.id
         trailers = status_trailers(Status(OK, ""), trailing) if trailing else OK_TRAILERS
@@ -230,7 +231,7 @@ class StreamCall(Call, kw_only=True):
                 assert isinstance(payload, bytes)
                 http2.send_data(id, b"\x00" + len(payload).to_bytes(4, "big") + payload)
                 http2.send_trailers(id, trailers)
-        except ngh2.StreamProtocolError:
+        except _GONE:
             return
         self.connection.plan_flush()
         if not self._half_closed:
@@ -249,7 +250,7 @@ class StreamCall(Call, kw_only=True):
             else:
                 for payload in payloads:
                     self._send_message(payload)
-        except ngh2.StreamProtocolError:
+        except _GONE:
             return True
         connection.plan_flush()
         if self.unsent < ROOM_BYTES:
@@ -278,7 +279,7 @@ class StreamCall(Call, kw_only=True):
                 http2.send_data(self.id, backlog.take(SLICE_BYTES))
             if not backlog and self._trailers:
                 http2.send_trailers(self.id, self._trailers)
-        except ngh2.StreamProtocolError:
+        except _GONE:
             backlog.clear()
         return bool(backlog)
 
@@ -333,7 +334,7 @@ class StreamCall(Call, kw_only=True):
                 self._send_trailers(trailers)
             else:
                 http2.send_response(self.id, (*RESPONSE_HEADERS, *trailers), end_stream=True)
-        except ngh2.StreamProtocolError:
+        except _GONE:
             return
         self.connection.plan_flush()
         if not self._half_closed:
