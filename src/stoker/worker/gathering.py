@@ -1,6 +1,6 @@
 """Decides which parts of a dense stream are sent in one message.  PURE.
 
-Law: a part leaves at once, unless the last `_AT_ONCE` parts of its batch, with this one, each came within half a
+Invariant: a part leaves at once, unless the last `_AT_ONCE` parts of its batch, with this one, each came within half a
 millisecond of the one before; so the first parts of a batch are never held, nor are those of a slow stream.  Held parts
 leave with the first part that comes a millisecond after the oldest of them, or that makes them many or large; if no
 such part comes, `flusher` sends them.

@@ -1,6 +1,6 @@
 """Holds the parts of dense streams for a moment, so that those of a batch leave in one message.
 
-Laws: parts of a batch leave in their order, with the headers that were set before them; what is held is ours: a
+Invariants: parts of a batch leave in their order, with the headers that were set before them; what is held is ours: a
 handler may change what it has sent.  Who answers a batch, or waits for its readers, first has leave what is held of it.
 """
 

@@ -1,8 +1,8 @@
 """Sends the parts of one request of an asynchronous handler, and lets the handler wait for its reader.
 
-Law: `JobChannel.send` never waits, since that would stop every other request of the worker.  A handler that awaits
-`Context.drain` after its parts goes no faster than its reader; one that does not is ended by the server once it is
-several windows ahead.
+Invariant: `JobChannel.send` never waits, since that would stop every other request of the worker.  A handler that
+awaits `Context.drain` after its parts goes no faster than its reader; one that does not is ended by the server once it
+is several windows ahead.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ and reads the socket meanwhile.  When all clients of the batch left, `JobCancell
 
 Parts of a dense stream are held for a moment and leave in one message (`held_parts`).
 
-Laws: any thread of the handler may send; a part that comes after its batch was answered is dropped.
+Invariants: any thread of the handler may send; a part that comes after its batch was answered is dropped.
 """
 
 from __future__ import annotations
