@@ -64,10 +64,10 @@ def parse_head(headers: Headers) -> RequestHead:
         elif name not in _TRANSPORT and not name.startswith((b":", b"grpc-")):
             key, text = name.decode("latin-1"), value.decode("latin-1")
             if key.endswith("-bin"):
-                metadata.extend((key, _binary(part)) for part in text.split(","))
+                metadata.extend((key, _binary(part.strip())) for part in text.split(","))
             else:
                 metadata.append((key, text))
-    compresses = encoding in COMPRESSIONS and encoding.encode() in accepted
+    compresses = encoding in COMPRESSIONS and encoding.encode() in map(bytes.strip, accepted.split(b","))
     answer = (*RESPONSE_HEADERS, (b"grpc-encoding", encoding.encode())) if compresses else RESPONSE_HEADERS
     return RequestHead(verb, path, content_type, timeout_s, encoding, compresses, answer, metadata, size)
 

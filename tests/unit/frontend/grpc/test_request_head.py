@@ -69,3 +69,13 @@ def test_trailers_carry_the_status_its_details_escaped_and_what_the_handler_set(
     assert status_trailers(Status(OK, "")) == ((b"grpc-status", b"0"),)
     trailers = status_trailers(Status(INTERNAL, "50% \u00e9\n"), [("x", "y")])
     assert trailers == ((b"grpc-status", b"13"), (b"grpc-message", b"50%25 %C3%A9%0A"), (b"x", b"y"))
+
+
+def test_a_compression_is_accepted_by_its_whole_name() -> None:
+    asked = (*USUAL[:-1], (b"grpc-encoding", b"gzip"))
+    assert not parse_head((*asked, (b"grpc-accept-encoding", b"x-gzip, identity"))).compresses_answers
+    assert parse_head((*asked, (b"grpc-accept-encoding", b"identity, gzip"))).compresses_answers
+
+
+def test_values_joined_by_commas_may_have_blanks_around_them() -> None:
+    assert parse_head((*USUAL, (b"a-bin", b"AAE= , AQ"))).metadata == [("a-bin", b"\x00\x01"), ("a-bin", b"\x01")]
